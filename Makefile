@@ -1,0 +1,62 @@
+# `make demo` shows the whole project on this machine, without Docker; `make stop` ends it.
+# What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
+
+.DEFAULT_GOAL := install
+.PHONY: install demo stop sandbox bench test test-all lint fmt clean
+
+export PYTHONPATH := $(CURDIR)
+
+# The first Python that fits and can make a virtual environment; else the first that fits.
+FITS = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON = $(shell for also in ', ensurepip, venv' ''; do for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c "import os$$also; $(FITS)" 2>/dev/null && echo $$python && exit; done; done)
+FREE_KB = $(shell df -Pk . | awk 'NR == 2 {print $$4}')
+TRIBUTARY = .venv/bin/python -m include.cli
+
+DATA ?=
+HOUSEHOLDS ?=
+
+install: .venv/.installed
+
+# Each check that fails ends make with one line that says what to do.
+.venv/.installed: requirements.txt constraints.txt pyproject.toml
+	$(if $(PYTHON),,$(error Python 3.11, 3.12 or 3.13 is needed: apt install python3 python3-venv, or brew install python@3.13))
+	$(if $(shell $(PYTHON) -c 'import ensurepip, venv; print(1)' 2>/dev/null),,$(error $(PYTHON) has no venv: apt install $(PYTHON)-venv))
+	$(if $(shell command -v git),,$(error git is needed: apt install git, or brew install git))
+	$(if $(shell test $(FREE_KB) -ge 4194304 && echo 1),,$(error 4 GB of free disk are needed in $(CURDIR): free some, or move the project))
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.txt --group dev -c constraints.txt
+	@touch $@
+
+demo: install  ## DATA=folder of vendor files instead of invented ones, HOUSEHOLDS=how many to invent
+	@$(TRIBUTARY) demo $(if $(DATA),--data "$(DATA)") $(if $(HOUSEHOLDS),--households $(HOUSEHOLDS))
+
+stop:
+	@test ! -e .venv/.installed || $(TRIBUTARY) stop
+
+sandbox: install
+	@$(TRIBUTARY) sandbox
+
+bench: install
+	@$(TRIBUTARY) bench
+
+test: lint
+	.venv/bin/python -m pytest -m "not long"
+
+test-all: lint
+	.venv/bin/python -m pytest
+
+lint: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+fmt: install
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# Root's database may live outside the project, behind a link: see include/local/postgres.py.
+clean: stop
+	@find .tributary -type l -lname '/var/lib/tributary/*' -exec sh -c 'rm -rf "$$(readlink "$$1")"' _ {} \; 2>/dev/null || true
+	rm -rf .tributary

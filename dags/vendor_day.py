@@ -1,0 +1,214 @@
+"""One DAG a vendor: its day, from its API into the warehouse. Wiring only; the work is in `include.flow`."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.sdk import (
+    Asset,
+    AsyncCallback,
+    CronDataIntervalTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    ExceptionRetryPolicy,
+    Param,
+    PokeReturnValue,
+    RetryAction,
+    RetryRule,
+    dag,
+    get_current_context,
+    task,
+    task_group,
+)
+from alerts import Alert
+
+from include.contract import Vendor
+from include.vendors import VENDORS
+
+WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
+
+# The first day of the schedule: a firm sets the day it goes live.
+GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
+NAMED = "{{ table | default('', true) }}"
+
+RETRY_WHAT_MAY_PASS = ExceptionRetryPolicy(
+    rules=[RetryRule(exception="include.errors.RetriableError", action=RetryAction.RETRY)],
+    default=RetryAction.FAIL,
+)
+DEFAULTS = {
+    "retries": 4,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": RETRY_WHAT_MAY_PASS,
+    "on_failure_callback": Alert("Failed"),
+}
+
+
+def vendor_day(vendor: Vendor) -> None:
+    """Makes the DAG of one vendor."""
+    tables = [table.name for table in vendor.tables]
+
+    @dag(
+        dag_id=vendor.name,
+        dag_display_name=f"{vendor.title}: the day into the warehouse",
+        doc_md=vendor.notes,
+        schedule=CronDataIntervalTimetable(vendor.cron, timezone=vendor.timezone),
+        start_date=pendulum.parse(GO_LIVE, tz=vendor.timezone),
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULTS,
+        tags=["vendor", vendor.name],
+        deadline=DeadlineAlert(
+            name=f"{vendor.name} in by",
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=timedelta(hours=2),
+            callback=AsyncCallback(Alert, kwargs={"what": f"Deadline missed ({vendor.title} is not in after 2 hours)"}),
+        ),
+        params={
+            "tables": Param(tables, type="array", examples=tables, title="Tables", description="What to pull."),
+            "business_date": Param(
+                None,
+                type=["null", "string"],
+                format="date",
+                title="Business date",
+                description="Empty: the latest closed session. A past date takes only what can be stated as of then.",
+            ),
+            "full_refresh": Param(
+                False, type="boolean", title="Full refresh", description="Ignore when tables were last pulled."
+            ),
+            "on_demand": Param(
+                False,
+                type="boolean",
+                title="On demand",
+                description="Use the share of the rate budget kept for people.",
+            ),
+        },
+    )
+    def day() -> None:
+        @task
+        def plan_day(params: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
+            from datetime import date
+
+            from include import sessions
+
+            asked = params["business_date"]
+            day = date.fromisoformat(asked) if asked else sessions.business_date(data_interval_end)
+            return {
+                "business_date": day.isoformat(),
+                "previous_date": sessions.previous(day).isoformat(),
+                "is_past": sessions.is_past(day),
+                "full_refresh": params["full_refresh"],
+                "on_demand": params["on_demand"],
+            }
+
+        @task
+        def choose_tables(plan: dict[str, Any], params: Any = None) -> list[str]:
+            asked = [table for table in vendor.tables if table.name in params["tables"]]
+            return [table.name for table in asked if table.states_past or not plan["is_past"]]
+
+        @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
+        def wait_until_closed(plan: dict[str, Any], run_id: Any = None) -> PokeReturnValue:
+            import firm
+
+            from include import flow
+
+            closed = flow.closed_through(firm.site(), vendor, firm.connection(vendor.name), _run(plan, run_id))
+            return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
+
+        @task(pool=f"{vendor.name}_api", map_index_template=NAMED)
+        def pull(table: str, plan: dict[str, Any], run_id: Any = None) -> str:
+            import firm
+
+            from include import flow
+
+            _name(table)
+            return flow.stage(firm.site(), vendor, table, firm.connection(vendor.name), _run(plan, run_id))
+
+        @task
+        def validate(paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
+            import firm
+
+            from include import flow
+
+            by_table = {path.split("/")[1]: path for path in paths}
+            return flow.validate(firm.site(), vendor, by_table, _run(plan, run_id))
+
+        @task_group
+        def publish(path: str, plan: dict[str, Any]) -> None:
+            @task(map_index_template=NAMED)
+            def transform(path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
+                import firm
+
+                from include import flow
+
+                _name(path.split("/")[1])
+                return flow.transform(firm.site(), vendor, path, _run(plan, run_id))
+
+            @task(map_index_template=NAMED)
+            def load(path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, dict[str, int]]:
+                import firm
+
+                from include import flow
+
+                _name(path.split("/")[1])
+                counts = flow.load(firm.site(), vendor, path, _run(plan, run_id))
+                return {entity: {"inserted": c.inserted, "updated": c.updated} for entity, c in counts.items()}
+
+            transform(path, plan) >> load(path, plan)
+
+        @task
+        def reconcile(plan: dict[str, Any], run_id: Any = None) -> list[dict[str, Any]]:
+            import firm
+
+            from include import flow
+
+            checks = flow.reconcile(firm.site(), vendor, _run(plan, run_id))
+            return [{"check": c.name, "breaks": c.breaks, "explained": c.explained} for c in checks]
+
+        @task.short_circuit
+        def is_present(plan: dict[str, Any]) -> bool:
+            return not plan["is_past"]
+
+        @task(outlets=[WAREHOUSE])
+        def ring_bell() -> None:
+            """Tells the CRM that the warehouse has news; the news itself is in the warehouse."""
+
+        plan = plan_day()
+        closed = wait_until_closed(plan)
+        paths = pull.partial(plan=plan).expand(table=choose_tables(plan))
+        closed >> paths
+        valid = validate(paths, plan)
+        published = publish.partial(plan=plan).expand(path=paths)
+        valid >> published
+        reconciled = reconcile(plan)
+        published >> reconciled >> is_present(plan) >> ring_bell()
+
+    day()
+
+
+def _name(table: str) -> None:
+    """Gives a mapped task the name of its table in the UI."""
+    get_current_context()["table"] = table
+
+
+def _run(plan: dict[str, Any], run_id: str) -> Any:
+    from datetime import date
+
+    from include.flow import Run
+
+    return Run(
+        run_id,
+        date.fromisoformat(plan["business_date"]),
+        date.fromisoformat(plan["previous_date"]),
+        is_past=plan["is_past"],
+        full_refresh=plan["full_refresh"],
+        on_demand=plan["on_demand"],
+    )
+
+
+for vendor in VENDORS:
+    vendor_day(vendor)

@@ -1,0 +1,1 @@
+"""The domain of Tributary: plain Python that runs, and is tested, without Airflow."""

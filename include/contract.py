@@ -1,0 +1,260 @@
+"""The words in which a vendor is declared: Vendor, Table, Column.
+
+A declaration is data. It is checked when it is made, hashed into every partition's manifest, and read by extraction,
+staging, validation and the DAGs alike. Nothing here imports more than the standard library, so that parsing a DAG
+stays cheap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+INTEGER = "int64"
+STRING = "string"
+BOOLEAN = "bool"
+DATE = "date"
+TIMESTAMP = "timestamp"
+PAIRS = "pairs"
+MONEY = "decimal(20,2)"
+QUANTITY = "decimal(28,8)"
+PRICE = "decimal(28,8)"
+
+Pull = Literal["full", "snapshot", "window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of a vendor's table.
+
+    Attributes:
+        name: Our name in staging; carries unit and origin.
+        source: The vendor's own field name.
+        type: One of the type words above.
+        kind: `value` is staged; `sensitive` is staged as `<name>_hash` and `<name>_last4`, never in clear;
+            `ignored` is known, and left behind on purpose.
+        required: A row without it is a dead letter.
+        rounded: Digits beyond the type's scale are rounded half even instead of making the row a dead letter.
+    """
+
+    name: str
+    source: str
+    type: str
+    kind: Literal["value", "sensitive", "ignored"] = "value"
+    required: bool = False
+    rounded: bool = False
+
+
+def column(name: str, source: str, type: str, *, required: bool = False, rounded: bool = False) -> Column:
+    """Declares a field that is staged."""
+    return Column(name, source, type, required=required, rounded=rounded)
+
+
+def sensitive(name: str, source: str) -> Column:
+    """Declares a field whose clear value is written nowhere: staged as keyed hash and last four characters."""
+    return Column(name, source, STRING, kind="sensitive")
+
+
+def ignored(source: str, type: str = STRING) -> Column:
+    """Declares a field that is known and left behind."""
+    return Column(source, source, type, kind="ignored")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One thing pulled from a vendor.
+
+    Attributes:
+        name: The vendor's own word for it; also the name of its suite, partition folder and mapped task.
+        path: Path below the connection's base URL.
+        key: Staged columns that identify a row.
+        columns: Every field the vendor documents: staged, sensitive or ignored by name.
+        pull: `full` asks for everything as it is now (descriptions); `snapshot` asks for the state of one business
+            date; `window` asks for what was edited since the last pull, or, for a past date, what is dated that day.
+        params: Query parameters sent with every call.
+        dated: For `snapshot` and for past dates of `window`: parameters that name the day, and the `strftime` pattern
+            it is written in. Where there are two, they are the first and the last day: from the day after the session
+            before, so that what is dated on a weekend is not missed.
+        edited: For `window`: the parameters that bound the time of edit, (from, to).
+        cursor: The staged column that tells which of two versions of a row is newer.
+        order: The vendor's name of the column that pages are ordered by; None where the vendor answers in one piece.
+        page_rows: Rows asked for in one call.
+        money: Staged column whose sum is the table's control total.
+        parents: Staged column -> table of the same vendor-day that must hold its value as key.
+        agrees: `(column, table, money column)`: this table's money, summed by that column, is what the other table
+            states for the same key.
+        as_of: For snapshots: the staged column that states the day of a row; None where rows don't say.
+        states_past: Whether the vendor can state a past date of it.
+    """
+
+    name: str
+    path: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    pull: Pull = "full"
+    params: Mapping[str, str] = field(default_factory=dict)
+    dated: Mapping[str, str] = field(default_factory=dict)
+    edited: tuple[str, str] | None = None
+    cursor: str | None = None
+    order: str | None = None
+    page_rows: int = 5000
+    money: str | None = None
+    parents: Mapping[str, str] = field(default_factory=dict)
+    agrees: tuple[str, str, str] | None = None
+    as_of: str | None = None
+
+    def __post_init__(self) -> None:
+        staged = {c.name for c in self.columns if c.kind == "value"}
+        for name in (*self.key, *filter(None, (self.cursor, self.money))):
+            if name not in staged:
+                raise ValueError(f"{self.name}: {name} is not a staged column")
+        sources = [c.source for c in self.columns]
+        if len(set(sources)) != len(sources):
+            raise ValueError(f"{self.name}: a field is declared twice")
+        if self.pull == "window" and self.edited is None:
+            raise ValueError(f"{self.name}: a window needs the names of its edit bounds")
+
+    @property
+    def states_past(self) -> bool:
+        """Whether the vendor can state this table as of a past date."""
+        return self.pull != "full"
+
+    @property
+    def hash(self) -> str:
+        """Identifies this declaration in the manifests of its partitions (12 hex digits of SHA-256)."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+    def named(self, name: str) -> Column:
+        """Returns the column with our name `name`."""
+        return next(c for c in self.columns if c.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A canonical column made from staged ones.
+
+    Attributes:
+        function: Pure function of Arrow arrays, one for each of `columns`, giving one of the same length.
+        columns: Staged columns, in the order of the function's parameters.
+    """
+
+    function: Callable[..., Any]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A canonical column that holds one value in every row."""
+
+    value: str | bool
+
+
+def derived(function: Callable[..., Any], *columns: str) -> Derived:
+    """Declares a canonical column computed from staged columns by a pure function on Arrow arrays."""
+    return Derived(function, columns)
+
+
+def constant(value: str | bool) -> Constant:
+    """Declares a canonical column that the vendor does not state and that is the same in every row."""
+    return Constant(value)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityMap:
+    """How rows of a vendor's table become rows of one canonical entity.
+
+    Attributes:
+        entity: Name of the canonical entity.
+        table: The vendor's table.
+        columns: Canonical column -> staged column name, `derived(...)` or `constant(...)`.
+        merged: Several staged rows may describe the same entity (a security named by every position): they become
+            one, the first by key, and the rest are counted as merged.
+        dropped: Named rules: rows for which the function is true produce nothing, and are counted under the name.
+    """
+
+    entity: str
+    table: str
+    columns: Mapping[str, str | Derived | Constant]
+    merged: bool = False
+    dropped: Mapping[str, Derived] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The cheapest question whose answer says which day the vendor has closed.
+
+    Attributes:
+        path: Path below the base URL; answers an array.
+        params: Its query parameters; ordered so that the first row holds the earliest date.
+        field: The vendor's field that holds the date.
+    """
+
+    path: str
+    params: Mapping[str, str]
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Calls a vendor allows, shared by every process of the firm.
+
+    Attributes:
+        calls_per_minute: Steady rate.
+        burst: Calls that may be made at once after a pause.
+        reserved_ratio: Share (0-1) of the rate that batch runs leave to on-demand runs.
+    """
+
+    calls_per_minute: float
+    burst: int = 8
+    reserved_ratio: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A company we pull from.
+
+    Attributes:
+        name: Short name: DAG id, connection id, staging folder and source of every warehouse row.
+        title: The name people know.
+        notes: Markdown shown on the DAG's page.
+        login: How a session is opened; a key of `include.extract.session.LOGINS`.
+        tables: What is pulled, parents before children.
+        maps: How staged tables become canonical entities.
+        closed: Asks for the last day that the vendor has closed; None where it can't be asked.
+        sentinels: Prefixes of date texts that mean null.
+        cron: When the daily run starts, in `timezone`.
+        timezone: Zone of the schedule.
+        zone: Zone in which the vendor reads and writes times without offset.
+        budget: Calls the vendor allows.
+        connections: Parallel connections of one table's pull.
+        api_version: The vendor's API version, kept in every manifest.
+        roll_tolerance_quantity: Units by which a position may differ from the one before plus its transactions.
+        correlation_header: Response header by which the vendor finds a call again.
+    """
+
+    name: str
+    title: str
+    notes: str
+    login: str
+    tables: tuple[Table, ...]
+    maps: tuple[EntityMap, ...]
+    cron: str
+    budget: Budget
+    closed: Probe | None = None
+    sentinels: tuple[str, ...] = ()
+    timezone: str = "America/New_York"
+    zone: str = "UTC"
+    connections: int = 4
+    api_version: str = "v1"
+    correlation_header: str = "X-Correlation-Id"
+    roll_tolerance_quantity: str = "0.0001"
+
+    def table(self, name: str) -> Table:
+        """Returns the table called `name`."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise KeyError(f"{self.name} has no table {name}")

@@ -1,0 +1,1 @@
+"""The integration database: ledger, dead letters, calls, rate budgets, writers' fences."""

@@ -1,0 +1,139 @@
+"""The ledger: what every step took in and gave out. A row that does not balance can't be written.
+
+The sums are constraints of `control.ledger`. A load's row commits in the same transaction as its data, and its id is
+every warehouse row's `source_run_id`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from include.errors import BalanceError
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Which pull, of which run, a ledger row speaks of."""
+
+    run_id: str
+    vendor: str
+    table_name: str
+    business_date: date
+    pull_id: str
+    pulled: str
+    extracted_at: datetime
+    window_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The counts of one step; those that a step does not have stay 0. Money is in dollars, None where there is none."""
+
+    fetched: int = 0
+    staged: int = 0
+    duplicate: int = 0
+    dead: int = 0
+    split: int = 0
+    produced: int = 0
+    merged: int = 0
+    dropped: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    withdrawn: int = 0
+    sent: int = 0
+    created: int = 0
+    failed: int = 0
+    unprocessed: int = 0
+    money_in: Decimal | None = None
+    money_out: Decimal | None = None
+    seconds: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+_COLUMNS = ("ledger_id", *Pull.__dataclass_fields__, "entity", "stage", *Counts.__dataclass_fields__)
+_INSERT = sa.text(
+    f"insert into control.ledger ({', '.join(_COLUMNS)}) values ({', '.join(f':{c}' for c in _COLUMNS)})"  # noqa: S608
+    " on conflict (pull_id, vendor, table_name, entity, business_date, stage) do nothing returning ledger_id"
+)
+_FIND = sa.text("""
+select * from control.ledger
+where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and entity = :entity
+  and business_date = :business_date and stage = :stage
+""")
+
+
+def next_id(connection: sa.Connection) -> int:
+    """Takes the id of a row that will be recorded later, so that data can carry it as `source_run_id`."""
+    return int(connection.scalar(sa.text("select nextval('control.ledger_id')")) or 0)
+
+
+def record(
+    connection: sa.Connection, pull: Pull, stage: str, counts: Counts, entity: str = "", ledger_id: int | None = None
+) -> int:
+    """Writes a step's row; a step that was recorded before keeps its first row.
+
+    Args:
+        connection: In a transaction.
+        pull: Which pull, of which run.
+        stage: stage, validate, transform, load or crm.
+        counts: What went in and out.
+        entity: Canonical entity, for transform and load.
+        ledger_id: From `next_id`; None takes a new one.
+
+    Returns:
+        The row's id.
+
+    Raises:
+        BalanceError: Rows or money do not add up.
+    """
+    values = asdict(pull) | asdict(counts) | {"entity": entity, "stage": stage, "notes": json.dumps(counts.notes)}
+    values["ledger_id"] = next_id(connection) if ledger_id is None else ledger_id
+    try:
+        written = connection.scalar(_INSERT, values)
+    except sa.exc.IntegrityError as error:
+        raise BalanceError(
+            "The step does not balance; nothing was committed",
+            vendor=pull.vendor, table=pull.table_name, business_date=pull.business_date, stage=stage,
+            counts={name: value for name, value in asdict(counts).items() if value},
+        ) from error  # fmt: skip
+    return int(written if written is not None else found(connection, pull, stage, entity)["ledger_id"])
+
+
+def found(connection: sa.Connection, pull: Pull, stage: str, entity: str = "") -> dict[str, Any]:
+    """Returns the row of a step of a pull as a dict; empty where it was not recorded."""
+    row = connection.execute(_FIND, asdict(pull) | {"entity": entity, "stage": stage}).mappings().first()
+    return dict(row) if row else {}
+
+
+def last_window(engine: sa.Engine, vendor: str, table: str) -> datetime | None:
+    """Returns when the newest loaded pull of what is edited began; None where there was none."""
+    with engine.connect() as connection:
+        newest: datetime | None = connection.scalar(
+            sa.text("""
+            select max(window_to) from control.ledger
+            where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'present'
+            """),
+            {"vendor": vendor, "table": table},
+        )
+    return newest
+
+
+def newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
+    """Returns the time of a pull of the same partition that is newer than this one and already loaded."""
+    newer: datetime | None = connection.scalar(
+        sa.text("""
+        select max(extracted_at) from control.ledger
+        where vendor = :vendor and table_name = :table_name and business_date = :business_date
+          and stage = 'load' and pulled <> 'replay' and extracted_at > :extracted_at
+        """),
+        asdict(pull),
+    )
+    return newer

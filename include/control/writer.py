@@ -1,0 +1,61 @@
+"""Who may write: one writer per subject, by fencing token. The newest wins, and an older one changes nothing.
+
+A writer that was stopped and wakes again may still hold an open transaction. So whoever takes over ends the session of
+the one before, and every writer looks at its fence once more, with the row locked, just before it commits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from include.errors import WriterSuperseded
+
+_END = sa.text("""
+select pg_terminate_backend(a.pid, 5000)
+from control.writer w
+join pg_stat_activity a on a.pid = w.backend_pid and a.backend_start = w.backend_start
+where w.subject = :subject and a.pid <> pg_backend_pid() and a.usename = current_user
+""")
+
+_TAKE = sa.text("""
+insert into control.writer as w (subject, fence, backend_pid, backend_start)
+select :subject, nextval('control.fence'), pid, backend_start from pg_stat_activity where pid = pg_backend_pid()
+on conflict (subject) do update
+set fence = excluded.fence, backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
+    taken_at = clock_timestamp()
+returning fence
+""")
+
+_HELD = sa.text("select fence from control.writer where subject = :subject for update")
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The right to write to a subject, until somebody takes a higher one."""
+
+    subject: str
+    number: int
+
+    def check(self, connection: sa.Connection) -> None:
+        """Makes sure, up to the end of the transaction, that nobody has taken over.
+
+        Raises:
+            WriterSuperseded: Somebody has.
+        """
+        if connection.scalar(_HELD, {"subject": self.subject}) != self.number:
+            raise WriterSuperseded("A newer writer took over; nothing was changed", subject=self.subject)
+
+
+def take(connection: sa.Connection, subject: str) -> Fence:
+    """Takes over a subject, and ends the session of the writer before; commits.
+
+    Args:
+        connection: The one that will write; outside a transaction.
+        subject: What only one writer may change, such as `load:orion:assets:2026-11-23`.
+    """
+    connection.execute(_END, {"subject": subject})
+    number = connection.scalar(_TAKE, {"subject": subject})
+    connection.commit()
+    return Fence(subject, int(number))

@@ -1,0 +1,100 @@
+"""Every error that Tributary raises, classed by what the caller should do next.
+
+TributaryError
+├── RetriableError            the same work may succeed later: Airflow retries it
+│   ├── VendorUnavailable     5xx, time-out, reset, a body cut short, a page that is not JSON
+│   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
+│   ├── PagingUnstable        the data moved faster than the pages could be read
+│   ├── TargetUnavailable     Postgres or Salesforce did not answer, or refused for now
+│   └── DayNotClosed          the vendor has not closed the business date yet
+└── FatalError                the same work fails again until somebody acts: Airflow does not retry it
+    ├── ConfigurationError    a setting, a connection or a contract is wrong
+    ├── AuthenticationError   the vendor or Salesforce refused the credentials
+    ├── SchemaDrift           the vendor's fields are not those of the contract
+    ├── DataQualityError      a batch-level expectation failed, or too many rows are dead letters
+    ├── BalanceError          rows or money do not add up; nothing was committed
+    ├── RowsFailed            the target refused rows; each of them is a dead letter
+    └── WriterSuperseded      a newer writer took over this partition or object; this one must stop
+
+A message names vendor, table, key and count where they are known, and never holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class TributaryError(Exception):
+    """Root of every error raised on purpose.
+
+    Args:
+        message: What failed and what to do next, in one sentence.
+        facts: Names and counts of what failed (vendor, table, business_date, ...), appended to the message.
+    """
+
+    def __init__(self, message: str, **facts: object) -> None:
+        self.facts = {name: value for name, value in facts.items() if value is not None}
+        named = " ".join(f"{name}={value}" for name, value in self.facts.items())
+        super().__init__(f"{message} [{named}]" if named else message)
+
+
+class RetriableError(TributaryError):
+    """The same work may succeed later."""
+
+
+class VendorUnavailable(RetriableError):
+    """The vendor did not give a whole and readable answer."""
+
+
+class RateLimited(RetriableError):
+    """The vendor or Salesforce asks for patience.
+
+    Args:
+        retry_after: Seconds after which the next call is welcome; None where nothing was said.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, **facts: object) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, retry_after=retry_after, **facts)
+
+
+class PagingUnstable(RetriableError):
+    """Rows moved between pages faster than they could be read."""
+
+
+class TargetUnavailable(RetriableError):
+    """Postgres or Salesforce did not answer, or refused for now."""
+
+
+class DayNotClosed(RetriableError):
+    """The vendor has not closed the business date yet."""
+
+
+class FatalError(TributaryError):
+    """The same work fails again until somebody acts."""
+
+
+class ConfigurationError(FatalError):
+    """A setting, a connection or a contract is wrong."""
+
+
+class AuthenticationError(FatalError):
+    """The other side refused the credentials."""
+
+
+class SchemaDrift(FatalError):
+    """The vendor's fields are not those of the contract."""
+
+
+class DataQualityError(FatalError):
+    """The data of a vendor-day is not fit to be loaded."""
+
+
+class BalanceError(FatalError):
+    """Rows or money do not add up."""
+
+
+class RowsFailed(FatalError):
+    """The target refused rows; each of them is a dead letter."""
+
+
+class WriterSuperseded(FatalError):
+    """A newer writer took over; this one must change nothing."""

@@ -1,0 +1,1 @@
+"""From a vendor's HTTP answers to typed rows: sessions, paging, parsing."""

@@ -1,0 +1,284 @@
+"""One page of JSON to typed Arrow rows, without a Python object per cell.
+
+A page is read in one go by `pyarrow.json` under the explicit schema of the contract: every field that the vendor sends
+is declared, or the page is looked at more closely. Numbers go from the wire's text to exact decimals. A page that this
+refuses is halved until only its bad rows are left; they die with the names of the fields that could not be read.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from include.arrow import arrow_type
+from include.contract import DATE, STRING, TIMESTAMP, Column, Table
+from include.errors import VendorUnavailable
+from include.sensitive import Redactor
+
+# Wide enough for a double with surplus digits; rounded to the declared scale afterwards.
+_ROUNDED = pa.decimal128(38, 14)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadRow:
+    """A row that could not be read.
+
+    Attributes:
+        key: The row's key as the vendor wrote it, where it has one.
+        reasons: What is wrong, one field each, without the value.
+        raw: The row as JSON text: declared fields only, sensitive ones as tokens.
+    """
+
+    key: str | None
+    reasons: tuple[str, ...]
+    raw: str
+
+    def line(self) -> bytes:
+        """The row as a line of `dead.jsonl`: `{"key", "reasons", "row"}`."""
+        line = {"key": self.key, "reasons": self.reasons, "row": orjson.Fragment(self.raw)}
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one answer held.
+
+    Attributes:
+        rows: Staged columns, in the vendor's order.
+        dead: Rows that could not be read.
+        undeclared: Fields that the contract does not know.
+    """
+
+    rows: pa.Table
+    dead: tuple[DeadRow, ...]
+    undeclared: frozenset[str]
+
+
+def staged_schema(table: Table) -> pa.Schema:
+    """Returns the schema of a staged table: each value column, and hash and last four of each sensitive one."""
+    fields: list[pa.Field] = []
+    for col in table.columns:
+        if col.kind == "value":
+            fields.append(pa.field(col.name, arrow_type(col.type)))
+        elif col.kind == "sensitive":
+            fields += [pa.field(f"{col.name}_hash", pa.string()), pa.field(f"{col.name}_last4", pa.string())]
+    return pa.schema(fields)
+
+
+class PageReader:
+    """Reads the pages of one table.
+
+    Args:
+        table: The contract.
+        redactor: Hides sensitive values.
+        sentinels: Prefixes of date texts that mean null.
+        zone: Zone of times without offset.
+    """
+
+    def __init__(self, table: Table, redactor: Redactor, sentinels: tuple[str, ...] = (), zone: str = "UTC") -> None:
+        self.table = table
+        self.schema = staged_schema(table)
+        self._redactor = redactor
+        self._sentinels = sentinels
+        self._zone = zone
+        self._wire = pa.struct([(c.source, _wire_type(c)) for c in table.columns])
+        self._staged_wire = pa.struct([(c.source, _wire_type(c)) for c in table.columns if c.kind != "ignored"])
+        self._declared = {c.source for c in table.columns}
+        self._required = [c for c in table.columns if c.required]
+        self._unseen = {c.source for c in table.columns if c.kind != "ignored"}
+
+    @property
+    def unseen(self) -> set[str]:
+        """Declared fields that no page so far has carried."""
+        return set(self._unseen)
+
+    def read(self, body: bytes) -> Page:
+        """Reads one page: a JSON array of objects.
+
+        Raises:
+            VendorUnavailable: The body is not a JSON array (an HTML page, a body cut short).
+        """
+        self._unseen = {f for f in self._unseen if b'"%s"' % f.encode() not in body}
+        try:
+            wire = self._parse(body, self._wire)
+            rows, missing = self._staged(wire)
+        except pa.ArrowException:
+            return self._read_refused(body)
+        if missing:
+            return self._read_refused(body)
+        return Page(rows, (), frozenset())
+
+    def _parse(self, body: bytes, fields: pa.StructType) -> pa.StructArray:
+        """Reads an array of objects; with every declared field asked for, a field beyond them is an error."""
+        data = b'{"items":' + body + b"}"
+        options = pj.ParseOptions(
+            explicit_schema=pa.schema([("items", pa.list_(fields))]),
+            unexpected_field_behavior="error" if fields is self._wire else "ignore",
+            newlines_in_values=True,
+        )
+        read = pj.read_json(
+            io.BytesIO(data),
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            parse_options=options,
+        )
+        return read.column("items").combine_chunks().flatten()
+
+    def _staged(self, wire: pa.StructArray) -> tuple[pa.Table, bool]:
+        """Returns staged rows, and whether a required field is missing in one of them."""
+        arrays: list[pa.Array] = []
+        missing = False
+        fields = dict(zip((f.name for f in wire.type), wire.flatten(), strict=True))
+        for col in self.table.columns:
+            if col.kind == "ignored":
+                continue
+            array = fields[col.source]
+            if col.kind == "sensitive":
+                arrays += _redacted(array, self._redactor)
+                continue
+            array = self._converted(col, array)
+            missing = missing or (col.required and array.null_count > 0)
+            arrays.append(array)
+        return pa.Table.from_arrays(arrays, schema=self.schema), missing
+
+    def _converted(self, col: Column, array: pa.Array) -> pa.Array:
+        target = arrow_type(col.type)
+        if col.type in (DATE, TIMESTAMP):
+            return self._dated(col, array)
+        if col.rounded and array.type != target:
+            return pc.round(array, target.scale, round_mode="half_to_even").cast(target)
+        return array
+
+    def _dated(self, col: Column, array: pa.Array) -> pa.Array:
+        if array.null_count == len(array):
+            return pa.nulls(len(array), arrow_type(col.type))
+        for prefix in self._sentinels:
+            array = pc.if_else(pc.starts_with(array, prefix), pa.scalar(None, pa.string()), array)
+        if col.type == DATE:
+            return pc.utf8_slice_codeunits(array, 0, 10).cast(pa.date32())
+        array = pc.replace_substring_regex(array, r"(\.\d{6})\d+", r"\1")
+        try:
+            return array.cast(pa.timestamp("us", tz="UTC"))
+        except pa.ArrowInvalid:
+            return pc.assume_timezone(array.cast(pa.timestamp("us")), self._zone).cast(pa.timestamp("us", tz="UTC"))
+
+    # --- the slow road: a page with something unexpected in it ---
+
+    def _read_refused(self, body: bytes) -> Page:
+        texts, objects = _split(body, self.table.name)
+        undeclared = {name for row in objects if isinstance(row, dict) for name in row} - self._declared
+        good: list[pa.Table] = []
+        dead: list[DeadRow] = []
+        self._bisect(texts, objects, good, dead)
+        rows = pa.concat_tables(good) if good else self.schema.empty_table()
+        return Page(rows, tuple(dead), frozenset(undeclared))
+
+    def _bisect(self, texts: list[str], objects: list[object], good: list[pa.Table], dead: list[DeadRow]) -> None:
+        """Halves the rows until each part is read or is one bad row; keeps the order."""
+        if not texts:
+            return
+        try:
+            rows, missing = self._staged(self._parse(b"[" + ",".join(texts).encode() + b"]", self._staged_wire))
+        except pa.ArrowException:
+            missing = True
+        if not missing:
+            good.append(rows)
+        elif len(texts) == 1:
+            dead.append(self._dead(texts[0], objects[0]))
+        else:
+            middle = len(texts) // 2
+            self._bisect(texts[:middle], objects[:middle], good, dead)
+            self._bisect(texts[middle:], objects[middle:], good, dead)
+
+    def _dead(self, text: str, row: object) -> DeadRow:
+        if not isinstance(row, dict):
+            return DeadRow(None, ("the row is not an object",), "null")
+        staged = [col for col in self.table.columns if col.kind != "ignored"]
+        reasons = tuple(filter(None, (self._fault(col, row) for col in staged)))
+        raw: dict[str, object] = {}
+        for col in staged:
+            if col.source not in row:
+                continue
+            value = row[col.source]
+            raw[col.source] = self._redactor.token(value) if col.kind == "sensitive" and value is not None else value
+        key = ":".join(str(row.get(self.table.named(name).source)) for name in self.table.key)
+        return DeadRow(key, reasons or ("the row could not be read",), _dumped(raw))
+
+    def _fault(self, col: Column, row: dict[str, object]) -> str | None:
+        """Returns what is wrong with one field of a row, never its value; None where nothing is."""
+        if row.get(col.source) is None:
+            return f"{col.source}: missing" if col.required else None
+        text = _dumped({col.source: row[col.source]})
+        try:
+            array = self._parse(f"[{text}]".encode(), self._staged_wire).field(col.source)
+            if col.kind == "value":
+                self._converted(col, array)
+        except pa.ArrowException:
+            return f"{col.source}: not {col.type}"
+        return None
+
+
+def _wire_type(col: Column) -> pa.DataType:
+    if col.type in (DATE, TIMESTAMP, STRING):
+        return pa.string()
+    return _ROUNDED if col.rounded else arrow_type(col.type)
+
+
+def _redacted(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:
+    """Hash and last four of each value; each different value is hashed once."""
+    encoded = array.dictionary_encode()
+    pairs = [redactor.split(value) for value in encoded.dictionary.to_pylist()]
+    for part in (0, 1):
+        yield pc.take(pa.array([pair[part] for pair in pairs], pa.string()), encoded.indices)
+
+
+def _split(body: bytes, table: str) -> tuple[list[str], list[object]]:
+    """Splits a JSON array into the texts and the values of its elements, numbers exact.
+
+    Raises:
+        VendorUnavailable: The body is not a JSON array.
+    """
+    decoder = json.JSONDecoder(parse_float=Decimal)
+    texts: list[str] = []
+    objects: list[object] = []
+    try:
+        text = body.decode("utf-8").strip()
+        if not text.startswith("["):
+            raise ValueError("not an array")
+        at = _skip(text, 1)
+        while text[at] != "]":
+            value, end = decoder.raw_decode(text, at)
+            texts.append(text[at:end])
+            objects.append(value)
+            at = _skip(text, end)
+            if text[at] == ",":
+                at = _skip(text, at + 1)
+    except (ValueError, IndexError) as error:
+        raise VendorUnavailable(
+            "The answer is not a JSON array; the body may be cut short", table=table, bytes=len(body)
+        ) from error
+    return texts, objects
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _dumped(value: dict[str, object]) -> str:
+    """JSON text of a row, with decimals as they were written."""
+    return orjson.dumps(value, default=_exact).decode()
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value).encode()) if value.is_finite() else str(value)
+    return str(value)

@@ -1,0 +1,179 @@
+"""Pulls one table of a vendor into a partition: pages in, parts out, a few pages in memory."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from include.contract import Table, Vendor
+from include.errors import DataQualityError, SchemaDrift
+from include.extract.page import DeadRow, Page, PageReader
+from include.extract.paging import Window, ordered_pages
+from include.extract.session import VendorSession
+from include.sensitive import Redactor
+from include.staging import Manifest, PartWriter, Staging, total
+
+log = logging.getLogger(__name__)
+
+# An edit made while the last pull ran, or stamped by a clock that runs late, lies within this overlap.
+_EDIT_OVERLAP = timedelta(days=2)
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+# More unreadable rows than this are not kept one by one: something is wrong with the table, not with its rows.
+_MOST_DEAD = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a pull asks for.
+
+    Attributes:
+        business_date: The day the data is about.
+        is_past: Whether only what the vendor can state as of that day is asked for.
+        first_date: The day after the session before; what is dated since then is asked for with the business date.
+        edited_since: For tables pulled by window: when the last pull began; None pulls everything.
+    """
+
+    business_date: date
+    is_past: bool = False
+    first_date: date | None = None
+    edited_since: datetime | None = None
+
+
+@dataclass
+class _Tally:
+    fetched: int = 0
+    staged: int = 0
+    duplicate: int = 0
+    money: Decimal = Decimal(0)
+    dead: dict[str, DeadRow] = field(default_factory=dict)
+    undeclared: set[str] = field(default_factory=set)
+
+
+def pull(vendor: Vendor, table: Table, span: Span, session: VendorSession, staging: Staging, redactor: Redactor) -> str:
+    """Pulls a table and stages it.
+
+    Returns:
+        The partition's path below the staging root.
+
+    Raises:
+        PagingUnstable: Rows moved faster than they could be read.
+        SchemaDrift: A field that we stage is in no row any more.
+        DataQualityError: Hardly a row can be read.
+        TributaryError: As `VendorSession.get` raises.
+    """
+    started = datetime.now(UTC)
+    params, window = request(vendor, table, span, started)
+    reader = PageReader(table, redactor, vendor.sentinels, vendor.zone)
+    windows = _windows(vendor, table, params, session, reader)
+    return stage(vendor, table, span, windows, reader, staging, started, window)
+
+
+def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[dict[str, str], tuple[str, str] | None]:
+    """Returns the query parameters of a pull, and the bounds of its edit window where it has one."""
+    params = dict(table.params)
+    if table.pull == "snapshot" or (table.pull == "window" and span.is_past):
+        days = (
+            (span.business_date,)
+            if len(table.dated) == 1
+            else (span.first_date or span.business_date, span.business_date)
+        )
+        named = zip(table.dated.items(), days, strict=True)
+        return params | {name: day.strftime(pattern) for (name, pattern), day in named}, None
+    if table.edited is None:
+        return params, None
+    zone = ZoneInfo(vendor.zone)
+    since = _EARLIEST if span.edited_since is None else span.edited_since - _EDIT_OVERLAP
+    bounds = tuple(when.astimezone(zone).isoformat(timespec="seconds") for when in (since, now + timedelta(days=1)))
+    return params | dict(zip(table.edited, bounds, strict=True)), (since.isoformat(), now.isoformat())
+
+
+def _windows(
+    vendor: Vendor, table: Table, params: dict[str, str], session: VendorSession, reader: PageReader
+) -> Iterator[Window]:
+    if table.order is None:
+        page = session.get(table.path, params, reader.read)
+        yield Window(page, page.rows.num_rows + len(page.dead), 0)
+        return
+
+    def fetch(skip: int, top: int) -> Page:
+        paged = {"$top": str(top), "$skip": str(skip), "$orderby": str(table.order)}
+        return session.get(table.path, params | paged, reader.read)
+
+    yield from ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, table.name)
+
+
+def stage(
+    vendor: Vendor,
+    table: Table,
+    span: Span,
+    windows: Iterator[Window],
+    reader: PageReader,
+    staging: Staging,
+    started: datetime,
+    edited: tuple[str, str] | None = None,
+) -> str:
+    """Writes windows of rows as one partition, and its manifest last; raises as `pull` does."""
+    pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    path = f"{vendor.name}/{table.name}/{span.business_date}/{pull_id}"
+    folder = staging.folder(path)
+    writer, tally = PartWriter(folder, reader.schema), _Tally()
+    for window in windows:
+        _count(tally, table, window)
+        writer.write(window.page.rows)
+        _refuse_wreck(tally, vendor, table)
+        log.info("%s %s %s: %s rows", vendor.name, table.name, span.business_date, f"{tally.staged:,}")
+    writer.flush()
+    if tally.staged and reader.unseen:
+        raise SchemaDrift(
+            "Declared fields are in no row: renamed or removed?",
+            vendor=vendor.name, table=table.name, fields=",".join(sorted(reader.unseen)),
+        )  # fmt: skip
+    folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))
+    manifest = Manifest(
+        vendor=vendor.name,
+        table=table.name,
+        business_date=span.business_date,
+        pull_id=pull_id,
+        pulled="past" if span.is_past else "present",
+        extracted_at=started,
+        api_version=vendor.api_version,
+        contract=table.hash,
+        window=edited,
+        fetched=tally.fetched,
+        staged=tally.staged,
+        duplicate=tally.duplicate,
+        dead=len(tally.dead),
+        money=tally.money if table.money else None,
+        undeclared=tuple(sorted(tally.undeclared)),
+        parts=tuple(writer.parts),
+    )
+    staging.seal(path, manifest)
+    return path
+
+
+def _count(tally: _Tally, table: Table, window: Window) -> None:
+    rows = window.page.rows
+    tally.fetched += window.fetched
+    tally.staged += rows.num_rows
+    tally.duplicate += window.duplicate
+    tally.undeclared |= window.page.undeclared
+    if table.money:
+        tally.money += total(rows, table.money)
+    for row in window.page.dead:
+        name = row.key or f"without key {len(tally.dead)}"
+        tally.duplicate += name in tally.dead
+        tally.dead[name] = row
+
+
+def _refuse_wreck(tally: _Tally, vendor: Vendor, table: Table) -> None:
+    if len(tally.dead) > _MOST_DEAD and len(tally.dead) > tally.fetched / 2:
+        first = next(iter(tally.dead.values()))
+        raise DataQualityError(
+            "Too many rows can't be read", vendor=vendor.name, table=table.name,
+            dead=len(tally.dead), fetched=tally.fetched, first="; ".join(first.reasons),
+        )  # fmt: skip

@@ -1,0 +1,248 @@
+"""The steps of a vendor-day, each of which can be killed and run again. Airflow's tasks are two lines around these.
+
+stage  ->  validate  ->  transform  ->  load  ->  reconcile
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import orjson
+import sqlalchemy as sa
+
+from include import transform as transforming
+from include.connection import Connection
+from include.contract import Vendor
+from include.control import dead_letters, ledger
+from include.control.budget import RateBudget
+from include.control.calls import CallLog
+from include.control.dead_letters import DeadLetter
+from include.control.ledger import Counts, Pull
+from include.extract.closed import closed_through as ask_closed
+from include.extract.pull import Span, pull
+from include.extract.session import VendorSession
+from include.sensitive import Redactor
+from include.staging import Manifest, Staging
+from include.warehouse.load import load as load_partition
+from include.warehouse.reconcile import Check, stop_if_broken
+from include.warehouse.reconcile import reconcile as compare
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a firm runs: its database, its staging, its secrets.
+
+    Attributes:
+        engine: The database, as the loading role.
+        staging: Where partitions live.
+        redactor: Hides sensitive values under the firm's key.
+        speed: How many times faster than the wall clock a sandbox's minutes pass.
+    """
+
+    engine: sa.Engine
+    staging: Staging
+    redactor: Redactor
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a vendor's DAG.
+
+    Attributes:
+        run_id: Airflow's.
+        business_date: The day the data is about.
+        previous_date: The session before it.
+        is_past: Whether a later session has closed already.
+        full_refresh: Whether edit windows are ignored.
+        on_demand: Whether the reserved share of the rate budget may be used.
+    """
+
+    run_id: str
+    business_date: date
+    previous_date: date
+    is_past: bool = False
+    full_refresh: bool = False
+    on_demand: bool = False
+    pulled: str = field(default="")
+
+    def named(self) -> str:
+        """What the pull is called in manifests and ledger: present, past or replay."""
+        return self.pulled or ("past" if self.is_past else "present")
+
+
+def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> str:
+    """Pulls one table into staging and records it; returns the partition's path. Raises as `pull` does."""
+    started = time.perf_counter()
+    table = vendor.table(table_name)
+    since = None if run.full_refresh else ledger.last_window(site.engine, vendor.name, table_name)
+    budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
+    calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
+    with VendorSession(vendor, connection, budget, calls) as session:
+        span = Span(run.business_date, run.is_past, run.previous_date + timedelta(days=1), since)
+        path = pull(vendor, table, span, session, site.staging, site.redactor)
+    record_staged(site, path, run, time.perf_counter() - started)
+    return path
+
+
+def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
+    """Asks the vendor for the last day that it has closed; raises as `extract.closed.closed_through` does."""
+    budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
+    calls = CallLog(site.engine, vendor.name, "", run.run_id)
+    with VendorSession(vendor, connection, budget, calls) as session:
+        return ask_closed(vendor, session)
+
+
+def record_staged(site: Site, path: str, run: Run, seconds: float) -> None:
+    """Writes the ledger's row of a staged partition, its dead letters and its drift; twice changes nothing."""
+    manifest = site.staging.manifest(path)
+    letters = [orjson.loads(line) for line in site.staging.folder(path).read("dead.jsonl").splitlines()]
+    counts = Counts(
+        fetched=manifest.fetched,
+        staged=manifest.staged,
+        duplicate=manifest.duplicate,
+        dead=manifest.dead,
+        seconds=round(seconds, 3),
+        notes={"money": str(manifest.money), "undeclared": list(manifest.undeclared)},
+    )
+    of = pull_of(manifest, run)
+    with site.engine.begin() as connection:
+        ledger.record(connection, of, "stage", counts)
+        dead_letters.bury(
+            connection,
+            of,
+            "stage",
+            path,
+            (DeadLetter(letter["key"], letter["reasons"], "dead.jsonl", n) for n, letter in enumerate(letters)),
+        )
+        for name in manifest.undeclared:
+            connection.execute(
+                sa.text("""
+                insert into control.drift (vendor, table_name, field) values (:vendor, :table_name, :field)
+                on conflict (vendor, table_name, field) do update set last_seen_at = clock_timestamp()
+                """),
+                {"vendor": manifest.vendor, "table_name": manifest.table, "field": name},
+            )
+
+
+def validate(site: Site, vendor: Vendor, paths: Mapping[str, str], run: Run) -> dict[str, int]:
+    """Runs the suites over the day's partitions, buries bad rows, and stops an unfit day.
+
+    Returns:
+        Dead letters by table.
+
+    Raises:
+        DataQualityError: A batch-level expectation failed; nothing of the day may be loaded.
+    """
+    from include.validation.check import stop_if_unfit, validate_day
+    from include.validation.rows import faults_of
+
+    started = time.perf_counter()
+    recent = {name: _recent_rows(site.engine, vendor.name, name, run) for name in paths}
+    outcomes = validate_day(vendor, paths, site.staging, recent)
+    seconds = round((time.perf_counter() - started) / len(paths), 3)
+    for name, outcome in outcomes.items():
+        path = paths[name]
+        of = pull_of(site.staging.manifest(path), run)
+        faults = faults_of(site.staging, path).to_pylist()
+        counts = Counts(
+            staged=outcome.staged,
+            dead=outcome.refused,
+            produced=outcome.staged - outcome.refused,
+            seconds=seconds,
+            notes={"failed": outcome.failed},
+        )
+        with site.engine.begin() as connection:
+            ledger.record(connection, of, "validate", counts)
+            dead_letters.bury(
+                connection,
+                of,
+                "validate",
+                path,
+                (DeadLetter(f["row_key"], f["expectations"], f["part"], f["row_number"]) for f in faults),
+            )
+    stop_if_unfit(vendor, outcomes)
+    return {name: outcome.refused for name, outcome in outcomes.items()}
+
+
+def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]:
+    """Makes the canonical entities of a partition and records them; returns rows by entity."""
+    started = time.perf_counter()
+    of = pull_of(site.staging.manifest(path), run)
+    results = transforming.transform(vendor, path, site.staging)
+    seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
+    with site.engine.begin() as connection:
+        for made in results:
+            counts = Counts(
+                staged=made.staged,
+                produced=made.produced,
+                merged=made.merged,
+                dropped=sum(made.dropped.values()),
+                money_in=made.money_in,
+                money_out=made.money if made.money_in is not None else None,
+                seconds=seconds,
+                notes={"dropped": dict(made.dropped)},
+            )
+            ledger.record(connection, of, "transform", counts, made.entity)
+    return {made.entity: made.produced for made in results}
+
+
+def load(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, Counts]:
+    """Loads a partition's canonical entities into the warehouse; raises as `warehouse.load` does."""
+    return load_partition(site.engine, vendor, path, pull_of(site.staging.manifest(path), run), site.staging)
+
+
+def reconcile(site: Site, vendor: Vendor, run: Run) -> list[Check]:
+    """Compares the loaded day with what the vendor states and with the day before.
+
+    Raises:
+        BalanceError: It does not add up, and dead letters do not explain it.
+    """
+    checks = compare(
+        site.engine,
+        vendor.name,
+        [table.name for table in vendor.tables if table.money],
+        run.business_date,
+        run.previous_date,
+        run.run_id,
+        Decimal(vendor.roll_tolerance_quantity),
+    )
+    stop_if_broken(vendor.name, run.business_date, checks)
+    return checks
+
+
+def pull_of(manifest: Manifest, run: Run) -> Pull:
+    """How the ledger names the pull of a partition."""
+    return Pull(
+        run_id=run.run_id,
+        vendor=manifest.vendor,
+        table_name=manifest.table,
+        business_date=manifest.business_date,
+        pull_id=manifest.pull_id,
+        pulled=run.named(),
+        extracted_at=manifest.extracted_at,
+        window_to=None if manifest.window is None else datetime.fromisoformat(manifest.window[1]),
+    )
+
+
+def _recent_rows(engine: sa.Engine, vendor: str, table: str, run: Run) -> list[int]:
+    """Rows of the five last loaded days before this one, of the same kind of pull."""
+    with engine.connect() as connection:
+        rows = connection.scalars(
+            sa.text("""
+            select staged from (
+                select distinct on (s.business_date) s.business_date, s.staged
+                from control.ledger s
+                where s.vendor = :vendor and s.table_name = :table and s.stage = 'stage' and s.pulled = :pulled
+                  and s.business_date < :day
+                  and exists (select from control.ledger l where l.pull_id = s.pull_id and l.stage = 'load')
+                order by s.business_date desc, s.recorded_at desc
+            ) days order by business_date desc limit 5
+            """),
+            {"vendor": vendor, "table": table, "pulled": run.named(), "day": run.business_date},
+        )
+        return [int(n) for n in rows]

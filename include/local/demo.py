@@ -1,0 +1,192 @@
+"""The whole project on one machine: database, sandbox, Airflow, one day of data, and what became of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from include.errors import TargetUnavailable
+from include.local import airflow
+from include.local.airflow_api import AirflowApi
+from include.local.postgres import Postgres
+from include.local.private_file import write_private
+from include.local.processes import Processes, find_free_port
+from include.vendors import VENDORS
+from include.warehouse import schema
+
+ROOT = Path(__file__).parents[2]
+STATE = ROOT / ".tributary"
+DATABASE = "tributary"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a started demo answers to.
+
+    Attributes:
+        read_url: The database, as the reading role.
+        airflow_url: Airflow's pages.
+        password: Of `admin` there.
+        alerts: File that alerts are appended to.
+        docs: Folder of the data quality reports.
+        api: Airflow, logged in.
+    """
+
+    read_url: str
+    airflow_url: str
+    password: str
+    alerts: Path
+    docs: Path
+    api: AirflowApi
+
+
+def start(say: Say, data: Path | None = None, households: int = 200) -> Place:
+    """Starts whatever does not run yet; twice changes nothing.
+
+    Args:
+        say: Told what happens.
+        data: Folder of vendor files to serve instead of invented ones.
+        households: How many to invent.
+
+    Raises:
+        TributaryError: Something did not start; the message says what.
+    """
+    STATE.mkdir(exist_ok=True)
+    processes = Processes(STATE / "processes")
+    kept = _keep(processes)
+    sandbox_url = f"http://127.0.0.1:{kept['sandbox_port']}"
+    with ThreadPoolExecutor(2) as pool:
+        sandbox = pool.submit(_start_sandbox, processes, sandbox_url, data, households)
+        say("Starting PostgreSQL 18 ...")
+        postgres = Postgres.start(STATE / "postgres", durable=True)
+        for name in ("airflow", DATABASE):
+            postgres.create_database(name)
+        schema.create_roles(postgres.url(DATABASE), kept["passwords"])
+        urls = {role: _as(postgres.url(DATABASE), role, kept["passwords"][role]) for role in schema.ROLES}
+        settings = airflow.environment(
+            STATE / "airflow",
+            postgres.url("airflow"),
+            kept["airflow_port"],
+            ROOT,
+            connections=_connections(urls["tributary_load"], sandbox_url, kept["hash_key"]),
+        )
+        settings["TRIBUTARY_GO_LIVE"] = kept["go_live"]
+        settings["TRIBUTARY_DATA_DOCS"] = str(STATE / "data_docs")
+        say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
+        booted = pool.submit(airflow.start, settings, processes)
+        schema.migrate(urls["tributary_migrate"])
+        sandbox.result()
+        booted.result()
+    url = f"http://127.0.0.1:{kept['airflow_port']}"
+    password = airflow.read_password(STATE / "airflow")
+    api = AirflowApi(url, airflow.USER, password)
+    api.wait_healthy(120, lambda: airflow.has_died(processes))
+    for vendor in VENDORS:
+        api.ensure_pool(f"{vendor.name}_api", 4)
+    return Place(urls["tributary_read"], url, password, STATE / "alerts.jsonl", STATE / "data_docs", api)
+
+
+def stop() -> list[str]:
+    """Ends everything that `start` started, and nothing else; returns what was ended."""
+    ended = Processes(STATE / "processes").stop_all() if STATE.exists() else []
+    postgres = Postgres(STATE / "postgres", port=0)
+    if postgres.pid is not None:
+        postgres.stop()
+        ended.append("postgres")
+    return ended
+
+
+def run(place: Place, dag_id: str, say: Say, timeout: float, conf: Mapping[str, Any] | None = None) -> str:
+    """Runs a DAG now and tells its progress; returns how it ended."""
+    place.api.wait_dag(dag_id)
+    place.api.unpause(dag_id)
+    return follow(place, dag_id, place.api.trigger(dag_id, conf), say, timeout)
+
+
+def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> str:
+    """Tells the progress of a run up to its end; returns how it ended."""
+    told: dict[str, str] = {}
+    started = time.monotonic()
+
+    def tell(states: dict[str, str]) -> None:
+        for name, state in states.items():
+            if state in ("success", "failed", "upstream_failed", "up_for_retry") and told.get(name) != state:
+                told[name] = state
+                say(f"  {time.monotonic() - started:5.1f} s  {dag_id}: {name} {state}")
+
+    return place.api.wait_run(dag_id, run_id, timeout, tell)
+
+
+def _keep(processes: Processes) -> dict[str, Any]:
+    """Passwords, made once; and ports, kept while free or ours."""
+    path = STATE / "settings.json"
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    kept.setdefault("passwords", {role: secrets.token_urlsafe(16) for role in schema.ROLES})
+    kept.setdefault("hash_key", secrets.token_urlsafe(32))
+    kept.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
+    for name, process, preferred in (("airflow_port", "api-server", 8080), ("sandbox_port", "sandbox", 8765)):
+        if name not in kept or not processes.is_running(process):
+            kept[name] = find_free_port(kept.get(name, preferred))
+    write_private(path, json.dumps(kept))
+    return kept
+
+
+def _start_sandbox(processes: Processes, url: str, data: Path | None, households: int) -> None:
+    command = [sys.executable, "-m", "include.cli", "sandbox", "--port", url.rsplit(":", 1)[1]]
+    command += ["--households", str(households), "--state", str(STATE / "sandbox")]
+    command += ["--data", str(data.resolve())] if data else []
+    processes.start("sandbox", command, folder=ROOT)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and processes.is_running("sandbox"):
+        try:
+            requests.get(f"{url}/_sandbox/clock", timeout=5)
+            requests.post(
+                f"{url}/salesforce/_admin/consumers",
+                json={"client_id": "tributary", "client_secret": "sandbox-only", "username": "load@tributary.example"},
+                timeout=10,
+            )
+            return
+        except requests.ConnectionError:
+            time.sleep(0.2)
+    raise TargetUnavailable("The sandbox did not start", log=processes.log("sandbox"))
+
+
+def _connections(load_url: str, sandbox_url: str, hash_key: str) -> dict[str, str]:
+    """The firm's connections; the sandbox's credentials open nothing but the sandbox."""
+    vendors: dict[str, dict[str, Any]] = {
+        "orion": {
+            "host": f"{sandbox_url}/orion/api/v1",
+            "login": "tributary",
+            "password": "sandbox-only",
+            "extra": {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"},
+        },
+        "salesforce": {
+            "host": f"{sandbox_url}/salesforce",
+            "login": "tributary",
+            "password": "sandbox-only",
+            "extra": {"grant": "client_credentials", "firm": "demo"},
+        },
+    }
+    connections: dict[str, dict[str, Any]] = {
+        "tributary_staging": {"conn_type": "generic", "extra": {"root": str(STATE / "staging")}},
+        "tributary_secret": {"conn_type": "generic", "password": hash_key},
+        "tributary_alerts": {"conn_type": "generic", "password": f"file://{STATE / 'alerts.jsonl'}"},
+        **{name: {"conn_type": "http", **values} for name, values in vendors.items()},
+    }
+    return {"tributary_db": load_url, **{name: json.dumps(values) for name, values in connections.items()}}
+
+
+def _as(url: str, role: str, password: str) -> str:
+    return f"postgresql://{role}:{password}@{url.rsplit('@', 1)[1]}"

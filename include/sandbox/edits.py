@@ -1,0 +1,65 @@
+"""What people changed in the vendors' systems, kept in a file so that a restart keeps it too.
+
+An edit is `{"kind", "at", ...}`. The kind `mend` sets fields of one row of one vendor's table, in the vendor's own
+words: `{"vendor", "table", "id", "set": {...}, "as_of"?}`. All other kinds are the business of the books.
+"""
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from include.sandbox.orion_rows import write_moment
+from include.sandbox.rows import MISSING, Rows, dump_line
+
+Edit = dict[str, Any]
+
+
+def parse(text: bytes) -> Edit:
+    """Return a JSON object with its decimals exact."""
+    value: Edit = json.loads(text, parse_float=Decimal)
+    return value
+
+
+class Edits:
+    """The edits of one sandbox, oldest first.
+
+    Args:
+        path: A file of JSON lines, read if it exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.all: list[Edit] = [parse(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+    def append(self, edit: Edit) -> None:
+        """Keep one more edit."""
+        with self.path.open("ab") as file:
+            file.write(dump_line(edit))
+        self.all.append(edit)
+
+    def of_books(self) -> list[Edit]:
+        """Return every edit but the mends."""
+        return [edit for edit in self.all if edit["kind"] != "mend"]
+
+    def mend(self, vendor: str, table: str, as_of: date | None, rows: Rows) -> Rows:
+        """Return `rows` with the mends of this table; a mend without `as_of` holds for every day."""
+        mends = [
+            edit
+            for edit in self.all
+            if edit["kind"] == "mend"
+            and (edit.get("vendor", vendor), edit["table"]) == (vendor, table)
+            and edit.get("as_of") in (None, as_of and as_of.isoformat())
+        ]
+        if not mends:
+            return rows
+        fields = tuple(dict.fromkeys([*rows.fields, *(name for edit in mends for name in edit["set"])]))
+        added = (MISSING,) * (len(fields) - len(rows.fields))
+        by_id = {row["id"]: row for row in (dict(zip(fields, (*v, *added), strict=True)) for v in rows.values)}
+        for edit in mends:
+            if row := by_id.get(edit["id"]):
+                if "editedDate" in row:
+                    row["editedDate"] = write_moment(datetime.fromisoformat(edit["at"]))
+                row.update(edit["set"])
+        return Rows(fields, [tuple(row.values()) for row in by_id.values()])

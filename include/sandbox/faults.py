@@ -1,0 +1,156 @@
+"""Faults on demand: which, on which route, how often; drawn from a seed so that a run can be repeated.
+
+A fault lies in wait on a route. Whoever can commit it asks `take(route, kind)`:
+
+* `front.py` commits those of the transport, for every vendor (`TRANSPORT`);
+* a vendor's list commits those of the rows (`ROWS` through `distort`, `rows_added`/`rows_removed` by itself);
+* any other kind belongs to one vendor's app, which asks for it by name (`token_expired`, `row_lock`, ...).
+"""
+
+import fnmatch
+import itertools
+import random
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Row = dict[str, Any]
+
+TRANSPORT = ("latency", "too_many_requests", "server_error", "connection_reset", "body_cut", "html_page")
+ROWS = ("field_added", "field_renamed", "field_retyped", "poison")
+
+POISON: tuple[Any, ...] = (
+    "N/A",
+    "",
+    "1,234.56",
+    "9" * 40,
+    "2026-02-30T00:00:00-06:00",
+    "\u0000",
+    {"unexpected": "object"},
+    ["unexpected", "list"],
+    True,
+    -1,
+)
+"""What a poisoned cell holds, unless the fault names its own value."""
+
+
+@dataclass
+class Fault:
+    """One fault in wait.
+
+    Attributes:
+        route: Path of the route, case-insensitive; `*` and `?` are wildcards.
+        kind: One of TRANSPORT or ROWS, or a word that one vendor's app asks for.
+        seed: Of this fault's own random draws.
+        times: How many calls it hits before it is spent; None is for ever.
+        after: How many calls it lets pass first (so 1 hits the second page).
+        share: Of rows for kinds that spoil rows, of calls for all others.
+        options: What the kind needs: `seconds` (latency), `retry_after` (too_many_requests; absent sends no
+            header), `status` (server_error; 503), `field`, `to`, `value` (rows), `count` (rows_added, rows_removed).
+    """
+
+    route: str
+    kind: str
+    seed: int = 0
+    times: int | None = None
+    after: int = 0
+    share: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+    id: int = 0
+    hits: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError("share is a number from 0 to 1")
+        self.route = self.route.lower().rstrip("/")
+        self.random = random.Random(self.seed)
+
+    @property
+    def is_row_kind(self) -> bool:
+        """Whether `share` is a share of rows."""
+        return self.kind in ROWS or self.kind.startswith("row_")
+
+    def has_route(self, path: str) -> bool:
+        """Whether this fault lies on `path`."""
+        return fnmatch.fnmatchcase(path.lower().rstrip("/"), self.route)
+
+    def picks_row(self) -> bool:
+        """Draw whether the next row is one of `share`."""
+        return self.random.random() < self.share
+
+
+class Faults:
+    """The faults in wait, asked in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._faults: dict[int, Fault] = {}
+        self._ids = itertools.count(1)
+
+    def add(self, fault: Fault) -> int:
+        """Put `fault` in wait and return its id."""
+        fault.id = next(self._ids)
+        self._faults[fault.id] = fault
+        return fault.id
+
+    def remove(self, fault_id: int) -> None:
+        """Take a fault away.
+
+        Raises:
+            KeyError: there is none of that id.
+        """
+        del self._faults[fault_id]
+
+    def clear(self) -> None:
+        """Take every fault away."""
+        self._faults.clear()
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return every fault with the number of its hits."""
+        return [asdict(fault) for fault in self._faults.values()]
+
+    def take(self, route: str, kind: str) -> Fault | None:
+        """Return the fault of `kind` that strikes this call of `route`, counted as a hit, or None."""
+        for fault in list(self._faults.values()):
+            if fault.kind == kind and fault.has_route(route) and self._strikes(fault):
+                return fault
+        return None
+
+    def _strikes(self, fault: Fault) -> bool:
+        if fault.times is not None and fault.hits >= fault.times:
+            return False
+        if fault.after > 0:
+            fault.after -= 1
+            return False
+        if not fault.is_row_kind and not fault.picks_row():
+            return False
+        fault.hits += 1
+        return True
+
+
+def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
+    """Return `rows` as the row faults on `route` leave them; `rows` itself when there is none."""
+    for kind in ROWS:
+        if fault := faults.take(route, kind):
+            rows = list(_spoil(fault, rows))
+    return rows
+
+
+def _spoil(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
+    name = fault.options.get("field", "")
+    for row in rows:
+        if not fault.picks_row():
+            yield row
+        elif fault.kind == "field_added":
+            yield row | {name or "brandNewField": fault.options.get("value", "new")}
+        elif fault.kind == "field_renamed":
+            yield {fault.options.get("to", f"{name}V2") if key == name else key: row[key] for key in row}
+        elif fault.kind == "field_retyped":
+            yield {key: _retype(value) if key == name else value for key, value in row.items()}
+        else:
+            value = fault.options["value"] if "value" in fault.options else fault.random.choice(POISON)
+            yield row | {name or fault.random.choice(list(row)): value}
+
+
+def _retype(value: Any) -> Any:
+    """A number becomes text, text becomes an object, anything else becomes text."""
+    return {"value": value} if isinstance(value, str) else str(value)

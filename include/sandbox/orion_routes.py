@@ -1,0 +1,114 @@
+"""Which parameters Orion documents for each of its lists, and what they mean. Whatever is not here does not exist."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One list of Orion. Parameter names are in lower case, as they are compared.
+
+    Attributes:
+        table: What it lists.
+        filters: Parameter -> field that must equal it.
+        repeated: Those of `filters` that may be given several times.
+        through_accounts: Parameter -> (field of an account that must equal it, field of that account which then
+            names a row of this table).
+        special: Parameters that the API treats one by one.
+        unmodelled: Parameters that are documented, and that this sandbox refuses because it cannot honour them.
+        paging: Parameters for paging and projection.
+        is_edited: Whether it takes editedStartDate and editedEndDate.
+        is_dated: Whether it takes asOfDate.
+    """
+
+    table: str
+    filters: Mapping[str, str] = field(default_factory=dict)
+    repeated: frozenset[str] = frozenset()
+    through_accounts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    special: frozenset[str] = frozenset()
+    unmodelled: frozenset[str] = frozenset()
+    paging: frozenset[str] = frozenset()
+    is_edited: bool = False
+    is_dated: bool = False
+
+    @property
+    def documented(self) -> frozenset[str]:
+        """Every parameter that the documentation names and the sandbox honours."""
+        edited = {"editedstartdate", "editedenddate"} if self.is_edited else set()
+        dated = {"asofdate"} if self.is_dated else set()
+        return frozenset({*self.filters, *self.through_accounts, *self.special, *self.paging, *edited, *dated})
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.lower().split())
+
+
+def _fields(text: str) -> dict[str, str]:
+    return {name.lower(): name for name in text.split()}
+
+
+_ODATA = _words("$top $skip $orderby $select")
+
+ROUTES: dict[str, Route] = {
+    "portfolio/representatives": Route(
+        table="representatives",
+        special=_words("isUsed"),
+        unmodelled=_words("brokerDealerId riaId"),
+    ),
+    "portfolio/clients": Route(
+        table="clients",
+        filters=_fields("isActive categoryId representativeId"),
+        through_accounts={"accountid": ("id", "clientId")},
+        special=_words("hasValue returnStyle"),
+        unmodelled=_words(
+            "householdFilter registrationSSN sleeveStrategyId sleeveStrategyAggId pageQueryId entitySessionId"
+        ),
+        paging=_ODATA,
+    ),
+    "portfolio/registrations": Route(
+        table="registrations",
+        filters=_fields("isActive"),
+        through_accounts={
+            "accountid": ("id", "registrationId"),
+            "representativeid": ("representativeId", "registrationId"),
+        },
+        unmodelled=_words("registrationFilter entitySessionId"),
+        paging=_ODATA,
+    ),
+    "portfolio/accounts": Route(
+        table="accounts",
+        filters=_fields("isActive isDiscretionary isManaged clientId registrationId fundFamilyId representativeId")
+        | {"accountid": "id"},
+        repeated=_words("clientId registrationId accountId fundFamilyId representativeId"),
+        special=_words("hasValue createdDateStart includeAdditionalAccounts returnStyle"),
+        unmodelled=_words("newAccountFilter accountFilter pageQueryId portfolioGroupId sleeveId entitySessionId"),
+        paging=_ODATA | _words("top skip"),
+        is_edited=True,
+        is_dated=True,
+    ),
+    "portfolio/assets": Route(
+        table="assets",
+        filters=_fields("clientId registrationId accountId productId")
+        | {"assetid": "id", "custodianname": "custodian"},
+        special=_words("hasValue includeCostBasis returnStyle"),
+        unmodelled=_words("alternativeOnly"),
+        paging=_ODATA,
+        is_edited=True,
+        is_dated=True,
+    ),
+    "portfolio/transactions": Route(
+        table="transactions",
+        filters=_fields("status transTypeId clientId registrationId accountId assetId") | {"transactionid": "id"},
+        repeated=_words("transTypeId"),
+        special=_words("startDate endDate returnStyle"),
+        unmodelled=_words("hasErrors auditType pageQueryId alternativeOnly orionVisionPending"),
+        paging=_ODATA,
+        is_edited=True,
+    ),
+    "portfolio/accounts/value": Route(table="account_values", special=_words("hasValue")),
+    "portfolio/accountstatuses": Route(table="account_statuses"),
+    "portfolio/registrations/types": Route(table="registration_types"),
+    "portfolio/custodians/simple": Route(table="custodians"),
+    "portfolio/fundfamilies/simple": Route(table="fund_families"),
+    "portfolio/brokerdealers/simple": Route(table="broker_dealers"),
+}

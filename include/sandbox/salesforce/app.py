@@ -1,0 +1,155 @@
+"""The org over HTTP: login, the guard before every data call, the data and bulk resources, the admin's routes."""
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from include.sandbox.calls import Calls
+from include.sandbox.clock import Clock
+from include.sandbox.faults import Faults
+from include.sandbox.salesforce.admin import create_router
+from include.sandbox.salesforce.bulk import answer_bulk, read_json
+from include.sandbox.salesforce.call import Call
+from include.sandbox.salesforce.errors import ApiError
+from include.sandbox.salesforce.jobs import Jobs
+from include.sandbox.salesforce.org import ADMINISTRATOR, Org
+from include.sandbox.salesforce.query import PAGE_ROWS
+from include.sandbox.salesforce.routes import answer_call
+from include.sandbox.salesforce.sessions import OAuthError
+
+VERSIONS = range(50, 67)
+_VERSION = re.compile(r"v(\d\d)\.0")
+_BATCH_SIZE = re.compile(r"batchSize=(\d+)")
+_JSON = "application/json;charset=UTF-8"
+
+
+def create_app(
+    state_dir: Path, faults: Faults | None = None, calls: Calls | None = None, clock: Clock | None = None
+) -> FastAPI:
+    """Build the org's application; it may be mounted anywhere.
+
+    Faults that it asks for by a call's whole path: `token_expired`, `request_limit`, `unavailable`, `row_lock` (`share`
+    is of rows). By the path of a job (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent the
+    batch before holds), `job_failed` (option `processed`: how many rows are done before), `job_slow` (`seconds`).
+
+    Args:
+        state_dir: The org's state is in its folder `salesforce`, made when missing.
+        faults: Faults in wait; none unless given.
+        calls: Not counted here: whoever stands in front counts.
+        clock: The sandbox's time; the machine's unless given.
+    """
+    org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock())
+    jobs = Jobs(org)
+
+    @asynccontextmanager
+    async def live(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        jobs.close()
+        org.store.close()
+
+    app = FastAPI(title="Sandbox Salesforce org", openapi_url=None, lifespan=live)
+    app.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
+
+    @app.exception_handler(ApiError)
+    def refuse(request: Request, error: ApiError) -> Response:
+        return Response(orjson.dumps(error.body), error.status, media_type=_JSON)
+
+    @app.exception_handler(OAuthError)
+    def refuse_login(request: Request, error: OAuthError) -> Response:
+        return Response(orjson.dumps(error.body), 400, media_type=_JSON)
+
+    @app.post("/services/oauth2/token")
+    async def log_in(request: Request) -> Response:
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        base = f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
+        return await run_in_threadpool(_log_in, org, form, request.headers.get("authorization", ""), base)
+
+    @app.get("/services/data")
+    def list_versions() -> list[dict[str, str]]:
+        return [{"label": f"API {v}", "url": f"/services/data/v{v}.0", "version": f"{v}.0"} for v in VERSIONS]
+
+    @app.api_route("/services/data/{version}/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    async def answer(request: Request, version: str) -> Response:
+        match = _VERSION.fullmatch(version)
+        if match is None or int(match[1]) not in VERSIONS:
+            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
+        username = await run_in_threadpool(_let_in, org, request)
+        user_id = await run_in_threadpool(org.find_user, username)
+        path = request.scope["raw_path"].decode().partition(f"/services/data/{version}")[2]
+        try:
+            if path.startswith("/jobs/"):
+                said = await answer_bulk(org, jobs, request, version, path.removeprefix("/jobs"), user_id)
+            else:
+                said = await _answer_data(org, request, version, path, user_id)
+        except ApiError as error:
+            said = Response(orjson.dumps(error.body), error.status, media_type=_JSON)
+        said.headers["Sforce-Limit-Info"] = f"api-usage={org.sessions.calls_used}/{org.sessions.daily_calls}"
+        return said
+
+    return app
+
+
+async def _answer_data(org: Org, request: Request, version: str, path: str, user_id: str) -> Response:
+    batch_size = _BATCH_SIZE.search(request.headers.get("sforce-query-options", ""))
+    call = Call(
+        org,
+        user_id,
+        version,
+        request.method,
+        path,
+        request.scope["path"],
+        params=dict(request.query_params),
+        body=await read_json(request),
+        page_rows=min(PAGE_ROWS, max(200, int(batch_size[1]))) if batch_size else PAGE_ROWS,
+    )
+    answer = await run_in_threadpool(answer_call, call)
+    if answer.body is None:
+        return Response(status_code=answer.status)
+    return Response(orjson.dumps(answer.body), answer.status, media_type=_JSON)
+
+
+def _let_in(org: Org, request: Request) -> str:
+    """The username of a call's token; the faults that stand before every call are committed here."""
+    path = request.scope["path"]
+    token = request.headers.get("authorization", "").partition(" ")[2]
+    if org.faults.take(path, "unavailable"):
+        raise ApiError(503, "SERVER_UNAVAILABLE", "Too many requests waiting for connections")
+    if org.faults.take(path, "request_limit"):
+        raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+    if org.faults.take(path, "token_expired"):
+        org.sessions.expire(token)
+    return org.sessions.use(token)
+
+
+def _log_in(org: Org, form: dict[str, str], authorization: str, base: str) -> Response:
+    token, consumer = org.sessions.log_in(form, _basic(authorization), base)
+    user_id = org.find_user(consumer.username)
+    answer: dict[str, Any] = {
+        "access_token": token,
+        "scope": "api",
+        "instance_url": base,
+        "id": f"{base}/id/00DHp0000000001AAA/{user_id}",
+        "token_type": "Bearer",
+        "token_format": "opaque",
+        "issued_at": str(int(org.clock.now().timestamp() * 1000)),
+    }
+    return Response(orjson.dumps(answer), media_type=_JSON)
+
+
+def _basic(authorization: str) -> tuple[str, str] | None:
+    scheme, _, packed = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, _, secret = base64.b64decode(packed, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise OAuthError("invalid_client", "invalid client credentials") from error
+    return name, secret

@@ -1,0 +1,47 @@
+"""How the org says no: to a whole request (`ApiError`) and to one row of it (`RowError`)."""
+
+
+class ApiError(Exception):
+    """A request is refused; answered as Salesforce does, an array with one error.
+
+    Attributes:
+        status: HTTP status.
+        code: Salesforce's `errorCode`.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status, self.code, self.message = status, code, message
+
+    @property
+    def body(self) -> list[dict[str, str]]:
+        """The answer's body."""
+        return [{"message": self.message, "errorCode": self.code}]
+
+
+class RowError(Exception):
+    """One row is refused, the others go on."""
+
+    def __init__(self, code: str, message: str, *fields: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message, self.fields = code, message, fields
+
+    @property
+    def bulk_text(self) -> str:
+        """The text of `sf__Error` in a bulk job's failed results."""
+        return f"{self.code}:{self.message}:{' '.join((*self.fields, '--'))}"
+
+    @property
+    def body(self) -> dict[str, object]:
+        """One entry of `errors` in the answer of the collections calls."""
+        return {"statusCode": self.code, "message": self.message, "fields": list(self.fields)}
+
+
+def unknown_column(sobject: str, name: str) -> ApiError:
+    """The refusal of a field that the object lacks."""
+    return ApiError(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject}")
+
+
+def unknown_object(name: str) -> ApiError:
+    """The refusal of an object that the org lacks."""
+    return ApiError(404, "NOT_FOUND", f"The requested resource does not exist: {name}")

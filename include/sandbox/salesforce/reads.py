@@ -1,0 +1,54 @@
+"""What can be asked of the org: its limits, its objects, its records by query."""
+
+from include.sandbox.salesforce.call import Answer, Call
+from include.sandbox.salesforce.describe import describe_object, describe_org
+from include.sandbox.salesforce.errors import ApiError
+from include.sandbox.salesforce.ingest import BATCHES
+from include.sandbox.salesforce.query import Queries
+from include.sandbox.salesforce.sessions import DAILY_BATCHES
+
+
+def show_limits(call: Call) -> Answer:
+    """The allowances and what is left of them."""
+    with call.read() as connection:
+        row = connection.execute("select value from counter where name = ?", (BATCHES,)).fetchone()
+        queries = connection.execute("select count(*) from job where body ->> 'jobType' = 'V2Query'").fetchone()[0]
+    sessions = call.org.sessions
+    pairs = {
+        "DailyApiRequests": (sessions.daily_calls, sessions.calls_used),
+        BATCHES: (DAILY_BATCHES, row[0] if row else 0),
+        "DailyBulkV2QueryJobs": (10_000, queries),
+        "DailyBulkV2QueryFileStorageMB": (976_562, 0),
+    }
+    return Answer(200, {name: {"Max": most, "Remaining": max(0, most - used)} for name, (most, used) in pairs.items()})
+
+
+def list_objects(call: Call) -> Answer:
+    """Describe the org."""
+    return Answer(200, describe_org(call.org.schema, call.org.store.prefixes, call.version))
+
+
+def describe(call: Call, name: str) -> Answer:
+    """Describe one object."""
+    org, sobject = call.org, call.org.find_object(name)
+    types = org.record_type_ids(sobject)
+    return Answer(200, describe_object(org.schema, sobject, org.store.prefixes[sobject.name], types, call.version))
+
+
+def run_query(call: Call, is_all: bool = False) -> Answer:
+    """The first page of a query."""
+    if "q" not in call.params:
+        raise ApiError(400, "MALFORMED_QUERY", "The parameter q is missing")
+    queries = Queries(call.org.schema, call.org.store, call)
+    return Answer(200, queries.answer(call.params["q"], call.version, call.page_rows, is_all))
+
+
+def run_query_all(call: Call) -> Answer:
+    """The first page of a query that sees deleted records too."""
+    return run_query(call, is_all=True)
+
+
+def read_next_page(call: Call, cursor: str, start: str) -> Answer:
+    """A later page of a query."""
+    queries = Queries(call.org.schema, call.org.store, call)
+    return Answer(200, queries.answer_page(cursor, int(start), call.version, call.page_rows))

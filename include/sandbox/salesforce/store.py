@@ -1,0 +1,148 @@
+"""The org's state in one SQLite file: records as JSON, the index of their keys, all else that must survive a restart.
+
+One writer at a time (`write`), any number of readers beside it (`read`): SQLite's write-ahead log.
+"""
+
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from include.sandbox.salesforce.schema import KEY_PREFIXES, Schema
+from include.sandbox.salesforce.values import make_id
+
+Body = dict[str, Any]
+
+_TABLES = """
+create table if not exists record (id text primary key, body text not null, is_deleted int not null) without rowid;
+create table if not exists record_key (object text, field text, value text, id text,
+    primary key (object, field, value, id)) without rowid;
+create table if not exists prefix (object text primary key, prefix text unique);
+create table if not exists counter (name text primary key, value int not null) without rowid;
+create table if not exists job (id text primary key, body text not null) without rowid;
+create table if not exists session (token text primary key, username text, client_id text, issued_at text);
+create table if not exists consumer (client_id text primary key, client_secret text, public_key text, username text);
+create table if not exists cursor_row (cursor text, position int, id text,
+    primary key (cursor, position)) without rowid;
+create table if not exists cursor (id text primary key, soql text, total int);
+"""
+
+
+class Store:
+    """The SQLite file of one org under `folder`."""
+
+    def __init__(self, folder: Path, schema: Schema) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "org.sqlite3"
+        self._lock = threading.Lock()
+        self._writer = self._connect(check_same_thread=False)
+        self._writer.executescript(_TABLES)
+        self.prefixes = self._assign_prefixes(schema)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction of the only writer: committed when the block ends, undone when it raises."""
+        with self._lock:
+            self._writer.execute("begin immediate")
+            try:
+                yield self._writer
+                self._writer.execute("commit")
+            except BaseException:
+                self._writer.execute("rollback")
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees the last committed state."""
+        connection = self._connect()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Let go of the file, after a write in progress."""
+        with self._lock:
+            self._writer.close()
+
+    def object_of(self, record_id: str) -> str | None:
+        """The object whose key prefix an id has."""
+        return self._objects.get(record_id[:3])
+
+    def _connect(self, check_same_thread: bool = True) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60, check_same_thread=check_same_thread)
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")
+        return connection
+
+    def _assign_prefixes(self, schema: Schema) -> dict[str, str]:
+        with self.write() as connection:
+            known = dict(connection.execute("select object, prefix from prefix"))
+            for name in sorted(schema.keys() - known.keys()):
+                taken = sum(prefix.startswith("a") for prefix in known.values())
+                known[name] = KEY_PREFIXES.get(name) or f"a{taken:02}"
+                connection.execute("insert into prefix values (?, ?)", (name, known[name]))
+        self._objects = {prefix: name for name, prefix in known.items()}
+        return known
+
+
+def new_ids(connection: sqlite3.Connection, prefix: str, count: int) -> list[str]:
+    """Ids for `count` new records, ascending."""
+    last = take_numbers(connection, prefix, count)
+    return [make_id(prefix, number) for number in range(last - count + 1, last + 1)]
+
+
+def take_numbers(connection: sqlite3.Connection, name: str, count: int) -> int:
+    """Move the counter `name` on by `count` and return its new value."""
+    row = connection.execute(
+        "insert into counter values (?1, ?2) on conflict (name) do update set value = value + ?2 returning value",
+        (name, count),
+    ).fetchone()
+    return int(row[0])
+
+
+def load_records(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Body]:
+    """The live records among `ids`, by id."""
+    found = connection.execute(
+        "select id, body from record where id in (select value from json_each(?)) and not is_deleted",
+        (_array(ids),),
+    )
+    return {record_id: orjson.loads(body) for record_id, body in found}
+
+
+def find_ids(connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]) -> dict[str, list[str]]:
+    """The ids of live records by key value; a value that no record has is left out."""
+    found = defaultdict(list)
+    rows = connection.execute(
+        "select value, id from record_key where object = ? and field = ? and value in (select value from json_each(?))",
+        (sobject, field, _array(folded)),
+    )
+    for value, record_id in rows:
+        found[value].append(record_id)
+    return found
+
+
+def save_records(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:
+    """Insert or replace whole records."""
+    connection.executemany(
+        "insert into record values (?, ?, 0) on conflict (id) do update set body = excluded.body",
+        ((body["Id"], orjson.dumps(body).decode()) for body in bodies),
+    )
+
+
+def mark_deleted(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:
+    """Take records out of every answer but `queryAll`, and their keys out of the index."""
+    bodies = list(bodies)
+    ids = _array(body["Id"] for body in bodies)
+    save_records(connection, bodies)
+    connection.execute("update record set is_deleted = 1 where id in (select value from json_each(?))", (ids,))
+    connection.execute("delete from record_key where id in (select value from json_each(?))", (ids,))
+
+
+def _array(values: Iterable[str]) -> str:
+    return orjson.dumps(list(values)).decode()

@@ -1,0 +1,121 @@
+"""The sandbox as one server on the loopback: every vendor, the CRM, and `/_sandbox` to steer them.
+
+python -m include.sandbox.server --port 0 --households 200 --seed 7 --state DIR [--data DIR] [--clock-rate N]
+"""
+
+import argparse
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from include.sandbox import admin, orion, salesforce
+from include.sandbox.calls import Calls
+from include.sandbox.clock import Clock
+from include.sandbox.dataset import Folder
+from include.sandbox.faults import Faults
+from include.sandbox.front import Front
+from include.sandbox.orion_books import OrionBooks
+from include.sandbox.render import Rendered
+from include.sandbox.world import World
+
+
+def create_app(
+    state: Path,
+    *,
+    households: int = 200,
+    seed: int = 7,
+    first: date | None = None,
+    data: Path | None = None,
+    rendered: Path | None = None,
+    clock: Clock | None = None,
+) -> Front:
+    """Return the whole sandbox as one ASGI application.
+
+    Args:
+        state: Folder that keeps the firm, its edits and the CRM's records.
+        households: Size of the made-up firm.
+        seed: Of the made-up firm.
+        first: First session of its history; None is 80 sessions ago at the first start.
+        data: Folder of anybody's data; a vendor with a folder in it is served from there.
+        rendered: Folder of pages that `include.sandbox.render` wrote.
+        clock: The sandbox's time.
+
+    Raises:
+        ValueError: `state` holds another firm, or `data` a line that cannot be read.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    clock = clock or Clock()
+    faults, calls = Faults(), Calls(clock)
+    world = World(state, clock, seed, households, first)
+    has_folder = data is not None and (data / "orion").is_dir()
+    source = Folder(data / "orion", world.edits, clock) if data is not None and has_folder else OrionBooks(world)
+    vendor = orion.Orion(source, faults, clock)
+    vendor.rendered = Rendered(rendered) if rendered else None
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=_live)
+    app.include_router(admin.create_router(world, vendor, faults, calls, clock))
+    app.mount("/orion", orion.create_app(vendor))
+    app.mount("/salesforce", salesforce.create_app(state, faults, calls, clock))
+    return Front(app, faults, calls)
+
+
+@contextlib.asynccontextmanager
+async def _live(app: FastAPI) -> AsyncIterator[None]:
+    """Start and end the mounted applications with the server; a mount alone does not."""
+    async with contextlib.AsyncExitStack() as stack:
+        for route in app.routes:
+            mounted = getattr(route, "app", None)
+            if isinstance(mounted, FastAPI):
+                await stack.enter_async_context(mounted.router.lifespan_context(mounted))
+        yield
+
+
+class Server(uvicorn.Server):
+    """Says where it listens, in one line, as soon as it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()
+            sys.stdout.write(f"sandbox ready http://{host}:{port}\n")
+            sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the sandbox until it is told to stop (SIGTERM or SIGINT)."""
+    parser = argparse.ArgumentParser(prog="include.sandbox.server", description=__doc__.split("\n")[0])
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--households", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--first", type=date.fromisoformat, help="first session of the firm's history")
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder of anybody's data, served instead of the made-up firm")
+    parser.add_argument("--rendered", type=Path, help="folder of pages from include.sandbox.render")
+    parser.add_argument("--clock-rate", type=float, default=1.0)
+    parser.add_argument("--now", type=datetime.fromisoformat, help="time, with offset, at which the clock starts")
+    asked = parser.parse_args(argv)
+    clock = Clock()
+    clock.set(asked.now, asked.clock_rate)
+    app = create_app(
+        asked.state,
+        households=asked.households,
+        seed=asked.seed,
+        first=asked.first,
+        data=asked.data,
+        rendered=asked.rendered,
+        clock=clock,
+    )
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", asked.port))
+    Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none")).run([listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Typed Parquet on disk or object store: one partition per vendor, table, business date and pull.
+
+    <root>/<vendor>/<table>/<business_date>/<pull_id>/
+        part-00000.parquet ...    staged rows, zstd, exact decimals
+        dead.jsonl                rows that could not be read: declared fields, sensitive ones as tokens
+        manifest.json             written last; without it the partition does not exist
+        faults.parquet            rows that validation refused (part, row, expectations)
+        canonical/<entity>/...    what the rows became
+
+Each pull writes to a folder of its own, so that a late writer harms nobody, an old pull can be replayed, and the warehouse
+can be rebuilt. The same partition gives the same rows: every part is checked against its checksum when it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include.errors import FatalError
+
+ROWS_A_PART = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file: its name within the folder, rows, and SHA-256."""
+
+    name: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one pull brought.
+
+    Attributes:
+        pulled: `present` (everything as it is now) or `past` (what the vendor can state as of a past date).
+        window: Bounds of the edit window asked for, ISO; None where none was.
+        money: Sum of the table's money column over the staged rows; None where it has none.
+        undeclared: Fields that the contract does not know.
+    """
+
+    vendor: str
+    table: str
+    business_date: date
+    pull_id: str
+    pulled: str
+    extracted_at: datetime
+    api_version: str
+    contract: str
+    window: tuple[str, str] | None
+    fetched: int
+    staged: int
+    duplicate: int
+    dead: int
+    money: Decimal | None
+    undeclared: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+
+class Staging:
+    """Where partitions live.
+
+    Args:
+        root: Folder or URL that fsspec understands (`/data/staging`, `s3://bucket/staging`).
+        options: Storage options of fsspec (endpoint, credentials).
+    """
+
+    def __init__(self, root: str, options: Mapping[str, Any] | None = None) -> None:
+        self._fs, self._root = fsspec.core.url_to_fs(root, **(options or {}))
+
+    def folder(self, path: str) -> Folder:
+        """Returns the folder at a path below the root; nothing is made until something is written."""
+        return Folder(self._fs, f"{self._root}/{path}")
+
+    def manifest(self, path: str) -> Manifest:
+        """Reads what a partition says of itself.
+
+        Raises:
+            FatalError: The partition is not complete.
+        """
+        try:
+            return _manifest(json.loads(self.folder(path).read("manifest.json")))
+        except (FileNotFoundError, ValueError, KeyError) as error:
+            raise FatalError("The partition is not complete: pull it again", partition=path) from error
+
+    def seal(self, path: str, manifest: Manifest) -> None:
+        """Writes the manifest, which makes the partition exist."""
+        self.folder(path).write("manifest.json", json.dumps(asdict(manifest), default=str, indent=1).encode())
+
+    def rows(self, path: str, columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
+        """Yields the staged rows of a complete partition, part by part, as (part, rows)."""
+        yield from self.folder(path).parts(self.manifest(path).parts, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One folder on disk or object store."""
+
+    fs: Any
+    path: str
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a file whole."""
+        self.fs.makedirs(self.path, exist_ok=True)
+        self.fs.pipe_file(f"{self.path}/{name}", content)
+
+    def read(self, name: str) -> bytes:
+        """Reads a file whole."""
+        return bytes(self.fs.cat_file(f"{self.path}/{name}"))
+
+    def has(self, name: str) -> bool:
+        """Whether the file is there."""
+        return bool(self.fs.exists(f"{self.path}/{name}"))
+
+    def parts(self, parts: Iterable[Part], columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
+        """Yields parts in order as (name, rows).
+
+        Raises:
+            FatalError: A part is not what the manifest says.
+        """
+        for part in parts:
+            content = self.read(part.name)
+            if hashlib.sha256(content).hexdigest() != part.sha256:
+                raise FatalError("A part was altered after it was written", part=f"{self.path}/{part.name}")
+            yield part.name, pq.read_table(io.BytesIO(content), columns=columns, use_threads=False)
+
+
+@dataclass
+class PartWriter:
+    """Writes rows to a folder as parts of even size, holding no more than one part in memory.
+
+    Attributes:
+        folder: Where to.
+        schema: Of every part.
+        parts: What was written so far.
+    """
+
+    folder: Folder
+    schema: pa.Schema
+    parts: list[Part] = field(default_factory=list)
+    _held: list[pa.Table] = field(default_factory=list)
+    _rows: int = 0
+
+    def write(self, rows: pa.Table) -> None:
+        """Adds rows."""
+        self._held.append(rows)
+        self._rows += rows.num_rows
+        if self._rows >= ROWS_A_PART:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is held as one part; call once more at the end."""
+        if not self._rows:
+            self._held.clear()
+            return
+        rows = pa.concat_tables(self._held).cast(self.schema)
+        buffer = io.BytesIO()
+        pq.write_table(rows, buffer, compression="zstd", compression_level=1)
+        content = buffer.getvalue()
+        name = f"part-{len(self.parts):05d}.parquet"
+        self.folder.write(name, content)
+        self.parts.append(Part(name, rows.num_rows, hashlib.sha256(content).hexdigest()))
+        self._held.clear()
+        self._rows = 0
+
+
+def total(rows: pa.Table, column: str) -> Decimal:
+    """Exact sum of a decimal column; nulls count as nothing."""
+    summed = pc.sum(rows.column(column).cast(pa.decimal256(50, 2)))
+    return summed.as_py() or Decimal(0)
+
+
+def _manifest(raw: dict[str, Any]) -> Manifest:
+    return Manifest(
+        **raw
+        | {
+            "business_date": date.fromisoformat(raw["business_date"]),
+            "extracted_at": datetime.fromisoformat(raw["extracted_at"]),
+            "window": None if raw["window"] is None else tuple(raw["window"]),
+            "money": None if raw["money"] is None else Decimal(raw["money"]),
+            "undeclared": tuple(raw["undeclared"]),
+            "parts": tuple(Part(**part) for part in raw["parts"]),
+        }
+    )

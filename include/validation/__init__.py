@@ -1,0 +1,1 @@
+"""Great Expectations over a staged vendor-day: bad rows out with their reasons, a bad day stopped."""

@@ -1,0 +1,44 @@
+"""Which rows of a partition are good: all but those that validation refused."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include.staging import Staging
+
+FAULTS = pa.schema(
+    [
+        ("part", pa.string()),
+        ("row_number", pa.int64()),
+        ("row_key", pa.string()),
+        ("expectations", pa.list_(pa.string())),
+    ]
+)
+
+
+def write_faults(staging: Staging, path: str, faults: pa.Table) -> None:
+    """Writes which rows were refused, and why; also when there are none, which says that validation was done."""
+    buffer = io.BytesIO()
+    pq.write_table(faults.cast(FAULTS), buffer)
+    staging.folder(path).write("faults.parquet", buffer.getvalue())
+
+
+def faults_of(staging: Staging, path: str) -> pa.Table:
+    """Reads the refused rows of a validated partition, one row each, as `FAULTS`."""
+    return pq.read_table(io.BytesIO(staging.folder(path).read("faults.parquet")))
+
+
+def good_rows(staging: Staging, path: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Yields the good rows of a validated partition, part by part."""
+    faults = faults_of(staging, path)
+    for part, rows in staging.rows(path, columns):
+        refused = faults.filter(pc.equal(faults.column("part"), part)).column("row_number")
+        if len(refused):
+            place = pa.array(range(rows.num_rows), pa.int64())
+            rows = rows.filter(pc.invert(pc.is_in(place, value_set=refused.combine_chunks())))
+        yield rows

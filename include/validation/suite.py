@@ -1,0 +1,63 @@
+"""Suites: readable JSON in natural units, `great_expectations/<vendor>__<table>.json`, edited by people.
+
+Each expectation's `meta.level` says what its failure means. `row`: the row becomes a dead letter. `batch`: the vendor-day
+stops before anything is loaded; such an expectation looks at the day's measures (see `measures`), not at rows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from include.errors import ConfigurationError
+
+SUITES = Path(__file__).parents[2] / "great_expectations"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One line of a suite.
+
+    Attributes:
+        type: Great Expectations' name.
+        kwargs: Its arguments; numbers are exact decimals or integers.
+        level: `row` or `batch`.
+        notes: Why it stands there; shown in Data Docs.
+    """
+
+    type: str
+    kwargs: dict[str, Any]
+    level: Literal["row", "batch"]
+    notes: str = ""
+
+    @property
+    def column(self) -> str:
+        """The column it looks at."""
+        return str(self.kwargs["column"])
+
+    @property
+    def name(self) -> str:
+        """How dead letters and errors call it."""
+        return f"{self.type}({self.column})"
+
+
+def read_suite(vendor: str, table: str, folder: Path = SUITES) -> tuple[Expectation, ...]:
+    """Reads the suite of a table.
+
+    Raises:
+        ConfigurationError: There is none, or it can't be read.
+    """
+    path = folder / f"{vendor}__{table}.json"
+    try:
+        raw = json.loads(path.read_text(), parse_float=Decimal)
+        return tuple(
+            Expectation(e["type"], e["kwargs"], e["meta"]["level"], e["meta"].get("notes", ""))
+            for e in raw["expectations"]
+        )
+    except FileNotFoundError as error:
+        raise ConfigurationError("The table has no suite", vendor=vendor, table=table, expected=path.name) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"The suite can't be read: {error}", suite=path.name) from error

@@ -1,0 +1,1 @@
+"""The reporting warehouse: schema, loads with history, marts, reconciliation."""

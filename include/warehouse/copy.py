@@ -1,0 +1,52 @@
+"""Arrow rows into a temporary table by binary COPY."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pgpq
+import pyarrow as pa
+import sqlalchemy as sa
+from psycopg import sql
+
+_TYPES = {pa.string(): "text", pa.bool_(): "boolean", pa.date32(): "date", pa.int64(): "bigint"}
+
+
+def copy_in(connection: sa.Connection, table: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> int:
+    """Makes a temporary table that lives as long as the transaction, and fills it.
+
+    Args:
+        connection: In a transaction.
+        table: Name of the temporary table.
+        schema: Of every part; decimals keep precision and scale.
+        parts: The rows.
+
+    Returns:
+        How many rows were copied.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_postgres_type(field.type))) for field in schema
+    )
+    copied = 0
+    with driver.cursor() as cursor:
+        cursor.execute(sql.SQL("create temporary table {} ({}) on commit drop").format(sql.Identifier(table), columns))
+        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+        with cursor.copy(sql.SQL("copy {} from stdin (format binary)").format(sql.Identifier(table))) as copy:
+            copy.write(encoder.write_header())
+            for part in parts:
+                for batch in part.to_batches():
+                    copy.write(encoder.write_batch(batch))
+                copied += part.num_rows
+            copy.write(encoder.finish())
+        cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(table)))
+    return copied
+
+
+def _postgres_type(type_: pa.DataType) -> str:
+    if pa.types.is_decimal(type_):
+        return f"numeric({type_.precision}, {type_.scale})"
+    if pa.types.is_timestamp(type_):
+        return "timestamptz"
+    return _TYPES[type_]

@@ -1,0 +1,122 @@
+"""Descriptions into the warehouse: dimensions with two times.
+
+A changed description ends the version before on the business date and begins a new one; a change on the same day
+replaces it. What was known before stays, closed (`recorded_to`). A past date never writes a version of a thing that is
+already described: it only adds things never seen before, valid from the day that we saw them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from include.canonical import Entity
+from include.control.ledger import Counts, Pull
+
+
+def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, dead_keys: list[str]) -> Counts:
+    """Loads the copied rows of a description; in the caller's transaction.
+
+    Args:
+        connection: With the temporary table `incoming_<entity>`.
+        entity: A description.
+        pull: Whose rows they are.
+        source_run_id: Written on every new row.
+        dead_keys: Not needed here: what is absent from a feed stays.
+
+    Returns:
+        inserted, updated, unchanged and superseded; `withdrawn` counts members that left a set.
+    """
+    values: dict[str, Any] = {
+        "vendor": pull.vendor,
+        "source_run_id": source_run_id,
+        "day": pull.extracted_at.date() if pull.pulled == "past" else pull.business_date,
+        "past": pull.pulled == "past",
+    }
+    sql = _Statements(entity)
+    connection.execute(sa.text(sql.resolve), values)
+    counts = connection.execute(sa.text(sql.count), values).mappings().one()
+    connection.execute(sa.text(sql.close), values)
+    connection.execute(sa.text(sql.end), values)
+    connection.execute(sa.text(sql.begin), values)
+    withdrawn = 0
+    if entity.set_of and pull.pulled == "present":
+        withdrawn = connection.execute(sa.text(sql.leave), values).rowcount
+    return Counts(
+        inserted=counts["new"],
+        updated=counts["changed"],
+        unchanged=counts["same"],
+        superseded=counts["older"],
+        withdrawn=withdrawn,
+    )
+
+
+class _Statements:
+    """The SQL, made from the entity's declaration; names come from it, values are bound."""
+
+    def __init__(self, entity: Entity) -> None:
+        name = entity.name
+        table, this_id, key = f"warehouse.{name}", f"{name}_id", entity.key
+        ids = [column.replace("_key", "_id") for column in entity.references]
+        fields = [*ids, *entity.fields]
+        written = ", ".join([this_id, "vendor", key, *fields])
+        joins = "".join(
+            f" left join warehouse.source_key k{n} on k{n}.entity = '{target}' and k{n}.vendor = :vendor"
+            f" and k{n}.source_key = i.{column}"
+            for n, (column, target) in enumerate(entity.references.items())
+        )
+        incoming = {c: f"k{n}.id" for n, c in enumerate(ids)} | {
+            c: f"coalesce(i.{c}, c.{c})" if c in entity.sticky else f"i.{c}" for c in entity.fields
+        }
+        stored = ", ".join(f"c.{c}" for c in fields)
+        arrived = ", ".join(incoming[c] for c in fields)
+        # `fate` says what becomes of each row: new, same, older (a past date, or an older day), or changed.
+        self.resolve = f"""
+            create temporary table resolved_{name} on commit drop as
+            select me.id as {this_id}, :vendor as vendor, i.{key}, {", ".join(f"{incoming[c]} as {c}" for c in fields)},
+                   c.valid_from as known_from,
+                   case when c.{key} is null then 'new'
+                        when ({stored}) is not distinct from ({arrived}) then 'same'
+                        when :past or c.valid_from > :day then 'older'
+                        else 'changed' end as fate
+            from incoming_{name} i
+            join warehouse.source_key me on me.entity = '{name}' and me.vendor = :vendor and me.source_key = i.{key}
+            left join {table} c on c.vendor = :vendor and c.{key} = i.{key} and c.valid_to is null and c.recorded_to is null
+            {joins}
+        """  # noqa: S608
+        self.count = f"""
+            select count(*) filter (where fate = 'new') as new, count(*) filter (where fate = 'changed') as changed,
+                   count(*) filter (where fate = 'same') as same, count(*) filter (where fate = 'older') as older
+            from resolved_{name}
+        """  # noqa: S608
+        current = "c.valid_to is null and c.recorded_to is null"
+        self.close = f"""
+            update {table} c set recorded_to = now() from resolved_{name} r
+            where r.fate = 'changed' and c.vendor = :vendor and c.{key} = r.{key} and {current}
+        """  # noqa: S608
+        # The version just closed held until the business date: known again, with its end.
+        self.end = f"""
+            insert into {table} ({written}, valid_from, valid_to, recorded_from, source_run_id)
+            select {", ".join(f"c.{c}" for c in [this_id, "vendor", key, *fields])}, c.valid_from, :day, now(), :source_run_id
+            from {table} c join resolved_{name} r on c.vendor = :vendor and c.{key} = r.{key}
+            where r.fate = 'changed' and c.recorded_to = now() and c.valid_to is null and c.valid_from < :day
+        """  # noqa: S608
+        self.begin = f"""
+            insert into {table} ({written}, valid_from, recorded_from, source_run_id)
+            select {written}, :day, now(), :source_run_id from resolved_{name} where fate in ('new', 'changed')
+        """  # noqa: S608
+        if entity.set_of is None:
+            return
+        set_id = entity.set_of.replace("_key", "_id")
+        gone = f"""
+            {current} and c.vendor = :vendor and c.{set_id} in (select {set_id} from resolved_{name})
+            and not exists (select from resolved_{name} r where r.{key} = c.{key})
+        """  # noqa: S608
+        self.leave = f"""
+            with gone as (
+                update {table} c set recorded_to = now() where {gone} returning c.*
+            )
+            insert into {table} ({written}, valid_from, valid_to, recorded_from, source_run_id)
+            select {written}, valid_from, :day, now(), :source_run_id from gone where valid_from < :day
+        """  # noqa: S608

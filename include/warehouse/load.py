@@ -1,0 +1,124 @@
+"""Canonical rows into the warehouse: COPY, then one transaction with guarded changes, history and the ledger's rows.
+
+Facts keep both states of a correction: the old row is closed (`recorded_to`), the new one opens. Descriptions have a
+second time, the days on which they hold. A row that did not change is not written. Nothing is deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from include import arrow, canonical, transform
+from include.canonical import Entity
+from include.contract import Vendor
+from include.control import dead_letters, ledger, writer
+from include.control.ledger import Counts, Pull
+from include.control.writer import Fence
+from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
+from include.staging import Staging
+from include.warehouse import description, fact
+from include.warehouse.copy import copy_in
+
+
+def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Staging) -> dict[str, Counts]:
+    """Loads the canonical entities of one partition: all of them, or nothing.
+
+    A pull that was loaded before is left alone, and its counts are told again.
+
+    Args:
+        engine: As the loading role.
+        vendor: The declaration.
+        path: The partition, transformed.
+        pull: Whose rows they are.
+        staging: Where they are.
+
+    Returns:
+        Counts by entity.
+
+    Raises:
+        WriterSuperseded: A newer pull of this partition was loaded, or another writer took over.
+        BalanceError: Rows or money do not add up; nothing was committed.
+        TargetUnavailable: The database went away, or another writer was in the way.
+    """
+    entities = [canonical.named(m.entity) for m in vendor.maps if m.table == pull.table_name]
+    fences: list[Fence] = []
+    try:
+        with engine.connect() as connection:
+            fences += [writer.take(connection, subject) for subject in _subjects(pull)]
+            if newer := ledger.newer_load(connection, pull):
+                raise WriterSuperseded("A newer pull was loaded already", pull=pull.pull_id, newer=newer)
+            connection.rollback()
+            _add_source_keys(connection, entities, path, pull, staging)
+            with connection.begin():
+                counts = {e.name: _load_entity(connection, e, path, pull, staging) for e in entities}
+                for fence in fences:
+                    fence.check(connection)
+            return counts
+    except sa.exc.DBAPIError as error:
+        raise _classed(engine, fences, pull, error) from error
+
+
+def _subjects(pull: Pull) -> list[str]:
+    """What this load alone may change: its partition and, for the present, the table's descriptions."""
+    table = f"load:{pull.vendor}:{pull.table_name}"
+    return [f"{table}:{pull.business_date}"] + ([table] if pull.pulled == "present" else [])
+
+
+def _classed(engine: sa.Engine, fences: list[Fence], pull: Pull, error: sa.exc.DBAPIError) -> Exception:
+    """The database's error as ours: taken over by a newer writer, or worth another try."""
+    facts = {"vendor": pull.vendor, "table": pull.table_name, "business_date": pull.business_date}
+    if isinstance(error, (sa.exc.ProgrammingError, sa.exc.DataError)):
+        return BalanceError("The database refuses the rows", **facts, cause=type(error.orig).__name__)
+    try:
+        with engine.connect() as connection:
+            for fence in fences:
+                fence.check(connection)
+    except WriterSuperseded as superseded:
+        return superseded
+    except sa.exc.DBAPIError:
+        pass
+    return TargetUnavailable("The database went away or was busy", **facts, cause=type(error.orig).__name__)
+
+
+def _add_source_keys(
+    connection: sa.Connection, entities: list[Entity], path: str, pull: Pull, staging: Staging
+) -> None:
+    """Gives new keys their surrogate ids, in a transaction of its own: an id without a row harms nobody."""
+    for entity in entities:
+        wanted = {entity.key: entity.name} if entity.kind == "description" else {}
+        for column, name in (wanted | entity.references).items():
+            keys = transform.distinct(staging, path, entity.name, column)
+            with connection.begin():
+                copy_in(connection, "keys", keys.schema, [keys])
+                connection.execute(
+                    sa.text("""
+                    insert into warehouse.source_key (entity, vendor, source_key)
+                    select :entity, :vendor, key from keys k
+                    where not exists (select from warehouse.source_key s
+                                      where s.entity = :entity and s.vendor = :vendor and s.source_key = k.key)
+                    order by key collate "C"
+                    on conflict do nothing
+                    """),
+                    {"entity": name, "vendor": pull.vendor},
+                )
+
+
+def _load_entity(connection: sa.Connection, entity: Entity, path: str, pull: Pull, staging: Staging) -> Counts:
+    if before := ledger.found(connection, pull, "load", entity.name):
+        return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
+    started = time.perf_counter()
+    made = transform.produced(staging, path, entity.name)
+    schema = arrow.schema(entity.columns)
+    copied = copy_in(connection, f"incoming_{entity.name}", schema, transform.rows(staging, path, entity.name))
+    if copied != made.produced:
+        raise BalanceError("Not every row was copied", entity=entity.name, produced=made.produced, copied=copied)
+    source_run_id = ledger.next_id(connection)
+    dead_keys = dead_letters.open_keys(connection, pull)
+    into = description.load if entity.kind == "description" else fact.load
+    counts = into(connection, entity, pull, source_run_id, dead_keys)
+    counts = replace(counts, produced=copied, money_in=made.money, seconds=round(time.perf_counter() - started, 3))
+    ledger.record(connection, pull, "load", counts, entity.name, source_run_id)
+    return counts

@@ -1,0 +1,62 @@
+"""The database itself: its three roles, and its schema at the newest version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+
+ROLES = ("tributary_migrate", "tributary_load", "tributary_read")
+
+
+def engine(url: str) -> sa.Engine:
+    """Opens a pool of connections to a PostgreSQL URL (`postgresql://...`).
+
+    Timestamps are UTC, and a statement that waits for a lock longer than a minute fails, so that a writer that
+    stopped half-way can't hold the next one for ever.
+    """
+    return sa.create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_pre_ping=True,
+        connect_args={"options": "-c timezone=UTC -c lock_timeout=60000", "application_name": "tributary"},
+    )
+
+
+def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
+    """Creates the roles, or sets their passwords, and lets the migrating one create schemas.
+
+    Args:
+        admin_url: URL of the database as a superuser.
+        passwords: One for each of `ROLES`.
+    """
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        for role in ROLES:
+            known = connection.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone()
+            verb = sql.SQL("alter" if known else "create")
+            connection.execute(
+                sql.SQL("{} role {} login password {}").format(verb, sql.Identifier(role), sql.Literal(passwords[role]))
+            )
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("revoke all on database {} from public").format(database))
+        connection.execute(
+            sql.SQL("grant connect, create, temporary on database {} to tributary_migrate").format(database)
+        )
+        connection.execute(sql.SQL("grant connect, temporary on database {} to tributary_load").format(database))
+        connection.execute(sql.SQL("grant connect on database {} to tributary_read").format(database))
+
+
+def migrate(migrate_url: str) -> None:
+    """Brings the schema to the newest version; without effect if it is."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    migrating = engine(migrate_url)
+    with migrating.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+    migrating.dispose()

@@ -1,0 +1,62 @@
+"""Tells people: a task failed, a run missed its deadline, a stage is late."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from airflow.sdk import BaseNotifier
+
+
+class Alert(BaseNotifier):
+    """Sends an alert with DAG, task, reason and a link; usable as failure callback and in a deadline.
+
+    Args:
+        what: The first words of the title, such as `Failed` or `Deadline missed`.
+    """
+
+    template_fields = ("what",)
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def notify(self, context: Any) -> None:
+        """Sends it."""
+        from firm import alert_urls
+
+        from include import alerts
+
+        title, body = describe(self.what, context)
+        alerts.send(alert_urls(), title, body)
+
+    async def async_notify(self, context: Any) -> None:
+        """Sends it from the triggerer, where deadlines are kept."""
+        await asyncio.to_thread(self.notify, context)
+
+
+def describe(what: str, context: Any) -> tuple[str, str]:
+    """Returns title and body of an alert.
+
+    A deadline's context holds only the run (as a dict) and the deadline; a task's holds the task instance as well.
+    """
+    from airflow.sdk.configuration import conf
+
+    run = context.get("dag_run")
+    dag_id, run_id = _of(run, "dag_id"), _of(run, "run_id") or _of(run, "dag_run_id")
+    link = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}/runs/{run_id}"
+    lines = [f"Run: {run_id}"]
+    task = context.get("ti") or context.get("task_instance")
+    if task is not None:
+        name = task.task_id + (f"[{task.rendered_map_index}]" if getattr(task, "rendered_map_index", None) else "")
+        lines.insert(0, f"Task: {name}, try {task.try_number}")
+        link += f"/tasks/{task.task_id}"
+    if reason := context.get("exception"):
+        lines.append(f"Reason: {type(reason).__name__}: {reason}")
+    if deadline := context.get("deadline"):
+        lines.append(f"Deadline: {_of(deadline, 'deadline_time')}")
+    return f"{what}: {dag_id}", "\n".join([*lines, f"Link: {link}"])
+
+
+def _of(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)

@@ -1,0 +1,61 @@
+"""What Airflow knows of the firm (connections, any secrets backend behind them), as the domain needs it.
+
+tributary_db         postgres   the database, as the role `tributary_load`
+tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
+tributary_secret     generic    password: the key under which sensitive values are hashed
+tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by blanks
+<vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ...
+salesforce           http       host: login URL; see docs/operations.md
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook, Variable
+
+if TYPE_CHECKING:
+    from include.connection import Connection
+    from include.flow import Site
+
+
+def site() -> Site:
+    """Opens the firm's database, staging and secrets; called inside a task."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    from include.flow import Site
+    from include.sensitive import Redactor
+    from include.staging import Staging
+    from include.warehouse.schema import engine
+
+    url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
+    staging = BaseHook.get_connection("tributary_staging").extra_dejson
+    secret = BaseHook.get_connection("tributary_secret").password or ""
+    if not secret:
+        from include.errors import ConfigurationError
+
+        raise ConfigurationError("The connection tributary_secret has no password: sensitive values can't be hashed")
+    return Site(
+        engine(url.render_as_string(hide_password=False)),
+        Staging(staging["root"], staging.get("options")),
+        Redactor(secret.encode()),
+        speed=float(Variable.get("tributary_speed", default="1")),
+    )
+
+
+def connection(conn_id: str) -> Connection:
+    """Returns address and credentials of a vendor or of Salesforce."""
+    from include.connection import Connection
+
+    known = BaseHook.get_connection(conn_id)
+    return Connection(
+        (known.host or "").rstrip("/"),
+        known.login or "",
+        known.password or "",
+        {name: str(value) for name, value in known.extra_dejson.items()},
+    )
+
+
+def alert_urls() -> list[str]:
+    """Returns where alerts go."""
+    return (BaseHook.get_connection("tributary_alerts").password or "").split()

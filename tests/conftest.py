@@ -1,0 +1,158 @@
+"""A firm for tests: a real PostgreSQL, a real sandbox over HTTP, and the flow between them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from include import flow, sessions
+from include.connection import Connection
+from include.contract import Vendor
+from include.control.ledger import Counts
+from include.local.postgres import Postgres
+from include.sandbox.orion import PARTNERS, PASSWORD, USER
+from include.sensitive import Redactor
+from include.staging import Staging
+from include.vendors import VENDORS, named
+from include.warehouse import schema
+from tests.running_sandbox import LAST, Sandbox, run_sandbox
+
+_PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
+
+
+@dataclass(frozen=True)
+class Database:
+    """A migrated database of the test's own, as each of its roles."""
+
+    admin_url: str
+
+    def url(self, role: str = "tributary_load") -> str:
+        return f"postgresql://{role}:{_PASSWORDS[role]}@{self.admin_url.rsplit('@', 1)[1]}"
+
+    def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        engine = schema.engine(self.admin_url)
+        with engine.begin() as connection:
+            found = [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
+        engine.dispose()
+        return found
+
+    def value(self, query: str, **values: Any) -> Any:
+        [row] = self.rows(query, **values)
+        [value] = row.values()
+        return value
+
+    def do(self, statement: str, **values: Any) -> None:
+        engine = schema.engine(self.admin_url)
+        with engine.begin() as connection:
+            connection.execute(sa.text(statement), values)
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for all tests, with a migrated database as the template of each test's own."""
+    with Postgres.temporary() as server:
+        server.create_database("template_tributary")
+        template = Database(server.url("template_tributary"))
+        schema.create_roles(template.admin_url, _PASSWORDS)
+        schema.migrate(template.url("tributary_migrate"))
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Database]:
+    """A fresh, migrated database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template template_tributary")  # type: ignore[arg-type]
+        yield Database(postgres.url(name))
+        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
+
+
+class Firm:
+    """A vendor's sandbox, a database and a staging folder: runs days as the DAG does, step by step."""
+
+    def __init__(self, vendor: Vendor, sandbox: Sandbox, database: Database, folder: Path) -> None:
+        self.vendor, self.sandbox, self.database, self.folder = vendor, sandbox, database, folder
+        self.engine = schema.engine(database.url())
+        self.site = flow.Site(self.engine, Staging(str(folder / "staging")), Redactor(b"only for tests"))
+        self.connection = connect(sandbox)
+        self._runs = 0
+
+    def new_run(self, day: date = LAST, **options: Any) -> flow.Run:
+        self._runs += 1
+        return flow.Run(f"run-{self._runs}", day, sessions.previous(day), **options)
+
+    def stage(self, run: flow.Run, *tables: str) -> dict[str, str]:
+        wanted = [t.name for t in self.vendor.tables if (t.states_past or not run.is_past)]
+        return {name: flow.stage(self.site, self.vendor, name, self.connection, run) for name in (tables or wanted)}
+
+    def publish(self, run: flow.Run, paths: dict[str, str]) -> dict[str, Counts]:
+        loaded: dict[str, Counts] = {}
+        for path in paths.values():
+            flow.transform(self.site, self.vendor, path, run)
+            loaded |= flow.load(self.site, self.vendor, path, run)
+        return loaded
+
+    def day(self, day: date = LAST, *tables: str, **options: Any) -> dict[str, Counts]:
+        """Runs a whole day; returns the counts of its loads by entity."""
+        run = self.new_run(day, **options)
+        paths = self.stage(run, *tables)
+        flow.validate(self.site, self.vendor, paths, run)
+        loaded = self.publish(run, paths)
+        if not tables:
+            flow.reconcile(self.site, self.vendor, run)
+        return loaded
+
+    def held(self, day: date = LAST) -> dict[str, tuple[Decimal, Decimal]]:
+        """Open positions of a day: quantity and money by the vendor's key."""
+        return {
+            row["position_key"]: (row["quantity"], row["market_value_usd"])
+            for row in self.database.rows(
+                "select * from warehouse.position where business_date = :day and recorded_to is null", day=day
+            )
+        }
+
+
+def connect(sandbox: Sandbox, partner: int = 1) -> Connection:
+    """The Orion connection of a sandbox; partner 0 sees masked SSN and CUSIP, 1 sees them."""
+    known = PARTNERS[partner]
+    extra = {"client_id": known.client_id, "client_secret": known.client_secret}
+    return Connection(f"{sandbox.url}/orion/api/v1", USER, PASSWORD, extra)
+
+
+@pytest.fixture(params=[vendor.name for vendor in VENDORS])
+def vendor(request: pytest.FixtureRequest) -> Vendor:
+    """Every vendor in turn, patient only for seconds."""
+    return replace(named(request.param))
+
+
+@pytest.fixture
+def start_firm(tmp_path: Path, database: Database) -> Iterator[Callable[..., Firm]]:
+    """Starts a firm with a sandbox of the test's own, which it may edit."""
+    import contextlib
+
+    with contextlib.ExitStack() as running:
+
+        def start(vendor: Vendor = named("orion"), **options: Any) -> Firm:  # noqa: B008
+            sandbox = running.enter_context(run_sandbox(tmp_path / "sandbox", **options))
+            firm = Firm(vendor, sandbox, database, tmp_path)
+            running.callback(firm.engine.dispose)
+            return firm
+
+        yield start
+
+
+@pytest.fixture
+def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
+    """A firm of 40 households, for every vendor in turn."""
+    return start_firm(vendor)

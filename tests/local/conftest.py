@@ -1,0 +1,12 @@
+"""What the tests of the local machine share."""
+
+from __future__ import annotations
+
+import pytest
+
+from include.local.processes import find_free_port
+
+
+@pytest.fixture
+def free_port() -> int:
+    return find_free_port()

@@ -1,0 +1,200 @@
+"""Airflow on this machine: its settings, and a real bring-up that runs a toy DAG."""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.errors import AuthenticationError, ConfigurationError, TargetUnavailable
+from include.local import airflow
+from include.local.airflow_api import AirflowApi
+from include.local.postgres import Postgres
+from include.local.processes import Processes, find_free_port
+
+TOY = """
+from airflow.sdk import Connection, Variable, dag, task
+
+@dag(schedule=None)
+def toy():
+    @task
+    def fail_on_request(params=None):
+        if params.get("fail"):
+            raise ValueError("asked to fail")
+
+    @task
+    def read_settings():
+        assert Connection.get("orion_test").host == "vendor.example"
+        assert Variable.get("greeting") == "hello"
+        return [1, 2]
+
+    @task
+    def double(number):
+        return 2 * number
+
+    fail_on_request() >> double.expand(number=read_settings())
+
+toy()
+"""
+
+
+def make_settings(home: Path, url: str = "postgresql://u:p@127.0.0.1:1/airflow", port: int = 1) -> dict[str, str]:
+    return airflow.environment(
+        home,
+        url,
+        port,
+        home.parent,
+        connections={"orion_test": "http://vendor.example"},
+        variables={"greeting": "hello"},
+    )
+
+
+def test_keys_and_password_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert make_settings(home) == make_settings(home)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home, *home.iterdir())}
+    assert modes == {"home": 0o700, "secrets.json": 0o600, "passwords.json": 0o600}
+
+
+def test_two_homes_share_no_key(tmp_path: Path) -> None:
+    secret = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
+    first, second = make_settings(tmp_path / "a"), make_settings(tmp_path / "b")
+    assert not [name for name in secret if first[name] == second[name]]
+    assert airflow.read_password(tmp_path / "a") != airflow.read_password(tmp_path / "b")
+
+
+def test_airflow_settings_of_the_shell_do_not_leak_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    monkeypatch.setenv("AIRFLOW_CONN_STRAY", "http://stray.example")
+    monkeypatch.setenv("EDITOR", "ed")
+    settings = make_settings(tmp_path / "home")
+    assert settings["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert "AIRFLOW_CONN_STRAY" not in settings
+    assert settings["EDITOR"] == "ed"
+
+
+def test_a_metadata_database_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path / "home", port=find_free_port())
+    with pytest.raises(ConfigurationError, match="db migrate"):
+        airflow.start(settings, Processes(tmp_path / "state"))
+
+
+def test_waiting_for_health_ends_with_the_names_of_who_is_missing(free_port: int) -> None:
+    api = AirflowApi(f"http://127.0.0.1:{free_port}", airflow.USER, "any")
+    with pytest.raises(TargetUnavailable, match="api_server"):
+        api.wait_healthy(timeout=0)
+
+
+def test_waiting_for_health_ends_at_once_if_it_is_hopeless(free_port: int) -> None:
+    api = AirflowApi(f"http://127.0.0.1:{free_port}", airflow.USER, "any")
+    with pytest.raises(TargetUnavailable):
+        api.wait_healthy(timeout=300, is_hopeless=lambda: True)
+
+
+@dataclass
+class Running:
+    api: AirflowApi
+    home: Path
+    processes: Processes
+    settings: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    """Airflow with the toy DAG, healthy and logged in to."""
+    with tempfile.TemporaryDirectory() as folder, Postgres.temporary() as postgres:
+        root = Path(folder)
+        for part in ("dags", "plugins"):
+            (root / part).mkdir()
+        (root / "dags" / "toy.py").write_text(TOY)
+        (root / "dags" / "broken.py").write_text("from airflow.sdk import dag, no_such_name\n")
+        postgres.create_database("airflow")
+        port = find_free_port()
+        settings = make_settings(root / "home", postgres.url("airflow"), port)
+        processes = Processes(root / "state")
+        try:
+            airflow.start(settings, processes)
+            password = airflow.read_password(root / "home")
+            api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, password)
+            api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
+            api.wait_dag("toy")
+            api.unpause("toy")
+            yield Running(api, root / "home", processes, settings)
+        finally:
+            processes.stop_all()
+
+
+@pytest.mark.airflow
+def test_a_run_succeeds_and_its_progress_is_told(running: Running) -> None:
+    told: list[dict[str, str]] = []
+    run_id = running.api.trigger("toy")
+    assert running.api.wait_run("toy", run_id, 60, told.append) == "success"
+    assert told[-1] == {
+        "fail_on_request": "success",
+        "read_settings": "success",
+        "double[0]": "success",
+        "double[1]": "success",
+    }
+
+
+@pytest.mark.airflow
+def test_conf_reaches_the_run_and_a_failed_run_is_told(running: Running) -> None:
+    run_id = running.api.trigger("toy", {"fail": True})
+    assert running.api.wait_run("toy", run_id, 60) == "failed"
+    assert running.api.task_states("toy", run_id)["fail_on_request"] == "failed"
+
+
+@pytest.mark.airflow
+def test_a_wrong_password_is_refused(running: Running) -> None:
+    with pytest.raises(AuthenticationError):
+        AirflowApi(running.api.url, airflow.USER, "wrong").log_in()
+
+
+@pytest.mark.airflow
+def test_without_a_token_nothing_is_told(running: Running) -> None:
+    with pytest.raises(ConfigurationError, match="401"):
+        AirflowApi(running.api.url, airflow.USER, "any").task_states("toy", "any")
+
+
+@pytest.mark.airflow
+def test_waiting_for_a_dag_whose_file_is_broken_ends_with_its_traceback(running: Running) -> None:
+    with pytest.raises(ConfigurationError, match=r"(?s)broken\.py does not import.*no_such_name"):
+        running.api.wait_dag("broken", timeout=5)
+
+
+@pytest.mark.airflow
+def test_a_dag_that_does_not_exist_is_an_error(running: Running) -> None:
+    with pytest.raises(ConfigurationError, match="404"):
+        running.api.trigger("no_such_dag")
+
+
+@pytest.mark.airflow
+def test_only_the_loopback_address_is_listened_on(running: Running) -> None:
+    parents = [psutil.Process(running.processes.start(name, [])) for name in airflow.COMPONENTS]
+    everyone = [process for parent in parents for process in (parent, *parent.children(recursive=True))]
+    listening = [
+        connection.laddr.ip
+        for process in everyone
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+@pytest.mark.airflow
+def test_a_second_start_changes_nothing(running: Running) -> None:
+    before = (running.processes.state_dir / "processes.json").read_text()
+    airflow.start(running.settings, running.processes)
+    assert (running.processes.state_dir / "processes.json").read_text() == before
+
+
+@pytest.mark.airflow
+def test_no_password_is_in_the_logs(running: Running) -> None:
+    secrets = [airflow.read_password(running.home), running.settings["AIRFLOW__CORE__FERNET_KEY"]]
+    for log in [*running.processes.state_dir.glob("*.log"), *(running.home / "logs").rglob("*.log")]:
+        assert not [secret for secret in secrets if secret in log.read_text()]

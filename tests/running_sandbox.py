@@ -1,0 +1,83 @@
+"""A sandbox that really listens, in a thread of the test's own process, with a firm of 40 households."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from include.sandbox.clock import Clock
+from include.sandbox.orion import PARTNERS, PASSWORD, USER
+from include.sandbox.server import create_app
+
+NOW = datetime.fromisoformat("2026-11-20T23:00:00+00:00")
+"""A Friday, after the close."""
+LAST = date(2026, 11, 20)
+
+API = "/orion/api/v1/"
+
+
+class Sandbox:
+    """A caller of one running sandbox."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=20)
+        self.log_in()
+
+    def log_in(self, partner: int = 0) -> None:
+        known = PARTNERS[partner]
+        headers = {"client_id": known.client_id, "client_secret": known.client_secret}
+        answer = self.http.get(f"{API}security/token", auth=(USER, PASSWORD), headers=headers)
+        self.http.headers["Authorization"] = f"Session {answer.json()['access_token']}"
+
+    def get(self, path: str, **params: Any) -> httpx.Response:
+        return self.http.get(API + path, params={name.replace("_", "$"): value for name, value in params.items()})
+
+    def rows(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        import json
+
+        answer = self.get(path, **params)
+        assert answer.status_code == 200, answer.text
+        return json.loads(answer.text, parse_float=Decimal)
+
+    def fault(self, kind: str, route: str = "portfolio/assets", **options: Any) -> int:
+        answer = self.http.post("/_sandbox/faults", json={"route": API + route, "kind": kind, **options})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["id"]
+
+    def admin(self, path: str, **values: Any) -> dict[str, Any]:
+        answer = self.http.post(f"/_sandbox/{path}", json=values)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+Start = Callable[..., Sandbox]
+
+
+@contextlib.contextmanager
+def run_sandbox(state: Path, **options: Any) -> Iterator[Sandbox]:
+    clock = Clock()
+    clock.set(options.pop("now", NOW))
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    app = create_app(state, **{"households": 40, "clock": clock} | options)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    caller = Sandbox(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    try:
+        yield caller
+    finally:
+        caller.http.close()
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        assert not thread.is_alive()

@@ -1,0 +1,192 @@
+"""An org that really listens, under `/salesforce` as in the sandbox, and callers of it."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import uvicorn
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from fastapi import FastAPI
+from requests.adapters import HTTPAdapter
+from simple_salesforce import Salesforce
+
+from include.sandbox.clock import Clock
+from include.sandbox.faults import Fault, Faults
+from include.sandbox.salesforce import create_app
+
+USERNAME = "loader@sample-wealth.example"
+CLIENT_ID, CLIENT_SECRET = "3MVG9sample", "sample-secret"
+DATA = "/services/data/v66.0"
+ACCOUNTS = "FinServ__FinancialAccount__c"
+HOLDINGS = "FinServ__FinancialHolding__c"
+KEY = "Tributary_Key__c"
+
+
+class ToSandbox(HTTPAdapter):
+    """Sends what a client means for any https host to the sandbox."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        path = request.url.split("/", 3)[3].removeprefix("salesforce/")
+        request.url = f"{self._url}/{path}"
+        kwargs["verify"] = False
+        return super().send(request, *args, **kwargs)
+
+
+@dataclass
+class Server:
+    url: str
+    faults: Faults
+    clock: Clock
+    private_key: str
+    http: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(base_url=self.url, timeout=30)
+
+    def register(self, public_key: str) -> None:
+        consumer = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "username": USERNAME}
+        answer = self.http.post("/_admin/consumers", json=consumer | {"public_key": public_key})
+        assert answer.status_code == 201, answer.text
+
+    def log_in(self) -> None:
+        form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        token = self.http.post("/services/oauth2/token", data=form).json()["access_token"]
+        self.http.headers["Authorization"] = f"Bearer {token}"
+
+    def client(self, **login: Any) -> Salesforce:
+        """simple-salesforce, unmodified."""
+        session = requests.Session()
+        session.mount("https://", ToSandbox(self.url))
+        return Salesforce(session=session, version="66.0", **login)
+
+    def call(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        return self.http.request(method, f"{DATA}{path}", **kwargs)
+
+    def query(self, soql: str) -> list[dict[str, Any]]:
+        answer = self.call("GET", "/query", params={"q": soql})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["records"]
+
+    def upsert(self, sobject: str, *records: dict[str, Any], key: str = KEY, all_or_none: bool = False) -> Any:
+        body = {"allOrNone": all_or_none, "records": [{"attributes": {"type": sobject}} | r for r in records]}
+        answer = self.call("PATCH", f"/composite/sobjects/{sobject}/{key}", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def error(self, sobject: str, record: dict[str, Any], key: str = KEY) -> dict[str, Any]:
+        """The one error of a record that is refused."""
+        said = self.upsert(sobject, record, key=key)[0]
+        assert said["success"] is False, said
+        return said["errors"][0]
+
+    def add_person(self, key: str = "P1") -> str:
+        """A person's account; returns its id."""
+        record = {KEY: key, "Name": "Ada Sample", "RecordType": {"DeveloperName": "IndustriesIndividual"}}
+        return self.upsert("Account", record)[0]["id"]
+
+    def add_account(self, key: str = "A1") -> str:
+        """A financial account of the person P1; returns its id."""
+        record = {KEY: key, "Name": "Sample IRA", "FinServ__PrimaryOwner__r": {KEY: "P1"}}
+        return self.upsert(ACCOUNTS, record)[0]["id"]
+
+    def load(self, sobject: str, text: str | bytes, upload: bool = True, **job: Any) -> str:
+        """Create an ingest job, upload, close it; returns its id."""
+        asked = {"object": sobject, "operation": "upsert", "externalIdFieldName": KEY, "contentType": "CSV"} | job
+        answer = self.call("POST", "/jobs/ingest", json={k: v for k, v in asked.items() if v is not None})
+        assert answer.status_code == 200, answer.text
+        job_id = answer.json()["id"]
+        if upload:
+            put = self.http.put("/" + answer.json()["contentUrl"], content=text, headers={"Content-Type": "text/csv"})
+            assert (put.status_code, put.content) == (201, b"")
+            assert self.call("PATCH", f"/jobs/ingest/{job_id}", json={"state": "UploadComplete"}).status_code == 200
+        return job_id
+
+    def wait(self, job_id: str, kind: str = "ingest", seconds: float = 60) -> dict[str, Any]:
+        """The job when it has ended."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            job = self.call("GET", f"/jobs/{kind}/{job_id}").json()
+            if job["state"] in {"JobComplete", "Failed", "Aborted"}:
+                return job
+            time.sleep(0.02)
+        raise AssertionError(f"job {job_id} is still {job['state']}")
+
+    def results(self, job_id: str, kind: str) -> str:
+        answer = self.call("GET", f"/jobs/ingest/{job_id}/{kind}/")
+        assert answer.status_code == 200, answer.text
+        return answer.content.decode()
+
+    def fault(self, kind: str, route: str = "*", **options: Any) -> None:
+        known = {name: options.pop(name) for name in ("seed", "times", "share", "after") if name in options}
+        self.faults.add(Fault(route, kind, options=options, **known))
+
+
+@pytest.fixture(scope="session")
+def key_pair() -> tuple[str, str]:
+    """A private and a public key, PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+@contextlib.contextmanager
+def serve(app: FastAPI) -> Iterator[str]:
+    """Run an application on a free port until the block ends; yields its URL."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+Start = Callable[[], contextlib.AbstractContextManager[Server]]
+
+
+@pytest.fixture
+def start(tmp_path: Path, key_pair: tuple[str, str]) -> Start:
+    """Start the org, as often as the test likes, on the same state."""
+
+    @contextlib.contextmanager
+    def start_org() -> Iterator[Server]:
+        faults, clock = Faults(), Clock()
+        org = create_app(tmp_path, faults, None, clock)
+        outer = FastAPI(lifespan=lambda app: org.router.lifespan_context(org))
+        outer.mount("/salesforce", org)
+        with serve(outer) as url:
+            server = Server(f"{url}/salesforce", faults, clock, key_pair[0])
+            server.register(key_pair[1])
+            server.log_in()
+            with contextlib.closing(server.http):
+                yield server
+
+    return start_org
+
+
+@pytest.fixture
+def org(start: Start) -> Iterator[Server]:
+    with start() as server:
+        yield server

@@ -1,0 +1,64 @@
+import re
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from include.sandbox import render
+
+
+def test_command_says_where_it_listens_on_the_loopback_and_ends_on_sigterm(tmp_path):
+    command = [sys.executable, "-m", "include.sandbox.server", "--households", "2", "--state", str(tmp_path)]
+    with subprocess.Popen([*command, "--clock-rate", "50"], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            line = server.stdout.readline()
+            url = re.fullmatch(r"sandbox ready (http://127\.0\.0\.1:\d+)\n", line)[1]
+            assert httpx.get(f"{url}/_sandbox/clock").json()["rate"] == 50
+        finally:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait(15) in (0, -signal.SIGTERM)
+
+
+def test_state_of_another_firm_is_refused(start_sandbox):
+    start_sandbox()
+    with pytest.raises(ValueError, match="another firm"):
+        start_sandbox(seed=8)
+
+
+@pytest.fixture
+def rendered(tmp_path):
+    folder = tmp_path / "pages"
+    wanted = ["--positions", "250", "--page", "100", "--overlap", "1", "--as-of", "2026-11-20"]
+    render.main([*wanted, "--out", str(folder)])
+    return folder
+
+
+def test_rendered_pages_overlap_and_hold_every_position(rendered):
+    import json
+
+    pages = [json.loads((rendered / f"{skip}.json").read_text()) for skip in (0, 99, 198)]
+    assert [len(page) for page in pages] == [100, 100, 52]
+    assert pages[0][-1] == pages[1][0]
+    assert pages[1][-1] == pages[2][0]
+    ids = [row["id"] for row in pages[0] + pages[1][1:] + pages[2][1:]]
+    assert ids == sorted(set(ids))
+    assert len(ids) == 250
+
+
+def test_server_sends_rendered_pages_as_they_stand(start_sandbox, rendered):
+    sandbox = start_sandbox()
+    own = sandbox.get("Portfolio/Assets", asOfDate="2026-11-20", _top=100, _skip=99, _orderby="Id").content
+    sandbox.admin("orion/rendered", folder=str(rendered))
+    asked = {"asOfDate": "2026-11-20", "_top": 100, "_skip": 99, "_orderby": "Id"}
+    assert sandbox.get("Portfolio/Assets", **asked).content == (rendered / "99.json").read_bytes() != own
+    assert len(sandbox.rows("Portfolio/Assets", **asked | {"_skip": 98})) == 100
+
+
+def test_rendered_row_is_the_row_that_the_list_answers(start_sandbox, rendered, tmp_path):
+    import json
+
+    row = json.loads((rendered / "0.json").read_text())[0]
+    listed = start_sandbox().rows("Portfolio/Assets", _top=1)[0]
+    assert list(row) == list(listed)
