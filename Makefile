@@ -24,7 +24,7 @@ install: .venv/.installed
 	$(if $(shell $(PYTHON) -c 'import ensurepip, venv; print(1)' 2>/dev/null),,$(error $(PYTHON) has no venv: apt install $(PYTHON)-venv))
 	$(if $(shell command -v git),,$(error git is needed: apt install git, or brew install git))
 	$(if $(shell test $(FREE_KB) -ge 4194304 && echo 1),,$(error 4 GB of free disk are needed in $(CURDIR): free some, or move the project))
-	$(PYTHON) -m venv .venv
+	@.venv/bin/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.txt --group dev -c constraints.txt
 	@touch $@

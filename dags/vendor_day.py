@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from datetime import timedelta
 from typing import Any
 
 import pendulum
-from airflow.sdk import (
-    Asset,
-    AsyncCallback,
-    CronDataIntervalTimetable,
-    DeadlineAlert,
-    DeadlineReference,
-    ExceptionRetryPolicy,
-    Param,
-    PokeReturnValue,
-    RetryAction,
-    RetryRule,
-    dag,
-    get_current_context,
-    task,
-    task_group,
-)
-from alerts import Alert
+from airflow.sdk import CronDataIntervalTimetable, Param, PokeReturnValue, dag, get_current_context, task, task_group
+from policy import DEFAULTS, GO_LIVE, WAREHOUSE, deadline
 
 from include.contract import Vendor
 from include.vendors import VENDORS
 
-WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
-
-# The first day of the schedule: a firm sets the day it goes live.
-GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 NAMED = "{{ table | default('', true) }}"
-
-RETRY_WHAT_MAY_PASS = ExceptionRetryPolicy(
-    rules=[RetryRule(exception="include.errors.RetriableError", action=RetryAction.RETRY)],
-    default=RetryAction.FAIL,
-)
-DEFAULTS = {
-    "retries": 4,
-    "retry_delay": timedelta(seconds=30),
-    "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=10),
-    "retry_policy": RETRY_WHAT_MAY_PASS,
-    "on_failure_callback": Alert("Failed"),
-}
 
 
 def vendor_day(vendor: Vendor) -> None:
@@ -62,12 +28,7 @@ def vendor_day(vendor: Vendor) -> None:
         max_active_runs=1,
         default_args=DEFAULTS,
         tags=["vendor", vendor.name],
-        deadline=DeadlineAlert(
-            name=f"{vendor.name} in by",
-            reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=timedelta(hours=2),
-            callback=AsyncCallback(Alert, kwargs={"what": f"Deadline missed ({vendor.title} is not in after 2 hours)"}),
-        ),
+        deadline=deadline(f"{vendor.title} is in within 2 hours", 2),
         params={
             "tables": Param(tables, type="array", examples=tables, title="Tables", description="What to pull."),
             "business_date": Param(
@@ -177,13 +138,21 @@ def vendor_day(vendor: Vendor) -> None:
         def ring_bell() -> None:
             """Tells the CRM that the warehouse has news; the news itself is in the warehouse."""
 
+        @task(trigger_rule="all_done")
+        def report_quality(paths: list[str], run_id: Any = None) -> str:
+            import firm
+
+            from include.validation import docs
+
+            return str(docs.build(firm.data_docs(), firm.site().staging, paths, run_id))
+
         plan = plan_day()
         closed = wait_until_closed(plan)
         paths = pull.partial(plan=plan).expand(table=choose_tables(plan))
         closed >> paths
         valid = validate(paths, plan)
         published = publish.partial(plan=plan).expand(path=paths)
-        valid >> published
+        valid >> [published, report_quality(paths)]
         reconciled = reconcile(plan)
         published >> reconciled >> is_present(plan) >> ring_bell()
 

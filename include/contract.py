@@ -231,6 +231,7 @@ class Vendor:
         budget: Calls the vendor allows.
         connections: Parallel connections of one table's pull.
         api_version: The vendor's API version, kept in every manifest.
+        due: Stage of the ledger -> local time (`HH:MM`) by which it is due on the morning after the business date.
         roll_tolerance_quantity: Units by which a position may differ from the one before plus its transactions.
         correlation_header: Response header by which the vendor finds a call again.
     """
@@ -250,6 +251,7 @@ class Vendor:
     connections: int = 4
     api_version: str = "v1"
     correlation_header: str = "X-Correlation-Id"
+    due: Mapping[str, str] = field(default_factory=lambda: {"stage": "07:30", "load": "08:30"})
     roll_tolerance_quantity: str = "0.0001"
 
     def table(self, name: str) -> Table:

@@ -10,6 +10,9 @@ salesforce           http       host: login URL; see docs/operations.md
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook, Variable
@@ -54,6 +57,23 @@ def connection(conn_id: str) -> Connection:
         known.password or "",
         {name: str(value) for name, value in known.extra_dejson.items()},
     )
+
+
+def firm_name() -> str:
+    """Returns the firm's name in the keys of Salesforce records."""
+    return str(BaseHook.get_connection("salesforce").extra_dejson["firm"])
+
+
+def work_folder() -> Path:
+    """Returns a folder of this machine for files on their way."""
+    folder = Path(os.environ.get("TRIBUTARY_WORK", tempfile.gettempdir())) / "tributary"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def data_docs() -> Path:
+    """Returns the folder of the data quality reports; the page that shows them reads the same variable."""
+    return Path(os.environ["TRIBUTARY_DATA_DOCS"])
 
 
 def alert_urls() -> list[str]:

@@ -16,6 +16,12 @@ values (:run_id, :vendor, :table_name, :business_date, :stage, :row_key, :reason
 on conflict (partition, part, row_number, stage) do nothing
 """)
 
+_SUPERSEDE = sa.text("""
+update control.dead_letter set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
+where vendor = :vendor and table_name = :table_name and business_date = :business_date and status = 'open'
+  and partition <> :partition and row_key = any(:keys)
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -35,10 +41,15 @@ class DeadLetter:
 
 
 def bury(connection: sa.Connection, pull: Pull, stage: str, partition: str, letters: Iterable[DeadLetter]) -> None:
-    """Writes dead letters; one that was written before stays as it is."""
+    """Writes dead letters; one that was written before stays as it is.
+
+    A row that died in an earlier pull of the same day and dies again has one open letter: the newest.
+    """
     of = {**asdict(pull), "stage": stage, "partition": partition}
     rows = [of | asdict(letter) for letter in letters]
     if rows:
+        keys = [row["row_key"] for row in rows if row["row_key"] is not None]
+        connection.execute(_SUPERSEDE, of | {"keys": keys})
         connection.execute(_INSERT, rows)
 
 
@@ -54,3 +65,21 @@ def open_keys(connection: sa.Connection, pull: Pull) -> list[str]:
             asdict(pull),
         )
     )
+
+
+def close_landed(connection: sa.Connection, pull: Pull, keys: Iterable[str]) -> int:
+    """Closes the letters of rows that a later pull of the same day loads; returns how many.
+
+    Args:
+        connection: In the load's transaction.
+        pull: The load.
+        keys: Those of its good rows that had a letter.
+    """
+    return connection.execute(
+        sa.text("""
+        update control.dead_letter set status = 'replayed', replayed_by = :run_id, closed_at = clock_timestamp()
+        where vendor = :vendor and table_name = :table_name and business_date = :business_date
+          and status = 'open' and row_key = any(:keys)
+        """),
+        asdict(pull) | {"keys": list(keys)},
+    ).rowcount

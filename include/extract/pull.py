@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -54,8 +54,19 @@ class _Tally:
     undeclared: set[str] = field(default_factory=set)
 
 
-def pull(vendor: Vendor, table: Table, span: Span, session: VendorSession, staging: Staging, redactor: Redactor) -> str:
-    """Pulls a table and stages it.
+Keep = Callable[[Iterator[Window]], Iterator[Window]]
+
+
+def pull(
+    vendor: Vendor,
+    table: Table,
+    span: Span,
+    session: VendorSession,
+    staging: Staging,
+    redactor: Redactor,
+    keep: Keep = lambda windows: windows,
+) -> str:
+    """Pulls a table and stages it; `keep` leaves out rows that are not wanted.
 
     Returns:
         The partition's path below the staging root.
@@ -69,7 +80,7 @@ def pull(vendor: Vendor, table: Table, span: Span, session: VendorSession, stagi
     started = datetime.now(UTC)
     params, window = request(vendor, table, span, started)
     reader = PageReader(table, redactor, vendor.sentinels, vendor.zone)
-    windows = _windows(vendor, table, params, session, reader)
+    windows = keep(_windows(vendor, table, params, session, reader))
     return stage(vendor, table, span, windows, reader, staging, started, window)
 
 

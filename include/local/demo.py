@@ -129,6 +129,18 @@ def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> 
     return place.api.wait_run(dag_id, run_id, timeout, tell)
 
 
+def follow_next(place: Place, dag_id: str, before: list[dict[str, Any]], say: Say, timeout: float) -> str:
+    """Waits for the run that an asset event starts, and follows it; `before` are the runs that were there already."""
+    known = {run["dag_run_id"] for run in before}
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        for run in place.api.runs(dag_id):
+            if run["dag_run_id"] not in known:
+                return follow(place, dag_id, run["dag_run_id"], say, end - time.monotonic())
+        time.sleep(0.3)
+    raise TargetUnavailable("No run was started by the warehouse's bell", dag_id=dag_id)
+
+
 def _keep(processes: Processes) -> dict[str, Any]:
     """Passwords, made once; and ports, kept while free or ours."""
     path = STATE / "settings.json"

@@ -38,8 +38,12 @@ from newest n join control.ledger using (ledger_id) order by ledger_id
 """)
 
 _OBJECTS = sa.text("""
-select distinct on (table_name) table_name, sent, created, updated, failed, unprocessed, seconds
-from control.ledger where stage = 'crm' order by table_name, recorded_at desc
+with newest as (
+    select distinct on (table_name, entity) ledger_id from control.ledger
+    where stage = 'crm' order by table_name, entity, recorded_at desc
+)
+select table_name, entity, sent, created, updated, failed, unprocessed, seconds
+from newest join control.ledger using (ledger_id) order by ledger_id
 """)
 
 _VERDICT = sa.text("""
@@ -51,7 +55,7 @@ order by check_name
 
 def show(place: Place, ended: dict[str, str], seconds: float) -> None:
     """Prints the tables, the ledger's verdict and where to look next."""
-    console = Console()
+    console = Console(width=max(Console().width, 110))
     reading = engine(place.read_url)
     with reading.connect() as connection:
         pulled = connection.execute(_TABLES).all()
@@ -77,7 +81,7 @@ def show(place: Place, ended: dict[str, str], seconds: float) -> None:
         "s",
     ]
     console.print(_table("Into the warehouse", headings, loaded))
-    headings = ["object", "sent", "created", "updated", "failed", "unprocessed", "seconds"]
+    headings = ["object", "entity", "sent", "created", "updated", "failed", "unprocessed", "seconds"]
     console.print(_table("Into Salesforce", headings, sent))
     console.print(
         f"Ledger: {balanced} rows, every one of them balanced (the database accepts no other). Open dead letters: {dead}."

@@ -19,6 +19,7 @@ from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
 from include.staging import Staging
+from include.validation.rows import good_rows
 from include.warehouse import description, fact
 from include.warehouse.copy import copy_in
 
@@ -54,6 +55,7 @@ def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Stag
             _add_source_keys(connection, entities, path, pull, staging)
             with connection.begin():
                 counts = {e.name: _load_entity(connection, e, path, pull, staging) for e in entities}
+                _close_letters(connection, vendor, path, pull, staging)
                 for fence in fences:
                     fence.check(connection)
             return counts
@@ -104,6 +106,20 @@ def _add_source_keys(
                     """),
                     {"entity": name, "vendor": pull.vendor},
                 )
+
+
+def _close_letters(connection: sa.Connection, vendor: Vendor, path: str, pull: Pull, staging: Staging) -> None:
+    """A dead letter whose row has come good closes with the load that brings the row."""
+    waiting = set(dead_letters.open_keys(connection, pull))
+    if not waiting:
+        return
+    key = list(vendor.table(pull.table_name).key)
+    landed: set[str] = set()
+    for rows in good_rows(staging, path, key):
+        landed |= waiting & {
+            ":".join(map(str, row)) for row in zip(*(rows.column(k).to_pylist() for k in key), strict=True)
+        }
+    dead_letters.close_landed(connection, pull, landed)
 
 
 def _load_entity(connection: sa.Connection, entity: Entity, path: str, pull: Pull, staging: Staging) -> Counts:

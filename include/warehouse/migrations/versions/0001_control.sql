@@ -60,7 +60,7 @@ create table control.dead_letter (
     partition      text        not null,          -- where the raw content is:
     part           text        not null,          --   file of the partition
     row_number     bigint      not null,          --   row within it, from 0
-    status         text        not null default 'open' check (status in ('open', 'replayed', 'discarded')),
+    status         text        not null default 'open' check (status in ('open', 'replayed', 'superseded', 'discarded')),
     replayed_by    text,
     died_at        timestamptz not null default clock_timestamp(),
     closed_at      timestamptz,
@@ -133,4 +133,15 @@ create table control.roll_forward_break (
     actual         numeric     not null,
     difference     numeric     not null,
     primary key (run_id, vendor, business_date, position_key)
+);
+
+-- Who was told that what is late; once each.
+create table control.lateness (
+    vendor         text        not null,
+    table_name     text        not null,
+    business_date  date        not null,
+    stage          text        not null,
+    due_at         timestamptz not null,
+    told_at        timestamptz not null default clock_timestamp(),
+    primary key (vendor, table_name, business_date, stage)
 );

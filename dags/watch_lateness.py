@@ -1,0 +1,50 @@
+"""Looks into the ledger on weekday mornings, and tells people of every stage that is due and not done; once each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import CronTriggerTimetable, dag, task
+from policy import DEFAULTS, GO_LIVE
+
+from include.vendors import VENDORS
+
+
+@dag(
+    dag_id="watch_lateness",
+    dag_display_name="Is every vendor in?",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable("*/15 6-18 * * 1-5", timezone="America/New_York"),
+    start_date=pendulum.parse(GO_LIVE, tz="America/New_York"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS | {"execution_timeout": timedelta(minutes=5)},
+    tags=["watch"],
+)
+def watch_lateness() -> None:
+    """One task a vendor."""
+
+    @task(map_index_template="{{ task.op_kwargs['vendor_name'] }}")
+    def tell_late(vendor_name: str) -> list[str]:
+        from datetime import UTC, datetime
+
+        import firm
+
+        from include import alerts, sessions
+        from include.control.lateness import find_late
+        from include.vendors import named
+
+        now = datetime.now(UTC)
+        vendor = named(vendor_name)
+        late = find_late(firm.site().engine, vendor, sessions.latest_closed(now), now)
+        lines = [f"{each.table}: {each.stage} was due at {each.due_at:%H:%M %Z}" for each in late]
+        if late:
+            title = f"Late: {vendor.title}, business date {late[0].business_date}"
+            alerts.send(firm.alert_urls(), title, "\n".join(lines))
+        return lines
+
+    tell_late.expand(vendor_name=[vendor.name for vendor in VENDORS])
+
+
+watch_lateness()

@@ -1,0 +1,47 @@
+"""What every DAG has in common: what is tried again, who is told, and the bell that the warehouse rings."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import (
+    Asset,
+    AsyncCallback,
+    DeadlineAlert,
+    DeadlineReference,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+)
+from alerts import Alert
+
+# Rung when the warehouse has news. A doorbell, never the message: events may be merged, so whoever hears it looks.
+WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
+
+# The first day of the schedules: a firm sets the day it goes live.
+GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
+
+# An error's class says whether another try can help; whatever is not ours fails at once, and is looked at.
+DEFAULTS: dict[str, Any] = {
+    "retries": 4,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": ExceptionRetryPolicy(
+        rules=[RetryRule(exception="include.errors.RetriableError", action=RetryAction.RETRY)],
+        default=RetryAction.FAIL,
+    ),
+    "on_failure_callback": Alert("Failed"),
+}
+
+
+def deadline(name: str, hours: float) -> DeadlineAlert:
+    """A deadline of a whole run, from the moment it was queued (Airflow has none for a single task)."""
+    return DeadlineAlert(
+        name=name,
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=hours),
+        callback=AsyncCallback(Alert, kwargs={"what": f"Deadline missed: {name}"}),
+    )
