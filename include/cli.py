@@ -23,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="start everything here, run a day, show what became of it")
     demo.add_argument("--data", type=Path, help="folder of <vendor>/<table>.jsonl to serve instead of invented data")
     demo.add_argument("--households", type=int, default=200, help="how many households to invent")
+    bench = commands.add_parser("bench", help="measure a day of positions, beside a plain COPY")
+    bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
     commands.add_parser("stop", help="end what demo started")
     commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
     arguments, rest = parser.parse_known_args(argv)
@@ -66,6 +68,13 @@ def _stop(_: argparse.Namespace, __: list[str]) -> int:
     return 0
 
 
+def _bench(arguments: argparse.Namespace, _: list[str]) -> int:
+    from include.local.bench import bench
+
+    bench(arguments.positions)
+    return 0
+
+
 def _sandbox(_: argparse.Namespace, rest: list[str]) -> int:
     from include.sandbox import server
 
@@ -73,7 +82,7 @@ def _sandbox(_: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-COMMANDS = {"demo": _demo, "stop": _stop, "sandbox": _sandbox}
+COMMANDS = {"demo": _demo, "stop": _stop, "sandbox": _sandbox, "bench": _bench}
 
 if __name__ == "__main__":
     sys.exit(main())

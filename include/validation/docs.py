@@ -1,0 +1,201 @@
+"""Data Docs: what validation said of every table, run by run, as pages that people read.
+
+    <root>/results/    Great Expectations' store of results, JSON; the newest `KEPT`
+    <root>/site        link to the site, replaced whole when a new one is ready
+    <root>/site-*/     the site and the one before it, which somebody may still be reading
+
+All of it can be built again from the partitions' `validation.json`. Great Expectations runs in an ephemeral context: a
+file context rewrites its own configuration. Builds wait for each other on a lock that ends with its process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from include.errors import FatalError
+from include.staging import Staging
+
+KEPT = 1000
+"""Results that the site shows: about five months of six tables a day. Partitions keep their own for ever."""
+
+_VIEW = "include.validation.docs_view"
+
+
+def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Path:
+    """Adds what validation said of a run's partitions to the site; once a run, twice changes nothing.
+
+    Args:
+        root: Folder of Data Docs; shared by all who build and serve them.
+        staging: Where the partitions are.
+        paths: The run's partitions; one that was not validated is left out.
+        run_id: Airflow's.
+
+    Returns:
+        The page to open, `<root>/site/index.html`.
+
+    Raises:
+        FatalError: A page could not be made or written; the site stays as it was.
+    """
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    from include.validation.docs_result import read_result
+
+    validated = [path for path in paths if staging.folder(path).has("validation.json")]
+    results = [read_result(staging, path, run_id) for path in validated]
+    keys = [key for key, _ in results]
+    root.mkdir(parents=True, exist_ok=True)
+    with _locked(root):
+        context = _open_context(root)
+        for key, result in results:
+            _keep(context, root, key, result)
+        _forget_oldest(context.validation_results_store)
+        fresh = _copy_site(root)
+        try:
+            with _errors_told():
+                _render(context, fresh, keys)
+            _swap(root, fresh)
+        except BaseException:
+            shutil.rmtree(fresh)
+            for key in keys:  # or the next run would stumble over it
+                context.validation_results_store.remove_key(key)
+            raise
+    return root / "site" / "index.html"
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class _Errors(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """Great Expectations logs what it can't render or write, and goes on; this stops."""
+    log, errors = logging.getLogger("great_expectations.render"), _Errors()
+    log.addHandler(errors)
+    try:
+        yield
+    finally:
+        log.removeHandler(errors)
+    if errors.count:
+        raise FatalError("Data Docs could not be made whole: Great Expectations' log says why", errors=errors.count)
+
+
+def _open_context(root: Path) -> Any:
+    from great_expectations.data_context.data_context.context_factory import get_context
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+
+    defaults = InMemoryStoreBackendDefaults()
+    results = {"class_name": "ValidationResultsStore", "store_backend": _on_disk(root / "results")}
+    stores = defaults.stores | {defaults.validation_results_store_name: results}
+    config = DataContextConfig(store_backend_defaults=defaults, stores=stores)
+    return get_context(mode="ephemeral", project_config=config)
+
+
+def _on_disk(folder: Path) -> dict[str, Any]:
+    return {
+        "class_name": "TupleFilesystemStoreBackend",
+        "base_directory": str(folder.absolute()),
+        "suppress_store_backend_id": True,
+    }
+
+
+def _keep(context: Any, root: Path, key: Any, result: Any) -> None:
+    """Writes a result where the store would, but whole: half a file of a killed process would stop every build."""
+    path = (root / "results" / Path(*key.to_tuple())).with_suffix(".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = root / ".result"
+    whole.write_text(context.validation_results_store.serialize(result))
+    whole.replace(path)
+
+
+def _forget_oldest(results: Any) -> None:
+    for key in sorted(results.list_keys(), key=_age)[:-KEPT]:
+        results.remove_key(key)
+
+
+def _age(key: Any) -> Any:
+    return key.run_id.run_time
+
+
+def _copy_site(root: Path) -> Path:
+    """Starts a site with the pages of the present one; pages are never written in place, so links do."""
+    fresh = root / f"site-{uuid.uuid4().hex}"
+    if (root / "site").exists():
+        shutil.copytree(root / "site", fresh, copy_function=os.link, ignore=shutil.ignore_patterns("index.html"))
+    else:
+        fresh.mkdir()
+    return fresh
+
+
+def _render(context: Any, site: Path, keys: list[Any]) -> None:
+    """Renders the pages of these results, any that are missing, the suites and the index."""
+    from great_expectations.core import ExpectationSuite
+    from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
+    from great_expectations.render.renderer.site_builder import SiteBuilder
+
+    results = context.validation_results_store
+    newest = {key.expectation_suite_identifier.name: key for key in sorted(results.list_keys(), key=_age)}
+    for name, key in newest.items():
+        expectations = [result.expectation_config for result in results.get(key).results]
+        context.suites.add(ExpectationSuite(name, expectations))
+    view = {"view": {"module_name": _VIEW, "class_name": "PageView"}}
+    table = {"module_name": _VIEW, "class_name": "ResultsTable"}
+    renderer = {
+        "class_name": "ValidationResultsPageRenderer",
+        "column_section_renderer": {"class_name": "ValidationResultsColumnSectionRenderer", "table_renderer": table},
+    }
+    builder = SiteBuilder(
+        context,
+        store_backend=_on_disk(site),
+        site_name="Tributary",
+        show_how_to_buttons=False,
+        site_section_builders={
+            "expectations": view,
+            # By default a run whose id says "profiling" has no page. No run id has a slash.
+            "validations": view | {"renderer": renderer, "run_name_filter": {"not_includes": "/"}},
+            "profiling": "None",
+        },
+        site_index_builder={
+            "class_name": "DefaultSiteIndexBuilder",
+            "view": {"module_name": _VIEW, "class_name": "IndexView"},
+        },
+    )
+    pages = builder.target_store.store_backends[ValidationResultIdentifier]
+    for key in keys:
+        (site / "validations" / Path(*key.to_tuple())).with_suffix(".html").unlink(missing_ok=True)
+    shutil.rmtree(site / "expectations", ignore_errors=True)
+    lacking = [key for key in results.list_keys() if not pages.has_key(key.to_tuple())]
+    builder.site_section_builders["expectations"].build()
+    if lacking:
+        builder.site_section_builders["validations"].build(lacking)
+    builder.site_index_builder.build()
+
+
+def _swap(root: Path, fresh: Path) -> None:
+    """Puts the new site in place at once, and removes all but it and the one before."""
+    before = (root / "site").resolve().name
+    link = root / ".site"
+    link.unlink(missing_ok=True)
+    link.symlink_to(fresh.name)
+    link.replace(root / "site")
+    for site in root.glob("site-*"):
+        if site.name not in (fresh.name, before):
+            shutil.rmtree(site)

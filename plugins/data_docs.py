@@ -1,0 +1,69 @@
+"""Data Docs inside Airflow: in the menu under Browse, and on every run.
+
+The environment variable `TRIBUTARY_DATA_DOCS` names the folder that `include.validation.docs.build` builds in.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from airflow.api_fastapi.core_api.security import get_user
+from airflow.plugins_manager import AirflowPlugin
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse
+
+FOLDER = "TRIBUTARY_DATA_DOCS"
+
+# The pages hold vendors' values: nothing in them may run, and nothing is loaded from elsewhere.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-store",
+}
+
+# Airflow asks for no log-in in front of a plugin's pages by itself.
+app = FastAPI(title="Data Docs", dependencies=[Depends(get_user)], openapi_url=None)
+
+
+@app.get("/{page:path}")
+def read_page(page: str) -> HTMLResponse:
+    """Returns a page of the site; 404 where there is none, 503 where nobody said where the site is."""
+    if not os.environ.get(FOLDER):
+        raise HTTPException(503, f"The environment variable {FOLDER} is not set")
+    site = (Path(os.environ[FOLDER]) / "site").resolve()
+    if not page and not site.exists():
+        return HTMLResponse("<p>Nothing has been validated yet.</p>", headers=HEADERS)
+    try:
+        path = (site / (page or "index.html")).resolve()
+        if not path.is_relative_to(site) or path.suffix != ".html":
+            raise HTTPException(404, headers=HEADERS)
+        return HTMLResponse(path.read_bytes(), headers=HEADERS)
+    except (OSError, ValueError) as error:  # no such page, or no path at all: too long, holds a NUL
+        raise HTTPException(404, headers=HEADERS) from error
+
+
+class DataDocs(AirflowPlugin):
+    """Makes Airflow load all this."""
+
+    name = "data_docs"
+    # Airflow takes plain class attributes.
+    fastapi_apps = [{"app": app, "url_prefix": "/data-docs", "name": "Data Docs"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Data quality",
+            "href": "/data-docs/",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "data-quality",
+        },
+        {
+            "name": "Data quality",
+            "href": "/data-docs/index.html#{RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "data-quality-of-run",
+        },
+    ]

@@ -1,0 +1,175 @@
+"""Data Docs behind Airflow's log-in: a real API server, with this project's plugins."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from include.local import airflow
+from include.local.airflow_api import AirflowApi
+from include.local.processes import Processes, find_free_port
+
+ROOT = Path(__file__).parents[2]
+INDEX = "<p>All of the made-up accounts are well.</p>"
+SECRET = "nobody may read this"
+
+
+@dataclass
+class Served:
+    url: str
+    token: str
+    folder: Path
+
+    def get(self, path: str, token: str | None = None) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.get(self.url + path, headers=headers, timeout=30)
+
+    def get_raw(self, path: str) -> int:
+        """Sends a path as it stands, which `requests` would tidy up; returns the status."""
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
+            answer = connection.getresponse()
+            assert SECRET not in answer.read().decode()
+            return answer.status
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("airflow")
+    site = folder / "docs" / "site-1"
+    (site / "validations").mkdir(parents=True)
+    (site / "index.html").write_text(INDEX)
+    (site / "validations" / "a+b 2026-11-02T22:00:00+00:00.html").write_text("<p>One table.</p>")
+    (site / "leak.html").symlink_to(folder / "docs" / "secret.html")
+    (site / "notes.txt").write_text(SECRET)
+    (folder / "docs" / "site").symlink_to("site-1")
+    (folder / "docs" / "secret.html").write_text(SECRET)
+
+    port = find_free_port()
+    settings = airflow.environment(folder / "home", f"sqlite:///{folder}/airflow.db", port, ROOT, dags_folder=folder)
+    settings["TRIBUTARY_DATA_DOCS"] = str(folder / "docs")
+    command = [sys.executable, "-m", "airflow"]
+    subprocess.run([*command, "db", "migrate"], env=settings, check=True, capture_output=True)
+    processes = Processes(folder / "state")
+    try:
+        processes.start("api-server", [*command, "api-server"], environment=settings, folder=folder)
+        url = f"http://127.0.0.1:{port}"
+        wait(url)
+        token = AirflowApi(url, airflow.USER, airflow.read_password(folder / "home")).log_in()
+        yield Served(url, token, folder / "docs")
+    finally:
+        processes.stop_all()
+
+
+def wait(url: str) -> None:
+    end = time.monotonic() + 90
+    while True:
+        try:
+            requests.get(f"{url}/api/v2/version", timeout=5).raise_for_status()
+            return
+        except requests.RequestException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.mark.parametrize("path", ["/data-docs/", "/data-docs/index.html", "/data-docs/validations/no-such-page.html"])
+def test_without_a_log_in_nothing_is_told(served: Served, path: str) -> None:
+    answer = served.get(path)
+    assert answer.status_code == 401
+    assert INDEX not in answer.text
+
+
+def test_a_wrong_token_is_refused(served: Served) -> None:
+    assert served.get("/data-docs/", "no token").status_code in (401, 403)
+
+
+def test_whoever_is_logged_in_sees_the_index(served: Served) -> None:
+    answer = served.get("/data-docs/", served.token)
+    assert (answer.status_code, answer.text) == (200, INDEX)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_the_cookie_of_the_pages_log_in_is_enough(served: Served) -> None:
+    answer = requests.get(f"{served.url}/data-docs/", cookies={"_token": served.token}, timeout=30)
+    assert (answer.status_code, answer.text) == (200, INDEX)
+
+
+def test_a_page_whose_name_has_blanks_colons_and_plus_signs_is_found(served: Served) -> None:
+    page = "/data-docs/validations/a%2Bb%202026-11-02T22%3A00%3A00%2B00%3A00.html"
+    assert served.get(page, served.token).text == "<p>One table.</p>"
+
+
+def test_a_page_runs_nothing_loads_nothing_and_is_framed_by_airflow_only(served: Served) -> None:
+    headers = served.get("/data-docs/", served.token).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "frame-ancestors 'self'" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret.html",
+        "..%2fsecret.html",
+        "%2e%2e/secret.html",
+        "validations/../../secret.html",
+        "validations/..%2f..%2fsecret.html",
+        "..%5csecret.html",
+        "%00.html",
+        "x" * 5000 + ".html",
+        "leak.html",
+        "notes.txt",
+        "validations",
+        "no-such-page.html",
+    ],
+)
+def test_nothing_outside_the_site_and_nothing_but_pages_is_served(served: Served, path: str) -> None:
+    assert served.get_raw(f"/data-docs/{path}") == 404
+
+
+def test_an_absolute_path_is_refused(served: Served) -> None:
+    assert served.get_raw(f"/data-docs/{served.folder / 'secret.html'}") == 404
+    assert served.get_raw("/data-docs//etc/passwd") == 404
+
+
+def test_airflow_lists_the_page_in_its_menu_and_on_runs(served: Served) -> None:
+    plugins = served.get("/api/v2/plugins", served.token).json()["plugins"]
+    views = next(plugin for plugin in plugins if plugin["name"] == "data_docs")["external_views"]
+    assert [(view["name"], view["destination"]) for view in views] == [
+        ("Data quality", "nav"),
+        ("Data quality", "dag_run"),
+    ]
+
+
+def test_no_schema_of_the_pages_is_told(served: Served) -> None:
+    assert served.get("/data-docs/openapi.json", served.token).status_code == 404
+    assert served.get("/data-docs/docs", served.token).status_code == 404
+
+
+def test_before_the_first_build_the_page_says_so(served: Served) -> None:
+    link = served.folder / "site"
+    link.unlink()
+    try:
+        answer = served.get("/data-docs/", served.token)
+        assert answer.status_code == 200
+        assert "Nothing has been validated yet" in answer.text
+    finally:
+        link.symlink_to("site-1")
