@@ -168,7 +168,8 @@ class PartWriter:
             return
         rows = pa.concat_tables(self._held).cast(self.schema)
         buffer = io.BytesIO()
-        pq.write_table(rows, buffer, compression="zstd", compression_level=1)
+        texts = [field.name for field in self.schema if pa.types.is_string(field.type)]
+        pq.write_table(rows, buffer, compression="zstd", compression_level=1, use_dictionary=texts)
         content = buffer.getvalue()
         name = f"part-{len(self.parts):05d}.parquet"
         self.folder.write(name, content)
