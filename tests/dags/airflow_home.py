@@ -1,0 +1,65 @@
+"""A real Airflow of the tests' own: SQLite, this project's folders, and connections that lead to a test's firm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Firm
+
+ROOT = Path(__file__).parents[2]
+
+
+def connections(firm: Firm, alerts: Path, secret: str = "only for tests") -> dict[str, str]:
+    """The firm's connections as Airflow reads them from the environment."""
+    sandbox = firm.connection
+    known: dict[str, dict[str, Any]] = {
+        "orion": {
+            "conn_type": "http", "host": sandbox.url, "login": sandbox.login, "password": sandbox.password,
+            "extra": dict(sandbox.extra),
+        },
+        "salesforce": {
+            "conn_type": "http", "host": f"{firm.sandbox.url}/salesforce", "login": "tributary",
+            "password": "sandbox-only", "extra": {"grant": "client_credentials", "firm": "test"},
+        },
+        "tributary_staging": {"conn_type": "generic", "extra": {"root": str(firm.folder / "staging")}},
+        "tributary_secret": {"conn_type": "generic", "password": secret},
+        "tributary_alerts": {"conn_type": "generic", "password": f"file://{alerts}"},
+    }  # fmt: skip
+    return {"tributary_db": firm.database.url(), **{name: json.dumps(value) for name, value in known.items()}}
+
+
+def environment(home: Path, known: dict[str, str], docs: Path) -> dict[str, str]:
+    """The environment of an Airflow process of the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return kept | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "PYTHONPATH": str(ROOT),
+        "TRIBUTARY_DATA_DOCS": str(docs),
+        "GX_ANALYTICS_ENABLED": "false",
+        **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in known.items()},
+    }
+
+
+def run(environ: dict[str, str], code: str, timeout: int = 240) -> str:
+    """Runs Python code inside that Airflow; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
