@@ -51,13 +51,15 @@ def vendor_day(vendor: Vendor) -> None:
     )
     def day() -> None:
         @task
-        def plan_day(params: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
+        def plan_day(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
             from datetime import date
 
             from include import sessions
 
             asked = params["business_date"]
-            day = date.fromisoformat(asked) if asked else sessions.business_date(data_interval_end)
+            # A person means today, whatever interval Airflow infers for a manual run.
+            interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
+            day = date.fromisoformat(asked) if asked else sessions.business_date(interval_end)
             return {
                 "business_date": day.isoformat(),
                 "previous_date": sessions.previous(day).isoformat(),

@@ -3,17 +3,23 @@
 python -m include.cli demo [--data FOLDER] [--households N]
 python -m include.cli stop
 python -m include.cli sandbox [--port N] ...
+python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_..
+python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
+
+The last two read the environment, because secrets do not belong on a command line; both may be run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from include.errors import TributaryError
+from include.errors import ConfigurationError, TributaryError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
     commands.add_parser("stop", help="end what demo started")
     commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
+    commands.add_parser("create-roles", help="make the database's roles, or set their passwords")
+    commands.add_parser("migrate", help="bring the database's schema to the newest version")
     arguments, rest = parser.parse_known_args(argv)
     if rest and arguments.command != "sandbox":
         parser.error(f"unknown: {' '.join(rest)}")
@@ -82,7 +90,52 @@ def _sandbox(_: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-COMMANDS = {"demo": _demo, "stop": _stop, "sandbox": _sandbox, "bench": _bench}
+def _create_roles(_: argparse.Namespace, __: list[str]) -> int:
+    from include.warehouse import schema
+
+    passwords = {role: _setting(f"{role.upper()}_PASSWORD") for role in schema.ROLES}
+    schema.create_roles(_database("TRIBUTARY_ADMIN_URL"), passwords)
+    print("Roles: " + ", ".join(passwords))
+    return 0
+
+
+def _migrate(_: argparse.Namespace, __: list[str]) -> int:
+    from include.warehouse import schema
+
+    schema.migrate(_database("TRIBUTARY_MIGRATE_URL"))
+    print("The schema is at its newest version.")
+    return 0
+
+
+def _setting(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise ConfigurationError(f"The environment variable {name} is not set")
+    return value
+
+
+def _database(name: str) -> str:
+    """A database's URL, looked at here: drivers quote one that they can't read, password included."""
+    url = _setting(name)
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme == "postgresql" and bool(parts.hostname and parts.path.strip("/"))
+        _ = parts.port
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ConfigurationError(f"{name} is not a URL like postgresql://user:password@host:5432/database")
+    return url
+
+
+COMMANDS = {
+    "demo": _demo,
+    "stop": _stop,
+    "sandbox": _sandbox,
+    "bench": _bench,
+    "create-roles": _create_roles,
+    "migrate": _migrate,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -25,6 +25,7 @@ GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 
 # An error's class says whether another try can help; whatever is not ours fails at once, and is looked at.
 DEFAULTS: dict[str, Any] = {
+    "owner": "tributary",
     "retries": 4,
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": 2.0,

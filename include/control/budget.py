@@ -12,6 +12,7 @@ import time
 import sqlalchemy as sa
 
 from include.contract import Budget
+from include.errors import RateLimited
 
 _TAKE = sa.text("""
 insert into control.rate_budget as b (vendor, bucket, spoken_until)
@@ -41,11 +42,21 @@ class RateBudget:
         budget: What is allowed.
         on_demand: Whether this run may use the reserved share.
         speed: How many times faster than the wall clock the vendor's minutes pass (a sandbox's clock).
+        patience_s: The longest wait for a turn, in seconds: a vendor that asks for hours gets them from Airflow's retry,
+            not from a task that sleeps.
     """
 
     def __init__(
-        self, engine: sa.Engine, vendor: str, budget: Budget, *, on_demand: bool = False, speed: float = 1.0
+        self,
+        engine: sa.Engine,
+        vendor: str,
+        budget: Budget,
+        *,
+        on_demand: bool = False,
+        speed: float = 1.0,
+        patience_s: float = 300.0,
     ) -> None:
+        self._patience_s = patience_s
         self._engine = engine
         self._vendor = vendor
         self._burst = budget.burst
@@ -55,7 +66,11 @@ class RateBudget:
             self._steps["batch"] = step / (1 - budget.reserved_ratio)
 
     def take(self) -> None:
-        """Waits until one more call is within the budget."""
+        """Waits until one more call is within the budget.
+
+        Raises:
+            RateLimited: That is further away than patience lasts.
+        """
         with self._engine.begin() as connection:
             connection.execute(_NOT_DURABLE)
             wait = max(
@@ -63,11 +78,13 @@ class RateBudget:
                 or 0.0
                 for bucket, step in self._steps.items()
             )
+            if wait > self._patience_s:
+                raise RateLimited("The vendor's calls are spoken for", wait, vendor=self._vendor)
         if wait > 0:
             time.sleep(wait)
 
     def pause(self, seconds: float) -> None:
-        """Keeps every process from calling for some seconds: the vendor asked for it (`Retry-After`)."""
-        wait = seconds + self._steps["all"] * self._burst
+        """Keeps every process from calling for some seconds, a day at most: the vendor asked for it (`Retry-After`)."""
+        wait = min(seconds, 86_400.0) + self._steps["all"] * self._burst
         with self._engine.begin() as connection:
             connection.execute(_PAUSE, {"vendor": self._vendor, "wait": wait})

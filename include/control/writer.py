@@ -53,7 +53,7 @@ def take(connection: sa.Connection, subject: str) -> Fence:
 
     Args:
         connection: The one that will write; outside a transaction.
-        subject: What only one writer may change, such as `load:orion:assets:2026-11-23`.
+        subject: What only one writer may change, such as `load:<vendor>:<table>:<business date>`.
     """
     connection.execute(_END, {"subject": subject})
     number = connection.scalar(_TAKE, {"subject": subject})

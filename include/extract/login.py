@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,7 +33,7 @@ class Token:
         return time.monotonic() > self.expires_at - 60
 
 
-def orion_session(http: requests.Session, connection: Connection, timeout: tuple[int, int]) -> Token:
+def session_token(http: requests.Session, connection: Connection, timeout: tuple[int, int]) -> Token:
     """Basic login with client id and secret; the token then travels as `Authorization: Session`.
 
     Source: the vendor's guide "Basic authentication". A refusal is 401 with an empty body.
@@ -63,4 +65,10 @@ def orion_session(http: requests.Session, connection: Connection, timeout: tuple
     return Token({"Authorization": f"Session {token}"}, time.monotonic() + seconds)
 
 
-LOGINS: dict[str, Login] = {"orion_session": orion_session}
+def basic(http: requests.Session, connection: Connection, timeout: tuple[int, int]) -> Token:
+    """User and password with every call (RFC 7617); there is nothing to open and nothing that grows old."""
+    pair = base64.b64encode(f"{connection.login}:{connection.password}".encode()).decode()
+    return Token({"Authorization": f"Basic {pair}"}, math.inf)
+
+
+LOGINS: dict[str, Login] = {"basic": basic, "session_token": session_token}

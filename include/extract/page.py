@@ -22,8 +22,8 @@ from include.contract import DATE, STRING, TIMESTAMP, Column, Table
 from include.errors import VendorUnavailable
 from include.sensitive import Redactor
 
-# Wide enough for a double with surplus digits; rounded to the declared scale afterwards.
-_ROUNDED = pa.decimal128(38, 14)
+# Wide enough for a double with surplus digits (0.30000000000000004); rounded to the declared scale afterwards.
+_ROUNDED = pa.decimal256(76, 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class DeadRow:
     """A row that could not be read.
 
     Attributes:
-        key: The row's key as the vendor wrote it, where it has one.
+        key: The row's key as the vendor wrote it; None where it can't be read.
         reasons: What is wrong, one field each, without the value.
         raw: The row as JSON text: declared fields only, sensitive ones as tokens.
     """
@@ -80,10 +80,14 @@ class PageReader:
         redactor: Hides sensitive values.
         sentinels: Prefixes of date texts that mean null.
         zone: Zone of times without offset.
+        vendor: Named in errors.
     """
 
-    def __init__(self, table: Table, redactor: Redactor, sentinels: tuple[str, ...] = (), zone: str = "UTC") -> None:
+    def __init__(
+        self, table: Table, redactor: Redactor, sentinels: tuple[str, ...] = (), zone: str = "UTC", vendor: str = ""
+    ) -> None:
         self.table = table
+        self._vendor = vendor
         self.schema = staged_schema(table)
         self._redactor = redactor
         self._sentinels = sentinels
@@ -106,6 +110,8 @@ class PageReader:
             VendorUnavailable: The body is not a JSON array (an HTML page, a body cut short).
         """
         self._unseen = {f for f in self._unseen if b'"%s"' % f.encode() not in body}
+        if not body.lstrip().startswith(b"["):
+            raise self._unreadable(body)
         try:
             wire = self._parse(body, self._wire)
             rows, missing = self._staged(wire)
@@ -139,11 +145,10 @@ class PageReader:
         for col in self.table.columns:
             if col.kind == "ignored":
                 continue
-            array = fields[col.source]
+            array = self._converted(col, fields[col.source])
             if col.kind == "sensitive":
                 arrays += _redacted(array, self._redactor)
                 continue
-            array = self._converted(col, array)
             missing = missing or (col.required and array.null_count > 0)
             arrays.append(array)
         return pa.Table.from_arrays(arrays, schema=self.schema), missing
@@ -152,6 +157,8 @@ class PageReader:
         target = arrow_type(col.type)
         if col.type in (DATE, TIMESTAMP):
             return self._dated(col, array)
+        if col.type == STRING and pc.any(pc.match_substring(array, "\0")).as_py():
+            raise pa.ArrowInvalid("a text holds the character NUL, which no database takes")
         if col.rounded and array.type != target:
             return pc.round(array, target.scale, round_mode="half_to_even").cast(target)
         return array
@@ -167,18 +174,33 @@ class PageReader:
         try:
             return array.cast(pa.timestamp("us", tz="UTC"))
         except pa.ArrowInvalid:
-            return pc.assume_timezone(array.cast(pa.timestamp("us")), self._zone).cast(pa.timestamp("us", tz="UTC"))
+            # An hour that the clock shows twice, or skips, is no reason to lose a row.
+            aware = pc.assume_timezone(
+                array.cast(pa.timestamp("us")), self._zone, ambiguous="earliest", nonexistent="earliest"
+            )
+            return aware.cast(pa.timestamp("us", tz="UTC"))
 
     # --- the slow road: a page with something unexpected in it ---
 
     def _read_refused(self, body: bytes) -> Page:
-        texts, objects = _split(body, self.table.name)
+        try:
+            texts, objects = _split(body)
+        except (ValueError, IndexError, RecursionError) as error:
+            raise self._unreadable(body) from error
         undeclared = {name for row in objects if isinstance(row, dict) for name in row} - self._declared
         good: list[pa.Table] = []
         dead: list[DeadRow] = []
         self._bisect(texts, objects, good, dead)
         rows = pa.concat_tables(good) if good else self.schema.empty_table()
         return Page(rows, tuple(dead), frozenset(undeclared))
+
+    def _unreadable(self, body: bytes) -> VendorUnavailable:
+        return VendorUnavailable(
+            "The answer is not a JSON array; the body may be cut short",
+            vendor=self._vendor or None,
+            table=self.table.name,
+            bytes=len(body),
+        )
 
     def _bisect(self, texts: list[str], objects: list[object], good: list[pa.Table], dead: list[DeadRow]) -> None:
         """Halves the rows until each part is read or is one bad row; keeps the order."""
@@ -201,15 +223,16 @@ class PageReader:
         if not isinstance(row, dict):
             return DeadRow(None, ("the row is not an object",), "null")
         staged = [col for col in self.table.columns if col.kind != "ignored"]
-        reasons = tuple(filter(None, (self._fault(col, row) for col in staged)))
+        faults = {col.name: fault for col in staged if (fault := self._fault(col, row))}
         raw: dict[str, object] = {}
         for col in staged:
             if col.source not in row:
                 continue
             value = row[col.source]
             raw[col.source] = self._redactor.token(value) if col.kind == "sensitive" and value is not None else value
-        key = ":".join(str(row.get(self.table.named(name).source)) for name in self.table.key)
-        return DeadRow(key, reasons or ("the row could not be read",), _dumped(raw))
+        has_key = not any(name in faults for name in self.table.key)
+        key = ":".join(str(row.get(self.table.named(name).source)) for name in self.table.key) if has_key else None
+        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _dumped(raw))
 
     def _fault(self, col: Column, row: dict[str, object]) -> str | None:
         """Returns what is wrong with one field of a row, never its value; None where nothing is."""
@@ -217,9 +240,7 @@ class PageReader:
             return f"{col.source}: missing" if col.required else None
         text = _dumped({col.source: row[col.source]})
         try:
-            array = self._parse(f"[{text}]".encode(), self._staged_wire).field(col.source)
-            if col.kind == "value":
-                self._converted(col, array)
+            self._converted(col, self._parse(f"[{text}]".encode(), self._staged_wire).field(col.source))
         except pa.ArrowException:
             return f"{col.source}: not {col.type}"
         return None
@@ -239,32 +260,32 @@ def _redacted(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:
         yield pc.take(pa.array([pair[part] for pair in pairs], pa.string()), encoded.indices)
 
 
-def _split(body: bytes, table: str) -> tuple[list[str], list[object]]:
-    """Splits a JSON array into the texts and the values of its elements, numbers exact.
+def _split(body: bytes) -> tuple[list[str], list[object]]:
+    """Splits a JSON array into the texts and the values of its elements, numbers exact; NaN is a text.
 
     Raises:
-        VendorUnavailable: The body is not a JSON array.
+        ValueError, IndexError, RecursionError: The body is not a JSON array.
     """
-    decoder = json.JSONDecoder(parse_float=Decimal)
+    decoder = json.JSONDecoder(parse_float=Decimal, parse_int=_number, parse_constant=str)
     texts: list[str] = []
     objects: list[object] = []
-    try:
-        text = body.decode("utf-8").strip()
-        if not text.startswith("["):
-            raise ValueError("not an array")
-        at = _skip(text, 1)
-        while text[at] != "]":
-            value, end = decoder.raw_decode(text, at)
-            texts.append(text[at:end])
-            objects.append(value)
-            at = _skip(text, end)
-            if text[at] == ",":
-                at = _skip(text, at + 1)
-    except (ValueError, IndexError) as error:
-        raise VendorUnavailable(
-            "The answer is not a JSON array; the body may be cut short", table=table, bytes=len(body)
-        ) from error
+    text = body.decode("utf-8").strip()
+    at = _skip(text, 1)
+    while text[at] != "]":
+        value, end = decoder.raw_decode(text, at)
+        texts.append(text[at:end])
+        objects.append(value)
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    if at + 1 < len(text):
+        raise ValueError("something follows the array")
     return texts, objects
+
+
+def _number(digits: str) -> int | Decimal:
+    """An integer; one beyond 64 bits as a decimal, which can be written again."""
+    return int(digits) if len(digits) < 19 else Decimal(digits)
 
 
 def _skip(text: str, at: int) -> int:
@@ -274,8 +295,19 @@ def _skip(text: str, at: int) -> int:
 
 
 def _dumped(value: dict[str, object]) -> str:
-    """JSON text of a row, with decimals as they were written."""
-    return orjson.dumps(value, default=_exact).decode()
+    """JSON text of a row, with decimals as they were written; half a surrogate pair, which is no text, as `?`."""
+    try:
+        return orjson.dumps(value, default=_exact).decode()
+    except TypeError:
+        return orjson.dumps(_whole(value), default=_exact).decode()
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, dict):
+        return {_whole(name): _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _exact(value: object) -> object:

@@ -72,7 +72,9 @@ class _Covered:
             self.highest = high if self.highest is None else max(high, self.highest)
 
 
-def ordered_pages(fetch: Fetch, key: str, page_rows: int, connections: int, table: str) -> Iterator[Window]:
+def ordered_pages(
+    fetch: Fetch, key: str, page_rows: int, connections: int, vendor: str, table: str
+) -> Iterator[Window]:
     """Reads every page, some of them at once, in order.
 
     Args:
@@ -80,6 +82,7 @@ def ordered_pages(fetch: Fetch, key: str, page_rows: int, connections: int, tabl
         key: Staged column that the vendor orders by.
         page_rows: Rows to ask for in one call.
         connections: Calls in flight.
+        vendor: Named in errors.
         table: Named in errors.
 
     Raises:
@@ -101,12 +104,14 @@ def ordered_pages(fetch: Fetch, key: str, page_rows: int, connections: int, tabl
                 if not covered.touches(keys):
                     retreats += 1
                     if retreats > _RETREATS or skip == 0:
-                        raise PagingUnstable("Rows vanish faster than pages can be read", table=table, skip=skip)
+                        raise PagingUnstable(
+                            "Rows vanish faster than pages can be read", vendor=vendor, table=table, skip=skip
+                        )
                     _drop(ahead)
                     next_skip = max(0, skip - OVERLAP * 4**retreats)
                     continue
                 retreats = 0
-                _check_order(page, key, table)
+                _check_order(page, key, vendor, table)
                 yield _fresh(page, key, covered)
                 covered.add(keys)
                 if page.rows.num_rows + len(page.dead) < page_rows:
@@ -131,10 +136,12 @@ def _keys(page: Page, key: str) -> pa.Array:
     return pa.concat_arrays([keys, pa.array(readable).cast(keys.type)])
 
 
-def _check_order(page: Page, key: str, table: str) -> None:
+def _check_order(page: Page, key: str, vendor: str, table: str) -> None:
     keys = page.rows.column(key).combine_chunks()
     if len(keys) > 1 and pc.any(pc.greater(keys[:-1], keys[1:])).as_py():
-        raise PagingUnstable("The vendor does not order by the key that was asked for", table=table, key=key)
+        raise PagingUnstable(
+            "The vendor does not order by the key that was asked for", vendor=vendor, table=table, key=key
+        )
 
 
 def _fresh(page: Page, key: str, covered: _Covered) -> Window:

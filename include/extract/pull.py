@@ -79,7 +79,7 @@ def pull(
     """
     started = datetime.now(UTC)
     params, window = request(vendor, table, span, started)
-    reader = PageReader(table, redactor, vendor.sentinels, vendor.zone)
+    reader = PageReader(table, redactor, vendor.sentinels, vendor.zone, vendor.name)
     windows = keep(_windows(vendor, table, params, session, reader))
     return stage(vendor, table, span, windows, reader, staging, started, window)
 
@@ -115,7 +115,7 @@ def _windows(
         paged = {"$top": str(top), "$skip": str(skip), "$orderby": str(table.order)}
         return session.get(table.path, params | paged, reader.read)
 
-    yield from ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, table.name)
+    yield from ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, vendor.name, table.name)
 
 
 def stage(
@@ -176,7 +176,8 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
     if table.money:
         tally.money += total(rows, table.money)
     for row in window.page.dead:
-        name = row.key or f"without key {len(tally.dead)}"
+        # A row without a key is known by its content: where pages overlap it comes twice.
+        name = row.key or (row.raw if row.raw != "null" else f"not an object {len(tally.dead)}")
         tally.duplicate += name in tally.dead
         tally.dead[name] = row
 

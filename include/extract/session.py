@@ -42,7 +42,8 @@ class VendorSession:
         connection: Address and credentials.
         budget: Waits before every call.
         calls: Notes every call.
-        patience_s: How long one request is tried again before its error is raised, in seconds.
+        patience_s: How long one request is tried again before its error is raised, in seconds; no wait that would
+            end later is begun.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class VendorSession:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(RetriableError),
             wait=self._wait,
-            stop=tenacity.stop_after_delay(self._patience_s),
+            stop=tenacity.stop_before_delay(self._patience_s),
             before_sleep=self._tell,
             reraise=True,
         )
@@ -126,9 +127,21 @@ class VendorSession:
         """Returns a live token. However many threads find `stale` dead, one of them logs in."""
         with self._renewal:
             if self._token is None or self._token is stale or self._token.is_old():
-                self._budget.take()
-                self._token = LOGINS[self._vendor.login](self._http, self._connection, _TIMEOUT_S)
+                self._token = self._log_in()
             return self._token
+
+    def _log_in(self) -> Token:
+        self._budget.take()
+        called_at, started, status = datetime.now(UTC), time.perf_counter(), None
+        try:
+            token = LOGINS[self._vendor.login](self._http, self._connection, _TIMEOUT_S)
+            status = int(requests.codes.ok)
+            return token
+        except AuthenticationError:
+            status = int(requests.codes.unauthorized)
+            raise
+        finally:
+            self._calls.add(Call(called_at, "(login)", status, (time.perf_counter() - started) * 1000, 0, None))
 
     def _call(self, path: str, params: Mapping[str, str], token: Token) -> requests.Response:
         self._budget.take()
@@ -181,12 +194,10 @@ def _seconds(retry_after: str | None) -> float | None:
     """Seconds that a `Retry-After` header asks for: a number or an HTTP date; None where it says nothing usable."""
     if retry_after is None:
         return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
+    if retry_after.strip().isdigit():
+        return float(retry_after)
     try:
         when = email.utils.parsedate_to_datetime(retry_after)
     except ValueError:
         return None
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

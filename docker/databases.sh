@@ -1,0 +1,10 @@
+#!/bin/sh
+# On the first start of an empty server: Airflow's own database and its role. `tributary` is the server's first.
+set -eu
+
+psql --set ON_ERROR_STOP=1 --username postgres --dbname postgres <<'SQL'
+\getenv password AIRFLOW_DB_PASSWORD
+create role airflow login password :'password';
+create database airflow owner airflow;
+revoke all on database airflow from public;
+SQL

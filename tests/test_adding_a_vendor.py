@@ -1,0 +1,139 @@
+"""docs/adding_a_vendor.md, followed to the letter in a copy of the project, gives a vendor that works."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.vendors import VENDORS
+from tests.conftest import Database
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "adding_a_vendor.md").read_text()
+
+ROWS = [
+    {"portfolioId": 1, "title": "Sample One", "totalValue": 10.25, "open": True, "accountNo": "11-2233", "branchPhone": None},
+    {"portfolioId": 2, "title": "Sample Two", "totalValue": 1000000000.01, "open": True, "accountNo": "44-5566", "branchPhone": None},
+    {"portfolioId": 3, "title": "Sample Three", "totalValue": 7, "open": False, "accountNo": None, "branchPhone": "x"},
+]  # fmt: skip
+
+_DAY = """
+import json, sys
+from datetime import date
+from include import flow
+from include.connection import Connection
+from include.sensitive import Redactor
+from include.staging import Staging
+from include.vendors import named
+from include.warehouse.schema import engine
+
+url, database, folder = sys.argv[1:]
+vendor, run = named("toybank"), flow.Run("toy", date(2026, 11, 20), date(2026, 11, 19))
+site = flow.Site(engine(database), Staging(folder), Redactor(b"only for tests"))
+path = flow.stage(site, vendor, "portfolios", Connection(url, "user", "password"), run)
+flow.validate(site, vendor, {"portfolios": path}, run)
+flow.transform(site, vendor, path, run)
+flow.load(site, vendor, path, run)
+"""
+
+
+class _Toybank(http.server.BaseHTTPRequestHandler):
+    """Answers its one path to its one user."""
+
+    def do_GET(self) -> None:
+        known = base64.b64encode(b"user:password").decode()
+        is_known = self.headers["Authorization"] == f"Basic {known}" and self.path == "/v1/portfolios"
+        body = json.dumps(ROWS).encode() if is_known else b""
+        self.send_response(200 if is_known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def toybank() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Toybank)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project in which the page was followed."""
+    copy = tmp_path / "project"
+    for name in ("include", "dags", "plugins", "great_expectations"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "sandbox"))
+    declared, listed, suite = re.findall(r"```(?:python|json)\n(.*?)```", PAGE, re.DOTALL)
+    (copy / "include/vendors/toybank.py").write_text(declared)
+    (copy / "great_expectations/toybank__portfolios.json").write_text(suite)
+    imported, added = listed.strip().split("\n\n")
+    module = copy / "include/vendors/__init__.py"
+    text = module.read_text()
+    before = re.search(r"^VENDORS: .*$", text, re.MULTILINE)
+    assert before is not None
+    module.write_text(text.replace(before[0], f"{imported}\n\n{added}"))
+    return copy
+
+
+def test_the_page_gives_a_working_vendor(project: Path, toybank: str, database: Database, tmp_path: Path) -> None:
+    arguments = [toybank, database.url(), str(tmp_path / "staging")]
+    done = subprocess.run(
+        [sys.executable, "-c", _DAY, *arguments],
+        cwd=project, env=os.environ | {"PYTHONPATH": str(project)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    accounts = database.rows(
+        "select account_key, name, account_number_last4, is_active from warehouse.account order by 1"
+    )
+    assert [tuple(account.values()) for account in accounts] == [
+        ("1", "Sample One", "2233", True),
+        ("3", "Sample Three", None, False),
+    ]
+    [letter] = database.rows("select row_key, reasons from control.dead_letter")
+    assert letter == {"row_key": "2", "reasons": ["expect_column_values_to_be_between(value_usd)"]}
+
+
+def test_no_file_but_its_own_speaks_of_a_vendors_tables() -> None:
+    """So that adding a table touches the vendor's file, a suite and a golden, and nothing else."""
+    tables = {table.name for vendor in VENDORS for table in vendor.tables}
+    speaking = {}
+    for path in [*ROOT.glob("include/**/*.py"), *ROOT.glob("dags/*.py"), *ROOT.glob("plugins/*.py")]:
+        about = path.relative_to(ROOT).as_posix()
+        if about.startswith(("include/vendors/", "include/sandbox/", "include/local/bench.py")):
+            continue
+        texts = {
+            n.value
+            for n in ast.walk(ast.parse(path.read_text()))
+            if isinstance(n, ast.Constant) and isinstance(n.value, str)
+        }
+        if named := texts & tables:
+            speaking[about] = named
+    assert speaking == {}
+
+
+def test_every_table_has_its_suite_and_its_golden() -> None:
+    for vendor in VENDORS:
+        for table in vendor.tables:
+            assert (ROOT / "great_expectations" / f"{vendor.name}__{table.name}.json").is_file()
+            for ending in ("json", "expected.json"):
+                assert (ROOT / "tests/vendors" / vendor.name / f"{table.name}.{ending}").is_file()

@@ -1,0 +1,170 @@
+"""The production shape runs Airflow as the demo does, and leaves no door open."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from include.local import airflow
+from include.vendors import VENDORS
+from include.warehouse.schema import ROLES
+
+ROOT = Path(__file__).parents[1]
+SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+EXAMPLE = dict(
+    line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
+)
+TASKS = ("scheduler", "worker")
+
+COMMAND_ENDS = {"api-server": ["--proxy-headers"]}
+"""The API server stands behind a proxy that ends TLS, and must believe it that the browser came by https."""
+
+DIFFERENT = {
+    "AIRFLOW__CORE__DAGS_FOLDER": "place in the image",
+    "AIRFLOW__CORE__PLUGINS_FOLDER": "place in the image",
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": "a volume that those who read logs share",
+    "AIRFLOW__CORE__PARALLELISM": "as many as the host carries",
+    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "another container",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "another container, a role of its own",
+    "AIRFLOW__API__HOST": "the container's own address",
+    "AIRFLOW__API__PORT": "the container's own port",
+    "AIRFLOW__API__BASE_URL": "the proxy's name",
+    "AIRFLOW__CORE__FERNET_KEY": "secret",
+    "AIRFLOW__API__SECRET_KEY": "secret",
+    "AIRFLOW__API_AUTH__JWT_SECRET": "secret",
+}
+ONLY_DEMO = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"}
+ONLY_HERE = {
+    "AIRFLOW__CORE__AUTH_MANAGER",
+    "AIRFLOW__FAB__COOKIE_SECURE",
+    "AIRFLOW__CELERY__BROKER_URL",
+    "AIRFLOW__CELERY__RESULT_BACKEND",
+    "AIRFLOW__CELERY__WORKER_CONCURRENCY",
+}
+
+
+def settings(service: str) -> dict[str, str]:
+    """A service's environment as it is where .env says nothing of it."""
+    environment = SERVICES[service].get("environment", {})
+    return {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)) for name, value in environment.items()}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    environment = airflow.environment(tmp_path_factory.mktemp("home"), "postgresql://u:p@127.0.0.1:1/a", 8080, ROOT)
+    return {name: value for name, value in environment.items() if name.startswith("AIRFLOW__")}
+
+
+@pytest.mark.parametrize("name", airflow.COMPONENTS)
+def test_a_component_runs_the_demos_command(name: str) -> None:
+    assert SERVICES[name]["command"] == ["airflow", *airflow.COMPONENTS[name], *COMMAND_ENDS.get(name, [])]
+
+
+@pytest.mark.parametrize("name", [*airflow.COMPONENTS, "worker", "init"])
+def test_a_component_has_the_demos_settings(name: str, demo: dict[str, str]) -> None:
+    here = {key: value for key, value in settings(name).items() if key.startswith("AIRFLOW__")}
+    assert here.keys() - demo.keys() == ONLY_HERE
+    assert demo.keys() - here.keys() == ONLY_DEMO
+    assert {key for key in here.keys() & demo.keys() if here[key] != demo[key]} <= DIFFERENT.keys()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_runs_tasks_has_every_connection(name: str) -> None:
+    wanted = ["tributary_db", "tributary_staging", "tributary_secret", "tributary_alerts", "salesforce"]
+    wanted += [vendor.name for vendor in VENDORS]
+    assert {f"AIRFLOW_CONN_{each}".upper() for each in wanted} <= settings(name).keys()
+
+
+def test_connections_made_of_parts_are_json() -> None:
+    staging = json.loads(settings("scheduler")["AIRFLOW_CONN_TRIBUTARY_STAGING"])
+    assert staging["extra"] == {"root": "/var/lib/tributary/staging", "options": None}
+    for name in ("AIRFLOW_CONN_TRIBUTARY_ALERTS", "AIRFLOW_CONN_TRIBUTARY_SECRET"):
+        assert "password" in json.loads(settings("scheduler")[name])
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {*TASKS})
+def test_nothing_else_knows_vendors_and_crm(name: str) -> None:
+    connections = {key for key in settings(name) if key.startswith("AIRFLOW_CONN_")}
+    assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"}
+
+
+def test_only_init_has_the_databases_superuser() -> None:
+    assert [name for name in SERVICES if "TRIBUTARY_ADMIN_URL" in settings(name)] == ["init"]
+    assert {f"{role.upper()}_PASSWORD" for role in ROLES} <= settings("init").keys()
+
+
+def test_no_secret_has_a_default() -> None:
+    secret = re.compile(r"PASSWORD|SECRET|KEY|BROKER|RESULT_BACKEND|SQL_ALCHEMY|ADMIN_URL|MIGRATE_URL|CONN_|REDISCLI")
+    plain = {
+        f"{name}: {key}"
+        for name in SERVICES
+        for key, value in SERVICES[name].get("environment", {}).items()
+        if secret.search(key) and ":?" not in str(value)
+    }
+    # Staging's options are empty for a folder; the object store itself refuses to start without its own.
+    unguarded = {f"{name}: AIRFLOW_CONN_TRIBUTARY_STAGING" for name in TASKS} | {"object-store: MINIO_ROOT_PASSWORD"}
+    assert plain == unguarded
+
+
+def test_ports_are_bound_to_named_addresses_and_only_the_proxy_serves_people() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(ports) == {"proxy", "postgres"}
+    assert all(re.match(r"\$\{TRIBUTARY_(DB_)?BIND:-127\.0\.0\.1\}:", port) for each in ports.values() for port in each)
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {"proxy-volume"})
+def test_a_service_is_confined_and_watched(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert {"cpus", "memory"} <= service["deploy"]["resources"]["limits"].keys()
+    assert service["restart"] == "no" if name == "init" else "healthcheck" in service
+
+
+def test_every_variable_of_the_file_is_in_the_example() -> None:
+    text = (ROOT / "docker-compose.yaml").read_text()
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) - {"OBJECT_STORE_IMAGE"}
+    assert used == EXAMPLE.keys()
+
+
+def test_the_image_runs_as_nobody_special_and_holds_no_sandbox() -> None:
+    assert re.findall(r"^USER (\w+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == ["tributary"]
+    assert "include/sandbox" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+def test_compose_itself_accepts_the_file(tmp_path: Path) -> None:
+    compose = _find_compose()
+    if compose is None:
+        pytest.skip("neither `docker compose` nor `docker-compose` is here")
+    example = tmp_path / ".env"
+    example.write_text("".join(f"{name}={value or 'x'}\n" for name, value in EXAMPLE.items()))
+    command = [*compose, "--env-file", str(example), "--profile", "celery", "--profile", "object-store", "config"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["services"].keys() == SERVICES.keys()
+
+
+def test_compose_refuses_to_start_without_secrets() -> None:
+    compose = _find_compose()
+    if compose is None:
+        pytest.skip("neither `docker compose` nor `docker-compose` is here")
+    command = [*compose, "--env-file", os.devnull, "config"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "set it in .env" in done.stderr
+
+
+def _find_compose() -> list[str] | None:
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True).returncode == 0:
+            return command
+    return None
