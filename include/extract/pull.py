@@ -136,14 +136,10 @@ def stage(
     for window in windows:
         _count(tally, table, window)
         writer.write(window.page.rows)
-        _refuse_wreck(tally, vendor, table)
+        _refuse_wreck(tally, vendor, table, reader)
         log.info("%s %s %s: %s rows", vendor.name, table.name, span.business_date, f"{tally.staged:,}")
     writer.flush()
-    if tally.staged and reader.unseen:
-        raise SchemaDrift(
-            "Declared fields are in no row: renamed or removed?",
-            vendor=vendor.name, table=table.name, fields=",".join(sorted(reader.unseen)),
-        )  # fmt: skip
+    _refuse_drift(tally, vendor, table, reader)
     folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))
     manifest = Manifest(
         vendor=vendor.name,
@@ -182,8 +178,17 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
         tally.dead[name] = row
 
 
-def _refuse_wreck(tally: _Tally, vendor: Vendor, table: Table) -> None:
+def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
+    if tally.fetched and reader.unseen:
+        raise SchemaDrift(
+            "Declared fields are in no row: renamed or removed?", vendor=vendor.name, table=table.name,
+            fields=",".join(sorted(reader.unseen)), undeclared=",".join(sorted(tally.undeclared)) or None,
+        )  # fmt: skip
+
+
+def _refuse_wreck(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
     if len(tally.dead) > _MOST_DEAD and len(tally.dead) > tally.fetched / 2:
+        _refuse_drift(tally, vendor, table, reader)
         first = next(iter(tally.dead.values()))
         raise DataQualityError(
             "Too many rows can't be read", vendor=vendor.name, table=table.name,

@@ -12,6 +12,7 @@ accounts_off               keys whose money does not add up to what the other ta
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from statistics import median
@@ -74,9 +75,12 @@ def _orphans(
         return None
     key = vendor.table(parent).key[0]
     # A parent that is itself a dead letter is still there: its child is no orphan.
-    known = [rows.column(key) for _, rows in staging.rows(paths[parent], [key])]
-    keys = pa.chunked_array([chunk for column in known for chunk in column.chunks], values.type)
-    orphan = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, value_set=keys.combine_chunks())))
+    staged = [rows.column(key).cast(pa.string()) for _, rows in staging.rows(paths[parent], [key])]
+    dead = (json.loads(line)["key"] for line in staging.folder(paths[parent]).read("dead.jsonl").splitlines())
+    known = [chunk for column in staged for chunk in column.chunks] + [pa.array(list(dead), pa.string())]
+    orphan = pc.and_(
+        pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=pa.concat_arrays(known)))
+    )
     return int(pc.sum(orphan).as_py() or 0)
 
 

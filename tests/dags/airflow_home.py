@@ -63,3 +63,23 @@ def run(environ: dict[str, str], code: str, timeout: int = 240) -> str:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
+
+
+_TEST = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+dag = DagBag().dags[{dag_id!r}]
+dag.deadline = None  # dag.test() of Airflow 3.3.2 can't look up the deadlines of a DAG that it has just stored
+run = dag.test(run_conf={conf!r})
+print("RUN", run.state, json.dumps({{ti.task_id + ("" if ti.map_index < 0 else "[%d]" % ti.map_index): ti.state for ti in run.get_task_instances()}}))
+"""
+
+
+def whole_run(dag_id: str) -> str:
+    """Code that runs a DAG from end to end and prints `RUN <state> <tasks>`."""
+    return _TEST.format(dag_id=dag_id, conf={})
+
+
+def said(output: str, word: str) -> str:
+    """The rest of the line that begins with a word."""
+    return next(line for line in output.splitlines() if line.startswith(word))[len(word) + 1 :]
