@@ -1,0 +1,50 @@
+"""One part of what goes out as a CSV file that Salesforce reads, straight from the database."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from include.crm.mapping import KEY_FIELD, CrmObject
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A written file; `rows` without the header."""
+
+    path: Path
+    rows: int
+    sha256: str
+
+
+def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:
+    """Writes one part of `sending`: UTF-8, `#N/A` for null.
+
+    Args:
+        db: With the table `sending`.
+        wanted: The object.
+        part: Which part.
+        path: Of the file; replaced if it is there.
+    """
+    driver = db.connection.driver_connection
+    assert driver is not None
+    cells = [sql.SQL("external_key as {}").format(sql.Identifier(KEY_FIELD))] + [
+        sql.SQL("payload ->> {} as {}").format(sql.Literal(field.name), sql.Identifier(field.name))
+        for field in wanted.fields
+    ]
+    statement = sql.SQL(
+        "copy (select {} from sending where part = {} order by row_number) to stdout"
+        " (format csv, header, null '#N/A', encoding 'UTF8')"
+    ).format(sql.SQL(", ").join(cells), sql.Literal(part))
+    digest = hashlib.sha256()
+    with path.open("wb") as file, driver.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for line in copy:
+                file.write(line)
+                digest.update(line)
+        rows = cursor.rowcount
+    return File(path, rows, digest.hexdigest())

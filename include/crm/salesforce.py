@@ -1,0 +1,235 @@
+"""One Salesforce org, many calls: login, retries, and HTTP answers as our errors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jwt
+import orjson
+import requests
+import tenacity
+
+from include.connection import Connection
+from include.control.calls import Call, CallLog
+from include.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    RateLimited,
+    TargetUnavailable,
+)
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+VENDOR = "salesforce"
+DATA = "/services/data/v66.0"
+_TIMEOUT_S = (10, 120)
+_LONGEST_WAIT_S = 30.0
+_PIECE_BYTES = 1 << 16
+_AUDIENCE = "https://login.salesforce.com"
+_ASSERTION_LIVES_S = 170  # Salesforce takes at most three minutes
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: status and JSON body (None where there is none)."""
+
+    status: int
+    body: Any
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the call did what was asked."""
+        return self.status < 300
+
+    @property
+    def code(self) -> str:
+        """Salesforce's error code; empty where it gave none."""
+        first = self.body[0] if isinstance(self.body, list) and self.body else self.body
+        return str(first.get("errorCode", "")) if isinstance(first, dict) else ""
+
+
+class SalesforceSession:
+    """An open session with one org.
+
+    Args:
+        connection: `url` is where to log in. For client credentials (`extra["grant"]` says `client_credentials`),
+            `login` and `password` are the app's id and secret. For JWT bearer, which is the default, `login` is the
+            user, and `extra` holds `client_id`, `private_key` (PEM) and, for a sandbox org, `audience`
+            (`https://test.salesforce.com`).
+        calls: Notes every call.
+        patience_s: How long one call is tried again before its error is raised, in seconds.
+    """
+
+    def __init__(self, connection: Connection, calls: CallLog, *, patience_s: float = 120.0) -> None:
+        self._connection = connection
+        self._calls = calls
+        self._patience_s = patience_s
+        self._http = requests.Session()
+        self._http.headers["Sforce-Call-Options"] = "client=Tributary"
+        self._instance_url: str | None = None
+
+    def __enter__(self) -> SalesforceSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+        self._calls.flush()
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        """Makes one call, again while Salesforce is unavailable; so only what may be done twice.
+
+        Args:
+            method: GET, POST, PATCH or DELETE.
+            path: Below `DATA`.
+            body: Sent as JSON; None sends nothing.
+
+        Returns:
+            The answer; a refusal (400, 404) is the caller's to judge.
+
+        Raises:
+            TargetUnavailable: It still failed after `patience_s`.
+            RateLimited: The org's calls of the day are used up.
+            AuthenticationError: The credentials or the user's permissions do not suffice.
+        """
+        return self.persist(lambda: _read(self._authorized(method, path, json=body), path))
+
+    def upload(self, path: str, file: Path) -> Answer:
+        """Puts a CSV file, once: Salesforce takes one upload a job. Raises as `call` does, without trying again."""
+
+        def send() -> requests.Response:
+            with file.open("rb") as data:
+                return self._send("PUT", path, data=data, headers={"Content-Type": "text/csv; charset=UTF-8"})
+
+        return _read(self._with_token(send, path), path)
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Opens a large answer, read piece by piece. Raises as `call` does, without trying again."""
+        answer = self._authorized("GET", path, stream=True)
+        try:
+            if answer.status_code != requests.codes.ok:
+                said = _read(answer, path)
+                raise ConfigurationError("Salesforce refuses", path=path, status=said.status, code=said.code)
+            yield _pieces(answer, path)
+        finally:
+            answer.close()
+
+    def persist(self, work: Callable[[], T]) -> T:
+        """Does work again while Salesforce is unavailable, with growing waits, up to `patience_s`."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TargetUnavailable),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT_S),
+            stop=tenacity.stop_after_delay(self._patience_s),
+            before_sleep=_tell,
+            reraise=True,
+        )
+        return retrying(work)
+
+    def _authorized(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self._with_token(lambda: self._send(method, path, **options), path)
+
+    def _with_token(self, send: Callable[[], requests.Response], path: str) -> requests.Response:
+        """Sends with a valid token; one that died on the way is renewed once."""
+        if self._instance_url is None:
+            self._log_in()
+        answer = send()
+        if answer.status_code == requests.codes.unauthorized:
+            self._log_in()
+            answer = send()
+            if answer.status_code == requests.codes.unauthorized:
+                raise AuthenticationError("Salesforce refuses a token it has just given", path=path)
+        return answer
+
+    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
+        called_at, started = datetime.now(UTC), time.perf_counter()
+        status, size = None, 0
+        try:
+            answer = self._http.request(
+                method, f"{self._instance_url}{DATA}{path}", timeout=_TIMEOUT_S, allow_redirects=False, **options
+            )
+            status = answer.status_code
+            size = int(answer.headers.get("Content-Length") or 0)
+            return answer
+        except requests.RequestException as error:
+            raise TargetUnavailable(f"No whole answer from Salesforce: {type(error).__name__}", path=path) from error
+        finally:
+            latency_ms = (time.perf_counter() - started) * 1000
+            self._calls.add(Call(called_at, f"{DATA}{path}", status, latency_ms, size, None))
+
+    def _log_in(self) -> None:
+        url = f"{self._connection.url}/services/oauth2/token"
+        try:
+            answer = self._http.post(
+                url, data=self._form(), headers={"Authorization": ""}, timeout=_TIMEOUT_S, allow_redirects=False
+            )
+            said = orjson.loads(answer.content or b"{}")
+        except (requests.RequestException, orjson.JSONDecodeError) as error:
+            raise TargetUnavailable(f"No answer to the login: {type(error).__name__}", url=url) from error
+        if answer.status_code >= 500:
+            raise TargetUnavailable("Salesforce can't log us in now", url=url, status=answer.status_code)
+        if not isinstance(said, dict) or "access_token" not in said or "instance_url" not in said:
+            reason = said.get("error_description") or said.get("error") if isinstance(said, dict) else None
+            raise AuthenticationError(f"Salesforce refuses the login: {reason}", url=url, status=answer.status_code)
+        self._http.headers["Authorization"] = f"Bearer {said['access_token']}"
+        self._instance_url = str(said["instance_url"]).rstrip("/")
+
+    def _form(self) -> dict[str, str]:
+        known, extra = self._connection, self._connection.extra
+        if extra.get("grant") == "client_credentials":
+            return {"grant_type": "client_credentials", "client_id": known.login, "client_secret": known.password}
+        claims = {
+            "iss": extra.get("client_id", ""),
+            "sub": known.login,
+            "aud": extra.get("audience", _AUDIENCE),
+            "exp": int(time.time()) + _ASSERTION_LIVES_S,
+        }
+        try:
+            assertion = jwt.encode(claims, extra.get("private_key", ""), algorithm="RS256")
+        except (ValueError, TypeError, jwt.PyJWTError) as error:
+            raise ConfigurationError("The connection's private_key is no RSA key in PEM", login=known.login) from error
+        return {"grant_type": _JWT_BEARER, "assertion": assertion}
+
+
+def _read(answer: requests.Response, path: str) -> Answer:
+    status = answer.status_code
+    try:
+        body = orjson.loads(answer.content) if answer.content else None
+    except orjson.JSONDecodeError as error:
+        raise TargetUnavailable("Salesforce answered something else than JSON", path=path, status=status) from error
+    said = Answer(status, body)
+    if status >= 500 or status == requests.codes.too_many_requests:
+        raise TargetUnavailable("Salesforce failed", path=path, status=status, code=said.code)
+    if status == requests.codes.forbidden:
+        raise _forbidden(said, path)
+    return said
+
+
+def _forbidden(said: Answer, path: str) -> Exception:
+    if said.code != "REQUEST_LIMIT_EXCEEDED":
+        return AuthenticationError("Salesforce forbids this to our user", path=path, code=said.code)
+    message = str(said.body[0].get("message", ""))
+    # Too many long calls at once pass in seconds; a day's allowance does not.
+    if message.startswith("Concurrent"):
+        return TargetUnavailable(message, path=path, code=said.code)
+    return RateLimited(f"The org's calls are used up: {message}", path=path, code=said.code)
+
+
+def _pieces(answer: requests.Response, path: str) -> Iterator[bytes]:
+    try:
+        yield from answer.iter_content(_PIECE_BYTES)
+    except requests.RequestException as error:
+        raise TargetUnavailable(f"An answer was cut short: {type(error).__name__}", path=path) from error
+
+
+def _tell(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("salesforce: try %s failed: %s", state.attempt_number, error)

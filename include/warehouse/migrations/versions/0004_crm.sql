@@ -1,0 +1,39 @@
+-- The CRM's side of the integration database. Payloads are JSON objects: Salesforce field -> text as sent, null to clear.
+
+-- What Salesforce accepted last, one row a record of ours.
+create table control.crm_state (
+    sobject        text        not null,
+    external_key   text        collate "C" not null,
+    payload        jsonb       not null,
+    salesforce_id  text        not null,
+    job_id         text        not null,          -- the job that carried it
+    accepted_at    timestamptz not null default clock_timestamp(),
+    primary key (sobject, external_key)
+);
+
+-- One row a bulk job, committed before its data is uploaded, so that whoever comes after a killed task finds the job.
+create table control.crm_job (
+    job_id         text        primary key,       -- Salesforce's
+    sobject        text        not null,
+    entity         text        not null,
+    run_id         text        not null,
+    business_date  date        not null,
+    file_sha256    text        not null,
+    rows           bigint      not null,
+    -- open: not yet given to Salesforce; uploaded: given; closed: every row has its result; abandoned: nothing of it was
+    -- done or can be asked for; unbalanced: its results did not account for its rows, which therefore go out again.
+    state          text        not null default 'open'
+                   check (state in ('open', 'uploaded', 'closed', 'abandoned', 'unbalanced')),
+    created_at     timestamptz not null default clock_timestamp(),
+    changed_at     timestamptz not null default clock_timestamp()
+);
+create index crm_job_unfinished on control.crm_job (sobject, entity) where state in ('open', 'uploaded');
+
+-- The rows of a job: all of them until it is closed, then only those that are dead letters.
+create table control.crm_sent (
+    job_id         text        not null references control.crm_job,
+    external_key   text        collate "C" not null,
+    row_number     bigint      not null,          -- row within the job's file, from 0
+    payload        jsonb       not null,
+    primary key (job_id, external_key)
+);

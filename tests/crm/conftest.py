@@ -1,0 +1,127 @@
+"""A firm whose day is in the warehouse, and an empty org beside it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from include.connection import Connection
+from include.control.ledger import Counts
+from include.crm import load
+from include.crm.mapping import KEY_FIELD
+from include.local.postgres import Postgres
+from include.vendors import named
+from include.warehouse import schema
+from tests.conftest import Database, Firm
+from tests.running_sandbox import LAST, Sandbox, run_sandbox
+
+API = "/salesforce/services/data/v66.0"
+INGEST = f"{API}/jobs/ingest"
+ACCOUNTS = "FinServ__FinancialAccount__c"
+HOLDINGS = "FinServ__FinancialHolding__c"
+SECURITIES = "FinServ__Securities__c"
+SECRET = "only-for-tests"
+
+
+@dataclass
+class Crm:
+    """The loader's way into an org, and a person's; and the database that it is loaded from."""
+
+    database: Database
+    sandbox: Sandbox
+    work: Path
+    connection: Connection = field(init=False)
+    engine: sa.Engine = field(init=False)
+    _runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.http = self.sandbox.http
+        consumer = {"client_id": "tributary", "client_secret": SECRET, "username": "load@tributary.example"}
+        assert self.http.post("/salesforce/_admin/consumers", json=consumer).status_code == 201
+        self.connection = Connection(
+            f"{self.sandbox.url}/salesforce", "tributary", SECRET, {"grant": "client_credentials"}
+        )
+        self.engine = schema.engine(self.database.url())
+
+    def sync(self, **options: Any) -> dict[str, Counts]:
+        self._runs += 1
+        asked: dict[str, Any] = {"run_id": f"crm-{self._runs}", "business_date": LAST, "firm": "sample"} | options
+        return load.sync(self.engine, self.connection, self.work, **asked)
+
+    def sent(self) -> dict[str, int]:
+        """Rows by entity that a sync sends, where it sends any."""
+        return {entity: counts.sent for entity, counts in self.sync().items() if counts.sent}
+
+    def records(self, sobject: str, entity: str = "") -> dict[str, dict[str, Any]]:
+        """What the org holds, by our key."""
+        lines = self.http.get(f"/salesforce/_admin/records/{sobject}").content.splitlines()
+        found = {record[KEY_FIELD]: record for record in map(orjson.loads, lines)}
+        assert len(found) == len(lines)
+        return {key: record for key, record in found.items() if not entity or f":{entity}:" in key}
+
+    def fault(self, kind: str, route: str = "*", **options: Any) -> None:
+        answer = self.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
+        assert answer.status_code == 200, answer.text
+
+    def no_faults(self) -> None:
+        self.http.delete("/_sandbox/faults")
+
+    def log_in(self) -> None:
+        """Lets `http` call Salesforce's own API."""
+        form = {"grant_type": "client_credentials", "client_id": "tributary", "client_secret": SECRET}
+        token = self.http.post("/salesforce/services/oauth2/token", data=form).json()["access_token"]
+        self.http.headers["Authorization"] = f"Bearer {token}"
+
+    def letters(self, status: str = "open") -> list[dict[str, Any]]:
+        return self.database.rows(
+            "select * from control.dead_letter where stage = 'crm' and status = :status order by 1", status=status
+        )
+
+    def one_position(self) -> dict[str, Any]:
+        """The first position that the org is to hold."""
+        [row] = self.database.rows("""
+            select p.* from warehouse.position p join warehouse.account a on a.account_id = p.account_id
+            where a.is_counted and p.price_usd > 2 order by p.position_key limit 1
+        """)
+        return row
+
+
+@pytest.fixture(scope="session")
+def loaded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a database in which one day of six households is loaded: the template of each test's own."""
+    name = "template_loaded"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template template_tributary")  # type: ignore[arg-type]
+    folder = tmp_path_factory.mktemp("loaded")
+    with run_sandbox(folder / "sandbox", households=6) as sandbox:
+        firm = Firm(named("orion"), sandbox, Database(postgres.url(name)), folder)
+        firm.day()
+        firm.engine.dispose()
+    return name
+
+
+@pytest.fixture
+def database(postgres: Postgres, loaded: str) -> Iterator[Database]:
+    """A database of the test's own with that day."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {loaded}")  # type: ignore[arg-type]
+        yield Database(postgres.url(name))
+        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
+    """The loaded day, and an org of the test's own."""
+    with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
+        crm = Crm(database, sandbox, tmp_path / "work")
+        yield crm
+        crm.engine.dispose()

@@ -1,0 +1,104 @@
+"""A loader that dies, or stops, at a named point of a job: python -m tests.crm.dying JSON
+
+JSON: url, connection (url, login, password), work, point, job (which job of the run, from 1), signal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from include.connection import Connection
+from include.crm import jobs, load, results
+from include.crm.bulk import Bulk
+from include.warehouse import schema
+from tests.running_sandbox import LAST
+
+asked = json.loads(sys.argv[1])
+calls = 0
+
+
+def die() -> None:
+    os.kill(os.getpid(), getattr(signal, asked["signal"]))
+
+
+def die_after(owner: Any, name: str) -> None:
+    """Dies right after the call of `name` that belongs to the wanted job."""
+    work: Callable[..., Any] = getattr(owner, name)
+
+    def last(*args: Any, **kwargs: Any) -> Any:
+        global calls
+        result = work(*args, **kwargs)
+        calls += 1
+        if calls == asked["job"]:
+            die()
+        return result
+
+    setattr(owner, name, last)
+
+
+def die_inside_upload() -> None:
+    whole = Bulk.upload
+
+    def half(self: Bulk, job_id: str, file: Path) -> None:
+        global calls
+        calls += 1
+        if calls < asked["job"]:
+            return whole(self, job_id, file)
+        content = file.read_bytes()
+
+        def body() -> Iterator[bytes]:
+            yield content[: len(content) // 2]
+            die()
+            yield content[len(content) // 2 :]
+
+        path, headers = f"/jobs/ingest/{job_id}/batches", {"Content-Type": "text/csv"}
+        self.session._with_token(lambda: self.session._send("PUT", path, data=body(), headers=headers), path)
+        return None
+
+    Bulk.upload = half  # type: ignore[method-assign]
+
+
+def die_inside_results() -> None:
+    """Dies when the first of a job's three files is read."""
+    read = results._read_one
+
+    def first(db: Any, bulk: Bulk, job: Any, which: Any) -> None:
+        global calls
+        read(db, bulk, job, which)
+        calls += which == "successfulResults"
+        if calls == asked["job"]:
+            die()
+
+    results._read_one = first
+
+
+POINTS: dict[str, Callable[[], None]] = {
+    "created at Salesforce": lambda: die_after(Bulk, "create"),
+    "job row written": lambda: die_after(jobs.Jobs, "_open"),
+    "in the middle of the upload": die_inside_upload,
+    "uploaded": lambda: die_after(Bulk, "upload"),
+    "started": lambda: die_after(Bulk, "start"),
+    "marked as uploaded": lambda: die_after(jobs.Jobs, "_give"),
+    "in the middle of the results": die_inside_results,
+    "results read": lambda: die_after(results, "read"),
+    "before the commit": lambda: die_after(results, "_count"),
+    "settled": lambda: die_after(results, "settle"),
+}
+
+if __name__ == "__main__":
+    POINTS[asked["point"]]()
+    where = asked["connection"]
+    load.sync(
+        schema.engine(asked["url"]),
+        Connection(where["url"], where["login"], where["password"], {"grant": "client_credentials"}),
+        Path(asked["work"]),
+        "killed",
+        LAST,
+        "sample",
+    )

@@ -1,0 +1,147 @@
+"""A loader that is killed or stopped at any point of a job: run again, nothing is lost and nothing doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.crm.conftest import ACCOUNTS, HOLDINGS, INGEST, SECRET, SECURITIES, Crm
+
+POINTS = (
+    "created at Salesforce",
+    "job row written",
+    "in the middle of the upload",
+    "uploaded",
+    "started",
+    "marked as uploaded",
+    "in the middle of the results",
+    "results read",
+    "before the commit",
+    "settled",
+)
+OBJECTS = ("Account", SECURITIES, ACCOUNTS, HOLDINGS)
+
+
+@contextmanager
+def loader(crm: Crm, point: str, job: int, how: str) -> Iterator[subprocess.Popen[str]]:
+    """A loader in a process of its own, which sends itself a signal at a point of its nth job."""
+    asked = {
+        "url": crm.database.url(),
+        "connection": {"url": crm.connection.url, "login": "tributary", "password": SECRET},
+        "work": str(crm.work.with_name("other_work")),
+        "point": point,
+        "job": job,
+        "signal": how,
+    }
+    command = [sys.executable, "-m", "tests.crm.dying", json.dumps(asked)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def check_whole(crm: Crm) -> None:
+    """Salesforce holds every record once and as the last state says, and nothing is under way."""
+    wanted = {
+        "Account": "select (select count(*) from warehouse.household) + (select count(*) from warehouse.person)",
+        SECURITIES: "select count(*) from warehouse.security",
+        ACCOUNTS: "select count(*) from warehouse.account",
+        HOLDINGS: "select count(*) from warehouse.position join warehouse.account using (account_id) where is_counted",
+    }
+    for sobject in OBJECTS:
+        held = crm.records(sobject)
+        assert len(held) == crm.database.value(wanted[sobject])
+        ids = crm.database.rows(
+            "select external_key, salesforce_id from control.crm_state where sobject = :s", s=sobject
+        )
+        assert {row["external_key"]: row["salesforce_id"] for row in ids} == {k: r["Id"] for k, r in held.items()}
+    assert crm.database.value("select count(*) from control.crm_job where state in ('open', 'uploaded')") == 0
+    assert crm.database.value("select count(*) from control.crm_sent") == 0
+    closed = crm.database.value("select array_agg(job_id order by job_id) from control.crm_job where state = 'closed'")
+    booked = "select array_agg(pull_id order by pull_id) from control.ledger where stage = 'crm' and sent > 0"
+    assert crm.database.value(booked) == closed
+    assert crm.sent() == {}
+
+
+@pytest.mark.parametrize(("point", "job"), [(point, 5) for point in POINTS] + [("uploaded", 1), ("started", 1)])
+def test_a_killed_load_is_made_whole_by_the_next(crm: Crm, point: str, job: int) -> None:
+    with loader(crm, point, job, "SIGKILL") as child:
+        assert child.wait(60) == -signal.SIGKILL
+
+    crm.sync()
+
+    check_whole(crm)
+
+
+def test_a_job_under_way_is_adopted_not_sent_again(crm: Crm) -> None:
+    with loader(crm, "started", 5, "SIGKILL") as child:
+        child.wait(60)
+
+    counts = crm.sync()
+
+    assert counts["position"].created == len(crm.records(HOLDINGS))
+    assert crm.database.value("select count(*) from control.crm_job where run_id like 'crm-%'") == 0
+
+
+def test_a_job_that_was_not_started_is_aborted(crm: Crm) -> None:
+    with loader(crm, "uploaded", 1, "SIGKILL") as child:
+        child.wait(60)
+
+    crm.sync()
+
+    assert crm.database.value("select state from control.crm_job where run_id = 'killed'") == "abandoned"
+
+
+@pytest.mark.parametrize(
+    "point", ["job row written", "in the middle of the upload", "uploaded", "started", "before the commit"]
+)
+def test_a_stopped_writer_that_wakes_after_another_is_refused(crm: Crm, point: str) -> None:
+    with loader(crm, point, 5, "SIGSTOP") as child:
+        until = time.monotonic() + 60
+        while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        crm.sync()
+        os.kill(child.pid, signal.SIGCONT)
+        _, said = child.communicate(timeout=60)
+
+    assert child.returncode != 0
+    assert "WriterSuperseded" in said.splitlines()[-1]
+    check_whole(crm)
+
+
+def test_a_job_whose_rows_were_locked_when_its_writer_died_is_sent_again(crm: Crm) -> None:
+    crm.fault("row_lock", f"{INGEST}/*", share=0.5, seed=4, times=1)
+    with loader(crm, "started", 1, "SIGKILL") as child:
+        child.wait(60)
+
+    crm.sync()
+
+    check_whole(crm)
+
+
+def test_a_job_that_salesforce_has_forgotten_is_sent_again(crm: Crm) -> None:
+    with loader(crm, "started", 1, "SIGKILL") as child:
+        child.wait(60)
+    job = f"{INGEST}/{crm.database.value('select job_id from control.crm_job')}"
+    crm.log_in()
+    until = time.monotonic() + 20
+    while crm.http.delete(job).status_code != 204:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+    counts = crm.sync()
+
+    assert counts["household"].updated == counts["household"].sent > 0
+    check_whole(crm)

@@ -1,0 +1,453 @@
+"""The warehouse's present state into Salesforce: what is sent, what the org holds then, and what becomes of refusals."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from include.crm import delta, load
+from include.crm.mapping import OBJECTS
+from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
+from tests.crm.conftest import ACCOUNTS, HOLDINGS, INGEST, SECURITIES, Crm
+
+ENTITIES = ["household", "person", "security", "account", "position"]
+
+
+def test_a_first_sync_creates_every_record_of_every_object_parents_first(crm: Crm) -> None:
+    counts = crm.sync()
+
+    assert list(counts) == ENTITIES
+    assert all(c.sent == c.created > 0 and c.updated == c.failed == c.unprocessed == 0 for c in counts.values())
+    assert len(crm.records("Account")) == counts["household"].sent + counts["person"].sent
+    assert len(crm.records(SECURITIES)) == counts["security"].sent
+
+
+def test_salesforce_holds_every_position_as_the_warehouse_does(crm: Crm) -> None:
+    crm.sync()
+
+    wanted = {
+        f"sample:orion:position:{row['position_key']}": row
+        for row in crm.database.rows("""
+            select p.*, s.name, s.asset_class, a.account_key, s.security_key, h.household_key
+            from warehouse.position p
+            join warehouse.account a using (account_id)
+            join warehouse.security s using (security_id)
+            join warehouse.household h on h.household_id = a.household_id
+            where a.is_counted
+        """)
+    }
+    keys = {r["Id"]: key for name in ("Account", ACCOUNTS, SECURITIES) for key, r in crm.records(name).items()}
+    held = crm.records(HOLDINGS)
+    assert held.keys() == wanted.keys()
+    for key, row in wanted.items():
+        record = held[key]
+        assert Decimal(record["FinServ__Shares__c"]) == row["quantity"].quantize(Decimal("0.0001"))
+        assert Decimal(record["FinServ__Price__c"]) == row["price_usd"].quantize(Decimal("0.0001"))
+        assert Decimal(record["FinServ__MarketValue__c"]) == row["market_value_usd"]
+        assert record["Name"] == row["name"][:80].strip()
+        assert record["FinServ__AssetClass__c"] == row["asset_class"]
+        assert keys[record["FinServ__FinancialAccount__c"]] == f"sample:orion:account:{row['account_key']}"
+        assert keys[record["FinServ__Securities__c"]] == f"sample:orion:security:{row['security_key']}"
+        assert keys[record["FinServ__Household__c"]] == f"sample:orion:household:{row['household_key']}"
+
+
+def test_salesforce_holds_every_account_as_the_warehouse_does(crm: Crm) -> None:
+    crm.sync()
+
+    rows = crm.database.rows("""
+        select a.*, v.market_value_usd, v.cash_usd, p.person_key, h.household_key from warehouse.account a
+        join warehouse.account_owner o using (account_id) join warehouse.person p on p.person_id = o.person_id
+        join warehouse.household h on h.household_id = a.household_id
+        left join warehouse.account_value v on v.account_id = a.account_id
+    """)
+    keys = {record["Id"]: key for key, record in crm.records("Account").items()}
+    held = crm.records(ACCOUNTS)
+    assert len(held) == len(rows)
+    for row in rows:
+        record = held[f"sample:orion:account:{row['account_key']}"]
+        assert record["Name"] == row["name"].strip()
+        assert keys[record["FinServ__PrimaryOwner__c"]] == f"sample:orion:person:{row['person_key']}"
+        assert keys[record["FinServ__Household__c"]] == f"sample:orion:household:{row['household_key']}"
+        assert record["FinServ__FinancialAccountType__c"] == row["account_type"]
+        assert record["FinServ__Status__c"] == ("Open" if row["is_active"] else "Closed")
+        assert record.get("FinServ__OpenDate__c") == (row["open_date"] and row["open_date"].isoformat())
+        assert record.get("FinServ__CloseDate__c") == (row["close_date"] and row["close_date"].isoformat())
+        assert record["FinServ__Managed__c"] is row["is_managed"]
+        if row["is_counted"] and row["market_value_usd"] is not None:
+            assert Decimal(record["FinServ__Balance__c"]) == row["market_value_usd"]
+            assert Decimal(record["FinServ__CashBalance__c"]) == row["cash_usd"]
+
+
+def test_salesforce_holds_every_household_and_person_as_the_warehouse_does(crm: Crm) -> None:
+    crm.sync()
+
+    for row in crm.database.rows("select * from warehouse.household"):
+        record = crm.records("Account")[f"sample:orion:household:{row['household_key']}"]
+        assert (record["Name"], record["BillingCity"]) == (row["name"], row["city"])
+        assert record["FinServ__IndividualType__c"] == "Group"
+    for row in crm.database.rows("select * from warehouse.person"):
+        record = crm.records("Account")[f"sample:orion:person:{row['person_key']}"]
+        assert (record["Name"], record["FinServ__IndividualType__c"]) == (row["name"], "Individual")
+
+
+def test_the_assets_of_a_parent_of_sleeves_are_not_shown_twice(crm: Crm) -> None:
+    crm.sync()
+
+    [parent, *_] = crm.database.rows("select * from warehouse.account where not is_counted")
+    account = crm.records(ACCOUNTS)[f"sample:orion:account:{parent['account_key']}"]
+    assert "FinServ__Balance__c" not in account
+    assert all(r["FinServ__FinancialAccount__c"] != account["Id"] for r in crm.records(HOLDINGS).values())
+
+
+def test_a_second_sync_sends_nothing(crm: Crm) -> None:
+    first = crm.sync()
+    jobs = crm.database.value("select count(*) from control.crm_job")
+
+    second = crm.sync()
+
+    assert {e: c.unchanged for e, c in second.items()} == {e: c.sent for e, c in first.items()}
+    assert not any(c.sent for c in second.values())
+    assert crm.database.value("select count(*) from control.crm_job") == jobs
+
+
+def test_one_changed_price_sends_only_its_row(crm: Crm) -> None:
+    crm.sync()
+    key = crm.one_position()["position_key"]
+    crm.database.do(
+        "update warehouse.position set price_usd = price_usd + 1 where position_key = :key",
+        key=key,
+    )
+
+    counts = crm.sync()
+
+    assert {e: c.sent for e, c in counts.items() if c.sent} == {"position": 1}
+    assert (counts["position"].updated, counts["position"].created) == (1, 0)
+
+
+def test_a_difference_beyond_what_salesforce_keeps_is_no_change(crm: Crm) -> None:
+    crm.database.do("update warehouse.position set quantity = round(quantity, 4)")
+    crm.sync()
+    crm.database.do("update warehouse.position set quantity = quantity + 0.00001")
+
+    assert crm.sent() == {}
+
+
+def test_null_clears_a_field(crm: Crm) -> None:
+    crm.sync()
+    crm.database.do("update warehouse.household set phone = null, street = ''")
+
+    crm.sync()
+
+    for record in crm.records("Account", "household").values():
+        assert "Phone" not in record
+        assert "BillingStreet" not in record
+
+
+def test_a_sold_holding_goes_to_zero_and_stays(crm: Crm) -> None:
+    crm.sync()
+    key = crm.one_position()["position_key"]
+    crm.database.do("update warehouse.position set recorded_to = now() where position_key = :key", key=key)
+
+    assert crm.sent() == {"position": 1}
+
+    record = crm.records(HOLDINGS)[f"sample:orion:position:{key}"]
+    assert (record["FinServ__Shares__c"], record["FinServ__MarketValue__c"]) == ("0.0", "0.0")
+    assert "FinServ__FinancialAccount__c" in record
+    assert crm.sent() == {}
+
+
+def test_a_holding_that_is_a_dead_letter_today_is_not_sold(crm: Crm) -> None:
+    crm.sync()
+    key = crm.one_position()["position_key"]
+    crm.database.do("update warehouse.position set recorded_to = now() where position_key = :key", key=key)
+    crm.database.do(
+        """
+        insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition,
+                                         part, row_number)
+        select run_id, vendor, table_name, business_date, 'validate', :key, '{}', 'p', 'part', 0
+        from control.ledger where stage = 'load' and entity = 'position'
+        """,
+        key=key,
+    )
+
+    assert crm.sent() == {}
+
+
+def test_a_closed_account_says_so(crm: Crm) -> None:
+    crm.sync()
+    account = crm.database.rows("select * from warehouse.account where is_active and is_counted limit 1")[0]
+    crm.database.do(
+        "update warehouse.account set is_active = false, close_date = '2026-11-19' where account_key = :key",
+        key=account["account_key"],
+    )
+    crm.database.do("delete from warehouse.account_value where account_id = :id", id=account["account_id"])
+
+    crm.sync()
+
+    record = crm.records(ACCOUNTS)[f"sample:orion:account:{account['account_key']}"]
+    assert (record["FinServ__Status__c"], record["FinServ__CloseDate__c"]) == ("Closed", "2026-11-19")
+    assert record["FinServ__Balance__c"] == "0.0"
+
+
+def test_a_backfill_is_not_pushed(crm: Crm) -> None:
+    crm.sync()
+    for table, column in (("position", "price_usd"), ("account_value", "cash_usd")):
+        crm.database.do("select warehouse.ensure_month('2026-12-01')")
+        copied = crm.database.rows(f"select * from warehouse.{table}")
+        assert copied
+        crm.database.do(f"""
+            create temporary table copied as select * from warehouse.{table};
+            update copied set business_date = '2026-12-01', {column} = 1;
+            insert into warehouse.{table} select * from copied
+        """)
+    crm.database.do("""
+        insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled,
+                                    extracted_at)
+        select nextval('control.ledger_id'), 'backfill', vendor, table_name, entity, '2026-12-01', stage, 'other', 'past',
+               extracted_at
+        from control.ledger where stage = 'load'
+    """)
+
+    assert crm.sent() == {}
+
+
+def test_text_with_quotes_line_breaks_and_other_alphabets_arrives_as_it_is(crm: Crm) -> None:
+    street = 'Suite "B", 1 Sample Way\r\nline two\n\\.\nÉcole 学校 🏦, end'
+    crm.database.do("update warehouse.household set street = :street, city = '#N/A'", street=street)
+
+    crm.sync()
+
+    for record in crm.records("Account", "household").values():
+        assert record["BillingStreet"] == street
+        assert "BillingCity" not in record
+    assert crm.sent() == {}
+
+
+def test_securities_of_one_name_are_told_apart(crm: Crm) -> None:
+    crm.database.do(
+        "update warehouse.security set name = case when security_id % 2 = 0 then 'Sample' else 'SAMPLE' end"
+    )
+
+    crm.sync()
+
+    names = [record["FinServ__SecuritiesName__c"].lower() for record in crm.records(SECURITIES).values()]
+    assert len(set(names)) == len(names) > 2
+
+
+def test_a_refused_row_is_a_dead_letter_and_the_sync_is_not_green(crm: Crm) -> None:
+    person = crm.database.rows("select * from warehouse.person limit 1")[0]
+    crm.database.do("update warehouse.person set name = null where person_key = :key", key=person["person_key"])
+
+    with pytest.raises(RowsFailed, match="person"):
+        crm.sync()
+
+    letters = {letter["row_key"]: letter for letter in crm.letters()}
+    letter = letters[f"sample:orion:person:{person['person_key']}"]
+    assert letter["reasons"] == ["REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name"]
+    assert (letter["vendor"], letter["table_name"]) == ("salesforce", "Account")
+    content = crm.database.value(
+        "select payload from control.crm_sent where 'salesforce/' || job_id = :job and row_number = :row",
+        job=letter["partition"],
+        row=letter["row_number"],
+    )
+    assert content["Name"] is None
+    assert crm.database.value("select count(*) from control.crm_sent") == len(letters)
+
+
+def test_everything_but_the_refused_row_and_its_children_is_loaded(crm: Crm) -> None:
+    owner = crm.database.rows("select person_id, count(*) from warehouse.account_owner group by 1 order by 2 limit 1")[
+        0
+    ]
+    crm.database.do("update warehouse.person set name = null where person_id = :id", id=owner["person_id"])
+
+    with pytest.raises(RowsFailed):
+        crm.sync()
+
+    accounts = crm.database.value("select count(*) from warehouse.account")
+    assert len(crm.records(ACCOUNTS)) == accounts - owner["count"]
+    reasons = [reason for letter in crm.letters() for reason in letter["reasons"] if letter["table_name"] == ACCOUNTS]
+    assert len(reasons) == owner["count"]
+    assert all("Foreign key external ID: sample:orion:person:" in reason for reason in reasons)
+
+
+def test_a_dead_letter_holds_no_value_of_its_row(crm: Crm) -> None:
+    crm.database.do("update warehouse.account set open_date = '0044-03-15 BC', close_date = null")
+
+    with pytest.raises(RowsFailed):
+        crm.sync()
+
+    reasons = [reason for letter in crm.letters() for reason in letter["reasons"] if letter["table_name"] == ACCOUNTS]
+    assert reasons
+    assert all("0044" not in reason and "value not of required type: ..." in reason for reason in reasons)
+
+
+def test_a_dead_letter_closes_when_its_row_is_accepted(crm: Crm) -> None:
+    crm.database.do("alter table warehouse.household add column kept text")
+    crm.database.do("update warehouse.household set kept = name, name = null")
+    with pytest.raises(RowsFailed):
+        crm.sync()
+    crm.database.do("update warehouse.household set name = kept")
+
+    crm.sync()
+
+    assert crm.letters() == []
+    assert {letter["replayed_by"] for letter in crm.letters("replayed")} == {"crm-2"}
+    assert crm.database.value("select count(*) from control.crm_sent") == 0
+
+
+def test_a_row_that_keeps_failing_has_one_open_letter(crm: Crm) -> None:
+    crm.database.do(
+        "update warehouse.household set name = null where household_id = (select min(household_id) from warehouse.household)"
+    )
+    for _ in range(2):
+        with pytest.raises(RowsFailed):
+            crm.sync()
+
+    [letter, *more] = [letter for letter in crm.letters() if ":household:" in letter["row_key"]]
+    assert letter["run_id"] == "crm-2"
+    assert more == []
+
+
+def test_locked_rows_are_sent_again(crm: Crm) -> None:
+    crm.fault("row_lock", f"{INGEST}/*", share=0.3, seed=4, times=1)
+
+    counts = crm.sync()["household"]
+
+    assert counts.failed > 0
+    assert counts.created == len(crm.records("Account", "household"))
+    assert counts.sent == counts.created + counts.failed
+    assert crm.letters() == []
+
+
+def test_rows_that_stay_locked_leave_the_sync_to_another_attempt(crm: Crm) -> None:
+    crm.fault("row_lock", f"{INGEST}/*", share=1.0)
+
+    with pytest.raises(TargetUnavailable, match="sobject=Account"):
+        crm.sync()
+
+    assert crm.database.value("select count(*) from control.crm_job") == 3
+    assert crm.letters() == []
+    crm.no_faults()
+    assert all(c.created for c in crm.sync().values())
+
+
+def test_rows_of_a_job_that_failed_half_way_are_sent_again(crm: Crm) -> None:
+    crm.fault("job_failed", f"{INGEST}/*", processed=2, times=1)
+
+    counts = crm.sync()["household"]
+
+    households = len(crm.records("Account", "household"))
+    assert (counts.created, counts.unprocessed, counts.sent) == (households, households - 2, 2 * households - 2)
+
+
+def test_every_job_is_a_ledger_row_that_balances(crm: Crm) -> None:
+    crm.fault("row_lock", f"{INGEST}/*", share=0.5, seed=4, times=1)
+
+    crm.sync()
+
+    rows = crm.database.rows("select * from control.ledger where stage = 'crm'")
+    jobs = crm.database.rows("select * from control.crm_job")
+    assert {row["pull_id"]: row["sent"] for row in rows} == {job["job_id"]: job["rows"] for job in jobs}
+    assert {job["state"] for job in jobs} == {"closed"}
+
+
+def test_a_field_that_the_org_lacks_is_a_configuration_error(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from include.crm.mapping import HOUSEHOLD, always
+
+    wrong = replace(HOUSEHOLD, fields=(*HOUSEHOLD.fields, always("Not_There__c", "x")))
+    monkeypatch.setattr(load, "OBJECTS", (wrong,))
+
+    with pytest.raises(ConfigurationError, match="Not_There__c"):
+        crm.sync()
+
+
+def count_jobs_of_an_account(crm: Crm) -> int:
+    """How many jobs carried the holdings of one account, at most."""
+    jobs: int = crm.database.value("""
+        select max(jobs) from (
+            select count(distinct job_id) as jobs from control.crm_state
+            where sobject = 'FinServ__FinancialHolding__c'
+            group by payload ->> 'FinServ__FinancialAccount__r.Tributary_Key__c') accounts
+    """)
+    return jobs
+
+
+def test_files_are_cut_where_a_family_ends(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "MOST_ROWS", 10)
+
+    crm.sync()
+
+    assert count_jobs_of_an_account(crm) == 1
+    assert crm.database.value("select count(*) from control.crm_job where entity = 'position'") > 5
+
+
+def test_a_preview_says_what_would_change_and_changes_nothing(crm: Crm) -> None:
+    crm.sync()
+    row = crm.one_position()
+    crm.database.do(
+        "update warehouse.position set price_usd = price_usd + 1 where position_key = :key", key=row["position_key"]
+    )
+
+    shown = load.preview(crm.engine, "sample")["position"]
+
+    assert (shown.delta.new, shown.delta.changed) == (0, 1)
+    old = row["price_usd"].quantize(Decimal("0.0001"))
+    assert [str(change) for change in shown.sample] == [
+        f"sample:orion:position:{row['position_key']}  FinServ__Price__c: {old} -> {old + 1}"
+    ]
+    assert crm.sent() == {"position": 1}
+
+
+def test_nothing_is_left_in_the_work_folder(crm: Crm) -> None:
+    crm.sync()
+
+    assert list(crm.work.rglob("*")) == []
+
+
+def test_files_stay_below_the_limit_and_are_what_the_job_row_says(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta, "MOST_BYTES", 9_000)
+
+    crm.sync()
+
+    files = [path.read_bytes() for path in (crm.work.parent / "sandbox/salesforce/jobs").glob("*/data.csv")]
+    hashes = {row["file_sha256"] for row in crm.database.rows("select file_sha256 from control.crm_job")}
+    assert {hashlib.sha256(file).hexdigest() for file in files} == hashes
+    assert len(files) > 5
+    assert count_jobs_of_an_account(crm) == 1
+    # A limit's worth, and the rest of the family that began below it.
+    assert max(map(len, files)) < 9_000 + 5_000
+
+
+def test_results_that_do_not_account_for_every_row_stop_the_sync_and_the_next_one_heals(crm: Crm) -> None:
+    crm.database.do("""
+        create function control.lose_a_row() returns trigger language plpgsql as $$ begin
+            insert into control.crm_sent values (new.job_id, 'sample:orion:household:lost', 99, '{}'); return null;
+        end $$;
+        create trigger lose_a_row after update on control.crm_job for each row when (new.state = 'uploaded')
+            execute function control.lose_a_row()
+    """)
+    with pytest.raises(BalanceError, match="sobject=Account rows=1"):
+        crm.sync()
+    assert crm.database.value("select count(*) from control.crm_state") == 0
+    assert crm.database.value("select state from control.crm_job") == "unbalanced"
+    crm.database.do("drop trigger lose_a_row on control.crm_job")
+
+    counts = crm.sync()
+
+    assert counts["household"].updated == counts["household"].sent > 0
+
+
+def test_the_permission_set_covers_every_custom_field(crm: Crm) -> None:
+    granted = (Path(load.__file__).parent / "metadata/permissionsets/Tributary_Load.permissionset-meta.xml").read_text()
+
+    for wanted in OBJECTS:
+        names = [name.split(".")[0].replace("__r", "__c") for name in wanted.columns if "__" in name.split(".")[0]]
+        # Salesforce grants required fields and masters by itself, and takes no permission for them.
+        free = {"FinServ__PrimaryOwner__c", "FinServ__SecuritiesName__c", "FinServ__FinancialAccount__c"}
+        missing = [n for n in names if n not in free and f"<field>{wanted.sobject}.{n}</field>" not in granted]
+        assert missing == []
