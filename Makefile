@@ -42,10 +42,10 @@ bench: install
 	@$(TRIBUTARY) bench
 
 test: lint
-	.venv/bin/python -m pytest -m "not long"
+	.venv/bin/python -m pytest -n 2 --dist loadfile -m "not long"
 
 test-all: lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	.venv/bin/ruff check .

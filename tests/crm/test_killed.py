@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import pytest
@@ -74,7 +75,15 @@ def check_whole(crm: Crm) -> None:
     assert crm.sent() == {}
 
 
-@pytest.mark.parametrize(("point", "job"), [(point, 5) for point in POINTS] + [("uploaded", 1), ("started", 1)])
+QUICK = ("in the middle of the upload", "started", "before the commit")
+
+
+def _cases(points: Iterable[str], job: int = 5) -> list[Any]:
+    """All points, of which only the most telling are quick enough for every run of the tests."""
+    return [pytest.param(p, job, marks=() if p in QUICK and job == 5 else pytest.mark.long) for p in points]
+
+
+@pytest.mark.parametrize(("point", "job"), [*_cases(POINTS), *_cases(["uploaded", "started"], 1)])
 def test_a_killed_load_is_made_whole_by_the_next(crm: Crm, point: str, job: int) -> None:
     with loader(crm, point, job, "SIGKILL") as child:
         assert child.wait(60) == -signal.SIGKILL
@@ -104,10 +113,11 @@ def test_a_job_that_was_not_started_is_aborted(crm: Crm) -> None:
 
 
 @pytest.mark.parametrize(
-    "point", ["job row written", "in the middle of the upload", "uploaded", "started", "before the commit"]
+    ("point", "job"),
+    _cases(["job row written", "in the middle of the upload", "uploaded", "started", "before the commit"]),
 )
-def test_a_stopped_writer_that_wakes_after_another_is_refused(crm: Crm, point: str) -> None:
-    with loader(crm, point, 5, "SIGSTOP") as child:
+def test_a_stopped_writer_that_wakes_after_another_is_refused(crm: Crm, point: str, job: int) -> None:
+    with loader(crm, point, job, "SIGSTOP") as child:
         until = time.monotonic() + 60
         while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
             assert time.monotonic() < until

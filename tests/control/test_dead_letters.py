@@ -1,0 +1,97 @@
+"""Dead letters: each row that could not go on has one open letter, until it lands or dies anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include.control import dead_letters
+from include.control.dead_letters import DeadLetter
+from include.control.ledger import Pull
+from include.warehouse import schema
+from tests.conftest import Database
+
+PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "present", datetime(2026, 11, 21, tzinfo=UTC))
+LATER = replace(PULL, run_id="run-2", pull_id="pull-2")
+
+
+@pytest.fixture
+def connection(shared_database: Database) -> Iterator[sa.Connection]:
+    """A transaction that is undone."""
+    engine = schema.engine(shared_database.url())
+    with engine.connect() as opened:
+        yield opened
+    engine.dispose()
+
+
+def letter(key: str | None, number: int = 0) -> DeadLetter:
+    return DeadLetter(key, ["price_usd: not a number"], "part-00000.parquet", number)
+
+
+def letters(connection: sa.Connection) -> list[tuple[Any, ...]]:
+    rows = connection.execute(
+        sa.text("select row_key, status, partition, replayed_by from control.dead_letter order by dead_letter_id")
+    )
+    return [tuple(row) for row in rows]
+
+
+def test_a_letter_says_where_its_row_is_and_why(connection: sa.Connection) -> None:
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A", 7)])
+    row = connection.execute(sa.text("select * from control.dead_letter")).mappings().one()
+    assert (row["partition"], row["part"], row["row_number"]) == ("p1", "part-00000.parquet", 7)
+    assert (row["reasons"], row["stage"], row["run_id"]) == (["price_usd: not a number"], "stage", "run-1")
+
+
+def test_burying_again_changes_nothing(connection: sa.Connection) -> None:
+    for _ in range(2):
+        dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)])
+    assert letters(connection) == [("A", "open", "p1", None), (None, "open", "p1", None)]
+
+
+def test_a_row_that_dies_again_has_one_open_letter(connection: sa.Connection) -> None:
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)])
+    dead_letters.bury(connection, LATER, "stage", "p2", [letter("A")])
+    assert letters(connection) == [
+        ("A", "superseded", "p1", "run-2"),
+        ("B", "open", "p1", None),
+        ("A", "open", "p2", None),
+    ]
+
+
+def test_a_row_that_can_not_be_named_supersedes_nothing(connection: sa.Connection) -> None:
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter(None)])
+    dead_letters.bury(connection, LATER, "stage", "p2", [letter(None)])
+    assert [row[1] for row in letters(connection)] == ["open", "open"]
+    assert dead_letters.open_keys(connection, PULL) == []
+
+
+@pytest.mark.parametrize(
+    "other", [{"vendor": "else"}, {"table_name": "accounts"}, {"business_date": date(2026, 11, 19)}]
+)
+def test_letters_of_other_days_tables_and_vendors_stay(connection: sa.Connection, other: dict[str, Any]) -> None:
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A")])
+    elsewhere = replace(LATER, **other)
+    assert dead_letters.open_keys(connection, elsewhere) == []
+    dead_letters.bury(connection, elsewhere, "stage", "p2", [letter("A")])
+    assert dead_letters.close_landed(connection, elsewhere, ["A"]) == 1
+    assert dead_letters.open_keys(connection, PULL) == ["A"]
+
+
+def test_a_letter_closes_when_its_row_lands(connection: sa.Connection) -> None:
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)])
+    assert dead_letters.close_landed(connection, LATER, ["A", "C"]) == 1
+    assert letters(connection) == [("A", "replayed", "p1", "run-2"), ("B", "open", "p1", None)]
+    assert dead_letters.open_keys(connection, PULL) == ["B"]
+    assert dead_letters.close_landed(connection, LATER, ["A"]) == 0
+
+
+def test_a_closed_letter_has_the_time_of_its_end(connection: sa.Connection) -> None:
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)])
+    dead_letters.close_landed(connection, LATER, ["A"])
+    times = connection.execute(sa.text("select row_key, closed_at >= died_at from control.dead_letter order by 1"))
+    assert [tuple(row) for row in times] == [("A", True), ("B", None)]

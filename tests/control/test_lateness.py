@@ -1,0 +1,29 @@
+"""What is due and not done is told once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from include.control.lateness import find_late
+from tests.conftest import Firm
+from tests.running_sandbox import LAST
+
+# The Monday after the business date, in New York: stages are due at 07:30, loads at 08:30.
+EARLY = datetime.fromisoformat("2026-11-23T07:00:00-05:00")
+LATE = datetime.fromisoformat("2026-11-23T08:45:00-05:00")
+
+
+def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
+    assert find_late(firm.engine, firm.vendor, LAST, EARLY) == []
+
+
+def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
+    late = find_late(firm.engine, firm.vendor, LAST, LATE)
+    tables = {table.name for table in firm.vendor.tables}
+    assert {(each.table, each.stage) for each in late} == {(t, s) for t in tables for s in firm.vendor.due}
+    assert find_late(firm.engine, firm.vendor, LAST, LATE) == []
+
+
+def test_a_day_that_is_in_is_not_late(firm: Firm) -> None:
+    firm.day()
+    assert find_late(firm.engine, firm.vendor, LAST, LATE) == []

@@ -1,0 +1,147 @@
+"""The ledger: a step that does not add up can't be written, and what was written stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include.control import ledger
+from include.control.ledger import Counts, Pull
+from include.errors import BalanceError
+from include.warehouse import schema
+from tests.conftest import Database
+
+AT = datetime(2026, 11, 21, 6, tzinfo=UTC)
+PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "present", AT, AT)
+
+
+@pytest.fixture
+def connection(shared_database: Database) -> Iterator[sa.Connection]:
+    """A transaction that is undone."""
+    engine = schema.engine(shared_database.url())
+    with engine.connect() as opened:
+        yield opened
+    engine.dispose()
+
+
+BALANCED = {
+    "stage": Counts(fetched=10, staged=7, duplicate=2, dead=1),
+    "validate": Counts(staged=10, produced=8, dead=2),
+    "transform": Counts(staged=10, split=2, produced=7, merged=4, dropped=1),
+    "load": Counts(produced=15, inserted=1, updated=2, unchanged=3, superseded=4, dead=5, withdrawn=99),
+    "crm": Counts(sent=10, created=1, updated=2, failed=3, unprocessed=4),
+}
+SUMMED = [(stage, name) for stage, counts in BALANCED.items()
+          for name in Counts.__dataclass_fields__ if name not in ("withdrawn", "notes", "seconds") and getattr(counts, name)]  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", BALANCED)
+def test_a_step_that_adds_up_is_written(connection: sa.Connection, stage: str) -> None:
+    ledger.record(connection, PULL, stage, BALANCED[stage])
+    row = ledger.found(connection, PULL, stage)
+    assert {name: row[name] for name in Counts.__dataclass_fields__} == {
+        name: getattr(BALANCED[stage], name) for name in Counts.__dataclass_fields__
+    }
+
+
+@pytest.mark.parametrize(("stage", "name"), SUMMED)
+@pytest.mark.parametrize("by", [1, -1])
+def test_a_step_that_is_one_row_off_is_refused(connection: sa.Connection, stage: str, name: str, by: int) -> None:
+    counts: Any = replace(BALANCED[stage], **{name: getattr(BALANCED[stage], name) + by})  # type: ignore[arg-type]
+    with pytest.raises(BalanceError, match="does not balance"):
+        ledger.record(connection, PULL, stage, counts)
+
+
+@pytest.mark.parametrize(
+    ("money_in", "money_out"),
+    [("1.00", "1.01"), ("0.00", "0.01"), (None, "0.00"), ("0.00", None), ("90071992547409.93", "90071992547409.92")],
+)
+@pytest.mark.parametrize("stage", BALANCED)
+def test_a_step_that_is_a_cent_off_is_refused(
+    connection: sa.Connection, stage: str, money_in: str | None, money_out: str | None
+) -> None:
+    amounts = [None if money is None else Decimal(money) for money in (money_in, money_out)]
+    with pytest.raises(BalanceError):
+        ledger.record(connection, PULL, stage, replace(BALANCED[stage], money_in=amounts[0], money_out=amounts[1]))
+
+
+def test_the_error_names_the_step_and_its_counts(connection: sa.Connection) -> None:
+    with pytest.raises(
+        BalanceError, match=r"vendor=sample table=assets business_date=2026-11-20 stage=stage .*'fetched': 3"
+    ):
+        ledger.record(connection, PULL, "stage", Counts(fetched=3))
+
+
+def _write_unbalanced(connection: sa.Connection) -> None:
+    connection.execute(sa.text("insert into control.drift (vendor, table_name, field) values ('v', 't', 'f')"))
+    ledger.record(connection, PULL, "stage", Counts(fetched=1))
+
+
+def test_what_was_written_beside_an_unbalanced_step_is_gone(database: Database) -> None:
+    engine = schema.engine(database.url())
+    with engine.connect() as connection, pytest.raises(BalanceError), connection.begin():
+        _write_unbalanced(connection)
+    engine.dispose()
+    assert database.rows("select from control.drift") == []
+
+
+def test_a_step_written_twice_keeps_its_first_row(connection: sa.Connection) -> None:
+    first = ledger.record(connection, PULL, "stage", Counts(fetched=1, staged=1))
+    assert ledger.record(connection, PULL, "stage", Counts(fetched=2, staged=2)) == first
+    assert ledger.found(connection, PULL, "stage")["fetched"] == 1
+
+
+def test_each_pull_entity_and_stage_has_a_row_of_its_own(connection: sa.Connection) -> None:
+    ids = {
+        ledger.record(connection, PULL, "load", Counts(), "position"),
+        ledger.record(connection, PULL, "load", Counts(), "security"),
+        ledger.record(connection, PULL, "transform", Counts(), "position"),
+        ledger.record(connection, replace(PULL, pull_id="pull-2"), "load", Counts(), "position"),
+    }
+    assert len(ids) == 4
+    assert ledger.found(connection, replace(PULL, pull_id="pull-3"), "load", "position") == {}
+
+
+def test_a_row_may_carry_an_id_taken_before(connection: sa.Connection) -> None:
+    taken = ledger.next_id(connection)
+    assert ledger.next_id(connection) > taken
+    assert ledger.record(connection, PULL, "load", Counts(), "position", taken) == taken
+
+
+def test_only_a_newer_pull_of_the_same_day_counts_as_newer(connection: sa.Connection) -> None:
+    newer = replace(PULL, pull_id="pull-2", extracted_at=AT + timedelta(seconds=1))
+    for other in (
+        replace(newer, pull_id="replay", pulled="replay"),
+        replace(newer, pull_id="other day", business_date=date(2026, 11, 19)),
+        replace(newer, pull_id="other table", table_name="accounts"),
+        replace(newer, pull_id="other vendor", vendor="else"),
+    ):
+        ledger.record(connection, other, "load", Counts())
+    ledger.record(connection, newer, "stage", Counts())
+    assert ledger.newer_load(connection, PULL) is None
+    ledger.record(connection, newer, "load", Counts())
+    assert ledger.newer_load(connection, PULL) == newer.extracted_at
+    assert ledger.newer_load(connection, newer) is None
+
+
+def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Database) -> None:
+    engine = schema.engine(database.url())
+    assert ledger.last_window(engine, "sample", "assets") is None
+    later = AT + timedelta(days=1)
+    with engine.begin() as connection:
+        ledger.record(connection, PULL, "load", Counts())
+        staged = replace(PULL, pull_id="only staged", window_to=later)
+        ledger.record(connection, staged, "stage", Counts())
+        ledger.record(connection, replace(staged, pull_id="past", pulled="past"), "load", Counts())
+        ledger.record(connection, replace(staged, pull_id="replay", pulled="replay"), "load", Counts())
+    assert ledger.last_window(engine, "sample", "assets") == AT
+    with engine.begin() as connection:
+        ledger.record(connection, replace(staged, pull_id="pull-2"), "load", Counts())
+    assert ledger.last_window(engine, "sample", "assets") == later
+    engine.dispose()

@@ -1,0 +1,137 @@
+"""One writer a subject: the newest wins, and whoever was before changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from include.control import writer
+from include.errors import WriterSuperseded
+from include.warehouse import schema
+from tests.conftest import Database
+
+WRITE = sa.text("insert into control.drift (vendor, table_name, field) values ('v', 't', :field)")
+SUBJECT = "load:sample:assets:2026-11-20"
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[sa.Engine]:
+    opened = schema.engine(database.url())
+    yield opened
+    opened.dispose()
+
+
+def written(database: Database) -> list[str]:
+    return [row["field"] for row in database.rows("select field from control.drift order by 1")]
+
+
+def test_a_writer_that_nobody_overtakes_writes(engine: sa.Engine, database: Database) -> None:
+    with engine.connect() as connection:
+        fence = writer.take(connection, SUBJECT)
+        with connection.begin():
+            connection.execute(WRITE, {"field": "one"})
+            fence.check(connection)
+    assert written(database) == ["one"]
+
+
+def test_whoever_takes_over_ends_the_open_transaction_before(engine: sa.Engine, database: Database) -> None:
+    with engine.connect() as older, engine.connect() as newer:
+        writer.take(older, SUBJECT)
+        older.execute(WRITE, {"field": "older"})
+        fence = writer.take(newer, SUBJECT)
+        newer.execute(WRITE, {"field": "older"})
+        fence.check(newer)
+        newer.commit()
+        with pytest.raises(sa.exc.DBAPIError):
+            older.execute(WRITE, {"field": "late"})
+        older.invalidate()
+    assert written(database) == ["older"]
+
+
+def test_a_writer_that_connects_again_is_still_the_older_one(engine: sa.Engine, database: Database) -> None:
+    with engine.connect() as connection:
+        old = writer.take(connection, SUBJECT)
+    with engine.connect() as connection:
+        new = writer.take(connection, SUBJECT)
+    assert new.number > old.number
+    with engine.connect() as connection:
+        connection.execute(WRITE, {"field": "old"})
+        with pytest.raises(WriterSuperseded, match="took over"):
+            old.check(connection)
+    assert written(database) == []
+
+
+def test_other_subjects_are_left_alone(engine: sa.Engine, database: Database) -> None:
+    with engine.connect() as one, engine.connect() as other:
+        fence = writer.take(one, SUBJECT)
+        one.execute(WRITE, {"field": "one"})
+        writer.take(other, SUBJECT + "x")
+        fence.check(one)
+        one.commit()
+    assert written(database) == ["one"]
+
+
+def test_taking_again_on_the_same_connection_does_not_end_it(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        first = writer.take(connection, SUBJECT)
+        second = writer.take(connection, SUBJECT)
+        with connection.begin():
+            second.check(connection)
+        with pytest.raises(WriterSuperseded):
+            first.check(connection)
+
+
+def test_a_check_holds_the_next_writer_back_until_the_commit(engine: sa.Engine, database: Database) -> None:
+    """Between the last look at the fence and the commit nobody can slip in."""
+    with engine.connect() as older:
+        fence = writer.take(older, SUBJECT)
+        # The session is not known to the next writer, as if it had connected anew: so it can't be ended.
+        older.execute(sa.text("update control.writer set backend_pid = 0"))
+        older.commit()
+        older.execute(WRITE, {"field": "older"})
+        fence.check(older)
+        seen: list[list[str]] = []
+
+        def overtake() -> None:
+            with engine.connect() as newer:
+                writer.take(newer, SUBJECT)
+                seen.append(written(database))
+
+        thread = threading.Thread(target=overtake)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        older.commit()
+        thread.join(20)
+    assert seen == [["older"]]
+
+
+def test_of_many_that_take_at_once_exactly_one_holds_it(engine: sa.Engine) -> None:
+    barrier, fences = threading.Barrier(5), list[writer.Fence]()
+
+    def take() -> None:
+        with engine.connect() as connection:
+            barrier.wait()
+            try:
+                fences.append(writer.take(connection, SUBJECT))
+            except sa.exc.DBAPIError:
+                connection.invalidate()
+
+    threads = [threading.Thread(target=take) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    held = []
+    for fence in fences:
+        with engine.connect() as connection:
+            try:
+                fence.check(connection)
+            except WriterSuperseded:
+                continue
+            held.append(fence)
+    assert len(fences) >= 1
+    assert held == [max(fences, key=lambda fence: fence.number)]

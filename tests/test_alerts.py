@@ -1,0 +1,61 @@
+"""Alerts reach files and people, and say so when they don't."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.alerts import send
+from include.errors import ConfigurationError, TargetUnavailable
+
+HEARD: list[dict[str, str]] = []
+
+
+class _Pager(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        HEARD.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def pager() -> Iterator[str]:
+    HEARD.clear()
+    server = http.server.HTTPServer(("127.0.0.1", 0), _Pager)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"json://127.0.0.1:{server.server_port}/alerts"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_file_gets_a_line_of_json(tmp_path: Path) -> None:
+    for title in ("first", "second"):
+        send([f"file://{tmp_path}/alerts.jsonl"], title, "a reason")
+    lines = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text().splitlines()]
+    assert [(line["title"], line["body"]) for line in lines] == [("first", "a reason"), ("second", "a reason")]
+
+
+def test_an_apprise_address_is_called(pager: str) -> None:
+    send([pager], "Failed: a day", "two rows")
+    assert [(heard["title"], heard["message"]) for heard in HEARD] == [("Failed: a day", "two rows")]
+
+
+def test_an_unknown_kind_of_address_is_told_without_its_secret() -> None:
+    with pytest.raises(ConfigurationError) as told:
+        send(["nosuch://user:hidden@host"], "title", "body")
+    assert "hidden" not in str(told.value)
+
+
+def test_nobody_home_is_told() -> None:
+    with pytest.raises(TargetUnavailable):
+        send(["json://127.0.0.1:9/alerts"], "title", "body")
