@@ -129,10 +129,13 @@ class Folder:
         """Yields parts in order as (name, rows).
 
         Raises:
-            FatalError: A part is not what the manifest says.
+            FatalError: A part is not what the manifest says, or not there.
         """
         for part in parts:
-            content = self.read(part.name)
+            try:
+                content = self.read(part.name)
+            except FileNotFoundError as error:
+                raise FatalError("A part is gone: pull it again", part=f"{self.path}/{part.name}") from error
             if hashlib.sha256(content).hexdigest() != part.sha256:
                 raise FatalError("A part was altered after it was written", part=f"{self.path}/{part.name}")
             yield part.name, pq.read_table(io.BytesIO(content), columns=columns, use_threads=False)

@@ -123,7 +123,9 @@ def _produce(entity_map: EntityMap, entity: Entity, manifest: Manifest, path: st
         writer.write(made)
     writer.flush()
     result.parts = tuple(writer.parts)
-    target.write("manifest.json", json.dumps(asdict(result), default=str).encode())
+    # `asdict` takes a Counter for a list of pairs.
+    said = asdict(result) | {"dropped": dict(result.dropped)}
+    target.write("manifest.json", json.dumps(said, default=str).encode())
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -68,14 +69,30 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture
-def database(postgres: Postgres) -> Iterator[Database]:
-    """A fresh, migrated database."""
+@contextlib.contextmanager
+def new_database(postgres: Postgres) -> Iterator[Database]:
+    """A fresh, migrated database, gone at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template template_tributary")  # type: ignore[arg-type]
-        yield Database(postgres.url(name))
-        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
+        try:
+            yield Database(postgres.url(name))
+        finally:
+            connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Database]:
+    """A database of the test's own."""
+    with new_database(postgres) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_database(postgres: Postgres) -> Iterator[Database]:
+    """A database that the module's tests share."""
+    with new_database(postgres) as made:
+        yield made
 
 
 class Firm:
@@ -139,8 +156,6 @@ def vendor(request: pytest.FixtureRequest) -> Vendor:
 @pytest.fixture
 def start_firm(tmp_path: Path, database: Database) -> Iterator[Callable[..., Firm]]:
     """Starts a firm with a sandbox of the test's own, which it may edit."""
-    import contextlib
-
     with contextlib.ExitStack() as running:
 
         def start(vendor: Vendor = named("orion"), **options: Any) -> Firm:  # noqa: B008

@@ -65,11 +65,14 @@ class _Covered:
             known = pc.or_(known, pc.is_in(keys, value_set=stretch))
         return known
 
-    def add(self, keys: pa.Array) -> None:
-        if len(keys):
-            low, high = pc.min(keys).as_py(), pc.max(keys).as_py()
-            self._stretches.append((low, high, keys))
-            self.highest = high if self.highest is None else max(high, self.highest)
+    def add(self, keys: pa.Array) -> bool:
+        """Covers a page's keys; returns whether that led further."""
+        if not len(keys):
+            return False
+        low, high, before = pc.min(keys).as_py(), pc.max(keys).as_py(), self.highest
+        self._stretches.append((low, high, keys))
+        self.highest = high if before is None else max(high, before)
+        return bool(self.highest != before)
 
 
 def ordered_pages(
@@ -110,10 +113,10 @@ def ordered_pages(
                     _drop(ahead)
                     next_skip = max(0, skip - OVERLAP * 4**retreats)
                     continue
-                retreats = 0
                 _check_order(page, key, vendor, table)
                 yield _fresh(page, key, covered)
-                covered.add(keys)
+                if covered.add(keys):
+                    retreats = 0
                 if page.rows.num_rows + len(page.dead) < page_rows:
                     return
                 width = connections

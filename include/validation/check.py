@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError, DataQualityError
+from include.extract.page import staged_schema
 from include.staging import Staging
 from include.validation.measures import measure
-from include.validation.rows import FAULTS, write_faults
+from include.validation.rows import FAULTS, commonest_reason, write_faults
 from include.validation.suite import Expectation, read_suite
 from include.validation.view import plain, view
 
@@ -66,6 +67,11 @@ class Validator:
                     expectation=result.expectation_config.type,
                 )
             results[result.expectation_config.meta["place"]] = result
+        for expectation, result in zip(expectations, results, strict=True):
+            if result is None:  # it was logged and left out
+                raise ConfigurationError(
+                    "Great Expectations does not know an expectation", expectation=expectation.name
+                )
         return results
 
 
@@ -121,6 +127,8 @@ def validate_day(
         if not rows_only:
             outcome.measures = measure(vendor, table, paths, staging, recent.get(name, ()))
             _validate_batch(validator, vendor, table, outcome)
+            if outcome.failed and (reason := commonest_reason(staging, paths[name])):
+                outcome.failed.append(f"most rows that can't be read: {reason}")
         staging.folder(paths[name]).write("validation.json", json.dumps(vars(outcome), default=str, indent=1).encode())
     return outcomes
 
@@ -139,6 +147,13 @@ def stop_if_unfit(vendor: Vendor, outcomes: Mapping[str, Outcome]) -> None:
 def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str, staging: Staging) -> Outcome:
     suite = [e for e in read_suite(vendor.name, table.name) if e.level == "row"]
     columns = sorted({e.column for e in suite} | set(table.key))
+    if unknown := set(columns) - set(staged_schema(table).names):
+        raise ConfigurationError(
+            "The suite names columns that are not staged",
+            vendor=vendor.name,
+            table=table.name,
+            columns=",".join(sorted(unknown)),
+        )
     outcome, faults = Outcome(table.name, results=[_blank(e) for e in suite]), []
     for part, rows in staging.rows(path, columns):
         frame, applied = view(rows, suite)

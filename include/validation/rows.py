@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -42,3 +44,10 @@ def good_rows(staging: Staging, path: str, columns: list[str]) -> Iterator[pa.Ta
             place = pa.array(range(rows.num_rows), pa.int64())
             rows = rows.filter(pc.invert(pc.is_in(place, value_set=refused.combine_chunks())))
         yield rows
+
+
+def commonest_reason(staging: Staging, path: str) -> str | None:
+    """Returns what is wrong with most of the rows that could not be read; None where all could."""
+    letters = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
+    reasons = Counter("; ".join(letter["reasons"]) for letter in letters)
+    return reasons.most_common(1)[0][0] if reasons else None

@@ -40,7 +40,6 @@ def copy_in(connection: sa.Connection, table: str, schema: pa.Schema, parts: Ite
                     copy.write(encoder.write_batch(batch))
                 copied += part.num_rows
             copy.write(encoder.finish())
-        cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(table)))
     return copied
 
 

@@ -2,7 +2,8 @@
 
 A changed description ends the version before on the business date and begins a new one; a change on the same day
 replaces it. What was known before stays, closed (`recorded_to`). A past date never writes a version of a thing that is
-already described: it only adds things never seen before, valid from the day that we saw them.
+already described: it only adds things never seen before, valid from the day that we saw them. Of a set (the owners of an
+account) the thing is the set: who is new in one that is known by a later day, or to a past date, waits for the present.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sqlalchemy as sa
 
 from include.canonical import Entity
 from include.control.ledger import Counts, Pull
+from include.sessions import latest_closed
 
 
-def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, dead_keys: list[str]) -> Counts:
+def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, *, is_past: bool) -> Counts:
     """Loads the copied rows of a description; in the caller's transaction.
 
     Args:
@@ -23,7 +25,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         entity: A description.
         pull: Whose rows they are.
         source_run_id: Written on every new row.
-        dead_keys: Not needed here: what is absent from a feed stays.
+        is_past: Whether the rows were pulled for a past date, and say nothing of what held then.
 
     Returns:
         inserted, updated, unchanged and superseded; `withdrawn` counts members that left a set.
@@ -31,8 +33,8 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     values: dict[str, Any] = {
         "vendor": pull.vendor,
         "source_run_id": source_run_id,
-        "day": pull.extracted_at.date() if pull.pulled == "past" else pull.business_date,
-        "past": pull.pulled == "past",
+        "day": latest_closed(pull.extracted_at) if is_past else pull.business_date,
+        "past": is_past,
     }
     sql = _Statements(entity)
     connection.execute(sa.text(sql.resolve), values)
@@ -41,7 +43,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     connection.execute(sa.text(sql.end), values)
     connection.execute(sa.text(sql.begin), values)
     withdrawn = 0
-    if entity.set_of and pull.pulled == "present":
+    if entity.set_of and not is_past:
         withdrawn = connection.execute(sa.text(sql.leave), values).rowcount
     return Counts(
         inserted=counts["new"],
@@ -71,19 +73,27 @@ class _Statements:
         }
         stored = ", ".join(f"c.{c}" for c in fields)
         arrived = ", ".join(incoming[c] for c in fields)
+        set_id = entity.set_of.replace("_key", "_id") if entity.set_of else ""
+        newer = older = ""
+        if set_id:
+            newer = f"""
+                left join (select distinct {set_id} as id from {table} where vendor = :vendor and valid_to is null
+                           and recorded_to is null and (:past or valid_from > :day)) newer on newer.id = {incoming[set_id]}
+            """  # noqa: S608
+            older = f"when c.{key} is null and newer.id is not null then 'older'"
         # `fate` says what becomes of each row: new, same, older (a past date, or an older day), or changed.
         self.resolve = f"""
             create temporary table resolved_{name} on commit drop as
             select me.id as {this_id}, :vendor as vendor, i.{key}, {", ".join(f"{incoming[c]} as {c}" for c in fields)},
                    c.valid_from as known_from,
-                   case when c.{key} is null then 'new'
+                   case {older} when c.{key} is null then 'new'
                         when ({stored}) is not distinct from ({arrived}) then 'same'
-                        when :past or c.valid_from > :day then 'older'
+                        when :past then 'older'
                         else 'changed' end as fate
             from incoming_{name} i
             join warehouse.source_key me on me.entity = '{name}' and me.vendor = :vendor and me.source_key = i.{key}
             left join {table} c on c.vendor = :vendor and c.{key} = i.{key} and c.valid_to is null and c.recorded_to is null
-            {joins}
+            {joins}{newer}
         """  # noqa: S608
         self.count = f"""
             select count(*) filter (where fate = 'new') as new, count(*) filter (where fate = 'changed') as changed,
@@ -106,11 +116,10 @@ class _Statements:
             insert into {table} ({written}, valid_from, recorded_from, source_run_id)
             select {written}, :day, now(), :source_run_id from resolved_{name} where fate in ('new', 'changed')
         """  # noqa: S608
-        if entity.set_of is None:
+        if not set_id:
             return
-        set_id = entity.set_of.replace("_key", "_id")
         gone = f"""
-            {current} and c.vendor = :vendor and c.{set_id} in (select {set_id} from resolved_{name})
+            {current} and c.vendor = :vendor and c.valid_from <= :day and c.{set_id} in (select {set_id} from resolved_{name})
             and not exists (select from resolved_{name} r where r.{key} = c.{key})
         """  # noqa: S608
         self.leave = f"""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from include.canonical import Entity
 from include.control.ledger import Counts, Pull
+from include.errors import BalanceError, TargetUnavailable
 from include.warehouse.statement import Statement
 
 
@@ -24,6 +25,10 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
 
     Returns:
         inserted, updated, unchanged, superseded, withdrawn, and as `money_out` the money now stored under these keys.
+
+    Raises:
+        BalanceError: A row points to nothing.
+        TargetUnavailable: A load of another day changed the same rows meanwhile.
     """
     values: dict[str, Any] = {
         "vendor": pull.vendor,
@@ -37,28 +42,49 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     incoming = connection.scalar(statement.count_incoming) or 0
     if not connection.scalar(statement.any_open, values):
         inserted = connection.execute(statement.insert_all, values).rowcount
+        _refuse_lost(entity, pull, incoming - inserted)
         money = connection.scalar(statement.money_of_run, values) if entity.money else None
-        return Counts(inserted=inserted, dead=incoming - inserted, money_out=_cents(entity, money))
-    connection.execute(statement.resolve, values)
-    superseded = (connection.scalar(statement.count_superseded, values) or 0) if entity.version else 0
-    updated = connection.execute(statement.close_changed, values).rowcount
-    inserted = connection.execute(statement.insert_missing, values).rowcount - updated
-    withdrawn = connection.execute(statement.withdraw, values).rowcount if _is_whole(entity, pull) else 0
-    money = connection.scalar(statement.money_of_keys, values) if entity.money else None
+        return Counts(inserted=inserted, money_out=_dollars(entity, money))
+    connection.execute(statement.compare, values)
+    fates: dict[str, int] = dict(connection.execute(statement.count_fates).tuples().all())
+    _refuse_lost(entity, pull, fates.get("lost", 0))
+    new, changed, older = (fates.get(fate, 0) for fate in ("new", "changed", "older"))
+    closed = connection.execute(statement.close_changed, values).rowcount
+    opened = connection.execute(statement.insert_changed, values).rowcount
+    if (closed, opened) != (changed, new + changed):
+        raise TargetUnavailable("Another load changed the same rows meanwhile", entity=entity.name, pull=pull.pull_id)
+    withdrawn, money = _settle(connection, statement, entity, pull, values, incoming)
     return Counts(
-        inserted=inserted,
-        updated=updated,
-        unchanged=incoming - inserted - updated - superseded,
-        superseded=superseded,
+        inserted=new,
+        updated=changed,
+        unchanged=incoming - new - changed - older,
+        superseded=older,
         withdrawn=withdrawn,
-        money_out=_cents(entity, money),
+        money_out=_dollars(entity, money),
     )
 
 
-def _is_whole(entity: Entity, pull: Pull) -> bool:
-    """Whether the rows are all there are for the day, so that what is absent is gone."""
-    return entity.kind == "snapshot" and pull.pulled != "replay"
+def _settle(
+    connection: sa.Connection, statement: Statement, entity: Entity, pull: Pull, values: dict[str, Any], incoming: int
+) -> tuple[int, Decimal | None]:
+    """Withdraws what is gone; returns how many, and the money stored under the incoming keys."""
+    withdrawn = 0
+    if entity.kind == "snapshot" and pull.pulled != "replay":
+        # The rows are all there are for the day: what is open beyond them is gone, or dead.
+        rows, money = connection.execute(statement.sum_open, values).one()
+        if rows == incoming:
+            return 0, money
+        withdrawn = connection.execute(statement.withdraw, values).rowcount
+    return withdrawn, connection.scalar(statement.money_of_keys, values) if entity.money else None
 
 
-def _cents(entity: Entity, money: Decimal | None) -> Decimal | None:
+def _refuse_lost(entity: Entity, pull: Pull, lost: int) -> None:
+    if lost:
+        raise BalanceError(
+            "Rows point to no " + " or ".join(entity.references.values()),
+            vendor=pull.vendor, entity=entity.name, business_date=pull.business_date, rows=lost,
+        )  # fmt: skip
+
+
+def _dollars(entity: Entity, money: Decimal | None) -> Decimal | None:
     return (money or Decimal(0)) if entity.money else None

@@ -23,6 +23,8 @@ from include.validation.rows import good_rows
 from include.warehouse import description, fact
 from include.warehouse.copy import copy_in
 
+_MANY = 10_000
+
 
 def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Staging) -> dict[str, Counts]:
     """Loads the canonical entities of one partition: all of them, or nothing.
@@ -131,10 +133,16 @@ def _load_entity(connection: sa.Connection, entity: Entity, path: str, pull: Pul
     copied = copy_in(connection, f"incoming_{entity.name}", schema, transform.rows(staging, path, entity.name))
     if copied != made.produced:
         raise BalanceError("Not every row was copied", entity=entity.name, produced=made.produced, copied=copied)
+    if copied > _MANY:
+        # The planner has no statistics of rows that have just come, and takes them for a handful.
+        connection.execute(sa.text("set local enable_nestloop = off"))
+        connection.execute(sa.text("set local work_mem = '128MB'"))
     source_run_id = ledger.next_id(connection)
-    dead_keys = dead_letters.open_keys(connection, pull)
-    into = description.load if entity.kind == "description" else fact.load
-    counts = into(connection, entity, pull, source_run_id, dead_keys)
+    if entity.kind == "description":
+        is_past = staging.manifest(path).pulled == "past"
+        counts = description.load(connection, entity, pull, source_run_id, is_past=is_past)
+    else:
+        counts = fact.load(connection, entity, pull, source_run_id, dead_letters.open_keys(connection, pull))
     counts = replace(counts, produced=copied, money_in=made.money, seconds=round(time.perf_counter() - started, 3))
     ledger.record(connection, pull, "load", counts, entity.name, source_run_id)
     return counts

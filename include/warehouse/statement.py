@@ -10,7 +10,7 @@ from include.canonical import Entity
 
 
 class Statement:
-    """Statements over `incoming_<entity>` (as copied), `resolved` (with surrogate ids) and the warehouse's table.
+    """Statements over `incoming_<entity>` (as copied), `compared_<entity>` (what differs) and the warehouse's table.
 
     Args:
         entity: A snapshot or an event. Names come from our own declaration, never from data.
@@ -26,7 +26,6 @@ class Statement:
         self._columns = [*dated, entity.key, *self._values]
         on_day = "f.business_date = :business_date and " if dated else ""
         self._open = f"{on_day}f.vendor = :vendor and f.recorded_to is null"
-        self._same_key = f"f.{entity.key} = r.{entity.key}"
 
     @cached_property
     def count_incoming(self) -> sa.TextClause:
@@ -38,72 +37,70 @@ class Statement:
         """Whether anything is stored yet that these rows could change."""
         return sa.text(f"select exists (select from {self._table} f where {self._open})")  # noqa: S608
 
-    @property
-    def _selected(self) -> str:
-        """Incoming rows with surrogate ids for keys."""
-        entity = self._entity
-        joins = "".join(
-            f" join warehouse.source_key k{n} on k{n}.entity = '{target}' and k{n}.vendor = :vendor"
-            f" and k{n}.source_key = i.{column}"
-            for n, (column, target) in enumerate(entity.references.items())
-        )
-        ids = {column: f"k{n}.id" for n, column in enumerate(self._ids)}
-        columns = ", ".join(f"{ids.get(c, f'i.{c}')} as {c}" for c in self._columns)
-        return f"select {columns} from {self._incoming} i{joins}"  # noqa: S608
-
     @cached_property
     def insert_all(self) -> sa.TextClause:
-        """Every row, where nothing is stored yet."""
-        return self._insert(f"({self._selected})", "")
+        """Every row whose references are known, where nothing is stored yet."""
+        return self._insert(f"(select {self._selected} from {self._incoming} i{self._joins('join')})", "")  # noqa: S608
 
     @cached_property
-    def resolve(self) -> sa.TextClause:
-        """The rows with surrogate ids, kept for the statements that follow."""
-        return sa.text(f"create temporary table resolved_{self._entity.name} on commit drop as {self._selected}")
+    def compare(self) -> sa.TextClause:
+        """Keeps the rows that are not as stored, with surrogate ids and what becomes of each (`fate`).
+
+        The fate is new, changed, older (than the stored state of an event), or lost (it points to nothing).
+        """
+        entity = self._entity
+        lost = " or ".join(f"k{n}.id is null" for n in range(len(self._ids)))
+        older = f" when f.{entity.version} > i.{entity.version} then 'older'" if entity.version else ""
+        stored = ", ".join(f"f.{c}" for c in self._values)
+        arrived = ", ".join(self._arrived[c] for c in self._values)
+        return sa.text(
+            f"create temporary table compared_{entity.name} on commit drop as select * from ("  # noqa: S608
+            f"select {self._selected}, case when {lost} then 'lost' when f.{entity.key} is null then 'new'"
+            f" when ({stored}) is not distinct from ({arrived}) then 'same'{older} else 'changed' end as fate"
+            f" from {self._incoming} i{self._joins('left join')}"
+            f" left join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}) r where fate <> 'same'"
+        )
+
+    @cached_property
+    def count_fates(self) -> sa.TextClause:
+        """How many rows have which fate."""
+        return sa.text(f"select fate, count(*) from compared_{self._entity.name} group by 1")  # noqa: S608
 
     @cached_property
     def close_changed(self) -> sa.TextClause:
-        """Closes what the incoming rows correct; an older state of an event corrects nothing."""
-        newer = (
-            f" and not coalesce(f.{self._entity.version} > r.{self._entity.version}, false)"
-            if self._entity.version
-            else ""
-        )
+        """Closes what the incoming rows correct."""
         return sa.text(
-            f"merge into {self._table} f using resolved_{self._entity.name} r on {self._open} and {self._same_key}"
-            f" when matched and {self._differs}{newer} then update set recorded_to = now()"
+            f"update {self._table} f set recorded_to = now() from compared_{self._entity.name} r"  # noqa: S608
+            f" where r.fate = 'changed' and {self._open} and f.{self._entity.key} = r.{self._entity.key}"
         )
 
     @cached_property
-    def insert_missing(self) -> sa.TextClause:
-        """Rows that have no open state: new ones, and the new state of those just closed."""
-        missing = f" where not exists (select from {self._table} f where {self._open} and {self._same_key})"
-        return self._insert(f"resolved_{self._entity.name}", missing)
-
-    @cached_property
-    def count_superseded(self) -> sa.TextClause:
-        """Rows older than what is stored."""
-        return sa.text(
-            f"select count(*) from resolved_{self._entity.name} r join {self._table} f on {self._open} and {self._same_key}"  # noqa: S608
-            f" where f.{self._entity.version} > r.{self._entity.version} and {self._differs}"
-        )
-
-    @cached_property
-    def withdraw(self) -> sa.TextClause:
-        """Closes what a whole snapshot no longer has; a dead letter is not gone."""
-        entity = self._entity
-        return sa.text(
-            f"update {self._table} f set recorded_to = now() where {self._open}"  # noqa: S608
-            f" and not exists (select from resolved_{entity.name} r where {self._same_key})"
-            f" and not (f.{entity.key} = any(:dead_keys))"
-        )
+    def insert_changed(self) -> sa.TextClause:
+        """New rows, and the new state of those just closed."""
+        return self._insert(f"compared_{self._entity.name}", " where fate in ('new', 'changed')")
 
     @cached_property
     def money_of_run(self) -> sa.TextClause:
         """Money of the rows that this load wrote."""
-        day = " and business_date = :business_date" if self._entity.kind == "snapshot" else ""
         return sa.text(
-            f"select sum({self._entity.money}) from {self._table} where source_run_id = :source_run_id{day}"  # noqa: S608
+            f"select sum({self._entity.money}) from {self._table} f"  # noqa: S608
+            f" where {self._open} and f.source_run_id = :source_run_id"
+        )
+
+    @cached_property
+    def sum_open(self) -> sa.TextClause:
+        """How many rows are open, and their money."""
+        money = self._entity.money or "null::numeric"
+        return sa.text(f"select count(*) as rows, sum({money}) as money from {self._table} f where {self._open}")  # noqa: S608
+
+    @cached_property
+    def withdraw(self) -> sa.TextClause:
+        """Closes what a whole snapshot no longer has; a dead letter is not gone."""
+        key = self._entity.key
+        return sa.text(
+            f"update {self._table} f set recorded_to = now() where {self._open}"  # noqa: S608
+            f" and not exists (select from {self._incoming} i where f.{key} = i.{key})"
+            f" and not (f.{key} = any(:dead_keys))"
         )
 
     @cached_property
@@ -112,15 +109,28 @@ class Statement:
         entity = self._entity
         stored = f"f.{entity.money}"
         if entity.version:
-            stored = f"case when f.{entity.version} > r.{entity.version} then r.{entity.money} else {stored} end"
+            stored = f"case when f.{entity.version} > i.{entity.version} then i.{entity.money} else {stored} end"
         return sa.text(
-            f"select sum({stored}) from resolved_{entity.name} r join {self._table} f on {self._open} and {self._same_key}"  # noqa: S608
+            f"select sum({stored}) from {self._incoming} i"  # noqa: S608
+            f" join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}"
         )
 
     @property
-    def _differs(self) -> str:
-        stored, incoming = (", ".join(f"{alias}.{c}" for c in self._values) for alias in "fr")
-        return f"({stored}) is distinct from ({incoming})"
+    def _arrived(self) -> dict[str, str]:
+        """Warehouse column -> where an incoming row has it."""
+        ids = {column: f"k{n}.id" for n, column in enumerate(self._ids)}
+        return {column: ids.get(column, f"i.{column}") for column in self._columns}
+
+    @property
+    def _selected(self) -> str:
+        return ", ".join(f"{arrived} as {column}" for column, arrived in self._arrived.items())
+
+    def _joins(self, verb: str) -> str:
+        return "".join(
+            f" {verb} warehouse.source_key k{n} on k{n}.entity = '{target}' and k{n}.vendor = :vendor"
+            f" and k{n}.source_key = i.{column}"
+            for n, (column, target) in enumerate(self._entity.references.items())
+        )
 
     def _insert(self, source: str, where: str) -> sa.TextClause:
         columns = ", ".join(self._columns)

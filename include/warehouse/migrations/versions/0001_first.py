@@ -12,6 +12,18 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_CONTROL = (
+    "ledger",
+    "dead_letter",
+    "api_call",
+    "rate_budget",
+    "writer",
+    "drift",
+    "reconciliation",
+    "roll_forward_break",
+    "lateness",
+)
+
 
 def upgrade() -> None:
     """Runs the SQL files beside this one, in order."""
@@ -22,5 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes everything away."""
-    op.execute("drop schema mart, warehouse, control cascade")
+    """Takes everything away but the schema that holds Alembic's own table."""
+    op.execute("drop schema mart, warehouse cascade")
+    op.execute(f"drop table {', '.join(f'control.{name}' for name in _CONTROL)}")
+    op.execute("drop sequence control.ledger_id, control.fence")

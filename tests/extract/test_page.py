@@ -1,0 +1,329 @@
+"""A page's text to typed rows: exact numbers, nothing lost, only bad rows die."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.contract import (
+    BOOLEAN,
+    DATE,
+    INTEGER,
+    MONEY,
+    QUANTITY,
+    STRING,
+    TIMESTAMP,
+    Table,
+    column,
+    ignored,
+    sensitive,
+)
+from include.errors import VendorUnavailable
+from include.extract.page import Page, PageReader
+from include.sensitive import Redactor
+
+TABLE = Table(
+    name="rows",
+    path="Some/Rows",
+    key=("row_id",),
+    columns=(
+        column("row_id", "id", INTEGER, required=True),
+        column("amount_usd", "amount", MONEY, required=True, rounded=True),
+        column("quantity", "units", QUANTITY),
+        column("name", "fullName", STRING),
+        column("is_active", "isActive", BOOLEAN),
+        column("born_date", "dob", DATE),
+        column("edited_at", "editedDate", TIMESTAMP),
+        sensitive("tax_id", "ssn"),
+        ignored("leftBehind", INTEGER),
+        ignored("oldSsn"),
+    ),
+)
+REDACTOR = Redactor(b"only for tests")
+SSN = "123-45-6789"
+
+
+def new_reader() -> PageReader:
+    return PageReader(TABLE, REDACTOR, ("0001-01-01",), "America/Chicago", "somebody")
+
+
+def read(body: str | list[Any]) -> Page:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return new_reader().read(text.encode())
+
+
+def row(number: int = 1, **fields: Any) -> dict[str, Any]:
+    return {"id": number, "amount": 1} | fields
+
+
+def values(page: Page, name: str) -> list[Any]:
+    found: list[Any] = page.rows.column(name).to_pylist()
+    return found
+
+
+# --- numbers and texts ---
+
+DIGITS = st.integers(-(10**20) + 1, 10**20 - 1)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-(2**63), 2**63 - 1),
+            DIGITS.map(lambda n: Decimal(n).scaleb(-2)),
+            st.none() | DIGITS.map(lambda n: Decimal(n).scaleb(-8)),
+            st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+            st.none() | st.booleans(),
+        ),
+        max_size=8,
+    )
+)
+def test_every_value_comes_back_as_it_was_written(rows: list[tuple[Any, ...]]) -> None:
+    texts = [
+        f'{{"id":{n},"amount":{amount},"units":{"null" if units is None else f"{units:f}"},'
+        f'"fullName":{json.dumps(name)},"isActive":{json.dumps(active)}}}'
+        for n, amount, units, name, active in rows
+    ]
+    page = read("[" + ",".join(texts) + "]")
+    got = page.rows.select(["row_id", "amount_usd", "quantity", "name", "is_active"]).to_pylist()
+    assert [tuple(each.values()) for each in got] == rows
+    assert page.dead == ()
+
+
+def test_quantity_written_with_an_exponent_is_exact() -> None:
+    assert values(read('[{"id":1,"amount":1,"units":1.5E3},{"id":2,"amount":1,"units":1e-8}]'), "quantity") == [
+        Decimal(1500), Decimal("0.00000001"),
+    ]  # fmt: skip
+
+
+def test_surplus_digits_are_rounded_half_even_where_declared() -> None:
+    page = read('[{"id":1,"amount":0.30000000000000004},{"id":2,"amount":2.345},{"id":3,"amount":-2.355},'
+                '{"id":4,"amount":1.2345678901234567e-05}]')  # fmt: skip
+    assert values(page, "amount_usd") == [Decimal(t) for t in ("0.30", "2.34", "-2.36", "0.00")]
+
+
+def test_surplus_digits_kill_the_row_where_no_rounding_is_declared() -> None:
+    page = read('[{"id":1,"amount":1,"units":1.123456789},{"id":2,"amount":1,"units":1.12345678}]')
+    assert values(page, "row_id") == [2]
+    assert [(dead.key, dead.reasons) for dead in page.dead] == [("1", ("units: not decimal(28,8)",))]
+
+
+@pytest.mark.parametrize("number", ["9" * 40, "NaN", "-Infinity", "1e400", "true", '"1,234.56"', '""', "{}", "[1]"])
+def test_number_that_is_none_kills_its_row_alone(number: str) -> None:
+    page = read(f'[{{"id":1,"amount":{number}}},{{"id":2,"amount":2.50}}]')
+    assert values(page, "row_id") == [2]
+    assert [(dead.key, dead.reasons) for dead in page.dead] == [("1", ("amount: not decimal(20,2)",))]
+
+
+@pytest.mark.parametrize("text", [r"\u0000", r"a\u0000b"])
+def test_text_that_no_database_takes_kills_its_row(text: str) -> None:
+    for field in ("fullName", "ssn"):
+        page = read(f'[{{"id":1,"amount":1,"{field}":"{text}"}},{{"id":2,"amount":2}}]')
+        assert values(page, "row_id") == [2]
+        assert page.dead[0].reasons == (f"{field}: not string",)
+
+
+def test_half_a_surrogate_pair_kills_its_row_alone() -> None:
+    page = read(r'[{"id":1,"amount":1,"fullName":"\ud800"},{"id":2,"amount":2}]')
+    assert values(page, "row_id") == [2]
+    assert json.loads(page.dead[0].line())["row"] == {"id": 1, "amount": 1, "fullName": "?"}
+
+
+# --- dates ---
+
+
+def test_date_is_the_day_that_the_vendor_writes_whatever_its_offset() -> None:
+    page = read([row(dob="2026-11-20T00:00:00-06:00"), row(dob="2026-11-20T23:59:59Z"), row(dob="2026-11-20")])
+    assert values(page, "born_date") == [date(2026, 11, 20)] * 3
+
+
+def test_times_become_utc_with_and_without_offset_and_with_seven_digits() -> None:
+    page = read(
+        [
+            row(editedDate="2026-11-20T10:00:00.1234567-06:00"),
+            row(editedDate="2026-11-20T10:00:00.1234567"),
+            row(editedDate="2026-07-20T10:00:00"),
+            row(editedDate="2026-11-20T16:00:00Z"),
+        ]
+    )
+    winter = datetime(2026, 11, 20, 16, 0, 0, 123456, UTC)
+    assert values(page, "edited_at") == [
+        winter, winter, datetime(2026, 7, 20, 15, tzinfo=UTC), datetime(2026, 11, 20, 16, tzinfo=UTC),
+    ]  # fmt: skip
+
+
+def test_hour_that_the_clock_shows_twice_or_skips_kills_no_row() -> None:
+    page = read([row(editedDate="2026-11-01T01:30:00"), row(editedDate="2026-03-08T02:30:00")])
+    assert page.dead == ()
+    assert values(page, "edited_at")[0] == datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+
+
+def test_sentinels_mean_null() -> None:
+    page = read([row(dob="0001-01-01T00:00:00", editedDate="0001-01-01T00:00:00"), row(dob="2026-11-20")])
+    assert values(page, "born_date") == [None, date(2026, 11, 20)]
+    assert values(page, "edited_at") == [None, None]
+
+
+@pytest.mark.parametrize("text", ["2026-02-30T00:00:00-06:00", "N/A", "", "11/20/2026"])
+def test_date_that_is_none_kills_its_row_alone(text: str) -> None:
+    page = read([row(1, dob=text), row(2, editedDate=text), row(3)])
+    assert values(page, "row_id") == [3]
+    assert [dead.reasons for dead in page.dead] == [("dob: not date",), ("editedDate: not timestamp",)]
+
+
+# --- sensitive and ignored fields ---
+
+
+def test_sensitive_value_is_staged_as_hash_and_last_four() -> None:
+    page = read([row(ssn=SSN), row(ssn=None), row(), row(ssn="XXX-XX-6789")])
+    assert values(page, "tax_id_hash") == [REDACTOR.split(SSN)[0], None, None, None]
+    assert values(page, "tax_id_last4") == ["6789", None, None, "6789"]
+    assert not {"ssn", "tax_id", "oldSsn", "leftBehind"} & set(page.rows.column_names)
+
+
+def test_sensitive_value_of_another_type_is_not_kept_in_clear() -> None:
+    page = read([row(1, ssn={"number": SSN}), row(2, ssn=123456789), row(3, ssn=[SSN])])
+    for dead in page.dead:
+        assert SSN not in dead.raw
+        assert "123456789" not in dead.raw
+    assert [dead.reasons for dead in page.dead] == [("ssn: not string",)] * 3
+
+
+def test_row_sent_again_as_it_was_kept_has_the_same_hash() -> None:
+    dead = read([row(ssn=SSN, dob="N/A")]).dead[0]
+    mended = json.loads(dead.raw) | {"dob": "1970-01-01"}
+    assert values(read([mended]), "tax_id_hash") == [REDACTOR.split(SSN)[0]]
+
+
+@pytest.mark.parametrize("value", ["text", {"an": "object"}, [1], True, 1.5, "NaN"])
+def test_ignored_field_of_another_type_kills_no_row(value: Any) -> None:
+    page = read([row(1, leftBehind=value, oldSsn=value), row(2)])
+    assert values(page, "row_id") == [1, 2]
+    assert (page.dead, page.undeclared) == ((), frozenset())
+
+
+def test_undeclared_fields_are_reported_and_kill_no_row() -> None:
+    page = read([row(1, brandNew=1), row(2, another={"x": 1}), row(3)])
+    assert values(page, "row_id") == [1, 2, 3]
+    assert (page.dead, page.undeclared) == ((), {"brandNew", "another"})
+
+
+def test_declared_fields_that_no_page_carries_are_told() -> None:
+    reader = new_reader()
+    reader.read(json.dumps([row(fullName="x", isActive=None, ssn=SSN)]).encode())
+    assert reader.unseen == {"units", "dob", "editedDate"}
+    reader.read(json.dumps([row(units=None, dob=None, editedDate=None)]).encode())
+    assert reader.unseen == set()
+
+
+# --- bad rows ---
+
+
+def test_missing_required_field_kills_its_row() -> None:
+    page = read([{"id": 1}, {"id": 2, "amount": None}, row(3)])
+    assert values(page, "row_id") == [3]
+    assert [(d.key, d.reasons) for d in page.dead] == [("1", ("amount: missing",)), ("2", ("amount: missing",))]
+
+
+@pytest.mark.parametrize("key", ["null", '"N/A"', "true", "1.5", "9" * 40])
+def test_dead_row_without_a_readable_key_has_none(key: str) -> None:
+    page = read(f'[{{"id":{key},"amount":1}},{{"id":2,"amount":1}}]')
+    assert values(page, "row_id") == [2]
+    assert page.dead[0].key is None
+    assert page.dead[0].reasons[0].startswith("id: ")
+
+
+def test_every_bad_field_of_a_row_is_named() -> None:
+    [dead] = read([row(7, amount="x", units="y", dob="z")]).dead
+    assert dead.reasons == ("amount: not decimal(20,2)", "units: not decimal(28,8)", "dob: not date")
+
+
+def test_key_written_twice_in_a_row_kills_that_row_alone() -> None:
+    page = read('[{"id":1,"amount":1,"fullName":"a","fullName":"b"},{"id":2,"amount":2,"fullName":"c"}]')
+    assert page.rows.select(["row_id", "name"]).to_pylist() == [{"row_id": 2, "name": "c"}]
+    assert [dead.key for dead in page.dead] == ["1"]
+
+
+def test_what_is_no_object_is_dead_and_its_content_is_not_kept() -> None:
+    page = read(f'[1,"{SSN}",["{SSN}"],null,{{"id":2,"amount":1}}]')
+    assert values(page, "row_id") == [2]
+    assert [(d.key, d.reasons, d.raw) for d in page.dead] == [(None, ("the row is not an object",), "null")] * 4
+
+
+BAD = {
+    "amount": ['"N/A"', '"1,234.56"', "true", "[]", "9" * 40],
+    "units": ['"x"', "1.123456789", "{}"],
+    "fullName": ["1", "true", '{"unexpected":"object"}', r'"\u0000"'],
+    "isActive": ['"yes"', "1"],
+    "dob": ['"2026-02-30"', '"secret words"'],
+    "editedDate": ['"soon"', "5"],
+    "ssn": ["{}", "[1]"],
+}
+POISON = [(field, text) for field, texts in BAD.items() for text in texts]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.none() | st.sampled_from(POISON), max_size=60))
+def test_exactly_the_poisoned_rows_die(poison: list[tuple[str, str] | None]) -> None:
+    """Each good cell is unlike the others, so that one that is kept where it must not be is found."""
+    texts = []
+    for number, bad in enumerate(poison):
+        cells = {
+            "id": str(number), "amount": "12.30", "units": "1.50000000", "fullName": '"A Person"',
+            "isActive": "true", "dob": '"1970-01-01"', "editedDate": '"2026-11-20T10:00:00Z"', "ssn": f'"{SSN}"',
+            "leftBehind": "4711", "oldSsn": '"987-65-4321"',
+        }  # fmt: skip
+        cells |= {bad[0]: bad[1]} if bad else {}
+        texts.append("{" + ",".join(f'"{name}":{text}' for name, text in cells.items()) + "}")
+    page = read("[" + ", ".join(texts) + "]")
+    dead = [number for number, bad in enumerate(poison) if bad]
+    assert values(page, "row_id") == [number for number, bad in enumerate(poison) if not bad]
+    assert [d.key for d in page.dead] == [str(number) for number in dead]
+    for each, number in zip(page.dead, dead, strict=True):
+        field, text = poison[number]  # type: ignore[misc]
+        [reason] = each.reasons
+        assert reason.startswith(f"{field}: ")
+        assert text.strip('"') in ("1", "5") or text.strip('"') not in reason
+        assert SSN not in each.raw
+        assert not {"987-65-4321", "4711"} & set(each.raw.split('"'))
+        assert '"leftBehind"' not in each.raw
+        kept = json.loads(each.raw, parse_float=Decimal, parse_int=Decimal)
+        if field == "amount":
+            assert kept["amount"] == json.loads(text, parse_int=Decimal)
+        else:
+            assert '"amount":12.30' in each.raw
+        if field != "units":
+            assert '"units":1.50000000' in each.raw
+        assert json.loads(each.line())["key"] == str(number)
+
+
+# --- what is no page ---
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", " ", "null", "1", '"text"', '{"message":"no"}', "<html>Back soon</html>", "[",
+        '[{"id":1,"amount":1}', '[{"id":1,"amount":1},{"id"', '[{"id":1,"amount":1}]<html>', "[" * 100_000,
+    ],
+    ids=lambda body: body[:24] or "empty",
+)  # fmt: skip
+def test_what_is_no_array_is_asked_for_again(body: str) -> None:
+    with pytest.raises(VendorUnavailable, match=r"not a JSON array.*vendor=somebody table=rows"):
+        read(body)
+
+
+def test_bytes_that_are_no_text_are_asked_for_again() -> None:
+    with pytest.raises(VendorUnavailable):
+        new_reader().read(b'[{"id":1,"amount":"\xff\xfe"}]')
+
+
+@pytest.mark.parametrize("body", ["[]", " [ ] \n", '[\n {"id": 1,\n "amount": 2}\n]\n'])
+def test_layout_does_not_matter(body: str) -> None:
+    assert read(body).rows.num_rows == body.count("id")

@@ -1,0 +1,168 @@
+"""Offset paging over a list that other people change between two reads."""
+
+from __future__ import annotations
+
+import bisect
+import random
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.errors import PagingUnstable
+from include.extract.page import DeadRow, Page
+from include.extract.paging import OVERLAP, Fetch, Window, ordered_pages
+
+PAGE_ROWS = 3 * OVERLAP
+
+
+def page_of(ids: list[int], dead: set[int] = frozenset()) -> Page:  # type: ignore[assignment]
+    rows = pa.table({"row_id": pa.array([n for n in ids if n not in dead], pa.int64())})
+    return Page(rows, tuple(DeadRow(str(n), ("x: missing",), "{}") for n in ids if n in dead), frozenset())
+
+
+def read_all(fetch: Fetch, connections: int = 1) -> list[Window]:
+    return list(ordered_pages(fetch, "row_id", PAGE_ROWS, connections, "somebody", "rows"))
+
+
+def given_rows(windows: list[Window]) -> Counter[int]:
+    """How often each row, good or dead, was given."""
+    good = [n for w in windows for n in w.page.rows.column("row_id").to_pylist()]
+    return Counter(good + [int(str(dead.key)) for w in windows for dead in w.page.dead])
+
+
+@dataclass
+class Moving:
+    """A vendor's list, ordered by id, of which rows go and to which rows come before every read but the first."""
+
+    ids: list[int]
+    gone: int
+    come: int
+    chance: random.Random
+    throughout: set[int] = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _reads: int = 0
+
+    def __post_init__(self) -> None:
+        self.throughout = set(self.ids)
+
+    def fetch(self, skip: int, top: int) -> Page:
+        with self._lock:
+            if self._reads:
+                self._change()
+            self._reads += 1
+            window = self.ids[skip : skip + top]
+        return page_of(window, {n for n in window if n % 7 == 0})
+
+    def _change(self) -> None:
+        for _ in range(min(self.gone, len(self.ids))):
+            at = min(self.chance.randrange(len(self.ids)), self.chance.randrange(len(self.ids)))
+            self.throughout.discard(self.ids.pop(at))
+        for _ in range(self.come):
+            fresh = self.chance.randrange(2 * len(self.ids) + 100) * 2 + 1
+            if fresh not in self.ids:
+                bisect.insort(self.ids, fresh)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 400), st.integers(0, 6), st.integers(0, 6), st.integers(0, 2**32), st.sampled_from([1, 4])
+)  # fmt: skip
+def test_every_row_that_is_there_throughout_is_given_once(
+    rows: int, gone: int, come: int, seed: int, connections: int
+) -> None:
+    moving = Moving([2 * n for n in range(rows)], gone, come, random.Random(seed))
+    windows = read_all(moving.fetch, connections)
+    got = given_rows(windows)
+    assert moving.throughout <= set(got)
+    assert set(got.values()) <= {1}
+    for w in windows:
+        assert w.fetched == w.page.rows.num_rows + len(w.page.dead) + w.duplicate
+
+
+@pytest.mark.parametrize("rows", [0, 1, PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1, 10 * PAGE_ROWS])
+@pytest.mark.parametrize("connections", [1, 4])
+def test_list_that_rests_is_given_in_order(rows: int, connections: int) -> None:
+    ids = list(range(rows))
+    windows = read_all(lambda skip, top: page_of(ids[skip : skip + top]), connections)
+    assert [n for w in windows for n in w.page.rows.column("row_id").to_pylist()] == ids
+
+
+def test_rows_that_go_all_at_once_are_looked_for_further_back() -> None:
+    ids = list(range(1000))
+
+    def fetch(skip: int, top: int) -> Page:
+        page = page_of(ids[skip : skip + top])
+        if skip == 5 * (PAGE_ROWS - OVERLAP):
+            del ids[: 3 * PAGE_ROWS]
+        return page
+
+    assert set(given_rows(read_all(fetch))) >= set(ids)
+
+
+def test_row_is_not_given_again_whether_it_was_good_or_dead_before() -> None:
+    ids, reads = list(range(2 * PAGE_ROWS)), 0
+
+    def fetch(skip: int, top: int) -> Page:
+        nonlocal reads
+        reads += 1
+        return page_of(ids[skip : skip + top], set(range(25, 30)) if reads == 1 else set(range(20, 25)))
+
+    windows = read_all(fetch)
+    assert set(given_rows(windows).values()) == {1}
+    assert {d.key for w in windows for d in w.page.dead} == {str(n) for n in range(25, 30)}
+
+
+def test_vendor_that_ignores_the_order_is_told() -> None:
+    ids = list(range(100, 0, -1))
+    with pytest.raises(PagingUnstable, match=r"does not order.*vendor=somebody table=rows key=row_id"):
+        read_all(lambda skip, top: page_of(ids[skip : skip + top]))
+
+
+def test_rows_that_vanish_faster_than_pages_are_read_are_told() -> None:
+    reads = 0
+
+    def fetch(skip: int, top: int) -> Page:
+        nonlocal reads
+        reads += 1
+        return page_of([1_000_000 * reads + n for n in range(top)])
+
+    with pytest.raises(PagingUnstable, match=r"vanish faster.*vendor=somebody table=rows"):
+        read_all(fetch)
+    assert reads < 20
+
+
+def test_vendor_whose_later_pages_never_reach_the_first_is_told() -> None:
+    reads = 0
+
+    def fetch(skip: int, top: int) -> Page:
+        nonlocal reads
+        reads += 1
+        start = skip + top if skip else 0
+        return page_of(list(range(start, start + top)))
+
+    with pytest.raises(PagingUnstable, match="vanish faster"):
+        read_all(fetch)
+    assert reads < 50
+
+
+def test_of_rows_that_share_a_key_in_a_page_the_last_is_kept() -> None:
+    rows = pa.table({"row_id": pa.array([1, 2, 2, 3], pa.int64()), "name": ["a", "b", "c", "d"]})
+    [window] = read_all(lambda skip, top: Page(rows, (), frozenset()))
+    assert window.page.rows.column("name").to_pylist() == ["a", "c", "d"]
+    assert (window.fetched, window.duplicate) == (4, 1)
+
+
+def test_error_of_a_page_ends_the_reading() -> None:
+    def fetch(skip: int, top: int) -> Page:
+        if skip > PAGE_ROWS:
+            raise PagingUnstable("no more")
+        return page_of(list(range(skip, skip + top)))
+
+    with pytest.raises(PagingUnstable, match="no more"):
+        read_all(fetch, connections=4)
+    assert not [t for t in threading.enumerate() if t.name.startswith("page")]

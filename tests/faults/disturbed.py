@@ -1,0 +1,205 @@
+"""A day of ten households that is disturbed, and the same day that nobody disturbs: they must end in the same rows."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from include import flow, sessions
+from include.local.postgres import Postgres
+from include.vendors import named
+from tests.conftest import Database, connect
+from tests.faults.worker import Work, Worker, steps_of
+from tests.running_sandbox import LAST, Sandbox
+
+ORION = named("orion")
+
+
+@dataclass
+class Place:
+    """A database at the start of a day, and what it holds after that day if nobody disturbs it (none yet: not asked)."""
+
+    template: str
+    run: flow.Run
+    undisturbed: dict[str, Counter[Any]] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """A sandbox of ten households in which much was corrected, and the places where a day can begin.
+
+    Attributes:
+        places: `first`: an empty warehouse. `again`: two days are loaded, and the last of them is pulled again after
+            prices, trades, names and owners were corrected, so that every kind of row has something to merge.
+    """
+
+    server: Postgres
+    sandbox: Sandbox
+    folder: Path
+    places: dict[str, Place] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def database(self, template: str, name: str = "") -> Iterator[Database]:
+        name = name or f"kill_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"create database {name} template {template}")
+            yield Database(self.server.url(name))
+            connection.execute(f"drop database {name} with (force)")
+
+    def undisturbed(self, place: Place) -> dict[str, Counter[Any]]:
+        """What the warehouse holds after the day of a place if nobody disturbs it."""
+        if not place.undisturbed:
+            with self.database(place.template) as database:
+                finish(self.work(database, place.run))
+                check_facts(database, self.sandbox)
+                place.undisturbed = contents(database)
+        return place.undisturbed
+
+    def work(self, database: Database, run: flow.Run) -> Work:
+        staging = self.folder / database.admin_url.rsplit("/", 1)[1]
+        return Work(database.url(), str(staging), connect(self.sandbox), run, steps_of(ORION))
+
+
+@dataclass
+class Day:
+    """One test's own database, at the start of a day."""
+
+    world: World
+    place: Place
+    database: Database
+
+    @property
+    def work(self) -> Work:
+        return self.world.work(self.database, self.place.run)
+
+    def check(self) -> None:
+        """The day is as if nobody had disturbed it."""
+        check_facts(self.database, self.world.sandbox)
+        check_ledger(self.database, self.place.run.run_id)
+        check_letters(self.database)
+        assert contents(self.database) == self.world.undisturbed(self.place)
+
+
+def new_run(run_id: str, day: date) -> flow.Run:
+    return flow.Run(run_id, day, sessions.previous(day))
+
+
+def finish(work: Work) -> Worker:
+    """Does the work in a new process, to the end."""
+    with Worker(work) as worker:
+        assert worker.finish() == 0, worker.error
+        assert worker.done == list(work.steps)
+    return worker
+
+
+def date_windows(database: Database, now: datetime) -> None:
+    """Makes the ledger speak of the sandbox's time, by which it stamps its edits, instead of this machine's."""
+    database.do("update control.ledger set window_to = :now where window_to > :now", now=now)
+
+
+def spoil(sandbox: Sandbox) -> None:
+    """One row that can't be read, and one that the suite refuses."""
+    unreadable, refused = [row["id"] for row in sandbox.rows("Portfolio/Assets")[5:7]]
+    sandbox.admin("orion/mend", table="assets", id=unreadable, set={"currentShares": "many"})
+    sandbox.admin("orion/mend", table="assets", id=refused, set={"currentPrice": -1})
+
+
+def correct(sandbox: Sandbox) -> None:
+    """What people do at a vendor after its day was pulled."""
+    for product in sorted({row["productId"] for row in sandbox.rows("Portfolio/Assets") if row["ticker"]})[:5]:
+        sandbox.admin("orion/correct_price", product_id=product, date=str(LAST), price=123.45)
+    buys = [
+        row for row in sandbox.rows("Portfolio/Transactions") if (row["typeCode"], row["status"]) == ("BUY", "Complete")
+    ]
+    sandbox.admin("orion/reverse_transaction", transaction_id=buys[0]["id"])
+    sandbox.admin("orion/correct_transaction", transaction_id=buys[-1]["id"], price=10, quantity=3)
+    for client in sandbox.rows("Portfolio/Clients")[:3]:
+        sandbox.admin("orion/rename_household", client_id=client["id"], name=f"Sample {client['id']}")
+    account = next(row for row in sandbox.rows("Portfolio/Accounts") if row["sleeveType"] == "None")
+    registrations = sandbox.rows("Portfolio/Registrations")
+    target = next(row["id"] for row in registrations if row["clientId"] != account["clientId"])
+    sandbox.admin("orion/move_account", account_id=account["id"], registration_id=target)
+
+
+def contents(database: Database) -> dict[str, Counter[Any]]:
+    """Every row of the warehouse by table: keys for surrogate ids, runs for ledger ids, and whether it is closed."""
+    keys = {row["id"]: row["source_key"] for row in database.rows("select * from warehouse.source_key")}
+    runs = {row["ledger_id"]: row["run_id"] for row in database.rows("select * from control.ledger")}
+
+    def plain(row: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+        ids = {name: keys[value] for name, value in row.items() if name.endswith("_id") and value and value in keys}
+        told = {"source_run_id": runs[row["source_run_id"]], "recorded_to": row["recorded_to"] is not None}
+        return tuple((row | ids | told | {"recorded_from": None}).items())
+
+    entities = {entity_map.entity for entity_map in ORION.maps}
+    return {name: Counter(map(plain, database.rows(f"select * from warehouse.{name}"))) for name in sorted(entities)}
+
+
+def check_facts(database: Database, sandbox: Sandbox) -> None:
+    """Open rows are what the vendor states, row by row."""
+    assets = sandbox.rows("Portfolio/Assets", asOfDate=str(LAST))
+    dead = {row["row_key"] for row in database.rows("select row_key from control.dead_letter where status = 'open'")}
+    assert len(dead) == 2
+    assert opened(database, "position", "quantity", f"business_date = '{LAST}'") == {
+        str(row["id"]): row["currentShares"] for row in assets if str(row["id"]) not in dead
+    }
+    assert opened(database, "transaction", "abs(amount_usd)") == {
+        str(row["id"]): abs(row["transAmount"]) for row in sandbox.rows("Portfolio/Transactions")
+    }
+    assert opened(database, "account_value", "market_value_usd", f"business_date = '{LAST}'") == {
+        str(row["id"]): row["currentValue"] for row in sandbox.rows("Portfolio/Accounts")
+    }
+    assert opened(database, "household", "name", "valid_to is null") == {
+        str(row["id"]): row["name"] for row in sandbox.rows("Portfolio/Clients")
+    }
+
+
+def opened(database: Database, entity: str, value: str, where: str = "true") -> dict[str, Any]:
+    """Open rows by key; there is one a key."""
+    rows = database.rows(
+        f"select {entity}_key as key, {value} as value from warehouse.{entity} where recorded_to is null and {where}"
+    )
+    found = {row["key"]: row["value"] for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def check_ledger(database: Database, run_id: str) -> None:
+    """Every row balances, and the run loaded each entity once; every warehouse row is some load's."""
+    rows = database.rows("select * from control.ledger")
+    for row in rows:
+        given = {
+            "stage": (row["fetched"], row["staged"] + row["duplicate"] + row["dead"]),
+            "validate": (row["staged"], row["produced"] + row["dead"]),
+            "transform": (row["staged"] + row["split"], row["produced"] + row["merged"] + row["dropped"]),
+            "load": (row["produced"], sum(row[n] for n in ("inserted", "updated", "unchanged", "superseded", "dead"))),
+        }[row["stage"]]
+        assert given[0] == given[1], row
+        assert row["money_in"] == row["money_out"], row
+    loads = Counter((row["entity"], row["run_id"]) for row in rows if row["stage"] == "load")
+    assert {entity: n for (entity, run), n in loads.items() if run == run_id} == dict.fromkeys(
+        (entity_map.entity for entity_map in ORION.maps), 1
+    )
+    assert set(loads.values()) == {1}
+
+
+def check_letters(database: Database) -> None:
+    """Each of the two bad rows has one open letter, in the partition that was loaded."""
+    letters = database.rows(
+        """
+        select d.stage, d.row_key, d.run_id, exists (select from control.ledger l where l.stage = 'load'
+               and l.run_id = d.run_id and d.partition like '%/' || l.pull_id) as is_loaded
+        from control.dead_letter d where status = 'open' and business_date = :day order by 1
+    """,
+        day=LAST,
+    )
+    assert [(letter["stage"], letter["is_loaded"]) for letter in letters] == [("stage", True), ("validate", True)]
+    assert letters[0]["row_key"] != letters[1]["row_key"]

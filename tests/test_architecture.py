@@ -1,0 +1,129 @@
+"""Imports run one way, names are the ones agreed on, and a vendor's name stands in few places."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.contract import Vendor
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for top in ("include", "dags", "plugins") for path in (ROOT / top).rglob("*.py"))
+PLUGINS = {path.stem for path in (ROOT / "plugins").glob("*.py")}
+FORBIDDEN = {"util", "utils", "helper", "helpers", "common", "base", "manager", "service", "handler", "misc"}
+
+
+def imports(path: Path, *, at_import: bool = False) -> Iterator[str]:
+    """Names of imported modules; with `at_import`, those that importing the file imports."""
+    tree = ast.parse(path.read_text())
+    nodes = _outside_functions(tree) if at_import else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _outside_functions(child)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def offenders(paths: list[Path], forbidden: tuple[str, ...]) -> dict[str, list[str]]:
+    """File -> what it imports although it must not."""
+    pattern = re.compile(rf"({'|'.join(map(re.escape, forbidden))})(\.|$)")
+    found = {named(path): [name for name in imports(path) if pattern.match(name)] for path in paths}
+    return {path: names for path, names in found.items() if names}
+
+
+def under(*places: str) -> list[Path]:
+    found = [path for path in SOURCES if named(path).startswith(places)]
+    assert found
+    return found
+
+
+def test_include_never_imports_airflow_or_plugins() -> None:
+    assert offenders(under("include/"), ("airflow", *PLUGINS)) == {}
+
+
+def test_warehouse_crm_rules_and_canonical_never_import_vendors() -> None:
+    places = under("include/warehouse/", "include/crm/", "include/rules/", "include/canonical.py")
+    assert offenders(places, ("include.vendors",)) == {}
+
+
+def test_only_cli_imports_the_sandbox() -> None:
+    rest = [path for path in SOURCES if not named(path).startswith(("include/sandbox/", "include/cli.py"))]
+    assert offenders(rest, ("include.sandbox",)) == {}
+
+
+def test_sandbox_knows_nothing_of_the_product() -> None:
+    product = ("include.vendors", "include.contract", "include.flow", "include.extract", "include.crm")
+    assert offenders(under("include/sandbox/"), product) == {}
+
+
+def test_nobody_imports_dags() -> None:
+    dags = tuple(path.stem for path in (ROOT / "dags").glob("*.py"))
+    assert offenders(under("include/", "plugins/"), ("dags", *dags)) == {}
+
+
+@pytest.mark.parametrize("path", under("include/vendors/"), ids=named)
+def test_vendors_import_the_contract_only(path: Path) -> None:
+    allowed = {"include.contract", "include.vendors", "pyarrow", *sys.stdlib_module_names}
+    foreign = [n for n in imports(path) if not any(n == a or n.startswith(f"{a}.") for a in allowed)]
+    assert foreign == []
+    assert not [name for name in imports(path, at_import=True) if name.startswith("pyarrow")]
+
+
+@pytest.mark.parametrize("path", [p for p in under("include/vendors/") if p.stem != "__init__"], ids=named)
+def test_a_vendor_needs_at_most_80_lines_of_code(path: Path) -> None:
+    functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
+    assert sum(int(f.end_lineno or 0) - f.lineno + 1 for f in functions) <= 80
+
+
+def test_vendor_is_named_only_where_it_is_declared_or_shown(vendor: Vendor) -> None:
+    # `include/local` and `cli.py` show the whole house on one machine, and log in at the sandbox for it.
+    allowed = (
+        "include/vendors/",
+        "include/sandbox/",
+        "include/local/demo.py",
+        "include/local/bench.py",
+        "include/cli.py",
+    )
+    telling = [path for path in SOURCES if not named(path).startswith(allowed)]
+    pattern = re.compile(re.escape(vendor.name), re.IGNORECASE)
+    assert [named(path) for path in telling if pattern.search(path.read_text())] == []
+
+
+def test_dag_files_are_under_200_lines() -> None:
+    assert {named(p): n for p in under("dags/") if (n := len(p.read_text().splitlines())) >= 200} == {}
+
+
+def test_no_file_is_a_drawer_for_everything() -> None:
+    words = {named(path): FORBIDDEN & set(path.stem.split("_")) for path in SOURCES}
+    assert {path: found for path, found in words.items() if found} == {}
+
+
+def test_great_expectations_folder_is_no_package() -> None:
+    assert not (ROOT / "great_expectations" / "__init__.py").exists()
+
+
+def test_files_stay_under_400_lines() -> None:
+    # A vendor's file is a table of declarations, a field a line.
+    rest = [path for path in SOURCES if not named(path).startswith("include/vendors/")]
+    assert {named(p): n for p in rest if (n := len(p.read_text().splitlines())) > 400} == {}

@@ -1,0 +1,438 @@
+"""Suites over a vendor-day: bad rows die by name, an unfit day stops, and money is compared as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include import staging as staging_module
+from include.contract import (
+    BOOLEAN,
+    DATE,
+    INTEGER,
+    MONEY,
+    QUANTITY,
+    STRING,
+    TIMESTAMP,
+    Budget,
+    Table,
+    Vendor,
+    column,
+)
+from include.errors import ConfigurationError, DataQualityError
+from include.extract.page import PageReader
+from include.extract.paging import Window
+from include.extract.pull import Span, stage
+from include.sensitive import Redactor
+from include.staging import Staging
+from include.validation import check
+from include.validation.check import Outcome, stop_if_unfit, validate_day
+from include.validation.rows import faults_of, good_rows
+from include.validation.suite import read_suite
+from tests.conftest import Firm
+
+ACCOUNTS = Table(
+    "accounts", "Accounts", ("account_id",), (column("account_id", "id", INTEGER, required=True),
+    column("value_usd", "value", MONEY)), money="value_usd",
+)  # fmt: skip
+ASSETS = Table(
+    name="assets",
+    path="Assets",
+    key=("asset_id",),
+    money="amount_usd",
+    parents={"account_id": "accounts"},
+    agrees=("account_id", "accounts", "value_usd"),
+    as_of="as_of_date",
+    columns=(
+        column("asset_id", "id", INTEGER, required=True),
+        column("account_id", "accountId", INTEGER),
+        column("quantity", "units", QUANTITY),
+        column("amount_usd", "amount", MONEY),
+        column("ticker", "ticker", STRING),
+        column("is_cash", "isCash", BOOLEAN),
+        column("as_of_date", "asOf", DATE),
+        column("edited_at", "edited", TIMESTAMP),
+    ),
+)
+VENDOR = Vendor("somebody", "Somebody", "", "session_token", (ACCOUNTS, ASSETS), (), "0 6 * * *", Budget(60))
+DAY = date(2026, 11, 20)
+BETWEEN = "expect_column_values_to_be_between"
+
+
+def row(type_: str, **kwargs: Any) -> dict[str, Any]:
+    return {"type": type_, "kwargs": kwargs, "meta": {"level": "row", "notes": "why"}}
+
+
+def batch(column: str, **kwargs: Any) -> dict[str, Any]:
+    return {"type": BETWEEN, "kwargs": {"column": column, **kwargs}, "meta": {"level": "batch"}}
+
+
+@dataclass
+class Day:
+    """A vendor-day of two tables, staged as a pull stages it, with suites of the test's own."""
+
+    staging: Staging
+    suites: Path
+    recent: Sequence[int] = ()
+    paths: dict[str, str] | None = None
+
+    def suite(self, *expectations: dict[str, Any], table: str = "assets", text: str | None = None) -> None:
+        written = text or json.dumps({"name": table, "expectations": expectations})
+        (self.suites / f"somebody__{table}.json").write_text(written)
+
+    def stage(self, table: Table, rows: str | Sequence[dict[str, Any]]) -> None:
+        reader = PageReader(table, Redactor(b"only for tests"))
+        whole = [{c.source: None for c in table.columns} | each for each in rows if isinstance(each, dict)]
+        body = rows if isinstance(rows, str) else json.dumps(whole)
+        page = reader.read(body.encode())
+        windows = iter([Window(page, page.rows.num_rows + len(page.dead), 0)])
+        path = stage(VENDOR, table, Span(DAY), windows, reader, self.staging, datetime.now(UTC))
+        self.paths = (self.paths or {}) | {table.name: path}
+
+    def validate(self, **options: Any) -> dict[str, Outcome]:
+        assert self.paths is not None
+        for table in self.paths:
+            if not (self.suites / f"somebody__{table}.json").exists():
+                self.suite(table=table)
+        return validate_day(VENDOR, self.paths, self.staging, {"assets": self.recent}, **options)
+
+    def refused(self) -> dict[str, list[str]]:
+        """Key of each refused asset -> the expectations that it failed."""
+        assert self.paths is not None
+        faults = faults_of(self.staging, self.paths["assets"]).to_pylist()
+        return {fault["row_key"]: fault["expectations"] for fault in faults}
+
+
+@pytest.fixture
+def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
+    suites = tmp_path / "suites"
+    suites.mkdir()
+    monkeypatch.setattr(check, "read_suite", partial(read_suite, folder=suites))
+    return Day(Staging(str(tmp_path / "staging")), suites)
+
+
+def asset(number: int, **fields: Any) -> dict[str, Any]:
+    return {"id": number, "accountId": 1, "amount": 1, "asOf": str(DAY)} | fields
+
+
+# --- rows ---
+
+
+def test_row_that_fails_becomes_a_dead_letter_with_the_names_of_what_it_failed(day: Day) -> None:
+    day.suite(
+        row("expect_column_values_to_not_be_null", column="account_id"),
+        row(BETWEEN, column="amount_usd", min_value=0, max_value=100),
+        row("expect_column_values_to_match_regex", column="ticker", regex="^[A-Z]+$"),
+    )
+    day.stage(ASSETS, [asset(1), asset(2, accountId=None, ticker="x1"), asset(3, amount=100.01), asset(4, ticker="OK")])
+    outcome = day.validate()["assets"]
+    assert day.refused() == {
+        "2": ["expect_column_values_to_not_be_null(account_id)", "expect_column_values_to_match_regex(ticker)"],
+        "3": ["expect_column_values_to_be_between(amount_usd)"],
+    }
+    assert (outcome.staged, outcome.refused) == (4, 2)
+    assert [(r["name"], r["success"], r["unexpected_count"]) for r in outcome.results] == [
+        ("expect_column_values_to_not_be_null(account_id)", False, 1),
+        ("expect_column_values_to_be_between(amount_usd)", False, 1),
+        ("expect_column_values_to_match_regex(ticker)", False, 1),
+    ]
+
+
+def test_good_rows_are_all_but_the_refused_in_every_part(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging_module, "ROWS_A_PART", 10)
+    day.suite(row(BETWEEN, column="quantity", max_value=5))
+    reader = PageReader(ASSETS, Redactor(b"only for tests"))
+    pages = [
+        json.dumps([asset(n, units=9 if n % 11 == 0 else 1, isCash=None, edited=None, ticker=None)
+                    for n in range(start, start + 10)])
+        for start in range(0, 50, 10)
+    ]  # fmt: skip
+    windows = (Window(reader.read(page.encode()), 10, 0) for page in pages)
+    path = stage(VENDOR, ASSETS, Span(DAY), windows, reader, day.staging, datetime.now(UTC))
+    day.paths = {"assets": path}
+    outcome = day.validate()["assets"]
+    good = [n for part in good_rows(day.staging, path, ["asset_id"]) for n in part.column("asset_id").to_pylist()]
+    assert good == [n for n in range(50) if n % 11]
+    assert (outcome.staged, outcome.refused) == (50, 5)
+    assert {fault["part"] for fault in faults_of(day.staging, path).to_pylist()} == {
+        f"part-{n:05d}.parquet" for n in range(5)
+    }
+    [result] = outcome.results
+    assert (result["element_count"], result["unexpected_count"]) == (50, 5)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "dead"),
+    [
+        ({"max_value": 10**9}, {"2", "3"}),
+        ({"max_value": 10**9, "strict_max": True}, {"1", "2", "3"}),
+        ({"min_value": 10**9}, {"4", "5"}),
+        ({"min_value": 10**9, "strict_min": True}, {"1", "4", "5"}),
+        ({"min_value": 10**9, "max_value": 10**9}, {"2", "3", "4", "5"}),
+        ({"min_value": 0.1}, {"5"}),
+    ],
+)
+def test_range_of_a_wide_column_is_exact(day: Day, bounds: dict[str, Any], dead: set[str]) -> None:
+    day.suite(row(BETWEEN, column="quantity", **bounds))
+    texts = ["1000000000", "1000000000.00000001", "12345678901234567890", "999999999.99999999", "0.09999999", "null"]
+    rows = ",".join(
+        f'{{"id":{n},"accountId":1,"units":{text},"amount":1,"ticker":null,"isCash":null,"asOf":null,"edited":null}}'
+        for n, text in enumerate(texts, 1)
+    )
+    day.stage(ASSETS, f"[{rows}]")
+    day.validate()
+    assert set(day.refused()) == dead
+
+
+@pytest.mark.parametrize(
+    ("bounds", "dead"),
+    [
+        ({"max_value": "999999999999999.99"}, {"2"}),
+        ({"max_value": "999999999999999.99", "strict_max": True}, {"1", "2"}),
+        ({"min_value": "-0.01"}, {"4"}),
+        ({"min_value": "-0.01", "strict_min": True}, {"3", "4"}),
+    ],
+)
+def test_range_of_money_is_exact_to_the_cent(day: Day, bounds: dict[str, Any], dead: set[str]) -> None:
+    kwargs = ", ".join(f'"{name}": {str(value).lower()}' for name, value in bounds.items())
+    day.suite(text=f'{{"expectations": [{{"type": "{BETWEEN}", "kwargs": {{"column": "amount_usd", {kwargs}}},'
+                   '"meta": {"level": "row"}}]}')  # fmt: skip
+    texts = ["999999999999999.99", "1000000000000000.00", "-0.01", "-0.02"]
+    rows = ",".join(
+        f'{{"id":{n},"accountId":1,"units":null,"amount":{text},"ticker":null,"isCash":null,"asOf":null,"edited":null}}'
+        for n, text in enumerate(texts, 1)
+    )
+    day.stage(ASSETS, f"[{rows}]")
+    day.validate()
+    assert set(day.refused()) == dead
+
+
+@pytest.mark.parametrize(
+    ("expectation", "dead"),
+    [
+        (row("expect_column_values_to_be_in_set", column="ticker", value_set=["A", "B"]), {"3"}),
+        (row("expect_column_values_to_not_be_in_set", column="ticker", value_set=["C"]), {"3"}),
+        (row("expect_column_value_lengths_to_be_between", column="ticker", min_value=1, max_value=2), {"3"}),
+        (row("expect_column_values_to_not_be_null", column="ticker"), {"4"}),
+        (row("expect_column_values_to_be_unique", column="account_id"), {"1", "2"}),
+        (row("expect_column_values_to_be_in_set", column="is_cash", value_set=[False]), {"2"}),
+        (row("expect_column_values_to_match_regex", column="as_of_date", regex="^2026-11-20$"), {"3"}),
+        (row("expect_column_values_to_not_be_null", column="quantity"), {"1", "2", "3", "4"}),
+        (row(BETWEEN, column="account_id", min_value=6), {"1", "2"}),
+    ],
+)
+def test_every_kind_of_column_can_be_checked(day: Day, expectation: dict[str, Any], dead: set[str]) -> None:
+    day.suite(expectation)
+    day.stage(
+        ASSETS,
+        [
+            asset(1, ticker="A", accountId=5, isCash=False),
+            asset(2, ticker="B", accountId=5, isCash=True),
+            asset(3, ticker="CCC" if "length" in expectation["type"] else "C", accountId=6, asOf="2026-11-19"),
+            asset(4, ticker=None, accountId=None),
+        ],
+    )
+    day.validate()
+    assert set(day.refused()) == dead
+
+
+def test_null_is_a_failure_of_nothing_but_not_null(day: Day) -> None:
+    day.suite(
+        row(BETWEEN, column="quantity", min_value=1),
+        row(BETWEEN, column="amount_usd", min_value=1),
+        row("expect_column_values_to_match_regex", column="ticker", regex="^x"),
+        row("expect_column_values_to_be_in_set", column="is_cash", value_set=[True]),
+    )
+    day.stage(ASSETS, [asset(1, amount=None)])
+    day.validate()
+    assert day.refused() == {}
+
+
+def test_two_ranges_of_one_column_are_told_apart(day: Day) -> None:
+    day.suite(row(BETWEEN, column="quantity", max_value=5), row(BETWEEN, column="quantity", min_value=1))
+    day.stage(ASSETS, [asset(1, units=9), asset(2, units=0), asset(3, units=3)])
+    outcome = day.validate()["assets"]
+    assert set(day.refused()) == {"1", "2"}
+    assert [result["unexpected_count"] for result in outcome.results] == [1, 1]
+
+
+def test_suite_that_names_an_unknown_column_is_a_configuration_error(day: Day) -> None:
+    day.suite(row(BETWEEN, column="no_such_column", min_value=0))
+    day.stage(ASSETS, [asset(1)])
+    with pytest.raises(ConfigurationError, match="vendor=somebody table=assets columns=no_such_column"):
+        day.validate()
+
+
+def test_suite_that_names_an_unknown_measure_is_a_configuration_error(day: Day) -> None:
+    day.suite(batch("no_such_measure", max_value=0))
+    day.stage(ASSETS, [asset(1)])
+    with pytest.raises(ConfigurationError, match="table=assets measure=no_such_measure"):
+        day.validate()
+
+
+@pytest.mark.parametrize("text", ["{", '{"expectations": [{"type": "x"}]}', '{"expectations": [1]}', "[]"])
+def test_suite_that_cannot_be_read_is_a_configuration_error(day: Day, text: str) -> None:
+    day.suite(text=text)
+    day.stage(ASSETS, [asset(1)])
+    with pytest.raises(ConfigurationError, match=r"somebody__assets\.json"):
+        day.validate()
+
+
+def test_table_without_a_suite_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no suite.*expected=somebody__assets\.json"):
+        read_suite("somebody", "assets", tmp_path)
+
+
+def test_expectation_that_great_expectations_does_not_know_is_a_configuration_error(day: Day) -> None:
+    day.suite(row("expect_column_values_to_be_lucky", column="ticker"))
+    day.stage(ASSETS, [asset(1)])
+    with pytest.raises(ConfigurationError, match="lucky"):
+        day.validate()
+
+
+# --- the day as a whole ---
+
+
+def test_orphans_are_rows_whose_parent_was_not_pulled_with_them(day: Day) -> None:
+    day.suite(batch("account_id_without_accounts", max_value=0))
+    day.stage(ACCOUNTS, [{"id": 1, "value": 1}])
+    day.stage(ASSETS, [asset(1), asset(2, accountId=2), asset(3, accountId=None, amount=0)])
+    outcome = day.validate()["assets"]
+    assert outcome.measures["account_id_without_accounts"] == 1
+    assert "account_id_without_accounts) is 1" in outcome.failed[0]
+
+
+def test_child_of_a_parent_that_is_a_dead_letter_is_no_orphan(day: Day) -> None:
+    day.suite(row(BETWEEN, column="value_usd", min_value=0), table="accounts")
+    day.stage(ACCOUNTS, [{"id": 1, "value": -1}])
+    day.stage(ASSETS, [asset(1)])
+    outcomes = day.validate()
+    assert outcomes["accounts"].refused == 1
+    assert outcomes["assets"].measures["account_id_without_accounts"] == 0
+
+
+def test_measures_of_a_table_that_was_not_pulled_are_null_and_fail_nothing(day: Day) -> None:
+    day.suite(batch("account_id_without_accounts", max_value=0), batch("accounts_off", max_value=0))
+    day.stage(ASSETS, [asset(1)])
+    outcome = day.validate()["assets"]
+    assert (outcome.measures["account_id_without_accounts"], outcome.measures["accounts_off"]) == (None, None)
+    assert outcome.failed == []
+
+
+def test_accounts_whose_positions_do_not_add_up_are_counted(day: Day) -> None:
+    day.suite(batch("accounts_off", max_value=0))
+    day.stage(
+        ACCOUNTS, [{"id": 1, "value": 10.03}, {"id": 2, "value": 5}, {"id": 3, "value": 0}, {"id": 4, "value": 7}]
+    )
+    day.stage(ASSETS, [asset(1, amount=4.01), asset(2, amount=6), asset(3, accountId=2, amount=5.01)])
+    outcome = day.validate()["assets"]
+    # Account 1 is off by two cents and 4 has no positions; one cent (2) is the tolerance.
+    assert outcome.measures["accounts_off"] == 2
+    assert len(outcome.failed) == 1
+
+
+def test_dead_letter_explains_one_account_that_is_off(day: Day) -> None:
+    day.suite(row("expect_column_values_to_not_be_null", column="ticker"), batch("accounts_off", max_value=0))
+    day.stage(ACCOUNTS, [{"id": 1, "value": 10}])
+    day.stage(ASSETS, [asset(1, amount=4, ticker="A"), asset(2, amount=6)])
+    outcome = day.validate()["assets"]
+    assert (outcome.refused, outcome.measures["accounts_off"], outcome.failed) == (1, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("recent", "ratio"), [((), None), ((10, 10), None), ((10, 4, 8), 0.5), ((4, 4, 4, 4, 400), 1.0), ((0, 0, 0), None)]
+)
+def test_rows_ratio_is_over_the_median_of_three_days_or_more(
+    day: Day, recent: Sequence[int], ratio: float | None
+) -> None:
+    day.suite(batch("rows_ratio", min_value=0.8, max_value=1.25))
+    day.recent = recent
+    day.stage(ASSETS, [asset(n) for n in range(4)])
+    outcome = day.validate()["assets"]
+    assert outcome.measures["rows_ratio"] == ratio
+    assert bool(outcome.failed) == (ratio == 0.5)
+
+
+def test_rows_of_another_day_are_counted(day: Day) -> None:
+    day.suite(batch("off_date_rows", max_value=0))
+    day.stage(ASSETS, [asset(1), asset(2, asOf="2026-11-19"), asset(3, asOf=None)])
+    outcome = day.validate()["assets"]
+    assert outcome.measures["off_date_rows"] == 1
+    assert outcome.failed
+
+
+def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
+    day.suite(row("expect_column_values_to_not_be_null", column="ticker"), batch("dead_ratio", max_value=0.4))
+    day.stage(ASSETS, [asset(1, ticker="A"), asset(2, amount="N/A"), asset(3), asset(4, ticker="B")])
+    outcome = day.validate()["assets"]
+    assert outcome.measures["dead_ratio"] == 0.5
+    assert outcome.failed == [
+        "expect_column_values_to_be_between(dead_ratio) is 0.5, expected {'max_value': '0.4'}",
+        "most rows that can't be read: amount: not decimal(20,2)",
+    ]
+
+
+def test_keys_given_twice_are_counted(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    day.suite(batch("duplicate_keys", max_value=0))
+    day.stage(ASSETS, [asset(1), asset(1), asset(2)])
+    assert day.validate()["assets"].measures["duplicate_keys"] == 1
+
+
+def test_empty_table_is_measured(day: Day) -> None:
+    day.suite(batch("rows", min_value=1), batch("dead_ratio", max_value=0.02), row(BETWEEN, column="quantity"))
+    day.stage(ACCOUNTS, [{"id": 1, "value": 0}])
+    day.stage(ASSETS, [])
+    outcome = day.validate()["assets"]
+    assert (outcome.measures["rows"], outcome.measures["dead_ratio"], len(outcome.failed)) == (0, 0.0, 1)
+
+
+def test_rows_only_leaves_the_day_alone(day: Day) -> None:
+    day.suite(batch("rows", min_value=10))
+    day.stage(ASSETS, [asset(1)])
+    assert day.validate(rows_only=True)["assets"].failed == []
+
+
+def test_unfit_day_is_told_with_every_failure(day: Day) -> None:
+    day.suite(batch("rows", min_value=10), batch("dead_ratio", min_value=0.5))
+    day.stage(ASSETS, [asset(1)])
+    outcomes = day.validate()
+    with pytest.raises(DataQualityError, match=r"assets: .*\(rows\) is 1.*; assets: .*\(dead_ratio\) is 0.0.*somebody"):
+        stop_if_unfit(VENDOR, outcomes)
+
+
+# --- a whole vendor-day ---
+
+
+def test_unfit_day_loads_nothing(firm: Firm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    strict: Callable[..., Any] = read_suite
+    money = next(table for table in firm.vendor.tables if table.agrees)
+
+    def read(vendor: str, table: str) -> Any:
+        suite = strict(vendor, table)
+        if table != money.name:
+            return suite
+        (tmp_path / f"{vendor}__{table}.json").write_text(json.dumps({"expectations": [batch("rows", max_value=1)]}))
+        return (*suite, *strict(vendor, table, tmp_path))
+
+    monkeypatch.setattr(check, "read_suite", read)
+    with pytest.raises(DataQualityError, match=rf"{money.name}: .*\(rows\).*vendor={firm.vendor.name}"):
+        firm.day()
+    assert firm.database.value("select count(*) from control.ledger where stage in ('transform', 'load')") == 0
+    assert firm.database.value("select count(*) from warehouse.position") == 0
+    steps = firm.database.rows("select table_name, notes from control.ledger where stage = 'validate'")
+    assert [s["table_name"] for s in steps if s["notes"]["failed"]] == [money.name]
+
+
+def test_decimal_bounds_are_read_as_they_are_written(tmp_path: Path) -> None:
+    text = '{"expectations": [{"type": "t", "kwargs": {"column": "c", "max_value": 0.1}, "meta": {"level": "row"}}]}'
+    (tmp_path / "somebody__t.json").write_text(text)
+    [expectation] = read_suite("somebody", "t", tmp_path)
+    assert expectation.kwargs["max_value"] == Decimal("0.1")

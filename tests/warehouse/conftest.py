@@ -1,0 +1,36 @@
+"""A warehouse for a whole module of tests; each test is a vendor of its own in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import Database
+from tests.warehouse.loading import Loader
+
+
+@pytest.fixture(scope="module")
+def warehouse(shared_database: Database) -> Database:
+    return shared_database
+
+
+@pytest.fixture(scope="module")
+def new_loader(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Loader]]:
+    """Gives loaders, each of a vendor that nothing was loaded of."""
+    folder, numbers, made = tmp_path_factory.mktemp("staging"), itertools.count(1), list[Loader]()
+
+    def make() -> Loader:
+        loader = Loader(warehouse, folder, f"vendor{next(numbers)}")
+        made.append(loader)
+        return loader
+
+    yield make
+    for loader in made:
+        loader.engine.dispose()
+
+
+@pytest.fixture
+def loader(new_loader: Callable[[], Loader]) -> Loader:
+    return new_loader()

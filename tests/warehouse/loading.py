@@ -1,0 +1,142 @@
+"""Canonical rows of any vendor into the warehouse: staged, transformed and loaded by the product itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from include import arrow, canonical, transform
+from include.canonical import ENTITIES, Entity
+from include.contract import Budget, EntityMap, Table, Vendor, column
+from include.control import dead_letters
+from include.control.dead_letters import DeadLetter
+from include.control.ledger import Counts, Pull
+from include.staging import Manifest, PartWriter, Staging
+from include.validation.rows import FAULTS, write_faults
+from include.warehouse import schema
+from include.warehouse.load import load
+from tests.conftest import Database
+
+DAY = date(2026, 11, 20)
+NEXT = date(2026, 11, 23)
+_NIGHT = datetime(2026, 11, 21, 6, tzinfo=UTC)
+
+
+def declare(name: str) -> Vendor:
+    """A vendor whose tables are our own entities, word for word."""
+    return Vendor(
+        name=name,
+        title=name,
+        notes="",
+        login="session_token",
+        tables=tuple(_table(entity) for entity in ENTITIES),
+        maps=tuple(EntityMap(e.name, e.name, {c: c for c in e.columns if c != "business_date"}) for e in ENTITIES),
+        cron="0 6 * * 1-5",
+        budget=Budget(600),
+    )
+
+
+def _table(entity: Entity) -> Table:
+    columns = {name: word for name, word in entity.columns.items() if name != "business_date"}
+    return Table(
+        entity.name,
+        entity.name,
+        (entity.key,),
+        tuple(column(name, name, word) for name, word in columns.items()),
+        "snapshot" if entity.kind == "snapshot" else "full",
+        money=entity.money,
+    )
+
+
+class Loader:
+    """One vendor's loads, each a minute after the one before.
+
+    Attributes:
+        pull: The last one.
+        path: Its partition.
+    """
+
+    def __init__(self, database: Database, folder: Path, name: str) -> None:
+        self.database, self.vendor = database, declare(name)
+        self.engine = schema.engine(database.url())
+        self.staging = Staging(str(folder))
+        self._pulls = 0
+
+    def stage(
+        self,
+        entity: str,
+        rows: Iterable[Mapping[str, Any]],
+        day: date = DAY,
+        *,
+        pulled: str = "present",
+        is_past: bool = False,
+        dead: Iterable[str] = (),
+    ) -> None:
+        """Stages and transforms rows (what they leave out is null); keys in `dead` came unreadable."""
+        self._pulls += 1
+        declared = canonical.named(entity)
+        columns = {name: word for name, word in declared.columns.items() if name != "business_date"}
+        at = _NIGHT + timedelta(minutes=self._pulls)
+        self.pull = Pull(f"run-{self._pulls}", self.vendor.name, entity, day, f"pull-{self._pulls}", pulled, at)
+        self.path = f"{self.vendor.name}/{entity}/{day}/{self.pull.pull_id}"
+        writer = PartWriter(self.staging.folder(self.path), arrow.schema(columns))
+        filled = [dict.fromkeys(columns) | dict(row) for row in rows]
+        writer.write(pa.Table.from_pylist(filled, schema=writer.schema))
+        writer.flush()
+        self.staging.seal(self.path, self._manifest(writer, len(filled), is_past or pulled == "past"))
+        write_faults(self.staging, self.path, FAULTS.empty_table())
+        transform.transform(self.vendor, self.path, self.staging)
+        letters = [DeadLetter(key, ["unreadable"], "dead.jsonl", n) for n, key in enumerate(dead)]
+        with self.engine.begin() as connection:
+            dead_letters.bury(connection, self.pull, "stage", self.path, letters)
+
+    def load(self, entity: str, rows: Iterable[Mapping[str, Any]], day: date = DAY, **options: Any) -> Counts:
+        """Stages rows and loads them."""
+        self.stage(entity, rows, day, **options)
+        return self.publish()
+
+    def publish(self) -> Counts:
+        """Loads what was staged last."""
+        return load(self.engine, self.vendor, self.path, self.pull, self.staging)[self.pull.table_name]
+
+    def now(self) -> datetime:
+        """The database's clock."""
+        [row] = self.rows("select clock_timestamp() as now")
+        return row["now"]  # type: ignore[no-any-return]
+
+    def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        """Asks the database; `:vendor` is this one."""
+        with self.engine.connect() as connection:
+            found = connection.execute(sa.text(query), values | {"vendor": self.vendor.name})
+            return [dict(row) for row in found.mappings()]
+
+    def _manifest(self, writer: PartWriter, rows: int, is_past: bool) -> Manifest:
+        return Manifest(
+            self.pull.vendor, self.pull.table_name, self.pull.business_date, self.pull.pull_id,
+            "past" if is_past else "present", self.pull.extracted_at, "v1", "", None, rows, rows, 0, 0, None, (),
+            tuple(writer.parts),
+        )  # fmt: skip
+
+
+def told(counts: Counts) -> dict[str, int]:
+    """The counts of a load that are not 0, without money and time."""
+    names = ("inserted", "updated", "unchanged", "superseded", "withdrawn", "dead")
+    return {name: getattr(counts, name) for name in names if getattr(counts, name)}
+
+
+def position(
+    key: str, quantity: int | str = 1, account: str = "a1", money: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """A position whose money is its quantity unless it is given."""
+    units = Decimal(quantity)
+    worth = Decimal(money) if money is not None else units
+    return {
+        "position_key": key, "account_key": account, "security_key": "s1", "quantity": units,
+        "market_value_usd": worth, "is_cash": False,
+    } | more  # fmt: skip

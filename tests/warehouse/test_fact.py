@@ -1,0 +1,236 @@
+"""Facts: whatever is loaded in whatever order, each key has one open row, and every earlier state can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from include.control.ledger import Counts
+from include.errors import BalanceError, WriterSuperseded
+from tests.warehouse.loading import DAY, NEXT, Loader, position, told
+
+KEYS = st.sampled_from("ABCD")
+# Some states share their money, some their units: only the whole tells them apart.
+HELD = st.tuples(st.sampled_from([None, 1, 2]), st.sampled_from(["a1", "a2"]), st.sampled_from(["0.00", "10.05"]))
+PULLED = st.sampled_from(["present", "past", "replay"])
+SNAPSHOTS = st.lists(
+    st.tuples(PULLED, st.dictionaries(KEYS, HELD, max_size=4), st.sets(KEYS, max_size=2)), min_size=2, max_size=6
+)
+QUICK = settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+Make = Callable[[], Loader]
+Known = dict[str, tuple[Any, ...]]
+
+
+def held(loader: Loader, at: datetime | None = None, day: date = DAY) -> Known:
+    """Positions of a day as known at a time, or now, with every field that the tests vary."""
+    rows = loader.rows(
+        "select position_key, quantity, source_key as account, market_value_usd from warehouse.position"
+        " join warehouse.source_key on id = account_id where position.vendor = :vendor and business_date = :day"
+        " and recorded_from <= coalesce(cast(:at as timestamptz), 'infinity')"
+        " and (recorded_to is null or recorded_to > cast(:at as timestamptz))",
+        day=day,
+        at=at,
+    )
+    known = {r["position_key"]: (r["quantity"], r["account"], str(r["market_value_usd"])) for r in rows}
+    assert len(known) == len(rows), "a key has two rows at once"
+    return known
+
+
+@dataclass
+class Book:
+    """What the warehouse must hold: the rule of a snapshot, in plain Python."""
+
+    now: Known = field(default_factory=dict)
+    dead: set[str] = field(default_factory=set)
+    then: dict[datetime, Known] = field(default_factory=dict)
+
+    def take(self, rows: Known, dead: set[str], is_whole: bool) -> dict[str, int]:
+        self.dead |= dead
+        gone = self.now.keys() - rows.keys() - self.dead if is_whole else set()
+        self.dead -= rows.keys()
+        counts = {
+            "inserted": len(rows.keys() - self.now.keys()),
+            "updated": sum(key in self.now and self.now[key] != row for key, row in rows.items()),
+            "unchanged": sum(self.now.get(key) == row for key, row in rows.items()),
+            "withdrawn": len(gone),
+        }
+        self.now = {key: row for key, row in self.now.items() if key not in gone} | rows
+        return {name: count for name, count in counts.items() if count}
+
+
+def load_held(loader: Loader, rows: Mapping[str, tuple[Any, str, str]], **options: Any) -> Counts:
+    return loader.load(
+        "position",
+        [
+            position(key, 0, account, money) | {"quantity": units if units is None else Decimal(units)}
+            for key, (units, account, money) in rows.items()
+        ],
+        **options,
+    )
+
+
+@QUICK
+@given(snapshots=SNAPSHOTS)
+def test_any_snapshots_leave_one_open_row_a_key_and_a_whole_history(new_loader: Make, snapshots: list[Any]) -> None:
+    loader, book = new_loader(), Book()
+    for pulled, rows, dead in snapshots:
+        dead -= rows.keys()
+        expected = book.take(rows, dead, pulled != "replay")
+        assert told(load_held(loader, rows, pulled=pulled, dead=dead)) == expected
+        assert held(loader) == book.now
+        book.then[loader.now()] = dict(book.now)
+    for at, known in book.then.items():
+        assert held(loader, at) == known
+    again = load_held(loader, rows, pulled="replay")
+    assert told(again) == ({"unchanged": len(rows)} if rows else {})
+
+
+EDITED = datetime(2026, 11, 20, 20, tzinfo=UTC)
+STATES = st.tuples(
+    st.sampled_from([None, 0, 1, 2]),  # hours after EDITED
+    st.sampled_from([DAY, date(2026, 11, 18)]),
+    st.sampled_from(["posted", "reversed"]),
+    st.sampled_from(["0.00", "-7.25"]),
+)
+EVENTS = st.lists(st.tuples(PULLED, st.dictionaries(KEYS, STATES, max_size=4)), min_size=2, max_size=6)
+
+
+def transaction(key: str, hours: int | None, trade_date: date, status: str, amount: str) -> dict[str, Any]:
+    return {
+        "transaction_key": key, "account_key": "a1", "security_key": "s1", "trade_date": trade_date, "status": status,
+        "amount_usd": Decimal(amount), "edited_at": None if hours is None else EDITED + timedelta(hours=hours),
+    }  # fmt: skip
+
+
+def happened(loader: Loader, at: datetime | None = None) -> Known:
+    rows = loader.rows(
+        "select transaction_key, edited_at, trade_date, status, amount_usd from warehouse.transaction"
+        " where vendor = :vendor and recorded_from <= coalesce(cast(:at as timestamptz), 'infinity')"
+        " and (recorded_to is null or recorded_to > cast(:at as timestamptz))",
+        at=at,
+    )
+    known = {}
+    for row in rows:
+        hours = row["edited_at"] and int((row["edited_at"] - EDITED).total_seconds() // 3600)
+        known[row["transaction_key"]] = (hours, row["trade_date"], row["status"], str(row["amount_usd"]))
+    assert len(known) == len(rows), "a key has two rows at once"
+    return known
+
+
+def is_older(state: tuple[Any, ...], stored: tuple[Any, ...]) -> bool:
+    return None not in (state[0], stored[0]) and state[0] < stored[0]
+
+
+@QUICK
+@given(pulls=EVENTS)
+def test_any_pulls_of_events_keep_the_newest_state_and_a_whole_history(new_loader: Make, pulls: list[Any]) -> None:
+    loader, now, then = new_loader(), Known(), dict[datetime, Known]()
+    for day, (pulled, rows) in enumerate(pulls):
+        known = {key: state for key, state in rows.items() if key in now}
+        older = {key for key, state in known.items() if is_older(state, now[key])}
+        same = {key for key, state in known.items() if state == now[key]}
+        expected = {
+            "inserted": len(rows) - len(known),
+            "updated": len(known) - len(same) - len(older),
+            "unchanged": len(same),
+            "superseded": len(older),
+        }
+        counts = loader.load(
+            "transaction",
+            [transaction(key, *state) for key, state in rows.items()],
+            DAY + timedelta(day),
+            pulled=pulled,
+        )
+        assert told(counts) == {name: count for name, count in expected.items() if count}
+        now |= {key: state for key, state in rows.items() if key not in older}
+        assert happened(loader) == now
+        then[loader.now()] = dict(now)
+    for at, states in then.items():
+        assert happened(loader, at) == states
+
+
+def test_an_event_may_change_its_trade_date(loader: Loader) -> None:
+    loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
+    counts = loader.load("transaction", [transaction("T", 1, date(2026, 11, 18), "posted", "1.00")], NEXT)
+    assert told(counts) == {"updated": 1}
+    assert happened(loader) == {"T": (1, date(2026, 11, 18), "posted", "1.00")}
+    assert (
+        len(loader.rows("select from warehouse.transaction where vendor = :vendor and trade_date = :day", day=DAY)) == 1
+    )
+
+
+def test_events_of_another_day_are_not_withdrawn(loader: Loader) -> None:
+    loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
+    assert told(loader.load("transaction", [], NEXT)) == {}
+    assert happened(loader).keys() == {"T"}
+
+
+def test_days_do_not_touch_each_other(loader: Loader) -> None:
+    load_held(loader, {"A": (1, "a1", "1.00")})
+    load_held(loader, {"B": (2, "a1", "2.00")}, day=NEXT)
+    load_held(loader, {}, day=NEXT)
+    assert held(loader).keys() == {"A"}
+    assert held(loader, day=NEXT) == {}
+
+
+def test_vendors_do_not_touch_each_other(new_loader: Make) -> None:
+    one, other = new_loader(), new_loader()
+    load_held(one, {"A": (1, "a1", "1.00")})
+    load_held(other, {"A": (2, "a1", "2.00")})
+    load_held(other, {})
+    assert held(one) == {"A": (1, "a1", "1.00")}
+
+
+def test_the_same_pull_is_loaded_once(loader: Loader) -> None:
+    first = load_held(loader, {"A": (1, "a1", "1.00")})
+    again = loader.publish()
+    assert (told(again), again.money_out) == (told(first), Decimal("1.00"))
+    [row] = loader.rows("select count(*) as rows from warehouse.position where vendor = :vendor")
+    assert row["rows"] == 1
+
+
+def test_a_pull_older_than_the_loaded_one_is_refused(loader: Loader) -> None:
+    loader.stage("position", [position("A", 1)])
+    late = (loader.pull, loader.path)
+    load_held(loader, {"A": (2, "a1", "2.00")})
+    loader.pull, loader.path = late
+    with pytest.raises(WriterSuperseded, match="newer"):
+        loader.publish()
+    assert held(loader)["A"][0] == 2
+
+
+def test_a_row_that_points_to_nothing_stops_the_load(loader: Loader) -> None:
+    lost = position("B", 0) | {"account_key": None}
+    with pytest.raises(BalanceError, match="account"):
+        loader.load("position", [position("A"), lost])
+    assert held(loader) == {}
+    loader.load("position", [position("A")])
+    with pytest.raises(BalanceError, match="account"):
+        loader.load("position", [position("A"), lost])
+    assert held(loader).keys() == {"A"}
+
+
+def test_money_is_exact_beyond_what_a_float_holds(loader: Loader) -> None:
+    worth = [Decimal("90071992547409.93"), Decimal("-90071992547409.92"), Decimal("0.01")]
+    rows = [position(f"P{n}", 0, money=str(money)) for n, money in enumerate(worth)]
+    counts = loader.load("position", rows)
+    assert (counts.money_in, counts.money_out) == (Decimal("0.02"), Decimal("0.02"))
+    assert sorted(Decimal(row[2]) for row in held(loader).values()) == sorted(worth)
+
+
+def test_many_rows_load_as_few_do(loader: Loader) -> None:
+    """Beyond some thousands of rows the database is told to plan otherwise."""
+    rows = [position(f"P{n}", n % 97, account=f"a{n // 10}") for n in range(12_000)]
+    assert told(loader.load("position", rows)) == {"inserted": 12_000}
+    rows[5]["quantity"] += 1
+    assert told(loader.load("position", rows[1:])) == {"updated": 1, "unchanged": 11_998, "withdrawn": 1}

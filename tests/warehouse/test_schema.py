@@ -1,0 +1,174 @@
+"""The database itself: its tables are those that the entities declare, and each role can do its own work only."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from psycopg import errors
+
+from include.canonical import ENTITIES, Entity
+from include.local.postgres import Postgres
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.warehouse.loading import Loader, position
+
+_PLAIN = {"string": "text", "bool": "boolean", "date": "date", "timestamp": "timestamp with time zone"}
+_KNOWN = {"recorded_from": "timestamp with time zone", "recorded_to": "timestamp with time zone"}
+
+
+def declared(entity: Entity) -> dict[str, str]:
+    """Columns of the warehouse table that an entity asks for, with their types."""
+    columns = {entity.key: "text", "vendor": "text", "source_run_id": "bigint"} | _KNOWN
+    columns |= {key.replace("_key", "_id"): "bigint" for key in entity.references}
+    columns |= {name: _PLAIN.get(word) or word.replace("decimal", "numeric") for name, word in entity.fields.items()}
+    if entity.kind == "description":
+        return columns | {f"{entity.name}_id": "bigint", "valid_from": "date", "valid_to": "date"}
+    dated = {"business_date": "date"} if entity.kind == "snapshot" else {}
+    return columns | dated | {"currency_code": "character(3)"}
+
+
+@pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.name)
+def test_a_table_has_the_columns_that_its_entity_declares(warehouse: Database, entity: Entity) -> None:
+    found = warehouse.rows(
+        "select attname, format_type(atttypid, atttypmod) as type from pg_attribute"
+        " where attrelid = cast(:name as regclass) and attnum > 0 and not attisdropped",
+        name=f"warehouse.{entity.name}",
+    )
+    assert {row["attname"]: row["type"] for row in found} == declared(entity)
+
+
+@pytest.fixture(scope="module")
+def loaded(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """A warehouse that holds one position; a copied database lacks the rights on the database itself."""
+    schema.create_roles(warehouse.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
+    loader = Loader(warehouse, tmp_path_factory.mktemp("staging"), "loaded")
+    loader.load("position", [position("p1")])
+    loader.engine.dispose()
+    return warehouse
+
+
+READ = "tributary_read"
+LOAD = "tributary_load"
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        (READ, "insert into control.drift (vendor, table_name, field) values ('v', 't', 'f')"),
+        (READ, "update warehouse.position set quantity = 2"),
+        (READ, "delete from control.ledger"),
+        (READ, "select warehouse.ensure_month('2001-01-01')"),
+        (READ, "create table mart.mine (a int)"),
+        (READ, "create temporary table mine (a int)"),
+        (LOAD, "delete from warehouse.position"),
+        (LOAD, "delete from warehouse.account"),
+        (LOAD, "truncate warehouse.position"),
+        (LOAD, "truncate control.ledger"),
+        (LOAD, "create table warehouse.mine (a int)"),
+        (LOAD, "create schema mine"),
+        (LOAD, "drop table warehouse.account"),
+        (LOAD, "alter table warehouse.account add mine int"),
+        (LOAD, "drop index warehouse.position_open"),
+        (LOAD, "alter table control.ledger drop constraint load_balances"),
+    ],
+)
+def test_a_role_can_not(loaded: Database, role: str, statement: str) -> None:
+    with psycopg.connect(loaded.url(role)) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement)  # type: ignore[call-overload]
+
+
+def test_the_reading_role_reads_all(loaded: Database) -> None:
+    tables = loaded.rows(
+        "select format('%I.%I', schemaname, tablename) as name from pg_tables"
+        " where schemaname in ('control', 'warehouse') and tablename <> 'alembic_version'"
+        " union select format('%I.%I', schemaname, viewname) from pg_views where schemaname = 'mart'"
+    )
+    assert len(tables) > 20
+    with psycopg.connect(loaded.url(READ)) as connection:
+        for table in tables:
+            connection.execute(f"select * from {table['name']} limit 1")  # type: ignore[call-overload]
+
+
+def test_a_month_made_by_a_load_has_the_rights_of_its_table(loaded: Database) -> None:
+    with psycopg.connect(loaded.url(READ)) as connection:
+        assert connection.execute("select count(*) from warehouse.position_2026_11").fetchone() == (1,)
+    with psycopg.connect(loaded.url(LOAD)) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute("delete from warehouse.position_2026_11")
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Iterator[Database]:
+    """A database with nothing in it but its roles' rights."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres.create_database(name)
+    database = Database(postgres.url(name))
+    schema.create_roles(database.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
+    yield database
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")  # type: ignore[call-overload]
+
+
+def relations(database: Database) -> set[tuple[str, ...]]:
+    """Everything the migrations made: relations, columns, constraints and functions."""
+    rows = database.rows("""
+        select 'column' as what, format('%s.%s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod)) as name
+        from pg_attribute join pg_class c on c.oid = attrelid
+        where relnamespace::regnamespace::text in ('control', 'warehouse', 'mart') and attnum > 0
+        union all
+        select 'constraint', conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint
+        where connamespace::regnamespace::text in ('control', 'warehouse', 'mart')
+        union all
+        select 'function', oid::regprocedure || ' ' || prosrc from pg_proc
+        where pronamespace::regnamespace::text in ('control', 'warehouse', 'mart')
+    """)
+    return {(row["what"], row["name"]) for row in rows}
+
+
+def test_migrating_twice_changes_nothing(empty: Database) -> None:
+    schema.migrate(empty.url("tributary_migrate"))
+    first = relations(empty)
+    schema.migrate(empty.url("tributary_migrate"))
+    assert len(first) > 100
+    assert relations(empty) == first
+
+
+def test_down_and_up_again_gives_the_same(empty: Database) -> None:
+    schema.migrate(empty.url("tributary_migrate"))
+    first = relations(empty)
+    engine = schema.engine(empty.url("tributary_migrate"))
+    with engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        connection.commit()
+    assert not {name for what, name in relations(empty) if "alembic" not in name}
+    schema.migrate(empty.url("tributary_migrate"))
+    assert relations(empty) == first
+    engine.dispose()
+
+
+def test_roles_made_twice_keep_the_newer_password(empty: Database) -> None:
+    with psycopg.connect(empty.url(READ)) as connection:
+        assert connection.execute("select current_user").fetchone() == (READ,)
+    schema.create_roles(empty.admin_url, dict.fromkeys(schema.ROLES, "another-one"))
+    try:
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(empty.url(READ))
+    finally:
+        schema.create_roles(empty.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
+
+
+def test_times_are_utc_and_a_lock_is_not_waited_for_ever(warehouse: Database) -> None:
+    engine = schema.engine(warehouse.url())
+    with engine.connect() as connection:
+        settings = [connection.scalar(sa.text(f"show {name}")) for name in ("timezone", "lock_timeout")]
+    engine.dispose()
+    assert settings == ["UTC", "1min"]
