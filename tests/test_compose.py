@@ -90,7 +90,7 @@ def test_connections_made_of_parts_are_json() -> None:
         assert "password" in json.loads(settings("scheduler")[name])
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - {*TASKS})
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {*TASKS}))
 def test_nothing_else_knows_vendors_and_crm(name: str) -> None:
     connections = {key for key in settings(name) if key.startswith("AIRFLOW_CONN_")}
     assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"}
@@ -120,7 +120,7 @@ def test_ports_are_bound_to_named_addresses_and_only_the_proxy_serves_people() -
     assert all(re.match(r"\$\{TRIBUTARY_(DB_)?BIND:-127\.0\.0\.1\}:", port) for each in ports.values() for port in each)
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - {"proxy-volume"})
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"proxy-volume"}))
 def test_a_service_is_confined_and_watched(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"]

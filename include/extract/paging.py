@@ -23,6 +23,8 @@ from include.extract.page import Page
 
 OVERLAP = 10
 _RETREATS = 8
+# Pages without a new row, such as those read again after a retreat; more mean a vendor that ignores the offset.
+_IDLE = 300
 
 Fetch = Callable[[int, int], Page]
 
@@ -59,10 +61,10 @@ class _Covered:
             return pa.array([False] * len(keys), pa.bool_())
         lowest = pc.min(keys).as_py()
         known = pa.array([False] * len(keys), pa.bool_())
-        for _, high, stretch in reversed(self._stretches):
-            if high < lowest:
-                break
-            known = pc.or_(known, pc.is_in(keys, value_set=stretch))
+        # All of them: after a page that was asked for further back, the stretches are in no order.
+        for _, high, stretch in self._stretches:
+            if high >= lowest:
+                known = pc.or_(known, pc.is_in(keys, value_set=stretch))
         return known
 
     def add(self, keys: pa.Array) -> bool:
@@ -91,7 +93,7 @@ def ordered_pages(
     Raises:
         PagingUnstable: The vendor does not keep the order, or rows vanish faster than pages can be read again.
     """
-    covered, retreats = _Covered(), 0
+    covered, retreats, idle = _Covered(), 0, 0
     step = page_rows - OVERLAP
     ahead: deque[tuple[int, Future[Page]]] = deque()
     next_skip, width = 0, 1
@@ -104,9 +106,10 @@ def ordered_pages(
                 skip, future = ahead.popleft()
                 page = future.result()
                 keys = _keys(page, key)
-                if not covered.touches(keys):
+                # Nothing is before the first page: what it lacks is gone.
+                if skip and not covered.touches(keys):
                     retreats += 1
-                    if retreats > _RETREATS or skip == 0:
+                    if retreats > _RETREATS:
                         raise PagingUnstable(
                             "Rows vanish faster than pages can be read", vendor=vendor, table=table, skip=skip
                         )
@@ -116,7 +119,11 @@ def ordered_pages(
                 _check_order(page, key, vendor, table)
                 yield _fresh(page, key, covered)
                 if covered.add(keys):
-                    retreats = 0
+                    retreats = idle = 0
+                else:
+                    idle += 1
+                    if idle > _IDLE:
+                        raise PagingUnstable("The pages lead no further", vendor=vendor, table=table, skip=skip)
                 if page.rows.num_rows + len(page.dead) < page_rows:
                     return
                 width = connections

@@ -88,7 +88,7 @@ class _Statements:
                    c.valid_from as known_from,
                    case {older} when c.{key} is null then 'new'
                         when ({stored}) is not distinct from ({arrived}) then 'same'
-                        when :past then 'older'
+                        when :past or c.valid_from > :day then 'older'
                         else 'changed' end as fate
             from incoming_{name} i
             join warehouse.source_key me on me.entity = '{name}' and me.vendor = :vendor and me.source_key = i.{key}

@@ -72,6 +72,7 @@ def values(page: Page, name: str) -> list[Any]:
 DIGITS = st.integers(-(10**20) + 1, 10**20 - 1)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -249,6 +249,9 @@ def test_refused_login_is_a_row_too(caller: Caller) -> None:
 def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     told: list[str] = []
+    pair = f"{caller.connection.login}:{caller.connection.password}"
+    secrets = [caller.connection.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()]
+    secrets += [value for name, value in caller.connection.extra.items() if "secret" in name]
     for kind in ("server_error", "connection_reset", "body_cut", "html_page", "too_many_requests", "token_expired"):
         caller.sandbox.http.delete("/_sandbox/faults")
         caller.fault(kind)
@@ -256,17 +259,14 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
             with pytest.raises(TributaryError) as error:
                 caller.ask(session)
             token = session._token
+            assert token is not None
+            secrets += [value.split()[-1] for value in token.headers.values()]
         told.append(_whole_story(error.value))
         told.append(f"{session!r} {token!r} {caller.connection!r}")
     with caller.open(replace(caller.connection, password="wr0ng-secret")) as session:
         with pytest.raises(AuthenticationError) as refused:
             caller.ask(session)
         told.append(_whole_story(refused.value))
-    pair = f"{caller.connection.login}:{caller.connection.password}"
-    secrets = [caller.connection.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()]
-    secrets += [value for name, value in caller.connection.extra.items() if "secret" in name]
-    assert token is not None
-    secrets += [value.split()[-1] for value in token.headers.values()]
     text = "\n".join([*told, caplog.text])
     assert "try 1 failed" in text
     assert [secret for secret in secrets if secret in text] == []

@@ -84,6 +84,22 @@ def test_a_load_that_is_taken_over_half_way_changes_nothing(loader: Loader) -> N
     assert rows == [{"quantity": Decimal(2), "recorded_to": None}]
 
 
+def test_a_load_whose_session_can_not_be_ended_finds_out_before_it_commits(loader: Loader) -> None:
+    """Whoever takes over may not see the older session; its fence alone says that it must stop."""
+    loader.stage("position", [position("A", 1)])
+    before = stored(loader)
+
+    @sa.event.listens_for(loader.engine, "after_cursor_execute")
+    def overtake(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("insert into warehouse.position"):
+            loader.database.do("update control.writer set fence = nextval('control.fence')")
+
+    with pytest.raises(WriterSuperseded):
+        loader.publish()
+    sa.event.remove(loader.engine, "after_cursor_execute", overtake)
+    assert stored(loader)[0] == before[0] == []
+
+
 def load_elsewhere(url: str, folder: str, vendor: str, pull: Pull, path: str) -> str:
     """Loads in a process of its own; returns what came of it."""
     engine = schema.engine(url)
