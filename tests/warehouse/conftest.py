@@ -22,6 +22,8 @@ def new_loader(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) ->
     folder, numbers, made = tmp_path_factory.mktemp("staging"), itertools.count(1), list[Loader]()
 
     def make() -> Loader:
+        for earlier in made:
+            earlier.engine.dispose()  # a property makes many; the server has connections for a hundred
         loader = Loader(warehouse, folder, f"vendor{next(numbers)}")
         made.append(loader)
         return loader
