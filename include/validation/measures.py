@@ -13,14 +13,16 @@ accounts_off               keys whose money does not add up to what the other ta
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from statistics import median
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.arrow import arrow_type
 from include.contract import Table, Vendor
 from include.staging import Staging
 from include.validation.rows import faults_of, good_rows
@@ -42,25 +44,58 @@ def measure(
     """
     path = paths[table.name]
     manifest = staging.manifest(path)
-    key = table.key[0]
-    wanted = sorted({key, *table.parents, *filter(None, (table.as_of, *_agreeing(table)))})
-    schema = pa.schema([(name, arrow_type(table.named(name).type)) for name in wanted])
-    rows = pa.concat_tables([schema.empty_table(), *good_rows(staging, path, wanted)])
+    known = {column: _known(vendor, parent, paths, staging) for column, parent in table.parents.items()}
+    wanted = sorted({table.key[0], *table.parents, *filter(None, (table.as_of, *_agreeing(table)))})
+    tally = _Tally()
+    for part in good_rows(staging, path, wanted):
+        tally.add(table, part, manifest.business_date, known)
     dead = manifest.dead + faults_of(staging, path).num_rows
     measures: dict[str, float | None] = {
-        "rows": rows.num_rows,
-        "rows_ratio": rows.num_rows / median(recent) if len(recent) >= 3 and median(recent) else None,
+        "rows": tally.rows,
+        "rows_ratio": tally.rows / median(recent) if len(recent) >= 3 and median(recent) else None,
         "dead_ratio": dead / manifest.fetched if manifest.fetched else 0.0,
-        "duplicate_keys": rows.num_rows - pc.count_distinct(rows.column(key)).as_py(),
+        "duplicate_keys": 0 if tally.is_ascending else _duplicates(table.key[0], path, staging),
     }
     if table.as_of:
-        other_day = pc.not_equal(rows.column(table.as_of), pa.scalar(manifest.business_date))
-        measures["off_date_rows"] = pc.sum(other_day).as_py() or 0
+        measures["off_date_rows"] = tally.off_date
     for column, parent in table.parents.items():
-        measures[f"{column}_without_{parent}"] = _orphans(vendor, rows.column(column), parent, paths, staging)
+        measures[f"{column}_without_{parent}"] = None if known[column] is None else tally.orphans[column]
     if table.agrees:
-        measures["accounts_off"] = _off(table, rows, paths, staging, dead)
+        measures["accounts_off"] = _off(table, tally.sums, paths, staging, dead)
     return measures
+
+
+@dataclass
+class _Tally:
+    """What adds up part by part, so that memory does not grow with the table."""
+
+    rows: int = 0
+    off_date: int = 0
+    orphans: Counter[str] = field(default_factory=Counter)
+    sums: list[pa.Table] = field(default_factory=list)
+    is_ascending: bool = True
+    highest: pa.Scalar | None = None
+
+    def add(self, table: Table, part: pa.Table, day: date, known: Mapping[str, pa.Array | None]) -> None:
+        if not part.num_rows:
+            return
+        self.rows += part.num_rows
+        keys = part.column(table.key[0]).combine_chunks()
+        rises = pc.all(pc.less(keys[:-1], keys[1:])).as_py() is not False
+        self.is_ascending = (
+            self.is_ascending and rises and (self.highest is None or pc.less(self.highest, keys[0]).as_py())
+        )
+        self.highest = keys[-1]
+        if table.as_of:
+            self.off_date += pc.sum(pc.not_equal(part.column(table.as_of), pa.scalar(day))).as_py() or 0
+        for column, parents in known.items():
+            if parents is not None:
+                self.orphans[column] += _orphans(part.column(column), parents)
+        if table.agrees:
+            column = table.agrees[0]
+            self.sums.append(
+                part.select([column, str(table.money)]).group_by(column).aggregate([(str(table.money), "sum")])
+            )
 
 
 def _agreeing(table: Table) -> tuple[str, ...]:
@@ -68,34 +103,44 @@ def _agreeing(table: Table) -> tuple[str, ...]:
     return (table.agrees[0], str(table.money)) if table.agrees else ()
 
 
-def _orphans(
-    vendor: Vendor, values: pa.ChunkedArray, parent: str, paths: Mapping[str, str], staging: Staging
-) -> int | None:
+def _known(vendor: Vendor, parent: str, paths: Mapping[str, str], staging: Staging) -> pa.Array | None:
+    """Keys of a parent table as text; None where it was not pulled.
+
+    A parent that is itself a dead letter is still there: its child is no orphan.
+    """
     if parent not in paths:
         return None
     key = vendor.table(parent).key[0]
-    # A parent that is itself a dead letter is still there: its child is no orphan.
     staged = [rows.column(key).cast(pa.string()) for _, rows in staging.rows(paths[parent], [key])]
     dead = (json.loads(line)["key"] for line in staging.folder(paths[parent]).read("dead.jsonl").splitlines())
-    known = [chunk for column in staged for chunk in column.chunks] + [pa.array(list(dead), pa.string())]
-    orphan = pc.and_(
-        pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=pa.concat_arrays(known)))
-    )
+    return pa.concat_arrays([*(c for column in staged for c in column.chunks), pa.array(list(dead), pa.string())])
+
+
+def _orphans(values: pa.ChunkedArray, known: pa.Array) -> int:
+    orphan = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=known)))
     return int(pc.sum(orphan).as_py() or 0)
 
 
-def _off(table: Table, rows: pa.Table, paths: Mapping[str, str], staging: Staging, dead: int) -> int | None:
+def _duplicates(key: str, path: str, staging: Staging) -> int:
+    """Rows whose key another row has; only asked where the rows are not in the order of their keys."""
+    keys = pa.concat_tables(list(good_rows(staging, path, [key]))).column(key)
+    return int(len(keys) - pc.count_distinct(keys).as_py())
+
+
+def _off(table: Table, sums: list[pa.Table], paths: Mapping[str, str], staging: Staging, dead: int) -> int | None:
     assert table.agrees is not None
-    assert table.money is not None
     column, other, money = table.agrees
     if other not in paths:
         return None
     stated = pa.concat_tables(list(good_rows(staging, paths[other], [column, money])))
-    summed = rows.select([column, table.money]).group_by(column).aggregate([(table.money, "sum")])
+    held = f"{table.money}_sum"
+    empty = pa.table({column: stated.column(column)[:0], held: pa.array([], pa.decimal128(38, 2))})
+    parts = [part.cast(empty.schema) for part in sums]
+    summed = pa.concat_tables([empty, *parts]).group_by(column).aggregate([(held, "sum")])
     both = stated.join(summed, column, join_type="left outer")
     difference = pc.subtract(
         pc.fill_null(both.column(money), Decimal(0)).cast(pa.decimal128(30, 2)),
-        pc.fill_null(both.column(f"{table.money}_sum"), Decimal(0)).cast(pa.decimal128(30, 2)),
+        pc.fill_null(both.column(f"{held}_sum"), Decimal(0)).cast(pa.decimal128(30, 2)),
     )
     off = pc.sum(pc.greater(pc.abs(difference), pa.scalar(_CENT, difference.type))).as_py() or 0
     return max(0, int(off) - dead)
