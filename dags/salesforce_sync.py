@@ -29,15 +29,24 @@ from policy import DEFAULTS, GO_LIVE, WAREHOUSE, deadline
 def salesforce() -> None:
     """Shows what would change, then sends it."""
 
+    @task.short_circuit
+    def is_reconciled() -> bool:
+        """Whether the newest day adds up; while it is being loaded, the next bell or the next hour will do."""
+        import firm
+
+        from include.crm.load import is_settled
+
+        return is_settled(firm.site().engine)
+
     @task
-    def show_changes() -> dict[str, str]:
+    def show_changes(params: Any = None) -> dict[str, str]:
         import logging
 
         import firm
 
         from include.crm.load import preview
 
-        previews = preview(firm.site().engine, firm.firm_name())
+        previews = preview(firm.site().engine, firm.firm_name(), 20 if params["dry_run"] else 0)
         for name, shown in previews.items():
             logging.getLogger(__name__).info("\n".join([f"{name}: {shown.delta}", *map(str, shown.sample)]))
         return {name: str(shown.delta) for name, shown in previews.items()}
@@ -63,7 +72,7 @@ def salesforce() -> None:
         )
         return {name: {"sent": c.sent, "created": c.created, "updated": c.updated} for name, c in counts.items()}
 
-    show_changes() >> is_real_run() >> send_changes()
+    is_reconciled() >> show_changes() >> is_real_run() >> send_changes()
 
 
 salesforce()

@@ -31,17 +31,17 @@ def watch_lateness() -> None:
 
         import firm
 
-        from include import alerts, sessions
-        from include.control.lateness import find_late
+        from include import alerts
+        from include.control.lateness import find_late, mark_told
         from include.vendors import named
 
-        now = datetime.now(UTC)
-        vendor = named(vendor_name)
-        late = find_late(firm.site().engine, vendor, sessions.latest_closed(now), now)
+        vendor, engine = named(vendor_name), firm.site().engine
+        late = find_late(engine, vendor, datetime.now(UTC))
         lines = [f"{each.table}: {each.stage} was due at {each.due_at:%H:%M %Z}" for each in late]
         if late:
             title = f"Late: {vendor.title}, business date {late[0].business_date}"
             alerts.send(firm.alert_urls(), title, "\n".join(lines))
+            mark_told(engine, late)
         return lines
 
     tell_late.expand(vendor_name=[vendor.name for vendor in VENDORS])

@@ -6,7 +6,7 @@ TributaryError
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
 │   ├── PagingUnstable        the data moved faster than the pages could be read
 │   ├── TargetUnavailable     Postgres or Salesforce did not answer, or refused for now
-│   └── DayNotClosed          the vendor has not closed the business date yet
+│   └── DayNotClosed          a business date is not closed, or not reconciled, yet
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
     ├── AuthenticationError   the vendor or Salesforce refused the credentials
@@ -65,7 +65,7 @@ class TargetUnavailable(RetriableError):
 
 
 class DayNotClosed(RetriableError):
-    """The vendor has not closed the business date yet."""
+    """A business date is not closed at the vendor, or not reconciled in the warehouse, yet."""
 
 
 class FatalError(TributaryError):

@@ -27,11 +27,25 @@ GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 DEFAULTS: dict[str, Any] = {
     "owner": "tributary",
     "retries": 4,
+    "execution_timeout": timedelta(hours=3),
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": ExceptionRetryPolicy(
-        rules=[RetryRule(exception="include.errors.RetriableError", action=RetryAction.RETRY)],
+        rules=[
+            # A vendor that asks for a long pause gets it; the short ones are waited for inside the task.
+            RetryRule(
+                exception="include.errors.RateLimited", action=RetryAction.RETRY, retry_delay=timedelta(minutes=20)
+            ),
+            RetryRule(
+                exception=[
+                    "include.errors.RetriableError",
+                    "sqlalchemy.exc.OperationalError",
+                    "psycopg.OperationalError",
+                ],
+                action=RetryAction.RETRY,
+            ),
+        ],
         default=RetryAction.FAIL,
     ),
     "on_failure_callback": Alert("Failed"),

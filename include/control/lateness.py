@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from include.contract import Vendor
+from include.sessions import latest_closed
 
 _FIND = sa.text("""
-insert into control.lateness (vendor, table_name, business_date, stage, due_at)
-select :vendor, t.name, :day, :stage, :due_at
-from unnest(cast(:tables as text[])) as t(name)
+select t.name from unnest(cast(:tables as text[])) as t(name)
 where not exists (select from control.ledger l
                   where l.vendor = :vendor and l.table_name = t.name and l.business_date = :day and l.stage = :stage)
-on conflict do nothing
-returning table_name
+  and not exists (select from control.lateness o
+                  where o.vendor = :vendor and o.table_name = t.name and o.business_date = :day and o.stage = :stage)
+""")
+
+_TOLD = sa.text("""
+insert into control.lateness (vendor, table_name, business_date, stage, due_at)
+values (:vendor, :table, :business_date, :stage, :due_at) on conflict do nothing
 """)
 
 
@@ -32,16 +36,17 @@ class Late:
     due_at: datetime
 
 
-def find_late(engine: sa.Engine, vendor: Vendor, day: date, now: datetime) -> list[Late]:
-    """Finds steps that are due, not done, and not told of before; records them as told.
+def find_late(engine: sa.Engine, vendor: Vendor, now: datetime) -> list[Late]:
+    """Finds steps that are due, not done, and not told of before.
 
     Args:
         engine: The control database.
         vendor: Says by when which stage is due, in its own time zone.
-        day: The business date that the morning of `now` is about.
-        now: Aware.
+        now: Aware. The day in question is the last session before this local day: one that closes this afternoon is
+            due tomorrow morning.
     """
     local = now.astimezone(ZoneInfo(vendor.timezone))
+    day = latest_closed(local.replace(hour=0, minute=0, second=0, microsecond=0))
     found: list[Late] = []
     for stage, clock in vendor.due.items():
         due_at = datetime.combine(local.date(), time.fromisoformat(clock), local.tzinfo)
@@ -58,3 +63,10 @@ def find_late(engine: sa.Engine, vendor: Vendor, day: date, now: datetime) -> li
             late = connection.scalars(_FIND, values).all()
         found += [Late(vendor.name, table, day, stage, due_at) for table in late]
     return found
+
+
+def mark_told(engine: sa.Engine, late: list[Late]) -> None:
+    """Notes what people were told of, so that it is told once; called after the alert has gone out."""
+    if late:
+        with engine.begin() as connection:
+            connection.execute(_TOLD, [asdict(each) for each in late])

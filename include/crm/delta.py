@@ -15,15 +15,26 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from include.crm.mapping import CrmObject
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, DayNotClosed
 
 MOST_BYTES = 90_000_000
 """Of a file. Salesforce advises 100 MB; a parent's children are not parted, so that one may be a little larger."""
 
 _PRESENT_DAY = """
 create temporary table present_day as
-select vendor, max(business_date) as business_date from control.ledger
-where stage = 'load' and entity = 'position' and pulled = 'present' group by vendor
+select distinct on (vendor) vendor, business_date, run_id from control.ledger
+where stage = 'load' and entity = 'position' and pulled = 'present'
+order by vendor, business_date desc, ledger_id desc
+"""
+
+# Vendors whose newest day is still being loaded, or does not add up: nothing of it may reach an advisor.
+_UNSETTLED = """
+select d.vendor from present_day d
+where not exists (select from control.reconciliation r
+                  where r.run_id = d.run_id and r.vendor = d.vendor and r.business_date = d.business_date)
+   or exists (select from control.reconciliation r
+              where r.run_id = d.run_id and r.vendor = d.vendor and r.business_date = d.business_date
+                and not r.is_passed)
 """
 
 # Gone from the vendor's snapshot, but not from Salesforce. A row that is a dead letter today is not gone.
@@ -93,10 +104,16 @@ class Change:
 
 
 def find_present_days(db: sa.Connection) -> None:
-    """Makes `present_day`. What a backfill or a replay loaded does not count."""
+    """Makes `present_day`. What a backfill or a replay loaded does not count.
+
+    Raises:
+        DayNotClosed: A vendor's newest day is not reconciled.
+    """
     db.execute(sa.text("drop table if exists pg_temp.present_day"))
     db.execute(sa.text(_PRESENT_DAY))
     db.execute(sa.text("analyze present_day"))
+    if unsettled := db.scalars(sa.text(_UNSETTLED)).all():
+        raise DayNotClosed("The newest day is not reconciled; nothing is sent", vendors=",".join(unsettled))
 
 
 def compare(db: sa.Connection, wanted: CrmObject, firm: str) -> Delta:

@@ -24,7 +24,7 @@ from include.crm.delta import Change, Delta
 from include.crm.jobs import Jobs
 from include.crm.mapping import OBJECTS, CrmObject
 from include.crm.salesforce import VENDOR, SalesforceSession
-from include.errors import RowsFailed, TargetUnavailable
+from include.errors import DayNotClosed, RowsFailed, TargetUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,18 @@ def sync(
     if dead := {entity: counts.dead for entity, counts in done.items() if counts.dead}:
         raise RowsFailed("Salesforce refuses rows; see the dead letters", run_id=run_id, rows=dead)
     return done
+
+
+def is_settled(engine: sa.Engine) -> bool:
+    """Whether every vendor's newest day is reconciled, so that a sync may send it."""
+    with _own_connection(engine) as db:
+        try:
+            delta.find_present_days(db)
+        except DayNotClosed:
+            return False
+        finally:
+            db.rollback()
+    return True
 
 
 def preview(engine: sa.Engine, firm: str, keys: int = 20) -> dict[str, Preview]:

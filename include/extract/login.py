@@ -50,6 +50,7 @@ def session_token(http: requests.Session, connection: Connection, timeout: tuple
                 name: connection.extra[name] for name in ("client_id", "client_secret") if name in connection.extra
             },
             timeout=timeout,
+            allow_redirects=False,
         )
     except requests.RequestException as error:
         raise VendorUnavailable(f"No answer to the login: {type(error).__name__}", url=connection.url) from error

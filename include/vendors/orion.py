@@ -42,7 +42,7 @@ DIRECTIONS = {
     "BUY": 1, "CON": 1, "DIV": 1, "DRI": 1, "TIN": 1, "SPL": 1, "CCR": 1, "INT": 1,
     "SEL": -1, "DST": -1, "FEE": -1, "TOT": -1, "CDB": -1,
 }  # fmt: skip
-# Status -> does the row count? Anything unknown counts, and shows as `other`.
+# Orion's status -> ours. Only posted rows count; an unknown one is `other`, and shows as a break in the roll-forward.
 STATUSES = {
     "Complete": "posted",
     "Pending": "pending",

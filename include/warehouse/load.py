@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import psycopg
 import sqlalchemy as sa
 
 from include import arrow, canonical, transform
@@ -61,7 +62,7 @@ def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Stag
                 for fence in fences:
                     fence.check(connection)
             return counts
-    except sa.exc.DBAPIError as error:
+    except (sa.exc.DBAPIError, psycopg.Error) as error:
         raise _classed(engine, fences, pull, error) from error
 
 
@@ -71,11 +72,12 @@ def _subjects(pull: Pull) -> list[str]:
     return [f"{table}:{pull.business_date}"] + ([table] if pull.pulled == "present" else [])
 
 
-def _classed(engine: sa.Engine, fences: list[Fence], pull: Pull, error: sa.exc.DBAPIError) -> Exception:
+def _classed(engine: sa.Engine, fences: list[Fence], pull: Pull, error: sa.exc.DBAPIError | psycopg.Error) -> Exception:
     """The database's error as ours: taken over by a newer writer, or worth another try."""
     facts = {"vendor": pull.vendor, "table": pull.table_name, "business_date": pull.business_date}
-    if isinstance(error, (sa.exc.ProgrammingError, sa.exc.DataError)):
-        return BalanceError("The database refuses the rows", **facts, cause=type(error.orig).__name__)
+    cause = type(getattr(error, "orig", error)).__name__
+    if isinstance(error, (sa.exc.ProgrammingError, sa.exc.DataError, psycopg.ProgrammingError, psycopg.DataError)):
+        return BalanceError("The database refuses the rows", **facts, cause=cause)
     try:
         with engine.connect() as connection:
             for fence in fences:
@@ -84,7 +86,7 @@ def _classed(engine: sa.Engine, fences: list[Fence], pull: Pull, error: sa.exc.D
         return superseded
     except sa.exc.DBAPIError:
         pass
-    return TargetUnavailable("The database went away or was busy", **facts, cause=type(error.orig).__name__)
+    return TargetUnavailable("The database went away or was busy", **facts, cause=cause)
 
 
 def _add_source_keys(

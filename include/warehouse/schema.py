@@ -22,6 +22,7 @@ def engine(url: str) -> sa.Engine:
     return sa.create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_pre_ping=True,
+        hide_parameters=True,  # an error's text goes to logs and alerts
         connect_args={"options": "-c timezone=UTC -c lock_timeout=60000", "application_name": "tributary"},
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from include.crm import delta, load
 from include.crm.mapping import OBJECTS
-from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
+from include.errors import BalanceError, ConfigurationError, DayNotClosed, RowsFailed, TargetUnavailable
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, INGEST, SECURITIES, Crm
 
 ENTITIES = ["household", "person", "security", "account", "position"]
@@ -451,3 +451,12 @@ def test_the_permission_set_covers_every_custom_field(crm: Crm) -> None:
         free = {"FinServ__PrimaryOwner__c", "FinServ__SecuritiesName__c", "FinServ__FinancialAccount__c"}
         missing = [n for n in names if n not in free and f"<field>{wanted.sobject}.{n}</field>" not in granted]
         assert missing == []
+
+
+def test_a_day_that_does_not_add_up_is_not_sent(crm: Crm) -> None:
+    crm.database.do("update control.reconciliation set is_passed = false")
+
+    with pytest.raises(DayNotClosed):
+        crm.sync()
+
+    assert crm.records(HOLDINGS) == {}
