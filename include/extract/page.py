@@ -22,8 +22,11 @@ from include.contract import DATE, STRING, TIMESTAMP, Column, Table
 from include.errors import VendorUnavailable
 from include.sensitive import Redactor
 
-# Wide enough for a double with surplus digits (0.30000000000000004); rounded to the declared scale afterwards.
-_ROUNDED = pa.decimal256(76, 40)
+# What surplus digits are rounded from. Not wider: Arrow 26 rounds from a scale of 16 or 20, and decimal256, wrongly where a
+# 32-bit digit of the result is full (42949672.95999999 to a wrong dollar); from 14 it is right. More digits than that are
+# rounded in Python, on the slow road.
+_SURPLUS = 14
+_ROUNDED = pa.decimal128(38, _SURPLUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class PageReader:
         self._wire = pa.struct([(c.source, _wire_type(c)) for c in table.columns])
         self._staged_wire = pa.struct([(c.source, _wire_type(c)) for c in table.columns if c.kind != "ignored"])
         self._declared = {c.source for c in table.columns}
-        self._required = [c for c in table.columns if c.required]
+        self._roundable = [c for c in table.columns if c.rounded and c.kind == "value"]
         self._unseen = {c.source for c in table.columns if c.kind != "ignored"}
 
     @property
@@ -187,12 +190,20 @@ class PageReader:
             texts, objects = _split(body)
         except (ValueError, IndexError, RecursionError) as error:
             raise self._unreadable(body) from error
+        texts = [self._shortened(text, row) for text, row in zip(texts, objects, strict=True)]
         undeclared = {name for row in objects if isinstance(row, dict) for name in row} - self._declared
         good: list[pa.Table] = []
         dead: list[DeadRow] = []
         self._bisect(texts, objects, good, dead)
         rows = pa.concat_tables(good) if good else self.schema.empty_table()
         return Page(rows, tuple(dead), frozenset(undeclared))
+
+    def _shortened(self, text: str, row: object) -> str:
+        """The text of a row, with numbers of more digits than the fast road rounds (0.30000000000000004) rounded here."""
+        if not isinstance(row, dict):
+            return text
+        short = {c.source: _rounded(c, row[c.source]) for c in self._roundable if _has_long(row.get(c.source))}
+        return _dumped(row | short) if short else text
 
     def _unreadable(self, body: bytes) -> VendorUnavailable:
         return VendorUnavailable(
@@ -238,7 +249,7 @@ class PageReader:
         """Returns what is wrong with one field of a row, never its value; None where nothing is."""
         if row.get(col.source) is None:
             return f"{col.source}: missing" if col.required else None
-        text = _dumped({col.source: row[col.source]})
+        text = self._shortened(_dumped({col.source: row[col.source]}), {col.source: row[col.source]})
         try:
             self._converted(col, self._parse(f"[{text}]".encode(), self._staged_wire).field(col.source))
         except pa.ArrowException:
@@ -250,6 +261,18 @@ def _wire_type(col: Column) -> pa.DataType:
     if col.type in (DATE, TIMESTAMP, STRING):
         return pa.string()
     return _ROUNDED if col.rounded else arrow_type(col.type)
+
+
+def _has_long(value: object) -> bool:
+    """Whether a number that may fit has more digits than the fast road rounds."""
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return False
+    return int(value.as_tuple().exponent) < -_SURPLUS and value.adjusted() < 19
+
+
+def _rounded(col: Column, value: Decimal) -> Decimal:
+    scale: int = arrow_type(col.type).scale
+    return round(value, scale)
 
 
 def _redacted(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:

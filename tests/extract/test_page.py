@@ -109,13 +109,38 @@ def test_surplus_digits_are_rounded_half_even_where_declared() -> None:
     assert values(page, "amount_usd") == [Decimal(t) for t in ("0.30", "2.34", "-2.36", "0.00")]
 
 
+FULL = st.builds(
+    lambda cents, shift, surplus, sign: f"{sign}{(cents + shift) // 100}.{(cents + shift) % 100:02d}{surplus}",
+    st.one_of(st.integers(1, 2**28).map(lambda k: k << 32), st.sampled_from([2**63, 2**64, 2**64 + 2**32])),
+    st.integers(-2, 2),
+    st.sampled_from(["", "0", "5", "50000000000000001", "999999", "49999999999999999999", "12345678901234"]),
+    st.sampled_from(["", "-"]),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(FULL, min_size=1, max_size=30))
+def test_money_is_rounded_exactly_where_arrow_divides_wrongly(texts: list[str]) -> None:
+    """A 32-bit digit of the cents is full; Arrow rounds these wrongly from some scales (16, 20), not from ours."""
+    rows = ",".join(f'{{"id":{n},"amount":{text}}}' for n, text in enumerate(texts))
+    assert values(read(f"[{rows}]"), "amount_usd") == [round(Decimal(text), 2) for text in texts]
+
+
+def test_number_with_many_digits_is_kept_whole_where_its_row_dies() -> None:
+    [dead] = read('[{"id":1,"amount":0.30000000000000004,"dob":"N/A"}]').dead
+    assert dead.reasons == ("dob: not date",)
+    assert '"amount":0.30000000000000004' in dead.raw
+
+
 def test_surplus_digits_kill_the_row_where_no_rounding_is_declared() -> None:
     page = read('[{"id":1,"amount":1,"units":1.123456789},{"id":2,"amount":1,"units":1.12345678}]')
     assert values(page, "row_id") == [2]
     assert [(dead.key, dead.reasons) for dead in page.dead] == [("1", ("units: not decimal(28,8)",))]
 
 
-@pytest.mark.parametrize("number", ["9" * 40, "NaN", "-Infinity", "1e400", "true", '"1,234.56"', '""', "{}", "[1]"])
+@pytest.mark.parametrize(
+    "number", ["9" * 40, "NaN", "-Infinity", "1e400", "true", '"1,234.56"', '""', "{}", "[1]", f"{'9' * 40}.{'1' * 20}"]
+)
 def test_number_that_is_none_kills_its_row_alone(number: str) -> None:
     page = read(f'[{{"id":1,"amount":{number}}},{{"id":2,"amount":2.50}}]')
     assert values(page, "row_id") == [2]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.errors import PagingUnstable
@@ -72,6 +72,7 @@ class Moving:
 @given(
     st.integers(0, 400), st.integers(0, 14), st.integers(0, 6), st.integers(0, 2**32), st.sampled_from([1, 4])
 )  # fmt: skip
+@example(rows=30, gone=10, come=0, seed=0, connections=4)  # all of them go before the second page
 def test_every_row_that_is_there_throughout_is_given_once(
     rows: int, gone: int, come: int, seed: int, connections: int
 ) -> None:
