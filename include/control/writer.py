@@ -6,6 +6,7 @@ the one before, and every writer looks at its fence once more, with the row lock
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -19,13 +20,18 @@ join pg_stat_activity a on a.pid = w.backend_pid and a.backend_start = w.backend
 where w.subject = :subject and a.pid <> pg_backend_pid() and a.usename = current_user
 """)
 
+_END_SESSION = sa.text("""
+select pg_terminate_backend(pid, 5000) from pg_stat_activity
+where pid = :pid and backend_start = :start and pid <> pg_backend_pid() and usename = current_user
+""")
+
 _TAKE = sa.text("""
 insert into control.writer as w (subject, fence, backend_pid, backend_start)
 select :subject, nextval('control.fence'), pid, backend_start from pg_stat_activity where pid = pg_backend_pid()
 on conflict (subject) do update
 set fence = excluded.fence, backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
     taken_at = clock_timestamp()
-returning fence
+returning fence, old.backend_pid, old.backend_start
 """)
 
 _HELD = sa.text("select fence from control.writer where subject = :subject for update")
@@ -49,13 +55,27 @@ class Fence:
 
 
 def take(connection: sa.Connection, subject: str) -> Fence:
-    """Takes over a subject, and ends the session of the writer before; commits.
+    """Takes over one subject; see `take_all`."""
+    return take_all(connection, [subject])[0]
+
+
+def take_all(connection: sa.Connection, subjects: Sequence[str]) -> list[Fence]:
+    """Takes over subjects, all at once, and ends the sessions of the writers before; commits.
+
+    Two writers that want the same subjects can't each get one of them: both would be refused then. So all are taken in
+    one transaction, and whoever was the writer before it is ended after it.
 
     Args:
         connection: The one that will write; outside a transaction.
-        subject: What only one writer may change, such as `load:<vendor>:<table>:<business date>`.
+        subjects: What only one writer may change, such as `load:orion:assets:2026-11-23`; in the same order everywhere.
     """
-    connection.execute(_END, {"subject": subject})
-    number = connection.scalar(_TAKE, {"subject": subject})
+    for subject in subjects:
+        connection.execute(_END, {"subject": subject})
     connection.commit()
-    return Fence(subject, int(number))
+    taken = [(subject, connection.execute(_TAKE, {"subject": subject}).one()) for subject in subjects]
+    connection.commit()
+    for _, (_, pid, start) in taken:
+        if pid is not None:
+            connection.execute(_END_SESSION, {"pid": pid, "start": start})
+    connection.commit()
+    return [Fence(subject, int(row[0])) for subject, row in taken]

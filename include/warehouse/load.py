@@ -51,7 +51,7 @@ def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Stag
     fences: list[Fence] = []
     try:
         with engine.connect() as connection:
-            fences += [writer.take(connection, subject) for subject in _subjects(pull)]
+            fences += writer.take_all(connection, _subjects(pull))
             if newer := ledger.newer_load(connection, pull):
                 raise WriterSuperseded("A newer pull was loaded already", pull=pull.pull_id, newer=newer)
             connection.rollback()
