@@ -79,7 +79,7 @@ def show(place: Place, ended: dict[str, str], seconds: float) -> None:
         console.print(f"DAG {name}: {state}")
     console.print(f"\nAirflow       {place.airflow_url}   user admin, password {place.password}", soft_wrap=True)
     console.print(
-        f"Data quality  {place.airflow_url}/plugin/data-quality   (or {place.docs}/index.html)", soft_wrap=True
+        f"Data quality  {place.airflow_url}/plugin/data-quality   (or {place.docs}/site/index.html)", soft_wrap=True
     )
     console.print(f"Warehouse     psql {place.read_url}", soft_wrap=True)
     console.print("              select * from mart.aum_by_household order by aum_usd desc limit 10;")
