@@ -76,7 +76,7 @@ def unmasked(values: pa.Array) -> pa.Array:
     """Null where Orion masks the value (the caller's client id may not see it), so that it never replaces a real one."""
     import pyarrow.compute as pc
 
-    return pc.if_else(pc.match_substring_regex(values, r"[*]"), None, values)
+    return pc.if_else(pc.match_substring_regex(values, r"[*]|X{3,}"), None, values)
 
 
 def counted(sleeve_type: pa.Array) -> pa.Array:
