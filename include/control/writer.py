@@ -67,7 +67,7 @@ def take_all(connection: sa.Connection, subjects: Sequence[str]) -> list[Fence]:
 
     Args:
         connection: The one that will write; outside a transaction.
-        subjects: What only one writer may change, such as `load:orion:assets:2026-11-23`; in the same order everywhere.
+        subjects: What only one writer may change, such as `load:<vendor>:<table>:<business date>`; in the same order everywhere.
     """
     for subject in subjects:
         connection.execute(_END, {"subject": subject})
