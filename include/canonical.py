@@ -186,7 +186,8 @@ ENTITIES: tuple[Entity, ...] = (
             "settle_date": DATE,
             "transaction_type": STRING,
             "type_code": STRING,
-            # Contribution, Distribution, MgmntFees, ...: what the firm calls a flow; open vocabulary.
+            # contribution, distribution, fee, income, transfer or other; null where the vendor names none. Only the first
+            # two come from, or go to, outside the firm.
             "flow": STRING,
             # posted, pending, reversed, cancelled or other; only posted rows change a position.
             "status": STRING,

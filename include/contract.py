@@ -79,7 +79,6 @@ class Table:
             it is written in. Where there are two, they are the first and the last day: from the day after the session
             before, so that what is dated on a weekend is not missed.
         edited: For `window`: the parameters that bound the time of edit, (from, to).
-        cursor: The staged column that tells which of two versions of a row is newer.
         order: The vendor's name of the column that pages are ordered by; None where the vendor answers in one piece.
         page_rows: Rows asked for in one call.
         money: Staged column whose sum is the table's control total.
@@ -98,7 +97,6 @@ class Table:
     params: Mapping[str, str] = field(default_factory=dict)
     dated: Mapping[str, str] = field(default_factory=dict)
     edited: tuple[str, str] | None = None
-    cursor: str | None = None
     order: str | None = None
     page_rows: int = 5000
     money: str | None = None
@@ -108,7 +106,7 @@ class Table:
 
     def __post_init__(self) -> None:
         staged = {c.name for c in self.columns if c.kind == "value"}
-        for name in (*self.key, *filter(None, (self.cursor, self.money))):
+        for name in filter(None, (*self.key, self.money)):
             if name not in staged:
                 raise ValueError(f"{self.name}: {name} is not a staged column")
         sources = [c.source for c in self.columns]
@@ -190,11 +188,15 @@ class Probe:
         path: Path below the base URL; answers an array.
         params: Its query parameters; ordered so that the first row holds the earliest date.
         field: The vendor's field that holds the date.
+        key: The vendor's field that says whose date it is.
+        tolerated: How many may lag: a dormant account does not hold the firm up.
     """
 
     path: str
     params: Mapping[str, str]
     field: str
+    key: str = "id"
+    tolerated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,7 @@ class Vendor:
         api_version: The vendor's API version, kept in every manifest.
         due: Stage of the ledger -> local time (`HH:MM`) by which it is due on the morning after the business date.
         roll_tolerance_quantity: Units by which a position may differ from the one before plus its transactions.
+        total_tolerance_usd: Dollars by which an account may differ from the sum of its positions.
         correlation_header: Response header by which the vendor finds a call again.
     """
 
@@ -253,6 +256,7 @@ class Vendor:
     correlation_header: str = "X-Correlation-Id"
     due: Mapping[str, str] = field(default_factory=lambda: {"stage": "07:30", "load": "08:30"})
     roll_tolerance_quantity: str = "0.0001"
+    total_tolerance_usd: str = "0.01"
 
     def table(self, name: str) -> Table:
         """Returns the table called `name`."""

@@ -13,6 +13,7 @@ can be rebuilt. The same partition gives the same rows: every part is checked ag
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -26,10 +27,14 @@ import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
-from include.errors import FatalError
+from include.errors import ConfigurationError, FatalError, TargetUnavailable
 
 ROWS_A_PART = 100_000
+_REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
+# Packages whose errors are no OSError; known by name, because a firm that stages on disk need not load them.
+_STORES = {"aiobotocore", "aiohttp", "botocore"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +112,32 @@ class Staging:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One folder on disk or object store."""
+    """One folder on disk or object store.
+
+    Every way into it raises, beside what it names itself:
+        ConfigurationError: The bucket does not exist, or we may not read or write there.
+        TargetUnavailable: The disk is full, or the object store does not answer.
+    """
 
     fs: Any
     path: str
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file whole."""
-        self.fs.makedirs(self.path, exist_ok=True)
-        self.fs.pipe_file(f"{self.path}/{name}", content)
+        with _reaching(self.path):
+            if isinstance(self.fs, LocalFileSystem):  # an object store has no folders, and would make a bucket
+                self.fs.makedirs(self.path, exist_ok=True)
+            self.fs.pipe_file(f"{self.path}/{name}", content)
 
     def read(self, name: str) -> bytes:
-        """Reads a file whole."""
-        return bytes(self.fs.cat_file(f"{self.path}/{name}"))
+        """Reads a file whole; raises FileNotFoundError where there is none."""
+        with _reaching(self.path):
+            return bytes(self.fs.cat_file(f"{self.path}/{name}"))
 
     def has(self, name: str) -> bool:
         """Whether the file is there."""
-        return bool(self.fs.exists(f"{self.path}/{name}"))
+        with _reaching(self.path):
+            return bool(self.fs.exists(f"{self.path}/{name}"))
 
     def parts(self, parts: Iterable[Part], columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
         """Yields parts in order as (name, rows).
@@ -139,6 +153,24 @@ class Folder:
             if hashlib.sha256(content).hexdigest() != part.sha256:
                 raise FatalError("A part was altered after it was written", part=f"{self.path}/{part.name}")
             yield part.name, pq.read_table(io.BytesIO(content), columns=columns, use_threads=False)
+
+
+@contextlib.contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    """Errors of disk and object store become ours; that a file is not there stays what it is."""
+    try:
+        yield
+    except Exception as error:
+        name, cause = type(error).__name__, type(error.__cause__).__name__
+        if isinstance(error, FileNotFoundError) and cause != "NoSuchBucket":
+            raise
+        if isinstance(error, _REFUSALS) or name == "NoCredentialsError":
+            raise ConfigurationError(f"Staging can't be used: {name}, {cause}", path=path) from error
+        if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _STORES:
+            raise TargetUnavailable(
+                f"Staging failed: {name}", path=path, cause=getattr(error, "strerror", None)
+            ) from error
+        raise
 
 
 @dataclass

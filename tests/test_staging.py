@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import socket
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -10,13 +12,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from moto.server import ThreadedMotoServer
 
 from include import staging as staging_module
 from include.contract import INTEGER, MONEY, STRING, Budget, Table, Vendor, column, sensitive
-from include.errors import FatalError, SchemaDrift, VendorUnavailable
+from include.errors import (
+    ConfigurationError,
+    FatalError,
+    SchemaDrift,
+    TargetUnavailable,
+    TributaryError,
+    VendorUnavailable,
+)
 from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
@@ -41,12 +53,8 @@ STARTED = datetime(2026, 11, 20, 23, tzinfo=UTC)
 SSN = "123-45-6789"
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[dict[str, Any]]:
-    """Options of an object store that runs here and forgets everything."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
+def start_s3() -> tuple[ThreadedMotoServer, dict[str, Any]]:
+    """An object store with one empty bucket, `staging`, that runs here and forgets everything; and its options."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -57,7 +65,13 @@ def s3() -> Iterator[dict[str, Any]]:
         "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="only", aws_secret_access_key="tests"
     ).create_bucket(Bucket="staging")
     options = {"endpoint_url": url, "key": "only", "secret": "tests", "client_kwargs": {"region_name": "us-east-1"}}
-    yield {**options, "skip_instance_cache": True, "use_listings_cache": False}
+    return server, {**options, "skip_instance_cache": True, "use_listings_cache": False}
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[dict[str, Any]]:
+    server, options = start_s3()
+    yield options
     server.stop()
 
 
@@ -177,6 +191,57 @@ def test_part_that_went_away_is_an_error(staging: Staging) -> None:
     staging._fs.rm(f"{staging.folder(path).path}/part-00000.parquet")
     with pytest.raises(FatalError, match=r"gone: pull it again.*part-00000\.parquet"):
         list(staging.rows(path))
+
+
+def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3: dict[str, Any]) -> None:
+    elsewhere = Staging("s3://no-such-bucket/staging", s3)
+    with pytest.raises(ConfigurationError, match=r"NoSuchBucket.*no-such-bucket/staging"):
+        stage_pages(elsewhere, 1)
+    with pytest.raises(ConfigurationError, match="NoSuchBucket"):
+        elsewhere.manifest("somebody/rows/2026-11-20/1")
+    assert not elsewhere._fs.exists("no-such-bucket")
+
+
+def test_object_store_that_does_not_answer_is_tried_again_later() -> None:
+    server, options = start_s3()
+    staging = Staging("s3://staging", {**options, "config_kwargs": {"retries": {"max_attempts": 0}}})
+    path = stage_pages(staging, 1)
+    server.stop()
+    for reach in (
+        lambda: stage_pages(staging, 1),
+        lambda: list(staging.rows(path)),
+        lambda: staging.folder("x").has("y"),
+    ):
+        with pytest.raises(TargetUnavailable, match=r"EndpointConnectionError.*path=staging/"):
+            reach()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (errno.ENOSPC, TargetUnavailable),
+        (errno.EIO, TargetUnavailable),
+        (errno.EACCES, ConfigurationError),
+        (errno.ENOTDIR, ConfigurationError),
+    ],
+)
+def test_disk_that_refuses_is_told_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[TributaryError]
+) -> None:
+    """The tests may run as root, to whom no disk says no: the refusal is the file system's own, raised in its place."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path))
+
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", refuse)
+    with pytest.raises(error, match=f"Staging .*path={tmp_path}"):
+        stage_pages(Staging(str(tmp_path)), 1)
+
+
+def test_root_that_is_a_file_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "staging").write_text("in the way")
+    with pytest.raises(ConfigurationError, match="Staging can't be used"):
+        stage_pages(Staging(str(tmp_path / "staging")), 1)
 
 
 def test_no_file_of_a_partition_holds_a_clear_sensitive_value(staging: Staging, small_parts: None) -> None:

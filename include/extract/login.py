@@ -12,6 +12,7 @@ import requests
 
 from include.connection import Connection
 from include.errors import AuthenticationError, VendorUnavailable
+from include.extract.answer import refuse_overload
 
 Login = Callable[[requests.Session, Connection, tuple[int, int]], "Token"]
 
@@ -40,6 +41,7 @@ def session_token(http: requests.Session, connection: Connection, timeout: tuple
 
     Raises:
         AuthenticationError: User, password, client id or client secret is refused.
+        RateLimited: Too many logins; with the seconds to wait, where they are said.
         VendorUnavailable: No usable answer.
     """
     try:
@@ -56,8 +58,11 @@ def session_token(http: requests.Session, connection: Connection, timeout: tuple
         raise VendorUnavailable(f"No answer to the login: {type(error).__name__}", url=connection.url) from error
     if answer.status_code in (400, 401, 403):
         raise AuthenticationError(
-            "The login is refused: check user, password, client id and secret", url=connection.url
+            "The login is refused: check user, password, client id and secret",
+            url=connection.url,
+            status=answer.status_code,
         )
+    refuse_overload(answer, url=connection.url, status=answer.status_code)
     try:
         body = answer.json()
         token, seconds = str(body["access_token"]), float(body["expires_in"])

@@ -27,6 +27,11 @@ from include.sensitive import Redactor
 # rounded in Python, on the slow road.
 _SURPLUS = 14
 _ROUNDED = pa.decimal128(38, _SURPLUS)
+# A day, with or without a time, with or without an offset (ISO 8601); which days a month has, the cast knows.
+_MOMENT = (
+    r"\A\d{4}-\d\d-\d\d"
+    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?)?\z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,8 @@ class PageReader:
     def _dated(self, col: Column, array: pa.Array) -> pa.Array:
         if array.null_count == len(array):
             return pa.nulls(len(array), arrow_type(col.type))
+        if not pc.all(pc.match_substring_regex(array, _MOMENT)).as_py():
+            raise pa.ArrowInvalid("a text is no date, or something stands behind one")
         for prefix in self._sentinels:
             array = pc.if_else(pc.starts_with(array, prefix), pa.scalar(None, pa.string()), array)
         if col.type == DATE:

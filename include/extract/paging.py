@@ -2,13 +2,17 @@
 
 Pages are ordered by an id that never changes, and each asks for a few rows of the one before. A page is a gapless window
 of the ordered rows at the moment it was read. So if every page begins at or before the place where the one before it
-ended, and the last one is short, then every row that was there throughout has been read: rows removed meanwhile shift
-the others towards us, and show as a page that begins too late; it is asked for again further back. Rows read twice are
-dropped by key.
+ended, and one brings no new row though the vendor could have put more into it, then every row that was there throughout
+has been read: rows removed meanwhile shift the others towards us, and show as a page that begins too late; it is asked
+for again further back. Rows read twice are dropped by key.
+
+A page shorter than asked for may be the last one, or the vendor gives no longer ones. So it is asked for what follows:
+rows that come then show how long its pages really are, and the next ones are asked for in such steps.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,15 +49,22 @@ class Window:
 
 
 class _Covered:
-    """The ids read so far, as sorted stretches, one a page; eight bytes a row."""
+    """The rows read so far: their ids as sorted stretches, one a page, eight bytes a row."""
 
     def __init__(self) -> None:
         self.highest: Any = None
         self._stretches: list[tuple[Any, Any, pa.Array]] = []
+        self._keyless: set[str] = set()
 
-    def touches(self, keys: pa.Array) -> bool:
-        """Whether a page with these keys leaves no gap behind what is covered."""
-        return self.highest is None or (len(keys) > 0 and pc.min(keys).as_py() <= self.highest)
+    def touches(self, keys: pa.Array, keyless: set[str]) -> bool:
+        """Whether a page with these rows leaves no gap behind what is covered."""
+        if self.highest is None or keyless & self._keyless:
+            return True
+        return len(keys) > 0 and bool(pc.min(keys).as_py() <= self.highest)
+
+    def holds(self, keys: pa.Array, keyless: set[str]) -> bool:
+        """Whether all of these rows were read before."""
+        return keyless <= self._keyless and pc.all(self.known(keys)).as_py() is not False
 
     def known(self, keys: pa.Array) -> pa.Array:
         """For each key, whether it was read before."""
@@ -67,14 +78,52 @@ class _Covered:
                 known = pc.or_(known, pc.is_in(keys, value_set=stretch))
         return known
 
-    def add(self, keys: pa.Array) -> bool:
-        """Covers a page's keys; returns whether that led further."""
+    def add(self, keys: pa.Array, keyless: set[str]) -> bool:
+        """Covers a page's rows; returns whether that led further."""
+        self._keyless |= keyless
         if not len(keys):
             return False
         low, high, before = pc.min(keys).as_py(), pc.max(keys).as_py(), self.highest
         self._stretches.append((low, high, keys))
         self.highest = high if before is None else max(high, before)
         return bool(self.highest != before)
+
+
+class _Ahead:
+    """Pages asked for before they are needed, in order; several at once after the first full one.
+
+    Attributes:
+        longest: Rows of the longest page that the vendor gave.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, fetch: Fetch, page_rows: int, connections: int) -> None:
+        self._pool, self._fetch, self._page_rows, self._connections = pool, fetch, page_rows, connections
+        self._asked: deque[tuple[int, Future[Page]]] = deque()
+        self._next_skip, self._width = 0, 1
+        self.longest = 0
+
+    def take(self) -> tuple[int, Page]:
+        """The next page, and how many rows it skipped."""
+        while len(self._asked) < self._width:
+            self._asked.append((self._next_skip, self._pool.submit(self._fetch, self._next_skip, self._page_rows)))
+            self._next_skip = _end(self._next_skip, self.longest or self._page_rows)
+        skip, page = self._asked.popleft()
+        return skip, page.result()
+
+    def go_on(self, skip: int, rows: int) -> None:
+        """Goes on behind a page; a page that is shorter than others says that nobody knows what is there."""
+        is_short = rows < (self.longest or self._page_rows)
+        self.longest = max(self.longest, rows)
+        if is_short:
+            self.restart(_end(skip, rows))
+        self._width = 1 if is_short else self._connections
+
+    def restart(self, skip: int) -> None:
+        """Forgets what was asked for, and goes on at `skip`."""
+        for _, page in self._asked:
+            page.cancel()
+        self._asked.clear()
+        self._next_skip = skip
 
 
 def ordered_pages(
@@ -85,7 +134,7 @@ def ordered_pages(
     Args:
         fetch: `(skip, top) -> Page`; called from several threads.
         key: Staged column that the vendor orders by.
-        page_rows: Rows to ask for in one call.
+        page_rows: Rows to ask for in one call; a vendor that gives fewer at once is followed in its own steps.
         connections: Calls in flight.
         vendor: Named in errors.
         table: Named in errors.
@@ -93,48 +142,45 @@ def ordered_pages(
     Raises:
         PagingUnstable: The vendor does not keep the order, or rows vanish faster than pages can be read again.
     """
-    covered, retreats, idle = _Covered(), 0, 0
-    step = page_rows - OVERLAP
-    ahead: deque[tuple[int, Future[Page]]] = deque()
-    next_skip, width = 0, 1
+    covered, retreats, idle, empty_at = _Covered(), 0, 0, sys.maxsize
     with ThreadPoolExecutor(connections, thread_name_prefix="page") as pool:
+        ahead = _Ahead(pool, fetch, page_rows, connections)
         try:
             while True:
-                while len(ahead) < width:
-                    ahead.append((next_skip, pool.submit(fetch, next_skip, page_rows)))
-                    next_skip += step
-                skip, future = ahead.popleft()
-                page = future.result()
-                keys = _keys(page, key)
+                skip, page = ahead.take()
+                keys, keyless, rows = _keys(page, key), _keyless(page, key), page.rows.num_rows + len(page.dead)
                 # Nothing is before the first page: what it lacks is gone.
-                if skip and not covered.touches(keys):
+                if skip and not covered.touches(keys, keyless):
                     retreats += 1
                     if retreats > _RETREATS:
                         raise PagingUnstable(
                             "Rows vanish faster than pages can be read", vendor=vendor, table=table, skip=skip
                         )
-                    _drop(ahead)
-                    next_skip = max(0, skip - OVERLAP * 4**retreats)
+                    empty_at = sys.maxsize if rows else skip
+                    ahead.restart(max(0, skip - OVERLAP * 4**retreats))
                     continue
                 _check_order(page, key, vendor, table)
+                # Of a single row none can be asked for again: that there is no row behind it was seen just before.
+                is_last = rows < max(ahead.longest, 1) or rows >= empty_at
+                is_last = is_last and covered.holds(keys, keyless)
+                empty_at = sys.maxsize
                 yield _fresh(page, key, covered)
-                if covered.add(keys):
+                if is_last:
+                    return
+                if covered.add(keys, keyless):
                     retreats = idle = 0
                 else:
                     idle += 1
                     if idle > _IDLE:
                         raise PagingUnstable("The pages lead no further", vendor=vendor, table=table, skip=skip)
-                if page.rows.num_rows + len(page.dead) < page_rows:
-                    return
-                width = connections
+                ahead.go_on(skip, rows)
         finally:
-            _drop(ahead)
+            ahead.restart(0)
 
 
-def _drop(ahead: deque[tuple[int, Future[Page]]]) -> None:
-    for _, future in ahead:
-        future.cancel()
-    ahead.clear()
+def _end(skip: int, rows: int) -> int:
+    """Where to go on behind a page, so that the next one holds its last rows again."""
+    return skip + max(1, rows - min(OVERLAP, rows // 2))
 
 
 def _keys(page: Page, key: str) -> pa.Array:
@@ -144,6 +190,12 @@ def _keys(page: Page, key: str) -> pa.Array:
     if not readable or not pa.types.is_integer(keys.type):
         return keys
     return pa.concat_arrays([keys, pa.array(readable).cast(keys.type)])
+
+
+def _keyless(page: Page, key: str) -> set[str]:
+    """What is known of dead rows whose key can't be read: their content."""
+    is_integer = pa.types.is_integer(page.rows.column(key).type)
+    return {row.raw for row in page.dead if not (is_integer and row.key and row.key.lstrip("-").isdigit())}
 
 
 def _check_order(page: Page, key: str, vendor: str, table: str) -> None:

@@ -64,9 +64,10 @@ def pull(
     session: VendorSession,
     staging: Staging,
     redactor: Redactor,
+    now: datetime,
     keep: Keep = lambda windows: windows,
 ) -> str:
-    """Pulls a table and stages it; `keep` leaves out rows that are not wanted.
+    """Pulls a table and stages it, as of `now`; `keep` leaves out rows that are not wanted.
 
     Returns:
         The partition's path below the staging root.
@@ -77,11 +78,10 @@ def pull(
         DataQualityError: Hardly a row can be read.
         TributaryError: As `VendorSession.get` raises.
     """
-    started = datetime.now(UTC)
-    params, window = request(vendor, table, span, started)
+    params, window = request(vendor, table, span, now)
     reader = PageReader(table, redactor, vendor.sentinels, vendor.zone, vendor.name)
     windows = keep(_windows(vendor, table, params, session, reader))
-    return stage(vendor, table, span, windows, reader, staging, started, window)
+    return stage(vendor, table, span, windows, reader, staging, now, window)
 
 
 def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[dict[str, str], tuple[str, str] | None]:

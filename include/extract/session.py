@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import threading
 import time
@@ -23,8 +22,10 @@ from include.errors import (
     ConfigurationError,
     RateLimited,
     RetriableError,
+    TributaryError,
     VendorUnavailable,
 )
+from include.extract.answer import refuse_overload
 from include.extract.login import LOGINS, Token
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class VendorSession:
             before_sleep=self._tell,
             reraise=True,
         )
-        return retrying(lambda: read(self._authorized(path, params)))
+        return retrying(lambda: read(self._paced(path, params)))
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -110,6 +111,15 @@ class VendorSession:
             state.attempt_number,
             state.outcome and state.outcome.exception(),
         )
+
+    def _paced(self, path: str, params: Mapping[str, str]) -> bytes:
+        """One call; a vendor that asks for a pause, also at the login, gets it from every session with it."""
+        try:
+            return self._authorized(path, params)
+        except RateLimited as error:
+            if error.retry_after is not None:
+                self._budget.pause(error.retry_after)
+            raise
 
     def _authorized(self, path: str, params: Mapping[str, str]) -> bytes:
         """One call with a valid token; a token that died on the way is renewed once."""
@@ -132,13 +142,15 @@ class VendorSession:
 
     def _log_in(self) -> Token:
         self._budget.take()
-        called_at, started, status = datetime.now(UTC), time.perf_counter(), None
+        called_at, started = datetime.now(UTC), time.perf_counter()
+        status: int | None = None
         try:
             token = LOGINS[self._vendor.login](self._http, self._connection, _TIMEOUT_S)
             status = int(requests.codes.ok)
             return token
-        except AuthenticationError:
-            status = int(requests.codes.unauthorized)
+        except TributaryError as error:
+            answered = error.facts.get("status")
+            status = answered if isinstance(answered, int) else None
             raise
         finally:
             self._calls.add(Call(called_at, "(login)", status, (time.perf_counter() - started) * 1000, 0, None))
@@ -173,31 +185,11 @@ class VendorSession:
             "status": answer.status_code,
             "correlation_id": answer.headers.get(self._vendor.correlation_header),
         }
-        status = answer.status_code
-        if status == requests.codes.too_many_requests or (status == 503 and "Retry-After" in answer.headers):
-            retry_after = _seconds(answer.headers.get("Retry-After"))
-            if retry_after is not None:
-                self._budget.pause(retry_after)
-            raise RateLimited("The vendor asks for fewer calls", retry_after, **facts)
-        if status >= 500:
-            raise VendorUnavailable("The vendor failed", **facts)
-        if status == requests.codes.forbidden:
+        refuse_overload(answer, **facts)
+        if answer.status_code == requests.codes.forbidden:
             raise AuthenticationError("The vendor refuses this user", **facts)
-        if status != requests.codes.ok:
+        if answer.status_code != requests.codes.ok:
             raise ConfigurationError("The vendor does not answer this request", **facts)
         if "json" not in answer.headers.get("Content-Type", ""):
             raise VendorUnavailable("The vendor answered something else than JSON", **facts)
         return answer.content
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Seconds that a `Retry-After` header asks for: a number or an HTTP date; None where it says nothing usable."""
-    if retry_after is None:
-        return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        when = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -3,8 +3,8 @@
     python -m include.sandbox.render --positions 1000000 --as-of 2026-11-20 --page 5000 --overlap 1 --out DIR
 
 writes the exact answers to `Portfolio/Assets?asOfDate=..&$top=5000&$skip=..&$orderby=Id` for a caller whose every page
-repeats the last `overlap` rows of the page before, down to the first page that is shorter than `$top`. The firm is told
-household by household: memory does not grow with its size.
+repeats the last `overlap` rows of the page before, down to the first page that is shorter than `$top` and to the one that
+asks whether anything follows it. The firm is told household by household: memory does not grow with its size.
 """
 
 import argparse
@@ -82,6 +82,9 @@ def render(folder: Path, rows: Iterator[bytes], as_of: date, page: int, overlap:
         if len(window) < page:
             break
         window = window[page - overlap :] + list(islice(rows, page - overlap))
+    again = min(overlap, len(window) // 2)
+    skips.append(skips[-1] + len(window) - again)
+    (folder / f"{skips[-1]}.json").write_bytes(b"[" + b",".join(window[len(window) - again :]) + b"]")
     index = {"as_of": as_of.isoformat(), "page": page, "overlap": overlap, "skips": skips}
     (folder / "index.json").write_bytes(orjson.dumps(index))
     return skips

@@ -117,7 +117,12 @@ def validate_day(
 
     Returns:
         Outcomes by table; a batch-level failure is told in them, see `stop_if_unfit`.
+
+    Raises:
+        ConfigurationError: A partition was staged as the table is not declared any more, or a suite does not fit it.
     """
+    for name, path in paths.items():
+        _refuse_other_contract(vendor, vendor.table(name), path, staging)
     validator = Validator()
     outcomes = {
         name: _validate_rows(validator, vendor, vendor.table(name), path, staging) for name, path in paths.items()
@@ -131,6 +136,20 @@ def validate_day(
                 outcome.failed.append(f"most rows that can't be read: {reason}")
         staging.folder(paths[name]).write("validation.json", json.dumps(vars(outcome), default=str, indent=1).encode())
     return outcomes
+
+
+def _refuse_other_contract(vendor: Vendor, table: Table, path: str, staging: Staging) -> None:
+    """Types and names of an old declaration would be read as those of the new one."""
+    staged = staging.manifest(path).contract
+    if staged != table.hash:
+        raise ConfigurationError(
+            "The partition was staged under another contract: pull again",
+            vendor=vendor.name,
+            table=table.name,
+            partition=path,
+            staged=staged,
+            declared=table.hash,
+        )
 
 
 def stop_if_unfit(vendor: Vendor, outcomes: Mapping[str, Outcome]) -> None:

@@ -6,8 +6,9 @@ dead_ratio                 share of fetched rows that are dead letters
 duplicate_keys             rows whose key another row has
 off_date_rows              rows of a snapshot that are of another day
 <column>_without_<table>   rows whose parent is not in the same vendor-day; null where that table was not pulled
-accounts_off               keys whose money does not add up to what the other table states, beyond those that a
-                           dead letter may explain; null where that table was not pulled
+accounts_off               keys whose money does not add up to what the other table states, less those of which a row
+                           is a dead letter, and less one for each dead letter that does not say whose it is; null
+                           where that table was not pulled
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from statistics import median
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.contract import Table, Vendor
+from include.arrow import arrow_type
+from include.contract import Column, Table, Vendor
 from include.staging import Staging
-from include.validation.rows import faults_of, good_rows
-
-_CENT = Decimal("0.01")
+from include.validation.rows import faults_of, good_rows, refused_rows
 
 
 def measure(
@@ -61,7 +62,7 @@ def measure(
     for column, parent in table.parents.items():
         measures[f"{column}_without_{parent}"] = None if known[column] is None else tally.orphans[column]
     if table.agrees:
-        measures["accounts_off"] = _off(table, tally.sums, paths, staging, dead)
+        measures["accounts_off"] = _off(vendor, table, tally.sums, paths, staging)
     return measures
 
 
@@ -127,11 +128,12 @@ def _duplicates(key: str, path: str, staging: Staging) -> int:
     return int(len(keys) - pc.count_distinct(keys).as_py())
 
 
-def _off(table: Table, sums: list[pa.Table], paths: Mapping[str, str], staging: Staging, dead: int) -> int | None:
+def _off(vendor: Vendor, table: Table, sums: list[pa.Table], paths: Mapping[str, str], staging: Staging) -> int | None:
     assert table.agrees is not None
     column, other, money = table.agrees
     if other not in paths:
         return None
+    # Where the other table's own row is a dead letter, nothing is stated.
     stated = pa.concat_tables(list(good_rows(staging, paths[other], [column, money])))
     held = f"{table.money}_sum"
     empty = pa.table({column: stated.column(column)[:0], held: pa.array([], pa.decimal128(38, 2))})
@@ -142,5 +144,26 @@ def _off(table: Table, sums: list[pa.Table], paths: Mapping[str, str], staging: 
         pc.fill_null(both.column(money), Decimal(0)).cast(pa.decimal128(30, 2)),
         pc.fill_null(both.column(f"{held}_sum"), Decimal(0)).cast(pa.decimal128(30, 2)),
     )
-    off = pc.sum(pc.greater(pc.abs(difference), pa.scalar(_CENT, difference.type))).as_py() or 0
-    return max(0, int(off) - dead)
+    tolerance = pa.scalar(Decimal(vendor.total_tolerance_usd))
+    off = both.column(column).filter(pc.greater(pc.abs(difference), tolerance))
+    if not len(off):
+        return 0
+    explained, unsaid = _buried(table, column, paths[table.name], staging)
+    unexplained = off.filter(pc.invert(pc.is_in(off, value_set=explained)))
+    return max(0, len(unexplained) - unsaid)
+
+
+def _buried(table: Table, column: str, path: str, staging: Staging) -> tuple[pa.Array, int]:
+    """Values of a column in the rows that are dead letters, each once; and how many of those rows do not say it."""
+    declared = table.named(column)
+    letters = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
+    read = pa.array([_said(declared, letter) for letter in letters], arrow_type(declared.type))
+    refused = (rows.column(column).combine_chunks() for rows in refused_rows(staging, path, [column]))
+    buried = pa.chunked_array([read, *refused], read.type)
+    return pc.unique(buried.drop_null()), buried.null_count
+
+
+def _said(declared: Column, letter: dict[str, Any]) -> Any:
+    """Value of a column in a row that could not be read; None where it is what could not be read."""
+    is_fault = any(reason.startswith(f"{declared.source}: ") for reason in letter["reasons"])
+    return None if is_fault or letter["row"] is None else letter["row"].get(declared.source)

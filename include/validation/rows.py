@@ -46,6 +46,15 @@ def good_rows(staging: Staging, path: str, columns: list[str]) -> Iterator[pa.Ta
         yield rows
 
 
+def refused_rows(staging: Staging, path: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Yields the rows that validation refused, part by part, of the parts that have some."""
+    faults = faults_of(staging, path)
+    hurt = set(faults.column("part").to_pylist())
+    parts = [part for part in staging.manifest(path).parts if part.name in hurt]
+    for part, rows in staging.folder(path).parts(parts, columns):
+        yield rows.take(faults.filter(pc.equal(faults.column("part"), part)).column("row_number"))
+
+
 def commonest_reason(staging: Staging, path: str) -> str | None:
     """Returns what is wrong with most of the rows that could not be read; None where all could."""
     letters = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())

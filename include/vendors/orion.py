@@ -37,18 +37,34 @@ if TYPE_CHECKING:
 # --- what only Orion needs: pure functions on Arrow arrays -----------------------------------------------------------
 
 # What each kind of transaction does to the units of its own asset; amounts and units come without a sign. The codes are
-# a firm's own vocabulary, not a documented one: a code that is not here keeps its sign and shows in the roll-forward.
+# a firm's own vocabulary, not a documented one. A row with another code is a dead letter: a firm adds its code here and in
+# the suite of the table.
 DIRECTIONS = {
     "BUY": 1, "CON": 1, "DIV": 1, "DRI": 1, "TIN": 1, "SPL": 1, "CCR": 1, "INT": 1,
     "SEL": -1, "DST": -1, "FEE": -1, "TOT": -1, "CDB": -1,
 }  # fmt: skip
-# Orion's status -> ours. Only posted rows count; an unknown one is `other`, and shows as a break in the roll-forward.
+# Orion's status -> ours: the documented ones, which the suite holds too. Only posted rows count.
 STATUSES = {
     "Complete": "posted",
     "Pending": "pending",
+    "PendingCorpAction": "pending",
+    "FutureAip": "pending",
     "Reversed": "reversed",
     "Inactive": "cancelled",
     "Rejected": "cancelled",
+}
+# Orion's financial type -> our flow. The documented ones; samples show others, so any other is `other`.
+FLOWS = {
+    "None": None,
+    "Contribution": "contribution",
+    "Distribution": "distribution",
+    "MgmntFees": "fee",
+    "MiscFees": "fee",
+    "DivCash": "income",
+    "DivReinvest": "income",
+    "Journal": "transfer",
+    "Exchange": "other",
+    "Merges": "other",
 }
 
 
@@ -61,7 +77,7 @@ def _looked_up(values: pa.Array, table: Mapping[str, object], default: object) -
 
 
 def signed(amount: pa.Array, type_code: pa.Array) -> pa.Array:
-    """Gives an unsigned amount or quantity the direction of its transaction type; unknown types keep their sign."""
+    """Gives an unsigned amount or quantity the direction of its transaction type, which validation knows."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.equal(_looked_up(type_code, DIRECTIONS, 1), -1), pc.negate(amount), amount)
@@ -70,6 +86,14 @@ def signed(amount: pa.Array, type_code: pa.Array) -> pa.Array:
 def status(values: pa.Array) -> pa.Array:
     """Our word for Orion's transaction status."""
     return _looked_up(values, STATUSES, "other")
+
+
+def flow(values: pa.Array) -> pa.Array:
+    """Our word for Orion's financial type; null where it states none."""
+    import pyarrow.compute as pc
+
+    is_none = pc.or_kleene(pc.is_null(values), pc.equal(values, "None"))
+    return pc.if_else(is_none, None, _looked_up(values, {k: v for k, v in FLOWS.items() if v}, "other"))
 
 
 def unmasked(values: pa.Array) -> pa.Array:
@@ -100,7 +124,6 @@ REPRESENTATIVES = Table(
     name="representatives",
     path="Portfolio/Representatives",
     key=("representative_id",),
-    cursor="edited_at",
     columns=(
         column("representative_id", "id", INTEGER, required=True),
         column("number", "number", STRING),
@@ -135,7 +158,6 @@ CLIENTS = Table(
     path="Portfolio/Clients",
     key=("client_id",),
     parents={"representative_id": "representatives"},
-    cursor="edited_at",
     order="Id",
     columns=(
         column("client_id", "id", INTEGER, required=True),
@@ -186,7 +208,6 @@ REGISTRATIONS = Table(
     path="Portfolio/Registrations",
     key=("registration_id",),
     parents={"client_id": "clients"},
-    cursor="edited_at",
     order="Id",
     columns=(
         column("registration_id", "id", INTEGER, required=True),
@@ -225,7 +246,6 @@ ACCOUNTS = Table(
     key=("account_id",),
     pull="snapshot",
     dated={"asOfDate": "%Y-%m-%d"},
-    cursor="edited_at",
     order="Id",
     money="current_value_usd",
     parents={"registration_id": "registrations", "client_id": "clients"},
@@ -321,7 +341,6 @@ ASSETS = Table(
     key=("asset_id",),
     pull="snapshot",
     dated={"asOfDate": "%Y-%m-%d"},
-    cursor="edited_at",
     order="Id",
     money="market_value_usd",
     parents={"account_id": "accounts"},
@@ -376,7 +395,6 @@ TRANSACTIONS = Table(
     pull="window",
     dated={"startDate": "%Y-%m-%d", "endDate": "%Y-%m-%d"},
     edited=("editedStartDate", "editedEndDate"),
-    cursor="edited_at",
     order="Id",
     money="amount_usd",
     parents={"account_id": "accounts"},
@@ -581,7 +599,7 @@ MAPS = (
             "settle_date": "settle_date",
             "transaction_type": "type",
             "type_code": "type_code",
-            "flow": "financial_type",
+            "flow": derived(flow, "financial_type"),
             "status": derived(status, "status"),
             "quantity": derived(signed, "quantity", "type_code"),
             "price_usd": "price_usd",
@@ -605,8 +623,9 @@ ORION = Vendor(
     budget=Budget(calls_per_minute=600, burst=30),
     closed=Probe(
         path="Portfolio/Accounts",
-        params={"isActive": "true", "hasValue": "true", "$orderby": "LastPositionDate", "$top": "1"},
+        params={"isActive": "true", "hasValue": "true", "$orderby": "LastPositionDate"},
         field="lastPositionDate",
+        tolerated=25,
     ),
     correlation_header="X-OAS-CorrelationId",
     sentinels=("0001-01-01", "1900-01-01"),

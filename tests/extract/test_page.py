@@ -203,6 +203,71 @@ def test_date_that_is_none_kills_its_row_alone(text: str) -> None:
     assert [dead.reasons for dead in page.dead] == [("dob: not date",), ("editedDate: not timestamp",)]
 
 
+JUNK = [
+    "garbage",
+    "T25:99",
+    "T10",
+    "T10:60",
+    "T10:00:60",
+    "T10:00:00.",
+    "T10:00:00 CST",
+    "T10:00+24:00",
+    "Z",
+    " ",
+    "\n",
+    "-01",
+]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_date_with_junk_behind_it_kills_its_row_alone(junk: str) -> None:
+    page = read([row(1, dob=f"2026-01-05{junk}"), row(2, editedDate=f"2026-01-05{junk}"), row(3, dob="2026-01-05")])
+    assert values(page, "row_id") == [3]
+    assert [dead.reasons for dead in page.dead] == [("dob: not date",), ("editedDate: not timestamp",)]
+
+
+def test_sentinel_with_junk_behind_it_is_no_null() -> None:
+    assert [dead.reasons for dead in read([row(dob="0001-01-01garbage")]).dead] == [("dob: not date",)]
+
+
+def _is_moment(text: str) -> bool:
+    """As Python reads it: ISO 8601, in the extended form that vendors use."""
+    try:
+        return bool(datetime.fromisoformat(text)) and text.isascii()
+    except ValueError:
+        return False
+
+
+MOMENT = st.builds(
+    lambda when, spec, zone: when.isoformat(timespec=spec) + zone,
+    st.datetimes(datetime.fromisoformat("1900-01-01"), datetime.fromisoformat("2200-01-01")),
+    st.sampled_from(["minutes", "seconds", "milliseconds", "microseconds"]),
+    st.sampled_from(["", "Z", "+00:00", "-06:00", "+0530"]),
+)
+
+
+@settings(deadline=None)
+@given(MOMENT | st.dates(date(1900, 1, 1)).map(str))
+def test_moment_as_it_is_written_is_read(text: str) -> None:
+    page = read([row(dob=text, editedDate=text)])
+    assert page.dead == ()
+    when = datetime.fromisoformat(text)
+    assert values(page, "born_date") == [when.date()]
+    if when.tzinfo:
+        assert values(page, "edited_at") == [when.astimezone(UTC)]
+
+
+@settings(deadline=None)
+@given(MOMENT, st.integers(0, 40), st.text(min_size=1, max_size=5))
+def test_moment_with_something_in_it_dies_unless_it_still_is_one(text: str, at: int, junk: str) -> None:
+    spoilt = text[:at] + junk + text[at:]
+    page = read([row(1, dob=spoilt, editedDate=spoilt), row(2)])
+    assert values(page, "row_id")[-1] == 2
+    if not _is_moment(spoilt):
+        [dead] = page.dead
+        assert dead.reasons == ("dob: not date", "editedDate: not timestamp")
+
+
 # --- sensitive and ignored fields ---
 
 

@@ -6,7 +6,7 @@ import bisect
 import random
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pytest
@@ -37,11 +37,15 @@ def given_rows(windows: list[Window]) -> Counter[int]:
 
 @dataclass
 class Moving:
-    """A vendor's list, ordered by id, of which rows go and to which rows come before every read but the first."""
+    """A vendor's list, ordered by id, of which rows go and to which rows come before each of 60 reads after the first.
+
+    It gives at most `cap` rows at once, however many are asked for.
+    """
 
     ids: list[int]
     gone: int
     come: int
+    cap: int
     chance: random.Random
     throughout: set[int] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -52,10 +56,10 @@ class Moving:
 
     def fetch(self, skip: int, top: int) -> Page:
         with self._lock:
-            if self._reads:
+            if 0 < self._reads <= 60:
                 self._change()
             self._reads += 1
-            window = self.ids[skip : skip + top]
+            window = self.ids[skip : skip + min(top, self.cap)]
         return page_of(window, {n for n in window if n % 7 == 0})
 
     def _change(self) -> None:
@@ -68,21 +72,68 @@ class Moving:
                 bisect.insort(self.ids, fresh)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
-    st.integers(0, 400), st.integers(0, 14), st.integers(0, 6), st.integers(0, 2**32), st.sampled_from([1, 4])
-)  # fmt: skip
-@example(rows=30, gone=10, come=0, seed=0, connections=4)  # all of them go before the second page
+    st.integers(0, 400),
+    st.integers(0, 14),
+    st.integers(0, 6),
+    st.integers(1, PAGE_ROWS),
+    st.integers(0, 2**32),
+    st.sampled_from([1, 4]),
+)
+@example(rows=30, gone=10, come=0, cap=PAGE_ROWS, seed=0, connections=4)  # all of them go before the second page
+@example(rows=400, gone=3, come=3, cap=PAGE_ROWS // 2, seed=0, connections=4)
 def test_every_row_that_is_there_throughout_is_given_once(
-    rows: int, gone: int, come: int, seed: int, connections: int
+    rows: int, gone: int, come: int, cap: int, seed: int, connections: int
 ) -> None:
-    moving = Moving([2 * n for n in range(rows)], gone, come, random.Random(seed))
-    windows = read_all(moving.fetch, connections)
+    moving = Moving([2 * n for n in range(rows)], gone, come, cap, random.Random(seed))
+    try:
+        windows = read_all(moving.fetch, connections)
+    except PagingUnstable:
+        # Only where all that a page holds can be gone before the next one is read.
+        assert min(cap, len(moving.ids)) <= gone + OVERLAP
+        return
     got = given_rows(windows)
     assert moving.throughout <= set(got)
     assert set(got.values()) <= {1}
     for w in windows:
         assert w.fetched == w.page.rows.num_rows + len(w.page.dead) + w.duplicate
+
+
+@pytest.mark.parametrize("cap", [2, 3, OVERLAP - 1, OVERLAP, OVERLAP + 1, PAGE_ROWS - 1, PAGE_ROWS])
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, OVERLAP, OVERLAP + 1, PAGE_ROWS - 1, PAGE_ROWS, 10 * PAGE_ROWS])
+def test_vendor_that_gives_fewer_rows_than_asked_for_is_read_to_the_end(cap: int, rows: int) -> None:
+    ids = list(range(rows))
+    windows = read_all(lambda skip, top: page_of(ids[skip : skip + min(top, cap)], {5, 6}), 4)
+    assert given_rows(windows) == Counter(ids)
+
+
+def test_vendor_that_gives_one_row_at_once_is_told() -> None:
+    with pytest.raises(PagingUnstable, match="vanish faster"):
+        read_all(lambda skip, top: page_of([0, 1, 2][skip : skip + 1]))
+
+
+@pytest.mark.parametrize(("rows", "calls"), [(0, 1), (1, 3), (2, 2), (PAGE_ROWS - 1, 2), (PAGE_ROWS + 5, 3)])
+def test_end_of_a_table_costs_one_more_call(rows: int, calls: int) -> None:
+    ids, asked = list(range(rows)), Counter[int]()
+
+    def fetch(skip: int, top: int) -> Page:
+        asked[skip] += 1
+        return page_of(ids[skip : skip + top])
+
+    read_all(fetch)
+    assert asked.total() == calls
+
+
+def test_rows_whose_key_cannot_be_read_do_not_hide_the_end() -> None:
+    rows = [DeadRow(None, ("id: missing",), f"{{{n}}}") for n in range(2 * OVERLAP)]
+
+    def fetch(skip: int, top: int) -> Page:
+        """Five good rows, then twenty whose key can't be read."""
+        return replace(page_of(list(range(5))[skip : skip + top]), dead=tuple(rows[max(0, skip - 5) :]))
+
+    windows = read_all(fetch)
+    assert {row.raw for w in windows for row in w.page.dead} == {row.raw for row in rows}
 
 
 @pytest.mark.parametrize("rows", [0, 1, PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1, 10 * PAGE_ROWS])
@@ -156,7 +207,7 @@ def test_vendor_whose_later_pages_never_reach_the_first_is_told() -> None:
 
 def test_of_rows_that_share_a_key_in_a_page_the_last_is_kept() -> None:
     rows = pa.table({"row_id": pa.array([1, 2, 2, 3], pa.int64()), "name": ["a", "b", "c", "d"]})
-    [window] = read_all(lambda skip, top: Page(rows, (), frozenset()))
+    window, *_ = read_all(lambda skip, top: Page(rows[skip:], (), frozenset()))
     assert window.page.rows.column("name").to_pylist() == ["a", "c", "d"]
     assert (window.fetched, window.duplicate) == (4, 1)
 

@@ -61,6 +61,11 @@ class Caller:
         fault = {"route": self.route, "kind": kind, **options}
         assert self.sandbox.http.post("/_sandbox/faults", json=fault).status_code == 200
 
+    def fault_login(self, kind: str, **options: object) -> None:
+        """A fault on the call that opens a session."""
+        login = {"route": f"{urlsplit(self.connection.url).path}/*token*", "kind": kind, **options}
+        assert self.sandbox.http.post("/_sandbox/faults", json=login).status_code == 200
+
     def ask(self, session: VendorSession) -> bytes:
         return session.get(self.path, self.vendor.tables[0].params, bytes)
 
@@ -156,6 +161,46 @@ def test_burst_of_failures_is_overcome(caller: Caller, kind: str, options: dict[
         caller.fault(kind, times=2, **options)
         assert caller.ask(session) == whole
     assert caller.calls() == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("server_error", {"status": 500}), ("connection_reset", {}), ("html_page", {}), ("too_many_requests", {})],
+)
+def test_burst_of_failures_at_the_login_is_overcome(caller: Caller, kind: str, options: dict[str, object]) -> None:
+    caller.fault_login(kind, times=2, **options)
+    with caller.open() as session:
+        assert caller.ask(session)
+    assert caller.calls() == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error", "status"),
+    [
+        ("too_many_requests", {"retry_after": 1}, RateLimited, 429),
+        ("server_error", {"status": 503, "retry_after": 1}, RateLimited, 503),
+        ("server_error", {"status": 503}, VendorUnavailable, 503),
+    ],
+)
+def test_login_that_is_put_off_is_told_as_what_it_is(
+    caller: Caller, kind: str, options: dict[str, object], error: type[RetriableError], status: int
+) -> None:
+    caller.fault_login(kind, **options)
+    with caller.open(patience_s=0.1) as session, pytest.raises(error, match=f"status={status}"):
+        caller.ask(session)
+    assert {"path": "(login)", "status": status} in caller.database.rows("select path, status from control.api_call")
+
+
+def test_pause_that_a_login_is_asked_for_holds_every_session(caller: Caller) -> None:
+    with caller.open() as session, caller.open(patience_s=0.1) as another:
+        caller.ask(session)
+        caller.fault_login("too_many_requests", times=1, retry_after=1)
+        with pytest.raises(RateLimited) as told:
+            caller.ask(another)
+        started = time.monotonic()
+        caller.ask(session)
+    assert told.value.retry_after == 1
+    assert time.monotonic() - started >= 0.8
 
 
 def test_page_that_cannot_be_read_is_asked_for_again(caller: Caller) -> None:

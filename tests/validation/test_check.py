@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -83,6 +83,7 @@ class Day:
     suites: Path
     recent: Sequence[int] = ()
     paths: dict[str, str] | None = None
+    vendor: Vendor = VENDOR
 
     def suite(self, *expectations: dict[str, Any], table: str = "assets", text: str | None = None) -> None:
         written = text or json.dumps({"name": table, "expectations": expectations})
@@ -102,7 +103,7 @@ class Day:
         for table in self.paths:
             if not (self.suites / f"somebody__{table}.json").exists():
                 self.suite(table=table)
-        return validate_day(VENDOR, self.paths, self.staging, {"assets": self.recent}, **options)
+        return validate_day(self.vendor, self.paths, self.staging, {"assets": self.recent}, **options)
 
     def refused(self) -> dict[str, list[str]]:
         """Key of each refused asset -> the expectations that it failed."""
@@ -298,6 +299,17 @@ def test_expectation_that_great_expectations_does_not_know_is_a_configuration_er
         day.validate()
 
 
+def test_partition_that_was_staged_under_another_contract_is_a_configuration_error(day: Day) -> None:
+    day.stage(ACCOUNTS, [{"id": 1, "value": 1}])
+    day.stage(ASSETS, [asset(1)])
+    changed = replace(ASSETS, columns=(*ASSETS.columns, column("name", "name", STRING)))
+    day.vendor = replace(VENDOR, tables=(ACCOUNTS, changed))
+    with pytest.raises(ConfigurationError, match=r"another contract: pull again \[vendor=somebody table=assets"):
+        day.validate()
+    assert day.paths is not None
+    assert not any(day.staging.folder(path).has("faults.parquet") for path in day.paths.values())
+
+
 # --- the day as a whole ---
 
 
@@ -339,12 +351,54 @@ def test_accounts_whose_positions_do_not_add_up_are_counted(day: Day) -> None:
     assert len(outcome.failed) == 1
 
 
-def test_dead_letter_explains_one_account_that_is_off(day: Day) -> None:
-    day.suite(row("expect_column_values_to_not_be_null", column="ticker"), batch("accounts_off", max_value=0))
-    day.stage(ACCOUNTS, [{"id": 1, "value": 10}])
-    day.stage(ASSETS, [asset(1, amount=4, ticker="A"), asset(2, amount=6)])
+NO_TICKER = row("expect_column_values_to_not_be_null", column="ticker")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "off"),
+    [
+        ({"accountId": 1}, 1),  # its own row was refused
+        ({"accountId": 1, "units": "N/A"}, 1),  # its own row could not be read
+        ({"accountId": 3}, 2),  # a row of another account
+        ({"accountId": 3, "units": "N/A"}, 2),
+        ({"accountId": None}, 1),  # nobody knows whose it was
+        ({"accountId": "N/A"}, 1),
+        ({"accountId": True}, 1),
+        ({"accountId": 10**30}, 1),
+    ],
+)
+def test_account_that_is_off_is_explained_by_a_dead_letter_of_its_own(
+    day: Day, spoilt: dict[str, Any], off: int
+) -> None:
+    day.suite(NO_TICKER, batch("accounts_off", max_value=0))
+    day.stage(ACCOUNTS, [{"id": 1, "value": 10}, {"id": 2, "value": 5}, {"id": 3, "value": 0}])
+    day.stage(ASSETS, [asset(1, amount=4, ticker="A"), asset(2, amount=6, **spoilt)])
+    # Account 2 is off too: it has no positions at all.
+    assert day.validate()["assets"].measures["accounts_off"] == off
+
+
+def test_many_dead_letters_of_one_account_explain_no_other(day: Day) -> None:
+    day.suite(NO_TICKER, batch("accounts_off", max_value=0))
+    day.stage(ACCOUNTS, [{"id": n, "value": 10} for n in (1, 2, 3)])
+    day.stage(ASSETS, [asset(n) for n in range(20)] + [asset(21, amount="N/A"), asset(22, amount="N/A")])
     outcome = day.validate()["assets"]
-    assert (outcome.refused, outcome.measures["accounts_off"], outcome.failed) == (1, 0, [])
+    assert (outcome.refused, outcome.measures["accounts_off"]) == (20, 2)
+
+
+def test_account_that_is_itself_a_dead_letter_is_not_off(day: Day) -> None:
+    day.suite(row(BETWEEN, column="value_usd", min_value=0), table="accounts")
+    day.suite(batch("accounts_off", max_value=0))
+    day.stage(ACCOUNTS, [{"id": 1, "value": -10}, {"id": 2, "value": "N/A"}])
+    day.stage(ASSETS, [asset(1, amount=4), asset(2, accountId=2, amount=6)])
+    assert day.validate()["assets"].measures["accounts_off"] == 0
+
+
+def test_tolerance_of_the_total_is_the_vendors(day: Day) -> None:
+    day.suite(batch("accounts_off", max_value=0))
+    day.stage(ACCOUNTS, [{"id": 1, "value": 10}, {"id": 2, "value": 10}])
+    day.stage(ASSETS, [asset(1, amount=8.5), asset(2, accountId=2, amount=8.49)])
+    day.vendor = replace(VENDOR, total_tolerance_usd="1.50")
+    assert day.validate()["assets"].measures["accounts_off"] == 1
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,9 @@ def firm(loader: Loader) -> Loader:
         {"transaction_key": f"T{n}", "account_key": key, "security_key": "s1", "trade_date": DAY, "status": status,
          "flow": flow, "amount_usd": Decimal(amount)}
         for n, (key, status, flow, amount) in enumerate([
-            ("parent", "posted", "Contribution", "9"), ("s1", "posted", "Contribution", "9"),
-            ("joint", "posted", "Distribution", "-4"), ("s1", "reversed", "Contribution", "50"),
-            ("s1", "posted", "DivCash", "3"),
+            ("parent", "posted", "contribution", "9"), ("s1", "posted", "contribution", "9"),
+            ("joint", "posted", "distribution", "-4"), ("s1", "reversed", "contribution", "50"),
+            ("s1", "posted", "income", "3"),
         ])
     ])  # fmt: skip
     return loader
@@ -109,7 +109,7 @@ def test_a_correction_is_known_after_and_not_before(firm: Loader) -> None:
 def test_a_trade_that_is_reversed_later_was_a_flow_before(firm: Loader) -> None:
     known_before = firm.now()
     gone = {"transaction_key": "T1", "account_key": "s1", "security_key": "s1", "trade_date": DAY, "status": "reversed",
-            "flow": "Contribution", "amount_usd": Decimal(9)}  # fmt: skip
+            "flow": "contribution", "amount_usd": Decimal(9)}  # fmt: skip
     firm.load("transaction", [gone], NEXT)
     columns = "household_name, net_flow_usd"
     assert ("Family h1", Decimal("8.00")) in ask(firm, "net_flows", columns, known_before)

@@ -1,0 +1,108 @@
+"""Which day a vendor has closed, though some of its accounts lag."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from include.connection import Connection
+from include.contract import Budget, Probe, Vendor
+from include.control.budget import RateBudget
+from include.control.calls import CallLog
+from include.errors import ConfigurationError, VendorUnavailable
+from include.extract.closed import closed_through
+from include.extract.session import VendorSession
+from include.warehouse import schema
+from tests.conftest import Database
+
+PROBE = Probe("Accounts", {"$orderby": "Day"}, "day", tolerated=2)
+VENDOR = Vendor("somebody", "Somebody", "", "basic", (), (), "0 6 * * *", Budget(60_000, 100), closed=PROBE)
+Ask = Callable[..., date | None]
+
+
+@contextmanager
+def serve(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A vendor that answers the first `$top` of these rows."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            [top] = parse_qs(urlsplit(self.path).query)["$top"]
+            body = json.dumps(rows[: int(top)]).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def ask(database: Database) -> Iterator[Ask]:
+    engine = schema.engine(database.url())
+
+    def asked(days: list[str | None], vendor: Vendor = VENDOR) -> date | None:
+        with serve([{"id": n, "day": day} for n, day in enumerate(days)]) as url:
+            budget, calls = RateBudget(engine, vendor.name, vendor.budget), CallLog(engine, vendor.name, "", "a run")
+            with VendorSession(vendor, Connection(url, "a", "b", {}), budget, calls, patience_s=0.1) as session:
+                return closed_through(vendor, session)
+
+    yield asked
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("days", "closed"),
+    [
+        (["2026-11-20"] * 5, date(2026, 11, 20)),
+        (["2019-03-01", "2026-11-19", "2026-11-20T00:00:00", "2026-11-20"], date(2026, 11, 20)),
+        (["2019-03-01", "2026-11-19", "2026-11-19", "2026-11-20"], date(2026, 11, 19)),
+        ([None, "2026-11-19", "2026-11-20"], date(2026, 11, 20)),
+        (["2026-11-19", "2026-11-20"], date(2026, 11, 19)),  # so few that each of them counts
+        ([], None),
+    ],
+)
+def test_as_many_accounts_as_are_tolerated_may_lag(ask: Ask, days: list[str | None], closed: date | None) -> None:
+    assert ask(days) == closed
+
+
+def test_one_account_holds_the_firm_up_where_none_is_tolerated(ask: Ask) -> None:
+    strict = replace(VENDOR, closed=replace(PROBE, tolerated=0))
+    assert ask(["2019-03-01", "2026-11-20"], strict) == date(2019, 3, 1)
+
+
+def test_accounts_that_lag_are_logged(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "include.extract.closed")
+    ask(["2019-03-01", "2026-11-19", "2026-11-20"])
+    assert caplog.messages == ["somebody has closed 2026-11-20 but for 2: 0 (2019-03-01), 1 (2026-11-19)"]
+
+
+@pytest.mark.parametrize("days", [["soon"], [None], ["2026-11-20", None]])
+def test_answer_without_a_date_is_tried_again(ask: Ask, days: list[str | None]) -> None:
+    with pytest.raises(VendorUnavailable, match=r"holds no date.*vendor=somebody path=Accounts"):
+        ask(days)
+
+
+def test_vendor_that_cannot_be_asked_is_a_configuration_error(ask: Ask) -> None:
+    with pytest.raises(ConfigurationError, match="can't be asked"):
+        ask([], replace(VENDOR, closed=None))
