@@ -56,7 +56,7 @@ def replay_dead_letters() -> None:
         vendor_name, table = params["table"].split(".")
         asked = params["business_date"]
         day = date.fromisoformat(asked) if asked else sessions.business_date(None)
-        run = Run(run_id, day, sessions.previous(day), is_past=sessions.is_past(day))
+        run = Run(run_id, day, sessions.previous(day))
         outcome = send_again(
             firm.site(),
             named(vendor_name),

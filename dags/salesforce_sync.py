@@ -1,12 +1,20 @@
-"""The warehouse's present state into Salesforce: when the warehouse has news, and every hour in case a bell was lost."""
+"""The warehouse's present state into Salesforce: when the warehouse has news, and every hour in case a bell was lost.
+
+First the business rules look at the day. Then everything is compared; a run that would change too much (a first load, a
+third of an object's records, dozens of accounts that close) asks a person and waits. The Variable `tributary_crm_paused`
+set to `true` keeps every run from writing.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pendulum
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
-from policy import DEFAULTS, GO_LIVE, WAREHOUSE, deadline
+from alerts import Alert
+from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, WAREHOUSE, deadline
 
 
 @dag(
@@ -19,15 +27,21 @@ from policy import DEFAULTS, GO_LIVE, WAREHOUSE, deadline
     max_active_runs=1,
     default_args=DEFAULTS,
     tags=["crm"],
-    deadline=deadline("Salesforce is in step within 2 hours", 2),
+    deadline=deadline(f"Salesforce is in step within {DEADLINE_HOURS:g} hours"),
     params={
         "dry_run": Param(
             False, type="boolean", title="Dry run", description="Show what would change, and change nothing."
-        )
+        ),
+        "resend_refused": Param(
+            False,
+            type="boolean",
+            title="Send refused rows again",
+            description="Also those that did not change since Salesforce refused them: the org was mended.",
+        ),
     },
 )
 def salesforce() -> None:
-    """Shows what would change, then sends it."""
+    """Judges the day, shows what would change, asks where it must, then sends."""
 
     @task.short_circuit
     def is_reconciled() -> bool:
@@ -39,40 +53,91 @@ def salesforce() -> None:
         return is_settled(firm.site().engine)
 
     @task
-    def show_changes(params: Any = None) -> dict[str, str]:
+    def judge_day(run_id: Any = None) -> dict[str, dict[str, str]]:
+        import firm
+
+        from include.rules.judgement import judge_all
+
+        tallies = judge_all(firm.site().engine, firm.rule_policy(), run_id)
+        return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
+
+    @task(trigger_rule="none_skipped")
+    def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         import logging
+        from dataclasses import asdict
 
         import firm
 
+        from include.crm import difference
         from include.crm.load import preview
 
-        previews = preview(firm.site().engine, firm.firm_name(), 20 if params["dry_run"] else 0)
-        for name, shown in previews.items():
-            logging.getLogger(__name__).info("\n".join([f"{name}: {shown.delta}", *map(str, shown.sample)]))
-        return {name: str(shown.delta) for name, shown in previews.items()}
+        shown = preview(firm.site().engine, firm.crm_settings(), 1000 if params["dry_run"] else 20)
+        page = difference.write(firm.data_docs() / "site", run_id, shown)
+        for name, found in shown.deltas.items():
+            logging.getLogger(__name__).info("\n".join([f"{name}: {found}", *map(str, shown.samples[name][:20])]))
+        return {
+            "deltas": {name: str(found) for name, found in shown.deltas.items()},
+            "concerns": [asdict(concern) for concern in shown.concerns],
+            "page": f"/data-docs/{page}",
+        }
 
-    @task.short_circuit
-    def is_real_run(params: Any = None) -> bool:
-        return not params["dry_run"]
+    @task.branch
+    def choose_way(shown: dict[str, Any], params: Any = None) -> str | list[str]:
+        import firm
 
-    @task
-    def send_changes(run_id: Any = None) -> dict[str, dict[str, int]]:
+        if params["dry_run"] or firm.is_crm_paused():
+            return []
+        return "ask_a_person" if shown["concerns"] else "send_changes"
+
+    asked = "{% set shown = ti.xcom_pull(task_ids='show_changes') %}"
+    ask = ApprovalOperator(
+        task_id="ask_a_person",
+        subject="May Salesforce be changed so much?",
+        body=asked
+        + "{% for concern in shown.concerns %}- {{ concern.reason }}\n{% endfor %}\n[The first changes]({{ shown.page }})",
+        response_timeout=timedelta(hours=20),
+        notifiers=[Alert("Somebody must say yes or no")],
+    )
+
+    @task(trigger_rule="none_failed_min_one_success")
+    def send_changes(shown: dict[str, Any], params: Any = None, run_id: Any = None, ti: Any = None) -> dict[str, Any]:
         import firm
 
         from include import sessions
+        from include.crm.guard import Concern
         from include.crm.load import sync
 
+        is_approved = ti.xcom_pull(task_ids="ask_a_person") is not None
         counts = sync(
             firm.site().engine,
             firm.connection("salesforce"),
             firm.work_folder(),
             run_id,
             sessions.business_date(None),
-            firm.firm_name(),
+            firm.crm_settings(),
+            approved=[Concern(**concern) for concern in shown["concerns"]] if is_approved else [],
+            resends=params["resend_refused"],
         )
         return {name: {"sent": c.sent, "created": c.created, "updated": c.updated} for name, c in counts.items()}
 
-    is_reconciled() >> show_changes() >> is_real_run() >> send_changes()
+    @task
+    def raise_tasks(run_id: Any = None) -> dict[str, int]:
+        import firm
+
+        from include import sessions
+        from include.crm import tasks
+        from include.rules import RULES
+
+        wanted = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in RULES if r.task_subject}
+        connection, day = firm.connection("salesforce"), sessions.business_date(None)
+        counts = tasks.sync(firm.site().engine, connection, run_id, day, firm.crm_settings(), wanted)
+        return {"created": counts.created, "completed": counts.updated}
+
+    judged, shown = judge_day(), show_changes()
+    way, sent = choose_way(shown), send_changes(shown)
+    is_reconciled() >> judged >> shown >> way >> [ask, sent]
+    # A rule that fails keeps nothing from Salesforce but its Tasks, which makes the run fail.
+    [ask >> sent, judged] >> raise_tasks()
 
 
 salesforce()

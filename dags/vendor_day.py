@@ -6,7 +6,7 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, PokeReturnValue, dag, get_current_context, task, task_group
-from policy import DEFAULTS, GO_LIVE, WAREHOUSE, deadline
+from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, WAREHOUSE, deadline
 
 from include.contract import Vendor
 from include.vendors import VENDORS
@@ -28,9 +28,17 @@ def vendor_day(vendor: Vendor) -> None:
         max_active_runs=1,
         default_args=DEFAULTS,
         tags=["vendor", vendor.name],
-        deadline=deadline(f"{vendor.title} is in within 2 hours", 2),
+        deadline=deadline(f"{vendor.title} is in within {DEADLINE_HOURS:g} hours"),
         params={
-            "tables": Param(tables, type="array", examples=tables, title="Tables", description="What to pull."),
+            "tables": Param(
+                tables,
+                type="array",
+                items={"type": "string", "enum": tables},
+                minItems=1,
+                examples=tables,  # what the form offers
+                title="Tables",
+                description="What to pull.",
+            ),
             "business_date": Param(
                 None,
                 type=["null", "string"],
@@ -40,6 +48,12 @@ def vendor_day(vendor: Vendor) -> None:
             ),
             "full_refresh": Param(
                 False, type="boolean", title="Full refresh", description="Ignore when tables were last pulled."
+            ),
+            "wait": Param(
+                True,
+                type="boolean",
+                title="Wait until closed",
+                description="Off: do not wait, take what the vendor has.",
             ),
             "on_demand": Param(
                 False,
@@ -52,29 +66,20 @@ def vendor_day(vendor: Vendor) -> None:
     def day() -> None:
         @task
         def plan_day(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
-            from datetime import date
+            from include import plan
 
-            from include import sessions
-
-            asked = params["business_date"]
             # A person means today, whatever interval Airflow infers for a manual run.
-            interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
-            day = date.fromisoformat(asked) if asked else sessions.business_date(interval_end)
-            return {
-                "business_date": day.isoformat(),
-                "previous_date": sessions.previous(day).isoformat(),
-                "is_past": sessions.is_past(day),
-                "full_refresh": params["full_refresh"],
-                "on_demand": params["on_demand"],
-            }
+            return plan.plan_day(vendor, params, None if dag_run.run_type == "manual" else dag_run.data_interval_end)
 
         @task
-        def choose_tables(plan: dict[str, Any], params: Any = None) -> list[str]:
-            asked = [table for table in vendor.tables if table.name in params["tables"]]
-            return [table.name for table in asked if table.states_past or not plan["is_past"]]
+        def choose_tables(plan: dict[str, Any]) -> list[str]:
+            """Hands the tables on by themselves: Airflow maps over a whole result only."""
+            return list(plan["tables"])
 
         @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
-        def wait_until_closed(plan: dict[str, Any], run_id: Any = None) -> PokeReturnValue:
+        def wait_until_closed(plan: dict[str, Any], params: Any = None, run_id: Any = None) -> PokeReturnValue:
+            if not params["wait"]:
+                return PokeReturnValue(is_done=True)
             import firm
 
             from include import flow
@@ -175,7 +180,6 @@ def _run(plan: dict[str, Any], run_id: str) -> Any:
         run_id,
         date.fromisoformat(plan["business_date"]),
         date.fromisoformat(plan["previous_date"]),
-        is_past=plan["is_past"],
         full_refresh=plan["full_refresh"],
         on_demand=plan["on_demand"],
     )

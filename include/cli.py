@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     from include.local import demo, summary
+    from include.vendors import VENDORS
 
     started = time.monotonic()
 
@@ -57,12 +58,15 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
         say(f"There is no folder {arguments.data}: DATA must be a folder of <vendor>/<table>.jsonl files.")
         return 1
     place = demo.start(say, arguments.data, arguments.households)
-    say(f"Up after {time.monotonic() - started:.0f} s. Running the Orion day ...")
+    say(f"Up after {time.monotonic() - started:.0f} s.")
     place.api.wait_dag("salesforce")
     place.api.unpause("salesforce")
-    before = place.api.runs("salesforce")
-    ended = {"orion": demo.run(place, "orion", say, 150)}
-    if ended["orion"] == "success":
+    ended: dict[str, str] = {}
+    for vendor in VENDORS:
+        say(f"Running the day of {vendor.title} ...")
+        before = place.api.runs("salesforce")  # the run to follow is the one after the last vendor
+        ended[vendor.name] = demo.run(place, vendor.name, say, 150)
+    if set(ended.values()) == {"success"}:
         ended["salesforce"] = demo.follow_next(place, "salesforce", before, say, 90)
     summary.show(place, ended, time.monotonic() - started)
     return 0 if set(ended.values()) == {"success"} else 1

@@ -14,6 +14,7 @@ TributaryError
     ├── DataQualityError      a batch-level expectation failed, or too many rows are dead letters
     ├── BalanceError          rows or money do not add up; nothing was committed
     ├── RowsFailed            the target refused rows; each of them is a dead letter
+    ├── ApprovalNeeded        more would change than may without a person's word
     └── WriterSuperseded      a newer writer took over this partition or object; this one must stop
 
 A message names vendor, table, key and count where they are known, and never holds a secret.
@@ -94,6 +95,10 @@ class BalanceError(FatalError):
 
 class RowsFailed(FatalError):
     """The target refused rows; each of them is a dead letter."""
+
+
+class ApprovalNeeded(FatalError):
+    """More would change than may change without a person's word; nothing was sent."""
 
 
 class WriterSuperseded(FatalError):

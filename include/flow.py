@@ -6,14 +6,14 @@ stage  ->  validate  ->  transform  ->  load  ->  reconcile
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
 
 import orjson
 import sqlalchemy as sa
 
+from include import sessions
 from include import transform as transforming
 from include.connection import Connection
 from include.contract import Vendor
@@ -40,12 +40,14 @@ class Site:
         engine: The database, as the loading role.
         staging: Where partitions live.
         redactor: Hides sensitive values under the firm's key.
+        clock: Tells the time, aware; a sandbox may live on another day.
         speed: How many times faster than the wall clock a sandbox's minutes pass.
     """
 
     engine: sa.Engine
     staging: Staging
     redactor: Redactor
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     speed: float = 1.0
 
 
@@ -57,27 +59,20 @@ class Run:
         run_id: Airflow's.
         business_date: The day the data is about.
         previous_date: The session before it.
-        is_past: Whether a later session has closed already.
         full_refresh: Whether edit windows are ignored.
         on_demand: Whether the reserved share of the rate budget may be used.
+        is_replay: Whether only dead letters are pulled again.
     """
 
     run_id: str
     business_date: date
     previous_date: date
-    is_past: bool = False
     full_refresh: bool = False
     on_demand: bool = False
-    pulled: str = field(default="")
-
-    def named(self) -> str:
-        """What the pull is called in manifests and ledger: present, past or replay."""
-        return self.pulled or ("past" if self.is_past else "present")
+    is_replay: bool = False
 
 
-def stage(
-    site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run, keep: Keep = lambda windows: windows
-) -> str:
+def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> str:
     """Pulls one table into staging and records it.
 
     Args:
@@ -86,7 +81,6 @@ def stage(
         table_name: What to pull.
         connection: Address and credentials.
         run: For which day.
-        keep: Leaves rows out that are not wanted (a replay).
 
     Returns:
         The partition's path below the staging root.
@@ -95,15 +89,33 @@ def stage(
         TributaryError: As `pull` raises.
     """
     started = time.perf_counter()
-    table = vendor.table(table_name)
     since = None if run.full_refresh else ledger.last_window(site.engine, vendor.name, table_name)
+    path = fetch(site, vendor, table_name, connection, run, span_of(site, run, since))
+    record_staged(site, vendor, path, run, time.perf_counter() - started)
+    return path
+
+
+def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
+    """What a run asks for. Whether its day is past is decided here, when it asks, and kept in the manifest."""
+    is_past = sessions.is_past(run.business_date, site.clock())
+    return Span(run.business_date, is_past, run.previous_date + timedelta(days=1), edited_since)
+
+
+def fetch(
+    site: Site,
+    vendor: Vendor,
+    table_name: str,
+    connection: Connection,
+    run: Run,
+    span: Span,
+    keep: Keep = lambda windows: windows,
+) -> str:
+    """Pulls one table into staging, which nothing knows of yet; `keep` leaves out rows that are not wanted."""
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     with VendorSession(vendor, connection, budget, calls) as session:
-        span = Span(run.business_date, run.is_past, run.previous_date + timedelta(days=1), since)
-        path = pull(vendor, table, span, session, site.staging, site.redactor, keep)
-    record_staged(site, path, run, time.perf_counter() - started)
-    return path
+        table = vendor.table(table_name)
+        return pull(vendor, table, span, session, site.staging, site.redactor, site.clock(), keep)
 
 
 def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
@@ -114,7 +126,7 @@ def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run)
         return ask_closed(vendor, session)
 
 
-def record_staged(site: Site, path: str, run: Run, seconds: float) -> None:
+def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: float) -> None:
     """Writes the ledger's row of a staged partition, its dead letters and its drift; twice changes nothing."""
     manifest = site.staging.manifest(path)
     letters = [orjson.loads(line) for line in site.staging.folder(path).read("dead.jsonl").splitlines()]
@@ -135,6 +147,7 @@ def record_staged(site: Site, path: str, run: Run, seconds: float) -> None:
             "stage",
             path,
             (DeadLetter(letter["key"], letter["reasons"], "dead.jsonl", n) for n, letter in enumerate(letters)),
+            own_day=vendor.table(manifest.table).pull == "snapshot",
         )
         for name in manifest.undeclared:
             connection.execute(
@@ -168,12 +181,12 @@ def validate(
     from include.validation.rows import faults_of
 
     started = time.perf_counter()
-    recent = {name: _recent_rows(site.engine, vendor.name, name, run) for name in paths}
+    pulls = {name: pull_of(site.staging.manifest(path), run) for name, path in paths.items()}
+    recent = {name: _recent_rows(site.engine, of) for name, of in pulls.items()}
     outcomes = validate_day(vendor, paths, site.staging, recent, rows_only=rows_only)
     seconds = round((time.perf_counter() - started) / len(paths), 3)
     for name, outcome in outcomes.items():
-        path = paths[name]
-        of = pull_of(site.staging.manifest(path), run)
+        path, of = paths[name], pulls[name]
         faults = faults_of(site.staging, path).to_pylist()
         counts = Counts(
             staged=outcome.staged,
@@ -190,6 +203,7 @@ def validate(
                 "validate",
                 path,
                 (DeadLetter(f["row_key"], f["expectations"], f["part"], f["row_number"]) for f in faults),
+                own_day=vendor.table(name).pull == "snapshot",
             )
     stop_if_unfit(vendor, outcomes)
     return {name: outcome.refused for name, outcome in outcomes.items()}
@@ -228,15 +242,7 @@ def reconcile(site: Site, vendor: Vendor, run: Run) -> list[Check]:
     Raises:
         BalanceError: It does not add up, and dead letters do not explain it.
     """
-    checks = compare(
-        site.engine,
-        vendor.name,
-        [table.name for table in vendor.tables if table.money],
-        run.business_date,
-        run.previous_date,
-        run.run_id,
-        Decimal(vendor.roll_tolerance_quantity),
-    )
+    checks = compare(site.engine, vendor, run.business_date, run.previous_date, run.run_id)
     stop_if_broken(vendor.name, run.business_date, checks)
     return checks
 
@@ -249,13 +255,13 @@ def pull_of(manifest: Manifest, run: Run) -> Pull:
         table_name=manifest.table,
         business_date=manifest.business_date,
         pull_id=manifest.pull_id,
-        pulled=run.named(),
+        pulled="replay" if run.is_replay else manifest.pulled,
         extracted_at=manifest.extracted_at,
         window_to=None if manifest.window is None else datetime.fromisoformat(manifest.window[1]),
     )
 
 
-def _recent_rows(engine: sa.Engine, vendor: str, table: str, run: Run) -> list[int]:
+def _recent_rows(engine: sa.Engine, of: Pull) -> list[int]:
     """Rows of the five last loaded days before this one, of the same kind of pull."""
     with engine.connect() as connection:
         rows = connection.scalars(
@@ -263,12 +269,12 @@ def _recent_rows(engine: sa.Engine, vendor: str, table: str, run: Run) -> list[i
             select staged from (
                 select distinct on (s.business_date) s.business_date, s.staged
                 from control.ledger s
-                where s.vendor = :vendor and s.table_name = :table and s.stage = 'stage' and s.pulled = :pulled
-                  and s.business_date < :day
+                where s.vendor = :vendor and s.table_name = :table_name and s.stage = 'stage' and s.pulled = :pulled
+                  and s.business_date < :business_date
                   and exists (select from control.ledger l where l.pull_id = s.pull_id and l.stage = 'load')
                 order by s.business_date desc, s.recorded_at desc
             ) days order by business_date desc limit 5
             """),
-            {"vendor": vendor, "table": table, "pulled": run.named(), "day": run.business_date},
+            asdict(of),
         )
         return [int(n) for n in rows]

@@ -1,30 +1,37 @@
 """Sends dead letters again, once the cause is mended.
 
-The rows are pulled from the vendor again, for their own business date, and only those with a dead letter go on: through
-the same reading, suite, transformation and load as any row, as a pull of its own in the ledger (`replay`). A letter
-closes in the transaction that loads its row; a row that is still bad stays a dead letter.
+The rows are pulled from the vendor again, and only those with a dead letter go on: through the same reading, suite,
+transformation and load as any row, as a pull of its own in the ledger (`replay`). A letter closes in the transaction that
+loads its row; a row that is still bad stays a dead letter.
+
+What is asked for is what the letter's own pull asked for: of a snapshot its day, of a window its edits or its day's
+trades. A description is asked for as it is now, for today.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from include import flow
+from include import flow, sessions
 from include.connection import Connection
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError
 from include.extract.page import Page
 from include.extract.paging import Window
+from include.extract.pull import Span
 from include.flow import Run, Site
 
 _OPEN = sa.text("""
-select dead_letter_id, row_key, reasons from control.dead_letter
+select dead_letter_id, row_key, partition from control.dead_letter
 where vendor = :vendor and table_name = :table and business_date = :day and status = 'open'
   and (cast(:ids as bigint[]) is null or dead_letter_id = any(:ids))
 order by dead_letter_id
@@ -69,42 +76,89 @@ def replay(
         connection: Address and credentials.
         run: Names the run; its business date is the letters'.
         ids: Only these letters; None takes all open ones.
-        is_dry: Pulls and checks, and loads nothing.
+        is_dry: Pulls and checks; records and loads nothing.
 
     Raises:
-        ConfigurationError: The past of this table can't be asked for any more.
+        ConfigurationError: A letter was asked for that is not open in this table and day.
         TributaryError: As the steps of a day raise.
     """
     table = vendor.table(table_name)
-    if run.is_past and not table.states_past:
-        raise ConfigurationError(
-            "The vendor can't state this table as of a past date; run the present day instead",
-            vendor=vendor.name,
-            table=table_name,
-            business_date=run.business_date,
+    letters = _open_letters(site, vendor, run, table_name, ids)
+    done = Replayed(len(letters), sum(letter["row_key"] is None for letter in letters), 0, 0, 0)
+    replaying = replace(run, full_refresh=True, on_demand=True, is_replay=True)
+    if table.pull == "full":
+        today = sessions.latest_closed(site.clock())
+        replaying = replace(replaying, business_date=today, previous_date=sessions.previous(today))
+    for span, some in _asked(site, table, replaying, letters):
+        keys = [letter["row_key"] for letter in some]
+        path = flow.fetch(
+            site,
+            vendor,
+            table_name,
+            connection,
+            replaying,
+            span,
+            lambda w, k=keys: _only(w, table, k),  # type: ignore[misc]
         )
-    letters = _open_letters(site, vendor, table_name, run.business_date, ids)
-    keys = [letter["row_key"] for letter in letters if letter["row_key"]]
-    keyless = len(letters) - len(keys)
-    if not keys:
-        return Replayed(len(letters), keyless, 0, 0, 0)
-    replaying = replace(run, pulled="replay", full_refresh=True, on_demand=True)
-    path = flow.stage(site, vendor, table_name, connection, replaying, keep=lambda w: _only(w, table, keys))
-    refused = flow.validate(site, vendor, {table_name: path}, replaying, rows_only=True)[table_name]
-    manifest = site.staging.manifest(path)
-    if not is_dry:
-        flow.transform(site, vendor, path, replaying)
-        flow.load(site, vendor, path, replaying)
-    landed = manifest.staged - refused
-    return Replayed(len(letters), keyless, manifest.fetched, landed, manifest.dead + refused)
+        refused = _check(site, vendor, path) if is_dry else _land(site, vendor, path, replaying)
+        manifest = site.staging.manifest(path)
+        done = replace(
+            done,
+            found=done.found + manifest.fetched,
+            landed=done.landed + manifest.staged - refused,
+            still_dead=done.still_dead + manifest.dead + refused,
+        )
+    return done
 
 
 def _open_letters(
-    site: Site, vendor: Vendor, table: str, day: date, ids: Sequence[int] | None
+    site: Site, vendor: Vendor, run: Run, table: str, ids: Sequence[int] | None
 ) -> Sequence[sa.RowMapping]:
-    values = {"vendor": vendor.name, "table": table, "day": day, "ids": None if ids is None else list(ids)}
+    facts = {"vendor": vendor.name, "table": table, "day": run.business_date}
     with site.engine.connect() as connection:
-        return connection.execute(_OPEN, values).mappings().all()
+        letters = connection.execute(_OPEN, facts | {"ids": None if ids is None else list(ids)}).mappings().all()
+    if unknown := set(ids or ()) - {letter["dead_letter_id"] for letter in letters}:
+        raise ConfigurationError("Not open letters of this table and day", **facts, ids=sorted(unknown))
+    return letters
+
+
+def _asked(
+    site: Site, table: Table, run: Run, letters: Sequence[sa.RowMapping]
+) -> Iterator[tuple[Span, list[dict[str, Any]]]]:
+    """What to ask the vendor for, and the letters that it may bring."""
+    known: list[dict[str, Any]] = []
+    for letter in letters:
+        if letter["row_key"] is not None:
+            window = site.staging.manifest(letter["partition"]).window if table.pull == "window" else None
+            known.append({**letter, "since": None if window is None else datetime.fromisoformat(window[0])})
+    # A window's letter without edit bounds was pulled by its day, as a past one.
+    for is_dated, some in groupby(
+        sorted(known, key=lambda each: each["since"] is None), lambda each: each["since"] is None
+    ):
+        chosen = list(some)
+        span = flow.span_of(site, run, None)
+        if table.pull == "window":
+            since = None if is_dated else min(map(itemgetter("since"), chosen))
+            span = replace(span, is_past=is_dated, edited_since=since)
+        yield span, chosen
+
+
+def _check(site: Site, vendor: Vendor, path: str) -> int:
+    """Looks at the rows as the day's validation does; returns how many it would refuse."""
+    from include.validation.check import validate_day
+
+    table = path.split("/")[1]
+    return validate_day(vendor, {table: path}, site.staging, {}, rows_only=True)[table].refused
+
+
+def _land(site: Site, vendor: Vendor, path: str, run: Run) -> int:
+    """Takes the rows through every step; returns how many were refused."""
+    table = path.split("/")[1]
+    flow.record_staged(site, vendor, path, run, 0.0)
+    refused = flow.validate(site, vendor, {table: path}, run, rows_only=True)[table]
+    flow.transform(site, vendor, path, run)
+    flow.load(site, vendor, path, run)
+    return refused
 
 
 def _only(windows: Iterator[Window], table: Table, keys: Sequence[str]) -> Iterator[Window]:

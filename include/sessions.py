@@ -6,12 +6,17 @@ from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 
+from include.errors import ConfigurationError
+
+FIRST = date(2010, 1, 4)
+
 
 @cache
 def _calendar() -> Any:
     import exchange_calendars
 
-    return exchange_calendars.get_calendar("XNYS", start="2010-01-01")
+    # From before the first day, which may be asked for the session before it.
+    return exchange_calendars.get_calendar("XNYS", start="2009-12-01")
 
 
 def latest_closed(now: datetime) -> date:
@@ -33,6 +38,28 @@ def business_date(interval_end: datetime | None) -> date:
     return latest_closed(interval_end or datetime.now(UTC))
 
 
+def read_asked(text: str, now: datetime | None = None) -> date:
+    """Returns the business date that a person asked for, as `YYYY-MM-DD`.
+
+    Raises:
+        ConfigurationError: It is no date, no session, before the year 2010, or has not closed yet; the message says which day is.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{text!r} is no date; write it like 2026-11-25") from error
+    if day < FIRST:
+        raise ConfigurationError(f"{day} is too long ago; business dates begin with {FIRST}")
+    if _is_holiday(day):
+        raise ConfigurationError(
+            f"{day} is no session of the New York Stock Exchange; the one before is {previous(day)}"
+        )
+    closed = latest_closed(now or datetime.now(UTC))
+    if day > closed:
+        raise ConfigurationError(f"{day} has not closed yet; the latest session that has is {closed}")
+    return day
+
+
 def is_past(day: date, now: datetime | None = None) -> bool:
     """Whether a later session has closed since, so that only what can be stated as of that day may be pulled."""
     return day < latest_closed(now or datetime.now(UTC))
@@ -50,6 +77,11 @@ def previous(day: date) -> date:
 def between(first: date, last: date) -> list[date]:
     """Returns the sessions from first to last, both included."""
     return [session.date() for session in _calendar().sessions_in_range(str(first), str(last))]
+
+
+def _is_holiday(day: date) -> bool:
+    """Whether the exchange stays closed that day; beyond the calendar's last year nobody knows of any."""
+    return day <= _calendar().last_session.date() and not _calendar().is_session(str(day))
 
 
 def _timestamp(moment: datetime) -> Any:

@@ -13,12 +13,14 @@ class Alert(BaseNotifier):
 
     Args:
         what: The first words of the title, such as `Failed` or `Deadline missed`.
+        context: What a deadline is about. Airflow's triggerer gives it here, and only to a callable that names it;
+            a callback is given its own when it is called.
     """
 
     template_fields = ("what",)
 
-    def __init__(self, what: str) -> None:
-        super().__init__()
+    def __init__(self, what: str, context: Any = None) -> None:
+        super().__init__(context)
         self.what = what
 
     def notify(self, context: Any) -> None:
@@ -52,10 +54,17 @@ def describe(what: str, context: Any) -> tuple[str, str]:
         lines.insert(0, f"Task: {name}, try {task.try_number}")
         link += f"/tasks/{task.task_id}"
     if reason := context.get("exception"):
-        lines.append(f"Reason: {type(reason).__name__}: {reason}")
+        lines.append(f"Reason: {type(reason).__name__}: {_message(reason)}")
     if deadline := context.get("deadline"):
         lines.append(f"Deadline: {_of(deadline, 'deadline_time')}")
     return f"{what}: {dag_id}", "\n".join([*lines, f"Link: {link}"])
+
+
+def _message(reason: BaseException) -> str:
+    """What may be told of an error: ours hold no secret and no row, others quote what they were given."""
+    from include.errors import TributaryError
+
+    return str(reason) if isinstance(reason, TributaryError) else "see the task's log"
 
 
 def _of(thing: Any, name: str) -> Any:

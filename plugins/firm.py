@@ -5,7 +5,9 @@ tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "
 tributary_secret     generic    password: the key under which sensitive values are hashed
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by blanks
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ...
-salesforce           http       host: login URL; see docs/operations.md
+salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/salesforce_setup.md
+
+Variables: tributary_rules (JSON: thresholds of the business rules), tributary_crm_paused (true: nothing is written).
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from airflow.sdk import BaseHook, Variable
 
 if TYPE_CHECKING:
     from include.connection import Connection
+    from include.crm.settings import Settings
     from include.flow import Site
+    from include.rules.policy import Policy
 
 
 def site() -> Site:
@@ -59,9 +63,23 @@ def connection(conn_id: str) -> Connection:
     )
 
 
-def firm_name() -> str:
-    """Returns the firm's name in the keys of Salesforce records."""
-    return str(BaseHook.get_connection("salesforce").extra_dejson["firm"])
+def crm_settings() -> Settings:
+    """Returns what the firm chose about its Salesforce: extra fields of the connection."""
+    from include.crm.settings import Settings
+
+    return Settings.of(BaseHook.get_connection("salesforce").extra_dejson)
+
+
+def rule_policy() -> Policy:
+    """Returns the thresholds of the business rules: a Variable in JSON, or the defaults."""
+    from include.rules.policy import Policy
+
+    return Policy.of(Variable.get("tributary_rules", default={}, deserialize_json=True))
+
+
+def is_crm_paused() -> bool:
+    """Whether somebody has paused every write to Salesforce."""
+    return str(Variable.get("tributary_crm_paused", default="false")).lower() == "true"
 
 
 def work_folder() -> Path:

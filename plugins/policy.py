@@ -17,11 +17,24 @@ from airflow.sdk import (
 )
 from alerts import Alert
 
+from include.errors import ConfigurationError
+
 # Rung when the warehouse has news. A doorbell, never the message: events may be merged, so whoever hears it looks.
 WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
 
 # The first day of the schedules: a firm sets the day it goes live.
 GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
+
+
+def _read_hours(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigurationError(f"TRIBUTARY_DEADLINE_HOURS must be a number of hours, not {text!r}") from error
+
+
+# How long a whole run may take until people are told.
+DEADLINE_HOURS = _read_hours(os.environ.get("TRIBUTARY_DEADLINE_HOURS") or "2")
 
 # An error's class says whether another try can help; whatever is not ours fails at once, and is looked at.
 DEFAULTS: dict[str, Any] = {
@@ -52,7 +65,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def deadline(name: str, hours: float) -> DeadlineAlert:
+def deadline(name: str, hours: float = DEADLINE_HOURS) -> DeadlineAlert:
     """A deadline of a whole run, from the moment it was queued (Airflow has none for a single task)."""
     return DeadlineAlert(
         name=name,

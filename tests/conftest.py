@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from include.sensitive import Redactor
 from include.staging import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
-from tests.running_sandbox import LAST, Sandbox, run_sandbox
+from tests.running_sandbox import LAST, NOW, Sandbox, run_sandbox
 
 _PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
 
@@ -101,16 +102,24 @@ class Firm:
     def __init__(self, vendor: Vendor, sandbox: Sandbox, database: Database, folder: Path) -> None:
         self.vendor, self.sandbox, self.database, self.folder = vendor, sandbox, database, folder
         self.engine = schema.engine(database.url())
-        self.site = flow.Site(self.engine, Staging(str(folder / "staging")), Redactor(b"only for tests"))
+        self.now = NOW
+        self._started = time.monotonic()
+        staging = Staging(str(folder / "staging"))
+        self.site = flow.Site(self.engine, staging, Redactor(b"only for tests"), self.clock)
         self.connection = connect(sandbox)
         self._runs = 0
+
+    def clock(self) -> datetime:
+        """The sandbox's day, on which time goes on; a test that sets the sandbox's clock sets `now`, too."""
+        return self.now + timedelta(seconds=time.monotonic() - self._started)
 
     def new_run(self, day: date = LAST, **options: Any) -> flow.Run:
         self._runs += 1
         return flow.Run(f"run-{self._runs}", day, sessions.previous(day), **options)
 
     def stage(self, run: flow.Run, *tables: str) -> dict[str, str]:
-        wanted = [t.name for t in self.vendor.tables if (t.states_past or not run.is_past)]
+        is_past = sessions.is_past(run.business_date, self.clock())
+        wanted = [t.name for t in self.vendor.tables if (t.states_past or not is_past)]
         return {name: flow.stage(self.site, self.vendor, name, self.connection, run) for name in (tables or wanted)}
 
     def publish(self, run: flow.Run, paths: dict[str, str]) -> dict[str, Counts]:

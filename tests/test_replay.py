@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 
 import pytest
 
+from include import flow
 from include.errors import ConfigurationError
 from include.replay import replay
 from tests.conftest import Firm
@@ -80,7 +82,88 @@ def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:
     }  # fmt: skip
 
 
-def test_a_past_that_cannot_be_asked_for_is_refused_in_words(firm: Firm) -> None:
-    run = firm.new_run(date(2026, 11, 12), is_past=True)
-    with pytest.raises(ConfigurationError, match="past date"):
-        replay(firm.site, firm.vendor, "clients", firm.connection, run)
+def test_letters_that_are_not_open_are_refused_in_words(firm: Firm) -> None:
+    _poisoned(firm)
+    with pytest.raises(ConfigurationError, match=r"Not open letters.*ids=\[0\]"):
+        _replay(firm, ids=[0])
+
+
+def test_a_dry_run_leaves_no_trace(firm: Firm) -> None:
+    _poisoned(firm)
+    known = "select count(*) from control.ledger", "select count(*) from control.dead_letter where status <> 'open'"
+    before = [firm.database.value(query) for query in known]
+    _replay(firm, is_dry=True)
+    assert [firm.database.value(query) for query in known] == before
+
+
+def _set(firm: Firm, table: str, key: str, field: str, value: object) -> None:
+    firm.sandbox.admin("orion/mend", table=table, id=int(key), set={field: value})
+
+
+def _spoil_a_client(firm: Firm) -> str:
+    """Makes the flag of one client unreadable; returns its key."""
+    key = str(next(row["id"] for row in firm.sandbox.rows("Portfolio/Clients") if row["isActive"]))
+    _set(firm, "clients", key, "isActive", "N/A")
+    return key
+
+
+def _go_to_monday(firm: Firm) -> None:
+    monday = datetime(2026, 11, 23, 23, tzinfo=UTC)
+    firm.sandbox.admin("clock", now=monday.isoformat())
+    firm.sandbox.log_in()
+    firm.now = monday
+
+
+def test_a_description_that_died_on_an_earlier_day_lands_as_it_is_today(start_firm: Callable[..., Firm]) -> None:
+    firm = start_firm()
+    key = _spoil_a_client(firm)
+    firm.day()
+    _go_to_monday(firm)
+    _set(firm, "clients", key, "isActive", True)
+    outcome = replay(firm.site, firm.vendor, "clients", firm.connection, firm.new_run(LAST))
+    assert (outcome.asked, outcome.landed) == (1, 1)
+    assert firm.database.rows(OPEN) == []
+    [row] = firm.database.rows("select valid_from from warehouse.household where household_key = :key", key=key)
+    assert row["valid_from"] == date(2026, 11, 23)
+
+
+@pytest.mark.parametrize("backfilled", [False, True], ids=["by its edit", "by its day"])
+def test_a_transaction_that_died_on_an_earlier_day_lands(start_firm: Callable[..., Firm], backfilled: bool) -> None:
+    firm = start_firm()
+    day = date(2026, 11, 19) if backfilled else LAST
+    trades = firm.sandbox.rows("Portfolio/Transactions", startDate=str(day), endDate=str(day))
+    key = str(trades[0]["id"])
+    _set(firm, "transactions", key, "transAmount", "N/A")
+    run = firm.new_run(day)
+    paths = firm.stage(run, "accounts", "transactions")
+    flow.validate(firm.site, firm.vendor, paths, run, rows_only=True)
+    firm.publish(run, paths)
+    assert [row["row_key"] for row in firm.database.rows(OPEN)] == [key]
+    _go_to_monday(firm)
+    _set(firm, "transactions", key, "transAmount", float(trades[0]["transAmount"]))
+
+    outcome = replay(firm.site, firm.vendor, "transactions", firm.connection, firm.new_run(day))
+
+    assert (outcome.asked, outcome.landed) == (1, 1)
+    assert firm.database.rows(OPEN) == []
+    assert firm.database.value("select count(*) from warehouse.transaction where transaction_key = :key", key=key) == 1
+
+
+def test_a_letter_ends_when_a_later_day_brings_its_description(start_firm: Callable[..., Firm]) -> None:
+    firm = start_firm()
+    key = _spoil_a_client(firm)
+    firm.day()
+    _set(firm, "clients", key, "isActive", True)
+    _go_to_monday(firm)
+    firm.day(date(2026, 11, 23))
+    assert firm.database.rows(OPEN) == []
+
+
+def test_a_letter_ends_when_the_vendor_has_its_row_no_more(firm: Firm) -> None:
+    _poisoned(firm)
+    firm.database.do(
+        "update control.dead_letter set row_key = 'gone' where row_key = (select min(row_key) from control.dead_letter)"
+    )
+    firm.day()
+    assert firm.database.rows(OPEN) == []
+    assert firm.database.value("select status from control.dead_letter where row_key = 'gone'") == "superseded"

@@ -16,11 +16,21 @@ values (:run_id, :vendor, :table_name, :business_date, :stage, :row_key, :reason
 on conflict (partition, part, row_number, stage) do nothing
 """)
 
-_SUPERSEDE = sa.text("""
+# Open letters that a pull may end. Of a snapshot each day has rows of its own; a description or an event is one thing,
+# whatever the day on which it died.
+_OPEN = """
+vendor = :vendor and table_name = :table_name and status = 'open' and (not :own_day or business_date = :business_date)
+"""
+
+_SUPERSEDE = sa.text(f"""
 update control.dead_letter set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
-where vendor = :vendor and table_name = :table_name and business_date = :business_date and status = 'open'
-  and partition <> :partition and row_key = any(:keys)
-""")
+where {_OPEN} and partition <> :partition and row_key = any(:keys)
+""")  # noqa: S608
+
+_SUPERSEDE_REST = sa.text(f"""
+update control.dead_letter set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
+where {_OPEN} and partition <> :partition and business_date <= :business_date
+""")  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +50,22 @@ class DeadLetter:
     row_number: int
 
 
-def bury(connection: sa.Connection, pull: Pull, stage: str, partition: str, letters: Iterable[DeadLetter]) -> None:
+def bury(
+    connection: sa.Connection, pull: Pull, stage: str, partition: str, letters: Iterable[DeadLetter], *, own_day: bool
+) -> None:
     """Writes dead letters; one that was written before stays as it is.
 
-    A row that died in an earlier pull of the same day and dies again has one open letter: the newest.
+    A row that died in an earlier pull and dies again has one open letter: the newest.
+
+    Args:
+        connection: In a transaction.
+        pull: Whose rows they are.
+        stage: Where they died.
+        partition: Where their content is.
+        letters: The rows.
+        own_day: Whether each day has rows of its own (a snapshot).
     """
-    of = {**asdict(pull), "stage": stage, "partition": partition}
+    of = {**asdict(pull), "stage": stage, "partition": partition, "own_day": own_day}
     rows = [of | asdict(letter) for letter in letters]
     if rows:
         keys = [row["row_key"] for row in rows if row["row_key"] is not None]
@@ -53,33 +73,37 @@ def bury(connection: sa.Connection, pull: Pull, stage: str, partition: str, lett
         connection.execute(_INSERT, rows)
 
 
-def open_keys(connection: sa.Connection, pull: Pull) -> list[str]:
-    """Returns the keys of rows of a vendor's table and day that are dead now: not loaded, but not gone either."""
+def open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[str]:
+    """Returns the keys of rows of a vendor's table that are dead now: not loaded, but not gone either."""
     return list(
         connection.scalars(
-            sa.text("""
-            select distinct row_key from control.dead_letter
-            where vendor = :vendor and table_name = :table_name and business_date = :business_date
-              and status = 'open' and row_key is not null
-            """),
-            asdict(pull),
+            sa.text(f"select distinct row_key from control.dead_letter where {_OPEN} and row_key is not null"),  # noqa: S608
+            asdict(pull) | {"own_day": own_day},
         )
     )
 
 
-def close_landed(connection: sa.Connection, pull: Pull, keys: Iterable[str]) -> int:
-    """Closes the letters of rows that a later pull of the same day loads; returns how many.
+def close_landed(connection: sa.Connection, pull: Pull, keys: Iterable[str], *, own_day: bool) -> int:
+    """Closes the letters of rows that this pull loads; returns how many.
 
     Args:
         connection: In the load's transaction.
         pull: The load.
         keys: Those of its good rows that had a letter.
+        own_day: As for `bury`.
     """
     return connection.execute(
-        sa.text("""
+        sa.text(f"""
         update control.dead_letter set status = 'replayed', replayed_by = :run_id, closed_at = clock_timestamp()
-        where vendor = :vendor and table_name = :table_name and business_date = :business_date
-          and status = 'open' and row_key = any(:keys)
-        """),
-        asdict(pull) | {"keys": list(keys)},
+        where {_OPEN} and row_key = any(:keys)
+        """),  # noqa: S608
+        asdict(pull) | {"keys": list(keys), "own_day": own_day},
     ).rowcount
+
+
+def supersede_rest(connection: sa.Connection, pull: Pull, partition: str, *, own_day: bool) -> int:
+    """Ends the letters of earlier pulls of a table that was pulled whole; returns how many.
+
+    Each of their rows has landed, or has a newer letter, or the vendor has it no more.
+    """
+    return connection.execute(_SUPERSEDE_REST, asdict(pull) | {"partition": partition, "own_day": own_day}).rowcount

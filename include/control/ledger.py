@@ -98,12 +98,12 @@ def record(
     values["ledger_id"] = next_id(connection) if ledger_id is None else ledger_id
     try:
         written = connection.scalar(_INSERT, values)
-    except sa.exc.IntegrityError as error:
+    except sa.exc.IntegrityError:
         raise BalanceError(
             "The step does not balance; nothing was committed",
             vendor=pull.vendor, table=pull.table_name, business_date=pull.business_date, stage=stage,
             counts={name: value for name, value in asdict(counts).items() if value},
-        ) from error  # fmt: skip
+        ) from None  # fmt: skip
     return int(written if written is not None else found(connection, pull, stage, entity)["ledger_id"])
 
 

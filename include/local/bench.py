@@ -35,6 +35,7 @@ from include.errors import TargetUnavailable
 from include.local.postgres import Postgres
 from include.sensitive import Redactor
 from include.staging import Staging
+from include.validation.suite import read_suite
 from include.vendors import named
 from include.warehouse import schema
 from include.warehouse.copy import copy_in
@@ -160,6 +161,9 @@ def _show(results: list[dict[str, Any]]) -> None:
         table.add_row(f"{step}, s", *(f"{result['seconds'][step]:.2f}" for result in results))
     counted = ("extract and stage", "validate", "transform", "load")
     totals = [sum(result["seconds"][step] for step in counted) for result in results]
+    levels = [expectation.level for expectation in read_suite("orion", "assets")]
+    checked = f"validate, rows a second ({levels.count('row')} expectations a row, {levels.count('batch')} a day)"
+    table.add_row(checked, *(f"{r['rows'] / r['seconds']['validate']:,.0f}" for r in results))
     table.add_row("first request to commit, s", *(f"{total:.2f}" for total in totals))
     table.add_row("rows a second", *(f"{r['rows'] / t:,.0f}" for r, t in zip(results, totals, strict=True)))
     ratios = (total / result["seconds"]["plain COPY"] for result, total in zip(results, totals, strict=True))

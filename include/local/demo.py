@@ -122,6 +122,11 @@ def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> 
 
     def tell(states: dict[str, str]) -> None:
         for name, state in states.items():
+            if state == "awaiting_input":
+                place.api.approve(dag_id, run_id, name)
+                say(
+                    f"  {time.monotonic() - started:5.1f} s  {dag_id}: {name}: a first load is asked about; the demo says yes"
+                )
             if state in ("success", "failed", "upstream_failed", "up_for_retry") and told.get(name) != state:
                 told[name] = state
                 say(f"  {time.monotonic() - started:5.1f} s  {dag_id}: {name} {state}")

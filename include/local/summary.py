@@ -43,9 +43,12 @@ from newest join control.ledger using (ledger_id) order by ledger_id
 """)
 
 _VERDICT = sa.text("""
-select check_name, expected, actual, breaks, explained, is_passed from control.reconciliation
-where (run_id, business_date) = (select run_id, business_date from control.reconciliation order by checked_at desc limit 1)
-order by check_name
+with newest as (
+    select distinct on (vendor) vendor, run_id, business_date from control.reconciliation
+    order by vendor, checked_at desc
+)
+select vendor, check_name, expected, actual, breaks, is_passed
+from newest join control.reconciliation using (vendor, run_id, business_date) order by vendor, check_name
 """)
 
 
@@ -72,7 +75,7 @@ def show(place: Place, ended: dict[str, str], seconds: float) -> None:
     for check in verdict:
         word = "passed" if check["is_passed"] else "FAILED"
         console.print(
-            f"Reconciliation, {check['check_name']}: {word}, {check['breaks']} breaks, expected {check['expected']:,}, "
+            f"Reconciliation of {check['vendor']}, {check['check_name']}: {word}, {check['breaks']} breaks, expected {check['expected']:,}, "
             f"found {check['actual']:,}."
         )
     for name, state in ended.items():

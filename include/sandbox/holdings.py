@@ -108,16 +108,17 @@ class Asset:
         return self._costs[index - 1] if index else Decimal(0).quantize(CENT)
 
 
+# A trade of the day is entered in the evening; an edit at an earlier hour of the sandbox's clock still comes after it.
 def reverse_event(event: list[Trade], at: datetime) -> None:
     """Take back a trade, its cash leg and their copies in a custodial parent."""
     for trade in event:
-        trade.status, trade.edited_at = REVERSED, at
+        trade.status, trade.edited_at = REVERSED, max(at, trade.edited_at)
 
 
 def complete_event(event: list[Trade], at: datetime) -> None:
     """Let a pending trade count."""
     for trade in event:
-        trade.status, trade.edited_at = COMPLETE, at
+        trade.status, trade.edited_at = COMPLETE, max(at, trade.edited_at)
 
 
 def correct_event(event: list[Trade], at: datetime, quantity: Decimal | None, price: Decimal | None) -> None:
@@ -130,4 +131,4 @@ def correct_event(event: list[Trade], at: datetime, quantity: Decimal | None, pr
     for trade in event:
         if trade.kind in _LEGS:
             trade.quantity = trade.amount = main[0].amount
-        trade.edited_at = at
+        trade.edited_at = max(at, trade.edited_at)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from include.canonical import Entity
 from include.control.ledger import Counts, Pull
+from include.errors import TargetUnavailable
 from include.sessions import latest_closed
 
 
@@ -29,6 +30,9 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
 
     Returns:
         inserted, updated, unchanged and superseded; `withdrawn` counts members that left a set.
+
+    Raises:
+        TargetUnavailable: Another load changed the same rows meanwhile.
     """
     values: dict[str, Any] = {
         "vendor": pull.vendor,
@@ -39,9 +43,11 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     sql = _Statements(entity)
     connection.execute(sa.text(sql.resolve), values)
     counts = connection.execute(sa.text(sql.count), values).mappings().one()
-    connection.execute(sa.text(sql.close), values)
+    closed = connection.execute(sa.text(sql.close), values).rowcount
     connection.execute(sa.text(sql.end), values)
-    connection.execute(sa.text(sql.begin), values)
+    begun = connection.execute(sa.text(sql.begin), values).rowcount
+    if (closed, begun) != (counts["changed"], counts["new"] + counts["changed"]):
+        raise TargetUnavailable("Another load changed the same rows meanwhile", entity=entity.name, pull=pull.pull_id)
     withdrawn = 0
     if entity.set_of and not is_past:
         withdrawn = connection.execute(sa.text(sql.leave), values).rowcount

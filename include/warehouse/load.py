@@ -14,12 +14,12 @@ import sqlalchemy as sa
 
 from include import arrow, canonical, transform
 from include.canonical import Entity
-from include.contract import Vendor
+from include.contract import Table, Vendor
 from include.control import dead_letters, ledger, writer
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
-from include.staging import Staging
+from include.staging import Manifest, Staging
 from include.validation.rows import good_rows
 from include.warehouse import description, fact
 from include.warehouse.copy import copy_in
@@ -48,45 +48,61 @@ def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Stag
         TargetUnavailable: The database went away, or another writer was in the way.
     """
     entities = [canonical.named(m.entity) for m in vendor.maps if m.table == pull.table_name]
+    table, manifest = vendor.table(pull.table_name), staging.manifest(path)
     fences: list[Fence] = []
     try:
         with engine.connect() as connection:
-            fences += writer.take_all(connection, _subjects(pull))
+            fences += writer.take_all(connection, _subjects(pull, manifest))
             if newer := ledger.newer_load(connection, pull):
                 raise WriterSuperseded("A newer pull was loaded already", pull=pull.pull_id, newer=newer)
             connection.rollback()
             _add_source_keys(connection, entities, path, pull, staging)
             with connection.begin():
+                _close_letters(connection, table, path, pull, staging)
                 counts = {e.name: _load_entity(connection, e, path, pull, staging) for e in entities}
-                _close_letters(connection, vendor, path, pull, staging)
                 for fence in fences:
                     fence.check(connection)
             return counts
-    except (sa.exc.DBAPIError, psycopg.Error) as error:
-        raise _classed(engine, fences, pull, error) from error
+    except (TargetUnavailable, sa.exc.DBAPIError, psycopg.Error) as error:
+        # Without its cause: the database quotes rows.
+        raise _classed(engine, fences, pull, error) from None
 
 
-def _subjects(pull: Pull) -> list[str]:
-    """What this load alone may change: its partition and, for the present, the table's descriptions."""
+def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
+    """What this load alone may change: its partition and, if it speaks of the present, the table's descriptions."""
     table = f"load:{pull.vendor}:{pull.table_name}"
-    return [f"{table}:{pull.business_date}"] + ([table] if pull.pulled == "present" else [])
+    return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled == "present" else [])
 
 
-def _classed(engine: sa.Engine, fences: list[Fence], pull: Pull, error: sa.exc.DBAPIError | psycopg.Error) -> Exception:
-    """The database's error as ours: taken over by a newer writer, or worth another try."""
-    facts = {"vendor": pull.vendor, "table": pull.table_name, "business_date": pull.business_date}
-    cause = type(getattr(error, "orig", error)).__name__
-    if isinstance(error, (sa.exc.ProgrammingError, sa.exc.DataError, psycopg.ProgrammingError, psycopg.DataError)):
-        return BalanceError("The database refuses the rows", **facts, cause=cause)
+def _classed(
+    engine: sa.Engine, fences: list[Fence], pull: Pull, error: TargetUnavailable | sa.exc.DBAPIError | psycopg.Error
+) -> Exception:
+    """The database's error as ours: taken over by a newer writer, worth another try, or a row that it refuses."""
+    cause = getattr(error, "orig", error)
+    facts = {
+        "vendor": pull.vendor, "table": pull.table_name, "business_date": pull.business_date,
+        "cause": type(cause).__name__, "constraint": getattr(getattr(cause, "diag", None), "constraint_name", None),
+    }  # fmt: skip
+    if isinstance(
+        cause, (psycopg.errors.UniqueViolation, psycopg.errors.ExclusionViolation, psycopg.errors.CheckViolation)
+    ):
+        # Rows are judged before they come here: what stands in the way is another load of the same rows.
+        return TargetUnavailable("Another load changed the same rows meanwhile", **facts)
+    if isinstance(cause, (psycopg.ProgrammingError, psycopg.DataError, psycopg.IntegrityError)):
+        return BalanceError("The database refuses the rows", **facts)
     try:
         with engine.connect() as connection:
             for fence in fences:
                 fence.check(connection)
     except WriterSuperseded as superseded:
         return superseded
-    except sa.exc.DBAPIError:
+    except (TargetUnavailable, sa.exc.DBAPIError):
         pass
-    return TargetUnavailable("The database went away or was busy", **facts, cause=cause)
+    return (
+        error
+        if isinstance(error, TargetUnavailable)
+        else TargetUnavailable("The database went away or was busy", **facts)
+    )
 
 
 def _add_source_keys(
@@ -112,18 +128,18 @@ def _add_source_keys(
                 )
 
 
-def _close_letters(connection: sa.Connection, vendor: Vendor, path: str, pull: Pull, staging: Staging) -> None:
-    """A dead letter whose row has come good closes with the load that brings the row."""
-    waiting = set(dead_letters.open_keys(connection, pull))
-    if not waiting:
-        return
-    key = list(vendor.table(pull.table_name).key)
-    landed: set[str] = set()
-    for rows in good_rows(staging, path, key):
-        landed |= waiting & {
-            ":".join(map(str, row)) for row in zip(*(rows.column(k).to_pylist() for k in key), strict=True)
-        }
-    dead_letters.close_landed(connection, pull, landed)
+def _close_letters(connection: sa.Connection, table: Table, path: str, pull: Pull, staging: Staging) -> None:
+    """A dead letter whose row has come good, or is gone, ends with the load that says so."""
+    own_day = table.pull == "snapshot"
+    if waiting := set(dead_letters.open_keys(connection, pull, own_day=own_day)):
+        landed: set[str] = set()
+        for rows in good_rows(staging, path, list(table.key)):
+            landed |= waiting & {
+                ":".join(map(str, row)) for row in zip(*(rows.column(k).to_pylist() for k in table.key), strict=True)
+            }
+        dead_letters.close_landed(connection, pull, landed, own_day=own_day)
+    if table.pull != "window" and pull.pulled != "replay":
+        dead_letters.supersede_rest(connection, pull, path, own_day=own_day)
 
 
 def _load_entity(connection: sa.Connection, entity: Entity, path: str, pull: Pull, staging: Staging) -> Counts:
@@ -144,7 +160,8 @@ def _load_entity(connection: sa.Connection, entity: Entity, path: str, pull: Pul
         is_past = staging.manifest(path).pulled == "past"
         counts = description.load(connection, entity, pull, source_run_id, is_past=is_past)
     else:
-        counts = fact.load(connection, entity, pull, source_run_id, dead_letters.open_keys(connection, pull))
+        dead_keys = dead_letters.open_keys(connection, pull, own_day=True)
+        counts = fact.load(connection, entity, pull, source_run_id, dead_keys)
     counts = replace(counts, produced=copied, money_in=made.money, seconds=round(time.perf_counter() - started, 3))
     ledger.record(connection, pull, "load", counts, entity.name, source_run_id)
     return counts

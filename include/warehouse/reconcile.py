@@ -9,7 +9,33 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from include.contract import Vendor
 from include.errors import BalanceError
+
+_SHARE_TOLERANCE = Decimal("0.000001")
+"""Shares have eight decimals: thirds do not come to a whole."""
+
+# Rows that are dead now, with what they would have told of: an account, a position; null where we can't know.
+_LETTERS = sa.text("""
+create temporary table letter on commit drop as
+select l.business_date, m.entity,
+       case m.entity
+           when 'account_value' then (select s.id from warehouse.source_key s
+                                      where s.entity = 'account' and s.vendor = :vendor and s.source_key = l.row_key)
+           when 'position' then (select p.account_id from warehouse.position p
+                                 where p.business_date = :before and p.vendor = :vendor and p.position_key = l.row_key
+                                   and p.recorded_to is null)
+       end as account_id,
+       case m.entity
+           when 'position' then l.row_key
+           when 'transaction' then (select t.position_key from warehouse.transaction t
+                                    where t.vendor = :vendor and t.transaction_key = l.row_key and t.recorded_to is null)
+       end as position_key
+from control.dead_letter l
+join unnest(cast(:tables as text[]), cast(:entities as text[])) m(table_name, entity) on m.table_name = l.table_name
+where l.vendor = :vendor and l.status = 'open'
+  and (l.business_date in (:day, :before) or m.entity = 'transaction' and l.business_date <= :day)
+""")
 
 # Money that the vendor states for accounts, against the money of the positions that we hold for them.
 _CONTROL_TOTAL = sa.text("""
@@ -19,10 +45,25 @@ with stated as (
 ), held as (
     select account_id, sum(market_value_usd) as money from warehouse.position
     where business_date = :day and vendor = :vendor and recorded_to is null group by 1
+), off as (
+    select account_id, coalesce(s.money, 0) as expected, coalesce(h.money, 0) as actual,
+           abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off
+    from stated s full join held h using (account_id)
+), dead as (
+    select account_id from letter where business_date = :day and entity in ('account_value', 'position')
 )
-select coalesce(sum(s.money), 0) as expected, coalesce(sum(h.money), 0) as actual,
-       count(*) filter (where abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance) as breaks
-from stated s full join held h using (account_id)
+select coalesce(sum(expected), 0) as expected, coalesce(sum(actual), 0) as actual, count(*) filter (where is_off) as breaks,
+       count(*) filter (where is_off and account_id in (select account_id from dead)) as explained,
+       (select count(*) from dead where account_id is null) as unknown
+from off
+""")
+
+# An account whose owners' shares come to more than the whole would count twice.
+_SHARES = sa.text("""
+select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as breaks from (
+    select account_id, sum(share_ratio) as shares from warehouse.account_owner
+    where vendor = :vendor and valid_to is null and recorded_to is null group by 1
+) owned
 """)
 
 _DAY_BEFORE = sa.text("""
@@ -72,17 +113,19 @@ set expected = excluded.expected, actual = excluded.actual, difference = exclude
 """)
 
 _EXPLAINED = sa.text("""
-select count(*) from control.dead_letter
-where vendor = :vendor and status = 'open' and table_name = any(:tables) and business_date in (:day, :before)
+select (select count(*) from control.roll_forward_break b
+        where b.run_id = :run_id and b.vendor = :vendor and b.business_date = :day
+          and b.position_key in (select position_key from letter)) as explained,
+       (select count(*) from letter where entity in ('position', 'transaction') and position_key is null) as unknown
 """)
 
 _RECORD = sa.text("""
 insert into control.reconciliation
-    (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained, is_passed)
-values (:run_id, :vendor, :day, :check_name, :expected, :actual, :tolerance, :breaks, :explained, :is_passed)
+    (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained, is_passed, note)
+values (:run_id, :vendor, :day, :check_name, :expected, :actual, :tolerance, :breaks, :explained, :is_passed, :note)
 on conflict (run_id, vendor, business_date, check_name) do update
 set expected = excluded.expected, actual = excluded.actual, tolerance = excluded.tolerance, breaks = excluded.breaks,
-    explained = excluded.explained, is_passed = excluded.is_passed, checked_at = clock_timestamp()
+    explained = excluded.explained, is_passed = excluded.is_passed, note = excluded.note, checked_at = clock_timestamp()
 """)
 
 
@@ -90,7 +133,11 @@ set expected = excluded.expected, actual = excluded.actual, tolerance = excluded
 class Check:
     """One comparison: what was expected, what is there, and how many single things do not agree.
 
-    Breaks up to `explained` are accounted for by open dead letters.
+    Attributes:
+        breaks: Things that differ by more than the tolerance.
+        explained: Those of them whose own rows are open dead letters, and one more for each letter of which we can't
+            know what it is about.
+        note: Why nothing was compared; empty where something was.
     """
 
     name: str
@@ -98,7 +145,8 @@ class Check:
     actual: Decimal
     tolerance: Decimal
     breaks: int
-    explained: int
+    explained: int = 0
+    note: str = ""
 
     @property
     def is_passed(self) -> bool:
@@ -106,56 +154,57 @@ class Check:
         return self.breaks <= self.explained
 
 
-def reconcile(
-    engine: sa.Engine,
-    vendor: str,
-    tables: list[str],
-    day: date,
-    before: date,
-    run_id: str,
-    tolerance_quantity: Decimal,
-    tolerance_usd: Decimal = Decimal("0.01"),
-) -> list[Check]:
+def reconcile(engine: sa.Engine, vendor: Vendor, day: date, before: date, run_id: str) -> list[Check]:
     """Compares, lists and records; the caller decides with `stop_if_broken`.
 
     Args:
         engine: As the loading role.
-        vendor: Whose day.
-        tables: The vendor's tables whose dead letters may explain a break.
+        vendor: Whose day; says by how much things may differ.
         day: The business date.
-        before: The session before it; the roll-forward is left out if its snapshot was never loaded.
+        before: The session before it.
         run_id: Names the run in the tables.
-        tolerance_quantity: Units by which a position may differ.
-        tolerance_usd: Dollars by which an account may differ.
     """
-    values: dict[str, Any] = {"vendor": vendor, "day": day, "before": before, "run_id": run_id, "tables": tables}
+    fed = {m.entity: m.table for m in vendor.maps if m.entity in ("account_value", "position", "transaction")}
+    values: dict[str, Any] = {
+        "vendor": vendor.name, "day": day, "before": before, "run_id": run_id,
+        "tables": list(fed.values()), "entities": list(fed),
+    }  # fmt: skip
     with engine.begin() as connection:
-        explained = int(connection.scalar(_EXPLAINED, values) or 0)
-        total = connection.execute(_CONTROL_TOTAL, values | {"tolerance": tolerance_usd}).mappings().one()
-        checks = [Check("control total", total["expected"], total["actual"], tolerance_usd, total["breaks"], explained)]
-        known = connection.execute(_DAY_BEFORE, values).mappings().first()
-        if known:
-            values |= {**known, "tolerance": tolerance_quantity}
-            connection.execute(
-                sa.text("delete from control.roll_forward_break where run_id = :run_id and vendor = :vendor"), values
-            )
-            breaks = connection.execute(_BREAKS, values).rowcount
-            checks.append(Check("roll-forward", Decimal(0), Decimal(breaks), tolerance_quantity, breaks, explained))
+        connection.execute(_LETTERS, values)
+        checks = [
+            _compare_money(connection, values, Decimal(vendor.total_tolerance_usd)),
+            _roll_forward(connection, values, Decimal(vendor.roll_tolerance_quantity)),
+            _add_shares(connection, values),
+        ]
         for check in checks:
-            connection.execute(
-                _RECORD,
-                values
-                | {
-                    "check_name": check.name,
-                    "expected": check.expected,
-                    "actual": check.actual,
-                    "tolerance": check.tolerance,
-                    "breaks": check.breaks,
-                    "explained": check.explained,
-                    "is_passed": check.is_passed,
-                },
-            )
+            said = {name: getattr(check, name) for name in (*Check.__dataclass_fields__, "is_passed") if name != "name"}
+            connection.execute(_RECORD, values | said | {"check_name": check.name})
     return checks
+
+
+def _compare_money(connection: sa.Connection, values: dict[str, Any], tolerance: Decimal) -> Check:
+    found = connection.execute(_CONTROL_TOTAL, values | {"tolerance": tolerance}).one()
+    explained = min(found.breaks, found.explained + found.unknown)
+    return Check("control total", found.expected, found.actual, tolerance, found.breaks, explained)
+
+
+def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: Decimal) -> Check:
+    zero = Decimal(0)
+    connection.execute(
+        sa.text("delete from control.roll_forward_break where run_id = :run_id and vendor = :vendor"), values
+    )
+    known = connection.execute(_DAY_BEFORE, values).mappings().first()
+    if not known:
+        note = f"the positions of {values['before']} were never loaded"
+        return Check("roll-forward", zero, zero, tolerance, 0, note=note)
+    breaks = connection.execute(_BREAKS, values | {**known, "tolerance": tolerance}).rowcount
+    found = connection.execute(_EXPLAINED, values).one()
+    return Check("roll-forward", zero, Decimal(breaks), tolerance, breaks, min(breaks, found.explained + found.unknown))
+
+
+def _add_shares(connection: sa.Connection, values: dict[str, Any]) -> Check:
+    found = connection.execute(_SHARES, values | {"tolerance": _SHARE_TOLERANCE}).one()
+    return Check("owners' shares", Decimal(0), Decimal(found.breaks), _SHARE_TOLERANCE, found.breaks)
 
 
 def stop_if_broken(vendor: str, day: date, checks: list[Check]) -> None:

@@ -10,21 +10,36 @@ from alembic import command
 from alembic.config import Config
 from psycopg import sql
 
+from include.errors import TargetUnavailable
+
 ROLES = ("tributary_migrate", "tributary_load", "tributary_read")
 
 
 def engine(url: str) -> sa.Engine:
     """Opens a pool of connections to a PostgreSQL URL (`postgresql://...`).
 
-    Timestamps are UTC, and a statement that waits for a lock longer than a minute fails, so that a writer that
-    stopped half-way can't hold the next one for ever.
+    Timestamps are UTC. A statement that waits for a lock longer than a minute fails, so that a writer that stopped
+    half-way can't hold the next one for ever, and so does one that runs longer than half an hour. A database that is
+    away, busy or out of room raises `TargetUnavailable`, wherever it is asked.
     """
-    return sa.create_engine(
+    options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000"
+    made = sa.create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_pre_ping=True,
         hide_parameters=True,  # an error's text goes to logs and alerts
-        connect_args={"options": "-c timezone=UTC -c lock_timeout=60000", "application_name": "tributary"},
+        connect_args={"options": options, "application_name": "tributary"},
     )
+    sa.event.listen(made, "handle_error", _class_error)
+    return made
+
+
+def _class_error(context: sa.ExceptionContext) -> TargetUnavailable | None:
+    """What passes by itself as our own error; what does not stays as it is."""
+    error = context.original_exception
+    passing = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+    if context.is_pre_ping or not isinstance(error, passing):
+        return None
+    return TargetUnavailable("The database went away or was busy", cause=type(error).__name__)
 
 
 def create_roles(admin_url: str, passwords: dict[str, str]) -> None:

@@ -46,7 +46,8 @@ class Statement:
     def compare(self) -> sa.TextClause:
         """Keeps the rows that are not as stored, with surrogate ids and what becomes of each (`fate`).
 
-        The fate is new, changed, older (than the stored state of an event), or lost (it points to nothing).
+        The fate is new, changed, older (than the stored state of an event), or lost (it points to nothing). Each row
+        keeps by which load (`compared_run_id`) its stored state was written.
         """
         entity = self._entity
         lost = " or ".join(f"k{n}.id is null" for n in range(len(self._ids)))
@@ -57,7 +58,7 @@ class Statement:
             f"create temporary table compared_{entity.name} on commit drop as select * from ("  # noqa: S608
             f"select {self._selected}, case when {lost} then 'lost' when f.{entity.key} is null then 'new'"
             f" when ({stored}) is not distinct from ({arrived}) then 'same'{older} else 'changed' end as fate"
-            f" from {self._incoming} i{self._joins('left join')}"
+            f", f.source_run_id as compared_run_id from {self._incoming} i{self._joins('left join')}"
             f" left join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}) r where fate <> 'same'"
         )
 
@@ -68,10 +69,11 @@ class Statement:
 
     @cached_property
     def close_changed(self) -> sa.TextClause:
-        """Closes what the incoming rows correct."""
+        """Closes what the incoming rows correct, unless another load has written it since it was compared."""
         return sa.text(
             f"update {self._table} f set recorded_to = now() from compared_{self._entity.name} r"  # noqa: S608
             f" where r.fate = 'changed' and {self._open} and f.{self._entity.key} = r.{self._entity.key}"
+            " and f.source_run_id = r.compared_run_id"
         )
 
     @cached_property

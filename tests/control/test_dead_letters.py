@@ -41,7 +41,7 @@ def letters(connection: sa.Connection) -> list[tuple[Any, ...]]:
 
 
 def test_a_letter_says_where_its_row_is_and_why(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A", 7)])
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A", 7)], own_day=True)
     row = connection.execute(sa.text("select * from control.dead_letter")).mappings().one()
     assert (row["partition"], row["part"], row["row_number"]) == ("p1", "part-00000.parquet", 7)
     assert (row["reasons"], row["stage"], row["run_id"]) == (["price_usd: not a number"], "stage", "run-1")
@@ -49,13 +49,13 @@ def test_a_letter_says_where_its_row_is_and_why(connection: sa.Connection) -> No
 
 def test_burying_again_changes_nothing(connection: sa.Connection) -> None:
     for _ in range(2):
-        dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)])
+        dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)], own_day=True)
     assert letters(connection) == [("A", "open", "p1", None), (None, "open", "p1", None)]
 
 
 def test_a_row_that_dies_again_has_one_open_letter(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)])
-    dead_letters.bury(connection, LATER, "stage", "p2", [letter("A")])
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
+    dead_letters.bury(connection, LATER, "stage", "p2", [letter("A")], own_day=True)
     assert letters(connection) == [
         ("A", "superseded", "p1", "run-2"),
         ("B", "open", "p1", None),
@@ -64,34 +64,34 @@ def test_a_row_that_dies_again_has_one_open_letter(connection: sa.Connection) ->
 
 
 def test_a_row_that_can_not_be_named_supersedes_nothing(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter(None)])
-    dead_letters.bury(connection, LATER, "stage", "p2", [letter(None)])
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter(None)], own_day=True)
+    dead_letters.bury(connection, LATER, "stage", "p2", [letter(None)], own_day=True)
     assert [row[1] for row in letters(connection)] == ["open", "open"]
-    assert dead_letters.open_keys(connection, PULL) == []
+    assert dead_letters.open_keys(connection, PULL, own_day=True) == []
 
 
 @pytest.mark.parametrize(
     "other", [{"vendor": "else"}, {"table_name": "accounts"}, {"business_date": date(2026, 11, 19)}]
 )
 def test_letters_of_other_days_tables_and_vendors_stay(connection: sa.Connection, other: dict[str, Any]) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A")])
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A")], own_day=True)
     elsewhere = replace(LATER, **other)
-    assert dead_letters.open_keys(connection, elsewhere) == []
-    dead_letters.bury(connection, elsewhere, "stage", "p2", [letter("A")])
-    assert dead_letters.close_landed(connection, elsewhere, ["A"]) == 1
-    assert dead_letters.open_keys(connection, PULL) == ["A"]
+    assert dead_letters.open_keys(connection, elsewhere, own_day=True) == []
+    dead_letters.bury(connection, elsewhere, "stage", "p2", [letter("A")], own_day=True)
+    assert dead_letters.close_landed(connection, elsewhere, ["A"], own_day=True) == 1
+    assert dead_letters.open_keys(connection, PULL, own_day=True) == ["A"]
 
 
 def test_a_letter_closes_when_its_row_lands(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)])
-    assert dead_letters.close_landed(connection, LATER, ["A", "C"]) == 1
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
+    assert dead_letters.close_landed(connection, LATER, ["A", "C"], own_day=True) == 1
     assert letters(connection) == [("A", "replayed", "p1", "run-2"), ("B", "open", "p1", None)]
-    assert dead_letters.open_keys(connection, PULL) == ["B"]
-    assert dead_letters.close_landed(connection, LATER, ["A"]) == 0
+    assert dead_letters.open_keys(connection, PULL, own_day=True) == ["B"]
+    assert dead_letters.close_landed(connection, LATER, ["A"], own_day=True) == 0
 
 
 def test_a_closed_letter_has_the_time_of_its_end(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)])
-    dead_letters.close_landed(connection, LATER, ["A"])
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
+    dead_letters.close_landed(connection, LATER, ["A"], own_day=True)
     times = connection.execute(sa.text("select row_key, closed_at >= died_at from control.dead_letter order by 1"))
     assert [tuple(row) for row in times] == [("A", True), ("B", None)]

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from include.control import writer
-from include.errors import WriterSuperseded
+from include.errors import TargetUnavailable, WriterSuperseded
 from include.warehouse import schema
 from tests.conftest import Database
 
@@ -45,7 +45,7 @@ def test_whoever_takes_over_ends_the_open_transaction_before(engine: sa.Engine, 
         newer.execute(WRITE, {"field": "older"})
         fence.check(newer)
         newer.commit()
-        with pytest.raises(sa.exc.DBAPIError):
+        with pytest.raises(TargetUnavailable):
             older.execute(WRITE, {"field": "late"})
         older.invalidate()
     assert written(database) == ["older"]
@@ -117,7 +117,7 @@ def test_of_many_that_take_at_once_exactly_one_holds_it(engine: sa.Engine) -> No
             barrier.wait()
             try:
                 fences.append(writer.take(connection, SUBJECT))
-            except sa.exc.DBAPIError:
+            except TargetUnavailable:
                 connection.invalidate()
 
     threads = [threading.Thread(target=take) for _ in range(5)]

@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from include.local.postgres import Postgres
 from include.vendors import named
 from tests.conftest import Database, connect
 from tests.faults.worker import Work, Worker, steps_of
-from tests.running_sandbox import LAST, Sandbox
+from tests.running_sandbox import LAST, NOW, Sandbox
 
 ORION = named("orion")
 
@@ -63,9 +63,10 @@ class World:
                 place.undisturbed = contents(database)
         return place.undisturbed
 
-    def work(self, database: Database, run: flow.Run) -> Work:
+    def work(self, database: Database, run: flow.Run, now: datetime = NOW + timedelta(hours=1)) -> Work:
+        """A day's work; without `now`, after the days that the template holds."""
         staging = self.folder / database.admin_url.rsplit("/", 1)[1]
-        return Work(database.url(), str(staging), connect(self.sandbox), run, steps_of(ORION))
+        return Work(database.url(), str(staging), connect(self.sandbox), run, steps_of(ORION), now=now)
 
 
 @dataclass
@@ -98,11 +99,6 @@ def finish(work: Work) -> Worker:
         assert worker.finish() == 0, worker.error
         assert worker.done == list(work.steps)
     return worker
-
-
-def date_windows(database: Database, now: datetime) -> None:
-    """Makes the ledger speak of the sandbox's time, by which it stamps its edits, instead of this machine's."""
-    database.do("update control.ledger set window_to = :now where window_to > :now", now=now)
 
 
 def spoil(sandbox: Sandbox) -> None:

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from include.local.postgres import Postgres
-from tests.faults.disturbed import Day, Place, World, contents, correct, date_windows, finish, new_run, spoil
+from tests.faults.disturbed import Day, Place, World, contents, correct, finish, new_run, spoil
 from tests.faults.worker import Hold, Worker
 from tests.running_sandbox import LAST, NOW, run_sandbox
 
@@ -72,12 +72,10 @@ def world(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         world = World(postgres, sandbox, folder)
         with world.database("template_tributary", "kills_loaded") as loaded:
             spoil(sandbox)
-            finish(world.work(loaded, new_run("day-1", BEFORE)))
-            date_windows(loaded, NOW - timedelta(days=1))
+            finish(world.work(loaded, new_run("day-1", BEFORE), NOW - timedelta(days=1)))
             sandbox.admin("clock", now=NOW.isoformat())
             sandbox.log_in()
-            finish(world.work(loaded, new_run("day-2", LAST)))
-            date_windows(loaded, NOW)
+            finish(world.work(loaded, new_run("day-2", LAST), NOW))
             correct(sandbox)
             world.places = {
                 "first": Place("template_tributary", new_run("day", LAST)),
@@ -232,7 +230,7 @@ def test_a_writer_stopped_before_its_load_is_refused_when_a_newer_pull_was_loade
         stopped.signal(signal.SIGSTOP)
         stopped.go()
         fault = day.world.sandbox.fault("poison", field="currentPrice", value=77.77)
-        finish(replace(day.work, run=new_run("newer", LAST)))
+        finish(replace(day.work, run=new_run("newer", LAST), now=NOW + timedelta(hours=2)))
         day.world.sandbox.http.delete(f"/_sandbox/faults/{fault}")
         loaded = contents(day.database)
         prices = (

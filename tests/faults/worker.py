@@ -13,8 +13,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from multiprocessing.connection import Connection as Pipe
 from typing import Any, Literal
 
@@ -28,6 +30,7 @@ from include.errors import TributaryError
 from include.sensitive import Redactor
 from include.vendors import named
 from include.warehouse import schema
+from tests.running_sandbox import NOW
 
 Step = tuple[str, str]
 """A step and its table; the steps of the whole day name none."""
@@ -67,8 +70,14 @@ class Work:
     steps: tuple[Step, ...]
     paths: dict[str, str] = field(default_factory=dict)
     vendor: str = "orion"
+    now: datetime = NOW
     page_rows: int = 60
     rows_a_part: int = 60
+    _started: float = field(default_factory=time.monotonic)
+
+    def clock(self) -> datetime:
+        """The sandbox's day, on which time goes on."""
+        return self.now + timedelta(seconds=time.monotonic() - self._started)
 
 
 def steps_of(vendor: Vendor) -> tuple[Step, ...]:
@@ -158,7 +167,7 @@ def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
     known = named(work.vendor)
     vendor = replace(known, tables=tuple(replace(table, page_rows=work.page_rows) for table in known.tables))
     engine, files = schema.engine(work.database_url), staging.Staging(work.staging)
-    site = flow.Site(engine, files, Redactor(b"only for tests"), speed=100)
+    site = flow.Site(engine, files, Redactor(b"only for tests"), work.clock, speed=100)
     paths = dict(work.paths)
     for step in work.steps:
         if hold and hold.step == step:

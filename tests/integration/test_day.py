@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Callable
+from datetime import date, timedelta
 
+from include.contract import Vendor
 from tests.conftest import Firm
-from tests.running_sandbox import LAST
+from tests.running_sandbox import LAST, NOW
 
 BEFORE = date(2026, 11, 19)
 
@@ -36,15 +38,22 @@ def test_every_step_of_a_day_is_in_the_ledger(firm: Firm) -> None:
     }  # fmt: skip
 
 
-def test_consecutive_days_roll_forward(firm: Firm) -> None:
-    firm.day(BEFORE, is_past=True)
+def test_consecutive_days_roll_forward(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
+    firm = start_firm(vendor, now=NOW - timedelta(days=1))
+    firm.now = NOW - timedelta(days=1)
+    firm.day(BEFORE)
+    firm.sandbox.admin("clock", now=NOW.isoformat())
+    firm.now = NOW
     firm.day(LAST)
-    [check] = firm.database.rows("select * from control.reconciliation where check_name = 'roll-forward'")
-    assert (check["breaks"], check["is_passed"]) == (0, True)
+    first, second = firm.database.rows(
+        "select * from control.reconciliation where check_name = 'roll-forward' order by business_date"
+    )
+    assert "never loaded" in first["note"]
+    assert (second["breaks"], second["is_passed"], second["note"]) == (0, True, "")
 
 
 def test_a_past_day_writes_no_past_version_of_a_description(firm: Firm) -> None:
     firm.day(LAST)
-    loaded = firm.day(BEFORE, is_past=True)
+    loaded = firm.day(BEFORE)
     assert loaded["position"].inserted > 0
     assert firm.database.value("select count(*) from warehouse.account where valid_from <> :day", day=LAST) == 0

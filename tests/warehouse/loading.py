@@ -94,7 +94,7 @@ class Loader:
         transform.transform(self.vendor, self.path, self.staging)
         letters = [DeadLetter(key, ["unreadable"], "dead.jsonl", n) for n, key in enumerate(dead)]
         with self.engine.begin() as connection:
-            dead_letters.bury(connection, self.pull, "stage", self.path, letters)
+            dead_letters.bury(connection, self.pull, "stage", self.path, letters, own_day=True)
 
     def load(self, entity: str, rows: Iterable[Mapping[str, Any]], day: date = DAY, **options: Any) -> Counts:
         """Stages rows and loads them."""

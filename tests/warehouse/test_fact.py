@@ -9,11 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.control.ledger import Counts
-from include.errors import BalanceError, WriterSuperseded
+from include.control.ledger import Counts, Pull
+from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
+from include.warehouse import schema
+from include.warehouse.load import load
 from tests.warehouse.loading import DAY, NEXT, Loader, position, told
 
 KEYS = st.sampled_from("ABCD")
@@ -55,7 +58,8 @@ class Book:
     then: dict[datetime, Known] = field(default_factory=dict)
 
     def take(self, rows: Known, dead: set[str], is_whole: bool) -> dict[str, int]:
-        self.dead |= dead
+        # A whole snapshot says anew which rows are dead.
+        self.dead = dead | (set() if is_whole else self.dead)
         gone = self.now.keys() - rows.keys() - self.dead if is_whole else set()
         self.dead -= rows.keys()
         counts = {
@@ -173,6 +177,32 @@ def test_events_of_another_day_are_not_withdrawn(loader: Loader) -> None:
     loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
     assert told(loader.load("transaction", [], NEXT)) == {}
     assert happened(loader).keys() == {"T"}
+
+
+def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loader) -> None:
+    def stage(hours: int, day: date) -> tuple[str, Pull]:
+        loader.stage("transaction", [transaction("T", hours, DAY, "posted", f"{hours}.00")], day, pulled="past")
+        return loader.path, loader.pull
+
+    def publish(engine: sa.Engine, path: str, pull: Pull) -> Counts:
+        return load(engine, loader.vendor, path, pull, loader.staging)["transaction"]
+
+    publish(loader.engine, *stage(0, DAY))
+    older, newer = stage(1, NEXT), stage(2, NEXT + timedelta(1))
+    other = schema.engine(loader.database.url())
+    came: list[Counts] = []
+
+    @sa.event.listens_for(loader.engine, "before_cursor_execute")
+    def come_between(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("update warehouse.transaction") and not came:
+            came.append(publish(other, *newer))
+
+    with pytest.raises(TargetUnavailable, match="changed the same rows"):
+        publish(loader.engine, *older)
+    assert told(came[0]) == {"updated": 1}
+    assert told(publish(loader.engine, *older)) == {"superseded": 1}
+    assert happened(loader) == {"T": (2, DAY, "posted", "2.00")}
+    other.dispose()
 
 
 def test_days_do_not_touch_each_other(loader: Loader) -> None:

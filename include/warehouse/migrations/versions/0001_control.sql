@@ -119,6 +119,7 @@ create table control.reconciliation (
     breaks         bigint      not null default 0,
     explained      bigint      not null default 0,  -- breaks that open dead letters account for
     is_passed      boolean     not null,
+    note           text        not null default '',
     checked_at     timestamptz not null default clock_timestamp(),
     primary key (run_id, vendor, business_date, check_name)
 );

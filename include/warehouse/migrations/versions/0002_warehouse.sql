@@ -27,6 +27,7 @@ create table warehouse.representative (
     recorded_to        timestamptz,
     source_run_id      bigint not null,
     check (valid_to is null or valid_from < valid_to),
+    check (recorded_from <= recorded_to),
     exclude using gist (int8range(representative_id, representative_id, '[]') with &&, daterange(valid_from, valid_to) with &&)
         where (recorded_to is null)
 );
@@ -54,6 +55,7 @@ create table warehouse.household (
     recorded_to       timestamptz,
     source_run_id     bigint not null,
     check (valid_to is null or valid_from < valid_to),
+    check (recorded_from <= recorded_to),
     exclude using gist (int8range(household_id, household_id, '[]') with &&, daterange(valid_from, valid_to) with &&)
         where (recorded_to is null)
 );
@@ -77,6 +79,7 @@ create table warehouse.person (
     recorded_to   timestamptz,
     source_run_id bigint not null,
     check (valid_to is null or valid_from < valid_to),
+    check (recorded_from <= recorded_to),
     exclude using gist (int8range(person_id, person_id, '[]') with &&, daterange(valid_from, valid_to) with &&)
         where (recorded_to is null)
 );
@@ -97,6 +100,7 @@ create table warehouse.registration (
     recorded_to       timestamptz,
     source_run_id     bigint not null,
     check (valid_to is null or valid_from < valid_to),
+    check (recorded_from <= recorded_to),
     exclude using gist (int8range(registration_id, registration_id, '[]') with &&, daterange(valid_from, valid_to) with &&)
         where (recorded_to is null)
 );
@@ -129,6 +133,7 @@ create table warehouse.account (
     recorded_to          timestamptz,
     source_run_id        bigint not null,
     check (valid_to is null or valid_from < valid_to),
+    check (recorded_from <= recorded_to),
     exclude using gist (int8range(account_id, account_id, '[]') with &&, daterange(valid_from, valid_to) with &&)
         where (recorded_to is null)
 );
@@ -148,6 +153,7 @@ create table warehouse.account_owner (
     recorded_to       timestamptz,
     source_run_id     bigint not null,
     check (valid_to is null or valid_from < valid_to),
+    check (recorded_from <= recorded_to),
     exclude using gist (int8range(account_owner_id, account_owner_id, '[]') with &&, daterange(valid_from, valid_to) with &&)
         where (recorded_to is null)
 );
@@ -169,6 +175,7 @@ create table warehouse.security (
     recorded_to   timestamptz,
     source_run_id bigint not null,
     check (valid_to is null or valid_from < valid_to),
+    check (recorded_from <= recorded_to),
     exclude using gist (int8range(security_id, security_id, '[]') with &&, daterange(valid_from, valid_to) with &&)
         where (recorded_to is null)
 );
@@ -184,7 +191,8 @@ create table warehouse.account_value (
     currency_code     char(3) not null default 'USD',
     recorded_from     timestamptz not null,
     recorded_to       timestamptz,
-    source_run_id     bigint not null
+    source_run_id     bigint not null,
+    check (recorded_from <= recorded_to)
 );
 create unique index account_value_open on warehouse.account_value (business_date, vendor, account_value_key) where recorded_to is null;
 
@@ -202,7 +210,8 @@ create table warehouse.position (
     currency_code    char(3) not null default 'USD',
     recorded_from    timestamptz not null,
     recorded_to      timestamptz,
-    source_run_id    bigint not null
+    source_run_id    bigint not null,
+    check (recorded_from <= recorded_to)
 ) partition by range (business_date);
 create unique index position_open on warehouse.position (business_date, vendor, position_key) where recorded_to is null;
 
@@ -226,7 +235,8 @@ create table warehouse.transaction (
     currency_code    char(3) not null default 'USD',
     recorded_from    timestamptz not null,
     recorded_to      timestamptz,
-    source_run_id    bigint not null
+    source_run_id    bigint not null,
+    check (recorded_from <= recorded_to)
 );
 create unique index transaction_open on warehouse.transaction (vendor, transaction_key) where recorded_to is null;
 create index transaction_by_day on warehouse.transaction (trade_date, account_id);

@@ -13,12 +13,13 @@ create table control.crm_state (
 
 -- One row a bulk job, committed before its data is uploaded, so that whoever comes after a killed task finds the job.
 create table control.crm_job (
-    job_id         text        primary key,       -- Salesforce's
+    job_id         text        primary key,       -- Salesforce's; our own for collections
     sobject        text        not null,
     entity         text        not null,
     run_id         text        not null,
     business_date  date        not null,
-    file_sha256    text        not null,
+    sent_by        text        not null check (sent_by in ('bulk', 'collections')),
+    file_sha256    text        not null,          -- empty where there is no file
     rows           bigint      not null,
     -- open: not yet given to Salesforce; uploaded: given; closed: every row has its result; abandoned: nothing of it was
     -- done or can be asked for; unbalanced: its results did not account for its rows, which therefore go out again.
@@ -36,4 +37,13 @@ create table control.crm_sent (
     row_number     bigint      not null,          -- row within the job's file, from 0
     payload        jsonb       not null,
     primary key (job_id, external_key)
+);
+
+-- Which finding has which Task in Salesforce: a Task takes no external id, so this table is the way back.
+create table control.crm_task (
+    finding_id     bigint      primary key,
+    salesforce_id  text        not null,
+    is_open        boolean     not null default true,
+    created_at     timestamptz not null default clock_timestamp(),
+    closed_at      timestamptz
 );

@@ -1,0 +1,161 @@
+"""Findings of the business rules: opened, seen again and closed, as sets, in one transaction.
+
+A finding is one record however often it is seen. What it tells (measure, words) is rewritten only if it changed
+materially: its measure by a tenth, its words (figures apart), who is to act, or how urgent it is. A finding that is
+seen as it was is not written at all, but for the day on which it was last seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from include.warehouse.copy import copy_in
+
+# Rules whose last look is not newer than this one. Their rows stay locked: two runs settle one after the other.
+_CLAIM = sa.text("""
+insert into control.judged_day as j (vendor, rule, business_date, read_at, run_id)
+select :vendor, rule, :day, :read_at, :run_id from unnest(cast(:rules as text[])) as r(rule) order by rule
+on conflict (vendor, rule) do update
+set business_date = excluded.business_date, read_at = excluded.read_at, run_id = excluded.run_id
+where (j.business_date, j.read_at) <= (excluded.business_date, excluded.read_at)
+returning rule
+""")
+
+_KEEP_QUIET = sa.text("""
+delete from found f
+where f.rule <> all(:rules)
+   or exists (select from silent s where s.subject_entity = f.subject_entity and s.subject_id = f.subject_id)
+""")
+
+_COMPARED = """
+compared as (
+    select o.finding_id, f.*,
+           (f.household_id, f.representative_id, f.severity) is distinct from
+               (o.household_id, o.representative_id, o.severity)
+           or abs(f.measure - o.measure) > abs(o.measure) / 10
+           or translate(f.details, '0123456789.,', '') <> translate(o.details, '0123456789.,', '') as is_changed
+    from found f
+    join control.finding o on o.vendor = :vendor and o.rule = f.rule and o.subject_entity = f.subject_entity
+                          and o.subject_id = f.subject_id and o.closed_at is null
+)
+"""
+
+_CHANGE = sa.text(f"""
+with {_COMPARED}
+update control.finding o
+set household_id = c.household_id, representative_id = c.representative_id, severity = c.severity, measure = c.measure,
+    details = c.details, changed_at = clock_timestamp()
+from compared c where o.finding_id = c.finding_id and c.is_changed
+returning o.rule
+""")  # noqa: S608
+
+_SEE = sa.text("""
+update control.finding o set business_date_seen = :day, seen_run_id = :run_id
+from found f
+where o.vendor = :vendor and o.rule = f.rule and o.subject_entity = f.subject_entity and o.subject_id = f.subject_id
+  and o.closed_at is null and o.business_date_seen < :day
+""")
+
+# Not found today. What was seen earlier on this very day was a mistake; else it stays open as long as its rule says.
+_CLOSE = sa.text("""
+update control.finding o
+set business_date_closed = :day, closed_run_id = :run_id, closed_at = clock_timestamp()
+from unnest(cast(:rules as text[]), cast(:open_days as int[])) as r(rule, open_days)
+where o.vendor = :vendor and o.rule = r.rule and o.closed_at is null
+  and (o.business_date_seen = :day or o.business_date_seen + r.open_days < :day)
+  and not exists (select from found f where f.rule = o.rule and f.subject_entity = o.subject_entity
+                                        and f.subject_id = o.subject_id)
+  and not exists (select from silent s
+                  where s.subject_id is null or (s.subject_entity = o.subject_entity and s.subject_id = o.subject_id))
+returning o.rule
+""")
+
+_OPEN = sa.text("""
+insert into control.finding
+    (vendor, rule, subject_entity, subject_id, household_id, representative_id, severity, measure, details,
+     business_date_opened, opened_run_id, business_date_seen, seen_run_id)
+select :vendor, rule, subject_entity, subject_id, household_id, representative_id, severity, measure, details,
+       :day, :run_id, :day, :run_id
+from found
+order by rule, subject_entity, subject_id
+on conflict (vendor, rule, subject_entity, subject_id) where closed_at is null do nothing
+returning rule
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What rules looked at.
+
+    Attributes:
+        vendor: Whose day.
+        business_date: Which day.
+        read_at: When it was read, by the database's clock.
+        run_id: By which run.
+    """
+
+    vendor: str
+    business_date: date
+    read_at: datetime
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of one rule's findings: `found = opened + seen`; `changed` of those seen tell something else now."""
+
+    found: int = 0
+    opened: int = 0
+    seen: int = 0
+    changed: int = 0
+    closed: int = 0
+
+
+def settle(
+    connection: sa.Connection, look: Look, judged: Mapping[str, int], found: pa.Table, silent: pa.Table
+) -> dict[str, Tally]:
+    """Makes the open findings those that were found. Twice changes nothing, and an older look changes nothing.
+
+    Args:
+        connection: In a transaction of its own; the caller commits.
+        look: What was looked at.
+        judged: The rules that could tell -> calendar days that a finding of theirs stays open after it was last seen.
+        found: rule, severity, and the columns of a finding; one row a rule and subject.
+        silent: subject_entity, subject_id: of these, nothing is opened or closed. With a null id, nothing closes at all.
+
+    Returns:
+        Counts by rule; a rule whose last look was newer is left out.
+    """
+    values: dict[str, Any] = {
+        "vendor": look.vendor, "day": look.business_date, "read_at": look.read_at, "run_id": look.run_id,
+    }  # fmt: skip
+    copy_in(connection, "found", found.schema, [found])
+    copy_in(connection, "silent", silent.schema, [silent])
+    connection.execute(sa.text("analyze found"))
+    rules = sorted(connection.scalars(_CLAIM, values | {"rules": sorted(judged)}))
+    values |= {"rules": rules, "open_days": [judged[rule] for rule in rules]}
+    connection.execute(_KEEP_QUIET, values)
+    counts = {
+        "found": _count(connection, sa.text("select rule from found"), values),
+        "changed": _count(connection, _CHANGE, values),
+        "closed": _count(connection, _CLOSE, values),
+    }
+    connection.execute(_SEE, values)
+    counts["opened"] = _count(connection, _OPEN, values)
+    connection.execute(sa.text("drop table found, silent"))
+    tallies = {}
+    for rule in rules:
+        mine = {name: by_rule.get(rule, 0) for name, by_rule in counts.items()}
+        tallies[rule] = Tally(seen=mine["found"] - mine["opened"], **mine)
+    return tallies
+
+
+def _count(connection: sa.Connection, statement: sa.TextClause, values: Mapping[str, Any]) -> dict[str, int]:
+    return dict(Counter(connection.scalars(statement, values)))

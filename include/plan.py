@@ -1,0 +1,60 @@
+"""What a run of a vendor is about: its day and its tables, checked before anything is pulled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from include import sessions
+from include.contract import Vendor
+from include.errors import ConfigurationError
+
+
+def plan_day(
+    vendor: Vendor, params: Mapping[str, Any], interval_end: datetime | None, now: datetime | None = None
+) -> dict[str, Any]:
+    """Plans a run.
+
+    Args:
+        vendor: The declaration.
+        params: What a person chose, or the defaults: `business_date` (text or None), `tables`, and flags.
+        interval_end: End of the data interval; None (a manual run) stands for now.
+        now: Aware; None is the wall clock.
+
+    Returns:
+        The plan in JSON's types: dates as text, the names of tables in the vendor's order, whether the day is past.
+
+    Raises:
+        ConfigurationError: Day or tables can't be had; the message says which can.
+    """
+    asked = params["business_date"]
+    day = sessions.read_asked(asked, now) if asked else sessions.business_date(interval_end or now)
+    is_past = sessions.is_past(day, now)
+    return {
+        "business_date": day.isoformat(),
+        "previous_date": sessions.previous(day).isoformat(),
+        "is_past": is_past,
+        "tables": choose_tables(vendor, params["tables"], is_past=is_past),
+        "full_refresh": params["full_refresh"],
+        "on_demand": params["on_demand"],
+    }
+
+
+def choose_tables(vendor: Vendor, asked: Sequence[str], *, is_past: bool) -> list[str]:
+    """Returns those of the asked tables that the vendor can state for the day, parents before children.
+
+    Raises:
+        ConfigurationError: A table is unknown, or none is left.
+    """
+    known = [table.name for table in vendor.tables]
+    if unknown := [name for name in asked if name not in known]:
+        raise ConfigurationError(f"{vendor.title} has no table {', '.join(unknown)}; it has {', '.join(known)}")
+    if not asked:
+        raise ConfigurationError(f"No table is chosen; {vendor.title} has {', '.join(known)}")
+    stated = [table.name for table in vendor.tables if table.states_past or not is_past]
+    if chosen := [name for name in stated if name in asked]:
+        return chosen
+    raise ConfigurationError(
+        f"{vendor.title} can't state {', '.join(asked)} as of a past date; choose from {', '.join(stated)}, or the latest day"
+    )

@@ -1,0 +1,26 @@
+"""The business rules: what asks for somebody's action. A rule is one function, its entry here, and its test."""
+
+from __future__ import annotations
+
+from include.rules.account import find_closed, find_unfunded, find_unowned
+from include.rules.aum import find_aum_moves, find_broken_totals
+from include.rules.cash import find_excess_cash, find_negative_cash
+from include.rules.concentration import find_account_concentration, find_household_concentration
+from include.rules.flows import find_large_deposits, find_large_withdrawals
+from include.rules.roll_forward import find_roll_forward_breaks
+from include.rules.rule import Rule
+
+RULES: tuple[Rule, ...] = (
+    Rule("household_aum_moved", find_aum_moves, "warning", "Review a large move in assets", 2, open_days=5),
+    Rule("large_withdrawal", find_large_withdrawals, "warning", "Confirm a large withdrawal", 1),
+    Rule("large_deposit", find_large_deposits, "info", "Invest a large deposit", 3),
+    Rule("negative_cash", find_negative_cash, "critical", "Cover negative cash", 1),
+    Rule("excess_cash", find_excess_cash, "info", "Review excess cash", 10),
+    Rule("household_concentration", find_household_concentration, "warning", "Review a concentrated holding", 10),
+    Rule("account_concentration", find_account_concentration, "info", None, 0),
+    Rule("account_unfunded", find_unfunded, "info", "Fund or close an empty account", 10),
+    Rule("account_unowned", find_unowned, "warning", "Correct the owners of an account", 3, is_about_data=True),
+    Rule("account_closed", find_closed, "info", "Follow up on a closed account", 5, open_days=5),
+    Rule("roll_forward_break", find_roll_forward_breaks, "warning", None, 0, is_about_data=True),
+    Rule("household_total_broken", find_broken_totals, "warning", None, 0, is_about_data=True),
+)

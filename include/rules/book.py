@@ -1,0 +1,196 @@
+"""All that the rules look at: one vendor's business date, as it is known now, as Arrow tables.
+
+A present day is a vendor's latest day that was loaded as the present. What a backfill or a replay loaded is no present
+day, so that an old day never raises a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from include.rules import columns, reading
+from include.rules.columns import cents
+from include.rules.policy import FLOW_DAYS
+
+USD = pa.decimal128(18, 2)
+SHARE = pa.decimal128(9, 8)
+SUM_OF_SHARES = pa.decimal128(12, 8)
+
+ACCOUNTS = pa.schema(
+    {
+        "account_id": pa.int64(),
+        "household_id": pa.int64(),
+        "representative_id": pa.int64(),
+        "open_date": pa.date32(),
+        "close_date": pa.date32(),
+        "is_active": pa.bool_(),
+        "was_active": pa.bool_(),
+        "market_value_usd": USD,
+        "cash_usd": USD,
+        "before_usd": USD,
+        "net_flow_usd": USD,
+    }
+)
+OWNERS = pa.schema({"account_id": pa.int64(), "household_id": pa.int64(), "share_ratio": SHARE})
+HOUSEHOLDS = pa.schema({"household_id": pa.int64(), "representative_id": pa.int64()})
+POSITIONS = pa.schema(
+    {"account_id": pa.int64(), "security_id": pa.int64(), "market_value_usd": USD, "is_cash": pa.bool_()}
+)
+SECURITIES = pa.schema(
+    {"security_id": pa.int64(), "title": pa.string(), "category": pa.string(), "security_type": pa.string()}
+)
+FLOWS = pa.schema({"account_id": pa.int64(), "trade_date": pa.date32(), "flow": pa.string(), "amount_usd": USD})
+BREAKS = pa.schema({"account_id": pa.int64(), "difference_quantity": pa.decimal128(38, 8)})
+SILENT = pa.schema({"subject_entity": pa.string(), "subject_id": pa.int64()})
+
+
+@dataclass(frozen=True, slots=True)
+class PresentDay:
+    """A vendor's present day.
+
+    Attributes:
+        vendor: Whose.
+        business_date: Which.
+        run_id: Of the run that loaded it.
+        before: The newest day before it whose account values are loaded; None where there is none.
+        known_at: When the transactions that came with `before` were loaded; None where none came.
+        is_complete: Whether all of the vendor's transactions were known by then, so that one which became known
+            later is new to the vendor too.
+        is_compared: Whether it was reconciled.
+        is_rolled: Whether its positions were compared with those of the day before.
+        is_balanced: Whether all that was compared agreed.
+        read_at: The database's time at which this was so: of two runs, the one that looked later knows more.
+    """
+
+    vendor: str
+    business_date: date
+    run_id: str
+    before: date | None
+    known_at: datetime | None
+    is_complete: bool
+    is_compared: bool
+    is_rolled: bool
+    is_balanced: bool
+    read_at: datetime
+
+
+@dataclass(frozen=True)
+class Book:
+    """One vendor's day. Only counted accounts: one that is also shown as its sleeves would count twice.
+
+    Attributes:
+        business_date: The day.
+        before: The day with which it is compared; None where there is none.
+        accounts: One row an account. Values are null where the vendor states none; `was_active` and `before_usd` are of
+            `before`, `net_flow_usd` is what deposits and withdrawals explain of the difference.
+        owners: Share of each owner of an account; a household may own through several persons.
+        households: Who looks after them.
+        positions: What accounts hold.
+        securities: `title` is the ticker, or else the name.
+        flows: Deposits (`contribution`, positive) and withdrawals (`distribution`, negative) of `FLOW_DAYS` days.
+        breaks: Positions that did not roll forward; the account is null where nobody knows it. None where that was not
+            compared.
+        silent: Subjects about which nothing is to be said, because a row of theirs is a dead letter. A null id stands
+            for a row of which nobody knows whose it is.
+    """
+
+    business_date: date
+    before: date | None
+    accounts: pa.Table
+    owners: pa.Table
+    households: pa.Table
+    positions: pa.Table
+    securities: pa.Table
+    flows: pa.Table
+    breaks: pa.Table | None
+    silent: pa.Table
+
+    @cached_property
+    def shares(self) -> pa.Table:
+        """account_id, household_id, share_ratio: what of an account is a household's, one row a pair."""
+        owned = self.owners.filter(pc.is_valid(self.owners["household_id"]))
+        return total(owned, ["account_id", "household_id"], {"share_ratio": SUM_OF_SHARES})
+
+    @cached_property
+    def held(self) -> pa.Table:
+        """account_id, held_usd: what an account's positions add up to."""
+        return total(self.positions, ["account_id"], {"market_value_usd": USD}).rename_columns(
+            ["account_id", "held_usd"]
+        )
+
+    def owned(self, accounts: pa.Table, *names: str) -> pa.Table:
+        """Adds up columns of accounts to households by their shares; what is null counts as nothing.
+
+        Args:
+            accounts: Has account_id, and columns of dollars.
+            names: Of those columns.
+
+        Returns:
+            household_id and the columns.
+        """
+        pairs = self.shares.join(accounts.select(["account_id", *names]), "account_id", join_type="inner")
+        parts = {n: pc.multiply(pc.fill_null(pairs[n], Decimal(0)), pairs["share_ratio"]) for n in names}
+        table = pa.table({"household_id": pairs["household_id"]} | parts)
+        return total(table, ["household_id"], dict.fromkeys(names, USD))
+
+
+def find_present_days(connection: sa.Connection) -> list[PresentDay]:
+    """Returns the present day of every vendor that has one, reconciled or not."""
+    return [PresentDay(**row) for row in connection.execute(reading.PRESENT_DAYS).mappings()]
+
+
+def read_book(connection: sa.Connection, day: PresentDay) -> Book:
+    """Reads a present day, as sets; a million positions in about a second.
+
+    Args:
+        connection: In a transaction whose statements all see the same state (REPEATABLE READ).
+        day: From `find_present_days` in the same transaction.
+    """
+    values = {
+        "vendor": day.vendor, "day": day.business_date, "before": day.before, "run_id": day.run_id,
+        "known_at": day.known_at, "is_complete": day.is_complete, "flow_days": FLOW_DAYS,
+    }  # fmt: skip
+
+    def read(query: str, schema: pa.Schema) -> pa.Table:
+        return columns.read_table(connection, query, schema, values)
+
+    return Book(
+        business_date=day.business_date,
+        before=day.before,
+        accounts=read(reading.ACCOUNTS, ACCOUNTS),
+        owners=read(reading.OWNERS, OWNERS),
+        households=read(reading.HOUSEHOLDS, HOUSEHOLDS),
+        positions=_read_positions(connection, values),
+        securities=read(reading.SECURITIES, SECURITIES),
+        flows=read(reading.FLOWS, FLOWS),
+        breaks=read(reading.BREAKS, BREAKS) if day.is_rolled else None,
+        silent=read(reading.SILENT, SILENT),
+    )
+
+
+def total(rows: pa.Table, by: list[str], sums: Mapping[str, pa.DataType]) -> pa.Table:
+    """Adds up columns by keys; a sum is rounded to the decimals of the type it is given."""
+    grouped = rows.group_by(by).aggregate([(name, "sum") for name in sums])
+    added = {name: to_decimal(grouped[f"{name}_sum"], type_) for name, type_ in sums.items()}
+    return pa.table({name: grouped[name] for name in by} | added)
+
+
+def to_decimal(values: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    """Rounds decimals half to even."""
+    return pc.round(values, type_.scale, round_mode="half_to_even").cast(type_)
+
+
+def _read_positions(connection: sa.Connection, values: Mapping[str, Any]) -> pa.Table:
+    names = ["account_id", "security_id", "market_value_cents", "is_cash"]
+    read = columns.read_integers(connection, reading.POSITIONS, names, values)
+    arrays = [read["account_id"], read["security_id"], cents(read["market_value_cents"]), pc.equal(read["is_cash"], 1)]
+    return pa.table(arrays, schema=POSITIONS)

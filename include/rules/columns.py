@@ -1,0 +1,73 @@
+"""The answer of a query as Arrow columns, without a Python object a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
+import sqlalchemy as sa
+
+# PostgreSQL's binary form of a bigint[] of one dimension without nulls: a header, then each value after its length.
+_HEADER_BYTES = 20
+_ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
+
+
+def read_table(connection: sa.Connection, query: str, schema: pa.Schema, values: Mapping[str, Any]) -> pa.Table:
+    """Reads a query by COPY, as CSV: any types, at half a million rows a second.
+
+    Args:
+        connection: Where to ask.
+        query: With `%(name)s` for values; gives the columns of `schema` in their order.
+        schema: Names and types; decimals are read as decimals. An empty text is read as null.
+        values: By name.
+    """
+    sink = pa.BufferOutputStream()
+    with _driver(connection).cursor() as cursor, cursor.copy(f"copy ({query}) to stdout (format csv)", values) as copy:
+        for line in copy:
+            sink.write(line)
+    text = sink.getvalue()
+    if not text.size:
+        return schema.empty_table()
+    return csv.read_csv(
+        pa.BufferReader(text),
+        read_options=csv.ReadOptions(column_names=schema.names),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=schema, true_values=["t"], false_values=["f"], null_values=[""], strings_can_be_null=True
+        ),
+    )
+
+
+def read_integers(connection: sa.Connection, query: str, names: list[str], values: Mapping[str, Any]) -> pa.Table:
+    """Reads bigints that are never null, a column a value: millions of rows a second.
+
+    Args:
+        connection: Where to ask.
+        query: With `%(name)s` for values; gives the columns of `names`.
+        names: Of the columns.
+        values: By name.
+    """
+    sent = ", ".join(f"array_send(array_agg({name}))" for name in names)
+    with _driver(connection).cursor(binary=True) as cursor:
+        row = cursor.execute(f"select {sent} from ({query}) q", values).fetchone()  # noqa: S608
+    return pa.table({name: _integers(raw) for name, raw in zip(names, row, strict=True)})
+
+
+def cents(integers: pa.ChunkedArray) -> pa.Array:
+    """Returns whole cents as dollars, `decimal(18,2)`."""
+    low = integers.to_numpy()
+    both = np.stack([low, low >> 63], axis=1)  # a decimal is an integer of 128 bits: the upper half is the sign
+    return pa.Array.from_buffers(pa.decimal128(18, 2), len(low), [None, pa.py_buffer(both)])
+
+
+def _integers(raw: bytes | None) -> pa.Array:
+    if raw is None:
+        return pa.array([], pa.int64())
+    return pa.array(np.frombuffer(raw, _ELEMENT, offset=_HEADER_BYTES)["value"].astype(np.int64))
+
+
+def _driver(connection: sa.Connection) -> Any:
+    return connection.connection.driver_connection

@@ -1,0 +1,91 @@
+"""What a rule gives: findings as an Arrow table, and figures as words. No names of persons, no account numbers."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.rules.book import Book, to_decimal
+
+MEASURE = pa.decimal128(28, 4)
+FINDINGS = pa.schema(
+    {
+        "subject_entity": pa.string(),
+        "subject_id": pa.int64(),
+        "household_id": pa.int64(),
+        "representative_id": pa.int64(),
+        "measure": MEASURE,
+        "details": pa.string(),
+    }
+)
+"""`subject_entity` is `account` or `household`. The unit of `measure` is the rule's."""
+
+Words: TypeAlias = str | pa.Array | pa.ChunkedArray
+
+_PERCENT = pa.decimal128(22, 1)
+
+
+def about_accounts(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
+    """Makes a finding of each row, which must have account_id, household_id and representative_id."""
+    return _findings("account", rows["account_id"], rows["household_id"], rows["representative_id"], measure, details)
+
+
+def about_households(book: Book, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
+    """Makes a finding of each row, which must have household_id; the representative is the household's."""
+    place = pc.index_in(rows["household_id"], book.households["household_id"].combine_chunks())
+    representatives = book.households["representative_id"].take(place)
+    ids = rows["household_id"]
+    return _findings("household", ids, ids, representatives, measure, details)
+
+
+def dollars(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Money as text, such as `-$1,234.50`."""
+    backwards = pc.utf8_reverse(pc.abs(values).cast(pa.string()))
+    grouped = pc.utf8_ltrim(pc.utf8_reverse(pc.replace_substring_regex(backwards, r"(\d{3})", r"\1,")), ",")
+    sign = pc.if_else(pc.less(values, pa.scalar(0, pa.decimal128(1, 0))), "-$", "$")
+    return pc.binary_join_element_wise(sign, grouped, "")
+
+
+def percent_of(part: pa.ChunkedArray, whole: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Percentage to one decimal; nowhere may the whole be 0. Both are `decimal(18,2)`."""
+    hundred = pa.scalar(100, pa.decimal128(3, 0))
+    ratio = to_decimal(pc.divide(part, whole), pa.decimal128(28, 10))
+    return to_decimal(pc.multiply(ratio, hundred), _PERCENT)
+
+
+def percent(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A percentage as text, such as `12.5%`."""
+    return pc.binary_join_element_wise(values.cast(pa.string()), "%", "")
+
+
+def is_share(part: pa.ChunkedArray, whole: pa.ChunkedArray, least_percent: Decimal) -> pa.ChunkedArray:
+    """Whether a part is at least so many percent of a whole; compared without dividing, to the cent."""
+    hundred = pa.scalar(100, pa.decimal128(3, 0))
+    return pc.greater_equal(
+        pc.multiply(part, hundred), pc.multiply(whole, pa.scalar(least_percent, pa.decimal128(7, 4)))
+    )
+
+
+def usd(threshold: Decimal) -> pa.Scalar:
+    """A threshold in dollars, to compare with."""
+    return pa.scalar(threshold, pa.decimal128(17, 4))
+
+
+def _findings(
+    entity: str,
+    subjects: pa.ChunkedArray,
+    households: pa.ChunkedArray,
+    representatives: pa.ChunkedArray,
+    measure: pa.ChunkedArray,
+    details: tuple[Words, ...],
+) -> pa.Table:
+    count = len(subjects)
+    if not count:
+        return FINDINGS.empty_table()
+    words = [word if isinstance(word, str) else word.cast(pa.string()) for word in details]
+    text = pc.binary_join_element_wise(*words, "", null_handling="replace", null_replacement="unknown")
+    named = pa.repeat(pa.scalar(entity), count)
+    return pa.table([named, subjects, households, representatives, measure.cast(MEASURE), text], schema=FINDINGS)

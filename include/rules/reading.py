@@ -1,0 +1,151 @@
+"""The queries behind a book. A description that was first seen after a day stands in for it (as in the marts).
+
+Values: vendor, day, before, run_id, known_at, is_complete, flow_days.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+PRESENT_DAYS = sa.text("""
+with present as (
+    select distinct on (vendor) vendor, business_date, run_id from control.ledger
+    where stage = 'load' and entity = 'position' and pulled = 'present'
+    order by vendor, business_date desc, ledger_id desc
+)
+select p.vendor, p.business_date, p.run_id, e.business_date as before, t.known_at,
+       exists (select from control.ledger h where h.vendor = p.vendor and h.stage = 'load' and h.entity = 'transaction'
+                 and h.pulled = 'present' and h.recorded_at <= t.known_at) as is_complete,
+       r.passed is not null as is_compared, coalesce(r.rolled, false) as is_rolled,
+       coalesce(r.passed, false) as is_balanced, clock_timestamp() as read_at
+from present p
+left join lateral (
+    select l.business_date, l.run_id from control.ledger l
+    where l.vendor = p.vendor and l.stage = 'load' and l.entity = 'account_value' and l.pulled <> 'replay'
+      and l.business_date < p.business_date
+    order by l.business_date desc, l.ledger_id desc limit 1
+) e on true
+left join lateral (
+    select max(l.recorded_at) as known_at from control.ledger l
+    where l.vendor = p.vendor and l.stage = 'load' and l.entity = 'transaction' and l.run_id = e.run_id
+      and l.business_date = e.business_date
+) t on true
+left join lateral (
+    select bool_and(c.is_passed) as passed, bool_or(c.check_name = 'roll-forward' and c.note = '') as rolled
+    from control.reconciliation c
+    where c.vendor = p.vendor and c.run_id = p.run_id and c.business_date = p.business_date
+) r on true
+order by p.vendor
+""")
+
+
+def _known(entity: str, day: str = "day") -> str:
+    """The version of each description that holds on a day: of those that end after it, the first."""
+    return f"""(
+    select distinct on ({entity}_id) * from warehouse.{entity}
+    where vendor = %(vendor)s and recorded_to is null and (valid_to is null or valid_to > %({day})s)
+    order by {entity}_id, valid_from)"""  # noqa: S608
+
+
+def _valued(day: str) -> str:
+    return f"""(
+    select account_id, sum(market_value_usd) as market_value_usd, sum(cash_usd) as cash_usd
+    from warehouse.account_value
+    where business_date = %({day})s and vendor = %(vendor)s and recorded_to is null group by 1)"""  # noqa: S608
+
+
+def _is_active(alias: str, day: str) -> str:
+    return f"coalesce({alias}.is_active, {alias}.close_date is null or {alias}.close_date > %({day})s)"
+
+
+# What deposits and withdrawals did between two days: those dated since, and what became known since of older ones
+# (entered late, corrected, reversed), which the values of the day reflect and those before do not.
+_NET_FLOWS = """
+(select account_id, sum(amount_usd) as net_flow_usd
+ from (
+    select account_id, amount_usd from warehouse.transaction
+    where vendor = %(vendor)s and recorded_to is null and status = 'posted' and flow in ('contribution', 'distribution')
+      and trade_date between %(day)s - %(flow_days)s and %(day)s
+      and (trade_date > %(before)s or (%(is_complete)s and recorded_from > %(known_at)s))
+    union all
+    select account_id, -amount_usd from warehouse.transaction
+    where vendor = %(vendor)s and status = 'posted' and flow in ('contribution', 'distribution')
+      and trade_date between %(day)s - %(flow_days)s and %(before)s
+      and %(is_complete)s and recorded_from <= %(known_at)s and recorded_to > %(known_at)s
+ ) moved group by 1)"""
+
+ACCOUNTS = f"""
+select a.account_id, a.household_id, coalesce(a.representative_id, h.representative_id), a.open_date, a.close_date,
+       {_is_active("a", "day")}, case when e.account_id is not null then {_is_active("e", "before")} end,
+       v.market_value_usd, v.cash_usd, b.market_value_usd, coalesce(f.net_flow_usd, 0)
+from {_known("account")} a
+left join {_known("account", "before")} e on e.account_id = a.account_id
+left join {_known("household")} h on h.household_id = a.household_id
+left join {_valued("day")} v on v.account_id = a.account_id
+left join {_valued("before")} b on b.account_id = a.account_id
+left join {_NET_FLOWS} f on f.account_id = a.account_id
+where a.is_counted
+"""  # noqa: S608
+
+OWNERS = f"""
+select o.account_id, o.household_id, o.share_ratio
+from {_known("account_owner")} o join {_known("account")} a on a.account_id = o.account_id and a.is_counted
+"""  # noqa: S608
+
+HOUSEHOLDS = f"select household_id, representative_id from {_known('household')} h"  # noqa: S608
+
+SECURITIES = f"""
+select security_id, coalesce(ticker, name), category, security_type from {_known("security")} s
+"""  # noqa: S608
+
+# As bigints only: see `columns.read_integers`.
+POSITIONS = """
+select account_id, security_id, (market_value_usd * 100)::bigint as market_value_cents,
+       coalesce(is_cash, false)::int::bigint as is_cash
+from warehouse.position
+where business_date = %(day)s and vendor = %(vendor)s and recorded_to is null and market_value_usd is not null
+"""
+
+FLOWS = """
+select account_id, trade_date, flow, amount_usd from warehouse.transaction
+where vendor = %(vendor)s and recorded_to is null and status = 'posted' and flow in ('contribution', 'distribution')
+  and amount_usd is not null and trade_date > %(day)s - %(flow_days)s and trade_date <= %(day)s
+"""
+
+BREAKS = """
+select coalesce(b.account_id, (select t.account_id from warehouse.transaction t
+                               where t.vendor = b.vendor and t.position_key = b.position_key limit 1)), b.difference
+from control.roll_forward_break b
+where b.vendor = %(vendor)s and b.run_id = %(run_id)s and b.business_date = %(day)s
+"""
+
+# Accounts of which a row is a dead letter today, and the households that own a part of them.
+SILENT = f"""
+with letter as (
+    select distinct l.table_name, l.row_key, t.entity
+    from control.dead_letter l
+    join (select distinct table_name, entity from control.ledger where vendor = %(vendor)s and stage = 'load') t
+      on t.table_name = l.table_name and t.entity in ('account', 'account_owner', 'account_value', 'position')
+    where l.vendor = %(vendor)s and l.business_date = %(day)s and l.status = 'open'
+), resolved as (
+    select table_name, row_key, case entity
+        when 'account' then (select s.id from warehouse.source_key s
+            where s.entity = 'account' and s.vendor = %(vendor)s and s.source_key = row_key)
+        when 'account_owner' then (select max(o.account_id) from warehouse.account_owner o
+            where o.vendor = %(vendor)s and o.account_owner_key = row_key and o.recorded_to is null)
+        when 'account_value' then (select max(v.account_id) from warehouse.account_value v
+            where v.business_date in (%(day)s, %(before)s) and v.vendor = %(vendor)s and v.account_value_key = row_key
+              and v.recorded_to is null)
+        when 'position' then (select max(p.account_id) from warehouse.position p
+            where p.business_date in (%(day)s, %(before)s) and p.vendor = %(vendor)s and p.position_key = row_key
+              and p.recorded_to is null)
+        end as account_id
+    from letter
+), silent as (
+    select max(account_id) as account_id from resolved group by table_name, row_key
+)
+select 'account', account_id from silent
+union
+select 'household', o.household_id from silent join {_known("account_owner")} o on o.account_id = silent.account_id
+where o.household_id is not null
+"""  # noqa: S608

@@ -1,0 +1,94 @@
+"""The DAG of every vendor: what each has, and how it takes what a person asks for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from include.vendors import VENDORS
+from tests.dags.airflow_home import environment, run, said
+
+pytestmark = pytest.mark.airflow
+
+# No connection is there: whoever asks a vendor anything fails.
+_LOOK = """
+import json
+from types import SimpleNamespace as Thing
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.exceptions import ParamValidationError
+from include.errors import ConfigurationError
+from include.vendors import VENDORS
+
+def is_taken(dag, name, value):
+    try:
+        dag.params.get_param(name).resolve(value)
+        return True
+    except ParamValidationError:
+        return False
+
+def refusal(dag, day):
+    try:
+        params = dag.params.dump() | {"business_date": day}
+        dag.get_task("plan_day").python_callable(params, Thing(run_type="manual"))
+    except ConfigurationError as error:
+        return str(error)
+    return None
+
+def look(dag, tables):
+    return {
+        "deadlines": [[d.name, d.interval.total_seconds()] for d in (dag.deadline or [])],
+        "retries": min(task.retries for task in dag.tasks),
+        "pool": dag.get_task("pull").pool,
+        "offered": dag.params.get_param("tables").schema["examples"] == tables,
+        "takes": [
+            is_taken(dag, "tables", tables), is_taken(dag, "tables", ["pets"]), is_taken(dag, "tables", []),
+        ],
+        "sunday": refusal(dag, "2026-11-22"),
+        "not_waiting": dag.get_task("wait_until_closed").python_callable({}, params={"wait": False}).is_done,
+    }
+
+bag = DagBag()
+print("SEEN", json.dumps({v.name: look(bag.dags[v.name], [t.name for t in v.tables]) for v in VENDORS}))
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("airflow")
+    environ = environment(folder / "home", {}, folder / "docs") | {"TRIBUTARY_DEADLINE_HOURS": "1.5"}
+    facts: dict[str, Any] = json.loads(said(run(environ, _LOOK), "SEEN"))
+    return facts
+
+
+each_vendor = pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS])
+
+
+@each_vendor
+def test_a_run_has_a_deadline_of_as_many_hours_as_the_environment_says(seen: dict[str, Any], name: str) -> None:
+    [[title, seconds]] = seen[name]["deadlines"]
+    assert "within 1.5 hours" in title
+    assert seconds == 5400
+
+
+@each_vendor
+def test_every_task_is_tried_again_and_pulls_share_the_vendors_pool(seen: dict[str, Any], name: str) -> None:
+    assert seen[name]["retries"] == 4
+    assert seen[name]["pool"] == f"{name}_api"
+
+
+@each_vendor
+def test_the_form_offers_the_vendors_tables_and_takes_no_other_and_not_none(seen: dict[str, Any], name: str) -> None:
+    assert seen[name]["offered"]
+    assert seen[name]["takes"] == [True, False, False]
+
+
+@each_vendor
+def test_a_day_that_is_no_session_stops_the_plan(seen: dict[str, Any], name: str) -> None:
+    assert "2026-11-22 is no session" in seen[name]["sunday"]
+
+
+@each_vendor
+def test_who_does_not_want_to_wait_does_not_and_the_vendor_is_not_asked(seen: dict[str, Any], name: str) -> None:
+    assert seen[name]["not_waiting"] is True

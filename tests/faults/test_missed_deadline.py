@@ -1,0 +1,90 @@
+"""A run that takes longer than its deadline: a real scheduler notices, a real triggerer tells people, and the run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include.local import airflow
+from include.local.airflow_api import AirflowApi
+from include.local.postgres import Postgres
+from include.local.processes import Processes, find_free_port
+from include.vendors import VENDORS
+from tests.conftest import Database
+from tests.faults.test_scheduled_kills import ROOT, START_S, connections, wait_until
+from tests.running_sandbox import Sandbox, run_sandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
+
+VENDOR = VENDORS[0]
+DEADLINE_S = 20  # a refused run has failed by then
+MISSED = f"Deadline missed: {VENDOR.title} is in within {DEADLINE_S / 3600:g} hours: {VENDOR.name}"
+
+
+@dataclass
+class Hurried:
+    """Airflow with the project's DAGs, whose runs have no more than `DEADLINE_S` seconds."""
+
+    api: AirflowApi
+    sandbox: Sandbox
+    alerts: Path
+
+    def told(self, run_id: str) -> dict[str, str]:
+        """The alerts about a run so far: title -> body."""
+        lines = self.alerts.read_text().splitlines() if self.alerts.exists() else []
+        about = [line for line in map(json.loads, lines) if f"Run: {run_id}" in line["body"].splitlines()]
+        assert len({line["title"] for line in about}) == len(about), "told twice"
+        return {line["title"]: line["body"] for line in about}
+
+
+@pytest.fixture(scope="module")
+def hurried(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hurried]:
+    folder = tmp_path_factory.mktemp("hurried")
+    now = datetime.now(UTC)
+    postgres.create_database("airflow_deadline")
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute("create database missed_deadline template template_tributary")
+    database = Database(postgres.url("missed_deadline"))
+    processes = Processes(folder / "state")
+    with run_sandbox(folder / "sandbox", households=10, now=now) as sandbox:
+        port = find_free_port()
+        known = connections(folder, database, sandbox)
+        settings = airflow.environment(folder / "home", postgres.url("airflow_deadline"), port, ROOT, connections=known)
+        settings |= {
+            "TRIBUTARY_GO_LIVE": now.isoformat(),
+            "TRIBUTARY_DATA_DOCS": str(folder / "docs"),
+            "TRIBUTARY_DEADLINE_HOURS": str(DEADLINE_S / 3600),
+        }
+        try:
+            airflow.start(settings, processes)
+            api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
+            api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
+            api.ensure_pool(f"{VENDOR.name}_api", 4)
+            api.wait_dag(VENDOR.name)
+            api.unpause(VENDOR.name)
+            yield Hurried(api, sandbox, folder / "alerts.jsonl")
+        finally:
+            processes.stop_all()
+
+
+def test_a_missed_deadline_is_told_once_with_a_link_and_the_run_goes_on(hurried: Hurried) -> None:
+    hurried.sandbox.fault("latency", seconds=2 * DEADLINE_S, times=1)
+    run_id = hurried.api.trigger(VENDOR.name)
+    wait_until(lambda: bool(hurried.told(run_id)), 60)
+    assert hurried.api.runs(VENDOR.name)[0]["state"] == "running"
+    assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "success"
+    assert list(hurried.told(run_id)) == [MISSED]
+    assert hurried.told(run_id)[MISSED].endswith(f"Link: {hurried.api.url}/dags/{VENDOR.name}/runs/{run_id}")
+
+
+def test_a_failed_run_misses_its_deadline_too(hurried: Hurried) -> None:
+    run_id = hurried.api.trigger(VENDOR.name, {"business_date": "2026-11-22"})
+    assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"
+    wait_until(lambda: len(hurried.told(run_id)) == 2, 60)
+    assert set(hurried.told(run_id)) == {f"Failed: {VENDOR.name}", MISSED}

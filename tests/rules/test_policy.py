@@ -1,0 +1,57 @@
+"""Thresholds are read from configuration, and nonsense is refused in words."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from include.errors import ConfigurationError
+from include.rules.policy import Policy
+
+
+def test_nothing_said_gives_the_defaults() -> None:
+    assert Policy.of({}) == Policy()
+
+
+def test_defaults_pass_their_own_reading() -> None:
+    said = {name: list(v) if isinstance(v, frozenset) else v for name, v in vars(Policy()).items()}
+    assert Policy.of(said) == Policy()
+
+
+def test_numbers_are_exact_however_json_writes_them() -> None:
+    policy = Policy.of({"excess_cash_percent": 7.1, "excess_cash_floor_usd": "1000.10", "unfunded_days": 45})
+    assert policy.excess_cash_percent == Decimal("7.1")
+    assert policy.excess_cash_floor_usd == Decimal("1000.10")
+    assert policy.unfunded_days == 45
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("excess_cash_pct", 7, "is no threshold"),
+        ("excess_cash_percent", 0, "must lie between 0.01 and 100"),
+        ("excess_cash_percent", 101, "must lie between 0.01 and 100"),
+        ("excess_cash_percent", "ten", "must be a number"),
+        ("excess_cash_percent", "NaN", "must be a number"),
+        ("excess_cash_percent", True, "must be a number"),
+        ("excess_cash_percent", None, "must be a number"),
+        ("excess_cash_percent", "1.00001", "must not have more than four decimals"),
+        ("excess_cash_floor_usd", -1, "must lie between 0"),
+        ("share_tolerance_ratio", 1, "must lie between 0 and 0.1"),
+        ("unfunded_days", 0, "must lie between 1"),
+        ("unfunded_days", 1.5, "must be a whole number"),
+        ("flow_review_days", 93, "must lie between 1 and 92"),
+        ("concentration_exempt_types", "ETF", "must be a list of texts"),
+        ("concentration_includes_cash", 1, "must be true or false"),
+    ],
+)
+def test_nonsense_is_refused_by_name(name: str, value: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} {words}"):
+        Policy.of({name: value})
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(ConfigurationError, match=r"wrong: a is no threshold; unfunded_days must"):
+        Policy.of({"a": 1, "unfunded_days": -1})

@@ -1,0 +1,122 @@
+"""Reconciliation: what does not add up is explained only by the dead letter of its own row."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include.control import dead_letters
+from include.control.dead_letters import DeadLetter
+from include.errors import BalanceError
+from include.warehouse.reconcile import Check, reconcile, stop_if_broken
+from tests.warehouse.loading import DAY, NEXT, Loader, position
+
+A_THIRD = Decimal("0.33333333")
+
+
+def value(account: str, money: str) -> dict[str, Any]:
+    return {"account_value_key": account, "account_key": account, "market_value_usd": Decimal(money)}
+
+
+def trade(key: str, of: str, quantity: int) -> dict[str, Any]:
+    return {
+        "transaction_key": key, "account_key": "a1", "security_key": "s1", "position_key": of, "trade_date": NEXT,
+        "status": "posted", "quantity": Decimal(quantity), "amount_usd": Decimal(quantity),
+    }  # fmt: skip
+
+
+def bury(loader: Loader, table: str, day: date, *keys: str | None) -> None:
+    """Makes letters of rows that came with the last pull of a table."""
+    loader.stage(table, [], day)
+    letters = [DeadLetter(key, ["unreadable"], "dead.jsonl", n) for n, key in enumerate(keys)]
+    with loader.engine.begin() as connection:
+        dead_letters.bury(connection, loader.pull, "stage", loader.path, letters, own_day=False)
+
+
+def compare(loader: Loader, day: date = DAY) -> dict[str, Check]:
+    with loader.engine.begin() as connection:  # the loads of a day are one run's
+        one_run = sa.text("update control.ledger set run_id = business_date::text where vendor = :vendor")
+        connection.execute(one_run, {"vendor": loader.vendor.name})
+    checks = reconcile(loader.engine, loader.vendor, day, DAY, "run")
+    return {check.name: check for check in checks}
+
+
+def told(check: Check) -> tuple[int, int, bool]:
+    return check.breaks, check.explained, check.is_passed
+
+
+@pytest.fixture
+def friday(loader: Loader) -> Loader:
+    """Two accounts with two positions each, worth what is stated."""
+    loader.load("position", [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)])
+    loader.load("account_value", [value("a1", "20.00"), value("a2", "20.00")])
+    return loader
+
+
+def test_what_adds_up_passes(friday: Loader) -> None:
+    assert told(compare(friday)["control total"]) == (0, 0, True)
+
+
+def test_an_account_that_is_off_is_explained_by_a_dead_position_of_its_own(friday: Loader) -> None:
+    friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
+    friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
+    assert told(compare(friday, NEXT)["control total"]) == (1, 0, False)
+    bury(friday, "position", NEXT, "a2-1")
+    assert told(compare(friday, NEXT)["control total"]) == (1, 0, False)
+    bury(friday, "position", NEXT, "a1-2")
+    assert told(compare(friday, NEXT)["control total"]) == (1, 1, True)
+
+
+def test_a_letter_of_which_nothing_is_known_explains_one_account(friday: Loader) -> None:
+    friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2")], NEXT)
+    friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
+    bury(friday, "position", NEXT, None)
+    assert told(compare(friday, NEXT)["control total"]) == (2, 1, False)
+    bury(friday, "position", NEXT, "new")
+    assert told(compare(friday, NEXT)["control total"]) == (2, 2, True)
+
+
+def test_a_break_of_the_roll_forward_is_explained_by_its_own_position(friday: Loader) -> None:
+    rows = [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)]
+    rows[0] = position("a1-1", 13)
+    friday.load("transaction", [], DAY)
+    friday.load("position", rows, NEXT)
+    friday.load("transaction", [trade("t1", "a1-1", 2)], NEXT)
+    assert told(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
+    bury(friday, "transaction", NEXT, "t1")
+    assert told(compare(friday, NEXT)["roll-forward"]) == (1, 1, True)
+
+
+def test_another_position_of_the_same_day_explains_no_break(friday: Loader) -> None:
+    rows = [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)]
+    rows[0] = position("a1-1", 13)
+    friday.load("transaction", [], DAY)
+    friday.load("position", rows, NEXT)
+    friday.load("transaction", [], NEXT)
+    bury(friday, "position", NEXT, "a2-1")
+    assert told(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
+
+
+def owners(*shares: Decimal) -> list[dict[str, Any]]:
+    return [
+        {"account_owner_key": f"a1:{n}", "account_key": "a1", "household_key": f"h{n}", "share_ratio": share}
+        for n, share in enumerate(shares)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "breaks"), [([A_THIRD] * 3, 0), ([Decimal("0.5")] * 2, 0), ([Decimal(1), Decimal("0.5")], 1)]
+)
+def test_owners_never_hold_more_than_the_whole(loader: Loader, shares: list[Decimal], breaks: int) -> None:
+    loader.load("account_owner", owners(*shares))
+    assert compare(loader)["owners' shares"].breaks == breaks
+
+
+def test_what_is_broken_fails_in_words(loader: Loader) -> None:
+    loader.load("account_owner", owners(Decimal(1), Decimal(1)))
+    with pytest.raises(BalanceError, match="owners' shares: 1 breaks"):
+        stop_if_broken("v", DAY, list(compare(loader).values()))
