@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from include.crm.mapping import KEY_FIELD
 from include.crm.salesforce import Answer, SalesforceSession
 from include.errors import ConfigurationError
 
@@ -43,9 +42,9 @@ class Bulk:
     def __init__(self, session: SalesforceSession) -> None:
         self.session = session
 
-    def create(self, sobject: str) -> str:
+    def create(self, sobject: str, key_field: str) -> str:
         """Opens an upsert by our key; returns the job's id. A job that gets no data does nothing."""
-        asked = {"object": sobject, "operation": "upsert", "externalIdFieldName": KEY_FIELD}
+        asked = {"object": sobject, "operation": "upsert", "externalIdFieldName": key_field}
         asked |= {"contentType": "CSV", "lineEnding": "LF", "columnDelimiter": "COMMA"}
         return str(_granted(self.session.call("POST", "/jobs/ingest", asked), sobject).body["id"])
 

@@ -1,10 +1,12 @@
 """What must go out: the warehouse's present state against what Salesforce accepted last, as sets, in the database.
 
+A record's payload is a JSON object: field -> text as sent, null to clear it; a field that is not in it is left alone.
+
 Temporary tables of one session, which must be a connection of its own:
-    present_day     vendor, business_date: the latest day that was loaded as the present
-    outgoing        records that are new or changed
-    sending         those of one round, cut into parts: one part is one bulk job
-    waiting         keys that Salesforce did not take this time, and may take the next
+    present_day          vendor, business_date: the latest day that was loaded as the present
+    outgoing_<entity>    records that are new or changed
+    sending              those of one round, cut into parts: one part is one job
+    waiting              keys that Salesforce did not take this time, and may take the next
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from include.crm.mapping import CrmObject
-from include.errors import ConfigurationError, DayNotClosed
+from include.crm.settings import Settings
+from include.errors import DayNotClosed
 
 MOST_BYTES = 90_000_000
 """Of a file. Salesforce advises 100 MB; a parent's children are not parted, so that one may be a little larger."""
@@ -47,25 +50,52 @@ where s.sobject = :sobject and not exists (select from desired n where n.externa
     select from control.dead_letter l
     where l.vendor = d.vendor and l.business_date = d.business_date and l.status = 'open'
       and l.table_name in (select table_name from control.ledger
-                           where vendor = d.vendor and entity = '{entity}' and stage = 'load')
-      and (l.row_key is null or s.external_key = :firm || ':' || d.vendor || ':{entity}:' || l.row_key))
+                           where vendor = d.vendor and entity = :died_as and stage = 'load')
+      and (l.row_key is null
+           or starts_with(s.external_key || ':', :firm || ':' || d.vendor || ':{entity}:' || l.row_key || ':')))
+"""
+
+# What Salesforce refused, as it was sent. It goes out again if it changes, if a record that it names was accepted since,
+# after a day (the org may have been mended), or when somebody asks.
+_REFUSED = """
+create temporary table refused as
+select s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
+where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not :resends
+  and j.changed_at > now() - interval '20 hours'
+  and not exists (select from unnest(cast(:links as text[])) l(name)
+                  join control.crm_state p on p.external_key = s.payload ->> l.name and p.accepted_at > j.changed_at)
 """
 
 _OUTGOING = """
-create temporary table outgoing as
-select d.external_key, d.payload, s.external_key is null as is_new,
-       coalesce(d.payload ->> :parent, d.external_key) collate "C" as family
-from desired d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
-where s.payload is distinct from d.payload
+create temporary table outgoing_{entity} as
+with compared as (
+    select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) end as payload,
+           s.payload as accepted, s.external_key is null as is_new
+    from desired d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
+)
+select c.external_key, c.payload, c.is_new,
+       coalesce(c.payload ->> :parent, c.accepted ->> :parent, c.external_key) collate "C" as family,
+       r.external_key is not null as is_refused,
+       c.is_new or not c.accepted @> (c.payload - cast(:daily as text[])) as is_notable
+from compared c left join refused r on r.external_key = c.external_key and r.payload = c.payload
+where c.is_new or not c.accepted @> c.payload
 """
 
-# A part ends where a family begins. The size of a row's JSON without its names bounds that of its line of CSV.
+# A refusal of what nobody wants to send any more.
+_FORGET_REFUSED = """
+update control.dead_letter l set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
+where l.vendor = 'salesforce' and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
+  and l.row_key like :keys and not exists (select from outgoing_{entity} o where o.external_key = l.row_key)
+"""
+
+# A part ends where a family begins. The size of a row's JSON, without the names that it always holds, bounds that of its
+# line of CSV.
 _SENDING = """
 create temporary table sending as
 with sized as (
     select o.external_key, o.payload, family,
            octet_length(payload::text) - :names_bytes + octet_length(external_key) as size
-    from outgoing o {only_waiting}
+    from outgoing_{entity} o where not is_refused {only_waiting}
 ), placed as (
     select *, sum(size) over before as bytes_before, count(*) over before as rows_before from sized
     window before as (order by family, external_key rows between unbounded preceding and 1 preceding)
@@ -83,11 +113,27 @@ from parted
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """How many records are new to Salesforce, changed, and as it holds them already."""
+    """How many records are new to Salesforce, changed, and as it holds them already.
+
+    Attributes:
+        refused: New or changed, but refused as they are, and not sent again yet.
+        held: Records of the object that Salesforce holds of us.
+        notable: New, or changed in more than what changes every day by its nature.
+        closing: Of the changed ones, accounts that close.
+    """
 
     new: int
     changed: int
     unchanged: int
+    refused: int = 0
+    held: int = 0
+    notable: int = 0
+    closing: int = 0
+
+    @property
+    def going_out(self) -> int:
+        """Records that would be sent."""
+        return self.new + self.changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,32 +162,68 @@ def find_present_days(db: sa.Connection) -> None:
         raise DayNotClosed("The newest day is not reconciled; nothing is sent", vendors=",".join(unsettled))
 
 
-def compare(db: sa.Connection, wanted: CrmObject, firm: str) -> Delta:
-    """Makes `outgoing` for one object, from `present_day`.
+def compare(db: sa.Connection, wanted: CrmObject, settings: Settings, *, resends: bool = False) -> Delta:
+    """Makes `outgoing_<entity>` of one object, from `present_day`.
 
-    Raises:
-        ConfigurationError: The firm's name can't be part of a key.
+    Args:
+        db: After `find_present_days`, in a transaction.
+        wanted: The object.
+        settings: The firm's.
+        resends: Whether what was refused goes out again although nothing changed.
     """
-    if not firm or ":" in firm:
-        raise ConfigurationError("The firm's short name must not be empty, nor hold a colon", firm=firm)
-    values = {"firm": firm, "sobject": wanted.sobject, "parent": wanted.parent}
+    values = {
+        "firm": settings.firm, "sobject": wanted.sobject, "entity": wanted.entity, "parent": wanted.parent,
+        "once": wanted.once, "daily": wanted.daily, "died_as": wanted.died_as or wanted.entity, "resends": resends,
+        "links": [field.name for field in wanted.fields if "." in field.name],
+    }  # fmt: skip
     db.execute(sa.text("set local work_mem = '128MB'"))  # or a join of half a million payloads spills to disk
-    db.execute(sa.text("drop table if exists pg_temp.desired, pg_temp.outgoing"))
+    db.execute(sa.text(f"drop table if exists pg_temp.desired, pg_temp.refused, pg_temp.outgoing_{wanted.entity}"))
     total = db.execute(sa.text(_desired(wanted)), values).rowcount
     db.execute(sa.text("create unique index on desired (external_key)"))
     if wanted.is_written_when_gone:
         total += db.execute(sa.text(_gone(wanted)), values).rowcount
     db.execute(sa.text("analyze desired"))
-    db.execute(sa.text(_OUTGOING), values)
-    db.execute(sa.text("drop table desired"))
-    new, changed = db.execute(
-        sa.text("select count(*) filter (where is_new), count(*) filter (where not is_new) from outgoing")
+    db.execute(sa.text(_REFUSED), values)
+    db.execute(sa.text(_OUTGOING.format(entity=wanted.entity)), values)
+    db.execute(sa.text("drop table desired, refused"))
+    return _count(db, wanted, settings, total)
+
+
+def _count(db: sa.Connection, wanted: CrmObject, settings: Settings, total: int) -> Delta:
+    found = db.execute(
+        sa.text(f"""
+        select count(*) filter (where is_new and not is_refused) as new,
+               count(*) filter (where not is_new and not is_refused) as changed,
+               count(*) filter (where is_refused) as refused,
+               count(*) filter (where is_notable and not is_refused) as notable,
+               count(*) filter (where not is_new and payload ->> 'FinServ__Status__c' = 'Closed'
+                                and (select s.payload ->> 'FinServ__Status__c' from control.crm_state s
+                                     where s.sobject = :sobject and s.external_key = o.external_key) = 'Open') as closing,
+               (select count(*) from control.crm_state where sobject = :sobject and external_key like :keys) as held
+        from outgoing_{wanted.entity} o
+        """),  # noqa: S608
+        {"sobject": wanted.sobject, "keys": keys_like(wanted, settings)},
     ).one()
-    return Delta(new, changed, total - new - changed)
+    unchanged = total - found.new - found.changed - found.refused
+    return Delta(found.new, found.changed, unchanged, found.refused, found.held, found.notable, found.closing)
+
+
+def keys_like(wanted: CrmObject, settings: Settings) -> str:
+    """A pattern of the keys of an object's records, of every vendor."""
+    entity = "person" if wanted.entity == "contact" else wanted.entity
+    return f"{settings.firm}:%:{entity}:%".replace("_", r"\_")
+
+
+def forget_refused(db: sa.Connection, wanted: CrmObject, settings: Settings, run_id: str) -> None:
+    """Ends the letters of refused records that are as Salesforce holds them by now, or that nobody wants any more."""
+    db.execute(
+        sa.text(_FORGET_REFUSED.format(entity=wanted.entity)),
+        {"sobject": wanted.sobject, "keys": keys_like(wanted, settings), "run_id": run_id},
+    )
 
 
 def cut(db: sa.Connection, wanted: CrmObject, most_rows: int, *, only_waiting: bool = False) -> list[int]:
-    """Makes `sending` from `outgoing`, and empties `waiting`; returns the numbers of the parts.
+    """Makes `sending` from `outgoing_<entity>`, and empties `waiting`; returns the numbers of the parts.
 
     Args:
         db: After `compare`.
@@ -150,10 +232,10 @@ def cut(db: sa.Connection, wanted: CrmObject, most_rows: int, *, only_waiting: b
         only_waiting: Take only the keys in `waiting`.
     """
     db.execute(sa.text("drop table if exists pg_temp.sending"))
-    only = "where external_key in (select external_key from waiting)" if only_waiting else ""
-    names_bytes = sum(len(name.encode()) for name in wanted.columns[1:])
+    only = "and external_key in (select external_key from waiting)" if only_waiting else ""
+    names_bytes = sum(len(f.name.encode()) for f in wanted.fields if not f.is_once and not f.unknown)
     values = {"names_bytes": names_bytes, "most_bytes": MOST_BYTES, "most_rows": most_rows}
-    db.execute(sa.text(_SENDING.format(only_waiting=only)), values)
+    db.execute(sa.text(_SENDING.format(entity=wanted.entity, only_waiting=only)), values)
     db.execute(sa.text("create index on sending (part)"))
     db.execute(sa.text("analyze sending"))
     db.execute(sa.text("drop table if exists pg_temp.waiting"))
@@ -162,17 +244,20 @@ def cut(db: sa.Connection, wanted: CrmObject, most_rows: int, *, only_waiting: b
 
 
 def sample(db: sa.Connection, wanted: CrmObject, keys: int) -> list[Change]:
-    """Returns what would change in the first records of `outgoing`, field by field."""
+    """Returns what would change in the first records of `outgoing_<entity>`, field by field."""
     rows = db.execute(
-        sa.text("""
-        with few as (select external_key, payload from outgoing order by is_new, external_key limit :keys)
+        sa.text(f"""
+        with few as (
+            select external_key, payload from outgoing_{wanted.entity} where not is_refused
+            order by is_new, external_key limit :keys
+        )
         select f.external_key, n.key as field, s.payload ->> n.key as old, n.value as new
         from few f
         left join control.crm_state s on s.sobject = :sobject and s.external_key = f.external_key
         cross join lateral jsonb_each_text(f.payload) n
         where s.payload ->> n.key is distinct from n.value
         order by f.external_key, n.key
-        """),
+        """),  # noqa: S608
         {"keys": keys, "sobject": wanted.sobject},
     )
     return [Change(*row) for row in rows]
@@ -180,6 +265,9 @@ def sample(db: sa.Connection, wanted: CrmObject, keys: int) -> list[Change]:
 
 def _desired(wanted: CrmObject) -> str:
     payload = _object((field.name, field.sql) for field in wanted.fields)
+    unknown = [f"case when {f.unknown} then '{f.name}' end" for f in wanted.fields if f.unknown]
+    if unknown:
+        payload += f" - array_remove(array[{', '.join(unknown)}], null)"
     return f"""
         create temporary table desired as
         select {wanted.key} collate "C" as external_key, {payload} as payload from {wanted.source}
@@ -187,9 +275,7 @@ def _desired(wanted: CrmObject) -> str:
 
 
 def _gone(wanted: CrmObject) -> str:
-    payload = _object(
-        (f.name, f"s.payload ->> '{f.name}'" if f.when_gone is None else f"'{f.when_gone}'") for f in wanted.fields
-    )
+    payload = _object((f.name, f"'{f.when_gone}'") for f in wanted.fields if f.when_gone is not None)
     return _GONE.format(payload=payload, entity=wanted.entity)
 
 

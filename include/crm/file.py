@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from psycopg import sql
 
-from include.crm.mapping import KEY_FIELD, CrmObject
+from include.crm.mapping import CrmObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class File:
 
 
 def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:
-    """Writes one part of `sending`: UTF-8, `#N/A` for null.
+    """Writes one part of `sending`: UTF-8, `#N/A` for null, nothing for a field that is left alone.
 
     Args:
         db: With the table `sending`.
@@ -32,13 +32,13 @@ def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:
     """
     driver = db.connection.driver_connection
     assert driver is not None
-    cells = [sql.SQL("external_key as {}").format(sql.Identifier(KEY_FIELD))] + [
-        sql.SQL("payload ->> {} as {}").format(sql.Literal(field.name), sql.Identifier(field.name))
-        for field in wanted.fields
+    cell = "case when payload ? {name} then coalesce(payload ->> {name}, '#N/A') end as {column}"
+    cells = [sql.SQL("external_key as {}").format(sql.Identifier(wanted.key_field))] + [
+        sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name)) for field in wanted.fields
     ]
     statement = sql.SQL(
         "copy (select {} from sending where part = {} order by row_number) to stdout"
-        " (format csv, header, null '#N/A', encoding 'UTF8')"
+        " (format csv, header, encoding 'UTF8')"
     ).format(sql.SQL(", ").join(cells), sql.Literal(part))
     digest = hashlib.sha256()
     with path.open("wb") as file, driver.cursor() as cursor:

@@ -6,12 +6,15 @@ open ──> uploaded ──> closed          every row has its result
 
 A job's row and the rows that it carries are committed before its file is uploaded. Before Salesforce is told to begin,
 the writer looks at its fence. A writer that was stopped there and wakes after another took over finds its job aborted.
+
+What goes by collections is booked in the same way, as a job of our own that Salesforce does not know.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import date
 
 import sqlalchemy as sa
@@ -20,6 +23,7 @@ from include.control.ledger import Counts
 from include.control.writer import Fence
 from include.crm import results
 from include.crm.bulk import Bulk, JobInfo
+from include.crm.collections import Batch, rows_of
 from include.crm.file import File
 from include.crm.mapping import CrmObject
 from include.crm.results import Job
@@ -59,13 +63,16 @@ class Jobs:
         with self._db.begin():
             rows = self._db.execute(
                 sa.text("""
-                select job_id, sobject, entity, run_id, business_date, rows, state from control.crm_job
+                select job_id, sobject, entity, run_id, business_date, rows, state, sent_by from control.crm_job
                 where sobject = :sobject and entity = :entity and state in ('open', 'uploaded') order by created_at
                 """),
                 {"sobject": self._wanted.sobject, "entity": self._wanted.entity},
             ).all()
         for row in rows:
-            job = Job(*row[:-1])
+            job = Job(*row[:-2])
+            if row.sent_by == "collections":  # may be done twice: its rows go out again
+                self._mark(job.job_id, "abandoned")
+                continue
             self._say(f"{job.sobject}: job {job.job_id} of run {job.run_id} is unfinished")
             info = self._bulk.ask(job.job_id)
             if info is not None and info.state == "Open":
@@ -77,6 +84,19 @@ class Jobs:
                 continue
             yield self._finish(job, info)
 
+    def collect(self) -> Batch:
+        """Books all of `sending` as a job of our own, to be sent by collections."""
+        with self._db.begin():
+            batch = Batch(self._wanted, rows_of(self._db))
+        self._book(self._job(batch.job_id, len(batch.rows)), "collections", "", None)
+        return batch
+
+    def settle(self, batch: Batch) -> Counts:
+        """Settles what was sent by collections; raises as `send` does."""
+        self._check_fence()
+        results.take(self._db, batch.outcomes)
+        return self._settle(self._job(batch.job_id, len(batch.rows)), JobInfo("JobComplete", len(batch.rows), ""))
+
     def send(self, part: int, file: File) -> Counts:
         """Sends one part of `sending` and settles it.
 
@@ -87,6 +107,7 @@ class Jobs:
             WriterSuperseded: Another writer has taken over.
         """
         for _ in range(_UPLOADS):
+            self._bulk.session.check_reserve()
             job = self._open(part, file)
             if self._give(job, file):
                 return self._finish(job, None)
@@ -95,37 +116,34 @@ class Jobs:
         raise TargetUnavailable("Salesforce did not take a file", sobject=self._wanted.sobject, tries=_UPLOADS)
 
     def _open(self, part: int, file: File) -> Job:
-        job_id = self._bulk.create(self._wanted.sobject)
-        job = Job(job_id, self._wanted.sobject, self._wanted.entity, self._run_id, self._business_date, file.rows)
+        job = self._job(self._bulk.create(self._wanted.sobject, self._wanted.key_field), file.rows)
+        self._book(job, "bulk", file.sha256, part)
+        return job
+
+    def _job(self, job_id: str, rows: int) -> Job:
+        return Job(job_id, self._wanted.sobject, self._wanted.entity, self._run_id, self._business_date, rows)
+
+    def _book(self, job: Job, sent_by: str, sha256: str, part: int | None) -> None:
+        """Commits a job and the rows that it carries; None stands for every part."""
         with self._db.begin():
             self._db.execute(
                 sa.text("""
-                insert into control.crm_job (job_id, sobject, entity, run_id, business_date, file_sha256, rows)
-                values (:job_id, :sobject, :entity, :run_id, :business_date, :sha256, :rows)
+                insert into control.crm_job (job_id, sobject, entity, run_id, business_date, rows, file_sha256, sent_by)
+                values (:job_id, :sobject, :entity, :run_id, :business_date, :rows, :sha256, :sent_by)
                 """),
-                {
-                    "job_id": job.job_id,
-                    "sobject": job.sobject,
-                    "entity": job.entity,
-                    "run_id": job.run_id,
-                    "business_date": job.business_date,
-                    "sha256": file.sha256,
-                    "rows": job.rows,
-                },
+                asdict(job) | {"sha256": sha256, "sent_by": sent_by},
             )
             carried = self._db.execute(
                 sa.text("""
                 insert into control.crm_sent (job_id, external_key, row_number, payload)
-                select :job_id, external_key, row_number, payload from sending where part = :part
+                select :job_id, external_key, row_number, payload from sending
+                where part = coalesce(cast(:part as int), part)
                 """),
                 {"job_id": job.job_id, "part": part},
             ).rowcount
-            if carried != file.rows:
-                raise BalanceError(
-                    "A file does not hold its rows", sobject=job.sobject, rows=carried, written=file.rows
-                )
+            if carried != job.rows:
+                raise BalanceError("A job does not hold its rows", sobject=job.sobject, rows=carried, written=job.rows)
             self._fence.check(self._db)
-        return job
 
     def _give(self, job: Job, file: File) -> bool:
         """Uploads and starts; False where the job can't be used: one upload is all that a job takes."""
@@ -150,7 +168,13 @@ class Jobs:
     def _finish(self, job: Job, info: JobInfo | None) -> Counts:
         while info is None or not info.has_ended:
             info = self._wait(job)
-        results.read(self._db, self._bulk, job, info)
+        results.read(self._db, self._bulk, self._wanted, job, info)
+        counts = self._settle(job, info)
+        if info.state == "Failed" and info.error.startswith(_NEVER_TAKEN):
+            raise ConfigurationError(f"Salesforce refuses a file: {info.error}", job=job.job_id, sobject=job.sobject)
+        return counts
+
+    def _settle(self, job: Job, info: JobInfo) -> Counts:
         try:
             counts = results.settle(self._db, job, info, self._fence, self._run_id)
         except BalanceError:
@@ -160,8 +184,6 @@ class Jobs:
             f"{job.sobject}: {counts.sent} sent, {counts.created} created, {counts.updated} updated, "
             f"{counts.failed} failed, {counts.unprocessed} unprocessed (job {job.job_id})"
         )
-        if info.state == "Failed" and info.error.startswith(_NEVER_TAKEN):
-            raise ConfigurationError(f"Salesforce refuses a file: {info.error}", job=job.job_id, sobject=job.sobject)
         return counts
 
     def _wait(self, job: Job) -> JobInfo:

@@ -1,10 +1,14 @@
-"""The warehouse's present state into Salesforce: parents before children, only what changed since it was accepted."""
+"""The warehouse's present state into Salesforce: parents before children, only what changed since it was accepted.
+
+Everything is compared before anything is sent, so that a run that would change too much asks first. A few changed rows
+travel by collections, several objects in one call; many travel by bulk jobs, an object at a time.
+"""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -18,12 +22,15 @@ from include.control import ledger, writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
-from include.crm import delta, file
+from include.crm import collections, delta, file
 from include.crm.bulk import Bulk
 from include.crm.delta import Change, Delta
+from include.crm.guard import Concern, find_concerns, refuse_unapproved
 from include.crm.jobs import Jobs
-from include.crm.mapping import OBJECTS, CrmObject
+from include.crm.mapping import CrmObject
+from include.crm.objects import objects
 from include.crm.salesforce import VENDOR, SalesforceSession
+from include.crm.settings import Settings
 from include.errors import DayNotClosed, RowsFailed, TargetUnavailable
 
 log = logging.getLogger(__name__)
@@ -40,10 +47,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a sync would send of one object, with the first changed records field by field."""
+    """What a sync would send, changing nothing.
 
-    delta: Delta
-    sample: list[Change]
+    Attributes:
+        deltas: By entity.
+        samples: By entity, the first changed records field by field.
+        concerns: What a person would be asked about.
+    """
+
+    deltas: Mapping[str, Delta]
+    samples: Mapping[str, Sequence[Change]]
+    concerns: list[Concern]
 
 
 def sync(
@@ -52,7 +66,11 @@ def sync(
     work_dir: Path,
     run_id: str,
     business_date: date,
-    firm: str,
+    settings: Settings,
+    *,
+    approved: Sequence[Concern] = (),
+    resends: bool = False,
+    patience_s: float = 120.0,
     on_progress: Say | None = None,
 ) -> dict[str, Counts]:
     """Brings Salesforce in step with the warehouse; killed at any point, it can be run again.
@@ -63,31 +81,32 @@ def sync(
         work_dir: Where files lie until Salesforce has taken them.
         run_id: Names the run.
         business_date: The day the run is about; for ledger and dead letters. What is sent is the present.
-        firm: Short name of the firm, first part of every key.
+        settings: The firm's.
+        approved: What a person has said yes to.
+        resends: Whether what was refused is sent again although nothing changed.
+        patience_s: How long one call is tried again, in seconds.
         on_progress: Told how it goes, a line at a time.
 
     Returns:
         Counts by entity: sent, created, updated, failed, unprocessed, dead (will fail again), unchanged.
 
     Raises:
+        ApprovalNeeded: More would change than may; nothing was sent.
         RowsFailed: Salesforce refused rows; each of them is a dead letter, everything else is in.
         TargetUnavailable: Rows of an object are still locked or unprocessed, or Salesforce is not there.
-        RateLimited: The org's calls of the day are used up.
+        RateLimited: The org's calls of the day are used up, but for the reserve.
         WriterSuperseded: Another writer has taken over.
         BalanceError: The results of a job do not account for its rows.
         AuthenticationError, ConfigurationError: Login, permissions or a field of the mapping are refused.
     """
     calls = CallLog(engine, VENDOR, "", run_id)
-    done: dict[str, Counts] = {}
     with (
         _own_connection(engine) as db,
-        SalesforceSession(connection, calls) as session,
+        SalesforceSession(connection, calls, patience_s=patience_s) as session,
         _fresh_folder(work_dir / "crm") as folder,
     ):
-        for wanted in OBJECTS:
-            one = _Sync(db, Bulk(session), wanted, folder, run_id, business_date, on_progress or log.info)
-            done[wanted.entity] = one.run(firm)
-            calls.flush()
+        one = _Sync(db, session, folder, run_id, business_date, settings, on_progress or log.info)
+        done = one.run(list(approved), resends=resends)
     if dead := {entity: counts.dead for entity, counts in done.items() if counts.dead}:
         raise RowsFailed("Salesforce refuses rows; see the dead letters", run_id=run_id, rows=dead)
     return done
@@ -105,82 +124,164 @@ def is_settled(engine: sa.Engine) -> bool:
     return True
 
 
-def preview(engine: sa.Engine, firm: str, keys: int = 20) -> dict[str, Preview]:
-    """Says what a sync would send, by entity; changes nothing, and asks Salesforce nothing.
+def preview(engine: sa.Engine, settings: Settings, keys: int = 20) -> Preview:
+    """Says what a sync would send; changes nothing, and asks Salesforce nothing.
 
     Args:
         engine: As the loading role.
-        firm: As for `sync`.
+        settings: The firm's.
         keys: How many records of each object are shown field by field.
     """
-    found = {}
+    deltas, samples = {}, {}
     with _own_connection(engine) as db:
         delta.find_present_days(db)
-        for wanted in OBJECTS:
-            found[wanted.entity] = Preview(delta.compare(db, wanted, firm), delta.sample(db, wanted, keys))
+        for wanted in objects(settings):
+            deltas[wanted.entity] = delta.compare(db, wanted, settings)
+            samples[wanted.entity] = delta.sample(db, wanted, keys)
         db.rollback()
-    return found
+    return Preview(deltas, samples, find_concerns(deltas, settings))
 
 
 class _Sync:
-    """One object of one run."""
+    """One run: all objects compared, then sent."""
 
     def __init__(
-        self, db: sa.Connection, bulk: Bulk, wanted: CrmObject, folder: Path, run_id: str, day: date, say: Say
+        self,
+        db: sa.Connection,
+        session: SalesforceSession,
+        folder: Path,
+        run_id: str,
+        day: date,
+        settings: Settings,
+        say: Say,
     ) -> None:
-        self._db, self._wanted, self._folder, self._run_id, self._day, self._say = db, wanted, folder, run_id, day, say
-        self._fence = writer.take(db, f"crm:{wanted.sobject}")
-        self._jobs = Jobs(db, bulk, wanted, self._fence, run_id, day, say)
+        self._db, self._session, self._folder, self._settings, self._say = db, session, folder, settings, say
+        self._run_id, self._day = run_id, day
+        self._objects = objects(settings)
+        names = list(dict.fromkeys(wanted.sobject for wanted in self._objects))
+        self._fences = dict(zip(names, writer.take_all(db, [f"crm:{name}" for name in names]), strict=True))
+        self._jobs = {
+            wanted.entity: Jobs(db, Bulk(session), wanted, self._fences[wanted.sobject], run_id, day, say)
+            for wanted in self._objects
+        }
+        self._total = {wanted.entity: Counts() for wanted in self._objects}
 
-    def run(self, firm: str) -> Counts:
-        with _classed(self._db, self._fence):
-            self._forget_waiting()
-            total = Counts()
-            for counts in self._jobs.adopt():
-                total = _add(total, replace(counts, dead=0))
+    def run(self, approved: list[Concern], *, resends: bool) -> dict[str, Counts]:
+        with _classed(self._db, list(self._fences.values())):
+            self._keep_waiting([])
+            for wanted in self._objects:
+                for counts in self._jobs[wanted.entity].adopt():
+                    self._add(wanted, replace(counts, dead=0))
+            first = deltas = self._compare(self._objects, resends=resends)
+            while any(found.going_out for found in deltas.values()):
+                refuse_unapproved(find_concerns(deltas, self._settings), approved, self._settings)
+                self._session.keep_reserve(self._settings.reserved_ratio)
+                self._send(deltas)
+                # What was refused for want of a parent goes now, if the parent just did.
+                deltas = self._compare([w for w in self._objects if w.entity in deltas and deltas[w.entity].refused])
+            self._record_idle(first)
+        return {name: replace(counts, unchanged=first[name].unchanged) for name, counts in self._total.items()}
+
+    def _send(self, deltas: Mapping[str, Delta]) -> None:
+        for group in self._groups(deltas):
+            if deltas[group[0].entity].going_out > self._settings.most_collected:
+                self._send_bulk(group[0])
+            else:
+                self._send_few(group)
+
+    def _compare(self, chosen: Sequence[CrmObject], *, resends: bool = False) -> dict[str, Delta]:
+        deltas = {}
+        with self._db.begin():
+            delta.find_present_days(self._db)
+        for wanted in chosen:
             with self._db.begin():
-                delta.find_present_days(self._db)
-                found = delta.compare(self._db, self._wanted, firm)
-            self._say(f"{self._wanted.sobject}: {found.new} new, {found.changed} changed, {found.unchanged} unchanged")
-            for counts in self._send_all():
-                total = _add(total, counts)
-            if not total.sent:
-                self._record_nothing(found)
-            left = self._waiting()
-        if left:
-            raise TargetUnavailable(
-                "Rows are still locked or unprocessed at Salesforce; they go out again",
-                sobject=self._wanted.sobject, rows=left, dead=total.dead or None,
-            )  # fmt: skip
-        return replace(total, unchanged=found.unchanged)
+                found = delta.compare(self._db, wanted, self._settings, resends=resends)
+                delta.forget_refused(self._db, wanted, self._settings, self._run_id)
+            self._say(
+                f"{wanted.sobject} ({wanted.entity}): {found.new:,} new, {found.changed:,} changed, "
+                f"{found.unchanged:,} unchanged, {found.refused:,} refused before and not sent again"
+            )
+            deltas[wanted.entity] = found
+        return deltas
 
-    def _send_all(self) -> Iterator[Counts]:
-        for attempt in range(1 + _TRIES_AGAIN):
+    def _groups(self, deltas: Mapping[str, Delta]) -> Iterator[list[CrmObject]]:
+        """Objects that travel together: few rows, and none that a later one of them may need as its parent."""
+        group: list[CrmObject] = []
+        for wanted in (each for each in self._objects if each.entity in deltas):
+            found = deltas[wanted.entity]
+            is_few = found.going_out <= self._settings.most_collected
+            if group and not is_few:
+                yield group
+                group = []
+            if found.going_out:
+                group.append(wanted)
+            if group and (found.new or not is_few):
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _send_few(self, group: list[CrmObject]) -> None:
+        batches = []
+        for wanted in group:
+            with self._db.begin():
+                delta.cut(self._db, wanted, MOST_ROWS)
+            batches.append(self._jobs[wanted.entity].collect())
+        collections.send(self._session, batches)
+        waiting = {}
+        for wanted, batch in zip(group, batches, strict=True):
+            self._keep_waiting([])
+            self._add(wanted, self._jobs[wanted.entity].settle(batch))
+            waiting[wanted.entity] = self._waiting()
+        for wanted in group:
+            if waiting[wanted.entity]:
+                self._keep_waiting(waiting[wanted.entity])
+                self._send_bulk(wanted, only_waiting=True)
+
+    def _send_bulk(self, wanted: CrmObject, *, only_waiting: bool = False) -> None:
+        for attempt in range(int(only_waiting), 1 + _TRIES_AGAIN):
             with self._db.begin():
                 most = SMALL_JOB_ROWS if attempt else MOST_ROWS
-                parts = delta.cut(self._db, self._wanted, most, only_waiting=attempt > 0)
+                parts = delta.cut(self._db, wanted, most, only_waiting=attempt > 0)
             for part in parts:
-                path = self._folder / f"{self._wanted.entity}-{attempt}-{part}.csv"
+                path = self._folder / f"{wanted.entity}-{attempt}-{part}.csv"
                 with self._db.begin():
-                    written = file.write(self._db, self._wanted, part, path)
-                yield self._jobs.send(part, written)
+                    written = file.write(self._db, wanted, part, path)
+                self._add(wanted, self._jobs[wanted.entity].send(part, written))
                 path.unlink()
-            if not self._waiting():
+            if not (left := self._waiting()):
                 return
+        raise TargetUnavailable(
+            "Rows are still locked or unprocessed at Salesforce; they go out again",
+            sobject=wanted.sobject, rows=len(left), dead=self._total[wanted.entity].dead or None,
+        )  # fmt: skip
 
-    def _forget_waiting(self) -> None:
+    def _waiting(self) -> list[str]:
+        with self._db.begin():
+            return list(self._db.scalars(sa.text("select external_key from waiting")))
+
+    def _keep_waiting(self, keys: list[str]) -> None:
         with self._db.begin():
             self._db.execute(sa.text("drop table if exists pg_temp.waiting"))
-            self._db.execute(sa.text("create temporary table waiting (external_key text)"))
+            self._db.execute(
+                sa.text("create temporary table waiting as select unnest(cast(:keys as text[])) as external_key"),
+                {"keys": keys},
+            )
 
-    def _waiting(self) -> int:
-        with self._db.begin():
-            return int(self._db.scalar(sa.text("select count(*) from waiting")) or 0)
+    def _add(self, wanted: CrmObject, more: Counts) -> None:
+        total = self._total[wanted.entity]
+        self._total[wanted.entity] = replace(
+            total, **{name: getattr(total, name) + getattr(more, name) for name in _ADDED}
+        )
 
-    def _record_nothing(self, found: Delta) -> None:
-        pull = Pull(self._run_id, VENDOR, self._wanted.sobject, self._day, self._run_id, "present", datetime.now(UTC))
+    def _record_idle(self, deltas: Mapping[str, Delta]) -> None:
+        """An object of which nothing was sent has a ledger row, too."""
         with self._db.begin():
-            ledger.record(self._db, pull, "crm", Counts(unchanged=found.unchanged), self._wanted.entity)
+            for wanted in self._objects:
+                if not self._total[wanted.entity].sent:
+                    name, counts = wanted.sobject, Counts(unchanged=deltas[wanted.entity].unchanged)
+                    pull = Pull(self._run_id, VENDOR, name, self._day, self._run_id, "present", datetime.now(UTC))
+                    ledger.record(self._db, pull, "crm", counts, wanted.entity)
 
 
 @contextmanager
@@ -205,17 +306,14 @@ def _fresh_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _classed(db: sa.Connection, fence: Fence) -> Iterator[None]:
+def _classed(db: sa.Connection, fences: Sequence[Fence]) -> Iterator[None]:
     """The database's errors as ours: taken over by a newer writer, or worth another try."""
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InternalError, psycopg.OperationalError) as error:
+    except (TargetUnavailable, psycopg.OperationalError) as error:
         with db.engine.connect() as other, other.begin():
-            fence.check(other)
-        raise TargetUnavailable(
-            "The database went away or was busy", subject=fence.subject, cause=type(error).__name__
-        ) from error
-
-
-def _add(total: Counts, more: Counts) -> Counts:
-    return replace(total, **{name: getattr(total, name) + getattr(more, name) for name in _ADDED})
+            for fence in fences:
+                fence.check(other)
+        if isinstance(error, TargetUnavailable):
+            raise
+        raise TargetUnavailable("The database went away or was busy", cause=type(error).__name__) from error

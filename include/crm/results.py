@@ -1,14 +1,14 @@
-"""What became of a job's rows: three result files, matched by external id with what was sent, as sets.
+"""What became of the rows that were sent, matched by external id, as sets: a bulk job's three files, or answers.
 
-Nothing of a job is settled unless each row that was sent is in exactly one of the three.
+Nothing is settled unless each row that was sent has exactly one result.
 """
 
 from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
 
@@ -21,7 +21,7 @@ from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
 from include.crm.bulk import RESULTS, Bulk, JobInfo, Result
-from include.crm.mapping import KEY_FIELD
+from include.crm.mapping import CrmObject
 from include.crm.salesforce import VENDOR
 from include.errors import BalanceError
 
@@ -48,16 +48,16 @@ select :sobject, s.external_key, s.payload, o.salesforce_id, :job_id
 from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
 where o.fate in ('created', 'updated')
 on conflict (sobject, external_key) do update
-set payload = excluded.payload, salesforce_id = excluded.salesforce_id, job_id = excluded.job_id,
+set payload = c.payload || excluded.payload, salesforce_id = excluded.salesforce_id, job_id = excluded.job_id,
     accepted_at = clock_timestamp()
 """
 
-# A letter ends when its row was sent again: it was accepted, or it died anew and has a newer letter.
+# A letter ends when its row is accepted; one that dies anew gets a newer one.
 _CLOSE_LETTERS = """
 update control.dead_letter l set status = 'replayed', replayed_by = :run_id, closed_at = clock_timestamp()
 from outcome o
 where l.vendor = :vendor and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
-  and l.row_key = o.external_key and (o.fate in ('created', 'updated') or o.fate = 'failed' and not o.is_passing)
+  and l.row_key = o.external_key and o.fate in ('created', 'updated')
 """
 
 _FAILED = """
@@ -71,8 +71,9 @@ _CLOSE = "update control.crm_job set state = 'closed', changed_at = clock_timest
 
 # Only the content of dead letters is kept, and only of their last try.
 _FORGET_SENT = """
-delete from control.crm_sent s using outcome o
-where s.external_key = o.external_key and (s.job_id <> :job_id or o.fate <> 'failed' or o.is_passing)
+delete from control.crm_sent s using outcome o, control.crm_job j
+where s.external_key = o.external_key and j.job_id = s.job_id and j.sobject = :sobject and j.entity = :entity
+  and (s.job_id <> :job_id or o.fate <> 'failed' or o.is_passing)
 """
 
 
@@ -88,23 +89,16 @@ class Job:
     rows: int
 
 
-def read(db: sa.Connection, bulk: Bulk, job: Job, info: JobInfo) -> None:
+def read(db: sa.Connection, bulk: Bulk, wanted: CrmObject, job: Job, info: JobInfo) -> None:
     """Reads the three result files into the temporary table `outcome`.
 
     Raises:
         TargetUnavailable: Salesforce did not give them whole.
         BalanceError: They are not what result files are.
     """
-    with db.begin():
-        db.execute(sa.text("drop table if exists pg_temp.outcome"))
-        db.execute(
-            sa.text("""
-            create temporary table outcome (
-                external_key text collate "C", fate text, salesforce_id text, error text, is_passing boolean)
-            """)
-        )
+    _open_outcome(db)
     for which in RESULTS:
-        bulk.session.persist(lambda which=which: _read_one(db, bulk, job, which))  # type: ignore[misc]
+        bulk.session.persist(lambda which=which: _read_one(db, bulk, wanted.key_field, job, which))  # type: ignore[misc]
     if info.state == "Aborted":
         with db.begin():
             db.execute(
@@ -114,6 +108,40 @@ def read(db: sa.Connection, bulk: Bulk, job: Job, info: JobInfo) -> None:
                 """),
                 {"job_id": job.job_id},
             )
+    _close_outcome(db)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row: `fate` is created, updated or failed; `error` is `CODE:message`."""
+
+    external_key: str
+    fate: str
+    salesforce_id: str | None = None
+    error: str | None = None
+
+
+def take(db: sa.Connection, outcomes: Iterable[Outcome]) -> None:
+    """Puts answers into the temporary table `outcome`."""
+    _open_outcome(db)
+    if rows := [asdict(each) for each in outcomes]:
+        with db.begin():
+            db.execute(sa.text("insert into outcome values (:external_key, :fate, :salesforce_id, :error)"), rows)
+    _close_outcome(db)
+
+
+def _open_outcome(db: sa.Connection) -> None:
+    with db.begin():
+        db.execute(sa.text("drop table if exists pg_temp.outcome"))
+        db.execute(
+            sa.text("""
+            create temporary table outcome (
+                external_key text collate "C", fate text, salesforce_id text, error text, is_passing boolean)
+            """)
+        )
+
+
+def _close_outcome(db: sa.Connection) -> None:
     with db.begin():
         db.execute(
             sa.text("update outcome set is_passing = coalesce(split_part(error, ':', 1) = any(:passing), false)"),
@@ -135,7 +163,9 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
         WriterSuperseded: Somebody has taken over this object.
     """
     started = time.perf_counter()
-    values = {"job_id": job.job_id, "sobject": job.sobject, "vendor": VENDOR, "run_id": run_id}
+    values = {
+        "job_id": job.job_id, "sobject": job.sobject, "entity": job.entity, "vendor": VENDOR, "run_id": run_id,
+    }  # fmt: skip
     with db.begin():
         if unmatched := db.scalar(sa.text(_UNMATCHED), values):
             raise BalanceError(
@@ -146,7 +176,7 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
         pull = _pull(job, run_id)
         letters = _letters(db, job)
         while some := list(islice(letters, _LETTERS_AT_ONCE)):
-            dead_letters.bury(db, pull, "crm", f"salesforce/{job.job_id}", some)
+            dead_letters.bury(db, pull, "crm", f"salesforce/{job.job_id}", some, own_day=False)
         counts = _count(db, job, info, time.perf_counter() - started)
         ledger.record(db, pull, "crm", counts, job.entity)
         for statement in (_WAIT, _FORGET_SENT, _CLOSE):
@@ -161,22 +191,21 @@ def _pull(job: Job, run_id: str) -> Pull:
     return Pull(run_id, VENDOR, job.sobject, job.business_date, job.job_id, "present", now)
 
 
-def _read_one(db: sa.Connection, bulk: Bulk, job: Job, which: Result) -> None:
+def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Result) -> None:
     with db.begin(), bulk.results(job.job_id, which) as pieces:
         header, pieces = _header(pieces)
         if not header and which == "unprocessedrecords":
             return
         names = [name.lower() for name in header]
-        missing = {KEY_FIELD.lower(), *_needed(which)} - set(names)
+        missing = {key_field.lower(), *_needed(which)} - set(names)
         if missing or len(set(names)) != len(names):
             raise BalanceError("A result file lacks a column", job=job.job_id, file=which, missing=sorted(missing))
         try:
             _copy(db, names, pieces)
         except psycopg.DataError as error:
             raise BalanceError("A result file is no CSV", job=job.job_id, file=which) from error
-        db.execute(
-            sa.text(f"insert into outcome select {KEY_FIELD.lower()}, {_FATES[which]} from result")  # noqa: S608
-        )
+        key = db.dialect.identifier_preparer.quote(key_field.lower())
+        db.execute(sa.text(f"insert into outcome select {key}, {_FATES[which]} from result"))  # noqa: S608
 
 
 def _copy(db: sa.Connection, names: list[str], pieces: Iterator[bytes]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +37,7 @@ _LONGEST_WAIT_S = 30.0
 _PIECE_BYTES = 1 << 16
 _AUDIENCE = "https://login.salesforce.com"
 _ASSERTION_LIVES_S = 170  # Salesforce takes at most three minutes
+_USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -76,6 +79,8 @@ class SalesforceSession:
         self._http = requests.Session()
         self._http.headers["Sforce-Call-Options"] = "client=Tributary"
         self._instance_url: str | None = None
+        self._used = self._allowed = 0
+        self._reserved_ratio = Decimal(0)
 
     def __enter__(self) -> SalesforceSession:
         return self
@@ -100,7 +105,42 @@ class SalesforceSession:
             RateLimited: The org's calls of the day are used up.
             AuthenticationError: The credentials or the user's permissions do not suffice.
         """
-        return self.persist(lambda: _read(self._authorized(method, path, json=body), path))
+        return self.persist(lambda: self.call_once(method, path, body))
+
+    def call_once(self, method: str, path: str, body: Any = None) -> Answer:
+        """Makes one call that must not be made twice: as `call`, without trying again."""
+        options: dict[str, Any] = {}
+        if body is not None:
+            options = {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
+        return _read(self._authorized(method, path, **options), path)
+
+    def keep_reserve(self, ratio: Decimal) -> None:
+        """Leaves a share (0-1) of the org's calls and batches of the day to others, from now on.
+
+        Raises:
+            RateLimited: They are at the reserve already.
+        """
+        self._reserved_ratio = ratio
+        try:
+            answer = self.call("GET", "/limits")
+        except AuthenticationError:  # a right of its own; the calls are told with each answer, too
+            log.warning("salesforce: our user may not read the org's limits (View Setup and Configuration)")
+            return
+        limits = answer.body if isinstance(answer.body, dict) else {}
+        for name in ("DailyApiRequests", "DailyBulkApiBatches"):
+            if limit := limits.get(name):
+                self._refuse_at_reserve(name, limit["Max"] - limit["Remaining"], limit["Max"])
+
+    def check_reserve(self) -> None:
+        """Asked before new work begins; raises as `keep_reserve` does. Salesforce tells the count with each answer."""
+        self._refuse_at_reserve("DailyApiRequests", self._used, self._allowed)
+
+    def _refuse_at_reserve(self, name: str, used: int, allowed: int) -> None:
+        if allowed and used > allowed * (1 - self._reserved_ratio):
+            raise RateLimited(
+                "The org's allowance of the day is at the reserve; it comes back within 24 hours",
+                limit=name, used=used, allowed=allowed, reserved_ratio=self._reserved_ratio,
+            )  # fmt: skip
 
     def upload(self, path: str, file: Path) -> Answer:
         """Puts a CSV file, once: Salesforce takes one upload a job. Raises as `call` does, without trying again."""
@@ -158,6 +198,8 @@ class SalesforceSession:
             )
             status = answer.status_code
             size = int(answer.headers.get("Content-Length") or 0)
+            if usage := _USAGE.search(answer.headers.get("Sforce-Limit-Info", "")):
+                self._used, self._allowed = int(usage[1]), int(usage[2])
             return answer
         except requests.RequestException as error:
             raise TargetUnavailable(f"No whole answer from Salesforce: {type(error).__name__}", path=path) from error

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from include.connection import Connection
 from include.control.ledger import Counts
 from include.crm import load
-from include.crm.mapping import KEY_FIELD
+from include.crm.settings import Settings
 from include.local.postgres import Postgres
 from include.vendors import named
 from include.warehouse import schema
@@ -31,6 +31,11 @@ SECURITIES = "FinServ__Securities__c"
 SECRET = "only-for-tests"
 
 
+KEY_FIELD = "Tributary_Key__c"
+# Every object by bulk jobs, and nothing asked: what most tests look at. Collections and questions have tests of their own.
+BULK = Settings("sample", most_collected=0, few=1_000_000)
+
+
 @dataclass
 class Crm:
     """The loader's way into an org, and a person's; and the database that it is loaded from."""
@@ -40,6 +45,7 @@ class Crm:
     work: Path
     connection: Connection = field(init=False)
     engine: sa.Engine = field(init=False)
+    settings: Settings = BULK
     _runs: int = 0
 
     def __post_init__(self) -> None:
@@ -53,7 +59,11 @@ class Crm:
 
     def sync(self, **options: Any) -> dict[str, Counts]:
         self._runs += 1
-        asked: dict[str, Any] = {"run_id": f"crm-{self._runs}", "business_date": LAST, "firm": "sample"} | options
+        asked: dict[str, Any] = {
+            "run_id": f"crm-{self._runs}",
+            "business_date": LAST,
+            "settings": self.settings,
+        } | options
         return load.sync(self.engine, self.connection, self.work, **asked)
 
     def sent(self) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """A loader that dies, or stops, at a named point of a job: python -m tests.crm.dying JSON
 
-JSON: url, connection (url, login, password), work, point, job (which job of the run, from 1), signal.
+JSON: url, connection (url, login, password), work, point, job (which job of the run, from 1), signal, most_collected.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from include.connection import Connection
 from include.crm import jobs, load, results
 from include.crm.bulk import Bulk
+from include.crm.settings import Settings
 from include.warehouse import schema
 from tests.running_sandbox import LAST
 
@@ -68,9 +69,9 @@ def die_inside_results() -> None:
     """Dies when the first of a job's three files is read."""
     read = results._read_one
 
-    def first(db: Any, bulk: Bulk, job: Any, which: Any) -> None:
+    def first(db: Any, bulk: Bulk, key_field: str, job: Any, which: Any) -> None:
         global calls
-        read(db, bulk, job, which)
+        read(db, bulk, key_field, job, which)
         calls += which == "successfulResults"
         if calls == asked["job"]:
             die()
@@ -100,5 +101,5 @@ if __name__ == "__main__":
         Path(asked["work"]),
         "killed",
         LAST,
-        "sample",
+        Settings("sample", most_collected=asked["most_collected"], few=1_000_000),
     )

@@ -42,6 +42,7 @@ def loader(crm: Crm, point: str, job: int, how: str) -> Iterator[subprocess.Pope
         "point": point,
         "job": job,
         "signal": how,
+        "most_collected": crm.settings.most_collected,
     }
     command = [sys.executable, "-m", "tests.crm.dying", json.dumps(asked)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -78,9 +79,9 @@ def check_whole(crm: Crm) -> None:
 QUICK = ("in the middle of the upload", "started", "before the commit")
 
 
-def _cases(points: Iterable[str], job: int = 5) -> list[Any]:
+def _cases(points: Iterable[str], job: int = 7) -> list[Any]:
     """All points, of which only the most telling are quick enough for every run of the tests."""
-    return [pytest.param(p, job, marks=() if p in QUICK and job == 5 else pytest.mark.long) for p in points]
+    return [pytest.param(p, job, marks=() if p in QUICK and job == 7 else pytest.mark.long) for p in points]
 
 
 @pytest.mark.parametrize(("point", "job"), [*_cases(POINTS), *_cases(["uploaded", "started"], 1)])
@@ -94,7 +95,7 @@ def test_a_killed_load_is_made_whole_by_the_next(crm: Crm, point: str, job: int)
 
 
 def test_a_job_under_way_is_adopted_not_sent_again(crm: Crm) -> None:
-    with loader(crm, "started", 5, "SIGKILL") as child:
+    with loader(crm, "started", 7, "SIGKILL") as child:
         child.wait(60)
 
     counts = crm.sync()

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from include.sandbox.salesforce.deletes import delete_records, merge_records
 from include.sandbox.salesforce.errors import ApiError
+from include.sandbox.salesforce.ingest import set_batches
 from include.sandbox.salesforce.org import Org
 from include.sandbox.salesforce.sessions import Consumer
 
@@ -19,6 +20,26 @@ class NewConsumer(BaseModel):
     username: str
     client_secret: str | None = None
     public_key: str | None = None
+
+
+class Allowance(BaseModel):
+    """What a day allows and what is left of it, in Salesforce's words."""
+
+    Max: int
+    Remaining: int
+
+
+class Limits(BaseModel):
+    """Allowances to set; a number alone is unused as yet."""
+
+    DailyApiRequests: Allowance | int | None = None
+    DailyBulkApiBatches: Allowance | int | None = None
+
+
+class Settings(BaseModel):
+    """What an administrator sets up once."""
+
+    person_accounts: bool
 
 
 class Merge(BaseModel):
@@ -43,10 +64,28 @@ def create_router(org: Org, user_id: str) -> APIRouter:
         """Make every token worthless."""
         org.sessions.expire()
 
+    @router.get("/settings")
+    def read_settings() -> dict[str, bool]:
+        """How the org is set up."""
+        return {"person_accounts": org.has_person_accounts}
+
+    @router.post("/settings")
+    def change_settings(asked: Settings) -> dict[str, bool]:
+        """Enable person accounts: `{"person_accounts": true}`."""
+        if org.has_person_accounts and not asked.person_accounts:
+            raise ApiError(400, "INVALID_OPERATION", "Person accounts cannot be disabled")
+        if asked.person_accounts and not org.has_person_accounts:
+            org.enable_person_accounts()
+        return read_settings()
+
     @router.post("/limits", status_code=204)
-    def set_limits(limits: Annotated[dict[str, int], Body()]) -> None:
-        """Allow so many calls from now on: `{"DailyApiRequests": n}`."""
-        org.sessions.set_daily_calls(limits["DailyApiRequests"])
+    def set_limits(limits: Limits) -> None:
+        """Set an allowance: `{"DailyApiRequests": n}`, or as `/limits` says it: `{"Max": n, "Remaining": k}`."""
+        if limits.DailyApiRequests is not None:
+            org.sessions.set_daily_calls(*_read_allowance(limits.DailyApiRequests))
+        if limits.DailyBulkApiBatches is not None:
+            with org.store.write() as connection:
+                set_batches(connection, *_read_allowance(limits.DailyBulkApiBatches))
 
     @router.get("/records/{name}")
     def dump_records(name: str, is_deleted: Annotated[bool, Query()] = False) -> Response:
@@ -95,3 +134,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
                 connection.execute("delete from record_key where id glob ?", (f"{prefix}*",))
 
     return router
+
+
+def _read_allowance(given: Allowance | int) -> tuple[int, int]:
+    return (given, given) if isinstance(given, int) else (given.Max, given.Remaining)

@@ -36,8 +36,8 @@ def create_app(
 ) -> FastAPI:
     """Build the org's application; it may be mounted anywhere.
 
-    Faults that it asks for by a call's whole path: `token_expired`, `request_limit`, `unavailable`, `row_lock` (`share`
-    is of rows). By the path of a job (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent the
+    Faults that it asks for by a call's whole path: `token_expired`, `request_limit`, `unavailable` (logins too; without
+    `times` the org is down until the fault is taken away), `row_lock` (`share` is of rows). By the path of a job (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent the
     batch before holds), `job_failed` (option `processed`: how many rows are done before), `job_slow` (`seconds`).
 
     Args:
@@ -68,6 +68,7 @@ def create_app(
 
     @app.post("/services/oauth2/token")
     async def log_in(request: Request) -> Response:
+        _stay_up(org, request)
         form = {name: str(value) for name, value in (await request.form()).items()}
         base = f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
         return await run_in_threadpool(_log_in, org, form, request.headers.get("authorization", ""), base)
@@ -81,10 +82,10 @@ def create_app(
         match = _VERSION.fullmatch(version)
         if match is None or int(match[1]) not in VERSIONS:
             raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
-        username = await run_in_threadpool(_let_in, org, request)
-        user_id = await run_in_threadpool(org.find_user, username)
         path = request.scope["raw_path"].decode().partition(f"/services/data/{version}")[2]
         try:
+            username = await run_in_threadpool(_let_in, org, request)
+            user_id = await run_in_threadpool(org.find_user, username)
             if path.startswith("/jobs/"):
                 said = await answer_bulk(org, jobs, request, version, path.removeprefix("/jobs"), user_id)
             else:
@@ -120,13 +121,17 @@ def _let_in(org: Org, request: Request) -> str:
     """The username of a call's token; the faults that stand before every call are committed here."""
     path = request.scope["path"]
     token = request.headers.get("authorization", "").partition(" ")[2]
-    if org.faults.take(path, "unavailable"):
-        raise ApiError(503, "SERVER_UNAVAILABLE", "Too many requests waiting for connections")
+    _stay_up(org, request)
     if org.faults.take(path, "request_limit"):
         raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
     if org.faults.take(path, "token_expired"):
         org.sessions.expire(token)
     return org.sessions.use(token)
+
+
+def _stay_up(org: Org, request: Request) -> None:
+    if org.faults.take(request.scope["path"], "unavailable"):
+        raise ApiError(503, "SERVER_UNAVAILABLE", "Too many requests waiting for connections")
 
 
 def _log_in(org: Org, form: dict[str, str], authorization: str, base: str) -> Response:

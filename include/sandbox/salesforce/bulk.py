@@ -5,8 +5,9 @@ import binascii
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from include.sandbox.salesforce.errors import ApiError
 from include.sandbox.salesforce.ingest import DELIMITERS, stream_results
 from include.sandbox.salesforce.jobs import Job, Jobs, show
 from include.sandbox.salesforce.org import Org
+from include.sandbox.salesforce.query import Plan
 
 CSV = "text/csv; charset=UTF-8"
 QUERY_PAGE_ROWS = 50_000
+_PIECE_ROWS = 1000
 # 150 MB of base64, which is how Salesforce counts an upload.
 MOST_UPLOAD_BYTES = 150_000_000 // 4 * 3
 _RESULTS = {"successfulresults": "successful", "failedresults": "failed", "unprocessedrecords": "unprocessed"}
@@ -118,7 +121,16 @@ def _say_page(org: Org, job: Job, version: str, params: dict[str, str]) -> Respo
         most = int(params.get("maxRecords", QUERY_PAGE_ROWS))
     except (ValueError, binascii.Error) as error:
         raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid locator or maxRecords") from error
-    plan, total, rows = org.queries.read_page(job["id"], start, most)
+    with org.store.read() as connection:
+        plan, total = org.queries.open_cursor(connection, job["id"], start)
+    end = min(start + most, total)
+    locator = "null" if end >= total else base64.urlsafe_b64encode(str(end).encode()).decode()
+    headers = {"Sforce-Locator": locator, "Sforce-NumberOfRecords": str(max(0, end - start))}
+    return StreamingResponse(_stream_page(org, job, plan, start, end), media_type=CSV, headers=headers)
+
+
+def _stream_page(org: Org, job: Job, plan: Plan, start: int, end: int) -> Iterator[str]:
+    """The CSV of a page, piece by piece."""
     text = io.StringIO(newline="")
     writer = csv.writer(
         text,
@@ -127,11 +139,14 @@ def _say_page(org: Org, job: Job, version: str, params: dict[str, str]) -> Respo
         lineterminator="\r\n" if job["lineEnding"] == "CRLF" else "\n",
     )
     writer.writerow([item.path for item in plan.selected])
-    writer.writerows(plan.say_csv(row) for row in rows)
-    end = start + len(rows)
-    locator = "null" if end >= total else base64.urlsafe_b64encode(str(end).encode()).decode()
-    headers = {"Sforce-Locator": locator, "Sforce-NumberOfRecords": str(len(rows))}
-    return Response(text.getvalue(), media_type=CSV, headers=headers)
+    with org.store.read() as connection:
+        rows = plan.read_cursor(connection, job["id"], start, end - start, is_csv=True)
+        while piece := list(islice(rows, _PIECE_ROWS)):
+            writer.writerows(piece)
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()
 
 
 def _say(body: object) -> Response:

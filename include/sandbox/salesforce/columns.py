@@ -1,23 +1,38 @@
 """The columns of a write: which field a name means, how its value is read, and parents named by their own keys."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Any
 
 from include.sandbox.salesforce.errors import ApiError, unknown_column
-from include.sandbox.salesforce.schema import Field, Schema, SObject
+from include.sandbox.salesforce.schema import POLYMORPHIC, Field, Schema, SObject
 from include.sandbox.salesforce.values import Kept, value_parser
 
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Column:
-    """One column of a write; with `parent_key`, its value is a key of the parent instead of the parent's id."""
+    """One column of a write; with `parent_key`, its value is a key of the parent instead of the parent's id.
+
+    Attributes:
+        name: The field's own.
+        is_plain: Whether a value only has to be parsed: no id, no parent's key, nothing that callers may not write.
+        is_reference: Whether the parent must be looked at: it was named by its id, or a filter judges it.
+    """
 
     field: Field
     parse: Callable[[object], Kept]
     parent_key: Field | None = None
+    name: str = attribute(init=False)
+    is_plain: bool = attribute(init=False)
+    is_reference: bool = attribute(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = self.field.name
+        self.is_plain = self.parent_key is None and not self.field.is_read_only
+        self.is_reference = self.field.is_reference and (self.is_plain or bool(self.field.excluded_record_types))
 
 
 class Columns(dict[str, Column]):
@@ -41,6 +56,9 @@ class Columns(dict[str, Column]):
         field = self._sobject.by_relationship.get(relationship.lower())
         if field is None or field.reference_to is None:
             raise unknown_column(self._sobject.name, name)
+        if (self._sobject.name, field.name) in POLYMORPHIC:
+            message = f"{name}: a parent of a polymorphic field is named by its id"
+            raise ApiError(400, "INVALID_FIELD", message)
         key = self._schema[field.reference_to].by_lower_name.get(key_name.lower())
         if key is None or not key.is_key:
             message = f"Field name provided, {key_name} is not an External ID or indexed field for {field.reference_to}"
@@ -66,8 +84,3 @@ def flatten_json(record: Mapping[str, Any]) -> dict[str, Any]:
         else:
             row[name] = None if value == "" else value
     return row
-
-
-def read_csv_row(header: Iterable[str], cells: Iterable[str]) -> dict[str, str | None]:
-    """A row of a bulk file: an empty cell is not sent at all, `#N/A` clears the field."""
-    return {name: None if cell == "#N/A" else cell for name, cell in zip(header, cells, strict=True) if cell}

@@ -3,13 +3,10 @@
 import sqlite3
 from collections.abc import Sequence
 
-import orjson
-
+from include.sandbox.salesforce import relations
 from include.sandbox.salesforce.errors import RowError
 from include.sandbox.salesforce.schema import Field, Schema, SObject
-from include.sandbox.salesforce.store import Body, Store, load_records, mark_deleted, save_records
-
-_ID_END = "~"
+from include.sandbox.salesforce.store import Body, Store, find_children, load_records, mark_deleted, save_records
 
 
 def delete_records(
@@ -21,22 +18,38 @@ def delete_records(
         record_id: None if record_id in known else RowError("ENTITY_IS_DELETED", "entity is deleted")
         for record_id in ids
     }
+    if sobject.name == "Contact":
+        _keep_persons(connection, known, outcome)
     for child, item in _references_to(schema, sobject):
         if item.on_delete == "Restrict":
-            for body in _children(connection, store, child, item, list(known)):
+            for body in find_children(connection, store.prefixes[child.name], item.name, known):
                 if known.pop(body[item.name], None):
                     message = (
                         f"Your attempt to delete could not be completed because it is associated with {child.label}"
                     )
                     outcome[body[item.name]] = RowError("DELETE_FAILED", message)
     for child, item in _references_to(schema, sobject):
-        children = _children(connection, store, child, item, list(known))
+        children = find_children(connection, store.prefixes[child.name], item.name, known)
         if item.on_delete == "Cascade":
             delete_records(connection, schema, store, child, [body["Id"] for body in children], stamp)
         elif item.on_delete == "SetNull":
             save_records(connection, [_without(body, item.name) | {"SystemModstamp": stamp} for body in children])
     mark_deleted(connection, [body | {"LastModifiedDate": stamp, "SystemModstamp": stamp} for body in known.values()])
+    contacts = [body["PersonContactId"] for body in known.values() if "PersonContactId" in body]
+    if contacts:
+        delete_records(connection, schema, store, schema["Contact"], contacts, stamp)
     return outcome
+
+
+def _keep_persons(connection: sqlite3.Connection, known: dict[str, Body], outcome: dict[str, RowError | None]) -> None:
+    """Take contacts of live person accounts out of `known`: they go with their account only."""
+    people = [body for body in known.values() if body.get("IsPersonAccount") and "AccountId" in body]
+    accounts = {body["AccountId"]: body["Id"] for body in people}
+    for account_id in load_records(connection, accounts):
+        contact_id = accounts[account_id]
+        del known[contact_id]
+        message = "A person account's contact is deleted by deleting the account"
+        outcome[contact_id] = RowError("DELETE_FAILED", message)
 
 
 def merge_records(
@@ -49,28 +62,29 @@ def merge_records(
     """
     master, loser = ids
     known = load_records(connection, ids)
-    known[master], known[loser]
+    pair = known[master].get("PersonContactId"), known[loser].get("PersonContactId")
+    if pair[0] and pair[1]:
+        merge_records(connection, schema, store, schema["Contact"], (pair[0], pair[1]), stamp)
+    moved: list[Body] = []
     for child, item in _references_to(schema, sobject):
-        children = _children(connection, store, child, item, [loser])
-        save_records(connection, [body | {item.name: master, "SystemModstamp": stamp} for body in children])
+        children = find_children(connection, store.prefixes[child.name], item.name, [loser])
+        children = [body | {item.name: master, "SystemModstamp": stamp} for body in children]
+        if child.name == relations.NAME:
+            moved = find_children(connection, store.prefixes[child.name], item.name, [master]) + children
+        else:
+            save_records(connection, children)
+    relations.settle_merge(connection, store, schema[relations.NAME], moved)
     save_records(connection, [known[master] | {"LastModifiedDate": stamp, "SystemModstamp": stamp}])
     mark_deleted(connection, [known[loser] | {"MasterRecordId": master, "SystemModstamp": stamp}])
 
 
 def _references_to(schema: Schema, sobject: SObject) -> list[tuple[SObject, Field]]:
-    return [(c, item) for c in schema.values() for item in c.fields.values() if item.reference_to == sobject.name]
-
-
-def _children(
-    connection: sqlite3.Connection, store: Store, child: SObject, item: Field, parents: list[str]
-) -> list[Body]:
-    prefix = store.prefixes[child.name]
-    rows = connection.execute(
-        "select body from record where id >= ? and id < ? and not is_deleted"  # noqa: S608 - a name of the schema
-        f" and json_extract(body, '$.{item.name}') in (select value from json_each(?))",
-        (prefix, prefix + _ID_END, orjson.dumps(parents).decode()),
-    )
-    return [orjson.loads(body) for (body,) in rows]
+    return [
+        (child, item)
+        for child in schema.values()
+        for item in child.fields.values()
+        if sobject.name in item.targets and not item.is_read_only
+    ]
 
 
 def _without(body: Body, name: str) -> Body:

@@ -51,7 +51,7 @@ def describe_object(
         {"childSObject": child.name, "field": item.name, "cascadeDelete": item.on_delete == "Cascade"}
         for child in schema.values()
         for item in child.fields.values()
-        if item.reference_to == sobject.name
+        if sobject.name in item.targets
     ]
     return _summary(sobject, prefix, version) | {
         "fields": [_describe_field(item) for item in sobject.fields.values()],
@@ -108,7 +108,7 @@ def _describe_field(item: Field) -> dict[str, Any]:
             {"active": True, "defaultValue": value == item.default, "label": value, "value": value}
             for value in item.picklist
         ],
-        "referenceTo": [item.reference_to] if item.reference_to else [],
+        "referenceTo": list(item.targets),
         "relationshipName": item.relationship,
         "cascadeDelete": item.on_delete == "Cascade",
         "restrictedDelete": item.on_delete == "Restrict",

@@ -1,23 +1,24 @@
 """The work of one ingest job: batch after batch from its file, and the three result files that come out of it."""
 
 import csv
-import io
+import gc
 import random
+import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.sandbox.faults import Fault
-from include.sandbox.salesforce.columns import Columns, Row, read_csv_row
+from include.sandbox.salesforce.columns import Columns
 from include.sandbox.salesforce.deletes import delete_records
+from include.sandbox.salesforce.drafts import Draft, Outcome, draft_cells
 from include.sandbox.salesforce.errors import ApiError
 from include.sandbox.salesforce.org import Org
 from include.sandbox.salesforce.schema import SObject
-from include.sandbox.salesforce.values import complete_id
-from include.sandbox.salesforce.writes import BATCH_ROWS, Outcome, find_key
+from include.sandbox.salesforce.writes import BATCH_ROWS, find_key
 
 if TYPE_CHECKING:
     from include.sandbox.salesforce.jobs import Job, Jobs
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 DELIMITERS = {"COMMA": ",", "TAB": "\t", "PIPE": "|", "SEMICOLON": ";", "CARET": "^", "BACKQUOTE": "`"}
 BATCHES = "DailyBulkApiBatches"
 """The counter of internal batches, which `/limits` reports."""
+
+_MOST_BATCHES = f"{BATCHES}.Max"
+_DAILY_BATCHES = 15_000
 
 ADDED = {"successful": ("sf__Id", "sf__Created"), "failed": ("sf__Id", "sf__Error"), "unprocessed": ()}
 """The columns that each kind of result puts before the job's own."""
@@ -47,7 +51,7 @@ class Ingest:
     def __init__(self, org: Org, jobs: "Jobs", job: "Job", locked: Fault | None, parent_locked: Fault | None) -> None:
         self._org, self._jobs, self._job = org, jobs, job
         self._locked, self._parent_locked = locked, parent_locked
-        self._held: set[tuple[str, str | None]] = set()
+        self._held: set[tuple[str, str]] = set()
         self._sobject: SObject = org.schema[job["object"]]
         key = job.get("externalIdFieldName")
         self._key = find_key(self._sobject, key) if key else None
@@ -57,7 +61,7 @@ class Ingest:
         """Process the rows that are left; `failing` ends the job as Failed after its `processed` rows (0 unless said).
 
         Raises:
-            ApiError: a column that the object lacks, a row with too few or too many cells.
+            ApiError: a column that the object lacks, a row with too few or too many cells, no batch left for the day.
             csv.Error, UnicodeDecodeError: the file is no CSV in UTF-8.
         """
         job = self._job
@@ -68,7 +72,7 @@ class Ingest:
             done = job["_done"]
             skipped = sum(1 for _ in islice(rows, done))
             assert skipped == done
-            while batch := list(islice(rows, BATCH_ROWS if most is None else max(0, min(BATCH_ROWS, most - done)))):
+            while batch := _read_batch(rows, BATCH_ROWS if most is None else max(0, min(BATCH_ROWS, most - done))):
                 if closing.is_set() or not self._process(header, columns, batch):
                     return
                 done += len(batch)
@@ -94,12 +98,14 @@ class Ingest:
         """Write one batch and its results in one transaction; False when the job was aborted meanwhile."""
         if any(len(cells) != len(header) for cells in batch):
             raise ApiError(400, "InvalidBatch", "A row has more or fewer cells than the header")
-        sent = [read_csv_row(header, cells) for cells in batch]
-        with self._org.store.write() as connection:
+        with _no_collection(), self._org.store.write() as connection:
             job = self._jobs.load(connection, self._job["id"])
             if job["state"] != "InProgress":
                 return False
-            outcomes = self._write(connection, sent, columns)
+            most, used = read_batches(connection)
+            if used >= most:
+                raise ApiError(400, "ExceededQuota", "ApiBatchItems Limit exceeded.")
+            outcomes = self._write(connection, batch, header, columns)
             self._save_results(job, batch, outcomes)
             self._jobs.save(
                 connection,
@@ -116,32 +122,39 @@ class Ingest:
             )
         return True
 
-    def _write(self, connection: Any, rows: list[dict[str, str | None]], columns: Columns) -> list[Outcome]:
-        if self._job["operation"] != "delete":
-            held, self._held = self._held, self._parents_of(rows, columns)
-            return self._writer.write(
-                connection,
-                self._sobject,
-                self._job["operation"],
-                rows,
-                self._key,
-                columns=columns,
-                is_locked=lambda row: self._is_locked(row, held),
-            )
-        ids = [complete_id(row.get("Id") or "") for row in rows]
-        errors = delete_records(connection, self._org.schema, self._org.store, self._sobject, ids, self._org.stamp())
-        return [Outcome(record_id, False, errors[record_id]) for record_id in ids]
+    def _write(self, connection: Any, batch: list[list[str]], header: list[str], columns: Columns) -> list[Outcome]:
+        row_columns = [columns[name] for name in header]
+        drafts = [draft_cells(row_columns, cells) for cells in batch]
+        if self._job["operation"] == "delete":
+            ids = [draft.id or "" for draft in drafts]
+            org = self._org
+            errors = delete_records(connection, org.schema, org.store, self._sobject, ids, org.stamp())
+            return [Outcome(record_id, False, errors[record_id]) for record_id in ids]
+        return self._writer.write_drafts(
+            connection,
+            self._sobject,
+            self._job["operation"],
+            drafts,
+            columns,
+            self._key,
+            is_locked=self._find_locks(drafts),
+        )
 
-    def _parents_of(self, rows: list[dict[str, str | None]], columns: Columns) -> set[tuple[str, str | None]]:
-        if self._parent_locked is None:
-            return set()
-        names = [name for name, column in columns.items() if column.parent_key and column.field.name != "RecordTypeId"]
-        return {(name, row.get(name)) for row in rows for name in names}
+    def _find_locks(self, drafts: list[Draft]) -> Callable[[Draft], bool] | None:
+        """What says whether a row is locked; None while no fault lies in wait."""
+        locked, parent_locked, held = self._locked, self._parent_locked, self._held
+        if parent_locked is not None:
+            self._held = {
+                (column.name, value) for d in drafts for column, value in d.parents if column.name != "RecordTypeId"
+            }
 
-    def _is_locked(self, row: Row, held: set[tuple[str, str | None]]) -> bool:
-        if self._parent_locked is not None and any(item in held for item in row.items()):
-            return self._parent_locked.picks_row()
-        return self._locked is not None and self._locked.picks_row()
+            def is_locked_by_parent(draft: Draft) -> bool:
+                if any((column.name, value) in held for column, value in draft.parents):
+                    return parent_locked.picks_row()
+                return locked is not None and locked.picks_row()
+
+            return is_locked_by_parent
+        return None if locked is None else lambda draft: locked.picks_row()
 
     def _save_results(self, job: "Job", batch: list[list[str]], outcomes: Sequence[Outcome]) -> None:
         """Write the batch's results, shuffled: nobody may count on the order of the file."""
@@ -152,7 +165,34 @@ class Ingest:
         bad = ([o.id or "", o.error.bulk_text, *cells] for cells, o in pairs if o.error is not None)
         for kind, rows in (("successful", good), ("failed", bad)):
             with (folder / f"{number}.{kind}.csv").open("w", encoding="utf-8", newline="") as file:
-                _csv_writer(file, job).writerows(rows)
+                file.writelines(_csv_lines(rows, job))
+
+
+def _read_batch(rows: Iterator[list[str]], most: int) -> list[list[str]]:
+    with _no_collection():
+        return list(islice(rows, most))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector out of a batch: it has no cycles, and looking for them costs a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def read_batches(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The day's allowance of internal batches, and how many of them are used."""
+    known = dict(connection.execute("select name, value from counter where name glob ?", (f"{BATCHES}*",)))
+    return known.get(_MOST_BATCHES, _DAILY_BATCHES), known.get(BATCHES, 0)
+
+
+def set_batches(connection: sqlite3.Connection, most: int, remaining: int) -> None:
+    """Allow `most` internal batches a day from now on, of which `remaining` are left."""
+    pairs = ((_MOST_BATCHES, most), (BATCHES, most - remaining))
+    connection.executemany("insert or replace into counter values (?, ?)", pairs)
 
 
 @contextmanager
@@ -178,10 +218,10 @@ def stream_results(folder: Path, job: "Job", kind: str) -> Iterator[bytes]:
         return
     with (folder / "data.csv").open(encoding="utf-8", newline="", errors="replace") as file:
         rows = csv.reader(file, delimiter=DELIMITERS[job["columnDelimiter"]])
-        yield _csv_line([*ADDED[kind], *next(rows, [])], job)
+        yield from _encode([[*ADDED[kind], *next(rows, [])]], job)
         if kind == "unprocessed":
             if job["state"] in {"Failed", "Aborted"}:
-                yield from (_csv_line(cells, job) for cells in islice(rows, job["_done"], None))
+                yield from _encode(islice(rows, job["_done"], None), job)
             return
     numbers = list(range(job["_batches"]))
     random.Random(job["id"]).shuffle(numbers)
@@ -191,16 +231,16 @@ def stream_results(folder: Path, job: "Job", kind: str) -> Iterator[bytes]:
                 yield piece
 
 
-def _csv_line(cells: Iterable[str], job: "Job") -> bytes:
-    line = io.StringIO(newline="")
-    _csv_writer(line, job).writerow(cells)
-    return line.getvalue().encode()
+def _encode(rows: Iterable[list[str]], job: "Job") -> Iterator[bytes]:
+    return (line.encode() for line in _csv_lines(rows, job))
 
 
-def _csv_writer(file: Any, job: "Job") -> Any:
-    return csv.writer(
-        file,
-        delimiter=DELIMITERS[job["columnDelimiter"]],
-        quoting=csv.QUOTE_ALL,
-        lineterminator=_ENDINGS[job["lineEnding"]],
-    )
+def _csv_lines(rows: Iterable[list[str]], job: "Job") -> Iterator[str]:
+    """Rows as the CSV writer writes them; those without a quote, which are nearly all, faster than it does."""
+    delimiter, ending = DELIMITERS[job["columnDelimiter"]], _ENDINGS[job["lineEnding"]]
+    between = f'"{delimiter}"'
+    for cells in rows:
+        line = between.join(cells)
+        if line.count('"') > 2 * len(cells) - 2:
+            line = between.join(cell.replace('"', '""') for cell in cells)
+        yield f'"{line}"{ending}'

@@ -253,7 +253,7 @@ class Jobs:
             ingest = Ingest(self._org, self, job, locked, self._fault(job, "row_parent_lock"))
             ingest.run(failing, self._is_closing)
         except ApiError as error:
-            code = error.code if error.code == "ClientInputError" else "InvalidBatch"
+            code = error.code if error.code in {"ClientInputError", "ExceededQuota"} else "InvalidBatch"
             self.end(job["id"], "Failed", f"{code} : {error.message}")
         except (csv.Error, UnicodeDecodeError) as error:
             self.end(job["id"], "Failed", f"InvalidBatch : the file is not CSV in UTF-8: {error}")

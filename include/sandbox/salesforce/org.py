@@ -6,13 +6,15 @@ from include.sandbox.clock import Clock
 from include.sandbox.faults import Faults
 from include.sandbox.salesforce.columns import Columns, Row
 from include.sandbox.salesforce.errors import unknown_object
+from include.sandbox.salesforce.persons import TYPES, load_person_schema
 from include.sandbox.salesforce.query import Queries
 from include.sandbox.salesforce.schema import SObject, load_schema
 from include.sandbox.salesforce.sessions import Sessions
-from include.sandbox.salesforce.store import Store, find_ids, load_records
+from include.sandbox.salesforce.store import Store, find_ids, load_records, save_records
 from include.sandbox.salesforce.values import format_time
 from include.sandbox.salesforce.writes import Writer
 
+_PERSON_ACCOUNTS = "PersonAccounts"
 ADMINISTRATOR = "administrator@sample-wealth.example"
 
 
@@ -26,6 +28,26 @@ class Org:
         self.sessions = Sessions(self.store, clock.now)
         self.queries = Queries(self.schema, self.store)
         self._seed()
+        with self.store.read() as connection:
+            is_on = connection.execute("select 1 from counter where name = ?", (_PERSON_ACCOUNTS,)).fetchone()
+        if is_on:
+            self.enable_person_accounts()
+
+    @property
+    def has_person_accounts(self) -> bool:
+        """Whether an account can be a person."""
+        return "PersonContactId" in self.schema["Account"].fields
+
+    def enable_person_accounts(self) -> None:
+        """Let accounts be persons, for good: as in Salesforce there is no way back."""
+        self.schema = load_person_schema()
+        self.queries = Queries(self.schema, self.store)
+        self._seed()
+        with self.store.write() as connection:
+            connection.execute("insert or replace into counter values (?, 1)", (_PERSON_ACCOUNTS,))
+            ids = [self.record_type_ids(self.schema["Account"])[name] for name in TYPES]
+            types = load_records(connection, ids)
+            save_records(connection, [body | {"IsPersonType": True} for body in types.values()])
 
     def find_object(self, name: str) -> SObject:
         """The object of a name in a URL or a job.

@@ -16,11 +16,10 @@ import orjson
 from include.sandbox.salesforce.errors import ApiError, unknown_column
 from include.sandbox.salesforce.schema import Field, Schema, SObject
 from include.sandbox.salesforce.soql import Comparison, Condition, Junction, Literal, Not, Query, parse_soql
-from include.sandbox.salesforce.store import Store
-from include.sandbox.salesforce.values import NUMBERS, complete_id, say_csv, say_json, value_parser
+from include.sandbox.salesforce.store import ID_END, Store
+from include.sandbox.salesforce.values import NUMBERS, complete_id, say_json, value_parser
 
 PAGE_ROWS = 2000
-_ID_END = "~"  # sorts after every character of an id
 
 
 class Source(Protocol):
@@ -47,7 +46,7 @@ class Plan:
     """A query compiled to SQL. `r` is the queried object's record; parents are joined as `p1`, `p2`, ..."""
 
     def __init__(self, schema: Schema, store: Store, query: Query, is_all: bool = False) -> None:
-        self._schema, self._parents = schema, dict[tuple[str, str], str]()
+        self._schema, self._parents, self._is_all = schema, dict[tuple[str, str], str](), is_all
         self._joins: list[str] = []
         self._parameters: list[object] = []
         self.sobject = find_object(schema, query.sobject)
@@ -55,7 +54,7 @@ class Plan:
         counted = self._resolve("r", self.sobject, query.count)[1] if query.count else None
         conditions = [self._compile(query.where)] if query.where else []
         prefix = store.prefixes[self.sobject.name]
-        conditions += [f"r.id >= '{prefix}' and r.id < '{prefix}{_ID_END}'"]
+        conditions += [f"r.id >= '{prefix}' and r.id < '{prefix}{ID_END}'"]
         conditions += [] if is_all else ["not r.is_deleted"]
         conditions += [f"{counted} is not null"] if counted else []
         self._where = " and ".join(conditions)
@@ -86,6 +85,22 @@ class Plan:
         found = connection.execute(sql, (_array(ids),))
         return iter(sorted(found, key=lambda row: place[row[0]]))
 
+    def read_cursor(
+        self, connection: sqlite3.Connection, cursor: str, start: int, most: int, is_csv: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
+        """Up to `most` rows of a kept cursor from row `start` on, as `read_rows` gives them; read as they are asked for.
+
+        With `is_csv` a row is only its selected values, as a bulk query's results have them.
+        """
+        wanted = [_csv_sql(item) for item in self.selected]
+        if not is_csv:
+            wanted = ["r.id", *(f"{alias}.id" for alias in self._parents.values()), *(i.sql for i in self.selected)]
+        sql = (
+            f"select {', '.join(wanted)} from cursor_row c cross join record r on r.id = c.id {' '.join(self._joins)}"  # noqa: S608
+            " where c.cursor = ? and c.position >= ? and c.position < ? order by c.position"
+        )
+        yield from connection.execute(sql, (cursor, start, start + most))
+
     def say_json(self, row: tuple[Any, ...], version: str) -> dict[str, Any]:
         """One row as the query call answers it."""
         parent_ids = dict(zip(self._parents.values(), row[1:], strict=False))
@@ -101,11 +116,6 @@ class Plan:
             if target is not None:
                 target[item.field.name] = say_json(item.field, kept)
         return record
-
-    def say_csv(self, row: tuple[Any, ...]) -> list[str]:
-        """One row as a bulk query's results have it."""
-        values = row[1 + len(self._parents) :]
-        return [say_csv(item.field, kept) for item, kept in zip(self.selected, values, strict=True)]
 
     def _ids_sql(self) -> str:
         joins = " ".join(self._joins)
@@ -184,7 +194,8 @@ class Plan:
         left, operator, value = _comparable(field, sql), condition.operator, condition.value
         if operator in {"=", "!=", "in", "not in"}:
             values = value if isinstance(value, list) else [value]
-            is_own_key = field.is_indexed and "." not in condition.path
+            # The index of keys knows no deleted records.
+            is_own_key = field.is_indexed and "." not in condition.path and not self._is_all
             equal = self._equal_key(field, values) if is_own_key else self._equal(field, left, values)
             nulls = f" or {left} is null" if None in values else ""
             return f"({'' if operator in {'=', 'in'} else 'not '}({equal}{nulls}))"
@@ -233,32 +244,25 @@ class Queries:
 
     def answer_page(self, cursor: str, start: int, version: str, page_rows: int) -> dict[str, Any]:
         """A page of a kept query from row `start` on."""
-        plan, total, rows = self.read_page(cursor, start, page_rows)
+        with self._source.read() as connection:
+            plan, total = self.open_cursor(connection, cursor, start)
+            rows = list(plan.read_cursor(connection, cursor, start, page_rows))
         end = start + len(rows)
         page: dict[str, Any] = {"totalSize": total, "done": end >= total}
         if end < total:
             page["nextRecordsUrl"] = f"/services/data/{version}/query/{cursor}-{end}"
         return page | {"records": [plan.say_json(row, version) for row in rows]}
 
-    def read_page(self, cursor: str, start: int, most: int) -> tuple[Plan, int, list[tuple[Any, ...]]]:
-        """The plan of a cursor, its number of rows in all, and up to `most` rows from `start` on.
+    def open_cursor(self, connection: sqlite3.Connection, cursor: str, start: int) -> tuple[Plan, int]:
+        """The plan of a cursor and its number of rows in all.
 
         Raises:
             ApiError: INVALID_QUERY_LOCATOR.
         """
-        with self._source.read() as connection:
-            known = connection.execute("select soql, total from cursor where id = ?", (cursor,)).fetchone()
-            if known is None or start < 0:
-                raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
-            plan = self.plan(known[0], is_all=True)
-            ids = [
-                row[0]
-                for row in connection.execute(
-                    "select id from cursor_row where cursor = ? and position >= ? order by position limit ?",
-                    (cursor, start, most),
-                )
-            ]
-            return plan, known[1], list(plan.read_rows(connection, ids))
+        known = connection.execute("select soql, total from cursor where id = ?", (cursor,)).fetchone()
+        if known is None or start < 0:
+            raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
+        return self.plan(known[0], is_all=True), known[1]
 
 
 def find_object(schema: Schema, name: str) -> SObject:
@@ -286,6 +290,13 @@ def _attributes(sobject: str, record_id: str, version: str) -> dict[str, str]:
 
 def _json(alias: str, name: str) -> str:
     return f"json_extract({alias}.body, '$.{name}')"
+
+
+def _csv_sql(item: Selected) -> str:
+    """What gives a value as a bulk query's results say it; null is an empty cell."""
+    if item.field.type == "Checkbox":
+        return f"iif({item.sql}, 'true', 'false')"
+    return f"replace({item.sql}, '+0000', 'Z')" if item.field.type == "DateTime" else item.sql
 
 
 def _comparable(field: Field, sql: str) -> str:

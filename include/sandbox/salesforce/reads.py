@@ -3,20 +3,19 @@
 from include.sandbox.salesforce.call import Answer, Call
 from include.sandbox.salesforce.describe import describe_object, describe_org
 from include.sandbox.salesforce.errors import ApiError
-from include.sandbox.salesforce.ingest import BATCHES
+from include.sandbox.salesforce.ingest import BATCHES, read_batches
 from include.sandbox.salesforce.query import Queries
-from include.sandbox.salesforce.sessions import DAILY_BATCHES
 
 
 def show_limits(call: Call) -> Answer:
     """The allowances and what is left of them."""
     with call.read() as connection:
-        row = connection.execute("select value from counter where name = ?", (BATCHES,)).fetchone()
+        batches = read_batches(connection)
         queries = connection.execute("select count(*) from job where body ->> 'jobType' = 'V2Query'").fetchone()[0]
     sessions = call.org.sessions
     pairs = {
         "DailyApiRequests": (sessions.daily_calls, sessions.calls_used),
-        BATCHES: (DAILY_BATCHES, row[0] if row else 0),
+        BATCHES: batches,
         "DailyBulkV2QueryJobs": (10_000, queries),
         "DailyBulkV2QueryFileStorageMB": (976_562, 0),
     }

@@ -5,12 +5,13 @@ from typing import Any
 from include.sandbox.salesforce.call import Answer, Call
 from include.sandbox.salesforce.columns import flatten_json
 from include.sandbox.salesforce.deletes import delete_records
+from include.sandbox.salesforce.drafts import Outcome
 from include.sandbox.salesforce.errors import ApiError, RowError
 from include.sandbox.salesforce.query import Queries
 from include.sandbox.salesforce.schema import Field, SObject
 from include.sandbox.salesforce.store import find_ids
 from include.sandbox.salesforce.values import complete_id
-from include.sandbox.salesforce.writes import Outcome, find_key
+from include.sandbox.salesforce.writes import find_key
 
 MOST_IN_COLLECTION = 200
 

@@ -5,9 +5,11 @@ Two trees of the same format are united: `include/crm/metadata` (what the projec
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +26,24 @@ KEY_PREFIXES = {
 }
 # Standard fields by which records can be matched although they are no external ids: the format has no tag for it.
 ID_LOOKUPS = {("RecordType", "DeveloperName"), ("User", "Username"), ("Contact", "Email")}
+# Custom fields of tasks are declared on Activity, an object that only the metadata has.
+DECLARED_ON = {"Task": "Activity"}
+# Standard fields that only the platform writes; the format has no tag for it.
+READ_ONLY = {
+    ("AccountContactRelation", "IsDirect"),
+    ("Account", "PersonContactId"),
+    ("Account", "IsPersonAccount"),
+    ("Contact", "IsPersonAccount"),
+    ("RecordType", "IsPersonType"),
+}
 # References that can be set when a record is made and never moved, as a master-detail field is.
 FIXED_REFERENCES = {("AccountContactRelation", "AccountId"), ("AccountContactRelation", "ContactId")}
+# References to records of any of several objects: a parent's key alone would not say which.
+POLYMORPHIC = {("Task", "WhatId"), ("Task", "WhoId")}
+# Fields whose values together no other record of the object has.
+UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId")}
+# Objects whose records people can merge; a merged one names the one that it went into.
+MERGEABLE = {"Account", "Contact"}
 _STRIP_NAMESPACE = re.compile(r"\{.*?\}")
 # The filter operation of the metadata format that the package's lookup filter uses.
 _NOT_EQUAL = "notEqual"
@@ -33,7 +51,10 @@ _NOT_EQUAL = "notEqual"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """One field; `type` is the metadata type (`Text`, `Currency`, `Lookup`, ...), or `Id` for the record id."""
+    """One field; `type` is the metadata type (`Text`, `Currency`, `Lookup`, ...), or `Id` for the record id.
+
+    A polymorphic reference leads to records of `reference_to`, by which queries read its parent, or of `also_to`.
+    """
 
     name: str
     type: str
@@ -50,6 +71,7 @@ class Field:
     picklist: tuple[str, ...] = ()
     default: str | None = None
     reference_to: str | None = None
+    also_to: tuple[str, ...] = ()
     relationship: str | None = None
     on_delete: str = "SetNull"
     excluded_record_types: tuple[str, ...] = ()
@@ -72,6 +94,11 @@ class Field:
         """Whether the value is another record's id."""
         return self.reference_to is not None
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The objects that a reference may lead to; none for other fields."""
+        return (self.reference_to, *self.also_to) if self.reference_to is not None else ()
+
     def fold(self, value: str) -> str:
         """The form in which two key values are compared: case counts only where the field says so."""
         return value if self.is_case_sensitive else value.casefold()
@@ -87,6 +114,7 @@ class SObject:
     record_types: tuple[tuple[str, str], ...] = ()
     name_format: str | None = None
     is_controlled_by_parent: bool = False
+    unique_together: tuple[str, ...] = ()
 
     @property
     def is_custom(self) -> bool:
@@ -108,6 +136,22 @@ class SObject:
         """Fields whose values the store indexes."""
         return tuple(item for item in self.fields.values() if item.is_indexed)
 
+    @cached_property
+    def unique(self) -> tuple[str, ...]:
+        """Names of the index under which two records may not have one value."""
+        return (*(item.name for item in self.indexed if item.is_unique), *self._together)
+
+    def keys_of(self, body: Mapping[str, Any]) -> dict[str, str]:
+        """What the store's index holds of a record: folded values by field, and those that are unique together."""
+        keys = {item.name: item.fold(body[item.name]) for item in self.indexed if item.name in body}
+        if self.unique_together and body:
+            keys[self._together[0]] = " ".join(body[name] for name in self.unique_together)
+        return keys
+
+    @cached_property
+    def _together(self) -> tuple[str, ...]:
+        return ("+".join(self.unique_together),) if self.unique_together else ()
+
 
 Schema = dict[str, SObject]
 
@@ -118,16 +162,18 @@ def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
     Raises:
         ValueError: a file lacks what its format requires, or a lookup points to an object that no tree has.
     """
-    names = sorted({path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()})
-    schema = {name: _load_object(name, [tree / "objects" / name for tree in trees]) for name in names}
+    found = {path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()}
+    schema = {name: _load_object(name, trees) for name in sorted(found - set(DECLARED_ON.values()))}
     for sobject in schema.values():
         for item in sobject.fields.values():
-            if item.reference_to is not None and item.reference_to not in schema:
-                raise ValueError(f"{sobject.name}.{item.name} refers to {item.reference_to}, which no file declares")
+            for target in item.targets:
+                if target not in schema:
+                    raise ValueError(f"{sobject.name}.{item.name} refers to {target}, which no file declares")
     return schema
 
 
-def _load_object(name: str, folders: list[Path]) -> SObject:
+def _load_object(name: str, trees: tuple[Path, ...]) -> SObject:
+    folders = [tree / "objects" / folder for tree in trees for folder in (name, DECLARED_ON.get(name)) if folder]
     meta = next((path for folder in folders for path in folder.glob("*.object-meta.xml")), None)
     if meta is None:
         raise ValueError(f"{name} has fields but no {name}.object-meta.xml")
@@ -140,6 +186,8 @@ def _load_object(name: str, folders: list[Path]) -> SObject:
     controlled = _text(tag, "sharingModel") == "ControlledByParent"
     name_tag = tag.find("nameField")
     fields = _system_fields(has_owner=not controlled and name not in {"User", "RecordType", "AccountContactRelation"})
+    if name in MERGEABLE:
+        fields["MasterRecordId"] = replace(_reference("MasterRecordId", name), is_read_only=True)
     if record_types:
         fields["RecordTypeId"] = _reference("RecordTypeId", "RecordType")
     if name_tag is not None:
@@ -159,6 +207,7 @@ def _load_object(name: str, folders: list[Path]) -> SObject:
             fields[item.name] = replace(
                 item,
                 is_id_lookup=pair in ID_LOOKUPS,
+                is_read_only=item.is_read_only or pair in READ_ONLY,
                 is_fixed_after_insert=item.is_fixed_after_insert or pair in FIXED_REFERENCES,
             )
     return SObject(
@@ -168,6 +217,7 @@ def _load_object(name: str, folders: list[Path]) -> SObject:
         record_types=record_types,
         name_format=_text(name_tag, "displayFormat") or None if name_tag is not None else None,
         is_controlled_by_parent=controlled,
+        unique_together=UNIQUE_TOGETHER.get(name, ()),
     )
 
 
@@ -210,6 +260,7 @@ def _load_field(path: Path) -> Field:
         picklist=tuple(item.text or "" for item in tag.findall("valueSet/valueSetDefinition/value/fullName")),
         default=_text(tag, "defaultValue") or ("false" if kind == "Checkbox" else None),
         reference_to=target,
+        also_to=tuple(item.text or "" for item in tag.findall("referenceTo")[1:]),
         relationship=_relationship(name) if target else None,
         on_delete="Cascade" if kind == "MasterDetail" else _text(tag, "deleteConstraint") or "SetNull",
         excluded_record_types=_excluded_record_types(tag),

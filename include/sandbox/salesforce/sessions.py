@@ -17,7 +17,6 @@ IDLE = timedelta(hours=2)
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
 DAILY_CALLS = 100_000
-DAILY_BATCHES = 15_000
 _SKEW = timedelta(minutes=3)
 
 
@@ -115,11 +114,11 @@ class Sessions:
         for item in gone:
             self._usernames.pop(item, None)
 
-    def set_daily_calls(self, count: int) -> None:
-        """Allow `count` calls a day from now on, none of them used."""
+    def set_daily_calls(self, most: int, remaining: int) -> None:
+        """Allow `most` calls a day from now on, of which `remaining` are left."""
         with self._store.write() as connection:
-            connection.execute("insert or replace into counter values ('DailyApiRequests', ?)", (count,))
-        self.daily_calls, self.calls_used = count, 0
+            connection.execute("insert or replace into counter values ('DailyApiRequests', ?)", (most,))
+        self.daily_calls, self.calls_used = most, most - remaining
 
     def _find(self, client_id: str) -> Consumer:
         consumer = self._consumers.get(client_id)

@@ -13,10 +13,12 @@ from typing import Any
 
 import orjson
 
-from include.sandbox.salesforce.schema import KEY_PREFIXES, Schema
+from include.sandbox.salesforce.schema import KEY_PREFIXES, Schema, SObject
 from include.sandbox.salesforce.values import make_id
 
 Body = dict[str, Any]
+ID_END = "~"
+"""Sorts after every character of an id."""
 
 _TABLES = """
 create table if not exists record (id text primary key, body text not null, is_deleted int not null) without rowid;
@@ -40,7 +42,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "org.sqlite3"
         self._lock = threading.Lock()
-        self._writer = self._connect(check_same_thread=False)
+        self._writer = self._connect()
         self._writer.executescript(_TABLES)
         self.prefixes = self._assign_prefixes(schema)
 
@@ -58,7 +60,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees the last committed state."""
+        """A connection that sees the last committed state; a streamed answer uses it from one thread after the other."""
         connection = self._connect()
         try:
             yield connection
@@ -74,8 +76,8 @@ class Store:
         """The object whose key prefix an id has."""
         return self._objects.get(record_id[:3])
 
-    def _connect(self, check_same_thread: bool = True) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60, check_same_thread=check_same_thread)
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60, check_same_thread=False)
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=normal")
         return connection
@@ -127,6 +129,34 @@ def find_ids(connection: sqlite3.Connection, sobject: str, field: str, folded: I
     return found
 
 
+def find_records(
+    connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]
+) -> dict[str, list[Body]]:
+    """The live records by key value; a value that no record has is left out."""
+    found = defaultdict(list)
+    rows = connection.execute(
+        "select k.value, r.body from record_key k cross join record r on r.id = k.id"
+        " where k.object = ? and k.field = ? and k.value in (select value from json_each(?))",
+        (sobject, field, _array(folded)),
+    )
+    for value, body in rows:
+        found[value].append(orjson.loads(body))
+    return found
+
+
+def find_children(connection: sqlite3.Connection, prefix: str, field: str, parents: Iterable[str]) -> list[Body]:
+    """The live records under a key prefix whose reference `field` (a name of the schema) is one of `parents`."""
+    wanted = list(parents)
+    if not wanted:
+        return []
+    rows = connection.execute(
+        "select body from record where id >= ? and id < ? and not is_deleted"  # noqa: S608 - a name of the schema
+        f" and json_extract(body, '$.{field}') in (select value from json_each(?))",
+        (prefix, prefix + ID_END, _array(wanted)),
+    )
+    return [orjson.loads(body) for (body,) in rows]
+
+
 def save_records(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:
     """Insert or replace whole records."""
     connection.executemany(
@@ -135,13 +165,30 @@ def save_records(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None
     )
 
 
+def index_keys(connection: sqlite3.Connection, sobject: SObject, changes: Iterable[tuple[Body, Body]]) -> None:
+    """Bring the index of keys in step with records that went from the first to the second of each pair."""
+    gone, come = [], []
+    for before, after in changes:
+        old, new = sobject.keys_of(before), sobject.keys_of(after)
+        if old != new:
+            gone += [(sobject.name, name, value, after["Id"]) for name, value in old.items() - new.items()]
+            come += [(sobject.name, name, value, after["Id"]) for name, value in new.items() - old.items()]
+    connection.executemany("delete from record_key where object = ? and field = ? and value = ? and id = ?", gone)
+    connection.executemany("insert into record_key values (?, ?, ?, ?)", come)
+
+
 def mark_deleted(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:
     """Take records out of every answer but `queryAll`, and their keys out of the index."""
     bodies = list(bodies)
     ids = _array(body["Id"] for body in bodies)
     save_records(connection, bodies)
     connection.execute("update record set is_deleted = 1 where id in (select value from json_each(?))", (ids,))
-    connection.execute("delete from record_key where id in (select value from json_each(?))", (ids,))
+    drop_keys(connection, [body["Id"] for body in bodies])
+
+
+def drop_keys(connection: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Take records out of the index of keys."""
+    connection.execute("delete from record_key where id in (select value from json_each(?))", (_array(ids),))
 
 
 def _array(values: Iterable[str]) -> str:

@@ -39,7 +39,9 @@ def value_parser(field: Field) -> Callable[[object], Kept]:
         return _number_parser(field)
     if field.type == "Picklist":
         return _picklist_parser(field)
-    parse = _PARSERS.get(field.type, _parse_text)
+    if field.type not in _PARSERS:
+        return _text_parser(field)
+    parse = _PARSERS[field.type]
     return lambda value: parse(field, value)
 
 
@@ -56,15 +58,6 @@ def say_json(field: Field, kept: object) -> object:
     if field.type in NUMBERS:
         return orjson.Fragment(str(kept))
     return bool(kept) if field.type == "Checkbox" else kept
-
-
-def say_csv(field: Field, kept: object) -> str:
-    """A kept value as bulk results say it."""
-    if field.type == "Checkbox":
-        return "true" if kept else "false"
-    if kept is None:
-        return ""
-    return str(kept).replace("+0000", "Z") if field.type == "DateTime" else str(kept)
 
 
 def make_id(prefix: str, number: int) -> str:
@@ -104,6 +97,15 @@ def _parse_text(field: Field, value: object) -> str:
     return value
 
 
+def _text_parser(field: Field) -> Callable[[object], str]:
+    length = field.length
+
+    def parse_text(value: object) -> str:
+        return value if isinstance(value, str) and len(value) <= length else _parse_text(field, value)
+
+    return parse_text
+
+
 def _parse_email(field: Field, value: object) -> str:
     text = _parse_text(field, value)
     if not _EMAIL.fullmatch(text):
@@ -111,11 +113,20 @@ def _parse_email(field: Field, value: object) -> str:
     return text
 
 
+def _plain_number(field: Field) -> str:
+    """The pattern of what needs no rounding, as nearly every number of a load; the rest goes the long way."""
+    return rf"-?(?:0|[1-9][0-9]{{0,{field.precision - field.scale - 1}}})\.[0-9]{{1,{field.scale or 1}}}"
+
+
 def _number_parser(field: Field) -> Callable[[object], str]:
     step = Decimal(1).scaleb(-field.scale)
     bound = Decimal(10) ** (field.precision - field.scale)
+    is_plain = re.compile(_plain_number(field)).fullmatch
 
     def parse_number(value: object) -> str:
+        if field.scale and isinstance(value, str) and is_plain(value):
+            short = value.rstrip("0")
+            return short + "0" if short[-1] == "." else short
         text = str(value)
         if isinstance(value, bool) or not _NUMBER.fullmatch(text):
             raise _mistyped(field, value)
@@ -141,7 +152,7 @@ def _picklist_parser(field: Field) -> Callable[[object], str]:
         if field.is_restricted and value not in allowed:
             message = f"{field.label}: bad value for restricted picklist field: {value}"
             raise RowError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, field.name)
-        return _parse_text(field, value)
+        return value if len(value) <= field.length else _parse_text(field, value)
 
     return parse_choice
 

@@ -24,12 +24,77 @@ def test_package_names_exactly_the_fields_that_are_there():
     assert members("CustomField") == there
 
 
+def granted() -> dict[str, bool]:
+    """The fields that the permission set grants: whether they may be edited."""
+    root = ElementTree.parse(OURS / "permissionsets" / "Tributary_Load.permissionset-meta.xml").getroot()
+    tags = root.findall(f"{SF}fieldPermissions")
+    return {tag.findtext(f"{SF}field") or "": tag.findtext(f"{SF}editable") == "true" for tag in tags}
+
+
 def test_the_permission_set_grants_only_fields_of_the_org():
     schema = load_schema()
-    root = ElementTree.parse(OURS / "permissionsets" / "Tributary_Load.permissionset-meta.xml").getroot()
-    granted = [tag.findtext(f"{SF}field") or "" for tag in root.findall(f"{SF}fieldPermissions")]
-    assert granted
-    assert [name for name in granted if name.split(".")[1] not in schema[name.split(".")[0]].fields] == []
+    # An address is granted as a whole; its parts are what records carry.
+    fields = [name.replace("Address", "Street").split(".") for name in granted()]
+    assert [(name, field) for name, field in fields if field not in schema[name].fields] == []
+
+
+def test_the_permission_set_grants_what_salesforce_lets_it_grant():
+    schema = load_schema()
+    refused = []
+    for name, is_editable in granted().items():
+        sobject, field = name.replace("Address", "Street").split(".")
+        item = schema[sobject].fields[field]
+        refused += [name] if item.is_required or (item.is_read_only and is_editable) else []
+    assert refused == []
+
+
+def test_every_key_of_ours_may_be_written():
+    keys = {name.replace("Activity.", "Task.") for name in members("CustomField")}
+    assert keys <= {name for name, is_editable in granted().items() if is_editable}
+
+
+def test_our_keys_are_one_kind_of_field_but_for_tasks():
+    schema = load_schema()
+    kinds = {
+        (item.length, item.is_external_id, item.is_unique, item.is_case_sensitive)
+        for name, sobject in schema.items()
+        if name != "Task" and (item := sobject.fields.get("Tributary_Key__c"))
+    }
+    assert kinds == {(120, True, True, True)}
+
+
+def test_tasks_are_found_by_our_key_and_never_upserted(org):
+    task = {"Subject": "Call Ada Sample", "Tributary_Key__c": "sample:finding:1", "Priority": "High"}
+    made = org.call("POST", "/sobjects/Task", json=task)
+    found = org.query("SELECT Id FROM Task WHERE Tributary_Key__c IN ('sample:finding:1', 'sample:finding:2')")
+    upsert = org.call("PATCH", "/sobjects/Task/Tributary_Key__c/sample:finding:1", json={"Status": "Completed"})
+    assert [row["Id"] for row in found] == [made.json()["id"]]
+    assert "does not match an External ID" in upsert.json()[0]["message"]
+
+
+def test_a_task_is_about_an_account_or_a_financial_account_named_by_its_id(org):
+    ids = [org.add_person(), org.add_account()]
+    for record_id in ids:
+        assert org.call("POST", "/sobjects/Task", json={"Subject": "Call", "WhatId": record_id}).status_code == 201
+    assert [row["WhatId"] for row in org.query("SELECT WhatId FROM Task ORDER BY WhatId")] == sorted(ids)
+    by_key = org.call("POST", "/sobjects/Task", json={"Subject": "Call", "What": {"Tributary_Key__c": "P1"}})
+    assert (by_key.status_code, by_key.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
+
+
+def test_an_alert_is_upserted(org):
+    org.add_person()
+    org.add_account()
+    alert = {
+        "Tributary_Key__c": "sample:finding:1",
+        "FinServ__FinancialAccount__r": {"Tributary_Key__c": "A1"},
+        "FinServ__Message__c": "Negative cash",
+        "FinServ__Priority__c": "High",
+        "FinServ__Severity__c": "Warning",
+    }
+    assert org.upsert("FinServ__Alert__c", alert)[0]["created"]
+    record = org.query("SELECT Name, FinServ__Active__c FROM FinServ__Alert__c")[0]
+    assert (record["Name"], record["FinServ__Active__c"]) == ("Alert-000000001", True)
+    assert org.error("FinServ__Alert__c", {"Tributary_Key__c": "2"})["fields"] == ["FinServ__Message__c"]
 
 
 def test_a_field_exists_when_its_file_does(tmp_path: Path):

@@ -65,6 +65,18 @@ def test_decimals_are_rounded_to_the_fields_scale_and_come_back_digit_by_digit(o
     assert '"FinServ__Shares__c":12345678901234.5679' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [("300.00", "300.0"), ("5", "5.0"), ("0.10", "0.1"), ("-0.50", "-0.5"), ("007.5", "7.5"), ("1e2", "100.0")],
+)
+def test_numbers_come_back_in_one_form(org, sent, said):
+    org.add_person()
+    org.add_account()
+    org.upsert(ACCOUNTS, {KEY: "A1", "FinServ__Balance__c": sent})
+    answer = org.call("GET", "/query", params={"q": f"SELECT FinServ__Balance__c FROM {ACCOUNTS}"})
+    assert f'"FinServ__Balance__c":{said}}}' in answer.text
+
+
 def test_a_unique_field_takes_a_value_once(org):
     first = org.upsert("Account", {KEY: "P1", "Name": "Ada", SOURCE: "S1"})[0]["id"]
     error = org.error("Account", {KEY: "P2", "Name": "Ben", SOURCE: "s1"})

@@ -1,0 +1,62 @@
+"""What may not happen without a person's word: a first load, a great change, many accounts that close."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from include.crm.delta import Delta
+from include.crm.settings import Settings
+from include.errors import ApprovalNeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing to ask about.
+
+    Attributes:
+        entity: Of which object.
+        question: Whether so many may change, or close.
+        records: How many it is about; so many are allowed once somebody has said yes.
+        reason: In words.
+    """
+
+    entity: str
+    question: Literal["change", "close"]
+    records: int
+    reason: str
+
+
+def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Concern]:
+    """Returns what to ask about; empty where a run may go on by itself."""
+    found = []
+    for entity, delta in deltas.items():
+        share = delta.notable / delta.held if delta.held else 1.0
+        if delta.notable > settings.few and share > settings.most_changed_ratio:
+            what = f"{share:.0%} of {delta.held:,} records would change" if delta.held else "a first load"
+            found.append(
+                Concern(
+                    entity, "change", delta.notable, f"{entity}: {what} ({delta.new:,} new, {delta.notable:,} in all)"
+                )
+            )
+        if delta.closing > settings.most_closed:
+            found.append(Concern(entity, "close", delta.closing, f"{entity}: {delta.closing:,} accounts would close"))
+    return found
+
+
+def refuse_unapproved(concerns: list[Concern], approved: list[Concern], settings: Settings) -> None:
+    """Stops a run that would do more than somebody has said yes to.
+
+    Args:
+        concerns: Of this run.
+        approved: What the person was asked about; a few records more are no new question.
+        settings: Say what a few are.
+
+    Raises:
+        ApprovalNeeded: With every reason.
+    """
+    allowed = {(each.entity, each.question): each.records + settings.few for each in approved}
+    unasked = [each.reason for each in concerns if each.records > allowed.get((each.entity, each.question), 0)]
+    if unasked:
+        raise ApprovalNeeded("Salesforce is left as it is until somebody approves: " + "; ".join(unasked))
