@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,8 @@ class Bulk:
         said = _granted(answer, job_id).body
         return JobInfo(said["state"], int(said.get("numberRecordsProcessed") or 0), str(said.get("errorMessage") or ""))
 
-    def results(self, job_id: str, which: Result) -> AbstractContextManager[Iterator[bytes]]:
-        """Opens one of the three result files: CSV in UTF-8."""
+    def results(self, job_id: str, which: Result) -> AbstractContextManager[tuple[Iterator[bytes], Mapping[str, str]]]:
+        """Opens one of the three result files: CSV in UTF-8, and its headers."""
         return self.session.stream(f"/jobs/ingest/{job_id}/{which}/")
 
 

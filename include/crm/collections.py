@@ -97,7 +97,7 @@ def record(wanted: CrmObject, key: str, payload: dict[str, str | None]) -> dict[
 
 
 def _typed(item: Field, value: str | None) -> Any:
-    if value is None or item.kind == "text":
+    if value is None or item.kind in ("text", "time"):
         return value
     return value == "true" if item.kind == "flag" else orjson.Fragment(value)
 

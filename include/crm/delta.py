@@ -70,7 +70,7 @@ _OUTGOING = """
 create temporary table outgoing_{entity} as
 with compared as (
     select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) end as payload,
-           s.payload as accepted, s.external_key is null as is_new
+           s.payload as accepted, s.external_key is null as is_new, s.missing
     from desired d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
 )
 select c.external_key, c.payload, c.is_new,
@@ -78,7 +78,7 @@ select c.external_key, c.payload, c.is_new,
        r.external_key is not null as is_refused,
        c.is_new or not c.accepted @> (c.payload - cast(:daily as text[])) as is_notable
 from compared c left join refused r on r.external_key = c.external_key and r.payload = c.payload
-where c.is_new or not c.accepted @> c.payload
+where c.missing is null and (c.is_new or not c.accepted @> c.payload)
 """
 
 # A refusal of what nobody wants to send any more.

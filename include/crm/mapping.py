@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["text", "number", "flag"]
+Kind = Literal["text", "number", "flag", "time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Field:
     Attributes:
         name: Its API name; with a dot, a parent named by its key.
         sql: Gives its text as it is sent; null clears the field.
-        kind: How it is written in JSON.
+        kind: How it is written in JSON, and compared with what Salesforce says of it.
         is_once: Whether it is sent only with a new record.
         unknown: SQL that is true where we don't know the value today: the field is left as it is.
         when_gone: What it becomes once the record is no longer in the vendor's snapshot; None leaves it as it was.
@@ -112,6 +112,11 @@ def money(name: str, sql: str, *, when_gone: str | None = None, unknown: str = "
 def day(name: str, sql: str) -> Field:
     """A date."""
     return Field(name, f"({sql})::text")
+
+
+def noon(name: str, sql: str) -> Field:
+    """A day where Salesforce wants a moment: noon of UTC is the same day in every American office."""
+    return Field(name, f"to_char({sql}, 'YYYY-MM-DD\"T12:00:00Z\"')", "time")
 
 
 def flag(name: str, sql: str, *, when_gone: str | None = None) -> Field:

@@ -6,7 +6,7 @@ date) is not mapped: it would send every row every day. Nor is a total that the 
 
 from __future__ import annotations
 
-from include.crm.mapping import CrmObject, Field, always, current, daily, day, flag, key, money, number, once, text
+from include.crm.mapping import CrmObject, Field, always, current, daily, day, flag, key, money, noon, number, once, text
 from include.crm.settings import Settings
 
 ACCOUNT = "Account"
@@ -248,11 +248,11 @@ def _transaction(settings: Settings) -> CrmObject:
         key=key("transaction", "t"),
         fields=(
             _link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
-            Field("FinServ__TransactionDate__c", "to_char(t.trade_date, 'YYYY-MM-DD\"T12:00:00Z\"')"),
+            noon("FinServ__TransactionDate__c", "t.trade_date"),
             money("FinServ__Amount__c", "coalesce(t.amount_usd, 0)"),
             Field("FinServ__TransactionType__c", "case when t.amount_usd < 0 then 'Debit' else 'Credit' end"),
             Field("FinServ__TransactionStatus__c", "case when t.status = 'posted' then 'Posted' else 'Cancelled' end"),
-            day("FinServ__PostDate__c", "t.settle_date"),
+            noon("FinServ__PostDate__c", "t.settle_date"),
             text("FinServ__Description__c", "coalesce(t.description, t.transaction_type)", 255),
         ),
         source=f"""

@@ -192,7 +192,7 @@ def _pull(job: Job, run_id: str) -> Pull:
 
 
 def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Result) -> None:
-    with db.begin(), bulk.results(job.job_id, which) as pieces:
+    with db.begin(), bulk.results(job.job_id, which) as (pieces, _):
         header, pieces = _header(pieces)
         if not header and which == "unprocessedrecords":
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -152,14 +152,14 @@ class SalesforceSession:
         return _read(self._with_token(send, path), path)
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
-        """Opens a large answer, read piece by piece. Raises as `call` does, without trying again."""
+    def stream(self, path: str) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
+        """Opens a large answer: its pieces, and its headers. Raises as `call` does, without trying again."""
         answer = self._authorized("GET", path, stream=True)
         try:
             if answer.status_code != requests.codes.ok:
                 said = _read(answer, path)
                 raise ConfigurationError("Salesforce refuses", path=path, status=said.status, code=said.code)
-            yield _pieces(answer, path)
+            yield _pieces(answer, path), answer.headers
         finally:
             answer.close()
 

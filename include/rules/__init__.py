@@ -15,7 +15,7 @@ RULES: tuple[Rule, ...] = (
     Rule("large_withdrawal", find_large_withdrawals, "warning", "Confirm a large withdrawal", 1),
     Rule("large_deposit", find_large_deposits, "info", "Invest a large deposit", 3),
     Rule("negative_cash", find_negative_cash, "critical", "Cover negative cash", 1),
-    Rule("excess_cash", find_excess_cash, "info", "Review excess cash", 10),
+    Rule("excess_cash", find_excess_cash, "info", None, 0),
     Rule("household_concentration", find_household_concentration, "warning", "Review a concentrated holding", 10),
     Rule("account_concentration", find_account_concentration, "info", None, 0),
     Rule("account_unfunded", find_unfunded, "info", "Fund or close an empty account", 10),

@@ -8,8 +8,24 @@ create table control.crm_state (
     salesforce_id  text        not null,
     job_id         text        not null,          -- the job that carried it
     accepted_at    timestamptz not null default clock_timestamp(),
+    missing        text        check (missing in ('deleted', 'merged')),  -- in Salesforce; not sent until somebody decides
     primary key (sobject, external_key)
 );
+
+-- What a read-back found that is not as we believed. Names of fields, never values.
+create table control.crm_difference (
+    difference_id  bigint      generated always as identity primary key,
+    run_id         text        not null,
+    sobject        text        not null,
+    entity         text        not null,
+    external_key   text        collate "C" not null,
+    salesforce_id  text        not null,
+    kind           text        not null check (kind in ('edited', 'deleted', 'merged', 'unknown', 'other id')),
+    fields         text[]      not null default '{}',
+    master_id      text,                          -- of a merged record: the one that it went into
+    found_at       timestamptz not null default clock_timestamp()
+);
+create index crm_difference_by_run on control.crm_difference (run_id);
 
 -- One row a bulk job, committed before its data is uploaded, so that whoever comes after a killed task finds the job.
 create table control.crm_job (
