@@ -5,7 +5,7 @@ TributaryError
 │   ├── VendorUnavailable     5xx, time-out, reset, a body cut short, a page that is not JSON
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
 │   ├── PagingUnstable        the data moved faster than the pages could be read
-│   ├── TargetUnavailable     Postgres or Salesforce did not answer, or refused for now
+│   ├── TargetUnavailable     Postgres, Salesforce or the staging's store did not answer, or refused for now
 │   └── DayNotClosed          a business date is not closed, or not reconciled, yet
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
@@ -62,7 +62,7 @@ class PagingUnstable(RetriableError):
 
 
 class TargetUnavailable(RetriableError):
-    """Postgres or Salesforce did not answer, or refused for now."""
+    """Postgres, Salesforce or the staging's store did not answer, or refused for now."""
 
 
 class DayNotClosed(RetriableError):

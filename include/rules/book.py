@@ -41,7 +41,7 @@ ACCOUNTS = pa.schema(
     }
 )
 OWNERS = pa.schema({"account_id": pa.int64(), "household_id": pa.int64(), "share_ratio": SHARE})
-HOUSEHOLDS = pa.schema({"household_id": pa.int64(), "representative_id": pa.int64()})
+HOUSEHOLDS = pa.schema({"household_id": pa.int64(), "representative_id": pa.int64(), "absent_since": pa.date32()})
 POSITIONS = pa.schema(
     {"account_id": pa.int64(), "security_id": pa.int64(), "market_value_usd": USD, "is_cash": pa.bool_()}
 )
@@ -93,7 +93,7 @@ class Book:
         accounts: One row an account. Values are null where the vendor states none; `was_active` and `before_usd` are of
             `before`, `net_flow_usd` is what deposits and withdrawals explain of the difference.
         owners: Share of each owner of an account; a household may own through several persons.
-        households: Who looks after them.
+        households: Who looks after them; `absent_since` is the first day on which the vendor did not name one any more.
         positions: What accounts hold.
         securities: `title` is the ticker, or else the name.
         flows: Deposits (`contribution`, positive) and withdrawals (`distribution`, negative) of `FLOW_DAYS` days.

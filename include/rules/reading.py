@@ -92,7 +92,11 @@ select o.account_id, o.household_id, o.share_ratio
 from {_known("account_owner")} o join {_known("account")} a on a.account_id = o.account_id and a.is_counted
 """  # noqa: S608
 
-HOUSEHOLDS = f"select household_id, representative_id from {_known('household')} h"  # noqa: S608
+HOUSEHOLDS = f"""
+select h.household_id, h.representative_id, a.absent_since
+from {_known("household")} h
+left join control.absence a on a.vendor = h.vendor and a.entity = 'household' and a.source_key = h.household_key
+"""  # noqa: S608
 
 SECURITIES = f"""
 select security_id, coalesce(ticker, name), category, security_type from {_known("security")} s

@@ -21,7 +21,7 @@ from include.control.writer import Fence
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
 from include.staging import Manifest, Staging
 from include.validation.rows import good_rows
-from include.warehouse import description, fact
+from include.warehouse import absence, description, fact
 from include.warehouse.copy import copy_in
 
 _MANY = 10_000
@@ -59,7 +59,7 @@ def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Stag
             _add_source_keys(connection, entities, path, pull, staging)
             with connection.begin():
                 _close_letters(connection, table, path, pull, staging)
-                counts = {e.name: _load_entity(connection, e, path, pull, staging) for e in entities}
+                counts = {e.name: _load_entity(connection, vendor, e, path, pull, staging) for e in entities}
                 for fence in fences:
                     fence.check(connection)
             return counts
@@ -142,7 +142,9 @@ def _close_letters(connection: sa.Connection, table: Table, path: str, pull: Pul
         dead_letters.supersede_rest(connection, pull, path, own_day=own_day)
 
 
-def _load_entity(connection: sa.Connection, entity: Entity, path: str, pull: Pull, staging: Staging) -> Counts:
+def _load_entity(
+    connection: sa.Connection, vendor: Vendor, entity: Entity, path: str, pull: Pull, staging: Staging
+) -> Counts:
     if before := ledger.found(connection, pull, "load", entity.name):
         return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
     started = time.perf_counter()
@@ -159,6 +161,9 @@ def _load_entity(connection: sa.Connection, entity: Entity, path: str, pull: Pul
     if entity.kind == "description":
         is_past = staging.manifest(path).pulled == "past"
         counts = description.load(connection, entity, pull, source_run_id, is_past=is_past)
+        if absence.is_whole(vendor, entity, pull):
+            dead_keys = dead_letters.open_keys(connection, pull, own_day=False)
+            counts = replace(counts, notes={"absent": absence.note(connection, entity, pull, dead_keys)})
     else:
         dead_keys = dead_letters.open_keys(connection, pull, own_day=True)
         counts = fact.load(connection, entity, pull, source_run_id, dead_keys)

@@ -30,6 +30,7 @@ def make_book(
     breaks: Rows | None = (),
     securities: Rows = (),
     before: date | None = BEFORE,
+    absent: Mapping[int, date] | None = None,
 ) -> Book:
     """A book whose accounts are owned by household 1 alone, unless owners are given."""
     rows = [_account(each) for each in accounts]
@@ -40,7 +41,10 @@ def make_book(
         before=before,
         accounts=_table(rows, books.ACCOUNTS),
         owners=_table([{"share_ratio": Decimal(1)} | dict(owner) for owner in shares], books.OWNERS),
-        households=_table([{"household_id": h, "representative_id": 70 + h} for h in homes], books.HOUSEHOLDS),
+        households=_table(
+            [{"household_id": h, "representative_id": 70 + h, "absent_since": (absent or {}).get(h)} for h in homes],
+            books.HOUSEHOLDS,
+        ),
         positions=_table([{"is_cash": False} | dict(row) for row in positions], books.POSITIONS),
         securities=_table(securities, books.SECURITIES),
         flows=_table([{"trade_date": DAY} | dict(row) for row in flows], books.FLOWS),

@@ -15,6 +15,7 @@ from include.rules.cash import find_excess_cash, find_negative_cash
 from include.rules.concentration import find_account_concentration, find_household_concentration
 from include.rules.finding import dollars, percent_of
 from include.rules.flows import find_large_deposits, find_large_withdrawals
+from include.rules.household import find_absent
 from include.rules.policy import Policy
 from include.rules.roll_forward import find_roll_forward_breaks
 from tests.rules.books import DAY, details, found, make_book, usd
@@ -255,3 +256,16 @@ def test_dollars_are_grouped_by_thousands(amount: str, text: str) -> None:
 def test_percent_is_rounded_once(part: Any, whole: Any, percent: str) -> None:
     columns = [pa.chunked_array([[usd(value)]], pa.decimal128(18, 2)) for value in (part, whole)]
     assert percent_of(*columns).to_pylist() == [Decimal(percent)]
+
+
+def test_a_household_that_the_vendor_names_no_more_is_told_with_what_it_owns() -> None:
+    accounts = [account(1000, number=1), account(500, number=2)]
+    owners = [owner(1, 1), owner(2, 2)]
+    table = find_absent(make_book(accounts, owners, absent={2: date(2026, 11, 18)}), POLICY)
+    assert found(table) == {2: Decimal(500)}
+    assert details(table) == ["Not named by the vendor since 2026-11-18; accounts worth $500.00 are still its own."]
+
+
+def test_an_absent_household_that_owns_nothing_is_told_too() -> None:
+    table = find_absent(make_book([account(None)], [owner(1, 1)], absent={1: DAY}), POLICY)
+    assert found(table) == {1: Decimal(0)}

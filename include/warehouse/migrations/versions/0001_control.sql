@@ -107,6 +107,18 @@ create table control.drift (
     primary key (vendor, table_name, field)
 );
 
+-- Things that the vendor's newest whole pull did not have. Absent is not deleted: nothing of them is changed.
+create table control.absence (
+    vendor         text        not null,
+    entity         text        not null,
+    source_key     text        collate "C" not null,
+    table_name     text        not null,
+    absent_since   date        not null,          -- business date of the first pull without it
+    run_id         text        not null,
+    noted_at       timestamptz not null default clock_timestamp(),
+    primary key (vendor, entity, source_key)
+);
+
 -- What was compared at the end of a run, and what did not agree.
 create table control.reconciliation (
     run_id         text        not null,

@@ -19,6 +19,7 @@ _CONTROL = (
     "rate_budget",
     "writer",
     "drift",
+    "absence",
     "reconciliation",
     "roll_forward_break",
     "lateness",

@@ -1,0 +1,56 @@
+"""What a vendor's whole pull lacks is noted, and nothing of it is changed."""
+
+from __future__ import annotations
+
+from tests.warehouse.loading import DAY, NEXT, Loader
+
+
+def load(loader: Loader, *keys: str, **options: object) -> None:
+    loader.load("household", [{"household_key": key, "name": key} for key in keys], **options)
+
+
+def absent(loader: Loader) -> dict[str, object]:
+    rows = loader.rows("select source_key, absent_since from control.absence where vendor = :vendor order by 1")
+    return {row["source_key"]: row["absent_since"] for row in rows}
+
+
+def described(loader: Loader) -> list[str]:
+    query = "select household_key from warehouse.household where vendor = :vendor and valid_to is null and recorded_to is null"
+    return sorted(row["household_key"] for row in loader.rows(query))
+
+
+def test_what_is_missing_is_noted_since_when_and_stays_described(loader: Loader) -> None:
+    load(loader, "A", "B")
+    assert absent(loader) == {}
+    load(loader, "A", day=NEXT)
+    load(loader, "A", day=NEXT)
+    assert absent(loader) == {"B": NEXT}
+    assert described(loader) == ["A", "B"]
+
+
+def test_what_comes_back_is_absent_no_more(loader: Loader) -> None:
+    load(loader, "A", "B")
+    load(loader, "A")
+    load(loader, "A", "B", day=NEXT)
+    assert absent(loader) == {}
+
+
+def test_a_row_that_can_not_be_read_is_not_absent(loader: Loader) -> None:
+    load(loader, "A", "B")
+    load(loader, "A", dead=["B"])
+    assert absent(loader) == {}
+
+
+def test_a_past_day_or_a_replay_says_nothing_of_what_is_missing(loader: Loader) -> None:
+    load(loader, "A", "B")
+    load(loader, "A", pulled="past", day=DAY)
+    load(loader, "A", pulled="replay")
+    assert absent(loader) == {}
+
+
+def test_a_member_that_left_a_set_is_not_absent(loader: Loader) -> None:
+    loader.load(
+        "account_owner", [{"account_owner_key": "a:1", "account_key": "a", "household_key": "1", "share_ratio": None}]
+    )
+    loader.load("account_owner", [], day=NEXT)
+    assert absent(loader) == {}
