@@ -119,7 +119,7 @@ class Delta:
         refused: New or changed, but refused as they are, and not sent again yet.
         held: Records of the object that Salesforce holds of us.
         notable: New, or changed in more than what changes every day by its nature.
-        closing: Of the changed ones, accounts that close.
+        closing: Of the changed ones, those that close.
     """
 
     new: int
@@ -196,13 +196,19 @@ def _count(db: sa.Connection, wanted: CrmObject, settings: Settings, total: int)
                count(*) filter (where not is_new and not is_refused) as changed,
                count(*) filter (where is_refused) as refused,
                count(*) filter (where is_notable and not is_refused) as notable,
-               count(*) filter (where not is_new and payload ->> 'FinServ__Status__c' = 'Closed'
-                                and (select s.payload ->> 'FinServ__Status__c' from control.crm_state s
-                                     where s.sobject = :sobject and s.external_key = o.external_key) = 'Open') as closing,
+               count(*) filter (where not is_new and payload ->> :field = :closed
+                                and (select s.payload ->> :field from control.crm_state s
+                                     where s.sobject = :sobject and s.external_key = o.external_key)
+                                    is distinct from :closed) as closing,
                (select count(*) from control.crm_state where sobject = :sobject and external_key like :keys) as held
         from outgoing_{wanted.entity} o
         """),  # noqa: S608
-        {"sobject": wanted.sobject, "keys": keys_like(wanted, settings)},
+        {
+            "sobject": wanted.sobject,
+            "keys": keys_like(wanted, settings),
+            "field": wanted.closed_by[0],
+            "closed": wanted.closed_by[1],
+        },
     ).one()
     unchanged = total - found.new - found.changed - found.refused
     return Delta(found.new, found.changed, unchanged, found.refused, found.held, found.notable, found.closing)

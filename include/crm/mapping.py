@@ -51,6 +51,7 @@ class CrmObject:
         fields: What is loaded, without the key.
         source: SQL after `from`. `present_day(vendor, business_date)` is each vendor's latest day loaded as present.
         parent: Field whose children stay together, because Salesforce locks the parent; empty for none.
+        closed_by: Field and value by which a record is closed, such as an account; empty where none can be.
         died_as: Entity whose dead letters say that a record is not gone but unreadable; the record's own by default.
     """
 
@@ -61,6 +62,7 @@ class CrmObject:
     fields: tuple[Field, ...]
     source: str
     parent: str = ""
+    closed_by: tuple[str, str] = ("", "")
     died_as: str = ""
 
     @property

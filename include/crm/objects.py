@@ -6,7 +6,21 @@ date) is not mapped: it would send every row every day. Nor is a total that the 
 
 from __future__ import annotations
 
-from include.crm.mapping import CrmObject, Field, always, current, daily, day, flag, key, money, noon, number, once, text
+from include.crm.mapping import (
+    CrmObject,
+    Field,
+    always,
+    current,
+    daily,
+    day,
+    flag,
+    key,
+    money,
+    noon,
+    number,
+    once,
+    text,
+)
 from include.crm.settings import Settings
 
 ACCOUNT = "Account"
@@ -207,6 +221,7 @@ def _account(settings: Settings) -> CrmObject:
             where {current("a")}
         """,  # noqa: S608
         parent=f"FinServ__PrimaryOwner__r.{settings.key_of(ACCOUNT)}",
+        closed_by=("FinServ__Status__c", "Closed"),
     )
 
 
