@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop sandbox bench test test-all lint fmt clean
+.PHONY: install demo stop sandbox bench bench-day bench-crm bench-rules test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 
@@ -38,8 +38,16 @@ stop:
 sandbox: install
 	@$(TRIBUTARY) sandbox
 
-bench: install
+bench: bench-day bench-crm bench-rules
+
+bench-day: install  ## a day of positions from the vendor to the warehouse
 	@$(TRIBUTARY) bench
+
+bench-crm: install  ## changed holdings into Salesforce, beside simple-salesforce and polars
+	@$(TRIBUTARY) bench-crm
+
+bench-rules: install  ## the business rules over a day of positions
+	@$(TRIBUTARY) bench-rules
 
 test: lint
 	.venv/bin/python -m pytest -n 2 --dist loadfile -m "not long"

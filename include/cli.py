@@ -3,6 +3,7 @@
 python -m include.cli demo [--data FOLDER] [--households N]
 python -m include.cli stop
 python -m include.cli sandbox [--port N] ...
+python -m include.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]
 python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_..
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 
@@ -31,6 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument("--households", type=int, default=200, help="how many households to invent")
     bench = commands.add_parser("bench", help="measure a day of positions, beside a plain COPY")
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
+    crm = commands.add_parser(
+        "bench-crm", help="measure changed holdings into Salesforce, beside simple-salesforce and polars"
+    )
+    crm.add_argument("--positions", type=int, default=500_000)
+    rules = commands.add_parser("bench-rules", help="measure the business rules over a day of positions")
+    rules.add_argument("--positions", type=int, default=1_000_000)
     commands.add_parser("stop", help="end what demo started")
     commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
     commands.add_parser("create-roles", help="make the database's roles, or set their passwords")
@@ -87,6 +94,20 @@ def _bench(arguments: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def _bench_crm(arguments: argparse.Namespace, _: list[str]) -> int:
+    from include.local.bench_crm import bench_crm
+
+    bench_crm(arguments.positions)
+    return 0
+
+
+def _bench_rules(arguments: argparse.Namespace, _: list[str]) -> int:
+    from include.local.bench_rules import bench_rules
+
+    bench_rules(arguments.positions)
+    return 0
+
+
 def _sandbox(_: argparse.Namespace, rest: list[str]) -> int:
     from include.sandbox import server
 
@@ -137,6 +158,8 @@ COMMANDS = {
     "stop": _stop,
     "sandbox": _sandbox,
     "bench": _bench,
+    "bench-crm": _bench_crm,
+    "bench-rules": _bench_rules,
     "create-roles": _create_roles,
     "migrate": _migrate,
 }

@@ -62,8 +62,9 @@ create temporary table refused as
 select s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
 where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not :resends
   and j.changed_at > now() - interval '20 hours'
-  and not exists (select from unnest(cast(:links as text[])) l(name)
-                  join control.crm_state p on p.external_key = s.payload ->> l.name and p.accepted_at > j.changed_at)
+  and not exists (select from unnest(cast(:links as text[]), cast(:parents as text[])) l(name, sobject)
+                  join control.crm_state p on p.sobject = l.sobject and p.external_key = s.payload ->> l.name
+                  where p.accepted_at > j.changed_at)
 """
 
 _OUTGOING = """
@@ -174,7 +175,8 @@ def compare(db: sa.Connection, wanted: CrmObject, settings: Settings, *, resends
     values = {
         "firm": settings.firm, "sobject": wanted.sobject, "entity": wanted.entity, "parent": wanted.parent,
         "once": wanted.once, "daily": wanted.daily, "died_as": wanted.died_as or wanted.entity, "resends": resends,
-        "links": [field.name for field in wanted.fields if "." in field.name],
+        "links": [field.name for field in wanted.fields if field.links_to],
+        "parents": [field.links_to for field in wanted.fields if field.links_to],
     }  # fmt: skip
     db.execute(sa.text("set local work_mem = '128MB'"))  # or a join of half a million payloads spills to disk
     db.execute(sa.text(f"drop table if exists pg_temp.desired, pg_temp.refused, pg_temp.outgoing_{wanted.entity}"))

@@ -27,6 +27,7 @@ class Field:
         is_once: Whether it is sent only with a new record.
         unknown: SQL that is true where we don't know the value today: the field is left as it is.
         when_gone: What it becomes once the record is no longer in the vendor's snapshot; None leaves it as it was.
+        links_to: The object that it names a record of.
         is_daily: Whether it changes every day by its nature, such as a price: then a change of it alarms nobody.
     """
 
@@ -35,6 +36,7 @@ class Field:
     kind: Kind = "text"
     is_once: bool = False
     is_daily: bool = False
+    links_to: str = ""
     unknown: str = ""
     when_gone: str | None = None
 

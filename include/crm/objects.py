@@ -45,7 +45,7 @@ def objects(settings: Settings) -> tuple[CrmObject, ...]:
 
 def _link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field:
     """A lookup, by our key of the other record."""
-    return Field(f"{relationship}.{settings.key_of(sobject)}", sql)
+    return Field(f"{relationship}.{settings.key_of(sobject)}", sql, links_to=sobject)
 
 
 def _household(settings: Settings) -> CrmObject:

@@ -23,6 +23,7 @@ from include.control.calls import CallLog
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
 from include.crm.collections import COLLECTION_ROWS
+from include.crm.objects import ACCOUNT, FINANCIAL_ACCOUNT
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.errors import ConfigurationError, RowsFailed
@@ -40,7 +41,8 @@ select f.finding_id, f.rule, f.severity, f.details, f.business_date_opened, r.em
        :firm || ':' || f.vendor || ':finding:' || f.finding_id as task_key, s.salesforce_id as what_id
 from control.finding f
 join warehouse.source_key k on k.entity = f.subject_entity and k.vendor = f.vendor and k.id = f.subject_id
-join control.crm_state s on s.external_key = :firm || ':' || f.vendor || ':' || f.subject_entity || ':' || k.source_key
+join control.crm_state s on s.sobject = case f.subject_entity when 'account' then :account else :household end
+                        and s.external_key = :firm || ':' || f.vendor || ':' || f.subject_entity || ':' || k.source_key
 left join warehouse.representative r on r.representative_id = f.representative_id
      and r.valid_to is null and r.recorded_to is null
 where f.closed_at is null and f.rule = any(:rules)
@@ -101,7 +103,14 @@ def sync(
         fence = writer.take(db, f"crm:{SOBJECT}")
         session.keep_reserve(settings.reserved_ratio)
         with db.begin():
-            wanted = db.execute(_WANTED, {"firm": settings.firm, "rules": list(asked)}).mappings().all()
+            wanted = (
+                db.execute(
+                    _WANTED,
+                    {"firm": settings.firm, "rules": list(asked), "account": FINANCIAL_ACCOUNT, "household": ACCOUNT},
+                )
+                .mappings()
+                .all()
+            )
             over = db.execute(_OVER).mappings().all()
         answers = _Answers()
         for some in _parts(_without_known(db, session, settings, wanted), COLLECTION_ROWS):

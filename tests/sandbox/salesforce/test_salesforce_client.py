@@ -2,10 +2,16 @@
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from simple_salesforce import Salesforce
-from simple_salesforce.exceptions import SalesforceMoreThanOneRecord, SalesforceResourceNotFound
+from simple_salesforce.exceptions import (
+    SalesforceAuthenticationFailed,
+    SalesforceMoreThanOneRecord,
+    SalesforceOperationError,
+    SalesforceResourceNotFound,
+)
 
 KEY, SOURCE, ACCOUNTS = "Tributary_Key__c", "FinServ__SourceSystemId__c", "FinServ__FinancialAccount__c"
 CONSUMER = "3MVG9sample"
@@ -19,6 +25,25 @@ def client(org) -> Salesforce:
 def persons(count: int) -> list[dict[str, str]]:
     kind = "IndustriesIndividual"
     return [{KEY: f"P{i}", "Name": f"Person {i:05}", "RecordType.DeveloperName": kind} for i in range(count)]
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_it_logs_in_by_client_credentials(client):
+    assert client.limits()["DailyApiRequests"]["Max"] == 100_000
+
+
+def test_it_tells_a_wrong_secret(org):
+    with pytest.raises(SalesforceAuthenticationFailed, match="invalid client credentials"):
+        org.client(consumer_key=CONSUMER, consumer_secret="another", domain="sample-wealth.my")
+
+
+def test_it_tells_a_user_who_is_not_approved(org):
+    refused = pytest.raises(SalesforceAuthenticationFailed, match="approved this consumer")
+    with refused, pytest.warns(UserWarning, match="authorize this"):
+        org.client(username="nobody@sample-wealth.example", consumer_key=CONSUMER, privatekey=org.private_key)
 
 
 def test_it_logs_in_by_jwt(org):
@@ -42,11 +67,45 @@ def test_bulk_upsert_of_300_rows_gives_every_row_its_result(client):
     for row in rows[::10]:
         row["Name"] = ""
     job = client.bulk2.Account.upsert(records=rows, external_id_field=KEY, wait=0.1)[0]
-    done = list(csv.DictReader(io.StringIO(client.bulk2.Account.get_successful_records(job["job_id"]))))
-    failed = list(csv.DictReader(io.StringIO(client.bulk2.Account.get_failed_records(job["job_id"]))))
+    done = rows_of(client.bulk2.Account.get_successful_records(job["job_id"]))
+    failed = rows_of(client.bulk2.Account.get_failed_records(job["job_id"]))
     assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (300, 30)
     assert {row[KEY] for row in failed} == {row[KEY] for row in rows[::10]}
     assert len({row[KEY] for row in done}) == 270
+
+
+def test_a_bulk_upsert_of_a_csv_file_is_cut_into_jobs(client, tmp_path):
+    path = tmp_path / "persons.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(persons(1)[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(persons(250))
+    jobs = client.bulk2.Account.upsert(csv_file=str(path), external_id_field=KEY, batch_size=100, wait=0.1)
+    assert [job["numberRecordsProcessed"] for job in jobs] == [100, 100, 50]
+    assert client.query("SELECT COUNT() FROM Account")["totalSize"] == 250
+
+
+def test_bulk_jobs_insert_then_update_then_delete(client):
+    bulk = client.bulk2.Account
+    made = bulk.insert(records=persons(3), wait=0.1)[0]
+    ids = [row["sf__Id"] for row in rows_of(bulk.get_successful_records(made["job_id"]))]
+    bulk.update(records=[{"Id": record_id, "Name": "Ada Sample"} for record_id in ids], wait=0.1)
+    assert {row["Name"] for row in client.query("SELECT Name FROM Account")["records"]} == {"Ada Sample"}
+    bulk.delete(records=[{"Id": record_id} for record_id in ids], wait=0.1)
+    assert client.query("SELECT COUNT() FROM Account")["totalSize"] == 0
+
+
+def test_all_three_results_of_a_job_are_given_together(client):
+    rows = [*persons(3), {KEY: "P9", "Name": "", "RecordType.DeveloperName": "IndustriesIndividual"}]
+    job = client.bulk2.Account.upsert(records=rows, external_id_field=KEY, wait=0.1)[0]
+    found = client.bulk2.Account.get_all_ingest_records(job["job_id"])
+    counts = {kind: len(records) for kind, records in found.items()}
+    assert counts == {"successfulRecords": 3, "failedRecords": 1, "unprocessedRecords": 0}
+
+
+def test_a_bulk_upsert_into_a_field_that_is_not_there_fails_the_job(client):
+    with pytest.raises(SalesforceOperationError, match="Field name not found : Nonsense__c"):
+        client.bulk2.Account.upsert(records=[{KEY: "P1", "Nonsense__c": "1"}], external_id_field=KEY, wait=0.1)
 
 
 def test_a_query_is_read_page_by_page(client):
@@ -61,10 +120,32 @@ def test_a_query_is_read_page_by_page(client):
     assert (first["done"], third["done"]) == (False, True)
 
 
+def test_a_query_is_read_to_its_end_by_itself(client):
+    client.bulk2.Account.upsert(records=persons(2100), external_id_field=KEY, wait=0.1)
+    names = [record["Name"] for record in client.query_all_iter("SELECT Name FROM Account ORDER BY Name")]
+    assert names == [f"Person {i:05}" for i in range(2100)]
+
+
+def test_a_query_with_what_is_deleted_finds_it(client):
+    gone = client.Account.create({KEY: "P1", "Name": "Ada Sample"})["id"]
+    client.Account.delete(gone)
+    asked = "SELECT Id FROM Account WHERE IsDeleted = true"
+    found = client.query_all(asked, include_deleted=True)["records"]
+    assert [record["Id"] for record in found] == [gone]
+
+
+def test_a_bulk_query_is_downloaded_as_files(client, tmp_path):
+    client.bulk2.Account.upsert(records=persons(250), external_id_field=KEY, wait=0.1)
+    pages = client.bulk2.Account.download("SELECT Tributary_Key__c FROM Account", str(tmp_path), max_records=100)
+    assert [page["number_of_records"] for page in pages] == [100, 100, 50]
+    keys = [row[KEY] for page in pages for row in rows_of(Path(page["file"]).read_text())]
+    assert sorted(keys) == sorted(f"P{i}" for i in range(250))
+
+
 def test_a_bulk_query_is_read_page_by_page(client):
     client.bulk2.Account.upsert(records=persons(250), external_id_field=KEY, wait=0.1)
     pages = list(client.bulk2.Account.query("SELECT Tributary_Key__c FROM Account", max_records=100))
-    keys = [row[KEY] for page in pages for row in csv.DictReader(io.StringIO(page))]
+    keys = [row[KEY] for page in pages for row in rows_of(page)]
     assert len(pages) == 3
     assert sorted(keys) == sorted(f"P{i}" for i in range(250))
 
@@ -73,6 +154,26 @@ def test_a_collection_is_inserted(client):
     records = [{"attributes": {"type": "Account"}, "Name": f"Person {i}"} for i in range(3)]
     said = client.restful("composite/sobjects", method="POST", json={"allOrNone": False, "records": records})
     assert [row["success"] for row in said] == [True, True, True]
+
+
+def test_a_collection_is_upserted_and_every_row_has_its_answer(client):
+    client.Account.create({KEY: "P0", "Name": "Ada Sample"})
+    rows = [{"attributes": {"type": "Account"}} | row for row in persons(3)]
+    rows[2]["Name"] = ""
+    for row in rows:
+        row["RecordType"] = {"DeveloperName": row.pop("RecordType.DeveloperName")}
+    body = {"allOrNone": False, "records": rows}
+    said = client.restful(f"composite/sobjects/Account/{KEY}", method="PATCH", json=body)
+    assert [(row["success"], row["created"]) for row in said] == [(True, False), (True, True), (False, False)]
+    assert said[2]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
+
+
+def test_a_collection_is_updated_by_id(client):
+    ids = [client.Account.create({KEY: f"P{i}", "Name": "Ada Sample"})["id"] for i in range(2)]
+    records = [{"attributes": {"type": "Account"}, "id": each, "Name": "Ada Other-Sample"} for each in ids]
+    said = client.restful("composite/sobjects", method="PATCH", json={"allOrNone": True, "records": records})
+    assert [(row["id"], row["success"]) for row in said] == [(each, True) for each in ids]
+    assert {row["Name"] for row in client.query("SELECT Name FROM Account")["records"]} == {"Ada Other-Sample"}
 
 
 def test_a_row_upsert_makes_and_then_changes(client):
