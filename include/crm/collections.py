@@ -6,7 +6,7 @@ An upsert by key may be done twice, so a killed task leaves nothing to adopt: it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -126,9 +126,13 @@ def _outcomes(batch: Batch, rows: Sequence[tuple[str, dict[str, str | None]]], s
             code=first.get("errorCode"),
         )  # fmt: skip
     for (key, _), each in zip(rows, body, strict=True):
-        if each["success"]:
-            yield Outcome(key, "created" if each.get("created") else "updated", each["id"])
-        else:
-            first = each["errors"][0]
-            fields = " ".join(first.get("fields") or ())
-            yield Outcome(key, "failed", None, f"{first['statusCode']}:{first['message']}:{fields}")
+        yield outcome_of(key, each | {"created": bool(each.get("created"))})
+
+
+def outcome_of(key: str, said: Mapping[str, Any]) -> Outcome:
+    """What a collection's answer says of one row; an insert's, which says nothing of it, created it."""
+    if said["success"]:
+        return Outcome(key, "created" if said.get("created", True) else "updated", said["id"])
+    first = said["errors"][0]
+    fields = " ".join(first.get("fields") or ())
+    return Outcome(key, "failed", None, f"{first['statusCode']}:{first['message']}:{fields}")

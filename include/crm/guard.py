@@ -50,13 +50,16 @@ def refuse_unapproved(concerns: list[Concern], approved: list[Concern], settings
 
     Args:
         concerns: Of this run.
-        approved: What the person was asked about; a few records more are no new question.
+        approved: What the person was asked about; a few more changes, but no more closings, are no new question.
         settings: Say what a few are.
 
     Raises:
         ApprovalNeeded: With every reason.
     """
-    allowed = {(each.entity, each.question): each.records + settings.few for each in approved}
+    allowed = {
+        (each.entity, each.question): each.records + (settings.few if each.question == "change" else 0)
+        for each in approved
+    }
     unasked = [each.reason for each in concerns if each.records > allowed.get((each.entity, each.question), 0)]
     if unasked:
         raise ApprovalNeeded("Salesforce is left as it is until somebody approves: " + "; ".join(unasked))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from include.errors import ConfigurationError
+
+_PERSONS = ("individuals", "person_accounts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,26 @@ class Settings:
     reserved_ratio: Decimal = Decimal("0.2")
 
     def __post_init__(self) -> None:
-        if not self.firm or ":" in self.firm:
-            raise ConfigurationError("The firm's short name must not be empty, nor hold a colon", firm=self.firm)
-        if self.persons not in ("individuals", "person_accounts"):
-            raise ConfigurationError("persons is individuals or person_accounts", persons=self.persons)
+        wanted: list[tuple[str, Any, bool, str]] = [
+            (
+                "firm, the short name,",
+                self.firm,
+                bool(re.fullmatch(r"[A-Za-z0-9_-]+", self.firm)),
+                "letters, digits, - and _",
+            ),
+            ("persons", self.persons, self.persons in _PERSONS, " or ".join(_PERSONS)),
+        ]
         for name in ("most_changed_ratio", "reserved_ratio"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigurationError("A ratio lies between 0 and 1", **{name: getattr(self, name)})
+            value = getattr(self, name)
+            wanted.append((name, value, value.is_finite() and 0 <= value <= 1, "0 to 1"))
+        for name in ("transaction_days", "most_collected", "few", "most_closed"):
+            wanted.append((name, getattr(self, name), getattr(self, name) >= 0, "0 or more"))
+        for name in (self.key_field, *self.key_fields.values()):
+            wanted.append(("key_field", name, bool(re.fullmatch(r"\w+", name)), "a field's API name"))
+        if faults := [
+            f"{name} is {value!s}, not {what}" for name, value, is_sensible, what in wanted if not is_sensible
+        ]:
+            raise ConfigurationError("Settings of the connection salesforce make no sense: " + "; ".join(faults))
 
     @classmethod
     def of(cls, extra: Mapping[str, Any]) -> Settings:
@@ -57,10 +73,7 @@ class Settings:
             ConfigurationError: A value makes no sense.
         """
         known = {f.name: f.default for f in fields(cls)}
-        try:
-            given = {name: _typed(known[name], value) for name, value in extra.items() if name in known}
-        except (ValueError, InvalidOperation) as error:
-            raise ConfigurationError(f"A setting of the connection salesforce makes no sense: {error}") from None
+        given = {name: _typed(name, known[name], value) for name, value in extra.items() if name in known}
         return cls(**{"firm": ""} | given)
 
     def key_of(self, sobject: str) -> str:
@@ -68,9 +81,21 @@ class Settings:
         return self.key_fields.get(sobject, self.key_field)
 
 
-def _typed(default: Any, value: Any) -> Any:
+def _typed(name: str, default: Any, value: Any) -> Any:
+    text = str(value).strip()
+    if name == "key_fields":
+        if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+            raise ConfigurationError("key_fields names a field by object, in JSON", key_fields=value)
+        return dict(value)
     if isinstance(default, bool):
-        if str(value).lower() not in ("true", "false"):
-            raise ValueError(f"{value} is neither true nor false")
-        return str(value).lower() == "true"
-    return type(default)(str(value)) if isinstance(default, (int, Decimal)) else value
+        if text.lower() not in ("true", "false"):
+            raise ConfigurationError(f"{name} is neither true nor false", **{name: value})
+        return text.lower() == "true"
+    if not isinstance(default, (int, Decimal)):
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{name} is no text", **{name: value})
+        return text
+    try:
+        return type(default)(text)
+    except (ValueError, InvalidOperation):
+        raise ConfigurationError(f"{name} is no number", **{name: value}) from None

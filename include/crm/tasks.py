@@ -1,16 +1,16 @@
-"""Tasks for advisors: one a finding that asks for somebody's action, closed when its cause is gone.
+"""Tasks for advisors: one a finding that asks for somebody's action, completed when its cause is gone.
 
-Salesforce takes no upsert of a Task, so each carries our key in a field that can be asked for: whoever comes after a
-killed run finds the Task that it made, and makes no second one. A Task that a person has completed or deleted is left
-alone.
+Salesforce takes no upsert of a Task, so each carries our key in a field that can be asked for. A call that makes Tasks is
+booked before it is made; whoever comes after a killed one asks Salesforce which of them are there. A Task that a person
+has completed or deleted is left alone.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -18,51 +18,60 @@ from urllib.parse import urlencode
 import sqlalchemy as sa
 
 from include.connection import Connection
-from include.control import dead_letters, ledger, writer
+from include.control import writer
 from include.control.calls import CallLog
-from include.control.dead_letters import DeadLetter
-from include.control.ledger import Counts, Pull
-from include.crm.collections import COLLECTION_ROWS
+from include.control.ledger import Counts
+from include.crm.bulk import Bulk
+from include.crm.collections import COLLECTION_ROWS, Batch, outcome_of
+from include.crm.jobs import Jobs
+from include.crm.mapping import CrmObject
 from include.crm.objects import ACCOUNT, FINANCIAL_ACCOUNT
+from include.crm.results import Outcome
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
-from include.errors import ConfigurationError, RowsFailed
-
-log = logging.getLogger(__name__)
-T = TypeVar("T")
+from include.errors import ConfigurationError, RowsFailed, TargetUnavailable
 
 SOBJECT = "Task"
 DONE = "Completed"
 _KEYS_ASKED = 100
+_ADDED = ("sent", "created", "updated", "failed", "unprocessed", "dead")
 
-# Findings whose rule raises a Task, and what the Task is about: the account's or the household's record.
+Payload = dict[str, str | None]
+T = TypeVar("T")
+
+# Findings whose rule raises a Task and that have none, and what the Task is about: a record that Salesforce still has.
 _WANTED = sa.text("""
-select f.finding_id, f.rule, f.severity, f.details, f.business_date_opened, r.email,
-       :firm || ':' || f.vendor || ':finding:' || f.finding_id as task_key, s.salesforce_id as what_id
+select f.rule, f.severity, f.details, f.business_date_opened, lower(r.email) as email, s.salesforce_id as what_id,
+       :firm || ':' || f.vendor || ':finding:' || f.finding_id as task_key
 from control.finding f
 join warehouse.source_key k on k.entity = f.subject_entity and k.vendor = f.vendor and k.id = f.subject_id
 join control.crm_state s on s.sobject = case f.subject_entity when 'account' then :account else :household end
                         and s.external_key = :firm || ':' || f.vendor || ':' || f.subject_entity || ':' || k.source_key
+                        and s.missing is null
 left join warehouse.representative r on r.representative_id = f.representative_id
      and r.valid_to is null and r.recorded_to is null
 where f.closed_at is null and f.rule = any(:rules)
-  and not exists (select from control.crm_task t where t.finding_id = f.finding_id)
+  and not exists (select from control.crm_state t where t.sobject = 'Task'
+                  and t.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id)
 order by f.finding_id
 """)
 
 _OVER = sa.text("""
-select t.finding_id, t.salesforce_id from control.crm_task t join control.finding f using (finding_id)
-where t.is_open and f.closed_at is not null order by t.finding_id
+select t.external_key, t.salesforce_id from control.finding f
+join control.crm_state t on t.sobject = 'Task' and t.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id
+where f.closed_at is not null and t.payload ->> 'Status' <> :done and t.missing is null order by f.finding_id
 """)
 
-_KNOWN = sa.text("""
-insert into control.crm_task (finding_id, salesforce_id) values (:finding_id, :salesforce_id)
-on conflict (finding_id) do nothing
+_UNFINISHED = sa.text("""
+select j.job_id, s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
+where j.sobject = 'Task' and j.state = 'open' order by j.created_at, j.job_id, s.row_number
 """)
 
-_CLOSED = sa.text(
-    "update control.crm_task set is_open = false, closed_at = clock_timestamp() where finding_id = any(:ids)"
-)
+# Completed or deleted by a person: nothing of it is ours any more.
+_LEFT_ALONE = sa.text("""
+update control.crm_state set payload = payload || jsonb_build_object('Status', cast(:done as text))
+where sobject = 'Task' and external_key = any(:keys)
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,8 @@ def sync(
     business_date: date,
     settings: Settings,
     asked: Mapping[str, Asked],
+    *,
+    patience_s: float = 120.0,
 ) -> Counts:
     """Raises a Task for each open finding that has none, and completes those whose finding is closed.
 
@@ -90,91 +101,127 @@ def sync(
         business_date: For ledger and dead letters.
         settings: The firm's.
         asked: Rule -> its Task.
+        patience_s: How long one call is tried again, in seconds.
 
     Returns:
-        sent, created, updated, failed.
+        sent, created, updated, failed, unprocessed, dead.
 
     Raises:
         RowsFailed: Salesforce refused Tasks; each of them is a dead letter.
+        TargetUnavailable: Records are locked, or Salesforce is not there.
         TributaryError: As `SalesforceSession.call` raises.
     """
     calls = CallLog(engine, VENDOR, SOBJECT, run_id)
-    with engine.connect() as db, SalesforceSession(connection, calls) as session:
+    with engine.connect() as db, SalesforceSession(connection, calls, patience_s=patience_s) as session:
+        try:
+            one = _Tasks(db, session, run_id, business_date, settings, asked)
+            total = one.run()
+        finally:
+            db.invalidate()  # its temporary tables end with it
+    if total.dead:
+        raise RowsFailed("Salesforce refuses Tasks; see the dead letters", run_id=run_id, rows=total.dead)
+    if total.failed or total.unprocessed:
+        raise TargetUnavailable("Records of Tasks are locked; they go out again", run_id=run_id, rows=total.failed)
+    return total
+
+
+class _Tasks:
+    def __init__(
+        self,
+        db: sa.Connection,
+        session: SalesforceSession,
+        run_id: str,
+        day: date,
+        settings: Settings,
+        asked: Mapping[str, Asked],
+    ) -> None:
+        self._db, self._session, self._settings, self._asked = db, session, settings, asked
+        self._key_field = settings.key_of(SOBJECT)
+        self._wanted = CrmObject("task", SOBJECT, self._key_field, "", (), "")
         fence = writer.take(db, f"crm:{SOBJECT}")
-        session.keep_reserve(settings.reserved_ratio)
-        with db.begin():
-            wanted = (
-                db.execute(
-                    _WANTED,
-                    {"firm": settings.firm, "rules": list(asked), "account": FINANCIAL_ACCOUNT, "household": ACCOUNT},
-                )
-                .mappings()
-                .all()
-            )
-            over = db.execute(_OVER).mappings().all()
-        answers = _Answers()
-        for some in _parts(_without_known(db, session, settings, wanted), COLLECTION_ROWS):
-            owners = _find_owners(session, {row["email"] for row in some if row["email"]})
-            with db.begin():
-                fence.check(db)
-            _create(db, session, settings, some, owners, asked, answers)
+        self._jobs = Jobs(db, Bulk(session), self._wanted, fence, run_id, day, lambda _: None)
+        self._total = Counts()
+
+    def run(self) -> Counts:
+        self._adopt()
+        with self._db.begin():
+            values = {
+                "firm": self._settings.firm, "done": DONE, "rules": list(self._asked),
+                "account": FINANCIAL_ACCOUNT, "household": ACCOUNT,
+            }  # fmt: skip
+            wanted = self._db.execute(_WANTED, values).mappings().all()
+            over = self._db.execute(_OVER, values).mappings().all()
+        if wanted or over:
+            self._session.keep_reserve(self._settings.reserved_ratio)
+        owners = self._find_owners({row["email"] for row in wanted if row["email"]})
+        for some in _parts(wanted, COLLECTION_ROWS):
+            self._send([(row["task_key"], self._new(row, owners)) for row in some], self._create)
         for some in _parts(over, COLLECTION_ROWS):
-            with db.begin():
-                fence.check(db)
-            _complete(db, session, some, answers)
-        counts = answers.counts()
-        pull = Pull(run_id, VENDOR, SOBJECT, business_date, run_id, "present", datetime.now(UTC))
-        with db.begin():
-            ledger.record(db, pull, "crm", counts, "task")
-            letters = (DeadLetter(key, [why], "answers", n) for n, (key, why) in enumerate(answers.refused))
-            dead_letters.bury(db, pull, "crm", f"salesforce/task/{run_id}", letters, own_day=False)
-    if answers.refused:
-        raise RowsFailed("Salesforce refuses Tasks; see the dead letters", run_id=run_id, rows=len(answers.refused))
-    return counts
+            ids = self._still_open({row["external_key"]: row["salesforce_id"] for row in some})
+            done: Payload = {"Status": DONE}
+            self._send([(key, done) for key in ids], lambda batch, ids=ids: self._complete(batch, ids))  # type: ignore[misc]
+        return self._total
 
+    def _adopt(self) -> None:
+        """Settles what a killed run booked: what Salesforce has was made, the rest was not."""
+        with self._db.begin():
+            rows = self._db.execute(_UNFINISHED).mappings().all()
+        for job_id in dict.fromkeys(row["job_id"] for row in rows):
+            mine = [(row["external_key"], row["payload"]) for row in rows if row["job_id"] == job_id]
+            made = self._find([key for key, _ in mine])
+            batch = Batch(self._wanted, mine, job_id)
+            batch.outcomes = [
+                Outcome(key, "created", made[key]) if key in made else Outcome(key, "unprocessed") for key, _ in mine
+            ]
+            self._add(replace(self._settle(batch), unprocessed=0))
 
-@dataclass
-class _Answers:
-    created: int = 0
-    updated: int = 0
-    refused: list[tuple[str, str]] = field(default_factory=list)
+    def _send(self, rows: list[tuple[str, Payload]], call: Callable[[Batch], list[dict[str, Any]]]) -> None:
+        """Books some Tasks, makes one call and settles what it answered."""
+        if not rows:
+            return
+        with self._db.begin():
+            self._db.execute(sa.text("drop table if exists pg_temp.sending"))
+            self._db.execute(
+                sa.text(
+                    "create temporary table sending (part int, external_key text, payload jsonb, row_number bigint)"
+                )
+            )
+            self._db.execute(
+                sa.text("insert into sending values (0, :key, :payload, :number)"),
+                [{"key": key, "payload": json.dumps(told), "number": n} for n, (key, told) in enumerate(rows)],
+            )
+        batch = self._jobs.collect()
+        self._session.check_reserve()
+        said = call(batch)
+        batch.outcomes = [outcome_of(key, each) for (key, _), each in zip(batch.rows, said, strict=True)]
+        self._add(self._settle(batch))
 
-    def counts(self) -> Counts:
-        failed = len(self.refused)
-        sent = self.created + self.updated + failed
-        return Counts(sent=sent, created=self.created, updated=self.updated, failed=failed, dead=failed)
+    def _create(self, batch: Batch) -> list[dict[str, Any]]:
+        # Not tried again by itself: a Task whose answer was lost is asked for by its key, by the next attempt.
+        records = [{"attributes": {"type": SOBJECT}, self._key_field: key, **payload} for key, payload in batch.rows]
+        return self._collect("POST", records, is_once=True)
 
+    def _complete(self, batch: Batch, ids: Mapping[str, str]) -> list[dict[str, Any]]:
+        records = [{"attributes": {"type": SOBJECT}, "id": ids[key], **payload} for key, payload in batch.rows]
+        return [said | {"created": False} for said in self._collect("PATCH", records, is_once=False)]
 
-def _without_known(
-    db: sa.Connection, session: SalesforceSession, settings: Settings, wanted: Sequence[sa.RowMapping]
-) -> Iterator[sa.RowMapping]:
-    """Leaves out findings whose Task is in Salesforce already: a run made it, and died before it could note it."""
-    key_field = settings.key_of(SOBJECT)
-    for some in _parts(wanted, _KEYS_ASKED):
-        by_key = {row["task_key"]: row for row in some}
-        found = _query(session, f"SELECT Id, {key_field} FROM {SOBJECT} WHERE {key_field} IN ({_listed(by_key)})")  # noqa: S608
-        for record in found:
-            known = by_key.pop(record[key_field], None)
-            if known is not None:
-                _note(db, known["finding_id"], record["Id"])
-        yield from by_key.values()
+    def _collect(self, method: str, records: list[dict[str, Any]], *, is_once: bool) -> list[dict[str, Any]]:
+        call = self._session.call_once if is_once else self._session.call
+        answer = call(method, "/composite/sobjects", {"allOrNone": False, "records": records})
+        if not answer.is_ok or not isinstance(answer.body, list) or len(answer.body) != len(records):
+            raise ConfigurationError("Salesforce refuses Tasks", status=answer.status, code=answer.code)
+        return answer.body
 
+    def _settle(self, batch: Batch) -> Counts:
+        with self._db.begin():
+            self._db.execute(sa.text("drop table if exists pg_temp.waiting"))
+            self._db.execute(sa.text("create temporary table waiting (external_key text)"))
+        return self._jobs.settle(batch)
 
-def _create(
-    db: sa.Connection,
-    session: SalesforceSession,
-    settings: Settings,
-    rows: Sequence[sa.RowMapping],
-    owners: Mapping[str, str],
-    asked: Mapping[str, Asked],
-    answers: _Answers,
-) -> None:
-    records = []
-    for row in rows:
-        task = asked[row["rule"]]
-        record = {
-            "attributes": {"type": SOBJECT},
-            settings.key_of(SOBJECT): row["task_key"],
+    def _new(self, row: sa.RowMapping, owners: Mapping[str, str]) -> Payload:
+        task = self._asked[row["rule"]]
+        owner: Payload = {"OwnerId": owners[row["email"]]} if row["email"] in owners else {}
+        return owner | {
             "Subject": task.subject,
             "Description": row["details"],
             "Status": "Not Started",
@@ -182,60 +229,42 @@ def _create(
             "ActivityDate": (row["business_date_opened"] + timedelta(days=task.due_days)).isoformat(),
             "WhatId": row["what_id"],
         }
-        if owner := owners.get((row["email"] or "").lower()):
-            record["OwnerId"] = owner
-        records.append(record)
-    for row, said in zip(rows, _collect(session, "POST", records), strict=True):
-        if said["success"]:
-            _note(db, row["finding_id"], said["id"])
-            answers.created += 1
-        else:
-            answers.refused.append((row["task_key"], _reason(said)))
 
+    def _still_open(self, ids: Mapping[str, str]) -> dict[str, str]:
+        """Keys and ids of Tasks that nobody completed or deleted; the others are left alone from now on."""
+        live: set[str] = set()
+        for some in _parts(ids.values(), _KEYS_ASKED):
+            asked = f"SELECT Id FROM {SOBJECT} WHERE Id IN ({_listed(some)}) AND Status != '{DONE}'"  # noqa: S608
+            live |= {record["Id"] for record in self._query(asked)}
+        with self._db.begin():
+            self._db.execute(_LEFT_ALONE, {"done": DONE, "keys": [key for key, id_ in ids.items() if id_ not in live]})
+        return {key: id_ for key, id_ in ids.items() if id_ in live}
 
-def _complete(db: sa.Connection, session: SalesforceSession, rows: Sequence[sa.RowMapping], answers: _Answers) -> None:
-    """Completes Tasks, but for those that somebody completed or deleted before us."""
-    live: set[str] = set()
-    for some in _parts(rows, _KEYS_ASKED):
-        ids = _listed(row["salesforce_id"] for row in some)
-        asked = f"SELECT Id FROM {SOBJECT} WHERE Id IN ({ids}) AND Status != '{DONE}'"  # noqa: S608
-        live |= {record["Id"] for record in _query(session, asked)}
-    ours = [row for row in rows if row["salesforce_id"] in live]
-    records = [{"attributes": {"type": SOBJECT}, "id": row["salesforce_id"], "Status": DONE} for row in ours]
-    over = [row["finding_id"] for row in rows if row["salesforce_id"] not in live]
-    for row, said in zip(ours, _collect(session, "PATCH", records) if records else [], strict=True):
-        if said["success"]:
-            over.append(row["finding_id"])
-            answers.updated += 1
-        else:
-            answers.refused.append((str(row["finding_id"]), _reason(said)))
-    with db.begin():
-        db.execute(_CLOSED, {"ids": over})
+    def _find(self, keys: Sequence[str]) -> dict[str, str]:
+        """Tasks by our key, with their ids."""
+        found: dict[str, str] = {}
+        for some in _parts(keys, _KEYS_ASKED):
+            asked = f"SELECT Id, {self._key_field} FROM {SOBJECT} WHERE {self._key_field} IN ({_listed(some)})"  # noqa: S608
+            found |= {record[self._key_field]: record["Id"] for record in self._query(asked)}
+        return found
 
+    def _find_owners(self, emails: set[str]) -> dict[str, str]:
+        """Users by e-mail, in lower case; where there is none, the Task is the load's user's."""
+        found: dict[str, str] = {}
+        for some in _parts(sorted(emails), _KEYS_ASKED):
+            asked = f"SELECT Id, Email FROM User WHERE IsActive = true AND Email IN ({_listed(some)})"  # noqa: S608
+            found |= {record["Email"].lower(): record["Id"] for record in self._query(asked)}
+        return found
 
-def _collect(session: SalesforceSession, method: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    session.check_reserve()
-    # Not tried again: a Task whose answer was lost is found by its key, by the next attempt.
-    answer = session.call_once(method, "/composite/sobjects", {"allOrNone": False, "records": records})
-    if not answer.is_ok or not isinstance(answer.body, list) or len(answer.body) != len(records):
-        raise ConfigurationError("Salesforce refuses Tasks", status=answer.status, code=answer.code)
-    return answer.body
+    def _query(self, asked: str) -> list[dict[str, Any]]:
+        answer = self._session.call("GET", f"/query?{urlencode({'q': asked})}")
+        if not answer.is_ok:
+            raise ConfigurationError("Salesforce refuses a query", status=answer.status, code=answer.code)
+        return list(answer.body["records"])
 
-
-def _find_owners(session: SalesforceSession, emails: set[str]) -> dict[str, str]:
-    """Users by e-mail, in lower case; who has none of it gets no Task of his own, the load's user does."""
-    found: dict[str, str] = {}
-    for some in _parts(sorted(emails), _KEYS_ASKED):
-        asked = f"SELECT Id, Email FROM User WHERE IsActive = true AND Email IN ({_listed(some)})"  # noqa: S608
-        found |= {record["Email"].lower(): record["Id"] for record in _query(session, asked)}
-    return found
-
-
-def _query(session: SalesforceSession, asked: str) -> list[dict[str, Any]]:
-    answer = session.call("GET", f"/query?{urlencode({'q': asked})}")
-    if not answer.is_ok:
-        raise ConfigurationError("Salesforce refuses a query", status=answer.status, code=answer.code)
-    return list(answer.body["records"])
+    def _add(self, more: Counts) -> None:
+        total = self._total
+        self._total = replace(total, **{name: getattr(total, name) + getattr(more, name) for name in _ADDED})
 
 
 def _listed(values: Iterable[str]) -> str:
@@ -248,13 +277,3 @@ def _parts(rows: Iterable[T], most: int) -> Iterator[list[T]]:
     left = iter(rows)
     while some := list(islice(left, most)):
         yield some
-
-
-def _note(db: sa.Connection, finding_id: int, salesforce_id: str) -> None:
-    with db.begin():
-        db.execute(_KNOWN, {"finding_id": finding_id, "salesforce_id": salesforce_id})
-
-
-def _reason(said: Mapping[str, Any]) -> str:
-    first = said["errors"][0]
-    return f"{first['statusCode']}: {', '.join(first.get('fields') or ())}"

@@ -55,7 +55,7 @@ class Scheduled:
         """Kills the process that runs a task; returns the seconds until Airflow notices."""
         title = f"airflow worker -- {self.task(run_id, task_id)['id']}"
         scheduler = psutil.Process(self.processes.start("scheduler", []))
-        [running] = [child for child in scheduler.children(recursive=True) if child.cmdline()[:1] == [title]]
+        [running] = [child for child in scheduler.children(recursive=True) if title_of(child) == title]
         running.send_signal(signal.SIGKILL)
         killed = time.monotonic()
         wait_until(lambda: self.task(run_id, task_id)["state"] == "up_for_retry", NOTICED_S)
@@ -110,6 +110,14 @@ def scheduled(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
             yield Scheduled(api, processes, sandbox, database, day, folder / "alerts.jsonl")
         finally:
             processes.stop_all()
+
+
+def title_of(process: psutil.Process) -> str:
+    """What a process calls itself; nothing for one that has just ended."""
+    try:
+        return "".join(process.cmdline()[:1])
+    except psutil.Error:
+        return ""
 
 
 def connections(folder: Path, database: Database, sandbox: Sandbox) -> dict[str, str]:

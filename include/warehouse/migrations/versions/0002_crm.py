@@ -22,6 +22,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Takes the tables away."""
-    op.execute(
-        "drop table control.crm_difference, control.crm_task, control.crm_sent, control.crm_job, control.crm_state"
-    )
+    op.execute("drop table control.crm_difference, control.crm_sent, control.crm_job, control.crm_state")

@@ -54,12 +54,3 @@ create table control.crm_sent (
     payload        jsonb       not null,
     primary key (job_id, external_key)
 );
-
--- Which finding has which Task in Salesforce: a Task takes no external id, so this table is the way back.
-create table control.crm_task (
-    finding_id     bigint      primary key,
-    salesforce_id  text        not null,
-    is_open        boolean     not null default true,
-    created_at     timestamptz not null default clock_timestamp(),
-    closed_at      timestamptz
-);
