@@ -13,6 +13,7 @@ from typing import Any
 import pendulum
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 from alerts import Alert
 from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, WAREHOUSE, deadline
 
@@ -43,7 +44,7 @@ from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, WAREHOUSE, deadline
 def salesforce() -> None:
     """Judges the day, shows what would change, asks where it must, then sends."""
 
-    @task.short_circuit
+    @task.short_circuit(trigger_rule="all_done")
     def is_reconciled() -> bool:
         """Whether the newest day adds up; while it is being loaded, the next bell or the next hour will do."""
         import firm
@@ -61,7 +62,7 @@ def salesforce() -> None:
         tallies = judge_all(firm.site().engine, firm.rule_policy(), run_id)
         return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
 
-    @task(trigger_rule="none_skipped")
+    @task
     def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         import logging
         from dataclasses import asdict
@@ -71,10 +72,12 @@ def salesforce() -> None:
         from include.crm import difference
         from include.crm.load import preview
 
-        shown = preview(firm.site().engine, firm.crm_settings(), 1000 if params["dry_run"] else 20)
+        keys, resends = 1000 if params["dry_run"] else 20, params["resend_refused"]
+        shown = preview(firm.site().engine, firm.crm_settings(), keys, resends=resends)
         page = difference.write(firm.data_docs() / "site", run_id, shown)
         for name, found in shown.deltas.items():
-            logging.getLogger(__name__).info("\n".join([f"{name}: {found}", *map(str, shown.samples[name][:20])]))
+            changes = (f"{change.external_key}  {change.field}" for change in shown.samples[name][:20])
+            logging.getLogger(__name__).info("\n".join([f"{name}: {found}", *changes]))
         return {
             "deltas": {name: str(found) for name, found in shown.deltas.items()},
             "concerns": [asdict(concern) for concern in shown.concerns],
@@ -107,6 +110,7 @@ def salesforce() -> None:
         from include.crm.guard import Concern
         from include.crm.load import sync
 
+        _refuse_paused(firm.is_crm_paused())
         is_approved = ti.xcom_pull(task_ids="ask_a_person") is not None
         counts = sync(
             firm.site().engine,
@@ -128,6 +132,7 @@ def salesforce() -> None:
         from include.crm import tasks
         from include.rules import RULES
 
+        _refuse_paused(firm.is_crm_paused())
         wanted = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in RULES if r.task_subject}
         connection, day = firm.connection("salesforce"), sessions.business_date(None)
         counts = tasks.sync(firm.site().engine, connection, run_id, day, firm.crm_settings(), wanted)
@@ -135,9 +140,16 @@ def salesforce() -> None:
 
     judged, shown = judge_day(), show_changes()
     way, sent = choose_way(shown), send_changes(shown)
-    is_reconciled() >> judged >> shown >> way >> [ask, sent]
-    # A rule that fails keeps nothing from Salesforce but its Tasks, which makes the run fail.
+    # Rules about the data speak on a day that does not balance, too; then nothing is sent. A rule that fails keeps nothing from
+    # Salesforce but its Tasks, which makes the run fail.
+    judged >> is_reconciled() >> shown >> way >> [ask, sent]
     [ask >> sent, judged] >> raise_tasks()
+
+
+def _refuse_paused(is_paused: bool) -> None:
+    """Somebody may have paused while a person was asked."""
+    if is_paused:
+        raise AirflowSkipException("Writing to Salesforce is paused")
 
 
 salesforce()

@@ -6,7 +6,7 @@ An upsert by key may be done twice, so a killed task leaves nothing to adopt: it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -47,8 +47,8 @@ def rows_of(db: sa.Connection) -> list[tuple[str, dict[str, str | None]]]:
     return [(row.external_key, row.payload) for row in found]
 
 
-def send(session: SalesforceSession, batches: Sequence[Batch]) -> None:
-    """Sends batches in order, and fills their outcomes.
+def send(session: SalesforceSession, batches: Sequence[Batch], check: Callable[[], None]) -> None:
+    """Sends batches in order, and fills their outcomes; `check` is asked before each call whether we may still write.
 
     Raises:
         ConfigurationError: Salesforce does not take an object or a field.
@@ -57,6 +57,7 @@ def send(session: SalesforceSession, batches: Sequence[Batch]) -> None:
     pieces = _pieces(batches)
     while call := list(islice(pieces, CALL_COLLECTIONS)):
         session.check_reserve()
+        check()
         asked = [_subrequest(batch, rows, n) for n, (batch, rows) in enumerate(call)]
         answer = session.call("POST", "/composite", {"allOrNone": False, "compositeRequest": asked})
         for (batch, rows), said in zip(call, _answers(answer, len(call)), strict=True):

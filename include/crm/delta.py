@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import sqlalchemy as sa
 
@@ -30,9 +31,14 @@ where stage = 'load' and entity = 'position' and pulled = 'present'
 order by vendor, business_date desc, ledger_id desc
 """
 
-# Vendors whose newest day is still being loaded, or does not add up: nothing of it may reach an advisor.
+# Vendors of whom anything of the newest day was loaded that is not whole yet, or does not add up: nothing of it may reach
+# an advisor. Descriptions come before positions, so that the newest load of any entity counts.
 _UNSETTLED = """
-select d.vendor from present_day d
+select d.vendor from (
+    select distinct on (vendor) vendor, business_date, run_id from control.ledger
+    where stage = 'load' and pulled = 'present'
+    order by vendor, business_date desc, ledger_id desc
+) d
 where not exists (select from control.reconciliation r
                   where r.run_id = d.run_id and r.vendor = d.vendor and r.business_date = d.business_date)
    or exists (select from control.reconciliation r
@@ -43,16 +49,26 @@ where not exists (select from control.reconciliation r
 # Gone from the vendor's snapshot, but not from Salesforce. A row that is a dead letter today is not gone.
 _GONE = """
 insert into desired
-select s.external_key, {payload} from control.crm_state s
+with absent as materialized (  -- few: the planner takes `starts_with` for choosy, and would look up each of the many
+    select external_key from control.crm_state s
+    where s.sobject = :sobject and not exists (select from desired n where n.external_key = s.external_key)
+)
+select s.external_key, {payload} from absent s
 join present_day d on starts_with(s.external_key, :firm || ':' || d.vendor || ':{entity}:')
-where s.sobject = :sobject and not exists (select from desired n where n.external_key = s.external_key)
-  and not exists (
+where not exists (
     select from control.dead_letter l
     where l.vendor = d.vendor and l.business_date = d.business_date and l.status = 'open'
       and l.table_name in (select table_name from control.ledger
                            where vendor = d.vendor and entity = :died_as and stage = 'load')
       and (l.row_key is null
            or starts_with(s.external_key || ':', :firm || ':' || d.vendor || ':{entity}:' || l.row_key || ':')))
+"""
+
+# A lookup to what somebody deleted or merged in Salesforce is left as it is there: a merge has moved it already.
+_WITHOUT_MISSING = """
+update desired d set payload = d.payload - array(
+    select l.name from unnest(cast(:links as text[]), cast(:parents as text[])) l(name, sobject)
+    join control.crm_state p on p.sobject = l.sobject and p.external_key = d.payload ->> l.name and p.missing is not null)
 """
 
 # What Salesforce refused, as it was sent. It goes out again if it changes, if a record that it names was accepted since,
@@ -121,6 +137,8 @@ class Delta:
         held: Records of the object that Salesforce holds of us.
         notable: New, or changed in more than what changes every day by its nature.
         closing: Of the changed ones, those that close.
+        worth_usd: What the records are worth together, as Salesforce holds them; 0 for objects that are worth nothing.
+        moved_usd: By how much that would change.
     """
 
     new: int
@@ -130,6 +148,8 @@ class Delta:
     held: int = 0
     notable: int = 0
     closing: int = 0
+    worth_usd: Decimal = Decimal(0)
+    moved_usd: Decimal = Decimal(0)
 
     @property
     def going_out(self) -> int:
@@ -185,6 +205,8 @@ def compare(db: sa.Connection, wanted: CrmObject, settings: Settings, *, resends
     if wanted.is_written_when_gone:
         total += db.execute(sa.text(_gone(wanted)), values).rowcount
     db.execute(sa.text("analyze desired"))
+    if db.scalar(sa.text("select exists (select from control.crm_state where missing is not null)")):
+        db.execute(sa.text(_WITHOUT_MISSING), values)
     db.execute(sa.text(_REFUSED), values)
     db.execute(sa.text(_OUTGOING.format(entity=wanted.entity)), values)
     db.execute(sa.text("drop table desired, refused"))
@@ -202,6 +224,12 @@ def _count(db: sa.Connection, wanted: CrmObject, settings: Settings, total: int)
                                 and (select s.payload ->> :field from control.crm_state s
                                      where s.sobject = :sobject and s.external_key = o.external_key)
                                     is distinct from :closed) as closing,
+               sum((payload ->> :worth)::numeric
+                   - coalesce((select (s.payload ->> :worth)::numeric from control.crm_state s
+                               where s.sobject = :sobject and s.external_key = o.external_key), 0))
+                   filter (where not is_new and not is_refused and :worth <> '') as moved,
+               (select sum((payload ->> :worth)::numeric) from control.crm_state
+                where :worth <> '' and sobject = :sobject and external_key like :keys) as worth,
                (select count(*) from control.crm_state where sobject = :sobject and external_key like :keys) as held
         from outgoing_{wanted.entity} o
         """),  # noqa: S608
@@ -210,10 +238,21 @@ def _count(db: sa.Connection, wanted: CrmObject, settings: Settings, total: int)
             "keys": keys_like(wanted, settings),
             "field": wanted.closed_by[0],
             "closed": wanted.closed_by[1],
+            "worth": wanted.worth,
         },
     ).one()
     unchanged = total - found.new - found.changed - found.refused
-    return Delta(found.new, found.changed, unchanged, found.refused, found.held, found.notable, found.closing)
+    return Delta(
+        found.new,
+        found.changed,
+        unchanged,
+        found.refused,
+        found.held,
+        found.notable,
+        found.closing,
+        found.worth or Decimal(0),
+        found.moved or Decimal(0),
+    )
 
 
 def keys_like(wanted: CrmObject, settings: Settings) -> str:
@@ -257,7 +296,7 @@ def sample(db: sa.Connection, wanted: CrmObject, keys: int) -> list[Change]:
         sa.text(f"""
         with few as (
             select external_key, payload from outgoing_{wanted.entity} where not is_refused
-            order by is_new, external_key limit :keys
+            order by (payload ->> :field = :closed) desc nulls last, is_notable desc, is_new, external_key limit :keys
         )
         select f.external_key, n.key as field, s.payload ->> n.key as old, n.value as new
         from few f
@@ -266,7 +305,7 @@ def sample(db: sa.Connection, wanted: CrmObject, keys: int) -> list[Change]:
         where s.payload ->> n.key is distinct from n.value
         order by f.external_key, n.key
         """),  # noqa: S608
-        {"keys": keys, "sobject": wanted.sobject},
+        {"keys": keys, "sobject": wanted.sobject, "field": wanted.closed_by[0], "closed": wanted.closed_by[1]},
     )
     return [Change(*row) for row in rows]
 

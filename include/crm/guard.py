@@ -17,13 +17,13 @@ class Concern:
 
     Attributes:
         entity: Of which object.
-        question: Whether so many may change, or close.
-        records: How many it is about; so many are allowed once somebody has said yes.
+        question: Whether so many may change, or close, or what they are worth may jump.
+        records: How many it is about (of `worth`: dollars); so many are allowed once somebody has said yes.
         reason: In words.
     """
 
     entity: str
-    question: Literal["change", "close"]
+    question: Literal["change", "close", "worth"]
     records: int
     reason: str
 
@@ -40,6 +40,10 @@ def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Conce
                     entity, "change", delta.notable, f"{entity}: {what} ({delta.new:,} new, {delta.notable:,} in all)"
                 )
             )
+        moved = abs(delta.moved_usd)
+        if delta.worth_usd and moved > abs(delta.worth_usd) * settings.most_moved_ratio:
+            said = f"{entity}: worth {delta.worth_usd:,.0f} USD would change by {delta.moved_usd:,.0f} USD"
+            found.append(Concern(entity, "worth", int(moved), said))
         if delta.closing > settings.most_closed:
             found.append(Concern(entity, "close", delta.closing, f"{entity}: {delta.closing:,} accounts would close"))
     return found
@@ -57,7 +61,8 @@ def refuse_unapproved(concerns: list[Concern], approved: list[Concern], settings
         ApprovalNeeded: With every reason.
     """
     allowed = {
-        (each.entity, each.question): each.records + (settings.few if each.question == "change" else 0)
+        (each.entity, each.question): each.records
+        + (settings.few if each.question == "change" else each.records // 100 if each.question == "worth" else 0)
         for each in approved
     }
     unasked = [each.reason for each in concerns if each.records > allowed.get((each.entity, each.question), 0)]

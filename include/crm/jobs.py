@@ -27,13 +27,14 @@ from include.crm.collections import Batch, rows_of
 from include.crm.file import File
 from include.crm.mapping import CrmObject
 from include.crm.results import Job
-from include.errors import BalanceError, ConfigurationError, TargetUnavailable
+from include.errors import BalanceError, ConfigurationError, RateLimited, TargetUnavailable
 
 LONGEST_JOB_S = 2 * 3600.0
 """After which a job is left to the next attempt, which adopts it."""
 
 _UPLOADS = 3
 _FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
+_USED_UP = "ExceededQuota"
 _NEVER_TAKEN = ("InvalidBatch", "ClientInputError")
 
 Say = Callable[[str], None]
@@ -93,7 +94,7 @@ class Jobs:
 
     def settle(self, batch: Batch) -> Counts:
         """Settles what was sent by collections; raises as `send` does."""
-        self._check_fence()
+        self.check_fence()
         results.take(self._db, batch.outcomes)
         return self._settle(self._job(batch.job_id, len(batch.rows)), JobInfo("JobComplete", len(batch.rows), ""))
 
@@ -103,6 +104,7 @@ class Jobs:
         Raises:
             TargetUnavailable: Salesforce did not take the file, or does not end the job, which is adopted later.
             ConfigurationError: Salesforce refuses the file as a whole.
+            RateLimited: The org's batches of the day are used up.
             BalanceError: The results do not account for the rows.
             WriterSuperseded: Another writer has taken over.
         """
@@ -153,15 +155,16 @@ class Jobs:
             self._say(f"{job.sobject}: the upload to job {job.job_id} failed: {error}")
             return False
         except ConfigurationError:
-            self._check_fence()  # whoever took over has aborted the job: then that is what to say
+            self.check_fence()  # whoever took over has aborted the job: then that is what to say
             raise
-        self._check_fence()
+        self.check_fence()
         if not self._bulk.start(job.job_id):
             return False
         self._mark(job.job_id, "uploaded")
         return True
 
-    def _check_fence(self) -> None:
+    def check_fence(self) -> None:
+        """Makes sure that nobody has taken over."""
         with self._db.begin():
             self._fence.check(self._db)
 
@@ -170,6 +173,8 @@ class Jobs:
             info = self._wait(job)
         results.read(self._db, self._bulk, self._wanted, job, info)
         counts = self._settle(job, info)
+        if info.state == "Failed" and info.error.startswith(_USED_UP):
+            raise RateLimited("The org's batches of the day are used up", job=job.job_id, sobject=job.sobject)
         if info.state == "Failed" and info.error.startswith(_NEVER_TAKEN):
             raise ConfigurationError(f"Salesforce refuses a file: {info.error}", job=job.job_id, sobject=job.sobject)
         return counts

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -107,9 +109,23 @@ def sync(
     ):
         one = _Sync(db, session, folder, run_id, business_date, settings, on_progress or log.info)
         done = one.run(list(approved), resends=resends)
-    if dead := {entity: counts.dead for entity, counts in done.items() if counts.dead}:
-        raise RowsFailed("Salesforce refuses rows; see the dead letters", run_id=run_id, rows=dead)
+    _refuse_green(engine, run_id)
     return done
+
+
+def _refuse_green(engine: sa.Engine, run_id: str) -> None:
+    """A run is not green while it has open letters, whichever of its attempts wrote them, or a job that it adopted."""
+    with engine.connect() as db:
+        letters = db.execute(
+            sa.text("""
+            select table_name, count(*) from control.dead_letter
+            where vendor = :vendor and stage = 'crm' and status = 'open' and run_id = :run_id and table_name <> 'Task' group by 1
+            """),
+            {"vendor": VENDOR, "run_id": run_id},
+        )
+        dead: dict[str, int] = dict(letters.tuples().all())
+    if dead:
+        raise RowsFailed("Salesforce refuses rows; see the dead letters", run_id=run_id, rows=dead)
 
 
 def is_settled(engine: sa.Engine) -> bool:
@@ -124,19 +140,20 @@ def is_settled(engine: sa.Engine) -> bool:
     return True
 
 
-def preview(engine: sa.Engine, settings: Settings, keys: int = 20) -> Preview:
+def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: bool = False) -> Preview:
     """Says what a sync would send; changes nothing, and asks Salesforce nothing.
 
     Args:
         engine: As the loading role.
         settings: The firm's.
         keys: How many records of each object are shown field by field.
+        resends: As for `sync`.
     """
     deltas, samples = {}, {}
     with _own_connection(engine) as db:
         delta.find_present_days(db)
         for wanted in objects(settings):
-            deltas[wanted.entity] = delta.compare(db, wanted, settings)
+            deltas[wanted.entity] = delta.compare(db, wanted, settings, resends=resends)
             samples[wanted.entity] = delta.sample(db, wanted, keys)
         db.rollback()
     return Preview(deltas, samples, find_concerns(deltas, settings))
@@ -173,8 +190,8 @@ class _Sync:
                 for counts in self._jobs[wanted.entity].adopt():
                     self._add(wanted, replace(counts, dead=0))
             first = deltas = self._compare(self._objects, resends=resends)
+            refuse_unapproved(find_concerns(deltas, self._settings), approved, self._settings)
             while any(found.going_out for found in deltas.values()):
-                refuse_unapproved(find_concerns(deltas, self._settings), approved, self._settings)
                 self._session.keep_reserve(self._settings.reserved_ratio)
                 self._send(deltas)
                 # What was refused for want of a parent goes now, if the parent just did.
@@ -227,7 +244,7 @@ class _Sync:
             with self._db.begin():
                 delta.cut(self._db, wanted, MOST_ROWS)
             batches.append(self._jobs[wanted.entity].collect())
-        collections.send(self._session, batches)
+        collections.send(self._session, batches, self._check_fences)
         waiting = {}
         for wanted, batch in zip(group, batches, strict=True):
             self._keep_waiting([])
@@ -255,6 +272,11 @@ class _Sync:
             "Rows are still locked or unprocessed at Salesforce; they go out again",
             sobject=wanted.sobject, rows=len(left), dead=self._total[wanted.entity].dead or None,
         )  # fmt: skip
+
+    def _check_fences(self) -> None:
+        with self._db.begin():
+            for fence in self._fences.values():
+                fence.check(self._db)
 
     def _waiting(self) -> list[str]:
         with self._db.begin():
@@ -296,13 +318,16 @@ def _own_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def _fresh_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder for nobody else's eyes; what a killed run left in it is gone, and so is it at the end."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
+    """A folder of this run alone, for nobody else's eyes, gone at the end; so is what a killed run left a day ago."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        if left.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(left, ignore_errors=True)
+    own = Path(tempfile.mkdtemp(dir=folder))
     try:
-        yield folder
+        yield own
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(own, ignore_errors=True)
 
 
 @contextmanager

@@ -54,6 +54,7 @@ class CrmObject:
         source: SQL after `from`. `present_day(vendor, business_date)` is each vendor's latest day loaded as present.
         parent: Field whose children stay together, because Salesforce locks the parent; empty for none.
         closed_by: Field and value by which a record is closed, such as an account; empty where none can be.
+        worth: Field of dollars whose sum may not jump without a person's word; empty for none.
         died_as: Entity whose dead letters say that a record is not gone but unreadable; the record's own by default.
     """
 
@@ -65,6 +66,7 @@ class CrmObject:
     source: str
     parent: str = ""
     closed_by: tuple[str, str] = ("", "")
+    worth: str = ""
     died_as: str = ""
 
     @property

@@ -222,6 +222,7 @@ def _account(settings: Settings) -> CrmObject:
         """,  # noqa: S608
         parent=f"FinServ__PrimaryOwner__r.{settings.key_of(ACCOUNT)}",
         closed_by=("FinServ__Status__c", "Closed"),
+        worth="FinServ__Balance__c",
     )
 
 
@@ -251,10 +252,11 @@ def _position(settings: Settings) -> CrmObject:
             where a.is_counted is not false
         """,
         parent=f"FinServ__FinancialAccount__r.{settings.key_of(FINANCIAL_ACCOUNT)}",
+        worth="FinServ__MarketValue__c",
     )
 
 
-# A trade that was never posted is not shown; one that was, and is taken back, says so. Old ones stay as they are.
+# A trade that was never posted is not shown; one that was shown stays in step, however old it grows and whatever becomes of it.
 def _transaction(settings: Settings) -> CrmObject:
     return CrmObject(
         entity="transaction",
@@ -273,9 +275,11 @@ def _transaction(settings: Settings) -> CrmObject:
         source=f"""
             present_day d
             join warehouse.transaction t on t.vendor = d.vendor and t.recorded_to is null
-                 and t.trade_date between d.business_date - {int(settings.transaction_days)} and d.business_date
-                 and t.status in ('posted', 'reversed')
             join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false
+            where t.trade_date between d.business_date - {int(settings.transaction_days)} and d.business_date
+                  and t.status in ('posted', 'reversed')
+               or exists (select from control.crm_state s where s.sobject = '{TRANSACTION}'
+                          and s.external_key = {key("transaction", "t")})
         """,
         parent=f"FinServ__FinancialAccount__r.{settings.key_of(FINANCIAL_ACCOUNT)}",
     )

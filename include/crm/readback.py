@@ -24,7 +24,7 @@ from include.crm.mapping import CrmObject, Field
 from include.crm.objects import objects
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
-from include.errors import ConfigurationError, TargetUnavailable
+from include.errors import ApprovalNeeded, ConfigurationError, TargetUnavailable
 
 PAGE_ROWS = 50_000
 """Of one answer; a query of millions comes in as many answers as it takes."""
@@ -57,6 +57,8 @@ where case when b.external_key is null then not h.is_deleted and not exists (
            when b.missing is not null then h.external_key is not null and not h.is_deleted
            else h.external_key is null or h.is_deleted or h.salesforce_id <> b.salesforce_id or {edited} <> '{{}}' end
 """
+
+_BELIEVED = "select count(*) from control.crm_state where sobject = :sobject and external_key like :keys"
 
 _NOTE = """
 insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind, fields, master_id)
@@ -124,6 +126,7 @@ def read_back(
     Raises:
         TargetUnavailable: Salesforce does not answer, or does not end a query.
         ConfigurationError: It does not take a query.
+        ApprovalNeeded: So many records are missing that it is rather we who may not see them.
     """
     found = {}
     calls = CallLog(engine, VENDOR, "", run_id)
@@ -166,9 +169,16 @@ def _read_object(
         db.execute(sa.text("create index on held (external_key)"))
         db.execute(sa.text("analyze held"))
         db.execute(sa.text(_FIND.format(edited=_edited(wanted))), values)
+        believed = db.scalar(sa.text(_BELIEVED), values) or 0
         kinds: dict[str, int] = dict(
             db.execute(sa.text("select kind, count(*) from differing group by 1")).tuples().all()
         )
+        gone = kinds.get("deleted", 0) + kinds.get("merged", 0)
+        if gone > settings.few and gone > believed * settings.most_changed_ratio:
+            raise ApprovalNeeded(
+                "Salesforce shows us so few of our records that a sharing rule may hide them; nothing was noted",
+                sobject=wanted.sobject, entity=wanted.entity, missing=gone, believed=believed,
+            )  # fmt: skip
         for statement in (_NOTE, _BELIEVE, _MISS):
             db.execute(sa.text(statement), values)
     return Found(read, **{kind.replace(" ", "_"): count for kind, count in kinds.items()})
@@ -185,7 +195,7 @@ def _ask(db: sa.Connection, session: SalesforceSession, wanted: CrmObject, setti
             "Salesforce refuses a query", sobject=wanted.sobject, status=answer.status, code=answer.code
         )
     job = str(answer.body["id"])
-    _wait(session, job, wanted)
+    expected = _wait(session, job, wanted)
     columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
     with db.begin():
         _cursor(db).execute(sql.SQL("create temporary table answered ({})").format(columns))
@@ -193,6 +203,12 @@ def _ask(db: sa.Connection, session: SalesforceSession, wanted: CrmObject, setti
     while locator != "null":
         path = f"/jobs/query/{job}/results?maxRecords={PAGE_ROWS}" + (f"&locator={locator}" if locator else "")
         locator = session.persist(lambda path=path: _take_page(db, session, path))  # type: ignore[misc]
+    with db.begin():
+        read = db.scalar(sa.text("select count(*) from answered"))
+    if read != expected:
+        raise TargetUnavailable(
+            "A query's answer is not whole", sobject=wanted.sobject, job=job, rows=expected, read=read
+        )
 
 
 def _take_page(db: sa.Connection, session: SalesforceSession, path: str) -> str:
@@ -204,12 +220,13 @@ def _take_page(db: sa.Connection, session: SalesforceSession, path: str) -> str:
         return headers.get("Sforce-Locator", "null")
 
 
-def _wait(session: SalesforceSession, job: str, wanted: CrmObject) -> None:
+def _wait(session: SalesforceSession, job: str, wanted: CrmObject) -> int:
+    """Waits for a query; returns how many rows it has."""
     pause, until = _FASTEST_POLL_S, time.monotonic() + _LONGEST_QUERY_S
     while time.monotonic() < until:
         said = session.call("GET", f"/jobs/query/{job}").body
         if said["state"] == "JobComplete":
-            return
+            return int(said["numberRecordsProcessed"])
         if said["state"] in ("Failed", "Aborted"):
             raise ConfigurationError(f"A query failed: {said.get('errorMessage')}", sobject=wanted.sobject, job=job)
         time.sleep(pause)

@@ -158,8 +158,8 @@ class SalesforceSession:
         try:
             if answer.status_code != requests.codes.ok:
                 said = _read(answer, path)
-                raise ConfigurationError("Salesforce refuses", path=path, status=said.status, code=said.code)
-            yield _pieces(answer, path), answer.headers
+                raise ConfigurationError("Salesforce refuses", path=_plain(path), status=said.status, code=said.code)
+            yield _pieces(answer, _plain(path)), answer.headers
         finally:
             answer.close()
 
@@ -186,7 +186,7 @@ class SalesforceSession:
             self._log_in()
             answer = send()
             if answer.status_code == requests.codes.unauthorized:
-                raise AuthenticationError("Salesforce refuses a token it has just given", path=path)
+                raise AuthenticationError("Salesforce refuses a token it has just given", path=_plain(path))
         return answer
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -202,10 +202,12 @@ class SalesforceSession:
                 self._used, self._allowed = int(usage[1]), int(usage[2])
             return answer
         except requests.RequestException as error:
-            raise TargetUnavailable(f"No whole answer from Salesforce: {type(error).__name__}", path=path) from error
+            raise TargetUnavailable(
+                f"No whole answer from Salesforce: {type(error).__name__}", path=_plain(path)
+            ) from error
         finally:
             latency_ms = (time.perf_counter() - started) * 1000
-            self._calls.add(Call(called_at, f"{DATA}{path}", status, latency_ms, size, None))
+            self._calls.add(Call(called_at, f"{DATA}{_plain(path)}", status, latency_ms, size, None))
 
     def _log_in(self) -> None:
         url = f"{self._connection.url}/services/oauth2/token"
@@ -241,7 +243,13 @@ class SalesforceSession:
         return {"grant_type": _JWT_BEARER, "assertion": assertion}
 
 
+def _plain(path: str) -> str:
+    """A path without its query, which may name people."""
+    return path.partition("?")[0]
+
+
 def _read(answer: requests.Response, path: str) -> Answer:
+    path = _plain(path)
     status = answer.status_code
     try:
         body = orjson.loads(answer.content) if answer.content else None

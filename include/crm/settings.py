@@ -27,6 +27,7 @@ class Settings:
         most_collected: Changed rows of one object up to which collections carry them; beyond, a bulk job does.
         most_changed_ratio: Share (0-1) of an object's records that a run may change without asking.
         few: Records that may change without asking, whatever their share.
+        most_moved_ratio: Share (0-1) by which what an object's records are worth together may change without asking.
         most_closed: Accounts that a run may close without asking.
         reserved_ratio: Share (0-1) of the org's daily calls and batches that we leave to others.
     """
@@ -39,6 +40,7 @@ class Settings:
     key_fields: Mapping[str, str] = field(default_factory=dict)
     most_collected: int = 2000
     most_changed_ratio: Decimal = Decimal("0.3")
+    most_moved_ratio: Decimal = Decimal("0.2")
     few: int = 200
     most_closed: int = 25
     reserved_ratio: Decimal = Decimal("0.2")
@@ -53,7 +55,7 @@ class Settings:
             ),
             ("persons", self.persons, self.persons in _PERSONS, " or ".join(_PERSONS)),
         ]
-        for name in ("most_changed_ratio", "reserved_ratio"):
+        for name in ("most_changed_ratio", "most_moved_ratio", "reserved_ratio"):
             value = getattr(self, name)
             wanted.append((name, value, value.is_finite() and 0 <= value <= 1, "0 to 1"))
         for name in ("transaction_days", "most_collected", "few", "most_closed"):

@@ -53,6 +53,9 @@ left join warehouse.representative r on r.representative_id = f.representative_i
 where f.closed_at is null and f.rule = any(:rules)
   and not exists (select from control.crm_state t where t.sobject = 'Task'
                   and t.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id)
+  and not exists (select from control.crm_job j join control.crm_sent r using (job_id)  -- refused not long ago
+                  where j.sobject = 'Task' and j.state = 'closed' and j.changed_at > now() - interval '20 hours'
+                    and r.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id)
 order by f.finding_id
 """)
 
@@ -64,13 +67,21 @@ where f.closed_at is not null and t.payload ->> 'Status' <> :done and t.missing 
 
 _UNFINISHED = sa.text("""
 select j.job_id, s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
-where j.sobject = 'Task' and j.state = 'open' order by j.created_at, j.job_id, s.row_number
+where j.sobject = 'Task' and j.state = 'open' and s.payload ? 'Subject' order by j.created_at, j.job_id, s.row_number
 """)
 
 # Completed or deleted by a person: nothing of it is ours any more.
 _LEFT_ALONE = sa.text("""
 update control.crm_state set payload = payload || jsonb_build_object('Status', cast(:done as text))
 where sobject = 'Task' and external_key = any(:keys)
+""")
+
+
+_FORGET_REFUSED = sa.text("""
+update control.dead_letter l set status = 'superseded', closed_at = clock_timestamp()
+from control.finding f
+where l.vendor = 'salesforce' and l.table_name = 'Task' and l.stage = 'crm' and l.status = 'open' and f.closed_at is not null
+  and l.row_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id
 """)
 
 
@@ -151,6 +162,7 @@ class _Tasks:
             }  # fmt: skip
             wanted = self._db.execute(_WANTED, values).mappings().all()
             over = self._db.execute(_OVER, values).mappings().all()
+            self._db.execute(_FORGET_REFUSED, values)
         if wanted or over:
             self._session.keep_reserve(self._settings.reserved_ratio)
         owners = self._find_owners({row["email"] for row in wanted if row["email"]})
@@ -163,7 +175,10 @@ class _Tasks:
         return self._total
 
     def _adopt(self) -> None:
-        """Settles what a killed run booked: what Salesforce has was made, the rest was not."""
+        """Settles what a killed run booked: what Salesforce has was made, the rest was not.
+
+        What was to be completed is not settled: it may be done twice.
+        """
         with self._db.begin():
             rows = self._db.execute(_UNFINISHED).mappings().all()
         for job_id in dict.fromkeys(row["job_id"] for row in rows):
@@ -174,6 +189,8 @@ class _Tasks:
                 Outcome(key, "created", made[key]) if key in made else Outcome(key, "unprocessed") for key, _ in mine
             ]
             self._add(replace(self._settle(batch), unprocessed=0))
+        for _ in self._jobs.adopt():
+            pass
 
     def _send(self, rows: list[tuple[str, Payload]], call: Callable[[Batch], list[dict[str, Any]]]) -> None:
         """Books some Tasks, makes one call and settles what it answered."""
@@ -192,6 +209,7 @@ class _Tasks:
             )
         batch = self._jobs.collect()
         self._session.check_reserve()
+        self._jobs.check_fence()
         said = call(batch)
         batch.outcomes = [outcome_of(key, each) for (key, _), each in zip(batch.rows, said, strict=True)]
         self._add(self._settle(batch))

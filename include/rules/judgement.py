@@ -52,11 +52,9 @@ def judge_all(
         with engine.begin() as connection:
             tallies[vendor] = findings.settle(connection, look, judged, found, book.silent)
     if failed:
-        # Their own words may quote a client's figures: they stay in the cause.
+        # Without their own words, which may quote a client's figures.
         words = ", ".join(f"{name} ({type(error).__name__})" for name, error in failed.items())
-        raise FatalError("Rules failed; the findings of all others are settled", rules=words) from next(
-            iter(failed.values())
-        )
+        raise FatalError("Rules failed; the findings of all others are settled", rules=words)
     return tallies
 
 

@@ -625,7 +625,7 @@ ORION = Vendor(
         path="Portfolio/Accounts",
         params={"isActive": "true", "hasValue": "true", "$orderby": "LastPositionDate"},
         field="lastPositionDate",
-        tolerated=25,
+        tolerated=5,
     ),
     correlation_header="X-OAS-CorrelationId",
     sentinels=("0001-01-01", "1900-01-01"),

@@ -37,6 +37,9 @@ where l.vendor = :vendor and l.status = 'open'
   and (l.business_date in (:day, :before) or m.entity = 'transaction' and l.business_date <= :day)
 """)
 
+# An old letter of a transaction explains a break of its own position only: what it is about must be known.
+_FORGET_OLD = sa.text("delete from letter where position_key is null and business_date not in (:day, :before)")
+
 # Money that the vendor states for accounts, against the money of the positions that we hold for them.
 _CONTROL_TOTAL = sa.text("""
 with stated as (
@@ -171,6 +174,7 @@ def reconcile(engine: sa.Engine, vendor: Vendor, day: date, before: date, run_id
     }  # fmt: skip
     with engine.begin() as connection:
         connection.execute(_LETTERS, values)
+        connection.execute(_FORGET_OLD, values)
         checks = [
             _compare_money(connection, values, Decimal(vendor.total_tolerance_usd)),
             _roll_forward(connection, values, Decimal(vendor.roll_tolerance_quantity)),

@@ -1,6 +1,7 @@
 """A loader that dies, or stops, at a named point of a job: python -m tests.crm.dying JSON
 
 JSON: url, connection (url, login, password), work, point, job (which job of the run, from 1), signal, most_collected.
+Those of collections count sent calls, of few rows each; that of the Tasks raises Tasks instead of a sync.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from include.connection import Connection
-from include.crm import jobs, load, results
+from include.crm import collections, jobs, load, results, tasks
 from include.crm.bulk import Bulk
+from include.crm.salesforce import SalesforceSession
 from include.crm.settings import Settings
 from include.warehouse import schema
 from tests.running_sandbox import LAST
@@ -79,6 +81,25 @@ def die_inside_results() -> None:
     results._read_one = first
 
 
+def die_after_call(is_answered: bool) -> None:
+    """Dies when Salesforce has done what the wanted call of collections asks, before or after its answer is read."""
+    collections.COLLECTION_ROWS, collections.CALL_COLLECTIONS = 10, 1
+    if is_answered:
+        die_after(collections, "_answers")
+        return
+    whole = SalesforceSession._send
+
+    def last(self: SalesforceSession, method: str, path: str, **options: Any) -> Any:
+        global calls
+        answer = whole(self, method, path, **options)
+        calls += path == "/composite"
+        if calls == asked["job"]:
+            die()
+        return answer
+
+    SalesforceSession._send = last  # type: ignore[method-assign]
+
+
 POINTS: dict[str, Callable[[], None]] = {
     "created at Salesforce": lambda: die_after(Bulk, "create"),
     "job row written": lambda: die_after(jobs.Jobs, "_open"),
@@ -90,16 +111,25 @@ POINTS: dict[str, Callable[[], None]] = {
     "results read": lambda: die_after(results, "read"),
     "before the commit": lambda: die_after(results, "_count"),
     "settled": lambda: die_after(results, "settle"),
+    "booked, not sent": lambda: die_after(jobs.Jobs, "collect"),
+    "sent, answer not read": lambda: die_after_call(is_answered=False),
+    "answer read": lambda: die_after_call(is_answered=True),
+    "all answered, not settled": lambda: die_after(collections, "send"),
+    "answers taken": lambda: die_after(results, "take"),
+    "Task made, not noted": lambda: die_after(tasks._Tasks, "_collect"),
 }
+
+
+def run() -> None:
+    where, engine = asked["connection"], schema.engine(asked["url"])
+    connection = Connection(where["url"], where["login"], where["password"], {"grant": "client_credentials"})
+    settings = Settings("sample", most_collected=asked["most_collected"], few=1_000_000)
+    if asked["point"].startswith("Task"):
+        tasks.sync(engine, connection, "killed", LAST, settings, {"negative_cash": tasks.Asked("Cover it", 1)})
+    else:
+        load.sync(engine, connection, Path(asked["work"]), "killed", LAST, settings)
+
 
 if __name__ == "__main__":
     POINTS[asked["point"]]()
-    where = asked["connection"]
-    load.sync(
-        schema.engine(asked["url"]),
-        Connection(where["url"], where["login"], where["password"], {"grant": "client_credentials"}),
-        Path(asked["work"]),
-        "killed",
-        LAST,
-        Settings("sample", most_collected=asked["most_collected"], few=1_000_000),
-    )
+    run()

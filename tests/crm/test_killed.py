@@ -10,12 +10,15 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psutil
 import pytest
 
+from include.crm import tasks
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, INGEST, SECRET, SECURITIES, Crm
+from tests.running_sandbox import LAST
 
 POINTS = (
     "created at Salesforce",
@@ -26,6 +29,15 @@ POINTS = (
     "marked as uploaded",
     "in the middle of the results",
     "results read",
+    "before the commit",
+    "settled",
+)
+FEW_POINTS = (
+    "booked, not sent",
+    "sent, answer not read",
+    "answer read",
+    "all answered, not settled",
+    "answers taken",
     "before the commit",
     "settled",
 )
@@ -51,6 +63,13 @@ def loader(crm: Crm, point: str, job: int, how: str) -> Iterator[subprocess.Pope
     finally:
         child.kill()
         child.communicate()
+
+
+def wait_until_stopped(child: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def check_whole(crm: Crm) -> None:
@@ -119,10 +138,7 @@ def test_a_job_that_was_not_started_is_aborted(crm: Crm) -> None:
 )
 def test_a_stopped_writer_that_wakes_after_another_is_refused(crm: Crm, point: str, job: int) -> None:
     with loader(crm, point, job, "SIGSTOP") as child:
-        until = time.monotonic() + 60
-        while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_until_stopped(child)
         crm.sync()
         os.kill(child.pid, signal.SIGCONT)
         _, said = child.communicate(timeout=60)
@@ -156,3 +172,89 @@ def test_a_job_that_salesforce_has_forgotten_is_sent_again(crm: Crm) -> None:
 
     assert counts["household"].updated == counts["household"].sent > 0
     check_whole(crm)
+
+
+def kill(crm: Crm, point: str, job: int) -> None:
+    with loader(crm, point, job, "SIGKILL") as child:
+        assert child.wait(60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("point", FEW_POINTS)
+@pytest.mark.parametrize("job", [1, pytest.param(5, marks=pytest.mark.long)])
+def test_a_killed_load_by_collections_is_made_whole_by_the_next(crm: Crm, point: str, job: int) -> None:
+    crm.settings = replace(crm.settings, most_collected=2000)
+    kill(crm, point, job)
+
+    crm.sync()
+
+    check_whole(crm)
+
+
+def test_rows_that_a_killed_load_sent_are_booked_by_the_next_as_what_they_are(crm: Crm) -> None:
+    crm.settings = replace(crm.settings, most_collected=2000)
+    kill(crm, "sent, answer not read", 1)
+    held = len(crm.records("Account"))
+
+    counts = crm.sync()
+
+    assert held > 0
+    assert counts["household"].updated + counts["person"].updated == held
+    assert crm.database.value("select state from control.crm_job where run_id = 'killed'") == "abandoned"
+    assert crm.database.value("select count(*) from control.ledger where run_id = 'killed'") == 0
+    check_whole(crm)
+
+
+@pytest.mark.parametrize("point", ["all answered, not settled", "before the commit", "settled"])
+def test_changes_of_several_objects_in_one_call_of_a_killed_load_arrive(crm: Crm, point: str) -> None:
+    crm.settings = replace(crm.settings, most_collected=2000)
+    crm.sync()
+    crm.database.do("update warehouse.household set city = 'Sample City'")
+    crm.database.do("update warehouse.account set name = 'Renamed'")
+    crm.database.do("update warehouse.position set price_usd = price_usd + 1")
+    kill(crm, point, 1)
+
+    crm.sync()
+
+    assert {r["BillingCity"] for r in crm.records("Account", "household").values()} == {"Sample City"}
+    assert {r["Name"] for r in crm.records(ACCOUNTS).values()} == {"Renamed"}
+    check_whole(crm)
+
+
+@pytest.mark.parametrize("point", ["booked, not sent", "all answered, not settled"])
+def test_a_stopped_writer_by_collections_that_wakes_after_another_is_refused(crm: Crm, point: str) -> None:
+    crm.settings = replace(crm.settings, most_collected=2000)
+    crm.sync()
+    crm.database.do("update warehouse.household set city = 'Old Town'")
+    with loader(crm, point, 1, "SIGSTOP") as child:
+        wait_until_stopped(child)
+        crm.database.do("update warehouse.household set city = 'New Town'")
+        crm.sync()
+        os.kill(child.pid, signal.SIGCONT)
+        _, said = child.communicate(timeout=60)
+
+    assert child.returncode != 0
+    assert "WriterSuperseded" in said.splitlines()[-1]
+    assert {r["BillingCity"] for r in crm.records("Account", "household").values()} == {"New Town"}
+    check_whole(crm)
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["still open", "closed meanwhile"])
+def test_a_task_of_a_killed_run_is_one_and_ends_with_its_finding(crm: Crm, is_over: bool) -> None:
+    crm.sync()
+    finding = crm.database.value("""
+        insert into control.finding (vendor, rule, subject_entity, subject_id, severity, measure, details,
+                                     business_date_opened, opened_run_id, business_date_seen, seen_run_id)
+        select 'orion', 'negative_cash', 'account', min(account_id), 'critical', 1, 'x', :day, 'r', :day, 'r'
+        from warehouse.account returning finding_id
+    """, day=LAST)  # fmt: skip
+    kill(crm, "Task made, not noted", 1)
+    assert crm.database.value("select count(*) from control.crm_state where sobject = 'Task'") == 0
+    if is_over:
+        close = "update control.finding set business_date_closed = :day, closed_run_id = 'r', closed_at = now()"
+        crm.database.do(close, day=LAST)
+
+    tasks.sync(crm.engine, crm.connection, "next", LAST, crm.settings, {"negative_cash": tasks.Asked("Cover it", 1)})
+
+    [held] = crm.records("Task").items()
+    assert held[0] == f"sample:orion:finding:{finding}"
+    assert held[1]["Status"] == ("Completed" if is_over else "Not Started")

@@ -8,6 +8,7 @@ import pytest
 
 from include.crm import readback
 from include.crm.readback import Found, read_back, recreate
+from include.errors import ApprovalNeeded, TargetUnavailable
 from tests.crm.conftest import ACCOUNTS, API, HOLDINGS, Crm
 
 
@@ -164,3 +165,26 @@ def test_what_was_sent_while_it_was_read_is_left_to_the_next_time(crm: Crm) -> N
     crm.database.do("update control.crm_state set accepted_at = now() + interval '1 hour'")
 
     assert read(crm) == {}
+
+
+def test_an_answer_that_is_not_whole_is_not_believed(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    crm.sync()
+    take = readback._take_page
+    monkeypatch.setattr(readback, "PAGE_ROWS", 5)
+    monkeypatch.setattr(readback, "_take_page", lambda *args: (take(*args), "null")[1])
+
+    with pytest.raises(TargetUnavailable, match="not whole"):
+        read(crm)
+
+    assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0
+
+
+def test_so_many_missing_records_are_asked_about(crm: Crm) -> None:
+    crm.sync()
+    crm.settings = replace(crm.settings, few=5)
+    crm.http.delete("/salesforce/_admin/records")
+
+    with pytest.raises(ApprovalNeeded, match="sharing rule"):
+        read(crm)
+
+    assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0

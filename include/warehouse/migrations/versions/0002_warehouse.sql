@@ -240,6 +240,7 @@ create table warehouse.transaction (
 );
 create unique index transaction_open on warehouse.transaction (vendor, transaction_key) where recorded_to is null;
 create index transaction_by_day on warehouse.transaction (trade_date, account_id);
+create index transaction_by_position on warehouse.transaction (vendor, position_key);
 
 -- Loaders may not change the schema; this makes the one partition a load needs.
 create function warehouse.ensure_month(day date) returns void

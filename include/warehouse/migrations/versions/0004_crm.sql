@@ -20,7 +20,7 @@ create table control.crm_difference (
     entity         text        not null,
     external_key   text        collate "C" not null,
     salesforce_id  text        not null,
-    kind           text        not null check (kind in ('edited', 'deleted', 'merged', 'unknown', 'other id')),
+    kind           text        not null check (kind in ('edited', 'deleted', 'merged', 'unknown', 'other id', 'remade')),
     fields         text[]      not null default '{}',
     master_id      text,                          -- of a merged record: the one that it went into
     found_at       timestamptz not null default clock_timestamp()

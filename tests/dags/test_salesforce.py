@@ -1,0 +1,48 @@
+"""The DAG that writes to Salesforce, where it must not write: a dry run, and a pause."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from include import sessions
+from tests.conftest import Firm
+from tests.dags.airflow_home import run, said, whole_run
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def loaded(today: Firm) -> Firm:
+    """A firm whose day is in the warehouse, and nothing of it in Salesforce."""
+    today.now = datetime.now(UTC)
+    today.day(sessions.latest_closed(today.now))
+    return today
+
+
+def check_nothing_was_sent(firm: Firm, output: str) -> None:
+    state, tasks = said(output, "RUN").split(" ", 1)
+    assert state == "success", tasks
+    assert (json.loads(tasks)["send_changes"], json.loads(tasks)["raise_tasks"]) == ("skipped", "skipped")
+    assert firm.sandbox.http.get("/salesforce/_admin/records/Account").text == ""
+    assert firm.database.value("select count(*) from control.api_call where vendor = 'salesforce'") == 0
+    assert firm.database.value("select count(*) from control.ledger where stage = 'crm'") == 0
+
+
+def test_a_dry_run_writes_a_page_and_sends_nothing(airflow: dict[str, str], loaded: Firm) -> None:
+    code = whole_run("salesforce").replace("run_conf={}", "run_conf={'dry_run': True}")
+
+    check_nothing_was_sent(loaded, run(airflow, code))
+
+    [page] = (Path(airflow["TRIBUTARY_DATA_DOCS"]) / "site").glob("salesforce-*.html")
+    text = page.read_text()
+    name = loaded.database.value("select name from warehouse.household order by household_key limit 1")
+    assert "<h1>What would change in Salesforce: " in text
+    assert name in text
+
+
+def test_while_somebody_has_paused_it_nothing_is_sent(airflow: dict[str, str], loaded: Firm) -> None:
+    check_nothing_was_sent(loaded, run(airflow | {"AIRFLOW_VAR_TRIBUTARY_CRM_PAUSED": "true"}, whole_run("salesforce")))

@@ -1,0 +1,310 @@
+"""A firm's days with trades, moves, closings and corrections: after each, Salesforce is what the warehouse is.
+
+Five days, and when there is time twenty. What must be there is worked out by `crm_truth`, what is there is read by
+`org_reading`; which rows were sent, the org's own stamps tell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include import sessions
+from include.control.ledger import Counts
+from include.crm import tasks
+from include.crm.readback import Found, read_back
+from include.crm.settings import Settings
+from include.local.postgres import Postgres
+from include.rules import RULES
+from include.rules.judgement import judge_all
+from include.rules.policy import Policy
+from include.vendors import named
+from tests.conftest import Firm, new_database
+from tests.crm.conftest import SECRET, Crm
+from tests.integration.crm_truth import KINDS, PREFIX, Records, changed, expect, expect_tasks
+from tests.integration.org_reading import Org, differences
+from tests.running_sandbox import run_sandbox
+
+pytestmark = pytest.mark.timeout(900)
+
+MONTH = sessions.between(date(2026, 10, 21), date(2026, 11, 18))
+WEEK = MONTH[-6:]
+assert (len(MONTH), len(WEEK)) == (21, 6)
+
+SETTINGS = Settings("sample", has_transactions=True, few=1_000_000)
+# Tight, so that a small firm has findings that open and close.
+POLICY = Policy.of({"aum_move_percent": 1, "aum_move_floor_usd": 1000, "large_flow_floor_usd": 500, "large_flow_percent": 1,
+                    "excess_cash_floor_usd": 1000, "excess_cash_percent": 3, "flow_review_days": 3})  # fmt: skip
+ASKED = {rule.name: tasks.Asked(rule.task_subject, rule.due_days) for rule in RULES if rule.task_subject}
+NAMES = ['The "Sample", Renamed', "Sämple Ægir 家", "  Sample of spaces  ", "O'Sample; 100%", "Sample " * 28, "x,\ty"]
+
+
+@dataclass
+class Step:
+    """One sync and what was seen after it."""
+
+    day: date
+    wanted: dict[str, Records]
+    differing: dict[str, Any]
+    changed: dict[str, set[str]]
+    moved: dict[str, set[str]]
+    counts: dict[str, Counts]
+    differing_tasks: list[Any]
+
+
+@dataclass
+class Month:
+    """A firm and its org, evening after evening."""
+
+    firm: Firm
+    crm: Crm
+    org: Org
+    steps: list[Step] = field(default_factory=list)
+    known: dict[str, Records] = field(default_factory=dict)
+    known_tasks: Records = field(default_factory=dict)
+    stamps: dict[str, dict[str, str]] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
+
+    def set_clock(self, moment: datetime) -> None:
+        self.firm.sandbox.admin("clock", now=moment.isoformat())
+        self.firm.now += moment - self.firm.clock()
+        self.firm.sandbox.log_in()
+        self.org.log_in()
+
+    def run(self, day: date, most_collected: int) -> None:
+        """A whole evening: the vendor's day, the rules, the records, the Tasks; then a look at all of it."""
+        self.firm.day(day)
+        judge_all(self.firm.engine, POLICY, f"rules-{len(self.steps)}")
+        counts = self.crm.sync(business_date=day, settings=replace(SETTINGS, most_collected=most_collected))
+        subjects = {name: asked.subject for name, asked in ASKED.items()}
+        tasks.sync(self.firm.engine, self.crm.connection, f"tasks-{len(self.steps)}", day, SETTINGS, ASKED)
+        wanted = expect(self.firm.database, day, self.known)
+        self.known_tasks = expect_tasks(self.firm.database, day, subjects, self.known_tasks)
+        differing, moved, ids = self.look(wanted)
+        fresh = {name: changed(self.known.get(name, {}), records) for name, records in wanted.items()}
+        self.known = wanted
+        self.steps.append(Step(day, wanted, differing, fresh, moved, counts, self.look_at_tasks(ids)))
+
+    def look(self, wanted: dict[str, Records]) -> tuple[dict[str, Any], dict[str, set[str]], dict[str, str]]:
+        """What differs by kind, which records were written since the last look, and every record's id by key."""
+        differing: dict[str, Any] = {}
+        moved: dict[str, set[str]] = {}
+        ids: dict[str, str] = {}
+        for name, kind in KINDS.items():
+            fields = next((list(record) for record in wanted[name].values()), [])
+            held = self.org.read_ours(kind.sobject, fields, f"{PREFIX}:{kind.entity}")
+            if found := differences(wanted[name], held):
+                differing[name] = found
+            before, self.stamps[name] = self.stamps.get(name, {}), {k: r["SystemModstamp"] for k, r in held.items()}
+            moved[name] = {key for key, stamp in self.stamps[name].items() if before.get(key) != stamp}
+            ids |= {key: row["Id"] for key, row in held.items() if name != "contact"}
+        return differing, moved, ids
+
+    def look_at_tasks(self, ids: dict[str, str]) -> list[Any]:
+        held = self.org.read_ours("Task", ["Subject", "Status", "Priority", "WhatId"], f"{PREFIX}:finding")
+        wanted = {
+            key: {name: value for name, value in task.items() if name != "What"} | {"WhatId": ids.get(task["What"])}
+            for key, task in self.known_tasks.items()
+        }
+        return differences(wanted, held)
+
+    def stated_positions(self, day: date) -> set[str]:
+        """Keys of what the vendor stated on a day, even with no units."""
+        return {f"{PREFIX}:position:{key}" for key in self.firm.held(day)}
+
+    def seen(self, kind: str, name: str) -> list[list[Any]]:
+        """Every value that a field had in turn, of each record in which it changed after the first step."""
+        values = (
+            [s.wanted[kind][key].get(name) for s in self.steps if key in s.wanted[kind]] for key in self.known[kind]
+        )
+        return [each for each in values if any(value != each[0] for value in each)]
+
+
+def distinct(values: list[Any]) -> list[Any]:
+    """Values without those that repeat the one before."""
+    return [value for value, before in zip(values, [object(), *values], strict=False) if value != before]
+
+
+def edit(month: Month, day: date, number: int) -> None:
+    """What people do in the vendor's system on one day."""
+    accounts = month.firm.sandbox.rows("Portfolio/Accounts")
+    live = [account for account in accounts if account["isActive"] and account["sleeveType"] == "None"]
+    correct_trades(month, {account["id"] for account in live}, number)
+    move_and_close(month, live, day, number)
+    describe_anew(month, live[-1]["id"], number)
+    correct_price(month, day, number)
+
+
+def correct_trades(month: Month, live: set[int], number: int) -> None:
+    """Takes back the latest buy, corrects the next, and takes back one that is all that a holding ever had."""
+    sandbox, used = month.firm.sandbox, month.used
+    trades = sorted(sandbox.rows("Portfolio/Transactions"), key=lambda t: (t["transDate"], t["id"]), reverse=True)
+    trades = [t for t in trades if t["status"] == "Complete"]
+    buys = [t for t in trades if t["typeCode"] == "BUY" and t["accountId"] in live]
+    reverse, correct = [t["id"] for t in buys if t["id"] not in used][:2]
+    counts = Counter(t["assetId"] for t in trades)
+    # Without it the vendor states no such holding any more, not even an empty one.
+    only = [t["id"] for t in buys if counts[t["assetId"]] == 1 and t["id"] not in (reverse, correct)]
+    for each in [reverse, *only[:1]]:
+        sandbox.admin("orion/reverse_transaction", transaction_id=each)
+    sandbox.admin("orion/correct_transaction", transaction_id=correct, quantity=3 + number, price="10.0625")
+    used |= {reverse, correct, *only[:1]}
+
+
+def move_and_close(month: Month, live: list[dict[str, Any]], day: date, number: int) -> None:
+    """Moves an account to another household, and on every other day closes one."""
+    sandbox = month.firm.sandbox
+    moved, closed = [account for account in live if account["id"] not in month.used][:2]
+    homes = [r for r in sandbox.rows("Portfolio/Registrations") if r["clientId"] != moved["clientId"]]
+    home = homes[number * 7 % len(homes)]["id"]
+    sandbox.admin("orion/move_account", account_id=moved["id"], registration_id=home)
+    month.used.add(moved["id"])
+    if number % 2:
+        sandbox.admin("orion/close_account", account_id=closed["id"], date=str(day))
+        month.used.add(closed["id"])
+
+
+def describe_anew(month: Month, account: int, number: int) -> None:
+    """Renames a household, a person and an account; a person leaves a household and comes back; a phone is new."""
+    clients = month.firm.sandbox.rows("Portfolio/Clients")
+    persons = month.firm.sandbox.rows("Portfolio/Registrations")
+    renamed = clients[number % len(clients)]["id"]
+    month.firm.sandbox.admin("orion/rename_household", client_id=renamed, name=NAMES[number % len(NAMES)])
+    mend(month, "clients", clients[-1]["id"], homePhone=f"555-01{number:02}", category=f"Kind {number}")
+    birth = f"19{50 + number}-02-03T00:00:00"
+    mend(month, "registrations", persons[number % len(persons)]["id"], lastName=f"Sample{number}", dob=birth)
+    mend(month, "registrations", persons[0]["id"], clientId=clients[(0, 1, 0, 2)[number % 4]]["id"])
+    mend(month, "accounts", account, name=f"Renamed account {number}")
+
+
+def mend(month: Month, table: str, row: int, **values: Any) -> None:
+    month.firm.sandbox.admin("orion/mend", table=table, id=row, set=values)
+
+
+def correct_price(month: Month, day: date, number: int) -> None:
+    held = month.firm.sandbox.rows("Portfolio/Assets", asOfDate=str(day))
+    products = sorted({a["productId"] for a in held if a["ticker"] and not a["isCustodialCash"]})
+    month.firm.sandbox.admin(
+        "orion/correct_price", product_id=products[number % len(products)], date=str(day), price=f"{20 + number}.1235"
+    )
+
+
+def evening(day: date) -> datetime:
+    return datetime.fromisoformat(f"{day}T23:00:00+00:00")
+
+
+def run_days(month: Month, days: list[date]) -> None:
+    """A first load, then days with edits; on some, a price is corrected when the whole day was sent already."""
+    for number, day in enumerate(days):
+        month.set_clock(evening(day))
+        if number:
+            edit(month, day, number)
+        month.run(day, most_collected=0 if number % 3 == 2 else SETTINGS.most_collected)
+        if number % 5 == 3:
+            month.set_clock(evening(day) + timedelta(hours=1))
+            correct_price(month, day, number + 7)
+            month.run(day, most_collected=SETTINGS.most_collected)
+
+
+@pytest.fixture(scope="module", params=[WEEK, pytest.param(MONTH, marks=pytest.mark.long)], ids=["week", "month"])
+def month(
+    request: pytest.FixtureRequest, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Month]:
+    days: list[date] = request.param
+    folder: Path = tmp_path_factory.mktemp("crm-month")
+    options: dict[str, Any] = {"households": 16, "now": evening(days[0])}
+    with new_database(postgres) as database, run_sandbox(folder / "sandbox", **options) as sandbox:
+        firm = Firm(named("orion"), sandbox, database, folder)
+        firm.site = replace(firm.site, speed=1000.0)
+        crm = Crm(database, sandbox, folder / "work")
+        org = Org(sandbox.url, "tributary", SECRET)
+        made = Month(firm, crm, org)
+        run_days(made, days)
+        yield made
+        org.close()
+        crm.engine.dispose()
+        firm.engine.dispose()
+
+
+def test_after_each_day_salesforce_is_the_warehouse_field_by_field(month: Month) -> None:
+    assert [(step.day, step.differing) for step in month.steps if step.differing] == []
+
+
+def test_each_day_exactly_the_changed_records_were_sent(month: Month) -> None:
+    wrong = [
+        (step.day, name, "sent unchanged", sorted(step.moved[name] - step.changed[name]),
+         "changed, not sent", sorted(step.changed[name] - step.moved[name]))
+        for step in month.steps for name in KINDS if step.moved[name] != step.changed[name]
+    ]  # fmt: skip
+    assert wrong == []
+
+
+def test_each_changed_record_was_sent_once_and_taken(month: Month) -> None:
+    for step in month.steps:
+        assert {name: counts.sent for name, counts in step.counts.items()} == {
+            n: len(k) for n, k in step.changed.items()
+        }
+        assert all(c.created + c.updated == c.sent for c in step.counts.values())
+
+
+def test_each_day_every_finding_that_asks_for_somebody_has_its_task(month: Month) -> None:
+    assert [(step.day, step.differing_tasks) for step in month.steps if step.differing_tasks] == []
+    assert {task["Status"] for task in month.known_tasks.values()} == {"Not Started", "Completed"}
+
+
+def test_all_that_the_days_are_for_was_seen(month: Month) -> None:
+    """Else the tests above say little: each kind of change reached Salesforce, by both ways."""
+    assert month.seen("position", "FinServ__Shares__c")
+    gone = month.known["position"].keys() - month.stated_positions(month.steps[-1].day)
+    assert gone
+    assert {month.known["position"][key]["FinServ__Shares__c"] for key in gone} == {0}
+    assert month.seen("account", "FinServ__Status__c")
+    assert month.seen("account", "FinServ__Household__r.Tributary_Key__c")
+    assert month.seen("position", "FinServ__Household__r.Tributary_Key__c")
+    assert len(month.seen("household", "Name")) >= 4
+    assert month.seen("contact", "LastName")
+    assert [True, False, True] in [distinct(values)[:3] for values in month.seen("membership", "IsActive")]
+    assert month.seen("transaction", "FinServ__TransactionStatus__c")
+    assert month.seen("transaction", "FinServ__Amount__c")
+    assert month.seen("finding", "FinServ__Active__c")
+    assert all(step.changed["position"] < step.wanted["position"].keys() for step in month.steps[1:])
+    ways = month.crm.database.rows("select distinct sent_by from control.crm_job order by 1")
+    assert [row["sent_by"] for row in ways] == ["bulk", "collections"]
+
+
+def test_an_open_finding_of_an_account_is_shown_at_the_household_that_has_the_account_now(month: Month) -> None:
+    elsewhere = month.crm.database.rows("""
+        select f.rule, f.subject_id, f.household_id, a.household_id as now from control.finding f
+        join warehouse.account a on a.account_id = f.subject_id and a.valid_to is null and a.recorded_to is null
+        where f.subject_entity = 'account' and f.closed_at is null and f.household_id is distinct from a.household_id
+    """)
+    assert elsewhere == []
+
+
+def test_what_is_written_once_stays_the_firms(month: Month) -> None:
+    phones = month.crm.database.value("select count(*) from warehouse.household where phone like '555-01%'")
+    assert phones >= len({step.day for step in month.steps}) - 1
+    assert month.seen("household", "Phone") == month.seen("household", "FinServ__ClientCategory__c") == []
+
+
+def test_nothing_became_a_dead_letter(month: Month) -> None:
+    assert month.crm.database.rows("select stage, table_name, reasons from control.dead_letter") == []
+
+
+def test_a_second_sync_sends_nothing(month: Month) -> None:
+    month.set_clock(evening(month.steps[-1].day) + timedelta(hours=2))
+    assert {name: counts.sent for name, counts in month.crm.sync(settings=SETTINGS).items() if counts.sent} == {}
+    differing, moved, _ = month.look(month.known)
+    assert (differing, {name: keys for name, keys in moved.items() if keys}) == ({}, {})
+
+
+def test_a_read_back_finds_everything_as_it_is_believed(month: Month) -> None:
+    month.set_clock(evening(month.steps[-1].day) + timedelta(hours=3))
+    found = read_back(month.firm.engine, month.crm.connection, "read-back", SETTINGS, lambda line: None)
+    assert found == {name: Found(read=len(records)) for name, records in month.known.items()}
