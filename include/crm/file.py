@@ -32,7 +32,7 @@ def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:
     """
     driver = db.connection.driver_connection
     assert driver is not None
-    cell = "case when payload ? {name} then coalesce(payload ->> {name}, '#N/A') end as {column}"
+    cell = "coalesce(payload ->> {name}, case when payload ? {name} then '#N/A' end) as {column}"
     cells = [sql.SQL("external_key as {}").format(sql.Identifier(wanted.key_field))] + [
         sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name)) for field in wanted.fields
     ]

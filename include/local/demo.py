@@ -123,6 +123,7 @@ def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> 
     def tell(states: dict[str, str]) -> None:
         for name, state in states.items():
             if state == "awaiting_input":
+                time.sleep(2)  # an answer within the first moments can meet the asking process still at its end
                 place.api.approve(dag_id, run_id, name)
                 say(
                     f"  {time.monotonic() - started:5.1f} s  {dag_id}: {name}: a first load is asked about; the demo says yes"
