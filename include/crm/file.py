@@ -32,14 +32,7 @@ def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:
     """
     driver = db.connection.driver_connection
     assert driver is not None
-    cell = "coalesce(payload ->> {name}, case when payload ? {name} then '#N/A' end) as {column}"
-    cells = [sql.SQL("external_key as {}").format(sql.Identifier(wanted.key_field))] + [
-        sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name)) for field in wanted.fields
-    ]
-    statement = sql.SQL(
-        "copy (select {} from sending where part = {} order by row_number) to stdout"
-        " (format csv, header, encoding 'UTF8')"
-    ).format(sql.SQL(", ").join(cells), sql.Literal(part))
+    statement = sql.SQL("copy ({}) to stdout (format csv, header, encoding 'UTF8')").format(lines(wanted, part))
     digest = hashlib.sha256()
     with path.open("wb") as file, driver.cursor() as cursor:
         with cursor.copy(statement) as copy:
@@ -48,3 +41,13 @@ def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:
                 digest.update(line)
         rows = cursor.rowcount
     return File(path, rows, digest.hexdigest())
+
+
+def lines(wanted: CrmObject, part: int) -> sql.Composed:
+    """The query whose rows are the file's lines, in order."""
+    cell = "coalesce(payload ->> {name}, case when payload ? {name} then '#N/A' end) as {column}"
+    cells = [sql.SQL("external_key as {}").format(sql.Identifier(wanted.key_field))] + [
+        sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name)) for field in wanted.fields
+    ]
+    query = sql.SQL("select {} from sending where part = {} order by row_number")
+    return query.format(sql.SQL(", ").join(cells), sql.Literal(part))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from include.rules.account import find_closed, find_unfunded, find_unowned
+from include.rules import household
+from include.rules.account import find_absent, find_closed, find_unfunded, find_unowned
 from include.rules.aum import find_aum_moves, find_broken_totals
 from include.rules.cash import find_excess_cash, find_negative_cash
 from include.rules.concentration import find_account_concentration, find_household_concentration
 from include.rules.flows import find_large_deposits, find_large_withdrawals
-from include.rules.household import find_absent
 from include.rules.roll_forward import find_roll_forward_breaks
 from include.rules.rule import Rule
 
@@ -21,7 +21,15 @@ RULES: tuple[Rule, ...] = (
     Rule("account_concentration", find_account_concentration, "info", None, 0),
     Rule("account_unfunded", find_unfunded, "info", "Fund or close an empty account", 10),
     Rule("account_unowned", find_unowned, "warning", "Correct the owners of an account", 3, is_about_data=True),
-    Rule("household_absent", find_absent, "warning", "Find out what became of a household", 3, is_about_data=True),
+    Rule("account_absent", find_absent, "warning", "Find out what became of an account", 3, is_about_data=True),
+    Rule(
+        "household_absent",
+        household.find_absent,
+        "warning",
+        "Find out what became of a household",
+        3,
+        is_about_data=True,
+    ),
     Rule("account_closed", find_closed, "info", "Follow up on a closed account", 5, open_days=5),
     Rule("roll_forward_break", find_roll_forward_breaks, "warning", None, 0, is_about_data=True),
     Rule("household_total_broken", find_broken_totals, "warning", None, 0, is_about_data=True),

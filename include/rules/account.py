@@ -1,4 +1,4 @@
-"""An account's life: opened but empty, owned by nobody, closed."""
+"""An account's life: opened but empty, owned by nobody, closed, gone without a word."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def find_unfunded(book: Book, policy: Policy) -> pa.Table:
     """An account was opened and holds nothing.
 
     What: active, opened at least so many days ago, and worth exactly nothing (or not valued by the vendor at all). One
-        that was emptied and left open is found too.
+        that was emptied and left open is found too; one that the vendor does not name any more is not.
     Why: a transfer got stuck, or paperwork is missing; an empty account costs the client a fee.
     Threshold: `unfunded_days` calendar days from the opening. Measure: dollars.
     Closes: something is in it, or it is closed.
     """
     due = pa.scalar(book.business_date - timedelta(days=policy.unfunded_days))
-    accounts = book.accounts.filter(book.accounts["is_active"])
+    accounts = book.accounts.filter(pc.and_(book.accounts["is_active"], pc.is_null(book.accounts["absent_since"])))
     is_old = pc.less_equal(accounts["open_date"], due)
     is_empty = pc.equal(pc.fill_null(accounts["market_value_usd"], Decimal(0)), usd(Decimal(0)))
     unfunded = accounts.filter(pc.and_(is_old, is_empty))
@@ -67,3 +67,18 @@ def find_closed(book: Book, policy: Policy) -> pa.Table | None:
     held = pc.fill_null(closed["before_usd"], Decimal(0)).cast(USD)
     on = pc.fill_null(closed["close_date"].cast(pa.string()), f"{book.business_date}")
     return about_accounts(closed, held, "Closed on ", on, "; held ", dollars(held), f" on {book.before}.")
+
+
+def find_absent(book: Book, policy: Policy) -> pa.Table:
+    """The vendor does not name an account any more, and never said that it was closed.
+
+    What: active when it was last named, and missing from the newest pull of all accounts; a row that can't be read is not
+        missing.
+    Why: it was deleted, or merged into another. Salesforce goes on showing what it was worth, which nobody can confirm.
+        Nothing is deleted by itself.
+    Threshold: none. Measure: dollars that it held the day before, where it was still valued then.
+    Closes: the vendor names it again, or somebody ends it in the warehouse.
+    """
+    gone = book.accounts.filter(pc.and_(book.accounts["is_active"], pc.is_valid(book.accounts["absent_since"])))
+    held = pc.fill_null(gone["before_usd"], Decimal(0)).cast(USD)
+    return about_accounts(gone, held, "Not named by the vendor since ", gone["absent_since"], ", and not closed.")

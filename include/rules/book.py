@@ -34,6 +34,7 @@ ACCOUNTS = pa.schema(
         "close_date": pa.date32(),
         "is_active": pa.bool_(),
         "was_active": pa.bool_(),
+        "absent_since": pa.date32(),
         "market_value_usd": USD,
         "cash_usd": USD,
         "before_usd": USD,
@@ -91,7 +92,8 @@ class Book:
         business_date: The day.
         before: The day with which it is compared; None where there is none.
         accounts: One row an account. Values are null where the vendor states none; `was_active` and `before_usd` are of
-            `before`, `net_flow_usd` is what deposits and withdrawals explain of the difference.
+            `before`, `net_flow_usd` is what deposits and withdrawals explain of the difference, `absent_since` is the
+            first day on which the vendor did not name it any more.
         owners: Share of each owner of an account; a household may own through several persons.
         households: Who looks after them; `absent_since` is the first day on which the vendor did not name one any more.
         positions: What accounts hold.

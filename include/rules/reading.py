@@ -76,7 +76,7 @@ _NET_FLOWS = """
 
 ACCOUNTS = f"""
 select a.account_id, a.household_id, coalesce(a.representative_id, h.representative_id), a.open_date, a.close_date,
-       {_is_active("a", "day")}, case when e.account_id is not null then {_is_active("e", "before")} end,
+       {_is_active("a", "day")}, case when e.account_id is not null then {_is_active("e", "before")} end, n.absent_since,
        v.market_value_usd, v.cash_usd, b.market_value_usd, coalesce(f.net_flow_usd, 0)
 from {_known("account")} a
 left join {_known("account", "before")} e on e.account_id = a.account_id
@@ -84,6 +84,7 @@ left join {_known("household")} h on h.household_id = a.household_id
 left join {_valued("day")} v on v.account_id = a.account_id
 left join {_valued("before")} b on b.account_id = a.account_id
 left join {_NET_FLOWS} f on f.account_id = a.account_id
+left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
 where a.is_counted
 """  # noqa: S608
 

@@ -29,7 +29,7 @@ def test_accounts_are_those_of_the_day_with_the_values_of_both_days(firm: Ledger
         "account_id": firm.id_of("account", "a"), "household_id": household, "representative_id": representative,
         "open_date": date(2020, 1, 2), "close_date": None, "is_active": True, "was_active": True,
         "market_value_usd": Decimal("120.00"), "cash_usd": Decimal("11.00"), "before_usd": Decimal("100.00"),
-        "net_flow_usd": Decimal("0.00"),
+        "net_flow_usd": Decimal("0.00"), "absent_since": None,
     }  # fmt: skip
     assert (b["is_active"], b["was_active"], b["market_value_usd"], b["before_usd"]) == (False, True, None, Decimal(50))
     assert (c["market_value_usd"], c["before_usd"]) == (Decimal(3), None)

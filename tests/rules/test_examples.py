@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from include.rules.account import find_closed, find_unfunded, find_unowned
+from include.rules.account import find_absent, find_closed, find_unfunded, find_unowned
 from include.rules.aum import find_aum_moves, find_broken_totals
 from include.rules.cash import find_excess_cash, find_negative_cash
 from include.rules.concentration import find_account_concentration, find_household_concentration
 from include.rules.finding import dollars, percent_of
 from include.rules.flows import find_large_deposits, find_large_withdrawals
-from include.rules.household import find_absent
+from include.rules.household import find_absent as find_absent_households
 from include.rules.policy import Policy
 from include.rules.roll_forward import find_roll_forward_breaks
 from tests.rules.books import DAY, details, found, make_book, usd
@@ -111,6 +111,17 @@ def test_unfunded_is_active_old_and_empty() -> None:
     table = find_unfunded(make_book(accounts), POLICY)
     assert found(table) == {1: Decimal(0), 2: Decimal(0)}
     assert set(details(table)) == {f"Opened on {old} and holds nothing after 30 days."}
+
+
+def test_an_account_that_the_vendor_names_no_more_is_absent_and_not_unfunded() -> None:
+    accounts = [
+        account(None, 500, number=1, absent_since=DAY), account(None, number=2, absent_since=DAY), account(5, 5, number=3),
+        account(0, 0, number=4, is_active=False, absent_since=DAY),
+    ]  # fmt: skip
+    book = make_book(accounts)
+    assert found(find_absent(book, POLICY)) == {1: Decimal(500), 2: Decimal(0)}
+    assert set(details(find_absent(book, POLICY))) == {f"Not named by the vendor since {DAY}, and not closed."}
+    assert found(find_unfunded(book, POLICY)) == {}
 
 
 def test_unowned_is_nobody_or_not_the_whole() -> None:
@@ -261,11 +272,11 @@ def test_percent_is_rounded_once(part: Any, whole: Any, percent: str) -> None:
 def test_a_household_that_the_vendor_names_no_more_is_told_with_what_it_owns() -> None:
     accounts = [account(1000, number=1), account(500, number=2)]
     owners = [owner(1, 1), owner(2, 2)]
-    table = find_absent(make_book(accounts, owners, absent={2: date(2026, 11, 18)}), POLICY)
+    table = find_absent_households(make_book(accounts, owners, absent={2: date(2026, 11, 18)}), POLICY)
     assert found(table) == {2: Decimal(500)}
     assert details(table) == ["Not named by the vendor since 2026-11-18; accounts worth $500.00 are still its own."]
 
 
 def test_an_absent_household_that_owns_nothing_is_told_too() -> None:
-    table = find_absent(make_book([account(None)], [owner(1, 1)], absent={1: DAY}), POLICY)
+    table = find_absent_households(make_book([account(None)], [owner(1, 1)], absent={1: DAY}), POLICY)
     assert found(table) == {1: Decimal(0)}

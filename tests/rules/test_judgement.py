@@ -102,7 +102,7 @@ def test_a_rule_that_raises_fails_by_name_and_the_others_settle(firm: Ledgered) 
         FatalError, match=r"the findings of all others are settled \[rules=account_unowned \(Arrow"
     ) as told:
         firm.judge(policy)
-    assert told.value.__cause__ is not None
+    assert told.value.__cause__ is None  # its words may quote a client's figures
     assert firm.findings() == [("negative_cash",)]
 
 
