@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop sandbox bench bench-day bench-crm bench-rules test test-all lint fmt clean
+.PHONY: install demo stop sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 
@@ -38,7 +38,7 @@ stop:
 sandbox: install
 	@$(TRIBUTARY) sandbox
 
-bench: bench-day bench-crm bench-rules
+bench: bench-day bench-crm bench-rules bench-identity bench-gateway
 
 bench-day: install  ## a day of positions from the vendor to the warehouse
 	@$(TRIBUTARY) bench
@@ -49,11 +49,18 @@ bench-crm: install  ## changed holdings into Salesforce, beside simple-salesforc
 bench-rules: install  ## the business rules over a day of positions
 	@$(TRIBUTARY) bench-rules
 
+bench-identity: install  ## who is who: quality on labelled data, and a million records
+	@$(TRIBUTARY) bench-identity
+
+bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
+	@$(TRIBUTARY) bench-gateway
+
+# Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow.
 test: lint
-	.venv/bin/python -m pytest -n 2 --dist loadfile -m "not long"
+	.venv/bin/python -m pytest -n 3 --dist loadfile -m "not long"
 
 test-all: lint
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 3 --dist loadfile
 
 lint: install
 	.venv/bin/ruff check .

@@ -1,8 +1,8 @@
 """The warehouse's present state into Salesforce: when the warehouse has news, and every hour in case a bell was lost.
 
-First the business rules look at the day. Then everything is compared; a run that would change too much (a first load, a
-third of an object's records, dozens of accounts that close) asks a person and waits. The Variable `tributary_crm_paused`
-set to `true` keeps every run from writing.
+First it is told who is who across vendors, then the business rules look at the day. Then everything is compared; a run
+that would change too much (a first load, a third of an object's records, dozens of accounts that close) asks a person and
+waits. The Variable `tributary_crm_paused` set to `true` keeps every run from writing.
 """
 
 from __future__ import annotations
@@ -52,6 +52,20 @@ def salesforce() -> None:
         from include.crm.load import is_settled
 
         return is_settled(firm.site().engine)
+
+    @task
+    def resolve_identity(run_id: Any = None) -> dict[str, int] | None:
+        """Who is who across vendors, before anybody is shown anything; nothing is done where nothing changed."""
+        from dataclasses import asdict
+
+        import firm
+
+        from include import sessions
+        from include.identity.resolve import resolve
+        from include.vendors import VENDORS
+
+        found = resolve(firm.site().engine, VENDORS, run_id, sessions.business_date(None))
+        return None if found is None else asdict(found)
 
     @task
     def judge_day(run_id: Any = None) -> dict[str, dict[str, str]]:
@@ -130,10 +144,11 @@ def salesforce() -> None:
 
         from include import sessions
         from include.crm import tasks
-        from include.rules import RULES
+        from include.rules import PICTURE_RULES, RULES
 
         _refuse_paused(firm.is_crm_paused())
-        wanted = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in RULES if r.task_subject}
+        rules = (*RULES, *PICTURE_RULES)
+        wanted = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in rules if r.task_subject}
         connection, day = firm.connection("salesforce"), sessions.business_date(None)
         counts = tasks.sync(firm.site().engine, connection, run_id, day, firm.crm_settings(), wanted)
         return {"created": counts.created, "completed": counts.updated}
@@ -142,7 +157,7 @@ def salesforce() -> None:
     way, sent = choose_way(shown), send_changes(shown)
     # Rules about the data speak on a day that does not balance, too; then nothing is sent. A rule that fails keeps nothing from
     # Salesforce but its Tasks, which makes the run fail.
-    judged >> is_reconciled() >> shown >> way >> [ask, sent]
+    resolve_identity() >> judged >> is_reconciled() >> shown >> way >> [ask, sent]
     [ask >> sent, judged] >> raise_tasks()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pendulum
-from airflow.sdk import CronDataIntervalTimetable, Param, PokeReturnValue, dag, get_current_context, task, task_group
+from airflow.sdk import CronDataIntervalTimetable, PokeReturnValue, dag, get_current_context, task, task_group
+from forms import vendor_form
 from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, WAREHOUSE, deadline
 
 from include.contract import Vendor
@@ -29,39 +30,7 @@ def vendor_day(vendor: Vendor) -> None:
         default_args=DEFAULTS,
         tags=["vendor", vendor.name],
         deadline=deadline(f"{vendor.title} is in within {DEADLINE_HOURS:g} hours"),
-        params={
-            "tables": Param(
-                tables,
-                type="array",
-                items={"type": "string", "enum": tables},
-                minItems=1,
-                examples=tables,  # what the form offers
-                title="Tables",
-                description="What to pull.",
-            ),
-            "business_date": Param(
-                None,
-                type=["null", "string"],
-                format="date",
-                title="Business date",
-                description="Empty: the latest closed session. A past date takes only what can be stated as of then.",
-            ),
-            "full_refresh": Param(
-                False, type="boolean", title="Full refresh", description="Ignore when tables were last pulled."
-            ),
-            "wait": Param(
-                True,
-                type="boolean",
-                title="Wait until closed",
-                description="Off: do not wait, take what the vendor has.",
-            ),
-            "on_demand": Param(
-                False,
-                type="boolean",
-                title="On demand",
-                description="Use the share of the rate budget kept for people.",
-            ),
-        },
+        params=vendor_form(tables, has_clients=any(table.over for table in vendor.tables)),
     )
     def day() -> None:
         @task
@@ -72,9 +41,9 @@ def vendor_day(vendor: Vendor) -> None:
             return plan.plan_day(vendor, params, None if dag_run.run_type == "manual" else dag_run.data_interval_end)
 
         @task
-        def choose_tables(plan: dict[str, Any]) -> list[str]:
+        def choose_tables(plan: dict[str, Any], wave: int) -> list[str]:
             """Hands the tables on by themselves: Airflow maps over a whole result only."""
-            return list(plan["tables"])
+            return [table for table in vendor.waves[wave] if table in plan["tables"]]
 
         @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
         def wait_until_closed(plan: dict[str, Any], params: Any = None, run_id: Any = None) -> PokeReturnValue:
@@ -87,7 +56,7 @@ def vendor_day(vendor: Vendor) -> None:
             closed = flow.closed_through(firm.site(), vendor, firm.connection(vendor.name), _run(plan, run_id))
             return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
-        @task(pool=f"{vendor.name}_api", map_index_template=NAMED)
+        @task(pool=f"{vendor.name}_api", map_index_template=NAMED, trigger_rule="none_failed")
         def pull(table: str, plan: dict[str, Any], run_id: Any = None) -> str:
             import firm
 
@@ -96,6 +65,11 @@ def vendor_day(vendor: Vendor) -> None:
             _name(table)
             return flow.stage(firm.site(), vendor, table, firm.connection(vendor.name), _run(plan, run_id))
 
+        @task(trigger_rule="none_failed")
+        def gather(waves: list[list[str]]) -> list[str]:
+            """The partitions of all waves of tables."""
+            return [path for wave in waves for path in wave or ()]
+
         @task
         def validate(paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
             import firm
@@ -103,7 +77,7 @@ def vendor_day(vendor: Vendor) -> None:
             from include import flow
 
             by_table = {path.split("/")[1]: path for path in paths}
-            return flow.validate(firm.site(), vendor, by_table, _run(plan, run_id))
+            return flow.validate(firm.site(), vendor, by_table, _run(plan, run_id), rows_only=bool(plan["keys"]))
 
         @task_group
         def publish(path: str, plan: dict[str, Any]) -> None:
@@ -154,9 +128,14 @@ def vendor_day(vendor: Vendor) -> None:
             return str(docs.build(firm.data_docs(), firm.site().staging, paths, run_id))
 
         plan = plan_day()
-        closed = wait_until_closed(plan)
-        paths = pull.partial(plan=plan).expand(table=choose_tables(plan))
-        closed >> paths
+        before = wait_until_closed(plan) if vendor.closed else plan
+        waves = []
+        for wave in range(len(vendor.waves)):
+            pulled = pull.partial(plan=plan).expand(table=choose_tables(plan, wave))
+            before >> pulled
+            before = pulled
+            waves.append(pulled)
+        paths = waves[0] if len(waves) == 1 else gather(waves)
         valid = validate(paths, plan)
         published = publish.partial(plan=plan).expand(path=paths)
         valid >> [published, report_quality(paths)]
@@ -182,6 +161,7 @@ def _run(plan: dict[str, Any], run_id: str) -> Any:
         date.fromisoformat(plan["previous_date"]),
         full_refresh=plan["full_refresh"],
         on_demand=plan["on_demand"],
+        keys=tuple(plan["keys"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Looks into the ledger on weekday mornings, and tells people of every stage that is due and not done; once each."""
+"""Looks into the ledger by day, and tells people of every stage that is due and not done; once each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from include.vendors import VENDORS
     dag_id="watch_lateness",
     dag_display_name="Is every vendor in?",
     doc_md=__doc__,
-    schedule=CronTriggerTimetable("*/15 6-18 * * 1-5", timezone="America/New_York"),
+    schedule=CronTriggerTimetable("*/15 6-18 * * *", timezone="America/New_York"),
     start_date=pendulum.parse(GO_LIVE, tz="America/New_York"),
     catchup=False,
     max_active_runs=1,

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from include.contract import BOOLEAN, DATE, MONEY, PRICE, QUANTITY, STRING, TIMESTAMP
+from include.contract import BOOLEAN, DATE, INTEGER, MONEY, PRICE, QUANTITY, STRING, TIMESTAMP
 
 RATIO = "decimal(9,8)"
 
@@ -33,6 +33,7 @@ class Entity:
         references: Key column -> entity it points to; becomes `<entity>_id` in the warehouse.
         dated: Column that places a fact in time; `business_date` for snapshots.
         version: Column that tells which of two states of an event is newer.
+        is_observed: Whether the version is when we looked: two states that differ in nothing else are one.
         money: Column whose sum is the control total.
         set_of: For descriptions that come in sets: the reference whose rows replace each other as a whole.
         sticky: Fields whose null says "not shown to us" (a masked tax id): what was known before stays.
@@ -44,6 +45,7 @@ class Entity:
     references: dict[str, str]
     dated: str | None = None
     version: str | None = None
+    is_observed: bool = False
     money: str | None = None
     set_of: str | None = None
     sticky: tuple[str, ...] = ()
@@ -100,6 +102,15 @@ ENTITIES: tuple[Entity, ...] = (
             "gender": STRING,
             "tax_id_hash": STRING,
             "tax_id_last4": STRING,
+            # Where the vendor keeps them with the person; else the household's hold.
+            "email": STRING,
+            "phone": STRING,
+            "street": STRING,
+            "city": STRING,
+            "state_code": STRING,
+            "postal_code": STRING,
+            # What the vendor calls the same person elsewhere: keys separated by blanks, such as `<vendor>:household:17`.
+            "cross_references": STRING,
         },
         _references("household"),
         sticky=("tax_id_hash", "tax_id_last4"),
@@ -202,6 +213,167 @@ ENTITIES: tuple[Entity, ...] = (
         dated="trade_date",
         version="edited_at",
         money="amount_usd",
+    ),
+    # --- planning: a plan is a description, so that one that did not change makes no version; what comes of it is an event ---
+    Entity(
+        "plan",
+        "description",
+        {
+            "name": STRING,
+            "is_base": BOOLEAN,
+            "target_low_ratio": RATIO,
+            "target_high_ratio": RATIO,
+            "created_on": DATE,
+            "updated_on": DATE,
+        },
+        _references("household"),
+    ),
+    Entity(
+        "goal",
+        "description",
+        {
+            "name": STRING,
+            "goal_type": STRING,
+            # Dollars a year, or once where start and end are the same year.
+            "amount_usd": MONEY,
+            "start_year": INTEGER,
+            "end_year": INTEGER,
+            "priority": INTEGER,
+            # As the vendor writes it, where it is a text.
+            "wording": STRING,
+        },
+        _references("household", "plan"),
+    ),
+    Entity(
+        "plan_result",
+        "event",
+        {
+            # current or recommended.
+            "scenario": STRING,
+            # Probability of success, 0-1; null where the vendor states none, which is not zero.
+            "probability_ratio": RATIO,
+            "probability_text": STRING,
+            # Whether it rests on balances that the vendor could not refresh.
+            "is_stale": BOOLEAN,
+            "computed_on": DATE,
+            "computed_at": TIMESTAMP,
+        },
+        _references("household", "plan"),
+        dated="computed_on",
+        version="computed_at",
+        is_observed=True,
+    ),
+    Entity(
+        "goal_result",
+        "event",
+        {
+            "scenario": STRING,
+            "probability_ratio": RATIO,
+            # Money set aside for the goal over what it costs; above 1 where there is more.
+            "funded_ratio": "decimal(12,8)",
+            "shortfall_year": INTEGER,
+            "shortfall_usd": MONEY,
+            "computed_on": DATE,
+            "computed_at": TIMESTAMP,
+        },
+        _references("goal"),
+        dated="computed_on",
+        version="computed_at",
+        is_observed=True,
+    ),
+    Entity(
+        "outside_account",
+        "description",
+        {
+            "name": STRING,
+            "account_number_hash": STRING,
+            "account_number_last4": STRING,
+            "institution": STRING,
+            "account_type": STRING,
+            "is_linked": BOOLEAN,
+        },
+        _references("household"),
+        sticky=("account_number_hash", "account_number_last4"),
+    ),
+    Entity(
+        "outside_value",
+        "event",
+        {"market_value_usd": MONEY, "stated_on": DATE, "asked_on": DATE, "asked_at": TIMESTAMP},
+        _references("outside_account"),
+        dated="asked_on",
+        version="asked_at",
+        is_observed=True,
+        money="market_value_usd",
+    ),
+    Entity(
+        "insurance_policy",
+        "description",
+        {
+            "name": STRING,
+            "policy_type": STRING,
+            "owner_name": STRING,
+            "insured_name": STRING,
+            "annual_premium_usd": MONEY,
+            "cash_value_usd": MONEY,
+            "death_benefit_usd": MONEY,
+            "beneficiaries": INTEGER,
+        },
+        _references("household"),
+    ),
+    # --- risk: what a client can bear, what a portfolio takes; two facts, never one ---
+    Entity(
+        "portfolio",
+        "description",
+        {
+            "name": STRING,
+            # current or proposed.
+            "portfolio_type": STRING,
+            "risk_model": STRING,
+            "is_deleted": BOOLEAN,
+        },
+        _references("person"),
+    ),
+    Entity(
+        "questionnaire",
+        "description",
+        {
+            "version": STRING,
+            # 1-99.
+            "risk_number": INTEGER,
+            "sent_at": TIMESTAMP,
+            "completed_at": TIMESTAMP,
+            "is_completed": BOOLEAN,
+            "is_archived": BOOLEAN,
+            "is_deleted": BOOLEAN,
+        },
+        _references("person"),
+    ),
+    Entity(
+        "client_risk",
+        "event",
+        {"risk_number": INTEGER, "measured_on": DATE, "measured_at": TIMESTAMP},
+        _references("person"),
+        dated="measured_on",
+        version="measured_at",
+        is_observed=True,
+    ),
+    Entity(
+        "portfolio_risk",
+        "event",
+        {
+            "risk_number": INTEGER,
+            "market_value_usd": MONEY,
+            # Whether the portfolio changed since it was analyzed.
+            "is_stale": BOOLEAN,
+            "analyzed_at": TIMESTAMP,
+            "measured_on": DATE,
+            "measured_at": TIMESTAMP,
+        },
+        _references("portfolio"),
+        dated="measured_on",
+        version="measured_at",
+        is_observed=True,
+        money="market_value_usd",
     ),
 )
 

@@ -3,8 +3,8 @@
 python -m include.cli demo [--data FOLDER] [--households N]
 python -m include.cli stop
 python -m include.cli sandbox [--port N] ...
-python -m include.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]
-python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_..
+python -m include.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]; bench-identity; bench-gateway
+python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._GATEWAY_..
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 
 The last two read the environment, because secrets do not belong on a command line; both may be run again.
@@ -38,6 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     crm.add_argument("--positions", type=int, default=500_000)
     rules = commands.add_parser("bench-rules", help="measure the business rules over a day of positions")
     rules.add_argument("--positions", type=int, default=1_000_000)
+    identity = commands.add_parser("bench-identity", help="measure who is who: quality on labelled data, and speed")
+    identity.add_argument("--clients", type=int, default=50_000)
+    identity.add_argument("--records", type=int, default=1_000_000)
+    gateway = commands.add_parser("bench-gateway", help="measure webhooks into the inbox: a steady rate, and a storm")
+    gateway.add_argument("--seconds", type=int, default=20)
+    gateway.add_argument("--storm", type=int, default=1000)
     commands.add_parser("stop", help="end what demo started")
     commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
     commands.add_parser("create-roles", help="make the database's roles, or set their passwords")
@@ -66,15 +72,10 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
         return 1
     place = demo.start(say, arguments.data, arguments.households)
     say(f"Up after {time.monotonic() - started:.0f} s.")
-    place.api.wait_dag("salesforce")
-    place.api.unpause("salesforce")
-    ended: dict[str, str] = {}
-    for vendor in VENDORS:
-        say(f"Running the day of {vendor.title} ...")
-        before = place.api.runs("salesforce")  # the run to follow is the one after the last vendor
-        ended[vendor.name] = demo.run(place, vendor.name, say, 150)
+    say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")
+    ended = demo.run_all(place, [vendor.name for vendor in VENDORS], say, 240)
     if set(ended.values()) == {"success"}:
-        ended["salesforce"] = demo.follow_next(place, "salesforce", before, say, 90)
+        ended["salesforce"] = demo.run(place, "salesforce", say, 120)
     summary.show(place, ended, time.monotonic() - started)
     return 0 if set(ended.values()) == {"success"} else 1
 
@@ -105,6 +106,20 @@ def _bench_rules(arguments: argparse.Namespace, _: list[str]) -> int:
     from include.local.bench_rules import bench_rules
 
     bench_rules(arguments.positions)
+    return 0
+
+
+def _bench_identity(arguments: argparse.Namespace, _: list[str]) -> int:
+    from include.local.bench_identity import bench_identity
+
+    bench_identity(arguments.clients, arguments.records)
+    return 0
+
+
+def _bench_gateway(arguments: argparse.Namespace, _: list[str]) -> int:
+    from include.local.bench_gateway import bench_gateway
+
+    bench_gateway(arguments.seconds, arguments.storm)
     return 0
 
 
@@ -160,6 +175,8 @@ COMMANDS = {
     "bench": _bench,
     "bench-crm": _bench_crm,
     "bench-rules": _bench_rules,
+    "bench-identity": _bench_identity,
+    "bench-gateway": _bench_gateway,
     "create-roles": _create_roles,
     "migrate": _migrate,
 }

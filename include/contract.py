@@ -13,6 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from include.shape import FanOut, Inside, Linked, Numbered, Offset, Report, Shape, Whole
+
+__all__ = [
+    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Budget", "Column", "Constant",
+    "Derived", "EntityMap", "FanOut", "Inside", "Linked", "Numbered", "Offset", "Probe", "Report", "Shape", "Table", "Vendor",
+    "Whole", "column", "constant", "derived", "ignored", "sensitive",
+]  # fmt: skip
+
 INTEGER = "int64"
 STRING = "string"
 BOOLEAN = "bool"
@@ -79,14 +87,19 @@ class Table:
             it is written in. Where there are two, they are the first and the last day: from the day after the session
             before, so that what is dated on a weekend is not missed.
         edited: For `window`: the parameters that bound the time of edit, (from, to).
-        order: The vendor's name of the column that pages are ordered by; None where the vendor answers in one piece.
+        edited_as: `strftime` pattern of those bounds; empty for ISO times with the vendor's offset.
+        when_past: Parameters that replace or join `params` for a past date.
+        shape: How it is asked for.
+        rows: Field of an answer that holds the rows; empty where the answer is the array, or one row.
+        is_nested: Whether rows hold objects: their fields are declared as `address.city`, and a list is staged as its JSON.
+        omits_nulls: Whether the vendor leaves out fields that are null: then one that no row has is no drift.
+        dates: How dates are written: `iso` (2026-11-20), or `us` (11/20/2026) too.
         page_rows: Rows asked for in one call.
         money: Staged column whose sum is the table's control total.
         parents: Staged column -> table of the same vendor-day that must hold its value as key.
         agrees: `(column, table, money column)`: this table's money, summed by that column, is what the other table
             states for the same key.
         as_of: For snapshots: the staged column that states the day of a row; None where rows don't say.
-        states_past: Whether the vendor can state a past date of it.
     """
 
     name: str
@@ -97,7 +110,13 @@ class Table:
     params: Mapping[str, str] = field(default_factory=dict)
     dated: Mapping[str, str] = field(default_factory=dict)
     edited: tuple[str, str] | None = None
-    order: str | None = None
+    edited_as: str = ""
+    when_past: Mapping[str, str] = field(default_factory=dict)
+    shape: Shape = Whole()  # noqa: RUF009
+    rows: str = ""
+    is_nested: bool = False
+    omits_nulls: bool = False
+    dates: Literal["iso", "us"] = "iso"
     page_rows: int = 5000
     money: str | None = None
     parents: Mapping[str, str] = field(default_factory=dict)
@@ -121,9 +140,20 @@ class Table:
         return self.pull != "full"
 
     @property
+    def over(self) -> str:
+        """The table that must be staged before it, in the same run; empty where there is none."""
+        return self.shape.over if isinstance(self.shape, (FanOut, Inside)) else ""
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Staged columns of that table that its own rows carry, as fields `@<column>`."""
+        return tuple(c.source[1:] for c in self.columns if c.source.startswith("@") and c.source != "@asked_at")
+
+    @property
     def hash(self) -> str:
         """Identifies this declaration in the manifests of its partitions (12 hex digits of SHA-256)."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        declared = asdict(self) | {"shape": repr(self.shape)}
+        return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:12]
 
     def named(self, name: str) -> Column:
         """Returns the column with our name `name`."""
@@ -170,14 +200,24 @@ class EntityMap:
         columns: Canonical column -> staged column name, `derived(...)` or `constant(...)`.
         merged: Several staged rows may describe the same entity (a security named by every position): they become
             one, the first by key, and the rest are counted as merged.
+        summed: Canonical columns that are added up where rows are merged.
         dropped: Named rules: rows for which the function is true produce nothing, and are counted under the name.
+        split: Makes rows of other columns from staged rows (a list in a column, an edge between two tables). It gets a
+            table of `takes`, and whole tables of the same run as named in `beside`; it gives a table with a column
+            `row`, the place of the staged row that each came from.
+        takes: Staged columns that `split` needs.
+        beside: Other tables of the vendor that `split` needs, with the columns it needs.
     """
 
     entity: str
     table: str
     columns: Mapping[str, str | Derived | Constant]
     merged: bool = False
+    summed: tuple[str, ...] = ()
     dropped: Mapping[str, Derived] = field(default_factory=dict)
+    split: Callable[..., Any] | None = None
+    takes: tuple[str, ...] = ()
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +225,9 @@ class Probe:
     """The cheapest question whose answer says which day the vendor has closed.
 
     Attributes:
-        path: Path below the base URL; answers an array.
+        path: Path below the base URL; answers an array, or the one row that says it for all.
         params: Its query parameters; ordered so that the first row holds the earliest date.
+        top: Parameter that bounds how many rows are answered; empty where there is none.
         field: The vendor's field that holds the date.
         key: The vendor's field that says whose date it is.
         tolerated: How many may lag: a dormant account does not hold the firm up.
@@ -197,6 +238,7 @@ class Probe:
     field: str
     key: str = "id"
     tolerated: int = 0
+    top: str = "$top"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +246,16 @@ class Budget:
     """Calls a vendor allows, shared by every process of the firm.
 
     Attributes:
-        calls_per_minute: Steady rate.
-        burst: Calls that may be made at once after a pause.
+        calls_per_minute: The most calls in any minute.
+        burst: Of them, those that may be made at once after a pause.
         reserved_ratio: Share (0-1) of the rate that batch runs leave to on-demand runs.
+        calls_per_hour: Narrower buckets for some calls: name -> the most calls in any hour.
     """
 
     calls_per_minute: float
     burst: int = 8
     reserved_ratio: float = 0.2
+    calls_per_hour: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +266,9 @@ class Vendor:
         name: Short name: DAG id, connection id, staging folder and source of every warehouse row.
         title: The name people know.
         notes: Markdown shown on the DAG's page.
-        login: How a session is opened; a key of `include.extract.session.LOGINS`.
+        login: How a session is opened; a key of `include.extract.login.LOGINS`.
+        headers: Header of every call -> the entry of the connection's extra that it holds.
+        error_field: A field that makes a JSON object a failure although its status is 200; empty for none.
         tables: What is pulled, parents before children.
         maps: How staged tables become canonical entities.
         closed: Asks for the last day that the vendor has closed; None where it can't be asked.
@@ -233,7 +279,9 @@ class Vendor:
         budget: Calls the vendor allows.
         connections: Parallel connections of one table's pull.
         api_version: The vendor's API version, kept in every manifest.
-        due: Stage of the ledger -> local time (`HH:MM`) by which it is due on the morning after the business date.
+        ranks: Whose word counts first where several vendors know the same person or household: attribute (`email`, `phone`,
+            `address`, `name`, `birth_date`, `representative`; empty for all others) -> rank, the smallest first.
+        due: Stage of the ledger -> local time (`HH:MM`) by which it is due, on the day on which the run starts.
         roll_tolerance_quantity: Units by which a position may differ from the one before plus its transactions.
         total_tolerance_usd: Dollars by which an account may differ from the sum of its positions.
         correlation_header: Response header by which the vendor finds a call again.
@@ -254,9 +302,22 @@ class Vendor:
     connections: int = 4
     api_version: str = "v1"
     correlation_header: str = "X-Correlation-Id"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    error_field: str = ""
+    ranks: Mapping[str, int] = field(default_factory=lambda: {"": 100})
     due: Mapping[str, str] = field(default_factory=lambda: {"stage": "07:30", "load": "08:30"})
     roll_tolerance_quantity: str = "0.0001"
     total_tolerance_usd: str = "0.01"
+
+    def __post_init__(self) -> None:
+        known: set[str] = set()
+        for table in self.tables:
+            if table.over and table.over not in known:
+                raise ValueError(f"{self.name}: {table.name} is over {table.over}, which is no table before it")
+            bucket = table.shape.bucket if isinstance(table.shape, FanOut) else ""
+            if bucket and bucket not in self.budget.calls_per_hour:
+                raise ValueError(f"{self.name}: {table.name} takes from {bucket}, which is no bucket of the budget")
+            known.add(table.name)
 
     def table(self, name: str) -> Table:
         """Returns the table called `name`."""
@@ -264,3 +325,13 @@ class Vendor:
             if table.name == name:
                 return table
         raise KeyError(f"{self.name} has no table {name}")
+
+    @property
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """Names of tables, in the order in which they can be asked for: a fan-out after the table that it is over."""
+        depths: dict[str, int] = {}
+        for table in self.tables:
+            depths[table.name] = depths[table.over] + 1 if table.over else 0
+        return tuple(
+            tuple(name for name, depth in depths.items() if depth == wave) for wave in range(max(depths.values()) + 1)
+        )

@@ -16,15 +16,20 @@ import sqlalchemy as sa
 from include import sessions
 from include import transform as transforming
 from include.connection import Connection
-from include.contract import Vendor
+from include.contract import FanOut, Table, Vendor
 from include.control import dead_letters, ledger
+from include.control.answers import Answers
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
 from include.control.dead_letters import DeadLetter
+from include.control.grants import Grants
 from include.control.ledger import Counts, Pull
+from include.errors import ConfigurationError
 from include.extract.closed import closed_through as ask_closed
+from include.extract.fan_out import Keys, keys_of
 from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
+from include.extract.shapes import Source
 from include.sensitive import Redactor
 from include.staging import Manifest, Staging
 from include.warehouse.load import load as load_partition
@@ -62,6 +67,7 @@ class Run:
         full_refresh: Whether edit windows are ignored.
         on_demand: Whether the reserved share of the rate budget may be used.
         is_replay: Whether only dead letters are pulled again.
+        keys: Clients that somebody chose; empty for all.
     """
 
     run_id: str
@@ -70,6 +76,7 @@ class Run:
     full_refresh: bool = False
     on_demand: bool = False
     is_replay: bool = False
+    keys: tuple[str, ...] = ()
 
 
 def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> str:
@@ -98,7 +105,8 @@ def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, r
 def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
     """What a run asks for. Whether its day is past is decided here, when it asks, and kept in the manifest."""
     is_past = sessions.is_past(run.business_date, site.clock())
-    return Span(run.business_date, is_past, run.previous_date + timedelta(days=1), edited_since)
+    first = run.previous_date + timedelta(days=1)
+    return Span(run.business_date, is_past, first, edited_since, is_chosen=bool(run.keys))
 
 
 def fetch(
@@ -111,18 +119,41 @@ def fetch(
     keep: Keep = lambda windows: windows,
 ) -> str:
     """Pulls one table into staging, which nothing knows of yet; `keep` leaves out rows that are not wanted."""
+    table = vendor.table(table_name)
+    answers = Answers(site.engine, run.run_id, vendor.name, table_name)
+    staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
+    keys = _keys(site, vendor, table, connection, run, staged)
+    source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed)
+    with open_session(site, vendor, connection, run, table_name) as session:
+        path = pull(vendor, table, span, session, site.staging, site.redactor, site.clock(), source, keep)
+    if isinstance(table.shape, FanOut):
+        answers.forget()
+    return path
+
+
+def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, table_name: str = "") -> VendorSession:
+    """Opens a session that takes its turns from the vendor's budget and notes its calls."""
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
-    with VendorSession(vendor, connection, budget, calls) as session:
-        table = vendor.table(table_name)
-        return pull(vendor, table, span, session, site.staging, site.redactor, site.clock(), keep)
+    grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
+    return VendorSession(vendor, connection, budget, calls, grants)
+
+
+def _keys(site: Site, vendor: Vendor, table: Table, connection: Connection, run: Run, staged: str | None) -> list[Keys]:
+    """What a fan-out asks for; empty for other tables."""
+    if not isinstance(table.shape, FanOut):
+        return []
+    if not table.over:
+        grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
+        if not grants.firsts:
+            raise ConfigurationError("The connection holds no grants", vendor=vendor.name)
+        return [{"grant": name} for name in sorted(grants.firsts)]
+    return keys_of(table, table.shape, vendor.table(table.over), staged, run.keys, site.staging)
 
 
 def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
     """Asks the vendor for the last day that it has closed; raises as `extract.closed.closed_through` does."""
-    budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
-    calls = CallLog(site.engine, vendor.name, "", run.run_id)
-    with VendorSession(vendor, connection, budget, calls) as session:
+    with open_session(site, vendor, connection, run) as session:
         return ask_closed(vendor, session)
 
 
@@ -213,19 +244,24 @@ def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]
     """Makes the canonical entities of a partition and records them; returns rows by entity."""
     started = time.perf_counter()
     of = pull_of(site.staging.manifest(path), run)
-    results = transforming.transform(vendor, path, site.staging)
+    results = transforming.transform(
+        vendor, path, site.staging, lambda table: ledger.staged_partition(site.engine, run.run_id, vendor.name, table)
+    )
     seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
     with site.engine.begin() as connection:
         for made in results:
             counts = Counts(
                 staged=made.staged,
                 produced=made.produced,
+                split=made.split,
                 merged=made.merged,
                 dropped=sum(made.dropped.values()),
                 money_in=made.money_in,
-                money_out=made.money if made.money_in is not None else None,
+                money_out=made.money + made.money_dropped
+                if made.money is not None and made.money_in is not None
+                else None,
                 seconds=seconds,
-                notes={"dropped": dict(made.dropped)},
+                notes={"dropped": dict(made.dropped), "money_dropped": str(made.money_dropped)},
             )
             ledger.record(connection, of, "transform", counts, made.entity)
     return {made.entity: made.produced for made in results}

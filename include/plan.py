@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from include import sessions
-from include.contract import Vendor
+from include.contract import FanOut, Vendor
 from include.errors import ConfigurationError
 
 
@@ -18,7 +18,8 @@ def plan_day(
 
     Args:
         vendor: The declaration.
-        params: What a person chose, or the defaults: `business_date` (text or None), `tables`, and flags.
+        params: What a person chose, or the defaults: `business_date` (text or None), `tables`, `keys` (of clients; empty for
+            all), and flags.
         interval_end: End of the data interval; None (a manual run) stands for now.
         now: Aware; None is the wall clock.
 
@@ -31,13 +32,16 @@ def plan_day(
     asked = params["business_date"]
     day = sessions.read_asked(asked, now) if asked else sessions.business_date(interval_end or now)
     is_past = sessions.is_past(day, now)
+    keys = [str(key) for key in params.get("keys") or []]
+    tables = choose_tables(vendor, params["tables"], is_past=is_past)
     return {
         "business_date": day.isoformat(),
         "previous_date": sessions.previous(day).isoformat(),
         "is_past": is_past,
-        "tables": choose_tables(vendor, params["tables"], is_past=is_past),
+        "tables": keep_keyed(vendor, tables) if keys else tables,
         "full_refresh": params["full_refresh"],
-        "on_demand": params["on_demand"],
+        "on_demand": params["on_demand"] or bool(keys),
+        "keys": keys,
     }
 
 
@@ -58,3 +62,20 @@ def choose_tables(vendor: Vendor, asked: Sequence[str], *, is_past: bool) -> lis
     raise ConfigurationError(
         f"{vendor.title} can't state {', '.join(asked)} as of a past date; choose from {', '.join(stated)}, or the latest day"
     )
+
+
+def keep_keyed(vendor: Vendor, tables: Sequence[str]) -> list[str]:
+    """Returns those of the tables that can be asked for single clients, and those that their maps read beside them.
+
+    Raises:
+        ConfigurationError: There is none: the vendor is asked for everything at once.
+    """
+    keyed: list[str] = []
+    for table in vendor.tables:  # parents before children
+        is_asked = isinstance(table.shape, FanOut) and bool(table.over) and not vendor.table(table.over).over
+        if table.name in tables and (is_asked or table.over in keyed):
+            keyed.append(table.name)
+    if not keyed:
+        raise ConfigurationError(f"{vendor.title} can't be asked for single clients: leave them out, and ask for all")
+    beside = {name for each in vendor.maps if each.table in keyed for name in each.beside}
+    return [table.name for table in vendor.tables if table.name in {*keyed, *beside}]

@@ -79,16 +79,28 @@ def replay(
         is_dry: Pulls and checks; records and loads nothing.
 
     Raises:
-        ConfigurationError: A letter was asked for that is not open in this table and day.
+        ConfigurationError: A letter was asked for that is not open in this table and day, or the table's rows come of
+            another table's.
         TributaryError: As the steps of a day raise.
     """
     table = vendor.table(table_name)
+    if table.over:
+        raise ConfigurationError(
+            "Its rows are asked for one by one: run the day again, or for these clients",
+            vendor=vendor.name,
+            table=table_name,
+            over=table.over,
+        )
     letters = _open_letters(site, vendor, run, table_name, ids)
     done = Replayed(len(letters), sum(letter["row_key"] is None for letter in letters), 0, 0, 0)
     replaying = replace(run, full_refresh=True, on_demand=True, is_replay=True)
     if table.pull == "full":
         today = sessions.latest_closed(site.clock())
         replaying = replace(replaying, business_date=today, previous_date=sessions.previous(today))
+    if letters and not is_dry:
+        for beside in sorted({name for each in vendor.maps if each.table == table_name for name in each.beside}):
+            path = flow.stage(site, vendor, beside, connection, replaying)
+            flow.validate(site, vendor, {beside: path}, replaying, rows_only=True)
     for span, some in _asked(site, table, replaying, letters):
         keys = [letter["row_key"] for letter in some]
         path = flow.fetch(

@@ -6,9 +6,14 @@ again when the row is replayed, so that the clear value is written nowhere.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from include.errors import ConfigurationError
 
 _TOKEN = re.compile(r"hmac:([0-9a-f]{64})?:(.{0,4})")
 
@@ -48,3 +53,21 @@ class Redactor:
         """Returns the text that stands for a value in a kept row."""
         hashed, last4 = self.split(None if value is None else str(value))
         return f"hmac:{hashed or ''}:{last4 or ''}"
+
+    def seal(self, plain: str) -> str:
+        """Encrypts a secret that must be kept, such as a refresh token, under a key derived from the firm's."""
+        return self._fernet().encrypt(plain.encode()).decode()
+
+    def unseal(self, sealed: str) -> str:
+        """Returns a sealed secret.
+
+        Raises:
+            ConfigurationError: It was sealed under another key.
+        """
+        try:
+            return self._fernet().decrypt(sealed.encode()).decode()
+        except InvalidToken as error:
+            raise ConfigurationError("A kept secret was sealed under another key of the firm") from error
+
+    def _fernet(self) -> Fernet:
+        return Fernet(base64.urlsafe_b64encode(hmac.digest(self._key, b"seal", "sha256")))

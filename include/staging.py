@@ -51,7 +51,8 @@ class Manifest:
     """What one pull brought.
 
     Attributes:
-        pulled: `present` (everything as it is now) or `past` (what the vendor can state as of a past date).
+        pulled: `present` (everything as it is now), `past` (what the vendor can state as of a past date), or `chosen` (as
+            it is now, of chosen keys only).
         window: Bounds of the edit window asked for, ISO; None where none was.
         money: Sum of the table's money column over the staged rows; None where it has none.
         undeclared: Fields that the contract does not know.

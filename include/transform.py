@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -20,6 +20,8 @@ import pyarrow.compute as pc
 from include import arrow, canonical
 from include.canonical import Entity
 from include.contract import Constant, Derived, EntityMap, Vendor
+from include.errors import ConfigurationError
+from include.extract.page import staged_schema
 from include.staging import Folder, Manifest, Part, PartWriter, Staging, total
 from include.validation.rows import good_rows
 
@@ -32,39 +34,49 @@ class Produced:
         entity: Name of the canonical entity.
         staged: Rows that went in, without those that validation refused.
         produced: Canonical rows.
+        split: Rows beyond the first that one staged row became.
         merged: Rows that describe an entity that another row gave already.
         dropped: Rows that a named rule left out, by rule.
         money_in: Sum of the money column before, where it is taken over as it is; else None.
+        money_dropped: Of it, what rules left out.
         money: Sum of the canonical money column; None where the entity has none.
         parts: Files of the canonical folder.
     """
 
     entity: str
     staged: int = 0
+    split: int = 0
     produced: int = 0
     merged: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     money_in: Decimal | None = None
+    money_dropped: Decimal = Decimal(0)
     money: Decimal | None = None
     parts: tuple[Part, ...] = ()
 
 
-def transform(vendor: Vendor, path: str, staging: Staging) -> list[Produced]:
+def transform(
+    vendor: Vendor, path: str, staging: Staging, find: Callable[[str], str | None] = lambda table: None
+) -> list[Produced]:
     """Makes the canonical entities of one validated partition.
 
     Args:
         vendor: The declaration.
         path: The partition's path below the staging root.
         staging: Where it is.
+        find: Gives the partition of another table of the same run, for maps that read beside their own.
 
     Returns:
         One result for each map of the table, in the order of the declaration.
+
+    Raises:
+        ConfigurationError: A table that a map reads beside its own was not pulled.
     """
     manifest = staging.manifest(path)
     return [
-        _produce(entity_map, canonical.named(entity_map.entity), manifest, path, staging)
-        for entity_map in vendor.maps
-        if entity_map.table == manifest.table
+        _produce(each, canonical.named(each.entity), manifest, path, staging, _beside(vendor, each, staging, find))
+        for each in vendor.maps
+        if each.table == manifest.table
     ]
 
 
@@ -79,6 +91,7 @@ def produced(staging: Staging, path: str, entity: str) -> Produced:
     raw["parts"] = tuple(Part(**part) for part in raw["parts"])
     raw["dropped"] = Counter(raw["dropped"])
     raw["money"] = None if raw["money"] is None else Decimal(raw["money"])
+    raw["money_dropped"] = Decimal(raw["money_dropped"])
     raw["money_in"] = None if raw["money_in"] is None else Decimal(raw["money_in"])
     return Produced(**raw)
 
@@ -97,7 +110,27 @@ def distinct(staging: Staging, path: str, entity: str, column: str) -> pa.Table:
     return pa.table({"key": keys})
 
 
-def _produce(entity_map: EntityMap, entity: Entity, manifest: Manifest, path: str, staging: Staging) -> Produced:
+def _beside(
+    vendor: Vendor, entity_map: EntityMap, staging: Staging, find: Callable[[str], str | None]
+) -> list[pa.Table]:
+    found = []
+    for table, columns in entity_map.beside.items():
+        path = find(table)
+        if path is None:
+            raise ConfigurationError(
+                "A table that belongs to this one was not pulled",
+                vendor=vendor.name,
+                table=entity_map.table,
+                lacks=table,
+            )
+        empty = staged_schema(vendor.table(table)).empty_table().select(list(columns))
+        found.append(pa.concat_tables([empty, *good_rows(staging, path, list(columns))]))
+    return found
+
+
+def _produce(
+    entity_map: EntityMap, entity: Entity, manifest: Manifest, path: str, staging: Staging, beside: list[pa.Table]
+) -> Produced:
     schema = arrow.schema(entity.columns)
     target = folder(staging, path, entity.name)
     writer, result = PartWriter(target, schema), Produced(entity.name)
@@ -107,20 +140,30 @@ def _produce(entity_map: EntityMap, entity: Entity, manifest: Manifest, path: st
     if entity.money:
         result.money = Decimal(0)
     seen = pa.array([], pa.string())
+    summed: list[pa.Table] = []
     for part in good_rows(staging, path, _needed(entity_map)):
         result.staged += part.num_rows
-        if result.money_in is not None and isinstance(source, str):
-            result.money_in += total(part, source)
-        part = _dropped(part, entity_map, result)
+        if isinstance(source, str):
+            result.money_in = (result.money_in or Decimal(0)) + total(part, source)
+        part = _split(part, entity_map, beside, result)
+        kept = _dropped(part, entity_map, result)
+        if isinstance(source, str):
+            result.money_dropped += total(part, source) - total(kept, source)
+        part = kept
         made = _mapped(part, entity_map, entity, manifest.business_date, schema)
+        if entity_map.summed:
+            summed.append(made)
+            continue
         if entity_map.merged:
             made = _first_by_key(made, entity.key, seen)
             seen = pa.concat_arrays([seen, made.column(entity.key).combine_chunks()])
             result.merged += part.num_rows - made.num_rows
-        result.produced += made.num_rows
-        if result.money is not None:
-            result.money += total(made, str(entity.money))
-        writer.write(made)
+        _write(made, entity, result, writer)
+    if summed:
+        whole = pa.concat_tables(summed)
+        made = _added_up(whole, entity.key, entity_map.summed)
+        result.merged += whole.num_rows - made.num_rows
+        _write(made, entity, result, writer)
     writer.flush()
     result.parts = tuple(writer.parts)
     # `asdict` takes a Counter for a list of pairs.
@@ -129,7 +172,27 @@ def _produce(entity_map: EntityMap, entity: Entity, manifest: Manifest, path: st
     return result
 
 
+def _write(made: pa.Table, entity: Entity, result: Produced, writer: PartWriter) -> None:
+    result.produced += made.num_rows
+    if result.money is not None:
+        result.money += total(made, str(entity.money))
+    writer.write(made)
+
+
+def _split(part: pa.Table, entity_map: EntityMap, beside: list[pa.Table], result: Produced) -> pa.Table:
+    """Rows of other columns, made of the staged ones: what becomes of each is counted by its place."""
+    if entity_map.split is None:
+        return part
+    made: pa.Table = entity_map.split(part, *beside)
+    heard = pc.count_distinct(made.column("row")).as_py()
+    result.split += made.num_rows - heard
+    result.dropped["nothing in it"] += part.num_rows - heard
+    return made
+
+
 def _needed(entity_map: EntityMap) -> list[str]:
+    if entity_map.split is not None:
+        return list(entity_map.takes)
     needed: dict[str, None] = {}
     for source in (*entity_map.columns.values(), *entity_map.dropped.values()):
         for name in (source,) if isinstance(source, str) else getattr(source, "columns", ()):
@@ -165,6 +228,20 @@ def _value(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
     if isinstance(source, Constant):
         return pa.repeat(pa.scalar(source.value), part.num_rows)
     return source.function(*(part.column(name).combine_chunks() for name in source.columns))
+
+
+def _added_up(made: pa.Table, key: str, summed: tuple[str, ...]) -> pa.Table:
+    """One row a key: the first, with some columns added up over all of them."""
+    first = _first_by_key(made, key, pa.array([], pa.string()))
+    if first.num_rows == made.num_rows:
+        return made
+    wide = made.select([key, *summed]).group_by(key, use_threads=False).aggregate([(name, "sum") for name in summed])
+    place = pc.index_in(first.column(key), value_set=wide.column(key).combine_chunks())
+    for name in summed:
+        at = first.schema.get_field_index(name)
+        values = wide.column(f"{name}_sum").take(place).cast(first.schema.field(name).type)
+        first = first.set_column(at, first.schema.field(name), values)
+    return first
 
 
 def _first_by_key(made: pa.Table, key: str, seen: pa.Array) -> pa.Table:

@@ -12,6 +12,7 @@ Variables: tributary_rules (JSON: thresholds of the business rules), tributary_c
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook, Variable
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from include.connection import Connection
     from include.crm.settings import Settings
     from include.flow import Site
@@ -28,14 +31,10 @@ if TYPE_CHECKING:
 
 def site() -> Site:
     """Opens the firm's database, staging and secrets; called inside a task."""
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
     from include.flow import Site
     from include.sensitive import Redactor
     from include.staging import Staging
-    from include.warehouse.schema import engine
 
-    url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
     staging = BaseHook.get_connection("tributary_staging").extra_dejson
     secret = BaseHook.get_connection("tributary_secret").password or ""
     if not secret:
@@ -43,11 +42,21 @@ def site() -> Site:
 
         raise ConfigurationError("The connection tributary_secret has no password: sensitive values can't be hashed")
     return Site(
-        engine(url.render_as_string(hide_password=False)),
+        database(),
         Staging(staging["root"], staging.get("options")),
         Redactor(secret.encode()),
         speed=float(Variable.get("tributary_speed", default="1")),
     )
+
+
+def database() -> Engine:
+    """Opens the firm's database, as the loading role."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    from include.warehouse.schema import engine
+
+    url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
+    return engine(url.render_as_string(hide_password=False))
 
 
 def connection(conn_id: str) -> Connection:
@@ -59,7 +68,7 @@ def connection(conn_id: str) -> Connection:
         (known.host or "").rstrip("/"),
         known.login or "",
         known.password or "",
-        {name: str(value) for name, value in known.extra_dejson.items()},
+        {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.extra_dejson.items()},
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,13 +21,13 @@ from include.connection import Connection
 from include.contract import Vendor
 from include.control.ledger import Counts
 from include.local.postgres import Postgres
-from include.sandbox.orion import PARTNERS, PASSWORD, USER
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
-from tests.running_sandbox import LAST, NOW, Sandbox, run_sandbox
+from tests.running_sandbox import LAST, NOW, PACE, Sandbox, run_sandbox
 
+CLOSE_AT_NIGHT = ("tamarac",)
 _PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
 
 
@@ -105,13 +105,27 @@ class Firm:
         self.now = NOW
         self._started = time.monotonic()
         staging = Staging(str(folder / "staging"))
-        self.site = flow.Site(self.engine, staging, Redactor(b"only for tests"), self.clock)
-        self.connection = connect(sandbox)
+        self.site = flow.Site(self.engine, staging, Redactor(b"only for tests"), self.clock, PACE)
+        self.connection = connect(sandbox, vendor)
         self._runs = 0
+        self._close()
 
     def clock(self) -> datetime:
         """The sandbox's day, on which time goes on; a test that sets the sandbox's clock sets `now`, too."""
         return self.now + timedelta(seconds=time.monotonic() - self._started)
+
+    def turn_to(self, now: datetime) -> None:
+        """Sets the sandbox's clock and ours."""
+        self.now = now
+        self._started = time.monotonic()
+        self.sandbox.admin("clock", now=now.isoformat())
+        self._close()
+
+    def _close(self) -> None:
+        """A vendor that closes its day in the night has closed the clock's, too."""
+        if self.vendor.name in CLOSE_AT_NIGHT:
+            today = self.sandbox.http.get("/_sandbox/clock").json()["now"][:10]
+            self.sandbox.admin(f"{self.vendor.name}/closed_through", date=today)
 
     def new_run(self, day: date = LAST, **options: Any) -> flow.Run:
         self._runs += 1
@@ -119,8 +133,9 @@ class Firm:
 
     def stage(self, run: flow.Run, *tables: str) -> dict[str, str]:
         is_past = sessions.is_past(run.business_date, self.clock())
-        wanted = [t.name for t in self.vendor.tables if (t.states_past or not is_past)]
-        return {name: flow.stage(self.site, self.vendor, name, self.connection, run) for name in (tables or wanted)}
+        wanted = tables or [t.name for t in self.vendor.tables if (t.states_past or not is_past)]
+        in_order = [name for wave in self.vendor.waves for name in wave if name in wanted]
+        return {name: flow.stage(self.site, self.vendor, name, self.connection, run) for name in in_order}
 
     def publish(self, run: flow.Run, paths: dict[str, str]) -> dict[str, Counts]:
         loaded: dict[str, Counts] = {}
@@ -149,17 +164,22 @@ class Firm:
         }
 
 
-def connect(sandbox: Sandbox, partner: int = 1) -> Connection:
-    """The Orion connection of a sandbox; partner 0 sees masked SSN and CUSIP, 1 sees them."""
-    known = PARTNERS[partner]
-    extra = {"client_id": known.client_id, "client_secret": known.client_secret}
-    return Connection(f"{sandbox.url}/orion/api/v1", USER, PASSWORD, extra)
+def connect(sandbox: Sandbox, vendor: Vendor = named("orion"), **extra: str) -> Connection:  # noqa: B008
+    """The connection to a vendor of a sandbox, with some entries of its extra exchanged."""
+    known = sandbox.http.get("/_sandbox/connections").json()[vendor.name]
+    return Connection(known["host"], known["login"], known["password"], known["extra"] | extra)
+
+
+HISTORIC = [vendor.name for vendor in VENDORS if any(table.states_past for table in vendor.tables)]
+"""Vendors that can state a past day."""
+
+historic = pytest.mark.parametrize("vendor", HISTORIC, indirect=True)
 
 
 @pytest.fixture(params=[vendor.name for vendor in VENDORS])
 def vendor(request: pytest.FixtureRequest) -> Vendor:
-    """Every vendor in turn, patient only for seconds."""
-    return replace(named(request.param))
+    """Every vendor in turn."""
+    return named(request.param)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from include.sandbox.server import create_app
 NOW = datetime.fromisoformat("2026-11-20T23:00:00+00:00")
 """A Friday, after the close."""
 LAST = date(2026, 11, 20)
+PACE = 1000.0
+"""How many times faster than the clock the spans of the vendors' limits pass."""
 
 API = "/orion/api/v1/"
 
@@ -68,7 +70,7 @@ def run_sandbox(state: Path, **options: Any) -> Iterator[Sandbox]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    app = create_app(state, **{"households": 40, "clock": clock} | options)
+    app = create_app(state, **{"households": 40, "clock": clock, "pace": PACE} | options)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -135,5 +135,4 @@ def test_every_table_has_its_suite_and_its_golden() -> None:
     for vendor in VENDORS:
         for table in vendor.tables:
             assert (ROOT / "great_expectations" / f"{vendor.name}__{table.name}.json").is_file()
-            for ending in ("json", "expected.json"):
-                assert (ROOT / "tests/vendors" / vendor.name / f"{table.name}.{ending}").is_file()
+            assert (ROOT / "tests/vendors" / vendor.name / f"{table.name}.expected.json").is_file()

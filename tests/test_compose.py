@@ -93,7 +93,9 @@ def test_connections_made_of_parts_are_json() -> None:
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {*TASKS}))
 def test_nothing_else_knows_vendors_and_crm(name: str) -> None:
     connections = {key for key in settings(name) if key.startswith("AIRFLOW_CONN_")}
-    assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"}
+    # The API server's page of who is who reads and writes the warehouse.
+    its_own = {"AIRFLOW_CONN_TRIBUTARY_DB"} if name == "api-server" else set()
+    assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"} | its_own
 
 
 def test_only_init_has_the_databases_superuser() -> None:
@@ -109,9 +111,12 @@ def test_no_secret_has_a_default() -> None:
         for key, value in SERVICES[name].get("environment", {}).items()
         if secret.search(key) and ":?" not in str(value)
     }
-    # Staging's options are empty for a folder; the object store itself refuses to start without its own.
-    unguarded = {f"{name}: AIRFLOW_CONN_TRIBUTARY_STAGING" for name in TASKS} | {"object-store: MINIO_ROOT_PASSWORD"}
-    assert plain == unguarded
+    # Staging's options are empty for a folder, and so is a vendor that the firm does not use; the object store itself refuses
+    # to start without its own.
+    unused = {f"AIRFLOW_CONN_{vendor.name}".upper() for vendor in VENDORS}
+    unguarded = {f"{name}: {key}" for name in TASKS for key in {"AIRFLOW_CONN_TRIBUTARY_STAGING", *unused}}
+    assert plain == unguarded | {"object-store: MINIO_ROOT_PASSWORD"}
+    assert all(settings(name)[key] == "" for name in TASKS for key in unused)
 
 
 def test_ports_are_bound_to_named_addresses_and_only_the_proxy_serves_people() -> None:

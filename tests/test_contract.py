@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from include import canonical
 from include.arrow import arrow_type
-from include.contract import INTEGER, MONEY, STRING, Derived, Table, Vendor, column, ignored, sensitive
+from include.contract import (
+    BOOLEAN,
+    INTEGER,
+    MONEY,
+    STRING,
+    TIMESTAMP,
+    Budget,
+    Derived,
+    FanOut,
+    Inside,
+    Linked,
+    Numbered,
+    Offset,
+    Report,
+    Shape,
+    Table,
+    Vendor,
+    Whole,
+    column,
+    ignored,
+    sensitive,
+)
 from include.extract.login import LOGINS
+from include.extract.page import staged_schema
 from include.validation.suite import read_suite
 
 COLUMNS = (
@@ -39,7 +62,17 @@ def test_window_without_its_bounds_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"path": "Other/Rows"}, {"page_rows": 7}, {"columns": (*COLUMNS, column("name", "name", STRING))}]
+    "change",
+    [
+        {"path": "Other/Rows"},
+        {"page_rows": 7},
+        {"columns": (*COLUMNS, column("name", "name", STRING))},
+        {"shape": Offset("id")},
+        {"rows": "items"},
+        {"is_nested": True},
+        {"omits_nulls": True},
+        {"dates": "us"},
+    ],
 )
 def test_any_change_of_a_declaration_changes_its_hash(change: dict[str, object]) -> None:
     assert replace(TABLE).hash == TABLE.hash
@@ -57,7 +90,112 @@ def test_type_word_that_nobody_knows_is_refused() -> None:
         arrow_type("float64")
 
 
+# --- shapes ---
+
+CLIENTS = Table("clients", "clients", ("client_id",), (column("client_id", "id", STRING, required=True),))
+PLANS = Table(
+    "plans",
+    "clients/{client_id}/plans",
+    ("plan_id",),
+    (
+        column("plan_id", "planId", STRING, required=True),
+        column("client_id", "@client_id", STRING, required=True),
+        column("asked_at", "@asked_at", TIMESTAMP),
+    ),
+    shape=FanOut("clients"),
+)
+GOALS = replace(PLANS, name="goals", path="", shape=Inside("plans", "goals"))
+
+
+@pytest.mark.parametrize(
+    "shape", [Whole(), Offset("id"), Numbered("page", "size"), Linked("next", "size"), Report({}), FanOut()]
+)
+def test_table_that_is_asked_for_by_itself_waits_for_no_other(shape: Shape) -> None:
+    assert replace(TABLE, shape=shape).over == ""
+
+
+def test_fan_out_and_what_is_inside_wait_for_their_table() -> None:
+    assert (PLANS.over, GOALS.over) == ("clients", "plans")
+
+
+def test_row_carries_columns_of_the_table_that_it_is_over_but_not_its_own_time() -> None:
+    assert PLANS.carried == ("client_id",)
+
+
+def test_shape_is_part_of_the_hash_field_by_field() -> None:
+    assert replace(PLANS, shape=FanOut("clients", missing=(404, 409))).hash != PLANS.hash
+    assert replace(PLANS, shape=FanOut("clients", bucket="simulations")).hash != PLANS.hash
+
+
+def test_waves_ask_for_a_table_after_the_one_that_it_is_over() -> None:
+    tables = (TABLE, CLIENTS, PLANS, GOALS)
+    made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
+    assert made.waves == (("rows", "clients"), ("plans",), ("goals",))
+
+
+def test_table_of_another_vendor_is_unknown() -> None:
+    made = Vendor("somebody", "Somebody", "", "basic", (TABLE,), (), "0 6 * * *", Budget(60))
+    with pytest.raises(KeyError, match="somebody has no table clients"):
+        made.table("clients")
+
+
 # --- every declared vendor ---
+
+
+def test_table_that_another_is_over_stands_before_it(vendor: Vendor) -> None:
+    seen: set[str] = set()
+    for table in vendor.tables:
+        assert not table.over or table.over in seen, table.name
+        seen.add(table.name)
+    assert {name for wave in vendor.waves for name in wave} == seen
+
+
+def test_keys_of_a_path_and_carried_columns_are_staged_by_the_table_that_it_is_over(vendor: Vendor) -> None:
+    for table in vendor.tables:
+        in_path = set(re.findall(r"{(\w+)}", table.path))
+        if table.over:
+            assert in_path | set(table.carried) <= set(staged_schema(vendor.table(table.over)).names), table.name
+        else:
+            assert not in_path
+            assert not table.carried
+
+
+def test_fan_out_names_a_flag_and_a_bucket_that_exist(vendor: Vendor) -> None:
+    for table in vendor.tables:
+        if isinstance(table.shape, FanOut):
+            assert table.shape.bucket in {"", *vendor.budget.calls_per_hour}
+            assert not table.shape.only or vendor.table(table.over).named(table.shape.only).type == BOOLEAN
+
+
+def test_rows_inside_come_from_a_text_that_is_staged(vendor: Vendor) -> None:
+    for table in vendor.tables:
+        if isinstance(table.shape, Inside):
+            assert vendor.table(table.over).named(table.shape.column).type == STRING
+            assert table.path == ""
+
+
+def test_columns_that_are_added_up_are_numbers_of_merged_rows(vendor: Vendor) -> None:
+    for entity_map in vendor.maps:
+        fields = canonical.named(entity_map.entity).columns
+        assert entity_map.merged or not entity_map.summed
+        assert set(entity_map.summed) <= set(entity_map.columns)
+        assert all(fields[name].startswith("decimal") for name in entity_map.summed)
+
+
+def test_table_is_summed_by_a_money_column_of_the_table_that_it_agrees_with(vendor: Vendor) -> None:
+    for table in vendor.tables:
+        if table.agrees:
+            by, other, money = table.agrees
+            assert table.named(by).required
+            assert vendor.table(other).money == money
+
+
+def test_headers_are_filled_from_the_connection_under_names_of_their_own(vendor: Vendor) -> None:
+    assert len(set(vendor.headers.values())) == len(vendor.headers)
+
+
+def test_every_vendor_has_a_rank_for_all_that_it_does_not_name(vendor: Vendor) -> None:
+    assert "" in vendor.ranks
 
 
 def test_vendor_logs_in_by_a_known_way(vendor: Vendor) -> None:
@@ -84,14 +222,15 @@ def test_parents_stand_before_their_children(vendor: Vendor) -> None:
 def test_maps_speak_of_staged_and_canonical_columns(vendor: Vendor) -> None:
     for entity_map in vendor.maps:
         table, entity = vendor.table(entity_map.table), canonical.named(entity_map.entity)
-        staged = {c.name for c in table.columns if c.kind == "value"}
-        for c in table.columns:
-            staged |= {f"{c.name}_hash", f"{c.name}_last4"} if c.kind == "sensitive" else set()
+        staged = set(staged_schema(table).names)
+        for other, columns in entity_map.beside.items():
+            assert set(columns) <= set(staged_schema(vendor.table(other)).names)
         assert set(entity_map.columns) <= set(entity.columns)
         assert entity.key in entity_map.columns
-        for source in entity_map.columns.values():
-            names = (source,) if isinstance(source, str) else getattr(source, "columns", ())
-            assert set(names) <= staged, entity_map.entity
+        sources = (*entity_map.columns.values(), *entity_map.dropped.values())
+        named = {n for s in sources for n in ((s,) if isinstance(s, str) else getattr(s, "columns", ()))}
+        # A split makes columns of its own; what it takes is staged.
+        assert set(entity_map.takes if entity_map.split is not None else named) <= staged, entity_map.entity
         assert all(isinstance(rule, Derived) for rule in entity_map.dropped.values())
 
 

@@ -10,10 +10,16 @@ import pytest
 from include import flow
 from include.errors import ConfigurationError
 from include.replay import replay
+from include.vendors import named
 from tests.conftest import Firm
 from tests.running_sandbox import LAST
 
 OPEN = "select row_key from control.dead_letter where status = 'open' order by 1"
+
+
+@pytest.fixture
+def firm(start_firm: Callable[..., Firm]) -> Firm:
+    return start_firm()
 
 
 def _poisoned(firm: Firm) -> set[str]:
@@ -167,3 +173,26 @@ def test_a_letter_ends_when_the_vendor_has_its_row_no_more(firm: Firm) -> None:
     firm.day()
     assert firm.database.rows(OPEN) == []
     assert firm.database.value("select status from control.dead_letter where row_key = 'gone'") == "superseded"
+
+
+def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[..., Firm]) -> None:
+    firm = start_firm(named("tamarac"), households=240)
+    firm.day(LAST, "clients", "households")
+    key = firm.database.value("select min(household_key) from warehouse.household")
+    firm.sandbox.admin("tamarac/mend", table="households", id=key, set={"name": None})
+    firm.day(LAST, "clients", "households")
+    assert [row["row_key"] for row in firm.database.rows(OPEN)] == [key]
+    firm.sandbox.admin("tamarac/mend", table="households", id=key, set={"name": "Mended Sample"})
+    outcome = replay(firm.site, firm.vendor, "households", firm.connection, firm.new_run())
+    assert (outcome.asked, outcome.landed) == (1, 1)
+    assert firm.database.rows(OPEN) == []
+    known = (
+        "select name from warehouse.household where household_key = :key and recorded_to is null and valid_to is null"
+    )
+    assert firm.database.value(known, key=key) == "Mended Sample"
+
+
+def test_rows_that_are_asked_for_one_by_one_are_refused_in_words(start_firm: Callable[..., Firm]) -> None:
+    firm = start_firm(named("emoney"))
+    with pytest.raises(ConfigurationError, match=r"run the day again.*table=plans over=clients"):
+        replay(firm.site, firm.vendor, "plans", firm.connection, firm.new_run())

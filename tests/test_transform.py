@@ -29,10 +29,9 @@ from include.contract import (
     constant,
     derived,
 )
-from include.errors import FatalError
+from include.errors import ConfigurationError, FatalError
 from include.staging import Manifest, PartWriter, Staging
 from include.validation.rows import FAULTS, write_faults
-from include.vendors import VENDORS
 
 DAY = date(2026, 11, 20)
 HOLDINGS = Table(
@@ -62,30 +61,57 @@ SECURITY = EntityMap(
 )
 
 
+FUNDS = Table(
+    "funds",
+    "funds",
+    ("fund",),
+    (column("fund", "name", STRING), column("owner", "owner", STRING), column("price_usd", "price", MONEY)),
+)
+LOTS = EntityMap(
+    "position",
+    "holdings",
+    {
+        "position_key": "fund",
+        "account_key": "account_id",
+        "market_value_usd": "worth_usd",
+        "is_cash": constant(False),
+    },
+    merged=True,
+    summed=("market_value_usd",),
+)
+
+
 def vendor(*maps: EntityMap) -> Vendor:
-    return Vendor("sample", "Sample", "", "session_token", (HOLDINGS,), maps, "0 6 * * *", Budget(60))
+    return Vendor("sample", "Sample", "", "session_token", (FUNDS, HOLDINGS), maps, "0 6 * * *", Budget(60))
 
 
 class Staged:
     """A staged and validated partition, in parts."""
 
-    def __init__(self, root: Path, *parts: Iterable[tuple[Any, ...]], refused: Iterable[tuple[int, int]] = ()) -> None:
-        self.staging, self.path = Staging(str(root)), "sample/holdings/2026-11-20/pull"
-        writer = PartWriter(self.staging.folder(self.path), arrow.schema({c.name: c.type for c in HOLDINGS.columns}))
+    def __init__(
+        self,
+        root: Path,
+        *parts: Iterable[tuple[Any, ...]],
+        refused: Iterable[tuple[int, int]] = (),
+        table: Table = HOLDINGS,
+    ) -> None:
+        self.staging, self.path = Staging(str(root)), f"sample/{table.name}/2026-11-20/pull"
+        writer = PartWriter(self.staging.folder(self.path), arrow.schema({c.name: c.type for c in table.columns}))
         for rows in parts:
             named = [dict(zip(writer.schema.names, row, strict=True)) for row in rows]
             writer.write(pa.Table.from_pylist(named, schema=writer.schema))
             writer.flush()
         manifest = Manifest(
-            "sample", "holdings", DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
+            "sample", table.name, DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
         self.staging.seal(self.path, manifest)
         faults = [{"part": f"part-{part:05d}.parquet", "row_number": row} for part, row in refused]
         write_faults(self.staging, self.path, pa.Table.from_pylist(faults, schema=FAULTS))
 
-    def transform(self, *maps: EntityMap) -> list[transform.Produced]:
-        return transform.transform(vendor(*maps), self.path, self.staging)
+    def transform(self, *maps: EntityMap, **beside: Staged) -> list[transform.Produced]:
+        paths = {name: other.path for name, other in beside.items()}
+        return transform.transform(vendor(*maps), self.path, self.staging, paths.get)
 
     def rows(self, entity: str) -> list[dict[str, Any]]:
         return [row for part in transform.rows(self.staging, self.path, entity) for row in part.to_pylist()]
@@ -198,24 +224,153 @@ def test_whatever_comes_adds_up_and_the_same_gives_the_same(
         assert made.staged == made.produced + made.merged + sum(made.dropped.values())
         assert len(staged.rows(made.entity)) == made.produced
     good = [row for n, part in enumerate(filled) for m, row in enumerate(part) if (n, m) not in refused]
-    assert first[0].money_in == sum((row[3] or Decimal(0) for row in good), Decimal(0))
-    assert first[0].money == sum((row[3] or Decimal(0) for row in good if row[1] != 9), Decimal(0))
+    whole, kept = (sum((row[3] or Decimal(0) for row in good if row[1] not in gone), Decimal(0)) for gone in ((), (9,)))
+    assert (first[0].money_in, first[0].money_dropped, first[0].money) == (whole, whole - kept, kept)
     assert json.dumps([made.parts for made in staged.transform(odd, SECURITY)], default=str) == json.dumps(
         [made.parts for made in first], default=str
     )
 
 
-@pytest.mark.parametrize("declared", VENDORS, ids=lambda v: v.name)
-def test_every_map_names_columns_that_exist(declared: Vendor) -> None:
-    for entity_map in declared.maps:
-        entity = canonical.named(entity_map.entity)
-        assert entity_map.columns.keys() <= entity.columns.keys()
-        assert {entity.key, *entity.references} & entity_map.columns.keys() >= {entity.key}
-        table = declared.table(entity_map.table)
-        staged = {
-            n
-            for c in table.columns
-            for n in ([f"{c.name}_hash", f"{c.name}_last4"] if c.kind == "sensitive" else [c.name])
-        }
-        for source in (*entity_map.columns.values(), *entity_map.dropped.values()):
-            assert set((source,) if isinstance(source, str) else getattr(source, "columns", ())) <= staged
+# --- rows made of staged rows ---
+
+
+def each_letter(rows: pa.Table) -> pa.Table:
+    """A row for each letter of a fund's name."""
+    letters = [(n, row, letter) for n, row in enumerate(rows.to_pylist()) for letter in row["fund"] or ""]
+    held = [row | {"row": n, "letter": letter} for n, row, letter in letters]
+    return pa.Table.from_pylist(
+        held, rows.schema.append(pa.field("letter", pa.string())).append(pa.field("row", pa.int64()))
+    )
+
+
+LETTERS = EntityMap(
+    "position",
+    "holdings",
+    {"position_key": "letter", "account_key": "holding_id", "is_cash": constant(False)},
+    split=each_letter,
+    takes=("holding_id", "fund"),
+)
+
+
+def test_one_row_may_become_several(tmp_path: Path) -> None:
+    staged = Staged(tmp_path, [(1, 1, "ab", None), (2, 1, "c", None)], [(3, 1, "de", None)])
+    [made] = staged.transform(LETTERS)
+    assert [(row["account_key"], row["position_key"]) for row in staged.rows("position")] == [
+        ("1", "a"), ("1", "b"), ("2", "c"), ("3", "d"), ("3", "e"),
+    ]  # fmt: skip
+    assert (made.staged, made.split, made.produced) == (3, 2, 5)
+
+
+def test_row_in_which_there_is_nothing_is_counted_as_dropped(tmp_path: Path) -> None:
+    [made] = Staged(tmp_path, [(1, 1, "", None), (2, 1, None, None), (3, 1, "abc", None)]).transform(LETTERS)
+    assert dict(made.dropped) == {"nothing in it": 2}
+    assert (made.staged, made.split, made.produced) == (3, 2, 3)
+
+
+def test_split_gets_the_columns_that_it_takes_and_no_others(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def look(rows: pa.Table) -> pa.Table:
+        seen.append(rows.column_names)
+        return each_letter(rows)
+
+    Staged(tmp_path, [(1, 1, "a", Decimal(1))]).transform(replace(LETTERS, split=look))
+    assert seen == [["holding_id", "fund"]]
+
+
+def test_rule_drops_rows_that_a_split_made(tmp_path: Path) -> None:
+    staged = Staged(tmp_path, [(1, 1, "abc", None), (2, 1, "", None)])
+    [made] = staged.transform(
+        replace(LETTERS, dropped={"a b": derived(lambda letter: pc.equal(letter, "b"), "letter")})
+    )
+    assert [row["position_key"] for row in staged.rows("position")] == ["a", "c"]
+    assert dict(made.dropped) == {"nothing in it": 1, "a b": 1}
+    assert made.staged + made.split == made.produced + made.merged + sum(made.dropped.values())
+
+
+# --- rows with what other tables say ---
+
+
+def with_owner(rows: pa.Table, funds: pa.Table) -> pa.Table:
+    """A holding with its fund's owner."""
+    owners = dict(zip(funds["fund"].to_pylist(), funds["owner"].to_pylist(), strict=True))
+    held = rows.append_column("owner", pa.array([owners.get(fund) for fund in rows["fund"].to_pylist()], pa.string()))
+    return held.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+
+
+OWNED = EntityMap(
+    "position",
+    "holdings",
+    {"position_key": "holding_id", "security_key": "owner", "is_cash": constant(False)},
+    split=with_owner,
+    takes=("holding_id", "fund"),
+    beside={"funds": ("fund", "owner")},
+)
+
+
+def test_row_is_read_beside_another_table_of_the_run(tmp_path: Path) -> None:
+    funds = Staged(tmp_path, [("f1", "Ann", None)], [("f2", "Bob", None)], table=FUNDS)
+    staged = Staged(tmp_path, [(1, 1, "f1", None)], [(2, 1, "f2", None), (3, 1, "gone", None)])
+    [made] = staged.transform(OWNED, funds=funds)
+    assert [row["security_key"] for row in staged.rows("position")] == ["Ann", "Bob", None]
+    assert (made.staged, made.split, made.produced) == (3, 0, 3)
+
+
+def test_rows_that_validation_refused_in_the_other_table_say_nothing(tmp_path: Path) -> None:
+    funds = Staged(tmp_path, [("f1", "Ann", None)], refused=[(0, 0)], table=FUNDS)
+    staged = Staged(tmp_path, [(1, 1, "f1", None)])
+    staged.transform(OWNED, funds=funds)
+    assert [row["security_key"] for row in staged.rows("position")] == [None]
+
+
+def test_other_table_without_rows_has_its_columns(tmp_path: Path) -> None:
+    staged = Staged(tmp_path, [(1, 1, "f1", None)])
+    [made] = staged.transform(OWNED, funds=Staged(tmp_path, table=FUNDS))
+    assert made.produced == 1
+
+
+def test_other_table_that_was_not_pulled_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="lacks=funds"):
+        Staged(tmp_path, [(1, 1, "f1", None)]).transform(OWNED)
+
+
+# --- rows that are added up ---
+
+
+def test_rows_of_one_key_are_added_up_over_all_parts(tmp_path: Path) -> None:
+    staged = Staged(tmp_path, [(1, 7, "a", Decimal("1.10")), (2, 8, "b", Decimal(5))], [(3, 9, "a", Decimal("2.20"))])
+    [made] = staged.transform(LOTS)
+    rows = [(row["position_key"], row["account_key"], row["market_value_usd"]) for row in staged.rows("position")]
+    assert rows == [("a", "7", Decimal("3.30")), ("b", "8", Decimal("5.00"))]  # all else is of the first
+    assert (made.staged, made.merged, made.produced) == (3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("worth", "sum_"), [([None, None], None), ([None, Decimal(2)], Decimal(2)), ([Decimal(2), None], Decimal(2))]
+)
+def test_missing_amount_adds_nothing_and_nothing_but_missing_ones_is_missing(
+    tmp_path: Path, worth: list[Decimal | None], sum_: Decimal | None
+) -> None:
+    staged = Staged(tmp_path, [(n, 1, "a", each) for n, each in enumerate(worth)])
+    staged.transform(LOTS)
+    assert [row["market_value_usd"] for row in staged.rows("position")] == [sum_]
+
+
+def test_rows_that_are_dropped_are_not_added(tmp_path: Path) -> None:
+    staged = Staged(tmp_path, [(1, 1, "a", Decimal(1)), (2, 9, "a", Decimal(2))])
+    odd = replace(LOTS, dropped={"account 9": derived(lambda a: pc.equal(a, 9), "account_id")})
+    [made] = staged.transform(odd)
+    assert [row["market_value_usd"] for row in staged.rows("position")] == [Decimal(1)]
+    assert (made.merged, dict(made.dropped)) == (0, {"account 9": 1})
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(parts=st.lists(ROWS, max_size=3))
+def test_sum_of_all_is_the_sum_of_the_added_up(tmp_path_factory: pytest.TempPathFactory, parts: list[Any]) -> None:
+    filled = [[(n, *row) for n, row in enumerate(part)] for part in parts if part]
+    rows = [row for part in filled for row in part]
+    staged = Staged(tmp_path_factory.mktemp("lots"), *filled)
+    [made] = staged.transform(LOTS)
+    assert made.money == made.money_in == sum((row[3] or Decimal(0) for row in rows), Decimal(0))
+    assert {row["position_key"] for row in staged.rows("position")} == {row[2] for row in rows}
+    assert made.staged == len(rows) == made.produced + made.merged

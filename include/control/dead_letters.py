@@ -83,7 +83,9 @@ def open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[s
     )
 
 
-def close_landed(connection: sa.Connection, pull: Pull, keys: Iterable[str], *, own_day: bool) -> int:
+def close_landed(
+    connection: sa.Connection, pull: Pull, keys: Iterable[str], *, own_day: bool, partition: str = ""
+) -> int:
     """Closes the letters of rows that this pull loads; returns how many.
 
     Args:
@@ -91,13 +93,14 @@ def close_landed(connection: sa.Connection, pull: Pull, keys: Iterable[str], *, 
         pull: The load.
         keys: Those of its good rows that had a letter.
         own_day: As for `bury`.
+        partition: What is loaded: its own letters stay, for several rows may have one key, such as the lots of a holding.
     """
     return connection.execute(
         sa.text(f"""
         update control.dead_letter set status = 'replayed', replayed_by = :run_id, closed_at = clock_timestamp()
-        where {_OPEN} and row_key = any(:keys)
+        where {_OPEN} and row_key = any(:keys) and partition <> :partition
         """),  # noqa: S608
-        asdict(pull) | {"keys": list(keys), "own_day": own_day},
+        asdict(pull) | {"keys": list(keys), "own_day": own_day, "partition": partition},
     ).rowcount
 
 

@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
+from croniter import croniter
 
 from include.contract import Vendor
 from include.sessions import latest_closed
@@ -42,19 +43,21 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime) -> list[Late]:
     Args:
         engine: The control database.
         vendor: Says by when which stage is due, in its own time zone.
-        now: Aware. The day in question is the last session before this local day: one that closes this afternoon is
-            due tomorrow morning.
+        now: Aware. The day in question is the last session before the newest start of the vendor's schedule, and it is due
+            on that start's morning: what closes this afternoon is due tomorrow, and a weekly vendor once a week.
     """
     local = now.astimezone(ZoneInfo(vendor.timezone))
-    day = latest_closed(local.replace(hour=0, minute=0, second=0, microsecond=0))
+    start = croniter(vendor.cron, local).get_prev(datetime)
+    day = latest_closed(start)
+    mapped = {entity_map.table for entity_map in vendor.maps}
     found: list[Late] = []
     for stage, clock in vendor.due.items():
-        due_at = datetime.combine(local.date(), time.fromisoformat(clock), local.tzinfo)
+        due_at = datetime.combine(start.date(), time.fromisoformat(clock), local.tzinfo)
         if local < due_at:
             continue
         values = {
             "vendor": vendor.name,
-            "tables": [table.name for table in vendor.tables],
+            "tables": [table.name for table in vendor.tables if stage != "load" or table.name in mapped],
             "day": day,
             "stage": stage,
             "due_at": due_at,

@@ -30,6 +30,11 @@ class Pull:
     extracted_at: datetime
     window_to: datetime | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it asked for all that there is: what it lacks is gone."""
+        return self.pulled in ("present", "past")
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -132,8 +137,20 @@ def newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
         sa.text("""
         select max(extracted_at) from control.ledger
         where vendor = :vendor and table_name = :table_name and business_date = :business_date
-          and stage = 'load' and pulled <> 'replay' and extracted_at > :extracted_at
+          and stage = 'load' and pulled in ('present', 'past') and extracted_at > :extracted_at
         """),
         asdict(pull),
     )
     return newer
+
+
+def staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: str) -> str | None:
+    """Returns the path of the partition that a run staged of a table; None where it staged none."""
+    query = sa.text("""
+    select business_date, pull_id from control.ledger
+    where run_id = :run_id and vendor = :vendor and table_name = :table and stage = 'stage'
+    order by ledger_id desc limit 1
+    """)
+    with engine.connect() as connection:
+        row = connection.execute(query, {"run_id": run_id, "vendor": vendor, "table": table}).first()
+    return None if row is None else f"{vendor}/{table}/{row.business_date}/{row.pull_id}"

@@ -200,7 +200,10 @@ def compare(db: sa.Connection, wanted: CrmObject, settings: Settings, *, resends
     }  # fmt: skip
     db.execute(sa.text("set local work_mem = '128MB'"))  # or a join of half a million payloads spills to disk
     db.execute(sa.text(f"drop table if exists pg_temp.desired, pg_temp.refused, pg_temp.outgoing_{wanted.entity}"))
+    # All rows of some tables at once: for days and views of who is who the planner expects one, and would loop.
+    db.execute(sa.text("set local enable_nestloop = off"))
     total = db.execute(sa.text(_desired(wanted)), values).rowcount
+    db.execute(sa.text("set local enable_nestloop = on"))
     db.execute(sa.text("create unique index on desired (external_key)"))
     if wanted.is_written_when_gone:
         total += db.execute(sa.text(_gone(wanted)), values).rowcount

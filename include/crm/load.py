@@ -34,6 +34,7 @@ from include.crm.objects import objects
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.errors import DayNotClosed, RowsFailed, TargetUnavailable
+from include.warehouse import statistics
 
 log = logging.getLogger(__name__)
 
@@ -309,6 +310,7 @@ class _Sync:
 @contextmanager
 def _own_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection that the pool does not get back: its temporary tables end with it."""
+    statistics.refresh(engine)
     with engine.connect() as db:
         try:
             yield db

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from include.crm.settings import Settings
+
 Kind = Literal["text", "number", "flag", "time"]
 
 
@@ -98,6 +100,11 @@ def key(entity: str, alias: str) -> str:
 def current(alias: str) -> str:
     """The version of a description that holds now, as known now."""
     return f"{alias}.valid_to is null and {alias}.recorded_to is null"
+
+
+def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field:
+    """A lookup, by our key of the other record."""
+    return Field(f"{relationship}.{settings.key_of(sobject)}", sql, links_to=sobject)
 
 
 def text(name: str, sql: str, length: int) -> Field:

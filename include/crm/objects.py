@@ -6,6 +6,7 @@ date) is not mapped: it would send every row every day. Nor is a total that the 
 
 from __future__ import annotations
 
+from include.crm import planning
 from include.crm.mapping import (
     CrmObject,
     Field,
@@ -15,6 +16,7 @@ from include.crm.mapping import (
     day,
     flag,
     key,
+    link,
     money,
     noon,
     number,
@@ -40,12 +42,7 @@ def objects(settings: Settings) -> tuple[CrmObject, ...]:
     chosen.append(_position(settings))
     if settings.has_transactions:
         chosen.append(_transaction(settings))
-    return (*chosen, _alert(settings))
-
-
-def _link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field:
-    """A lookup, by our key of the other record."""
-    return Field(f"{relationship}.{settings.key_of(sobject)}", sql, links_to=sobject)
+    return (*chosen, planning.goal(settings, ACCOUNT), _alert(settings))
 
 
 def _household(settings: Settings) -> CrmObject:
@@ -66,8 +63,14 @@ def _household(settings: Settings) -> CrmObject:
             text("BillingPostalCode", "h.postal_code", 20),
             text("BillingCountry", "h.country", 80),
             once(text("Phone", "h.phone", 40)),
+            *planning.SUMMARY,
+            planning.HELD_AWAY,
         ),
-        source=f"warehouse.household h where {current('h')}",
+        source=f"""
+            warehouse.known_household h
+            {planning.OF_HOUSEHOLD}
+            where h.is_anchor
+        """,
     )
 
 
@@ -84,8 +87,9 @@ def _person_account(settings: Settings) -> CrmObject:
             day("PersonBirthdate", "p.birth_date"),
             # A relation to a household names the contact half of a person account, by a field of its own.
             Field(f"{settings.key_of(CONTACT).removesuffix('__c')}__pc", key("person", "p")),
+            *planning.SUMMARY,
         ),
-        source=f"warehouse.person p where {current('p')}",
+        source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",
     )
 
 
@@ -100,8 +104,9 @@ def _individual(settings: Settings) -> list[CrmObject]:
             always("RecordType.DeveloperName", "IndustriesIndividual"),
             always("FinServ__IndividualType__c", "Individual"),
             text("Name", "p.name", 255),
+            *planning.SUMMARY,
         ),
-        source=f"warehouse.person p where {current('p')}",
+        source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",
     )
     contact = CrmObject(
         entity="contact",
@@ -109,12 +114,12 @@ def _individual(settings: Settings) -> list[CrmObject]:
         key_field=settings.key_of(CONTACT),
         key=key("person", "p"),
         fields=(
-            _link(settings, "Account", ACCOUNT, key("person", "p")),
+            link(settings, "Account", ACCOUNT, key("person", "p")),
             text("FirstName", "p.first_name", 40),
             text("LastName", "coalesce(p.last_name, p.name)", 80),
             day("Birthdate", "p.birth_date"),
         ),
-        source=f"warehouse.person p where {current('p')}",
+        source="warehouse.known_person p where p.is_anchor",
     )
     return [account, contact]
 
@@ -127,17 +132,17 @@ def _membership(settings: Settings) -> CrmObject:
         key_field=settings.key_of(RELATION),
         key="(:firm || ':' || p.vendor || ':membership:' || p.person_key || ':' || h.household_key)",
         fields=(
-            once(_link(settings, "Contact", CONTACT, key("person", "p"))),
-            once(_link(settings, "Account", ACCOUNT, key("household", "h"))),
+            once(link(settings, "Contact", CONTACT, key("person", "p"))),
+            once(link(settings, "Account", ACCOUNT, key("household", "h"))),
             once(always("Roles", "Client")),
             flag("IsActive", "true", when_gone="false"),
             flag("FinServ__PrimaryGroup__c", "true", when_gone="false"),
             flag("FinServ__IncludeInGroup__c", "true", when_gone="false"),
         ),
-        source=f"""
-            warehouse.person p
-            join warehouse.household h on h.household_id = p.household_id and {current("h")}
-            where {current("p")}
+        source="""
+            warehouse.known_person p
+            join warehouse.known_household h on h.household_id = p.household_id
+            where p.is_anchor
         """,
         parent=f"Account.{settings.key_of(ACCOUNT)}",
         died_as="person",
@@ -178,6 +183,11 @@ def _worth(name: str, sql: str) -> Field:
     )
 
 
+def _is_no_copy(account_id: str) -> str:
+    """An account of one portfolio system that is another's is there once, as the original."""
+    return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
+
+
 def _account(settings: Settings) -> CrmObject:
     return CrmObject(
         entity="account",
@@ -187,9 +197,9 @@ def _account(settings: Settings) -> CrmObject:
         fields=(
             always("RecordType.DeveloperName", "InvestmentAccount"),
             text("Name", "a.name", 80),
-            _link(settings, "FinServ__PrimaryOwner__r", ACCOUNT, key("person", "p")),
-            _link(settings, "FinServ__JointOwner__r", ACCOUNT, key("person", "j")),
-            _link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
+            link(settings, "FinServ__PrimaryOwner__r", ACCOUNT, key("person", "p")),
+            link(settings, "FinServ__JointOwner__r", ACCOUNT, key("person", "j")),
+            link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
             text("FinServ__FinancialAccountType__c", "a.account_type", 255),
             Field("FinServ__FinancialAccountNumber__c", "'xxxx' || a.account_number_last4"),
             Field("FinServ__Status__c", "case when a.is_active then 'Open' when not a.is_active then 'Closed' end"),
@@ -212,13 +222,13 @@ def _account(settings: Settings) -> CrmObject:
                        row_number() over (partition by o.account_id order by o.share_ratio desc, o.account_owner_key) as nth
                 from warehouse.account_owner o where {current("o")} and o.person_id is not null
             ) second on second.account_id = a.account_id and second.nth = 2
-            left join warehouse.person p on p.person_id = first.person_id and {current("p")}
-            left join warehouse.person j on j.person_id = second.person_id and {current("j")}
-            left join warehouse.household h on h.household_id = a.household_id and {current("h")}
+            left join warehouse.known_person p on p.person_id = first.person_id
+            left join warehouse.known_person j on j.person_id = second.person_id and j.identity_id <> p.identity_id
+            left join warehouse.known_household h on h.household_id = a.household_id
             left join present_day d on d.vendor = a.vendor
             left join warehouse.account_value v on v.business_date = d.business_date and v.vendor = d.vendor
                   and v.account_id = a.account_id and v.recorded_to is null
-            where {current("a")}
+            where {current("a")} and {_is_no_copy("a.account_id")}
         """,  # noqa: S608
         parent=f"FinServ__PrimaryOwner__r.{settings.key_of(ACCOUNT)}",
         closed_by=("FinServ__Status__c", "Closed"),
@@ -234,9 +244,9 @@ def _position(settings: Settings) -> CrmObject:
         key=key("position", "p"),
         fields=(
             text("Name", "coalesce(s.name, s.ticker)", 80),
-            _link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
-            _link(settings, "FinServ__Securities__r", SECURITY, key("security", "s")),
-            _link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
+            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
+            link(settings, "FinServ__Securities__r", SECURITY, key("security", "s")),
+            link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
             text("FinServ__AssetClass__c", "s.asset_class", 255),
             number("FinServ__Shares__c", "p.quantity", 4, when_gone="0.0000"),
             daily(number("FinServ__Price__c", "p.price_usd", 4)),
@@ -248,8 +258,8 @@ def _position(settings: Settings) -> CrmObject:
             join warehouse.position p on p.business_date = d.business_date and p.vendor = d.vendor and p.recorded_to is null
             left join warehouse.account a on a.account_id = p.account_id and {current("a")}
             left join warehouse.security s on s.security_id = p.security_id and {current("s")}
-            left join warehouse.household h on h.household_id = a.household_id and {current("h")}
-            where a.is_counted is not false
+            left join warehouse.known_household h on h.household_id = a.household_id
+            where a.is_counted is not false and {_is_no_copy("p.account_id")}
         """,
         parent=f"FinServ__FinancialAccount__r.{settings.key_of(FINANCIAL_ACCOUNT)}",
         worth="FinServ__MarketValue__c",
@@ -264,7 +274,7 @@ def _transaction(settings: Settings) -> CrmObject:
         key_field=settings.key_of(TRANSACTION),
         key=key("transaction", "t"),
         fields=(
-            _link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
+            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
             noon("FinServ__TransactionDate__c", "t.trade_date"),
             money("FinServ__Amount__c", "coalesce(t.amount_usd, 0)"),
             Field("FinServ__TransactionType__c", "case when t.amount_usd < 0 then 'Debit' else 'Credit' end"),
@@ -275,7 +285,7 @@ def _transaction(settings: Settings) -> CrmObject:
         source=f"""
             present_day d
             join warehouse.transaction t on t.vendor = d.vendor and t.recorded_to is null
-            join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false
+            join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false and {_is_no_copy("a.account_id")}
             where t.trade_date between d.business_date - {int(settings.transaction_days)} and d.business_date
                   and t.status in ('posted', 'reversed')
                or exists (select from control.crm_state s where s.sobject = '{TRANSACTION}'
@@ -301,12 +311,13 @@ def _alert(settings: Settings) -> CrmObject:
                 "case f.severity when 'critical' then 'Error' when 'warning' then 'Warning' else 'Info' end",
             ),
             flag("FinServ__Active__c", "f.closed_at is null"),
-            _link(settings, "FinServ__Account__r", ACCOUNT, key("household", "h")),
-            _link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
+            link(settings, "FinServ__Account__r", ACCOUNT, f"coalesce({key('person', 'p')}, {key('household', 'h')})"),
+            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
         ),
         source=f"""
             control.finding f
-            left join warehouse.household h on h.household_id = f.household_id and {current("h")}
+            left join warehouse.known_household h on h.household_id = f.household_id
+            left join warehouse.known_person p on f.subject_entity = 'person' and p.person_id = f.subject_id
             left join warehouse.account a on f.subject_entity = 'account' and a.account_id = f.subject_id and {current("a")}
             where f.closed_at is null
                or exists (select from control.crm_state s where s.sobject = '{ALERT}'

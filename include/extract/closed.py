@@ -19,7 +19,7 @@ def closed_through(vendor: Vendor, session: VendorSession) -> date | None:
     Where it holds fewer accounts than are tolerated, the one that is furthest says it; None where it holds none yet.
 
     Raises:
-        ConfigurationError: The vendor's declaration says of no way to ask.
+        ConfigurationError: The vendor's declaration names no way to ask.
         TributaryError: As `VendorSession.get` raises.
     """
     if vendor.closed is None:
@@ -32,7 +32,8 @@ def closed_through(vendor: Vendor, session: VendorSession) -> date | None:
         except (ValueError, KeyError, TypeError) as error:
             raise VendorUnavailable("The answer holds no date", vendor=vendor.name, path=probe.path) from error
 
-    dated = session.get(probe.path, {**probe.params, "$top": str(probe.tolerated + 1)}, read)
+    top = {probe.top: str(probe.tolerated + 1)} if probe.top else {}
+    dated = session.get(probe.path, {**probe.params, **top}, read)
     # A firm of so few accounts that the vendor gave all of them may wait for one in twenty.
     place = probe.tolerated if len(dated) > probe.tolerated else len(dated) // 20
     closed = dated[place][1] if dated else None
@@ -44,5 +45,6 @@ def closed_through(vendor: Vendor, session: VendorSession) -> date | None:
 
 def _dated(probe: Probe, body: bytes) -> list[tuple[str, date | None]]:
     """Whose last day is which, the earliest first; the last of them has one."""
-    rows = [(str(row[probe.key]), row[probe.field]) for row in json.loads(body)]
+    said = json.loads(body)
+    rows = [(str(row.get(probe.key)), row[probe.field]) for row in (said if isinstance(said, list) else [said])]
     return [(key, None if text is None else date.fromisoformat(text[:10])) for key, text in rows]

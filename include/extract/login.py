@@ -5,16 +5,38 @@ from __future__ import annotations
 import base64
 import math
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import requests
 
 from include.connection import Connection
-from include.errors import AuthenticationError, VendorUnavailable
+from include.control.grants import Grants
+from include.errors import AuthenticationError, ConfigurationError, VendorUnavailable
 from include.extract.answer import refuse_overload
 
-Login = Callable[[requests.Session, Connection, tuple[int, int]], "Token"]
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where one logs in, and with what.
+
+    Attributes:
+        http: Carries the call.
+        connection: Address and credentials.
+        timeout: To connect and to read, in seconds.
+        grants: Refresh tokens that work once.
+        grant: On whose behalf; empty for the firm itself.
+    """
+
+    http: requests.Session
+    connection: Connection
+    timeout: tuple[int, int]
+    grants: Grants | None = None
+    grant: str = ""
+
+
+Login = Callable[[Door], "Token"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +56,7 @@ class Token:
         return time.monotonic() > self.expires_at - 60
 
 
-def session_token(http: requests.Session, connection: Connection, timeout: tuple[int, int]) -> Token:
+def session_token(at: Door) -> Token:
     """Basic login with client id and secret; the token then travels as `Authorization: Session`.
 
     Source: the vendor's guide "Basic authentication". A refusal is 401 with an empty body.
@@ -44,37 +66,117 @@ def session_token(http: requests.Session, connection: Connection, timeout: tuple
         RateLimited: Too many logins; with the seconds to wait, where they are said.
         VendorUnavailable: No usable answer.
     """
-    try:
-        answer = http.get(
-            f"{connection.url}/security/token",
-            auth=(connection.login, connection.password),
-            headers={
-                name: connection.extra[name] for name in ("client_id", "client_secret") if name in connection.extra
-            },
-            timeout=timeout,
-            allow_redirects=False,
-        )
-    except requests.RequestException as error:
-        raise VendorUnavailable(f"No answer to the login: {type(error).__name__}", url=connection.url) from error
-    if answer.status_code in (400, 401, 403):
-        raise AuthenticationError(
-            "The login is refused: check user, password, client id and secret",
-            url=connection.url,
-            status=answer.status_code,
-        )
-    refuse_overload(answer, url=connection.url, status=answer.status_code)
-    try:
-        body = answer.json()
-        token, seconds = str(body["access_token"]), float(body["expires_in"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise VendorUnavailable("The login answered no token", url=connection.url, status=answer.status_code) from error
-    return Token({"Authorization": f"Session {token}"}, time.monotonic() + seconds)
+    known = {name: at.connection.extra[name] for name in ("client_id", "client_secret") if name in at.connection.extra}
+    answer = _ask(at, "GET", f"{at.connection.url}/security/token", headers=known, auth=_pair(at.connection))
+    return Token({"Authorization": f"Session {_said(answer, 'access_token')}"}, _expiry(answer))
 
 
-def basic(http: requests.Session, connection: Connection, timeout: tuple[int, int]) -> Token:
+def basic(at: Door) -> Token:
     """User and password with every call (RFC 7617); there is nothing to open and nothing that grows old."""
-    pair = base64.b64encode(f"{connection.login}:{connection.password}".encode()).decode()
+    pair = base64.b64encode(":".join(_pair(at.connection)).encode()).decode()
     return Token({"Authorization": f"Basic {pair}"}, math.inf)
 
 
-LOGINS: dict[str, Login] = {"basic": basic, "session_token": session_token}
+def signed_assertion(at: Door) -> Token:
+    """Client credentials with a signed assertion (RFC 7523); extra: token_url, client_id, private_key (PEM).
+
+    Raises:
+        ConfigurationError: The connection lacks one of them, or the key can't be read.
+        AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
+    """
+    import jwt
+
+    try:
+        url, client_id, key = (at.connection.extra[name] for name in ("token_url", "client_id", "private_key"))
+        now = int(time.time())
+        claims = {"iss": client_id, "sub": client_id, "aud": url, "jti": uuid.uuid4().hex, "iat": now, "exp": now + 300}
+        assertion = jwt.encode(claims, key, algorithm="RS256")
+    except KeyError as error:
+        raise ConfigurationError("The connection lacks a credential", missing=error.args[0]) from None
+    except (ValueError, TypeError, jwt.PyJWTError):
+        raise ConfigurationError("The connection's private key can't be read") from None
+    form = {
+        "grant_type": "client_credentials", "client_id": client_id, "client_assertion": assertion,
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    }  # fmt: skip
+    answer = _ask(at, "POST", url, data=form)
+    return Token({"Authorization": f"Bearer {_said(answer, 'access_token')}"}, _expiry(answer))
+
+
+def rotating_refresh(at: Door) -> Token:
+    """An access token for a grant's refresh token, which the answer replaces; extra: token_url, client_id, client_secret.
+
+    Raises:
+        ConfigurationError: The connection lacks one of them, or the grant.
+        AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
+    """
+    assert at.grants is not None
+    extra = at.connection.extra
+    if missing := [name for name in ("token_url", "client_id", "client_secret") if name not in extra]:
+        raise ConfigurationError("The connection lacks a credential", missing=",".join(missing))
+    known = {name: extra[name] for name in ("client_id", "client_secret")}
+
+    def ask(refresh_token: str) -> tuple[str, requests.Response]:
+        form = known | {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        answer = _ask(at, "POST", extra["token_url"], data=form)
+        return _said(answer, "refresh_token"), answer
+
+    # The old token is spent: whatever else the answer says, the new one is kept first.
+    answer = at.grants.exchange(at.grant, ask)
+    return Token({"Authorization": f"Bearer {_said(answer, 'access_token')}"}, _expiry(answer))
+
+
+LOGINS: dict[str, Login] = {
+    "basic": basic,
+    "session_token": session_token,
+    "signed_assertion": signed_assertion,
+    "rotating_refresh": rotating_refresh,
+}
+
+WITHOUT_CALL = frozenset({"basic"})
+"""Logins that ask the vendor nothing: no turn of the budget is taken for them."""
+
+
+def _ask(
+    at: Door,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    auth: tuple[str, str] | None = None,
+    data: Mapping[str, str] | None = None,
+) -> requests.Response:
+    try:
+        answer = at.http.request(
+            method, url, headers=headers, auth=auth, data=data, timeout=at.timeout, allow_redirects=False
+        )
+    except requests.RequestException as error:
+        raise VendorUnavailable(f"No answer to the login: {type(error).__name__}", url=url) from error
+    facts = {"url": url, "status": answer.status_code, "grant": at.grant or None}
+    if answer.status_code in (400, 401, 403):
+        raise AuthenticationError(
+            "The login is refused: check user, password, client id and secret of the connection", **facts
+        )
+    refuse_overload(answer, **facts)
+    if answer.status_code not in (requests.codes.ok, requests.codes.created):
+        raise ConfigurationError("The login's address does not answer logins", **facts)
+    return answer
+
+
+def _said(answer: requests.Response, name: str) -> str:
+    try:
+        return str(answer.json()[name])
+    except (ValueError, KeyError, TypeError) as error:
+        raise VendorUnavailable("The login answered no token", url=answer.url, status=answer.status_code) from error
+
+
+def _expiry(answer: requests.Response) -> float:
+    """When a token grows old; one that does not say so (RFC 6749 only recommends it) is renewed after ten minutes."""
+    try:
+        return time.monotonic() + float(answer.json().get("expires_in", 600))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise VendorUnavailable("The login answered no token", url=answer.url, status=answer.status_code) from error
+
+
+def _pair(connection: Connection) -> tuple[str, str]:
+    return connection.login, connection.password

@@ -20,6 +20,7 @@ import pyarrow.json as pj
 from include.arrow import arrow_type
 from include.contract import DATE, STRING, TIMESTAMP, Column, Table
 from include.errors import VendorUnavailable
+from include.extract.exact_json import dump, integer
 from include.sensitive import Redactor
 
 # What surplus digits are rounded from. Not wider: Arrow 26 rounds from a scale of 16 or 20, and decimal256, wrongly where a
@@ -100,8 +101,8 @@ class PageReader:
         self._redactor = redactor
         self._sentinels = sentinels
         self._zone = zone
-        self._wire = pa.struct([(c.source, _wire_type(c)) for c in table.columns])
-        self._staged_wire = pa.struct([(c.source, _wire_type(c)) for c in table.columns if c.kind != "ignored"])
+        self._wire = pa.struct([(c.source, wire_type(c)) for c in table.columns])
+        self._staged_wire = pa.struct([(c.source, wire_type(c)) for c in table.columns if c.kind != "ignored"])
         self._declared = {c.source for c in table.columns}
         self._roundable = [c for c in table.columns if c.rounded and c.kind == "value"]
         self._unseen = {c.source for c in table.columns if c.kind != "ignored"}
@@ -174,6 +175,8 @@ class PageReader:
     def _dated(self, col: Column, array: pa.Array) -> pa.Array:
         if array.null_count == len(array):
             return pa.nulls(len(array), arrow_type(col.type))
+        if self.table.dates == "us":
+            array = pc.replace_substring_regex(array, r"^(\d\d)/(\d\d)/(\d{4})$", r"\3-\1-\2")
         if not pc.all(pc.match_substring_regex(array, _MOMENT)).as_py():
             raise pa.ArrowInvalid("a text is no date, or something stands behind one")
         for prefix in self._sentinels:
@@ -210,7 +213,7 @@ class PageReader:
         if not isinstance(row, dict):
             return text
         short = {c.source: _rounded(c, row[c.source]) for c in self._roundable if _has_long(row.get(c.source))}
-        return _dumped(row | short) if short else text
+        return _text_of(row | short) if short else text
 
     def _unreadable(self, body: bytes) -> VendorUnavailable:
         return VendorUnavailable(
@@ -250,13 +253,13 @@ class PageReader:
             raw[col.source] = self._redactor.token(value) if col.kind == "sensitive" and value is not None else value
         has_key = not any(name in faults for name in self.table.key)
         key = ":".join(str(row.get(self.table.named(name).source)) for name in self.table.key) if has_key else None
-        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _dumped(raw))
+        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _text_of(raw))
 
     def _fault(self, col: Column, row: dict[str, object]) -> str | None:
         """Returns what is wrong with one field of a row, never its value; None where nothing is."""
         if row.get(col.source) is None:
             return f"{col.source}: missing" if col.required else None
-        text = self._shortened(_dumped({col.source: row[col.source]}), {col.source: row[col.source]})
+        text = self._shortened(_text_of({col.source: row[col.source]}), {col.source: row[col.source]})
         try:
             self._converted(col, self._parse(f"[{text}]".encode(), self._staged_wire).field(col.source))
         except pa.ArrowException:
@@ -264,7 +267,8 @@ class PageReader:
         return None
 
 
-def _wire_type(col: Column) -> pa.DataType:
+def wire_type(col: Column) -> pa.DataType:
+    """The type in which a column is read, before it is brought to its own."""
     if col.type in (DATE, TIMESTAMP, STRING):
         return pa.string()
     return _ROUNDED if col.rounded else arrow_type(col.type)
@@ -296,7 +300,7 @@ def _split(body: bytes) -> tuple[list[str], list[object]]:
     Raises:
         ValueError, IndexError, RecursionError: The body is not a JSON array.
     """
-    decoder = json.JSONDecoder(parse_float=Decimal, parse_int=_number, parse_constant=str)
+    decoder = json.JSONDecoder(parse_float=Decimal, parse_int=integer, parse_constant=str)
     texts: list[str] = []
     objects: list[object] = []
     text = body.decode("utf-8").strip()
@@ -313,34 +317,11 @@ def _split(body: bytes) -> tuple[list[str], list[object]]:
     return texts, objects
 
 
-def _number(digits: str) -> int | Decimal:
-    """An integer; one beyond 64 bits as a decimal, which can be written again."""
-    return int(digits) if len(digits) < 19 else Decimal(digits)
-
-
 def _skip(text: str, at: int) -> int:
     while text[at] in " \t\r\n":
         at += 1
     return at
 
 
-def _dumped(value: dict[str, object]) -> str:
-    """JSON text of a row, with decimals as they were written; half a surrogate pair, which is no text, as `?`."""
-    try:
-        return orjson.dumps(value, default=_exact).decode()
-    except TypeError:
-        return orjson.dumps(_whole(value), default=_exact).decode()
-
-
-def _whole(value: object) -> object:
-    if isinstance(value, dict):
-        return {_whole(name): _whole(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_whole(each) for each in value]
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-
-def _exact(value: object) -> object:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(str(value).encode()) if value.is_finite() else str(value)
-    return str(value)
+def _text_of(row: dict[str, object]) -> str:
+    return dump(row).decode()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -176,6 +176,20 @@ def ordered_pages(
                 ahead.go_on(skip, rows)
         finally:
             ahead.restart(0)
+
+
+def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:
+    """Leaves out rows whose key an earlier row had, for tables small enough that their keys are held as Python objects."""
+    seen: set[tuple[object, ...]] = set()
+    for page in pages:
+        names = zip(*(page.rows.column(name).to_pylist() for name in key), strict=True)
+        fresh = []
+        for name in names:
+            fresh.append(name not in seen)
+            seen.add(name)
+        rows = page.rows.filter(pa.array(fresh, pa.bool_())) if not all(fresh) else page.rows
+        fetched = page.rows.num_rows + len(page.dead)
+        yield Window(replace(page, rows=rows), fetched, fetched - rows.num_rows - len(page.dead))
 
 
 def _end(skip: int, rows: int) -> int:

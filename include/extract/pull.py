@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 
 from include.contract import Table, Vendor
 from include.errors import DataQualityError, SchemaDrift
-from include.extract.page import DeadRow, Page, PageReader
-from include.extract.paging import Window, ordered_pages
+from include.extract.csv_page import CsvReader
+from include.extract.page import DeadRow, PageReader
+from include.extract.paging import Window
 from include.extract.session import VendorSession
+from include.extract.shapes import Source, windows_of
 from include.sensitive import Redactor
 from include.staging import Manifest, PartWriter, Staging, total
 
@@ -35,6 +37,7 @@ class Span:
         business_date: The day the data is about.
         is_past: Whether only what the vendor can state as of that day is asked for.
         first_date: The day after the session before; what is dated since then is asked for with the business date.
+        is_chosen: Whether only chosen keys are asked for.
         edited_since: For tables pulled by window: when the last pull began; None pulls everything.
     """
 
@@ -42,6 +45,7 @@ class Span:
     is_past: bool = False
     first_date: date | None = None
     edited_since: datetime | None = None
+    is_chosen: bool = False
 
 
 @dataclass
@@ -65,6 +69,7 @@ def pull(
     staging: Staging,
     redactor: Redactor,
     now: datetime,
+    source: Source,
     keep: Keep = lambda windows: windows,
 ) -> str:
     """Pulls a table and stages it, as of `now`; `keep` leaves out rows that are not wanted.
@@ -79,14 +84,14 @@ def pull(
         TributaryError: As `VendorSession.get` raises.
     """
     params, window = request(vendor, table, span, now)
-    reader = PageReader(table, redactor, vendor.sentinels, vendor.zone, vendor.name)
-    windows = keep(_windows(vendor, table, params, session, reader))
+    reader = CsvReader(table, redactor, vendor.sentinels, vendor.zone, vendor.name)
+    windows = keep(windows_of(vendor, table, params, session, reader, source))
     return stage(vendor, table, span, windows, reader, staging, now, window)
 
 
 def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[dict[str, str], tuple[str, str] | None]:
     """Returns the query parameters of a pull, and the bounds of its edit window where it has one."""
-    params = dict(table.params)
+    params = {**table.params, **(table.when_past if span.is_past else {})}
     if table.pull == "snapshot" or (table.pull == "window" and span.is_past):
         days = (
             (span.business_date,)
@@ -99,23 +104,11 @@ def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[di
         return params, None
     zone = ZoneInfo(vendor.zone)
     since = _EARLIEST if span.edited_since is None else span.edited_since - _EDIT_OVERLAP
-    bounds = tuple(when.astimezone(zone).isoformat(timespec="seconds") for when in (since, now + timedelta(days=1)))
+    local = [when.astimezone(zone) for when in (since, now + timedelta(days=1))]
+    bounds = [
+        when.strftime(table.edited_as) if table.edited_as else when.isoformat(timespec="seconds") for when in local
+    ]
     return params | dict(zip(table.edited, bounds, strict=True)), (since.isoformat(), now.isoformat())
-
-
-def _windows(
-    vendor: Vendor, table: Table, params: dict[str, str], session: VendorSession, reader: PageReader
-) -> Iterator[Window]:
-    if table.order is None:
-        page = session.get(table.path, params, reader.read)
-        yield Window(page, page.rows.num_rows + len(page.dead), 0)
-        return
-
-    def fetch(skip: int, top: int) -> Page:
-        paged = {"$top": str(top), "$skip": str(skip), "$orderby": str(table.order)}
-        return session.get(table.path, params | paged, reader.read)
-
-    yield from ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, vendor.name, table.name)
 
 
 def stage(
@@ -146,7 +139,7 @@ def stage(
         table=table.name,
         business_date=span.business_date,
         pull_id=pull_id,
-        pulled="past" if span.is_past else "present",
+        pulled="past" if span.is_past else "chosen" if span.is_chosen else "present",
         extracted_at=started,
         api_version=vendor.api_version,
         contract=table.hash,
@@ -172,17 +165,21 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
     if table.money:
         tally.money += total(rows, table.money)
     for row in window.page.dead:
-        # A row without a key is known by its content: where pages overlap it comes twice.
-        name = row.key or (row.raw if row.raw != "null" else f"not an object {len(tally.dead)}")
+        # Where pages overlap a row comes twice. It is known by its content too: several rows may have one key (the lots of a
+        # holding), and one may have none.
+        name = f"{row.key} {row.raw}" if row.raw != "null" else f"not an object {len(tally.dead)}"
         tally.duplicate += name in tally.dead
         tally.dead[name] = row
 
 
 def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
-    if tally.fetched and reader.unseen:
+    unseen = reader.unseen
+    if table.omits_nulls:
+        unseen &= {col.source for col in table.columns if col.required}
+    if tally.fetched and unseen:
         raise SchemaDrift(
             "Declared fields are in no row: renamed or removed?", vendor=vendor.name, table=table.name,
-            fields=",".join(sorted(reader.unseen)), undeclared=",".join(sorted(tally.undeclared)) or None,
+            fields=",".join(sorted(unseen)), undeclared=",".join(sorted(tally.undeclared)) or None,
         )  # fmt: skip
 
 

@@ -6,9 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
+from urllib.parse import urlsplit
 
+import orjson
 import requests
 import tenacity
 from requests.adapters import HTTPAdapter
@@ -17,6 +20,7 @@ from include.connection import Connection
 from include.contract import Vendor
 from include.control.budget import RateBudget
 from include.control.calls import Call, CallLog
+from include.control.grants import Grants
 from include.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -26,13 +30,37 @@ from include.errors import (
     VendorUnavailable,
 )
 from include.extract.answer import refuse_overload
-from include.extract.login import LOGINS, Token
+from include.extract.login import LOGINS, WITHOUT_CALL, Door, Token
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _TIMEOUT_S = (10, 120)
 _LONGEST_WAIT_S = 60.0
+_TAKEN = (requests.codes.ok, requests.codes.created, requests.codes.accepted)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question to a vendor.
+
+    Attributes:
+        path: Below the base URL, or a whole URL of the same place that the vendor gave.
+        params: Query parameters.
+        body: Posted as JSON; None asks by GET.
+        bucket: A narrower bucket of the budget that the call is taken from, too.
+        grant: On whose behalf; empty for the firm itself.
+        missing: Statuses that say that there is nothing.
+        is_file: Whether the answer is a file, and not JSON.
+    """
+
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, str] | None = None
+    bucket: str = ""
+    grant: str = ""
+    missing: tuple[int, ...] = ()
+    is_file: bool = False
 
 
 class VendorSession:
@@ -43,6 +71,7 @@ class VendorSession:
         connection: Address and credentials.
         budget: Waits before every call.
         calls: Notes every call.
+        grants: Refresh tokens, for vendors that one logs in at on somebody's behalf.
         patience_s: How long one request is tried again before its error is raised, in seconds; no wait that would
             end later is begun.
     """
@@ -53,6 +82,7 @@ class VendorSession:
         connection: Connection,
         budget: RateBudget,
         calls: CallLog,
+        grants: Grants | None = None,
         *,
         patience_s: float = 300.0,
     ) -> None:
@@ -62,12 +92,20 @@ class VendorSession:
         self._calls = calls
         self._patience_s = patience_s
         self._http = requests.Session()
+        self._grants = grants
         self._http.headers["Accept"] = "application/json"
+        for header, name in vendor.headers.items():
+            self._http.headers[header] = _credential(connection, vendor, name)
         adapter = HTTPAdapter(pool_maxsize=vendor.connections + 1)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
-        self._token: Token | None = None
+        self._tokens: dict[str, Token] = {}
         self._renewal = threading.Lock()
+
+    @property
+    def vendor(self) -> str:
+        """With whom."""
+        return self._vendor.name
 
     def __enter__(self) -> VendorSession:
         return self
@@ -77,17 +115,25 @@ class VendorSession:
         self._calls.flush()
 
     def get(self, path: str, params: Mapping[str, str], read: Callable[[bytes], T]) -> T:
-        """Asks for one page and reads it; a page that can't be read is asked for again.
+        """Asks for one page of JSON and reads it; as `ask`."""
+        found = self.ask(Ask(path, params), read)
+        assert found is not None
+        return found
+
+    def ask(self, question: Ask, read: Callable[[bytes], T]) -> T | None:
+        """Asks, and reads the answer; one that can't be read is asked for again.
 
         Args:
-            path: Below the base URL.
-            params: Query parameters.
+            question: What is asked.
             read: Turns the body into what the caller wants.
+
+        Returns:
+            What `read` gave; None where the vendor says that there is nothing.
 
         Raises:
             RetriableError: The vendor still failed after `patience_s`; the last cause.
             AuthenticationError: The credentials were refused.
-            ConfigurationError: The vendor does not know this path or parameter.
+            ConfigurationError: The vendor does not know this path or parameter, or names a URL of another place.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(RetriableError),
@@ -96,7 +142,12 @@ class VendorSession:
             before_sleep=self._tell,
             reraise=True,
         )
-        return retrying(lambda: read(self._paced(path, params)))
+
+        def once() -> T | None:
+            body = self._paced(question)
+            return None if body is None else read(body)
+
+        return retrying(once)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -112,40 +163,44 @@ class VendorSession:
             state.outcome and state.outcome.exception(),
         )
 
-    def _paced(self, path: str, params: Mapping[str, str]) -> bytes:
+    def _paced(self, question: Ask) -> bytes | None:
         """One call; a vendor that asks for a pause, also at the login, gets it from every session with it."""
         try:
-            return self._authorized(path, params)
+            return self._authorized(question)
         except RateLimited as error:
             if error.retry_after is not None:
                 self._budget.pause(error.retry_after)
             raise
 
-    def _authorized(self, path: str, params: Mapping[str, str]) -> bytes:
+    def _authorized(self, question: Ask) -> bytes | None:
         """One call with a valid token; a token that died on the way is renewed once."""
-        token = self._renewed(None)
-        answer = self._call(path, params, token)
+        token = self._renewed(question.grant, None)
+        answer = self._call(question, token)
         if answer.status_code == requests.codes.unauthorized:
-            answer = self._call(path, params, self._renewed(token))
+            answer = self._call(question, self._renewed(question.grant, token))
             if answer.status_code == requests.codes.unauthorized:
                 raise AuthenticationError(
-                    "The vendor refuses a token it has just given", vendor=self._vendor.name, path=path
+                    "The vendor refuses a token it has just given", vendor=self._vendor.name, path=question.path
                 )
-        return self._body(answer, path)
+        return None if answer.status_code in question.missing else self._body(answer, question)
 
-    def _renewed(self, stale: Token | None) -> Token:
+    def _renewed(self, grant: str, stale: Token | None) -> Token:
         """Returns a live token. However many threads find `stale` dead, one of them logs in."""
         with self._renewal:
-            if self._token is None or self._token is stale or self._token.is_old():
-                self._token = self._log_in()
-            return self._token
+            token = self._tokens.get(grant)
+            if token is None or token is stale or token.is_old():
+                token = self._tokens[grant] = self._log_in(grant)
+            return token
 
-    def _log_in(self) -> Token:
+    def _log_in(self, grant: str) -> Token:
+        door = Door(self._http, self._connection, _TIMEOUT_S, self._grants, grant)
+        if self._vendor.login in WITHOUT_CALL:
+            return LOGINS[self._vendor.login](door)
         self._budget.take()
         called_at, started = datetime.now(UTC), time.perf_counter()
         status: int | None = None
         try:
-            token = LOGINS[self._vendor.login](self._http, self._connection, _TIMEOUT_S)
+            token = LOGINS[self._vendor.login](door)
             status = int(requests.codes.ok)
             return token
         except TributaryError as error:
@@ -155,15 +210,17 @@ class VendorSession:
         finally:
             self._calls.add(Call(called_at, "(login)", status, (time.perf_counter() - started) * 1000, 0, None))
 
-    def _call(self, path: str, params: Mapping[str, str], token: Token) -> requests.Response:
-        self._budget.take()
+    def _call(self, question: Ask, token: Token) -> requests.Response:
+        self._budget.take(question.bucket)
         called_at, started = datetime.now(UTC), time.perf_counter()
         status, size, correlation_id = None, 0, None
         try:
-            answer = self._http.get(
-                f"{self._connection.url}/{path}",
-                params=dict(params),
-                headers=token.headers,
+            answer = self._http.request(
+                "GET" if question.body is None else "POST",
+                self._url(question.path),
+                params=dict(question.params),
+                json=None if question.body is None else dict(question.body),
+                headers=token.headers | ({"Accept": "*/*"} if question.is_file else {}),
                 timeout=_TIMEOUT_S,
                 allow_redirects=False,
             )
@@ -172,24 +229,56 @@ class VendorSession:
             return answer
         except requests.RequestException as error:
             raise VendorUnavailable(
-                f"No whole answer: {type(error).__name__}", vendor=self._vendor.name, path=path
+                f"No whole answer: {type(error).__name__}", vendor=self._vendor.name, path=question.path
             ) from error
         finally:
             latency_ms = (time.perf_counter() - started) * 1000
-            self._calls.add(Call(called_at, path, status, latency_ms, size, correlation_id))
+            self._calls.add(Call(called_at, question.path, status, latency_ms, size, correlation_id))
 
-    def _body(self, answer: requests.Response, path: str) -> bytes:
+    def _url(self, path: str) -> str:
+        """The whole URL. One that the vendor gave must be of the same place: our token goes with it."""
+        if "://" not in path:
+            return f"{self._connection.url}/{path}"
+        ours, given = urlsplit(self._connection.url), urlsplit(path)
+        if (ours.scheme, ours.netloc) != (given.scheme, given.netloc):
+            raise ConfigurationError(
+                "The vendor names a URL of another place", vendor=self._vendor.name, place=given.netloc
+            )
+        return path
+
+    def _body(self, answer: requests.Response, question: Ask) -> bytes:
         facts = {
             "vendor": self._vendor.name,
-            "path": path,
+            "path": question.path,
             "status": answer.status_code,
             "correlation_id": answer.headers.get(self._vendor.correlation_header),
         }
         refuse_overload(answer, **facts)
         if answer.status_code == requests.codes.forbidden:
             raise AuthenticationError("The vendor refuses this user", **facts)
-        if answer.status_code != requests.codes.ok:
+        if answer.status_code not in _TAKEN:
             raise ConfigurationError("The vendor does not answer this request", **facts)
-        if "json" not in answer.headers.get("Content-Type", ""):
-            raise VendorUnavailable("The vendor answered something else than JSON", **facts)
+        is_json = "json" in answer.headers.get("Content-Type", "")
+        if is_json == question.is_file:
+            raise VendorUnavailable(
+                "The vendor answered JSON, and no file" if is_json else "The vendor answered something else than JSON",
+                **facts,
+            )
+        if self._vendor.error_field and is_json and _has_field(answer.content, self._vendor.error_field):
+            raise VendorUnavailable("The vendor reports a failure with a status of success", **facts)
         return answer.content
+
+
+def _has_field(body: bytes, name: str) -> bool:
+    if not body.lstrip().startswith(b"{"):
+        return False
+    try:
+        return name in orjson.loads(body)
+    except ValueError:
+        return False  # whoever reads it will say so
+
+
+def _credential(connection: Connection, vendor: Vendor, name: str) -> str:
+    if name not in connection.extra:
+        raise ConfigurationError("The connection lacks a credential", vendor=vendor.name, missing=name)
+    return connection.extra[name]

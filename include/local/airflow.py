@@ -130,7 +130,9 @@ def start(settings: Mapping[str, str], processes: Processes) -> None:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
         raise ConfigurationError(f"`airflow db migrate` failed with {done.returncode}:\n{last}")
     for name, arguments in COMPONENTS.items():
-        processes.start(name, [sys.executable, "-m", "airflow", *arguments], environment=settings, folder=home)
+        # -P: the folder of a file that is run would hide Airflow behind this module's own name.
+        how = ["-P", str(Path(__file__).with_name("warm.py"))] if name == "scheduler" else ["-m", "airflow"]
+        processes.start(name, [sys.executable, *how, *arguments], environment=settings, folder=home)
 
 
 def has_died(processes: Processes) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import requests
 
+from include import sessions
 from include.errors import TargetUnavailable
 from include.local import airflow
 from include.local.airflow_api import AirflowApi
@@ -27,6 +28,8 @@ from include.warehouse import schema
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / ".tributary"
 DATABASE = "tributary"
+PACE = 240
+"""How many times faster the sandbox's limits of calls pass, so that hours of simulations take seconds."""
 
 Say = Callable[[str], None]
 
@@ -80,14 +83,14 @@ def start(say: Say, data: Path | None = None, households: int = 200) -> Place:
             postgres.url("airflow"),
             kept["airflow_port"],
             ROOT,
-            connections=_connections(urls["tributary_load"], sandbox_url, kept["hash_key"]),
+            connections=_connections(urls["tributary_load"], sandbox_url, kept["hash_key"], sandbox.result()),
+            variables={"tributary_speed": str(PACE)},
         )
         settings["TRIBUTARY_GO_LIVE"] = kept["go_live"]
         settings["TRIBUTARY_DATA_DOCS"] = str(STATE / "data_docs")
         say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
         booted = pool.submit(airflow.start, settings, processes)
         schema.migrate(urls["tributary_migrate"])
-        sandbox.result()
         booted.result()
     url = f"http://127.0.0.1:{kept['airflow_port']}"
     password = airflow.read_password(STATE / "airflow")
@@ -112,7 +115,18 @@ def run(place: Place, dag_id: str, say: Say, timeout: float, conf: Mapping[str, 
     """Runs a DAG now and tells its progress; returns how it ended."""
     place.api.wait_dag(dag_id)
     place.api.unpause(dag_id)
-    return follow(place, dag_id, place.api.trigger(dag_id, conf), say, timeout)
+    run_id = place.api.trigger(dag_id, conf)
+    for other in place.api.runs(dag_id):  # such as one that was due at this very moment
+        if other["dag_run_id"] != run_id and other["state"] in ("queued", "running"):
+            follow(place, dag_id, other["dag_run_id"], say, timeout)
+    return follow(place, dag_id, run_id, say, timeout)
+
+
+def run_all(place: Place, dag_ids: list[str], say: Say, timeout: float) -> dict[str, str]:
+    """Runs several DAGs at once and tells their progress; returns how each ended."""
+    with ThreadPoolExecutor(len(dag_ids)) as pool:
+        running = {dag_id: pool.submit(run, place, dag_id, say, timeout) for dag_id in dag_ids}
+        return {dag_id: ended.result() for dag_id, ended in running.items()}
 
 
 def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> str:
@@ -135,23 +149,12 @@ def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> 
     return place.api.wait_run(dag_id, run_id, timeout, tell)
 
 
-def follow_next(place: Place, dag_id: str, before: list[dict[str, Any]], say: Say, timeout: float) -> str:
-    """Waits for the run that an asset event starts, and follows it; `before` are the runs that were there already."""
-    known = {run["dag_run_id"] for run in before}
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        for run in place.api.runs(dag_id):
-            if run["dag_run_id"] not in known:
-                return follow(place, dag_id, run["dag_run_id"], say, end - time.monotonic())
-        time.sleep(0.3)
-    raise TargetUnavailable("No run was started by the warehouse's bell", dag_id=dag_id)
-
-
 def _keep(processes: Processes) -> dict[str, Any]:
     """Passwords, made once; and ports, kept while free or ours."""
     path = STATE / "settings.json"
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    kept.setdefault("passwords", {role: secrets.token_urlsafe(16) for role in schema.ROLES})
+    known = kept.setdefault("passwords", {})
+    known |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in known}
     kept.setdefault("hash_key", secrets.token_urlsafe(32))
     kept.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
     for name, process, preferred in (("airflow_port", "api-server", 8080), ("sandbox_port", "sandbox", 8765)):
@@ -161,10 +164,12 @@ def _keep(processes: Processes) -> dict[str, Any]:
     return kept
 
 
-def _start_sandbox(processes: Processes, url: str, data: Path | None, households: int) -> None:
+def _start_sandbox(processes: Processes, url: str, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
+    """Starts the sandbox; returns what it wants to be told to let us in, by vendor."""
     command = [sys.executable, "-m", "include.cli", "sandbox", "--port", url.rsplit(":", 1)[1]]
     command += ["--households", str(households), "--state", str(STATE / "sandbox")]
     command += ["--data", str(data.resolve())] if data else []
+    command += ["--pace", str(PACE)]
     processes.start("sandbox", command, folder=ROOT)
     end = time.monotonic() + 60
     while time.monotonic() < end and processes.is_running("sandbox"):
@@ -175,21 +180,22 @@ def _start_sandbox(processes: Processes, url: str, data: Path | None, households
                 json={"client_id": "tributary", "client_secret": "sandbox-only", "username": "load@tributary.example"},
                 timeout=10,
             )
-            return
+            # A vendor that closes its day in the night has done so; nobody waits for the morning here.
+            closed = {"date": sessions.latest_closed(datetime.now(UTC)).isoformat()}
+            requests.post(f"{url}/_sandbox/tamarac/closed_through", json=closed, timeout=10)
+            known: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
+            return known
         except requests.ConnectionError:
             time.sleep(0.2)
     raise TargetUnavailable("The sandbox did not start", log=processes.log("sandbox"))
 
 
-def _connections(load_url: str, sandbox_url: str, hash_key: str) -> dict[str, str]:
+def _connections(
+    load_url: str, sandbox_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]
+) -> dict[str, str]:
     """The firm's connections; the sandbox's credentials open nothing but the sandbox."""
-    vendors: dict[str, dict[str, Any]] = {
-        "orion": {
-            "host": f"{sandbox_url}/orion/api/v1",
-            "login": "tributary",
-            "password": "sandbox-only",
-            "extra": {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"},
-        },
+    known: dict[str, dict[str, Any]] = {
+        **vendors,
         "salesforce": {
             "host": f"{sandbox_url}/salesforce",
             "login": "tributary",
@@ -201,7 +207,7 @@ def _connections(load_url: str, sandbox_url: str, hash_key: str) -> dict[str, st
         "tributary_staging": {"conn_type": "generic", "extra": {"root": str(STATE / "staging")}},
         "tributary_secret": {"conn_type": "generic", "password": hash_key},
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{STATE / 'alerts.jsonl'}"},
-        **{name: {"conn_type": "http", **values} for name, values in vendors.items()},
+        **{name: {"conn_type": "http", **values} for name, values in known.items()},
     }
     return {"tributary_db": load_url, **{name: json.dumps(values) for name, values in connections.items()}}
 

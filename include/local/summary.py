@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.local.demo import Place
+from include.local.one_household import show_one
 from include.warehouse.schema import engine
 
 _TABLES = sa.text("""
@@ -34,12 +37,9 @@ order by p.place, l.ledger_id
 """)
 
 _OBJECTS = sa.text("""
-with newest as (
-    select distinct on (table_name, entity) ledger_id from control.ledger
-    where stage = 'crm' order by table_name, entity, recorded_at desc
-)
-select table_name, entity, sent, created, updated, failed, unprocessed, seconds
-from newest join control.ledger using (ledger_id) order by ledger_id
+select table_name, entity, sent, created, updated, failed, unprocessed, seconds from control.ledger
+where stage = 'crm' and run_id = (select run_id from control.ledger where stage = 'crm' order by recorded_at desc limit 1)
+order by ledger_id
 """)
 
 _VERDICT = sa.text("""
@@ -62,6 +62,7 @@ def show(place: Place, ended: dict[str, str], seconds: float) -> None:
         verdict = connection.execute(_VERDICT).mappings().all()
         balanced = connection.scalar(sa.text("select count(*) from control.ledger"))
         dead = connection.scalar(sa.text("select count(*) from control.dead_letter where status = 'open'"))
+    one = show_one(reading)
     reading.dispose()
     day = tables[0].business_date if tables else "-"
     headings = ["table", "entity", "fetched", "inserted", "updated", "unchanged", "duplicate", "dead", "money USD", "s"]
@@ -72,12 +73,14 @@ def show(place: Place, ended: dict[str, str], seconds: float) -> None:
     console.print(
         f"Ledger: {balanced} rows, every one of them balanced (the database accepts no other). Open dead letters: {dead}."
     )
-    for check in verdict:
-        word = "passed" if check["is_passed"] else "FAILED"
-        console.print(
-            f"Reconciliation of {check['vendor']}, {check['check_name']}: {word}, {check['breaks']} breaks, expected {check['expected']:,}, "
-            f"found {check['actual']:,}."
-        )
+    for vendor, checks in groupby(verdict, key=itemgetter("vendor")):
+        said = [
+            f"{c['check_name']} {'passed' if c['is_passed'] else 'FAILED'} ({c['breaks']} breaks, {c['actual']:,})"
+            for c in checks
+        ]
+        console.print(f"Reconciliation of {vendor}: {'; '.join(said)}.")
+    if one is not None:
+        console.print(one)
     for name, state in ended.items():
         console.print(f"DAG {name}: {state}")
     console.print(f"\nAirflow       {place.airflow_url}   user admin, password {place.password}", soft_wrap=True)

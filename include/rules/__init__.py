@@ -5,13 +5,23 @@ from __future__ import annotations
 from include.rules import household
 from include.rules.account import find_absent, find_closed, find_unfunded, find_unowned
 from include.rules.aum import find_aum_moves, find_broken_totals
+from include.rules.book import Book
 from include.rules.cash import find_excess_cash, find_negative_cash
 from include.rules.concentration import find_account_concentration, find_household_concentration
 from include.rules.flows import find_large_deposits, find_large_withdrawals
+from include.rules.picture import Picture
+from include.rules.planning import (
+    find_assets_apart,
+    find_goals_at_risk,
+    find_missing_beneficiaries,
+    find_old_plans,
+)
+from include.rules.retirement import find_unplanned_distributions
+from include.rules.risk import find_misaligned, find_old_questionnaires
 from include.rules.roll_forward import find_roll_forward_breaks
 from include.rules.rule import Rule
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[Book], ...] = (
     Rule("household_aum_moved", find_aum_moves, "warning", "Review a large move in assets", 2, open_days=5),
     Rule("large_withdrawal", find_large_withdrawals, "warning", "Confirm a large withdrawal", 1),
     Rule("large_deposit", find_large_deposits, "info", "Invest a large deposit", 3),
@@ -34,3 +44,15 @@ RULES: tuple[Rule, ...] = (
     Rule("roll_forward_break", find_roll_forward_breaks, "warning", None, 0, is_about_data=True),
     Rule("household_total_broken", find_broken_totals, "warning", None, 0, is_about_data=True),
 )
+"""On a vendor's day."""
+
+PICTURE_RULES: tuple[Rule[Picture], ...] = (
+    Rule("risk_misaligned", find_misaligned, "warning", "Review a portfolio out of line with the client's risk", 10),
+    Rule("questionnaire_old", find_old_questionnaires, "info", "Ask for a new risk questionnaire", 20),
+    Rule("goal_at_risk", find_goals_at_risk, "warning", "Review a plan that may not succeed", 10),
+    Rule("plan_old", find_old_plans, "info", "Bring a financial plan up to date", 20),
+    Rule("plan_assets_apart", find_assets_apart, "warning", "Correct the assets in a financial plan", 10),
+    Rule("rmd_unplanned", find_unplanned_distributions, "warning", "Plan required minimum distributions", 20),
+    Rule("beneficiary_missing", find_missing_beneficiaries, "warning", "Have a beneficiary named", 20),
+)
+"""On what all vendors together say of a household or person."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.rules.book import Book, to_decimal
+from include.rules.picture import Picture
 
 MEASURE = pa.decimal128(28, 4)
 FINDINGS = pa.schema(
@@ -21,7 +22,7 @@ FINDINGS = pa.schema(
         "details": pa.string(),
     }
 )
-"""`subject_entity` is `account` or `household`. The unit of `measure` is the rule's."""
+"""`subject_entity` is `account`, `household` or `person`. The unit of `measure` is the rule's."""
 
 Words: TypeAlias = str | pa.Array | pa.ChunkedArray
 
@@ -33,12 +34,27 @@ def about_accounts(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) ->
     return _findings("account", rows["account_id"], rows["household_id"], rows["representative_id"], measure, details)
 
 
-def about_households(book: Book, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
+def about_households(book: Book | Picture, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
     """Makes a finding of each row, which must have household_id; the representative is the household's."""
     place = pc.index_in(rows["household_id"], book.households["household_id"].combine_chunks())
     representatives = book.households["representative_id"].take(place)
     ids = rows["household_id"]
     return _findings("household", ids, ids, representatives, measure, details)
+
+
+def about_persons(picture: Picture, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
+    """Makes a finding of each row, which must have person_id; household and representative are the person's."""
+    place = pc.index_in(rows["person_id"], picture.persons["person_id"].combine_chunks())
+    homes = picture.persons.select(["household_id", "representative_id"]).take(place)
+    return _findings("person", rows["person_id"], homes["household_id"], homes["representative_id"], measure, details)
+
+
+def worst_of(rows: pa.Table, subject: str, order: list[tuple[str, str]]) -> pa.Table:
+    """Returns the first row of each subject in an order, with a column `count` of how many it has."""
+    ordered = rows.sort_by(order)
+    ordered = ordered.append_column("place", pa.array(range(ordered.num_rows), pa.int64()))
+    first = ordered.group_by(subject).aggregate([("place", "min"), ("place", "count")])
+    return ordered.take(first["place_min"]).append_column("count", first["place_count"])
 
 
 def dollars(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,37 +1,46 @@
-"""All rules over every vendor's present day, and what becomes of their findings."""
+"""All rules over every vendor's present day and over the whole picture, and what becomes of their findings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from include.control import findings
 from include.control.findings import Look, Tally
 from include.errors import FatalError
-from include.rules import RULES
+from include.rules import PICTURE_RULES, RULES
 from include.rules.book import Book, PresentDay, find_present_days, read_book
 from include.rules.finding import FINDINGS
+from include.rules.picture import Picture, find_vendors, read_picture
 from include.rules.policy import Policy
-from include.rules.rule import Rule
+from include.rules.rule import Looked, Rule
+from include.warehouse import statistics
 
 FOUND = pa.schema([("rule", pa.string()), ("severity", pa.string()), *FINDINGS])
 
 
 def judge_all(
-    engine: sa.Engine, policy: Policy, run_id: str, rules: Sequence[Rule] = RULES
+    engine: sa.Engine,
+    policy: Policy,
+    run_id: str,
+    rules: Sequence[Rule[Book]] = RULES,
+    picture_rules: Sequence[Rule[Picture]] = PICTURE_RULES,
 ) -> dict[str, dict[str, Tally]]:
-    """Reads each vendor's present day, runs the rules over it and settles what they find.
+    """Reads each vendor's present day, then the whole picture, runs the rules and settles what they find.
 
-    A day that was not reconciled says nothing; of one that does not balance, only the rules about data speak. Each
-    vendor is one transaction.
+    A day that was not reconciled says nothing; of one that does not balance, only the rules about data speak. The picture
+    says nothing while any vendor's newest day is either. What it finds stands under the vendor of the record that stands
+    for the household or person. Each vendor is one transaction, of its day and of the picture.
 
     Args:
         engine: As the loading role.
         policy: The firm's thresholds.
         run_id: Names the run in the findings.
-        rules: Which.
+        rules: Which, on a vendor's day.
+        picture_rules: Which, on the picture.
 
     Returns:
         Vendor -> rule -> what became of its findings. A rule that could not tell is left out.
@@ -39,6 +48,7 @@ def judge_all(
     Raises:
         FatalError: Rules failed; those of all others are settled.
     """
+    statistics.refresh(engine)
     failed: dict[str, Exception] = {}
     tallies: dict[str, dict[str, Tally]] = {}
     with engine.connect() as connection:
@@ -51,6 +61,8 @@ def judge_all(
         look = Look(vendor, day.business_date, day.read_at, run_id)
         with engine.begin() as connection:
             tallies[vendor] = findings.settle(connection, look, judged, found, book.silent)
+    for vendor, settled in _judge_picture(engine, policy, run_id, picture_rules, failed).items():
+        tallies[vendor] = tallies.get(vendor, {}) | settled
     if failed:
         # Without their own words, which may quote a client's figures.
         words = ", ".join(f"{name} ({type(error).__name__})" for name, error in failed.items())
@@ -59,12 +71,12 @@ def judge_all(
 
 
 def judge(
-    book: Book, policy: Policy, rules: Sequence[Rule], failed: dict[str, Exception]
+    looked: Looked, policy: Policy, rules: Sequence[Rule[Looked]], failed: dict[str, Exception]
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Runs rules over a book.
+    """Runs rules over a book, or over a picture.
 
     Args:
-        book: The day.
+        looked: What they look at.
         policy: Thresholds.
         rules: Which.
         failed: Gets the rules that raised, and what.
@@ -75,7 +87,7 @@ def judge(
     parts, judged = [FOUND.empty_table()], {}
     for rule in rules:
         try:
-            found = rule.judge(book, policy)
+            found = rule.judge(looked, policy)
         except Exception as error:
             failed[rule.name] = error
             continue
@@ -84,6 +96,35 @@ def judge(
             parts.append(pa.table([*named, *found.columns], schema=FOUND))
             judged[rule.name] = rule.open_days
     return pa.concat_tables(parts), judged
+
+
+def _judge_picture(
+    engine: sa.Engine, policy: Policy, run_id: str, rules: Sequence[Rule[Picture]], failed: dict[str, Exception]
+) -> dict[str, dict[str, Tally]]:
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        picture = read_picture(connection)
+        vendors = find_vendors(connection, picture, [rule.name for rule in rules]) if picture else []
+    if picture is None:
+        return {}
+    found, judged = judge(picture, policy, rules, failed)
+    by_vendor = _by_vendor(picture, found)
+    tallies = {}
+    for vendor in vendors:
+        look = Look(vendor, picture.business_date, picture.read_at, run_id)
+        with engine.begin() as connection:
+            mine = by_vendor.filter(pc.equal(by_vendor["vendor"], vendor)).select(FOUND.names)
+            tallies[vendor] = findings.settle(connection, look, judged, mine, picture.silent)
+    return tallies
+
+
+def _by_vendor(picture: Picture, found: pa.Table) -> pa.Table:
+    """Findings with the vendor of the record that stands for their subject."""
+    parts = []
+    for entity, known in (("household", picture.households), ("person", picture.persons)):
+        about = found.filter(pc.equal(found["subject_entity"], entity))
+        place = pc.index_in(about["subject_id"], known[f"{entity}_id"].combine_chunks())
+        parts.append(about.append_column("vendor", known["vendor"].take(place)))
+    return pa.concat_tables(parts)
 
 
 def _read(engine: sa.Engine, vendor: str) -> tuple[PresentDay, Book | None]:

@@ -11,6 +11,10 @@ from include.errors import ConfigurationError
 
 FLOW_DAYS = 92
 """Calendar days for which a book holds deposits and withdrawals: the most that `flow_review_days` can be."""
+RESULT_DAYS = 366
+"""Calendar days for which a picture holds probabilities: the most that `goal_fall_days` can be."""
+
+_MOST_DAYS = {"flow_review_days": FLOW_DAYS, "goal_fall_days": RESULT_DAYS}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,18 @@ class Policy:
         large_flow_floor_usd: ... and at least so many dollars ...
         large_flow_always_usd: ... or at least so many dollars, whatever the account's size.
         flow_review_days: Calendar days, up to the business date, whose deposits and withdrawals are added up.
+        risk_gap_points: A portfolio's risk number may differ from its owner's by so much.
+        questionnaire_days: A risk questionnaire holds for so many calendar days.
+        questionnaire_versions: Versions of it that are in use, in the vendor's words.
+        goal_floor_percent: A plan or goal succeeds at least so likely, unless the plan states a floor of its own.
+        goal_fall_points: Its probability fell by so many points (of a hundred) ...
+        goal_fall_days: ... from the highest of so many calendar days.
+        plan_days: A financial plan holds for so many calendar days.
+        plan_gap_percent: Managed assets in the plan and in the portfolio system differ by so much of the larger ...
+        plan_gap_floor_usd: ... and by at least so many dollars.
+        rmd_lead_days: A plan changed so many calendar days before the year of the first required distribution knows of it.
+        rmd_account_types: Types of account, in the vendors' words, that must pay out in their owner's life.
+        beneficiary_floor_usd: The death benefit from which on a policy must name a beneficiary.
     """
 
     aum_move_percent: Decimal = Decimal(10)
@@ -58,6 +74,31 @@ class Policy:
     large_flow_floor_usd: Decimal = Decimal(25_000)
     large_flow_always_usd: Decimal = Decimal(250_000)
     flow_review_days: int = 7
+    risk_gap_points: int = 10
+    questionnaire_days: int = 365
+    questionnaire_versions: frozenset[str] = frozenset({"RQ4", "RQ4 simple"})
+    goal_floor_percent: Decimal = Decimal(70)
+    goal_fall_points: int = 10
+    goal_fall_days: int = 92
+    plan_days: int = 365
+    plan_gap_percent: Decimal = Decimal(10)
+    plan_gap_floor_usd: Decimal = Decimal(25_000)
+    rmd_lead_days: int = 365
+    rmd_account_types: frozenset[str] = frozenset(
+        {
+            "Traditional IRA",
+            "IRA",
+            "IRA Rollover",
+            "Rollover IRA",
+            "SEP IRA",
+            "SIMPLE IRA",
+            "401(K)",
+            "401(k)",
+            "403(b)",
+            "457(b)",
+        }
+    )
+    beneficiary_floor_usd: Decimal = Decimal(1)
 
     @classmethod
     def of(cls, overrides: Mapping[str, Any]) -> Self:
@@ -123,6 +164,7 @@ def _bounds(name: str) -> tuple[Decimal, Decimal]:
         "percent": (Decimal("0.01"), Decimal(100)),
         "usd": (Decimal(0), Decimal(1_000_000_000_000)),
         "ratio": (Decimal(0), Decimal("0.1")),
-        "days": (Decimal(1), Decimal(FLOW_DAYS if name == "flow_review_days" else 3650)),
+        "days": (Decimal(1), Decimal(_MOST_DAYS.get(name, 3650))),
+        "points": (Decimal(1), Decimal(98)),
     }
     return by_unit[name.rsplit("_", 1)[1]]

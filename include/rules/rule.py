@@ -1,24 +1,26 @@
-"""What a business rule is: a pure function on a vendor's day, and what its findings are worth."""
+"""What a business rule is: a pure function on a vendor's day or on the whole picture, and what its findings are worth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import pyarrow as pa
 
-from include.rules.book import Book
 from include.rules.policy import Policy
+
+Looked = TypeVar("Looked")
+"""What a rule looks at: a `Book`, or a `Picture`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Generic[Looked]):
     """One rule.
 
     Attributes:
         name: Stands in `control.finding`; never changed, for the history hangs on it.
-        judge: Gives the findings of a day, in the columns of `finding.FINDINGS`; one a subject. None where it can't
+        judge: Gives the findings, in the columns of `finding.FINDINGS`; one a subject. None where it can't
             tell: then nothing closes either.
         severity: How loud.
         task_subject: Subject of the Task that an advisor gets; None raises none.
@@ -29,7 +31,7 @@ class Rule:
     """
 
     name: str
-    judge: Callable[[Book, Policy], pa.Table | None]
+    judge: Callable[[Looked, Policy], pa.Table | None]
     severity: Literal["info", "warning", "critical"]
     task_subject: str | None
     due_days: int

@@ -1,6 +1,6 @@
 """What a test or the demo does to the sandbox itself, under `/_sandbox`. No vendor has anything like it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,24 +10,32 @@ from fastapi.responses import StreamingResponse
 
 from include.sandbox.calls import Calls
 from include.sandbox.clock import Clock
+from include.sandbox.connections import hand_out
 from include.sandbox.dataset import ORION_TABLES, Folder, export_lines
-from include.sandbox.edits import parse
+from include.sandbox.edits import Edit, parse
 from include.sandbox.faults import Fault, Faults
 from include.sandbox.orion import Orion
 from include.sandbox.render import Rendered
 from include.sandbox.rows import dump
 from include.sandbox.world import World
 
+Editor = Callable[[str, dict[str, Any]], Edit]
+"""Changes what people keep in one vendor's system: takes the kind of the edit and its values, returns it as kept."""
+
 _FAULT_WORDS = ("route", "kind", "seed", "times", "after", "share")
 
 
-def create_router(world: World, orion: Orion, faults: Faults, calls: Calls, clock: Clock) -> APIRouter:
-    """Return the admin routes."""
+def create_router(
+    world: World, orion: Orion, faults: Faults, calls: Calls, clock: Clock, editors: Mapping[str, Editor]
+) -> APIRouter:
+    """Return the admin routes; `editors` are those of the vendors beside Orion."""
     router = APIRouter(prefix="/_sandbox")
+    _add_connections(router, world)
     _add_faults(router, faults)
     _add_calls(router, calls)
     _add_clock(router, clock)
     _add_orion(router, world, orion)
+    _add_editors(router, editors)
     return router
 
 
@@ -127,6 +135,23 @@ def _add_orion(router: APIRouter, world: World, orion: Orion) -> None:
         first, end = (date.fromisoformat(request.query_params.get(k, last.isoformat())) for k in ("from", "to"))
         lines: Iterable[bytes] = export_lines(orion.source, table, first, end)
         return StreamingResponse(lines, media_type="application/x-ndjson")
+
+
+def _add_connections(router: APIRouter, world: World) -> None:
+    @router.get("/connections")
+    def connections(request: Request) -> Response:
+        return _reply(hand_out(world, str(request.base_url).rstrip("/")))
+
+
+def _add_editors(router: APIRouter, editors: Mapping[str, Editor]) -> None:
+    @router.post("/{vendor}/{kind}")
+    async def edit(vendor: str, kind: str, request: Request) -> Response:
+        if vendor not in editors:
+            raise HTTPException(404, f"nothing can be edited at {vendor!r}")
+        try:
+            return _reply(editors[vendor](kind, await _read(request)))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise HTTPException(400, f"{kind}: {type(error).__name__} {error}") from error
 
 
 async def _read(request: Request) -> dict[str, Any]:

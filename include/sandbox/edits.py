@@ -39,9 +39,9 @@ class Edits:
             file.write(dump_line(edit))
         self.all.append(edit)
 
-    def of_books(self) -> list[Edit]:
-        """Return every edit but the mends."""
-        return [edit for edit in self.all if edit["kind"] != "mend"]
+    def of_books(self, vendor: str = "orion") -> list[Edit]:
+        """Return every edit but the mends of one vendor's books."""
+        return [edit for edit in self.all if edit["kind"] != "mend" and edit.get("vendor", "orion") == vendor]
 
     def mend(self, vendor: str, table: str, as_of: date | None, rows: Rows) -> Rows:
         """Return `rows` with the mends of this table; a mend without `as_of` holds for every day."""

@@ -3,14 +3,14 @@
 A fault lies in wait on a route. Whoever can commit it asks `take(route, kind)`:
 
 * `front.py` commits those of the transport, for every vendor (`TRANSPORT`);
-* a vendor's list commits those of the rows (`ROWS` through `distort`, `rows_added`/`rows_removed` by itself);
+* a vendor's list commits those of the rows (`ROWS` through `distort`, `rows_added`/`rows_removed` through `shift`);
 * any other kind belongs to one vendor's app, which asks for it by name (`token_expired`, `row_lock`, ...).
 """
 
 import fnmatch
 import itertools
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -132,6 +132,15 @@ def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
     for kind in ROWS:
         if fault := faults.take(route, kind):
             rows = list(_spoil(fault, rows))
+    return rows
+
+
+def shift(faults: Faults, route: str, rows: Sequence[Any], skip: int) -> Sequence[Any]:
+    """Let rows come or go before the window of a page that skips `skip` rows, if it is not the first."""
+    if skip and (fault := faults.take(route, "rows_removed")):
+        return rows[int(fault.options.get("count", 1)) :]
+    if skip and (fault := faults.take(route, "rows_added")):
+        return [*rows[: int(fault.options.get("count", 1))], *rows]
     return rows
 
 

@@ -5,6 +5,7 @@ python -m include.sandbox.server --port 0 --households 200 --seed 7 --state DIR 
 
 import argparse
 import contextlib
+import functools
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from include.sandbox import admin, orion, salesforce
+from include.sandbox import admin, emoney, moneyguidepro, nitrogen, orion, salesforce, tamarac
 from include.sandbox.calls import Calls
 from include.sandbox.clock import Clock
 from include.sandbox.dataset import Folder
@@ -34,6 +35,7 @@ def create_app(
     data: Path | None = None,
     rendered: Path | None = None,
     clock: Clock | None = None,
+    pace: float = 1.0,
 ) -> Front:
     """Return the whole sandbox as one ASGI application.
 
@@ -45,21 +47,26 @@ def create_app(
         data: Folder of anybody's data; a vendor with a folder in it is served from there.
         rendered: Folder of pages that `include.sandbox.render` wrote.
         clock: The sandbox's time.
+        pace: How many times faster than the clock the vendors' limits of calls pass.
 
     Raises:
         ValueError: `state` holds another firm, or `data` a line that cannot be read.
     """
     state.mkdir(parents=True, exist_ok=True)
     clock = clock or Clock()
-    faults, calls = Faults(), Calls(clock)
+    faults, calls = Faults(), Calls(clock, pace)
     world = World(state, clock, seed, households, first)
-    has_folder = data is not None and (data / "orion").is_dir()
-    source = Folder(data / "orion", world.edits, clock) if data is not None and has_folder else OrionBooks(world)
+    folders = {path.name: path for path in data.iterdir() if path.is_dir()} if data and data.is_dir() else {}
+    source = Folder(folders["orion"], world.edits, clock) if "orion" in folders else OrionBooks(world)
     vendor = orion.Orion(source, faults, clock)
     vendor.rendered = Rendered(rendered) if rendered else None
+    others = {"emoney": emoney, "moneyguidepro": moneyguidepro, "nitrogen": nitrogen, "tamarac": tamarac}
+    editors = {name: functools.partial(other.edit, world) for name, other in others.items()}
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=_live)
-    app.include_router(admin.create_router(world, vendor, faults, calls, clock))
+    app.include_router(admin.create_router(world, vendor, faults, calls, clock, editors))
     app.mount("/orion", orion.create_app(vendor))
+    for name, other in others.items():
+        app.mount(f"/{name}", other.create_app(world, faults, calls, clock, folders.get(name)))
     app.mount("/salesforce", salesforce.create_app(state, faults, calls, clock))
     return Front(app, faults, calls)
 
@@ -98,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="folder of anybody's data, served instead of the made-up firm")
     parser.add_argument("--rendered", type=Path, help="folder of pages from include.sandbox.render")
     parser.add_argument("--clock-rate", type=float, default=1.0)
+    parser.add_argument("--pace", type=float, default=1.0, help="how many times faster limits of calls pass")
     parser.add_argument("--now", type=datetime.fromisoformat, help="time, with offset, at which the clock starts")
     asked = parser.parse_args(argv)
     clock = Clock()
@@ -110,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         data=asked.data,
         rendered=asked.rendered,
         clock=clock,
+        pace=asked.pace,
     )
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

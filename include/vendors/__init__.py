@@ -1,9 +1,13 @@
 """The vendors, in plain sight: to know what runs, read this tuple."""
 
 from include.contract import Vendor
+from include.vendors.emoney import EMONEY
+from include.vendors.moneyguidepro import MONEYGUIDEPRO
+from include.vendors.nitrogen import NITROGEN
 from include.vendors.orion import ORION
+from include.vendors.tamarac import TAMARAC
 
-VENDORS: tuple[Vendor, ...] = (ORION,)
+VENDORS: tuple[Vendor, ...] = (ORION, TAMARAC, EMONEY, MONEYGUIDEPRO, NITROGEN)
 
 
 def named(name: str) -> Vendor:

@@ -6,7 +6,6 @@ checked against a live firm. Households are called clients there, and positions 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from include.contract import (
@@ -21,6 +20,7 @@ from include.contract import (
     TIMESTAMP,
     Budget,
     EntityMap,
+    Offset,
     Probe,
     Table,
     Vendor,
@@ -30,6 +30,7 @@ from include.contract import (
     ignored,
     sensitive,
 )
+from include.vendors.arrays import joined, looked_up
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,24 +69,16 @@ FLOWS = {
 }
 
 
-def _looked_up(values: pa.Array, table: Mapping[str, object], default: object) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    found = pc.index_in(values, value_set=pa.array(list(table)))
-    return pc.fill_null(pc.take(pa.array(list(table.values())), found), default)
-
-
 def signed(amount: pa.Array, type_code: pa.Array) -> pa.Array:
     """Gives an unsigned amount or quantity the direction of its transaction type, which validation knows."""
     import pyarrow.compute as pc
 
-    return pc.if_else(pc.equal(_looked_up(type_code, DIRECTIONS, 1), -1), pc.negate(amount), amount)
+    return pc.if_else(pc.equal(looked_up(type_code, DIRECTIONS, 1), -1), pc.negate(amount), amount)
 
 
 def status(values: pa.Array) -> pa.Array:
     """Our word for Orion's transaction status."""
-    return _looked_up(values, STATUSES, "other")
+    return looked_up(values, STATUSES, "other")
 
 
 def flow(values: pa.Array) -> pa.Array:
@@ -93,7 +86,7 @@ def flow(values: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     is_none = pc.or_kleene(pc.is_null(values), pc.equal(values, "None"))
-    return pc.if_else(is_none, None, _looked_up(values, {k: v for k, v in FLOWS.items() if v}, "other"))
+    return pc.if_else(is_none, None, looked_up(values, {k: v for k, v in FLOWS.items() if v}, "other"))
 
 
 def unmasked(values: pa.Array) -> pa.Array:
@@ -108,14 +101,6 @@ def counted(sleeve_type: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.not_equal(sleeve_type, "CustodialAccount"), True)
-
-
-def pair(left: pa.Array, right: pa.Array) -> pa.Array:
-    """The key of a row that joins two others."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.binary_join_element_wise(left.cast(pa.string()), right.cast(pa.string()), ":")
 
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
@@ -158,7 +143,7 @@ CLIENTS = Table(
     path="Portfolio/Clients",
     key=("client_id",),
     parents={"representative_id": "representatives"},
-    order="Id",
+    shape=Offset("Id"),
     columns=(
         column("client_id", "id", INTEGER, required=True),
         column("name", "name", STRING, required=True),
@@ -208,7 +193,7 @@ REGISTRATIONS = Table(
     path="Portfolio/Registrations",
     key=("registration_id",),
     parents={"client_id": "clients"},
-    order="Id",
+    shape=Offset("Id"),
     columns=(
         column("registration_id", "id", INTEGER, required=True),
         column("client_id", "clientId", INTEGER, required=True),
@@ -246,7 +231,7 @@ ACCOUNTS = Table(
     key=("account_id",),
     pull="snapshot",
     dated={"asOfDate": "%Y-%m-%d"},
-    order="Id",
+    shape=Offset("Id"),
     money="current_value_usd",
     parents={"registration_id": "registrations", "client_id": "clients"},
     columns=(
@@ -341,7 +326,7 @@ ASSETS = Table(
     key=("asset_id",),
     pull="snapshot",
     dated={"asOfDate": "%Y-%m-%d"},
-    order="Id",
+    shape=Offset("Id"),
     money="market_value_usd",
     parents={"account_id": "accounts"},
     agrees=("account_id", "accounts", "current_value_usd"),
@@ -395,7 +380,7 @@ TRANSACTIONS = Table(
     pull="window",
     dated={"startDate": "%Y-%m-%d", "endDate": "%Y-%m-%d"},
     edited=("editedStartDate", "editedEndDate"),
-    order="Id",
+    shape=Offset("Id"),
     money="amount_usd",
     parents={"account_id": "accounts"},
     columns=(
@@ -542,7 +527,7 @@ MAPS = (
         "account_owner",
         "accounts",
         {
-            "account_owner_key": derived(pair, "account_id", "client_id"),
+            "account_owner_key": derived(joined, "account_id", "client_id"),
             "account_key": "account_id",
             "household_key": "client_id",
             "person_key": "registration_id",
@@ -620,6 +605,7 @@ ORION = Vendor(
     cron="0 6 * * 1-5",
     zone="America/Chicago",
     # Orion publishes no limit; this is ours, and configuration may lower it.
+    ranks={"": 10},
     budget=Budget(calls_per_minute=600, burst=30),
     closed=Probe(
         path="Portfolio/Accounts",

@@ -17,7 +17,9 @@ def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
     A thing that only shows while somebody holds it (a security) is no less there when nobody does, and members of a set
     have a rule of their own.
     """
-    [how] = [m for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name)]
+    [how, *others] = [m for m in vendor.maps if m.entity == entity.name]
+    if others:  # each of several tables tells a part
+        return False
     return pull.pulled == "present" and vendor.table(pull.table_name).pull != "window" and _names_all(how, entity)
 
 

@@ -69,7 +69,7 @@ def _settle(
 ) -> tuple[int, Decimal | None]:
     """Withdraws what is gone; returns how many, and the money stored under the incoming keys."""
     withdrawn = 0
-    if entity.kind == "snapshot" and pull.pulled != "replay":
+    if entity.kind == "snapshot" and pull.is_whole:
         # The rows are all there are for the day: what is open beyond them is gone, or dead.
         rows, money = connection.execute(statement.sum_open, values).one()
         if rows == incoming:

@@ -6,6 +6,7 @@ second time, the days on which they hold. A row that did not change is not writt
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -68,10 +69,17 @@ def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Stag
         raise _classed(engine, fences, pull, error) from None
 
 
+def _is_order(cause: object) -> bool:
+    """Whether a check between columns stopped it, which PostgreSQL names after the table alone: that of the times of record."""
+    if not isinstance(cause, psycopg.errors.CheckViolation):
+        return False
+    return re.fullmatch(rf"{cause.diag.table_name}_check\d*", cause.diag.constraint_name or "") is not None
+
+
 def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
     """What this load alone may change: its partition and, if it speaks of the present, the table's descriptions."""
     table = f"load:{pull.vendor}:{pull.table_name}"
-    return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled == "present" else [])
+    return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled != "past" else [])
 
 
 def _classed(
@@ -83,9 +91,7 @@ def _classed(
         "vendor": pull.vendor, "table": pull.table_name, "business_date": pull.business_date,
         "cause": type(cause).__name__, "constraint": getattr(getattr(cause, "diag", None), "constraint_name", None),
     }  # fmt: skip
-    if isinstance(
-        cause, (psycopg.errors.UniqueViolation, psycopg.errors.ExclusionViolation, psycopg.errors.CheckViolation)
-    ):
+    if isinstance(cause, (psycopg.errors.UniqueViolation, psycopg.errors.ExclusionViolation)) or _is_order(cause):
         # Rows are judged before they come here: what stands in the way is another load of the same rows.
         return TargetUnavailable("Another load changed the same rows meanwhile", **facts)
     if isinstance(cause, (psycopg.ProgrammingError, psycopg.DataError, psycopg.IntegrityError)):
@@ -137,8 +143,8 @@ def _close_letters(connection: sa.Connection, table: Table, path: str, pull: Pul
             landed |= waiting & {
                 ":".join(map(str, row)) for row in zip(*(rows.column(k).to_pylist() for k in table.key), strict=True)
             }
-        dead_letters.close_landed(connection, pull, landed, own_day=own_day)
-    if table.pull != "window" and pull.pulled != "replay":
+        dead_letters.close_landed(connection, pull, landed, own_day=own_day, partition=path)
+    if table.pull != "window" and pull.is_whole:
         dead_letters.supersede_rest(connection, pull, path, own_day=own_day)
 
 

@@ -55,7 +55,8 @@ with stated as (
 ), dead as (
     select account_id from letter where business_date = :day and entity in ('account_value', 'position')
 )
-select coalesce(sum(expected), 0) as expected, coalesce(sum(actual), 0) as actual, count(*) filter (where is_off) as breaks,
+select (select count(*) from stated) as stated,
+       coalesce(sum(expected), 0) as expected, coalesce(sum(actual), 0) as actual, count(*) filter (where is_off) as breaks,
        count(*) filter (where is_off and account_id in (select account_id from dead)) as explained,
        (select count(*) from dead where account_id is null) as unknown
 from off
@@ -188,6 +189,9 @@ def reconcile(engine: sa.Engine, vendor: Vendor, day: date, before: date, run_id
 
 def _compare_money(connection: sa.Connection, values: dict[str, Any], tolerance: Decimal) -> Check:
     found = connection.execute(_CONTROL_TOTAL, values | {"tolerance": tolerance}).one()
+    if not found.stated:
+        note = f"the vendor states no account's value of {values['day']}"
+        return Check("control total", found.actual, found.actual, tolerance, 0, note=note)
     explained = min(found.breaks, found.explained + found.unknown)
     return Check("control total", found.expected, found.actual, tolerance, found.breaks, explained)
 

@@ -1,4 +1,4 @@
-"""The database itself: its three roles, and its schema at the newest version."""
+"""The database itself: its roles, and its schema at the newest version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from psycopg import sql
 
 from include.errors import TargetUnavailable
 
-ROLES = ("tributary_migrate", "tributary_load", "tributary_read")
+ROLES = ("tributary_migrate", "tributary_load", "tributary_read", "tributary_gateway")
 
 
 def engine(url: str) -> sa.Engine:
@@ -62,7 +62,9 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
             sql.SQL("grant connect, create, temporary on database {} to tributary_migrate").format(database)
         )
         connection.execute(sql.SQL("grant connect, temporary on database {} to tributary_load").format(database))
-        connection.execute(sql.SQL("grant connect on database {} to tributary_read").format(database))
+        connection.execute(
+            sql.SQL("grant connect on database {} to tributary_read, tributary_gateway").format(database)
+        )
 
 
 def migrate(migrate_url: str) -> None:

@@ -52,8 +52,9 @@ class Statement:
         entity = self._entity
         lost = " or ".join(f"k{n}.id is null" for n in range(len(self._ids)))
         older = f" when f.{entity.version} > i.{entity.version} then 'older'" if entity.version else ""
-        stored = ", ".join(f"f.{c}" for c in self._values)
-        arrived = ", ".join(self._arrived[c] for c in self._values)
+        told = [c for c in self._values if not (entity.is_observed and c == entity.version)]
+        stored = ", ".join(f"f.{c}" for c in told)
+        arrived = ", ".join(self._arrived[c] for c in told)
         return sa.text(
             f"create temporary table compared_{entity.name} on commit drop as select * from ("  # noqa: S608
             f"select {self._selected}, case when {lost} then 'lost' when f.{entity.key} is null then 'new'"

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from include.connection import Connection
 from include.contract import Budget
 from include.control.budget import RateBudget
+from include.control.calls import CallLog
 from include.errors import RateLimited
+from include.extract.session import VendorSession
+from include.vendors import named
 from include.warehouse import schema
+from tests.conftest import connect
+from tests.running_sandbox import run_sandbox
 
 RATE = 25.0
 """Calls a second."""
@@ -133,3 +141,109 @@ def test_sandbox_clock_that_runs_faster_makes_turns_come_faster(engine: sa.Engin
     for _ in range(10):
         budget.take()
     assert time.monotonic() - started < 1
+
+
+# --- the limit is the most calls in any minute, or hour ---
+
+
+def most_within(given: Sequence[float], seconds: float) -> int:
+    """The most calls in any span of that length."""
+    times = sorted(given)
+    return max(bisect_right(times, when) - bisect_right(times, when - seconds) for when in times)
+
+
+def call_until(end: float, take: Callable[[], None]) -> list[float]:
+    """Takes turns until then; returns when each was given."""
+    given: list[float] = []
+    while time.monotonic() < end:
+        take()
+        given.append(time.monotonic())
+    return given
+
+
+@pytest.mark.parametrize(("calls", "burst"), [(60, 10), (60, 60), (30, 1), (4, 8)])
+def test_burst_and_what_follows_it_are_together_within_the_limit(engine: sa.Engine, calls: int, burst: int) -> None:
+    budget = RateBudget(engine, "somebody", Budget(calls, burst, reserved_ratio=0), speed=30)  # a minute is 2 s
+    given = call_until(time.monotonic() + 4.2, budget.take)
+    assert calls * 0.7 <= most_within(given, 2.0) <= calls
+
+
+def test_batch_that_waits_and_runs_on_demand_together_stay_within_the_limit(engine: sa.Engine) -> None:
+    limit = Budget(60, 10, reserved_ratio=0.2)
+    batch = RateBudget(engine, "somebody", limit, speed=20)  # a minute is 3 s
+    on_demand = RateBudget(engine, "somebody", limit, speed=20, on_demand=True)
+    now = time.monotonic()
+
+    def ask_on_demand(_: int) -> list[float]:
+        time.sleep(5.0)
+        return call_until(now + 8.5, on_demand.take)
+
+    with ThreadPoolExecutor(20) as threads:
+        running = [threads.submit(call_until, now + 5.0, batch.take) for _ in range(16)]
+        running += [threads.submit(ask_on_demand, n) for n in range(4)]
+        given = [when for each in running for when in each.result()]
+    assert most_within(given, 3.0) <= 60 + 2  # as many may come late in a busy machine
+
+
+def test_narrower_bucket_holds_its_own_calls_and_no_others(engine: sa.Engine) -> None:
+    limit = Budget(60_000, 100, reserved_ratio=0, calls_per_hour={"simulations": 20})
+    budget = RateBudget(engine, "somebody", limit, speed=1800)  # an hour is 2 s
+    end = time.monotonic() + 4.2
+    with ThreadPoolExecutor(2) as threads:
+        narrow = threads.submit(call_until, end, lambda: budget.take("simulations"))
+        others = call_until(time.monotonic() + 1.0, budget.take)
+    assert 14 <= most_within(narrow.result(), 2.0) <= 20
+    assert len(others) > 100
+
+
+def test_call_of_a_narrower_bucket_is_a_call_like_any_other(engine: sa.Engine) -> None:
+    limit = Budget(20, 2, reserved_ratio=0, calls_per_hour={"simulations": 100_000})
+    budget = RateBudget(engine, "somebody", limit, speed=60)
+    end = time.monotonic() + 2.2
+    with ThreadPoolExecutor(2) as threads:
+        running = [threads.submit(call_until, end, take) for take in (budget.take, lambda: budget.take("simulations"))]
+        given = [when for each in running for when in each.result()]
+    assert most_within(given, 1.0) <= 20
+
+
+def test_narrower_bucket_leaves_its_reserved_share_too(engine: sa.Engine) -> None:
+    limit = Budget(60_000, 2, reserved_ratio=0.5, calls_per_hour={"simulations": 40})
+    batch = RateBudget(engine, "somebody", limit, speed=1800)
+    on_demand = RateBudget(engine, "somebody", limit, speed=1800, on_demand=True)
+    end, waited = time.monotonic() + 3.0, []
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(call_until, end, lambda: batch.take("simulations")) for _ in range(4)]
+        time.sleep(1.0)
+        for _ in range(5):
+            started = time.monotonic()
+            on_demand.take("simulations")
+            waited.append(time.monotonic() - started)
+            time.sleep(0.2)
+        given = [when for each in running for when in each.result()]
+    assert most_within(given, 2.0) <= 0.5 * 40 + 2
+    assert sorted(waited)[2] < 0.1
+
+
+def pull_many(url: str, connection: Connection, calls: int, speed: float) -> int:
+    """Asks a vendor in four threads of a process of its own, each time for its clients."""
+    engine, vendor = schema.engine(url), named("emoney")
+    budget = RateBudget(engine, vendor.name, vendor.budget, speed=speed)
+    calls_of = CallLog(engine, vendor.name, "clients", "a run")
+    one = {"page": "1", "pageSize": "1"}
+    with VendorSession(vendor, connection, budget, calls_of) as session, ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: session.get("clients", one, len), range(calls)))
+    engine.dispose()
+    return len(answers)
+
+
+def test_four_workers_are_never_over_by_the_vendor_s_own_count(database: Any, tmp_path: Path) -> None:
+    pace = 20.0  # the vendor's minute and ours are 3 s
+    with run_sandbox(tmp_path, households=5, pace=pace) as sandbox:
+        connection = connect(sandbox, named("emoney"))
+        work = ([database.url()] * 4, [connection] * 4, [25] * 4, [pace] * 4)
+        with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+            assert sum(pool.map(pull_many, *work)) == 100
+        counted = sandbox.http.get("/_sandbox/calls").json()
+    assert counted["violations"] == {}
+    clients = next(route for name, route in counted["routes"].items() if name.endswith("/public/v1/clients"))
+    assert clients["status"] == {"200": 100}

@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
+from croniter import croniter
+
+from include import sessions
 from include.control.lateness import find_late, mark_told
 from tests.conftest import Firm
-from tests.running_sandbox import LAST
+from tests.running_sandbox import NOW
 
-# The Monday after the business date, in New York: stages are due at 07:30, loads at 08:30.
-EARLY = datetime.fromisoformat("2026-11-23T07:00:00-05:00")
-LATE = datetime.fromisoformat("2026-11-23T08:45:00-05:00")
+HOUR = timedelta(hours=1)
+
+
+def start(firm: Firm) -> datetime:
+    """When the vendor's run starts that is about the sandbox's day, or a later one."""
+    local = NOW.astimezone(ZoneInfo(firm.vendor.timezone))
+    found: datetime = croniter(firm.vendor.cron, local).get_next(datetime)
+    return found
 
 
 def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
-    assert find_late(firm.engine, firm.vendor, EARLY) == []
+    mark_told(firm.engine, find_late(firm.engine, firm.vendor, start(firm) - HOUR))  # of the run before
+    assert find_late(firm.engine, firm.vendor, start(firm) + HOUR) == []
 
 
 def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
-    late = find_late(firm.engine, firm.vendor, LATE)
-    tables = {table.name for table in firm.vendor.tables}
-    assert {(each.table, each.stage) for each in late} == {(t, s) for t in tables for s in firm.vendor.due}
-    assert {each.business_date for each in late} == {LAST}
+    evening = start(firm).replace(hour=20)
+    late = find_late(firm.engine, firm.vendor, evening)
+    mapped = {entity_map.table for entity_map in firm.vendor.maps}
+    expected = {(table.name, "stage") for table in firm.vendor.tables} | {(name, "load") for name in mapped}
+    assert {(each.table, each.stage) for each in late} == expected
+    assert {each.business_date for each in late} == {sessions.latest_closed(start(firm))}
     mark_told(firm.engine, late)
-    assert find_late(firm.engine, firm.vendor, LATE) == []
+    assert find_late(firm.engine, firm.vendor, evening) == []
 
 
 def test_a_day_that_is_in_is_not_late(firm: Firm) -> None:
+    day = sessions.latest_closed(start(firm))
     firm.day()
-    assert find_late(firm.engine, firm.vendor, LATE) == []
+    firm.database.do("update control.ledger set business_date = :day", day=day)
+    assert find_late(firm.engine, firm.vendor, start(firm).replace(hour=20)) == []
 
 
-def test_a_session_that_closed_this_afternoon_is_due_tomorrow(firm: Firm) -> None:
-    firm.day()
-    friday_evening = datetime.fromisoformat("2026-11-20T16:15:00-05:00")
-    assert LAST not in {each.business_date for each in find_late(firm.engine, firm.vendor, friday_evening)}
+def test_a_run_of_a_week_ago_is_not_late_every_day(firm: Firm) -> None:
+    evening = start(firm).replace(hour=20)
+    mark_told(firm.engine, find_late(firm.engine, firm.vendor, evening))
+    following: datetime = croniter(firm.vendor.cron, evening).get_next(datetime)
+    assert find_late(firm.engine, firm.vendor, following - HOUR) == []
+
+
+def test_a_session_that_closed_this_afternoon_is_due_later(firm: Firm) -> None:
+    mark_told(firm.engine, find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T15:00:00-05:00")))
+    assert find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T16:15:00-05:00")) == []

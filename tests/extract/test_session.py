@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from include.connection import Connection
-from include.contract import Budget, Vendor
+from include.contract import Report, Table, Vendor
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
+from include.control.grants import Grants
 from include.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -27,9 +31,11 @@ from include.errors import (
     TributaryError,
     VendorUnavailable,
 )
-from include.extract.session import VendorSession
+from include.extract.session import Ask, VendorSession
+from include.vendors import VENDORS
 from include.warehouse import schema
 from tests.conftest import Database, connect
+from tests.extract.answering import REDACTOR
 from tests.running_sandbox import NOW, Sandbox, run_sandbox
 
 
@@ -37,6 +43,19 @@ from tests.running_sandbox import NOW, Sandbox, run_sandbox
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with run_sandbox(tmp_path_factory.mktemp("sandbox"), households=3) as sandbox:
         yield sandbox
+
+
+def plainest(vendor: Vendor) -> Table:
+    """A table that one call brings something of."""
+    return next(t for t in vendor.tables if not t.over and not isinstance(t.shape, Report))
+
+
+SLOWLY = [VENDORS[0].name, *(pytest.param(vendor.name, marks=pytest.mark.long) for vendor in VENDORS[1:])]
+"""Every vendor; where a test waits for seconds, all but one when there is time."""
+
+OPENED = [vendor.name for vendor in VENDORS if vendor.login != "basic"]
+"""Vendors at which a session is opened by a call of its own."""
+SLOWLY_OPENED = [OPENED[0], *(pytest.param(name, marks=pytest.mark.long) for name in OPENED[1:])]
 
 
 @dataclass
@@ -50,24 +69,43 @@ class Caller:
     open: Callable[..., VendorSession]
 
     @property
+    def table(self) -> Table:
+        return plainest(self.vendor)
+
+    @property
     def path(self) -> str:
-        return self.vendor.tables[0].path
+        return self.table.path
+
+    @property
+    def question(self) -> Ask:
+        """The first page, where the vendor is asked on somebody's behalf of the first grant."""
+        grants = sorted(json.loads(self.connection.extra.get("grants", "{}")))
+        return Ask(self.path, self.table.params, grant=grants[0] if grants else "")
+
+    @property
+    def logins(self) -> int:
+        """Calls that open a session."""
+        return int(self.vendor.name in OPENED)
 
     @property
     def route(self) -> str:
         return f"{urlsplit(self.connection.url).path}/{self.path}"
 
     def fault(self, kind: str, **options: object) -> None:
-        fault = {"route": self.route, "kind": kind, **options}
-        assert self.sandbox.http.post("/_sandbox/faults", json=fault).status_code == 200
+        self._fault(self.route, kind, options)
 
     def fault_login(self, kind: str, **options: object) -> None:
         """A fault on the call that opens a session."""
-        login = {"route": f"{urlsplit(self.connection.url).path}/*token*", "kind": kind, **options}
-        assert self.sandbox.http.post("/_sandbox/faults", json=login).status_code == 200
+        self._fault(f"/{self.vendor.name}/*token*", kind, options)
 
-    def ask(self, session: VendorSession) -> bytes:
-        return session.get(self.path, self.vendor.tables[0].params, bytes)
+    def _fault(self, route: str, kind: str, options: dict[str, object]) -> None:
+        answer = self.sandbox.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
+        assert answer.status_code == 200
+
+    def ask(self, session: VendorSession, read: Callable[[bytes], bytes] = bytes, **changed: Any) -> bytes:
+        answer = session.ask(replace(self.question, **changed), read)
+        assert answer is not None
+        return answer
 
     def calls(self) -> tuple[int, int]:
         """How often the list was asked for, and how often anything else was: the login."""
@@ -77,18 +115,21 @@ class Caller:
 
 
 @pytest.fixture
-def caller(running: Sandbox, vendor: Vendor, database: Database) -> Iterator[Caller]:
+def caller(running: Sandbox, vendor: Vendor, shared_database: Database) -> Iterator[Caller]:
     running.http.delete("/_sandbox/faults")
     running.http.delete("/_sandbox/calls")
     running.admin("clock", now=NOW.isoformat())
-    engine = schema.engine(database.url())
-    quick = replace(vendor, budget=Budget(calls_per_minute=60_000, burst=100))
-    known = connect(running)
+    database, engine = shared_database, schema.engine(shared_database.url())
+    database.do("delete from control.api_call")
+    database.do("delete from control.rate_budget")
+    quick = replace(vendor, budget=replace(vendor.budget, calls_per_minute=60_000, burst=1000))
+    known = connect(running, vendor)
 
     def open_session(connection: Connection = known, patience_s: float = 20.0) -> VendorSession:
         budget = RateBudget(engine, vendor.name, quick.budget)
-        log = CallLog(engine, vendor.name, vendor.tables[0].name, "a run")
-        return VendorSession(quick, connection, budget, log, patience_s=patience_s)
+        log = CallLog(engine, vendor.name, plainest(vendor).name, "a run")
+        grants = Grants.of(engine, vendor.name, REDACTOR, connection.extra)
+        return VendorSession(quick, connection, budget, log, grants, patience_s=patience_s)
 
     yield Caller(vendor, running, database, known, open_session)
     running.http.delete("/_sandbox/faults")
@@ -98,9 +139,10 @@ def caller(running: Sandbox, vendor: Vendor, database: Database) -> Iterator[Cal
 def test_one_login_serves_many_calls(caller: Caller) -> None:
     with caller.open() as session, ThreadPoolExecutor(4) as threads:
         assert len({bytes(body) for body in threads.map(lambda _: caller.ask(session), range(8))}) == 1
-    assert caller.calls() == (8, 1)
+    assert caller.calls() == (8, caller.logins)
 
 
+@pytest.mark.parametrize("vendor", OPENED, indirect=True)
 def test_token_that_died_is_renewed_once_however_many_threads_find_out(caller: Caller) -> None:
     together = threading.Barrier(6)
 
@@ -117,6 +159,7 @@ def test_token_that_died_is_renewed_once_however_many_threads_find_out(caller: C
     assert 8 <= asked <= 13
 
 
+@pytest.mark.parametrize("vendor", OPENED, indirect=True)
 def test_token_refused_as_soon_as_it_was_given_is_an_authentication_error(caller: Caller) -> None:
     caller.fault("token_expired")
     with caller.open() as session, pytest.raises(AuthenticationError, match=f"vendor={caller.vendor.name}"):
@@ -124,26 +167,35 @@ def test_token_refused_as_soon_as_it_was_given_is_an_authentication_error(caller
     assert caller.calls() == (2, 2)
 
 
-@pytest.mark.parametrize("wrong", ["login", "password", "extra"])
-def test_wrong_credentials_are_tried_once(caller: Caller, wrong: str) -> None:
-    value = dict.fromkeys(caller.connection.extra, "wrong") if wrong == "extra" else "wrong"
-    connection = replace(caller.connection, **{wrong: value})  # type: ignore[arg-type]
-    with caller.open(connection) as session, pytest.raises(AuthenticationError, match="check user, password"):
-        caller.ask(session)
-    assert caller.calls() == (0, 1)
+def test_each_wrong_credential_is_refused_and_tried_once(caller: Caller) -> None:
+    known = caller.connection
+    entries = [name for name in known.extra if name not in ("token_url", "private_key", "grants")]
+    wrongs = [replace(known, extra=known.extra | {name: "wrong"}) for name in entries]
+    wrongs += [replace(known, **{name: "wrong"}) for name in ("login", "password") if known.login]
+    assert len(wrongs) >= 2
+    for wrong in wrongs:
+        caller.sandbox.http.delete("/_sandbox/calls")
+        with caller.open(wrong) as session, pytest.raises(AuthenticationError, match="refuse"):
+            caller.ask(session)
+        asked, logins = caller.calls()
+        assert asked <= 2
+        assert logins <= 2 * caller.logins
+        if caller.logins and not asked:
+            assert logins == 1
 
 
 def test_unknown_parameter_is_tried_once(caller: Caller) -> None:
-    with caller.open() as session, pytest.raises(ConfigurationError, match="status=400 correlation_id="):
-        session.get(caller.path, {"noSuchParameter": "1"}, bytes)
-    assert caller.calls() == (1, 1)
+    with caller.open() as session, pytest.raises(ConfigurationError, match="status=400"):
+        caller.ask(session, params={"noSuchParameter": "1"})
+    assert caller.calls() == (1, caller.logins)
 
 
 def test_unknown_path_is_tried_once(caller: Caller) -> None:
     with caller.open() as session, pytest.raises(ConfigurationError, match="path=No/Such/Thing status=404"):
-        session.get("No/Such/Thing", {}, bytes)
+        caller.ask(session, path="No/Such/Thing")
 
 
+@pytest.mark.parametrize("vendor", SLOWLY, indirect=True)
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -160,9 +212,10 @@ def test_burst_of_failures_is_overcome(caller: Caller, kind: str, options: dict[
         whole = caller.ask(session)
         caller.fault(kind, times=2, **options)
         assert caller.ask(session) == whole
-    assert caller.calls() == (4, 1)
+    assert caller.calls() == (4, caller.logins)
 
 
+@pytest.mark.parametrize("vendor", SLOWLY_OPENED, indirect=True)
 @pytest.mark.parametrize(
     ("kind", "options"),
     [("server_error", {"status": 500}), ("connection_reset", {}), ("html_page", {}), ("too_many_requests", {})],
@@ -174,6 +227,7 @@ def test_burst_of_failures_at_the_login_is_overcome(caller: Caller, kind: str, o
     assert caller.calls() == (1, 3)
 
 
+@pytest.mark.parametrize("vendor", SLOWLY_OPENED, indirect=True)
 @pytest.mark.parametrize(
     ("kind", "options", "error", "status"),
     [
@@ -191,6 +245,7 @@ def test_login_that_is_put_off_is_told_as_what_it_is(
     assert {"path": "(login)", "status": status} in caller.database.rows("select path, status from control.api_call")
 
 
+@pytest.mark.parametrize("vendor", SLOWLY_OPENED, indirect=True)
 def test_pause_that_a_login_is_asked_for_holds_every_session(caller: Caller) -> None:
     with caller.open() as session, caller.open(patience_s=0.1) as another:
         caller.ask(session)
@@ -213,13 +268,14 @@ def test_page_that_cannot_be_read_is_asked_for_again(caller: Caller) -> None:
         return body
 
     with caller.open() as session:
-        assert session.get(caller.path, caller.vendor.tables[0].params, read) == tries[0]
+        assert caller.ask(session, read) == tries[0]
 
 
 def _in_seconds(seconds: int) -> str:
     return email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
+@pytest.mark.parametrize("vendor", SLOWLY, indirect=True)
 @pytest.mark.parametrize("kind", ["too_many_requests", "server_error"])
 @pytest.mark.parametrize("retry_after", [lambda: 1, lambda: _in_seconds(2)], ids=["seconds", "date"])
 def test_retry_after_is_honoured(caller: Caller, kind: str, retry_after: Callable[[], object]) -> None:
@@ -229,9 +285,10 @@ def test_retry_after_is_honoured(caller: Caller, kind: str, retry_after: Callabl
         started = time.monotonic()
         caller.ask(session)
     assert 0.9 <= time.monotonic() - started < 4
-    assert caller.calls() == (3, 1)
+    assert caller.calls() == (3, caller.logins)
 
 
+@pytest.mark.parametrize("vendor", SLOWLY, indirect=True)
 def test_retry_after_of_one_session_holds_the_others(caller: Caller) -> None:
     with caller.open() as session, caller.open(patience_s=0.1) as another:
         caller.ask(session)
@@ -244,6 +301,7 @@ def test_retry_after_of_one_session_holds_the_others(caller: Caller) -> None:
     assert time.monotonic() - started >= 0.8
 
 
+@pytest.mark.parametrize("vendor", SLOWLY, indirect=True)
 @pytest.mark.parametrize(
     ("kind", "options", "error"),
     [
@@ -270,50 +328,61 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
         caller.fault("connection_reset", times=1)
         caller.ask(session)
         with pytest.raises(ConfigurationError) as told:
-            session.get(caller.path, {"noSuchParameter": "1"}, bytes)
+            caller.ask(session, params={"noSuchParameter": "1"})
     rows = caller.database.rows("select * from control.api_call order by called_at")
     assert [(r["path"], r["status"], r["bytes"]) for r in rows] == [
-        ("(login)", 200, 0), (caller.path, 200, size), (caller.path, None, 0), (caller.path, 200, size),
-        (caller.path, 400, rows[4]["bytes"]),
+        *[("(login)", 200, 0)] * caller.logins, (caller.path, 200, size), (caller.path, None, 0), (caller.path, 200, size),
+        (caller.path, 400, rows[-1]["bytes"]),
     ]  # fmt: skip
-    assert rows[4]["correlation_id"] == told.value.facts["correlation_id"]
-    assert len(rows[4]["correlation_id"]) == 36
+    refused = caller.sandbox.http.get(caller.route, params={"noSuchParameter": "1"})
+    assert len(rows[-1]["correlation_id"] or "") == len(refused.headers.get(caller.vendor.correlation_header, ""))
+    assert rows[-1]["correlation_id"] == told.value.facts.get("correlation_id")
     assert {(r["vendor"], r["table_name"], r["run_id"]) for r in rows} == {
-        (caller.vendor.name, caller.vendor.tables[0].name, "a run")
+        (caller.vendor.name, caller.table.name, "a run")
     }
     assert all(r["latency_ms"] > 0 for r in rows)
     assert not [r["path"] for r in rows if "?" in r["path"]]
 
 
+@pytest.mark.parametrize("vendor", OPENED, indirect=True)
 def test_refused_login_is_a_row_too(caller: Caller) -> None:
-    with caller.open(replace(caller.connection, password="wrong")) as session, pytest.raises(AuthenticationError):
+    extra = caller.connection.extra | {"client_id": "wrong"}
+    with caller.open(replace(caller.connection, extra=extra)) as session, pytest.raises(AuthenticationError) as told:
         caller.ask(session)
-    assert caller.database.rows("select path, status from control.api_call") == [{"path": "(login)", "status": 401}]
+    rows = caller.database.rows("select path, status from control.api_call")
+    assert rows == [{"path": "(login)", "status": told.value.facts["status"]}]
 
 
 def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     told: list[str] = []
-    pair = f"{caller.connection.login}:{caller.connection.password}"
-    secrets = [caller.connection.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()]
-    secrets += [value for name, value in caller.connection.extra.items() if "secret" in name]
-    for kind in ("server_error", "connection_reset", "body_cut", "html_page", "too_many_requests", "token_expired"):
+    known = caller.connection
+    pair = f"{known.login}:{known.password}"
+    secrets = [known.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()] if known.login else []
+    secrets += [value for name, value in known.extra.items() if re.search("secret|key", name)]
+    secrets += json.loads(known.extra.get("grants", "{}")).values()
+    kinds = ["server_error", "connection_reset", "body_cut", "html_page", "too_many_requests"]
+    for kind in kinds + ["token_expired"] * caller.logins:
         caller.sandbox.http.delete("/_sandbox/faults")
         caller.fault(kind)
         with caller.open(patience_s=1.0 if kind == "server_error" else 0.2) as session:
             with pytest.raises(TributaryError) as error:
                 caller.ask(session)
-            token = session._token
-            assert token is not None
+            [token] = session._tokens.values()
             secrets += [value.split()[-1] for value in token.headers.values()]
         told.append(_whole_story(error.value))
-        told.append(f"{session!r} {token!r} {caller.connection!r}")
-    with caller.open(replace(caller.connection, password="wr0ng-secret")) as session:
+        told.append(f"{session!r} {token!r} {known!r}")
+    caller.sandbox.http.delete("/_sandbox/faults")
+    wrong = replace(
+        known, password="wr0ng-secret", extra=known.extra | {"client_secret": "wr0ng-secret", "client_id": "no"}
+    )
+    with caller.open(wrong) as session:
         with pytest.raises(AuthenticationError) as refused:
             caller.ask(session)
         told.append(_whole_story(refused.value))
     text = "\n".join([*told, caplog.text])
     assert "try 1 failed" in text
+    assert len(secrets) > 5
     assert [secret for secret in secrets if secret in text] == []
 
 

@@ -30,7 +30,7 @@ from include.errors import TributaryError
 from include.sensitive import Redactor
 from include.vendors import named
 from include.warehouse import schema
-from tests.running_sandbox import NOW
+from tests.running_sandbox import NOW, PACE
 
 Step = tuple[str, str]
 """A step and its table; the steps of the whole day name none."""
@@ -82,7 +82,7 @@ class Work:
 
 def steps_of(vendor: Vendor) -> tuple[Step, ...]:
     """The tasks of a vendor's DAG, one after the other."""
-    tables = [table.name for table in vendor.tables]
+    tables = [name for wave in vendor.waves for name in wave]
     each = {step: [(step, table) for table in tables] for step in ("stage", "transform", "load")}
     return (*each["stage"], ("validate", ""), *each["transform"], *each["load"], ("reconcile", ""))
 
@@ -167,7 +167,7 @@ def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
     known = named(work.vendor)
     vendor = replace(known, tables=tuple(replace(table, page_rows=work.page_rows) for table in known.tables))
     engine, files = schema.engine(work.database_url), staging.Staging(work.staging)
-    site = flow.Site(engine, files, Redactor(b"only for tests"), work.clock, speed=100)
+    site = flow.Site(engine, files, Redactor(b"only for tests"), work.clock, speed=PACE)
     paths = dict(work.paths)
     for step in work.steps:
         if hold and hold.step == step:

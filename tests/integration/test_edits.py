@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -64,7 +64,6 @@ def edited(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("edits")
     with new_database(postgres) as database, run_sandbox(folder / "sandbox") as sandbox:
         firm = Firm(named("orion"), sandbox, database, folder)
-        firm.site = replace(firm.site, speed=1000.0)
         firm.day(LAST)
         # Closed through Monday, so that there is a Monday to close an account on.
         sandbox.admin("clock", now=f"{MONDAY}T23:00:00Z")

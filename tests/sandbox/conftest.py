@@ -16,7 +16,7 @@ def start_sandbox(tmp_path: Path) -> Iterator[Start]:
     with contextlib.ExitStack() as running:
 
         def start(state: Path | None = None, **options: Any) -> Sandbox:
-            return running.enter_context(run_sandbox(state or tmp_path / "state", **options))
+            return running.enter_context(run_sandbox(state or tmp_path / "state", **{"pace": 1.0} | options))
 
         yield start
 

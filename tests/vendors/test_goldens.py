@@ -1,50 +1,42 @@
-"""Goldens: a page of each table as the vendor sends it, and beside it what it must become, staged and canonical.
+"""Goldens: what a vendor answers for each table, and beside it what it must become, staged and canonical.
 
-`python -m tests.vendors.test_goldens` writes the expected files that are missing; it never overwrites one.
+A table inside another one has no answer of its own. An expected file that is missing is written, and the test fails until
+somebody has read it; none is ever overwritten.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import tempfile
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from include import transform
-from include.contract import Table, Vendor
-from include.extract.page import PageReader
-from include.extract.paging import Window
-from include.extract.pull import Span, stage
-from include.sensitive import Redactor
-from include.staging import Staging
-from include.validation.rows import FAULTS, write_faults
+from include.contract import FanOut, Inside, Table, Vendor
 from include.vendors import VENDORS
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.vendors.answered import HERE, Day, goldens, run_day, written
 
-HERE = Path(__file__).parent
 CASES = [pytest.param(vendor, table, id=f"{vendor.name}-{table.name}") for vendor in VENDORS for table in vendor.tables]
 
 
-def become(vendor: Vendor, table: Table, body: bytes, folder: str) -> dict[str, Any]:
-    """What a page becomes: staged rows, rows that can't be read, and canonical rows by entity."""
-    reader = PageReader(table, Redactor(b"golden"), vendor.sentinels, vendor.zone)
-    page = reader.read(body)
-    window = Window(page, page.rows.num_rows + len(page.dead), 0)
-    staging = Staging(folder)
-    path = stage(
-        vendor, table, Span(date(2026, 11, 20)), iter([window]), reader, staging, datetime(2026, 11, 21, tzinfo=UTC)
-    )
-    write_faults(staging, path, FAULTS.empty_table())
-    made = [result.entity for result in transform.transform(vendor, path, staging)]
+@pytest.fixture(scope="module")
+def days(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Day]:
+    """A day of every vendor."""
+    folder = tmp_path_factory.mktemp("goldens")
+    return {vendor.name: run_day(engine, folder, vendor, goldens(vendor)) for vendor in VENDORS}
+
+
+def become(day: Day, table: Table) -> dict[str, Any]:
+    """What a table becomes: staged rows, rows that can't be read or are refused, and canonical rows by entity."""
     return {
-        "staged": page.rows.to_pylist(),
-        "dead": [{"key": row.key, "reasons": list(row.reasons)} for row in page.dead],
-        "canonical": {
-            entity: [row for part in transform.rows(staging, path, entity) for row in part.to_pylist()]
-            for entity in made
-        },
+        "staged": day.staged(table.name),
+        "dead": day.dead(table.name),
+        "canonical": {entity: day.made(table.name, entity) for entity in day.entities(table.name)},
     }
 
 
@@ -53,17 +45,63 @@ def _text(value: object) -> str:
 
 
 @pytest.mark.parametrize(("vendor", "table"), CASES)
-def test_a_page_becomes_what_its_golden_says(vendor: Vendor, table: Table, tmp_path: Path) -> None:
-    given = (HERE / vendor.name / f"{table.name}.json").read_bytes()
-    expected = (HERE / vendor.name / f"{table.name}.expected.json").read_text()
-    assert _text(become(vendor, table, given, str(tmp_path))) == expected
+def test_answer_becomes_what_its_golden_says(vendor: Vendor, table: Table, days: dict[str, Day]) -> None:
+    expected = HERE / vendor.name / f"{table.name}.expected.json"
+    became = _text(become(days[vendor.name], table))
+    if not expected.exists():
+        expected.write_text(became)
+        pytest.fail(f"{expected.name} was missing, and is written: read it")
+    assert became == expected.read_text()
 
 
-if __name__ == "__main__":
-    for case in CASES:
-        its_vendor, its_table = case.values
-        target = HERE / its_vendor.name / f"{its_table.name}.expected.json"
-        if not target.exists():
-            with tempfile.TemporaryDirectory() as scratch:
-                page_of_it = (HERE / its_vendor.name / f"{its_table.name}.json").read_bytes()
-                target.write_text(_text(become(its_vendor, its_table, page_of_it, scratch)))
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_every_file_is_of_a_table_and_every_table_that_is_asked_for_has_an_answer(vendor: Vendor) -> None:
+    asked_for = {table.name for table in vendor.tables if not isinstance(table.shape, Inside)}
+    assert goldens(vendor).keys() == asked_for
+    expected = {path.name.removesuffix(".expected.json") for path in (HERE / vendor.name).glob("*.expected.json")}
+    assert expected == {table.name for table in vendor.tables}
+
+
+def stripped(table: Table, answer: bytes) -> bytes:
+    """The answer with nothing in its rows but what is required."""
+    required = {column.source for column in table.columns if column.required}
+
+    def strip(value: Any) -> Any:
+        rows = value[table.rows] if isinstance(value, dict) and table.rows else value
+        for row in rows if isinstance(rows, list) else [rows]:
+            for name in row.keys() - required:
+                row[name] = None
+                if table.omits_nulls:
+                    del row[name]
+        return value
+
+    if answer.lstrip()[:1] not in (b"[", b"{"):
+        header, *lines = csv.reader(io.StringIO(answer.decode()))
+        cells = [[cell if name in required else "" for name, cell in zip(header, line, strict=True)] for line in lines]
+        csv.writer(text := io.StringIO()).writerows([header, *cells])
+        return text.getvalue().encode()
+    if isinstance(table.shape, FanOut) and "{" in table.path:
+        return written({path: strip(each) for path, each in json.loads(answer).items()})
+    return written(strip(json.loads(answer)))
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_rows_that_state_only_what_is_required_are_loaded(vendor: Vendor, database: Database, tmp_path: Path) -> None:
+    answers = {name: stripped(vendor.table(name), answer) for name, answer in goldens(vendor).items()}
+    engine = schema.engine(database.url())
+    day = run_day(engine, tmp_path, vendor, answers)
+    day.load()
+    engine.dispose()
+    assert any(day.staged(table.name) for table in vendor.tables)
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_day_of_the_goldens_is_loaded_and_loaded_again_changes_nothing(
+    vendor: Vendor, database: Database, tmp_path: Path
+) -> None:
+    engine = schema.engine(database.url())
+    run_day(engine, tmp_path, vendor, goldens(vendor)).load()
+    run_day(engine, tmp_path, vendor, goldens(vendor)).load()
+    engine.dispose()
+    second = "select sum(inserted + updated) from control.ledger where stage = 'load' and run_id = (select run_id from control.ledger order by ledger_id desc limit 1)"
+    assert database.value(second) == 0

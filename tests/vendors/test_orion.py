@@ -48,7 +48,7 @@ def test_sandbox_emits_known_words_only() -> None:
 
 
 def test_row_with_an_unknown_status_or_code_is_a_dead_letter_that_names_the_expectation(tmp_path: Path) -> None:
-    row = json.loads((Path(__file__).parent / ORION.name / "transactions.json").read_text())[0]
+    row = json.loads((Path(__file__).parent / ORION.name / "transactions.json").read_text())[1]
     rows = [row, row | {"id": row["id"] + 1, "status": "Settled"}, row | {"id": row["id"] + 2, "typeCode": "XYZ"}]
     table, staging = ORION.table("transactions"), Staging(str(tmp_path))
     reader = PageReader(table, Redactor(b"only for tests"), ORION.sentinels, ORION.zone)

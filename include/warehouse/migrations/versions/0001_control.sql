@@ -12,7 +12,7 @@ create table control.ledger (
     business_date  date        not null,
     stage          text        not null check (stage in ('stage', 'validate', 'transform', 'load', 'crm')),
     pull_id        text        not null,
-    pulled         text        not null check (pulled in ('present', 'past', 'replay')),
+    pulled         text        not null check (pulled in ('present', 'past', 'chosen', 'replay')),
     extracted_at   timestamptz not null,
     window_to      timestamptz,
     fetched        bigint not null default 0,
@@ -86,6 +86,27 @@ create table control.rate_budget (
     bucket         text        not null,
     spoken_until   timestamptz not null,
     primary key (vendor, bucket)
+);
+
+-- Refresh tokens that work once, sealed under the firm's key.
+create table control.refresh_token (
+    vendor         text        not null,
+    grant_name     text        not null,
+    first_hash     text        not null,          -- keyed hash of the one that the connection named
+    sealed         text        not null,          -- the newest
+    exchanged_at   timestamptz not null default clock_timestamp(),
+    primary key (vendor, grant_name)
+);
+
+-- What a fan-out was answered so far; gone when its partition is complete.
+create table control.answer (
+    run_id         text        not null,
+    vendor         text        not null,
+    table_name     text        not null,
+    asked_for      text        collate "C" not null,
+    rows           bytea       not null,
+    answered_at    timestamptz not null default clock_timestamp(),
+    primary key (run_id, vendor, table_name, asked_for)
 );
 
 -- One row per thing that only one writer may change. The highest fence wins; a lower one is refused.

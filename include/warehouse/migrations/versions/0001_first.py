@@ -23,6 +23,8 @@ _CONTROL = (
     "reconciliation",
     "roll_forward_break",
     "lateness",
+    "refresh_token",
+    "answer",
 )
 
 

@@ -257,14 +257,35 @@ begin
 end $$;
 revoke all on function warehouse.ensure_month(date) from public;
 
+-- Nor may they analyze what is not theirs; this does so where much has changed, by autovacuum's own measure.
+create function warehouse.refresh_statistics() returns int
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    changed regclass;
+    done    int := 0;
+begin
+    for changed in
+        select c.oid from pg_class c join pg_stat_all_tables s on s.relid = c.oid
+        where s.schemaname in ('control', 'warehouse') and c.relkind = 'r'
+          and s.n_mod_since_analyze > 50 + 0.1 * greatest(c.reltuples, 0)
+        order by c.oid
+    loop
+        execute format('analyze %s', changed);
+        done := done + 1;
+    end loop;
+    return done;
+end $$;
+revoke all on function warehouse.refresh_statistics() from public;
+
 -- Who may do what: one role migrates (owns), one loads, one reads.
 grant usage on schema control, warehouse to tributary_load;
 grant select, insert, update, delete on all tables in schema control to tributary_load;
 grant select, insert, update on all tables in schema warehouse to tributary_load;
 grant usage on all sequences in schema control, warehouse to tributary_load;
-grant execute on function warehouse.ensure_month(date) to tributary_load;
+grant execute on function warehouse.ensure_month(date), warehouse.refresh_statistics() to tributary_load;
 grant usage on schema control, warehouse to tributary_read;
 grant select on all tables in schema control, warehouse to tributary_read;
+revoke select on control.refresh_token from tributary_read;
 alter default privileges in schema control grant select, insert, update, delete on tables to tributary_load;
 alter default privileges in schema control grant usage on sequences to tributary_load;
 alter default privileges in schema warehouse grant select, insert, update on tables to tributary_load;

@@ -1,0 +1,49 @@
+"""JSON whose numbers stay as they were written."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+
+def load(text: bytes | str) -> Any:
+    """Reads JSON: integers, exact decimals, and `NaN` as a text.
+
+    Raises:
+        ValueError, RecursionError: It is none.
+    """
+    return json.loads(text, parse_float=Decimal, parse_int=integer, parse_constant=str)
+
+
+def dump(value: object) -> bytes:
+    """JSON of a value, decimals as they were written; half a surrogate pair, which is no text, as `?`.
+
+    Raises:
+        TypeError: It is nested too deep.
+    """
+    try:
+        return orjson.dumps(value, default=_exact)
+    except TypeError:
+        return orjson.dumps(_whole(value), default=_exact)
+
+
+def integer(digits: str) -> int | Decimal:
+    """An integer; one beyond 64 bits as a decimal, which can be written again."""
+    return int(digits) if len(digits) < 19 else Decimal(digits)
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, dict):
+        return {_whole(name): _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value).encode()) if value.is_finite() else str(value)
+    return str(value)

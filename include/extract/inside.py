@@ -1,0 +1,41 @@
+"""Rows that came inside the rows of another table, as a list in one of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from include.contract import Inside, Table
+from include.extract.exact_json import dump, load
+from include.extract.flatten import flat
+from include.staging import Staging
+
+
+def rows_inside(table: Table, shape: Inside, staged: str, staging: Staging) -> Iterator[bytes]:
+    """Yields the rows as JSON arrays, one for each part of the other table's partition; a list that is none is a dead row."""
+    for _, part in staging.rows(staged, sorted({shape.column, *table.carried, *_asked_at(table)})):
+        rows: list[object] = []
+        for row in part.to_pylist():
+            carried = {f"@{name}": row[name] for name in (*table.carried, *_asked_at(table))}
+            try:
+                rows += [flat(each) | carried for each in _walk(load(row[shape.column] or "[]"), shape.through, {})]
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                rows.append(f"a list in {shape.column} can't be read")  # no object: it dies, and its neighbours don't
+        yield dump(rows)
+
+
+def _walk(
+    items: Sequence[Mapping[str, Any]], through: tuple[str, ...], texts: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The rows at the end of the path, each with the texts on the way to it."""
+    for item in items:
+        if not through:
+            yield {**item, **texts}
+            continue
+        field, *rest = through
+        passed = {f"^{name}": value for name, value in (*texts.items(), *item.items()) if isinstance(value, str)}
+        yield from _walk(item.get(field) or [], tuple(rest), passed)
+
+
+def _asked_at(table: Table) -> tuple[str, ...]:
+    return ("asked_at",) if any(col.source == "@asked_at" for col in table.columns) else ()

@@ -1,0 +1,164 @@
+"""How a table's rows are asked for: in pages, as a report, or one call for each row of another table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from include.contract import FanOut, Inside, Linked, Numbered, Offset, Report, Table, Vendor
+from include.control.answers import Answers
+from include.errors import ConfigurationError, PagingUnstable, VendorUnavailable
+from include.extract.csv_page import CsvReader
+from include.extract.fan_out import Keys, fan_out
+from include.extract.flatten import envelope, flatten, unwrap
+from include.extract.inside import rows_inside
+from include.extract.page import Page
+from include.extract.paging import Window, only_fresh, ordered_pages
+from include.extract.report import report_pages
+from include.extract.session import Ask, VendorSession
+from include.sensitive import Redactor
+from include.staging import Staging
+
+_SWEEPS = 4
+_MOST_PAGES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a fan-out or a report needs beside the session.
+
+    Attributes:
+        keys: What a fan-out asks for.
+        staged: Partition of the table that this one is over; None where there is none.
+        answers: What a fan-out was answered so far.
+        staging: Where partitions are.
+        redactor: Hides sensitive values.
+        clock: Tells when a row was asked for.
+        speed: How many times faster than the wall clock the vendor's minutes pass.
+    """
+
+    keys: Sequence[Keys]
+    staged: str | None
+    answers: Answers
+    staging: Staging
+    redactor: Redactor
+    clock: Callable[[], datetime]
+    speed: float = 1.0
+
+
+def windows_of(
+    vendor: Vendor,
+    table: Table,
+    params: Mapping[str, str],
+    session: VendorSession,
+    reader: CsvReader,
+    source: Source,
+) -> Iterator[Window]:
+    """Yields a table's rows; raises as `VendorSession.ask` does, and:
+
+    Raises:
+        PagingUnstable: Rows moved faster than they could be read.
+    """
+    read = partial(_read, vendor, table, reader)
+    match table.shape:
+        case Offset(order):
+
+            def fetch(skip: int, top: int) -> Page:
+                paged = {"$top": str(top), "$skip": str(skip), "$orderby": order}
+                return session.get(table.path, {**params, **paged}, read)
+
+            yield from ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, vendor.name, table.name)
+        case Numbered():
+            yield from only_fresh(_settled(vendor, table, params, session, read), table.key)
+        case Linked(link, size):
+            first = Ask(table.path, {**params, size: str(table.page_rows)})
+            yield from only_fresh(_linked(vendor, table, session, first, link, read), table.key)
+        case Report() as shape:
+            yield from map(_whole, report_pages(session, table, shape, params, reader, source.speed))
+        case FanOut() as shape:
+            pieces = fan_out(vendor, table, shape, source.keys, session, source.answers, source.redactor, source.clock)
+            yield from only_fresh(map(reader.read, pieces), table.key)
+        case Inside() as shape:
+            if source.staged is None:
+                raise ConfigurationError(
+                    "The table that this one is in was not pulled",
+                    vendor=vendor.name,
+                    table=table.name,
+                    over=shape.over,
+                )
+            pieces = rows_inside(table, shape, source.staged, source.staging)
+            yield from only_fresh(map(reader.read, pieces), table.key)
+        case _:
+            yield _whole(session.get(table.path, params, read))
+
+
+def _read(vendor: Vendor, table: Table, reader: CsvReader, body: bytes) -> Page:
+    rows = unwrap(table, body, vendor.name)
+    return reader.read(flatten(rows, vendor.name, table.name) if table.is_nested else rows)
+
+
+def _whole(page: Page) -> Window:
+    return Window(page, page.rows.num_rows + len(page.dead), 0)
+
+
+def _settled(
+    vendor: Vendor, table: Table, params: Mapping[str, str], session: VendorSession, read: Callable[[bytes], Page]
+) -> list[Page]:
+    """All numbered pages. A row that is removed shifts the others past a page's edge: so they are read until two sweeps agree."""
+    before: set[tuple[object, ...]] | None = None
+    for _ in range(_SWEEPS):
+        keys, pages = set[tuple[object, ...]](), list[Page]()
+        for page in _numbered(vendor, table, params, session, read):
+            fresh = set(zip(*(page.rows.column(name).to_pylist() for name in table.key), strict=True)) - keys
+            if pages and not fresh and not page.dead:
+                break  # nothing follows, or the vendor gives its last page for ever
+            keys |= fresh
+            pages.append(page)
+        if keys == before or not (keys or pages[0].dead):
+            return pages
+        before = keys
+    raise PagingUnstable("No two sweeps over the pages agree", vendor=vendor.name, table=table.name)
+
+
+def _numbered(
+    vendor: Vendor, table: Table, params: Mapping[str, str], session: VendorSession, read: Callable[[bytes], Page]
+) -> Iterator[Page]:
+    """Pages without end. A short one says nothing: the vendor may give no longer ones."""
+    shape = table.shape
+    assert isinstance(shape, Numbered)
+    for number in range(1, _MOST_PAGES):
+        paged = {shape.page: str(number), shape.size: str(table.page_rows)}
+        yield session.get(table.path, {**params, **paged}, read)
+    raise PagingUnstable("The pages do not end", vendor=vendor.name, table=table.name)
+
+
+def _linked(
+    vendor: Vendor, table: Table, session: VendorSession, first: Ask, link: str, read: Callable[[bytes], Page]
+) -> Iterator[Page]:
+    """Follows the URL of the next page; one that leads in a circle is a failure."""
+
+    def read_both(body: bytes) -> tuple[Page, str | None]:
+        following = envelope(body, vendor.name, table.name).get(link)
+        try:
+            return read(body), None if following is None else msgspec.json.decode(following, type=str | None)
+        except msgspec.MsgspecError as error:
+            raise VendorUnavailable(
+                "The link to the next page is no text", vendor=vendor.name, table=table.name, field=link
+            ) from error
+
+    question, seen = first, set[str]()
+    while True:
+        answered = session.ask(question, read_both)
+        assert answered is not None
+        page, following = answered
+        yield page
+        if not following:
+            return
+        if following in seen:
+            raise PagingUnstable("The pages lead in a circle", vendor=vendor.name, table=table.name)
+        seen.add(following)
+        question = Ask(following)

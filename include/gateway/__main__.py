@@ -1,0 +1,54 @@
+"""The gateway by itself: `python -m include.gateway [--host 127.0.0.1] [--port 8090]`, settings as in `include.gateway.keys`.
+
+Behind a proxy that ends TLS, the variable FORWARDED_ALLOW_IPS names the proxy's address: without it a sender's address is the
+proxy's own, for networks and for counting refusals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from include.errors import ConfigurationError
+from include.gateway.app import create_app
+from include.gateway.keys import read_database, read_keyring
+from include.gateway.senders import SENDERS
+from include.warehouse import schema
+
+CALLS_AT_ONCE = 500
+"""Beyond them, a call is answered 503 before it is read."""
+
+
+def main() -> int:
+    """Serves until it is told to end; then calls under way are answered first."""
+    parser = argparse.ArgumentParser(prog="python -m include.gateway", description=__doc__.splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1: this machine only")
+    parser.add_argument("--port", type=int, default=8090)
+    arguments = parser.parse_args()
+    try:
+        engine = schema.engine(read_database())
+        for sender in SENDERS:
+            read_keyring(sender)  # what can't be read is told now, not to the first sender
+    except ConfigurationError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    webhooks = create_app(lambda: engine, SENDERS, read_keyring)
+    app = Starlette(routes=[Mount("/webhooks", webhooks)])
+    uvicorn.run(
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        access_log=False,
+        limit_concurrency=CALLS_AT_ONCE,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Records into people: the surest link first, and never across what can't be one person, whatever the chain between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+Values = tuple[str, ...]
+
+GENERATION_YEARS = 15
+"""Least years between a parent and a child."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One field of which two incompatible values are two people.
+
+    Attributes:
+        values: Of each record; None says nothing.
+        is_compatible: Whether two different values may be one person's.
+    """
+
+    values: Sequence[str | None]
+    is_compatible: Callable[[str, str], bool]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A reason to join two records."""
+
+    left: int
+    right: int
+    score: float
+
+
+@dataclass
+class Clusters:
+    """Disjoint sets of records 0, 1, ..., each named by its smallest.
+
+    Args:
+        count: Of records.
+        evidence: What keeps records apart.
+        apart: Pairs that a person keeps apart.
+        members: Of each record, the household in which a vendor lists it, and as which of its members: two members of
+            one household are two people.
+    """
+
+    count: int
+    evidence: Sequence[Evidence]
+    apart: Iterable[tuple[int, int]] = ()
+    members: Iterable[tuple[int, int] | None] = ()
+    _parent: list[int] = field(init=False)
+    _held: list[dict[int, Values]] = field(init=False)
+    _homes: dict[int, dict[int, int]] = field(init=False)
+    _foes: dict[int, set[int]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._parent = list(range(self.count))
+        self._held = [
+            {at: (value,) for at, value in enumerate(each.values) if value is not None} for each in self.evidence
+        ]
+        self._homes = {at: dict([each]) for at, each in enumerate(self.members) if each}
+        for left, right in self.apart:
+            self._foes.setdefault(left, set()).add(right)
+            self._foes.setdefault(right, set()).add(left)
+
+    def find(self, record: int) -> int:
+        """Returns the smallest record of the set."""
+        parent = self._parent
+        while parent[record] != record:
+            parent[record] = parent[parent[record]]
+            record = parent[record]
+        return record
+
+    def join(self, left: int, right: int, *, is_decided: bool = False) -> bool:
+        """Joins the sets of two records; returns False where they can't be one person.
+
+        Args:
+            left: A record.
+            right: Another.
+            is_decided: A person says so: only another person's word is stronger.
+        """
+        a, b = sorted((self.find(left), self.find(right)))
+        if a == b:
+            return True
+        if self._is_apart(a, b) or not (is_decided or self.is_compatible(a, b)):
+            return False
+        self._parent[b] = a
+        for held in self._held:
+            other = held.pop(b, ())
+            if other and held.get(a) != other:
+                held[a] = tuple(sorted({*held.get(a, ()), *other}))
+        if homes := self._homes.pop(b, None):
+            self._homes.setdefault(a, {}).update(homes)
+        if foes := self._foes.pop(b, None):
+            self._foes.setdefault(a, set()).update(foes)
+        return True
+
+    def is_compatible(self, a: int, b: int) -> bool:
+        """Whether the evidence lets the sets named by two records be one person."""
+        ours_at, theirs_at = self._homes.get(a), self._homes.get(b)
+        if ours_at and theirs_at and any(ours_at.get(home, member) != member for home, member in theirs_at.items()):
+            return False
+        for evidence, held in zip(self.evidence, self._held, strict=True):
+            ours, theirs = held.get(a, ()), held.get(b, ())
+            if ours != theirs and not all(evidence.is_compatible(x, y) for x in ours for y in theirs if x != y):
+                return False
+        return True
+
+    def _is_apart(self, a: int, b: int) -> bool:
+        return any(self.find(foe) == b for foe in self._foes.get(a, ()))
+
+
+@cache
+def is_slip(left: str, right: str) -> bool:
+    """Whether one digit typed wrong, left out, doubled or exchanged with its neighbour makes one number of the other.
+
+    Of a hash nothing is known but that it differs.
+    """
+    if len(left) > 16 or abs(len(left) - len(right)) > 1:
+        return False
+    if len(left) == len(right):
+        at = [n for n, (x, y) in enumerate(zip(left, right, strict=True)) if x != y]
+        return len(at) < 2 or (
+            len(at) == 2 and at[1] == at[0] + 1 and left[at[0]] == right[at[1]] and left[at[1]] == right[at[0]]
+        )
+    short, long = sorted((left, right), key=len)
+    return any(long[:n] + long[n + 1 :] == short for n in range(len(long)))
+
+
+@cache
+def is_same_day(left: str, right: str) -> bool:
+    """Whether two dates, as `yyyymmdd`, may mean one: a slip, day and month exchanged, or a year alone (1 January).
+
+    Dates a generation apart are a parent's and a child's, whatever the slip.
+    """
+    if abs(int(left[:4]) - int(right[:4])) >= GENERATION_YEARS:
+        return False
+    if left[:4] == right[:4] and ((left[4:6], left[6:]) == (right[6:], right[4:6]) or "0101" in (left[4:], right[4:])):
+        return True
+    return is_slip(left, right)
+
+
+def is_same(left: str, right: str) -> bool:
+    """Whether two texts are one."""
+    return left == right

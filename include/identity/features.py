@@ -1,0 +1,194 @@
+"""What is compared: each record's fields in one plain form, a column each. Every distinct text is read once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.identity import names
+from include.identity.names import Name
+from include.identity.record import PERSONS, TEXTS, conform
+
+FEATURES = pa.schema(
+    {
+        "record_id": pa.int64(),
+        "household": pa.string(),  # the vendor's, with the vendor
+        "first": pa.string(),
+        "roots": TEXTS,  # the formal names that the first name may stand for
+        "middle": pa.string(),
+        "last": pa.string(),
+        "generation": pa.string(),
+        "birth": pa.string(),  # yyyymmdd
+        "email": pa.string(),
+        "phone": pa.string(),  # ten digits
+        "house": pa.string(),  # number
+        "street": pa.string(),  # words of the street, without its kind, its number and the unit
+        "city": pa.string(),
+        "zip": pa.string(),
+        "tax": pa.string(),  # digits, or a hash
+        "tax_last4": pa.string(),
+        "person_keys": TEXTS,
+        "key_systems": TEXTS,  # whose keys `person_keys` are
+        "shared_keys": TEXTS,
+    }
+)
+
+_KINDS = names.lexicon(
+    "st street ave avenue rd road dr drive ln lane ct court blvd boulevard pl place cir circle crescent cres ter terrace "
+    "pkwy parkway hwy highway way trl trail sq square loop close circuit"
+)
+_UNITS = names.lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg")
+_COMPASS = {"north": "n", "south": "s", "east": "e", "west": "w"}
+MOST_ALIKE = 60
+"""An e-mail, telephone or tax id that more records have is a placeholder."""
+
+MOST_BORN = 20
+"""So is a birth date that so many times more records have than one date has on average."""
+
+_UNIQUE = ("email", "phone", "tax")
+_NOBODYS_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])
+_EMAIL = r"^[^@\s]+@[^@\s]+$"
+_NOBODYS_EMAIL = r"^(none|no|na|n/a|null|unknown|test|no[._-]?(e?mail|reply)|do[._-]?not[._-]?reply)@"
+_NO_DAY = "19000101"
+_SHARED = r"^[^:]*:(household|account):"
+
+
+def read(persons: pa.Table) -> pa.Table:
+    """Returns FEATURES of records; a record of two people becomes two, the second with the negated id."""
+    persons = conform(persons, PERSONS).combine_chunks()
+    people = _read_names(persons)
+    first, second = ([each[at] if len(each) > at else None for each in people] for at in (0, 1))
+    joint = pa.array([each is not None for each in second], pa.bool_())
+    shared = _read_fields(persons)
+    # Two people of one record are two members of a household, also where the vendor has no key of it.
+    own_home = pc.if_else(joint, pc.cast(shared["record_id"], pa.string()), None)
+    at = FEATURES.get_field_index("household")
+    shared = shared.set_column(at, FEATURES.field(at), pc.coalesce(shared["household"], own_home))
+    both = [_with_names(shared, first)]
+    if pc.any(joint).as_py():
+        # Birth date, tax id and keys of a person are the first one's: vendors write the head of the household first.
+        other = _with_names(shared.filter(joint), [each for each in second if each is not None])
+        own = {
+            name: pa.nulls(len(other), FEATURES.field(name).type)
+            for name in ("birth", "tax", "tax_last4", "person_keys", "key_systems")
+        }
+        own["record_id"] = pc.negate(other["record_id"])
+        both.append(pa.table({name: own.get(name, other[name]) for name in FEATURES.names}, schema=FEATURES))
+    table = pa.concat_tables(both).combine_chunks()
+    for at, name in enumerate(table.column_names):
+        if name in _UNIQUE:
+            table = table.set_column(at, name, _believed(table[name], MOST_ALIKE))
+        elif name == "birth":
+            dates = max(pc.count_distinct(table[name]).as_py(), 1)
+            table = table.set_column(at, name, _believed(table[name], MOST_BORN * max(len(table) // dates, 1)))
+    return table
+
+
+def read_street(text: str) -> tuple[str | None, str | None]:
+    """Returns house number and street name of a line: `12 North Main St, Apt 4` -> 12, `n main`."""
+    words = re.sub(r"[,&+-]", " ", names.plain(text.replace("#", " unit "))).split()
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if not skip and word not in _UNITS:
+            kept.append(_COMPASS.get(word, word))
+        skip = word in _UNITS and not skip
+    house = next((word for word in kept if word[0].isdigit()), None)
+    rest = [word for word in kept if word != house]
+    street = [word for word in rest if word not in _KINDS] or rest
+    return house, " ".join(street) or None
+
+
+def _read_names(persons: pa.Table) -> list[tuple[Name, ...]]:
+    given = _each(persons["first_name"], names.read_given)
+    family = _each(persons["last_name"], names.read_family)
+    in_parts = pc.and_(pc.is_valid(persons["first_name"]), pc.is_valid(persons["last_name"]))
+    whole = _each(pc.if_else(in_parts, None, persons["name"]), names.read_whole)
+    return [_read_name(*each) for each in zip(given, family, whole, strict=True)]
+
+
+def _read_name(given: tuple[Name, ...] | None, family: Name | None, whole: tuple[Name, ...] | None) -> tuple[Name, ...]:
+    if whole and not (given and family and family.last):
+        return whole
+    last, generation = (family.last, family.generation) if family else (None, None)
+    alone = Name(None, None, None, None)
+    return tuple(Name(each.first, each.middle, last, generation or each.generation) for each in given or (alone,))
+
+
+def _with_names(fields: pa.Table, people: list[Name | None]) -> pa.Table:
+    each = {
+        name: pa.array([person and getattr(person, name) for person in people], pa.string()) for name in Name._fields
+    }
+    each["roots"] = pa.array([person and person.first and names.roots(person.first) for person in people], TEXTS)
+    return pa.table({name: each[name] if name in each else fields[name] for name in FEATURES.names}, schema=FEATURES)
+
+
+def _read_fields(persons: pa.Table) -> pa.Table:
+    line = _each(persons["street"], read_street)
+    digits = pc.replace_substring_regex(persons["phone"], r"(?i)(x|ext).*|\D", "")
+    digits = pc.utf8_slice_codeunits(digits, -10)
+    is_phone = pc.and_(pc.equal(pc.utf8_length(digits), 10), pc.invert(pc.is_in(digits, value_set=_NOBODYS_NUMBERS)))
+    phone = pc.if_else(is_phone, digits, None)
+    tax = pc.replace_substring_regex(persons["tax_id"], r"\D", "")
+    is_tax = pc.and_(pc.greater(pc.utf8_length(tax), 4), pc.invert(pc.is_in(tax, value_set=_NOBODYS_NUMBERS)))
+    tax = pc.if_else(is_tax, tax, None)
+    # The end of a number that lacks a digit, or has one too many, is not its end.
+    end = pc.if_else(pc.equal(pc.utf8_length(tax), 9), pc.utf8_slice_codeunits(tax, -4), None)
+    email = pc.utf8_lower(pc.utf8_trim_whitespace(persons["email"]))
+    is_email = pc.and_(
+        pc.match_substring_regex(email, _EMAIL), pc.invert(pc.match_substring_regex(email, _NOBODYS_EMAIL))
+    )
+    birth = pc.strftime(persons["birth_date"], "%Y%m%d")
+    own = _keys(persons["strong_keys"], is_shared=False)
+    columns: dict[str, Any] = {
+        "record_id": persons["record_id"],
+        "household": pc.binary_join_element_wise(persons["vendor"], persons["household"], ":"),
+        "birth": pc.if_else(pc.greater(birth, _NO_DAY), birth, None),
+        "email": pc.if_else(is_email, email, None),
+        "phone": phone,
+        "house": pa.array([each and each[0] for each in line], pa.string()),
+        "street": pa.array([each and each[1] for each in line], pa.string()),
+        "city": pa.array(_each(persons["city"], lambda text: names.plain(text).replace(" ", "") or None), pa.string()),
+        "zip": pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(persons["postal_code"]), 0, 5),
+        "tax": pc.coalesce(tax, persons["tax_id_hash"]),
+        "tax_last4": pc.coalesce(end, persons["tax_id_last4"]),
+        "person_keys": own,
+        "key_systems": pa.array([keys and _systems(keys) for keys in own.to_pylist()], TEXTS),
+        "shared_keys": _keys(persons["strong_keys"], is_shared=True),
+    }
+    return pa.table(
+        {name: columns.get(name, pa.nulls(len(persons), FEATURES.field(name).type)) for name in FEATURES.names}
+    )
+
+
+def _believed(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
+    counted = column.value_counts()
+    placeholders = counted.field("values").filter(pc.greater(counted.field("counts"), most))
+    return pc.if_else(pc.is_in(column, value_set=placeholders.drop_null()), None, column)
+
+
+def _keys(lists: pa.ChunkedArray, *, is_shared: bool) -> pa.Array:
+    shared = re.compile(_SHARED)
+    return pa.array(
+        [
+            keys and ([key for key in keys if bool(shared.match(key)) is is_shared] or None)
+            for keys in lists.to_pylist()
+        ],
+        TEXTS,
+    )
+
+
+def _systems(keys: list[str]) -> list[str]:
+    """`portfolio:person:17` -> `portfolio:person`; of a bare id nobody knows whose it is."""
+    return sorted({system for system, colon, _ in (key.rpartition(":") for key in keys) if colon})
+
+
+def _each(texts: pa.ChunkedArray, read: Callable[[str], Any]) -> list[Any]:
+    """Reads every distinct text once; null stays None."""
+    coded = texts.combine_chunks().dictionary_encode()
+    values = [read(text) for text in coded.dictionary.to_pylist()]
+    return [None if at is None else values[at] for at in coded.indices.to_pylist()]

@@ -1,0 +1,119 @@
+"""Households across vendors: the same where most of their adults are, and never two of one vendor, who keeps them apart."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+
+import pyarrow as pa
+
+from include.identity.cluster import Clusters
+from include.identity.record import CLUSTERS, HOUSEHOLDS, PERSONS, conform
+
+ADULT_YEARS = 18
+
+
+@dataclass
+class _Household:
+    """One household, or several that are one.
+
+    Attributes:
+        first: Smallest record id of its members, which names it.
+        vendors: Who has it.
+        members: Person ids.
+        adults: Person ids of those that count; everybody, where all are minors.
+        keys: Household keys that its records carry, its own among them.
+    """
+
+    first: int
+    vendors: set[str]
+    members: set[int] = field(default_factory=set)
+    adults: set[int] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+
+    def take(self, other: _Household) -> None:
+        self.first = min(self.first, other.first)
+        self.vendors |= other.vendors
+        self.members |= other.members
+        self.adults |= other.adults
+        self.keys |= other.keys
+
+    def likeness(self, other: _Household) -> float:
+        """Share of the smaller one's adults that are in both."""
+        ours, theirs = self.adults or self.members, other.adults or other.members
+        return len(ours & theirs) / min(len(ours), len(theirs))
+
+
+def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table:
+    """Links the households of all vendors.
+
+    Args:
+        persons: As `include.identity.record.PERSONS`; records without a household are left out.
+        clusters: Who they are, from `include.identity.link.link`.
+        on: Day for which age is reckoned.
+
+    Returns:
+        HOUSEHOLDS: a row a vendor's household; `household_id` is the smallest record id of a member, and stays when a
+        vendor is added.
+    """
+    found = _read(persons, clusters, on)
+    names = sorted(found, key=lambda name: found[name].first)
+    place = {name: at for at, name in enumerate(names)}
+    whole = {at: found[name] for at, name in enumerate(names)}
+    sets = Clusters(len(names), ())
+    for left, right in _candidates(found, place):
+        a, b = sorted((sets.find(left), sets.find(right)))
+        ours, theirs = whole[a], whole[b]
+        # Asked of what the households have become: a widow's must not tie two families together.
+        if a != b and not ours.vendors & theirs.vendors and (ours.keys & theirs.keys or ours.likeness(theirs) > 0.5):
+            sets.join(a, b)
+            ours.take(whole.pop(b))
+    rows = [
+        {"vendor": vendor, "household": key, "household_id": whole[sets.find(place[vendor, key])].first}
+        for vendor, key in sorted(found)
+    ]
+    return pa.Table.from_pylist(rows, schema=HOUSEHOLDS)
+
+
+def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, str], _Household]:
+    people: dict[int, list[int]] = defaultdict(list)
+    for record, person in zip(*(conform(clusters, CLUSTERS)[name].to_pylist() for name in CLUSTERS.names), strict=True):
+        people[abs(record)].append(person)
+    youngest = on.replace(year=on.year - ADULT_YEARS, day=min(on.day, 28))
+    found: dict[tuple[str, str], _Household] = {}
+    wanted = conform(persons, PERSONS).select(["record_id", "vendor", "household", "birth_date", "strong_keys"])
+    for record, vendor, key, born, strong in zip(*(column.to_pylist() for column in wanted.columns), strict=True):
+        if key is None:
+            continue
+        own = f"{vendor}:household:{key}"
+        home = found.setdefault((vendor, key), _Household(record, {vendor}, keys={own}))
+        home.take(
+            _Household(
+                record,
+                {vendor},
+                set(people[record]),
+                set(people[record]) if born is None or born <= youngest else set(),
+                {each for each in strong or () if ":household:" in each},
+            )
+        )
+    return found
+
+
+def _candidates(found: dict[tuple[str, str], _Household], place: dict[tuple[str, str], int]) -> list[tuple[int, int]]:
+    """Pairs that share a person or a key: by key first, then the most alike."""
+    shared: dict[int | str, list[tuple[str, str]]] = defaultdict(list)
+    for name, home in found.items():
+        for person in home.members:
+            shared[person].append(name)
+        for key in home.keys:
+            shared[key].append(name)
+    ranked = {}
+    for names in shared.values():
+        for at, left in enumerate(names):
+            for right in names[at + 1 :]:
+                a, b = sorted((place[left], place[right]))
+                ours, theirs = found[left], found[right]
+                alike = len(ours.members & theirs.members) / len(ours.members | theirs.members)
+                ranked[a, b] = (not ours.keys & theirs.keys, -alike, a, b)
+    return sorted(ranked, key=ranked.__getitem__)

@@ -1,0 +1,298 @@
+"""How much each agreement weighs: the comparisons, a level a line, for Splink's Fellegi-Sunter model.
+
+Of a level, `m` is how often it is seen between two records of one person, `u` between records of two, where it can be seen
+at all. Weights are written here: learned from a firm's records (expectation maximisation) they link no better, and change
+with every load. What does depend on the firm is measured every time: how frequent a value is (its frequency takes the place
+of `u`), and how likely two records are one person before anything is compared.
+
+A household is one piece of evidence: address and telephone are one comparison, and how rare they are is bounded, because
+everybody in the house shares them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from splink import SettingsCreator
+
+from include.identity.cluster import GENERATION_YEARS
+
+RARE = 3e-4
+"""A home counts as if at least so many records had it."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One way in which two values may agree.
+
+    Attributes:
+        when: SQL over `l` and `r` (as suffixes); the first level that holds is taken.
+        m: Share of pairs of one person that are here.
+        u: Share of pairs of two persons that are here.
+        frequency_of: Column whose frequency takes the place of `u`.
+        least: Least frequency that is believed.
+        says: What is the same, where it is less than the whole.
+    """
+
+    when: str
+    m: float
+    u: float
+    frequency_of: str | None = None
+    least: float = 0.0
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One piece of evidence.
+
+    Attributes:
+        name: As links tell it.
+        missing: SQL that holds where nothing can be said.
+        levels: From the strongest; the last is the disagreement.
+    """
+
+    name: str
+    missing: str
+    levels: tuple[Level, ...]
+
+    @property
+    def column(self) -> str:
+        """Name in SQL; Splink says which level it was in `gamma_<column>`: 0 for the last, -1 for missing."""
+        return self.name.replace(" ", "_").replace("-", "")
+
+    def says(self, level: Level) -> str:
+        """SQL: `when` a pair is at the level, the words for it."""
+        words = f"{self.name} ({level.says})" if level.says else self.name
+        return f"when gamma_{self.column} = {len(self.levels) - 1 - self.levels.index(level)} then '{words}'"
+
+
+def _null(column: str) -> str:
+    return f"{column}_l is null or {column}_r is null"
+
+
+def _slip(column: str) -> str:
+    return f"damerau_levenshtein({column}_l, {column}_r) <= 1"
+
+
+def _near(left: str, right: str, similarity: float) -> str:
+    return f"jaro_winkler_similarity({left}, {right}) >= {similarity}"
+
+
+_SWAPPED = f"{_near('first_l', 'last_r', 0.85)} and {_near('last_l', 'first_r', 0.85)}"
+_SHORT = "starts_with(first_l, first_r) or starts_with(first_r, first_l)"
+# A day a generation away is a parent's or a child's, whatever the slip; compared with care, because it is slow.
+_SLIP_OF_DAY = (
+    f"case when hamming(birth_l, birth_r) <= 2 and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS} "
+    f"then {_slip('birth')} else false end"
+)
+_DAY_MONTH = "birth_l[:4] = birth_r[:4] and birth_l[5:6] = birth_r[7:] and birth_l[7:] = birth_r[5:6]"
+_CITY = _near("city_l", "city_r", 0.9)
+_PLACE = f"(zip_l = zip_r or {_CITY})"
+_STREET = _near("street_l", "street_r", 0.88)
+_WORD = "list_has_any(string_split(street_l, ' '), string_split(street_r, ' '))"
+
+COMPARISONS = (
+    Comparison(
+        "cross reference",
+        # Keys of different systems say nothing; two of one system are two people's, unless it has somebody twice.
+        "not coalesce(list_has_any(key_systems_l, key_systems_r) or list_has_any(person_keys_l, person_keys_r), false)",
+        (Level("list_has_any(person_keys_l, person_keys_r)", 0.9, 1e-9), Level("true", 0.1, 0.9)),
+    ),
+    Comparison(
+        "first name",
+        _null("first"),
+        (
+            Level("first_l = first_r", 0.77, 4e-3, "first"),
+            Level("list_has_any(roots_l, roots_r)", 0.06, 4e-3, says="nickname"),
+            Level(_near("first_l", "first_r", 0.88), 0.06, 8e-3, says="close"),
+            Level("first_l = middle_r or middle_l = first_r", 0.01, 2e-3, says="middle name"),
+            Level(_SWAPPED, 0.03, 1e-4, says="swapped"),
+            Level(_SHORT, 0.02, 1e-2, says="initial or short"),
+            Level("true", 0.05, 0.97),
+        ),
+    ),
+    Comparison(
+        "last name",
+        _null("last"),
+        (
+            Level("last_l = last_r", 0.82, 1e-3, "last"),
+            Level(_near("last_l", "last_r", 0.9), 0.08, 4e-3, says="close"),
+            Level("list_has_any(string_split(last_l, '-'), string_split(last_r, '-'))", 0.02, 1e-3, says="double name"),
+            Level(_SWAPPED, 0.03, 1e-4, says="swapped"),
+            Level("true", 0.05, 0.99),
+        ),
+    ),
+    Comparison(
+        "birth date",
+        _null("birth"),
+        (
+            Level("birth_l = birth_r", 0.9, 5e-5, "birth"),
+            Level(_SLIP_OF_DAY, 0.04, 2e-3, says="close"),
+            Level(_DAY_MONTH, 0.01, 5e-5, says="day and month swapped"),
+            Level("true", 0.05, 0.998),
+        ),
+    ),
+    Comparison(
+        "tax id",
+        f"({_null('tax')}) and ({_null('tax_last4')})",
+        (
+            Level("tax_l = tax_r", 0.93, 1e-5, "tax"),
+            Level(
+                f"case when length(tax_l) + length(tax_r) < 32 then {_slip('tax')} else false end",
+                0.04,
+                2e-5,
+                says="close",
+            ),
+            Level("tax_last4_l = tax_last4_r and (tax_l is null or tax_r is null)", 0.9, 1e-4, says="last four"),
+            Level("true", 0.03, 0.9999),
+        ),
+    ),
+    Comparison(
+        "e-mail",
+        _null("email"),
+        (
+            Level("email_l = email_r", 0.55, 1e-5, "email", 1e-5),
+            Level("true", 0.45, 0.9999),
+        ),
+    ),
+)
+
+HOME = Comparison(
+    "home",
+    f"({_null('phone')}) and ({_null('street')}) and ({_null('city')}) and ({_null('shared_keys')})",
+    (
+        Level("list_has_any(shared_keys_l, shared_keys_r)", 0.3, RARE, says="household key"),
+        Level(f"street_l = street_r and house_l = house_r and {_PLACE}", 0.35, RARE, "street", RARE, says="address"),
+        Level("phone_l = phone_r", 0.2, RARE, "phone", RARE, says="telephone"),
+        Level(f"house_l = house_r and {_PLACE} and ({_STREET} or {_WORD})", 0.1, RARE, says="address is close"),
+        Level(f"{_PLACE} and {_STREET}", 0.1, RARE, says="street"),
+        Level("zip_l = zip_r", 0.05, 5e-3, "zip", RARE, says="zip"),
+        Level(_CITY, 0.05, 1e-2, says="city"),
+        Level("true", 0.15, 0.98),
+    ),
+)
+
+ADDRESS = (
+    Comparison("house number", _null("house"), (Level("house_l = house_r", 0.85, 0.015), Level("true", 0.15, 0.985))),
+    Comparison(
+        "street",
+        _null("street"),
+        (
+            Level("street_l = street_r", 0.6, 1e-5, "street"),
+            Level(_STREET, 0.2, 3e-4, says="close"),
+            Level(_WORD, 0.13, 3e-3, says="a word"),
+            Level("true", 0.07, 0.997),
+        ),
+    ),
+    Comparison(
+        "place",
+        _null("city"),
+        (
+            Level("city_l = city_r and zip_l = zip_r", 0.65, 3e-4),
+            Level(_CITY, 0.25, 3e-3, says="city"),
+            Level("damerau_levenshtein(zip_l, zip_r) <= 1", 0.05, 1e-2, says="zip is close"),
+            Level("true", 0.05, 0.98),
+        ),
+    ),
+)
+
+PERSONAL = (
+    "tax",
+    "birth, last[:3]",
+    "birth, first[:3]",
+    "birth, zip",
+    "tax_last4, last",
+    "tax_last4, first",
+    "least(first, last), greatest(first, last)",
+)
+"""What two records must share to be compared, a rule a line."""
+
+OF_HOME = (
+    "email",
+    "phone",
+    "house, street[:5]",
+    "house, city[:4]",
+    "street, city",
+    "street, last",
+    "last, zip",
+    "last, city",
+    "first, street",
+    "first, zip",
+)
+"""As well; where there are households, only records whose first names, or the formal names behind them, begin alike: these
+rules would compare everybody in a house with everybody."""
+
+TERMS = {
+    "first": 1e-3,
+    "last": 1e-4,
+    "birth": 5e-5,
+    "tax": 1e-6,
+    "email": 1e-6,
+    "phone": 1e-6,
+    "street": 1e-5,
+    "zip": 1e-4,
+}
+"""Column -> how frequent a value is that nothing is known of."""
+
+SAMPLE = 1000
+"""Records that stand behind the frequencies in TERMS: they steady a small firm's."""
+
+
+def level(name: str, says: str = "") -> int:
+    """Returns Splink's number of a comparison's level."""
+    [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
+    return len(compared.levels) - 1 - [each.says for each in compared.levels].index(says)
+
+
+def at(name: str, says: str = "") -> str:
+    """SQL: the pair is at that level."""
+    [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
+    return f"gamma_{compared.column} = {level(name, says)}"
+
+
+def comparisons(*, has_households: bool) -> tuple[Comparison, ...]:
+    """Returns what is compared.
+
+    Args:
+        has_households: Whether an address is shared by several people of the records.
+    """
+    return (*COMPARISONS, HOME) if has_households else COMPARISONS + ADDRESS
+
+
+def settings(compared: tuple[Comparison, ...], prior: float) -> SettingsCreator:
+    """Returns Splink's settings.
+
+    Args:
+        compared: The comparisons.
+        prior: Probability that two records drawn at random are one person.
+    """
+    return SettingsCreator(
+        link_type="dedupe_only",
+        unique_id_column_name="record_id",
+        comparisons=[_settings(each) for each in compared],
+        probability_two_random_records_match=prior,
+        retain_matching_columns=True,  # else Splink does not say which level a pair was in
+        additional_columns_to_retain=["generation", "household", "middle", "is_name"],
+    )
+
+
+def _settings(comparison: Comparison) -> dict[str, Any]:
+    missing = {"sql_condition": comparison.missing, "is_null_level": True, "label_for_charts": "missing"}
+    levels = [_level(each) for each in comparison.levels]
+    return {"output_column_name": comparison.column, "comparison_levels": [missing, *levels]}
+
+
+def _level(level: Level) -> dict[str, Any]:
+    frequency = {
+        "tf_adjustment_column": level.frequency_of,
+        "tf_minimum_u_value": level.least,
+        "disable_tf_exact_match_detection": True,
+    }
+    return {
+        "sql_condition": "ELSE" if level.when == "true" else level.when,
+        "label_for_charts": level.when,
+        "m_probability": level.m,
+        "u_probability": level.u,
+    } | (frequency if level.frequency_of else {})

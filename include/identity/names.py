@@ -1,0 +1,124 @@
+"""Names of people: one or two in a text, suffixes and titles, accents, nicknames."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from typing import NamedTuple
+
+from nicknames import NickNamer
+
+
+def lexicon(text: str) -> frozenset[str]:
+    """Returns the set of a text's words."""
+    return frozenset(text.split())
+
+
+_TITLES = lexicon("mr mrs ms miss mx dr prof rev hon sir")
+_DEGREES = lexicon("md phd esq cpa cfa cfp dds dvm jd mba rn ret")
+_GENERATIONS = {
+    "sr": "1",
+    "senior": "1",
+    "jr": "2",
+    "junior": "2",
+    "ii": "2",
+    "2nd": "2",
+    "iii": "3",
+    "3rd": "3",
+    "iv": "4",
+}
+_ENDS = _DEGREES | _GENERATIONS.keys()
+_PARTICLES = lexicon("van von der den de del della da di du la le los st ter ten")
+_AND = re.compile(r"\s*(?:&|\+|\band\b)\s*")
+_OTHER = re.compile(r"[^a-z0-9\s,&+-]")
+_LETTERS = str.maketrans(
+    {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "'": "", "’": "", ".": " "}
+)
+
+
+class Name(NamedTuple):
+    """One person's name, in lower-case ASCII; what is missing is None.
+
+    Attributes:
+        first: Given name, or its initial.
+        middle: Further given names and nicknames, with a space between.
+        last: Family name; the parts of a double name have a hyphen between, particles are run together.
+        generation: `1` for Sr, `2` for Jr and II, `3` for III, ...
+    """
+
+    first: str | None
+    middle: str | None
+    last: str | None
+    generation: str | None
+
+
+def plain(text: str | None) -> str:
+    """Returns a text in lower-case ASCII, without accents and apostrophes; of signs, `,`, `&`, `+` and `-` stay."""
+    ascii_text = unicodedata.normalize("NFKD", (text or "").translate(_LETTERS)).encode("ascii", "ignore").decode()
+    return " ".join(_OTHER.sub(" ", ascii_text.lower()).split())
+
+
+def read_given(text: str | None) -> tuple[Name, ...]:
+    """Returns the one or two people of a field for given names: `John & Mary`; their last names are None."""
+    parts = [part.split() for part in _AND.split(plain(text).replace(",", " "))]
+    return tuple(_given(words) for words in parts[:2] if not set(words) <= _TITLES)
+
+
+def read_family(text: str | None) -> Name:
+    """Returns last name and generation of a field for family names: `O'Brien, Jr.`"""
+    words = [word for word in plain(text).replace(",", " ").split() if word not in _TITLES]
+    kept = words[:1] + [word for word in words[1:] if word not in _ENDS]
+    return Name(None, None, "".join(kept).strip("-") or None, _generation(words[1:]))
+
+
+def read_whole(text: str | None) -> tuple[Name, ...]:
+    """Returns the one or two people of a whole name: `John Q. Smith Jr`, `Smith, John & Mary`."""
+    head, comma, tail = plain(text).partition(",")
+    if comma and not set(tail.replace(",", " ").split()) <= _ENDS:
+        family, given = read_family(head), read_given(tail)
+        return tuple(_joined(each, family) for each in given)
+    parts = [part.split() for part in _AND.split(f"{head} {tail}".replace(",", " "))]
+    named = [_split(words) for words in parts[:2] if not set(words) <= _TITLES]
+    shared = next((last for _, last in reversed(named) if last), None)  # "John & Mary Smith": both are Smiths
+    return tuple(_joined(_given(given), read_family(last or shared)) for given, last in named)
+
+
+@cache
+def roots(first: str) -> tuple[str, ...]:
+    """Returns the formal names that a given name may stand for, itself among them: bob -> bob, robert, ..."""
+    return tuple(sorted({first} | _nicknames().canonicals_of(first)))
+
+
+def _given(words: list[str]) -> Name:
+    kept = [part for word in words if word not in _TITLES for part in word.split("-") if part]
+    generation = _generation(kept[1:])
+    kept = kept[:1] + [word for word in kept[1:] if word not in _ENDS]
+    if len(kept) > 1 and len(kept[0]) == 1 < len(kept[1]):
+        kept = [kept[1], kept[0], *kept[2:]]  # "J. Robert" is called Robert
+    return Name(kept[0] if kept else None, " ".join(kept[1:]) or None, None, generation)
+
+
+def _split(words: list[str]) -> tuple[list[str], str | None]:
+    """Given names, and the last name with its suffixes: None where a word is all there is."""
+    ends = len(words)
+    while ends > 1 and words[ends - 1] in _ENDS:
+        ends -= 1
+    at = ends - 1
+    while at > 1 and words[at - 1] in _PARTICLES:
+        at -= 1
+    has_last = len([word for word in words[:ends] if word not in _TITLES]) > 1
+    return (words[:at], " ".join(words[at:])) if has_last else (words, None)
+
+
+def _joined(given: Name, family: Name) -> Name:
+    return Name(given.first, given.middle, family.last, family.generation or given.generation)
+
+
+def _generation(words: list[str]) -> str | None:
+    return next((_GENERATIONS[word] for word in words if word in _GENERATIONS), None)
+
+
+@cache
+def _nicknames() -> NickNamer:
+    return NickNamer()

@@ -1,0 +1,133 @@
+"""The pages on which persons decide who is who: plain HTML, in which nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from urllib.parse import quote
+
+from include.identity.decisions import REASON_LENGTH, Decision, Pair, Record
+
+_STYLE = """
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a } nav a { margin-right: 1rem }
+section { border: 1px solid #d0d0d0; padding: 0.8rem 1rem; margin: 0 0 1.2rem } p { margin: 0.4rem 0 }
+table { border-collapse: collapse; margin: 0.3rem 0 } th, td { padding: 0.15rem 0.8rem 0.15rem 0; text-align: left; font-weight: 400 }
+th { color: #555 } thead th { color: #1a1a1a; font-weight: 600 } .same { color: #0b5d1e } .other { color: #8a1f11 }
+.told { background: #f4f4f4; padding: 0.4rem 0.8rem } input[name=reason] { width: 24rem; max-width: 100% }
+"""
+
+_PLACES = {"": "To decide", "links": "Links", "decisions": "Decisions"}
+
+_ANSWERS = {"": (("true", "Same"), ("false", "Not the same")), "links": (("false", "Take apart"),)}
+
+
+def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], told: str = "") -> str:
+    """Returns the queue: pairs side by side, each with the two answers.
+
+    Args:
+        pairs: One page of them.
+        total: How many there are.
+        offset: How many come before these.
+        titles: Vendor -> what people call it.
+        told: A sentence about what the person did last.
+    """
+    empty = "Nothing waits for a person."
+    shown = "".join(_pair(pair, titles, "") for pair in pairs) or f"<p>{empty}</p>"
+    return _page("", shown + _pager("?", len(pairs), total, offset), told)
+
+
+def render_links(
+    pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], name: str = "", told: str = ""
+) -> str:
+    """Returns the links, the least sure first, each with the way to take it apart; `name` is what was looked for."""
+    search = (
+        f'<form method="get" action="links"><input name="name" aria-label="Name" value="{escape(name)}"> '
+        "<button>Look for a name</button></form><p>Taken apart, two records stay apart, whatever speaks for them.</p>"
+    )
+    shown = "".join(_pair(pair, titles, "links") for pair in pairs) or "<p>There are no such links.</p>"
+    return _page(
+        "links", search + shown + _pager(f"?name={quote(name, safe='')}&amp;", len(pairs), total, offset), told
+    )
+
+
+def render_decisions(decisions: Sequence[Decision]) -> str:
+    """Returns what persons said, the newest first."""
+    head = _row("th", "when", "who", "of", "records", "said", "because")
+    rows = [
+        _row(
+            "td", f"{d.decided_at:%Y-%m-%d %H:%M} UTC", d.decided_by, d.entity, f"{d.left}, {d.right}",
+            _word(d.is_same), d.reason,
+        )
+        for d in decisions
+    ]  # fmt: skip
+    return _page("decisions", f"<table><thead>{head}</thead>{''.join(rows)}</table>")
+
+
+def _page(place: str, body: str, told: str = "") -> str:
+    links = " ".join(f'<a href="{path or "./"}">{title}</a>' for path, title in _PLACES.items())
+    note = f'<p class="told" role="status">{escape(told)}</p>' if told else ""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Who is who</title><style>{_STYLE}</style>'
+        f"<nav>{links}</nav><h1>Who is who: {_PLACES[place].lower()}</h1>{note}{body}</html>"
+    )
+
+
+def _pair(pair: Pair, titles: Mapping[str, str], place: str) -> str:
+    score = "a rule" if pair.score is None else f"score {pair.score:.1f}"
+    said = ""
+    if pair.said is not None:
+        said = f"<p>{escape(pair.said.decided_by)} said: {_word(pair.said.is_same)}. {escape(pair.said.reason)}</p>"
+    return (
+        f"<section><table><thead>{_row('th', pair.entity, *(_title(r, titles) for r in (pair.left, pair.right)))}</thead>"
+        f"{_facts(pair)}</table><p>{score}, by {escape(pair.how)}. "
+        f'Agreed: <span class="same">{escape(", ".join(pair.agreed) or "nothing")}</span>. '
+        f'Differed: <span class="other">{escape(", ".join(pair.differed) or "nothing")}</span>.</p>'
+        f"{said}{_form(pair, place)}</section>"
+    )
+
+
+def _facts(pair: Pair) -> str:
+    rows = []
+    for name in dict.fromkeys([*pair.left.facts, *pair.right.facts]):
+        left, right = pair.left.facts.get(name), pair.right.facts.get(name)
+        if left is right is None:
+            continue
+        mark = "" if left is None or right is None else "same" if left.casefold() == right.casefold() else "other"
+        cells = "".join(f'<td class="{mark}">{escape(value or "")}</td>' for value in (left, right))
+        rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
+    return "".join(rows)
+
+
+def _title(record: Record, titles: Mapping[str, str]) -> str:
+    if not record.vendor:
+        return f"{record.id}, no longer known"
+    second = ", the second person named" if record.id < 0 else ""
+    return f"{titles.get(record.vendor, record.vendor)} {record.key}{second}"
+
+
+def _form(pair: Pair, place: str) -> str:
+    if pair.entity == "household":
+        return "<p>Follows from the people in it.</p>"
+    hidden: dict[str, object] = {"place": place, "entity": pair.entity, "left": pair.left.id, "right": pair.right.id}
+    hidden |= {"seen": pair.said.decision_id} if pair.said else {}
+    fields = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in hidden.items())
+    is_apart = pair.said is not None and not pair.said.is_same  # from the next run on
+    answers = (("true", "Same after all"),) if is_apart else _ANSWERS[place]
+    buttons = [f'<button name="is_same" value="{value}">{text}</button>' for value, text in answers]
+    return (
+        f'<form method="post" action="decide">{fields}<input name="reason" required maxlength="{REASON_LENGTH}" '
+        f'aria-label="Reason" placeholder="Reason"> {" ".join(buttons)}</form>'
+    )
+
+
+def _pager(query: str, shown: int, total: int, offset: int) -> str:
+    more = f' <a href="{query}offset={offset + shown}">Next</a>' if offset + shown < total else ""
+    return f"<p>{offset + 1} to {offset + shown} of {total:,}.{more}</p>" if shown else ""
+
+
+def _word(is_same: bool) -> str:
+    return "the same" if is_same else "not the same"
+
+
+def _row(tag: str, *cells: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -1,0 +1,162 @@
+"""Which pairs are compared, and how sure it is that they are one person."""
+
+# ruff: noqa: S608  (the SQL is made of our own column names and numbers; no text of the data is in it)
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+from splink import DuckDBAPI, Linker
+
+from include.identity import model
+from include.identity.policy import Policy
+
+MOST_IN_BLOCK = 400
+"""What more records share does not make a pair of them worth comparing."""
+
+NAME_COUNT, NAME_SHARE = 3, 5e-5
+"""What at least so many records have as first name, and such a share of all, is a name and no typing error."""
+
+CHUNK = 4_000_000
+"""Pairs compared at a time: it bounds the memory."""
+
+# How many pairs are one person is estimated from each, over the records that have the columns, and the most is believed.
+_SURE = ("tax", "birth, last, first[1]", "email, first", "phone, first, last", "first, last, zip, house")
+
+# A household's members share name, address and telephone, sometimes e-mail, and clerks type the head's number for
+# everybody: what speaks of a person must agree. A pair that one of these holds for is never linked by a score:
+_SAME_NUMBER = f"{model.at('birth date')} or gamma_tax_id > 0"
+_SAME_PERSONAL = f"({_SAME_NUMBER} or gamma_cross_reference = 1)"
+_DOUBTS = {
+    "other first name": f"gamma_first_name = 0 and not ({model.at('birth date')} and gamma_tax_id > 0) "
+    "and not (gamma_birth_date <> 0 and gamma_cross_reference = 1)",
+    "an initial": f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
+    "two first names that are only close": f"{model.at('first name', 'close')} and is_name_l and is_name_r "
+    f"and not {_SAME_PERSONAL}",
+    "another middle name": f"middle_l[1] <> middle_r[1] and not {_SAME_PERSONAL}",
+    "a birth date that is only close": f"gamma_birth_date > 0 and not {model.at('birth date')} "
+    f"and (gamma_tax_id < 1 or {model.at('tax id', 'last four')} and gamma_last_name = 0) "
+    f"and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.level('home', 'zip')}",
+    "another key of one system": f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})",
+    # Twins have one birth date, and names that a clerk might mistake for each other.
+    "two members of one vendor's household": "household_l = household_r and not ("
+    f"(gamma_tax_id > 0 or gamma_cross_reference = 1) and gamma_first_name <> 0 "
+    f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')})",
+    "nothing but the name": f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}",
+}
+# ... and those are not worth a person's time either: somebody else in the house, a parent and a child of one name.
+_VETO = """
+    (gamma_first_name = 0 and gamma_birth_date <= 0 and gamma_tax_id <= 0 and gamma_cross_reference < 1)
+    or (generation_l is distinct from generation_r and gamma_birth_date = 0)
+"""
+
+
+def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
+    """Compares what may be one person.
+
+    Args:
+        features: As `include.identity.features.FEATURES`.
+        policy: Pairs below its `review_score` are left out.
+        threads: How many cores to use; the outcome does not depend on it.
+
+    Returns:
+        LINKS, `how` being `key` or `model`, with `is_doubtful`: whether a person has to say; in no order.
+    """
+    # Without a folder for what memory can't hold, no name or number is ever written to disk.
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": threads,
+        "preserve_insertion_order": False,
+        "temp_directory": "",
+    }
+    with duckdb.connect(config=config) as db:
+        db.register("given", features)
+        _fill(db)
+        _block(db, policy)
+        compared = model.comparisons(has_households=policy.has_households)
+        api = DuckDBAPI(db)
+        linker = Linker(api.register("person"), model.settings(compared, _prior(db)), log_level=None)
+        for column in model.TERMS:
+            linker.table_management.register_term_frequency_lookup(api.register(f"frequency_{column}"), column)
+        [(count,)] = db.execute("select count(*) from pair").fetchall()
+        chunks, parts = count // CHUNK + 1, []
+        for chunk in range(chunks):
+            db.execute(f"create or replace table chunk as from pair where hash(join_key_l) % {chunks} = {chunk}")
+            linker.table_management.register_blocked_pairs_for_predict(api.register("chunk"))
+            scored = linker.inference.predict(threshold_match_weight=policy.review_score, warning_mode="never")
+            parts.append(db.sql(_explain(compared, scored.physical_name, policy)).to_arrow_table())
+            scored.drop_table_from_database_and_remove_from_cache()
+        return pa.concat_tables(parts)
+
+
+def _fill(db: duckdb.DuckDBPyConnection) -> None:
+    """Makes the tables of records and of how frequent a value is.
+
+    The frequencies stand in the records as well: joined while pairs are compared, they take DuckDB twenty times as long.
+    """
+    for name, share in model.TERMS.items():
+        db.execute(
+            f"create table frequency_{name} as select {name}, (count(*) + {share * model.SAMPLE}) / "
+            f"((select count(*) from given) + {model.SAMPLE}) as tf_{name} "
+            f"from given where {name} is not null group by {name}"
+        )
+    frequencies = ", ".join(f"tf_{name}" for name in model.TERMS)
+    joins = " ".join(f"left join frequency_{name} using ({name})" for name in model.TERMS)
+    is_name = f"count(*) over (partition by first) >= greatest({NAME_COUNT}, {NAME_SHARE} * count(*) over ())"
+    db.execute(f"create table person as select given.*, {frequencies}, {is_name} as is_name from given {joins}")
+
+
+def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """Makes the table of pairs to compare."""
+    alike = ", initial" if policy.has_households else ""
+    db.execute("""
+        create table lettered as select record_id, email, phone, house, street, city, zip, first, last, shared_keys,
+               unnest(list_distinct(list_transform(roots, lambda root: root[1]))) as initial from person""")
+    home = "lettered" if policy.has_households else "person"
+    rules = [(rule, "person") for rule in model.PERSONAL] + [(rule + alike, home) for rule in model.OF_HOME]
+    rules += [("person_key", "(select record_id, unnest(person_keys) as person_key from person)")]
+    rules += [("shared_key" + alike, f"(select *, unnest(shared_keys) as shared_key from {home})")]
+    db.execute("create table blocked (join_key_l bigint, join_key_r bigint)")
+    for columns, table in rules:
+        db.execute(f"""
+            create or replace table block as select hash({columns}) as key, record_id from {table}
+            where {_known(columns)} qualify count(*) over (partition by key) between 2 and {MOST_IN_BLOCK}""")
+        db.execute("""
+            insert into blocked select l.record_id, r.record_id
+            from block l join block r on l.key = r.key and l.record_id < r.record_id and l.record_id <> -r.record_id""")
+    db.execute("create table pair as select distinct *, '0' as match_key from blocked")
+    db.execute("drop table blocked")
+
+
+def _known(columns: str) -> str:
+    """SQL: none of the columns is null."""
+    parts = columns.replace("least(", "").replace("greatest(", "").replace(")", "").split(", ")
+    return " and ".join(f"{part} is not null" for part in parts)
+
+
+def _prior(db: duckdb.DuckDBPyConnection) -> float:
+    """Probability that two records drawn at random are one person."""
+    [(count,)] = db.execute("select count(*) from person").fetchall()
+    pairs, estimates = max(count * (count - 1) / 2, 1.0), [1.0]
+    for columns in _SURE:
+        [(having, same)] = db.execute(f"""
+            select coalesce(sum(n), 0)::bigint, coalesce(sum(n * (n - 1) / 2), 0)::bigint
+            from (select count(*) as n from person where {_known(columns)} group by {columns})""").fetchall()
+        if having > count / 10:
+            estimates.append(float(same) * (count / having) ** 2)
+    likely: float = max(estimates) / pairs
+    return min(likely, 1e-3)
+
+
+def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy) -> str:
+    """SQL for LINKS out of Splink's predictions."""
+    agreed = ", ".join(f"case {' '.join(each.says(level) for level in each.levels[:-1])} end" for each in compared)
+    differed = ", ".join(f"case when gamma_{each.column} = 0 then '{each.name}' end" for each in compared)
+    doubts = " or ".join(f"({doubt})" for doubt in _DOUBTS.values())
+    doubt, veto = (doubts, _VETO) if policy.has_households else ("false", "false")
+    return f"""
+        select record_id_l as "left", record_id_r as "right", round(match_weight, 2) as score,
+               list_filter([{agreed}], lambda x: x is not null) as agreed,
+               list_filter([{differed}], lambda x: x is not null) as differed,
+               case when gamma_cross_reference = 1 or {model.at("tax id")} then 'key' else 'model' end as how,
+               coalesce({doubt}, false) as is_doubtful
+        from {scored} where not coalesce({veto}, false)"""

@@ -1,0 +1,141 @@
+"""The queries behind the whole picture: the marts of planning and risk, so that rules and analysts speak of the same.
+
+Values: day, result_days.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+# The newest business date of anything loaded as the present; no row where a vendor's newest day was not reconciled, or
+# does not add up.
+SETTLED_DAY = sa.text("""
+with newest as (
+    select distinct on (vendor) vendor, business_date, run_id from control.ledger
+    where stage = 'load' and pulled = 'present'
+    order by vendor, business_date desc, ledger_id desc
+), said as (
+    select n.vendor, n.business_date, bool_and(r.is_passed) as passed
+    from newest n
+    left join control.reconciliation r on r.vendor = n.vendor and r.run_id = n.run_id and r.business_date = n.business_date
+    group by 1, 2
+)
+select max(business_date) as day, clock_timestamp() as read_at from said having bool_and(coalesce(passed, false))
+""")
+
+HOUSEHOLDS = """
+select h.household_id, k.vendor, h.representative_id
+from mart.household_as_one('infinity') h
+join warehouse.source_key k on k.entity = 'household' and k.id = h.household_id
+where h.household_id = h.anchor_id
+"""
+
+PERSONS = """
+select p.person_id, k.vendor, p.household_id, p.representative_id, p.birth_date
+from mart.person_as_one('infinity') p
+join warehouse.source_key k on k.entity = 'person' and k.id = p.person_id
+where p.person_id = p.anchor_id
+"""
+
+PLANS = """
+select household_id, plan_id, changed_on from mart.plan_freshness where is_base
+"""
+
+# What was computed of the plan that leads a household, and of its goals: one row a day. What rests on balances that could
+# not be refreshed says nothing.
+CHANCES = """
+select p.household_id, 'The plan' as title, p.plan_id as of_id, r.computed_on, r.probability_ratio, p.target_low_ratio
+from mart.plan_freshness p
+join warehouse.plan_result r on r.plan_id = p.plan_id and r.recorded_to is null
+where p.is_leading and r.scenario = 'current' and r.is_stale is not true and r.probability_ratio is not null
+  and r.computed_on between %(day)s - %(result_days)s and p.computed_on
+union all
+select g.household_id, 'A goal (' || coalesce(g.goal_type, 'of no type') || ')', g.goal_id, r.computed_on, r.probability_ratio,
+       g.target_low_ratio
+from mart.goal_health g
+join warehouse.goal_result r on r.goal_id = g.goal_id and r.recorded_to is null
+where g.is_leading and g.is_named and r.scenario = 'current' and r.probability_ratio is not null
+  and r.computed_on between %(day)s - %(result_days)s and g.computed_on
+"""
+
+RISKS = """
+select person_id, portfolio_id, client_risk_number, portfolio_risk_number from mart.risk_alignment
+where client_risk_number is not null and portfolio_risk_number is not null
+"""
+
+QUESTIONNAIRES = """
+select person_id, version, completed_on from mart.questionnaire where completed_on is not null
+"""
+
+ASSETS = """
+select household_id, copied_usd, managed_usd from mart.plan_assets
+"""
+
+# Active accounts of people who were born long enough ago, by their shares.
+RETIREMENT = """
+select p.anchor_id, a.account_id, a.account_type, round(sum(v.market_value_usd * o.share_ratio), 2)
+from mart.person_as_one('infinity') p
+join warehouse.account_owner o on o.person_id = p.person_id and o.valid_to is null and o.recorded_to is null
+join warehouse.account a on a.account_id = o.account_id and a.valid_to is null and a.recorded_to is null
+left join lateral (
+    select market_value_usd from warehouse.account_value v where v.account_id = a.account_id and v.recorded_to is null
+      and v.business_date > %(day)s - 15
+    order by business_date desc limit 1
+) v on true
+where p.birth_date <= %(day)s - interval '69 years' and a.is_counted is not false
+  and coalesce(a.is_active, a.close_date is null or a.close_date > %(day)s)
+  and not exists (select from warehouse.identity i where i.entity = 'account' and i.id = a.account_id and i.recorded_to is null)
+group by 1, 2, 3
+"""
+
+POLICIES = """
+select h.anchor_id, p.insurance_policy_id, p.death_benefit_usd, p.beneficiaries
+from warehouse.insurance_policy p
+join mart.household_as_one('infinity') h on h.household_id = p.household_id
+where p.valid_to is null and p.recorded_to is null
+  and not exists (select from control.absence a where a.vendor = p.vendor and a.entity = 'insurance_policy'
+                                                  and a.source_key = p.insurance_policy_key)
+"""
+
+# Households and persons of whom a planning or risk row is a dead letter of its vendor's newest day.
+SILENT = """
+with fed as (
+    select distinct vendor, table_name, max(business_date) over (partition by vendor) as business_date
+    from control.ledger
+    where stage = 'load' and pulled = 'present'
+      and entity in ('plan', 'goal', 'plan_result', 'goal_result', 'outside_account', 'outside_value', 'insurance_policy',
+                     'portfolio', 'questionnaire', 'client_risk', 'portfolio_risk')
+), letter as (
+    select distinct l.vendor, l.table_name, l.row_key
+    from control.dead_letter l join fed f using (vendor, table_name, business_date) where l.status = 'open'
+), thing as (
+    select 'household' as entity, household_id as id, household_id, null::bigint as person_id from warehouse.household
+        where recorded_to is null
+    union all select 'person', person_id, household_id, person_id from warehouse.person where recorded_to is null
+    union all select 'plan', plan_id, household_id, null from warehouse.plan where recorded_to is null
+    union all select 'goal', goal_id, household_id, null from warehouse.goal where recorded_to is null
+    union all select 'outside_account', outside_account_id, household_id, null from warehouse.outside_account where recorded_to is null
+    union all select 'insurance_policy', insurance_policy_id, household_id, null from warehouse.insurance_policy
+        where recorded_to is null
+    union all select 'portfolio', portfolio_id, null, person_id from warehouse.portfolio where recorded_to is null
+    union all select 'questionnaire', questionnaire_id, null, person_id from warehouse.questionnaire where recorded_to is null
+), meant as (
+    select distinct l.vendor, l.table_name, l.row_key, t.household_id, t.person_id
+    from letter l
+    left join warehouse.source_key k on k.vendor = l.vendor and k.source_key = l.row_key
+         and k.entity in ('household', 'person', 'plan', 'goal', 'outside_account', 'insurance_policy', 'portfolio', 'questionnaire')
+    left join thing t on t.entity = k.entity and t.id = k.id
+), people as (
+    select m.household_id, o.anchor_id, o.household_id as home_id from meant m
+    join mart.person_as_one('infinity') o on o.person_id = m.person_id
+)
+select distinct 'household', h.anchor_id from meant m join mart.household_as_one('infinity') h on h.household_id = m.household_id
+union select 'household', home_id from people where home_id is not null
+union select 'person', anchor_id from people
+union select 'household', null from meant where household_id is null and person_id is null
+"""
+
+# Vendors under whose name such findings are still open, though nothing may stand under it any more.
+OPEN_VENDORS = sa.text("""
+select distinct vendor from control.finding where closed_at is null and rule = any(:rules)
+""")

@@ -1,0 +1,48 @@
+"""What a firm would enter in its Airflow connections to speak to this sandbox. It opens nothing else."""
+
+from typing import Any
+
+import orjson
+
+from include.sandbox import emoney, moneyguidepro, nitrogen, orion, tamarac
+from include.sandbox.world import World
+
+
+def hand_out(world: World, url: str) -> dict[str, dict[str, Any]]:
+    """Return `{vendor: {"host", "login", "password", "extra"}}` of a sandbox that answers at `url`."""
+    partner, signed = orion.PARTNERS[1], emoney.hand_out_credentials(world.path.parent)
+    tokens = {str(advisor): token for advisor, token in nitrogen.hand_out_refresh_tokens(world.firm).items()}
+    return {
+        "orion": _connection(
+            f"{url}/orion/api/v1",
+            orion.USER,
+            orion.PASSWORD,
+            client_id=partner.client_id,
+            client_secret=partner.client_secret,
+        ),
+        "tamarac": _connection(f"{url}/tamarac/api", tamarac.USER, tamarac.PASSWORD),
+        "emoney": _connection(
+            f"{url}/emoney/public/v1",
+            token_url=f"{url}/emoney/connect/token",
+            client_id=signed.client_id,
+            private_key=signed.private_key,
+            api_key=signed.api_key,
+        ),
+        "moneyguidepro": _connection(
+            f"{url}/moneyguidepro/api",
+            moneyguidepro.USER,
+            moneyguidepro.PASSWORD,
+            institution_id=moneyguidepro.INSTITUTION_ID,
+        ),
+        "nitrogen": _connection(
+            f"{url}/nitrogen/ap/v1",
+            token_url=f"{url}/nitrogen/ap/v1/oauthpro/token",
+            client_id=nitrogen.CLIENT_ID,
+            client_secret=nitrogen.CLIENT_SECRET,
+            grants=orjson.dumps(tokens).decode(),
+        ),
+    }
+
+
+def _connection(host: str, login: str = "", password: str = "", **extra: str) -> dict[str, Any]:
+    return {"host": host, "login": login, "password": password, "extra": extra}

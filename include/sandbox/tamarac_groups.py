@@ -1,0 +1,105 @@
+"""Tamarac's groups: who belongs to a household through what, and with which share.
+
+A household holds accounts and reporting groups; a group holds accounts and other groups. Billing and rebalancing
+groups list the same accounts again for other ends. So the way from a household to its accounts is a graph, and the
+same account may be reached twice.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+REPORTING, BILLING, REBALANCING = "Reporting", "Billing", "Rebalancing"
+OWNER_PERCENT, PARTNER_PERCENT = 60, 40
+"""How two households share an account."""
+
+
+class Member(NamedTuple):
+    """One membership: of an "Account" or a "Group", with the share in percent that it counts for."""
+
+    type: str
+    id: str
+    percent: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group of one household."""
+
+    id: str
+    name: str
+    type: str
+    members: tuple[Member, ...]
+    closed_on: date | None = None
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether it stands among the accounts: reporting groups do, while they are open."""
+        return self.type == REPORTING and self.closed_on is None
+
+
+class Accounts(NamedTuple):
+    """Accounts by which a household's groups are drawn, as Tamarac's ids."""
+
+    own: Sequence[str]
+    shared: str | None  # its own, but with another household
+
+
+def draw_groups(draw: random.Random, household: str, surname: str, accounts: Accounts, first: date) -> list[Group]:
+    """Draw the groups of one household.
+
+    Args:
+        draw: Random numbers of this household alone.
+        household: Number of the household, which begins the ids.
+        surname: Begins the names.
+        accounts: What there is to group.
+        first: Day on which some groups were closed.
+    """
+    luck = [draw.random() for _ in range(6)]
+    own, everything = accounts.own, [Member("Account", id_) for id_ in accounts.own]
+    groups = []
+
+    def add(place: int, name: str, kind: str, members: Sequence[Member], closed_on: date | None = None) -> Member:
+        groups.append(Group(f"G{household}{place}", f"{surname} {name}", kind, tuple(members), closed_on))
+        return Member("Group", groups[-1].id)
+
+    if len(own) > 1 and luck[0] < 0.8:
+        is_nested = luck[1] < 0.5
+        inner = [add(2, "Retirement", REPORTING, everything[1:])] if is_nested else everything[1:]
+        add(1, "Family", REPORTING, [everything[0], *inner])
+        if luck[2] < 0.4:
+            add(3, "Income", REPORTING, everything[:1])
+    if own and luck[3] < 0.6:
+        partial = Member("Account", own[-1], 50)
+        shared = [Member("Account", accounts.shared, OWNER_PERCENT)] if accounts.shared else []
+        add(4, "Billing", BILLING, [*everything[:-1], partial if luck[3] < 0.3 else everything[-1], *shared])
+    if own and luck[4] < 0.25:
+        add(5, "Rebalancing", REBALANCING, everything)
+    if own and luck[5] < 0.15:
+        add(6, "Estate", REPORTING, everything[:1], first)
+    return groups
+
+
+def list_members(groups: Iterable[Group], accounts: Accounts) -> list[Member]:
+    """Return what a household holds: its outermost reporting groups, and the accounts that are in none."""
+    reported = [group for group in groups if group.is_reported]
+    grouped = {member.id for group in reported for member in group.members}
+    members = [Member("Group", group.id) for group in reported if group.id not in grouped]
+    members += [Member("Account", id_) for id_ in accounts.own if id_ not in grouped]
+    return members + ([Member("Account", accounts.shared, OWNER_PERCENT)] if accounts.shared else [])
+
+
+def find_accounts(group: Group, groups: Sequence[Group]) -> set[str]:
+    """Return ids of the accounts in `group`, those of the groups in it among them, each once."""
+    by_id = {each.id: each for each in groups}
+
+    def walk(one: Group) -> Iterator[str]:
+        for member in one.members:
+            if member.type == "Account":
+                yield member.id
+            else:
+                yield from walk(by_id[member.id])
+
+    return set(walk(group))

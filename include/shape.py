@@ -1,0 +1,97 @@
+"""How a table is asked for, as part of its declaration: in pages, as a report, or one call for each row of another table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The vendor answers in one piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """Pages by `$top` and `$skip`, ordered by `order`, the vendor's name of a column that never changes."""
+
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Pages by number, from 1; `page` and `size` are the parameters' names. An empty page is the end."""
+
+    page: str
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Each page names the URL of the next in the field `link`, and the last one none; `size` is a parameter's name."""
+
+    link: str
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that is ordered (POST to the table's path), waited for, and downloaded as CSV, zipped or not.
+
+    Attributes:
+        order: What is asked for, beside the table's dates.
+        job: Field of the answer that names the job; its state is at `<path>/<job>`, its file at `<path>/<job>/file`.
+        state: Field of the job's state.
+        done: State in which the file is there.
+        failed: States after which there will be none.
+        poll_seconds: Between two questions.
+        deadline_seconds: The longest wait, by the vendor's clock.
+    """
+
+    order: Mapping[str, str]
+    job: str = "jobId"
+    state: str = "status"
+    done: str = "Complete"
+    failed: tuple[str, ...] = ("Failed",)
+    poll_seconds: float = 5.0
+    deadline_seconds: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """One call for each row of another table, whose columns stand in the path: `clients/{client_id}/plans`.
+
+    Every row that comes of it also has the fields `@<column>` of that row, and `@asked_at`.
+
+    Attributes:
+        over: The other table; empty for one call on behalf of each grant that the firm holds (`@grant`).
+        only: A staged flag of the other table: only rows for which it is true are asked for; empty for all.
+        bucket: A bucket of the rate budget that these calls are taken from, too.
+        missing: Statuses that say that there is nothing for this row.
+    """
+
+    over: str = ""
+    only: str = ""
+    bucket: str = ""
+    missing: tuple[int, ...] = (404,)
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Rows that came inside the rows of another table, as a list in a column; nothing is asked for.
+
+    Every row also has the fields `@<column>` of the row that it was in.
+
+    Attributes:
+        over: The other table.
+        column: Its staged column that holds the JSON.
+        through: Lists within lists: the fields that lead to the rows. A text of what the row is in becomes `^<name>`, and
+            of what that is in, `^^<name>`.
+    """
+
+    over: str
+    column: str
+    through: tuple[str, ...] = ()
+
+
+Shape = Whole | Offset | Numbered | Linked | Report | FanOut | Inside

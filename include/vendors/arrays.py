@@ -1,0 +1,105 @@
+"""Pure functions on Arrow arrays that more than one vendor needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def joined(*parts: pa.Array) -> pa.Array:
+    """One key from several values, with colons between them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(*(part.cast(pa.string()) for part in parts), ":")
+
+
+def day_of(at: pa.Array) -> pa.Array:
+    """The day of a time, in UTC."""
+    import pyarrow as pa
+
+    return at.cast(pa.timestamp("us")).cast(pa.date32())
+
+
+def by_day(key: pa.Array, at: pa.Array, word: str = "") -> pa.Array:
+    """The key of what is measured anew each day: of what, in which sense if there are several, and the day of a time."""
+    import pyarrow as pa
+
+    sense = [pa.repeat(pa.scalar(word), len(key))] if word else []
+    return joined(key, *sense, day_of(at))
+
+
+def full_name(first: pa.Array, last: pa.Array) -> pa.Array:
+    """First and last name, or the one that there is."""
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(first, last, " ", null_handling="skip")
+
+
+def looked_up(values: pa.Array, table: Mapping[str, object], default: object) -> pa.Array:
+    """What a table says of each value; the default where it says nothing, or the value is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.index_in(values, value_set=pa.array(list(table)))
+    return pc.fill_null(pc.take(pa.array(list(table.values())), found), default)
+
+
+def known_elsewhere(key: pa.Array) -> pa.Array:
+    """`<vendor>:<id>`, as the firm enters it, as the key of a household of that vendor."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(key, r"^(\w+):(\w+)$", r"\1:household:\2")
+
+
+def is_word(values: pa.Array, word: str) -> pa.Array:
+    """Where a text is this word; a missing one is not."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.equal(values, word), False)
+
+
+def is_missing(*values: pa.Array) -> pa.Array:
+    """Where all of the values are null."""
+    import functools
+
+    import pyarrow.compute as pc
+
+    return functools.reduce(pc.and_, map(pc.is_null, values))
+
+
+def ratio(values: pa.Array) -> pa.Array:
+    """A probability as a ratio, 0-1: of a fraction, or of a percentage as a text such as `82` or `82%`.
+
+    Null where the text is no number from 0 to 100 (`<50`).
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(values.type):
+        bare = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), r"%$", "")
+        is_number = pc.match_substring_regex(bare, r"^(100(\.0{1,6})?|\d{1,2}(\.\d{1,6})?)$")
+        percent = pc.if_else(is_number, bare, None).cast(pa.decimal128(9, 6))
+        values = pc.multiply(percent, pa.scalar(Decimal("0.01")))
+    return pc.round(values, 8, round_mode="half_to_even").cast(pa.decimal128(9, 8))
+
+
+def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
+    """Rows of one table with what another says of the same keys, null where it says nothing; for a map's `split`."""
+    import pyarrow as pa
+
+    numbered = left.append_column("row", pa.array(range(left.num_rows), pa.int64()))
+    return numbered.join(right, keys, join_type="left outer").sort_by("row")
+
+
+def each(function: Callable[[str], object], values: pa.Array, type_: pa.DataType) -> pa.Array:
+    """Applies a function to each different text, once; null stays null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    encoded = values.dictionary_encode()
+    return pc.take(pa.array([function(text) for text in encoded.dictionary.to_pylist()], type_), encoded.indices)

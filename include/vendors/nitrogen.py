@@ -1,0 +1,271 @@
+"""Nitrogen (formerly Riskalyze): what a client can bear, what a portfolio takes, and the questionnaires behind it.
+
+Source of paths and fields: public client libraries and a partner's typed model. A grant is an advisor's: the firm holds one
+for each, whose refresh token works once. Lists are bare arrays here and `data` there, and a status of 200 with the field
+`error` is a failure. Risk numbers go from 1 to 99; the client's and the portfolio's are different facts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from include.contract import (
+    BOOLEAN,
+    INTEGER,
+    MONEY,
+    PRICE,
+    STRING,
+    TIMESTAMP,
+    Budget,
+    EntityMap,
+    FanOut,
+    Table,
+    Vendor,
+    column,
+    derived,
+    ignored,
+)
+from include.vendors.arrays import by_day, day_of, each, full_name, is_missing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# --- what only Nitrogen needs ----------------------------------------------------------------------------------------
+
+
+def known_elsewhere(integrations: pa.Array) -> pa.Array:
+    """The client's ids in other systems: the type of the system is its name, and the first id the household's there."""
+    import json
+
+    import pyarrow as pa
+
+    def keys(text: str) -> str | None:
+        links = [(link.get("type"), link.get("ex_id_1")) for link in json.loads(text) if isinstance(link, dict)]
+        return " ".join(f"{system}:household:{key}" for system, key in links if system and key) or None
+
+    return each(keys, integrations, pa.string())
+
+
+def is_set(flag: pa.Array) -> pa.Array:
+    """Flags are texts, or 0 and 1."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.is_in(flag.cast(pa.string()), value_set=pa.array(["1", "true"]))
+
+
+def is_gone(deleted: pa.Array) -> pa.Array:
+    """Where a flag says so."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(deleted, False)
+
+
+def generation(rq4_simple: pa.Array) -> pa.Array:
+    """Which generation a questionnaire is of; no field states it, and this flag is of the fourth: null where it is missing."""
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.is_valid(rq4_simple), pc.if_else(is_set(rq4_simple), "RQ4 simple", "RQ4"), None)
+
+
+def model(number: pa.Array) -> pa.Array:
+    """Risk numbers of different data models can't be compared."""
+    import pyarrow as pa
+
+    return number.cast(pa.string())
+
+
+# --- tables: parents before children ---------------------------------------------------------------------------------
+
+RISK_NUMBER = "decimal(3,0)"  # written 52 by one source, 52.0 by another
+
+CLIENTS = Table(
+    name="clients",
+    path="clients",
+    key=("client_id",),
+    shape=FanOut(),
+    omits_nulls=True,
+    columns=(
+        column("client_id", "id", INTEGER, required=True),
+        ignored("advisor_user_id"),
+        column("first_name", "fname", STRING),
+        column("last_name", "lname", STRING, required=True),
+        column("email", "email", STRING),
+        column("phone", "phone", STRING),
+        column("status", "status", STRING),
+        column("is_deleted", "deleted", BOOLEAN),
+        column("risk_number", "risk_number", RISK_NUMBER, rounded=True),
+        column("integrations", "integrations", STRING),
+        column("asked_at", "@asked_at", TIMESTAMP, required=True),
+        ignored("client_user_id"),
+        ignored("created"),
+        ignored("ref_id"),
+        ignored("risk_metric"),
+        ignored("risk_metric.type"),
+        ignored("risk_metric.value", INTEGER),
+        ignored("latest_current_portfolio", INTEGER),
+        ignored("latest_proposed_portfolio", INTEGER),
+        ignored("prev_review_date"),
+        ignored("next_review_date"),
+        *map(
+            ignored, ("client_id", "latest_alloclog_id", "portfolios", "questionnaires", "retirements", "permissions")
+        ),
+        *map(ignored, ("application_id", "extras", "extras.type", "extras.database_id", "extras.contact_id")),
+    ),
+)
+
+_ANALYSIS = (
+    "risk_metric", "risk_metric.type", "risk_metric.value", "heatmap.diversified_risk", "heatmap.risk", "heatmap.reward", "ttm_dividend", "advisory_fee", "stresstests", "categories", "heatmap", "alloclog_id",
+)  # fmt: skip
+
+PORTFOLIOS = Table(
+    name="portfolios",
+    path="portfolios",
+    key=("portfolio_id",),
+    shape=FanOut(),
+    rows="data",
+    omits_nulls=True,
+    money="total_usd",
+    parents={"client_id": "clients"},
+    columns=(
+        column("portfolio_id", "id", INTEGER, required=True),
+        column("client_id", "client_id", INTEGER, required=True),
+        column("name", "name", STRING),
+        column("portfolio_type", "type", STRING),
+        column("total_usd", "total", MONEY),
+        column("is_dirty", "is_dirty", INTEGER),
+        column("is_deleted", "deleted", INTEGER),
+        column("data_model", "data_model", INTEGER),
+        column("analyzed_at", "analyzed", TIMESTAMP),
+        column("risk_number", "analysis.risk_number", RISK_NUMBER, rounded=True),
+        column("asked_at", "@asked_at", TIMESTAMP, required=True),
+        ignored("user_id", INTEGER),
+        ignored("status"),
+        ignored("created"),
+        ignored("updated"),
+        ignored("accounts"),
+        ignored("analysis"),
+        ignored("analysis.return", PRICE),
+        ignored("analysis.stdev", PRICE),
+        ignored("analysis.worst", PRICE),
+        ignored("analysis.best", PRICE),
+        ignored("analysis.annual_fee", PRICE),
+        *(ignored(f"analysis.{name}") for name in _ANALYSIS),
+        *map(ignored, ("data_models", "accounts_excluded", "segments", "tags", "config", "permissions", "result")),
+    ),
+)
+
+QUESTIONNAIRES = Table(
+    name="questionnaires",
+    path="questionnaires",
+    key=("questionnaire_id",),
+    shape=FanOut(),
+    rows="data",
+    omits_nulls=True,
+    parents={"client_id": "clients"},
+    columns=(
+        column("questionnaire_id", "id", INTEGER, required=True),
+        column("client_id", "client_id", INTEGER, required=True),
+        column("risk_number", "risk_number", RISK_NUMBER, rounded=True),
+        column("sent_at", "sent_timestamp", TIMESTAMP),
+        column("completed_at", "timestamp", TIMESTAMP),
+        column("is_completed", "completed", STRING),
+        column("is_archived", "archived", STRING),
+        column("is_deleted", "deleted", STRING),
+        column("rq4_simple", "rq4_simple", STRING),
+        ignored("user_id"),
+        ignored("advisor_id"),
+        ignored("fname"),
+        ignored("lname"),
+        ignored("birth_year", INTEGER),
+        ignored("retirement_age", INTEGER),
+        ignored("sent"),
+        *map(ignored, ("financial_status", "financial_goals", "retirement_year", "ai")),
+    ),
+)
+
+# --- into our own words ----------------------------------------------------------------------------------------------
+
+MAPS = (
+    EntityMap(
+        "person",
+        "clients",
+        {
+            "person_key": "client_id",
+            "name": derived(full_name, "first_name", "last_name"),
+            "first_name": "first_name",
+            "last_name": "last_name",
+            "email": "email",
+            "phone": "phone",
+            "cross_references": derived(known_elsewhere, "integrations"),
+        },
+    ),
+    EntityMap(
+        "client_risk",
+        "clients",
+        {
+            "client_risk_key": derived(by_day, "client_id", "asked_at"),
+            "person_key": "client_id",
+            "risk_number": "risk_number",
+            "measured_on": derived(day_of, "asked_at"),
+            "measured_at": "asked_at",
+        },
+        dropped={"deleted": derived(is_gone, "is_deleted"), "no risk number": derived(is_missing, "risk_number")},
+    ),
+    EntityMap(
+        "portfolio",
+        "portfolios",
+        {
+            "portfolio_key": "portfolio_id",
+            "person_key": "client_id",
+            "name": "name",
+            "portfolio_type": "portfolio_type",
+            "risk_model": derived(model, "data_model"),
+            "is_deleted": derived(is_set, "is_deleted"),
+        },
+    ),
+    EntityMap(
+        "portfolio_risk",
+        "portfolios",
+        {
+            "portfolio_risk_key": derived(by_day, "portfolio_id", "asked_at"),
+            "portfolio_key": "portfolio_id",
+            "risk_number": "risk_number",
+            "market_value_usd": "total_usd",
+            "is_stale": derived(is_set, "is_dirty"),
+            "analyzed_at": "analyzed_at",
+            "measured_on": derived(day_of, "asked_at"),
+            "measured_at": "asked_at",
+        },
+        dropped={"no risk number": derived(is_missing, "risk_number")},
+    ),
+    EntityMap(
+        "questionnaire",
+        "questionnaires",
+        {
+            "questionnaire_key": "questionnaire_id",
+            "person_key": "client_id",
+            "version": derived(generation, "rq4_simple"),
+            "risk_number": "risk_number",
+            "sent_at": "sent_at",
+            "completed_at": "completed_at",
+            "is_completed": derived(is_set, "is_completed"),
+            "is_archived": derived(is_set, "is_archived"),
+            "is_deleted": derived(is_set, "is_deleted"),
+        },
+    ),
+)
+
+NITROGEN = Vendor(
+    name="nitrogen",
+    title="Nitrogen (Riskalyze)",
+    notes=__doc__,
+    login="rotating_refresh",
+    tables=(CLIENTS, PORTFOLIOS, QUESTIONNAIRES),
+    maps=MAPS,
+    cron="0 5 1 1,4,7,10 *",
+    # No limit is published; this is ours, and configuration may lower it.
+    ranks={"": 50},
+    budget=Budget(calls_per_minute=120, burst=10),
+    error_field="error",
+)

@@ -1,0 +1,57 @@
+"""Webhooks inside Airflow's API server, for a firm that runs on one machine: `/webhooks/...`.
+
+No log-in is asked for, for a vendor has none: each call proves by its signature, or by what else the sender's declaration says,
+who sent it. A sender's secrets are in the connection that it declares: password: each that is live, separated by blanks; extra:
+networks (where it calls from, separated by blanks). A sender without a connection is answered 404.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from include.gateway.app import create_app
+from include.gateway.authenticity import Keyring
+from include.gateway.senders import SENDERS, Sender
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+FRESH_S = 30
+"""How old what we know of a sender may be: a storm must not ask the secrets' store for each call."""
+
+
+@cache
+def _database() -> Engine:
+    import firm
+
+    return firm.database()
+
+
+def _keyring(sender: Sender) -> Keyring:
+    return _read(sender.connection, int(time.monotonic() // FRESH_S))
+
+
+@lru_cache(maxsize=2 * len(SENDERS))
+def _read(connection: str, _: int) -> Keyring:
+    import firm
+
+    try:
+        known = firm.connection(connection)
+    except AirflowNotFoundException:
+        return Keyring()
+    return Keyring.of(known.password, known.extra.get("networks", ""))
+
+
+class Gateway(AirflowPlugin):
+    """Makes Airflow load all this."""
+
+    name = "gateway"
+    # Airflow takes plain class attributes.
+    fastapi_apps = [  # noqa: RUF012
+        {"app": create_app(_database, SENDERS, _keyring), "url_prefix": "/webhooks", "name": "Webhooks"},
+    ]

@@ -1,0 +1,97 @@
+"""Answers of a fan-out are kept by run, once, in the order of what was asked for, until they are forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from include.control import answers as module
+from include.control.answers import Answers
+from include.warehouse import schema
+from tests.conftest import Database
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[sa.Engine]:
+    opened = schema.engine(database.url())
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def answers(engine: sa.Engine) -> Answers:
+    return Answers(engine, "a run", "somebody", "accounts")
+
+
+def rows_of(answers: Answers) -> list[object]:
+    return [row for piece in answers.pieces() for row in json.loads(piece)]
+
+
+def test_nothing_asked_is_nothing_known(answers: Answers) -> None:
+    assert answers.known() == set()
+    assert list(answers.pieces()) == []
+
+
+def test_rows_come_in_the_order_of_what_was_asked_for(answers: Answers) -> None:
+    for name in ("b", "a", "B", "é", "a/b"):
+        answers.keep(name, json.dumps([{"of": name}, {"of": name}]).encode())
+    # By code point, whatever the database's language is.
+    assert rows_of(answers) == [{"of": name} for name in ("B", "a", "a/b", "b", "é") for _ in range(2)]
+    assert answers.known() == {"b", "a", "B", "é", "a/b"}
+
+
+def test_answer_without_a_row_is_an_answer(answers: Answers) -> None:
+    for name, rows in {"a": b"[]", "b": b'[{"n":1}]', "c": b"[]", "d": b'\n[{"n":2}]\n'}.items():
+        answers.keep(name, rows)
+    assert rows_of(answers) == [{"n": 1}, {"n": 2}]
+    assert len(answers.known()) == 4
+
+
+def test_first_answer_stays(answers: Answers) -> None:
+    answers.keep("a", b"[1]")
+    answers.keep("a", b"[2]")
+    assert rows_of(answers) == [1]
+
+
+def test_bytes_come_back_as_they_were(answers: Answers) -> None:
+    body = '[{"worth":90071992547409.930,"name":"é\\u0000 \\ud83d\\ude00"}]'.encode()
+    answers.keep("a", body)
+    assert list(answers.pieces()) == [body]
+
+
+def test_pieces_hold_some_answers_each_and_all_of_them_together(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PIECE", 7)
+    for n in range(20):
+        answers.keep(f"{n:02}", f"[{n}]".encode())
+    assert [len(json.loads(piece)) for piece in answers.pieces()] == [7, 7, 6]
+    assert rows_of(answers) == list(range(20))
+
+
+@pytest.mark.parametrize("change", [{"run_id": "another"}, {"vendor": "another"}, {"table_name": "another"}])
+def test_every_run_vendor_and_table_has_its_own(answers: Answers, change: dict[str, str]) -> None:
+    another = replace(answers, **change)
+    answers.keep("a", b"[1]")
+    another.keep("a", b"[2]")
+    assert (rows_of(answers), rows_of(another)) == ([1], [2])
+    answers.forget()
+    assert (answers.known(), another.known()) == (set(), {"a"})
+    answers.keep("a", b"[3]")
+    assert rows_of(answers) == [3]
+
+
+def test_threads_that_keep_at_once_lose_nothing(answers: Answers) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda n: answers.keep(f"{n % 50:02}", f"[{n % 50}]".encode()), range(100)))
+    assert rows_of(answers) == list(range(50))
+
+
+def test_answer_is_there_for_another_process_as_soon_as_it_is_kept(answers: Answers, database: Database) -> None:
+    answers.keep("a", b"[1]")
+    assert database.value("select count(*) from control.answer where run_id = 'a run'") == 1

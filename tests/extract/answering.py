@@ -1,0 +1,169 @@
+"""A vendor that really listens on the loopback and answers what a test says, and all that a pull from it needs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import sqlalchemy as sa
+
+from include.connection import Connection
+from include.contract import Budget, Table, Vendor
+from include.control.answers import Answers
+from include.control.budget import RateBudget
+from include.control.calls import CallLog
+from include.extract.csv_page import CsvReader
+from include.extract.paging import Window
+from include.extract.pull import Span, stage
+from include.extract.session import VendorSession
+from include.extract.shapes import Source, windows_of
+from include.sensitive import Redactor
+from include.staging import Staging
+
+DAY = date(2026, 11, 20)
+NOW = datetime(2026, 11, 20, 23, tzinfo=UTC)
+REDACTOR = Redactor(b"only for tests")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call as the vendor got it."""
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: `value` is written as JSON; `content` is sent as it is."""
+
+    value: Any = None
+    status: int = 200
+    kind: str = "application/json"
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Callable[[Asked], Reply]
+
+
+@dataclass
+class Listener:
+    """A listening vendor, and what it was asked."""
+
+    url: str
+    asked: list[Asked] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[str]:
+        return [call.path for call in self.asked]
+
+
+@contextmanager
+def listen(answer: Answer) -> Iterator[Listener]:
+    """Serves from a free port; `answer` is called from several threads."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            parts = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers.items()), body)
+            known.asked.append(asked)
+            reply = answer(asked)
+            content = json.dumps(reply.value).encode() if reply.content is None else reply.content
+            self.send_response(reply.status)
+            for name, value in {
+                "Content-Type": reply.kind,
+                "Content-Length": str(len(content)),
+                **reply.headers,
+            }.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _serve
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        known = Listener(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield known
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def vendor_of(*tables: Table, **options: Any) -> Vendor:
+    """A vendor of these tables that one may ask as often as one likes."""
+    of = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(600_000, 1000))
+    return replace(of, **options)
+
+
+def open_session(engine: sa.Engine, vendor: Vendor, url: str, patience_s: float = 0.3, **extra: str) -> VendorSession:
+    budget = RateBudget(engine, vendor.name, vendor.budget)
+    calls = CallLog(engine, vendor.name, "", "a run")
+    return VendorSession(vendor, Connection(url, "user", "password", extra), budget, calls, patience_s=patience_s)
+
+
+@dataclass
+class Puller:
+    """Pulls tables of one vendor into a staging folder."""
+
+    engine: sa.Engine
+    vendor: Vendor
+    url: str
+    folder: Path
+    run_id: str = "a run"
+    patience_s: float = 0.3
+    speed: float = 1.0
+    now: datetime = NOW
+
+    @property
+    def staging(self) -> Staging:
+        return Staging(str(self.folder))
+
+    def answers(self, table: Table) -> Answers:
+        return Answers(self.engine, self.run_id, self.vendor.name, table.name)
+
+    def windows(
+        self,
+        table: Table,
+        keys: Sequence[Mapping[str, str]] = (),
+        staged: str | None = None,
+        params: Mapping[str, str] | None = None,
+        reader: CsvReader | None = None,
+    ) -> Iterator[Window]:
+        """Asks for a table, window by window."""
+        reader = reader or self.reader(table)
+        source = Source(keys, staged, self.answers(table), self.staging, REDACTOR, lambda: self.now, self.speed)
+        with open_session(self.engine, self.vendor, self.url, self.patience_s) as session:
+            yield from windows_of(self.vendor, table, params or table.params, session, reader, source)
+
+    def reader(self, table: Table) -> CsvReader:
+        return CsvReader(table, REDACTOR, self.vendor.sentinels, self.vendor.zone, self.vendor.name)
+
+    def rows(self, table: Table, **options: Any) -> list[dict[str, Any]]:
+        """All rows that a table's windows hold, in order."""
+        return [row for window in self.windows(table, **options) for row in window.page.rows.to_pylist()]
+
+    def pull(self, table: Table, **options: Any) -> str:
+        """Stages a table; returns its partition."""
+        reader = self.reader(table)
+        windows = self.windows(table, reader=reader, **options)
+        return stage(self.vendor, table, Span(DAY), windows, reader, self.staging, NOW)

@@ -1,0 +1,477 @@
+"""One call for each row of another table: what was answered is kept at once, hidden, and asked for once."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include import flow
+from include.connection import Connection
+from include.contract import (
+    BOOLEAN,
+    INTEGER,
+    MONEY,
+    STRING,
+    TIMESTAMP,
+    Budget,
+    FanOut,
+    Table,
+    Vendor,
+    column,
+    ignored,
+    sensitive,
+)
+from include.control.answers import Answers
+from include.errors import AuthenticationError, ConfigurationError, SchemaDrift, VendorUnavailable
+from include.extract.fan_out import Keys, keys_of
+from include.extract.page import staged_schema
+from include.staging import Manifest, PartWriter, Staging
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.extract.answering import DAY, NOW, REDACTOR, Answer, Asked, Listener, Puller, Reply, listen, vendor_of
+
+CLIENTS = Table(
+    "clients", "clients", ("client_id",),
+    (column("client_id", "id", STRING, required=True), column("is_open", "open", BOOLEAN), column("plan", "plan", INTEGER)),
+)  # fmt: skip
+ACCOUNTS = Table(
+    "accounts", "clients/{client_id}/accounts", ("account_id",), shape=FanOut("clients"), omits_nulls=True, money="worth_usd",
+    columns=(
+        column("account_id", "id", STRING, required=True),
+        column("client_id", "@client_id", STRING, required=True),
+        column("worth_usd", "value.amount", MONEY),
+        column("asked_at", "@asked_at", TIMESTAMP, required=True),
+        sensitive("account_number", "accountNumber"),
+        ignored("note"),
+    ),
+)  # fmt: skip
+VENDOR = vendor_of(CLIENTS, ACCOUNTS, connections=3)
+NUMBER = "4711-0815-77"
+
+
+class Serve(Protocol):
+    def __call__(self, answer: Answer, **options: Any) -> tuple[Puller, Listener]: ...
+
+
+@pytest.fixture
+def serve(engine: sa.Engine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Serve]:
+    with ExitStack() as running:
+
+        def start(answer: Answer, **options: Any) -> tuple[Puller, Listener]:
+            listener = running.enter_context(listen(answer))
+            vendor = options.pop("vendor", VENDOR)
+            return Puller(engine, vendor, listener.url, tmp_path, request.node.name, **options), listener
+
+        yield start
+
+
+def client_of(path: str) -> str:
+    return path.split("/")[2]
+
+
+def accounts(asked: Asked) -> Reply:
+    """Two accounts for every client."""
+    client = client_of(asked.path)
+    return Reply([account(f"{client}-{n}", n) for n in range(2)])
+
+
+def account(id_: str, worth: float) -> dict[str, Any]:
+    return {"id": id_, "value": {"amount": worth}, "accountNumber": NUMBER, "note": "left behind"}
+
+
+def clients(*ids: str) -> list[Keys]:
+    return [{"client_id": id_} for id_ in ids]
+
+
+def kept(database: Database, run_id: str) -> dict[str, bytes]:
+    rows = database.rows("select asked_for, rows from control.answer where run_id = :run", run=run_id)
+    return {row["asked_for"]: bytes(row["rows"]) for row in rows}
+
+
+# --- asking ---
+
+
+def test_every_key_is_asked_for_once_and_every_row_knows_whose_it_is(serve: Serve) -> None:
+    puller, listener = serve(accounts)
+    rows = puller.rows(ACCOUNTS, keys=clients("b", "a", "c"))
+    assert sorted(listener.paths) == [f"/clients/{id_}/accounts" for id_ in "abc"]
+    assert [(row["client_id"], row["account_id"]) for row in rows] == [
+        (id_, f"{id_}-{n}") for id_ in "abc" for n in range(2)
+    ]  # fmt: skip
+    assert {row["asked_at"] for row in rows} == {NOW}
+
+
+def test_keys_stand_in_the_path_as_one_piece(serve: Serve) -> None:
+    puller, listener = serve(lambda asked: Reply([]))
+    puller.rows(ACCOUNTS, keys=clients("a/b", "é ?"))
+    assert sorted(listener.paths) == ["/clients/%C3%A9%20%3F/accounts", "/clients/a%2Fb/accounts"]
+
+
+def test_several_keys_make_one_path_and_one_carried_row(serve: Serve) -> None:
+    table = Table(
+        "goals", "clients/{client_id}/plans/{plan_id}/goals", ("plan_id", "goal_id"), shape=FanOut("plans"), params={"all": "1"},
+        columns=(
+            column("goal_id", "id", STRING, required=True), column("plan_id", "@plan_id", STRING, required=True),
+            column("client_id", "@client_id", STRING),
+        ),
+    )  # fmt: skip
+    puller, listener = serve(lambda asked: Reply({"id": "g"}))
+    rows = puller.rows(table, keys=[{"client_id": "c", "plan_id": "p"}, {"client_id": "c", "plan_id": "q"}])
+    assert rows == [{"goal_id": "g", "plan_id": plan, "client_id": "c"} for plan in "pq"]
+    assert {(call.path, call.params["all"]) for call in listener.asked} == {
+        ("/clients/c/plans/p/goals", "1"), ("/clients/c/plans/q/goals", "1"),
+    }  # fmt: skip
+
+
+def test_keys_that_look_alike_when_they_are_put_together_are_all_asked_for(serve: Serve) -> None:
+    table = replace(ACCOUNTS, path="clients/{client_id}/{kind}")
+    puller, listener = serve(accounts)
+    puller.rows(table, keys=[{"client_id": "a/b", "kind": "c"}, {"client_id": "a", "kind": "b/c"}])
+    assert len(listener.asked) == 2
+
+
+def test_rows_are_taken_out_of_their_envelope_and_made_flat_with_exact_money(serve: Serve) -> None:
+    body = b'{"data":[{"id":"1","value":{"amount":90071992547409.93}}],"count":1}'
+    puller, _ = serve(lambda asked: Reply(content=body))
+    [row] = puller.rows(replace(ACCOUNTS, rows="data"), keys=clients("a"))
+    assert row["worth_usd"] == Decimal("90071992547409.93")
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_status_that_says_there_is_nothing_is_no_error_and_is_not_asked_for_again(serve: Serve, status: int) -> None:
+    puller, listener = serve(
+        lambda asked: Reply({}, status=status) if client_of(asked.path) == "b" else accounts(asked)
+    )
+    table = replace(ACCOUNTS, shape=FanOut("clients", missing=(404, 409)))
+    for _ in range(2):
+        rows = puller.rows(table, keys=clients("a", "b", "c"))
+        assert {row["client_id"] for row in rows} == {"a", "c"}
+    assert len(listener.asked) == 3
+
+
+def test_status_that_is_not_named_is_an_error(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply({}, status=409))
+    with pytest.raises(ConfigurationError, match="status=409"):
+        puller.rows(ACCOUNTS, keys=clients("a"))
+
+
+def test_as_many_calls_run_at_once_as_the_vendor_s_connections(serve: Serve) -> None:
+    together = threading.Barrier(VENDOR.connections)
+
+    def answer(asked: Asked) -> Reply:
+        together.wait(10)
+        return accounts(asked)
+
+    puller, listener = serve(answer)
+    assert len(puller.rows(ACCOUNTS, keys=clients(*"abcdef"))) == 12
+    assert len(listener.asked) == 6
+
+
+def test_calls_of_a_narrower_bucket_wait_for_it(serve: Serve, shared_database: Database) -> None:
+    budget = Budget(600_000, 1000, calls_per_hour={"simulations": 3600 * 20})
+    vendor = replace(VENDOR, name="narrow", budget=replace(budget, burst=1))
+    puller, _ = serve(accounts, vendor=vendor)
+    started = time.monotonic()
+    puller.rows(replace(ACCOUNTS, shape=FanOut("clients", bucket="simulations")), keys=clients(*"abcdef"))
+    assert time.monotonic() - started >= 5 / 20
+    taken = shared_database.rows("select bucket from control.rate_budget where vendor = 'narrow'")
+    assert {row["bucket"] for row in taken} >= {"all", "batch", "simulations", "simulations:batch"}
+
+
+def test_row_that_two_calls_give_is_staged_once_and_counted(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply([account("shared", 5), account(client_of(asked.path), 1)]))
+    manifest = puller.staging.manifest(puller.pull(ACCOUNTS, keys=clients("a", "b")))
+    assert (manifest.fetched, manifest.staged, manifest.duplicate, manifest.dead) == (4, 3, 1, 0)
+    assert manifest.money == Decimal("7.00")
+
+
+def test_bad_row_is_one_dead_letter(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply([account("x", 1), {"id": "y", "value": {"amount": "N/A"}}, 7]))
+    path = puller.pull(ACCOUNTS, keys=clients("a"))
+    letters = [json.loads(line) for line in puller.staging.folder(path).read("dead.jsonl").splitlines()]
+    assert [letter["reasons"] for letter in letters] == [
+        ["value.amount: not decimal(20,2)"], ["the row is not an object"],
+    ]  # fmt: skip
+
+
+def test_field_that_is_gone_from_every_answer_is_drift(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply([{"accountId": "x"}]))
+    with pytest.raises(SchemaDrift, match="fields=id undeclared=accountId"):
+        puller.pull(ACCOUNTS, keys=clients("a"))
+
+
+# --- what is kept ---
+
+
+def test_error_keeps_what_was_answered_and_the_next_try_asks_for_the_rest(
+    serve: Serve, shared_database: Database
+) -> None:
+    is_well = False
+
+    def answer(asked: Asked) -> Reply:
+        return accounts(asked) if is_well or client_of(asked.path) != "d" else Reply({}, status=500)
+
+    puller, listener = serve(answer)
+    with pytest.raises(VendorUnavailable, match="status=500"):
+        puller.pull(ACCOUNTS, keys=clients(*"abcdefgh"))
+    answered = set(kept(shared_database, puller.run_id))
+    assert answered >= set("abc")
+    assert "d" not in answered
+    assert not list(puller.folder.rglob("manifest.json"))
+    asked_before, is_well = len(listener.asked), True
+    rows = puller.rows(ACCOUNTS, keys=clients(*"abcdefgh"))
+    assert {client_of(path) for path in listener.paths[asked_before:]} == set("abcdefgh") - answered
+    assert [row["account_id"] for row in rows] == [f"{id_}-{n}" for id_ in "abcdefgh" for n in range(2)]
+
+
+def test_error_that_nothing_mends_stops_the_calls_that_wait(serve: Serve) -> None:
+    puller, listener = serve(lambda asked: Reply({}, status=403), patience_s=20)
+    with pytest.raises(AuthenticationError):
+        puller.rows(ACCOUNTS, keys=clients(*(str(n) for n in range(200))))
+    assert len(listener.asked) < 50
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fan-out")]
+
+
+def pull_accounts(url: str, database_url: str, folder: str, run_id: str) -> None:
+    """Pulls the accounts of twenty clients, in a process of its own."""
+    engine = schema.engine(database_url)
+    Puller(engine, VENDOR, url, Path(folder), run_id).pull(ACCOUNTS, keys=clients(*TWENTY))
+
+
+TWENTY = [f"c{n:02}" for n in range(20)]
+
+
+def test_fan_out_that_was_killed_asks_only_for_what_is_missing(
+    serve: Serve, shared_database: Database, tmp_path: Path
+) -> None:
+    times, is_held, release = Counter[str](), threading.Event(), threading.Event()
+
+    def answer(asked: Asked) -> Reply:
+        times[client_of(asked.path)] += 1
+        if client_of(asked.path) >= "c07" and not release.is_set():
+            is_held.set()
+            release.wait(30)
+        return accounts(asked)
+
+    puller, listener = serve(answer)
+    process = multiprocessing.get_context("spawn").Process(
+        target=pull_accounts, args=(listener.url, shared_database.url(), str(tmp_path), puller.run_id)
+    )
+    process.start()
+    assert is_held.wait(60)
+    until = time.monotonic() + 30
+    while len(kept(shared_database, puller.run_id)) < 7 and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    process.join(10)
+    release.set()
+    answered = set(kept(shared_database, puller.run_id))
+    assert answered == set(TWENTY[:7])
+    assert not list(tmp_path.rglob("manifest.json"))
+
+    asked_before = len(listener.asked)
+    manifest = puller.staging.manifest(puller.pull(ACCOUNTS, keys=clients(*TWENTY)))
+    assert sorted(client_of(path) for path in listener.paths[asked_before:]) == TWENTY[7:]
+    assert [times[client] for client in TWENTY[:7]] == [1] * 7
+    assert (manifest.fetched, manifest.staged, manifest.duplicate) == (40, 40, 0)
+
+
+def test_rows_tell_when_they_were_asked_for_not_when_they_were_staged(serve: Serve) -> None:
+    puller, _ = serve(accounts)
+    puller.rows(ACCOUNTS, keys=clients("a"))
+    later = NOW + timedelta(hours=5)
+    rows = replace(puller, now=later).rows(ACCOUNTS, keys=clients("a", "b"))
+    assert {(row["client_id"], row["asked_at"]) for row in rows} == {("a", NOW), ("b", later)}
+
+
+def test_another_run_asks_anew(serve: Serve) -> None:
+    puller, listener = serve(accounts)
+    puller.rows(ACCOUNTS, keys=clients("a", "b"))
+    replace(puller, run_id=f"{puller.run_id} again").rows(ACCOUNTS, keys=clients("a", "b"))
+    assert len(listener.asked) == 4
+
+
+# --- nothing sensitive is kept in clear ---
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        account("x", 1),
+        {"id": "x", "accountNumber": {"full": NUMBER}},
+        {"id": "x", "accountNumber": [NUMBER]},
+        {"id": "x", "ssn": NUMBER},
+        {"id": "x", "note": NUMBER},
+        {"id": "x", "note": {"deep": [{"number": NUMBER}]}},
+        {"id": "x", "owner": {"accountNumber": NUMBER}},
+    ],
+    ids=["text", "object", "list", "undeclared", "ignored", "in what is ignored", "in an undeclared object"],
+)
+def test_no_clear_value_lies_in_the_table_of_answers(
+    serve: Serve, shared_database: Database, row: dict[str, Any]
+) -> None:
+    puller, _ = serve(lambda asked: Reply([row]))
+    puller.rows(ACCOUNTS, keys=clients("a"))
+    [rows] = kept(shared_database, puller.run_id).values()
+    assert NUMBER.encode() not in rows
+
+
+def test_hidden_value_is_staged_as_if_it_had_never_been_text(serve: Serve) -> None:
+    puller, _ = serve(accounts)
+    row, *_ = puller.rows(ACCOUNTS, keys=clients("a"))
+    assert (row["account_number_hash"], row["account_number_last4"]) == REDACTOR.split(NUMBER)
+
+
+def test_undeclared_field_is_told_though_its_value_is_not_kept(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply([account("x", 1) | {"brandNew": "value"}]))
+    assert puller.staging.manifest(puller.pull(ACCOUNTS, keys=clients("a"))).undeclared == ("brandNew",)
+
+
+# --- which keys ---
+
+
+@pytest.fixture
+def stage_clients(tmp_path: Path) -> Any:
+    def stage(*parts: list[dict[str, Any]]) -> str:
+        path = f"somebody/clients/{DAY}/pull"
+        writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(CLIENTS))
+        for rows in parts:
+            writer.write(pa.Table.from_pylist(rows, schema=writer.schema))
+            writer.flush()
+        Staging(str(tmp_path)).seal(
+            path,
+            Manifest(
+                "somebody",
+                "clients",
+                DAY,
+                "pull",
+                "present",
+                NOW,
+                "v1",
+                "",
+                None,
+                0,
+                0,
+                0,
+                0,
+                None,
+                (),
+                tuple(writer.parts),
+            ),
+        )
+        return path
+
+    return stage
+
+
+def keys(
+    folder: Path, table: Table, staged: str | None = None, chosen: tuple[str, ...] = ()
+) -> list[Mapping[str, str]]:
+    assert isinstance(table.shape, FanOut)
+    return keys_of(table, table.shape, CLIENTS, staged, chosen, Staging(str(folder)))
+
+
+def test_keys_are_those_of_every_part_in_order_and_each_once(stage_clients: Any, tmp_path: Path) -> None:
+    staged = stage_clients([{"client_id": "b"}, {"client_id": "a"}], [{"client_id": "c"}, {"client_id": "b"}])
+    assert keys(tmp_path, ACCOUNTS, staged) == clients("a", "b", "c")
+
+
+def test_only_flagged_rows_are_asked_for(stage_clients: Any, tmp_path: Path) -> None:
+    staged = stage_clients(
+        [{"client_id": id_, "is_open": flag} for id_, flag in (("a", True), ("b", False), ("c", None))]
+    )
+    assert keys(tmp_path, replace(ACCOUNTS, shape=FanOut("clients", only="is_open")), staged) == clients("a")
+
+
+def test_keys_hold_what_the_path_needs_and_what_the_rows_carry_as_texts(stage_clients: Any, tmp_path: Path) -> None:
+    table = Table(
+        "x",
+        "c/{client_id}",
+        ("x_id",),
+        (column("x_id", "id", STRING), column("p", "@plan", STRING)),
+        shape=FanOut("clients"),
+    )
+    assert keys(tmp_path, table, stage_clients([{"client_id": "a", "plan": 7}])) == [{"client_id": "a", "plan": "7"}]
+
+
+def test_chosen_keys_need_no_partition(tmp_path: Path) -> None:
+    assert keys(tmp_path, ACCOUNTS, None, ("b", "a")) == clients("b", "a")
+
+
+def test_neither_partition_nor_choice_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"not pulled.*table=accounts over=clients"):
+        keys(tmp_path, ACCOUNTS)
+
+
+def test_choice_of_another_table_s_keys_is_refused(tmp_path: Path) -> None:
+    deep = replace(ACCOUNTS, path="clients/{client_id}/plans/{plan}/accounts")
+    with pytest.raises(ConfigurationError, match="not pulled"):
+        keys(tmp_path, deep, None, ("a",))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.text("ab/%: ", min_size=1), st.integers(-2, 2)), max_size=5, unique=True))
+def test_different_keys_are_kept_under_different_names(
+    engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[str, int]]
+) -> None:
+    table = replace(ACCOUNTS, path="clients/{client_id}/{kind}")
+    folder = tmp_path_factory.mktemp("staging")
+    with listen(lambda asked: Reply([])) as listener:
+        puller = Puller(engine, VENDOR, listener.url, folder, folder.name)
+        puller.rows(table, keys=[{"client_id": client, "kind": str(kind)} for client, kind in wanted])
+        assert len(listener.asked) == len(wanted)
+    assert len(puller.answers(table).known()) == len(wanted)
+
+
+# --- the whole step ---
+
+
+def test_answers_are_forgotten_when_the_partition_is_complete(
+    serve: Serve, shared_database: Database, engine: sa.Engine, tmp_path: Path
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply([{"id": id_} for id_ in "ab"]) if asked.path == "/clients" else accounts(asked)
+
+    vendor: Vendor = replace(VENDOR, tables=(replace(CLIENTS, omits_nulls=True), ACCOUNTS))
+    _, listener = serve(answer)
+    site = flow.Site(engine, Staging(str(tmp_path)), REDACTOR, lambda: NOW)
+    run = flow.Run("whole step", DAY, DAY.replace(day=19))
+    another = Answers(engine, "another run", "somebody", "accounts")
+    another.keep("a", b"[]")
+    connection = Connection(listener.url, "user", "password")
+    flow.stage(site, vendor, "clients", connection, run)
+    path = flow.stage(site, vendor, "accounts", connection, run)
+    assert site.staging.manifest(path).staged == 4
+    assert kept(shared_database, run.run_id) == {}
+    assert another.known() == {"a"}
+
+
+def test_fan_out_over_grants_without_a_grant_is_a_configuration_error(engine: sa.Engine, tmp_path: Path) -> None:
+    table = Table(
+        "clients", "clients", ("client_id",), (column("client_id", "id", INTEGER, required=True),), shape=FanOut()
+    )
+    site = flow.Site(engine, Staging(str(tmp_path)), REDACTOR, lambda: NOW)
+    with pytest.raises(ConfigurationError, match="grant"):
+        flow.stage(
+            site,
+            vendor_of(table),
+            "clients",
+            Connection("http://127.0.0.1:1"),
+            flow.Run("no grant", DAY, DAY.replace(day=19)),
+        )

@@ -1,0 +1,173 @@
+"""Rows that came inside the rows of another table: nothing is asked for, and each knows what it was in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from include.contract import INTEGER, MONEY, STRING, TIMESTAMP, Inside, Table, column, ignored
+from include.extract.inside import rows_inside
+from include.extract.page import DeadRow, PageReader, staged_schema
+from include.sensitive import Redactor
+from include.staging import Manifest, PartWriter, Staging
+from tests.extract.answering import DAY, NOW
+
+HOUSES = Table(
+    "houses", "houses", ("house_id",),
+    (column("house_id", "id", INTEGER, required=True), column("people", "people", STRING),
+     column("asked_at", "@asked_at", TIMESTAMP)),
+)  # fmt: skip
+PEOPLE = Table(
+    "people", "", ("person_id",), shape=Inside("houses", "people"), omits_nulls=True,
+    columns=(
+        column("person_id", "id", INTEGER, required=True),
+        column("house_id", "@house_id", INTEGER, required=True),
+        column("city", "home.city", STRING),
+        column("worth_usd", "worth", MONEY),
+    ),
+)  # fmt: skip
+Stage = Callable[..., str]
+
+
+@pytest.fixture
+def stage_houses(tmp_path: Path) -> Stage:
+    """Stages houses, a part for each list of `(id, text of people)`."""
+
+    def stage(*parts: Iterable[tuple[int, str | None]]) -> str:
+        path = f"somebody/houses/{DAY}/pull"
+        writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(HOUSES))
+        for rows in parts:
+            staged = [{"house_id": id_, "people": people, "asked_at": NOW} for id_, people in rows]
+            writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
+            writer.flush()
+        manifest = Manifest(
+            "somebody", "houses", DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
+            tuple(writer.parts),
+        )  # fmt: skip
+        Staging(str(tmp_path)).seal(path, manifest)
+        return path
+
+    return stage
+
+
+def pieces(path: str, folder: Path, table: Table = PEOPLE) -> list[bytes]:
+    assert isinstance(table.shape, Inside)
+    return list(rows_inside(table, table.shape, path, Staging(str(folder))))
+
+
+def rows(path: str, folder: Path, table: Table = PEOPLE) -> list[dict[str, Any]]:
+    return [row for piece in pieces(path, folder, table) for row in json.loads(piece, parse_float=Decimal)]
+
+
+def read(path: str, folder: Path, table: Table = PEOPLE) -> tuple[list[dict[str, Any]], list[DeadRow]]:
+    """Good rows as they are staged, and dead ones."""
+    pages = [PageReader(table, Redactor(b"only for tests")).read(piece) for piece in pieces(path, folder, table)]
+    return [row for page in pages for row in page.rows.to_pylist()], [dead for page in pages for dead in page.dead]
+
+
+def test_every_row_carries_the_columns_of_the_row_that_it_was_in(stage_houses: Stage, tmp_path: Path) -> None:
+    path = stage_houses([(1, '[{"id":11,"home":{"city":"Salem"},"worth":0.10},{"id":12}]')], [(2, '[{"id":21}]')])
+    assert read(path, tmp_path) == (
+        [
+            {"person_id": 11, "house_id": 1, "city": "Salem", "worth_usd": Decimal("0.10")},
+            {"person_id": 12, "house_id": 1, "city": None, "worth_usd": None},
+            {"person_id": 21, "house_id": 2, "city": None, "worth_usd": None},
+        ],
+        [],
+    )
+
+
+def test_row_without_a_list_or_with_an_empty_one_gives_none(stage_houses: Stage, tmp_path: Path) -> None:
+    assert pieces(stage_houses([(1, None), (2, "[]")]), tmp_path) == [b"[]"]
+
+
+def test_every_part_gives_one_piece(stage_houses: Stage, tmp_path: Path) -> None:
+    path = stage_houses([(1, '[{"id":11}]')], [(2, "[]")], [(3, '[{"id":31}]')])
+    assert [len(json.loads(piece)) for piece in pieces(path, tmp_path)] == [1, 0, 1]
+    assert pieces(stage_houses(), tmp_path) == []
+
+
+def test_numbers_of_a_list_within_a_list_stay_exact(stage_houses: Stage, tmp_path: Path) -> None:
+    path = stage_houses([(1, '[{"id":11,"worth":90071992547409.93,"parts":[{"share":0.10}]}]')])
+    [row] = rows(path, tmp_path)
+    assert row["worth"] == Decimal("90071992547409.93")
+    assert row["parts"] == '[{"share":0.10}]'
+
+
+def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage, tmp_path: Path) -> None:
+    table = Table(
+        "people", "", ("person_id",), shape=Inside("houses", "people"),
+        columns=(column("person_id", "id", INTEGER), column("asked_at", "@asked_at", TIMESTAMP, required=True)),
+    )  # fmt: skip
+    [good], dead = read(stage_houses([(1, '[{"id":11}]')]), tmp_path, table)
+    assert (good, dead) == ({"person_id": 11, "asked_at": NOW}, [])
+
+
+# --- lists within lists ---
+
+GOALS = Table(
+    "goals", "", ("house_id", "topic", "name"), shape=Inside("houses", "people", ("topics", "items")),
+    columns=(
+        column("house_id", "@house_id", INTEGER, required=True),
+        column("topic", "^name", STRING, required=True),
+        column("category", "^^name", STRING),
+        column("name", "name", STRING, required=True),
+        ignored("details"),
+    ),
+)  # fmt: skip
+
+
+def test_texts_on_the_way_to_a_row_are_named_by_how_far_they_are(stage_houses: Stage, tmp_path: Path) -> None:
+    categories = [
+        {"name": "Goals", "size": 2, "topics": [
+            {"name": "Living", "items": [{"name": "Rent"}, {"name": "Food"}]},
+            {"name": "Travel", "items": [{"name": "Sea"}]},
+        ]},
+        {"name": "Wishes", "topics": [{"name": "Travel", "items": [{"name": "Moon"}]}]},
+    ]  # fmt: skip
+    path = stage_houses([(1, json.dumps(categories))])
+    good, dead = read(path, tmp_path, GOALS)
+    assert [tuple(row.values()) for row in good] == [
+        (1, "Living", "Goals", "Rent"), (1, "Living", "Goals", "Food"),
+        (1, "Travel", "Goals", "Sea"), (1, "Travel", "Wishes", "Moon"),
+    ]  # fmt: skip
+    assert dead == []
+
+
+def test_what_is_missing_or_null_on_the_way_holds_no_rows(stage_houses: Stage, tmp_path: Path) -> None:
+    categories = [{"name": "a"}, {"topics": None}, {"topics": [{"items": None}, {"name": "b"}, {"items": []}]}]
+    assert rows(stage_houses([(1, json.dumps(categories))]), tmp_path, GOALS) == []
+
+
+def test_row_without_the_text_on_its_way_is_a_dead_letter(stage_houses: Stage, tmp_path: Path) -> None:
+    categories = [{"name": "x", "topics": [{"name": None, "items": [{"name": "Rent"}]}]}]
+    good, dead = read(stage_houses([(1, json.dumps(categories))]), tmp_path, GOALS)
+    assert good == []
+    assert [letter.reasons for letter in dead] == [("^name: missing",)]
+
+
+def test_texts_of_one_row_are_not_those_of_the_next(stage_houses: Stage, tmp_path: Path) -> None:
+    categories = [{"topics": [{"name": "a", "items": [{"name": "1"}]}, {"items": [{"name": "2"}]}]}]
+    found = rows(stage_houses([(1, json.dumps(categories))]), tmp_path, GOALS)
+    assert [row.get("^name") for row in found] == ["a", None]
+
+
+# --- a list that is none ---
+
+
+@pytest.mark.parametrize(
+    "text", ["N/A", '["x"]', "7", '{"id":1}', '"text"', "[[1]]", '[{"id":1}', '[{"id":1},null]', "[" * 100_000]
+)
+def test_list_that_cannot_be_read_is_one_dead_letter_and_costs_no_other_row(
+    stage_houses: Stage, tmp_path: Path, text: str
+) -> None:
+    good, [dead] = read(stage_houses([(1, '[{"id":11}]'), (2, text), (3, '[{"id":31}]')]), tmp_path)
+    assert [row["person_id"] for row in good] == [11, 31]
+    assert dead.reasons == ("the row is not an object",)

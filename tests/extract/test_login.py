@@ -1,0 +1,329 @@
+"""Each way to log in: what goes over the wire, what is refused, and that no secret is ever told."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import jwt
+import pytest
+import requests
+import sqlalchemy as sa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from include.connection import Connection
+from include.contract import INTEGER, Table, column
+from include.control.budget import RateBudget
+from include.control.calls import CallLog
+from include.control.grants import Grants
+from include.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    RateLimited,
+    TributaryError,
+    VendorUnavailable,
+)
+from include.extract.login import LOGINS, Door, Token
+from include.extract.session import Ask, VendorSession
+from include.vendors import named
+from tests.conftest import connect
+from tests.extract.answering import REDACTOR, Answer, Asked, Listener, Reply, listen, open_session, vendor_of
+from tests.running_sandbox import Sandbox, run_sandbox
+
+OPENED = {"access_token": "t0ken", "refresh_token": "n3xt", "expires_in": 3600}
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PEM = KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+EXTRA = {"client_id": "our id", "client_secret": "cl13nt-secret", "private_key": PEM}
+CALLING = ["session_token", "signed_assertion", "rotating_refresh"]
+"""Ways that ask for a token."""
+
+Serve = Callable[[Answer], Listener]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with ExitStack() as running:
+        yield lambda answer: running.enter_context(listen(answer))
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with run_sandbox(tmp_path_factory.mktemp("sandbox"), households=3) as running:
+        yield running
+
+
+@pytest.fixture
+def door(engine: sa.Engine, request: pytest.FixtureRequest) -> Callable[..., Door]:
+    def make(url: str, lacking: str = "", **extra: str) -> Door:
+        known = EXTRA | {"token_url": f"{url}/token"} | extra
+        connection = Connection(url, "user", "passw0rd", {name: known[name] for name in known if name != lacking})
+        grants = Grants(engine, request.node.name, REDACTOR, {"an advisor": "f1rst"})
+        return Door(requests.Session(), connection, (5, 5), grants, "an advisor")
+
+    return make
+
+
+def form_of(asked: Asked) -> dict[str, str]:
+    return dict(parse_qsl(asked.body.decode()))
+
+
+# --- what goes over the wire ---
+
+
+def test_basic_opens_nothing_and_never_grows_old(door: Callable[..., Door]) -> None:
+    token = LOGINS["basic"](door("http://127.0.0.1:1"))
+    assert token.headers == {"Authorization": "Basic " + base64.b64encode(b"user:passw0rd").decode()}
+    assert not token.is_old()
+
+
+def test_session_token_is_asked_for_with_user_and_client(serve: Serve, door: Callable[..., Door]) -> None:
+    listener = serve(lambda asked: Reply(OPENED))
+    token = LOGINS["session_token"](door(listener.url))
+    [asked] = listener.asked
+    assert (asked.method, asked.path) == ("GET", "/security/token")
+    assert asked.headers["Authorization"] == "Basic " + base64.b64encode(b"user:passw0rd").decode()
+    assert (asked.headers["client_id"], asked.headers["client_secret"]) == ("our id", "cl13nt-secret")
+    assert token.headers == {"Authorization": "Session t0ken"}
+
+
+def test_assertion_is_signed_addressed_short_lived_and_never_twice_the_same(
+    serve: Serve, door: Callable[..., Door]
+) -> None:
+    listener = serve(lambda asked: Reply(OPENED))
+    at = door(listener.url)
+    for _ in range(2):
+        assert LOGINS["signed_assertion"](at).headers == {"Authorization": "Bearer t0ken"}
+    claims = []
+    for asked in listener.asked:
+        form = form_of(asked)
+        assert (asked.method, asked.path, form["grant_type"]) == ("POST", "/token", "client_credentials")
+        assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        assert form["client_id"] == "our id"
+        claims.append(
+            jwt.decode(form["client_assertion"], KEY.public_key(), ["RS256"], audience=f"{listener.url}/token")
+        )
+    for each in claims:
+        assert (each["iss"], each["sub"]) == ("our id", "our id")
+        assert time.time() < each["exp"] <= time.time() + 600
+    assert claims[0]["jti"] != claims[1]["jti"]
+
+
+def test_refresh_sends_the_newest_token_and_keeps_the_next(serve: Serve, door: Callable[..., Door]) -> None:
+    count = iter(range(9))
+    listener = serve(lambda asked: Reply(OPENED | {"refresh_token": f"n3xt-{next(count)}"}))
+    at = door(listener.url)
+    for _ in range(3):
+        assert LOGINS["rotating_refresh"](at).headers == {"Authorization": "Bearer t0ken"}
+    forms = [form_of(asked) for asked in listener.asked]
+    assert [form["refresh_token"] for form in forms] == ["f1rst", "n3xt-0", "n3xt-1"]
+    assert {(f["grant_type"], f["client_id"], f["client_secret"]) for f in forms} == {
+        ("refresh_token", "our id", "cl13nt-secret")
+    }
+
+
+@pytest.mark.parametrize("name", ["emoney", "moneyguidepro", "nitrogen", "orion"])
+def test_vendor_s_sandbox_opens_to_its_own_way(sandbox: Sandbox, engine: sa.Engine, name: str) -> None:
+    vendor = named(name)
+    connection = connect(sandbox, vendor)
+    grants = Grants.of(engine, name, REDACTOR, connection.extra)
+    budget = RateBudget(engine, name, vendor.budget)
+    with VendorSession(vendor, connection, budget, CallLog(engine, name, "", "a run"), grants, patience_s=1) as session:
+        grant = next(iter(grants.firsts), "")
+        assert session.ask(Ask(vendor.tables[0].path, vendor.tables[0].params, grant=grant), bytes)
+
+
+# --- how long a token lives ---
+
+
+@pytest.mark.parametrize("way", CALLING)
+@pytest.mark.parametrize(("seconds", "is_old"), [(3600, False), (61, False), (30, True), ("3600", False)])
+def test_token_is_renewed_a_minute_before_it_dies(
+    serve: Serve, door: Callable[..., Door], way: str, seconds: object, is_old: bool
+) -> None:
+    listener = serve(lambda asked: Reply(OPENED | {"expires_in": seconds}))
+    assert LOGINS[way](door(listener.url)).is_old() == is_old
+
+
+@pytest.mark.parametrize("way", CALLING)
+def test_token_that_does_not_say_how_long_it_lives_is_used(serve: Serve, door: Callable[..., Door], way: str) -> None:
+    listener = serve(lambda asked: Reply({"access_token": "t0ken", "refresh_token": "n3xt"}))
+    assert not LOGINS[way](door(listener.url)).is_old()
+
+
+@pytest.mark.parametrize(
+    "answer", [{"refresh_token": "n3xt"}, OPENED | {"expires_in": "soon"}, OPENED | {"expires_in": None}]
+)
+def test_next_refresh_token_is_kept_however_odd_the_rest_of_the_answer(
+    serve: Serve, door: Callable[..., Door], answer: dict[str, object]
+) -> None:
+    answers = [Reply(answer), Reply(OPENED)]
+    listener = serve(lambda asked: answers.pop(0))
+    at = door(listener.url)
+    with pytest.raises(VendorUnavailable):
+        LOGINS["rotating_refresh"](at)
+    LOGINS["rotating_refresh"](at)
+    assert [form_of(asked)["refresh_token"] for asked in listener.asked] == ["f1rst", "n3xt"]
+
+
+def test_answer_of_200_that_is_an_error_spends_no_refresh_token(serve: Serve, door: Callable[..., Door]) -> None:
+    answers = [Reply({"error": "server_error"}), Reply(OPENED)]
+    listener = serve(lambda asked: answers.pop(0))
+    at = door(listener.url)
+    with pytest.raises(VendorUnavailable, match="no token"):
+        LOGINS["rotating_refresh"](at)
+    LOGINS["rotating_refresh"](at)
+    assert [form_of(asked)["refresh_token"] for asked in listener.asked] == ["f1rst", "f1rst"]
+
+
+# --- refusals ---
+
+
+@pytest.mark.parametrize("way", CALLING)
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (Reply({"error": "invalid_grant"}, status=400), AuthenticationError),
+        (Reply(None, status=401), AuthenticationError),
+        (Reply(None, status=403), AuthenticationError),
+        (Reply(None, status=404), ConfigurationError),
+        (Reply(None, status=302, headers={"Location": "/elsewhere"}), ConfigurationError),
+        (Reply(None, status=429, headers={"Retry-After": "7"}), RateLimited),
+        (Reply(None, status=500), VendorUnavailable),
+        (Reply({}), VendorUnavailable),
+        (Reply([]), VendorUnavailable),
+        (Reply(content=b"<html></html>", kind="text/html"), VendorUnavailable),
+    ],
+    ids=["400", "401", "403", "404", "302", "429", "500", "object", "array", "html"],
+)
+def test_answer_to_a_login_says_what_to_do_next(
+    serve: Serve, door: Callable[..., Door], way: str, reply: Reply, error: type[TributaryError]
+) -> None:
+    listener = serve(lambda asked: reply)
+    with pytest.raises(error) as told:
+        LOGINS[way](door(listener.url))
+    assert len(listener.asked) == 1
+    assert told.value.facts["status"] == reply.status
+    if isinstance(told.value, RateLimited):
+        assert told.value.retry_after == 7
+
+
+def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., Door]) -> None:
+    for way in CALLING:
+        with pytest.raises(VendorUnavailable, match="No answer to the login"):
+            LOGINS[way](door("http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    ("way", "lacking"),
+    [(way, name) for way, names in (("signed_assertion", ("token_url", "client_id", "private_key")),
+                                    ("rotating_refresh", ("token_url", "client_id", "client_secret"))) for name in names],
+)  # fmt: skip
+def test_connection_that_lacks_a_credential_is_told_which(door: Callable[..., Door], way: str, lacking: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"lacks a credential.*missing={lacking}"):
+        LOGINS[way](door("http://127.0.0.1:1", lacking))
+
+
+@pytest.mark.parametrize("pem", ["", "no key", PEM[:200], PEM.replace("A", "B", 9)])
+def test_private_key_that_cannot_be_read_is_told_without_it(door: Callable[..., Door], pem: str) -> None:
+    with pytest.raises(ConfigurationError, match="private key can't be read") as told:
+        LOGINS["signed_assertion"](door("http://127.0.0.1:1", private_key=pem))
+    assert not pem or pem not in _whole_story(told.value)
+
+
+@pytest.mark.parametrize("way", CALLING)
+@pytest.mark.parametrize("status", [200, 401, 404, 429, 500])
+def test_no_error_and_no_log_holds_a_secret(
+    serve: Serve, door: Callable[..., Door], caplog: pytest.LogCaptureFixture, way: str, status: int
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    listener = serve(lambda asked: Reply({"error_description": "t0ken and n3xt"}, status=status))
+    at = door(listener.url)
+    with pytest.raises(TributaryError) as told:
+        LOGINS[way](at)
+    text = f"{_whole_story(told.value)} {at!r} {Token({'Authorization': 'Bearer t0ken'}, 0)!r} {caplog.text}"
+    sent = [form_of(asked).get("client_assertion", "none sent") for asked in listener.asked]
+    secrets = ["passw0rd", "cl13nt-secret", "f1rst", "t0ken", "n3xt", PEM.splitlines()[1], *sent]
+    assert [secret for secret in secrets if secret in text] == []
+
+
+def _whole_story(error: BaseException | None) -> str:
+    """An error with all of its causes."""
+    return "" if error is None else f"{error!r} {error} " + _whole_story(error.__cause__ or error.__context__)
+
+
+# --- what every call carries, and answers of 200 that are failures ---
+
+ROWS = Table("rows", "rows", ("row_id",), (column("row_id", "id", INTEGER, required=True),))
+
+
+def test_declared_header_goes_with_every_call(serve: Serve, engine: sa.Engine) -> None:
+    listener = serve(lambda asked: Reply([]))
+    vendor = vendor_of(ROWS, headers={"apikey": "api_key"})
+    with open_session(engine, vendor, listener.url, api_key="k3y") as session:
+        session.get("rows", {}, bytes)
+        session.ask(Ask("reports", body={}), bytes)
+    assert [asked.headers["apikey"] for asked in listener.asked] == ["k3y", "k3y"]
+
+
+def test_header_that_the_connection_lacks_is_a_configuration_error(engine: sa.Engine) -> None:
+    with pytest.raises(ConfigurationError, match=r"lacks a credential.*vendor=somebody missing=api_key"):
+        open_session(engine, vendor_of(ROWS, headers={"apikey": "api_key"}), "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("body", [b'{"error":"server_error"}', b' {"data":[],"error":{"code":7}}'])
+def test_answer_of_200_that_names_an_error_is_asked_for_again(serve: Serve, engine: sa.Engine, body: bytes) -> None:
+    answers = [Reply(content=body), Reply([{"id": 1}])]
+    listener = serve(lambda asked: answers.pop(0))
+    with open_session(engine, vendor_of(ROWS, error_field="error"), listener.url, patience_s=20) as session:
+        assert session.get("rows", {}, bytes) == b'[{"id": 1}]'
+    with (
+        open_session(
+            engine, vendor_of(ROWS, error_field="error"), serve(lambda asked: Reply(content=body)).url
+        ) as session,
+        pytest.raises(VendorUnavailable, match=r"failure with a status of success.*path=rows status=200"),
+    ):
+        session.get("rows", {}, bytes)
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("", b'{"error":"x"}'),
+        ("error", b'[{"error":"x"}]'),
+        ("error", b'{"data":[{"error":"x"}]}'),
+        ("error", b'{"error":'),
+    ],
+)
+def test_error_elsewhere_is_the_reader_s(serve: Serve, engine: sa.Engine, field: str, body: bytes) -> None:
+    listener = serve(lambda asked: Reply(content=body))
+    with open_session(engine, vendor_of(ROWS, error_field=field), listener.url) as session:
+        assert session.get("rows", {}, bytes) == body
+
+
+def test_vendor_s_answer_of_200_with_an_error_reaches_nobody(
+    sandbox: Sandbox, engine: sa.Engine, tmp_path: Path
+) -> None:
+    vendor = named("nitrogen")
+    token = sandbox.admin("nitrogen/connect", advisor_user_id=8101)["refresh_token"]
+    connection = connect(sandbox, vendor, grants=f'{{"8101": "{token}"}}')
+    grants = Grants.of(engine, "nitrogen", REDACTOR, connection.extra)
+    fault: dict[str, Any] = {"route": "/nitrogen/ap/v1/clients", "kind": "error_in_body", "times": 2}
+    assert sandbox.http.post("/_sandbox/faults", json=fault).status_code == 200
+    budget = RateBudget(engine, "nitrogen", vendor.budget)
+    with VendorSession(
+        vendor, connection, budget, CallLog(engine, "nitrogen", "", "a run"), grants, patience_s=20
+    ) as session:
+        body = session.ask(Ask("clients", grant="8101"), bytes)
+    assert body is not None
+    assert body.startswith(b"[")
+    assert sandbox.http.get("/_sandbox/faults").json()[0]["hits"] == 2
+    sandbox.http.delete("/_sandbox/faults")

@@ -1,0 +1,216 @@
+"""A report is ordered, waited for and downloaded; what can go wrong on the way is told as what it is."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import sqlalchemy as sa
+
+from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Report, Table, column, sensitive
+from include.errors import AuthenticationError, ConfigurationError, SchemaDrift, VendorUnavailable
+from tests.extract.answering import Asked, Listener, Puller, Reply, listen, vendor_of
+
+SHAPE = Report({"report": "Holdings"}, poll_seconds=0.6, deadline_seconds=30)
+TABLE = Table(
+    "holdings", "reports", ("row_id",), pull="snapshot", dated={"asOf": "%m/%d/%Y"}, shape=SHAPE, money="worth_usd", dates="us",
+    columns=(
+        column("row_id", "Id", INTEGER, required=True),
+        column("worth_usd", "Market Value", MONEY),
+        column("name", "Name", STRING),
+        column("is_open", "Open", BOOLEAN),
+        sensitive("tax_id", "SSN"),
+    ),
+)  # fmt: skip
+HEADER = "Id,Market Value,Name,Open,SSN"
+PLAIN = f'{HEADER}\n1,"$1,234.50",x,true,123-45-6789\n2,(0.50),y,false,\n'.encode()
+VENDOR = vendor_of(TABLE)
+SPEED = 60
+"""The vendor's minutes are our seconds."""
+
+
+class Office:
+    """A vendor that makes one report: it says `states` one after the other, and then the last one for ever."""
+
+    def __init__(self, states: tuple[str, ...] = ("Complete",), file: Reply | bytes = PLAIN) -> None:
+        self.states, self.files = (
+            list(states),
+            [Reply(kind="text/csv", content=file) if isinstance(file, bytes) else file],
+        )
+        self.order: Any = {"jobId": 7}
+
+    def __call__(self, asked: Asked) -> Reply:
+        if asked.method == "POST":
+            return Reply(self.order, status=201)
+        if asked.path.endswith("/file"):
+            return self.files.pop(0) if len(self.files) > 1 else self.files[0]
+        return Reply({"status": self.states.pop(0) if len(self.states) > 1 else self.states[0]})
+
+
+class Serve(Protocol):
+    def __call__(self, office: Office, **options: Any) -> tuple[Puller, Listener]: ...
+
+
+@pytest.fixture
+def serve(engine: sa.Engine, tmp_path: Path) -> Iterator[Serve]:
+    with ExitStack() as running:
+
+        def start(office: Office, **options: Any) -> tuple[Puller, Listener]:
+            listener = running.enter_context(listen(office))
+            return Puller(engine, VENDOR, listener.url, tmp_path, speed=SPEED, **options), listener
+
+        yield start
+
+
+def archive(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("holdings.csv", content)
+    return buffer.getvalue()
+
+
+def zipped(content: bytes) -> Reply:
+    return Reply(kind="application/zip", content=content)
+
+
+def test_report_is_ordered_with_its_dates_waited_for_and_downloaded(serve: Serve) -> None:
+    puller, listener = serve(Office(("Queued", "Running", "Complete")))
+    rows = puller.rows(TABLE, params={"asOf": "11/20/2026"})
+    assert [(row["row_id"], row["worth_usd"], row["is_open"]) for row in rows] == [
+        (1, Decimal("1234.50"), True), (2, Decimal("-0.50"), False),
+    ]  # fmt: skip
+    assert [(call.method, call.path) for call in listener.asked] == [
+        ("POST", "/reports"), *[("GET", "/reports/7")] * 3, ("GET", "/reports/7/file"),
+    ]  # fmt: skip
+    assert json.loads(listener.asked[0].body) == {"report": "Holdings", "asOf": "11/20/2026"}
+    assert listener.asked[-1].headers["Accept"] == "*/*"
+
+
+def test_wait_between_two_questions_is_the_vendor_s(serve: Serve) -> None:
+    puller, _ = serve(Office(("Running", "Running", "Running", "Complete")))
+    slow = replace(TABLE, shape=replace(SHAPE, poll_seconds=6))
+    started = time.monotonic()
+    puller.rows(slow)
+    assert 3 * 6 / SPEED <= time.monotonic() - started < 2
+
+
+def test_report_that_failed_is_told_and_not_downloaded(serve: Serve) -> None:
+    puller, listener = serve(Office(("Running", "Failed")))
+    with pytest.raises(VendorUnavailable, match=r"could not make.*table=holdings job=7 state=Failed"):
+        puller.rows(TABLE)
+    assert not [path for path in listener.paths if path.endswith("/file")]
+
+
+def test_report_that_is_never_ready_ends_with_its_deadline(serve: Serve) -> None:
+    puller, listener = serve(Office(("Running",)))
+    started = time.monotonic()
+    with pytest.raises(VendorUnavailable, match=r"not ready in time.*table=holdings job=7 state=Running"):
+        puller.rows(TABLE)
+    assert 0.5 <= time.monotonic() - started < 5
+    assert 10 <= listener.paths.count("/reports/7") <= 55
+
+
+@pytest.mark.parametrize("answer", [{}, [], {"job": 7}, None])
+def test_order_that_names_no_job_is_an_unusable_answer(serve: Serve, answer: object) -> None:
+    office = Office()
+    office.order = answer
+    puller, _ = serve(office)
+    with pytest.raises(VendorUnavailable, match=r"says nothing of the job.*field=jobId"):
+        puller.rows(TABLE)
+
+
+def test_words_of_the_job_are_the_declaration_s(serve: Serve) -> None:
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "POST":
+            return Reply({"id": "a-b"}, status=202)
+        return Reply(kind="text/csv", content=PLAIN) if asked.path.endswith("/file") else Reply({"state": "done"})
+
+    puller, listener = serve(answer)  # type: ignore[arg-type]
+    shape = replace(SHAPE, job="id", state="state", done="done", failed=("broken",))
+    assert len(puller.rows(replace(TABLE, shape=shape))) == 2
+    assert listener.paths[1:] == ["/reports/a-b", "/reports/a-b/file"]
+
+
+# --- the file ---
+
+
+@pytest.mark.parametrize(
+    "file",
+    [zipped(archive(PLAIN)), Reply(kind="application/octet-stream", content=archive(PLAIN)),
+     Reply(kind="text/csv", content=b"\xef\xbb\xbf" + PLAIN), Reply(kind="text/csv", content=PLAIN.replace(b"\n", b"\r\n"))],
+    ids=["zip", "zip of no name", "byte order mark", "line ends"],
+)  # fmt: skip
+def test_file_is_read_whatever_it_is_wrapped_in(serve: Serve, file: Reply) -> None:
+    puller, _ = serve(Office(file=file))
+    assert [row["worth_usd"] for row in puller.rows(TABLE)] == [Decimal("1234.50"), Decimal("-0.50")]
+
+
+def test_file_that_is_cut_short_is_downloaded_again(serve: Serve) -> None:
+    whole = archive(PLAIN)
+    office = Office(file=zipped(whole))
+    office.files = [zipped(whole[:-40]), zipped(whole[:20]), zipped(whole)]
+    puller, listener = serve(office, patience_s=20)
+    assert len(puller.rows(TABLE)) == 2
+    assert listener.paths.count("/reports/7/file") == 3
+    assert [call.method for call in listener.asked].count("POST") == 1
+
+
+def test_file_that_stays_cut_short_is_told_and_nothing_is_staged(serve: Serve, tmp_path: Path) -> None:
+    puller, _ = serve(Office(file=zipped(archive(PLAIN)[:-40])))
+    with pytest.raises(VendorUnavailable, match=r"archive.*table=holdings"):
+        puller.pull(TABLE)
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_json_where_a_file_should_be_is_told(serve: Serve) -> None:
+    puller, _ = serve(Office(file=Reply({"status": "Expired"})))
+    with pytest.raises(VendorUnavailable, match="JSON, and no file"):
+        puller.rows(TABLE)
+
+
+def test_bad_number_is_one_dead_letter_and_the_rest_is_staged(serve: Serve) -> None:
+    lines = [HEADER, '1,"1,000.25",x,true,', "2,N/A,y,true,123-45-6789", "3,0.75,z,false,"]
+    puller, _ = serve(Office(file="\n".join(lines).encode()))
+    path = puller.pull(TABLE)
+    manifest = puller.staging.manifest(path)
+    assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (3, 2, 1, 0)
+    assert manifest.money == Decimal("1001.00")
+    [letter] = puller.staging.folder(path).read("dead.jsonl").splitlines()
+    assert json.loads(letter)["key"] == "2"
+    assert json.loads(letter)["reasons"] == ["Market Value: not decimal(20,2)"]
+    assert b"123-45-6789" not in letter
+
+
+def test_renamed_column_is_drift_that_names_both(serve: Serve) -> None:
+    puller, _ = serve(Office(file=PLAIN.replace(b"Market Value", b"Value USD")))
+    with pytest.raises(SchemaDrift, match=r"vendor=somebody table=holdings fields=Market Value undeclared=Value USD"):
+        puller.pull(TABLE)
+
+
+def test_column_that_comes_anew_is_told_and_stops_nothing(serve: Serve) -> None:
+    puller, _ = serve(Office(file=f"{HEADER},Sleeve\n1,2.00,x,true,,core\n".encode()))
+    manifest = puller.staging.manifest(puller.pull(TABLE))
+    assert (manifest.undeclared, manifest.staged) == (("Sleeve",), 1)
+
+
+def test_report_without_a_row_is_no_drift(serve: Serve) -> None:
+    puller, _ = serve(Office(file=f"{HEADER}\n".encode()))
+    manifest = puller.staging.manifest(puller.pull(TABLE))
+    assert (manifest.fetched, manifest.staged, manifest.parts) == (0, 0, ())
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, ConfigurationError), (403, AuthenticationError)])
+def test_order_that_is_refused_is_tried_once(serve: Serve, status: int, error: type[Exception]) -> None:
+    puller, listener = serve(lambda asked: Reply({}, status=status), patience_s=20)  # type: ignore[arg-type]
+    with pytest.raises(error, match="path=reports"):
+        puller.rows(TABLE)
+    assert len(listener.asked) == 1

@@ -1,0 +1,305 @@
+"""Pages by number and by link, whole answers, envelopes: nothing is lost where rows move, and no token leaves the house."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.contract import INTEGER, MONEY, STRING, Inside, Linked, Numbered, Table, Whole, column
+from include.errors import ConfigurationError, PagingUnstable, RetriableError, SchemaDrift, VendorUnavailable
+from tests.extract.answering import Answer, Asked, Listener, Puller, Reply, listen, vendor_of
+
+COLUMNS = (column("row_id", "id", INTEGER, required=True), column("name", "name", STRING))
+NUMBERED = Table("rows", "rows", ("row_id",), COLUMNS, shape=Numbered("page", "pageSize"), page_rows=3)
+LINKED = Table("rows", "rows", ("row_id",), COLUMNS, shape=Linked("next", "limit"), rows="items", page_rows=3)
+VENDOR = vendor_of(NUMBERED)
+
+
+class Serve(Protocol):
+    def __call__(self, answer: Answer, **options: Any) -> tuple[Puller, Listener]: ...
+
+
+@pytest.fixture
+def serve(engine: sa.Engine, tmp_path: Path) -> Iterator[Serve]:
+    with ExitStack() as running:
+
+        def start(answer: Answer, **options: Any) -> tuple[Puller, Listener]:
+            listener = running.enter_context(listen(answer))
+            return Puller(engine, options.pop("vendor", VENDOR), listener.url, tmp_path, **options), listener
+
+        yield start
+
+
+def rows_of(*ids: int) -> list[dict[str, Any]]:
+    return [{"id": n, "name": f"row {n}"} for n in ids]
+
+
+def numbered(ids: list[int]) -> Answer:
+    """A vendor that keeps a list and gives any page of it."""
+
+    def answer(asked: Asked) -> Reply:
+        page, size = int(asked.params["page"]), int(asked.params["pageSize"])
+        return Reply(rows_of(*ids[(page - 1) * size : page * size]))
+
+    return answer
+
+
+# --- in one piece ---
+
+
+def test_whole_answer_is_asked_for_once_with_the_table_s_parameters(serve: Serve) -> None:
+    puller, listener = serve(lambda asked: Reply(rows_of(2, 1)))
+    table = replace(NUMBERED, shape=Whole(), params={"includeImage": "false"})
+    assert [row["row_id"] for row in puller.rows(table)] == [2, 1]
+    assert [(call.path, call.params) for call in listener.asked] == [("/rows", {"includeImage": "false"})]
+
+
+def test_envelope_and_objects_become_rows_with_exact_money(serve: Serve) -> None:
+    table = Table(
+        "rows", "rows", ("row_id",), rows="data", is_nested=True,
+        columns=(column("row_id", "id", INTEGER, required=True), column("worth_usd", "total.amount", MONEY)),
+    )  # fmt: skip
+    body = b'{"data":[{"id":1,"total":{"amount":90071992547409.93}},{"id":2,"total":null}],"count":2}'
+    puller, _ = serve(lambda asked: Reply(content=body))
+    assert [row["worth_usd"] for row in puller.rows(table)] == [Decimal("90071992547409.93"), None]
+
+
+def test_answer_without_its_rows_is_asked_for_again(serve: Serve) -> None:
+    answers = iter([Reply({"message": "later"}), Reply({"data": rows_of(1)})])
+    puller, listener = serve(lambda asked: next(answers), patience_s=20)
+    assert len(puller.rows(replace(NUMBERED, shape=Whole(), rows="data"))) == 1
+    assert len(listener.asked) == 2
+
+
+# --- by number ---
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 6, 7])
+def test_every_row_of_every_page_is_read_once(serve: Serve, rows: int) -> None:
+    puller, _ = serve(numbered(list(range(rows))))
+    assert [row["row_id"] for row in puller.rows(NUMBERED)] == list(range(rows))
+
+
+def test_pages_are_asked_for_by_number_from_one(serve: Serve) -> None:
+    puller, listener = serve(numbered([1]))
+    puller.rows(NUMBERED, params={"state": "open"})
+    assert listener.asked[0].params == {"page": "1", "pageSize": "3", "state": "open"}
+
+
+class Moving:
+    """A list from which, or to which, rows go between two pages of one sweep."""
+
+    def __init__(self, ids: list[int], changes: list[tuple[int, str, int]]) -> None:
+        self.ids, self.changes, self.calls = ids, {at: (what, n) for at, what, n in changes}, 0
+        self.throughout = set(ids) - {n for _, what, n in changes if what == "gone"}
+
+    def __call__(self, asked: Asked) -> Reply:
+        self.calls += 1
+        what, n = self.changes.get(self.calls, ("", 0))
+        if what == "gone" and n in self.ids:
+            self.ids.remove(n)
+        if what == "new":
+            self.ids.insert(0, n)
+        return numbered(self.ids)(asked)
+
+
+def test_row_that_is_removed_between_two_pages_hides_no_other_one(serve: Serve) -> None:
+    moving = Moving(list(range(8)), [(2, "gone", 0)])
+    puller, _ = serve(moving)
+    assert [row["row_id"] for row in puller.rows(NUMBERED)] == list(range(1, 8))
+
+
+def test_row_that_comes_between_two_pages_doubles_no_other_one(serve: Serve) -> None:
+    moving = Moving(list(range(8)), [(2, "new", 100)])
+    puller, _ = serve(moving)
+    assert sorted(row["row_id"] for row in puller.rows(NUMBERED)) == [*range(8), 100]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(4, 14),
+    st.lists(st.tuples(st.integers(2, 14), st.sampled_from(["gone", "new"]), st.integers(0, 13)), max_size=3),
+)
+def test_what_is_there_throughout_is_read_once_or_the_paging_is_called_unstable(
+    engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, rows: int, changes: list[tuple[int, str, int]]
+) -> None:
+    moving = Moving(list(range(rows)), [(at, what, n if what == "gone" else n + 100) for at, what, n in changes])
+    with listen(moving) as listener:
+        puller = Puller(engine, VENDOR, listener.url, tmp_path_factory.mktemp("staging"))
+        try:
+            found = [row["row_id"] for row in puller.rows(NUMBERED)]
+        except PagingUnstable:
+            return
+    assert moving.throughout <= set(found)
+    assert len(found) == len(set(found))
+
+
+def test_list_that_never_rests_is_unstable(serve: Serve) -> None:
+    ids = list(range(8))
+
+    def answer(asked: Asked) -> Reply:
+        if asked.params["page"] == "2":
+            del ids[0]
+            ids.append(ids[-1] + 1)
+        return numbered(ids)(asked)
+
+    puller, listener = serve(answer)
+    with pytest.raises(PagingUnstable, match=r"No two sweeps.*vendor=somebody table=rows"):
+        puller.rows(NUMBERED)
+    assert len(listener.asked) <= 16
+
+
+def test_bad_row_on_a_page_does_not_end_the_paging(serve: Serve) -> None:
+    def answer(asked: Asked) -> Reply:
+        rows = [*rows_of(1), {"id": "N/A", "name": "x"}, *rows_of(3), *rows_of(4, 5, 6), *rows_of(7)]
+        page = int(asked.params["page"])
+        return Reply(rows[(page - 1) * 3 : page * 3])
+
+    puller, _ = serve(answer)
+    manifest = puller.staging.manifest(puller.pull(NUMBERED))
+    assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (7, 6, 1, 0)
+
+
+def test_vendor_that_gives_shorter_pages_than_asked_for_loses_no_row(serve: Serve) -> None:
+    """What a vendor does whose pages hold two rows at most, whatever is asked for."""
+
+    def answer(asked: Asked) -> Reply:
+        page = int(asked.params["page"])
+        return Reply(rows_of(*range(7)[(page - 1) * 2 : page * 2]))
+
+    puller, _ = serve(answer)
+    try:
+        found = [row["row_id"] for row in puller.rows(NUMBERED)]
+    except (RetriableError, ConfigurationError):
+        return
+    assert found == list(range(7))
+
+
+# --- by link ---
+
+
+def linked(pages: dict[str, Reply]) -> Answer:
+    """A vendor whose pages are known by the parameter `at`."""
+    return lambda asked: pages[asked.params.get("at", "")]
+
+
+def page(following: object, *ids: int) -> Reply:
+    return Reply({"items": rows_of(*ids), "next": following})
+
+
+def test_links_are_followed_to_the_last_page(serve: Serve) -> None:
+    pages: dict[str, Reply] = {}
+    puller, listener = serve(linked(pages))
+    pages |= {
+        "": page(f"{listener.url}/rows?at=b", 1, 2),
+        "b": page(f"{listener.url}/rows?at=c"),
+        "c": page(None, 3),
+    }
+    assert [row["row_id"] for row in puller.rows(LINKED, params={"state": "open"})] == [1, 2, 3]
+    # The first page is asked for by our parameters, the others by the vendor's own link alone.
+    assert [call.params for call in listener.asked] == [{"state": "open", "limit": "3"}, {"at": "b"}, {"at": "c"}]
+    assert all(call.headers["Authorization"].startswith("Basic ") for call in listener.asked)
+
+
+@pytest.mark.parametrize("last", [{"items": []}, {"items": [], "next": None}, {"items": [], "next": ""}])
+def test_page_without_a_link_is_the_last(serve: Serve, last: dict[str, Any]) -> None:
+    puller, listener = serve(lambda asked: Reply(last))
+    assert puller.rows(LINKED) == []
+    assert len(listener.asked) == 1
+
+
+@pytest.mark.parametrize("back_to", ["", "?at=b", "?at=c"])
+def test_pages_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
+    pages: dict[str, Reply] = {}
+    puller, listener = serve(linked(pages))
+    pages |= {
+        "": page(f"{listener.url}/rows?at=b", 1),
+        "b": page(f"{listener.url}/rows?at=c", 2),
+        "c": page(f"{listener.url}/rows{back_to}", 3),
+    }
+    with pytest.raises(PagingUnstable, match=r"circle.*vendor=somebody table=rows"):
+        puller.rows(LINKED)
+    assert len(listener.asked) <= 7
+
+
+def test_row_on_two_pages_is_given_once_and_counted(serve: Serve) -> None:
+    pages: dict[str, Reply] = {}
+    puller, listener = serve(linked(pages))
+    pages |= {"": page(f"{listener.url}/rows?at=b", 1, 2), "b": page(None, 2, 3)}
+    manifest = puller.staging.manifest(puller.pull(LINKED))
+    assert (manifest.fetched, manifest.staged, manifest.duplicate, manifest.dead) == (4, 3, 1, 0)
+
+
+def test_link_to_another_host_is_refused_before_our_token_goes_there(serve: Serve) -> None:
+    stranger, elsewhere = serve(lambda asked: page(None, 9))
+    puller, _ = serve(lambda asked: page(f"{elsewhere.url}/rows?at=b", 1))
+    with pytest.raises(ConfigurationError, match=r"another place.*vendor=somebody"):
+        puller.rows(LINKED)
+    assert elsewhere.asked == []
+    assert stranger.url != puller.url
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["https://{host}/rows?at=b", "http://user@{host}/rows?at=b", "http://{host}.example.com/rows", "http://{host}@[::1]:1/",
+     "http://{host}\\@localhost:1/rows", "ftp://{host}/rows"],
+)  # fmt: skip
+def test_link_that_only_looks_like_our_place_is_refused(serve: Serve, link: str) -> None:
+    given: list[str] = []
+    puller, listener = serve(lambda asked: page(given[0], 1))
+    given.append(link.format(host=listener.url.removeprefix("http://")))
+    with pytest.raises(ConfigurationError, match="another place"):
+        puller.rows(LINKED)
+    assert len(listener.asked) == 1
+
+
+@pytest.mark.parametrize("link", [7, {"href": "x"}, ["x"]])
+def test_link_that_is_no_text_is_an_unusable_answer(serve: Serve, link: object) -> None:
+    puller, _ = serve(lambda asked: page(link, 1))
+    with pytest.raises(VendorUnavailable):
+        puller.rows(LINKED)
+
+
+def test_page_that_cannot_be_read_is_asked_for_again_from_its_own_link(serve: Serve) -> None:
+    answers: list[Reply] = []
+    puller, listener = serve(lambda asked: answers.pop(0), patience_s=20)
+    answers += [page(f"{listener.url}/rows?at=b", 1), Reply(content=b'{"items":[{"id":2'), page(None, 2)]
+    assert [row["row_id"] for row in puller.rows(LINKED)] == [1, 2]
+    assert [call.params.get("at") for call in listener.asked] == [None, "b", "b"]
+
+
+# --- inside another table ---
+
+
+def test_table_inside_another_that_was_not_pulled_is_a_configuration_error(serve: Serve) -> None:
+    puller, listener = serve(lambda asked: Reply([]))
+    table = Table("people", "", ("row_id",), COLUMNS, shape=Inside("houses", "people"))
+    with pytest.raises(ConfigurationError, match=r"not pulled.*vendor=somebody table=people over=houses"):
+        puller.rows(table)
+    assert listener.asked == []
+
+
+# --- fields ---
+
+
+def test_field_that_a_vendor_leaves_out_where_it_is_null_is_no_drift(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply([{"id": 1}]))
+    table = replace(NUMBERED, shape=Whole())
+    with pytest.raises(SchemaDrift, match="fields=name"):
+        puller.pull(table)
+    assert puller.staging.manifest(puller.pull(replace(table, omits_nulls=True))).staged == 1
+
+
+def test_required_field_that_is_gone_is_drift_whatever_a_vendor_leaves_out(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply([{"identifier": 1, "name": "x"}]))
+    with pytest.raises(SchemaDrift, match=r"fields=id undeclared=identifier"):
+        puller.pull(replace(NUMBERED, shape=Whole(), omits_nulls=True))

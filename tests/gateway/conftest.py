@@ -1,0 +1,132 @@
+"""A gateway that really listens, on a real database."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import sqlalchemy as sa
+import uvicorn
+
+from include.gateway.app import create_app
+from include.gateway.authenticity import Keyring
+from include.gateway.senders import SENDERS, Sender
+from include.warehouse import schema
+from tests.conftest import Database
+
+KEY = "an-invented-key="
+CLIENT_ID = "CBJCHBCAABAAinvented"
+KEYRINGS = {"docusign": Keyring.of(KEY), "adobe_sign": Keyring.of(CLIENT_ID, "127.0.0.0/8")}
+SIGNED, ECHOED = "/docusign", "/adobe-sign"
+EVENT = b'{"event":"envelope-completed","retryCount":0,"data":{"envelopeId":"e1"}}'
+NOTICE = b'{"event": "AGREEMENT_CREATED", "webhookNotificationId": "n1", "agreement": {"id": "a1"}}'
+
+
+def sign(body: bytes, key: str = KEY) -> str:
+    return base64.b64encode(hmac.digest(key.encode(), body, hashlib.sha256)).decode()
+
+
+@dataclass
+class Gateway:
+    """A caller of one running gateway, and what it put into the inbox."""
+
+    http: httpx.Client
+    database: Database
+    keyrings: dict[str, Keyring]
+
+    def send(self, body: bytes = EVENT, key: str = KEY, **headers: str) -> httpx.Response:
+        return self.post(SIGNED, body, {"X-DocuSign-Signature-1": sign(body, key)} | headers)
+
+    def notify(self, body: bytes = NOTICE, **headers: str) -> httpx.Response:
+        return self.post(ECHOED, body, {"X-AdobeSign-ClientId": CLIENT_ID} | headers)
+
+    def post(self, path: str, body: Any, headers: Any = None) -> httpx.Response:
+        return self.http.post(path, content=body, headers=headers)
+
+    def kept(self) -> list[dict[str, Any]]:
+        return self.database.rows("select * from control.inbox order by inbox_id")
+
+
+def refused(answer: httpx.Response, status: int) -> str:
+    """The reason of a refusal, which has the form of RFC 9457."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["type"], told["status"]) == ("about:blank", status)
+    assert told["title"]
+    return str(told["detail"])
+
+
+@contextlib.contextmanager
+def run_gateway(
+    database: Database, url: str | None = None, senders: Sequence[Sender] = SENDERS, **keyrings: Keyring
+) -> Iterator[Gateway]:
+    known = KEYRINGS | keyrings
+    engine = schema.engine(url or database.url("tributary_gateway"))
+    app = create_app(lambda: engine, senders, lambda sender: known[sender.name])
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    place = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=place, timeout=20) as http:
+            yield Gateway(http, database, known)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        engine.dispose()
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def database(shared_database: Database) -> Database:
+    """A database with an empty inbox."""
+    shared_database.do("truncate control.inbox")
+    return shared_database
+
+
+@pytest.fixture
+def gateway(database: Database) -> Iterator[Gateway]:
+    with run_gateway(database) as running:
+        yield running
+
+
+@pytest.fixture
+def run(database: Database) -> Iterator[Callable[..., Gateway]]:
+    """Runs gateways with settings of the test's own."""
+    with contextlib.ExitStack() as running:
+        yield lambda *args, **options: running.enter_context(run_gateway(database, *args, **options))
+
+
+@pytest.fixture
+def bell(database: Database) -> Iterator[Callable[[], list[str]]]:
+    """What the bell has said since it was last asked."""
+    with psycopg.connect(database.url(), autocommit=True) as listening:
+        listening.execute("listen tributary_inbox")
+        yield lambda: [heard.payload for heard in listening.notifies(timeout=0.5)]
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[sa.Engine]:
+    opened = schema.engine(database.url("tributary_gateway"))
+    yield opened
+    opened.dispose()
+
+
+def slowed(rate: str) -> list[Sender]:
+    """The senders, each allowed no more than so much."""
+    return [replace(sender, rate=rate) for sender in SENDERS]

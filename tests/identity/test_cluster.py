@@ -1,0 +1,98 @@
+"""Clusters under constraints, whatever the chain."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.identity.cluster import Clusters, Evidence, is_same_day, is_slip
+
+COUNT = 12
+EDGES = st.lists(
+    st.tuples(st.integers(0, COUNT - 1), st.integers(0, COUNT - 1)).filter(lambda edge: edge[0] != edge[1]), max_size=40
+)
+TAX_IDS = st.lists(
+    st.sampled_from([None, None, "900010001", "900010002", "901234567", "978112233"]), min_size=COUNT, max_size=COUNT
+)
+DATES = st.lists(
+    st.sampled_from([None, None, "19510314", "19510315", "19530210", "19531002"]), min_size=COUNT, max_size=COUNT
+)
+
+
+@given(edges=EDGES, apart=EDGES, tax_ids=TAX_IDS, dates=DATES)
+def test_no_chain_joins_what_cannot_be_one_person(
+    edges: list[tuple[int, int]], apart: list[tuple[int, int]], tax_ids: list[str | None], dates: list[str | None]
+) -> None:
+    clusters = Clusters(COUNT, [Evidence(tax_ids, is_slip), Evidence(dates, is_same_day)], apart)
+    for left, right in edges:
+        joined = clusters.join(left, right)
+        assert joined == (clusters.find(left) == clusters.find(right))
+    for a, b in itertools.combinations(range(COUNT), 2):
+        if clusters.find(a) == clusters.find(b):
+            assert (
+                tax_ids[a] is None
+                or tax_ids[b] is None
+                or tax_ids[a] == tax_ids[b]
+                or is_slip(str(tax_ids[a]), str(tax_ids[b]))
+            )
+            assert (
+                dates[a] is None
+                or dates[b] is None
+                or dates[a] == dates[b]
+                or is_same_day(str(dates[a]), str(dates[b]))
+            )
+    assert all(clusters.find(a) != clusters.find(b) for a, b in apart)
+
+
+@given(edges=EDGES)
+def test_without_constraints_clusters_are_the_connected_components(edges: list[tuple[int, int]]) -> None:
+    clusters = Clusters(COUNT, [])
+    for edge in edges:
+        assert clusters.join(*edge)
+    for record in range(COUNT):
+        assert clusters.find(record) <= record
+        assert clusters.find(clusters.find(record)) == clusters.find(record)
+
+
+def test_only_a_persons_word_goes_against_the_evidence() -> None:
+    clusters = Clusters(2, [Evidence(["901234567", "978112233"], is_slip)])
+    assert not clusters.join(0, 1)
+    assert clusters.join(0, 1, is_decided=True)
+
+
+def test_of_two_words_different_wins() -> None:
+    clusters = Clusters(3, [], apart=[(0, 2)])
+    assert clusters.join(0, 1, is_decided=True)
+    assert not clusters.join(1, 2, is_decided=True)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "is_one"),
+    [
+        ("901234567", "901234561", True),
+        ("901234567", "901243567", True),
+        ("901234567", "90123456", True),
+        ("901234567", "901243576", False),
+        ("901234567", "911234561", False),
+        ("a" * 64, "a" * 63 + "b", False),
+    ],
+)
+def test_slip_is_one_edit_of_a_number_and_none_of_a_hash(left: str, right: str, is_one: bool) -> None:
+    assert is_slip(left, right) is is_slip(right, left) is is_one
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "is_one"),
+    [
+        ("19510314", "19510315", True),
+        ("19510304", "19510403", True),
+        ("19510101", "19510314", True),
+        ("19510314", "19810314", False),
+        ("19510314", "19531002", False),
+    ],
+)
+def test_dates_may_be_one_after_a_slip_but_not_across_a_generation(left: str, right: str, is_one: bool) -> None:
+    assert is_same_day(left, right) is is_same_day(right, left) is is_one

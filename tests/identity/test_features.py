@@ -1,0 +1,82 @@
+"""Fields in one plain form."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from include.identity.features import MOST_ALIKE, MOST_BORN, read, read_street
+from tests.identity.rows import ADAM, persons
+
+
+def one(**fields: Any) -> dict[str, Any]:
+    [row] = read(persons(fields)).to_pylist()
+    return row
+
+
+@pytest.mark.parametrize(
+    ("line", "read_as"),
+    [
+        ("12 North Main St, Apt 4", ("12", "n main")),
+        ("12 N. Main Street #4", ("12", "n main")),
+        ("12 n main", ("12", "n main")),
+        ("The Avenue", (None, "the")),
+        ("Court", (None, "court")),
+        ("", (None, None)),
+    ],
+)
+def test_street_is_number_and_name(line: str, read_as: tuple[str | None, str | None]) -> None:
+    assert read_street(line) == read_as
+
+
+@pytest.mark.parametrize("phone", ["(402) 555-0101", "+1 402.555.0101", "4025550101", "402-555-0101 ext. 12"])
+def test_phone_is_ten_digits(phone: str) -> None:
+    assert one(phone=phone)["phone"] == "4025550101"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"phone": "555-0101"},
+        {"phone": "(999) 999-9999"},
+        {"email": "none"},
+        {"email": "No-Email@firm.example"},
+        {"tax_id": "000-00-0000"},
+        {"birth_date": date(1900, 1, 1)},
+    ],
+)
+def test_placeholder_says_nothing(field: dict[str, Any]) -> None:
+    row = one(**field)
+    assert {row[name] for name in ("phone", "email", "tax", "birth")} == {None}
+
+
+def test_value_that_everybody_has_says_nothing() -> None:
+    table = read(persons(*[{"email": "office@mail.example"}] * (MOST_ALIKE + 1), {"email": "adam@mail.example"}))
+    assert set(table["email"].to_pylist()) == {None, "adam@mail.example"}
+
+
+def test_birth_date_that_far_more_have_than_any_other_says_nothing() -> None:
+    born = [{"birth_date": date(1950, 1, 1) + timedelta(days=at)} for at in range(MOST_BORN * 2)]
+    rows = read(persons(*[{"birth_date": date(1970, 1, 1)}] * (MOST_BORN + 1), *born))["birth"].to_pylist()
+    assert "19700101" not in rows
+    assert len(set(rows) - {None}) == len(born)
+
+
+def test_end_of_a_tax_id_is_of_nine_digits_or_unknown() -> None:
+    assert one(tax_id="901-23-4567")["tax_last4"] == "4567"
+    assert one(tax_id="901-23-456")["tax_last4"] is None
+
+
+def test_joint_record_is_two_people_and_the_first_one_has_the_birth_date() -> None:
+    first, second = read(persons({**ADAM, "name": "Adam & Bea Specimen", "first_name": None})).to_pylist()
+    assert (first["record_id"], first["first"], first["birth"]) == (1, "adam", "19510314")
+    assert (second["record_id"], second["first"], second["birth"]) == (-1, "bea", None)
+    assert first["street"] == second["street"]
+
+
+def test_keys_of_households_and_accounts_are_not_a_persons() -> None:
+    row = one(strong_keys=["crm:household:1", "custodian:account:2", "crm:person:3", "0035e00000abc"])
+    assert row["shared_keys"] == ["crm:household:1", "custodian:account:2"]
+    assert row["person_keys"] == ["crm:person:3", "0035e00000abc"]

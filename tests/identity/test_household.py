@@ -1,0 +1,62 @@
+"""Households across vendors."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from include.identity.household import link_households
+from include.identity.record import CLUSTERS
+from tests.identity.rows import persons
+
+ON = date(2026, 11, 20)
+
+
+def linked(*rows: tuple[str, str, int] | tuple[str, str, int, dict[str, Any]]) -> dict[tuple[str, str], int]:
+    """(vendor, household) -> id, of rows (vendor, household, person and more)."""
+    made = [{"vendor": row[0], "household": row[1], **(row[3] if len(row) == 4 else {})} for row in rows]
+    clusters = [{"record_id": at, "person_id": row[2]} for at, row in enumerate(rows, start=1)]
+    table = link_households(persons(*made), pa.Table.from_pylist(clusters, schema=CLUSTERS), ON)
+    return {(row["vendor"], row["household"]): row["household_id"] for row in table.to_pylist()}
+
+
+def test_households_with_the_same_couple_are_one() -> None:
+    assert linked(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("b", "y", 2)) == {("a", "x"): 1, ("b", "y"): 1}
+
+
+def test_one_spouse_alone_is_in_the_couples_household() -> None:
+    assert linked(("a", "x", 1), ("a", "x", 2), ("b", "y", 2)) == {("a", "x"): 1, ("b", "y"): 1}
+
+
+def test_half_the_adults_are_not_most() -> None:
+    assert linked(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("b", "y", 3)) == {("a", "x"): 1, ("b", "y"): 3}
+
+
+def test_minors_do_not_tie_their_parents_households_together() -> None:
+    child = {"birth_date": date(2015, 5, 5)}
+    rows = [
+        ("a", "x", 1),
+        ("a", "x", 8, child),
+        ("a", "x", 9, child),
+        ("b", "y", 2),
+        ("b", "y", 8, child),
+        ("b", "y", 9, child),
+    ]
+    assert linked(*rows) == {("a", "x"): 1, ("b", "y"): 4}
+
+
+def test_two_households_of_one_vendor_stay_two() -> None:
+    found = linked(("a", "x", 1), ("a", "z", 1), ("b", "y", 1))
+    assert found["a", "x"] != found["a", "z"]
+
+
+def test_one_person_does_not_tie_two_couples_together() -> None:
+    found = linked(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("c", "z", 1), ("c", "z", 3))
+    assert found["a", "x"] != found["c", "z"]
+
+
+def test_cross_reference_makes_one_household_of_two_without_shared_people() -> None:
+    key = {"strong_keys": ["a:household:x"]}
+    assert linked(("a", "x", 1), ("b", "y", 2, key)) == {("a", "x"): 1, ("b", "y"): 1}

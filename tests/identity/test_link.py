@@ -1,0 +1,333 @@
+"""People across vendors."""
+
+from __future__ import annotations
+
+import random
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from include.identity.link import Linked, link
+from include.identity.policy import Policy
+from include.identity.record import KNOWN
+from include.local.bench_identity import SINGLE, compare_ids, count_crossed, judge
+from include.local.bench_people import FEEDS, Firm, make_firm
+from tests.identity.rows import ADAM, BEA, decisions, pairs, people, persons
+
+HASH, OTHER_HASH = "a" * 64, "b" * 64
+
+
+@pytest.fixture(scope="module")
+def firm() -> Firm:
+    return make_firm(900, seed=11)
+
+
+@pytest.fixture(scope="module")
+def linked(firm: Firm) -> Linked:
+    return link(firm.persons)
+
+
+def test_firm_is_linked_well(firm: Firm, linked: Linked) -> None:
+    quality = judge(linked.clusters, firm.truth)
+    assert quality["precision"] >= 0.995
+    assert quality["pure"] >= 0.995
+    assert quality["recall"] >= 0.92
+    assert quality["whole"] >= 0.88
+    assert count_crossed(linked.clusters, firm) == {"tax id": 0, "birth date": 0}
+
+
+def test_queue_is_short_and_most_of_it_is_worth_a_look(firm: Firm, linked: Linked) -> None:
+    queue = linked.review.to_pylist()
+    assert 0 < len({row[side] for row in queue for side in ("left", "right")}) <= 0.05 * len(linked.clusters)
+    assert sum(firm.truth[row["left"]] == firm.truth[row["right"]] for row in queue) >= 0.5 * len(queue)
+
+
+def test_order_and_threads_change_nothing(firm: Firm, linked: Linked) -> None:
+    order = random.Random(5).sample(range(len(firm.persons)), len(firm.persons))
+    again = link(firm.persons.take(order), threads=1)
+    for name in ("clusters", "links", "review"):
+        assert getattr(again, name).equals(getattr(linked, name)), name
+
+
+def test_people_keep_their_ids_when_a_vendor_is_added(firm: Firm, linked: Linked) -> None:
+    rest = [at for at, vendor in enumerate(firm.persons["vendor"].to_pylist()) if vendor != FEEDS[-1].vendor]
+    before = link(firm.persons.take(rest)).clusters
+    became = compare_ids(before, linked.clusters)
+    assert became["kept"] >= 0.93
+    assert became["cut"] <= 0.005
+
+
+def test_register_of_single_persons_is_linked_well() -> None:
+    draw = random.Random(3)
+    rows, truth = [], {}
+    for number in range(300):
+        row = {
+            "first_name": draw.choice(["Ada", "Bea", "Cleo", "Dora", "Elsie", "Fern", "Greta"]),
+            "last_name": "".join(draw.choice("aeiou") + draw.choice("bdfgklmnrst") for _ in range(3)),
+            "birth_date": date(1930 + draw.randrange(60), 1 + draw.randrange(12), 1 + draw.randrange(28)),
+            "street": f"{draw.randrange(1, 300)} {''.join(draw.choices('abcdefghijkl', k=7))} st",
+            "city": draw.choice(["Omaha", "Boise", "Tampa"]), "postal_code": f"{draw.randrange(10000, 10200)}",
+        }  # fmt: skip
+        changed = dict(row)
+        at = draw.choice(["first_name", "last_name", "birth_date", "street", "swap"])
+        if at == "swap":
+            changed |= {"first_name": row["last_name"], "last_name": row["first_name"]}
+        else:
+            changed[at] = date(1912, 12, 12) if at == "birth_date" else f"{row[at][:2]}x{row[at][3:]}"
+        truth |= {len(rows) + 1: number, len(rows) + 2: number}
+        rows += [row, changed]
+    quality = judge(link(persons(*rows), policy=SINGLE).clusters, truth)
+    assert quality["precision"] >= 0.995
+    assert quality["recall"] >= 0.99
+
+
+def test_couple_at_one_address_with_one_email_is_two_people() -> None:
+    shared = {"email": "thespecimens@mail.example"}
+    rows = [
+        {**ADAM, **shared},
+        {**BEA, **shared},
+        {**ADAM, **shared, "birth_date": None},
+        {**BEA, **shared, "birth_date": None},
+    ]
+    assert people(link(persons(*rows))) == {1: 1, 2: 2, 3: 1, 4: 2}
+
+
+def test_father_and_son_of_one_name_are_two_people() -> None:
+    son = {**ADAM, "last_name": "Specimen Jr", "birth_date": date(1981, 3, 14)}
+    assert people(link(persons(ADAM, son, {**ADAM, "last_name": "Specimen Sr"}, son))) == {1: 1, 2: 2, 3: 1, 4: 2}
+
+
+def test_father_and_son_are_two_people_though_a_third_record_fits_both() -> None:
+    bare = {**ADAM, "birth_date": None, "email": None}
+    rows = [{**bare, "last_name": "Specimen Sr"}, {**bare, "last_name": "Specimen Jr"}, bare]
+    who = people(link(persons(*rows)))
+    assert who[1] != who[2]
+
+
+def test_two_members_of_one_vendors_household_are_two_people() -> None:
+    bare = {**ADAM, "birth_date": None, "email": None, "vendor": "portfolio", "household": "17"}
+    found = link(persons(bare, bare))
+    assert people(found) == {1: 1, 2: 2}
+    assert pairs(found.review) == {(1, 2)}
+
+
+def test_twins_in_one_vendors_household_are_two_people_though_their_names_are_close() -> None:
+    vendor = {"vendor": "portfolio", "household": "17", "email": None}
+    found = link(persons({**ADAM, **vendor, "first_name": "Jean"}, {**ADAM, **vendor, "first_name": "Jeane"}))
+    assert people(found) == {1: 1, 2: 2}
+
+
+def test_person_whom_a_vendor_lists_twice_is_one_by_birth_date_and_name() -> None:
+    vendor = {"vendor": "portfolio", "household": "17"}
+    assert people(link(persons({**ADAM, **vendor}, {**ADAM, **vendor, "email": None}))) == {1: 1, 2: 1}
+
+
+def test_no_chain_joins_two_members_of_one_vendors_household() -> None:
+    vendor = {"vendor": "portfolio", "household": "17"}
+    rows = [{**ADAM, **vendor}, {**ADAM, **vendor, "birth_date": None, "email": None}, ADAM]
+    found = link(persons(*rows))
+    assert people(found) == {1: 1, 2: 2, 3: 1}
+    assert pairs(found.review) == {(1, 2)}
+
+
+def test_initial_in_a_house_may_be_anybodys() -> None:
+    shared = {"email": "thespecimens@mail.example", "birth_date": None}
+    found = link(persons({**ADAM, **shared}, {**ADAM, **shared, "first_name": "A."}))
+    assert people(found) == {1: 1, 2: 2}
+    assert pairs(found.review) == {(1, 2)}
+
+
+def test_record_that_fits_father_and_son_is_nobodys_and_goes_to_review() -> None:
+    son = {**ADAM, "birth_date": date(1981, 7, 2), "email": None}
+    either = {**ADAM, "birth_date": None, "email": None}
+    found = link(persons({**ADAM, "email": None}, son, either))
+    assert people(found) == {1: 1, 2: 2, 3: 3}
+    assert pairs(found.review) >= {(1, 3), (2, 3)}
+
+
+def test_twins_are_two_people() -> None:
+    twin = {**ADAM, "first_name": "Zeno"}
+    assert people(link(persons(ADAM, twin, {**ADAM, "email": None}, {**twin, "email": None}))) == {
+        1: 1,
+        2: 2,
+        3: 1,
+        4: 2,
+    }
+
+
+def test_names_that_many_have_are_two_however_close() -> None:
+    shared = {**ADAM, "birth_date": None, "email": "thespecimens@mail.example"}
+    rows = [{**shared, "first_name": name} for name in ["Eric"] * 3 + ["Erica"] * 3]
+    typed_wrong = {**shared, "first_name": "Ericm"}
+    assert len(set(people(link(persons(*rows))).values())) == 2
+    assert people(link(persons(*rows[:3], typed_wrong))) == {1: 1, 2: 1, 3: 1, 4: 1}
+
+
+def test_other_middle_name_may_be_the_sons() -> None:
+    bare = {**ADAM, "birth_date": None, "email": None}
+    found = link(persons({**bare, "first_name": "Adam G."}, {**bare, "first_name": "Adam F."}))
+    assert people(found) == {1: 1, 2: 2}
+    assert pairs(found.review) == {(1, 2)}
+
+
+def test_name_alone_is_not_enough() -> None:
+    name = {"first_name": "Zebulon", "last_name": "Quillfeather"}
+    found = link(persons(name, name))
+    assert people(found) == {1: 1, 2: 2}
+    assert pairs(found.review) == {(1, 2)}
+
+
+def test_nickname_maiden_name_and_typing_error_are_bridged() -> None:
+    rows = [
+        {**BEA, "tax_id_hash": HASH, "tax_id_last4": "1234"},
+        {**BEA, "first_name": "Bea", "last_name": "Specimn"},
+        {
+            **BEA,
+            "last_name": "Fixture",
+            "street": "9 Elsewhere Rd",
+            "city": "Boise",
+            "postal_code": "83702",
+            "tax_id_last4": "1234",
+        },
+    ]
+    assert people(link(persons(*rows))) == {1: 1, 2: 1, 3: 1}
+
+
+def test_person_level_key_links_what_else_says_little() -> None:
+    key = {"strong_keys": ["crm:person:17"]}
+    found = link(persons({"first_name": "Adam", **key}, {"last_name": "Specimen", **key}))
+    assert people(found) == {1: 1, 2: 1}
+    assert found.links["how"].to_pylist() == ["key"]
+
+
+def test_two_keys_of_one_system_are_two_people_whom_nothing_personal_makes_one() -> None:
+    bare = {**ADAM, "birth_date": None, "email": None}
+    keys = [{"strong_keys": ["crm:person:17"]}, {"strong_keys": ["crm:person:18"]}]
+    found = link(persons(*({**bare, **key} for key in keys)))
+    assert people(found) == {1: 1, 2: 2}
+    assert pairs(found.review) == {(1, 2)}
+    assert found.review["differed"].to_pylist() == [["cross reference"]]
+    assert people(link(persons(*({**ADAM, **key} for key in keys)))) == {1: 1, 2: 1}
+
+
+def test_keys_of_two_systems_say_nothing() -> None:
+    keys = [{"strong_keys": ["crm:person:17"]}, {"strong_keys": ["planning:person:18"]}]
+    [row] = link(persons(*({**ADAM, **key} for key in keys))).links.to_pylist()
+    assert "cross reference" not in row["agreed"] + row["differed"]
+
+
+def test_household_level_key_makes_nobody_one_person() -> None:
+    key = {"strong_keys": ["portfolio:household:17"]}
+    assert people(link(persons({**ADAM, **key}, {**BEA, **key}))) == {1: 1, 2: 2}
+
+
+def test_number_of_the_head_typed_for_the_spouse_does_not_make_one_person_of_two() -> None:
+    number = {"tax_id_hash": HASH, "tax_id_last4": "1234"}
+    found = link(persons({**ADAM, **number}, {**BEA, **number}))
+    assert people(found) == {1: 1, 2: 2}
+
+
+def test_different_tax_ids_are_two_people_however_alike() -> None:
+    found = link(persons({**ADAM, "tax_id_hash": HASH}, {**ADAM, "tax_id_hash": OTHER_HASH}))
+    assert people(found) == {1: 1, 2: 2}
+    assert pairs(found.review) == {(1, 2)}
+
+
+def test_ends_of_tax_ids_that_differ_are_two_people_though_one_has_no_more_than_the_end() -> None:
+    rows = persons({**ADAM, "tax_id_hash": HASH, "tax_id_last4": "1817"}, {**ADAM, "tax_id_last4": "1943"})
+    assert people(link(rows)) == {1: 1, 2: 2}
+    assert people(link(rows, policy=Policy(trusted=frozenset()))) == {1: 1, 2: 1}
+
+
+def test_birth_date_that_is_only_close_needs_more_than_name_and_zip() -> None:
+    name = {"first_name": "Zebulon", "last_name": "Quillfeather", "postal_code": "68102"}
+    found = link(persons({**name, "birth_date": date(1998, 9, 24)}, {**name, "birth_date": date(1997, 9, 24)}))
+    assert people(found) == {1: 1, 2: 2}
+    assert pairs(found.review) == {(1, 2)}
+
+
+def test_last_four_and_a_close_birth_date_do_not_link_two_last_names() -> None:
+    row = {"first_name": "Zebulon", "birth_date": date(1949, 11, 14), "tax_id_last4": "1662"}
+    other = {**row, "last_name": "Bridges", "birth_date": date(1942, 11, 14)}
+    assert people(link(persons({**row, "last_name": "Hollinger"}, other))) == {1: 1, 2: 2}
+    assert people(link(persons({**row, "last_name": "Bridges"}, other))) == {1: 1, 2: 1}
+
+
+@pytest.mark.parametrize("other", ["901-23-4561", "901-23-457"])
+def test_tax_ids_one_edit_apart_may_be_one_person(other: str) -> None:
+    rows = [{**ADAM, "tax_id": "901-23-4567"}, {**ADAM, "tax_id": other}]
+    assert people(link(persons(*rows))) == {1: 1, 2: 1}
+
+
+def test_chain_of_edits_does_not_make_one_person_of_two() -> None:
+    numbers = ["901-23-4567", "901-23-4561", "911-23-4561"]
+    who = people(link(persons(*({**ADAM, "tax_id": number} for number in numbers))))
+    assert who[1] != who[3]
+
+
+def test_data_that_is_not_trusted_keeps_nobody_apart() -> None:
+    rows = persons({**ADAM, "tax_id_hash": HASH}, {**ADAM, "tax_id_hash": OTHER_HASH})
+    assert people(link(rows, policy=Policy(trusted=frozenset()))) == {1: 1, 2: 1}
+
+
+def test_joint_record_links_two_people() -> None:
+    joint = {**ADAM, "first_name": None, "name": "Adam & Bea Specimen", "birth_date": None, "email": None}
+    assert people(link(persons(joint, ADAM, {**BEA, "first_name": "Bea"}))) == {1: 1, -1: -1, 2: 1, 3: -1}
+
+
+def test_joint_record_of_two_people_of_one_name_is_two_people() -> None:
+    bare = {**ADAM, "email": None}
+    joint = {**bare, "first_name": None, "name": "Adam & Adam Specimen"}
+    found = link(persons(joint, bare, bare))
+    assert people(found)[1] != people(found)[-1]
+    assert all(left != -right for left, right in pairs(found.review))
+
+
+def test_persons_yes_is_a_link_against_all_evidence() -> None:
+    rows = persons({**ADAM, "tax_id_hash": HASH}, {**BEA, "tax_id_hash": OTHER_HASH})
+    found = link(rows, decisions((1, 2, True)))
+    assert people(found) == {1: 1, 2: 1}
+    assert found.links.to_pylist()[0]["how"] == "person"
+
+
+def test_link_that_a_person_confirmed_stands_once_with_its_reasons() -> None:
+    [row] = link(persons(ADAM, ADAM), decisions((1, 2, True))).links.to_pylist()
+    assert row["how"] == "person"
+    assert "birth date" in row["agreed"]
+
+
+def test_persons_no_takes_a_link_apart_and_is_not_asked_again() -> None:
+    found = link(persons(ADAM, ADAM, ADAM), decisions((1, 2, False)))
+    who = people(found)
+    assert who[1] != who[2]
+    assert (1, 2) not in pairs(found.review)
+    assert (1, 2) not in pairs(found.links)
+
+
+def test_pair_that_was_said_to_be_two_is_not_asked_about_again() -> None:
+    rows = persons({**ADAM, "tax_id_hash": HASH}, {**ADAM, "tax_id_hash": OTHER_HASH})
+    assert pairs(link(rows, decisions((2, 1, False))).review) == set()
+
+
+def test_decision_on_records_that_are_gone_is_passed_over() -> None:
+    assert people(link(persons(ADAM), decisions((1, 99, True), (98, 99, False)))) == {1: 1}
+
+
+def test_link_tells_what_agreed_and_what_did_not() -> None:
+    [row] = link(persons(ADAM, {**ADAM, "last_name": "Specimem", "email": "other@mail.example"})).links.to_pylist()
+    assert row["agreed"] == ["first name", "last name (close)", "birth date", "home (address)"]
+    assert row["differed"] == ["e-mail"]
+    assert (row["left"], row["right"], row["how"]) == (1, 2, "model")
+    assert row["score"] > Policy().link_score
+
+
+def test_known_ids_are_kept() -> None:
+    known = pa.Table.from_pylist([{"record_id": 7, "person_id": 7}], schema=KNOWN)
+    rows = persons({**ADAM, "record_id": 3}, {**ADAM, "record_id": 7}, {**BEA, "record_id": 9})
+    assert people(link(rows, known=known)) == {3: 7, 7: 7, 9: 9}
+
+
+def test_nothing_links_to_nothing() -> None:
+    found = link(persons())
+    assert (len(found.clusters), len(found.links), len(found.review)) == (0, 0, 0)

@@ -1,0 +1,55 @@
+"""Ids of people from one time to the next."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.identity.people import by_rank, name
+from include.identity.record import KNOWN
+
+
+def named(groups: list[list[int]], before: list[list[int]]) -> dict[int, int]:
+    """Record -> person, after people were `before` (each named by its smallest record)."""
+    ids = by_rank(np.array([record for group in groups for record in group], dtype=np.int64))
+    place = {record: at for at, record in enumerate(ids.tolist())}
+    first = {record: min(map(place.__getitem__, group)) for group in groups for record in group}
+    roots = np.array([first[record] for record in ids.tolist()], dtype=np.int64)
+    known = [{"record_id": record, "person_id": min(group)} for group in before for record in group]
+    table = name(ids, roots, pa.Table.from_pylist(known, schema=KNOWN))
+    return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def test_second_person_of_a_joint_record_comes_after_the_first() -> None:
+    assert by_rank(np.array([3, -3, -1, 2, 1])).tolist() == [1, -1, 2, 3, -3]
+
+
+def test_person_keeps_the_id_when_an_older_record_joins() -> None:
+    assert named([[1, 5, 6]], [[5, 6]]) == {1: 5, 5: 5, 6: 5}
+
+
+def test_of_two_people_that_become_one_the_smaller_id_stays() -> None:
+    assert named([[4, 5, 8, 9]], [[4, 9], [5, 8]]) == dict.fromkeys([4, 5, 8, 9], 4)
+
+
+def test_of_one_that_becomes_two_the_record_that_names_it_keeps_the_id() -> None:
+    assert named([[4], [5, 8, 9]], [[4, 5, 8, 9]]) == {4: 4, 5: 5, 8: 5, 9: 5}
+
+
+def test_without_that_record_most_of_the_others_keep_it() -> None:
+    assert named([[5], [8, 9]], [[4, 5, 8, 9]]) == {5: 5, 8: 4, 9: 4}
+
+
+@given(
+    now=st.lists(st.integers(0, 4), min_size=8, max_size=8), then=st.lists(st.integers(0, 4), min_size=8, max_size=8)
+)
+def test_two_people_never_share_an_id(now: list[int], then: list[int]) -> None:
+    def groups(labels: list[int]) -> list[list[int]]:
+        return [[at + 1 for at, label in enumerate(labels) if label == each] for each in sorted(set(labels))]
+
+    who = named(groups(now), groups(then))
+    for group in groups(now):
+        assert len({who[record] for record in group}) == 1
+    assert len(set(who.values())) == len(groups(now))

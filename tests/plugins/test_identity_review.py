@@ -1,0 +1,269 @@
+"""Who is who behind Airflow's log-in: a real API server with this project's plugins, on a real database."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from include.local import airflow
+from include.local.airflow_api import AirflowApi
+from include.local.processes import Processes, find_free_port
+from tests.conftest import Database
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("", "links", "decisions", "api/queue", "api/links", "api/decisions")
+USERS = {"admin": "admin", "ursula": "user", "vera": "viewer"}
+SECRET = "6789"
+
+pytestmark = pytest.mark.airflow
+
+
+@dataclass
+class Served:
+    url: str
+    tokens: dict[str, str]
+    database: Database
+
+    def get(self, path: str, user: str | None = "admin", **options: Any) -> requests.Response:
+        return requests.get(f"{self.url}/identity-review/{path}", headers=self.headers(user), timeout=30, **options)
+
+    def decide(self, user: str | None = "admin", **word: Any) -> requests.Response:
+        body = {"entity": "person", "is_same": True, "reason": "Asked the advisor"} | word
+        url = f"{self.url}/identity-review/api/decisions"
+        return requests.post(url, json=body, headers=self.headers(user), timeout=30)
+
+    def submit(
+        self, origin: str | None, site: str | None = None, user: str = "admin", **word: Any
+    ) -> requests.Response:
+        """Sends the page's form with the log-in's cookie, as a browser does."""
+        headers = {name: value for name, value in (("Origin", origin), ("Sec-Fetch-Site", site)) if value}
+        form = {"entity": "person", "is_same": "true", "reason": "Asked the advisor"} | word
+        url, cookies = f"{self.url}/identity-review/decide", {"_token": self.tokens[user]}
+        return requests.post(url, data=form, headers=headers, cookies=cookies, timeout=30, allow_redirects=False)
+
+    def headers(self, user: str | None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[user]}"} if user else {}
+
+    def said(self, left: int, right: int) -> list[dict[str, Any]]:
+        return self.database.rows(
+            "select * from control.identity_decision where left_id = :left and right_id = :right order by 1",
+            left=left, right=right,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def served(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder, port = tmp_path_factory.mktemp("airflow"), find_free_port()
+    fill(shared_database)
+    uri = shared_database.url().replace("postgresql://", "postgres://")
+    settings = airflow.environment(
+        folder / "home",
+        f"sqlite:///{folder}/airflow.db",
+        port,
+        ROOT,
+        dags_folder=folder,
+        connections={"tributary_db": uri},
+    )
+    passwords = dict.fromkeys(USERS, "only-for-tests")
+    Path(settings["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]).write_text(json.dumps(passwords))
+    settings["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = ",".join(f"{name}:{role}" for name, role in USERS.items())
+    command = [sys.executable, "-m", "airflow"]
+    subprocess.run([*command, "db", "migrate"], env=settings, check=True, capture_output=True)
+    processes = Processes(folder / "state")
+    try:
+        processes.start("api-server", [*command, "api-server"], environment=settings, folder=folder)
+        url = f"http://127.0.0.1:{port}"
+        wait(url)
+        tokens = {name: AirflowApi(url, name, password).log_in() for name, password in passwords.items()}
+        yield Served(url, tokens, shared_database)
+    finally:
+        processes.stop_all()
+
+
+def wait(url: str) -> None:
+    end = time.monotonic() + 90
+    while True:
+        try:
+            requests.get(f"{url}/api/v2/version", timeout=5).raise_for_status()
+            return
+        except requests.RequestException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+def fill(database: Database) -> None:
+    """Made-up people 1 to 40; a pair (odd, even) in the queue each, and (2, 3), (4, 5), ... linked."""
+    database.do(
+        "insert into warehouse.person (person_id, vendor, person_key, name, birth_date, tax_id_hash, tax_id_last4, street,"
+        " valid_from, recorded_from, source_run_id) select n, 'vendor' || n % 2, 'key-' || n, 'Pat Sample <b>' || n,"
+        " date '1960-01-01' + cast(n as int), 'hash-of-' || n, :last4, '1 Example St', date '2026-11-20', now(), 1"
+        " from generate_series(1, 40) n",
+        last4=SECRET,
+    )
+    for table, first in (("review", 1), ("link", 2)):
+        database.do(
+            f"insert into control.identity_{table} (entity, left_id, right_id, score, agreed, differed, how, run_id)"
+            " select 'person', n, n + 1, 4 - n / 100.0, '{last name}', '{birth date}', 'model', 'r'"
+            " from generate_series(cast(:first as int), 39, 2) n",
+            first=first,
+        )
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_without_a_log_in_nothing_is_told(served: Served, path: str) -> None:
+    answer = served.get(path, None)
+    assert answer.status_code == 401
+    assert "Sample" not in answer.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_who_may_not_answer_the_questions_of_the_dag_sees_nothing(served: Served, path: str) -> None:
+    answer = served.get(path, "vera")
+    assert answer.status_code == 403
+    assert "Sample" not in answer.text
+
+
+@pytest.mark.parametrize("user", [None, "vera"])
+def test_nobody_else_decides(served: Served, user: str | None) -> None:
+    assert served.decide(user, left=1, right=2).status_code == (403 if user else 401)
+    assert served.said(1, 2) == []
+
+
+def test_the_queue_is_told_with_its_evidence_the_likeliest_first(served: Served) -> None:
+    answer = served.get("api/queue", "ursula", params={"limit": 2}).json()
+    first, second = answer["pairs"]
+    assert (first["score"], first["agreed"], first["differed"]) == (3.99, ["last name"], ["birth date"])
+    assert (first["left"]["vendor"], first["left"]["key"]) == ("vendor1", "key-1")
+    assert first["right"]["facts"]["birth date"] == "1960-01-03"
+    assert second["score"] < first["score"]
+    assert answer["total"] > 2
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_of_a_tax_id_is_told(served: Served, path: str) -> None:
+    text = served.get(path).text
+    assert SECRET not in text
+    assert "hash-of-" not in text
+
+
+def test_the_page_shows_both_records_side_by_side_and_runs_nothing_of_theirs(served: Served) -> None:
+    answer = served.get("")
+    assert "<b>" not in answer.text
+    assert "<tr><th>name</th>" in answer.text
+    assert "Pat Sample <b>1" in unescape(answer.text)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "form-action 'self'" in policy
+    assert answer.headers["cache-control"] == "private, no-store"
+
+
+def test_a_decision_is_kept_with_who_why_and_when_and_leaves_the_queue(served: Served) -> None:
+    before = served.get("api/queue").json()["total"]
+    answer = served.decide("ursula", left=4, right=3, is_same=False, reason="  Twins  ")
+    assert answer.status_code == 200
+    [kept] = served.said(3, 4)
+    assert (kept["is_same"], kept["reason"], kept["decided_by"]) == (False, "Twins", "ursula")
+    assert answer.json()["decision_id"] == kept["decision_id"]
+    assert served.get("api/queue").json()["total"] == before - 1
+    assert served.get("api/decisions").json()["decisions"][0]["reason"] == "Twins"
+
+
+def test_the_same_word_twice_is_one(served: Served) -> None:
+    first, second = served.decide(left=5, right=6), served.decide(left=5, right=6)
+    assert first.json() == second.json()
+    assert len(served.said(5, 6)) == 1
+
+
+def test_of_two_people_who_decide_at_once_the_second_is_told(served: Served) -> None:
+    assert served.decide("ursula", left=7, right=8).status_code == 200
+    answer = served.decide("admin", left=7, right=8, is_same=False)
+    assert answer.status_code == 409
+    assert "ursula said" in answer.json()["detail"]
+    assert answer.json()["known"]["is_same"] is True
+    assert len(served.said(7, 8)) == 1
+
+
+def test_whoever_saw_the_earlier_word_may_replace_it(served: Served) -> None:
+    seen = served.decide("ursula", left=9, right=10).json()["decision_id"]
+    assert served.decide("admin", left=9, right=10, is_same=False, seen=seen).status_code == 200
+    assert [(kept["is_same"], kept["replaces"]) for kept in served.said(9, 10)] == [(True, None), (False, seen)]
+
+
+def test_a_link_is_taken_apart_from_the_page_of_links(served: Served) -> None:
+    assert served.get("api/links", params={"name": "sample <B>12"}).json()["total"] == 1
+    answer = served.submit(served.url, "same-origin", left="12", right="13", is_same="false", place="links")
+    assert (answer.status_code, answer.headers["location"].split("=")[0]) == (303, "links?kept")
+    assert [kept["is_same"] for kept in served.said(12, 13)] == [False]
+    assert "Same after all" in served.get("links", params={"name": "sample <b>12"}).text
+
+
+def test_a_refused_word_is_explained_on_the_page(served: Served) -> None:
+    served.decide("ursula", left=15, right=16)
+    answer = served.submit(served.url, "same-origin", left="15", right="16", is_same="false")
+    assert answer.status_code == 409
+    assert "In the meantime ursula said" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("origin", "site"),
+    [
+        (None, None), ("https://elsewhere.example", None), ("null", None), ("http://127.0.0.1:1", "same-site"),
+        ("https://elsewhere.example", "cross-site"), ("https://elsewhere.example", "same-origin"),
+    ],
+)  # fmt: skip
+def test_a_form_of_another_page_decides_nothing(served: Served, origin: str | None, site: str | None) -> None:
+    assert served.submit(origin, site, left="17", right="18").status_code == 403
+    assert served.said(17, 18) == []
+
+
+def test_who_may_not_decide_may_not_by_a_form(served: Served) -> None:
+    assert served.submit(served.url, "same-origin", "vera", left="17", right="18").status_code == 403
+    assert served.said(17, 18) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"entity": "household"}, {"left": "x"}, {"left": 2**63}, {"is_same": "perhaps"}, {"is_same": None}, {"reason": ""},
+        {"reason": "  "}, {"reason": "r" * 501}, {"reason": "a\x00b"}, {"decided_by": "somebody else"}, {"seen": "now"},
+    ],
+)  # fmt: skip
+def test_a_word_that_says_nothing_clear_is_refused(served: Served, wrong: dict[str, Any]) -> None:
+    assert served.decide(**{"left": 19, "right": 20} | wrong).status_code == 422
+    assert served.said(19, 20) == []
+
+
+@pytest.mark.parametrize(("left", "right"), [(19, 999), (999, 998), (19, 19), (19, -19)])
+def test_a_word_of_no_two_known_records_is_refused(served: Served, left: int, right: int) -> None:
+    answer = served.decide(left=left, right=right)
+    assert (answer.status_code, answer.json()["known"]) == (409, None)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "offset=-1", f"offset={2**40}", "name=%00"])
+def test_a_page_that_can_not_be_is_refused(served: Served, query: str) -> None:
+    assert served.get(f"api/links?{query}").status_code == 422
+
+
+def test_airflow_lists_the_page_in_its_menu(served: Served) -> None:
+    plugins = requests.get(f"{served.url}/api/v2/plugins", headers=served.headers("admin"), timeout=30).json()[
+        "plugins"
+    ]
+    [view] = next(plugin for plugin in plugins if plugin["name"] == "identity_review")["external_views"]
+    assert (view["name"], view["destination"], view["href"]) == ("Who is who", "nav", "/identity-review/")
+
+
+def test_no_schema_of_the_pages_is_told(served: Served) -> None:
+    assert served.get("openapi.json").status_code == 404
+    assert served.get("docs").status_code == 404

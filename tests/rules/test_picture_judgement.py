@@ -1,0 +1,215 @@
+"""Rules of planning and risk over real rows of several vendors, from the warehouse to the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.control.findings import Tally
+from include.rules import PICTURE_RULES, RULES
+from include.rules.judgement import judge_all
+from include.rules.picture import Picture, read_picture
+from include.rules.policy import Policy
+from tests.conftest import Database
+from tests.rules.conftest import FRIDAY, MONDAY, Ledgered
+
+LIFE = "rule, business_date_opened, business_date_closed"
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+class Office:
+    """A portfolio system and a planner that know the same household, and a risk vendor that knows its person."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.portfolio, self.planner, self.risk = (
+            Ledgered(database, folder, name) for name in ("pms", "plans", "risks")
+        )
+        self.vendors = (self.portfolio, self.planner, self.risk)
+        self.load_people(FRIDAY)
+        self.join("household", self.planner, self.portfolio, "h1")
+        self.join("person", self.planner, self.portfolio, "p1")
+        self.join("person", self.risk, self.portfolio, "p1")
+
+    def load_people(self, day: date) -> None:
+        """Everybody has p1; two have the household, which the portfolio system's Rep looks after."""
+        self.portfolio.load("representative", [{"representative_key": "r1", "name": "Rep Sample"}], day)
+        for vendor in (self.portfolio, self.planner):
+            home = {"household_key": "h1", "name": "Family Sample", "representative_key": "r1"}
+            vendor.load("household", [home], day)
+        born = {"person_key": "p1", "name": "Ada Sample", "household_key": "h1", "birth_date": date(1951, 3, 4)}
+        self.portfolio.load("person", [born], day)
+        self.planner.load("person", [born], day)
+        self.risk.load("person", [{"person_key": "p1", "name": "Ada Sample"}], day)
+
+    def join(self, entity: str, vendor: Ledgered, to: Ledgered, key: str, own_key: str = "") -> None:
+        """Says that a record of a vendor is one of another's."""
+        of = "account" if entity == "outside_account" else entity
+        self.database.do(
+            """
+            insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id)
+            values (:entity, :id, :other, now(), 'test')
+            """,
+            entity=of, id=vendor.id_of(entity, own_key or key), other=to.id_of(of, key),
+        )  # fmt: skip
+
+    def plan(self, day: date, ratio: str, changed: date = date(2026, 6, 1), **more: Any) -> None:
+        """A base plan and what came of it on a day."""
+        plan = {"plan_key": "n1", "household_key": "h1", "name": "Base", "is_base": True, "updated_on": changed}
+        self.planner.load("plan", [plan | more], day)
+        result = {"plan_result_key": f"n1:{day}", "plan_key": "n1", "household_key": "h1", "scenario": "current",
+                  "probability_ratio": Decimal(ratio), "computed_on": day, "computed_at": NOON}  # fmt: skip
+        self.planner.load("plan_result", [result], day)
+
+    def numbers(self, day: date, client: int, portfolio: int) -> None:
+        """Risk numbers of the person and of her portfolio."""
+        dated = {"measured_on": day, "measured_at": NOON}
+        self.risk.load("portfolio", [{"portfolio_key": "f1", "person_key": "p1", "portfolio_type": "current"}], day)
+        self.risk.load(
+            "client_risk", [{"client_risk_key": f"p1:{day}", "person_key": "p1", "risk_number": client} | dated], day
+        )
+        told = {"portfolio_risk_key": f"f1:{day}", "portfolio_key": "f1", "risk_number": portfolio}
+        self.risk.load("portfolio_risk", [told | dated], day)
+
+    def judge(self, day: date, *, policy: Policy = Policy()) -> dict[str, Tally]:  # noqa: B008
+        """Reconciles the day of everybody and runs the rules; returns what came of the portfolio system's household."""
+        for vendor in self.vendors:
+            vendor.reconcile(day)
+        tallies = judge_all(self.portfolio.engine, policy, "rules").get("pms", {})
+        return {rule: tally for rule, tally in tallies.items() if tally != Tally()}
+
+    def picture(self) -> Picture | None:
+        with self.portfolio.engine.connect() as connection:
+            return read_picture(connection)
+
+
+@pytest.fixture
+def office(database: Database, tmp_path: Path) -> Iterator[Office]:
+    made = Office(database, tmp_path)
+    yield made
+    for vendor in made.vendors:
+        vendor.engine.dispose()
+
+
+def test_a_finding_stands_under_the_record_that_stands_for_the_person(office: Office) -> None:
+    office.numbers(FRIDAY, 45, 62)
+    assert office.judge(FRIDAY) == {"risk_misaligned": Tally(found=1, opened=1)}
+    columns = "subject_entity, subject_id, household_id, representative_id, severity, measure, details"
+    assert office.portfolio.findings(columns) == [
+        ("person", office.portfolio.id_of("person", "p1"), office.portfolio.id_of("household", "h1"),
+         office.portfolio.id_of("representative", "r1"), "warning", Decimal(17),
+         "The portfolio's risk number is 62, the client's 45: 17 points above."),
+    ]  # fmt: skip
+
+
+def test_it_closes_when_they_are_aligned_again_and_stays_as_history(office: Office) -> None:
+    office.numbers(FRIDAY, 45, 62)
+    office.judge(FRIDAY)
+    office.numbers(MONDAY, 55, 62)
+    assert office.judge(MONDAY) == {"risk_misaligned": Tally(closed=1)}
+    assert office.portfolio.findings(LIFE) == [("risk_misaligned", FRIDAY, MONDAY)]
+
+
+def test_the_same_picture_again_changes_nothing(office: Office) -> None:
+    office.numbers(FRIDAY, 45, 62)
+    office.judge(FRIDAY)
+    before = office.portfolio.findings("*, xmin::text")
+    assert office.judge(FRIDAY) == {"risk_misaligned": Tally(found=1, seen=1)}
+    assert office.portfolio.findings("*, xmin::text") == before
+
+
+def test_while_one_vendor_is_not_reconciled_the_picture_says_nothing(office: Office) -> None:
+    office.numbers(FRIDAY, 45, 62)
+    office.judge(FRIDAY)
+    office.numbers(MONDAY, 55, 62)
+    assert office.picture() is None
+    assert judge_all(office.portfolio.engine, Policy(), "rules") == {}
+    assert office.portfolio.findings(LIFE) == [("risk_misaligned", FRIDAY, None)]
+
+
+def test_a_vendor_that_does_not_add_up_silences_the_picture(office: Office) -> None:
+    office.numbers(FRIDAY, 45, 62)
+    for vendor in office.vendors:
+        vendor.reconcile(FRIDAY, is_passed=vendor is not office.planner)
+    assert office.picture() is None
+
+
+def test_a_plan_that_fell_is_found_in_its_history(office: Office) -> None:
+    office.plan(date(2026, 10, 1), "0.92")
+    office.plan(FRIDAY, "0.81")
+    assert office.judge(FRIDAY) == {"goal_at_risk": Tally(found=1, opened=1)}
+    assert office.portfolio.findings("subject_entity, measure, details") == [
+        ("household", Decimal("81.0"), "The plan succeeds with 81.0%, down from 92.0% within 92 days."),
+    ]  # fmt: skip
+
+
+def test_a_dead_letter_of_a_plan_leaves_its_household_as_it_is(office: Office) -> None:
+    office.plan(FRIDAY, "0.50")
+    office.judge(FRIDAY)
+    office.plan(MONDAY, "0.90")
+    office.planner.load("plan", [], MONDAY, dead=["n1"])
+    assert office.judge(MONDAY) == {}
+    assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
+
+
+def test_a_dead_letter_of_nobody_known_closes_nothing(office: Office) -> None:
+    office.plan(FRIDAY, "0.50")
+    office.judge(FRIDAY)
+    office.plan(MONDAY, "0.90")
+    office.planner.load("goal", [], MONDAY, dead=["never seen"])
+    assert office.judge(MONDAY) == {}
+    assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
+
+
+def test_when_another_record_stands_for_the_household_the_finding_moves(office: Office) -> None:
+    office.plan(FRIDAY, "0.50")
+    office.judge(FRIDAY)
+    office.database.do("update warehouse.identity set recorded_to = now() where entity = 'household'")
+    office.judge(FRIDAY)
+    assert office.portfolio.findings("rule, closed_at is null") == [("goal_at_risk", False)]
+    assert office.planner.findings("rule, closed_at is null") == [("goal_at_risk", True)]
+
+
+def test_assets_count_once_and_what_is_held_away_is_left_out(office: Office) -> None:
+    office.portfolio.day(FRIDAY, {"a": 100_000}, a={"household_key": "h1"})
+    listed = [{"outside_account_key": key, "household_key": "h1"} for key in ("copy", "away")]
+    office.planner.load("outside_account", listed, FRIDAY)
+    worth = {"copy": 60_000, "away": 900_000}
+    office.planner.load(
+        "outside_value",
+        [{"outside_value_key": f"{key}:1", "outside_account_key": key, "market_value_usd": Decimal(usd),
+          "asked_on": FRIDAY, "asked_at": NOON} for key, usd in worth.items()],
+        FRIDAY,
+    )  # fmt: skip
+    office.join("outside_account", office.planner, office.portfolio, "a", "copy")
+    assert office.judge(FRIDAY)["plan_assets_apart"] == Tally(found=1, opened=1)
+    assert office.portfolio.findings("measure") == [(Decimal(-40_000),)]
+
+
+def test_an_owner_beyond_the_age_with_an_old_plan_is_found(office: Office) -> None:
+    office.portfolio.day(FRIDAY, {"a": 100_000}, a={"account_type": "IRA Rollover"})
+    owner = {"account_owner_key": "a:p1", "account_key": "a", "household_key": "h1", "person_key": "p1",
+             "share_ratio": Decimal(1)}  # fmt: skip
+    office.portfolio.load("account_owner", [owner], FRIDAY)
+    office.plan(FRIDAY, "0.90", changed=date(2022, 5, 6))
+    office.judge(FRIDAY)
+    assert (
+        "Distributions are required since 2024 from accounts worth $100,000.00; the plan was changed last on 2022-05-06.",
+    ) in (office.portfolio.findings("details"))
+    office.plan(MONDAY, "0.90", changed=date(2024, 2, 3))
+    office.portfolio.reconcile(MONDAY)
+    assert office.judge(MONDAY)["rmd_unplanned"] == Tally(closed=1)
+
+
+def test_every_rule_has_a_name_of_its_own_and_a_policy_in_words() -> None:
+    assert len({rule.name for rule in (*RULES, *PICTURE_RULES)}) == len(RULES) + len(PICTURE_RULES)
+    for rule in PICTURE_RULES:
+        words = rule.judge.__doc__ or ""
+        assert all(f"{word}: " in words for word in ("What", "Why", "Threshold", "Measure", "Closes")), rule.name
+        assert rule.task_subject
+        assert rule.due_days

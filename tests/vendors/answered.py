@@ -1,0 +1,144 @@
+"""A vendor that answers what its goldens say, or a test: its tables pulled, checked and made ours, as a run does it."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from include import flow, transform
+from include.connection import Connection
+from include.contract import FanOut, Report, Vendor
+from include.sensitive import Redactor
+from include.staging import Staging
+from include.transform import Produced
+from include.validation.rows import faults_of
+from tests.extract.answering import Answer, Asked, Reply, listen
+
+HERE = Path(__file__).parent
+DAY, BEFORE = date(2026, 11, 20), date(2026, 11, 19)
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+Answers = Mapping[str, bytes]
+"""Table -> what the vendor answers; for one call a row of another table, a JSON object of path -> answer."""
+
+Row = dict[str, Any]
+
+
+def goldens(vendor: Vendor) -> dict[str, bytes]:
+    """What lies in the vendor's folder; a table inside another one has no answer of its own."""
+    files = sorted((HERE / vendor.name).iterdir())
+    return {path.stem: path.read_bytes() for path in files if path.suffixes in ([".json"], [".csv"])}
+
+
+def written(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def zipped(content: bytes) -> bytes:
+    """The file in an archive."""
+    with zipfile.ZipFile(packed := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("report.csv", content)
+    return packed.getvalue()
+
+
+def answering(vendor: Vendor, answers: Answers) -> Answer:
+    """Answers every call as a vendor would that holds this; what it does not hold is 404."""
+    routes: dict[str, bytes] = {}
+    for table in vendor.tables:
+        body = answers.get(table.name, b"")
+        if isinstance(table.shape, Report):
+            routes[f"/{table.path}/{table.shape.order['report']}/file"] = body
+        elif isinstance(table.shape, FanOut) and "{" in table.path:
+            held = msgspec.json.decode(body or b"{}", type=dict[str, msgspec.Raw])
+            routes |= {f"/{path}": bytes(answer) for path, answer in held.items()}
+        elif table.path:
+            routes[f"/{table.path}"] = body
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "POST":
+            return Reply({"jobId": json.loads(asked.body)["report"]}, 202)
+        if f"{asked.path}/file" in routes:
+            return Reply({"status": "Complete"})
+        if not (body := routes.get(asked.path)):
+            return Reply({"message": "not found"}, 404)
+        if asked.path.endswith("/file"):
+            return Reply(content=body, kind="application/zip" if body.startswith(b"PK") else "text/csv")
+        if (skip := int(asked.params.get("$skip", "0"))) or asked.params.get("page", "1") != "1":
+            return Reply(json.loads(body)[skip:] if skip else [])
+        return Reply(content=body)
+
+    return answer
+
+
+@dataclass(frozen=True)
+class Day:
+    """What became of a vendor's answers."""
+
+    site: flow.Site
+    vendor: Vendor
+    run: flow.Run
+    paths: Mapping[str, str]
+
+    def staged(self, table: str) -> list[Row]:
+        return [row for _, part in self.site.staging.rows(self.paths[table]) for row in part.to_pylist()]
+
+    def dead(self, table: str) -> list[Row]:
+        """Rows that can't be read, then those that the suite refuses."""
+        folder = self.site.staging.folder(self.paths[table])
+        unread = [json.loads(line) for line in folder.read("dead.jsonl").splitlines()]
+        refused = faults_of(self.site.staging, self.paths[table]).to_pylist()
+        return [{"key": row["key"], "reasons": row["reasons"]} for row in unread] + [
+            {"key": row["row_key"], "reasons": row["expectations"]} for row in refused
+        ]
+
+    def entities(self, table: str) -> list[str]:
+        return [each.entity for each in self.vendor.maps if each.table == table]
+
+    def produced(self, table: str, entity: str) -> Produced:
+        return transform.produced(self.site.staging, self.paths[table], entity)
+
+    def made(self, table: str, entity: str) -> list[Row]:
+        """The canonical rows of an entity that a table gave."""
+        parts = transform.rows(self.site.staging, self.paths[table], entity)
+        return [row for part in parts for row in part.to_pylist()]
+
+    def load(self) -> None:
+        for path in self.paths.values():
+            flow.load(self.site, self.vendor, path, self.run)
+
+
+def run_day(
+    engine: sa.Engine, folder: Path, vendor: Vendor, answers: Answers | Answer, *tables: str, now: datetime = NOW
+) -> Day:
+    """Pulls, validates (row by row) and transforms a vendor's tables, or some of them, parents first."""
+    open_to_all = replace(vendor, login="basic", headers={})
+    run = flow.Run(uuid.uuid4().hex, DAY, BEFORE)
+    site = flow.Site(engine, Staging(str(folder)), Redactor(b"golden"), lambda: now, speed=100_000)
+    wanted = [table.name for table in vendor.tables if not tables or table.name in tables]
+    with listen(answers if callable(answers) else answering(vendor, answers)) as listener:
+        connection = Connection(listener.url, "user", "password", {"grants": '{"8001": "first"}'})
+        paths = {name: flow.stage(site, open_to_all, name, connection, run) for name in wanted}
+    flow.validate(site, open_to_all, paths, run, rows_only=True)
+    for path in paths.values():
+        flow.transform(site, open_to_all, path, run)
+    return Day(site, open_to_all, run, paths)
+
+
+Change = Callable[[Any], object]
+
+
+def changed(answers: Answers, table: str, change: Change) -> dict[str, bytes]:
+    """The answers, with one of them changed in place by a function."""
+    value = json.loads(answers[table])
+    change(value)
+    return {**answers, table: written(value)}

@@ -1,0 +1,37 @@
+"""A vendor's day in a database that the tests of a module share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include.contract import Vendor
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.extract.answering import Answer
+from tests.vendors.answered import Answers, Day, run_day
+
+Run = Callable[..., Day]
+
+
+@pytest.fixture(scope="module")
+def engine(shared_database: Database) -> Iterator[sa.Engine]:
+    opened = schema.engine(shared_database.url())
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def run(engine: sa.Engine, tmp_path: Path) -> Run:
+    """Runs days of one vendor, or of some of its tables, one after the other in folders of their own."""
+    folders = itertools.count()
+
+    def start(vendor: Vendor, answers: Answers | Answer, *tables: str, **options: Any) -> Day:
+        return run_day(engine, tmp_path / str(next(folders)), vendor, answers, *tables, **options)
+
+    return start

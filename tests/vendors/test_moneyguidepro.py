@@ -1,0 +1,244 @@
+"""What only MoneyGuidePro needs: numbers that are texts, results that may be missing or stale, goals that people read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from include.sandbox.moneyguidepro_goals import write_money
+from include.validation.suite import read_suite
+from include.vendors.arrays import ratio
+from include.vendors.moneyguidepro import MONEYGUIDEPRO, amount, end_year, start_year
+from tests.vendors.answered import NOW, Answers, Day, changed, goldens, run_day
+from tests.vendors.conftest import Run
+
+GOLDEN = goldens(MONEYGUIDEPRO)
+SUMMARY, METER = "Households/70001/PlanSummary", "Households/70001/MonteCarloMeter"
+RESULTS = ("households", "meters", "plan_summaries", "goals")
+
+
+def regex_of(table: str, column: str) -> str:
+    [found] = [e for e in read_suite("moneyguidepro", table) if e.column == column and "regex" in e.kwargs]
+    pattern: str = found.kwargs["regex"]
+    return pattern
+
+
+@pytest.fixture(scope="module")
+def planned(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """The goldens' day; nobody changes it."""
+    return run_day(engine, tmp_path_factory.mktemp("planned"), MONEYGUIDEPRO, GOLDEN)
+
+
+def summarised(change: Callable[[Any], object]) -> Answers:
+    return changed(GOLDEN, "plan_summaries", lambda held: change(held[SUMMARY]))
+
+
+def current_of(day: Day, household: str = "70001") -> dict[str, Any]:
+    [result] = [r for r in day.made("plan_summaries", "plan_result") if r["household_key"] == household]
+    return result
+
+
+# --- probabilities ---
+
+
+@pytest.mark.parametrize(
+    ("said", "stated"),
+    [("82", "0.82"), ("82%", "0.82"), ("0", "0"), ("100%", "1"), ("7.25", "0.0725"), ("<50", None), (">99", None)],
+)
+def test_probability_is_read_from_its_text_and_the_text_is_kept(run: Run, said: str, stated: str | None) -> None:
+    day = run(
+        MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=said)), *RESULTS
+    )
+    [result] = day.made("meters", "plan_result")
+    assert result["probability_ratio"] == (None if stated is None else Decimal(stated))
+    assert result["probability_text"] == said
+
+
+def test_current_and_recommended_scenario_are_two_results(planned: Day) -> None:
+    [recommended] = planned.made("meters", "plan_result")
+    current = current_of(planned)
+    assert (current["scenario"], current["probability_ratio"]) == ("current", Decimal("0.77"))
+    assert (recommended["scenario"], recommended["probability_ratio"]) == ("recommended", Decimal("0.82"))
+    assert current["plan_key"] == recommended["plan_key"]
+    assert current["plan_result_key"] != recommended["plan_result_key"]
+
+
+def test_missing_recommended_scenario_is_missing_and_not_zero(planned: Day, run: Run) -> None:
+    assert "70002" not in {row["plan_key"] for row in planned.made("meters", "plan_result")}
+    assert planned.produced("meters", "plan_result").dropped["no recommended scenario"] == 1
+    zero = run(
+        MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess="0")), *RESULTS
+    )
+    assert [row["probability_ratio"] for row in zero.made("meters", "plan_result")] == [0]
+
+
+def test_household_without_a_plan_has_none(planned: Day) -> None:
+    assert {row["plan_key"] for row in planned.made("plan_summaries", "plan")} == {"70001", "70002"}
+    assert planned.produced("plan_summaries", "plan").dropped["no plan"] == 1
+
+
+@pytest.mark.parametrize("said", ["ask your advisor", "82 percent", "1e2", "", "150%", "101", "-5"])
+def test_probability_that_nobody_understands_is_a_dead_letter(run: Run, said: str) -> None:
+    day = run(
+        MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=said)), *RESULTS
+    )
+    assert {"key": "70001", "reasons": ["expect_column_values_to_match_regex(probability)"]} in day.dead("meters")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.decimals(0, 100, places=6), st.sampled_from(["", "%"]))
+def test_any_percentage_becomes_its_ratio(percent: Decimal, sign: str) -> None:
+    assert ratio(pa.array([f"{percent}{sign}"])).to_pylist() == [percent / 100]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.from_regex(regex_of("meters", "probability")), st.text(max_size=8)))
+@example("150%")
+@example("999")
+def test_ratio_of_any_text_is_from_zero_to_one_or_missing(said: str) -> None:
+    [found] = ratio(pa.array([said])).to_pylist()
+    assert found is None or 0 <= found <= 1
+
+
+def test_target_range_beyond_a_hundred_is_missing(run: Run) -> None:
+    day = run(MONEYGUIDEPRO, summarised(lambda row: row["results"].update(monteCarloTargetRangeHigh="101")), *RESULTS)
+    [plan] = [row for row in day.made("plan_summaries", "plan") if row["plan_key"] == "70001"]
+    assert (plan["target_low_ratio"], plan["target_high_ratio"]) == (Decimal("0.75"), None)
+
+
+# --- stale balances ---
+
+
+@pytest.mark.parametrize(
+    ("status", "stale"), [("Success", False), ("Failure", True), ("NotFound", True), ("Error", True), (None, True)]
+)
+def test_result_on_positions_that_were_not_refreshed_is_stale(run: Run, status: str | None, stale: bool) -> None:
+    refresh = None if status is None else {"status": status, "messages": []}
+    day = run(MONEYGUIDEPRO, summarised(lambda row: row.update(refreshPositionsResponse=refresh)), *RESULTS)
+    result = current_of(day)
+    assert (result["is_stale"], result["probability_ratio"]) == (stale, Decimal("0.77"))
+
+
+def test_result_is_stamped_with_the_time_of_its_call(planned: Day) -> None:
+    assert {row["computed_at"] for row in planned.made("plan_summaries", "plan_result")} == {NOW}
+
+
+def test_plan_is_dated_by_its_household(planned: Day) -> None:
+    dated = {row["plan_key"]: str(row["updated_on"]) for row in planned.made("plan_summaries", "plan")}
+    assert dated == {"70001": "2026-11-16", "70002": "2026-01-05"}
+
+
+# --- goals ---
+
+
+@pytest.mark.parametrize(
+    ("wording", "dollars", "years"),
+    [
+        ("$85,000 / yr from 2031", "85000.00", (2031, None)),
+        ("$55,000 in 2028", "55000.00", (2028, 2028)),
+        ("$1.25M in 2031", "1250000.00", (2031, 2031)),
+        ("$2M / yr from 2040", "2000000.00", (2040, None)),
+        ("$0.005 in 2030", "0.00", (2030, 2030)),
+        ("67 (2046)", None, (2046, None)),
+        (None, None, (None, None)),
+    ],
+)
+def test_goal_s_text_becomes_its_amount_and_years(
+    wording: str | None, dollars: str | None, years: tuple[int | None, int | None]
+) -> None:
+    said = pa.array([wording], pa.string())
+    assert amount(said).to_pylist() == [None if dollars is None else Decimal(dollars)]
+    assert (start_year(said).to_pylist(), end_year(said).to_pylist()) == ([years[0]], [years[1]])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.decimals(0, 900_000, places=0), st.integers(2000, 2099))
+def test_money_under_a_million_comes_back_to_the_dollar(dollars: Decimal, year: int) -> None:
+    assert amount(pa.array([f"{write_money(dollars)} in {year}"])).to_pylist() == [dollars]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.decimals(1_000_000, 900_000_000, places=2), st.integers(2000, 2099))
+def test_millions_come_back_to_what_was_written(dollars: Decimal, year: int) -> None:
+    [found] = amount(pa.array([f"{write_money(dollars)} / yr from {year}"])).to_pylist()
+    assert abs(found - dollars) <= 5000  # a hundredth of a million is written
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.from_regex(regex_of("goals", "wording")))
+@example("$,, in 2031")
+@example("$85,000 / yr from 2031\n")
+@example("$9999999999999M in 2031")
+@example("$٣ in 2031")
+@example("$0 in 0000")
+def test_goal_that_the_suite_lets_pass_is_understood_whole(wording: str) -> None:
+    if not re.search(regex_of("goals", "wording"), wording):
+        return
+    said = pa.array([wording])
+    [dollars] = amount(said).cast(pa.decimal128(20, 2)).to_pylist()
+    assert (dollars is not None) == wording.startswith("$")
+    assert start_year(said).to_pylist() != [None]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=30))
+def test_any_text_is_read_or_gives_nothing(wording: str) -> None:
+    said = pa.array([wording])
+    for read in (amount, start_year, end_year):
+        assert len(read(said)) == 1
+
+
+@pytest.mark.parametrize(
+    "wording", ["see advisor notes", "TBD", "$85,000", "85,000 in 2031", "$85,000 / yr from soon", ""]
+)
+def test_goal_in_other_words_is_a_dead_letter(run: Run, wording: str) -> None:
+    item = {"description": "Boat", "current": wording}
+    answers = summarised(lambda row: row["categories"][0]["topics"][1].update(items=[item]))
+    day = run(MONEYGUIDEPRO, answers, *RESULTS)
+    assert day.dead("goals") == [
+        {"key": "70001:Other Goals:Boat", "reasons": ["expect_column_values_to_match_regex(wording)"]}
+    ]
+    assert "Boat" not in {row["name"] for row in day.made("goals", "goal")}
+
+
+def test_goal_is_known_by_its_household_topic_and_name(planned: Day) -> None:
+    living = [row["goal_key"] for row in planned.made("goals", "goal") if row["name"] == "Living Expense"]
+    assert living == ["70001:Retirement:Living Expense", "70002:Retirement:Living Expense"]
+
+
+# --- people, policies, assets ---
+
+
+def test_participants_are_persons_of_their_household(planned: Day) -> None:
+    people = {row["person_key"]: row for row in planned.made("participants", "person")}
+    assert [people[key]["household_key"] for key in ("140001", "140002")] == ["70001"] * 2
+    assert people["140002"]["name"] == "Ada"  # without a last name
+
+
+def test_participant_is_known_elsewhere_by_the_household_s_key(planned: Day) -> None:
+    known = {row["person_key"]: row["cross_references"] for row in planned.made("participants", "person")}
+    assert known == {"140001": "orion:household:1001", "140002": "orion:household:1001", "140003": None}
+
+
+@pytest.mark.parametrize(("listed", "count"), [([{"name": "Ada", "percent": 100.0}], 1), ([], 0), (None, None)])
+def test_beneficiaries_are_counted_and_an_unknown_number_is_not_zero(run: Run, listed: Any, count: int | None) -> None:
+    def change(held: Any) -> None:
+        held["Households/70001/InsurancePolicies"]["policies"][0]["beneficiaries"] = listed
+
+    day = run(MONEYGUIDEPRO, changed(GOLDEN, "insurance_policies", change), "households", "insurance_policies")
+    assert day.made("insurance_policies", "insurance_policy")[0]["beneficiaries"] == count
+
+
+def test_account_number_of_an_asset_is_never_in_clear(planned: Day) -> None:
+    number = json.loads(GOLDEN["assets"])["Households/70001/Assets"][0]["accountNumber"]
+    assert number not in str(
+        [planned.staged("assets"), planned.dead("assets"), planned.made("assets", "outside_account")]
+    )

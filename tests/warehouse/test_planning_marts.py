@@ -1,0 +1,309 @@
+"""Marts of planning and risk: one row a household or person, whichever vendors speak of it, now and as it was known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from include.control import findings
+from include.control.findings import Look
+from include.rules.book import SILENT
+from include.rules.judgement import FOUND
+from tests.warehouse.loading import DAY, NEXT, Loader
+
+MARTS = (
+    "plan_freshness",
+    "goal_health",
+    "risk_alignment",
+    "questionnaire",
+    "questionnaire_age",
+    "plan_assets",
+    "out_of_line",
+)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+COMPUTED = {"computed_on": DAY, "computed_at": NOON, "scenario": "current"}
+
+
+class Office:
+    """A portfolio system, two planners and a risk vendor, which all know one household or its person."""
+
+    def __init__(self, new_loader: Callable[[], Loader]) -> None:
+        self.of = {word: new_loader() for word in ("pms", "first", "second", "risk")}
+        self.of["pms"].load("representative", [{"representative_key": "r1", "name": "Rep Sample"}])
+        for word in ("pms", "first", "second"):
+            home = {"household_key": "h1", "name": f"Family {word}", "representative_key": "r1"}
+            self.of[word].load("household", [home])
+            self.of[word].load("person", [{"person_key": "p1", "name": f"Ada {word}", "household_key": "h1"}])
+        self.of["risk"].load("person", [{"person_key": "p1", "name": "Ada Risk"}])
+        for rank, word in enumerate(self.of):
+            self.do("insert into control.survivorship values (:vendor, '', :rank)", word, rank=rank)
+        for word in ("first", "second"):
+            self.join("household", word, "h1")
+        for word in ("first", "second", "risk"):
+            self.join("person", word, "p1")
+
+    def do(self, statement: str, word: str = "pms", **values: Any) -> None:
+        self.of[word].database.do(statement, **({"vendor": self.of[word].vendor.name} | values))
+
+    def id_of(self, word: str, entity: str, key: str) -> int:
+        query = "select id from warehouse.source_key where entity = :entity and vendor = :vendor and source_key = :key"
+        [row] = self.of[word].rows(query, entity=entity, key=key)
+        return int(row["id"])
+
+    def join(self, entity: str, word: str, key: str, to: str = "") -> None:
+        """Says that a vendor's record is one of the portfolio system's."""
+        known_as = "account" if entity == "outside_account" else entity
+        self.of["pms"].database.do(
+            """
+            insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id)
+            values (:entity, :id, :other, now(), 'test')
+            """,
+            entity=known_as, id=self.id_of(word, entity, key), other=self.id_of("pms", known_as, to or key),
+        )  # fmt: skip
+
+    def plan(self, word: str, *plans: dict[str, Any], day: date = DAY) -> None:
+        rows = [{"household_key": "h1", "is_base": True, "name": "Base", "updated_on": DAY} | plan for plan in plans]
+        self.of[word].load("plan", rows, day)
+
+    def result(self, word: str, *results: dict[str, Any], day: date = DAY) -> None:
+        rows = [COMPUTED | {"household_key": "h1", "plan_key": "n1", "is_stale": False} | row for row in results]
+        self.of[word].load("plan_result", rows, day)
+
+    def ask(self, mart: str, columns: str, at: Any = "infinity", where: str = "true") -> list[tuple[Any, ...]]:
+        """Rows of a mart about the household, as known at a time."""
+        about = "" if mart == "questionnaire_age" else " and household_id = :household"
+        rows = self.of["pms"].rows(
+            f"select {columns} from mart.{mart}_as_known(:at) where {where}{about} order by 1",
+            at=at, household=self.id_of("pms", "household", "h1"),
+        )  # fmt: skip
+        return [tuple(row.values()) for row in rows]
+
+
+@pytest.fixture
+def office(new_loader: Callable[[], Loader]) -> Office:
+    return Office(new_loader)
+
+
+def test_a_plan_stands_for_the_one_household_under_the_name_that_counts_first(office: Office) -> None:
+    office.plan("first", {"plan_key": "n1", "updated_on": date(2026, 1, 2), "target_low_ratio": Decimal("0.75")})
+    office.result(
+        "first",
+        {"plan_result_key": "a", "probability_ratio": Decimal("0.8")},
+        {"plan_result_key": "b", "probability_ratio": Decimal("0.9"), "scenario": "recommended"},
+    )
+    columns = "household_name, representative_name, changed_on, probability_ratio, recommended_ratio, target_low_ratio, computed_on"
+    assert office.ask("plan_freshness", columns) == [
+        ("Family pms", "Rep Sample", date(2026, 1, 2), Decimal("0.8"), Decimal("0.9"), Decimal("0.75"), DAY)
+    ]
+
+
+def test_without_a_recommended_scenario_its_probability_is_missing_and_not_zero(office: Office) -> None:
+    office.plan("first", {"plan_key": "n1"})
+    office.result("first", {"plan_result_key": "a", "probability_ratio": Decimal("0.8")})
+    assert office.ask("plan_freshness", "probability_ratio, recommended_ratio") == [(Decimal("0.8"), None)]
+
+
+def test_the_newest_computation_is_told(office: Office) -> None:
+    office.plan("first", {"plan_key": "n1"})
+    older = {"plan_result_key": "a", "probability_ratio": Decimal("0.9"), "computed_on": DAY - timedelta(days=7)}
+    office.result("first", older, {"plan_result_key": "b", "probability_ratio": Decimal("0.6")})
+    assert office.ask("plan_freshness", "probability_ratio, computed_on") == [(Decimal("0.6"), DAY)]
+
+
+def test_one_base_plan_leads_that_of_the_vendor_whose_word_counts_first(office: Office) -> None:
+    office.plan(
+        "first",
+        {"plan_key": "n1", "name": "Old", "updated_on": date(2025, 1, 1)},
+        {"plan_key": "n2", "name": "New", "updated_on": date(2026, 1, 1)},
+        {"plan_key": "n3", "name": "What if", "is_base": False},
+    )
+    office.plan("second", {"plan_key": "n1", "name": "Other"})
+    assert office.ask("plan_freshness", "plan_name, is_leading") == [
+        ("New", True), ("Old", False), ("Other", False), ("What if", False),
+    ]  # fmt: skip
+
+
+def test_a_plan_that_the_vendor_names_no_more_is_left_out(office: Office) -> None:
+    office.plan("first", {"plan_key": "n1", "name": "Gone"}, {"plan_key": "n2", "name": "Kept"})
+    known_before = office.of["pms"].now()
+    office.plan("first", {"plan_key": "n2", "name": "Kept"}, day=NEXT)
+    assert office.ask("plan_freshness", "plan_name") == [("Kept",)]
+    assert office.ask("plan_freshness", "plan_name", known_before) == [("Gone",), ("Kept",)]
+
+
+def test_goals_have_their_own_figures_and_their_plans(office: Office) -> None:
+    office.plan("first", {"plan_key": "n1"})
+    office.result("first", {"plan_result_key": "a", "probability_ratio": Decimal("0.8")})
+    goals = [{"goal_key": key, "household_key": "h1", "plan_key": "n1", "name": key, "goal_type": "Education",
+              "amount_usd": Decimal(30_000)} for key in ("college", "new", "deleted")]  # fmt: skip
+    office.of["first"].load("goal", goals)
+    told = COMPUTED | {"probability_ratio": Decimal("0.55"), "funded_ratio": Decimal("0.4"), "shortfall_year": 2041}
+    before = told | {"computed_on": DAY - timedelta(days=7)}
+    office.of["first"].load(
+        "goal_result",
+        [
+            told | {"goal_result_key": "1", "goal_key": "college"},
+            before | {"goal_result_key": "2", "goal_key": "deleted"},
+        ],
+    )
+    columns = "goal_name, probability_ratio, funded_ratio, shortfall_year, plan_probability_ratio, is_named"
+    some = (Decimal("0.55"), Decimal("0.4"), 2041, Decimal("0.8"))
+    assert office.ask("goal_health", columns) == [
+        ("college", *some, True), ("deleted", *some, False), ("new", None, None, None, Decimal("0.8"), True),
+    ]  # fmt: skip
+
+
+def load_risk(office: Office, client: int, *portfolios: dict[str, Any], day: date = DAY) -> None:
+    dated = {"measured_on": day, "measured_at": NOON}
+    rows = [{"person_key": "p1", "portfolio_type": "current"} | {"portfolio_key": p["portfolio_key"]} | {
+        k: v for k, v in p.items() if k in ("portfolio_type", "is_deleted", "name")} for p in portfolios]  # fmt: skip
+    office.of["risk"].load("portfolio", rows, day)
+    office.of["risk"].load(
+        "client_risk",
+        [{"client_risk_key": f"p1:{day}", "person_key": "p1", "risk_number": client} | dated],
+    )
+    office.of["risk"].load(
+        "portfolio_risk",
+        [{"portfolio_risk_key": f"{p['portfolio_key']}:{day}", "portfolio_key": p["portfolio_key"],
+          "risk_number": p["risk_number"]} | dated for p in portfolios],
+    )  # fmt: skip
+
+
+def test_risk_is_compared_for_current_portfolios_of_the_one_person(office: Office) -> None:
+    load_risk(
+        office,
+        45,
+        {"portfolio_key": "now", "name": "Now", "risk_number": 62},
+        {"portfolio_key": "idea", "name": "Idea", "risk_number": 40, "portfolio_type": "proposed"},
+        {"portfolio_key": "gone", "name": "Gone", "risk_number": 99, "is_deleted": True},
+    )
+    columns = "person_name, household_name, portfolio_name, client_risk_number, portfolio_risk_number, difference"
+    assert office.ask("risk_alignment", columns) == [("Ada pms", "Family pms", "Now", 45, 62, 17)]
+
+
+def test_the_newest_of_both_numbers_count(office: Office) -> None:
+    load_risk(office, 45, {"portfolio_key": "now", "risk_number": 62})
+    load_risk(office, 50, {"portfolio_key": "now", "risk_number": 58}, day=NEXT)
+    assert office.ask("risk_alignment", "client_risk_number, portfolio_risk_number, client_measured_on") == [
+        (50, 58, NEXT)
+    ]
+
+
+def questionnaire(key: str, completed: str | None, **more: Any) -> dict[str, Any]:
+    at = datetime.fromisoformat(f"{completed}T17:00:00Z") if completed else None
+    return {
+        "questionnaire_key": key, "person_key": "p1", "version": "RQ4", "completed_at": at, "is_completed": at is not None,
+        "is_archived": False, "is_deleted": False, "risk_number": 50,
+    } | more  # fmt: skip
+
+
+def test_the_last_completed_questionnaire_counts_that_is_neither_archived_nor_deleted(office: Office) -> None:
+    office.of["risk"].load(
+        "questionnaire",
+        [questionnaire("old", "2024-01-02"), questionnaire("counts", "2025-03-04", version="RQ3"),
+         questionnaire("archived", "2026-01-02", is_archived=True), questionnaire("deleted", "2026-02-02", is_deleted=True),
+         questionnaire("open", None)],
+    )  # fmt: skip
+    assert office.ask("questionnaire", "person_name, version, completed_on, representative_name") == [
+        ("Ada pms", "RQ3", date(2025, 3, 4), "Rep Sample")
+    ]
+
+
+def test_questionnaires_of_an_advisors_clients_are_counted_by_age(office: Office) -> None:
+    office.of["risk"].load("person", [{"person_key": f"p{n}", "name": f"P{n}"} for n in (1, 2, 3)])
+    for word, key in (("risk", "p2"), ("risk", "p3")):
+        office.do("update warehouse.person set household_id = :home where person_id = :id", word,
+                  home=office.id_of("pms", "household", "h1"), id=office.id_of("risk", "person", key))  # fmt: skip
+    fresh = (datetime.now(UTC).date() - timedelta(days=30)).isoformat()
+    office.of["risk"].load(
+        "questionnaire",
+        [
+            questionnaire("a", "2025-01-02"),
+            questionnaire("b", fresh, person_key="p2"),
+            questionnaire("c", None, person_key="p3"),
+        ],
+    )
+    mine = f"representative_id = {office.id_of('pms', 'representative', 'r1')}"
+    columns = "representative_name, persons, without, beyond_12_months, oldest_on, newest_on"
+    assert office.ask("questionnaire_age", columns, where=mine) == [
+        ("Rep Sample", 3, 1, 1, date(2025, 1, 2), date.fromisoformat(fresh))
+    ]
+
+
+def test_an_account_that_both_know_counts_once_and_by_its_share(office: Office) -> None:
+    pms = office.of["pms"]
+    pms.load("account", [{"account_key": "a", "household_key": "h1", "is_counted": True}])
+    pms.load("account_owner", [{"account_owner_key": "a:1", "account_key": "a", "household_key": "h1",
+                                "share_ratio": Decimal("0.5")}])  # fmt: skip
+    pms.load("account_value", [{"account_value_key": "a", "account_key": "a", "market_value_usd": Decimal(200_000)}])
+    keys = {"copy": 95_000, "away": 40_000}
+    office.of["first"].load("outside_account", [{"outside_account_key": key, "household_key": "h1"} for key in keys])
+    office.of["first"].load(
+        "outside_value",
+        [{"outside_value_key": f"{key}:1", "outside_account_key": key, "market_value_usd": Decimal(usd), "stated_on": DAY,
+          "asked_on": DAY, "asked_at": NOON} for key, usd in keys.items()],
+    )  # fmt: skip
+    columns = "copied_usd, held_away_usd, managed_usd, difference_usd"
+    assert office.ask("plan_assets", columns) == [(0, 135_000, 100_000, -100_000)]
+    office.join("outside_account", "first", "copy", "a")
+    assert office.ask("plan_assets", columns) == [(95_000, 40_000, 100_000, -5_000)]
+
+
+def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
+    for word, usd in (("pms", 100_000), ("second", 99_000)):
+        vendor = office.of[word]
+        vendor.load("account", [{"account_key": "a", "household_key": "h1", "is_counted": True}])
+        vendor.load("account_owner", [{"account_owner_key": "a:1", "account_key": "a", "household_key": "h1",
+                                       "share_ratio": Decimal(1)}])  # fmt: skip
+        vendor.load("account_value", [{"account_value_key": "a", "account_key": "a", "market_value_usd": Decimal(usd)}])
+    office.of["first"].load("outside_account", [{"outside_account_key": "x", "household_key": "h1"}])
+    office.of["first"].load("outside_value", [{"outside_value_key": "x:1", "outside_account_key": "x", "asked_on": DAY,
+                                               "asked_at": NOON, "market_value_usd": Decimal(1)}])  # fmt: skip
+    assert office.ask("plan_assets", "managed_usd") == [(199_000,)]
+    office.join("account", "second", "a")
+    assert office.ask("plan_assets", "managed_usd") == [(100_000,)]
+
+
+def settle(office: Office, day: date, *measures: int) -> None:
+    loader = office.of["pms"]
+    rows = [{"rule": "plan_old", "severity": "info", "subject_entity": "household", "details": "Old.",
+             "subject_id": office.id_of("pms", "household", "h1"), "household_id": office.id_of("pms", "household", "h1"),
+             "representative_id": office.id_of("pms", "representative", "r1"), "measure": Decimal(n)} for n in measures]  # fmt: skip
+    look = Look(loader.vendor.name, day, datetime.combine(day, datetime.min.time(), UTC), "run")
+    with loader.engine.begin() as connection:
+        findings.settle(
+            connection, look, {"plan_old": 0}, pa.Table.from_pylist(rows, schema=FOUND), SILENT.empty_table()
+        )
+
+
+def test_who_was_out_of_line_since_when_and_until_when(office: Office) -> None:
+    columns = "rule, household_name, representative_name, out_since, last_seen, back_on, days"
+    settle(office, DAY, 400)
+    known_then = office.of["pms"].now()
+    settle(office, NEXT)
+    assert office.ask("out_of_line", columns) == [("plan_old", "Family pms", "Rep Sample", DAY, DAY, NEXT, 3)]
+    assert office.ask("out_of_line", columns, known_then) == [
+        ("plan_old", "Family pms", "Rep Sample", DAY, DAY, None, 0)
+    ]
+    settle(office, date(2026, 11, 24), 401)
+    assert len(office.ask("out_of_line", columns)) == 2
+
+
+def test_a_link_that_is_taken_apart_is_known_as_it_was(office: Office) -> None:
+    office.plan("first", {"plan_key": "n1"})
+    known_before = office.of["pms"].now()
+    office.do("update warehouse.identity set recorded_to = clock_timestamp() where entity = 'household'")
+    assert office.ask("plan_freshness", "household_name") == []
+    assert office.ask("plan_freshness", "household_name", known_before) == [("Family pms",)]
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_a_mart_is_its_function_at_the_end_of_time(office: Office, mart: str) -> None:
+    rows = office.of["pms"].rows
+    assert rows(f"select * from mart.{mart}_as_known('infinity') except all select * from mart.{mart}") == []
+    assert rows(f"select * from mart.{mart}_as_known('2001-01-01')") == []
