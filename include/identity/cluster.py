@@ -25,15 +25,6 @@ class Evidence:
     is_compatible: Callable[[str, str], bool]
 
 
-@dataclass(frozen=True)
-class Edge:
-    """A reason to join two records."""
-
-    left: int
-    right: int
-    score: float
-
-
 @dataclass
 class Clusters:
     """Disjoint sets of records 0, 1, ..., each named by its smallest.
