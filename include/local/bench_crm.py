@@ -70,6 +70,9 @@ insert into warehouse.person (person_id, vendor, person_key, household_id, name,
 select 50000000 + n, 'sample', n, n, 'Sample Person ' || n, 'Sample', 'Person ' || n, date '1950-01-01' + n % 15000,
        '2026-01-02', now(), 1
 from generate_series(1, {households}) n;
+insert into warehouse.source_key (entity, vendor, source_key, id) overriding system value
+select 'household', vendor, household_key, household_id from warehouse.household
+union all select 'person', vendor, person_key, person_id from warehouse.person;
 insert into warehouse.security (security_id, vendor, security_key, name, ticker, cusip, asset_class, valid_from, recorded_from,
                                 source_run_id)
 select 100000000 + n, 'sample', n, 'Sample Security, Series ' || n, 'S' || n, 'S' || lpad(n::text, 8, '0'),
