@@ -313,7 +313,9 @@ def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
         assert set(whole) - set(some) == set(dead)
     else:
         assert 0 < len(set(whole) - set(some)) <= len(dead)
-    assert {key: whole[key] for key in some} == some or any(m.summed for m in vendor.maps)
+    # Where rows are added up, one that died is missing in a sum of others.
+    changed = sum(whole[key] != money for key, money in some.items())
+    assert changed <= (len(dead) if any(m.summed for m in vendor.maps) else 0)
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
