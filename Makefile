@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway test test-all lint fmt clean
+.PHONY: install demo stop sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 
@@ -15,6 +15,7 @@ TRIBUTARY = .venv/bin/python -m include.cli
 
 DATA ?=
 HOUSEHOLDS ?=
+SPECS ?=
 
 install: .venv/.installed
 
@@ -54,6 +55,10 @@ bench-identity: install  ## who is who: quality on labelled data, and a million 
 
 bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
 	@$(TRIBUTARY) bench-gateway
+
+conformance: install  ## SPECS=folder of the e-signature vendors' API documents: does the sandbox answer as they say?
+	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/adding_a_vendor.md))
+	@.venv/bin/python -m include.sandbox.conformance "$(SPECS)"
 
 # Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow.
 test: lint

@@ -9,7 +9,7 @@ from policy import DEFAULTS, WAREHOUSE
 
 from include.vendors import VENDORS, named
 
-TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.tables]
+TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.asked]
 
 
 @dag(

@@ -4,7 +4,7 @@ python -m include.cli demo [--data FOLDER] [--households N]
 python -m include.cli stop
 python -m include.cli sandbox [--port N] ...
 python -m include.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]; bench-identity; bench-gateway
-python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._GATEWAY_..
+python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._GATEWAY_.., .._API_..
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 
 The last two read the environment, because secrets do not belong on a command line; both may be run again.
@@ -72,11 +72,16 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
         return 1
     place = demo.start(say, arguments.data, arguments.households)
     say(f"Up after {time.monotonic() - started:.0f} s.")
+    demo.listen(place)
     say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")
     ended = demo.run_all(place, [vendor.name for vendor in VENDORS], say, 240)
     if set(ended.values()) == {"success"}:
         ended["salesforce"] = demo.run(place, "salesforce", say, 120)
-    summary.show(place, ended, time.monotonic() - started)
+    steps = []
+    if ended.get("salesforce") == "success":
+        say("An envelope goes through its life ...")
+        steps = demo.sign_an_envelope(place, say)
+    summary.show(place, ended, time.monotonic() - started, steps)
     return 0 if set(ended.values()) == {"success"} else 1
 
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from include.shape import FanOut, Inside, Linked, Numbered, Offset, Report, Shape, Whole
+from include.shape import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Shape, Whole
+from include.signing import Document, Webhook
 
 __all__ = [
     "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Budget", "Column", "Constant",
-    "Derived", "EntityMap", "FanOut", "Inside", "Linked", "Numbered", "Offset", "Probe", "Report", "Shape", "Table", "Vendor",
-    "Whole", "column", "constant", "derived", "ignored", "sensitive",
+    "Derived", "Document", "EntityMap", "FanOut", "Inside", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
+    "Table", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
 ]  # fmt: skip
 
 INTEGER = "int64"
@@ -32,6 +33,9 @@ QUANTITY = "decimal(28,8)"
 PRICE = "decimal(28,8)"
 
 Pull = Literal["full", "snapshot", "window"]
+
+ADDED = ("@asked_at", "@in", "@inbox_id", "@received_at")
+"""Fields that rows get from us, and from no row of another table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +91,14 @@ class Table:
             it is written in. Where there are two, they are the first and the last day: from the day after the session
             before, so that what is dated on a weekend is not missed.
         edited: For `window`: the parameters that bound the time of edit, (from, to).
+        overlap_days: By how many days a window reaches back beyond the last pull: two, for edits made meanwhile and clocks that run
+            late; more where the vendor's bounds don't see every edit.
         edited_as: `strftime` pattern of those bounds; empty for ISO times with the vendor's offset.
         when_past: Parameters that replace or join `params` for a past date.
         shape: How it is asked for.
         rows: Field of an answer that holds the rows; empty where the answer is the array, or one row.
         is_nested: Whether rows hold objects: their fields are declared as `address.city`, and a list is staged as its JSON.
+        skipped: Of nested rows: objects that are known, and left behind whole; by their own name in the objects of a list, too.
         omits_nulls: Whether the vendor leaves out fields that are null: then one that no row has is no drift.
         dates: How dates are written: `iso` (2026-11-20), or `us` (11/20/2026) too.
         page_rows: Rows asked for in one call.
@@ -100,6 +107,7 @@ class Table:
         agrees: `(column, table, money column)`: this table's money, summed by that column, is what the other table
             states for the same key.
         as_of: For snapshots: the staged column that states the day of a row; None where rows don't say.
+        chosen: Parameter that names the keys of single rows, with commas between them; empty where there is none.
     """
 
     name: str
@@ -110,11 +118,13 @@ class Table:
     params: Mapping[str, str] = field(default_factory=dict)
     dated: Mapping[str, str] = field(default_factory=dict)
     edited: tuple[str, str] | None = None
+    overlap_days: int = 2
     edited_as: str = ""
     when_past: Mapping[str, str] = field(default_factory=dict)
     shape: Shape = Whole()  # noqa: RUF009
     rows: str = ""
     is_nested: bool = False
+    skipped: tuple[str, ...] = ()
     omits_nulls: bool = False
     dates: Literal["iso", "us"] = "iso"
     page_rows: int = 5000
@@ -122,6 +132,7 @@ class Table:
     parents: Mapping[str, str] = field(default_factory=dict)
     agrees: tuple[str, str, str] | None = None
     as_of: str | None = None
+    chosen: str = ""
 
     def __post_init__(self) -> None:
         staged = {c.name for c in self.columns if c.kind == "value"}
@@ -147,7 +158,7 @@ class Table:
     @property
     def carried(self) -> tuple[str, ...]:
         """Staged columns of that table that its own rows carry, as fields `@<column>`."""
-        return tuple(c.source[1:] for c in self.columns if c.source.startswith("@") and c.source != "@asked_at")
+        return tuple(c.source[1:] for c in self.columns if c.source.startswith("@") and c.source not in ADDED)
 
     @property
     def hash(self) -> str:
@@ -199,7 +210,7 @@ class EntityMap:
         table: The vendor's table.
         columns: Canonical column -> staged column name, `derived(...)` or `constant(...)`.
         merged: Several staged rows may describe the same entity (a security named by every position): they become
-            one, the first by key, and the rest are counted as merged.
+            one, the newest by the entity's version or else the first, and the rest are counted as merged.
         summed: Canonical columns that are added up where rows are merged.
         dropped: Named rules: rows for which the function is true produce nothing, and are counted under the name.
         split: Makes rows of other columns from staged rows (a list in a column, an edge between two tables). It gets a
@@ -274,6 +285,7 @@ class Vendor:
         closed: Asks for the last day that the vendor has closed; None where it can't be asked.
         sentinels: Prefixes of date texts that mean null.
         cron: When the daily run starts, in `timezone`.
+        live: When, in `timezone`, what was edited meanwhile is asked for between the daily runs; empty for never.
         timezone: Zone of the schedule.
         zone: Zone in which the vendor reads and writes times without offset.
         budget: Calls the vendor allows.
@@ -285,6 +297,10 @@ class Vendor:
         roll_tolerance_quantity: Units by which a position may differ from the one before plus its transactions.
         total_tolerance_usd: Dollars by which an account may differ from the sum of its positions.
         correlation_header: Response header by which the vendor finds a call again.
+        webhook: What its webhooks bring; None where it sends none.
+        documents: What is fetched of a completed envelope.
+        keyed: Table whose keys people choose, and deliveries name; empty: the one that a fan-out begins at.
+        throttled: Pattern of the error codes that ask for fewer calls with a status of 400; empty where there are none.
     """
 
     name: str
@@ -295,6 +311,7 @@ class Vendor:
     maps: tuple[EntityMap, ...]
     cron: str
     budget: Budget
+    live: str = ""
     closed: Probe | None = None
     sentinels: tuple[str, ...] = ()
     timezone: str = "America/New_York"
@@ -308,6 +325,10 @@ class Vendor:
     due: Mapping[str, str] = field(default_factory=lambda: {"stage": "07:30", "load": "08:30"})
     roll_tolerance_quantity: str = "0.0001"
     total_tolerance_usd: str = "0.01"
+    webhook: Webhook | None = None
+    documents: tuple[Document, ...] = ()
+    keyed: str = ""
+    throttled: str = ""
 
     def __post_init__(self) -> None:
         known: set[str] = set()
@@ -327,10 +348,19 @@ class Vendor:
         raise KeyError(f"{self.name} has no table {name}")
 
     @property
+    def asked(self) -> tuple[Table, ...]:
+        """Tables that it is asked for; others come by webhook alone."""
+        return tuple(table for table in self.tables if not isinstance(table.shape, Pushed))
+
+    def is_keyed(self, table: Table) -> bool:
+        """Whether the keys of single rows that somebody chooses are this table's."""
+        return table.name == self.keyed if self.keyed else not table.over
+
+    @property
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """Names of tables, in the order in which they can be asked for: a fan-out after the table that it is over."""
         depths: dict[str, int] = {}
-        for table in self.tables:
+        for table in self.asked:
             depths[table.name] = depths[table.over] + 1 if table.over else 0
         return tuple(
             tuple(name for name, depth in depths.items() if depth == wave) for wave in range(max(depths.values()) + 1)

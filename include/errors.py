@@ -6,6 +6,7 @@ TributaryError
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
 │   ├── PagingUnstable        the data moved faster than the pages could be read
 │   ├── TargetUnavailable     Postgres, Salesforce or the staging's store did not answer, or refused for now
+│   │   └── SyncUnderWay      another sync writes to Salesforce just now
 │   └── DayNotClosed          a business date is not closed, or not reconciled, yet
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
@@ -63,6 +64,10 @@ class PagingUnstable(RetriableError):
 
 class TargetUnavailable(RetriableError):
     """Postgres, Salesforce or the staging's store did not answer, or refused for now."""
+
+
+class SyncUnderWay(TargetUnavailable):
+    """Another sync writes to Salesforce just now."""
 
 
 class DayNotClosed(RetriableError):

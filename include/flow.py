@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 import orjson
 import sqlalchemy as sa
 
-from include import sessions
+from include import canonical, sessions
 from include import transform as transforming
 from include.connection import Connection
 from include.contract import FanOut, Table, Vendor
@@ -32,6 +32,7 @@ from include.extract.session import VendorSession
 from include.extract.shapes import Source
 from include.sensitive import Redactor
 from include.staging import Manifest, Staging
+from include.warehouse.fact import ended_keys
 from include.warehouse.load import load as load_partition
 from include.warehouse.reconcile import Check, stop_if_broken
 from include.warehouse.reconcile import reconcile as compare
@@ -106,7 +107,7 @@ def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
     """What a run asks for. Whether its day is past is decided here, when it asks, and kept in the manifest."""
     is_past = sessions.is_past(run.business_date, site.clock())
     first = run.previous_date + timedelta(days=1)
-    return Span(run.business_date, is_past, first, edited_since, is_chosen=bool(run.keys))
+    return Span(run.business_date, is_past, first, edited_since, chosen=run.keys)
 
 
 def fetch(
@@ -122,6 +123,8 @@ def fetch(
     table = vendor.table(table_name)
     answers = Answers(site.engine, run.run_id, vendor.name, table_name)
     staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
+    if span.is_pushed:
+        answers.forget()  # what a try before this one was told may be old: there is news
     keys = _keys(site, vendor, table, connection, run, staged)
     source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed)
     with open_session(site, vendor, connection, run, table_name) as session:
@@ -148,7 +151,22 @@ def _keys(site: Site, vendor: Vendor, table: Table, connection: Connection, run:
         if not grants.firsts:
             raise ConfigurationError("The connection holds no grants", vendor=vendor.name)
         return [{"grant": name} for name in sorted(grants.firsts)]
-    return keys_of(table, table.shape, vendor.table(table.over), staged, run.keys, site.staging)
+    parent, shape = vendor.table(table.over), table.shape
+    keys = keys_of(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
+    if not shape.final or run.keys or run.full_refresh:
+        return keys
+    ended = ended_keys(site.engine, vendor.name, canonical.named(shape.final)) - _going_on(site, parent, shape, staged)
+    return [each for each in keys if each[parent.key[0]] not in ended]
+
+
+def _going_on(site: Site, parent: Table, shape: FanOut, staged: str | None) -> set[str]:
+    """Keys that the table which is fanned out over does not know as ended, whatever we know."""
+    column, words = shape.ended
+    if not column or staged is None:
+        return set()
+    key = parent.key[0]
+    rows = (row for _, part in site.staging.rows(staged, [key, column]) for row in part.to_pylist())
+    return {row[key] for row in rows if row[column] not in words}
 
 
 def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:

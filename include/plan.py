@@ -51,12 +51,12 @@ def choose_tables(vendor: Vendor, asked: Sequence[str], *, is_past: bool) -> lis
     Raises:
         ConfigurationError: A table is unknown, or none is left.
     """
-    known = [table.name for table in vendor.tables]
+    known = [table.name for table in vendor.asked]
     if unknown := [name for name in asked if name not in known]:
         raise ConfigurationError(f"{vendor.title} has no table {', '.join(unknown)}; it has {', '.join(known)}")
     if not asked:
         raise ConfigurationError(f"No table is chosen; {vendor.title} has {', '.join(known)}")
-    stated = [table.name for table in vendor.tables if table.states_past or not is_past]
+    stated = [table.name for table in vendor.asked if table.states_past or not is_past]
     if chosen := [name for name in stated if name in asked]:
         return chosen
     raise ConfigurationError(
@@ -71,11 +71,12 @@ def keep_keyed(vendor: Vendor, tables: Sequence[str]) -> list[str]:
         ConfigurationError: There is none: the vendor is asked for everything at once.
     """
     keyed: list[str] = []
-    for table in vendor.tables:  # parents before children
-        is_asked = isinstance(table.shape, FanOut) and bool(table.over) and not vendor.table(table.over).over
+    for table in vendor.asked:  # parents before children
+        is_fan = isinstance(table.shape, FanOut) and bool(table.over) and vendor.is_keyed(vendor.table(table.over))
+        is_asked = is_fan or bool(table.chosen)
         if table.name in tables and (is_asked or table.over in keyed):
             keyed.append(table.name)
     if not keyed:
         raise ConfigurationError(f"{vendor.title} can't be asked for single clients: leave them out, and ask for all")
     beside = {name for each in vendor.maps if each.table in keyed for name in each.beside}
-    return [table.name for table in vendor.tables if table.name in {*keyed, *beside}]
+    return [table.name for table in vendor.asked if table.name in {*keyed, *beside}]

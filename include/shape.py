@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,30 @@ class Numbered:
 
 
 @dataclass(frozen=True, slots=True)
+class Positioned:
+    """Pages by the position of their first row, from 0; `start` and `size` are the parameters' names. An empty page is the end.
+
+    The table's parameters must ask for an order in which rows only ever join, such as that of creation: a row that left would
+    let another slip through.
+    """
+
+    start: str
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
 class Linked:
-    """Each page names the URL of the next in the field `link`, and the last one none; `size` is a parameter's name."""
+    """Each page names the next one in the field `link`, and the last one none.
+
+    Attributes:
+        link: The field, such as `page.nextCursor`.
+        size: Parameter that takes how many rows a page may have.
+        cursor: Parameter that takes what the field holds; empty where that is the whole URL of the next page.
+    """
 
     link: str
     size: str
+    cursor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,30 +87,43 @@ class FanOut:
         only: A staged flag of the other table: only rows for which it is true are asked for; empty for all.
         bucket: A bucket of the rate budget that these calls are taken from, too.
         missing: Statuses that say that there is nothing for this row.
+        headers: Header -> its value, in which columns stand as in the path.
+        pages: How an answer goes on; None where it is whole.
+        final: An event with a life: what has come to its end, as far as we know, is not asked for again ...
+        ended: ... if the other table says so, too: its staged column, and the words by which it does.
     """
 
     over: str = ""
     only: str = ""
     bucket: str = ""
     missing: tuple[int, ...] = (404,)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pages: Linked | None = None
+    final: str = ""
+    ended: tuple[str, tuple[str, ...]] = ("", ())
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
     """Rows that came inside the rows of another table, as a list in a column; nothing is asked for.
 
-    Every row also has the fields `@<column>` of the row that it was in.
+    Every row also has the fields `@<column>` of the row that it was in, and `@in`, the column.
 
     Attributes:
         over: The other table.
-        column: Its staged column that holds the JSON.
-        through: Lists within lists: the fields that lead to the rows. A text of what the row is in becomes `^<name>`, and
-            of what that is in, `^^<name>`.
+        columns: Its staged columns that hold the JSON.
+        through: Lists within lists: the fields that lead to the rows. A text or a number of what the row is in becomes
+            `^<name>`, and of what that is in, `^^<name>`.
     """
 
     over: str
-    column: str
+    columns: tuple[str, ...]
     through: tuple[str, ...] = ()
 
 
-Shape = Whole | Offset | Numbered | Linked | Report | FanOut | Inside
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """Rows that only webhooks bring; nothing is asked for."""
+
+
+Shape = Whole | Offset | Numbered | Positioned | Linked | Report | FanOut | Inside | Pushed

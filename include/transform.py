@@ -140,7 +140,8 @@ def _produce(
     if entity.money:
         result.money = Decimal(0)
     seen = pa.array([], pa.string())
-    summed: list[pa.Table] = []
+    whole: list[pa.Table] = []
+    is_newest = entity_map.merged and entity.version is not None and not entity_map.summed
     for part in good_rows(staging, path, _needed(entity_map)):
         result.staged += part.num_rows
         if isinstance(source, str):
@@ -151,18 +152,18 @@ def _produce(
             result.money_dropped += total(part, source) - total(kept, source)
         part = kept
         made = _mapped(part, entity_map, entity, manifest.business_date, schema)
-        if entity_map.summed:
-            summed.append(made)
+        if entity_map.summed or is_newest:
+            whole.append(made)
             continue
         if entity_map.merged:
             made = _first_by_key(made, entity.key, seen)
             seen = pa.concat_arrays([seen, made.column(entity.key).combine_chunks()])
             result.merged += part.num_rows - made.num_rows
         _write(made, entity, result, writer)
-    if summed:
-        whole = pa.concat_tables(summed)
-        made = _added_up(whole, entity.key, entity_map.summed)
-        result.merged += whole.num_rows - made.num_rows
+    if whole:
+        parts = pa.concat_tables(whole)
+        made = _newest(parts, entity) if is_newest else _added_up(parts, entity.key, entity_map.summed)
+        result.merged += parts.num_rows - made.num_rows
         _write(made, entity, result, writer)
     writer.flush()
     result.parts = tuple(writer.parts)
@@ -242,6 +243,22 @@ def _added_up(made: pa.Table, key: str, summed: tuple[str, ...]) -> pa.Table:
         values = wide.column(f"{name}_sum").take(place).cast(first.schema.field(name).type)
         first = first.set_column(at, first.schema.field(name), values)
     return first
+
+
+def _newest(made: pa.Table, entity: Entity) -> pa.Table:
+    """One row a key: the newest by the entity's version; an end is undone by nothing but a later reopening."""
+    version = str(entity.version)
+    order = [(version, "descending", "at_end")]
+    if entity.final:
+        ended = made.filter(made[entity.final]).group_by(entity.key).aggregate([(version, "max")])
+        place = pc.index_in(made[entity.key], value_set=ended[entity.key].combine_chunks())
+        ended_at = ended[f"{version}_max"].combine_chunks().take(place.combine_chunks())
+        goes_on = pc.and_(pc.invert(made[entity.final]), pc.greater(made[version], ended_at))
+        is_reopened = pc.fill_null(pc.greater(made[entity.reopened], ended_at), False)
+        made = made.filter(pc.fill_null(pc.invert(pc.and_(goes_on, pc.invert(is_reopened))), True))
+        order.append((entity.final, "descending", "at_end"))
+    newest_first = made.take(pc.sort_indices(made, sort_keys=order))
+    return _first_by_key(newest_first, entity.key, pa.array([], pa.string()))
 
 
 def _first_by_key(made: pa.Table, key: str, seen: pa.Array) -> pa.Table:

@@ -7,7 +7,8 @@ tributary_alerts     generic    password: addresses of alerts (Apprise URLs or f
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ...
 salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/salesforce_setup.md
 
-Variables: tributary_rules (JSON: thresholds of the business rules), tributary_crm_paused (true: nothing is written).
+Variables: tributary_rules (JSON: thresholds of the business rules), tributary_crm_paused (true: nothing is written),
+tributary_retention_years (of signed documents, 7), tributary_subscribers (connections that get our events, blanks between).
 """
 
 from __future__ import annotations
@@ -27,15 +28,14 @@ if TYPE_CHECKING:
     from include.crm.settings import Settings
     from include.flow import Site
     from include.rules.policy import Policy
+    from include.staging import Staging
 
 
 def site() -> Site:
     """Opens the firm's database, staging and secrets; called inside a task."""
     from include.flow import Site
     from include.sensitive import Redactor
-    from include.staging import Staging
 
-    staging = BaseHook.get_connection("tributary_staging").extra_dejson
     secret = BaseHook.get_connection("tributary_secret").password or ""
     if not secret:
         from include.errors import ConfigurationError
@@ -43,10 +43,18 @@ def site() -> Site:
         raise ConfigurationError("The connection tributary_secret has no password: sensitive values can't be hashed")
     return Site(
         database(),
-        Staging(staging["root"], staging.get("options")),
+        staging(),
         Redactor(secret.encode()),
         speed=float(Variable.get("tributary_speed", default="1")),
     )
+
+
+def staging() -> Staging:
+    """Opens the place of partitions, and of documents."""
+    from include.staging import Staging
+
+    known = BaseHook.get_connection("tributary_staging").extra_dejson
+    return Staging(known["root"], known.get("options"))
 
 
 def database() -> Engine:
@@ -89,6 +97,11 @@ def rule_policy() -> Policy:
 def is_crm_paused() -> bool:
     """Whether somebody has paused every write to Salesforce."""
     return str(Variable.get("tributary_crm_paused", default="false")).lower() == "true"
+
+
+def retention_years() -> int:
+    """For how many years signed documents are kept: the Variable `tributary_retention_years`, or seven."""
+    return int(Variable.get("tributary_retention_years", default="7"))
 
 
 def work_folder() -> Path:

@@ -11,15 +11,18 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import requests
 import sqlalchemy as sa
 
 from include import flow, sessions
 from include.connection import Connection
 from include.contract import Vendor
 from include.control.ledger import Counts
+from include.extract.login import LOGINS, Door
 from include.local.postgres import Postgres
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -133,7 +136,7 @@ class Firm:
 
     def stage(self, run: flow.Run, *tables: str) -> dict[str, str]:
         is_past = sessions.is_past(run.business_date, self.clock())
-        wanted = tables or [t.name for t in self.vendor.tables if (t.states_past or not is_past)]
+        wanted = tables or [t.name for t in self.vendor.asked if (t.states_past or not is_past)]
         in_order = [name for wave in self.vendor.waves for name in wave if name in wanted]
         return {name: flow.stage(self.site, self.vendor, name, self.connection, run) for name in in_order}
 
@@ -170,10 +173,21 @@ def connect(sandbox: Sandbox, vendor: Vendor = named("orion"), **extra: str) -> 
     return Connection(known["host"], known["login"], known["password"], known["extra"] | extra)
 
 
+def place_of(vendor: Vendor, connection: Connection) -> str:
+    """Path below which the vendor's tables are; one whose login tells it is asked."""
+    if vendor.login not in ("access_point", "impersonation"):
+        return urlsplit(connection.url).path
+    with requests.Session() as http:
+        return urlsplit(LOGINS[vendor.login](Door(http, connection, (5, 20))).url).path
+
+
 HISTORIC = [vendor.name for vendor in VENDORS if any(table.states_past for table in vendor.tables)]
 """Vendors that can state a past day."""
 
-historic = pytest.mark.parametrize("vendor", HISTORIC, indirect=True)
+HOLDING = [vendor.name for vendor in VENDORS if any(each.entity == "position" for each in vendor.maps)]
+"""Those of them that say what is held."""
+
+holding = pytest.mark.parametrize("vendor", HOLDING, indirect=True)
 
 
 @pytest.fixture(params=[vendor.name for vendor in VENDORS])

@@ -113,6 +113,15 @@ def test_the_page_gives_a_working_vendor(project: Path, toybank: str, database: 
     assert letter == {"row_key": "2", "reasons": ["expect_column_values_to_be_between(value_usd)"]}
 
 
+OTHER_SENSE = {
+    "include/extract/login.py": {"accounts"},  # that a user may log in to
+    "include/identity/resolve.py": {"members"},  # of a cluster
+    "include/local/bench_gateway.py": {"deliveries"},  # to the gateway
+    "include/local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox
+}
+"""Words that are also the names of tables, where they mean something else."""
+
+
 def test_no_file_but_its_own_speaks_of_a_vendors_tables() -> None:
     """So that adding a table touches the vendor's file, a suite and a golden, and nothing else."""
     tables = {table.name for vendor in VENDORS for table in vendor.tables}
@@ -126,13 +135,13 @@ def test_no_file_but_its_own_speaks_of_a_vendors_tables() -> None:
             for n in ast.walk(ast.parse(path.read_text()))
             if isinstance(n, ast.Constant) and isinstance(n.value, str)
         }
-        if named := texts & tables:
+        if named := (texts & tables) - OTHER_SENSE.get(about, set()):
             speaking[about] = named
     assert speaking == {}
 
 
 def test_every_table_has_its_suite_and_its_golden() -> None:
     for vendor in VENDORS:
-        for table in vendor.tables:
+        for table in vendor.asked:
             assert (ROOT / "great_expectations" / f"{vendor.name}__{table.name}.json").is_file()
             assert (ROOT / "tests/vendors" / vendor.name / f"{table.name}.expected.json").is_file()

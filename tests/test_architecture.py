@@ -63,7 +63,7 @@ def test_include_never_imports_airflow_or_plugins() -> None:
 
 
 def test_warehouse_crm_rules_and_canonical_never_import_vendors() -> None:
-    places = under("include/warehouse/", "include/crm/", "include/rules/", "include/canonical.py")
+    places = under("include/warehouse/", "include/crm/", "include/rules/", "include/canonical/")
     assert offenders(places, ("include.vendors",)) == {}
 
 
@@ -104,6 +104,7 @@ def test_vendor_is_named_only_where_it_is_declared_or_shown(vendor: Vendor) -> N
         "include/local/demo.py",
         "include/local/bench.py",
         "include/cli.py",
+        "include/gateway/senders.py",  # who may send webhooks: a declared table, too
     )
     telling = [path for path in SOURCES if not named(path).startswith(allowed)]
     pattern = re.compile(re.escape(vendor.name), re.IGNORECASE)

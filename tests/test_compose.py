@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from include.gateway.senders import SENDERS
 from include.local import airflow
 from include.vendors import VENDORS
 from include.warehouse.schema import ROLES
@@ -93,9 +94,23 @@ def test_connections_made_of_parts_are_json() -> None:
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {*TASKS}))
 def test_nothing_else_knows_vendors_and_crm(name: str) -> None:
     connections = {key for key in settings(name) if key.startswith("AIRFLOW_CONN_")}
-    # The API server's page of who is who reads and writes the warehouse.
-    its_own = {"AIRFLOW_CONN_TRIBUTARY_DB"} if name == "api-server" else set()
+    # The API server's pages: who is who, and signed documents. The triggerer hears the bells, as a role that reads.
+    its_own = {
+        "api-server": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_TRIBUTARY_STAGING"},
+        "triggerer": {"AIRFLOW_CONN_TRIBUTARY_DB"},
+    }.get(name, set())
     assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"} | its_own
+
+
+def test_the_triggerer_and_the_gateway_write_nothing_that_is_not_theirs() -> None:
+    assert settings("triggerer")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_read:")
+    assert settings("gateway")["TRIBUTARY_GATEWAY_DATABASE"].startswith("postgresql://tributary_gateway:")
+    assert settings("gateway")["TRIBUTARY_API_DATABASE"].startswith("postgresql://tributary_api:")
+
+
+def test_the_gateway_has_every_sender_s_secrets_and_stands_there_more_than_once() -> None:
+    assert {f"{sender.connection.upper()}_SECRETS" for sender in SENDERS} <= settings("gateway").keys()
+    assert SERVICES["gateway"]["deploy"]["replicas"] >= 2
 
 
 def test_only_init_has_the_databases_superuser() -> None:
@@ -115,7 +130,8 @@ def test_no_secret_has_a_default() -> None:
     # to start without its own.
     unused = {f"AIRFLOW_CONN_{vendor.name}".upper() for vendor in VENDORS}
     unguarded = {f"{name}: {key}" for name in TASKS for key in {"AIRFLOW_CONN_TRIBUTARY_STAGING", *unused}}
-    assert plain == unguarded | {"object-store: MINIO_ROOT_PASSWORD"}
+    unguarded |= {f"gateway: {sender.connection.upper()}_SECRETS" for sender in SENDERS}
+    assert plain == unguarded | {"object-store: MINIO_ROOT_PASSWORD", "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING"}
     assert all(settings(name)[key] == "" for name in TASKS for key in unused)
 
 

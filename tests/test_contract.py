@@ -22,6 +22,8 @@ from include.contract import (
     Linked,
     Numbered,
     Offset,
+    Positioned,
+    Pushed,
     Report,
     Shape,
     Table,
@@ -34,6 +36,7 @@ from include.contract import (
 from include.extract.login import LOGINS
 from include.extract.page import staged_schema
 from include.validation.suite import read_suite
+from include.vendors import VENDORS
 
 COLUMNS = (
     column("row_id", "id", INTEGER, required=True),
@@ -72,6 +75,10 @@ def test_window_without_its_bounds_is_refused() -> None:
         {"is_nested": True},
         {"omits_nulls": True},
         {"dates": "us"},
+        {"skipped": ("tabs",)},
+        {"chosen": "ids"},
+        {"overlap_days": 7},
+        {"shape": Positioned("start", "size")},
     ],
 )
 def test_any_change_of_a_declaration_changes_its_hash(change: dict[str, object]) -> None:
@@ -104,11 +111,15 @@ PLANS = Table(
     ),
     shape=FanOut("clients"),
 )
-GOALS = replace(PLANS, name="goals", path="", shape=Inside("plans", "goals"))
+GOALS = replace(PLANS, name="goals", path="", shape=Inside("plans", ("goals",)))
 
 
 @pytest.mark.parametrize(
-    "shape", [Whole(), Offset("id"), Numbered("page", "size"), Linked("next", "size"), Report({}), FanOut()]
+    "shape",
+    [
+        *(Whole(), Offset("id"), Numbered("page", "size"), Linked("next", "size"), Report({}), FanOut(), Pushed()),
+        *(Linked("page.next", "size", "cursor"), Positioned("start", "size")),
+    ],
 )
 def test_table_that_is_asked_for_by_itself_waits_for_no_other(shape: Shape) -> None:
     assert replace(TABLE, shape=shape).over == ""
@@ -125,12 +136,28 @@ def test_row_carries_columns_of_the_table_that_it_is_over_but_not_its_own_time()
 def test_shape_is_part_of_the_hash_field_by_field() -> None:
     assert replace(PLANS, shape=FanOut("clients", missing=(404, 409))).hash != PLANS.hash
     assert replace(PLANS, shape=FanOut("clients", bucket="simulations")).hash != PLANS.hash
+    assert replace(PLANS, shape=FanOut("clients", headers={"x-api-user": "{client_id}"})).hash != PLANS.hash
+    assert replace(PLANS, shape=FanOut("clients", pages=Linked("next", "size", "cursor"))).hash != PLANS.hash
+    assert replace(PLANS, shape=FanOut("clients", final="envelope")).hash != PLANS.hash
 
 
 def test_waves_ask_for_a_table_after_the_one_that_it_is_over() -> None:
     tables = (TABLE, CLIENTS, PLANS, GOALS)
     made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
     assert made.waves == (("rows", "clients"), ("plans",), ("goals",))
+
+
+def test_table_that_only_webhooks_bring_is_in_no_wave() -> None:
+    tables = (TABLE, replace(TABLE, name="deliveries", shape=Pushed()))
+    made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
+    assert (made.asked, made.waves) == ((TABLE,), (("rows",),))
+    assert made.table("deliveries").name == "deliveries"
+
+
+def test_keys_that_people_choose_are_those_of_the_table_that_says_so_or_of_the_first() -> None:
+    made = Vendor("somebody", "Somebody", "", "basic", (CLIENTS, PLANS), (), "0 6 * * *", Budget(60))
+    assert [made.is_keyed(table) for table in made.tables] == [True, False]
+    assert [replace(made, keyed="plans").is_keyed(table) for table in made.tables] == [False, True]
 
 
 def test_table_of_another_vendor_is_unknown() -> None:
@@ -147,12 +174,13 @@ def test_table_that_another_is_over_stands_before_it(vendor: Vendor) -> None:
     for table in vendor.tables:
         assert not table.over or table.over in seen, table.name
         seen.add(table.name)
-    assert {name for wave in vendor.waves for name in wave} == seen
+    assert {name for wave in vendor.waves for name in wave} == {table.name for table in vendor.asked} <= seen
 
 
 def test_keys_of_a_path_and_carried_columns_are_staged_by_the_table_that_it_is_over(vendor: Vendor) -> None:
     for table in vendor.tables:
-        in_path = set(re.findall(r"{(\w+)}", table.path))
+        headers = table.shape.headers.values() if isinstance(table.shape, FanOut) else ()
+        in_path = set(re.findall(r"{(\w+)}", "".join((table.path, *headers))))
         if table.over:
             assert in_path | set(table.carried) <= set(staged_schema(vendor.table(table.over)).names), table.name
         else:
@@ -170,7 +198,7 @@ def test_fan_out_names_a_flag_and_a_bucket_that_exist(vendor: Vendor) -> None:
 def test_rows_inside_come_from_a_text_that_is_staged(vendor: Vendor) -> None:
     for table in vendor.tables:
         if isinstance(table.shape, Inside):
-            assert vendor.table(table.over).named(table.shape.column).type == STRING
+            assert {vendor.table(table.over).named(name).type for name in table.shape.columns} == {STRING}
             assert table.path == ""
 
 
@@ -234,15 +262,49 @@ def test_maps_speak_of_staged_and_canonical_columns(vendor: Vendor) -> None:
         assert all(isinstance(rule, Derived) for rule in entity_map.dropped.values())
 
 
-def test_every_table_has_a_suite_of_columns_that_it_stages(vendor: Vendor) -> None:
-    for table in vendor.tables:
+def test_every_table_that_is_asked_for_has_a_suite_of_columns_that_it_stages(vendor: Vendor) -> None:
+    for table in vendor.asked:
         suite = read_suite(vendor.name, table.name)
         staged = {c.name for c in table.columns if c.kind == "value"}
         assert {e.column for e in suite if e.level == "row"} <= staged
         assert {e.level for e in suite} == {"row", "batch"}
 
 
-def test_money_is_never_a_float(vendor: Vendor) -> None:
-    named = [c for table in vendor.tables for c in table.columns if c.name.endswith(("_usd", "quantity", "_ratio"))]
-    assert named
-    assert all(c.type.startswith("decimal") for c in named)
+def test_money_is_never_a_float() -> None:
+    columns = [(vendor.name, c) for vendor in VENDORS for table in vendor.tables for c in table.columns]
+    named = [(name, c.type) for name, c in columns if c.name.endswith(("_usd", "quantity", "_ratio"))]
+    assert all(type_.startswith("decimal") for _, type_ in named)
+    assert len({name for name, _ in named}) >= 4
+
+
+# --- tables that webhooks bring, and events with a life ---
+
+
+def test_webhook_brings_tables_of_the_vendor_and_its_log_is_never_asked_for(vendor: Vendor) -> None:
+    pushed = {table.name for table in vendor.tables if isinstance(table.shape, Pushed)}
+    assert pushed == ({vendor.webhook.log} if vendor.webhook else set())
+    assert vendor.webhook is None or vendor.webhook.table in {table.name for table in vendor.asked}
+
+
+def test_key_of_a_delivery_is_the_key_that_single_rows_are_asked_by(vendor: Vendor) -> None:
+    if vendor.webhook is None or vendor.webhook.row:
+        return
+    table = vendor.table(vendor.webhook.table)
+    assert isinstance(table.shape, FanOut)
+    assert vendor.is_keyed(vendor.table(table.over))
+    asked_by = {*re.findall(r"{(\w+)}", "".join((table.path, *table.shape.headers.values()))), *table.carried}
+    assert len(vendor.webhook.keys) == len(asked_by)
+
+
+def test_table_whose_keys_people_choose_exists(vendor: Vendor) -> None:
+    assert not vendor.keyed or vendor.table(vendor.keyed)
+
+
+def test_what_is_not_asked_for_again_is_an_event_with_an_end(vendor: Vendor) -> None:
+    for table in vendor.tables:
+        if isinstance(table.shape, FanOut) and table.shape.final:
+            assert canonical.named(table.shape.final).final
+
+
+def test_table_has_a_path_unless_it_comes_with_another_or_by_webhook(vendor: Vendor) -> None:
+    assert all(bool(table.path) != isinstance(table.shape, Inside | Pushed) for table in vendor.tables)

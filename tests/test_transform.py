@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from include import arrow, canonical, transform
 from include.contract import (
+    BOOLEAN,
     INTEGER,
     MONEY,
     STRING,
+    TIMESTAMP,
     Budget,
     EntityMap,
     Table,
@@ -32,6 +34,7 @@ from include.contract import (
 from include.errors import ConfigurationError, FatalError
 from include.staging import Manifest, PartWriter, Staging
 from include.validation.rows import FAULTS, write_faults
+from tests.lives import LIVED, counting, states_of
 
 DAY = date(2026, 11, 20)
 HOLDINGS = Table(
@@ -67,6 +70,25 @@ FUNDS = Table(
     ("fund",),
     (column("fund", "name", STRING), column("owner", "owner", STRING), column("price_usd", "price", MONEY)),
 )
+STATES = Table(
+    "states", "states", ("state_id",),
+    (
+        column("state_id", "id", INTEGER), column("life", "life", STRING), column("is_final", "final", BOOLEAN),
+        column("reopened_at", "reopened", TIMESTAMP), column("changed_at", "changed", TIMESTAMP),
+    ),
+)  # fmt: skip
+LIVES = EntityMap(
+    "envelope",
+    "states",
+    {
+        "envelope_key": "life",
+        "subject": derived(lambda id_: id_.cast(pa.string()), "state_id"),
+        "is_final": "is_final",
+        "reopened_at": "reopened_at",
+        "changed_at": "changed_at",
+    },
+    merged=True,
+)
 LOTS = EntityMap(
     "position",
     "holdings",
@@ -82,7 +104,7 @@ LOTS = EntityMap(
 
 
 def vendor(*maps: EntityMap) -> Vendor:
-    return Vendor("sample", "Sample", "", "session_token", (FUNDS, HOLDINGS), maps, "0 6 * * *", Budget(60))
+    return Vendor("sample", "Sample", "", "session_token", (FUNDS, HOLDINGS, STATES), maps, "0 6 * * *", Budget(60))
 
 
 class Staged:
@@ -374,3 +396,73 @@ def test_sum_of_all_is_the_sum_of_the_added_up(tmp_path_factory: pytest.TempPath
     assert made.money == made.money_in == sum((row[3] or Decimal(0) for row in rows), Decimal(0))
     assert {row["position_key"] for row in staged.rows("position")} == {row[2] for row in rows}
     assert made.staged == len(rows) == made.produced + made.merged
+
+
+# --- rows that are states of one life ---
+
+BEGAN = datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+
+def hour(n: int | None) -> datetime | None:
+    return None if n is None else BEGAN + timedelta(hours=n)
+
+
+def newest(folder: Path, *parts: Iterable[tuple[str, int | None, bool, int | None]]) -> dict[str, int]:
+    """Which state counts of each life; states are `(life, hour of change, is an end, hour of reopening)`, numbered from 0."""
+    numbers = iter(range(99))
+    rows = [
+        [(next(numbers), life, ends, hour(reopened), hour(changed)) for life, changed, ends, reopened in part]
+        for part in parts
+    ]
+    staged = Staged(folder, *rows, table=STATES)
+    [made] = staged.transform(LIVES)
+    found = {row["envelope_key"]: int(row["subject"]) for row in staged.rows("envelope")}
+    assert made.staged == sum(map(len, rows)) == made.produced + made.merged
+    assert made.produced == len(found)
+    return found
+
+
+def test_newest_state_counts_over_all_parts_wherever_it_stands(tmp_path: Path) -> None:
+    parts = [
+        [("a", 1, False, None), ("b", 5, False, None)],
+        [("a", 3, False, None), ("b", 4, False, None)],
+        [("a", 2, False, None)],
+    ]
+    assert newest(tmp_path, *parts) == {"a": 2, "b": 1}
+
+
+def test_end_counts_whatever_is_told_later_of_a_life_that_goes_on(tmp_path: Path) -> None:
+    assert newest(tmp_path, [("a", 1, False, None), ("a", 2, True, None), ("a", 3, False, None)]) == {"a": 1}
+
+
+def test_later_end_replaces_an_end(tmp_path: Path) -> None:
+    assert newest(tmp_path, [("a", 2, True, None), ("a", 4, True, None), ("a", 3, False, None)]) == {"a": 1}
+
+
+def test_life_that_was_reopened_after_its_end_goes_on(tmp_path: Path) -> None:
+    assert newest(tmp_path, [("a", 4, False, 3), ("a", 2, True, None), ("a", 1, False, None)]) == {"a": 0}
+
+
+def test_life_that_was_reopened_before_its_end_has_ended(tmp_path: Path) -> None:
+    assert newest(tmp_path, [("a", 5, False, 3), ("a", 4, True, 3)]) == {"a": 1}
+
+
+def test_end_counts_where_two_states_have_one_time(tmp_path: Path) -> None:
+    assert newest(tmp_path, [("a", 2, False, None), ("a", 2, True, None)]) == {"a": 1}
+
+
+def test_state_without_a_time_is_the_oldest(tmp_path: Path) -> None:
+    assert newest(tmp_path, [("a", None, False, None), ("a", 1, False, None)]) == {"a": 1}
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(life=LIVED, data=st.data())
+def test_order_in_which_states_of_a_life_come_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, life: list[str], data: st.DataObject
+) -> None:
+    states = states_of(life)
+    order = data.draw(st.permutations(range(len(states))))
+    cut = data.draw(st.integers(0, len(states)))
+    rows = [("a", *states[n]) for n in order]
+    [place] = newest(tmp_path_factory.mktemp("lives"), *filter(None, [rows[:cut], rows[cut:]])).values()
+    assert order[place] == counting(states)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+import orjson
 import sqlalchemy as sa
 
 from include.control.ledger import Pull
 
+# One statement for all letters of a pull: the outbox tells of them by one event.
 _INSERT = sa.text("""
 insert into control.dead_letter
     (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number)
-values (:run_id, :vendor, :table_name, :business_date, :stage, :row_key, :reasons, :partition, :part, :row_number)
+select :run_id, :vendor, :table_name, :business_date, :stage, l.row_key, l.reasons, :partition, l.part, l.row_number
+from jsonb_to_recordset(cast(:letters as jsonb)) as l(row_key text, reasons text[], part text, row_number bigint)
 on conflict (partition, part, row_number, stage) do nothing
 """)
 
@@ -66,11 +69,11 @@ def bury(
         own_day: Whether each day has rows of its own (a snapshot).
     """
     of = {**asdict(pull), "stage": stage, "partition": partition, "own_day": own_day}
-    rows = [of | asdict(letter) for letter in letters]
+    rows = [asdict(letter) for letter in letters]
     if rows:
         keys = [row["row_key"] for row in rows if row["row_key"] is not None]
         connection.execute(_SUPERSEDE, of | {"keys": keys})
-        connection.execute(_INSERT, rows)
+        connection.execute(_INSERT, of | {"letters": orjson.dumps(rows).decode()})
 
 
 def open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[str]:

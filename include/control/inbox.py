@@ -8,11 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import orjson
 import sqlalchemy as sa
 
 CHANNEL = "tributary_inbox"
+
+# In the order in which they came, and no more at once than memory holds.
+_WAITING = sa.text("""
+select inbox_id, body, received_at from (
+    select inbox_id, body, received_at, sum(octet_length(body)) over (order by inbox_id) - octet_length(body) as bytes_before
+    from (select * from control.inbox where sender = :sender and processed_at is null order by inbox_id limit :most) first
+) counted where bytes_before < :most_bytes order by inbox_id
+""")
+_SETTLE = sa.text("""
+update control.inbox i set processed_at = clock_timestamp(), error = s.error
+from unnest(cast(:ids as bigint[]), cast(:errors as text[])) s(inbox_id, error)
+where i.inbox_id = s.inbox_id and i.processed_at is null
+""")
 
 _RECEIVE = sa.text("select control.receive(:sender, :body, :content_hash, :event_id, cast(:headers as jsonb))")
 
@@ -55,3 +69,31 @@ def receive(engine: sa.Engine, delivery: Delivery) -> bool:
     # One statement is one transaction: no further way to the database and back for its beginning and its end.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         return bool(connection.scalar(_RECEIVE, values))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A delivery that waits; its body is never shown."""
+
+    inbox_id: int
+    body: bytes = field(repr=False)
+    received_at: datetime
+
+
+def waiting(engine: sa.Engine, sender: str, most: int, most_bytes: int) -> list[Waiting]:
+    """Returns the first deliveries of a sender that wait: at most so many, and about so many bytes, but at least one."""
+    with engine.connect() as connection:
+        rows = connection.execute(_WAITING, {"sender": sender, "most": most, "most_bytes": most_bytes})
+        return [Waiting(row.inbox_id, bytes(row.body), row.received_at) for row in rows]
+
+
+def senders_waiting(engine: sa.Engine) -> set[str]:
+    """Returns of which senders anything waits."""
+    with engine.connect() as connection:
+        return set(connection.scalars(sa.text("select distinct sender from control.inbox where processed_at is null")))
+
+
+def settle(engine: sa.Engine, errors: Mapping[int, str | None]) -> None:
+    """Marks deliveries as processed, each with why it came to nothing, or None; one that is marked stays as it is."""
+    with engine.begin() as connection:
+        connection.execute(_SETTLE, {"ids": list(errors), "errors": list(errors.values())})

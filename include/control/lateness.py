@@ -57,7 +57,7 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime) -> list[Late]:
             continue
         values = {
             "vendor": vendor.name,
-            "tables": [table.name for table in vendor.tables if stage != "load" or table.name in mapped],
+            "tables": [table.name for table in vendor.asked if stage != "load" or table.name in mapped],
             "day": day,
             "stage": stage,
             "due_at": due_at,

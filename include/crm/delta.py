@@ -170,16 +170,16 @@ class Change:
         return f"{self.external_key}  {self.field}: {self.old} -> {self.new}"
 
 
-def find_present_days(db: sa.Connection) -> None:
+def find_present_days(db: sa.Connection, *, must_be_settled: bool = True) -> None:
     """Makes `present_day`. What a backfill or a replay loaded does not count.
 
     Raises:
-        DayNotClosed: A vendor's newest day is not reconciled.
+        DayNotClosed: A vendor's newest day is not reconciled, and must be.
     """
     db.execute(sa.text("drop table if exists pg_temp.present_day"))
     db.execute(sa.text(_PRESENT_DAY))
     db.execute(sa.text("analyze present_day"))
-    if unsettled := db.scalars(sa.text(_UNSETTLED)).all():
+    if must_be_settled and (unsettled := db.scalars(sa.text(_UNSETTLED)).all()):
         raise DayNotClosed("The newest day is not reconciled; nothing is sent", vendors=",".join(unsettled))
 
 
@@ -193,7 +193,7 @@ def compare(db: sa.Connection, wanted: CrmObject, settings: Settings, *, resends
         resends: Whether what was refused goes out again although nothing changed.
     """
     values = {
-        "firm": settings.firm, "sobject": wanted.sobject, "entity": wanted.entity, "parent": wanted.parent,
+        "firm": settings.firm, "documents_url": settings.documents_url.rstrip("/"), "sobject": wanted.sobject, "entity": wanted.entity, "parent": wanted.parent,
         "once": wanted.once, "daily": wanted.daily, "died_as": wanted.died_as or wanted.entity, "resends": resends,
         "links": [field.name for field in wanted.fields if field.links_to],
         "parents": [field.links_to for field in wanted.fields if field.links_to],

@@ -10,8 +10,8 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ from include.crm.mapping import CrmObject
 from include.crm.objects import objects
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
-from include.errors import DayNotClosed, RowsFailed, TargetUnavailable
+from include.errors import DayNotClosed, RowsFailed, SyncUnderWay, TargetUnavailable
 from include.warehouse import statistics
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,10 @@ SMALL_JOB_ROWS = 5_000
 """Of a job that sends again what was locked: one batch at Salesforce, so that no two batches meet at a parent."""
 
 _TRIES_AGAIN = 2
+_SMALL_SYNC_S = 30
+# A number of our own. Whole syncs share the lock; a small one has it alone, and so begins only where there is no other.
+_LOCK_SHARED = sa.text("select pg_advisory_lock_shared(7421, 1)")
+_TRY_ALONE = sa.text("select pg_try_advisory_lock(7421, 1)")
 _ADDED = ("sent", "created", "updated", "failed", "unprocessed", "dead")
 
 Say = Callable[[str], None]
@@ -73,6 +77,7 @@ def sync(
     *,
     approved: Sequence[Concern] = (),
     resends: bool = False,
+    only: Collection[str] = (),
     patience_s: float = 120.0,
     on_progress: Say | None = None,
 ) -> dict[str, Counts]:
@@ -87,6 +92,8 @@ def sync(
         settings: The firm's.
         approved: What a person has said yes to.
         resends: Whether what was refused is sent again although nothing changed.
+        only: Entities that come by events, and no snapshot; empty for everything. They wait for no vendor's day, and give way
+            to a sync of everything, which brings them, too.
         patience_s: How long one call is tried again, in seconds.
         on_progress: Told how it goes, a line at a time.
 
@@ -107,8 +114,9 @@ def sync(
         _own_connection(engine) as db,
         SalesforceSession(connection, calls, patience_s=patience_s) as session,
         _fresh_folder(work_dir / "crm") as folder,
+        _turn(engine, is_whole=not only),
     ):
-        one = _Sync(db, session, folder, run_id, business_date, settings, on_progress or log.info)
+        one = _Sync(db, session, folder, run_id, business_date, settings, on_progress or log.info, only)
         done = one.run(list(approved), resends=resends)
     _refuse_green(engine, run_id)
     return done
@@ -172,10 +180,12 @@ class _Sync:
         day: date,
         settings: Settings,
         say: Say,
+        only: Collection[str] = (),
     ) -> None:
         self._db, self._session, self._folder, self._settings, self._say = db, session, folder, settings, say
         self._run_id, self._day = run_id, day
-        self._objects = objects(settings)
+        self._is_whole = not only
+        self._objects = tuple(each for each in objects(settings) if not only or each.entity in only)
         names = list(dict.fromkeys(wanted.sobject for wanted in self._objects))
         self._fences = dict(zip(names, writer.take_all(db, [f"crm:{name}" for name in names]), strict=True))
         self._jobs = {
@@ -210,7 +220,7 @@ class _Sync:
     def _compare(self, chosen: Sequence[CrmObject], *, resends: bool = False) -> dict[str, Delta]:
         deltas = {}
         with self._db.begin():
-            delta.find_present_days(self._db)
+            delta.find_present_days(self._db, must_be_settled=self._is_whole)
         for wanted in chosen:
             with self._db.begin():
                 found = delta.compare(self._db, wanted, self._settings, resends=resends)
@@ -316,6 +326,29 @@ def _own_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield db
         finally:
             db.invalidate()
+
+
+@contextmanager
+def _turn(engine: sa.Engine, *, is_whole: bool) -> Iterator[None]:
+    """Keeps a small sync and a whole one from writing the same object, of which the fences would let the newer one win.
+
+    A small one does not begin beside another one. A whole one waits a while for a small one, which is soon over, and for no
+    other whole one: that may be stopped, and is then taken over from.
+
+    Raises:
+        SyncUnderWay: Another sync is under way.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        try:
+            if is_whole:
+                db.execute(sa.text(f"set lock_timeout = '{_SMALL_SYNC_S}s'"))
+                with suppress(sa.exc.OperationalError, TargetUnavailable):  # one that hangs is taken over from
+                    db.execute(_LOCK_SHARED)
+            elif not db.scalar(_TRY_ALONE):
+                raise SyncUnderWay("Another sync is under way")
+            yield
+        finally:
+            db.invalidate()  # the lock ends with the session
 
 
 @contextmanager

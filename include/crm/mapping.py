@@ -132,6 +132,13 @@ def noon(name: str, sql: str) -> Field:
     return Field(name, f"to_char({sql}, 'YYYY-MM-DD\"T12:00:00Z\"')", "time")
 
 
+def moment(name: str, sql: str) -> Field:
+    """A point in time, to the second."""
+    return Field(
+        name, f"to_char(date_trunc('second', {sql}) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')", "time"
+    )
+
+
 def flag(name: str, sql: str, *, when_gone: str | None = None) -> Field:
     """A checkbox, which knows no null."""
     return Field(name, f"coalesce({sql}, false)::text", "flag", when_gone=when_gone)

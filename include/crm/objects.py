@@ -6,7 +6,7 @@ date) is not mapped: it would send every row every day. Nor is a total that the 
 
 from __future__ import annotations
 
-from include.crm import planning
+from include.crm import envelope, planning
 from include.crm.mapping import (
     CrmObject,
     Field,
@@ -42,7 +42,7 @@ def objects(settings: Settings) -> tuple[CrmObject, ...]:
     chosen.append(_position(settings))
     if settings.has_transactions:
         chosen.append(_transaction(settings))
-    return (*chosen, planning.goal(settings, ACCOUNT), _alert(settings))
+    return (*chosen, planning.goal(settings, ACCOUNT), envelope.envelope(settings, ACCOUNT), _alert(settings))
 
 
 def _household(settings: Settings) -> CrmObject:

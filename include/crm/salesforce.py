@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 VENDOR = "salesforce"
+CLIENT = "Tributary"
+"""What we call ourselves: the origin of a change that we made ends in it."""
 DATA = "/services/data/v66.0"
 _TIMEOUT_S = (10, 120)
 _LONGEST_WAIT_S = 30.0
@@ -39,6 +41,15 @@ _AUDIENCE = "https://login.salesforce.com"
 _ASSERTION_LIVES_S = 170  # Salesforce takes at most three minutes
 _USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What lets another protocol in that knows the same sessions."""
+
+    token: str = field(repr=False)
+    instance_url: str
+    org_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +88,9 @@ class SalesforceSession:
         self._calls = calls
         self._patience_s = patience_s
         self._http = requests.Session()
-        self._http.headers["Sforce-Call-Options"] = "client=Tributary"
+        self._http.headers["Sforce-Call-Options"] = f"client={CLIENT}"
         self._instance_url: str | None = None
+        self._org_id = ""
         self._used = self._allowed = 0
         self._reserved_ratio = Decimal(0)
 
@@ -113,6 +125,13 @@ class SalesforceSession:
         if body is not None:
             options = {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
         return _read(self._authorized(method, path, **options), path)
+
+    def find_ticket(self, *, is_new: bool = False) -> Ticket:
+        """Logs in, unless we are (or a new session is wanted); raises as `call` does."""
+        if self._instance_url is None or is_new:
+            self.persist(self._log_in)
+        token = str(self._http.headers["Authorization"]).removeprefix("Bearer ")
+        return Ticket(token, self._instance_url or "", self._org_id)
 
     def keep_reserve(self, ratio: Decimal) -> None:
         """Leaves a share (0-1) of the org's calls and batches of the day to others, from now on.
@@ -225,6 +244,7 @@ class SalesforceSession:
             raise AuthenticationError(f"Salesforce refuses the login: {reason}", url=url, status=answer.status_code)
         self._http.headers["Authorization"] = f"Bearer {said['access_token']}"
         self._instance_url = str(said["instance_url"]).rstrip("/")
+        self._org_id = str(said.get("id", "")).rstrip("/").rpartition("/")[0].rpartition("/")[2]
 
     def _form(self) -> dict[str, str]:
         known, extra = self._connection, self._connection.extra

@@ -24,6 +24,7 @@ class Settings:
         transaction_days: Trade dates of so many days before the latest business date.
         key_field: Our external id on every object.
         key_fields: Object -> another field for it, where the org has its own.
+        documents_url: Where people see signed documents, such as `https://airflow.firm.example/documents`; empty: not linked.
         most_collected: Changed rows of one object up to which collections carry them; beyond, a bulk job does.
         most_changed_ratio: Share (0-1) of an object's records that a run may change without asking.
         few: Records that may change without asking, whatever their share.
@@ -38,6 +39,7 @@ class Settings:
     transaction_days: int = 30
     key_field: str = "Tributary_Key__c"
     key_fields: Mapping[str, str] = field(default_factory=dict)
+    documents_url: str = ""
     most_collected: int = 2000
     most_changed_ratio: Decimal = Decimal("0.3")
     most_moved_ratio: Decimal = Decimal("0.2")
@@ -60,6 +62,14 @@ class Settings:
             wanted.append((name, value, value.is_finite() and 0 <= value <= 1, "0 to 1"))
         for name in ("transaction_days", "most_collected", "few", "most_closed"):
             wanted.append((name, getattr(self, name), getattr(self, name) >= 0, "0 or more"))
+        wanted.append(
+            (
+                "documents_url",
+                self.documents_url,
+                not self.documents_url or bool(re.fullmatch(r"https?://[\w.:/\[\]-]+", self.documents_url)),
+                "a URL",
+            )
+        )
         for name in (self.key_field, *self.key_fields.values()):
             wanted.append(("key_field", name, bool(re.fullmatch(r"\w+", name)), "a field's API name"))
         if faults := [

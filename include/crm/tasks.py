@@ -39,18 +39,22 @@ _ADDED = ("sent", "created", "updated", "failed", "unprocessed", "dead")
 Payload = dict[str, str | None]
 T = TypeVar("T")
 
-# Findings whose rule raises a Task and that have none, and what the Task is about: a record that Salesforce still has.
+# Findings whose rule raises a Task and that have none, and what the Task is about: a record that Salesforce still has. A deal is
+# Salesforce's own record, and where no representative of ours stands for it, its owner acts.
 _WANTED = sa.text("""
-select f.rule, f.severity, f.details, f.business_date_opened, lower(r.email) as email, s.salesforce_id as what_id,
+select f.rule, f.severity, f.details, f.business_date_opened, lower(r.email) as email,
+       case f.subject_entity when 'deal' then k.source_key else s.salesforce_id end as what_id, d.fields ->> 'OwnerId' as owner_id,
        :firm || ':' || f.vendor || ':finding:' || f.finding_id as task_key
 from control.finding f
 join warehouse.source_key k on k.entity = f.subject_entity and k.vendor = f.vendor and k.id = f.subject_id
-join control.crm_state s on s.sobject = case f.subject_entity when 'account' then :account else :household end
+left join control.crm_state s on s.sobject = case f.subject_entity when 'account' then :account else :household end
                         and s.external_key = :firm || ':' || f.vendor || ':' || f.subject_entity || ':' || k.source_key
                         and s.missing is null
 left join warehouse.representative r on r.representative_id = f.representative_id
      and r.valid_to is null and r.recorded_to is null
-where f.closed_at is null and f.rule = any(:rules)
+left join lateral (select r.fields from warehouse.crm_record r
+                   where f.subject_entity = 'deal' and r.object = 'Opportunity' and r.salesforce_id = k.source_key) d on true
+where f.closed_at is null and f.rule = any(:rules) and (s.salesforce_id is not null or f.subject_entity = 'deal')
   and not exists (select from control.crm_state t where t.sobject = 'Task'
                   and t.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id)
   and not exists (select from control.crm_job j join control.crm_sent r using (job_id)  -- refused not long ago
@@ -238,7 +242,8 @@ class _Tasks:
 
     def _new(self, row: sa.RowMapping, owners: Mapping[str, str]) -> Payload:
         task = self._asked[row["rule"]]
-        owner: Payload = {"OwnerId": owners[row["email"]]} if row["email"] in owners else {}
+        found = owners.get(row["email"] or "") or row["owner_id"]
+        owner: Payload = {"OwnerId": found} if found else {}
         return owner | {
             "Subject": task.subject,
             "Description": row["details"],

@@ -6,14 +6,15 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from include.contract import FanOut, Table, Vendor
+from include.contract import FanOut, Linked, Table, Vendor
 from include.control.answers import Answers
-from include.errors import ConfigurationError
-from include.extract.flatten import flatten, unwrap
+from include.errors import ConfigurationError, PagingUnstable
+from include.extract.flatten import flatten, next_link, unwrap
 from include.extract.session import Ask, VendorSession
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -21,11 +22,20 @@ from include.staging import Staging
 log = logging.getLogger(__name__)
 
 Keys = Mapping[str, str]
+SEPARATOR = "|"
+"""Between the parts of a key that somebody chooses, in the order of their columns' names, where it has several."""
 _TELL_EVERY = 100
 
 
 def keys_of(
-    table: Table, shape: FanOut, parent: Table, staged: str | None, chosen: Sequence[str], staging: Staging
+    table: Table,
+    shape: FanOut,
+    parent: Table,
+    staged: str | None,
+    chosen: Sequence[str],
+    staging: Staging,
+    *,
+    is_keyed: bool,
 ) -> list[Keys]:
     """What a fan-out asks for: one mapping of column to value for each call, in order.
 
@@ -36,13 +46,14 @@ def keys_of(
         staged: Partition of that table in this run; None where it was not pulled.
         chosen: Keys of the parent that somebody chose, instead of a partition.
         staging: Where partitions are.
+        is_keyed: Whether these are keys of the parent, and not of a table above it.
 
     Raises:
         ConfigurationError: Neither is there.
     """
-    names = sorted({*re.findall(r"{(\w+)}", table.path), *table.carried})
-    if chosen and not parent.over and names == list(parent.key):
-        return [{names[0]: key} for key in chosen]
+    names = sorted({*re.findall(r"{(\w+)}", "".join((table.path, *shape.headers.values()))), *table.carried})
+    if chosen and is_keyed and set(parent.key) <= set(names):
+        return [_chosen(key, names, table) for key in chosen]
     if staged is None:
         raise ConfigurationError("The table that this one is over was not pulled", table=table.name, over=parent.name)
     found: dict[tuple[str, ...], Keys] = {}
@@ -51,6 +62,16 @@ def keys_of(
             if not shape.only or row[shape.only]:
                 found[tuple(str(row[name]) for name in names)] = {name: str(row[name]) for name in names}
     return [found[key] for key in sorted(found)]
+
+
+def _chosen(key: str, names: Sequence[str], table: Table) -> Keys:
+    values = key.split(SEPARATOR)
+    if len(values) != len(names):
+        asked = SEPARATOR.join(names)
+        raise ConfigurationError(
+            "A key that was chosen is not whole", table=table.name, expected=asked, parts=len(values)
+        )
+    return dict(zip(names, values, strict=True))
 
 
 def fan_out(
@@ -86,11 +107,22 @@ def fan_out(
         def read(body: bytes) -> bytes:
             told = {f"@{column}": value for column, value in each.items()} | {"@asked_at": clock().isoformat()}
             added = {source: value for source, value in told.items() if source in declared}
-            return flatten(unwrap(table, body, vendor.name), vendor.name, table.name, added, hide)
+            return flatten(unwrap(table, body, vendor.name), vendor.name, table.name, added, hide, table.skipped)
 
+        if any(value and not value.strip(".") for value in each.values()):
+            raise ConfigurationError("A key of dots would lead elsewhere", vendor=vendor.name, table=table.name)
         path = table.path.format_map({column: quote(value, safe="") for column, value in each.items()})
-        question = Ask(path, table.params, bucket=shape.bucket, grant=each.get("grant", ""), missing=shape.missing)
-        answers.keep(name, session.ask(question, read) or b"[]")
+        headers = {header: value.format_map(each) for header, value in shape.headers.items()}
+        size = {shape.pages.size: str(table.page_rows)} if shape.pages else {}
+        first = Ask(
+            path,
+            {**table.params, **size},
+            bucket=shape.bucket,
+            grant=each.get("grant", ""),
+            missing=shape.missing,
+            headers=headers,
+        )
+        answers.keep(name, _whole(vendor, table, session, first, shape.pages, read))
 
     with ThreadPoolExecutor(vendor.connections, thread_name_prefix="fan-out") as pool:
         running = [pool.submit(ask, name, each) for name, each in wanted.items()]
@@ -103,6 +135,39 @@ def fan_out(
             for future in running:
                 future.cancel()
     yield from answers.pieces()
+
+
+def _whole(
+    vendor: Vendor,
+    table: Table,
+    session: VendorSession,
+    first: Ask,
+    pages: Linked | None,
+    read: Callable[[bytes], bytes],
+) -> bytes:
+    """The rows of an answer, of all its pages where it has some, as one JSON array."""
+
+    def read_both(body: bytes) -> tuple[bytes, str | None]:
+        return read(body), next_link(body, pages.link, vendor.name, table.name) if pages else None
+
+    parts, question, seen = list[bytes](), first, set[str]()
+    while (answered := session.ask(question, read_both)) is not None:
+        rows, following = answered
+        parts.append(rows.strip()[1:-1])
+        if not following or pages is None:
+            break
+        if following in seen:
+            raise PagingUnstable("The pages lead in a circle", vendor=vendor.name, table=table.name)
+        seen.add(following)
+        question = follow(first, pages, following)
+    return b"[" + b",".join(filter(None, parts)) + b"]"
+
+
+def follow(first: Ask, shape: Linked, following: str) -> Ask:
+    """The question for the next page."""
+    if not shape.cursor:
+        return replace(first, path=following, params={})
+    return replace(first, params={**first.params, shape.cursor: following})
 
 
 def _name(each: Keys) -> str:

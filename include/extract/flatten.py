@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -34,12 +34,31 @@ def envelope(body: bytes, vendor: str, table: str) -> dict[str, msgspec.Raw]:
         raise VendorUnavailable("The answer is no JSON object", vendor=vendor, table=table) from error
 
 
+def next_link(body: bytes, link: str, vendor: str, table: str) -> str | None:
+    """What an answer says of the next page, in a field such as `page.nextCursor`; None where there is none.
+
+    Raises:
+        VendorUnavailable: The answer is no JSON object, or what it says is no text.
+    """
+    *way, last = link.split(".")
+    fields = envelope(body, vendor, table)
+    for name in way:
+        fields = envelope(bytes(fields[name]), vendor, table) if name in fields else {}
+    try:
+        return msgspec.json.decode(fields[last], type=str | None) if last in fields else None
+    except msgspec.MsgspecError as error:
+        raise VendorUnavailable(
+            "The link to the next page is no text", vendor=vendor, table=table, field=link
+        ) from error
+
+
 def flatten(
     body: bytes,
     vendor: str,
     table: str,
     added: Mapping[str, str] | None = None,
     change: Callable[[dict[str, Any]], None] = lambda row: None,
+    skipped: Collection[str] = (),
 ) -> bytes:
     """Makes rows flat: `{"a": {"b": 1}}` becomes `{"a.b": 1}`, and a list the text of its JSON. Numbers stay exact.
 
@@ -49,6 +68,7 @@ def flatten(
         table: Named in errors.
         added: Fields that every row gets.
         change: Is shown every flat row, and may change it.
+        skipped: Objects that are left behind whole.
 
     Raises:
         VendorUnavailable: The body is no JSON.
@@ -58,7 +78,7 @@ def flatten(
         rows = []
         for row in read if isinstance(read, list) else [read]:
             if isinstance(row, dict):
-                row = flat(row) | dict(added or {})
+                row = flat(row, skipped) | dict(added or {})
                 change(row)
             rows.append(row)
         return dump(rows)
@@ -68,16 +88,22 @@ def flatten(
         ) from error
 
 
-def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row whose fields are no objects."""
-    return dict(_leaves(row, ""))
+def flat(row: Mapping[str, Any], skipped: Collection[str] = ()) -> dict[str, Any]:
+    """A row whose fields are no objects; those of `skipped` are left out whole, in the objects of a list, too."""
+    return dict(_leaves(row, "", skipped))
 
 
-def _leaves(row: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+def _leaves(row: Mapping[str, Any], path: str, skipped: Collection[str]) -> Iterator[tuple[str, Any]]:
     for name, value in row.items():
+        if f"{path}{name}" in skipped:
+            continue
         if isinstance(value, dict):
-            yield from _leaves(value, f"{path}{name}.")
+            yield from _leaves(value, f"{path}{name}.", skipped)
         elif isinstance(value, list):
-            yield f"{path}{name}", dump(value).decode()
+            yield f"{path}{name}", dump([_without(each, skipped) for each in value] if skipped else value).decode()
         else:
             yield f"{path}{name}", value
+
+
+def _without(item: Any, skipped: Collection[str]) -> Any:
+    return {name: value for name, value in item.items() if name not in skipped} if isinstance(item, dict) else item

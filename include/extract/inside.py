@@ -13,14 +13,19 @@ from include.staging import Staging
 
 def rows_inside(table: Table, shape: Inside, staged: str, staging: Staging) -> Iterator[bytes]:
     """Yields the rows as JSON arrays, one for each part of the other table's partition; a list that is none is a dead row."""
-    for _, part in staging.rows(staged, sorted({shape.column, *table.carried, *_asked_at(table)})):
+    names = [*table.carried, *_asked_at(table)]
+    declared = {col.source for col in table.columns}
+    for _, part in staging.rows(staged, sorted({*shape.columns, *names})):
         rows: list[object] = []
         for row in part.to_pylist():
-            carried = {f"@{name}": row[name] for name in (*table.carried, *_asked_at(table))}
-            try:
-                rows += [flat(each) | carried for each in _walk(load(row[shape.column] or "[]"), shape.through, {})]
-            except (ValueError, TypeError, AttributeError, RecursionError):
-                rows.append(f"a list in {shape.column} can't be read")  # no object: it dies, and its neighbours don't
+            for column in shape.columns:
+                told = {f"@{name}": row[name] for name in names} | {"@in": column}
+                carried = {name: value for name, value in told.items() if name in declared}
+                try:
+                    walked = _walk(load(row[column] or "[]"), shape.through, {})
+                    rows += [_kept(flat(each, table.skipped), declared) | carried for each in walked]
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    rows.append(f"a list in {column} can't be read")  # no object: it dies, and its neighbours don't
         yield dump(rows)
 
 
@@ -33,8 +38,13 @@ def _walk(
             yield {**item, **texts}
             continue
         field, *rest = through
-        passed = {f"^{name}": value for name, value in (*texts.items(), *item.items()) if isinstance(value, str)}
+        passed = {f"^{name}": value for name, value in (*texts.items(), *item.items()) if isinstance(value, str | int)}
         yield from _walk(item.get(field) or [], tuple(rest), passed)
+
+
+def _kept(row: dict[str, Any], declared: set[str]) -> dict[str, Any]:
+    """A row without what it was told on the way and does not ask for."""
+    return {name: value for name, value in row.items() if not name.startswith("^") or name in declared}
 
 
 def _asked_at(table: Table) -> tuple[str, ...]:

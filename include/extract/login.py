@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -46,10 +47,12 @@ class Token:
     Attributes:
         headers: The authorization headers; never shown.
         expires_at: `time.monotonic()` at which the vendor stops taking it.
+        url: Where calls go from now on, as the login said; empty: where the connection says.
     """
 
     headers: dict[str, str] = field(repr=False)
     expires_at: float
+    url: str = ""
 
     def is_old(self) -> bool:
         """Whether it dies within a minute: sooner renewed than refused."""
@@ -126,11 +129,86 @@ def rotating_refresh(at: Door) -> Token:
     return Token({"Authorization": f"Bearer {_said(answer, 'access_token')}"}, _expiry(answer))
 
 
+def impersonation(at: Door) -> Token:
+    """A token for a user who has consented, by a signed assertion (RFC 7523), and where this user's account is.
+
+    Extra: token_url, integration_key, user_id, private_key (PEM); account_id, or the user's default account is taken.
+
+    Raises:
+        ConfigurationError: The connection lacks one of them, the key can't be read, or the user has no such account.
+        AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
+    """
+    import jwt
+
+    try:
+        url, client_id, user_id, key = (
+            at.connection.extra[name] for name in ("token_url", "integration_key", "user_id", "private_key")
+        )
+        now = int(time.time())
+        claims = {
+            "iss": client_id, "sub": user_id, "aud": urlsplit(url).netloc, "iat": now, "exp": now + 3600,
+            "scope": "signature impersonation",
+        }  # fmt: skip
+        assertion = jwt.encode(claims, key, algorithm="RS256")
+    except KeyError as error:
+        raise ConfigurationError("The connection lacks a credential", missing=error.args[0]) from None
+    except (ValueError, TypeError, jwt.PyJWTError):
+        raise ConfigurationError("The connection's private key can't be read") from None
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
+    answer = _ask(at, "POST", url, data=form)
+    bearer = {"Authorization": f"Bearer {_said(answer, 'access_token')}"}
+    told = _ask(at, "GET", urljoin(url, "userinfo"), headers=bearer)
+    place = _account_url(told, at.connection.extra.get("account_id"))
+    return Token(bearer, _expiry(answer), place)
+
+
+def access_point(at: Door) -> Token:
+    """A token for a refresh token that stays the same, or the integration key that is one itself, and where the account is.
+
+    Extra: integration_key; or token_url, client_id, client_secret, refresh_token. The account's place is asked for at
+    `baseUris`: one that moved answers nowhere else.
+
+    Raises:
+        ConfigurationError: The connection lacks one of them.
+        AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
+    """
+    extra, expires_at = at.connection.extra, math.inf
+    token = extra.get("integration_key", "")
+    if not token:
+        names = ("token_url", "client_id", "client_secret", "refresh_token")
+        if missing := [name for name in names if name not in extra]:
+            raise ConfigurationError("The connection lacks a credential", missing=",".join(missing))
+        form = {name: extra[name] for name in names[1:]} | {"grant_type": "refresh_token"}
+        answer = _ask(at, "POST", extra["token_url"], data=form)
+        token, expires_at = _said(answer, "access_token"), _expiry(answer)
+    bearer = {"Authorization": f"Bearer {token}"}
+    place = _said(_ask(at, "GET", f"{at.connection.url}/baseUris", headers=bearer), "apiAccessPoint")
+    return Token(bearer, expires_at, f"{place.rstrip('/')}/api/rest/v6")
+
+
+def _account_url(answer: requests.Response, account_id: str | None) -> str:
+    """Where the user's account is served: the one that is named, or the default one."""
+    try:
+        accounts = answer.json()["accounts"]
+        found = [
+            f"{each['base_uri']}/restapi/v2.1/accounts/{each['account_id']}"
+            for each in accounts
+            if (each["account_id"] == account_id if account_id else str(each["is_default"]).lower() == "true")
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise VendorUnavailable("The login told of no accounts", url=answer.url, status=answer.status_code) from error
+    if not found:
+        raise ConfigurationError("The user has no such account", url=answer.url)
+    return str(found[0])
+
+
 LOGINS: dict[str, Login] = {
     "basic": basic,
     "session_token": session_token,
     "signed_assertion": signed_assertion,
     "rotating_refresh": rotating_refresh,
+    "impersonation": impersonation,
+    "access_point": access_point,
 }
 
 WITHOUT_CALL = frozenset({"basic"})

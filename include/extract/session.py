@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -47,20 +47,24 @@ class Ask:
     Attributes:
         path: Below the base URL, or a whole URL of the same place that the vendor gave.
         params: Query parameters.
-        body: Posted as JSON; None asks by GET.
+        body: Sent as JSON; None asks by GET.
+        method: By which the body is sent.
         bucket: A narrower bucket of the budget that the call is taken from, too.
         grant: On whose behalf; empty for the firm itself.
         missing: Statuses that say that there is nothing.
         is_file: Whether the answer is a file, and not JSON.
+        headers: Of this call alone.
     """
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | None = None
+    method: Literal["POST", "PUT"] = "POST"
     bucket: str = ""
     grant: str = ""
     missing: tuple[int, ...] = ()
     is_file: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class VendorSession:
@@ -211,16 +215,19 @@ class VendorSession:
             self._calls.add(Call(called_at, "(login)", status, (time.perf_counter() - started) * 1000, 0, None))
 
     def _call(self, question: Ask, token: Token) -> requests.Response:
+        for name, value in question.headers.items():
+            if not (value.isascii() and value.isprintable() and value == value.strip()):
+                raise ConfigurationError("A header can't hold what it is to say", vendor=self.vendor, header=name)
         self._budget.take(question.bucket)
         called_at, started = datetime.now(UTC), time.perf_counter()
         status, size, correlation_id = None, 0, None
         try:
             answer = self._http.request(
-                "GET" if question.body is None else "POST",
-                self._url(question.path),
+                "GET" if question.body is None else question.method,
+                self._url(question.path, token.url or self._connection.url),
                 params=dict(question.params),
                 json=None if question.body is None else dict(question.body),
-                headers=token.headers | ({"Accept": "*/*"} if question.is_file else {}),
+                headers={**token.headers, **question.headers, **({"Accept": "*/*"} if question.is_file else {})},
                 timeout=_TIMEOUT_S,
                 allow_redirects=False,
             )
@@ -235,11 +242,11 @@ class VendorSession:
             latency_ms = (time.perf_counter() - started) * 1000
             self._calls.add(Call(called_at, question.path, status, latency_ms, size, correlation_id))
 
-    def _url(self, path: str) -> str:
+    def _url(self, path: str, base: str) -> str:
         """The whole URL. One that the vendor gave must be of the same place: our token goes with it."""
         if "://" not in path:
-            return f"{self._connection.url}/{path}"
-        ours, given = urlsplit(self._connection.url), urlsplit(path)
+            return f"{base}/{path}"
+        ours, given = urlsplit(base), urlsplit(path)
         if (ours.scheme, ours.netloc) != (given.scheme, given.netloc):
             raise ConfigurationError(
                 "The vendor names a URL of another place", vendor=self._vendor.name, place=given.netloc
@@ -253,7 +260,7 @@ class VendorSession:
             "status": answer.status_code,
             "correlation_id": answer.headers.get(self._vendor.correlation_header),
         }
-        refuse_overload(answer, **facts)
+        refuse_overload(answer, self._vendor.throttled, **facts)
         if answer.status_code == requests.codes.forbidden:
             raise AuthenticationError("The vendor refuses this user", **facts)
         if answer.status_code not in _TAKEN:

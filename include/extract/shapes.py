@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import msgspec
-
-from include.contract import FanOut, Inside, Linked, Numbered, Offset, Report, Table, Vendor
+from include.contract import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Table, Vendor, Whole
 from include.control.answers import Answers
-from include.errors import ConfigurationError, PagingUnstable, VendorUnavailable
+from include.errors import ConfigurationError, PagingUnstable
 from include.extract.csv_page import CsvReader
-from include.extract.fan_out import Keys, fan_out
-from include.extract.flatten import envelope, flatten, unwrap
+from include.extract.fan_out import Keys, fan_out, follow
+from include.extract.flatten import flatten, next_link, unwrap
 from include.extract.inside import rows_inside
 from include.extract.page import Page
 from include.extract.paging import Window, only_fresh, ordered_pages
@@ -74,9 +72,11 @@ def windows_of(
             yield from ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, vendor.name, table.name)
         case Numbered():
             yield from only_fresh(_settled(vendor, table, params, session, read), table.key)
-        case Linked(link, size):
-            first = Ask(table.path, {**params, size: str(table.page_rows)})
-            yield from only_fresh(_linked(vendor, table, session, first, link, read), table.key)
+        case Positioned():
+            yield from only_fresh(_positioned(table, params, session, read), table.key)
+        case Linked() as shape:
+            first = Ask(table.path, {**params, shape.size: str(table.page_rows)})
+            yield from only_fresh(_linked(vendor, table, session, first, shape, read), table.key)
         case Report() as shape:
             yield from map(_whole, report_pages(session, table, shape, params, reader, source.speed))
         case FanOut() as shape:
@@ -92,13 +92,15 @@ def windows_of(
                 )
             pieces = rows_inside(table, shape, source.staged, source.staging)
             yield from only_fresh(map(reader.read, pieces), table.key)
-        case _:
+        case Pushed():
+            raise ConfigurationError("Only webhooks bring this table", vendor=vendor.name, table=table.name)
+        case Whole():
             yield _whole(session.get(table.path, params, read))
 
 
 def _read(vendor: Vendor, table: Table, reader: CsvReader, body: bytes) -> Page:
     rows = unwrap(table, body, vendor.name)
-    return reader.read(flatten(rows, vendor.name, table.name) if table.is_nested else rows)
+    return reader.read(flatten(rows, vendor.name, table.name, skipped=table.skipped) if table.is_nested else rows)
 
 
 def _whole(page: Page) -> Window:
@@ -136,19 +138,30 @@ def _numbered(
     raise PagingUnstable("The pages do not end", vendor=vendor.name, table=table.name)
 
 
-def _linked(
-    vendor: Vendor, table: Table, session: VendorSession, first: Ask, link: str, read: Callable[[bytes], Page]
+def _positioned(
+    table: Table, params: Mapping[str, str], session: VendorSession, read: Callable[[bytes], Page]
 ) -> Iterator[Page]:
-    """Follows the URL of the next page; one that leads in a circle is a failure."""
+    """Pages up to the first empty one, each behind the rows that came so far; the vendor may give fewer than were asked for."""
+    shape, position = table.shape, 0
+    assert isinstance(shape, Positioned)
+    for _ in range(_MOST_PAGES):
+        page = session.get(table.path, {**params, shape.start: str(position), shape.size: str(table.page_rows)}, read)
+        yield page
+        rows = page.rows.num_rows + len(page.dead)
+        if not rows:
+            return
+        position += rows
+    raise PagingUnstable("The pages do not end", vendor=session.vendor, table=table.name)
+
+
+def _linked(
+    vendor: Vendor, table: Table, session: VendorSession, first: Ask, shape: Linked, read: Callable[[bytes], Page]
+) -> Iterator[Page]:
+    """Follows what each page says of the next; one that leads in a circle is a failure."""
 
     def read_both(body: bytes) -> tuple[Page, str | None]:
-        following = envelope(body, vendor.name, table.name).get(link)
-        try:
-            return read(body), None if following is None else msgspec.json.decode(following, type=str | None)
-        except msgspec.MsgspecError as error:
-            raise VendorUnavailable(
-                "The link to the next page is no text", vendor=vendor.name, table=table.name, field=link
-            ) from error
+        following = next_link(body, shape.link, vendor.name, table.name)
+        return read(body), following
 
     question, seen = first, set[str]()
     while True:
@@ -161,4 +174,4 @@ def _linked(
         if following in seen:
             raise PagingUnstable("The pages lead in a circle", vendor=vendor.name, table=table.name)
         seen.add(following)
-        question = Ask(following)
+        question = follow(first, shape, following)

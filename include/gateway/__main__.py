@@ -1,5 +1,7 @@
 """The gateway by itself: `python -m include.gateway [--host 127.0.0.1] [--port 8090]`, settings as in `include.gateway.keys`.
 
+With the settings of `include.gateway.api.settings`, it serves the API for programs, too, as a database role of its own.
+
 Behind a proxy that ends TLS, the variable FORWARDED_ALLOW_IPS names the proxy's address: without it a sender's address is the
 proxy's own, for networks and for counting refusals.
 """
@@ -14,6 +16,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from include.errors import ConfigurationError
+from include.gateway.api import settings as api
+from include.gateway.api.app import create_app as create_api
+from include.gateway.api.callers import Issuer
 from include.gateway.app import create_app
 from include.gateway.keys import read_database, read_keyring
 from include.gateway.senders import SENDERS
@@ -33,13 +38,12 @@ def main() -> int:
         engine = schema.engine(read_database())
         for sender in SENDERS:
             read_keyring(sender)  # what can't be read is told now, not to the first sender
+        routes = [Mount("/webhooks", create_app(lambda: engine, SENDERS, read_keyring)), *_mount_api()]
     except ConfigurationError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
-    webhooks = create_app(lambda: engine, SENDERS, read_keyring)
-    app = Starlette(routes=[Mount("/webhooks", webhooks)])
     uvicorn.run(
-        app,
+        Starlette(routes=routes),
         host=arguments.host,
         port=arguments.port,
         access_log=False,
@@ -48,6 +52,16 @@ def main() -> int:
         timeout_graceful_shutdown=10,
     )
     return 0
+
+
+def _mount_api() -> list[Mount]:
+    """The API, where it has a database to speak for."""
+    url = api.read_database()
+    if not url:
+        return []
+    engine, settings = schema.engine(url), api.read_settings()
+    issuer = Issuer(settings)
+    return [Mount("/api/v1", create_api(lambda: engine, lambda: settings, lambda: issuer))]
 
 
 if __name__ == "__main__":

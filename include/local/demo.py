@@ -16,9 +16,11 @@ from typing import Any
 import requests
 
 from include import sessions
+from include.connection import Connection
 from include.errors import TargetUnavailable
 from include.local import airflow
 from include.local.airflow_api import AirflowApi
+from include.local.one_envelope import Step, live, subscribe
 from include.local.postgres import Postgres
 from include.local.private_file import write_private
 from include.local.processes import Processes, find_free_port
@@ -30,6 +32,9 @@ STATE = ROOT / ".tributary"
 DATABASE = "tributary"
 PACE = 240
 """How many times faster the sandbox's limits of calls pass, so that hours of simulations take seconds."""
+
+SIGNING, PORTFOLIO = "docusign", "orion"
+"""The vendor whose envelope goes through its life, and the one whose household is sent it."""
 
 Say = Callable[[str], None]
 
@@ -45,6 +50,8 @@ class Place:
         alerts: File that alerts are appended to.
         docs: Folder of the data quality reports.
         api: Airflow, logged in.
+        sandbox_url: The vendors.
+        connections: What a vendor's sandbox wants to be told, by vendor.
     """
 
     read_url: str
@@ -53,6 +60,8 @@ class Place:
     alerts: Path
     docs: Path
     api: AirflowApi
+    sandbox_url: str
+    connections: Mapping[str, dict[str, Any]]
 
 
 def start(say: Say, data: Path | None = None, households: int = 200) -> Place:
@@ -98,7 +107,8 @@ def start(say: Say, data: Path | None = None, households: int = 200) -> Place:
     api.wait_healthy(120, lambda: airflow.has_died(processes))
     for vendor in VENDORS:
         api.ensure_pool(f"{vendor.name}_api", 4)
-    return Place(urls["tributary_read"], url, password, STATE / "alerts.jsonl", STATE / "data_docs", api)
+    read_url, alerts, docs = urls["tributary_read"], STATE / "alerts.jsonl", STATE / "data_docs"
+    return Place(read_url, url, password, alerts, docs, api, sandbox_url, sandbox.result())
 
 
 def stop() -> list[str]:
@@ -127,6 +137,23 @@ def run_all(place: Place, dag_ids: list[str], say: Say, timeout: float) -> dict[
     with ThreadPoolExecutor(len(dag_ids)) as pool:
         running = {dag_id: pool.submit(run, place, dag_id, say, timeout) for dag_id in dag_ids}
         return {dag_id: ended.result() for dag_id, ended in running.items()}
+
+
+def listen(place: Place) -> None:
+    """Has webhooks drained, from now on, and the vendor send some."""
+    known = place.connections[SIGNING]
+    place.api.wait_dag("drain_inbox")
+    place.api.unpause("drain_inbox")
+    subscribe(Connection(known["host"], extra=known["extra"]), f"{place.airflow_url}/webhooks/{SIGNING}")
+
+
+def sign_an_envelope(place: Place, say: Say) -> list[Step]:
+    """Has an envelope go through its life at the vendor, which tells of it by webhook; returns when each step was seen."""
+    reading = schema.engine(place.read_url)
+    try:
+        return live(f"{place.sandbox_url}/_sandbox/{SIGNING}", PORTFOLIO, reading, say)
+    finally:
+        reading.dispose()
 
 
 def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> str:
@@ -194,8 +221,10 @@ def _connections(
     load_url: str, sandbox_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]
 ) -> dict[str, str]:
     """The firm's connections; the sandbox's credentials open nothing but the sandbox."""
+    signing = vendors[SIGNING]["extra"]
     known: dict[str, dict[str, Any]] = {
         **vendors,
+        f"{SIGNING}_connect": {"password": signing["connect_hmac_key"]},
         "salesforce": {
             "host": f"{sandbox_url}/salesforce",
             "login": "tributary",

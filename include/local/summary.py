@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from include.local.demo import Place
+from include.local.one_envelope import Step
+from include.local.one_envelope import show as show_steps
 from include.local.one_household import show_one
 from include.warehouse.schema import engine
 
@@ -38,7 +40,7 @@ order by p.place, l.ledger_id
 
 _OBJECTS = sa.text("""
 select table_name, entity, sent, created, updated, failed, unprocessed, seconds from control.ledger
-where stage = 'crm' and run_id = (select run_id from control.ledger where stage = 'crm' order by recorded_at desc limit 1)
+where stage = 'crm' and run_id = (select run_id from control.ledger where stage = 'crm' and entity = 'household' order by recorded_at desc limit 1)
 order by ledger_id
 """)
 
@@ -52,7 +54,7 @@ from newest join control.reconciliation using (vendor, run_id, business_date) or
 """)
 
 
-def show(place: Place, ended: dict[str, str], seconds: float) -> None:
+def show(place: Place, ended: dict[str, str], seconds: float, steps: Sequence[Step] = ()) -> None:
     """Prints the tables, the ledger's verdict and where to look next."""
     console = Console(width=max(Console().width, 128))
     reading = engine(place.read_url)
@@ -81,6 +83,8 @@ def show(place: Place, ended: dict[str, str], seconds: float) -> None:
         console.print(f"Reconciliation of {vendor}: {'; '.join(said)}.")
     if one is not None:
         console.print(one)
+    if steps:
+        console.print(show_steps(steps))
     for name, state in ended.items():
         console.print(f"DAG {name}: {state}")
     console.print(f"\nAirflow       {place.airflow_url}   user admin, password {place.password}", soft_wrap=True)

@@ -8,6 +8,7 @@ from include.rules.aum import find_aum_moves, find_broken_totals
 from include.rules.book import Book
 from include.rules.cash import find_excess_cash, find_negative_cash
 from include.rules.concentration import find_account_concentration, find_household_concentration
+from include.rules.deals import find_unserved_deals
 from include.rules.flows import find_large_deposits, find_large_withdrawals
 from include.rules.picture import Picture
 from include.rules.planning import (
@@ -20,6 +21,7 @@ from include.rules.retirement import find_unplanned_distributions
 from include.rules.risk import find_misaligned, find_old_questionnaires
 from include.rules.roll_forward import find_roll_forward_breaks
 from include.rules.rule import Rule
+from include.rules.signatures import find_ended_envelopes, find_unopened_accounts, find_waiting_envelopes
 
 RULES: tuple[Rule[Book], ...] = (
     Rule("household_aum_moved", find_aum_moves, "warning", "Review a large move in assets", 2, open_days=5),
@@ -54,5 +56,9 @@ PICTURE_RULES: tuple[Rule[Picture], ...] = (
     Rule("plan_assets_apart", find_assets_apart, "warning", "Correct the assets in a financial plan", 10),
     Rule("rmd_unplanned", find_unplanned_distributions, "warning", "Plan required minimum distributions", 20),
     Rule("beneficiary_missing", find_missing_beneficiaries, "warning", "Have a beneficiary named", 20),
+    Rule("envelope_waiting", find_waiting_envelopes, "warning", "Remind a client of a signature", 2),
+    Rule("envelope_ended", find_ended_envelopes, "warning", "Find out why a signature was not given", 2),
+    Rule("deal_unserved", find_unserved_deals, "warning", "Set up a household for a deal that was won", 3),
+    Rule("account_unopened", find_unopened_accounts, "warning", "Open an account whose papers are signed", 3),
 )
 """On what all vendors together say of a household or person."""

@@ -22,7 +22,7 @@ FINDINGS = pa.schema(
         "details": pa.string(),
     }
 )
-"""`subject_entity` is `account`, `household` or `person`. The unit of `measure` is the rule's."""
+"""`subject_entity` is `account`, `household`, `person` or `deal`; a deal may have no household. The unit of `measure` is the rule's."""
 
 Words: TypeAlias = str | pa.Array | pa.ChunkedArray
 
@@ -47,6 +47,11 @@ def about_persons(picture: Picture, rows: pa.Table, measure: pa.ChunkedArray, *d
     place = pc.index_in(rows["person_id"], picture.persons["person_id"].combine_chunks())
     homes = picture.persons.select(["household_id", "representative_id"]).take(place)
     return _findings("person", rows["person_id"], homes["household_id"], homes["representative_id"], measure, details)
+
+
+def about_deals(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
+    """Makes a finding of each row, which must have deal_id, household_id and representative_id."""
+    return _findings("deal", rows["deal_id"], rows["household_id"], rows["representative_id"], measure, details)
 
 
 def worst_of(rows: pa.Table, subject: str, order: list[tuple[str, str]]) -> pa.Table:

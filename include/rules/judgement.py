@@ -120,7 +120,8 @@ def _judge_picture(
 def _by_vendor(picture: Picture, found: pa.Table) -> pa.Table:
     """Findings with the vendor of the record that stands for their subject."""
     parts = []
-    for entity, known in (("household", picture.households), ("person", picture.persons)):
+    tables = {"household": picture.households, "person": picture.persons, "deal": picture.deals}
+    for entity, known in tables.items():
         about = found.filter(pc.equal(found["subject_entity"], entity))
         place = pc.index_in(about["subject_id"], known[f"{entity}_id"].combine_chunks())
         parts.append(about.append_column("vendor", known["vendor"].take(place)))

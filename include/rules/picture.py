@@ -60,6 +60,30 @@ POLICIES = pa.schema(
         "beneficiaries": pa.int64(),
     }
 )
+ENVELOPES = pa.schema(
+    {
+        "household_id": pa.int64(),
+        "envelope_key": pa.string(),
+        "purpose": pa.string(),
+        "status": pa.string(),
+        "sent_on": pa.date32(),
+        "completed_on": pa.date32(),
+        "ended_on": pa.date32(),
+        "signers": pa.int64(),
+        "signed": pa.int64(),
+    }
+)
+OPENINGS = pa.schema({"household_id": pa.int64(), "opened_on": pa.date32()})
+DEALS = pa.schema(
+    {
+        "deal_id": pa.int64(),
+        "vendor": pa.string(),
+        "household_id": pa.int64(),
+        "representative_id": pa.int64(),
+        "won_on": pa.date32(),
+        "is_served": pa.bool_(),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +103,10 @@ class Picture:
         assets: By planner: accounts in the plan that a portfolio system knows, against what those systems state.
         retirement: Active accounts of persons near or beyond seventy, by their share.
         policies: Insurance policies; `beneficiaries` is how many one names, null where the vendor does not say.
+        envelopes: What was sent to be signed of the households that it is known of.
+        openings: When the newest account of a household was opened.
+        deals: Deals that were won in Salesforce, and when; their household and its representative, null where we know none.
+            `is_served` says whether a portfolio system has the household.
         silent: Subjects about which nothing is to be said, as in a book.
     """
 
@@ -93,6 +121,9 @@ class Picture:
     assets: pa.Table
     retirement: pa.Table
     policies: pa.Table
+    envelopes: pa.Table
+    openings: pa.Table
+    deals: pa.Table
     silent: pa.Table
 
 
@@ -122,12 +153,16 @@ def read_picture(connection: sa.Connection) -> Picture | None:
         assets=read(picture_reading.ASSETS, ASSETS),
         retirement=read(picture_reading.RETIREMENT, RETIREMENT),
         policies=read(picture_reading.POLICIES, POLICIES),
+        envelopes=read(picture_reading.ENVELOPES, ENVELOPES),
+        openings=read(picture_reading.OPENINGS, OPENINGS),
+        deals=read(picture_reading.DEALS, DEALS),
         silent=read(picture_reading.SILENT, SILENT),
     )
 
 
 def find_vendors(connection: sa.Connection, picture: Picture, rules: list[str]) -> list[str]:
     """Vendors under whose name anything may be found, or was by one of `rules` and is still open."""
-    named = pa.concat_arrays([t["vendor"].combine_chunks() for t in (picture.households, picture.persons)])
+    tables = (picture.households, picture.persons, picture.deals)
+    named = pa.concat_arrays([table["vendor"].combine_chunks() for table in tables])
     still = connection.scalars(picture_reading.OPEN_VENDORS, {"rules": rules})
     return sorted({*named.unique().to_pylist(), *still})

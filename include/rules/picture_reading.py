@@ -97,6 +97,30 @@ where p.valid_to is null and p.recorded_to is null
                                                   and a.source_key = p.insurance_policy_key)
 """
 
+ENVELOPES = """
+select h.anchor_id, e.vendor || ':' || e.envelope_key, e.purpose, e.status, (e.sent_at at time zone 'UTC')::date,
+       (e.completed_at at time zone 'UTC')::date, (e.ended_at at time zone 'UTC')::date, e.recipients, e.signed
+from mart.envelope e
+join mart.household_as_one('infinity') h on h.household_id = e.household_id
+where e.status <> 'draft'
+"""
+
+OPENINGS = """
+select h.anchor_id, max(coalesce(a.open_date, first.seen_on))
+from warehouse.account a
+join mart.household_as_one('infinity') h on h.household_id = a.household_id
+join lateral (select min(f.valid_from) as seen_on from warehouse.account f where f.account_id = a.account_id) first on true
+where a.valid_to is null and a.recorded_to is null
+group by 1
+"""
+
+DEALS = """
+select d.deal_id, 'salesforce', h.anchor_id, h.representative_id, d.won_on, d.is_served
+from mart.deal d
+left join mart.household_as_one('infinity') h on h.household_id = d.household_id
+where d.is_won
+"""
+
 # Households and persons of whom a planning or risk row is a dead letter of its vendor's newest day.
 SILENT = """
 with fed as (

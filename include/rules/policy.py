@@ -51,6 +51,11 @@ class Policy:
         plan_gap_floor_usd: ... and by at least so many dollars.
         rmd_lead_days: A plan changed so many calendar days before the year of the first required distribution knows of it.
         rmd_account_types: Types of account, in the vendors' words, that must pay out in their owner's life.
+        envelope_wait_days: Calendar days that an envelope may wait for signatures.
+        envelope_ended_days: Calendar days for which one that was declined, voided or ran out is told of.
+        account_opening_days: Calendar days from the last signature in which an account is expected to be opened.
+        account_opening_purposes: Purposes of envelopes, in small letters, after which an account is opened.
+        deal_household_days: Calendar days from winning a deal in which a portfolio system is expected to have the household.
         beneficiary_floor_usd: The death benefit from which on a policy must name a beneficiary.
     """
 
@@ -98,6 +103,11 @@ class Policy:
             "457(b)",
         }
     )
+    envelope_wait_days: int = 5
+    envelope_ended_days: int = 30
+    account_opening_days: int = 10
+    account_opening_purposes: frozenset[str] = frozenset({"account opening", "new account", "new account application"})
+    deal_household_days: int = 10
     beneficiary_floor_usd: Decimal = Decimal(1)
 
     @classmethod

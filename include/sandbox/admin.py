@@ -26,11 +26,17 @@ _FAULT_WORDS = ("route", "kind", "seed", "times", "after", "share")
 
 
 def create_router(
-    world: World, orion: Orion, faults: Faults, calls: Calls, clock: Clock, editors: Mapping[str, Editor]
+    world: World,
+    orion: Orion,
+    faults: Faults,
+    calls: Calls,
+    clock: Clock,
+    editors: Mapping[str, Editor],
+    find_pubsub: Callable[[], str],
 ) -> APIRouter:
-    """Return the admin routes; `editors` are those of the vendors beside Orion."""
+    """Return the admin routes; `editors` are those of the vendors beside Orion, `find_pubsub` says where the CRM's events are."""
     router = APIRouter(prefix="/_sandbox")
-    _add_connections(router, world)
+    _add_connections(router, world, find_pubsub)
     _add_faults(router, faults)
     _add_calls(router, calls)
     _add_clock(router, clock)
@@ -137,10 +143,10 @@ def _add_orion(router: APIRouter, world: World, orion: Orion) -> None:
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
-def _add_connections(router: APIRouter, world: World) -> None:
+def _add_connections(router: APIRouter, world: World, find_pubsub: Callable[[], str]) -> None:
     @router.get("/connections")
     def connections(request: Request) -> Response:
-        return _reply(hand_out(world, str(request.base_url).rstrip("/")))
+        return _reply(hand_out(world, str(request.base_url).rstrip("/"), find_pubsub()))
 
 
 def _add_editors(router: APIRouter, editors: Mapping[str, Editor]) -> None:

@@ -15,6 +15,7 @@ _VARIABLE = re.compile(
     r"""/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}  # a GUID
         |\d{2}-\d{2}-\d{4}|\d{4}-\d{2}-\d{2}|\d+
         |(?=[a-z]*\d)(?:[0-9a-z]{15}|[0-9a-z]{18})  # an id of Salesforce
+        |cbjchbcaabaa[0-9a-z_-]{32}  # an id of Adobe Sign
         )(?=/|$)""",
     re.VERBOSE,
 )
@@ -64,6 +65,11 @@ class Calls:
             self._allowed[limit] = [*recent, now] if is_allowed else recent
             self._violations[limit] += not is_allowed
             return is_allowed
+
+    def count_since(self, limit: str, since: datetime) -> int:
+        """Return how many calls were allowed under a limit after `since`."""
+        with self._lock:
+            return sum(at > since for at in self._allowed.get(limit, ()))
 
     def clear(self) -> None:
         """Forget every call."""

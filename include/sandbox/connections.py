@@ -4,12 +4,25 @@ from typing import Any
 
 import orjson
 
-from include.sandbox import emoney, moneyguidepro, nitrogen, orion, tamarac
+from include.sandbox import (
+    adobe_sign_login,
+    docusign_login,
+    docusign_rows,
+    docusign_store,
+    emoney,
+    moneyguidepro,
+    nitrogen,
+    orion,
+    tamarac,
+)
 from include.sandbox.world import World
 
 
-def hand_out(world: World, url: str) -> dict[str, dict[str, Any]]:
-    """Return `{vendor: {"host", "login", "password", "extra"}}` of a sandbox that answers at `url`."""
+def hand_out(world: World, url: str, pubsub: str) -> dict[str, dict[str, Any]]:
+    """Return `{vendor: {"host", "login", "password", "extra"}}` of a sandbox that answers at `url`.
+
+    The CRM is among them without a login: whoever uses it registers an app first. Its events are at `pubsub`.
+    """
     partner, signed = orion.PARTNERS[1], emoney.hand_out_credentials(world.path.parent)
     tokens = {str(advisor): token for advisor, token in nitrogen.hand_out_refresh_tokens(world.firm).items()}
     return {
@@ -20,6 +33,7 @@ def hand_out(world: World, url: str) -> dict[str, dict[str, Any]]:
             client_id=partner.client_id,
             client_secret=partner.client_secret,
         ),
+        "salesforce": _connection(f"{url}/salesforce", pubsub=pubsub),
         "tamarac": _connection(f"{url}/tamarac/api", tamarac.USER, tamarac.PASSWORD),
         "emoney": _connection(
             f"{url}/emoney/public/v1",
@@ -40,6 +54,23 @@ def hand_out(world: World, url: str) -> dict[str, dict[str, Any]]:
             client_id=nitrogen.CLIENT_ID,
             client_secret=nitrogen.CLIENT_SECRET,
             grants=orjson.dumps(tokens).decode(),
+        ),
+        "adobe_sign": _connection(
+            f"{url}/adobe_sign/api/rest/v6",
+            token_url=f"{url}/adobe_sign/oauth/v2/refresh",
+            client_id=adobe_sign_login.CLIENT_ID,
+            client_secret=adobe_sign_login.CLIENT_SECRET,
+            refresh_token=adobe_sign_login.REFRESH_TOKEN,
+        ),
+        "docusign": _connection(
+            f"{url}/docusign",
+            token_url=f"{url}/docusign/oauth/token",
+            auth_host=url.partition("://")[2],
+            integration_key=docusign_login.INTEGRATION_KEY,
+            user_id=docusign_rows.USER_ID,
+            account_id=docusign_rows.ACCOUNT_ID,
+            private_key=docusign_login.hand_out_private_key(world.path.parent),
+            connect_hmac_key=next(iter(docusign_store.read_connect_keys(world.path.parent)), ""),
         ),
     }
 

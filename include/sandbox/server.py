@@ -15,7 +15,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from include.sandbox import admin, emoney, moneyguidepro, nitrogen, orion, salesforce, tamarac
+from include.sandbox import admin, adobe_sign, docusign, emoney, moneyguidepro, nitrogen, orion, salesforce, tamarac
 from include.sandbox.calls import Calls
 from include.sandbox.clock import Clock
 from include.sandbox.dataset import Folder
@@ -61,13 +61,24 @@ def create_app(
     vendor = orion.Orion(source, faults, clock)
     vendor.rendered = Rendered(rendered) if rendered else None
     others = {"emoney": emoney, "moneyguidepro": moneyguidepro, "nitrogen": nitrogen, "tamarac": tamarac}
-    editors = {name: functools.partial(other.edit, world) for name, other in others.items()}
+    editors: dict[str, admin.Editor] = {name: functools.partial(other.edit, world) for name, other in others.items()}
+    office = docusign.Office(world, clock, pace, folders.get("docusign"))
+    editors["docusign"] = office.edit
+    account = adobe_sign.Account(world, faults, calls, folders.get("adobe_sign"))
+    editors["adobe_sign"] = account.edit
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=_live)
-    app.include_router(admin.create_router(world, vendor, faults, calls, clock, editors))
+    app.include_router(docusign.create_admin(office))
+    app.include_router(adobe_sign.create_admin_router(account))
+    org = salesforce.create_app(state, faults, calls, clock)
+    app.include_router(
+        admin.create_router(world, vendor, faults, calls, clock, editors, lambda: str(org.state.pubsub.url))
+    )
     app.mount("/orion", orion.create_app(vendor))
     for name, other in others.items():
         app.mount(f"/{name}", other.create_app(world, faults, calls, clock, folders.get(name)))
-    app.mount("/salesforce", salesforce.create_app(state, faults, calls, clock))
+    app.mount("/docusign", docusign.create_app(office, faults, calls))
+    app.mount("/adobe_sign", adobe_sign.create_app(account))
+    app.mount("/salesforce", org)
     return Front(app, faults, calls)
 
 

@@ -50,10 +50,11 @@ def looked_up(values: pa.Array, table: Mapping[str, object], default: object) ->
 
 
 def known_elsewhere(key: pa.Array) -> pa.Array:
-    """`<vendor>:<id>`, as the firm enters it, as the key of a household of that vendor."""
+    """`<vendor>:<id>`, as the firm enters it, as the key of a household of that vendor; null where it is written otherwise."""
     import pyarrow.compute as pc
 
-    return pc.replace_substring_regex(key, r"^(\w+):(\w+)$", r"\1:household:\2")
+    known = pc.if_else(pc.match_substring_regex(key, r"^\w+:\w+$"), key, None)
+    return pc.replace_substring_regex(known, r"^(\w+):(\w+)$", r"\1:household:\2")
 
 
 def is_word(values: pa.Array, word: str) -> pa.Array:

@@ -603,6 +603,7 @@ ORION = Vendor(
     tables=(REPRESENTATIVES, CLIENTS, REGISTRATIONS, ACCOUNTS, ASSETS, TRANSACTIONS),
     maps=MAPS,
     cron="0 6 * * 1-5",
+    live="*/5 7-20 * * 1-5",  # its push to others is not live yet, and few tables say what was edited
     zone="America/Chicago",
     # Orion publishes no limit; this is ours, and configuration may lower it.
     ranks={"": 10},

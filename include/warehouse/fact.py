@@ -64,6 +64,16 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     )
 
 
+def ended_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:
+    """Returns the keys of a vendor's events whose life has come to its end."""
+    query = sa.text(
+        f"select {entity.key} from warehouse.{entity.name}"  # noqa: S608
+        f" where vendor = :vendor and recorded_to is null and {entity.final}"
+    )
+    with engine.connect() as connection:
+        return set(connection.scalars(query, {"vendor": vendor}))
+
+
 def _settle(
     connection: sa.Connection, statement: Statement, entity: Entity, pull: Pull, values: dict[str, Any], incoming: int
 ) -> tuple[int, Decimal | None]:

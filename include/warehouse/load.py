@@ -77,8 +77,13 @@ def _is_order(cause: object) -> bool:
 
 
 def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
-    """What this load alone may change: its partition and, if it speaks of the present, the table's descriptions."""
+    """What this load alone may change: its partition and, if it speaks of the present, the table's descriptions.
+
+    What webhooks bring comes while the vendor is asked, too: an event tells by its own time which state is newer.
+    """
     table = f"load:{pull.vendor}:{pull.table_name}"
+    if manifest.pulled == "pushed":
+        return [f"{table}:pushed"]
     return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled != "past" else [])
 
 

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from include.errors import TargetUnavailable
 
-ROLES = ("tributary_migrate", "tributary_load", "tributary_read", "tributary_gateway")
+ROLES = ("tributary_migrate", "tributary_load", "tributary_read", "tributary_gateway", "tributary_api")
 
 
 def engine(url: str) -> sa.Engine:
@@ -63,7 +63,7 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
         )
         connection.execute(sql.SQL("grant connect, temporary on database {} to tributary_load").format(database))
         connection.execute(
-            sql.SQL("grant connect on database {} to tributary_read, tributary_gateway").format(database)
+            sql.SQL("grant connect on database {} to tributary_read, tributary_gateway, tributary_api").format(database)
         )
 
 

@@ -50,8 +50,8 @@ class Statement:
         keeps by which load (`compared_run_id`) its stored state was written.
         """
         entity = self._entity
-        lost = " or ".join(f"k{n}.id is null" for n in range(len(self._ids)))
-        older = f" when f.{entity.version} > i.{entity.version} then 'older'" if entity.version else ""
+        lost = " or ".join(f"k{n}.id is null" for n in range(len(self._ids))) or "false"
+        older = f" when {self._is_older} then 'older'" if entity.version else ""
         told = [c for c in self._values if not (entity.is_observed and c == entity.version)]
         stored = ", ".join(f"f.{c}" for c in told)
         arrived = ", ".join(self._arrived[c] for c in told)
@@ -112,11 +112,25 @@ class Statement:
         entity = self._entity
         stored = f"f.{entity.money}"
         if entity.version:
-            stored = f"case when f.{entity.version} > i.{entity.version} then i.{entity.money} else {stored} end"
+            stored = f"case when {self._is_older} then i.{entity.money} else {stored} end"
         return sa.text(
             f"select sum({stored}) from {self._incoming} i"  # noqa: S608
             f" join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}"
         )
+
+    @property
+    def _is_older(self) -> str:
+        """Whether what is stored counts, and not what arrived: it is newer, or it is the end, which a newer time does not undo."""
+        older = f"f.{self._entity.version} > i.{self._entity.version}"
+        if self._entity.final is None:
+            return older
+        return f"({self._stands('f', 'i')} or {older} and not ({self._stands('i', 'f')}))"
+
+    def _stands(self, end: str, other: str) -> str:
+        """Whether one state is an end that the other does not undo."""
+        entity = self._entity
+        undone = f"coalesce({other}.{entity.reopened} > {end}.{entity.version}, false)"
+        return f"coalesce({end}.{entity.final}, false) and not coalesce({other}.{entity.final}, false) and not {undone}"
 
     @property
     def _arrived(self) -> dict[str, str]:

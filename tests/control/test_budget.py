@@ -161,7 +161,10 @@ def call_until(end: float, take: Callable[[], None]) -> list[float]:
     return given
 
 
-@pytest.mark.parametrize(("calls", "burst"), [(60, 10), (60, 60), (30, 1), (4, 8)])
+@pytest.mark.parametrize(
+    ("calls", "burst"),
+    [(60, 10), (4, 8), *(pytest.param(*each, marks=pytest.mark.long) for each in ((60, 60), (30, 1)))],
+)
 def test_burst_and_what_follows_it_are_together_within_the_limit(engine: sa.Engine, calls: int, burst: int) -> None:
     budget = RateBudget(engine, "somebody", Budget(calls, burst, reserved_ratio=0), speed=30)  # a minute is 2 s
     given = call_until(time.monotonic() + 4.2, budget.take)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
@@ -16,10 +16,12 @@ HOUR = timedelta(hours=1)
 
 
 def start(firm: Firm) -> datetime:
-    """When the vendor's run starts that is about the sandbox's day, or a later one."""
-    local = NOW.astimezone(ZoneInfo(firm.vendor.timezone))
-    found: datetime = croniter(firm.vendor.cron, local).get_next(datetime)
-    return found
+    """When the vendor's run starts, not yet due on its day, that is about the sandbox's day, or a later one."""
+    runs = croniter(firm.vendor.cron, NOW.astimezone(ZoneInfo(firm.vendor.timezone)))
+    due = time.fromisoformat(min(firm.vendor.due.values()))
+    while (found := runs.get_next(datetime)).time() > due:
+        pass
+    return found  # type: ignore[no-any-return]
 
 
 def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
@@ -30,8 +32,9 @@ def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
 def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     late = find_late(firm.engine, firm.vendor, evening)
-    mapped = {entity_map.table for entity_map in firm.vendor.maps}
-    expected = {(table.name, "stage") for table in firm.vendor.tables} | {(name, "load") for name in mapped}
+    asked = {table.name for table in firm.vendor.asked}
+    mapped = {entity_map.table for entity_map in firm.vendor.maps} & asked
+    expected = {(table.name, "stage") for table in firm.vendor.asked} | {(name, "load") for name in mapped}
     assert {(each.table, each.stage) for each in late} == expected
     assert {each.business_date for each in late} == {sessions.latest_closed(start(firm))}
     mark_told(firm.engine, late)
@@ -54,4 +57,4 @@ def test_a_run_of_a_week_ago_is_not_late_every_day(firm: Firm) -> None:
 
 def test_a_session_that_closed_this_afternoon_is_due_later(firm: Firm) -> None:
     mark_told(firm.engine, find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T15:00:00-05:00")))
-    assert find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T16:15:00-05:00")) == []
+    assert find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T16:45:00-05:00")) == []

@@ -14,7 +14,18 @@ from include.crm.objects import objects
 from include.errors import BalanceError, ConfigurationError, DayNotClosed, RowsFailed, TargetUnavailable
 from tests.crm.conftest import ACCOUNTS, BULK, HOLDINGS, INGEST, SECURITIES, Crm
 
-ENTITIES = ["household", "person", "contact", "membership", "security", "account", "position", "goal", "finding"]
+ENTITIES = [
+    "household",
+    "person",
+    "contact",
+    "membership",
+    "security",
+    "account",
+    "position",
+    "goal",
+    "envelope",
+    "finding",
+]
 
 
 def test_a_first_sync_creates_every_record_of_every_object_parents_first(crm: Crm) -> None:
@@ -22,7 +33,7 @@ def test_a_first_sync_creates_every_record_of_every_object_parents_first(crm: Cr
 
     assert list(counts) == ENTITIES
     assert all(c.sent == c.created and c.updated == c.failed == c.unprocessed == 0 for c in counts.values())
-    assert [entity for entity, c in counts.items() if not c.sent] == ["goal", "finding"]
+    assert [entity for entity, c in counts.items() if not c.sent] == ["goal", "envelope", "finding"]
     assert len(crm.records("Account")) == counts["household"].sent + counts["person"].sent
     assert len(crm.records(SECURITIES)) == counts["security"].sent
 
@@ -408,7 +419,7 @@ def test_rows_that_stay_locked_leave_the_sync_to_another_attempt(crm: Crm) -> No
     assert crm.database.value("select count(*) from control.crm_job") == 3
     assert crm.letters() == []
     crm.no_faults()
-    assert all(c.created for entity, c in crm.sync().items() if entity not in ("goal", "finding"))
+    assert all(c.created for entity, c in crm.sync().items() if entity not in ("goal", "envelope", "finding"))
 
 
 def test_rows_of_a_job_that_failed_half_way_are_sent_again(crm: Crm) -> None:

@@ -55,7 +55,7 @@ def look(dag, tables):
     }
 
 bag = DagBag()
-print("SEEN", json.dumps({v.name: look(bag.dags[v.name], [t.name for t in v.tables]) for v in VENDORS}))
+print("SEEN", json.dumps({v.name: look(bag.dags[v.name], [t.name for t in v.asked]) for v in VENDORS}))
 """
 
 

@@ -31,6 +31,7 @@ from include.contract import (
     TIMESTAMP,
     Budget,
     FanOut,
+    Linked,
     Table,
     Vendor,
     column,
@@ -38,7 +39,7 @@ from include.contract import (
     sensitive,
 )
 from include.control.answers import Answers
-from include.errors import AuthenticationError, ConfigurationError, SchemaDrift, VendorUnavailable
+from include.errors import AuthenticationError, ConfigurationError, PagingUnstable, SchemaDrift, VendorUnavailable
 from include.extract.fan_out import Keys, keys_of
 from include.extract.page import staged_schema
 from include.staging import Manifest, PartWriter, Staging
@@ -216,6 +217,112 @@ def test_field_that_is_gone_from_every_answer_is_drift(serve: Serve) -> None:
         puller.pull(ACCOUNTS, keys=clients("a"))
 
 
+# --- on somebody's behalf, page after page ---
+
+AGREEMENTS = Table(
+    "agreements", "agreements", ("agreement_id",), rows="items", is_nested=True, page_rows=2, params={"state": "open"},
+    shape=FanOut("users", headers={"x-api-user": "email:{email}"}, pages=Linked("page.nextCursor", "pageSize", "cursor")),
+    columns=(
+        column("agreement_id", "id", STRING, required=True), column("email", "@email", STRING, required=True),
+        sensitive("tax_id", "ssn"), ignored("secret"),
+    ),
+)  # fmt: skip
+USERS = Table("users", "users", ("email",), (column("email", "email", STRING, required=True),))
+LISTS = {"ann@firm.example": ["a1", "a2", "a3"], "bo@firm.example": [], "cy@firm.example": ["a4", "a5"]}
+
+
+def listed(asked: Asked) -> Reply:
+    """One page of the list of whoever the call is made for; a cursor is the place of the next row, and good for one list."""
+    ids = LISTS[asked.headers["x-api-user"].removeprefix("email:")]
+    size, place = int(asked.params["pageSize"]), int(asked.params.get("cursor", "0"))
+    page = {"nextCursor": str(place + size)} if place + size < len(ids) else {}
+    rows = [{"id": id_, "ssn": "900-00-0001", "secret": "s3cret"} for id_ in ids[place : place + size]]
+    return Reply({"page": page, "items": rows})
+
+
+def users(*emails: str) -> list[Keys]:
+    return [{"email": email} for email in emails or LISTS]
+
+
+def test_pages_of_every_list_are_read_with_its_own_header_to_the_end(serve: Serve) -> None:
+    puller, listener = serve(listed)
+    rows = puller.rows(AGREEMENTS, keys=users())
+    assert [(row["email"], row["agreement_id"]) for row in rows] == [
+        (e, id_) for e, ids in LISTS.items() for id_ in ids
+    ]
+    asked = Counter((call.headers["x-api-user"], call.params.get("cursor")) for call in listener.asked)
+    assert asked == {
+        ("email:ann@firm.example", None): 1, ("email:ann@firm.example", "2"): 1,
+        ("email:bo@firm.example", None): 1, ("email:cy@firm.example", None): 1,
+    }  # fmt: skip
+    assert {(call.path, call.params["state"], call.params["pageSize"]) for call in listener.asked} == {
+        ("/agreements", "open", "2")
+    }
+
+
+def test_list_is_kept_when_its_last_page_is_read_and_not_before(serve: Serve, shared_database: Database) -> None:
+    failing = {"2"}
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(None, 400) if asked.params.get("cursor") in failing else listed(asked)
+
+    puller, listener = serve(answer, vendor=vendor_of(USERS, AGREEMENTS, connections=1))
+    with pytest.raises(ConfigurationError):
+        puller.rows(AGREEMENTS, keys=users("cy@firm.example", "ann@firm.example"))
+    assert list(kept(shared_database, puller.run_id)) == ["cy%40firm.example"]
+    failing.clear()
+    listener.asked.clear()
+    rows = puller.rows(AGREEMENTS, keys=users("cy@firm.example", "ann@firm.example"))
+    assert sorted(row["agreement_id"] for row in rows) == ["a1", "a2", "a3", "a4", "a5"]
+    assert {call.headers["x-api-user"] for call in listener.asked} == {"email:ann@firm.example"}
+
+
+def test_no_page_keeps_what_is_sensitive_or_left_behind(serve: Serve, shared_database: Database) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(None, 400) if asked.headers["x-api-user"] == "email:bo@firm.example" else listed(asked)
+
+    puller, _ = serve(answer, vendor=vendor_of(USERS, AGREEMENTS, connections=1))
+    with pytest.raises(ConfigurationError):
+        puller.rows(AGREEMENTS, keys=users("ann@firm.example", "bo@firm.example"))
+    [whole] = kept(shared_database, puller.run_id).values()
+    assert len(json.loads(whole)) == 3
+    assert b"900-00-0001" not in whole
+    assert b"s3cret" not in whole
+
+
+@pytest.mark.parametrize("back_to", ["x", "y"])
+def test_pages_of_one_list_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
+    following = {"": "x", "x": "y", "y": back_to}
+    puller, listener = serve(
+        lambda asked: Reply({"page": {"nextCursor": following[asked.params.get("cursor", "")]}, "items": []})
+    )
+    with pytest.raises(PagingUnstable, match=r"circle.*vendor=somebody table=agreements"):
+        puller.rows(AGREEMENTS, keys=users("ann@firm.example"))
+    assert len(listener.asked) <= 4
+
+
+def test_user_without_a_list_is_no_error_and_hides_nobody_else_s(serve: Serve) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(None, 404) if asked.headers["x-api-user"] == "email:ann@firm.example" else listed(asked)
+
+    puller, _ = serve(answer)
+    assert [row["agreement_id"] for row in puller.rows(AGREEMENTS, keys=users())] == ["a4", "a5"]
+
+
+def test_keys_hold_what_the_headers_need(stage_clients: Any, tmp_path: Path) -> None:
+    table = replace(ACCOUNTS, path="accounts", shape=FanOut("clients", headers={"x-plan": "{plan}"}))
+    staged = stage_clients([{"client_id": "b", "plan": 7}], [{"client_id": "a", "plan": 9}])
+    assert keys(tmp_path, table, staged) == [{"client_id": "a", "plan": "9"}, {"client_id": "b", "plan": "7"}]
+
+
+def test_key_that_people_choose_names_all_that_is_needed_in_the_order_of_the_columns(tmp_path: Path) -> None:
+    table = replace(ACCOUNTS, shape=FanOut("clients", headers={"x-plan": "{plan}"}))
+    assert keys(tmp_path, table, None, ("a|7",)) == [{"client_id": "a", "plan": "7"}]
+    for half in ("a", "a|7|8"):
+        with pytest.raises(ConfigurationError, match=r"not whole.*expected=client_id\|plan"):
+            keys(tmp_path, table, None, (half,))
+
+
 # --- what is kept ---
 
 
@@ -381,10 +488,10 @@ def stage_clients(tmp_path: Path) -> Any:
 
 
 def keys(
-    folder: Path, table: Table, staged: str | None = None, chosen: tuple[str, ...] = ()
+    folder: Path, table: Table, staged: str | None = None, chosen: tuple[str, ...] = (), *, is_keyed: bool = True
 ) -> list[Mapping[str, str]]:
     assert isinstance(table.shape, FanOut)
-    return keys_of(table, table.shape, CLIENTS, staged, chosen, Staging(str(folder)))
+    return keys_of(table, table.shape, CLIENTS, staged, chosen, Staging(str(folder)), is_keyed=is_keyed)
 
 
 def test_keys_are_those_of_every_part_in_order_and_each_once(stage_clients: Any, tmp_path: Path) -> None:
@@ -422,7 +529,7 @@ def test_neither_partition_nor_choice_is_a_configuration_error(tmp_path: Path) -
 def test_choice_of_another_table_s_keys_is_refused(tmp_path: Path) -> None:
     deep = replace(ACCOUNTS, path="clients/{client_id}/plans/{plan}/accounts")
     with pytest.raises(ConfigurationError, match="not pulled"):
-        keys(tmp_path, deep, None, ("a",))
+        keys(tmp_path, deep, None, ("a",), is_keyed=False)
 
 
 @settings(max_examples=50, deadline=None)

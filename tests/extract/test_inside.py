@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +26,7 @@ HOUSES = Table(
      column("asked_at", "@asked_at", TIMESTAMP)),
 )  # fmt: skip
 PEOPLE = Table(
-    "people", "", ("person_id",), shape=Inside("houses", "people"), omits_nulls=True,
+    "people", "", ("person_id",), shape=Inside("houses", ("people",)), omits_nulls=True,
     columns=(
         column("person_id", "id", INTEGER, required=True),
         column("house_id", "@house_id", INTEGER, required=True),
@@ -103,7 +104,7 @@ def test_numbers_of_a_list_within_a_list_stay_exact(stage_houses: Stage, tmp_pat
 
 def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage, tmp_path: Path) -> None:
     table = Table(
-        "people", "", ("person_id",), shape=Inside("houses", "people"),
+        "people", "", ("person_id",), shape=Inside("houses", ("people",)),
         columns=(column("person_id", "id", INTEGER), column("asked_at", "@asked_at", TIMESTAMP, required=True)),
     )  # fmt: skip
     [good], dead = read(stage_houses([(1, '[{"id":11}]')]), tmp_path, table)
@@ -113,7 +114,7 @@ def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage
 # --- lists within lists ---
 
 GOALS = Table(
-    "goals", "", ("house_id", "topic", "name"), shape=Inside("houses", "people", ("topics", "items")),
+    "goals", "", ("house_id", "topic", "name"), shape=Inside("houses", ("people",), ("topics", "items")),
     columns=(
         column("house_id", "@house_id", INTEGER, required=True),
         column("topic", "^name", STRING, required=True),
@@ -157,6 +158,84 @@ def test_texts_of_one_row_are_not_those_of_the_next(stage_houses: Stage, tmp_pat
     categories = [{"topics": [{"name": "a", "items": [{"name": "1"}]}, {"items": [{"name": "2"}]}]}]
     found = rows(stage_houses([(1, json.dumps(categories))]), tmp_path, GOALS)
     assert [row.get("^name") for row in found] == ["a", None]
+
+
+def test_numbers_on_the_way_are_told_too_and_flags_or_lists_are_not(stage_houses: Stage, tmp_path: Path) -> None:
+    table = Table(
+        "members", "", ("name",), shape=Inside("houses", ("people",), ("members",)),
+        columns=(
+            column("name", "name", STRING, required=True), column("place", "^order", INTEGER),
+            column("worth_usd", "^worth", MONEY),
+        ),
+    )  # fmt: skip
+    sets = [
+        {"order": 2, "worth": 1, "tags": ["x"], "members": [{"name": "Ann"}]},
+        {"order": None, "members": [{"name": "Bo"}]},
+    ]
+    path = stage_houses([(1, json.dumps(sets))])
+    assert rows(path, tmp_path, table) == [
+        {"name": "Ann", "^order": 2, "^worth": 1},
+        {"name": "Bo"},
+    ]  # fmt: skip
+    good, dead = read(path, tmp_path, table)
+    assert [(row["name"], row["place"]) for row in good] == [("Ann", 2), ("Bo", None)]
+    assert dead == []
+
+
+# --- lists in several columns ---
+
+ROOMS = Table(
+    "rooms", "rooms", ("house_id",),
+    (column("house_id", "id", INTEGER, required=True), column("signer", "signers", STRING), column("witness", "witnesses", STRING)),
+)  # fmt: skip
+EVERYBODY = Table(
+    "everybody", "", ("house_id", "person_id"), shape=Inside("rooms", ("signer", "witness")), omits_nulls=True,
+    columns=(
+        column("house_id", "@house_id", INTEGER, required=True), column("person_id", "id", INTEGER, required=True),
+        column("role", "@in", STRING, required=True),
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture
+def stage_rooms(tmp_path: Path) -> Stage:
+    """Stages rooms of `(id, text of signers, text of witnesses)`."""
+
+    def stage(*rooms: tuple[int, str | None, str | None]) -> str:
+        path = f"somebody/rooms/{DAY}/pull"
+        writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(ROOMS))
+        staged = [dict(zip(("house_id", "signer", "witness"), room, strict=True)) for room in rooms]
+        writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
+        writer.flush()
+        manifest = Manifest(
+            "somebody", "rooms", DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
+            tuple(writer.parts),
+        )  # fmt: skip
+        Staging(str(tmp_path)).seal(path, manifest)
+        return path
+
+    return stage
+
+
+def test_row_knows_in_which_column_its_list_was(stage_rooms: Stage, tmp_path: Path) -> None:
+    path = stage_rooms((1, '[{"id":11},{"id":12}]', '[{"id":13}]'), (2, None, '[{"id":21}]'), (3, "[]", None))
+    good, dead = read(path, tmp_path, EVERYBODY)
+    assert [tuple(row.values()) for row in good] == [
+        (1, 11, "signer"), (1, 12, "signer"), (1, 13, "witness"), (2, 21, "witness"),
+    ]  # fmt: skip
+    assert dead == []
+
+
+def test_column_that_cannot_be_read_costs_no_row_of_the_others(stage_rooms: Stage, tmp_path: Path) -> None:
+    good, [dead] = read(stage_rooms((1, "N/A", '[{"id":13}]')), tmp_path, EVERYBODY)
+    assert [row["role"] for row in good] == ["witness"]
+    assert dead.reasons == ("the row is not an object",)
+
+
+def test_object_that_is_skipped_is_not_in_the_rows(stage_rooms: Stage, tmp_path: Path) -> None:
+    table = replace(EVERYBODY, skipped=("tabs",), is_nested=True)
+    path = stage_rooms((1, '[{"id":11,"tabs":{"text":[{"value":"x"}]}}]', None))
+    assert [set(row) for row in rows(path, tmp_path, table)] == [{"id", "@house_id", "@in"}]
 
 
 # --- a list that is none ---

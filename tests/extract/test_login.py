@@ -32,18 +32,29 @@ from include.errors import (
 )
 from include.extract.login import LOGINS, Door, Token
 from include.extract.session import Ask, VendorSession
+from include.sandbox.adobe_sign import INTEGRATION_KEY
 from include.vendors import named
 from tests.conftest import connect
 from tests.extract.answering import REDACTOR, Answer, Asked, Listener, Reply, listen, open_session, vendor_of
 from tests.running_sandbox import Sandbox, run_sandbox
 
-OPENED = {"access_token": "t0ken", "refresh_token": "n3xt", "expires_in": 3600}
+OPENED = {
+    "access_token": "t0ken", "refresh_token": "n3xt", "expires_in": 3600,
+    # What the second call of some logins is answered.
+    "accounts": [{"account_id": "a1", "is_default": True, "base_uri": "https://eu.example.com"}],
+    "apiAccessPoint": "https://api.na4.example.com/",
+}  # fmt: skip
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 ).decode()
 EXTRA = {"client_id": "our id", "client_secret": "cl13nt-secret", "private_key": PEM}
-CALLING = ["session_token", "signed_assertion", "rotating_refresh"]
+OWN = {
+    "impersonation": {"integration_key": "our key", "user_id": "our us3r"},
+    "access_point": {"refresh_token": "f1rst"},
+}
+"""What a connection holds for one way alone."""
+CALLING = ["session_token", "signed_assertion", "rotating_refresh", "impersonation", "access_point"]
 """Ways that ask for a token."""
 
 Serve = Callable[[Answer], Listener]
@@ -63,8 +74,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def door(engine: sa.Engine, request: pytest.FixtureRequest) -> Callable[..., Door]:
-    def make(url: str, lacking: str = "", **extra: str) -> Door:
-        known = EXTRA | {"token_url": f"{url}/token"} | extra
+    def make(url: str, lacking: str = "", *, way: str = "", **extra: str) -> Door:
+        known = EXTRA | {"token_url": f"{url}/oauth/token"} | OWN.get(way, {}) | extra
         connection = Connection(url, "user", "passw0rd", {name: known[name] for name in known if name != lacking})
         grants = Grants(engine, request.node.name, REDACTOR, {"an advisor": "f1rst"})
         return Door(requests.Session(), connection, (5, 5), grants, "an advisor")
@@ -105,11 +116,11 @@ def test_assertion_is_signed_addressed_short_lived_and_never_twice_the_same(
     claims = []
     for asked in listener.asked:
         form = form_of(asked)
-        assert (asked.method, asked.path, form["grant_type"]) == ("POST", "/token", "client_credentials")
+        assert (asked.method, asked.path, form["grant_type"]) == ("POST", "/oauth/token", "client_credentials")
         assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         assert form["client_id"] == "our id"
         claims.append(
-            jwt.decode(form["client_assertion"], KEY.public_key(), ["RS256"], audience=f"{listener.url}/token")
+            jwt.decode(form["client_assertion"], KEY.public_key(), ["RS256"], audience=f"{listener.url}/oauth/token")
         )
     for each in claims:
         assert (each["iss"], each["sub"]) == ("our id", "our id")
@@ -130,7 +141,7 @@ def test_refresh_sends_the_newest_token_and_keeps_the_next(serve: Serve, door: C
     }
 
 
-@pytest.mark.parametrize("name", ["emoney", "moneyguidepro", "nitrogen", "orion"])
+@pytest.mark.parametrize("name", ["adobe_sign", "docusign", "emoney", "moneyguidepro", "nitrogen", "orion"])
 def test_vendor_s_sandbox_opens_to_its_own_way(sandbox: Sandbox, engine: sa.Engine, name: str) -> None:
     vendor = named(name)
     connection = connect(sandbox, vendor)
@@ -139,6 +150,157 @@ def test_vendor_s_sandbox_opens_to_its_own_way(sandbox: Sandbox, engine: sa.Engi
     with VendorSession(vendor, connection, budget, CallLog(engine, name, "", "a run"), grants, patience_s=1) as session:
         grant = next(iter(grants.firsts), "")
         assert session.ask(Ask(vendor.tables[0].path, vendor.tables[0].params, grant=grant), bytes)
+
+
+# --- logins that tell the account's place ---
+
+
+def account(account_id: str, host: str, *, is_default: object = False) -> dict[str, object]:
+    return {"account_id": account_id, "is_default": is_default, "base_uri": f"https://{host}.example.com"}
+
+
+def impersonated(serve: Serve, *accounts: object) -> Listener:
+    """A vendor whose user has these accounts."""
+    return serve(lambda asked: Reply({"accounts": accounts} if asked.path.endswith("userinfo") else OPENED))
+
+
+def test_assertion_in_a_user_s_name_is_addressed_to_the_host_alone(serve: Serve, door: Callable[..., Door]) -> None:
+    listener = impersonated(serve, account("a1", "eu", is_default=True))
+    token = LOGINS["impersonation"](door(listener.url, way="impersonation"))
+    asked, told = listener.asked
+    form, host = form_of(asked), listener.url.removeprefix("http://")
+    assert (asked.method, asked.path) == ("POST", "/oauth/token")
+    assert form.keys() == {"grant_type", "assertion"}
+    assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    claims = jwt.decode(form["assertion"], KEY.public_key(), ["RS256"], audience=host)
+    assert (claims["iss"], claims["sub"], claims["scope"]) == ("our key", "our us3r", "signature impersonation")
+    assert time.time() < claims["exp"] <= time.time() + 3600
+    assert (told.method, told.path, told.headers["Authorization"]) == ("GET", "/oauth/userinfo", "Bearer t0ken")
+    assert token.headers == {"Authorization": "Bearer t0ken"}
+    assert token.url == "https://eu.example.com/restapi/v2.1/accounts/a1"
+
+
+@pytest.mark.parametrize("is_default", [True, "true", "True"])
+def test_default_account_is_taken_where_none_is_named(
+    serve: Serve, door: Callable[..., Door], is_default: object
+) -> None:
+    listener = impersonated(serve, account("a1", "na"), account("a2", "eu", is_default=is_default))
+    token = LOGINS["impersonation"](door(listener.url, way="impersonation"))
+    assert token.url == "https://eu.example.com/restapi/v2.1/accounts/a2"
+
+
+def test_account_that_is_named_goes_before_the_default(serve: Serve, door: Callable[..., Door]) -> None:
+    listener = impersonated(serve, account("a1", "na"), account("a2", "eu", is_default=True))
+    token = LOGINS["impersonation"](door(listener.url, way="impersonation", account_id="a1"))
+    assert token.url == "https://na.example.com/restapi/v2.1/accounts/a1"
+
+
+@pytest.mark.parametrize(
+    ("accounts", "named"), [([], {}), ([account("a1", "na")], {}), ([account("a1", "na", is_default=True)], {"account_id": "a2"})]
+)  # fmt: skip
+def test_user_without_such_an_account_is_a_configuration_error(
+    serve: Serve, door: Callable[..., Door], accounts: list[object], named: dict[str, str]
+) -> None:
+    listener = impersonated(serve, *accounts)
+    with pytest.raises(ConfigurationError, match="no such account"):
+        LOGINS["impersonation"](door(listener.url, way="impersonation", **named))
+
+
+@pytest.mark.parametrize("told", [{}, {"accounts": None}, {"accounts": [{"account_id": "a1"}]}, []])
+def test_answer_that_tells_of_no_accounts_is_asked_for_again(
+    serve: Serve, door: Callable[..., Door], told: object
+) -> None:
+    listener = serve(lambda asked: Reply(told if asked.path.endswith("userinfo") else OPENED))
+    with pytest.raises(VendorUnavailable, match="told of no accounts"):
+        LOGINS["impersonation"](door(listener.url, way="impersonation"))
+
+
+def test_refresh_token_that_stays_opens_every_time(serve: Serve, door: Callable[..., Door]) -> None:
+    listener = serve(lambda asked: Reply(OPENED))
+    at = door(listener.url, way="access_point")
+    tokens = [LOGINS["access_point"](at) for _ in range(2)]
+    assert [(asked.method, asked.path) for asked in listener.asked] == 2 * [
+        ("POST", "/oauth/token"),
+        ("GET", "/baseUris"),
+    ]
+    assert [form_of(asked) for asked in listener.asked[::2]] == 2 * [
+        {
+            "grant_type": "refresh_token",
+            "refresh_token": "f1rst",
+            "client_id": "our id",
+            "client_secret": "cl13nt-secret",
+        }
+    ]
+    assert {asked.headers["Authorization"] for asked in listener.asked[1::2]} == {"Bearer t0ken"}
+    assert {token.headers["Authorization"] for token in tokens} == {"Bearer t0ken"}
+
+
+@pytest.mark.parametrize("point", ["https://api.na4.example.com", "https://api.na4.example.com/"])
+def test_place_is_where_the_vendor_says_with_a_slash_or_without(
+    serve: Serve, door: Callable[..., Door], point: str
+) -> None:
+    listener = serve(lambda asked: Reply(OPENED | {"apiAccessPoint": point}))
+    token = LOGINS["access_point"](door(listener.url, way="access_point"))
+    assert token.url == "https://api.na4.example.com/api/rest/v6"
+
+
+def test_integration_key_is_a_token_itself_and_never_grows_old(serve: Serve, door: Callable[..., Door]) -> None:
+    listener = serve(lambda asked: Reply({"apiAccessPoint": "https://api.na4.example.com/"}))
+    token = LOGINS["access_point"](door(listener.url, lacking="token_url", integration_key="l0ng"))
+    [asked] = listener.asked
+    assert (asked.method, asked.path, asked.headers["Authorization"]) == ("GET", "/baseUris", "Bearer l0ng")
+    assert token.headers == {"Authorization": "Bearer l0ng"}
+    assert not token.is_old()
+
+
+def open_at(sandbox: Sandbox, engine: sa.Engine, name: str, **extra: str) -> VendorSession:
+    vendor = named(name)
+    calls = CallLog(engine, name, "", "a run")
+    return VendorSession(
+        vendor, connect(sandbox, vendor, **extra), RateBudget(engine, name, vendor.budget), calls, patience_s=1
+    )
+
+
+def test_integration_key_opens_the_vendor_s_sandbox(sandbox: Sandbox, engine: sa.Engine) -> None:
+    with open_at(sandbox, engine, "adobe_sign", integration_key=INTEGRATION_KEY) as session:
+        assert session.get("users", {}, bytes)
+
+
+def test_wrong_integration_key_is_refused(sandbox: Sandbox, engine: sa.Engine) -> None:
+    with (
+        open_at(sandbox, engine, "adobe_sign", integration_key="wr0ng-key") as session,
+        pytest.raises(AuthenticationError, match="login is refused") as told,
+    ):
+        session.get("users", {}, bytes)
+    assert "wr0ng-key" not in _whole_story(told.value)
+
+
+def test_user_who_took_the_consent_back_is_refused(sandbox: Sandbox, engine: sa.Engine) -> None:
+    sandbox.admin("docusign/consent", is_given=False)
+    with open_at(sandbox, engine, "docusign") as session, pytest.raises(AuthenticationError, match="login is refused"):
+        session.get("templates", {}, bytes)
+    sandbox.admin("docusign/consent", is_given=True)
+
+
+def test_account_that_the_sandbox_s_user_has_not_is_told(sandbox: Sandbox, engine: sa.Engine) -> None:
+    with (
+        open_at(sandbox, engine, "docusign", account_id="00000000-0000-0000-0000-000000000000") as session,
+        pytest.raises(ConfigurationError, match="no such account"),
+    ):
+        session.get("templates", {}, bytes)
+
+
+def test_calls_go_where_the_login_said_and_the_token_goes_nowhere_else(serve: Serve, engine: sa.Engine) -> None:
+    elsewhere = serve(lambda asked: Reply([]))
+    listener = serve(lambda asked: Reply(OPENED | {"apiAccessPoint": elsewhere.url}))
+    vendor = vendor_of(ROWS, login="access_point")
+    extra = EXTRA | OWN["access_point"] | {"token_url": f"{listener.url}/oauth/token"}
+    with open_session(engine, vendor, listener.url, **extra) as session:
+        session.get("rows", {}, bytes)
+        with pytest.raises(ConfigurationError, match="another place"):
+            session.get(f"{listener.url}/rows", {}, bytes)
+    assert elsewhere.paths == ["/api/rest/v6/rows"]
+    assert listener.paths == ["/oauth/token", "/baseUris"]
 
 
 # --- how long a token lives ---
@@ -150,13 +312,14 @@ def test_token_is_renewed_a_minute_before_it_dies(
     serve: Serve, door: Callable[..., Door], way: str, seconds: object, is_old: bool
 ) -> None:
     listener = serve(lambda asked: Reply(OPENED | {"expires_in": seconds}))
-    assert LOGINS[way](door(listener.url)).is_old() == is_old
+    assert LOGINS[way](door(listener.url, way=way)).is_old() == is_old
 
 
 @pytest.mark.parametrize("way", CALLING)
 def test_token_that_does_not_say_how_long_it_lives_is_used(serve: Serve, door: Callable[..., Door], way: str) -> None:
-    listener = serve(lambda asked: Reply({"access_token": "t0ken", "refresh_token": "n3xt"}))
-    assert not LOGINS[way](door(listener.url)).is_old()
+    silent = {name: value for name, value in OPENED.items() if name != "expires_in"}
+    listener = serve(lambda asked: Reply(silent))
+    assert not LOGINS[way](door(listener.url, way=way)).is_old()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +372,7 @@ def test_answer_to_a_login_says_what_to_do_next(
 ) -> None:
     listener = serve(lambda asked: reply)
     with pytest.raises(error) as told:
-        LOGINS[way](door(listener.url))
+        LOGINS[way](door(listener.url, way=way))
     assert len(listener.asked) == 1
     assert told.value.facts["status"] == reply.status
     if isinstance(told.value, RateLimited):
@@ -219,23 +382,27 @@ def test_answer_to_a_login_says_what_to_do_next(
 def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., Door]) -> None:
     for way in CALLING:
         with pytest.raises(VendorUnavailable, match="No answer to the login"):
-            LOGINS[way](door("http://127.0.0.1:1"))
+            LOGINS[way](door("http://127.0.0.1:1", way=way))
 
 
 @pytest.mark.parametrize(
     ("way", "lacking"),
     [(way, name) for way, names in (("signed_assertion", ("token_url", "client_id", "private_key")),
-                                    ("rotating_refresh", ("token_url", "client_id", "client_secret"))) for name in names],
+                                    ("rotating_refresh", ("token_url", "client_id", "client_secret")),
+                                    ("impersonation", ("token_url", "integration_key", "user_id", "private_key")),
+                                    ("access_point", ("token_url", "client_id", "client_secret", "refresh_token")))
+     for name in names],
 )  # fmt: skip
 def test_connection_that_lacks_a_credential_is_told_which(door: Callable[..., Door], way: str, lacking: str) -> None:
     with pytest.raises(ConfigurationError, match=f"lacks a credential.*missing={lacking}"):
-        LOGINS[way](door("http://127.0.0.1:1", lacking))
+        LOGINS[way](door("http://127.0.0.1:1", lacking, way=way))
 
 
+@pytest.mark.parametrize("way", ["signed_assertion", "impersonation"])
 @pytest.mark.parametrize("pem", ["", "no key", PEM[:200], PEM.replace("A", "B", 9)])
-def test_private_key_that_cannot_be_read_is_told_without_it(door: Callable[..., Door], pem: str) -> None:
+def test_private_key_that_cannot_be_read_is_told_without_it(door: Callable[..., Door], way: str, pem: str) -> None:
     with pytest.raises(ConfigurationError, match="private key can't be read") as told:
-        LOGINS["signed_assertion"](door("http://127.0.0.1:1", private_key=pem))
+        LOGINS[way](door("http://127.0.0.1:1", way=way, private_key=pem))
     assert not pem or pem not in _whole_story(told.value)
 
 
@@ -246,11 +413,12 @@ def test_no_error_and_no_log_holds_a_secret(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     listener = serve(lambda asked: Reply({"error_description": "t0ken and n3xt"}, status=status))
-    at = door(listener.url)
+    at = door(listener.url, way=way)
     with pytest.raises(TributaryError) as told:
         LOGINS[way](at)
     text = f"{_whole_story(told.value)} {at!r} {Token({'Authorization': 'Bearer t0ken'}, 0)!r} {caplog.text}"
-    sent = [form_of(asked).get("client_assertion", "none sent") for asked in listener.asked]
+    forms = [form_of(asked) for asked in listener.asked]
+    sent = [form.get("client_assertion", form.get("assertion", "none sent")) for form in forms]
     secrets = ["passw0rd", "cl13nt-secret", "f1rst", "t0ken", "n3xt", PEM.splitlines()[1], *sent]
     assert [secret for secret in secrets if secret in text] == []
 

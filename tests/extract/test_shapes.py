@@ -1,10 +1,11 @@
-"""Pages by number and by link, whole answers, envelopes: nothing is lost where rows move, and no token leaves the house."""
+"""Pages by number, by position, by link and by cursor, whole answers, envelopes: nothing is lost where rows move, and no token leaves the house."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,12 +15,25 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.contract import INTEGER, MONEY, STRING, Inside, Linked, Numbered, Table, Whole, column
+from include.contract import INTEGER, MONEY, STRING, Inside, Linked, Numbered, Positioned, Pushed, Table, Whole, column
 from include.errors import ConfigurationError, PagingUnstable, RetriableError, SchemaDrift, VendorUnavailable
-from tests.extract.answering import Answer, Asked, Listener, Puller, Reply, listen, vendor_of
+from include.extract.pull import Span, request
+from tests.extract.answering import DAY, NOW, Answer, Asked, Listener, Puller, Reply, listen, vendor_of
 
 COLUMNS = (column("row_id", "id", INTEGER, required=True), column("name", "name", STRING))
 NUMBERED = Table("rows", "rows", ("row_id",), COLUMNS, shape=Numbered("page", "pageSize"), page_rows=3)
+POSITIONED = Table(
+    "rows", "rows", ("row_id",), COLUMNS, shape=Positioned("start_position", "count"), rows="items", page_rows=3
+)
+CURSOR = Table(
+    "rows",
+    "rows",
+    ("row_id",),
+    COLUMNS,
+    shape=Linked("page.nextCursor", "pageSize", "cursor"),
+    rows="items",
+    page_rows=3,
+)
 LINKED = Table("rows", "rows", ("row_id",), COLUMNS, shape=Linked("next", "limit"), rows="items", page_rows=3)
 VENDOR = vendor_of(NUMBERED)
 
@@ -184,6 +198,119 @@ def test_vendor_that_gives_shorter_pages_than_asked_for_loses_no_row(serve: Serv
     assert found == list(range(7))
 
 
+# --- by position ---
+
+
+def positioned(ids: list[int], most: int = 100) -> Answer:
+    """A vendor that gives what follows a position, and never more than `most` at once."""
+
+    def answer(asked: Asked) -> Reply:
+        start, count = int(asked.params["start_position"]), min(int(asked.params["count"]), most)
+        page = ids[start : start + count]
+        return Reply({"items": rows_of(*page), "resultSetSize": str(len(page)), "totalSetSize": str(len(ids))})
+
+    return answer
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 6, 7])
+@pytest.mark.parametrize("most", [1, 2, 3, 100])
+def test_every_row_behind_every_position_is_read_once_however_short_the_pages(
+    serve: Serve, rows: int, most: int
+) -> None:
+    puller, _ = serve(positioned(list(range(rows)), most))
+    assert [row["row_id"] for row in puller.rows(POSITIONED)] == list(range(rows))
+
+
+def test_next_position_is_behind_the_rows_that_came_and_not_behind_those_asked_for(serve: Serve) -> None:
+    puller, listener = serve(positioned(list(range(4)), 2))
+    puller.rows(POSITIONED, params={"order": "asc"})
+    assert [call.params for call in listener.asked] == [
+        {"order": "asc", "count": "3", "start_position": start} for start in ("0", "2", "4")
+    ]
+
+
+def test_row_that_dies_is_a_place_too(serve: Serve) -> None:
+    def answer(asked: Asked) -> Reply:
+        rows = [*rows_of(1), {"id": "N/A", "name": "x"}, *rows_of(3, 4, 5)]
+        start = int(asked.params["start_position"])
+        return Reply({"items": rows[start : start + 3]})
+
+    puller, _ = serve(answer)
+    manifest = puller.staging.manifest(puller.pull(POSITIONED))
+    assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (5, 4, 1, 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 12), st.integers(1, 5), st.dictionaries(st.integers(1, 6), st.integers(1, 3), max_size=4))
+def test_rows_that_join_at_the_end_while_paging_lose_and_double_nobody(
+    engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, rows: int, most: int, joining: dict[int, int]
+) -> None:
+    ids, calls = list(range(rows)), [0]
+
+    def answer(asked: Asked) -> Reply:
+        calls[0] += 1
+        ids.extend(range(len(ids), len(ids) + joining.get(calls[0], 0)))
+        return positioned(ids, most)(asked)
+
+    with listen(answer) as listener:
+        puller = Puller(engine, VENDOR, listener.url, tmp_path_factory.mktemp("staging"))
+        found = [row["row_id"] for row in puller.rows(POSITIONED)]
+    assert found == ids
+
+
+# --- by cursor ---
+
+
+def by_cursor(pages: dict[str, Reply]) -> Answer:
+    """A vendor whose pages are known by the parameter `cursor`."""
+    return lambda asked: pages[asked.params.get("cursor", "")]
+
+
+def batch(following: object, *ids: int) -> Reply:
+    return Reply({"items": rows_of(*ids), "page": {} if following is None else {"nextCursor": following}})
+
+
+def test_cursor_goes_with_the_same_parameters_to_the_last_page(serve: Serve) -> None:
+    puller, listener = serve(by_cursor({"": batch("b*=", 1, 2), "b*=": batch("c", 3), "c": batch(None, 4)}))
+    assert [row["row_id"] for row in puller.rows(CURSOR, params={"state": "open"})] == [1, 2, 3, 4]
+    known = {"state": "open", "pageSize": "3"}
+    assert [call.params for call in listener.asked] == [known, known | {"cursor": "b*="}, known | {"cursor": "c"}]
+    assert {call.path for call in listener.asked} == {"/rows"}
+
+
+@pytest.mark.parametrize(
+    "last", [{}, {"page": {}}, {"page": {"nextCursor": None}}, {"page": {"nextCursor": ""}}, {"page": {"total": 7}}]
+)
+def test_answer_without_a_cursor_is_the_last_page(serve: Serve, last: dict[str, Any]) -> None:
+    puller, listener = serve(lambda asked: Reply({"items": rows_of(1)} | last))
+    assert len(puller.rows(CURSOR)) == 1
+    assert len(listener.asked) == 1
+
+
+def test_cursor_that_is_a_url_is_no_address(serve: Serve) -> None:
+    """It is a parameter, whatever it looks like: nothing is asked for elsewhere."""
+    stranger, elsewhere = serve(lambda asked: batch(None, 9))
+    puller, _ = serve(by_cursor({"": batch(f"{elsewhere.url}/rows", 1), f"{elsewhere.url}/rows": batch(None, 2)}))
+    assert [row["row_id"] for row in puller.rows(CURSOR)] == [1, 2]
+    assert elsewhere.asked == []
+    assert stranger.url != puller.url
+
+
+@pytest.mark.parametrize("back_to", ["b", "c"])
+def test_cursors_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
+    puller, listener = serve(by_cursor({"": batch("b", 1), "b": batch("c", 2), "c": batch(back_to, 3)}))
+    with pytest.raises(PagingUnstable, match=r"circle.*vendor=somebody table=rows"):
+        puller.rows(CURSOR)
+    assert len(listener.asked) <= 5
+
+
+@pytest.mark.parametrize("page", [{"nextCursor": 7}, {"nextCursor": ["x"]}, "text", ["x"], None, 5])
+def test_cursor_that_is_no_text_is_an_unusable_answer(serve: Serve, page: object) -> None:
+    puller, _ = serve(lambda asked: Reply({"items": rows_of(1), "page": page}))
+    with pytest.raises(VendorUnavailable):
+        puller.rows(CURSOR)
+
+
 # --- by link ---
 
 
@@ -282,13 +409,65 @@ def test_page_that_cannot_be_read_is_asked_for_again_from_its_own_link(serve: Se
 
 def test_table_inside_another_that_was_not_pulled_is_a_configuration_error(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply([]))
-    table = Table("people", "", ("row_id",), COLUMNS, shape=Inside("houses", "people"))
+    table = Table("people", "", ("row_id",), COLUMNS, shape=Inside("houses", ("people",)))
     with pytest.raises(ConfigurationError, match=r"not pulled.*vendor=somebody table=people over=houses"):
         puller.rows(table)
     assert listener.asked == []
 
 
+def test_table_that_only_webhooks_bring_is_not_asked_for(serve: Serve) -> None:
+    puller, listener = serve(lambda asked: Reply([]))
+    with pytest.raises(ConfigurationError, match=r"Only webhooks.*vendor=somebody table=rows"):
+        puller.rows(replace(NUMBERED, path="", shape=Pushed()))
+    assert listener.asked == []
+
+
 # --- fields ---
+
+
+NESTED = Table(
+    "rows", "rows", ("row_id",), rows="items", is_nested=True, omits_nulls=True, skipped=("tabs", "home.secret"),
+    columns=(
+        column("row_id", "id", INTEGER, required=True), column("city", "home.city", STRING),
+        column("people", "people", STRING),
+    ),
+)  # fmt: skip
+
+
+def test_object_that_is_skipped_is_no_drift_at_its_place_and_in_every_list(serve: Serve) -> None:
+    people = [{"name": "x", "tabs": {"a": 1}, "home": {"secret": 2}}, "no object"]
+    row = {"id": 1, "tabs": {"deep": {"er": 1}}, "home": {"city": "Salem", "secret": {"a": 1}}, "people": people}
+    puller, _ = serve(lambda asked: Reply({"items": [row]}))
+    [staged] = puller.rows(NESTED)
+    assert staged == {"row_id": 1, "city": "Salem", "people": '[{"name":"x","home":{"secret":2}},"no object"]'}
+    assert puller.staging.manifest(puller.pull(NESTED)).undeclared == ()
+
+
+def test_object_of_the_same_name_elsewhere_is_not_skipped(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply({"items": [{"id": 1, "home": {"city": "Salem", "tabs": {"a": 1}}}]}))
+    assert puller.staging.manifest(puller.pull(NESTED)).undeclared == ("home.tabs.a",)
+
+
+def chosen(**options: Any) -> Table:
+    declared: dict[str, Any] = {"pull": "window", "edited": ("from", "to"), "params": {"order": "asc"}, "chosen": "ids"}
+    return replace(NUMBERED, **declared | options)
+
+
+def test_rows_that_are_chosen_are_named_in_one_parameter_and_no_time_is_asked_for() -> None:
+    params, window = request(VENDOR, chosen(), Span(DAY, chosen=("a", "b")), NOW)
+    assert (params, window) == ({"order": "asc", "ids": "a,b"}, None)
+
+
+def test_rows_that_cannot_be_chosen_are_asked_for_as_always() -> None:
+    params, window = request(VENDOR, chosen(chosen=""), Span(DAY, chosen=("a", "b")), NOW)
+    assert params.keys() == {"order", "from", "to"}
+    assert window is not None
+
+
+@pytest.mark.parametrize("days", [2, 120])
+def test_window_reaches_back_beyond_the_last_pull_as_far_as_the_table_says(days: int) -> None:
+    params, _ = request(VENDOR, chosen(overlap_days=days), Span(DAY, edited_since=NOW), NOW)
+    assert datetime.fromisoformat(params["from"]) == NOW - timedelta(days=days)
 
 
 def test_field_that_a_vendor_leaves_out_where_it_is_null_is_no_drift(serve: Serve) -> None:

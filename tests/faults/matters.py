@@ -76,10 +76,32 @@ def _nitrogen(sandbox: Sandbox, database: Database) -> None:
         sandbox.admin("nitrogen/mend", table="clients", id=int(key), set={"lname": f"Sample{key}", "risk_number": 41})
 
 
+def _open_envelopes(database: Database, vendor: str) -> list[str]:
+    query = (
+        "select envelope_key as key from warehouse.envelope where vendor = :vendor and status in ('sent', 'delivered')"
+    )
+    return [row["key"] for row in database.rows(f"{query} and recorded_to is null order by 1", vendor=vendor)]
+
+
+def _docusign(sandbox: Sandbox, database: Database) -> None:
+    voided, signed, corrected, *_ = _open_envelopes(database, "docusign")
+    sandbox.admin("docusign/void", envelope_id=voided, reason="Sample")
+    sandbox.admin("docusign/sign", envelope_id=signed)
+    sandbox.admin("docusign/correct", envelope_id=corrected, recipient="1", set={"name": "Sample Corrected"})
+
+
+def _adobe_sign(sandbox: Sandbox, database: Database) -> None:
+    cancelled, signed, *_ = _open_envelopes(database, "adobe_sign")
+    sandbox.admin("adobe_sign/cancel", agreement_id=cancelled)
+    sandbox.admin("adobe_sign/sign", agreement_id=signed)
+
+
 MATTERS = {
     "orion": Matter("assets", "clients", "transactions", 60, _orion),
     "tamarac": Matter("holdings", "clients", "transactions", 60, _tamarac),
     "emoney": Matter("monte_carlo", "clients", "monte_carlo", 3, _emoney),
     "moneyguidepro": Matter("meters", "households", "meters", 3, _moneyguidepro),
     "nitrogen": Matter("portfolios", "clients", "clients", 3, _nitrogen),
+    "docusign": Matter("envelopes", "templates", "recipients", 3, _docusign),
+    "adobe_sign": Matter("agreement_details", "library_documents", "agreement_events", 2, _adobe_sign),
 }

@@ -101,6 +101,60 @@ def _nitrogen(firm: Firm, session: VendorSession) -> Stated:
     return {key: number for key, number in found.items() if number[0] is not None}
 
 
+def _docusign(firm: Firm, session: VendorSession) -> Stated:
+    """Each envelope by itself, and who has signed by its recipients; the list tells the ids alone."""
+    listed = session.get("envelopes", {"from_date": "2000-01-01T00:00:00Z", "count": "1000"}, _json)["envelopes"]
+    found: Stated = {}
+    for envelope_id in (row["envelopeId"] for row in listed):
+        envelope = session.get(f"envelopes/{envelope_id}", {"include": "custom_fields"}, _json)
+        fields = {field["name"]: field["value"] for field in envelope["customFields"]["textCustomFields"]}
+        arrays = session.get(f"envelopes/{envelope_id}/recipients", {}, _json)
+        people = [each for array in arrays.values() if isinstance(array, list) for each in array]
+        found[envelope_id] = (
+            envelope["status"],
+            fields["Household"].replace(":", ":household:"),
+            len(people),
+            sum("signedDateTime" in each for each in people),
+        )
+    return found
+
+
+def _adobe_sign(firm: Firm, session: VendorSession) -> Stated:
+    """Each agreement as its sender sees it; who has signed by the sets of its members."""
+    found: Stated = {}
+    for user in session.get("users", {}, _json)["userInfoList"]:
+        acting = {"x-api-user": f"userid:{user['id']}"}
+        listed = session.ask(Ask("agreements", {"pageSize": "500"}, headers=acting), _json) or {}
+        for path in (f"agreements/{row['id']}" for row in listed["userAgreementList"]):
+            agreement = session.ask(Ask(path, headers=acting), _json) or {}
+            members = session.ask(Ask(f"{path}/members", missing=(403, 404), headers=acting), _json) or {}
+            events = (session.ask(Ask(f"{path}/events", missing=(404,), headers=acting), _json) or {})["events"]
+            sets = members.get("participantSets", [])
+            found[agreement["id"]] = (
+                _adobe_word(agreement["status"], {event["type"] for event in events}),
+                agreement["externalId"]["id"].replace(":", ":household:"),
+                len(sets),
+                sum(each["status"] == "COMPLETED" for each in sets),
+            )
+    return found
+
+
+def _adobe_word(status: str, events: set[str]) -> str:
+    if status == "CANCELLED":
+        return "declined" if "REJECTED" in events else "voided"
+    if status.startswith("OUT_FOR_"):
+        return "sent"
+    return {"EXPIRED": "expired", "DRAFT": "draft", "AUTHORING": "draft"}.get(status, "completed")
+
+
+_ENVELOPES = """
+select e.envelope_key, e.status, e.household_reference, count(r.envelope_recipient_key) as people,
+    count(r.signed_at) as signed
+from warehouse.envelope e left join warehouse.envelope_recipient r
+on r.vendor = e.vendor and r.envelope_key = e.envelope_key and r.recorded_to is null
+where e.recorded_to is null group by 1, 2, 3
+"""
+
 _ASKED: dict[str, tuple[Callable[[Firm, VendorSession], Stated], str]] = {
     "orion": (_orion, _POSITIONS),
     "tamarac": (_tamarac, _POSITIONS),
@@ -119,4 +173,6 @@ _ASKED: dict[str, tuple[Callable[[Firm, VendorSession], Stated], str]] = {
         "select source_key, risk_number from warehouse.client_risk join warehouse.source_key on id = person_id"
         " where recorded_to is null",
     ),
+    "docusign": (_docusign, _ENVELOPES),
+    "adobe_sign": (_adobe_sign, _ENVELOPES),
 }

@@ -15,11 +15,13 @@ from tests.faults.disturbed import contents
 from tests.running_sandbox import LAST, NOW
 
 KEYED = [vendor.name for vendor in VENDORS if any(table.over and vendor.table(table.over) for table in vendor.tables)]
+SIGNING = [vendor.name for vendor in VENDORS if any(each.entity == "envelope" for each in vendor.maps)]
+PLANNING = [name for name in KEYED if name not in SIGNING]
 
 
 def ask_for(firm: Firm, *keys: str) -> dict[str, str]:
-    """A run for single clients; returns its partitions."""
-    tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.tables])
+    """A run for single clients, or envelopes; returns its partitions."""
+    tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked])
     run = firm.new_run(LAST, on_demand=True, keys=keys)
     paths = firm.stage(run, *tables)
     flow.validate(firm.site, firm.vendor, paths, run, rows_only=True)
@@ -33,6 +35,30 @@ def households(firm: Firm) -> list[str]:
     return [row["key"] for row in firm.database.rows(query)]
 
 
+def envelopes(firm: Firm) -> list[str]:
+    """Keys of envelopes that have not come to their end, as one asks for them: with whoever sent it, where that is needed."""
+    query = "select envelope_key as key, sender_email from warehouse.envelope where recorded_to is null"
+    rows = firm.database.rows(f"{query} and status in ('sent', 'delivered') order by 1")
+    keyed = firm.vendor.table(firm.vendor.keyed) if firm.vendor.keyed else None
+    return [f"{row['key']}|{row['sender_email']}" if keyed and not keyed.chosen else row["key"] for row in rows]
+
+
+def asked_keys(firm: Firm) -> set[str]:
+    """Whom the second run asked for: in the paths of its calls, or in what it was answered where they are a parameter."""
+    query = "select distinct split_part(path, '/', 2) as key from control.api_call where run_id = 'run-2' and path like '%/%'"
+    return {row["key"] for row in firm.database.rows(query)}
+
+
+def staged_keys(firm: Firm, paths: dict[str, str]) -> set[str]:
+    """Keys of the rows that were answered to a question in which they were named."""
+    found = set[str]()
+    for table in firm.vendor.asked:
+        if table.chosen:
+            [key] = table.key
+            found |= {row[key] for _, part in firm.site.staging.rows(paths[table.name]) for row in part.to_pylist()}
+    return found
+
+
 def others(firm: Firm, key: str) -> dict[str, Any]:
     """Every row of the warehouse but those of one client."""
     plans = "select plan_key as key from warehouse.plan join warehouse.source_key on id = household_id where source_key = :key"
@@ -44,19 +70,38 @@ def others(firm: Firm, key: str) -> dict[str, Any]:
 @pytest.mark.parametrize("vendor", KEYED, indirect=True)
 def test_only_the_chosen_client_is_asked_for_and_nobody_else_changes(firm: Firm) -> None:
     firm.day()
-    key = households(firm)[0]
+    chosen = (envelopes if firm.vendor.name in SIGNING else households)(firm)[0]
+    key = chosen.split("|")[0]
     before = others(firm, key)
     firm.sandbox.http.delete("/_sandbox/calls")
-    ask_for(firm, key)
-    asked = firm.database.rows(
-        "select distinct split_part(path, '/', 2) as key from control.api_call where run_id = 'run-2' and path like '%/%'"
-    )
-    assert [row["key"] for row in asked] == [key]
+    paths = ask_for(firm, chosen)
+    assert asked_keys(firm) | staged_keys(firm, paths) == {key}
     assert others(firm, key) == before
     assert firm.database.value("select count(*) from control.absence") == 0
 
 
-@pytest.mark.parametrize("vendor", KEYED, indirect=True)
+def void(firm: Firm, key: str) -> None:
+    """Takes an envelope back, at the vendor."""
+    if firm.vendor.name == "docusign":
+        firm.sandbox.admin("docusign/void", envelope_id=key, reason="Sample")
+    else:
+        firm.sandbox.admin("adobe_sign/cancel", agreement_id=key)
+
+
+@pytest.mark.parametrize("vendor", SIGNING, indirect=True)
+def test_what_is_asked_for_is_as_it_is_now_and_all_else_as_it_was(firm: Firm) -> None:
+    firm.day()
+    chosen = envelopes(firm)[:3]
+    keys = [key.split("|")[0] for key in chosen]
+    for key in keys:
+        void(firm, key)
+    ask_for(firm, *chosen[:2])
+    query = "select envelope_key as key, status from warehouse.envelope where recorded_to is null and envelope_key = any(:keys)"
+    known = {row["key"]: row["status"] for row in firm.database.rows(query, keys=keys)}
+    assert [known[key] == "voided" for key in keys] == [True, True, False]
+
+
+@pytest.mark.parametrize("vendor", PLANNING, indirect=True)
 def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
     firm.day()
     key = households(firm)[0]

@@ -32,6 +32,9 @@ def make_picture(
     assets: Rows = (),
     retirement: Rows = (),
     policies: Rows = (),
+    envelopes: Rows = (),
+    openings: Rows = (),
+    deals: Rows = (),
     day: date = DAY,
 ) -> Picture:
     """A picture of four households; person 11 belongs to household 1, 12 to 2 and so on, unless it is said who there is."""
@@ -53,6 +56,9 @@ def make_picture(
         assets=_table(assets, pictures.ASSETS),
         retirement=_table(retirement, pictures.RETIREMENT),
         policies=_table(policies, pictures.POLICIES),
+        envelopes=_table(envelopes, pictures.ENVELOPES),
+        openings=_table(openings, pictures.OPENINGS),
+        deals=_table(deals, pictures.DEALS),
         silent=SILENT.empty_table(),
     )
 

@@ -17,6 +17,7 @@ from include.control.ledger import Counts, Pull
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
 from include.warehouse import schema
 from include.warehouse.load import load
+from tests.lives import LIVED, State, counting, states_of
 from tests.warehouse.loading import DAY, NEXT, Loader, position, told
 
 KEYS = st.sampled_from("ABCD")
@@ -161,6 +162,62 @@ def test_any_pulls_of_events_keep_the_newest_state_and_a_whole_history(new_loade
         then[loader.now()] = dict(now)
     for at, states in then.items():
         assert happened(loader, at) == states
+
+
+def envelope(state: State, key: str = "E") -> dict[str, Any]:
+    hour, is_final, reopened = state
+    return {
+        "envelope_key": key, "subject": f"state {hour}", "is_final": is_final, "created_on": DAY,
+        "status": "completed" if is_final else "sent",
+        "changed_at": EDITED + timedelta(hours=hour),
+        "reopened_at": None if reopened is None else EDITED + timedelta(hours=reopened),
+    }  # fmt: skip
+
+
+def lived(loader: Loader) -> int:
+    """The hour of the state that the warehouse holds."""
+    [row] = loader.rows("select subject from warehouse.envelope where vendor = :vendor and recorded_to is null")
+    return int(row["subject"].removeprefix("state "))
+
+
+@pytest.mark.parametrize(
+    ("states", "counts"),
+    [
+        ([(1, False, None), (2, True, None), (3, False, None)], 2),
+        ([(2, True, None), (1, False, None)], 2),
+        ([(2, True, None), (2, False, None)], 2),
+        ([(2, True, None), (3, True, None)], 3),
+        ([(2, True, None), (4, False, 3)], 4),
+        ([(4, True, 3), (5, False, 3)], 4),
+    ],
+    ids=["goes on", "late", "at once", "other end", "reopened", "reopened before"],
+)
+def test_end_is_undone_by_nothing_but_a_later_reopening(loader: Loader, states: list[State], counts: int) -> None:
+    fates = [told(loader.load("envelope", [envelope(state)], pulled="chosen")) for state in states]
+    assert lived(loader) == counts
+    assert fates[0] == {"inserted": 1}
+    assert fates[-1] == ({"updated": 1} if states[-1][0] == counts and len(states) == 2 and states[0][0] != counts
+                         else {"superseded": 1})  # fmt: skip
+
+
+@QUICK
+@given(life=LIVED)
+def test_states_of_a_life_one_after_the_other_leave_the_one_that_counts(new_loader: Make, life: list[str]) -> None:
+    loader, states = new_loader(), states_of(life)
+    for n, state in enumerate(states):
+        loader.load("envelope", [envelope(state)], pulled="chosen")
+        assert lived(loader) == states[counting(states[: n + 1])][0]
+
+
+@QUICK
+@given(life=LIVED, data=st.data())
+def test_states_of_a_life_in_any_order_leave_the_one_that_counts(
+    new_loader: Make, life: list[str], data: st.DataObject
+) -> None:
+    loader, states = new_loader(), states_of(life)
+    for n in data.draw(st.permutations(range(len(states)))):
+        loader.load("envelope", [envelope(states[n])], pulled="chosen")
+    assert lived(loader) == states[counting(states)][0]
 
 
 def test_an_event_may_change_its_trade_date(loader: Loader) -> None:

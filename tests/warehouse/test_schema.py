@@ -101,7 +101,7 @@ def test_a_role_can_not(loaded: Database, role: str, statement: str) -> None:
 def test_the_reading_role_reads_all(loaded: Database) -> None:
     tables = loaded.rows(
         "select format('%I.%I', schemaname, tablename) as name from pg_tables"
-        " where schemaname in ('control', 'warehouse') and tablename not in ('alembic_version', 'refresh_token', 'inbox')"
+        " where schemaname in ('control', 'warehouse') and tablename not in ('alembic_version', 'refresh_token', 'inbox', 'api_key')"
         " union select format('%I.%I', schemaname, viewname) from pg_views where schemaname = 'mart'"
     )
     assert len(tables) > 20

@@ -42,6 +42,12 @@ class Settings(BaseModel):
     person_accounts: bool
 
 
+class Chosen(BaseModel):
+    """The objects of which change data capture tells."""
+
+    objects: list[str]
+
+
 class Merge(BaseModel):
     """Two records of one object; the second goes into the first."""
 
@@ -77,6 +83,17 @@ def create_router(org: Org, user_id: str) -> APIRouter:
         if asked.person_accounts and not org.has_person_accounts:
             org.enable_person_accounts()
         return read_settings()
+
+    @router.get("/change_data_capture")
+    def read_chosen() -> Chosen:
+        """The objects whose changes are told."""
+        return Chosen(objects=org.bus.chosen())
+
+    @router.post("/change_data_capture")
+    def choose(asked: Chosen) -> Chosen:
+        """Select objects, as Setup > Change Data Capture does: `{"objects": ["Account"]}`."""
+        org.bus.choose([org.find_object(name).name for name in asked.objects])
+        return read_chosen()
 
     @router.post("/limits", status_code=204)
     def set_limits(limits: Limits) -> None:

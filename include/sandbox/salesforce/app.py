@@ -20,13 +20,16 @@ from include.sandbox.salesforce.bulk import answer_bulk, read_json
 from include.sandbox.salesforce.call import Call
 from include.sandbox.salesforce.errors import ApiError
 from include.sandbox.salesforce.jobs import Jobs
-from include.sandbox.salesforce.org import ADMINISTRATOR, Org
+from include.sandbox.salesforce.org import ADMINISTRATOR, ORG_ID, Org
+from include.sandbox.salesforce.pubsub import PubSub
+from include.sandbox.salesforce.pubsub_bus import calling_as
 from include.sandbox.salesforce.query import PAGE_ROWS
 from include.sandbox.salesforce.routes import answer_call
 from include.sandbox.salesforce.sessions import OAuthError
 
 VERSIONS = range(50, 67)
 _VERSION = re.compile(r"v(\d\d)\.0")
+_CLIENT = re.compile(r"client=([^,;\s]+)")
 _BATCH_SIZE = re.compile(r"batchSize=(\d+)")
 _JSON = "application/json;charset=UTF-8"
 
@@ -40,6 +43,8 @@ def create_app(
     `times` the org is down until the fault is taken away), `row_lock` (`share` is of rows). By the path of a job (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent the
     batch before holds), `job_failed` (option `processed`: how many rows are done before), `job_slow` (`seconds`).
 
+    The org's Pub/Sub API (see `pubsub`) lives as long as the application; `app.state.pubsub.url` says where.
+
     Args:
         state_dir: The org's state is in its folder `salesforce`, made when missing.
         faults: Faults in wait; none unless given.
@@ -47,15 +52,18 @@ def create_app(
         clock: The sandbox's time; the machine's unless given.
     """
     org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock())
-    jobs = Jobs(org)
+    jobs, pubsub = Jobs(org), PubSub(org)
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
+        pubsub.start()
         yield
+        await run_in_threadpool(pubsub.close)
         jobs.close()
         org.store.close()
 
     app = FastAPI(title="Sandbox Salesforce org", openapi_url=None, lifespan=live)
+    app.state.pubsub = pubsub
     app.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
 
     @app.exception_handler(ApiError)
@@ -86,10 +94,12 @@ def create_app(
         try:
             username = await run_in_threadpool(_let_in, org, request)
             user_id = await run_in_threadpool(org.find_user, username)
-            if path.startswith("/jobs/"):
-                said = await answer_bulk(org, jobs, request, version, path.removeprefix("/jobs"), user_id)
-            else:
-                said = await _answer_data(org, request, version, path, user_id)
+            named = _CLIENT.search(request.headers.get("sforce-call-options", ""))
+            with calling_as(named[1] if named else ""):
+                if path.startswith("/jobs/"):
+                    said = await answer_bulk(org, jobs, request, version, path.removeprefix("/jobs"), user_id)
+                else:
+                    said = await _answer_data(org, request, version, path, user_id)
         except ApiError as error:
             said = Response(orjson.dumps(error.body), error.status, media_type=_JSON)
         said.headers["Sforce-Limit-Info"] = f"api-usage={org.sessions.calls_used}/{org.sessions.daily_calls}"
@@ -141,7 +151,7 @@ def _log_in(org: Org, form: dict[str, str], authorization: str, base: str) -> Re
         "access_token": token,
         "scope": "api",
         "instance_url": base,
-        "id": f"{base}/id/00DHp0000000001AAA/{user_id}",
+        "id": f"{base}/id/{ORG_ID}/{user_id}",
         "token_type": "Bearer",
         "token_format": "opaque",
         "issued_at": str(int(org.clock.now().timestamp() * 1000)),

@@ -17,6 +17,7 @@ from include.sandbox.salesforce.deletes import delete_records
 from include.sandbox.salesforce.drafts import Draft, Outcome, draft_cells
 from include.sandbox.salesforce.errors import ApiError
 from include.sandbox.salesforce.org import Org
+from include.sandbox.salesforce.pubsub_bus import calling_as
 from include.sandbox.salesforce.schema import SObject
 from include.sandbox.salesforce.writes import BATCH_ROWS, find_key
 
@@ -98,7 +99,8 @@ class Ingest:
         """Write one batch and its results in one transaction; False when the job was aborted meanwhile."""
         if any(len(cells) != len(header) for cells in batch):
             raise ApiError(400, "InvalidBatch", "A row has more or fewer cells than the header")
-        with _no_collection(), self._org.store.write() as connection:
+        named = calling_as(self._job.get("_client", ""))
+        with _no_collection(), named, self._org.store.write() as connection:
             job = self._jobs.load(connection, self._job["id"])
             if job["state"] != "InProgress":
                 return False

@@ -17,6 +17,7 @@ from include.sandbox.faults import Fault
 from include.sandbox.salesforce.errors import ApiError
 from include.sandbox.salesforce.ingest import DELIMITERS, Ingest
 from include.sandbox.salesforce.org import Org
+from include.sandbox.salesforce.pubsub_bus import client
 from include.sandbox.salesforce.soql import parse_soql
 from include.sandbox.salesforce.store import take_numbers
 from include.sandbox.salesforce.values import complete_id, make_id
@@ -52,6 +53,7 @@ class Jobs:
             ApiError: the job is not one that Salesforce would take.
         """
         common: Job = {"state": "Open", "apiVersion": float(version[1:]), "concurrencyMode": "Parallel", "_path": path}
+        common["_client"] = client.get()
         job = common | (self._check_ingest(asked) if kind == "ingest" else self._check_query(asked))
         now = self._org.stamp()
         with self._org.store.write() as connection:

@@ -7,6 +7,7 @@ from include.sandbox.faults import Faults
 from include.sandbox.salesforce.columns import Columns, Row
 from include.sandbox.salesforce.errors import unknown_object
 from include.sandbox.salesforce.persons import TYPES, load_person_schema
+from include.sandbox.salesforce.pubsub_bus import Bus
 from include.sandbox.salesforce.query import Queries
 from include.sandbox.salesforce.schema import SObject, load_schema
 from include.sandbox.salesforce.sessions import Sessions
@@ -16,6 +17,7 @@ from include.sandbox.salesforce.writes import Writer
 
 _PERSON_ACCOUNTS = "PersonAccounts"
 ADMINISTRATOR = "administrator@sample-wealth.example"
+ORG_ID = "00DHp0000000001AAA"
 
 
 class Org:
@@ -25,6 +27,7 @@ class Org:
         self.folder, self.faults, self.clock = folder, faults, clock
         self.schema = load_schema()
         self.store = Store(folder, self.schema)
+        self.bus = Bus(self.store, lambda: self.schema, faults, clock)
         self.sessions = Sessions(self.store, clock.now)
         self.queries = Queries(self.schema, self.store)
         self._seed()

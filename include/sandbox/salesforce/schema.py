@@ -19,6 +19,7 @@ TREES = (ROOT / "sandbox" / "org", ROOT / "crm" / "metadata")
 KEY_PREFIXES = {
     "Account": "001",
     "Contact": "003",
+    "Opportunity": "006",
     "User": "005",
     "RecordType": "012",
     "Task": "00T",
@@ -34,6 +35,8 @@ READ_ONLY = {
     ("Account", "PersonContactId"),
     ("Account", "IsPersonAccount"),
     ("Contact", "IsPersonAccount"),
+    ("Opportunity", "IsClosed"),
+    ("Opportunity", "IsWon"),
     ("RecordType", "IsPersonType"),
 }
 # References that can be set when a record is made and never moved, as a master-detail field is.

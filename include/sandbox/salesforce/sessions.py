@@ -106,6 +106,10 @@ class Sessions:
             self.calls_used += 1
         return username
 
+    def is_open(self, token: str) -> bool:
+        """Whether a token is worth anything; asking is no call."""
+        return token in self._usernames and self._now() - self._used_at[token] <= IDLE
+
     def expire(self, token: str | None = None) -> None:
         """Make one token, or all, worthless."""
         gone = [token] if token is not None else list(self._usernames)

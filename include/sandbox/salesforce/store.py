@@ -6,7 +6,7 @@ One writer at a time (`write`), any number of readers beside it (`read`): SQLite
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,17 @@ class Store:
         self._lock = threading.Lock()
         self._writer = self._connect()
         self._writer.executescript(_TABLES)
+        self._before_commit: Callable[[sqlite3.Connection], None] | None = None
+        self._after_commit: Callable[[], None] | None = None
         self.prefixes = self._assign_prefixes(schema)
+
+    def watch(
+        self, tables: str, before_commit: Callable[[sqlite3.Connection], None], after_commit: Callable[[], None]
+    ) -> None:
+        """Have every transaction looked at just before it commits, and told of when it has; `tables` are made for that."""
+        with self._lock:
+            self._writer.executescript(tables)
+        self._before_commit, self._after_commit = before_commit, after_commit
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -53,10 +63,14 @@ class Store:
             self._writer.execute("begin immediate")
             try:
                 yield self._writer
+                if self._before_commit is not None:
+                    self._before_commit(self._writer)
                 self._writer.execute("commit")
             except BaseException:
                 self._writer.execute("rollback")
                 raise
+        if self._after_commit is not None:
+            self._after_commit()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -87,7 +101,7 @@ class Store:
             known = dict(connection.execute("select object, prefix from prefix"))
             for name in sorted(schema.keys() - known.keys()):
                 taken = sum(prefix.startswith("a") for prefix in known.values())
-                known[name] = KEY_PREFIXES.get(name) or f"a{taken:02}"
+                known[name] = KEY_PREFIXES.get(name) or (f"e{taken:02}" if name.endswith("__e") else f"a{taken:02}")
                 connection.execute("insert into prefix values (?, ?)", (name, known[name]))
         self._objects = {prefix: name for name, prefix in known.items()}
         return known

@@ -13,6 +13,7 @@ from include.sandbox.salesforce import relations
 from include.sandbox.salesforce.columns import Column, Columns, Row
 from include.sandbox.salesforce.drafts import Draft, Outcome, draft_row, good, refuse_field
 from include.sandbox.salesforce.errors import ApiError, RowError
+from include.sandbox.salesforce.opportunities import settle_stage
 from include.sandbox.salesforce.persons import TYPES, Persons, refuse_names
 from include.sandbox.salesforce.schema import Field, Schema, SObject
 from include.sandbox.salesforce.store import (
@@ -202,6 +203,8 @@ class Writer:
             if not draft.is_new:
                 draft.has_new_keys = any(_differs(draft, name) for name in keys if name in draft.values)
                 draft.error = self._judge_move(draft, fixed)
+            if sobject.name == "Opportunity":
+                settle_stage(draft.body)
             if has_persons and self._persons and draft.error is None:
                 self._persons.judge(draft)
             if (draft.is_new or has_nulls) and draft.error is None:

@@ -1,0 +1,143 @@
+"""Tells subscribers what happened: loads, findings, dead letters, completed envelopes, missed deadlines.
+
+The Variable `tributary_subscribers` names a connection for each, separated by blanks (see docs/outbound_events.md). By hand, its form
+sends events again, or enables a subscriber that was disabled.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, dag, task
+from doorbell import Doorbell
+from policy import DEFAULTS, GO_LIVE
+
+OUTBOX = Asset(
+    name="outbox",
+    uri="x-tributary://outbox",
+    watchers=[AssetWatcher(name="outbox_bell", trigger=Doorbell("tributary_outbox"))],
+)
+
+
+@dag(
+    dag_id="deliver_events",
+    dag_display_name="Events to subscribers",
+    doc_md=__doc__,
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/10 * * * *", timezone="UTC"), assets=[OUTBOX]),
+    start_date=pendulum.parse(GO_LIVE, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS | {"execution_timeout": timedelta(minutes=10)},
+    tags=["events"],
+    params={
+        "subscriber": Param(
+            None,
+            type=["null", "string"],
+            title="Subscriber",
+            description="Its connection. Empty: only what is due.",
+        ),
+        "enable": Param(False, type="boolean", title="Enable", description="Let it have its events again."),
+        "replay_dead": Param(
+            False, type="boolean", title="Send given-up events again", description="Of the time below, or all."
+        ),
+        "event_ids": Param(
+            [],
+            type=["null", "array"],
+            items={"type": "string", "format": "uuid"},
+            title="Events",
+            description="Ids of events to send again, one a line, whatever became of them.",
+        ),
+        "since": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Since",
+            description="Send again what occurred then or later, whatever became of it.",
+        ),
+        "until": Param(
+            None, type=["null", "string"], format="date-time", title="Until", description="And before this."
+        ),
+        "types": Param(
+            None,
+            type=["null", "string"],
+            title="Types",
+            description="Of these types alone, such as tributary.finding.*; empty: of all that it wants.",
+        ),
+    },
+)
+def deliver_events() -> None:
+    """Does what the form asks for, sends what is due, and tells people of trouble."""
+
+    @task
+    def make_due_again(params: Any = None) -> dict[str, int]:
+        """Counts of what was enabled and of what is sent again."""
+        from datetime import UTC, datetime
+        from uuid import UUID
+
+        import firm
+
+        from include.outbound import outbox
+
+        if not params["subscriber"]:
+            return {}
+        engine, name, now = firm.database(), params["subscriber"], datetime.now(UTC)
+        done: dict[str, int] = {}
+        if params["enable"]:
+            done["enabled"] = outbox.enable(engine, name, now)
+        if params["replay_dead"] or params["event_ids"] or params["since"]:
+            since, until = (params[key] and pendulum.parse(params[key]) for key in ("since", "until"))
+            done["replayed"] = outbox.replay(
+                engine,
+                name,
+                now,
+                event_ids=[UUID(each) for each in params["event_ids"] or []],
+                since=since,
+                until=until,
+                types=(params["types"] or "*").split(),
+                only_dead=params["replay_dead"],
+            )
+        return done
+
+    @task
+    def deliver() -> dict[str, int]:
+        from dataclasses import asdict
+
+        import firm
+        from airflow.sdk import BaseHook, Variable
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        from include.errors import ConfigurationError
+        from include.outbound.deliver import deliver as send
+        from include.outbound.subscriber import Subscriber
+
+        known, unreadable = [], {}
+        for name in dict.fromkeys(Variable.get("tributary_subscribers", default="").split()):
+            try:
+                found = BaseHook.get_connection(name)
+                known.append(Subscriber.of(name, found.host or "", found.password or "", found.extra_dejson))
+            except AirflowNotFoundException:
+                unreadable[name] = "there is no such connection"
+            except ConfigurationError as error:
+                unreadable[name] = str(error)
+        return asdict(send(firm.database(), known, unreadable))
+
+    @task
+    def tell_troubles() -> list[str]:
+        """What was disabled or given up, each told once."""
+        import firm
+
+        from include import alerts
+        from include.outbound import outbox
+
+        def tell(troubles: list[outbox.Trouble]) -> None:
+            lines = [f"{each.subscriber}: {each.what}" for each in troubles]
+            alerts.send(firm.alert_urls(), "Events do not reach a subscriber", "\n".join(lines))
+
+        return [each.subscriber for each in outbox.tell_troubles(firm.database(), tell)]
+
+    make_due_again() >> deliver() >> tell_troubles()
+
+
+deliver_events()

@@ -1,0 +1,98 @@
+"""What webhooks brought, and callers pushed, into the warehouse and to Salesforce: when a bell rings, and every ten minutes.
+
+A run takes everything that waits, each vendor by itself. What it can't bring stays in the inbox, and the next run tries again; what
+can't be read is told with the delivery (`control.inbox`, column `error`) and is a dead letter. Then Salesforce is shown the envelopes
+that are news, unless another sync is under way (the next run does it then) or the Variable `tributary_crm_paused` is `true`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+from doorbell import Doorbell
+from policy import DEFAULTS, GO_LIVE
+
+INBOX = Asset(
+    name="inbox",
+    uri="x-tributary://inbox",
+    watchers=[AssetWatcher(name="inbox_bell", trigger=Doorbell("tributary_inbox"))],
+)
+
+
+@dag(
+    dag_id="drain_inbox",
+    dag_display_name="Webhooks: the inbox into the warehouse",
+    doc_md=__doc__,
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/10 * * * *", timezone="UTC"), assets=[INBOX]),
+    start_date=pendulum.parse(GO_LIVE, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={**DEFAULTS, "retry_delay": timedelta(seconds=5)},
+    tags=["events"],
+)
+def drain_inbox() -> None:
+    """Drains each vendor's deliveries, then shows Salesforce what they changed."""
+
+    @task
+    def find_waiting() -> list[str]:
+        import firm
+
+        from include.control import inbox
+        from include.drain import vendor_of
+        from include.vendors import VENDORS
+
+        waiting = {vendor_of(sender) for sender in inbox.senders_waiting(firm.database())}
+        return [vendor.name for vendor in VENDORS if vendor.name in waiting]
+
+    @task(map_index_template="{{ vendor | default('', true) }}")
+    def drain(name: str, run_id: Any = None) -> int:
+        import firm
+
+        from include import drain as draining
+        from include import sessions
+        from include.flow import Run
+        from include.vendors import named
+
+        get_current_context()["vendor"] = name
+        site, vendor, connection = firm.site(), named(name), firm.connection(name)
+        day = sessions.business_date(site.clock())
+        run = Run(run_id, day, sessions.previous(day))
+        pushed = draining.drain_pushes(site, vendor, connection, run)
+        return pushed + (draining.drain(site, vendor, connection, run) if vendor.webhook is not None else 0)
+
+    @task(trigger_rule="all_done")
+    def show_envelopes(run_id: Any = None) -> dict[str, int]:
+        import firm
+
+        from include import sessions
+        from include.crm.envelope import is_news
+        from include.crm.load import sync
+        from include.errors import ApprovalNeeded, SyncUnderWay
+
+        site, settings = firm.site(), firm.crm_settings()
+        if firm.is_crm_paused() or not is_news(site.engine):
+            raise AirflowSkipException("There is nothing to show, or writing to Salesforce is paused")
+        try:
+            counts = sync(
+                site.engine,
+                firm.connection("salesforce"),
+                firm.work_folder(),
+                run_id,
+                sessions.business_date(site.clock()),
+                settings,
+                only=("envelope",),
+            )
+        except SyncUnderWay as error:
+            raise AirflowSkipException("Another sync is under way; the next run shows what is left") from error
+        except ApprovalNeeded as error:
+            raise AirflowSkipException(f"The next sync of everything asks a person: {error}") from error
+        return {"created": counts["envelope"].created, "updated": counts["envelope"].updated}
+
+    drain.expand(name=find_waiting()) >> show_envelopes()
+
+
+drain_inbox()

@@ -1,0 +1,81 @@
+"""Starts what callers of the HTTP API asked for, and notes what becomes of it.
+
+A request's run is named after it, so it is started once: a second try finds the run that is there. One that can't be started is
+tried again with the next run of this DAG, and given up after some.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, DagRunState, dag, task
+from doorbell import Doorbell
+from policy import DEFAULTS, GO_LIVE
+
+REQUESTS = Asset(
+    name="requests",
+    uri="x-tributary://requests",
+    watchers=[AssetWatcher(name="requests_bell", trigger=Doorbell("tributary_requests"))],
+)
+
+
+@dag(
+    dag_id="serve_requests",
+    dag_display_name="Requests of callers",
+    doc_md=__doc__,
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/10 * * * *", timezone="UTC"), assets=[REQUESTS]),
+    start_date=pendulum.parse(GO_LIVE, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS | {"execution_timeout": timedelta(minutes=5)},
+    tags=["api"],
+)
+def serve_requests() -> None:
+    """Takes what waits, starts it, and looks at all that is not done."""
+
+    @task
+    def take_requests() -> list[dict[str, Any]]:
+        import firm
+
+        from include.gateway.api import asked
+
+        return [
+            {"trigger_dag_id": _dag_id(request), "trigger_run_id": request.run_id, "conf": dict(request.params)}
+            for request in asked.take(firm.database())
+        ]
+
+    start = TriggerDagRunOperator.partial(
+        task_id="start",
+        logical_date=None,  # two runs of one DAG may be asked for in one moment
+        skip_when_already_exists=True,
+        map_index_template="{{ task.trigger_run_id }}",
+    )
+
+    @task(trigger_rule="all_done")
+    def note_states(ti: Any = None) -> dict[str, int]:
+        from collections import Counter
+
+        import firm
+
+        from include.gateway.api import asked
+
+        engine, seen = firm.database(), Counter[str]()
+        for request in asked.open_requests(engine):
+            there = ti.get_dr_count(_dag_id(request), run_ids=[request.run_id])
+            state = DagRunState(ti.get_dagrun_state(_dag_id(request), request.run_id)).value if there else None
+            asked.settle(engine, request, state)
+            seen[state or "not there"] += 1
+        asked.forget_answers(engine)
+        return dict(seen)
+
+    start.expand_kwargs(take_requests()) >> note_states()
+
+
+def _dag_id(request: Any) -> str:
+    return str(request.vendor) if request.what == "run" else "replay_dead_letters"
+
+
+serve_requests()

@@ -1,0 +1,58 @@
+"""Between the daily runs: what was edited at a vendor, every few minutes; and what it could not deliver, once more.
+
+Its runs are many and small. They never stand in the way of the day: the ledger calls what they load `pushed`, the next daily run
+asks for all of it again, and where both meet at a row, one of them tries again. The warehouse's bell rings only where something changed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.sdk import CronTriggerTimetable, dag, task
+from policy import DEFAULTS, GO_LIVE, WAREHOUSE
+
+from include.contract import Vendor
+from include.vendors import VENDORS
+
+
+def vendor_live(vendor: Vendor) -> None:
+    """Makes the DAG of one vendor."""
+
+    @dag(
+        dag_id=f"{vendor.name}_live",
+        dag_display_name=f"{vendor.title}: what was edited since",
+        doc_md=__doc__,
+        schedule=CronTriggerTimetable(vendor.live, timezone=vendor.timezone),
+        start_date=pendulum.parse(GO_LIVE, tz=vendor.timezone),
+        catchup=False,
+        max_active_runs=1,
+        default_args={**DEFAULTS, "retries": 1, "execution_timeout": timedelta(minutes=10)},
+        tags=["vendor", "events", vendor.name],
+    )
+    def live() -> None:
+        @task.short_circuit(pool=f"{vendor.name}_api")
+        def look_for_edits(run_id: Any = None) -> int:
+            import firm
+
+            from include import sessions
+            from include.flow import Run
+            from include.live import look_for_edits as look
+
+            site = firm.site()
+            day = sessions.business_date(site.clock())
+            return look(site, vendor, firm.connection(vendor.name), Run(run_id, day, sessions.previous(day)))
+
+        @task(outlets=[WAREHOUSE])
+        def ring_bell() -> None:
+            """Tells the CRM that the warehouse has news; the news itself is in the warehouse."""
+
+        look_for_edits() >> ring_bell()
+
+    live()
+
+
+for vendor in VENDORS:
+    if vendor.live:
+        vendor_live(vendor)

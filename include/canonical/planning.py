@@ -1,0 +1,114 @@
+"""Planning: a plan is a description, so that one that did not change makes no version; what comes of it is an event."""
+
+from __future__ import annotations
+
+from include.canonical.entity import RATIO, Entity, references
+from include.contract import BOOLEAN, DATE, INTEGER, MONEY, STRING, TIMESTAMP
+
+PLANNING: tuple[Entity, ...] = (
+    Entity(
+        "plan",
+        "description",
+        {
+            "name": STRING,
+            "is_base": BOOLEAN,
+            "target_low_ratio": RATIO,
+            "target_high_ratio": RATIO,
+            "created_on": DATE,
+            "updated_on": DATE,
+        },
+        references("household"),
+    ),
+    Entity(
+        "goal",
+        "description",
+        {
+            "name": STRING,
+            "goal_type": STRING,
+            # Dollars a year, or once where start and end are the same year.
+            "amount_usd": MONEY,
+            "start_year": INTEGER,
+            "end_year": INTEGER,
+            "priority": INTEGER,
+            # As the vendor writes it, where it is a text.
+            "wording": STRING,
+        },
+        references("household", "plan"),
+    ),
+    Entity(
+        "plan_result",
+        "event",
+        {
+            # current or recommended.
+            "scenario": STRING,
+            # Probability of success, 0-1; null where the vendor states none, which is not zero.
+            "probability_ratio": RATIO,
+            "probability_text": STRING,
+            # Whether it rests on balances that the vendor could not refresh.
+            "is_stale": BOOLEAN,
+            "computed_on": DATE,
+            "computed_at": TIMESTAMP,
+        },
+        references("household", "plan"),
+        dated="computed_on",
+        version="computed_at",
+        is_observed=True,
+    ),
+    Entity(
+        "goal_result",
+        "event",
+        {
+            "scenario": STRING,
+            "probability_ratio": RATIO,
+            # Money set aside for the goal over what it costs; above 1 where there is more.
+            "funded_ratio": "decimal(12,8)",
+            "shortfall_year": INTEGER,
+            "shortfall_usd": MONEY,
+            "computed_on": DATE,
+            "computed_at": TIMESTAMP,
+        },
+        references("goal"),
+        dated="computed_on",
+        version="computed_at",
+        is_observed=True,
+    ),
+    Entity(
+        "outside_account",
+        "description",
+        {
+            "name": STRING,
+            "account_number_hash": STRING,
+            "account_number_last4": STRING,
+            "institution": STRING,
+            "account_type": STRING,
+            "is_linked": BOOLEAN,
+        },
+        references("household"),
+        sticky=("account_number_hash", "account_number_last4"),
+    ),
+    Entity(
+        "outside_value",
+        "event",
+        {"market_value_usd": MONEY, "stated_on": DATE, "asked_on": DATE, "asked_at": TIMESTAMP},
+        references("outside_account"),
+        dated="asked_on",
+        version="asked_at",
+        is_observed=True,
+        money="market_value_usd",
+    ),
+    Entity(
+        "insurance_policy",
+        "description",
+        {
+            "name": STRING,
+            "policy_type": STRING,
+            "owner_name": STRING,
+            "insured_name": STRING,
+            "annual_premium_usd": MONEY,
+            "cash_value_usd": MONEY,
+            "death_benefit_usd": MONEY,
+            "beneficiaries": INTEGER,
+        },
+        references("household"),
+    ),
+)

@@ -1,0 +1,156 @@
+"""Who owns what: households, persons, accounts, positions and transactions."""
+
+from __future__ import annotations
+
+from include.canonical.entity import RATIO, Entity, references
+from include.contract import BOOLEAN, DATE, MONEY, PRICE, QUANTITY, STRING, TIMESTAMP
+
+PORTFOLIO: tuple[Entity, ...] = (
+    Entity(
+        "representative",
+        "description",
+        {"number": STRING, "name": STRING, "email": STRING, "status": STRING, "is_active": BOOLEAN},
+        {},
+    ),
+    Entity(
+        "household",
+        "description",
+        {
+            "name": STRING,
+            "category": STRING,
+            "salutation": STRING,
+            "street": STRING,
+            "city": STRING,
+            "state_code": STRING,
+            "postal_code": STRING,
+            "country": STRING,
+            "email": STRING,
+            "phone": STRING,
+            "is_active": BOOLEAN,
+        },
+        references("representative"),
+    ),
+    Entity(
+        "person",
+        "description",
+        {
+            "name": STRING,
+            "first_name": STRING,
+            "last_name": STRING,
+            "birth_date": DATE,
+            "gender": STRING,
+            "tax_id_hash": STRING,
+            "tax_id_last4": STRING,
+            # Where the vendor keeps them with the person; else the household's hold.
+            "email": STRING,
+            "phone": STRING,
+            "street": STRING,
+            "city": STRING,
+            "state_code": STRING,
+            "postal_code": STRING,
+            # What the vendor calls the same person elsewhere: keys separated by blanks, such as `<vendor>:household:17`.
+            "cross_references": STRING,
+        },
+        references("household"),
+        sticky=("tax_id_hash", "tax_id_last4"),
+    ),
+    Entity(
+        "registration",
+        "description",
+        {"name": STRING, "registration_type": STRING, "is_active": BOOLEAN},
+        references("household", "person"),
+    ),
+    Entity(
+        "account",
+        "description",
+        {
+            "name": STRING,
+            "account_number_hash": STRING,
+            "account_number_last4": STRING,
+            "account_type": STRING,
+            "custodian": STRING,
+            "management_style": STRING,
+            "status": STRING,
+            "open_date": DATE,
+            "close_date": DATE,
+            "is_active": BOOLEAN,
+            "is_managed": BOOLEAN,
+            "is_discretionary": BOOLEAN,
+            "is_sleeve": BOOLEAN,
+            # False where the account's assets are shown by other accounts too (a custodial parent of sleeves).
+            "is_counted": BOOLEAN,
+        },
+        references("registration", "household", "representative"),
+        sticky=("account_number_hash", "account_number_last4"),
+    ),
+    Entity(
+        "account_owner",
+        "description",
+        {"share_ratio": RATIO},
+        references("account", "household", "person"),
+        set_of="account_key",
+    ),
+    Entity(
+        "security",
+        "description",
+        {
+            "name": STRING,
+            "ticker": STRING,
+            "cusip": STRING,
+            "asset_class": STRING,
+            "category": STRING,
+            "security_type": STRING,
+        },
+        {},
+        sticky=("cusip",),
+    ),
+    Entity(
+        "account_value",
+        "snapshot",
+        {"market_value_usd": MONEY, "cash_usd": MONEY},
+        references("account"),
+        dated="business_date",
+        money="market_value_usd",
+    ),
+    Entity(
+        "position",
+        "snapshot",
+        {
+            "quantity": QUANTITY,
+            "price_usd": PRICE,
+            "market_value_usd": MONEY,
+            "cost_basis_usd": MONEY,
+            "is_cash": BOOLEAN,
+        },
+        references("account", "security"),
+        dated="business_date",
+        money="market_value_usd",
+    ),
+    Entity(
+        "transaction",
+        "event",
+        {
+            # The vendor's own key of the position that the transaction changes.
+            "position_key": STRING,
+            "trade_date": DATE,
+            "settle_date": DATE,
+            "transaction_type": STRING,
+            "type_code": STRING,
+            # contribution, distribution, fee, income, transfer or other; null where the vendor names none. Only the first
+            # two come from, or go to, outside the firm.
+            "flow": STRING,
+            # posted, pending, reversed, cancelled or other; only posted rows change a position.
+            "status": STRING,
+            # Signed: positive adds to the position.
+            "quantity": QUANTITY,
+            "price_usd": PRICE,
+            "amount_usd": MONEY,
+            "description": STRING,
+            "edited_at": TIMESTAMP,
+        },
+        references("account", "security"),
+        dated="trade_date",
+        version="edited_at",
+        money="amount_usd",
+    ),
+)

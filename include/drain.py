@@ -1,0 +1,246 @@
+"""The inbox into the warehouse: what webhooks brought, in small batches, by the same way as what is asked for.
+
+    body --row--> contract -> staging -> transform -> load          the row is in the body
+    body --key--> the vendor is asked for these keys, the same way  the body only says of what there is news
+
+A delivery is marked as processed when everything of its batch is in the warehouse: killed at any point, a drain can be run
+again, and what was loaded is then unchanged. Which state is the newest is told by the vendor's time, never by who came first.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from include import flow, plan
+from include.connection import Connection
+from include.contract import Inside, Vendor, Webhook
+from include.control import inbox
+from include.control.inbox import Waiting
+from include.errors import AuthenticationError, ConfigurationError, FatalError, VendorUnavailable, WriterSuperseded
+from include.extract.csv_page import CsvReader
+from include.extract.exact_json import dump, load
+from include.extract.fan_out import SEPARATOR
+from include.extract.flatten import flat, flatten
+from include.extract.page import PageReader
+from include.extract.paging import Window, only_fresh
+from include.extract.pull import Span, stage
+from include.flow import Run, Site
+from include.validation.rows import FAULTS, write_faults
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+BATCH_BYTES = 32 * 1024 * 1024
+PUSH = "push"
+"""First word of the senders whose deliveries are rows that callers pushed."""
+KEYS = 50
+"""Asked for at once: so many still fit into an address."""
+NO_KEY = "The body names nothing that it is about"
+
+
+@dataclass
+class _Batch:
+    """What was read of some deliveries: rows as JSON by table, keys to ask for and who named them, what each delivery came to."""
+
+    rows: dict[str, list[tuple[int, bytes]]]
+    keys: dict[str, list[int]] = field(default_factory=dict)
+    errors: dict[int, str | None] = field(default_factory=dict)
+
+
+def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budget_s: float = 240.0) -> int:
+    """Brings the waiting deliveries of a vendor into the warehouse.
+
+    Args:
+        site: Where the firm runs.
+        vendor: The declaration; one with a webhook.
+        connection: Address and credentials, for deliveries that only name a key.
+        run: Named in the ledger.
+        budget_s: No batch is begun after so many seconds; what is left waits for the next run.
+
+    Returns:
+        How many deliveries were processed.
+
+    Raises:
+        TributaryError: As the steps of `include.flow` raise; the batch waits on.
+    """
+    assert vendor.webhook is not None
+    done, deadline = 0, time.monotonic() + budget_s
+    while time.monotonic() < deadline:
+        deliveries = inbox.waiting(site.engine, vendor.name, BATCH, BATCH_BYTES)
+        if not deliveries:
+            break
+        batch = _read(vendor, vendor.webhook, deliveries)
+        for table, rows in batch.rows.items():
+            if rows:
+                paths = [_stage(site, vendor, table, rows, run, batch.errors)]
+                paths += _stage_inside(site, vendor, table, connection, run)
+                _publish(site, vendor, paths, run)
+        if batch.keys:
+            for key, error in _ask(site, vendor, connection, run, sorted(batch.keys)).items():
+                batch.errors |= dict.fromkeys(batch.keys[key], f"{vendor.name} was asked for it, in vain: {error}")
+        inbox.settle(site.engine, batch.errors)
+        done += len(deliveries)
+        log.info("%s: %s deliveries processed, %s of them came to nothing", vendor.name, done, _count(batch.errors))
+    return done
+
+
+def vendor_of(sender: str) -> str:
+    """The vendor whose deliveries a sender's are."""
+    words = sender.split(".")
+    return words[1] if len(words) == 3 and words[0] == PUSH else sender
+
+
+def drain_pushes(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
+    """Brings in the rows that callers pushed for a vendor's tables, each delivery by itself: one that is refused stops no other.
+
+    Args:
+        site: Where the firm runs.
+        vendor: The declaration; a sender is called `push.<vendor>.<table>`.
+        connection: For tables whose rows come inside those.
+        run: Named in the ledger.
+
+    Returns:
+        How many deliveries were processed; what became of each stands with it.
+
+    Raises:
+        RetriableError: Database or staging is away; the delivery waits on.
+    """
+    done = 0
+    for table in vendor.asked:
+        while deliveries := inbox.waiting(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
+            [each] = deliveries
+            errors: dict[int, str | None] = {each.inbox_id: None}
+            try:
+                rows = (
+                    flatten(each.body, vendor.name, table.name, skipped=table.skipped) if table.is_nested else each.body
+                )
+                paths = [_stage(site, vendor, table.name, [(each.inbox_id, rows)], run, errors)]
+                paths += _stage_inside(site, vendor, table.name, connection, run)
+                _publish(site, vendor, paths, run)
+            except WriterSuperseded:
+                raise
+            except (FatalError, VendorUnavailable) as error:
+                errors[each.inbox_id] = str(error)
+            inbox.settle(site.engine, errors)
+            done += 1
+    return done
+
+
+def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _Batch:
+    batch = _Batch({webhook.table: [], webhook.log: []})
+    for each in deliveries:
+        body = load(each.body)
+        told = {"@inbox_id": each.inbox_id, "@received_at": each.received_at.isoformat()}
+        row = _take(body, webhook.row) if webhook.row else None
+        key = [part for part in (_find(body, fields) for fields in webhook.keys) if isinstance(part, str) and part]
+        batch.rows[webhook.log].append((each.inbox_id, dump([flat(body, vendor.table(webhook.log).skipped) | told])))
+        batch.errors[each.inbox_id] = None
+        if isinstance(row, dict):
+            batch.rows[webhook.table].append((each.inbox_id, dump([flat(row, vendor.table(webhook.table).skipped)])))
+        elif len(key) == len(webhook.keys):
+            batch.keys.setdefault(SEPARATOR.join(key), []).append(each.inbox_id)
+        else:
+            batch.errors[each.inbox_id] = NO_KEY
+    return batch
+
+
+def _stage(
+    site: Site,
+    vendor: Vendor,
+    table_name: str,
+    rows: Sequence[tuple[int, bytes]],
+    run: Run,
+    errors: dict[int, str | None],
+) -> str:
+    """Stages rows, each read by itself: so that it is known of which delivery one was that died."""
+    table, started = vendor.table(table_name), time.perf_counter()
+    reader: PageReader = CsvReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
+
+    def read() -> Iterator[Window]:
+        for inbox_id, row in rows:
+            [window] = only_fresh([reader.read(row)], table.key)
+            if dead := window.page.dead:
+                told = f", and {len(dead) - 1} more of {window.fetched}" if window.fetched > 1 else ""
+                errors[inbox_id] = f"{table_name}: {'; '.join(dead[0].reasons)}{told}"
+            yield window
+
+    span = Span(run.business_date, is_pushed=True)
+    path = stage(vendor, table, span, read(), reader, site.staging, site.clock())
+    flow.record_staged(site, vendor, path, run, time.perf_counter() - started)
+    return path
+
+
+def _stage_inside(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> list[str]:
+    """Stages the tables whose rows came inside those."""
+    span = Span(run.business_date, is_pushed=True)
+    inside = [t.name for t in vendor.asked if isinstance(t.shape, Inside) and t.over == table_name]
+    return [_fetch(site, vendor, table, connection, run, span) for table in inside]
+
+
+def _publish(site: Site, vendor: Vendor, paths: Sequence[str], run: Run) -> None:
+    for path in paths:
+        # The contract was checked. Expectations are about a day: they look at these rows when the vendor is asked for it.
+        write_faults(site.staging, path, FAULTS.empty_table())
+    for path in paths:
+        flow.transform(site, vendor, path, run)
+        flow.load(site, vendor, path, run)
+
+
+def _ask(site: Site, vendor: Vendor, connection: Connection, run: Run, keys: Sequence[str]) -> dict[str, FatalError]:
+    """Asks the vendor for what deliveries only named; returns the keys that it refuses, which anybody may have made up.
+
+    Raises:
+        FatalError: It refuses whatever we ask, or what it answers can't be loaded.
+        RetriableError: As the steps of `include.flow` raise.
+    """
+    refused: dict[str, FatalError] = {}
+    waiting = [tuple(keys[first : first + KEYS]) for first in range(0, len(keys), KEYS)]
+    while waiting:
+        some = waiting.pop()
+        try:
+            _bring(site, vendor, connection, replace(run, keys=some, on_demand=True))
+        except (AuthenticationError, ConfigurationError) as error:
+            if len(some) == 1:
+                refused[some[0]] = error
+            else:
+                waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
+    if len(refused) == len(keys):
+        with flow.open_session(site, vendor, connection, run) as session:
+            session.get(vendor.asked[0].path, {}, bytes)  # raises where it is us whom it refuses
+    return refused
+
+
+def _bring(site: Site, vendor: Vendor, connection: Connection, run: Run) -> None:
+    """Asks for some keys, on the reserved share of the vendor's budget: somebody waits."""
+    keyed = plan.keep_keyed(vendor, [table.name for table in vendor.asked])
+    span = Span(run.business_date, chosen=run.keys, is_pushed=True)
+    wanted = [table for wave in vendor.waves for table in wave if table in keyed]
+    _publish(site, vendor, [_fetch(site, vendor, table, connection, run, span) for table in wanted], run)
+
+
+def _fetch(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run, span: Span) -> str:
+    started = time.perf_counter()
+    path = flow.fetch(site, vendor, table_name, connection, run, span)
+    flow.record_staged(site, vendor, path, run, time.perf_counter() - started)
+    return path
+
+
+def _take(body: Any, fields: Sequence[str]) -> Any:
+    """Takes what is at the end of the path out of the body; None where there is nothing."""
+    *way, last = fields
+    holder = _find(body, way)
+    return holder.pop(last, None) if isinstance(holder, dict) else None
+
+
+def _find(body: Any, fields: Sequence[str]) -> Any:
+    for name in fields:
+        body = body.get(name) if isinstance(body, Mapping) else None
+    return body
+
+
+def _count(errors: Mapping[int, str | None]) -> int:
+    return sum(error is not None for error in errors.values())

@@ -1,0 +1,228 @@
+"""What callers may read: runs, pushes, freshness, findings, dead letters; in pages by key, so that none is skipped or seen twice."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from croniter import croniter
+
+from include import sessions
+from include.contract import FanOut, Table, Vendor
+from include.gateway.problem import Refusal
+from include.vendors import VENDORS
+
+_RUN_COLUMNS = "request_id as id, run_id, what, vendor, state, detail, asked_at, ended_at"
+_RUN = sa.text(f"select {_RUN_COLUMNS} from control.request where request_id = :id")  # noqa: S608
+_STEPS = sa.text("""
+select stage, table_name as table, entity, business_date, fetched, staged, duplicate, dead, produced, inserted, updated, unchanged,
+       superseded, recorded_at
+from control.ledger where run_id = :run_id order by ledger_id limit 1000
+""")
+_PUSHED = sa.text("""
+select event_id as id, sender, received_at, processed_at, error from control.inbox where event_id = :id and sender like 'push.%'
+""")
+_OPEN_LETTERS = sa.text("""
+select count(*) from control.dead_letter
+where vendor = :vendor and table_name = :table and business_date = :day and status = 'open'
+  and (cast(:ids as bigint[]) is null or dead_letter_id = any(:ids))
+""")
+_FRESH = sa.text("""
+select t.vendor, t.name, n.business_date, n.recorded_at, n.extracted_at, s.staged
+from unnest(cast(:vendors as text[]), cast(:names as text[]), cast(:stages as text[])) with ordinality as t(vendor, name, stage, place)
+left join lateral (
+    select business_date, recorded_at, extracted_at, pull_id from control.ledger l
+    where l.vendor = t.vendor and l.table_name = t.name and l.stage = t.stage and l.pulled in ('present', 'past')
+    order by business_date desc, recorded_at desc limit 1
+) n on true
+left join control.ledger s on s.pull_id = n.pull_id and s.vendor = t.vendor and s.table_name = t.name
+     and s.business_date = n.business_date and s.stage = 'stage' and s.entity = ''
+order by t.place
+""")
+
+# List -> the column of its order, what is told, and what may be asked for.
+_LISTS = {
+    "runs": (
+        "number",
+        f"select number as place, {_RUN_COLUMNS} from control.request",  # noqa: S608
+        {"vendor": "vendor = :vendor", "state": "state = :state", "since": "asked_at >= :since"},
+    ),
+    "findings": (
+        "finding_id",
+        """select finding_id as place, finding_id as id, vendor, rule, subject_entity, subject_id, household_id, severity,
+           cast(measure as text) as measure, details, business_date_opened, business_date_seen, business_date_closed, opened_at,
+           changed_at, closed_at from control.finding""",
+        {
+            "vendor": "vendor = :vendor",
+            "rule": "rule = :rule",
+            "severity": "severity = :severity",
+            "household_id": "household_id = :household_id",
+            "state": "(closed_at is null) = (:state = 'open')",
+            "since": "greatest(changed_at, closed_at) >= :since",
+        },
+    ),
+    "dead-letters": (
+        "dead_letter_id",
+        """select dead_letter_id as place, dead_letter_id as id, run_id, vendor, table_name as table, business_date, stage,
+           row_key as key, reasons, status, died_at, closed_at from control.dead_letter""",
+        {
+            "vendor": "vendor = :vendor",
+            "table": "table_name = :table",
+            "business_date": "business_date = :business_date",
+            "status": "status = :status",
+            "since": "greatest(died_at, closed_at) >= :since",
+        },
+    ),
+}
+
+
+@contextmanager
+def looking(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Opens a connection that reads, for as long as a caller would wait."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("set transaction read only"))
+        connection.execute(sa.text("set local statement_timeout = '10s'"))
+        yield connection
+
+
+def read_page(engine: sa.Engine, name: str, asked: Mapping[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
+    """Returns some of a list, the newest first.
+
+    Args:
+        engine: The database.
+        name: Of the list.
+        asked: Filter -> value; None stands for any.
+        limit: At most so many.
+        cursor: As the page before said; None begins.
+
+    Raises:
+        Refusal: 422, it is no cursor of this list.
+    """
+    order, select, filters = _LISTS[name]
+    values = {key: value for key, value in asked.items() if value is not None}
+    clauses = [filters[key] for key in values]
+    if cursor is not None:
+        values["after"] = _open_cursor(name, cursor)
+        clauses.append(f"{order} < :after")
+    where = f"where {' and '.join(clauses)}" if clauses else ""
+    statement = sa.text(f"{select} {where} order by {order} desc limit :limit")
+    with looking(engine) as connection:
+        rows = connection.execute(statement, values | {"limit": limit + 1}).mappings().all()
+    is_last = len(rows) <= limit
+    return {"items": rows[:limit], "next": None if is_last else _cursor(name, rows[limit - 1]["place"])}
+
+
+def read_run(engine: sa.Engine, request_id: UUID) -> dict[str, Any]:
+    """Returns a run and its steps; raises `Refusal` (404) where there is none."""
+    with looking(engine) as connection:
+        run = connection.execute(_RUN, {"id": request_id}).mappings().first()
+        if run is None:
+            raise Refusal(404, "There is no such run")
+        steps = connection.execute(_STEPS, {"run_id": run["run_id"]}).mappings().all()
+    return {**run, "steps": steps}
+
+
+def read_push(engine: sa.Engine, push_id: UUID) -> dict[str, Any]:
+    """Returns a push; raises `Refusal` (404) where there is none."""
+    with looking(engine) as connection:
+        push = connection.execute(_PUSHED, {"id": str(push_id)}).mappings().first()
+    if push is None:
+        raise Refusal(404, "There is no such push")
+    _, vendor, table = push["sender"].split(".")
+    state = "waiting" if push["processed_at"] is None else "error" if push["error"] else "processed"
+    return {**push, "vendor": vendor, "table": table, "state": state}
+
+
+def read_freshness(engine: sa.Engine, now: datetime) -> list[dict[str, Any]]:
+    """Returns how new what we have of every declared table is; `now` is aware."""
+    asked = [(vendor, table, _last_stage(vendor, table)) for vendor in VENDORS for table in vendor.asked]
+    values = {
+        "vendors": [vendor.name for vendor, _, _ in asked],
+        "names": [table.name for _, table, _ in asked],
+        "stages": [stage for _, _, stage in asked],
+    }
+    with looking(engine) as connection:
+        rows = connection.execute(_FRESH, values).all()
+    found = []
+    for (vendor, _, stage), row in zip(asked, rows, strict=True):
+        due_date, due_at = _due(vendor, stage, now)
+        is_in = row.business_date is not None and row.business_date >= due_date
+        told = {"vendor": row.vendor, "table": row.name, "stage": stage, "business_date": row.business_date}
+        told |= {"recorded_at": row.recorded_at, "extracted_at": row.extracted_at, "rows": row.staged}
+        is_late = due_at is not None and now >= due_at and not is_in
+        found.append(told | {"due_date": due_date, "due_at": due_at, "is_late": is_late})
+    return found
+
+
+def check_open(engine: sa.Engine, vendor: str, table: str, day: date, ids: Sequence[int]) -> None:
+    """Raises `Refusal` (422) unless there are open letters of a table and day, and all the given ones are among them."""
+    values = {"vendor": vendor, "table": table, "day": day, "ids": list(ids) or None}
+    with looking(engine) as connection:
+        found = connection.scalar(_OPEN_LETTERS, values) or 0
+    if not found or (ids and found < len(set(ids))):
+        raise Refusal(422, "These are not open letters of this table and day")
+
+
+def list_vendors() -> list[dict[str, Any]]:
+    """Returns the declared vendors and their tables."""
+    return [
+        {
+            "name": vendor.name,
+            "title": vendor.title,
+            "tables": [
+                {
+                    "name": table.name,
+                    "is_pushable": is_pushable(table),
+                    "states_past": table.states_past,
+                    "takes_clients": bool(table.over or table.chosen),
+                    "key_fields": key_fields(table) if is_pushable(table) else [],
+                }
+                for table in vendor.asked
+            ],
+        }
+        for vendor in VENDORS
+    ]
+
+
+def is_pushable(table: Table) -> bool:
+    """Whether its rows stand for themselves: those of a fan-out carry what they were asked for by."""
+    return not isinstance(table.shape, FanOut) and not table.over
+
+
+def key_fields(table: Table) -> list[str]:
+    """The vendor's names of the fields that make the key."""
+    return [table.named(name).source for name in table.key]
+
+
+def _last_stage(vendor: Vendor, table: Table) -> str:
+    return "load" if any(entity_map.table == table.name for entity_map in vendor.maps) else "stage"
+
+
+def _due(vendor: Vendor, stage: str, now: datetime) -> tuple[date, datetime | None]:
+    """The day that the newest start of the vendor's schedule is about, and when it is due: as `control.lateness` has it."""
+    local = now.astimezone(ZoneInfo(vendor.timezone))
+    start = croniter(vendor.cron, local).get_prev(datetime)
+    clock = vendor.due.get(stage)
+    due_at = None if clock is None else datetime.combine(start.date(), time.fromisoformat(clock), local.tzinfo)
+    return sessions.latest_closed(start), due_at
+
+
+def _cursor(name: str, place: int) -> str:
+    return base64.urlsafe_b64encode(f"{name}:{place}".encode()).decode().rstrip("=")
+
+
+def _open_cursor(name: str, cursor: str) -> int:
+    try:
+        said, _, place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+        if said == name and place.isascii() and place.isdigit() and len(place) < 19:
+            return int(place)
+    except (binascii.Error, ValueError):
+        pass
+    raise Refusal(422, "The cursor is none of this list")

@@ -1,0 +1,169 @@
+"""Sends what is due: at least once each, in order by subject, several subjects at a time.
+
+A delivery is locked while it is sent, in a transaction that ends with what became of it. Whoever dies meanwhile loses its lock with
+its connection, and the delivery is sent again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from include.outbound import outbox
+from include.outbound.message import Event, render, sign
+from include.outbound.post import Answer, post
+from include.outbound.subscriber import Subscriber
+from include.outbound.verdict import DISABLE_AFTER, Verdict, judge
+
+HANDS = 12
+"""Deliveries sent at once; fewer than the connections that an engine opens."""
+HANDS_EACH = 4
+"""Of these, for one subscriber: a slow one leaves hands to the others."""
+MOST_FAILURES = 5
+"""In a row; then a receiver counts as down, and is left alone for a while, instead of each event trying it anew."""
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=30)
+
+_KEEP_LOCK = sa.text(
+    "set local idle_in_transaction_session_timeout = '120s'"
+)  # a machine that vanished holds it no longer
+
+_CLAIM = sa.text(f"""
+select d.event_number, d.tries, e.event_id, e.type, e.subject, e.occurred_at, e.data
+from control.outbound_delivery d join control.outbox e on e.event_number = d.event_number
+where d.subscriber = :subscriber and {outbox.READY}
+order by d.due_at, d.event_number limit 1
+for update of d skip locked
+""")  # noqa: S608
+
+_SETTLE = sa.text("""
+update control.outbound_delivery
+set status = :status, tries = tries + 1, due_at = :due_at, tried_at = :now, last_status = :http_status, last_error = :error
+where subscriber = :subscriber and event_number = :event_number
+""")
+
+# A pause goes on: the try that arrived may have begun before it was asked for.
+_RECOVER = sa.text("""
+update control.outbound_subscriber set failures = 0, failing_since = null
+where subscriber = :subscriber and failing_since is not null
+""")
+
+# Those that were under way when a pause began tell nothing new.
+_FAIL = sa.text("""
+with counted as (
+    select subscriber, case when paused_until > :now then failures else failures + 1 end as failures,
+           coalesce(failing_since, :now) as failing_since
+    from control.outbound_subscriber where subscriber = :subscriber for update
+)
+update control.outbound_subscriber s
+set failures = c.failures, failing_since = c.failing_since,
+    paused_until = greatest(s.paused_until, cast(:paused_until as timestamptz), case when c.failures >= :most_failures then
+        :now + least(:longest_pause, :first_pause * power(2, least(c.failures - :most_failures, 20))) end),
+    state = case when s.state = 'active' and (:is_gone or c.failing_since <= :now - :disable_after)
+            then 'disabled' else s.state end,
+    reason = case when s.state <> 'active' then s.reason
+                  when :is_gone then 'it answered 410: it wants nothing any more'
+                  when c.failing_since <= :now - :disable_after
+                  then 'nothing has arrived since ' || to_char(c.failing_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
+                  else s.reason end
+from counted c where s.subscriber = c.subscriber
+""")
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the tries of one run: `failed` will be tried again, `dead` was tried for the last time."""
+
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+
+    def plus(self, verdict: Verdict) -> Counts:
+        """Counts one more."""
+        name = {"waiting": "failed"}.get(verdict.status, verdict.status)
+        counts = asdict(self)
+        return Counts(**counts | {name: counts[name] + 1})
+
+
+def read_clock() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def deliver(
+    engine: sa.Engine,
+    subscribers: Sequence[Subscriber],
+    unreadable: Mapping[str, str] | None = None,
+    *,
+    clock: Clock = read_clock,
+    lasting: timedelta = timedelta(minutes=4),
+) -> Counts:
+    """Makes deliveries of new events, and sends what is due until nothing is.
+
+    Args:
+        engine: As the loading role.
+        subscribers: All that there are and can be read; one that is in neither list gets no more.
+        unreadable: Names of those that can't be read, with the reason.
+        clock: Says what is due.
+        lasting: After it no further try is begun; the rest is for the next run.
+
+    Raises:
+        TargetUnavailable: The database is away; what was under way is sent again.
+    """
+    outbox.route(engine, subscribers, unreadable or {}, clock())
+    until, counts = clock() + lasting, Counts()
+    pool = ThreadPoolExecutor(HANDS, "outbound")
+    try:
+        running: dict[Future[Verdict | None], Subscriber] = {}
+        for each in list(subscribers) * HANDS_EACH:
+            running[pool.submit(_send_next, engine, each, clock)] = each
+        while running:
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                subscriber, verdict = running.pop(done), done.result()
+                if verdict is None:
+                    continue
+                counts = counts.plus(verdict)
+                if clock() < until:  # at the end of the queue, so that subscribers take turns
+                    running[pool.submit(_send_next, engine, subscriber, clock)] = subscriber
+        return counts
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _send_next(engine: sa.Engine, subscriber: Subscriber, clock: Clock) -> Verdict | None:
+    """Sends the next delivery of a subscriber; None where nothing may be sent now."""
+    with engine.begin() as connection:
+        connection.execute(_KEEP_LOCK)
+        row = connection.execute(_CLAIM, {"subscriber": subscriber.name, "now": clock()}).first()
+        if row is None:
+            return None
+        answer = _send(subscriber, Event(str(row.event_id), row.type, row.subject, row.occurred_at, row.data))
+        now = clock()
+        verdict = judge(answer, row.tries + 1, now, random.uniform(-1, 1))
+        _settle(connection, subscriber.name, row.event_number, now, answer, verdict)
+        return verdict
+
+
+def _send(subscriber: Subscriber, event: Event) -> Answer:
+    body = render(event)
+    # By the wall clock: the receiver compares it with its own.
+    return post(subscriber.url, sign(subscriber.secrets, event.event_id, body, read_clock()), body)
+
+
+def _settle(
+    connection: sa.Connection, subscriber: str, event_number: int, now: datetime, answer: Answer, verdict: Verdict
+) -> None:
+    values = {
+        "subscriber": subscriber, "event_number": event_number, "now": now, "status": verdict.status,
+        "due_at": verdict.due_at, "http_status": answer.status, "error": answer.error,
+        "paused_until": verdict.paused_until, "is_gone": verdict.is_gone, "most_failures": MOST_FAILURES,
+        "first_pause": FIRST_PAUSE, "longest_pause": LONGEST_PAUSE, "disable_after": DISABLE_AFTER,
+    }  # fmt: skip
+    connection.execute(_SETTLE, values)
+    connection.execute(_RECOVER if verdict.status == "delivered" else _FAIL, values)

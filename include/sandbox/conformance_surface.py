@@ -1,0 +1,70 @@
+"""What of a vendor's API document the sandbox serves, and how it is called to be compared with it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A program that is logged in, and what exists for it.
+
+    Attributes:
+        headers: Of every call.
+        parameters: Parameter -> the values that it is called with, as random ones would find nothing.
+        properties: Definition -> property -> its values; each of these properties is sent every time.
+    """
+
+    headers: Mapping[str, str]
+    parameters: Mapping[str, Sequence[str]]
+    properties: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What one vendor's document says, and how much of it is served.
+
+    Attributes:
+        document: Pattern of the document's file name (OpenAPI or Swagger, JSON).
+        root: Path in the sandbox under which the document's paths are served.
+        routes: The document's paths and the methods of each that are served.
+        log_in: Takes the sandbox's address, prepares what the calls need, returns the caller.
+        missing: Definitions that the document refers to and does not have.
+        refused: Parameters that are documented, and refused by the sandbox because it cannot honor them.
+    """
+
+    document: str
+    root: str
+    routes: Mapping[str, tuple[str, ...]]
+    log_in: Callable[[str], Caller]
+    missing: tuple[str, ...] = ()
+    refused: frozenset[str] = frozenset()
+
+    def cut(self, document: Document, caller: Caller) -> Document:
+        """Return the document with the served routes alone, called with what exists."""
+        definitions = document["definitions"] | {name: {"type": "object"} for name in self.missing}
+        for name, properties in caller.properties.items():
+            known = definitions[name]["properties"]
+            pinned = {each: {"enum": list(values)} for each, values in properties.items()}
+            sent = {"properties": known | pinned, "required": list(pinned)}
+            definitions[f"{name}Sent"] = definitions[name] | sent  # what is answered is judged by the document's own
+        paths = {}
+        for path, methods in self.routes.items():
+            served = {method: document["paths"][path][method] for method in methods}
+            for operation in served.values():
+                operation["produces"] = [
+                    *operation.get("produces", ()),
+                    "application/json",
+                ]  # of errors, which it forgets
+                told = [each for each in operation.get("parameters", ()) if each["name"] not in self.refused]
+                operation["parameters"] = told
+                for parameter in told:
+                    if parameter["name"] in caller.parameters:
+                        parameter["enum"] = list(caller.parameters[parameter["name"]])
+                    name = parameter.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                    if name in caller.properties:
+                        parameter["schema"] = {"$ref": f"#/definitions/{name}Sent"}
+            paths[path] = served
+        return document | {"paths": paths, "definitions": definitions}

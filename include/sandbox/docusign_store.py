@@ -1,0 +1,91 @@
+"""What DocuSign must remember over a restart, in one SQLite file: changed envelopes, Connect and its messages.
+
+An envelope and the messages about its change are kept in one transaction: there is never one without the other.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+_TABLES = """
+create table if not exists kept (name text primary key, value text not null) without rowid;
+create table if not exists envelope (id text primary key, body text not null) without rowid;
+create table if not exists config (id integer primary key autoincrement, body text not null);
+create table if not exists message (
+    id integer primary key autoincrement, config_id int not null, envelope_id text not null, event text not null,
+    recipient_id text, generated_at text not null, envelope text not null, state text not null default 'waiting',
+    retry_count int not null default 0, attempts int not null default 0, due_at real not null, tried_at real,
+    error text not null default '');
+create index if not exists message_waiting on message (config_id, id) where state = 'waiting';
+create index if not exists message_envelope on message (envelope_id);
+"""
+CONNECT_KEY = "sandbox-only-connect-key"  # opens nothing but this sandbox
+
+
+class Store:
+    """The SQLite file of one sandbox."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(folder / "docusign.sqlite3", check_same_thread=False, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _TABLES)
+        self._lock = threading.RLock()
+        self._depth = 0
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, committed when the outermost block ends, undone when it raises."""
+        with self._lock:
+            self._depth += 1
+            try:
+                if self._depth == 1:
+                    self._connection.execute("begin immediate")
+                yield self._connection
+                if self._depth == 1:
+                    self._connection.execute("commit")
+            except BaseException:
+                if self._depth == 1:
+                    self._connection.execute("rollback")
+                raise
+            finally:
+                self._depth -= 1
+
+    def read(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """Return the rows of a query."""
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    def find(self, name: str, default: Any) -> Any:
+        """Return a kept value."""
+        rows = self.read("select value from kept where name = ?", name)
+        return orjson.loads(rows[0]["value"]) if rows else default
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a value."""
+        with self.write() as connection:
+            connection.execute("insert or replace into kept values (?, ?)", (name, orjson.dumps(value).decode()))
+
+    def find_keys(self) -> list[str]:
+        """Return the live HMAC keys of Connect."""
+        keys: list[str] = self.find("connect_keys", [CONNECT_KEY])
+        return keys
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def read_connect_keys(folder: Path) -> list[str]:
+    """Return the live HMAC keys of the sandbox whose state is in `folder`."""
+    store = Store(folder)
+    try:
+        return store.find_keys()
+    finally:
+        store.close()

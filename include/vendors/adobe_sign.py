@@ -1,0 +1,453 @@
+"""Adobe Acrobat Sign: agreements, who signs them, and what happened to them; webhooks say of what there is news, a poll finds the rest.
+
+Source of paths and fields: the vendor's specification of REST v6 and its guide. A webhook is not signed, so it is believed for
+one thing only: that there is news of an agreement, which is then asked for on behalf of its sender (webhooks must include the
+detailed info, which names the sender). The list of agreements is each user's own and knows
+neither dates nor changes; so every user's list is read, and of those that have not come to their end, as far as we know, the
+agreement, its members and its events are asked for. Statuses in the list are the caller's; those of the agreement itself count. What
+changed last, and when, is told by the events.
+
+An agreement belongs to a household by its external id, written `<vendor>:<id>`: how a firm fills it is its own choice, of which
+this is the documented one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from include.contract import (
+    BOOLEAN,
+    INTEGER,
+    STRING,
+    TIMESTAMP,
+    Budget,
+    Document,
+    EntityMap,
+    FanOut,
+    Inside,
+    Linked,
+    Pushed,
+    Table,
+    Vendor,
+    Webhook,
+    column,
+    derived,
+    ignored,
+)
+from include.vendors.arrays import day_of, is_word, joined, known_elsewhere, looked_up
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# --- what only Adobe Sign needs --------------------------------------------------------------------------------------
+
+COMPLETED = ("SIGNED", "APPROVED", "ACCEPTED", "DELIVERED", "FORM_FILLED", "ARCHIVED")
+VOIDED = ("CANCELLED", "ABORTED")
+OUT = ("SIGNATURE", "DELIVERY", "ACCEPTANCE", "FORM_FILLING", "APPROVAL")
+STATUSES = (
+    dict.fromkeys(COMPLETED, "completed")
+    | dict.fromkeys(VOIDED, "voided")
+    | {f"OUT_FOR_{what}": "sent" for what in OUT}
+    | dict.fromkeys(("WAITING_FOR_VERIFICATION", "WAITING_FOR_FAXIN"), "sent")
+    | dict.fromkeys(("DRAFT", "AUTHORING", "PREFILL", "DOCUMENTS_NOT_YET_PROCESSED"), "draft")
+    | {"EXPIRED": "expired"}
+)
+MEMBER_STATUSES = {"COMPLETED": "completed", "NOT_YET_VISIBLE": "waiting", "CANCELLED": "other", "EXPIRED": "other"}
+DONE = ("ACTION_COMPLETED", "ACTION_COMPLETED_HOSTED", "ACTION_COMPLETED_OFFLINE", "DIGSIGNED", "PRESIGNED", "SIGNED", "ESIGNED",
+        "APPROVED", "ACCEPTED", "DELIVERED", "FORM_FILLED")  # fmt: skip
+REFUSED = ("REJECTED",)
+ENDED = (*REFUSED, "RECALLED", "EXPIRED", "EXPIRED_AUTOMATICALLY", "AUTO_CANCELLED_CONVERSION_PROBLEM")
+TIMES = {"changed_at": ((), "max"), "sent_at": (("ACTION_REQUESTED",), "min"), "done_at": (DONE, "max"),
+         "refused_at": (REFUSED, "max"), "ended_at": (ENDED, "max")}  # fmt: skip
+
+
+def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
+    """Agreements with when what happened to them, by their events; null where it did not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told = agreements.append_column("row", pa.array(range(agreements.num_rows), pa.int64()))
+    for name, (kinds, how) in TIMES.items():
+        rows = events.filter(pc.is_in(events["event"], value_set=pa.array(kinds))) if kinds else events
+        at = rows.group_by("agreement_id").aggregate([("happened_at", how)])
+        told = told.join(at.rename_columns(["agreement_id", name]), "agreement_id")
+    return told.sort_by("row")
+
+
+def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.Table:
+    """Members with when they acted, and with the agreement's state. Of two at one address, who has not done it has not signed."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told = members.append_column("row", pa.array(range(members.num_rows), pa.int64()))
+    told = told.append_column("address", pc.utf8_lower(told["email"]))
+    events = events.append_column("address", pc.utf8_lower(events["email"]))
+    for name, kinds in (("signed_at", DONE), ("declined_at", REFUSED)):
+        rows = events.filter(pc.is_in(events["event"], value_set=pa.array(kinds)))
+        at = rows.group_by(["agreement_id", "address"]).aggregate([("happened_at", "max")])
+        told = told.join(at.rename_columns(["agreement_id", "address", name]), ["agreement_id", "address"])
+    has_done = pc.fill_null(pc.equal(told["set_status"], "COMPLETED"), False)
+    told = told.set_column(
+        told.schema.get_field_index("signed_at"), "signed_at", pc.if_else(has_done, told["signed_at"], None)
+    )
+    state = with_times(agreements, events).drop_columns(["row"])
+    return told.join(state.rename_columns({"status": "agreement_status"}), "agreement_id").sort_by("row")
+
+
+def status_of(status: pa.Array, refused_at: pa.Array) -> pa.Array:
+    """The vendor's status in our words: one and the same says that the sender withdrew and that a signer refused."""
+    import pyarrow.compute as pc
+
+    word = looked_up(status, STATUSES, "other")
+    return pc.if_else(pc.and_(pc.equal(word, "voided"), pc.is_valid(refused_at)), "declined", word)
+
+
+def is_final(status: pa.Array) -> pa.Array:
+    """Whether it has come to its end."""
+    return looked_up(status, dict.fromkeys((*COMPLETED, *VOIDED, "EXPIRED"), True), False)
+
+
+def if_completed(status: pa.Array, at: pa.Array) -> pa.Array:
+    """A time that means something of a completed agreement only."""
+    import pyarrow.compute as pc
+
+    return pc.if_else(looked_up(status, dict.fromkeys(COMPLETED, True), False), at, None)
+
+
+def if_ended(status: pa.Array, at: pa.Array) -> pa.Array:
+    """A time that means something of an agreement that came to another end."""
+    import pyarrow.compute as pc
+
+    return pc.if_else(looked_up(status, dict.fromkeys((*VOIDED, "EXPIRED"), True), False), at, None)
+
+
+def reopened_at(status: pa.Array, ended_at: pa.Array, changed_at: pa.Array) -> pa.Array:
+    """When an agreement that had ended, and goes on (an expired one that was started again), changed last."""
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.and_(pc.invert(is_final(status)), pc.is_valid(ended_at)), changed_at, None)
+
+
+def latest(changed_at: pa.Array, created_at: pa.Array) -> pa.Array:
+    """When it changed last, or else was made."""
+    import pyarrow.compute as pc
+
+    return pc.coalesce(changed_at, created_at)
+
+
+def member_status(status: pa.Array) -> pa.Array:
+    """A member's status in our words; who has something to do was sent it."""
+    return looked_up(status, MEMBER_STATUSES, "sent")
+
+
+def is_replaced(status: pa.Array) -> pa.Array:
+    """Whether somebody else does it instead."""
+    return is_word(status, "REPLACED")
+
+
+def word(text: pa.Array) -> pa.Array:
+    """The vendor's word, in small letters."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_lower(text)
+
+
+def purpose_of(name: pa.Array) -> pa.Array:
+    """What it is for: its name up to the first dash, in small letters."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_lower(pc.utf8_trim_whitespace(pc.replace_substring_regex(name, r"\s[-\x{2013}].*$", "")))
+
+
+def event_key(agreement: pa.Array, event: pa.Array, at: pa.Array, email: pa.Array) -> pa.Array:
+    """What happened to which agreement, when, by whom."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return joined(agreement, event, at.cast(pa.timestamp("us")).cast(pa.string()), pc.fill_null(email, "-"))
+
+
+# --- tables: parents before children ---------------------------------------------------------------------------------
+
+_CURSOR = Linked("page.nextCursor", "pageSize", "cursor")
+
+LIBRARY = Table(
+    name="library_documents",
+    path="libraryDocuments",
+    key=("library_document_id",),
+    shape=_CURSOR,
+    rows="libraryDocumentList",
+    is_nested=True,
+    omits_nulls=True,
+    page_rows=100,
+    columns=(
+        column("library_document_id", "id", STRING, required=True),
+        column("name", "name", STRING),
+        *map(ignored, ("createdDate", "creatorEmail", "modifiedDate", "sharingMode", "status", "templateTypes")),
+        *map(ignored, ("creatorName", "groupId", "ownerId", "ownerEmail", "ownerName")),
+        ignored("hidden", BOOLEAN),
+    ),
+)
+
+USERS = Table(
+    name="users",
+    path="users",
+    key=("user_id",),
+    shape=_CURSOR,
+    rows="userInfoList",
+    is_nested=True,
+    omits_nulls=True,
+    page_rows=100,
+    columns=(
+        column("user_id", "id", STRING, required=True),
+        column("user_email", "email", STRING, required=True),
+        *map(ignored, ("firstName", "lastName", "company", "accountId", "status")),
+        ignored("isAccountAdmin", BOOLEAN),
+    ),
+)
+
+AGREEMENTS = Table(
+    name="agreements",
+    path="agreements",
+    key=("agreement_id",),
+    shape=FanOut("users", headers={"x-api-user": "email:{user_email}"}, pages=_CURSOR),
+    rows="userAgreementList",
+    is_nested=True,
+    omits_nulls=True,
+    page_rows=100,
+    columns=(
+        column("agreement_id", "id", STRING, required=True),
+        column("user_email", "@user_email", STRING, required=True),
+        column("status_to_user", "status", STRING),
+        *map(
+            ignored,
+            ("displayDate", "displayParticipantSetInfos", "latestVersionId", "name", "type", "groupId", "parentId"),
+        ),
+        ignored("esign", BOOLEAN),
+        ignored("hidden", BOOLEAN),
+    ),
+)
+
+# Below a draft, or what is being processed still, there is nothing yet; whom we may not see is told by the agreement itself.
+_OF = FanOut(
+    "agreements",
+    final="envelope",
+    ended=("status_to_user", (*COMPLETED, *VOIDED, "EXPIRED")),
+    headers={"x-api-user": "email:{user_email}"},
+)
+
+DETAILS = Table(
+    name="agreement_details",
+    path="agreements/{agreement_id}",
+    key=("agreement_id",),
+    shape=_OF,
+    is_nested=True,
+    omits_nulls=True,
+    skipped=("securityOption", "postSignOption", "emailOption", "vaultingInfo", "deviceInfo"),
+    columns=(
+        column("agreement_id", "id", STRING, required=True),
+        column("name", "name", STRING),
+        column("status", "status", STRING, required=True),
+        column("sender_email", "senderEmail", STRING),
+        column("external_id", "externalId.id", STRING),
+        column("created_at", "createdDate", TIMESTAMP, required=True),
+        column("expires_at", "expirationTime", TIMESTAMP),
+        *map(ignored, ("ccs", "fileInfos", "locale", "message", "participantSetsInfo", "signatureType", "state", "workflowId")),
+        *map(ignored, ("reminderFrequency", "mergeFieldInfo", "groupId", "type", "parentId", "formFieldLayerTemplates")),
+        *map(ignored, ("createdGroupId", "sendType", "lastEventDate")),
+        ignored("firstReminderDelay", INTEGER),
+        ignored("documentVisibilityEnabled", BOOLEAN),
+        ignored("hasSignerIdentityReport", BOOLEAN),
+        ignored("isDocumentRetentionApplied", BOOLEAN),
+    ),
+)  # fmt: skip
+
+EVENTS = Table(
+    name="agreement_events",
+    path="agreements/{agreement_id}/events",
+    key=("agreement_id", "happened_at", "event", "description"),
+    shape=replace(_OF, missing=(403, 404)),
+    rows="events",
+    is_nested=True,
+    omits_nulls=True,
+    skipped=("deviceLocation", "digitalSignatureInfo"),
+    columns=(
+        column("agreement_id", "@agreement_id", STRING, required=True),
+        column("event", "type", STRING, required=True),
+        column("happened_at", "date", TIMESTAMP, required=True),
+        column("description", "description", STRING, required=True),
+        column("email", "participantEmail", STRING),
+        column("acting_name", "actingUserName", STRING),
+        column("acting_email", "actingUserEmail", STRING),
+        *map(ignored, ("actingUserIpAddress", "comment", "devicePhoneNumber", "initiatingUserEmail", "initiatingUserName")),
+        *map(ignored, ("participantId", "participantRole", "synchronizationId", "vaultEventId", "vaultProviderName", "versionId")),
+        *map(ignored, ("id", "reminderType", "signatureType")),
+    ),
+)  # fmt: skip
+
+MEMBERS = Table(
+    name="members",
+    path="agreements/{agreement_id}/members",
+    key=("agreement_id",),
+    shape=replace(_OF, missing=(403, 404)),
+    is_nested=True,
+    omits_nulls=True,
+    skipped=("senderInfo", "securityOption"),
+    columns=(
+        column("agreement_id", "@agreement_id", STRING, required=True),
+        column("participant_sets", "participantSets", STRING),
+        ignored("ccsInfo"),
+        ignored("nextParticipantSets"),
+        ignored("sharesInfo"),
+    ),
+)
+
+PARTICIPANTS = Table(
+    name="participants",
+    path="",
+    key=("agreement_id", "participant_id"),
+    shape=Inside("members", ("participant_sets",), ("memberInfos",)),
+    is_nested=True,
+    omits_nulls=True,
+    skipped=("securityOption",),
+    columns=(
+        column("agreement_id", "@agreement_id", STRING, required=True),
+        column("participant_id", "id", STRING, required=True),
+        column("name", "name", STRING),
+        column("email", "email", STRING),
+        column("member_status", "status", STRING),
+        column("role", "^role", STRING),
+        column("set_status", "^status", STRING),
+        column("routing_order", "^order", INTEGER),
+        *map(ignored, ("company", "fax", "privateMessage", "phoneNumber")),
+        ignored("self", BOOLEAN),
+    ),
+)
+
+DELIVERIES = Table(
+    name="deliveries",
+    path="",
+    key=("inbox_id",),
+    shape=Pushed(),
+    is_nested=True,
+    omits_nulls=True,
+    skipped=("agreement", "widget", "megaSign", "megasign", "libraryDocument", "webhookUrlInfo", "reminderInfo"),
+    columns=(
+        column("inbox_id", "@inbox_id", INTEGER, required=True),
+        column("received_at", "@received_at", TIMESTAMP, required=True),
+        column("event", "event", STRING, required=True),
+        column("event_at", "eventDate", TIMESTAMP, required=True),
+        column("notification_id", "webhookNotificationId", STRING, required=True),
+        *map(ignored, ("webhookId", "webhookName", "webhookScope", "subEvent", "eventResourceType", "eventResourceParentType")),
+        *map(ignored, ("eventResourceParentId", "accountId", "eventDateTimezoneOffset", "actionType", "participantRole")),
+        *map(ignored, ("participantUserId", "participantUserEmail", "actingUserId", "actingUserEmail", "actingUserIpAddress")),
+        *map(ignored, ("originatorAccountId", "initiatingUserId", "initiatingUserEmail", "webhookNotificationApplicableUsers")),
+    ),
+)  # fmt: skip
+
+# --- into our own words ----------------------------------------------------------------------------------------------
+
+_EVENTS: dict[str, tuple[str, ...]] = {"agreement_events": ("agreement_id", "event", "happened_at", "email")}
+_STATE: dict[str, tuple[str, ...]] = {"agreement_details": ("agreement_id", "status", "created_at")}
+
+MAPS = (
+    EntityMap("template", "library_documents", {"template_key": "library_document_id", "name": "name"}),
+    EntityMap(
+        "envelope",
+        "agreement_details",
+        {
+            "envelope_key": "agreement_id",
+            "subject": "name",
+            "purpose": derived(purpose_of, "name"),
+            "status": derived(status_of, "status", "refused_at"),
+            "is_final": derived(is_final, "status"),
+            "sender_email": "sender_email",
+            "household_reference": derived(known_elsewhere, "external_id"),
+            "created_on": derived(day_of, "created_at"),
+            "created_at": "created_at",
+            "sent_at": "sent_at",
+            "completed_at": derived(if_completed, "status", "done_at"),
+            "ended_at": derived(if_ended, "status", "ended_at"),
+            "expires_at": "expires_at",
+            "reopened_at": derived(reopened_at, "status", "ended_at", "changed_at"),
+            "changed_at": derived(latest, "changed_at", "created_at"),
+        },
+        split=with_times,
+        takes=("agreement_id", "name", "status", "sender_email", "external_id", "created_at", "expires_at"),
+        beside=_EVENTS,
+    ),
+    EntityMap(
+        "envelope_recipient",
+        "participants",
+        {
+            "envelope_recipient_key": derived(joined, "agreement_id", "participant_id"),
+            "envelope_key": "agreement_id",
+            "role": derived(word, "role"),
+            "routing_order": "routing_order",
+            "name": "name",
+            "email": "email",
+            "status": derived(member_status, "set_status"),
+            "signed_at": "signed_at",
+            "declined_at": "declined_at",
+            "is_final": derived(is_final, "agreement_status"),
+            "reopened_at": derived(reopened_at, "agreement_status", "ended_at", "changed_at"),
+            "created_on": derived(day_of, "created_at"),
+            "changed_at": derived(latest, "changed_at", "created_at"),
+        },
+        split=with_acts,
+        takes=(
+            "agreement_id",
+            "participant_id",
+            "name",
+            "email",
+            "member_status",
+            "role",
+            "set_status",
+            "routing_order",
+        ),
+        dropped={"somebody else does it": derived(is_replaced, "member_status")},
+        beside=_EVENTS | _STATE,
+    ),
+    EntityMap(
+        "envelope_event",
+        "agreement_events",
+        {
+            "envelope_event_key": derived(event_key, "agreement_id", "event", "happened_at", "email"),
+            "envelope_key": "agreement_id",
+            "event": derived(word, "event"),
+            "actor_name": "acting_name",
+            "actor_email": "acting_email",
+            "happened_on": derived(day_of, "happened_at"),
+            "happened_at": "happened_at",
+        },
+        merged=True,
+    ),
+)
+
+ADOBE_SIGN = Vendor(
+    name="adobe_sign",
+    title="Adobe Acrobat Sign",
+    notes=__doc__,
+    login="access_point",
+    tables=(LIBRARY, USERS, AGREEMENTS, DETAILS, EVENTS, MEMBERS, PARTICIPANTS, DELIVERIES),
+    maps=MAPS,
+    cron="10 */4 * * *",
+    ranks={"": 95},
+    # It runs all day: the first run after the close is about that day, and has until then.
+    due={"stage": "18:00", "load": "19:00"},
+    # No limit is published but of asking for the same thing too often; this is ours, and configuration may lower it.
+    budget=Budget(calls_per_minute=120, burst=20),
+    api_version="v6",
+    correlation_header="X-Request-Id",
+    keyed="agreements",
+    documents=(
+        Document(
+            "signed", "agreements/{envelope_key}/combinedDocument", headers={"x-api-user": "email:{sender_email}"}
+        ),
+        Document("certificate", "agreements/{envelope_key}/auditTrail", headers={"x-api-user": "email:{sender_email}"}),
+    ),
+    webhook=Webhook(
+        "agreement_details", keys=(("agreement", "id"), ("agreement", "senderEmail")), row=(), log="deliveries"
+    ),
+)

@@ -1,0 +1,54 @@
+"""Signed documents, by the hash of what they hold: `/documents/<hash>`, behind Airflow's own log-in."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airflow.api_fastapi.core_api.security import get_user
+from airflow.plugins_manager import AirflowPlugin
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import Response
+
+# What a client signed may hold anything: it is shown as a file, and nothing in it may reach for more.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-store",
+}
+
+# Airflow asks for no log-in in front of a plugin's pages by itself.
+app = FastAPI(title="Documents", dependencies=[Depends(get_user)], openapi_url=None)
+
+
+@app.get("/{content_hash}")
+def read_document(content_hash: str) -> Response:
+    """Returns a document; 404 where there is none, 502 where it is not any more what was kept."""
+    from include import documents
+    from include.errors import TributaryError
+
+    if not re.fullmatch(r"[0-9a-f]{64}", content_hash):
+        raise HTTPException(404, headers=HEADERS)
+    try:
+        content = documents.read(_staging(), content_hash)
+    except FileNotFoundError as error:
+        raise HTTPException(404, headers=HEADERS) from error
+    except TributaryError as error:
+        raise HTTPException(502, str(error), headers=HEADERS) from error
+    name = f'inline; filename="{content_hash[:12]}.pdf"'
+    return Response(content, media_type="application/pdf", headers=HEADERS | {"Content-Disposition": name})
+
+
+def _staging() -> Any:
+    import firm
+
+    return firm.staging()
+
+
+class Documents(AirflowPlugin):
+    """Makes Airflow load all this."""
+
+    name = "documents"
+    # Airflow takes plain class attributes.
+    fastapi_apps = [{"app": app, "url_prefix": "/documents", "name": "Documents"}]  # noqa: RUF012

@@ -1,0 +1,155 @@
+"""An org that tells of its changes over gRPC, a subscriber that really listens, and the database that it writes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from include.connection import Connection
+from include.crm.changes.subscriber import TOPICS, listen
+from include.refresh import plan_refresh
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.crm.conftest import SECRET
+from tests.running_sandbox import Sandbox, run_sandbox
+
+DATA = "/salesforce/services/data/v66.0"
+OBJECTS = ["Account", "Contact", "Opportunity"]
+ACCOUNTS, CONTACTS, DEALS, REFRESHES = (topic.name for topic in TOPICS)
+
+
+@dataclass
+class Hearing:
+    """An org in which a person works (`http`), and what is heard of it."""
+
+    database: Database
+    sandbox: Sandbox
+    connection: Connection = field(init=False)
+    http: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = schema.engine(self.database.url())
+        self.admin("consumers", client_id="tributary", client_secret=SECRET, username="load@tributary.example")
+        self.admin("consumers", client_id="person", client_secret=SECRET, username="person@sample-wealth.example")
+        self.admin("change_data_capture", objects=OBJECTS)
+        known = self.sandbox.http.get("/_sandbox/connections").json()["salesforce"]
+        extra = known["extra"] | {"grant": "client_credentials"}
+        self.connection = Connection(known["host"], "tributary", SECRET, extra)
+        self.http = httpx.Client(base_url=self.sandbox.url, headers=self.log_in("person"), timeout=20)
+
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Calls the API as a person; a session that the clock has ended is opened again."""
+        answer = self.http.request(method, f"{DATA}/{path}", **options)
+        if answer.status_code == 401:
+            self.http.headers.update(self.log_in("person"))
+            answer = self.http.request(method, f"{DATA}/{path}", **options)
+        assert answer.is_success, answer.text
+        return answer
+
+    def log_in(self, name: str) -> dict[str, str]:
+        form = {"grant_type": "client_credentials", "client_id": name, "client_secret": SECRET}
+        token = self.sandbox.http.post("/salesforce/services/oauth2/token", data=form).json()["access_token"]
+        return {"Authorization": f"Bearer {token}"}
+
+    def admin(self, path: str, **values: Any) -> None:
+        answer = self.sandbox.http.post(f"/salesforce/_admin/{path}", json=values)
+        assert answer.is_success, answer.text
+
+    def fault(self, kind: str, topic: str, **options: Any) -> None:
+        answer = self.sandbox.http.post("/_sandbox/faults", json={"route": topic, "kind": kind, "times": 1, **options})
+        assert answer.status_code == 200, answer.text
+
+    def turn(self, **clock: Any) -> None:
+        assert self.sandbox.http.post("/_sandbox/clock", json=clock).status_code == 200
+
+    def make(self, sobject: str, **values: Any) -> str:
+        return str(self.send("POST", f"sobjects/{sobject}", json=values).json()["id"])
+
+    def delete(self, sobject: str, record_id: str) -> None:
+        self.send("DELETE", f"sobjects/{sobject}/{record_id}")
+
+    def change(self, sobject: str, record_id: str, client: str = "", **values: Any) -> None:
+        headers = {"Sforce-Call-Options": f"client={client}"} if client else {}
+        self.send("PATCH", f"sobjects/{sobject}/{record_id}", json=values, headers=headers)
+
+    def make_many(self, sobject: str, rows: Sequence[dict[str, Any]]) -> list[str]:
+        records = [{"attributes": {"type": sobject}, **row} for row in rows]
+        return [each["id"] for each in self.send("POST", "composite/sobjects", json={"records": records}).json()]
+
+    def make_deal(self, stage: str = "Prospecting", **values: Any) -> str:
+        return self.make(
+            "Opportunity", **{"Name": "Sample deal", "StageName": stage, "CloseDate": "2026-12-01"} | values
+        )
+
+    def changes(self, record_id: str) -> list[tuple[str, dict[str, Any]]]:
+        rows = self.database.rows(
+            "select change_type, fields from warehouse.crm_change where salesforce_id = :id order by change_id",
+            id=record_id,
+        )
+        return [(row["change_type"], row["fields"]) for row in rows]
+
+    def kinds(self, record_id: str) -> list[str]:
+        return [kind for kind, _ in self.changes(record_id)]
+
+    def record(self, record_id: str) -> dict[str, Any]:
+        [row] = self.database.rows("select * from warehouse.crm_record where salesforce_id = :id", id=record_id)
+        return dict(row["fields"])
+
+    def place(self, topic: str) -> dict[str, Any]:
+        rows = self.database.rows("select * from control.crm_topic where topic = :topic", topic=topic)
+        return rows[0] if rows else {}
+
+    @contextlib.contextmanager
+    def listening(self, *names: str, is_ready: bool = True) -> Iterator[list[tuple[str, int]]]:
+        """Listens to topics (all by default) while the block runs; yields what is said. Leaving it is a kill."""
+        topics = [topic for topic in TOPICS if not names or topic.name in names]
+        said: list[tuple[str, int]] = []
+        loop = asyncio.new_event_loop()
+        started: list[asyncio.Task[None]] = []
+
+        async def run() -> None:
+            started.append(asyncio.current_task())  # type: ignore[arg-type]
+            with contextlib.suppress(asyncio.CancelledError):
+                await listen(self.engine, self.connection, plan_refresh, lambda *each: said.append(each), topics)
+
+        thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+        thread.start()
+        try:
+            if is_ready:
+                for topic in topics:
+                    wait_for(lambda topic=topic: self.place(topic.name).get("replay_id"))  # type: ignore[misc]
+            yield said
+        finally:
+            loop.call_soon_threadsafe(started[0].cancel)
+            thread.join(20)
+            loop.close()
+            assert not thread.is_alive()
+
+
+def wait_for(ask: Callable[[], Any], seconds: float = 10) -> Any:
+    """What a question comes to be answered with, when that is true."""
+    until = time.monotonic() + seconds
+    while not (found := ask()):
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def hearing(database: Database, tmp_path: Path) -> Iterator[Hearing]:
+    """An org of the test's own whose signs of life come every third of a second, and an empty warehouse."""
+    with run_sandbox(tmp_path / "sandbox", households=2) as sandbox:
+        made = Hearing(database, sandbox)
+        made.turn(rate=900.0)
+        yield made
+        made.http.close()
+        made.engine.dispose()

@@ -1,0 +1,63 @@
+"""The DAG that tells subscribers: events reach a receiver, and people are told of one that can't be reached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Database
+from tests.dags.airflow_home import environment, run, said, whole_run
+from tests.outbound.conftest import SECRET, Receiver, listening, receiver  # noqa: F401
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def house(tmp_path: Path, database: Database, receiver: Receiver) -> Iterator[dict[str, str]]:  # noqa: F811
+    """An Airflow with one subscriber that listens, and one that nobody made a connection for."""
+    known = {
+        "tributary_db": database.url(),
+        "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts.jsonl'}"}),
+        "hub": json.dumps(
+            {"conn_type": "http", "host": receiver.url("/hook/"), "password": SECRET, "extra": {"vendors": "orion"}}
+        ),
+    }
+    environ = environment(tmp_path / "airflow", known, tmp_path / "docs")
+    environ["AIRFLOW_VAR_TRIBUTARY_SUBSCRIBERS"] = "hub forgotten"
+    run(environ, "from airflow.utils.db import initdb; initdb()")
+    return environ
+
+
+def happen(database: Database, subject: str) -> None:
+    database.do(
+        "insert into control.outbox (type, vendor, subject, data)"
+        " values ('tributary.load.committed', 'orion', :subject, '{\"produced\": 1}')",
+        subject=subject,
+    )
+
+
+def deliver(environ: dict[str, str], **form: object) -> None:
+    code = whole_run("deliver_events").replace("run_conf={}", f"run_conf={form!r}")
+    state, tasks = said(run(environ, code), "RUN").split(" ", 1)
+    assert state == "success", tasks
+
+
+def test_events_are_delivered_sent_again_by_the_form_and_trouble_is_told_once(
+    house: dict[str, str],
+    database: Database,
+    receiver: Receiver,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    happen(database, "before")
+    deliver(house)
+    assert receiver.got == []
+    [alert] = (tmp_path / "alerts.jsonl").read_text().splitlines()
+    assert "forgotten: unreadable: there is no such connection" in json.loads(alert)["body"]
+
+    happen(database, "after")
+    deliver(house, subscriber="hub", enable=True, since="2026-01-01T00:00:00Z", types="tributary.load.*")
+    assert sorted((got.path, got.subject) for got in receiver.got) == [("/hook/", "after"), ("/hook/", "before")]
+    assert len((tmp_path / "alerts.jsonl").read_text().splitlines()) == 1

@@ -1,0 +1,45 @@
+"""The DAG that drains the inbox, under a real Airflow: a delivery becomes an envelope, and its documents are kept."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from include.control import inbox
+from include.control.inbox import Delivery
+from include.vendors import VENDORS
+from tests.conftest import Firm, connect
+from tests.dags.airflow_home import run, said, whole_run
+
+pytestmark = pytest.mark.airflow
+
+
+def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, str], today: Firm) -> None:
+    vendor = next(each for each in VENDORS if each.webhook is not None and each.webhook.row)
+    known = connect(today.sandbox, vendor)
+    airflow[f"AIRFLOW_CONN_{vendor.name.upper()}"] = json.dumps(
+        {"conn_type": "http", "host": known.url, "extra": dict(known.extra)}
+    )
+    household = today.sandbox.rows("Portfolio/Clients")[0]["id"]
+    told = today.sandbox.admin(f"{vendor.name}/send", household=household)
+    while told["status"] != "completed":
+        told = today.sandbox.admin(f"{vendor.name}/sign", envelope_id=told["envelopeId"])
+    # A body without its data: the vendor is asked for it.
+    body = {
+        "event": "envelope-completed",
+        "generatedDateTime": "2026-11-20T15:00:00Z",
+        "data": {"envelopeId": told["envelopeId"]},
+    }
+    inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}))
+
+    state, tasks = said(run(airflow, whole_run("drain_inbox")), "RUN").split(" ", 1)
+
+    assert state == "success", tasks
+    assert json.loads(tasks) == {"find_waiting": "success", "drain[0]": "success", "show_envelopes": "success"}
+    [envelope] = today.database.rows("select * from warehouse.envelope where recorded_to is null")
+    assert (envelope["envelope_key"], envelope["status"]) == (told["envelopeId"], "completed")
+    assert said(run(airflow, whole_run("keep_documents")), "RUN").startswith("success")
+    kinds = today.database.rows("select kind from control.document order by kind")
+    assert [row["kind"] for row in kinds] == sorted(each.kind for each in vendor.documents)
+    assert today.database.value("select count(*) from control.inbox where processed_at is null") == 0

@@ -1,0 +1,54 @@
+"""The trigger listens in a real Airflow, and the DAG beside it tells people when a topic is not heard."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from tests.conftest import Firm
+from tests.dags.airflow_home import run, said, whole_run
+
+pytestmark = pytest.mark.airflow
+
+_LISTEN = """
+import asyncio, contextlib, json, sys
+import crm_changes
+crm_changes.LOOK_S, crm_changes.PATIENCE_S = 1.5, 2.0
+async def listen():
+    events = crm_changes.Changes().run()
+    with contextlib.suppress(TimeoutError):
+        event = await asyncio.wait_for(anext(events), 5)
+        return event.payload["topics"]
+print("HEARD", json.dumps(asyncio.run(listen())))
+"""
+
+
+@pytest.fixture
+def hearing(airflow: dict[str, str], today: Firm) -> dict[str, str]:
+    """An Airflow whose Salesforce says where its events are."""
+    known = json.loads(airflow["AIRFLOW_CONN_SALESFORCE"])
+    known["extra"]["pubsub"] = today.sandbox.http.get("/_sandbox/connections").json()["salesforce"]["extra"]["pubsub"]
+    return airflow | {
+        "AIRFLOW_CONN_SALESFORCE": json.dumps(known),
+        "PYTHONPATH": f"{airflow['PYTHONPATH']}/plugins:{airflow['PYTHONPATH']}",
+    }
+
+
+def test_topics_are_heard_or_people_are_told(hearing: dict[str, str], today: Firm) -> None:
+    unheard = json.loads(said(run(hearing, _LISTEN), "HEARD"))
+    assert "/data/OpportunityChangeEvent" in unheard
+    today.database.do("update control.crm_topic set trouble_since = trouble_since - interval '1 hour'")
+    assert said(run(hearing, whole_run("hear_salesforce")), "RUN").startswith("failed")
+    chosen = {"objects": ["Account", "Contact", "Opportunity"]}
+    httpx.post(f"{today.sandbox.url}/salesforce/_admin/change_data_capture", json=chosen).raise_for_status()
+    today.sandbox.http.post("/_sandbox/clock", json={"rate": 900.0})
+    today.database.do("delete from control.crm_topic")
+    assert json.loads(said(run(hearing, _LISTEN), "HEARD")) is None
+    assert today.database.value("select count(*) from control.crm_topic where replay_id is not null") == 4
+    assert said(run(hearing, whole_run("hear_salesforce")), "RUN").startswith("success")
+
+
+def test_without_an_address_nothing_is_heard_and_nothing_fails(airflow: dict[str, str]) -> None:
+    assert said(run(airflow, whole_run("hear_salesforce")), "RUN").startswith("success")

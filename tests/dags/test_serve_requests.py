@@ -1,0 +1,90 @@
+"""What callers asked for is started once, by a real Airflow, and its end is noticed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include.gateway.api import asked
+from include.gateway.api.asked import Attempt
+from tests.conftest import Firm
+from tests.dags.airflow_home import run, said
+
+pytestmark = pytest.mark.airflow
+
+# Every DAG is stored, as Airflow's own processor would; then this one runs as often as it is asked to, and in between Airflow's
+# word for a run may be another.
+_SERVE = """
+import json
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from sqlalchemy import select, update
+bag = DagBag()
+for dag in bag.dags.values():
+    dag.deadline = None
+from airflow.models.dagbundle import DagBundleModel
+with create_session() as session:
+    if session.get(DagBundleModel, "dags-folder") is None:
+        session.add(DagBundleModel(name="dags-folder"))
+sync_bag_to_db(bag, "dags-folder", None)
+states = []
+for said in {ends!r}:
+    if said:
+        with create_session() as session:
+            session.execute(update(DagRun).where(DagRun.run_id.like("api__%")).values(state=said))
+    ran = bag.dags["serve_requests"].test()
+    states.append([str(ran.state), {{ti.task_id + ("" if ti.map_index < 0 else "[%d]" % ti.map_index): ti.state
+                                     for ti in ran.get_task_instances()}}])
+with create_session() as session:
+    found = [[r.dag_id, r.run_id, r.conf] for r in session.scalars(select(DagRun).where(DagRun.run_id.like("api__%")))]
+print("SERVED", json.dumps([states, found]))
+"""
+
+
+def serve(airflow: dict[str, str], *ends: str) -> tuple[list[Any], list[Any]]:
+    states, found = json.loads(said(run(airflow, _SERVE.format(ends=["", *ends])), "SERVED"))
+    return states, found
+
+
+def ask(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
+    return asked.ask(engine, Attempt.of("key:test", f"{what}-{vendor}-1", what, b""), what, vendor, params).request_id
+
+
+def test_requests_are_started_once_and_their_ends_are_noticed(airflow: dict[str, str], today: Firm) -> None:
+    day = ask(today.engine, "run", "orion", tables=["accounts"], wait=False)
+    letters = {"table": "orion.accounts", "business_date": "2026-11-23", "dead_letters": [7], "dry_run": True}
+    replay = ask(today.engine, "replay", "orion", **letters)
+    unknown = ask(today.engine, "run", "nobody")
+
+    states, found = serve(airflow, "running", "success")
+
+    conf = {run_id: (dag_id, conf) for dag_id, run_id, conf in found}
+    assert conf == {
+        f"api__{day}": ("orion", {"tables": ["accounts"], "wait": False}),
+        f"api__{replay}": ("replay_dead_letters", letters),
+    }
+    first, *later = [tasks for _, tasks in states]
+    assert [first[f"start[{n}]"] for n in range(3)] == ["success", "success", "failed"]
+    assert all(tasks["note_states"] == "success" for tasks in (first, *later))
+    known = today.database.rows("select cast(request_id as text) as id, state, tries from control.request")
+    assert {(row["id"], row["state"], row["tries"]) for row in known} == {
+        (day, "succeeded", 1),
+        (replay, "succeeded", 1),
+        (unknown, "waiting", 3),
+    }
+
+
+def test_request_whose_run_is_there_is_not_started_again(airflow: dict[str, str], today: Firm) -> None:
+    ask(today.engine, "run", "orion", tables=["accounts"], wait=False)
+    serve(airflow)
+    # The task that starts it was killed before anybody noted that it had.
+    today.database.do("update control.request set state = 'waiting'")
+    states, found = serve(airflow, "failed")
+    assert len(found) == 1
+    assert states[0][1]["start[0]"] == "skipped"
+    [request] = today.database.rows("select * from control.request")
+    assert (request["state"], bool(request["detail"])) == ("failed", True)

@@ -1,0 +1,214 @@
+"""The API over real HTTP, on a real database as its own role, with an identity provider on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+import sqlalchemy as sa
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from include.gateway.api import keys
+from include.gateway.api.app import create_app
+from include.gateway.api.callers import Issuer
+from include.gateway.api.scopes import SCOPES
+from include.gateway.api.settings import Settings
+from include.warehouse import schema
+from tests.conftest import Database
+
+AUDIENCE = "https://tributary.example/api"
+TABLES = "control.request, control.idempotency, control.api_key, control.inbox, control.ledger, control.finding, control.dead_letter"
+
+
+@dataclass
+class Provider:
+    """An identity provider: its signing keys by id, and an endpoint that shows the public ones."""
+
+    url: str = ""
+    signing: dict[str, Any] = field(default_factory=dict)
+    asked: int = 0
+    broken: bytes | None = None
+
+    @property
+    def jwks(self) -> list[dict[str, Any]]:
+        shown = []
+        for kid, key in self.signing.items():
+            algorithm = (
+                jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+            )
+            shown.append(json.loads(algorithm.to_jwk(key.public_key())) | {"kid": kid, "use": "sig"})
+        return shown
+
+    def token(self, scopes: str = " ".join(SCOPES), kid: str = "rsa", **claims: Any) -> str:
+        """A good token, but for what a test says otherwise; a claim of None is left out."""
+        key = self.signing[kid]
+        algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
+        return jwt.encode(self.claims(scopes, **claims), key, algorithm, headers={"kid": kid})
+
+    def claims(self, scopes: str = " ".join(SCOPES), **claims: Any) -> dict[str, Any]:
+        now = int(time.time())
+        whole = {"iss": self.url, "aud": AUDIENCE, "sub": "mule", "iat": now, "exp": now + 300, "scope": scopes}
+        return {name: value for name, value in (whole | claims).items() if value is not None}
+
+
+@pytest.fixture(scope="session")
+def signing() -> dict[str, Any]:
+    return {"rsa": rsa.generate_private_key(65537, 2048), "ec": ec.generate_private_key(ec.SECP256R1())}
+
+
+@contextlib.contextmanager
+def run_provider(signing: dict[str, Any]) -> Iterator[Provider]:
+    made = Provider(signing=dict(signing))
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked += 1
+            body = json.dumps({"keys": made.jwks}).encode() if made.broken is None else made.broken
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}"
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+@dataclass
+class Api:
+    """A caller of a running API; it has a token for everything unless a test says otherwise."""
+
+    http: httpx.Client
+    database: Database
+    provider: Provider
+    tries: int = 0
+
+    def get(self, path: str, token: str | None = None, **params: Any) -> httpx.Response:
+        return self.http.get(path, params=params, headers=self.bearer(token))
+
+    def post(self, path: str, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
+        self.tries += 1
+        sent = self.bearer() | {"Idempotency-Key": key or f"attempt-{self.tries}"} | headers
+        if isinstance(body, (bytes, str)):
+            return self.http.post(path, content=body, headers={"Content-Type": "application/json"} | sent)
+        return self.http.post(path, json=body, headers=sent)
+
+    def bearer(self, token: str | None = None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.provider.token() if token is None else token}"}
+
+
+def told(answer: httpx.Response, status: int) -> Any:
+    """The body of an answer with a status."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    return answer.json()
+
+
+def refused(answer: httpx.Response, status: int) -> str:
+    """The reason of a refusal, which has the form of RFC 9457."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["type"], problem["status"]) == ("about:blank", status)
+    return str(problem["detail"])
+
+
+@contextlib.contextmanager
+def run_api(database: Database, provider: Provider, url: str | None = None, **options: Any) -> Iterator[Api]:
+    engine = schema.engine(url or database.url("tributary_api"))
+    settings = Settings(provider.url, AUDIENCE, f"{provider.url}/jwks")
+    issuer = Issuer(settings)
+    api = create_app(lambda: engine, lambda: settings, lambda: issuer, **options)
+    app = Starlette(routes=[Mount("/api/v1", api)])
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1", timeout=30) as http:
+            yield Api(http, database, provider)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        engine.dispose()
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def database(shared_database: Database) -> Database:
+    """A database in which nobody has asked for anything."""
+    shared_database.do(f"truncate {TABLES}")
+    return shared_database
+
+
+@pytest.fixture(scope="module")
+def provider(signing: dict[str, Any]) -> Iterator[Provider]:
+    with run_provider(signing) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_api(shared_database: Database, provider: Provider) -> Iterator[Api]:
+    with run_api(shared_database, provider, rate="100000/minute") as running:
+        yield running
+
+
+@pytest.fixture
+def api(shared_api: Api, database: Database) -> Api:
+    """An API that the module's tests share, on a database in which nobody has asked for anything."""
+    return shared_api
+
+
+@pytest.fixture
+def run(database: Database, signing: dict[str, Any]) -> Iterator[Callable[..., Api]]:
+    """Runs an API with settings, and an identity provider, of the test's own."""
+    with contextlib.ExitStack() as running:
+
+        def run_own(**options: Any) -> Api:
+            return running.enter_context(run_api(database, running.enter_context(run_provider(signing)), **options))
+
+        yield run_own
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[sa.Engine]:
+    """The database as the schema's owner."""
+    opened = schema.engine(database.url("tributary_migrate"))
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[sa.Engine]:
+    """The database as Airflow's tasks have it."""
+    opened = schema.engine(database.url())
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def make_key(owner: sa.Engine) -> Callable[..., str]:
+    """Makes an API key."""
+    return lambda caller="flow", scopes=tuple(SCOPES), days=1: keys.make(owner, caller, scopes, days)

@@ -1,0 +1,114 @@
+"""The API beside the webhooks: in a process of its own, and in Airflow's API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from include.local import airflow
+from include.local.processes import Processes, find_free_port
+from tests.conftest import Database
+from tests.gateway.api.conftest import AUDIENCE, Provider
+from tests.plugins.test_gateway import wait
+
+ROOT = Path(__file__).parents[3]
+
+
+def answers(url: str, provider: Provider, key: str) -> list[int]:
+    """Statuses of: a token, a key, nobody, and the document."""
+    calls = [("vendors", {"Authorization": f"Bearer {provider.token()}"}), ("findings", {"X-API-Key": key})]
+    calls += [("vendors", {}), ("openapi.json", {})]
+    return [requests.get(f"{url}/api/v1/{path}", headers=headers, timeout=20).status_code for path, headers in calls]
+
+
+@pytest.fixture
+def alone(database: Database, provider: Provider) -> Iterator[str]:
+    """The address of a gateway that has a database for the API, too."""
+    port = find_free_port()
+    settings = {
+        "TRIBUTARY_GATEWAY_DATABASE": database.url("tributary_gateway"), "TRIBUTARY_API_DATABASE": database.url("tributary_api"),
+        "TRIBUTARY_API_ISSUER": provider.url, "TRIBUTARY_API_AUDIENCE": AUDIENCE, "TRIBUTARY_API_JWKS_URL": provider.url,
+    }  # fmt: skip
+    process = psutil.Popen(
+        [sys.executable, "-m", "include.gateway", "--port", str(port)], cwd=ROOT, env=os.environ | settings
+    )
+    try:
+        end = time.monotonic() + 30
+        while not process.net_connections("tcp") and time.monotonic() < end:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        assert process.wait(20) in (0, -15)
+
+
+def test_gateway_by_itself_serves_the_api_as_a_role_of_its_own(
+    alone: str, provider: Provider, make_key: Callable[..., str], database: Database
+) -> None:
+    assert answers(alone, provider, make_key()) == [200, 200, 401, 200]
+    assert requests.post(f"{alone}/webhooks/docusign", timeout=20).status_code == 404
+    roles = database.rows("select distinct usename from pg_stat_activity where application_name = 'tributary'")
+    assert "tributary_api" in {row["usename"] for row in roles}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"TRIBUTARY_API_DATABASE": "postgresql://a:s3cret@db"}, "TRIBUTARY_API_DATABASE"),
+        ({"TRIBUTARY_API_ISSUER": "https://i.example"}, "audience"),
+        ({"TRIBUTARY_API_ISSUER_FILE": "/nowhere/s3cret"}, "TRIBUTARY_API_ISSUER_FILE"),
+    ],
+)
+def test_setting_that_can_not_be_meant_so_is_told_at_the_start(settings: dict[str, str], told: str) -> None:
+    good = "postgresql://a:b@127.0.0.1:1/x"
+    known = {"TRIBUTARY_GATEWAY_DATABASE": good, "TRIBUTARY_API_DATABASE": good} | settings
+    command = [sys.executable, "-m", "include.gateway"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ | known, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert told in ended.stderr
+    assert "s3cret" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def served(database: Database, provider: Provider, tmp_path: Path) -> Iterator[str]:
+    """The address of an Airflow API server with this project's plugins."""
+    port = find_free_port()
+    extra = {"issuer": provider.url, "audience": AUDIENCE, "jwks_url": provider.url}
+    connections = {
+        "tributary_db": database.url().replace("postgresql://", "postgres://"),
+        "tributary_api": json.dumps({"conn_type": "generic", "extra": extra}),
+    }
+    settings = airflow.environment(
+        tmp_path / "home",
+        f"sqlite:///{tmp_path}/airflow.db",
+        port,
+        ROOT,
+        dags_folder=tmp_path,
+        connections=connections,
+    )
+    command = [sys.executable, "-m", "airflow"]
+    subprocess.run([*command, "db", "migrate"], env=settings, check=True, capture_output=True)
+    processes = Processes(tmp_path / "state")
+    try:
+        processes.start("api-server", [*command, "api-server"], environment=settings, folder=tmp_path)
+        wait(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        processes.stop_all()
+
+
+@pytest.mark.airflow
+def test_airflow_s_own_server_serves_the_api(served: str, provider: Provider, make_key: Callable[..., str]) -> None:
+    assert answers(served, provider, make_key()) == [200, 200, 401, 200]

@@ -1,0 +1,234 @@
+"""Who is let in: tokens of the issuer for this API, and nothing that only looks like one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.errors import ConfigurationError
+from include.gateway.api.scopes import SCOPES
+from include.gateway.api.settings import Settings
+from tests.gateway.api.conftest import Api, refused, told
+
+Run = Callable[..., Api]
+PLACE = "/vendors"
+STRANGER = rsa.generate_private_key(65537, 2048)
+
+
+def unsigned(claims: dict[str, Any], **header: Any) -> str:
+    parts = [{"alg": "none", "typ": "JWT"} | header, claims]
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
+
+
+@pytest.mark.parametrize("kid", ["rsa", "ec"])
+def test_token_of_the_issuer_is_let_in(api: Api, kid: str) -> None:
+    assert told(api.get(PLACE, api.provider.token(kid=kid)), 200)["items"]
+
+
+@pytest.mark.parametrize("claim", ["scp", "roles"])
+def test_scopes_are_read_where_providers_put_them(api: Api, claim: str) -> None:
+    token = api.provider.token(scope=None, **{claim: ["status:read", 7]})
+    assert api.get(PLACE, token).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": 1}, {"exp": None}, {"aud": "https://elsewhere.example"}, {"aud": None}, {"iss": "https://elsewhere.example"},
+        {"iss": None}, {"sub": None}, {"sub": ""}, {"sub": "a\x00b"}, {"sub": "a" * 201}, {"nbf": 2**33}, {"iat": 2**33},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_token_that_is_not_for_us_and_now_is_refused(api: Api, claims: dict[str, Any]) -> None:
+    answer = api.get(PLACE, api.provider.token(**claims))
+    refused(answer, 401)
+    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+def test_expired_token_is_told_so(api: Api) -> None:
+    assert "expired" in refused(api.get(PLACE, api.provider.token(exp=int(time.time()) - 60)), 401)
+
+
+def test_a_clock_that_is_a_little_late_is_forgiven(api: Api) -> None:
+    assert api.get(PLACE, api.provider.token(exp=int(time.time()) - 10)).status_code == 200
+
+
+def test_forged_tokens_are_refused(api: Api) -> None:
+    claims, known = api.provider.claims(), api.provider.signing
+    public = (
+        known["rsa"]
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    head, body, signature = api.provider.token().split(".")
+    other = base64.urlsafe_b64encode(json.dumps(claims | {"sub": "admin"}).encode()).decode().rstrip("=")
+    forged = {
+        "by a stranger under a known id": jwt.encode(claims, STRANGER, "RS256", headers={"kid": "rsa"}),
+        "by a stranger under its own id": jwt.encode(claims, STRANGER, "RS256", headers={"kid": "mine"}),
+        "no id": jwt.encode(claims, known["rsa"], "RS256"),
+        "no algorithm": unsigned(claims, kid="rsa"),
+        "no algorithm, no id": unsigned(claims),
+        "none with a signature": unsigned(claims, kid="rsa") + signature,
+        "the public key as a secret": _sign_with(public, claims),
+        "another algorithm of the same key": jwt.encode(claims, known["rsa"], "RS512", headers={"kid": "rsa"}),
+        "another body": f"{head}.{other}.{signature}",
+        "no signature": f"{head}.{body}.",
+        "another key's id": jwt.encode(claims, known["ec"], "ES256", headers={"kid": "rsa"}),
+        "an id that is none": jwt.encode(claims, known["rsa"], "RS256", headers={"kid": "../rsa"}),
+        "too long": api.provider.token(padding="x" * 9000),
+        "nothing": "x",
+    }
+    assert {name: api.get(PLACE, token).status_code for name, token in forged.items()} == dict.fromkeys(forged, 401)
+
+
+def _sign_with(secret: bytes, claims: dict[str, Any]) -> str:
+    """HS256 by hand: libraries refuse a public key as a secret."""
+    import hashlib
+    import hmac
+
+    signed = unsigned(claims, alg="HS256", kid="rsa").rstrip(".")
+    mac = hmac.digest(secret, signed.encode(), hashlib.sha256)
+    return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+@given(text=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=300))
+def test_no_text_is_a_token(text: str) -> None:
+    from include.gateway.api.callers import Issuer
+    from include.gateway.problem import Refusal
+
+    issuer = Issuer(Settings("https://issuer.example", "a", "http://127.0.0.1:1/jwks"))
+    with pytest.raises(Refusal):
+        issuer.read(text)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}, {"X-API-Key": ""},
+        {"Authorization": ""},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_without_a_token_or_key_nobody_is_let_in(api: Api, headers: dict[str, str]) -> None:
+    answer = api.http.get(PLACE, headers=headers)
+    refused(answer, 401)
+    assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="tributary"')
+
+
+def test_who_gives_a_token_and_a_key_is_refused(api: Api, make_key: Callable[..., str]) -> None:
+    refused(api.http.get(PLACE, headers=api.bearer() | {"X-API-Key": make_key()}), 401)
+
+
+def test_missing_scope_is_named(api: Api) -> None:
+    answer = api.get(PLACE, api.provider.token("findings:read other"))
+    assert "status:read" in refused(answer, 403)
+    assert 'error="insufficient_scope", scope="status:read"' in answer.headers["WWW-Authenticate"]
+
+
+CALLS = [
+    ("runs:write", "POST", "/runs"), ("status:read", "GET", "/runs"), ("status:read", "GET", "/runs/x"),
+    ("records:write", "POST", "/vendors/a/tables/b/records"), ("status:read", "GET", "/pushes/x"),
+    ("status:read", "GET", "/vendors"), ("status:read", "GET", "/freshness"), ("findings:read", "GET", "/findings"),
+    ("letters:read", "GET", "/dead-letters"), ("letters:replay", "POST", "/dead-letters/replays"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scope", "method", "path"), CALLS)
+def test_every_other_scope_together_is_not_enough(api: Api, scope: str, method: str, path: str) -> None:
+    others = " ".join(SCOPES.keys() - {scope})
+    refused(api.http.request(method, path, headers=api.bearer(api.provider.token(others))), 403)
+    assert api.http.request(method, path, headers=api.bearer(api.provider.token(scope))).status_code not in (401, 403)
+
+
+def test_every_route_is_among_them(api: Api) -> None:
+    document = api.http.get("/openapi.json").json()
+    routes = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert len(routes) == len(CALLS)
+
+
+def test_a_stranger_s_body_is_not_read(api: Api) -> None:
+    def endless() -> Any:
+        yield b"["
+        raise AssertionError("was read")
+
+    with pytest.raises((httpx.HTTPError, AssertionError)):
+        api.http.post("/runs", content=endless())
+    assert api.http.post("/runs", content=b"x" * 1000).status_code == 401
+
+
+# --- the issuer's keys ---
+
+
+def test_keys_are_asked_for_once_and_a_new_one_is_found(run: Run) -> None:
+    api = run()
+    for _ in range(3):
+        assert api.get(PLACE).status_code == 200
+    assert api.provider.asked == 1
+    # Unknown ids must not make us ask for each: the next look is due half a minute after the last.
+    api.provider.signing["new"] = STRANGER
+    assert [api.get(PLACE, api.provider.token(kid="new")).status_code for _ in range(3)] == [401] * 3
+    assert api.provider.asked == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"keys": []}'])
+def test_issuer_that_talks_nonsense_is_away_and_left_alone_for_a_while(run: Run, body: bytes) -> None:
+    api = run()
+    api.provider.broken = body
+    answers = [api.get(PLACE) for _ in range(3)]
+    assert [refused(answer, 503) for answer in answers]
+    assert int(answers[0].headers["Retry-After"]) > 0
+    assert api.provider.asked == 1
+
+
+def test_key_is_let_in_while_the_issuer_is_away(run: Run, make_key: Callable[..., str]) -> None:
+    api = run()
+    api.provider.broken = b""
+    refused(api.get(PLACE), 503)
+    assert api.http.get(PLACE, headers={"X-API-Key": make_key()}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "settings", [("https://i", "", "https://i/keys"), ("https://i", "a", ""), ("https://i", "a", "http://i/keys"),
+                 ("https://i", "a", "file:///etc/passwd"), ("https://i", "a", "http://127.0.0.1@i/keys")],
+)  # fmt: skip
+def test_settings_that_would_trust_anybody_are_refused(settings: tuple[str, str, str]) -> None:
+    with pytest.raises(ConfigurationError):
+        Settings(*settings)
+
+
+# --- how often ---
+
+
+def test_each_caller_has_a_rate_of_its_own(run: Run) -> None:
+    api = run(rate="3/minute")
+    assert [api.get(PLACE).status_code for _ in range(4)] == [200, 200, 200, 429]
+    answer = api.get(PLACE)
+    refused(answer, 429)
+    assert 0 < int(answer.headers["Retry-After"]) <= 120
+    assert api.get(PLACE, api.provider.token(sub="another")).status_code == 200
+
+
+def test_a_subject_called_like_a_key_s_caller_is_another(run: Run, make_key: Callable[..., str]) -> None:
+    api = run(rate="1/minute")
+    assert api.get(PLACE, api.provider.token(sub="flow")).status_code == 200
+    assert api.http.get(PLACE, headers={"X-API-Key": make_key("flow")}).status_code == 200
+
+
+def test_address_that_is_refused_too_often_is_not_listened_to(run: Run) -> None:
+    api = run()
+    with httpx.Client(base_url=api.http.base_url) as http:
+        statuses = [http.get(PLACE).status_code for _ in range(303)]
+    assert set(statuses[:300]) == {401}
+    assert statuses[-1] == 429
+    refused(api.get(PLACE), 429)

@@ -1,0 +1,128 @@
+"""Pushed records: into the inbox as they came, once an attempt, under a sender that no vendor has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from include.control import inbox
+from include.gateway.api.reading import is_pushable, key_fields
+from include.vendors import VENDORS
+from tests.conftest import Database
+from tests.gateway.api.conftest import Api, refused, told
+
+VENDOR, TABLE = next((v, t) for v in VENDORS for t in v.asked if is_pushable(t) and not t.is_nested and len(t.key) == 1)
+[KEY] = key_fields(TABLE)
+PLACE = f"/vendors/{VENDOR.name}/tables/{TABLE.name}/records"
+SENDER = f"push.{VENDOR.name}.{TABLE.name}"
+BODY = json.dumps([{KEY: 1, "amount": 0.1000}, {KEY: 2}], indent=1).encode()
+CLOSED = [(v.name, t.name) for v in VENDORS for t in v.tables if t not in v.asked or not is_pushable(t)]
+
+
+@pytest.fixture
+def bell(database: Database) -> Iterator[Callable[[], list[str]]]:
+    """What the bell has said since it was last asked."""
+    with psycopg.connect(database.url(), autocommit=True) as listening:
+        listening.execute(f"listen {inbox.CHANNEL}".encode())
+        yield lambda: [heard.payload for heard in listening.notifies(timeout=0.3)]
+
+
+def kept(api: Api) -> list[dict[str, Any]]:
+    return api.database.rows("select * from control.inbox order by inbox_id")
+
+
+def test_records_are_kept_byte_for_byte_and_ring(api: Api, bell: Callable[[], list[str]]) -> None:
+    answer = told(api.post(PLACE, BODY), 202)
+    [row] = kept(api)
+    assert (row["sender"], bytes(row["body"]), row["event_id"]) == (SENDER, BODY, answer["id"])
+    assert row["headers"] == {"caller": "token:mule"}
+    assert bell() == [SENDER]
+
+
+def test_what_becomes_of_them_is_told(api: Api) -> None:
+    answer = told(api.post(PLACE, BODY), 202)
+    assert answer["status_url"] == f"/api/v1/pushes/{answer['id']}"
+    for statement, state in (
+        ("select 1", "waiting"),
+        ("update control.inbox set processed_at = now()", "processed"),
+        ("update control.inbox set error = 'accounts: id is missing'", "error"),
+    ):
+        api.database.do(statement)
+        push = told(api.get(f"/pushes/{answer['id']}"), 200)
+        assert (push["state"], push["vendor"], push["table"]) == (state, VENDOR.name, TABLE.name)
+    assert push["error"] == "accounts: id is missing"
+
+
+def test_delivery_of_a_vendor_is_no_push(api: Api) -> None:
+    event = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
+    api.database.do(
+        "insert into control.inbox (sender, body, content_hash, event_id, headers) values ('docusign', '', 'h', :event, '{}')",
+        event=event,
+    )
+    refused(api.get(f"/pushes/{event}"), 404)
+
+
+def test_the_same_attempt_is_kept_once(api: Api, bell: Callable[[], list[str]]) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: told(api.post(PLACE, BODY, key="the-same-1"), 202)["id"], range(16)))
+    assert len(set(answers)) == len(kept(api)) == 1
+    assert bell() == [SENDER]
+
+
+def test_records_that_are_set_back_to_what_they_were_are_kept_again(api: Api) -> None:
+    first, other = BODY, BODY.replace(b"0.1", b"0.2")
+    for body in (first, other, first):
+        told(api.post(PLACE, body), 202)
+    assert [bytes(row["body"]) for row in kept(api)] == [first, other, first]
+
+
+def test_one_key_for_other_records_is_refused(api: Api) -> None:
+    told(api.post(PLACE, BODY, key="the-same-1"), 202)
+    refused(api.post(PLACE, BODY + b" ", key="the-same-1"), 422)
+    assert len(kept(api)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "no JSON"), (b"{", "no JSON"), (b"\xff", "no JSON"), (b"[NaN]", "no JSON"), (b"{}", "array"), (b"[]", "array"),
+        (b"[1]", "0: a row must be an object"), (json.dumps([{KEY: 1}, {"a": 1}]), f"1: a row needs {KEY}"),
+        (json.dumps([{KEY: None}]), f"0: a row needs {KEY}"), (json.dumps([{KEY: 1, "a": {"b": 1}}]), "nested"),
+        (json.dumps([{KEY: 1, "a": []}]), "nested"), (b"[" * 100_000, "no JSON"), (json.dumps([{KEY: 1}] * 10_001), "10000 rows"),
+        (b"[" + b"," * 2_000_001, "values"),
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_body_that_is_no_rows_of_the_table_is_refused(api: Api, body: Any, reason: str) -> None:
+    assert reason in refused(api.post(PLACE, body), 422)
+    assert kept(api) == []
+
+
+def test_ten_thousand_rows_are_taken(api: Api) -> None:
+    told(api.post(PLACE, json.dumps([{KEY: n} for n in range(10_000)])), 202)
+
+
+def test_body_of_more_than_16_mb_is_refused(api: Api) -> None:
+    refused(api.post(PLACE, b" " * (16 * 1024 * 1024 + 1)), 413)
+
+
+@pytest.mark.parametrize(("vendor", "table"), [*CLOSED, ("nobody", "accounts"), (VENDOR.name, "pets")])
+def test_table_that_takes_no_records_is_not_found(api: Api, vendor: str, table: str) -> None:
+    refused(api.post(f"/vendors/{vendor}/tables/{table}/records", BODY), 404)
+
+
+def test_what_vendors_lists_is_what_can_be_pushed(api: Api) -> None:
+    for vendor in told(api.get("/vendors"), 200)["items"]:
+        for table in vendor["tables"]:
+            row: dict[str, Any] = {}
+            for name in table["key_fields"]:
+                row[name] = 1
+                head, _, rest = name.partition(".")
+                row.setdefault(head, {rest: 1})
+            status = api.post(f"/vendors/{vendor['name']}/tables/{table['name']}/records", [row]).status_code
+            assert status == (202 if table["is_pushable"] else 404), table

@@ -1,0 +1,236 @@
+"""What callers may read: freshness against the ledger, findings and dead letters in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from include.control import lateness, ledger
+from include.control.ledger import Counts, Pull
+from include.gateway.api.reading import read_freshness
+from include.sessions import previous
+from include.vendors import VENDORS
+from tests.conftest import Database
+from tests.gateway.api.conftest import Api, refused, told
+
+VENDOR = next(vendor for vendor in VENDORS if set(vendor.due) >= {"stage", "load"})
+TABLE = next(table for table in VENDOR.asked if any(each.table == table.name for each in VENDOR.maps)).name
+MORNING = datetime(2026, 11, 25, 15, tzinfo=UTC)
+DUE = date(2026, 11, 24)
+
+
+def record(
+    engine: sa.Engine, day: date, pulled: str = "present", rows: int = 3, pull: str = "p1", stage: str = "load"
+) -> None:
+    of = Pull("r1", VENDOR.name, TABLE, day, pull, pulled, datetime(2026, 11, 25, 11, tzinfo=UTC))
+    with engine.begin() as connection:
+        ledger.record(connection, of, "stage", Counts(fetched=rows, staged=rows))
+        if stage == "load":
+            ledger.record(connection, of, "load", Counts(produced=rows, inserted=rows), "household")
+
+
+def fresh(engine: sa.Engine, now: datetime = MORNING) -> dict[str, Any]:
+    return next(each for each in read_freshness(engine, now) if (each["vendor"], each["table"]) == (VENDOR.name, TABLE))
+
+
+# --- freshness ---
+
+
+def test_newest_loaded_day_is_told(engine: sa.Engine, database: Database) -> None:
+    record(engine, DUE, rows=7, pull="p2")
+    record(engine, previous(DUE), rows=9, pull="p1")
+    found = fresh(engine)
+    assert (found["business_date"], found["rows"], found["is_late"], found["due_date"]) == (DUE, 7, False, DUE)
+
+
+def test_day_that_is_staged_and_not_loaded_is_not_in(engine: sa.Engine, database: Database) -> None:
+    record(engine, DUE, stage="stage")
+    found = fresh(engine)
+    assert (found["business_date"], found["is_late"]) == (None, True)
+
+
+@pytest.mark.parametrize("pulled", ["chosen", "pushed", "replay"])
+def test_some_rows_of_a_day_are_not_the_day(engine: sa.Engine, database: Database, pulled: str) -> None:
+    record(engine, DUE, pulled)
+    assert fresh(engine)["business_date"] is None
+
+
+def test_before_it_is_due_nothing_is_late(engine: sa.Engine, database: Database) -> None:
+    due_at = fresh(engine)["due_at"]
+    assert not fresh(engine, due_at - timedelta(seconds=1))["is_late"]
+    assert fresh(engine, due_at)["is_late"]
+
+
+@pytest.mark.parametrize("hours", range(0, 24 * 9, 13))
+def test_late_is_what_people_are_told_of(engine: sa.Engine, database: Database, hours: int) -> None:
+    record(engine, DUE)
+    now = MORNING + timedelta(hours=hours)
+    late = {(each["vendor"], each["table"]) for each in read_freshness(engine, now) if each["is_late"]}
+    found = [each for vendor in VENDORS for each in lateness.find_late(engine, vendor, now)]
+    mapped = {(vendor.name, entity.table) for vendor in VENDORS for entity in vendor.maps}
+    assert late == {(e.vendor, e.table) for e in found if (e.stage == "load") == ((e.vendor, e.table) in mapped)}
+
+
+def test_every_asked_table_is_there_once(api: Api) -> None:
+    items = told(api.get("/freshness"), 200)["items"]
+    assert [(each["vendor"], each["table"]) for each in items] == [(v.name, t.name) for v in VENDORS for t in v.asked]
+
+
+# --- lists ---
+
+
+def find(database: Database, number: int, **other: Any) -> None:
+    values = {
+        "vendor": "v", "rule": "excess_cash", "severity": "info", "household_id": 7, "measure": "12345678901234567890.1234",
+        "closed": None,
+    } | other  # fmt: skip
+    database.do(
+        """insert into control.finding (vendor, rule, subject_entity, subject_id, household_id, severity, measure, details,
+           business_date_opened, opened_run_id, business_date_seen, seen_run_id, business_date_closed, closed_run_id, closed_at)
+           values (:vendor, :rule, 'account', :number, :household_id, :severity, :measure, 'Cash', '2026-11-23', 'r', '2026-11-23',
+           'r', cast(:closed as date), cast(:closed as text), cast(:closed as timestamptz))""",
+        number=number,
+        **values,
+    )
+
+
+def die(database: Database, number: int, **other: Any) -> None:
+    values = {"vendor": "v", "table": "t", "day": "2026-11-23", "status": "open"} | other
+    database.do(
+        """insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part,
+           row_number, status) values ('r', :vendor, :table, :day, 'stage', 'k', '{"a: is missing"}', 'p', 'dead.jsonl', :number, :status)""",
+        number=number,
+        **values,
+    )
+
+
+def walk(api: Api, path: str, **params: Any) -> list[list[dict[str, Any]]]:
+    pages, cursor = [], {}
+    while True:
+        page = told(api.get(path, **params, **cursor), 200)
+        pages.append(page["items"])
+        if page["next"] is None:
+            return pages
+        cursor = {"cursor": page["next"]}
+
+
+@pytest.mark.parametrize(("path", "make"), [("/findings", find), ("/dead-letters", die)])
+def test_pages_hold_each_row_once_the_newest_first(
+    api: Api, database: Database, path: str, make: Callable[..., None]
+) -> None:
+    for number in range(7):
+        make(database, number)
+    pages = walk(api, path, limit=3)
+    assert [len(page) for page in pages] == [3, 3, 1]
+    ids = [row["id"] for page in pages for row in page]
+    assert ids == sorted(set(ids), reverse=True)
+    assert walk(api, path, limit=7) == [[row for page in pages for row in page]]
+
+
+def test_row_that_comes_between_two_pages_moves_none(api: Api, database: Database) -> None:
+    for number in range(4):
+        die(database, number)
+    first = told(api.get("/dead-letters", limit=2), 200)
+    die(database, 9)
+    second = told(api.get("/dead-letters", limit=2, cursor=first["next"]), 200)
+    assert len({row["id"] for row in first["items"] + second["items"]}) == 4
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "bm90aGluZzox", "cnVuczox", "ZmluZGluZ3M6LTE", "ZmluZGluZ3M6OTk5OTk5OTk5OTk5OTk5OTk5OTk"]
+)
+def test_cursor_that_is_none_is_refused(api: Api, cursor: str) -> None:
+    refused(api.get("/findings", cursor=cursor), 422)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cursor=st.text(st.sampled_from("ABCabc019_-"), max_size=70))
+def test_no_cursor_makes_us_stumble(api: Api, cursor: str) -> None:
+    assert api.get("/findings", cursor=cursor).status_code in (200, 422)
+
+
+@pytest.mark.parametrize(
+    ("params", "numbers"),
+    [
+        ({}, {1, 2, 3, 4}), ({"vendor": "v2"}, {2}), ({"rule": "plan_old"}, {3}), ({"severity": "critical"}, {4}),
+        ({"household_id": 8}, {1}), ({"state": "open"}, {1, 2, 3}), ({"state": "closed"}, {4}), ({"vendor": "v2", "severity": "critical"}, set()),
+        ({"since": "2030-01-01T00:00:00Z"}, set()), ({"since": "2026-01-01T00:00:00+02:00"}, {1, 2, 3, 4}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_findings_are_filtered(api: Api, database: Database, params: dict[str, Any], numbers: set[int]) -> None:
+    find(database, 1, household_id=8)
+    find(database, 2, vendor="v2")
+    find(database, 3, rule="plan_old")
+    find(database, 4, severity="critical", closed="2026-11-24")
+    assert {row["subject_id"] for row in told(api.get("/findings", **params), 200)["items"]} == numbers
+
+
+def test_closed_finding_is_news(api: Api, database: Database) -> None:
+    find(database, 1, closed="2031-01-01")
+    assert told(api.get("/findings", since="2030-12-31T00:00:00Z"), 200)["items"]
+
+
+def test_measure_is_exact(api: Api, database: Database) -> None:
+    find(database, 1)
+    assert told(api.get("/findings"), 200)["items"][0]["measure"] == "12345678901234567890.1234"
+
+
+@pytest.mark.parametrize(
+    ("params", "count"),
+    [({}, 3), ({"vendor": "v2"}, 1), ({"table": "t2"}, 1), ({"status": "open"}, 2), ({"business_date": "2026-11-20"}, 1),
+     ({"business_date": "2026-11-21"}, 0)],
+    ids=str,
+)  # fmt: skip
+def test_dead_letters_are_filtered(api: Api, database: Database, params: dict[str, Any], count: int) -> None:
+    die(database, 1, vendor="v2")
+    die(database, 2, table="t2", day="2026-11-20")
+    die(database, 3, status="replayed")
+    assert len(told(api.get("/dead-letters", **params), 200)["items"]) == count
+
+
+def test_letter_says_why_and_not_what(api: Api, database: Database) -> None:
+    die(database, 1)
+    [letter] = told(api.get("/dead-letters"), 200)["items"]
+    assert (letter["key"], letter["reasons"]) == ("k", ["a: is missing"])
+    assert not letter.keys() & {"partition", "part", "row_number", "content"}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"limit": 0}, {"limit": 501}, {"limit": "x"}, {"vendor": "V"}, {"vendor": "a\x00b"}, {"rule": "'"}, {"since": "yesterday"},
+     {"since": "2026-11-23T00:00:00"}, {"severity": "loud"}, {"household_id": 2**70}],
+    ids=str,
+)  # fmt: skip
+def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str, Any]) -> None:
+    refused(api.get("/findings", **params), 422)
+
+
+# --- what is not there, and what is away ---
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/runs/", 404), ("DELETE", "/runs", 405), ("PUT", "/findings", 405)],
+)
+def test_what_is_not_there_is_told_as_a_problem(api: Api, method: str, path: str, status: int) -> None:
+    answer = api.http.request(method, path, headers=api.bearer())
+    refused(answer, status)
+
+
+def test_database_that_is_away_is_told_and_tells_nothing(run: Callable[..., Api]) -> None:
+    api = run(url="postgresql://tributary_api:only-for-tests@127.0.0.1:1/nowhere")
+    for answer in (api.get("/findings"), api.post("/runs", {"vendor": VENDOR.name}), api.get("/freshness")):
+        reason = refused(answer, 503)
+        assert "only-for-tests" not in reason
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_refused_method_tells_every_method_that_there_is(api: Api) -> None:
+    assert api.http.delete("/runs", headers=api.bearer()).headers["Allow"] == "GET, POST"

@@ -1,0 +1,288 @@
+"""Runs and replays on demand: kept once, whoever asks again, and told of to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from include.control import dead_letters, ledger
+from include.control.dead_letters import DeadLetter
+from include.control.ledger import Counts, Pull
+from include.gateway.api import asked
+from include.sessions import latest_closed
+from include.vendors import VENDORS
+from tests.conftest import Database
+from tests.gateway.api.conftest import Api, refused, run_api, told
+
+VENDOR = VENDORS[0]
+TABLE = VENDOR.asked[0].name
+ORDER = {"vendor": VENDOR.name, "tables": [TABLE]}
+DAY = date(2026, 11, 23)
+REPLAY = {"vendor": VENDOR.name, "table": TABLE, "business_date": "2026-11-23"}
+BY_CLIENT = next(each for each in VENDORS if any(table.over or table.chosen for table in each.asked))
+FANNED, FAN = next((each, table) for each in VENDORS for table in each.asked if table.over)
+
+
+@pytest.fixture
+def bell(database: Database) -> Iterator[Callable[[], list[str]]]:
+    """What the bell has said since it was last asked."""
+    with psycopg.connect(database.url(), autocommit=True) as listening:
+        listening.execute(f"listen {asked.CHANNEL}".encode())
+        yield lambda: [heard.payload for heard in listening.notifies(timeout=0.3)]
+
+
+def pull(run_id: str, pull_id: str = "p1", day: date = DAY) -> Pull:
+    return Pull(run_id, VENDOR.name, TABLE, day, pull_id, "present", datetime(2026, 11, 24, 11, tzinfo=UTC))
+
+
+def bury(engine: sa.Engine, *keys: str) -> list[int]:
+    with engine.begin() as connection:
+        letters = [DeadLetter(key, ["name: is missing"], "dead.jsonl", n) for n, key in enumerate(keys)]
+        dead_letters.bury(connection, pull("r1"), "stage", "v/t/2026-11-23/p1", letters, own_day=False)
+        return list(connection.scalars(sa.text("select dead_letter_id from control.dead_letter order by 1")))
+
+
+# --- asking ---
+
+
+def test_run_is_kept_with_what_the_dag_needs_and_rings(
+    api: Api, bell: Callable[[], list[str]], engine: sa.Engine
+) -> None:
+    day = latest_closed(datetime.now(UTC)).isoformat()
+    answer = told(api.post("/runs", ORDER | {"business_date": day, "wait": False}), 202)
+    assert answer["status_url"] == f"/api/v1/runs/{answer['id']}"
+    assert bell() == ["run"]
+    [request] = asked.take(engine)
+    assert (request.request_id, request.run_id) == (answer["id"], f"api__{answer['id']}")
+    assert (request.what, request.vendor) == ("run", VENDOR.name)
+    assert request.params == {
+        "tables": [TABLE], "business_date": day, "full_refresh": False, "wait": False, "on_demand": True,
+    }  # fmt: skip
+    assert api.database.value("select caller from control.request") == "token:mule"
+
+
+def test_run_without_tables_takes_all_and_waits_for_the_vendor(api: Api, engine: sa.Engine) -> None:
+    told(api.post("/runs", {"vendor": VENDOR.name}), 202)
+    [request] = asked.take(engine)
+    assert request.params["tables"] == [table.name for table in VENDOR.asked]
+    assert (request.params["business_date"], request.params["wait"]) == (None, True)
+
+
+def test_single_clients_are_asked_for(api: Api, engine: sa.Engine) -> None:
+    told(api.post("/runs", {"vendor": BY_CLIENT.name, "clients": ["c1", "c-2"]}), 202)
+    assert asked.take(engine)[0].params["keys"] == ["c1", "c-2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"vendor": "nobody"}, "no such vendor"),
+        ({"tables": ["pets"]}, "pets"),
+        ({"business_date": "2026-11-22"}, "no session"),
+        ({"business_date": "2999-01-04"}, "closed yet"),
+        ({"business_date": "1999-01-04"}, "too long ago"),
+        ({"business_date": "2026-13-01"}, "business_date"),
+        ({"business_date": "2026-11-23T10:00:00"}, "business_date"),
+        ({"business_date": 20261123}, "business_date"),
+        ({"wait": "yes"}, "wait"),
+        ({"tables": TABLE}, "tables"),
+        ({"clients": ["../accounts"]}, "clients"),
+        ({"clients": ["a,b"]}, "clients"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_run_that_can_not_be_had_is_refused_with_its_reason(api: Api, change: dict[str, Any], reason: str) -> None:
+    assert reason in refused(api.post("/runs", ORDER | change), 422)
+    assert api.database.value("select count(*) from control.request") == 0
+    assert api.database.value("select count(*) from control.idempotency") == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"vendor": NaN}', b"[" * 5000])
+def test_body_that_is_no_order_is_refused(api: Api, body: bytes) -> None:
+    refused(api.post("/runs", body), 422)
+
+
+def test_body_of_another_kind_is_refused(api: Api) -> None:
+    refused(api.post("/runs", b"vendor=x", **{"Content-Type": "application/x-www-form-urlencoded"}), 415)
+
+
+def test_body_that_is_too_large_is_refused(api: Api) -> None:
+    refused(api.post("/runs", b" " * (256 * 1024 + 1)), 413)
+
+
+# --- once ---
+
+
+def test_the_same_attempt_is_one_run_and_answered_the_same(api: Api, bell: Callable[[], list[str]]) -> None:
+    first = told(api.post("/runs", ORDER, key="the-same-1"), 202)
+    api.database.do("update control.request set state = 'failed', ended_at = now()")
+    assert told(api.post("/runs", ORDER, key="the-same-1"), 202) == first
+    assert api.database.value("select count(*) from control.request") == 1
+    assert bell() == ["run"]
+
+
+def test_attempt_that_could_not_be_had_today_is_answered_as_it_was(api: Api, engine: sa.Engine) -> None:
+    bury(engine, "k1")
+    first = told(api.post("/dead-letters/replays", REPLAY, key="the-same-1"), 202)
+    api.database.do("update control.dead_letter set status = 'replayed'")
+    assert told(api.post("/dead-letters/replays", REPLAY, key="the-same-1"), 202) == first
+
+
+def test_one_key_for_two_things_is_refused(api: Api, engine: sa.Engine) -> None:
+    bury(engine, "k1")
+    told(api.post("/runs", ORDER, key="the-same-1"), 202)
+    for path, body in (("/runs", ORDER | {"wait": False}), ("/dead-letters/replays", REPLAY)):
+        assert "Idempotency-Key" in refused(api.post(path, body, key="the-same-1"), 422)
+    assert api.database.value("select count(*) from control.request") == 1
+
+
+def test_keys_of_two_callers_are_apart(api: Api, make_key: Callable[..., str]) -> None:
+    first = told(api.post("/runs", ORDER, key="the-same-1"), 202)
+    headers = {"X-API-Key": make_key("mule"), "Idempotency-Key": "the-same-1"}
+    assert told(api.http.post("/runs", json=ORDER, headers=headers), 202)["id"] != first["id"]
+
+
+def test_attempts_at_once_are_one_run(api: Api, provider: Any, database: Database) -> None:
+    # Two processes know nothing of each other's calls.
+    with run_api(database, provider) as other, ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda n: (api, other)[n % 2].post("/runs", ORDER, key="the-same-1"), range(40)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert database.value("select count(*) from control.request") == 1
+
+
+def test_different_things_at_once_under_one_key_are_one_run(api: Api) -> None:
+    orders = [ORDER | {"clients": []} if n % 2 else ORDER for n in range(20)]
+    with ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(lambda order: api.post("/runs", order, key="the-same-1"), orders))
+    assert sorted(answer.status_code for answer in answers) == [202] * 10 + [422] * 10
+    assert api.database.value("select count(*) from control.request") == 1
+
+
+def test_key_is_forgotten_after_a_day(api: Api, engine: sa.Engine) -> None:
+    first = told(api.post("/runs", ORDER, key="the-same-1"), 202)
+    api.database.do("update control.idempotency set answered_at = answered_at - interval '24 hours 1 second'")
+    assert told(api.post("/runs", ORDER, key="the-same-1"), 202)["id"] != first["id"]
+    api.database.do("update control.idempotency set answered_at = answered_at - interval '26 hours'")
+    asked.forget_answers(engine)
+    assert api.database.value("select count(*) from control.idempotency") == 0
+
+
+@pytest.mark.parametrize("key", ["short", "with blank inside", "x" * 201, "ümlaut-key"])
+def test_key_that_is_none_is_refused(api: Api, key: str) -> None:
+    headers = api.bearer() | {"Idempotency-Key": key.encode()}
+    assert "Idempotency-Key" in refused(api.http.post("/runs", json=ORDER, headers=headers), 422)
+
+
+def test_without_a_key_nothing_is_started(api: Api) -> None:
+    assert "Idempotency-Key" in refused(api.http.post("/runs", json=ORDER, headers=api.bearer()), 422)
+
+
+# --- replays ---
+
+
+def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> None:
+    ids = bury(engine, "k1", "k2")
+    told(api.post("/dead-letters/replays", REPLAY | {"letters": ids[:1], "dry_run": True}), 202)
+    [request] = asked.take(engine)
+    assert request.what == "replay"
+    assert request.params == {
+        "table": f"{VENDOR.name}.{TABLE}", "business_date": "2026-11-23", "dead_letters": ids[:1], "dry_run": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("letters", [[], [2**52]])
+def test_replay_of_letters_that_are_not_open_is_refused(api: Api, engine: sa.Engine, letters: list[int]) -> None:
+    if letters:
+        bury(engine, "k1")
+    assert "open letters" in refused(api.post("/dead-letters/replays", REPLAY | {"letters": letters}), 422)
+
+
+def test_replay_of_a_fan_out_is_refused(api: Api) -> None:
+    order = {"vendor": FANNED.name, "table": FAN.name, "business_date": "2026-11-23"}
+    assert "start a run" in refused(api.post("/dead-letters/replays", order), 422)
+
+
+# --- what becomes of it ---
+
+
+def ask(api: Api) -> str:
+    return str(told(api.post("/runs", ORDER), 202)["id"])
+
+
+def state_of(api: Api, run: str) -> str:
+    return str(told(api.get(f"/runs/{run}"), 200)["state"])
+
+
+def test_state_follows_the_run(api: Api, engine: sa.Engine) -> None:
+    run = ask(api)
+    assert asked.is_waiting(engine)
+    assert state_of(api, run) == "waiting"
+    [request] = asked.take(engine)
+    for said, state in (("queued", "started"), ("running", "started"), ("success", "succeeded")):
+        asked.settle(engine, request, said)
+        assert state_of(api, run) == state
+        assert not asked.is_waiting(engine)
+    asked.settle(engine, request, "failed")
+    assert state_of(api, run) == "succeeded"
+    assert asked.open_requests(engine) == []
+    assert told(api.get(f"/runs/{run}"), 200)["ended_at"]
+
+
+def test_run_that_failed_says_so(api: Api, engine: sa.Engine) -> None:
+    run = ask(api)
+    asked.settle(engine, asked.take(engine)[0], "failed")
+    answer = told(api.get(f"/runs/{run}"), 200)
+    assert (answer["state"], bool(answer["detail"])) == ("failed", True)
+
+
+def test_request_that_can_not_be_started_is_given_up_after_some_tries(api: Api, engine: sa.Engine) -> None:
+    run = ask(api)
+    for _ in range(asked.MOST_TRIES):
+        assert state_of(api, run) == "waiting"
+        [request] = asked.take(engine)
+        asked.settle(engine, request, None)
+    assert state_of(api, run) == "failed"
+    assert asked.take(engine) == []
+
+
+def test_run_under_way_is_looked_at_again_after_a_while(api: Api, engine: sa.Engine) -> None:
+    ask(api)
+    asked.settle(engine, asked.take(engine)[0], "running")
+    api.database.do("update control.request set looked_at = looked_at - interval '3 minutes'")
+    assert asked.is_waiting(engine)
+
+
+def test_requests_are_taken_in_their_order_and_some_at_a_time(api: Api, engine: sa.Engine) -> None:
+    ids = [ask(api) for _ in range(3)]
+    assert [request.request_id for request in asked.take(engine, 2)] == ids[:2]
+
+
+def test_steps_of_the_run_are_told(api: Api, engine: sa.Engine) -> None:
+    run = ask(api)
+    with engine.begin() as connection:
+        ledger.record(connection, pull(f"api__{run}"), "stage", Counts(fetched=5, staged=3, duplicate=1, dead=1))
+        ledger.record(connection, pull("scheduled", "p2"), "stage", Counts(fetched=9, staged=9))
+        ledger.record(connection, pull(f"api__{run}"), "load", Counts(produced=3, inserted=2, unchanged=1), "household")
+    steps = told(api.get(f"/runs/{run}"), 200)["steps"]
+    assert [(s["stage"], s["table"], s["entity"], s["fetched"], s["inserted"]) for s in steps] == [
+        ("stage", TABLE, "", 5, 0),
+        ("load", TABLE, "household", 0, 2),
+    ]
+
+
+def test_run_that_nobody_asked_for_is_not_found(api: Api) -> None:
+    assert "no such run" in refused(api.get("/runs/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"), 404)
+    refused(api.get("/runs/1"), 422)
+
+
+def test_default_day_is_the_latest_closed_one(api: Api) -> None:
+    day = latest_closed(datetime.now(UTC))
+    told(api.post("/runs", ORDER | {"business_date": day.isoformat()}), 202)
+    refused(api.post("/runs", ORDER | {"business_date": (day + timedelta(days=30)).isoformat()}), 422)

@@ -1,0 +1,151 @@
+"""A storm of webhooks, with the gateway killed in the middle of it: every event has one effect, whatever came when and how often."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from include.local.processes import find_free_port
+from include.sandbox import docusign_life as life
+from include.sandbox.docusign_message import sign, write_message
+from include.sandbox.docusign_rows import TEMPLATES, write_envelope, write_guid
+from tests.conftest import Database
+from tests.test_drain import Inbox
+
+ROOT = Path(__file__).parents[2]
+KEY = "only-for-tests"
+SENDERS, COPIES = 50, 10
+START = datetime(2026, 11, 20, 15, tzinfo=UTC)
+
+
+class Gateway:
+    """The gateway as a process of its own, which can be killed, and comes back at the same place."""
+
+    def __init__(self, database: Database) -> None:
+        self.port = find_free_port()
+        self._settings = {
+            "TRIBUTARY_GATEWAY_DATABASE": database.url("tributary_gateway"),
+            "DOCUSIGN_CONNECT_SECRETS": KEY,
+        }
+        self.url = f"http://127.0.0.1:{self.port}/webhooks/docusign"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "include.gateway", "--port", str(self.port)]
+        self._process = subprocess.Popen(command, cwd=ROOT, env=os.environ | self._settings, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(20)
+
+
+@contextmanager
+def running(database: Database) -> Iterator[Gateway]:
+    gateway = Gateway(database)
+    try:
+        yield gateway
+    finally:
+        gateway.kill()
+
+
+def draw_lives(events: int, seed: int) -> tuple[list[bytes], dict[str, str]]:
+    """Messages of made-up lives of envelopes, so many in all, and how each envelope ends."""
+    draw, bodies, ends = random.Random(seed), list[bytes](), dict[str, str]()
+    for number in itertools.count():
+        at = START + timedelta(minutes=number)
+        people = [(f"Signer {n} Sample", f"s{n}@client.example") for n in range(draw.randint(1, 3))]
+        envelope: dict[str, Any] = write_envelope(
+            write_guid(seed, number), TEMPLATES[number % 4], people, None, None, at
+        )
+        steps: list[Any] = [lambda e, t: life.launch(e, t)]
+        steps += [lambda e, t, n=n: life.deliver(e, str(n + 1), t) for n in range(len(people))]
+        match draw.choice(("complete", "complete", "decline", "void", "wait")):
+            case "complete":
+                steps += [lambda e, t, n=n: life.sign(e, str(n + 1), t) for n in range(len(people))]
+            case "decline":
+                steps.append(lambda e, t: life.decline(e, "1", "not mine", t))
+            case "void":
+                steps.append(lambda e, t: life.void(e, "a mistake", t))
+        for n, step in enumerate(steps):
+            when = at + timedelta(seconds=n + 1)
+            try:
+                told = step(envelope, when)
+            except life.Impossible:
+                continue  # not this one's turn
+            for event, recipient in told:
+                stamp = when.strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+                bodies.append(write_message(envelope, event, generated_at=stamp, recipient_id=recipient))
+                ends[envelope["envelopeId"]] = envelope["status"]
+                if len(bodies) == events:
+                    return bodies, ends
+    raise AssertionError
+
+
+def storm(gateway: Gateway, bodies: list[bytes], seed: int) -> None:
+    """Sends every message many times, in no order, from many senders at once, each again until it is acknowledged."""
+    copies = bodies * COPIES
+    random.Random(seed).shuffle(copies)
+    local, deadline = threading.local(), time.monotonic() + 240
+
+    def send(body: bytes) -> None:
+        if not hasattr(local, "http"):
+            local.http = requests.Session()
+        while time.monotonic() < deadline:
+            try:
+                answer = local.http.post(gateway.url, data=body, headers=sign(body, [KEY]), timeout=30)
+            except requests.RequestException:
+                time.sleep(0.2)
+                continue
+            if answer.status_code == 200:
+                return
+            assert answer.status_code in (429, 503), answer.text
+            time.sleep(0.2)
+        raise TimeoutError
+
+    with ThreadPoolExecutor(SENDERS) as senders:
+        sending = [senders.submit(send, body) for body in copies]
+        for share in (3, 2):  # after a third, and half-way through what is left
+            wanted = sum(each.done() for each in sending) + len([e for e in sending if not e.done()]) // share
+            while sum(each.done() for each in sending) < wanted:
+                time.sleep(0.05)
+            gateway.kill()
+            gateway.start()
+        for each in sending:
+            each.result()
+
+
+@pytest.mark.parametrize("events", [60, pytest.param(1000, marks=pytest.mark.long)])
+def test_after_a_storm_every_event_has_one_effect_and_every_envelope_ends_as_it_did(
+    database: Database, tmp_path: Path, events: int
+) -> None:
+    bodies, ends = draw_lives(events, seed=events)
+    box = Inbox(database, tmp_path)
+    with running(database) as gateway:
+        storm(gateway, bodies, seed=events)
+
+        assert box.drain() == events  # no event is missing, and none is there twice
+
+    held = database.rows("select envelope_key, status from warehouse.envelope where recorded_to is null")
+    theirs = {"created": "draft", "signed": "delivered"}
+    assert {row["envelope_key"]: row["status"] for row in held} == {
+        name: theirs.get(status, status) for name, status in ends.items()
+    }
+    assert len(held) == len(ends)
+    assert database.value("select sum(copies) from control.inbox") >= events * COPIES
+    assert box.errors() == [None] * events
+    assert database.value("select count(*) from control.dead_letter") == 0
+    box.engine.dispose()

@@ -1,0 +1,123 @@
+"""Between the daily runs: what was edited meanwhile is there soon, and the day is none the worse for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from include.contract import Vendor
+from include.crm.load import is_settled
+from include.live import edited_tables, look_for_edits, republish
+from include.vendors import VENDORS
+from tests.conftest import Firm
+from tests.integration.test_webhooks import at, live
+from tests.running_sandbox import LAST, NOW
+
+LIVE = [vendor for vendor in VENDORS if vendor.live]
+every = pytest.mark.parametrize("vendor", LIVE, ids=lambda vendor: vendor.name)
+MORNING = NOW + timedelta(days=2, hours=15)
+"""Monday morning; NOW is Friday evening."""
+
+
+@pytest.fixture
+def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
+    """A firm whose Friday is in, on Monday morning."""
+    made = start_firm(vendor, households=8)
+    made.day()
+    made.turn_to(MORNING)
+    made.sandbox.log_in()
+    return made
+
+
+def look(firm: Firm) -> int:
+    return look_for_edits(firm.site, firm.vendor, firm.connection, firm.new_run())
+
+
+def correct(firm: Firm) -> dict[str, Any]:
+    """Corrects a trade of last week; returns it as it was."""
+    buys = [
+        t for t in firm.sandbox.rows("Portfolio/Transactions") if (t["typeCode"], t["status"]) == ("BUY", "Complete")
+    ]
+    firm.sandbox.admin("orion/correct_transaction", transaction_id=buys[0]["id"], quantity=3, price=10)
+    return buys[0]
+
+
+def open_state(firm: Firm, key: object) -> dict[str, Any]:
+    query = "select quantity, amount_usd, source_run_id from warehouse.transaction where recorded_to is null"
+    [row] = firm.database.rows(f"{query} and transaction_key = :key", key=str(key))
+    return row
+
+
+@every
+def test_an_edit_is_in_the_warehouse_without_a_daily_run_and_once(firm: Firm) -> None:
+    trade = correct(firm)
+
+    assert look(firm) > 0
+    assert look(firm) == 0
+
+    assert open_state(firm, trade["id"])["quantity"] == 3
+    states = firm.database.value(
+        "select count(*) from warehouse.transaction where transaction_key = :k", k=str(trade["id"])
+    )
+    assert states == 2
+
+
+@every
+def test_it_neither_counts_as_the_day_nor_keeps_it_from_salesforce(firm: Firm) -> None:
+    correct(firm)
+    look(firm)
+
+    assert is_settled(firm.engine)
+    pulled = firm.database.rows("select distinct pulled from control.ledger where run_id = 'run-2'")
+    assert [row["pulled"] for row in pulled] == ["pushed"]
+
+
+@every
+def test_the_next_day_asks_for_it_again_and_changes_nothing_of_it(firm: Firm) -> None:
+    trade = correct(firm)
+    look(firm)
+    before = open_state(firm, trade["id"])
+    firm.turn_to(NOW + timedelta(days=3))
+    firm.sandbox.log_in()
+
+    firm.day(LAST + timedelta(days=3))
+
+    assert open_state(firm, trade["id"]) == before
+
+
+@every
+def test_before_the_first_day_nothing_is_asked_for(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
+    firm = start_firm(vendor, households=3)
+
+    assert look(firm) == 0
+    assert firm.database.value("select count(*) from control.api_call") == 0
+
+
+@every
+def test_a_vendor_that_is_looked_at_between_days_says_what_was_edited(vendor: Vendor) -> None:
+    assert edited_tables(vendor)
+
+
+AGAIN = [vendor for vendor in VENDORS if vendor.webhook is not None and vendor.webhook.failures]
+
+
+@pytest.mark.parametrize("vendor", AGAIN, ids=lambda vendor: vendor.name)
+def test_what_the_vendor_could_not_deliver_is_delivered_again(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
+    firm = start_firm(vendor, households=6)
+    with at(firm) as desk:
+        desk.do("retries", seconds=[])
+        desk.close()
+        live(desk, seed=5, envelopes=2)
+        desk.quiet()
+        desk.open()
+        assert desk.drain() == 0
+
+        assert republish(firm.site, vendor, firm.connection, firm.new_run()) == 2
+        desk.quiet()
+
+        assert desk.drain() > 0
+        assert republish(firm.site, vendor, firm.connection, firm.new_run()) == 0
+    assert firm.database.value("select count(*) from warehouse.envelope where recorded_to is null") == 2

@@ -1,0 +1,30 @@
+"""Lives of events that end, and may be opened again: what happened hour by hour, and which state counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+State = tuple[int, bool, int | None]
+"""Hour of the change, whether it is an end, hour of the last reopening."""
+
+LIVED = st.lists(st.sampled_from(["goes on", "ends", "is reopened"]), min_size=1, max_size=6)
+
+
+def states_of(life: Sequence[str]) -> list[State]:
+    """The state after each hour. What goes on after an end, and was not reopened, is news that is late or wrong."""
+    states: list[State] = []
+    reopened: int | None = None
+    for n, what in enumerate(life):
+        reopened = n if what == "is reopened" else reopened
+        states.append((n, what == "ends", reopened))
+    return states
+
+
+def counting(states: Sequence[State]) -> int:
+    """Place of the state that counts: the last one, unless an end came before it that nothing has undone since."""
+    ends = [n for n, state in enumerate(states) if state[1]]
+    if not ends or (states[-1][2] or 0) > ends[-1]:
+        return len(states) - 1
+    return ends[-1]

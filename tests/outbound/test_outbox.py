@@ -1,0 +1,236 @@
+"""Events are written with what they tell of, and never without it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from psycopg import errors
+
+from include.control import dead_letters, findings, ledger
+from include.control.dead_letters import DeadLetter
+from include.control.findings import Look
+from include.control.lateness import Late, mark_told
+from include.control.ledger import Counts, Pull
+from include.errors import BalanceError
+from include.outbound.outbox import CHANNEL
+from include.outbound.subscriber import TYPES
+from include.rules.finding import FINDINGS
+from tests.outbound.conftest import Firm
+
+DAY = date(2026, 11, 20)
+PULL = Pull("run-1", "orion", "assets", DAY, "pull-1", "present", datetime(2026, 11, 21, tzinfo=UTC))
+LOADED = Counts(produced=3, inserted=1, updated=2, money_in=Decimal("1234567.89"), money_out=Decimal("1234567.89"))
+NOBODY = pa.table({"subject_entity": pa.array([], pa.string()), "subject_id": pa.array([], pa.int64())})
+SAID = "Words about 12.5% of an invented fortune"
+
+
+def load(firm: Firm) -> None:
+    with firm.engine.begin() as connection:
+        ledger.record(connection, PULL, "stage", Counts(fetched=3, staged=3))
+        ledger.record(connection, PULL, "load", LOADED, "position")
+
+
+def bury(firm: Firm, *letters: DeadLetter, stage: str = "stage") -> None:
+    with firm.engine.begin() as connection:
+        dead_letters.bury(connection, PULL, stage, "orion/assets/p1", letters, own_day=True)
+
+
+def settle(firm: Firm, day: date, *subjects: int, measure: str = "4321.5") -> None:
+    rows = [
+        {"subject_entity": "account", "subject_id": each, "household_id": 5, "representative_id": 6,
+         "measure": Decimal(measure), "details": SAID} for each in subjects
+    ]  # fmt: skip
+    found = pa.Table.from_pylist(rows, schema=FINDINGS)
+    found = found.append_column("rule", pa.array(["idle_cash"] * len(rows), pa.string()))
+    found = found.append_column("severity", pa.array(["warning"] * len(rows), pa.string()))
+    look = Look("orion", day, datetime.combine(day, datetime.min.time(), UTC), f"run-{day}")
+    with firm.engine.begin() as connection:
+        findings.settle(connection, look, {"idle_cash": 0}, found, NOBODY)
+
+
+def know_envelope(firm: Firm, status: str, *, key: str = "e1", completed_at: datetime | None = None) -> None:
+    """Writes a state of an envelope as a load does: the state before closes, this one opens."""
+    with firm.engine.begin() as connection:
+        values = {"key": key, "status": status, "completed_at": completed_at}
+        connection.execute(
+            sa.text(
+                "update warehouse.envelope set recorded_to = now() where envelope_key = :key and recorded_to is null"
+            ),
+            values,
+        )
+        connection.execute(
+            sa.text("""
+            insert into warehouse.envelope (vendor, envelope_key, subject, sender_name, sender_email, status, is_final,
+                                            completed_at, recorded_from, source_run_id)
+            values ('docusign', :key, 'Plan of an Invented Person', 'Invented Person', 'invented@example.com', :status,
+                    :status = 'completed', :completed_at, now(), 7)
+            """),
+            values,
+        )
+
+
+def told(firm: Firm, type: str = "") -> list[dict[str, Any]]:
+    """What the events of a type hold."""
+    return [{"subject": e["subject"], **e["data"]} for e in firm.events() if e["type"].endswith(type)]
+
+
+def test_a_load_is_told_with_its_counts(quiet: Firm) -> None:
+    load(quiet)
+    [event] = told(quiet)
+    assert event.pop("ledger_id") > 0
+    assert event == {
+        "subject": "orion/assets/2026-11-20", "vendor": "orion", "table": "assets", "entity": "position",
+        "business_date": "2026-11-20", "run_id": "run-1", "pulled": "present", "produced": 3, "inserted": 1, "updated": 2,
+        "unchanged": 0, "superseded": 0, "withdrawn": 0, "dead": 0, "money_usd": "1234567.89",
+    }  # fmt: skip
+
+
+def test_a_load_that_is_not_committed_is_not_told(quiet: Firm) -> None:
+    with quiet.engine.connect() as connection:
+        ledger.record(connection, PULL, "load", LOADED, "position")
+        connection.rollback()
+    with pytest.raises(BalanceError), quiet.engine.begin() as connection:
+        ledger.record(connection, PULL, "load", replace(LOADED, produced=4), "position")
+    assert quiet.events() == []
+
+
+def test_a_load_recorded_twice_is_told_once(quiet: Firm) -> None:
+    load(quiet)
+    load(quiet)
+    assert len(told(quiet)) == 1
+
+
+def test_dead_letters_are_told_with_reasons_and_without_content(quiet: Firm) -> None:
+    bury(quiet, DeadLetter("KEY-1", ["price_usd: not a number", "is_active: missing"], "part-0", 0))
+    [event] = told(quiet)
+    assert event == {
+        "subject": "orion/assets/2026-11-20", "vendor": "orion", "table": "assets", "business_date": "2026-11-20",
+        "stage": "stage", "run_id": "run-1", "partition": "orion/assets/p1", "count": 1,
+        "reasons": {"price_usd: not a number": 1, "is_active: missing": 1},
+    }  # fmt: skip
+
+
+def test_of_a_reason_of_the_crm_only_its_code_is_told(quiet: Firm) -> None:
+    bury(quiet, DeadLetter("KEY-1", ["DUPLICATE_VALUE:Invented Person is there already"], "part-0", 0), stage="crm")
+    assert told(quiet)[0]["reasons"] == {"DUPLICATE_VALUE": 1}
+
+
+def test_twenty_thousand_letters_of_a_statement_are_one_event_a_partition(quiet: Firm) -> None:
+    statement = """
+    insert into control.dead_letter
+        (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number)
+    select 'run-1', 'orion', 'assets', '2026-11-20', 'stage', n::text, array['reason ' || n % 50], 'p' || n % 2, 'part-0', n
+    from generate_series(1, 20000) n on conflict (partition, part, row_number, stage) do nothing
+    """
+    started = time.perf_counter()
+    quiet.do(statement)
+    assert time.perf_counter() - started < 5
+    assert [(event["partition"], event["count"], len(event["reasons"])) for event in told(quiet)] == [
+        ("p1", 10000, 20),
+        ("p0", 10000, 20),
+    ]
+    quiet.do(statement)
+    assert len(told(quiet)) == 2, "letters that are there already are no news"
+
+
+def test_a_finding_is_told_when_it_opens_and_when_it_closes(quiet: Firm) -> None:
+    settle(quiet, DAY, 1, 2)
+    settle(quiet, DAY + timedelta(days=3), 2, measure="9999")
+    settle(quiet, DAY + timedelta(days=4), 1, 2)
+    assert [(e["type"].rsplit(".")[-1], e["subject"]) for e in quiet.events()] == [
+        ("opened", "orion/idle_cash/account/1"),
+        ("opened", "orion/idle_cash/account/2"),
+        ("closed", "orion/idle_cash/account/1"),
+        ("opened", "orion/idle_cash/account/1"),
+    ]
+    closed = told(quiet, "closed")[0]
+    assert closed.pop("finding_id") == told(quiet, "opened")[0]["finding_id"]
+    assert closed == {
+        "subject": "orion/idle_cash/account/1", "vendor": "orion", "rule": "idle_cash", "severity": "warning",
+        "subject_entity": "account", "subject_id": 1, "household_id": 5, "representative_id": 6,
+        "business_date_opened": "2026-11-20", "business_date_closed": "2026-11-23",
+    }  # fmt: skip
+
+
+def test_an_envelope_is_told_once_when_it_becomes_completed(quiet: Firm) -> None:
+    now = datetime.now(UTC)
+    know_envelope(quiet, "sent")
+    know_envelope(quiet, "delivered")
+    assert quiet.events() == []
+    know_envelope(quiet, "completed", completed_at=now - timedelta(days=400))
+    know_envelope(quiet, "completed", completed_at=now)
+    [event] = told(quiet)
+    assert event == {
+        "subject": "docusign/envelope/e1", "vendor": "docusign", "envelope_key": "e1", "sent_at": None,
+        "completed_at": event["completed_at"], "ledger_id": 7,
+    }  # fmt: skip
+    assert datetime.fromisoformat(event["completed_at"]) == now - timedelta(days=400)
+
+
+def test_an_envelope_that_was_opened_again_is_told_again(quiet: Firm) -> None:
+    for status in ("sent", "completed", "sent", "completed"):
+        know_envelope(quiet, status, completed_at=datetime.now(UTC))
+    assert len(told(quiet)) == 2
+
+
+def test_an_envelope_that_comes_completed_is_news_only_while_it_is_young(quiet: Firm) -> None:
+    know_envelope(quiet, "completed", key="young", completed_at=datetime.now(UTC) - timedelta(days=1))
+    know_envelope(quiet, "completed", key="old", completed_at=datetime.now(UTC) - timedelta(days=30))
+    assert [event["envelope_key"] for event in told(quiet)] == ["young"]
+
+
+def test_a_deadline_that_was_missed_is_told(quiet: Firm) -> None:
+    due = datetime.fromisoformat("2026-11-23T08:30:00-05:00")
+    for _ in range(2):
+        mark_told(quiet.engine, [Late("orion", "assets", DAY, "load", due)])
+    assert told(quiet) == [
+        {
+            "subject": "orion/assets/2026-11-20", "vendor": "orion", "table": "assets", "business_date": "2026-11-20",
+            "stage": "load", "due_at": "2026-11-23T13:30:00+00:00",
+        }
+    ]  # fmt: skip
+
+
+def test_every_declared_type_is_told_and_no_other_and_none_holds_a_name_or_words(quiet: Firm) -> None:
+    load(quiet)
+    bury(quiet, DeadLetter("KEY-1", ["missing"], "part-0", 0))
+    settle(quiet, DAY, 1)
+    settle(quiet, DAY + timedelta(days=3))
+    know_envelope(quiet, "completed", completed_at=datetime.now(UTC))
+    mark_told(quiet.engine, [Late("orion", "assets", DAY, "load", datetime.now(UTC))])
+    events = quiet.events()
+    assert {event["type"] for event in events} == set(TYPES)
+    text = json.dumps(events, default=str)
+    assert not [canary for canary in ("Invented", "invented", "Words", "4321", "KEY-1") if canary in text]
+
+
+def test_an_event_rings_when_it_is_committed(quiet: Firm) -> None:
+    with psycopg.connect(quiet.database.url(), autocommit=True) as listening:
+        listening.execute(f"listen {CHANNEL}")  # type: ignore[call-overload]
+        load(quiet)
+        assert [bell.channel for bell in listening.notifies(timeout=5, stop_after=1)] == [CHANNEL]
+        load(quiet)  # it is there already
+        assert [*listening.notifies(timeout=0.2)] == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into control.outbox (type, vendor, subject, data) values ('t', 'v', 's', '{}')",
+        "update control.outbox set data = '{}'",
+        "delete from control.outbox",
+        "truncate control.outbox",
+    ],
+)
+def test_a_task_can_not_make_or_change_an_event(quiet: Firm, statement: str) -> None:
+    with psycopg.connect(quiet.database.url()) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement)  # type: ignore[call-overload]

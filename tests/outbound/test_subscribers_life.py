@@ -1,0 +1,186 @@
+"""A subscriber comes, changes, fails, is helped, and goes; and what people are told of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from include.errors import ConfigurationError, TargetUnavailable
+from include.outbound import outbox
+from include.outbound.outbox import Trouble
+from tests.outbound.conftest import LOAD, Firm, Receiver, subjects, subscribe
+
+OPENED = "tributary.finding.opened"
+
+
+def test_a_new_subscriber_gets_what_happens_after_it_was_first_seen(quiet: Firm, receiver: Receiver) -> None:
+    quiet.happen("before")
+    quiet.subscribers = [subscribe(receiver.url())]
+    quiet.deliver()
+    quiet.happen("after")
+    quiet.deliver()
+    assert subjects(receiver.got) == ["after"]
+
+
+def test_a_filter_of_types_and_vendors_is_kept(firm: Firm, receiver: Receiver) -> None:
+    firm.subscribers = [subscribe(receiver.url(), types="tributary.finding.*", vendors="orion")]
+    firm.deliver()
+    firm.happen("load")
+    firm.happen("finding", type=OPENED)
+    firm.happen("another vendor's", type=OPENED, vendor="tamarac")
+    firm.deliver()
+    assert subjects(receiver.got) == ["finding"]
+
+
+def test_each_subscriber_has_its_own_delivery_of_an_event(firm: Firm, receiver: Receiver) -> None:
+    firm.subscribers.append(subscribe(receiver.url("/other"), "other"))
+    firm.deliver()
+    receiver.choose = lambda got: 500 if got.path == "/other" else 200
+    firm.happen("a")
+    firm.deliver()
+    assert [(row["subscriber"], row["status"]) for row in firm.deliveries()] == [
+        ("hub", "delivered"),
+        ("other", "waiting"),
+    ]
+
+
+def test_a_subscriber_that_can_not_be_read_for_a_while_loses_nothing(firm: Firm, receiver: Receiver) -> None:
+    known, firm.subscribers = firm.subscribers, []
+    firm.deliver({"hub": "its secret is spoilt"})
+    assert firm.state() == ("unreadable", "its secret is spoilt")
+    firm.happen("a")
+    firm.deliver({"hub": "its secret is spoilt"})
+    firm.subscribers = known
+    firm.deliver()
+    assert subjects(receiver.got) == ["a"]
+    assert firm.state() == ("active", "")
+
+
+def test_a_subscriber_that_was_removed_gets_no_more(firm: Firm, receiver: Receiver) -> None:
+    receiver.play(500)
+    firm.happen("waiting")
+    firm.deliver()
+    known, firm.subscribers = firm.subscribers, []
+    firm.deliver()
+    firm.happen("missed")
+    firm.deliver()
+    firm.turn(days=1)
+    assert not outbox.is_waiting(firm.engine, firm.now)
+    firm.subscribers = known
+    firm.deliver()
+    assert subjects(receiver.accepted()) == ["waiting"]
+
+
+def test_something_is_waiting_only_while_it_can_be_delivered(firm: Firm, receiver: Receiver) -> None:
+    assert not outbox.is_waiting(firm.engine, firm.now)
+    assert not firm.rows(outbox.IS_WAITING_NOW)[0]["?column?"]
+    firm.happen("a", "a")
+    assert outbox.is_waiting(firm.engine, firm.now)
+    assert firm.rows(outbox.IS_WAITING_NOW)[0]["?column?"]
+    receiver.play(500)
+    firm.deliver()
+    assert not outbox.is_waiting(firm.engine, firm.now), "the first waits for its next try, the second for the first"
+    firm.turn_to_next_try()
+    assert outbox.is_waiting(firm.engine, firm.now)
+    firm.deliver()
+    assert not outbox.is_waiting(firm.engine, firm.now)
+
+
+def test_a_disabled_subscriber_that_is_enabled_gets_all_that_waited(firm: Firm, receiver: Receiver) -> None:
+    receiver.play(410)
+    firm.happen("a", "a", "b")
+    firm.deliver()
+    firm.turn(days=30)
+    assert outbox.enable(firm.engine, "hub", firm.now) >= 2
+    firm.deliver()
+    assert sorted(subjects(receiver.accepted())) == ["a", "a", "b"]
+    with pytest.raises(ConfigurationError):
+        outbox.enable(firm.engine, "nobody", firm.now)
+
+
+def ids(firm: Firm, *places: int) -> list[UUID]:
+    rows = firm.deliveries()
+    return [rows[place]["event_id"] for place in places]
+
+
+def test_events_are_sent_again_by_id_under_the_same_id(firm: Firm, receiver: Receiver) -> None:
+    firm.happen("a", "b", "c")
+    firm.deliver()
+    wanted = ids(firm, 0, 2)
+    receiver.got.clear()
+    assert outbox.replay(firm.engine, "hub", firm.now, event_ids=wanted) == 2
+    firm.deliver()
+    assert {got.id for got in receiver.got} == {str(each) for each in wanted}
+    assert len(firm.deliveries()) == 3
+
+
+def test_events_are_sent_again_by_time_and_type_in_their_order(firm: Firm, receiver: Receiver) -> None:
+    firm.happen("old")
+    [old] = firm.events()
+    firm.happen("a", "a")
+    firm.happen("finding", type=OPENED)
+    firm.deliver()
+    receiver.got.clear()
+    since = old["occurred_at"] + timedelta(microseconds=1)
+    assert outbox.replay(firm.engine, "hub", firm.now, since=since, types=[LOAD]) == 2
+    firm.deliver()
+    assert [(got.subject, got.data["place"]) for got in receiver.got] == [("a", 0), ("a", 1)]
+    assert outbox.replay(firm.engine, "hub", firm.now, since=since, until=since) == 0
+
+
+def test_a_new_subscriber_can_have_what_was_before_it(quiet: Firm, receiver: Receiver) -> None:
+    quiet.happen("before")
+    quiet.subscribers = [subscribe(receiver.url())]
+    quiet.deliver()
+    assert outbox.replay(quiet.engine, "hub", quiet.now, since=quiet.events()[0]["occurred_at"]) == 1
+    quiet.deliver()
+    assert subjects(receiver.got) == ["before"]
+
+
+def test_given_up_events_are_sent_again_and_no_other(firm: Firm, receiver: Receiver) -> None:
+    firm.happen("fine", "lost")
+    firm.deliver()
+    receiver.got.clear()
+    firm.do("update control.outbound_delivery set status = 'dead', tries = 12 where subject = 'lost'")
+    assert outbox.replay(firm.engine, "hub", firm.now, only_dead=True) == 1
+    firm.deliver()
+    assert subjects(receiver.got) == ["lost"]
+    assert [row["status"] for row in firm.deliveries()] == ["delivered", "delivered"]
+
+
+@pytest.mark.parametrize(("name", "how"), [("hub", {}), ("nobody", {"only_dead": True})])
+def test_a_replay_of_nothing_in_particular_is_refused(firm: Firm, name: str, how: dict[str, bool]) -> None:
+    with pytest.raises(ConfigurationError):
+        outbox.replay(firm.engine, name, firm.now, **how)
+
+
+def test_people_are_told_of_each_trouble_once(firm: Firm, receiver: Receiver) -> None:
+    heard: list[list[Trouble]] = []
+    receiver.play(410)
+    firm.happen("a")
+    firm.deliver({"other": "there is no such connection"})
+    firm.do("update control.outbound_delivery set status = 'dead'")
+    for _ in range(2):
+        firm.deliver({"other": "there is no such connection"})
+        outbox.tell_troubles(firm.engine, heard.append)
+    assert [sorted((each.subscriber, each.what) for each in troubles) for troubles in heard] == [
+        [
+            ("hub", "1 events were given up"),
+            ("hub", "disabled: it answered 410: it wants nothing any more"),
+            ("other", "unreadable: there is no such connection"),
+        ]
+    ]
+
+
+def test_what_could_not_be_told_is_told_later(firm: Firm, receiver: Receiver) -> None:
+    def fail(_: list[Trouble]) -> None:
+        raise TargetUnavailable("Not everybody was reached by the alert")
+
+    receiver.play(410)
+    firm.happen("a")
+    firm.deliver()
+    with pytest.raises(TargetUnavailable):
+        outbox.tell_troubles(firm.engine, fail)
+    assert [each.subscriber for each in outbox.tell_troubles(firm.engine, lambda _: None)] == ["hub"]

@@ -1,0 +1,129 @@
+"""The bell that wakes a DAG: it rings while something waits, soon after it came, also where a notification was lost."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.control import inbox
+from include.control.inbox import Delivery
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.dags.airflow_home import ROOT, environment
+
+pytestmark = pytest.mark.airflow
+
+LOOK_S = 2.0
+_LISTEN = f"""
+import asyncio, doorbell, psycopg
+doorbell.LOOK_S = {LOOK_S}
+
+async def listen():
+    with psycopg.connect(doorbell._url()) as db:
+        for question in doorbell.WAITING.values():
+            print("WAITS", db.execute(question).fetchone()[0], flush=True)
+    async for event in doorbell.Doorbell("tributary_inbox").run():
+        print("RING", flush=True)
+
+asyncio.run(listen())
+"""
+
+
+class Bell:
+    """A listening bell in a process of Airflow's, and what rings it."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database, self.engine = database, schema.engine(database.url())
+        known = environment(folder, {"tributary_db": database.url("tributary_read")}, folder)
+        known["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _LISTEN], env=known, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        self._said: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.waits = [self._said.get(timeout=60) for _ in range(3)]
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            if line.startswith(("RING", "WAITS")):  # and no line of a log
+                self._said.put(line.strip())
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+        self.engine.dispose()
+
+    def deliver(self, body: bytes) -> None:
+        name = hashlib.sha256(body).hexdigest()
+        inbox.receive(self.engine, Delivery("somebody", body, name, None, {}))
+
+    def settle(self) -> None:
+        """Nothing waits any more, and what rang for it has been heard."""
+        self.database.do("update control.inbox set processed_at = clock_timestamp() where processed_at is null")
+        while self.rings_within(LOOK_S + 1):
+            pass
+
+    def rings_within(self, seconds: float) -> bool:
+        try:
+            return self._said.get(timeout=seconds) == "RING"
+        except queue.Empty:
+            return False
+
+
+@pytest.fixture(scope="module")
+def listening(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bell]:
+    made = Bell(shared_database, tmp_path_factory.mktemp("bell"))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def bell(listening: Bell) -> Bell:
+    listening.settle()
+    return listening
+
+
+def test_where_nothing_waits_every_bell_is_silent(bell: Bell) -> None:
+    assert bell.waits == ["WAITS False"] * 3
+    assert not bell.rings_within(LOOK_S + 1)
+
+
+def test_it_rings_soon_after_a_delivery_and_once_for_many(bell: Bell) -> None:
+    started = time.monotonic()
+    for n in range(5):
+        bell.deliver(b"%d" % n)
+
+    assert bell.rings_within(LOOK_S / 2)
+    assert time.monotonic() - started < LOOK_S / 2
+    assert not bell.rings_within(0.5)
+
+
+def test_it_goes_on_ringing_while_something_waits(bell: Bell) -> None:
+    bell.deliver(b"nobody drains")
+
+    assert bell.rings_within(LOOK_S)
+    assert bell.rings_within(2 * LOOK_S)
+
+
+def test_a_lost_notification_is_made_good_by_a_look(bell: Bell) -> None:
+    bell.database.do(
+        "insert into control.inbox (sender, body, content_hash, headers) values ('somebody', '', 'quiet', '{}')"
+    )
+
+    assert bell.rings_within(2 * LOOK_S)
+
+
+def test_it_goes_on_when_its_connection_was_cut(bell: Bell) -> None:
+    cut = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tributary_read'"
+    assert bell.database.rows(cut)
+    bell.deliver(b"after the cut")
+
+    assert bell.rings_within(3 * LOOK_S)

@@ -1,0 +1,129 @@
+"""A caller who is logged in to the sandbox's DocuSign, and a listener for Connect."""
+
+import functools
+import http.server
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+
+from include.sandbox.docusign_login import hand_out_private_key
+from include.sandbox.docusign_store import CONNECT_KEY
+from include.sandbox.emoney import hand_out_credentials
+from tests.running_sandbox import NOW
+
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+SINCE = "2020-01-01T00:00:00Z"
+
+
+@functools.cache
+def _make_keys() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        hand_out_private_key(Path(folder))
+        hand_out_credentials(Path(folder))
+        return {path.name: path.read_bytes() for path in Path(folder).glob("*.pem")}
+
+
+def give_keys(state: Path) -> None:
+    """Put key pairs into a new sandbox's folder: making them takes longer than most tests."""
+    state.mkdir(parents=True, exist_ok=True)
+    for name, content in _make_keys().items():
+        (state / name).write_bytes(content)
+
+
+class DocuSign:
+    def __init__(self, sandbox: Any) -> None:
+        self.sandbox, self.http = sandbox, sandbox.http
+        self.extra = self.http.get("/_sandbox/connections").json()["docusign"]["extra"]
+        self.headers: dict[str, str] = {}
+        self.root = f"/docusign/restapi/v2.1/accounts/{self.extra['account_id']}"
+
+    def sign(self, key: str | None = None, **claims: Any) -> str:
+        known = {"iss": self.extra["integration_key"], "sub": self.extra["user_id"], "aud": self.extra["auth_host"]}
+        known |= {"exp": int(time.time()) + 300, "scope": "signature impersonation"}
+        return jwt.encode(known | claims, key or self.extra["private_key"], algorithm="RS256")
+
+    def ask_token(self, **changed: str) -> httpx.Response:
+        return self.http.post("/docusign/oauth/token", data={"grant_type": GRANT, "assertion": self.sign()} | changed)
+
+    def log_in(self) -> "DocuSign":
+        self.headers["Authorization"] = f"Bearer {self.ask_token().json()['access_token']}"
+        return self
+
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return self.http.request(method, self.root + path, headers=self.headers, **more)
+
+    def get(self, path: str, **params: Any) -> httpx.Response:
+        return self.call("GET", path, params=params)
+
+    def list(self, **params: Any) -> list[dict[str, Any]]:
+        answer = self.get("/envelopes", **{"from_date": SINCE, "count": 1000} | params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["envelopes"]
+
+    def edit(self, kind: str, **values: Any) -> dict[str, Any]:
+        return self.sandbox.admin(f"docusign/{kind}", **values)
+
+    def send(self, household: int = 1001, **values: Any) -> str:
+        return self.edit("send", household=household, **values)["envelopeId"]
+
+    def subscribe(self, url: str, *events: str, **changed: Any) -> dict[str, Any]:
+        config = {"urlToPublishTo": url, "events": list(events), "allUsers": "true", "allowEnvelopePublish": "true"}
+        config |= {"includeHMAC": "true", "requiresAcknowledgement": "true", "enableLog": "true"}
+        config |= {"eventData": {"version": "restv2.1", "includeData": ["recipients", "custom_fields"]}}
+        answer = self.call("POST", "/connect", json=config | changed)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def tidy(self) -> "DocuSign":
+        """Make a used sandbox as good as new, but for the envelopes that were sent."""
+        self.http.delete("/_sandbox/faults")
+        self.http.delete("/_sandbox/calls")
+        self.sandbox.admin("clock", now=NOW.isoformat(), rate=1)
+        self.edit("consent", is_given=True)
+        self.log_in()
+        for config in self.get("/connect").json()["configurations"]:
+            self.call("DELETE", f"/connect/{config['connectId']}")
+        self.edit("connect_keys", keys=[CONNECT_KEY])
+        self.edit("disturb")
+        self.edit("retries")
+        self.http.delete("/_sandbox/calls")
+        return self
+
+
+class Listener:
+    """Keeps what Connect sends. `answer` says with which status a message is answered; None is no answer at all."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        self.answer: Callable[[bytes], int | None] = lambda body: 200
+        listener = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                listener.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                status = listener.answer(body)
+                if status is not None:
+                    self.send_response(status)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/hook"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(5)

@@ -1,0 +1,357 @@
+"""What webhooks brought, on its way from the inbox into the warehouse."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from include import drain as draining
+from include import flow, sessions
+from include.connection import Connection
+from include.control import inbox
+from include.control.inbox import Delivery
+from include.errors import TargetUnavailable
+from include.local.postgres import Postgres
+from include.sensitive import Redactor
+from include.staging import Staging
+from include.vendors import named
+from include.vendors.docusign import DOCUSIGN
+from include.warehouse import schema
+from tests.conftest import Database, new_database
+from tests.running_sandbox import LAST
+
+T0 = datetime(2026, 11, 20, 15, tzinfo=UTC)
+LIFE = ("created", "sent", "delivered", "completed")
+STAMPS = {"created": "createdDateTime", "sent": "sentDateTime", "delivered": "deliveredDateTime"} | {
+    end: f"{end}DateTime" for end in ("completed", "declined", "voided")
+}
+
+
+def moment(step: int) -> str:
+    return (T0 + timedelta(minutes=step)).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+
+
+def body(envelope: str, life: tuple[str, ...], **changes: Any) -> dict[str, Any]:
+    """A message that says what became of an envelope last."""
+    status, step = life[-1], len(life) - 1
+    summary = {
+        "envelopeId": envelope,
+        "status": status,
+        "emailSubject": "Advisory agreement",
+        "lastModifiedDateTime": moment(step),
+        "statusChangedDateTime": moment(step),
+        "sender": {"userName": "Sam Sample", "email": "sam@firm.example", "userId": "u", "accountId": "a"},
+        "customFields": {
+            "textCustomFields": [
+                {"name": "Household", "value": "orion:17"},
+                {"name": "Purpose", "value": "account opening"},
+            ]
+        },
+        "recipients": {
+            "signers": [
+                {
+                    "recipientId": "1",
+                    "name": "Ann Sample",
+                    "email": "ann@client.example",
+                    "routingOrder": "1",
+                    "status": "completed" if status == "completed" else "sent",
+                    **({"sentDateTime": moment(1)} if step else {}),
+                    **({"signedDateTime": moment(3)} if status == "completed" else {}),
+                }
+            ],
+            "carbonCopies": [
+                {"recipientId": "2", "name": "Copy Sample", "email": "copy@firm.example", "status": "created"}
+            ],
+            "recipientCount": "2",
+        },
+    } | {STAMPS[each]: moment(n) for n, each in enumerate(life)}
+    return {
+        "event": f"envelope-{status}",
+        "apiVersion": "v2.1",
+        "uri": f"/restapi/v2.1/accounts/a/envelopes/{envelope}",
+        "retryCount": 0,
+        "configurationId": 1,
+        "generatedDateTime": moment(step),
+        "data": {"accountId": "a", "userId": "u", "envelopeId": envelope, "envelopeSummary": summary | changes},
+    }
+
+
+class Inbox:
+    """A firm's database with an inbox, and the drain of it."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database, self.engine = database, schema.engine(database.url())
+        self.site = flow.Site(self.engine, Staging(str(folder / "staging")), Redactor(b"only for tests"))
+        self.runs = 0
+
+    def put(self, *bodies: dict[str, Any]) -> None:
+        for each in bodies:
+            raw = orjson.dumps(each)
+            name = hashlib.sha256(raw).hexdigest()
+            inbox.receive(self.engine, Delivery("docusign", raw, name, None, {}))
+
+    def drain(self) -> int:
+        self.runs += 1
+        run = flow.Run(f"drain-{self.runs}", LAST, sessions.previous(LAST))
+        return draining.drain(self.site, DOCUSIGN, Connection("http://127.0.0.1:9"), run)
+
+    def envelopes(self) -> list[dict[str, Any]]:
+        return self.database.rows("select * from warehouse.envelope where recorded_to is null order by envelope_key")
+
+    def statuses(self) -> dict[str, str]:
+        return {row["envelope_key"]: row["status"] for row in self.envelopes()}
+
+    def errors(self) -> list[str | None]:
+        rows = self.database.rows("select error from control.inbox where processed_at is not null order by inbox_id")
+        return [row["error"] for row in rows]
+
+
+@pytest.fixture
+def box(database: Database, tmp_path: Path) -> Iterator[Inbox]:
+    made = Inbox(database, tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+def test_a_delivery_becomes_an_envelope_with_its_recipients_and_its_history(box: Inbox) -> None:
+    box.put(body("e1", LIFE))
+
+    assert box.drain() == 1
+
+    [envelope] = box.envelopes()
+    assert envelope["status"] == "completed"
+    assert envelope["is_final"]
+    assert envelope["household_reference"] == "orion:household:17"
+    assert envelope["purpose"] == "account opening"
+    assert envelope["completed_at"] == T0 + timedelta(minutes=3)
+    recipients = box.database.rows("select * from warehouse.envelope_recipient order by routing_order")
+    assert [(r["role"], r["name"], r["status"]) for r in recipients] == [
+        ("signer", "Ann Sample", "completed"),
+        ("carbon_copy", "Copy Sample", "waiting"),
+    ]
+    events = box.database.rows("select event, actor_name from warehouse.envelope_event order by happened_at, event")
+    assert [(e["event"], e["actor_name"]) for e in events] == [
+        ("created", "Sam Sample"),
+        ("received", "Ann Sample"),
+        ("sent", "Sam Sample"),
+        ("delivered", "Sam Sample"),
+        ("completed", "Sam Sample"),
+        ("signed", "Ann Sample"),
+    ]
+    assert box.errors() == [None]
+
+
+def test_what_was_drained_is_not_drained_again(box: Inbox) -> None:
+    box.put(body("e1", LIFE))
+
+    assert [box.drain(), box.drain()] == [1, 0]
+
+
+LIVES = {
+    "e1": LIFE,
+    "e2": LIFE[:3],
+    "e3": ("created", "sent", "declined"),
+    "e4": ("created", "sent", "delivered", "voided"),
+}
+TOLD = [body(name, life[:n]) for name, life in LIVES.items() for n in range(1, len(life) + 1)]
+
+
+@pytest.fixture(scope="module")
+def shared_box(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
+    with new_database(postgres) as database:
+        made = Inbox(database, tmp_path_factory.mktemp("staging"))
+        yield made
+        made.engine.dispose()
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 10_000), copies=st.integers(1, 3), batches=st.integers(1, 4))
+def test_in_whatever_order_and_however_often_it_is_told_every_envelope_ends_as_it_did(
+    shared_box: Inbox, seed: int, copies: int, batches: int
+) -> None:
+    for table in ("envelope", "envelope_recipient", "envelope_event"):
+        shared_box.database.do(f"delete from warehouse.{table}")
+    shared_box.database.do("delete from control.inbox")
+    told = TOLD * copies
+    random.Random(seed).shuffle(told)
+    size = -(-len(told) // batches)
+    for first in range(0, len(told), size):
+        shared_box.put(*told[first : first + size])
+        shared_box.drain()
+
+    assert shared_box.statuses() == {name: life[-1] for name, life in LIVES.items()}
+    signed = shared_box.database.rows(
+        "select r.envelope_key from warehouse.envelope_recipient r join warehouse.envelope e"
+        " on e.envelope_key = r.envelope_key and e.changed_at = r.changed_at and e.recorded_to is null"
+        " where r.recorded_to is null and r.signed_at is not null"
+    )
+    assert [row["envelope_key"] for row in signed] == ["e1"]
+    events = shared_box.database.value(
+        "select count(*) from warehouse.envelope_event e where recorded_to is null and actor_name = 'Sam Sample'"
+    )
+    assert events == sum(len(life) for life in LIVES.values())
+    assert shared_box.database.value("select count(*) from control.inbox") == len(TOLD)
+
+
+def test_an_end_is_not_undone_by_a_state_that_says_it_is_newer(box: Inbox) -> None:
+    box.put(body("e1", LIFE))
+    box.drain()
+    box.put(body("e1", LIFE[:3], lastModifiedDateTime=moment(50)))
+    box.drain()
+
+    assert box.statuses() == {"e1": "completed"}
+
+
+def test_an_end_is_not_undone_within_a_batch_either(box: Inbox) -> None:
+    box.put(body("e1", LIFE[:3], lastModifiedDateTime=moment(50)), body("e1", LIFE))
+    box.drain()
+
+    assert box.statuses() == {"e1": "completed"}
+
+
+def test_a_body_that_cannot_be_read_is_told_of_and_holds_nobody_up(box: Inbox) -> None:
+    box.put(
+        body("e1", LIFE, createdDateTime="on Friday"),
+        body("e2", LIFE),
+        {"event": "envelope-sent", "data": {}},
+    )
+
+    assert box.drain() == 3
+
+    assert box.statuses() == {"e2": "completed"}
+    broken, fine, nobody = box.errors()
+    assert broken == "envelopes: createdDateTime: not timestamp"
+    assert fine is None
+    assert nobody is not None
+    letters = box.database.rows("select table_name, row_key from control.dead_letter order by table_name")
+    assert [(each["table_name"], each["row_key"]) for each in letters] == [("deliveries", "3"), ("envelopes", "e1")]
+
+
+def test_a_list_of_recipients_that_we_do_not_know_is_told_as_drift(box: Inbox) -> None:
+    box.put(body("e1", LIFE, recipients={"signers": [], "robots": [{"recipientId": "9"}]}))
+    box.drain()
+
+    assert box.statuses() == {"e1": "completed"}
+    assert "recipients.robots" in [row["field"] for row in box.database.rows("select field from control.drift")]
+
+
+def test_what_a_load_could_not_bring_waits_on_and_is_brought_once(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.put(*TOLD)
+    first = flow.load
+
+    def fails(*args: Any) -> Any:
+        raise TargetUnavailable("the database went away")
+
+    monkeypatch.setattr(flow, "load", fails)
+    with pytest.raises(TargetUnavailable):
+        box.drain()
+    assert box.errors() == []
+    monkeypatch.setattr(flow, "load", first)
+
+    assert box.drain() == len(TOLD)
+    assert box.statuses() == {name: life[-1] for name, life in LIVES.items()}
+
+
+def test_every_load_of_a_drain_balances_and_says_what_it_left(box: Inbox) -> None:
+    box.put(*TOLD, *TOLD)
+    box.drain()
+
+    staged = box.database.rows(
+        "select table_name, fetched, staged, dead from control.ledger where stage = 'stage' order by table_name"
+    )
+    assert [tuple(row.values()) for row in staged] == [
+        ("deliveries", len(TOLD), len(TOLD), 0),
+        ("envelopes", len(TOLD), len(TOLD), 0),
+        ("recipients", 2 * len(TOLD), 2 * len(TOLD), 0),
+    ]
+    merged = box.database.value("select merged from control.ledger where stage = 'transform' and entity = 'envelope'")
+    assert merged == len(TOLD) - len(LIVES)
+
+
+NOTHING = {col.source: None for col in named("orion").table("clients").columns}
+CLIENTS = [
+    NOTHING | {"id": 901, "name": "Pushed Sample", "isActive": True},
+    NOTHING | {"id": 902, "name": "Other Sample", "isActive": True},
+]
+
+
+class Pushes(Inbox):
+    """The same, of rows that a caller pushed for a table of the portfolio system."""
+
+    def push(self, rows: object, table: str = "clients") -> None:
+        raw = orjson.dumps(rows)
+        name = hashlib.sha256(raw).hexdigest()
+        inbox.receive(self.engine, Delivery(f"push.orion.{table}", raw, name, None, {}))
+
+    def drain(self) -> int:
+        self.runs += 1
+        run = flow.Run(f"drain-{self.runs}", LAST, sessions.previous(LAST))
+        return draining.drain_pushes(self.site, named("orion"), Connection("http://127.0.0.1:9"), run)
+
+
+@pytest.fixture
+def pushes(database: Database, tmp_path: Path) -> Iterator[Pushes]:
+    made = Pushes(database, tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+def households(pushes: Pushes) -> list[tuple[str, str]]:
+    rows = pushes.database.rows(
+        "select household_key, name from warehouse.household where recorded_to is null and valid_to is null order by 1"
+    )
+    return [(row["household_key"], row["name"]) for row in rows]
+
+
+def test_rows_that_a_caller_pushed_are_in_the_warehouse_once(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.push([*CLIENTS, CLIENTS[0]])
+
+    assert pushes.drain() == 2
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
+    assert pushes.errors() == [None, None]
+
+
+def test_a_pushed_row_that_cannot_be_read_is_told_of_and_the_others_are_loaded(pushes: Pushes) -> None:
+    pushes.push([NOTHING | {"id": "nine", "name": "Broken", "isActive": True}, *CLIENTS])
+    pushes.push({"id": 1})
+    pushes.push(CLIENTS[:1])
+
+    assert pushes.drain() == 3
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
+    first, second, third = pushes.errors()
+    assert first == "clients: id: not int64, and 0 more of 3"
+    assert second is not None
+    assert "not a JSON array" in second
+    assert third is None
+
+
+def test_rows_that_leave_fields_out_are_refused_because_missing_is_not_null(pushes: Pushes) -> None:
+    pushes.push([{"id": 901, "name": "Pushed Sample", "isActive": True}])
+    pushes.drain()
+
+    [error] = pushes.errors()
+    assert error is not None
+    assert "Declared fields are in no row" in error
+    assert households(pushes) == []
+
+
+def test_a_body_alone_that_lacks_what_is_required_is_told_of_and_does_not_wait(box: Inbox) -> None:
+    box.put(body("e1", LIFE, lastModifiedDateTime=None))
+    box.put({"event": "template-created", "generatedDateTime": moment(0), "data": {"templateId": "t"}})
+
+    assert [box.drain(), box.drain()] == [2, 0]
+
+    assert all(box.errors())
+    assert box.statuses() == {}

@@ -1,0 +1,270 @@
+"""What only Adobe Sign needs: every user's own list, states told by events, agreements that end and go on again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from include import flow
+from include.local.postgres import Postgres
+from include.plan import keep_keyed
+from include.sandbox.adobe_sign_agreements import ROLES
+from include.vendors.adobe_sign import ADOBE_SIGN, COMPLETED, OUT, VOIDED, is_final, member_status, purpose_of
+from tests.conftest import Firm, new_database
+from tests.extract.answering import Asked, Reply
+from tests.running_sandbox import LAST, NOW, run_sandbox
+from tests.vendors.answered import Answers, Day, Row, answering, changed, goldens, run_day
+from tests.vendors.conftest import Run
+
+GOLDEN = goldens(ADOBE_SIGN)
+
+
+@pytest.fixture(scope="module")
+def agreed(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """The goldens' day; nobody changes it."""
+    return run_day(engine, tmp_path_factory.mktemp("agreed"), ADOBE_SIGN, GOLDEN)
+
+
+def agreement(key: str, **fields: Any) -> Answers:
+    """The answers, where an agreement says this."""
+    return changed(GOLDEN, "agreement_details", lambda said: said[f"agreements/{key}"].update(fields))
+
+
+def happened(key: str, *events: tuple[str, str]) -> Answers:
+    """The answers, where this happened to an agreement: kinds and times."""
+    told = [{"type": kind, "date": at, "description": f"{kind} {n}"} for n, (kind, at) in enumerate(events)]
+    return changed(GOLDEN, "agreement_events", lambda said: said[f"agreements/{key}/events"].update(events=told))
+
+
+def envelope(day: Day, key: str) -> Row:
+    [row] = [row for row in day.made("agreement_details", "envelope") if row["envelope_key"] == key]
+    return row
+
+
+def people(day: Day, key: str) -> dict[str, Row]:
+    rows = day.made("participants", "envelope_recipient")
+    return {row["envelope_recipient_key"]: row for row in rows if row["envelope_key"] == key}
+
+
+# --- states ---
+
+
+@pytest.mark.parametrize(
+    ("said", "ours"),
+    [
+        *((f"OUT_FOR_{what}", "sent") for what in OUT),
+        *((word, "completed") for word in COMPLETED),
+        *((word, "voided") for word in VOIDED),
+        *((word, "draft") for word in ("DRAFT", "AUTHORING", "DOCUMENTS_NOT_YET_PROCESSED")),
+        ("EXPIRED", "expired"),
+        ("SOMETHING_NEW", "other"),
+    ],
+)
+def test_status_in_our_words(run: Run, said: str, ours: str) -> None:
+    assert envelope(run(ADOBE_SIGN, agreement("A1", status=said)), "A1")["status"] == ours
+
+
+def test_every_status_of_the_sandbox_is_known(agreed: Day) -> None:
+    awaited = pa.array([role.awaited for role in ROLES.values()])
+    done = pa.array([role.done for role in ROLES.values()])
+    assert set(is_final(awaited).to_pylist()) == {False}
+    assert set(is_final(done).to_pylist()) == {True}
+
+
+def test_withdrawn_and_refused_have_one_status_and_are_told_apart_by_their_events(run: Run) -> None:
+    withdrawn = run(
+        ADOBE_SIGN, happened("A3", ("CREATED", "2026-11-10T09:00:00Z"), ("RECALLED", "2026-11-11T09:00:00Z"))
+    )
+    refused = run(ADOBE_SIGN, happened("A3", ("CREATED", "2026-11-10T09:00:00Z"), ("REJECTED", "2026-11-11T09:00:00Z")))
+    assert [envelope(day, "A3")["status"] for day in (withdrawn, refused)] == ["voided", "declined"]
+    assert envelope(withdrawn, "A3")["ended_at"] == datetime(2026, 11, 11, 9, tzinfo=UTC)
+
+
+def test_agreement_that_ended_and_goes_on_was_reopened_when_it_changed_last(agreed: Day) -> None:
+    row = envelope(agreed, "A4")
+    assert (row["status"], row["is_final"], row["ended_at"]) == ("sent", False, None)
+    assert row["reopened_at"] == row["changed_at"] == datetime(2026, 11, 2, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("key", ["A1", "A2", "A3", "A5"])
+def test_agreement_that_goes_on_or_ended_for_the_first_time_was_not_reopened(agreed: Day, key: str) -> None:
+    assert envelope(agreed, key)["reopened_at"] is None
+
+
+def test_agreement_of_which_nothing_is_told_changed_when_it_was_made(agreed: Day) -> None:
+    row = envelope(agreed, "A5")
+    assert (row["status"], row["changed_at"]) == ("draft", row["created_at"])
+
+
+def test_draft_has_neither_members_nor_events_and_costs_nobody_else(agreed: Day) -> None:
+    for table in ("members", "agreement_events"):
+        assert {row["agreement_id"] for row in agreed.staged(table)} == {"A1", "A2", "A3", "A4"}
+
+
+def test_status_in_the_list_is_the_caller_s_and_does_not_count(agreed: Day) -> None:
+    [listed] = [row for row in agreed.staged("agreements") if row["agreement_id"] == "A2"]
+    assert listed["status_to_user"] == "WAITING_FOR_MY_APPROVAL"
+    assert envelope(agreed, "A2")["status"] == "sent"
+
+
+@pytest.mark.parametrize("written", ["2026-11-19T06:07:19-07:00", "2026-11-19T13:07:19Z"])
+def test_times_are_in_any_offset(run: Run, written: str) -> None:
+    day = run(ADOBE_SIGN, agreement("A2", createdDate=written))
+    assert envelope(day, "A2")["created_at"] == datetime(2026, 11, 19, 13, 7, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose"),
+    [
+        ("Advisory agreement - Sample", "advisory agreement"),
+        ("Advisory agreement \u2013 Sample - 2", "advisory agreement"),
+        ("Fee-schedule change", "fee-schedule change"),
+        (None, None),
+    ],
+)
+def test_purpose_is_the_name_up_to_its_first_dash(name: str | None, purpose: str | None) -> None:
+    assert purpose_of(pa.array([name], pa.string())).to_pylist() == [purpose]
+
+
+# --- members ---
+
+
+def test_member_whose_part_somebody_else_does_is_counted_and_left_out(agreed: Day) -> None:
+    assert set(people(agreed, "A2")) == {"A2:P2", "A2:P4"}
+    assert agreed.produced("participants", "envelope_recipient").dropped["somebody else does it"] == 1
+
+
+def test_member_carries_the_role_the_order_and_the_state_of_the_set(agreed: Day) -> None:
+    last = people(agreed, "A2")["A2:P4"]
+    assert (last["role"], last["routing_order"], last["status"]) == ("signer", 2, "waiting")
+    assert {row["created_on"] for row in people(agreed, "A2").values()} == {envelope(agreed, "A2")["created_on"]}
+
+
+def test_member_acted_when_the_events_say_so(agreed: Day) -> None:
+    assert people(agreed, "A1")["A1:P1"]["signed_at"] == datetime(2026, 11, 18, 10, 30, tzinfo=UTC)
+    assert people(agreed, "A3")["A3:P5"]["declined_at"] == datetime(2026, 11, 11, 9, tzinfo=UTC)
+
+
+def test_every_state_of_a_set_is_a_word_of_ours() -> None:
+    said = ["COMPLETED", "NOT_YET_VISIBLE", "WAITING_FOR_MY_SIGNATURE", "CANCELLED", "EXPIRED", None]
+    assert member_status(pa.array(said)).to_pylist() == ["completed", "waiting", "sent", "other", "other", "sent"]
+
+
+def test_password_of_a_member_is_left_behind(agreed: Day) -> None:
+    staged = [agreed.staged(table) for table in agreed.paths]
+    assert "never kept" not in json.dumps(staged, default=str)
+
+
+# --- every user's list ---
+
+
+class Users:
+    """A vendor of two users, each with a list in pages of one agreement, and one agreement that both see."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.lists = {"ann@firm.example": ["A1", "A2"], "bo@firm.example": ["A2", "A3", "A4"]}
+        self.answer = answering(ADOBE_SIGN, GOLDEN)
+
+    def __call__(self, asked: Asked) -> Reply:
+        user = asked.headers.get("x-api-user", "").removeprefix("email:")
+        self.asked.append((asked.path, user, asked.params.get("cursor", "")))
+        if asked.path == "/users":
+            return Reply({"page": {}, "userInfoList": [{"id": f"U-{name}", "email": name} for name in self.lists]})
+        if asked.path != "/agreements":
+            return self.answer(asked)
+        place, ids = int(asked.params.get("cursor", "0")), self.lists[user]
+        page = {"nextCursor": str(place + 1)} if place + 1 < len(ids) else {}
+        return Reply({"page": page, "userAgreementList": [{"id": ids[place], "name": "Sample", "status": "SIGNED"}]})
+
+
+def test_list_of_every_user_is_read_to_its_end_on_that_user_s_behalf(run: Run) -> None:
+    users = Users()
+    day = run(ADOBE_SIGN, users)
+    listed = sorted((user, cursor) for path, user, cursor in users.asked if path == "/agreements")
+    assert listed == [
+        *(("ann@firm.example", cursor) for cursor in ("", "1")),
+        *(("bo@firm.example", cursor) for cursor in ("", "1", "2")),
+    ]
+    manifest = day.site.staging.manifest(day.paths["agreements"])
+    assert (manifest.fetched, manifest.staged, manifest.duplicate) == (5, 4, 1)
+
+
+def test_agreement_that_two_users_see_is_asked_for_once_on_behalf_of_one_of_them(run: Run) -> None:
+    users = Users()
+    day = run(ADOBE_SIGN, users)
+    asked = [(path, user) for path, user, _ in users.asked if path.startswith("/agreements/A2")]
+    assert len(asked) == len({path for path, _ in asked}) == 3
+    assert len({user for _, user in asked}) == 1
+    assert {row["envelope_key"] for row in day.made("agreement_details", "envelope")} == {"A1", "A2", "A3", "A4"}
+
+
+# --- what has come to its end ---
+
+
+@pytest.fixture(scope="module")
+def firm(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firm]:
+    """A firm whose agreements are in the warehouse."""
+    folder = tmp_path_factory.mktemp("firm")
+    with new_database(postgres) as database, run_sandbox(folder / "sandbox", households=12) as sandbox:
+        made = Firm(ADOBE_SIGN, sandbox, database, folder)
+        made.day()
+        yield made
+        made.engine.dispose()
+
+
+def keys(firm: Firm, where: str) -> set[str]:
+    query = f"select envelope_key as key from warehouse.envelope where recorded_to is null and {where}"
+    return {row["key"] for row in firm.database.rows(query)}
+
+
+def asked_for(firm: Firm) -> set[str]:
+    """Agreements that the newest run asked for, one by one."""
+    query = "select distinct split_part(path, '/', 2) as key from control.api_call where path like 'agreements/%'"
+    return {row["key"] for row in firm.database.rows(f"{query} and run_id = 'run-{firm._runs}'")}
+
+
+def ask(firm: Firm, key: str) -> None:
+    """Asks for one agreement on its sender's behalf, as a webhook or a person lets it."""
+    sender = firm.database.value(
+        "select sender_email from warehouse.envelope where envelope_key = :key and recorded_to is null", key=key
+    )
+    run = firm.new_run(LAST, on_demand=True, keys=(f"{key}|{sender}",))
+    paths = firm.stage(run, *keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked]))
+    flow.validate(firm.site, firm.vendor, paths, run, rows_only=True)
+    firm.publish(run, paths)
+
+
+def test_agreement_that_ended_is_not_asked_for_again_and_every_other_is(firm: Firm) -> None:
+    ended, going_on = keys(firm, "is_final"), keys(firm, "not is_final")
+    assert ended
+    assert going_on
+    firm.day()
+    assert asked_for(firm) == going_on
+
+
+def test_full_refresh_asks_for_all(firm: Firm) -> None:
+    firm.day(full_refresh=True)
+    assert asked_for(firm) == keys(firm, "true")
+
+
+def test_agreement_that_ended_is_asked_for_when_somebody_names_it(firm: Firm) -> None:
+    key = min(keys(firm, "is_final"))
+    ask(firm, key)
+    assert asked_for(firm) == {key}
+
+
+def test_agreement_that_expired_and_was_started_again_goes_on(firm: Firm) -> None:
+    key = min(keys(firm, "status = 'sent'"))
+    firm.sandbox.admin("adobe_sign/expire", agreement_id=key)
+    ask(firm, key)
+    assert key in keys(firm, "status = 'expired' and is_final")
+    firm.turn_to(NOW + timedelta(hours=1))  # the vendor's times have no fractions
+    firm.sandbox.admin("adobe_sign/restart", agreement_id=key)
+    firm.day()  # its webhook was lost: the user's list says that it goes on
+    assert key in keys(firm, "status = 'sent' and not is_final and reopened_at is not null")

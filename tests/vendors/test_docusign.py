@@ -1,0 +1,286 @@
+"""What only DocuSign needs: flags and numbers as texts, seven decimals, recipients in many arrays, custom fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from include.contract import Vendor
+from include.extract.pull import Span, request
+from include.sandbox.docusign_life import KINDS
+from include.vendors.docusign import DOCUSIGN, ENVELOPES, ROLES, first_of, order_of
+from tests.conftest import Firm
+from tests.extract.answering import Asked, Reply
+from tests.running_sandbox import NOW
+from tests.vendors.answered import Answers, Day, Row, answering, changed, goldens, run_day
+from tests.vendors.conftest import Run
+
+GOLDEN = goldens(DOCUSIGN)
+TABLES = ("envelopes", "recipients")
+FIRST = "0a6633de-3dad-4d21-a3a2-000000000001"
+
+
+@pytest.fixture(scope="module")
+def signed(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """The goldens' day; nobody changes it."""
+    return run_day(engine, tmp_path_factory.mktemp("signed"), DOCUSIGN, GOLDEN)
+
+
+def envelope(**fields: Any) -> Answers:
+    """The answers, where the first envelope says this."""
+    return changed(GOLDEN, "envelopes", lambda said: said["envelopes"][0].update(fields))
+
+
+def recipients(**arrays: Any) -> Answers:
+    """The answers, where the first envelope has these recipients and no others."""
+    return envelope(recipients=arrays)
+
+
+def fields(value: Any) -> Answers:
+    """The answers, where the first envelope has these text custom fields."""
+    return envelope(customFields={"textCustomFields": value})
+
+
+def first(day: Day) -> Row:
+    [row] = [row for row in day.made("envelopes", "envelope") if row["envelope_key"] == FIRST]
+    return row
+
+
+# --- texts for everything ---
+
+
+@pytest.mark.parametrize(
+    ("written", "microsecond"),
+    [
+        ("2026-11-16T14:05:09.1234567Z", 123456),
+        ("2026-11-16T14:05:09.9999999Z", 999999),
+        ("2026-11-16T14:05:09.1Z", 100000),
+        ("2026-11-16T14:05:09Z", 0),
+        ("2026-11-16T06:05:09.2500000-08:00", 250000),
+    ],
+)
+def test_time_has_up_to_seven_decimals_and_is_never_later_than_said(run: Run, written: str, microsecond: int) -> None:
+    day = run(DOCUSIGN, envelope(createdDateTime=written), "envelopes")
+    assert first(day)["created_at"] == datetime(2026, 11, 16, 14, 5, 9, microsecond, UTC)
+
+
+@pytest.mark.parametrize("flag", ["true", "false", "", True, None])
+def test_flag_that_is_a_text_or_none_costs_no_envelope(run: Run, flag: object) -> None:
+    day = run(DOCUSIGN, envelope(enableWetSign=flag, isDynamicEnvelope=flag), "envelopes")
+    assert first(day)["status"] == "completed"
+    assert day.site.staging.manifest(day.paths["envelopes"]).undeclared == ()
+
+
+def test_place_in_the_order_of_signing_is_a_number_where_it_is_one() -> None:
+    texts = pa.array(["1", "12", "", "two", "-1", "1.5", "99999999999", None])
+    assert order_of(texts).to_pylist() == [1, 12, None, None, None, None, None, None]
+
+
+def test_empty_text_is_none() -> None:
+    assert first_of(pa.array(["", "a", None, ""]), pa.array(["b", "c", "d", ""])).to_pylist() == ["b", "a", "d", None]
+
+
+# --- states ---
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "is_final"),
+    [
+        ("created", "draft", False),
+        ("sent", "sent", False),
+        ("delivered", "delivered", False),
+        ("signed", "delivered", False),
+        ("completed", "completed", True),
+        ("declined", "declined", True),
+        ("voided", "voided", True),
+        ("deleted", "deleted", True),
+        ("timedout", "expired", True),
+        ("authoritativecopy", "other", False),
+    ],
+)
+def test_status_in_our_words_and_whether_it_is_the_end(run: Run, said: str, status: str, is_final: bool) -> None:
+    day = run(DOCUSIGN, envelope(status=said), *TABLES)
+    assert (first(day)["status"], first(day)["is_final"]) == (status, is_final)
+    of = [row for row in day.made("recipients", "envelope_recipient") if row["envelope_key"] == FIRST]
+    assert {row["is_final"] for row in of} == {is_final}
+
+
+def test_draft_has_no_stamp_but_that_of_its_creation(run: Run) -> None:
+    draft = {"envelopeId": FIRST, "status": "created", "createdDateTime": "2026-11-16T14:00:00Z"}
+    rows = [draft | {"lastModifiedDateTime": "2026-11-16T14:00:00Z"}]
+    day = run(DOCUSIGN, changed(GOLDEN, "envelopes", lambda said: said.update(envelopes=rows)), *TABLES)
+    assert [row["event"] for row in day.made("envelopes", "envelope_event")] == ["created"]
+    assert (first(day)["status"], first(day)["sent_at"]) == ("draft", None)
+
+
+@pytest.mark.parametrize("stamp", ["declinedDateTime", "voidedDateTime", "deletedDateTime"])
+def test_end_that_is_no_completion_has_its_time(run: Run, stamp: str) -> None:
+    answers = envelope(completedDateTime=None, **{stamp: "2026-11-19T10:00:00Z"})
+    assert first(run(DOCUSIGN, answers, "envelopes"))["ended_at"] == datetime(2026, 11, 19, 10, tzinfo=UTC)
+
+
+def test_each_stamp_is_an_event(signed: Day) -> None:
+    told = [r["event"] for r in signed.made("envelopes", "envelope_event") if r["envelope_key"] == FIRST]
+    assert told == ["created", "sent", "delivered", "completed"]
+    acts = [(r["event"], r["actor_name"]) for r in signed.made("recipients", "envelope_event")]
+    assert ("signed", "Ann Sample") in acts
+    assert ("refused", "Bo Sample") in acts
+
+
+# --- recipients ---
+
+
+@pytest.mark.parametrize(("array", "role"), ROLES.items())
+def test_recipients_of_every_array_are_read_with_their_role(run: Run, array: str, role: str) -> None:
+    who = {"recipientId": "7", "name": "Sample Person", "email": "sample@client.example", "status": "sent"}
+    day = run(DOCUSIGN, recipients(**{array: [who]}), *TABLES)
+    [row] = [r for r in day.made("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
+    assert (row["role"], row["name"], row["status"]) == (role, "Sample Person", "sent")
+    assert day.dead("recipients") == []
+
+
+def test_every_array_of_the_sandbox_has_a_role() -> None:
+    assert set(KINDS) <= ROLES.keys()
+
+
+def test_array_that_nobody_knows_is_told_and_costs_no_other_recipient(run: Run) -> None:
+    who = {"recipientId": "1", "name": "Sample Person", "status": "sent"}
+    day = run(DOCUSIGN, recipients(signers=[who], hoverers=[who | {"recipientId": "2"}]), *TABLES)
+    assert day.site.staging.manifest(day.paths["envelopes"]).undeclared == ("recipients.hoverers",)
+    rows = [r["role"] for r in day.made("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
+    assert rows == ["signer"]
+
+
+@pytest.mark.parametrize("array", ["N/A", {"recipientId": "1"}, ["x"]])
+def test_array_that_is_none_costs_no_envelope_and_no_other_recipient(run: Run, array: object) -> None:
+    who = {"recipientId": "2", "name": "Sample Person", "status": "sent"}
+    day = run(DOCUSIGN, recipients(signers=array, carbonCopies=[who]), *TABLES)
+    assert first(day)["status"] == "completed"
+    rows = [r["role"] for r in day.made("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
+    assert rows == ["carbon_copy"]
+    assert len(day.dead("recipients")) + len(day.dead("envelopes")) >= 1
+
+
+def test_recipient_without_a_name_is_known_by_the_signer_s(signed: Day) -> None:
+    rows = {r["envelope_recipient_key"]: r for r in signed.made("recipients", "envelope_recipient")}
+    assert (rows[f"{FIRST}:2"]["name"], rows[f"{FIRST}:2"]["email"]) == ("Bob Sample", None)
+    assert (rows[f"{FIRST}:5"]["role"], rows[f"{FIRST}:5"]["name"]) == ("seal", None)
+
+
+def test_what_a_signer_filled_in_and_codes_to_open_it_are_left_behind(run: Run) -> None:
+    who = {"recipientId": "1", "name": "Sample", "tabs": {"textTabs": [{"value": "t4b-value"}]}, "accessCode": "c0de"}
+    day = run(DOCUSIGN, recipients(signers=[who]), *TABLES)
+    assert "t4b-value" not in json.dumps([day.staged(table) for table in TABLES], default=str)
+    assert "c0de" not in json.dumps([day.staged(table) for table in TABLES], default=str)
+
+
+# --- custom fields ---
+
+
+@pytest.mark.parametrize(
+    ("value", "household", "purpose"),
+    [
+        ([{"name": "Household", "value": "orion:17"}], "orion:household:17", None),
+        (
+            [{"name": "HOUSEHOLD", "value": "tamarac:H1"}, {"name": "purpose", "value": "x"}],
+            "tamarac:household:H1",
+            "x",
+        ),
+        ([{"name": "Household", "value": "The Samples"}], None, None),
+        ([{"name": "Household", "value": ""}, {"name": "Purpose"}], None, None),
+        ([{"name": None, "value": "orion:17"}], None, None),
+        ([], None, None),
+        (None, None, None),
+    ],
+)
+def test_household_and_purpose_are_custom_fields(
+    run: Run, value: object, household: str | None, purpose: str | None
+) -> None:
+    row = first(run(DOCUSIGN, fields(value), "envelopes"))
+    assert (row["household_reference"], row["purpose"]) == (household, purpose)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["N/A", "", ["x", None], [{"name": "Household", "value": 7}], [{"name": "Household", "value": {"a": 1}}]],
+)
+def test_custom_fields_that_cannot_be_read_cost_no_envelope(run: Run, value: object) -> None:
+    row = first(run(DOCUSIGN, fields(value), "envelopes"))
+    assert (row["status"], row["household_reference"]) == ("completed", None)
+
+
+def test_number_where_a_list_is_due_is_a_dead_letter_of_its_envelope(run: Run) -> None:
+    day = run(DOCUSIGN, fields(5), "envelopes")
+    assert {"key": FIRST, "reasons": ["customFields.textCustomFields: not string"]} in day.dead("envelopes")
+
+
+# --- what is asked for ---
+
+
+def asked(**span: Any) -> dict[str, str]:
+    return request(DOCUSIGN, ENVELOPES, Span(date(2026, 11, 20), **span), NOW)[0]
+
+
+def test_poll_asks_for_what_changed_since_the_last_one_and_some_time_before() -> None:
+    params = asked(edited_since=NOW - timedelta(hours=1))
+    since, until = (datetime.fromisoformat(params[name]) for name in ("from_date", "to_date"))
+    assert since == NOW - timedelta(hours=1, days=ENVELOPES.overlap_days)
+    assert until > NOW
+    assert (params["order_by"], params["order"]) == ("created", "asc")
+
+
+def test_first_poll_and_full_refresh_ask_for_all() -> None:
+    assert datetime.fromisoformat(asked()["from_date"]).year < 2003
+
+
+def test_past_day_asks_for_what_changed_on_it_in_utc() -> None:
+    params = asked(is_past=True, first_date=date(2026, 11, 20))
+    assert (params["from_date"], params["to_date"]) == ("2026-11-20T00:00:00Z", "2026-11-20T23:59:59Z")
+
+
+def test_single_envelopes_are_asked_for_at_once_and_without_dates() -> None:
+    params = asked(chosen=("e1", "e2"))
+    assert params["envelope_ids"] == "e1,e2"
+    assert not {"from_date", "to_date"} & params.keys()
+
+
+def test_envelopes_come_with_recipients_and_custom_fields_in_one_list(run: Run) -> None:
+    """The vendor flags who asks for envelope after envelope."""
+    paths: list[str] = []
+    answer = answering(DOCUSIGN, GOLDEN)
+
+    def answer_and_note(call: Asked) -> Reply:
+        paths.append(call.path)
+        assert call.params["include"] == "recipients,custom_fields"
+        return answer(call)
+
+    day = run(DOCUSIGN, answer_and_note, *TABLES)
+    assert set(paths) == {"/envelopes"}
+    assert len(day.staged("recipients")) > 1
+
+
+@pytest.mark.parametrize("vendor", ["docusign"], indirect=True)
+def test_poll_finds_a_signature_that_changed_no_status(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
+    """The vendor finds envelopes by when their status changed: so the poll reaches far back."""
+    firm = start_firm(vendor, households=3)
+    people = [{"name": f"Sample {name}", "email": f"{name}@client.example"} for name in ("ann", "bo", "cy")]
+    key = firm.sandbox.admin("docusign/send", signers=people)["envelopeId"]
+    firm.sandbox.admin("docusign/sign", envelope_id=key)
+    firm.day()
+    firm.turn_to(NOW + timedelta(days=5))
+    firm.day(date(2026, 11, 25))
+    firm.sandbox.admin("docusign/sign", envelope_id=key)
+    counts = firm.day(date(2026, 11, 25))
+    assert {name: counts[name].inserted + counts[name].updated for name in ("envelope", "template")} == {
+        "envelope": 1, "template": 0,
+    }  # fmt: skip
+    signed = firm.database.rows(
+        "select name from warehouse.envelope_recipient where envelope_key = :key and recorded_to is null"
+        " and signed_at is not null order by 1", key=key,
+    )  # fmt: skip
+    assert [row["name"] for row in signed] == ["Sample ann", "Sample bo"]
