@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import Firm
-from tests.dags.airflow_home import connections, environment, run
+from tests.dags.airflow_home import connections, environment, prepare
 
 
 @pytest.fixture
@@ -19,10 +20,19 @@ def today(start_firm: Callable[..., Firm]) -> Firm:
     return start_firm(now=datetime.now(UTC), households=20)
 
 
+@pytest.fixture(scope="session")
+def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where an Airflow's empty database is kept, once there is one: for all processes of this run of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "airflow_database"
+    kept.mkdir(exist_ok=True)
+    return kept
+
+
 @pytest.fixture
-def airflow(tmp_path: Path, today: Firm) -> dict[str, str]:
+def airflow(tmp_path: Path, today: Firm, airflow_database: Path) -> dict[str, str]:
     environ = environment(tmp_path / "airflow", connections(today, tmp_path / "alerts.jsonl"), tmp_path / "docs")
-    run(environ, "from airflow.utils.db import initdb; initdb()")
+    prepare(environ, airflow_database)
     httpx.post(
         f"{today.sandbox.url}/salesforce/_admin/consumers",
         json={"client_id": "tributary", "client_secret": "sandbox-only", "username": "load@tributary.example"},

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Database
-from tests.dags.airflow_home import environment, run, said, whole_run
+from tests.dags.airflow_home import environment, prepare, run, said, whole_run
 from tests.outbound.conftest import SECRET, Receiver, listening, receiver  # noqa: F401
 
 pytestmark = pytest.mark.airflow
 
 
 @pytest.fixture
-def house(tmp_path: Path, database: Database, receiver: Receiver) -> Iterator[dict[str, str]]:  # noqa: F811
+def house(tmp_path: Path, database: Database, receiver: Receiver, airflow_database: Path) -> Iterator[dict[str, str]]:  # noqa: F811
     """An Airflow with one subscriber that listens, and one that nobody made a connection for."""
     known = {
         "tributary_db": database.url(),
@@ -27,7 +27,7 @@ def house(tmp_path: Path, database: Database, receiver: Receiver) -> Iterator[di
     }
     environ = environment(tmp_path / "airflow", known, tmp_path / "docs")
     environ["AIRFLOW_VAR_TRIBUTARY_SUBSCRIBERS"] = "hub forgotten"
-    run(environ, "from airflow.utils.db import initdb; initdb()")
+    prepare(environ, airflow_database)
     return environ
 
 
@@ -45,6 +45,7 @@ def deliver(environ: dict[str, str], **form: object) -> None:
     assert state == "success", tasks
 
 
+@pytest.mark.long
 def test_events_are_delivered_sent_again_by_the_form_and_trouble_is_told_once(
     house: dict[str, str],
     database: Database,

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Firm
 from tests.dags.airflow_home import run, said, whole_run
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.long]
 
 _LISTEN = """
 import asyncio, contextlib, json, sys

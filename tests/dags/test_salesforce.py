@@ -44,5 +44,6 @@ def test_a_dry_run_writes_a_page_and_sends_nothing(airflow: dict[str, str], load
     assert name in text
 
 
+@pytest.mark.long
 def test_while_somebody_has_paused_it_nothing_is_sent(airflow: dict[str, str], loaded: Firm) -> None:
     check_nothing_was_sent(loaded, run(airflow | {"AIRFLOW_VAR_TRIBUTARY_CRM_PAUSED": "true"}, whole_run("salesforce")))

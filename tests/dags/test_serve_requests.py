@@ -78,6 +78,7 @@ def test_requests_are_started_once_and_their_ends_are_noticed(airflow: dict[str,
     }
 
 
+@pytest.mark.long
 def test_request_whose_run_is_there_is_not_started_again(airflow: dict[str, str], today: Firm) -> None:
     ask(today.engine, "run", "orion", tables=["accounts"], wait=False)
     serve(airflow)
