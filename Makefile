@@ -60,13 +60,13 @@ conformance: install  ## SPECS=folder of the e-signature vendors' API documents:
 	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/adding_a_vendor.md))
 	@.venv/bin/python -m include.sandbox.conformance "$(SPECS)"
 
-# Four on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
+# Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
 # Airflow's few long ones begin early.
 test: lint
-	.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long"
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-all: lint
-	.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	.venv/bin/ruff check .

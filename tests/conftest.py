@@ -214,3 +214,13 @@ def start_firm(tmp_path: Path, database: Database) -> Iterator[Callable[..., Fir
 def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
     """A firm of 40 households, for every vendor in turn."""
     return start_firm(vendor)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test marked `others_long` runs over the first vendor always, and over the others when there is time."""
+    first = VENDORS[0].name
+    for item in items:
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if item.get_closest_marker("others_long") and first not in params:
+            item.add_marker(pytest.mark.long)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from croniter import croniter
 
 from include import sessions
@@ -24,6 +25,7 @@ def start(firm: Firm) -> datetime:
     return found  # type: ignore[no-any-return]
 
 
+@pytest.mark.others_long
 def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
     mark_told(firm.engine, find_late(firm.engine, firm.vendor, start(firm) - HOUR))  # of the run before
     assert find_late(firm.engine, firm.vendor, start(firm) + HOUR) == []
@@ -41,6 +43,7 @@ def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
     assert find_late(firm.engine, firm.vendor, evening) == []
 
 
+@pytest.mark.others_long
 def test_a_day_that_is_in_is_not_late(firm: Firm) -> None:
     day = sessions.latest_closed(start(firm))
     firm.day()
@@ -48,6 +51,7 @@ def test_a_day_that_is_in_is_not_late(firm: Firm) -> None:
     assert find_late(firm.engine, firm.vendor, start(firm).replace(hour=20)) == []
 
 
+@pytest.mark.others_long
 def test_a_run_of_a_week_ago_is_not_late_every_day(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     mark_told(firm.engine, find_late(firm.engine, firm.vendor, evening))
@@ -55,6 +59,7 @@ def test_a_run_of_a_week_ago_is_not_late_every_day(firm: Firm) -> None:
     assert find_late(firm.engine, firm.vendor, following - HOUR) == []
 
 
+@pytest.mark.others_long
 def test_a_session_that_closed_this_afternoon_is_due_later(firm: Firm) -> None:
     mark_told(firm.engine, find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T15:00:00-05:00")))
     assert find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T16:45:00-05:00")) == []

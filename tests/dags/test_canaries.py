@@ -34,6 +34,7 @@ def _rows(firm: Firm) -> Iterator[tuple[str, bytes]]:
         yield table["name"], json.dumps(firm.database.rows(f"select * from {table['name']}"), default=str).encode()
 
 
+@pytest.mark.long
 def test_no_secret_and_no_sensitive_value_is_written_anywhere(
     airflow: dict[str, str], today: Firm, tmp_path: Path
 ) -> None:

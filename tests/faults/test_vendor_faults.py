@@ -266,6 +266,7 @@ def test_every_fault_of_the_sandbox_is_tried_here() -> None:
 # --- drift ---
 
 
+@pytest.mark.others_long
 @every()
 def test_field_that_is_new_is_loaded_around_and_told(firm_in: Firm) -> None:
     table, before = struck(firm_in.vendor), warehouse(firm_in)
@@ -284,6 +285,7 @@ STATES_ALL = [vendor.name for vendor in VENDORS if not struck(vendor).omits_null
 """Vendors that name a field also where it is null, so that one that is missing is known to be."""
 
 
+@pytest.mark.others_long
 @pytest.mark.parametrize(
     ("loaded", "which"),
     [(vendor.name, key_source) for vendor in VENDORS] + [(name, an_optional_field) for name in STATES_ALL],
@@ -371,6 +373,7 @@ def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
     assert changed <= (len(dead) if any(m.summed for m in vendor.maps) else 0)
 
 
+@pytest.mark.others_long
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_poison_in_any_field_is_accounted_for_or_stops_the_day(
     start_firm: Callable[..., Firm], vendor: Vendor, seed: int

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 
+import pytest
+
 from include.contract import FanOut, Vendor
 from tests.conftest import Firm, holding
 from tests.integration.stated import stated
@@ -37,6 +39,7 @@ def test_the_same_day_twice_changes_nothing(firm: Firm) -> None:
     assert all((again[name].inserted, again[name].withdrawn) == (0, 0) for name in drawn)
 
 
+@pytest.mark.others_long
 def test_every_step_of_a_day_is_in_the_ledger(firm: Firm) -> None:
     firm.day()
     steps = firm.database.rows("select stage, count(*) as rows from control.ledger group by 1")
