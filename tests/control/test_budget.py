@@ -171,6 +171,7 @@ def test_burst_and_what_follows_it_are_together_within_the_limit(engine: sa.Engi
     assert calls * 0.7 <= most_within(given, 2.0) <= calls
 
 
+@pytest.mark.long
 def test_batch_that_waits_and_runs_on_demand_together_stay_within_the_limit(engine: sa.Engine) -> None:
     limit = Budget(60, 10, reserved_ratio=0.2)
     batch = RateBudget(engine, "somebody", limit, speed=20)  # a minute is 3 s

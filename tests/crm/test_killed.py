@@ -124,6 +124,7 @@ def test_a_job_under_way_is_adopted_not_sent_again(crm: Crm) -> None:
     assert crm.database.value("select count(*) from control.crm_job where run_id like 'crm-%'") == 0
 
 
+@pytest.mark.long
 def test_a_job_that_was_not_started_is_aborted(crm: Crm) -> None:
     with loader(crm, "uploaded", 1, "SIGKILL") as child:
         child.wait(60)
@@ -159,6 +160,7 @@ def test_a_job_whose_rows_were_locked_when_its_writer_died_is_sent_again(crm: Cr
     check_whole(crm)
 
 
+@pytest.mark.long
 def test_a_job_that_salesforce_has_forgotten_is_sent_again(crm: Crm) -> None:
     with loader(crm, "started", 1, "SIGKILL") as child:
         child.wait(60)

@@ -32,6 +32,7 @@ def check_nothing_was_sent(firm: Firm, output: str) -> None:
     assert firm.database.value("select count(*) from control.ledger where stage = 'crm'") == 0
 
 
+@pytest.mark.long
 def test_a_dry_run_writes_a_page_and_sends_nothing(airflow: dict[str, str], loaded: Firm) -> None:
     code = whole_run("salesforce").replace("run_conf={}", "run_conf={'dry_run': True}")
 

@@ -135,7 +135,11 @@ OTHERS = [
 
 @pytest.mark.parametrize("world", OTHERS, indirect=True)
 @pytest.mark.parametrize(
-    "hold", [QUICK["between two pages"], QUICK["merged, fences not checked"]], ids=["asked", "merged"]
+    "hold",
+    [
+        pytest.param(QUICK["between two pages"], id="asked", marks=pytest.mark.long),
+        pytest.param(QUICK["merged, fences not checked"], id="merged"),
+    ],
 )
 def test_a_day_of_any_vendor_killed_and_run_again_is_as_if_undisturbed(start: Callable[[str], Day], hold: Hold) -> None:
     day = start("again")

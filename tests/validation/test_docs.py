@@ -251,6 +251,7 @@ def test_two_processes_that_build_at_once_lose_nothing(staging: Staging, root: P
     ]
 
 
+@pytest.mark.long
 def test_a_build_that_is_killed_harms_nobody(staging: Staging, root: Path, tmp_path: Path) -> None:
     docs.build(root, staging, [validated(staging, day=2)], "run2")
     random = Random(7)

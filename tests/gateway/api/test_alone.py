@@ -110,5 +110,6 @@ def served(database: Database, provider: Provider, tmp_path: Path) -> Iterator[s
 
 
 @pytest.mark.airflow
+@pytest.mark.long
 def test_airflow_s_own_server_serves_the_api(served: str, provider: Provider, make_key: Callable[..., str]) -> None:
     assert answers(served, provider, make_key()) == [200, 200, 401, 200]
