@@ -6,9 +6,7 @@ server was called; a token lives 3600 seconds of the sandbox's clock, whatever t
 the edit `consent` takes it back. The assertion's `exp` is judged by the machine's time, which both sides share.
 """
 
-import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +22,7 @@ from include.sandbox.clock import Clock
 from include.sandbox.docusign_limits import refuse
 from include.sandbox.docusign_rows import ACCOUNT_ID, ACCOUNT_NAME, USER_EMAIL, USER_ID, USER_NAME
 from include.sandbox.docusign_store import Store
+from include.sandbox.key_file import keep_first
 
 INTEGRATION_KEY = "0c9a7d52-4e1b-4f38-b6d7-91e2a5c3f804"  # opens nothing but this sandbox
 GRANT, SCOPES = "urn:ietf:params:oauth:grant-type:jwt-bearer", ("signature", "impersonation")
@@ -36,21 +35,8 @@ def hand_out_private_key(state: Path) -> str:
     if not path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        _keep(path, key.private_bytes(*form))
+        keep_first(path, key.private_bytes(*form))
     return path.read_text()
-
-
-def _keep(path: Path, pem: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, whole = tempfile.mkstemp(prefix=".docusign-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-        os.link(whole, path)
-    except FileExistsError:
-        pass
-    finally:
-        Path(whole).unlink()
 
 
 class Tokens:

@@ -3,9 +3,7 @@
 The assertion's `exp` is judged by the machine's time, which both sides share; the token ages by the sandbox's clock.
 """
 
-import os
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from include.sandbox.answer import Refused, read_bearer
 from include.sandbox.clock import Clock
+from include.sandbox.key_file import keep_first
 
 CLIENT_ID, API_KEY = "tributary-sandbox", "sandbox-only-emoney"  # open nothing but this sandbox
 GRANT, ASSERTION = "client_credentials", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -62,16 +61,7 @@ def _make_pair(path: Path) -> None:
     pem += key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, whole = tempfile.mkstemp(prefix=".emoney-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-        os.link(whole, path)
-    except FileExistsError:
-        pass
-    finally:
-        Path(whole).unlink()
+    keep_first(path, pem)
 
 
 class Tokens:
