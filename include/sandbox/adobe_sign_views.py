@@ -12,8 +12,8 @@ from typing import Any
 
 from include.sandbox.adobe_sign_agreements import ROLES, UNPROCESSED, Agreement, Event, Participant
 from include.sandbox.adobe_sign_ids import write_id
-from include.sandbox.adobe_sign_pdf import write_pdf
 from include.sandbox.answer import write_moment
+from include.sandbox.pdf import write_pdf
 
 Row = dict[str, Any]
 Names = dict[str, str]

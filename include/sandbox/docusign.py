@@ -19,13 +19,14 @@ from starlette.exceptions import HTTPException
 from include.sandbox import docusign_connect_routes, docusign_pages, docusign_query
 from include.sandbox.answer import Refused, create_vendor_app, read_form, reply
 from include.sandbox.calls import Calls
+from include.sandbox.docusign_documents import CERTIFICATE, write_certificate, write_document
 from include.sandbox.docusign_life import ENDED, Envelope, list_recipients
 from include.sandbox.docusign_limits import Limits, refuse, write_trace
 from include.sandbox.docusign_login import Tokens, write_user
 from include.sandbox.docusign_office import Office
-from include.sandbox.docusign_pdf import CERTIFICATE, Page, write_certificate, write_document, write_pdf
 from include.sandbox.docusign_rows import ACCOUNT_ID, show
 from include.sandbox.faults import Faults, distort, shift
+from include.sandbox.pdf import Page, write_pdf
 
 __all__ = ["Office", "create_admin", "create_app"]
 

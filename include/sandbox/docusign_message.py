@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
+from include.sandbox.docusign_documents import write_document
 from include.sandbox.docusign_life import Envelope
-from include.sandbox.docusign_pdf import write_document, write_pdf
 from include.sandbox.docusign_rows import ACCOUNT_ID, show
+from include.sandbox.pdf import write_pdf
 
 INCLUDED = ("recipients", "custom_fields", "documents", "folders", "extensions", "attachments", "powerform", "tabs")
 EVENTS = frozenset(

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.sandbox.adobe_sign import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN, truth
-from include.sandbox.adobe_sign_pdf import write_pdf
 from include.sandbox.clock import Clock
+from include.sandbox.pdf import write_pdf
 from include.sandbox.world import World
 from tests.running_sandbox import NOW, run_sandbox
 

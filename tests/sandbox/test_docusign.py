@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.sandbox.docusign_limits import BURST, HOURLY, POLLED_IN_A_BURST
-from include.sandbox.docusign_pdf import write_pdf
 from include.sandbox.docusign_stamps import read_ticks, write_american, write_stamp
+from include.sandbox.pdf import write_pdf
 from tests.running_sandbox import NOW, run_sandbox
 from tests.sandbox.docusign_client.caller import SINCE, DocuSign, give_keys
 

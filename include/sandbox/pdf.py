@@ -2,9 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from include.sandbox.docusign_life import Envelope, list_recipients
-
-CERTIFICATE = "certificate"
 Page = Sequence[str]
 
 
@@ -51,27 +48,3 @@ def _assemble(objects: Iterable[bytes]) -> bytes:
     body += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     body += b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(offsets) + 1, start)
     return bytes(body)
-
-
-def write_document(envelope: Envelope, document: Envelope) -> Page:
-    """Return the page of one document with what was signed on it so far."""
-    lines = [
-        f"DocuSign Envelope ID: {envelope['envelopeId'].upper()}",
-        "",
-        document["name"],
-        envelope["emailSubject"],
-        "",
-    ]
-    for _, recipient in list_recipients(envelope):
-        if "signedDateTime" in recipient:
-            lines.append(f"Signed by {recipient['name']} on {recipient['signedDateTime']}")
-    return lines
-
-
-def write_certificate(envelope: Envelope) -> Page:
-    """Return the page of the Certificate of Completion."""
-    lines = ["Certificate Of Completion", f"Envelope Id: {envelope['envelopeId']}", f"Status: {envelope['status']}", ""]
-    for _, recipient in list_recipients(envelope):
-        lines.append(f"{recipient['name']} <{recipient.get('email', '')}>: {recipient['status']}")
-        lines += [f"    {name}: {value}" for name, value in recipient.items() if name.endswith("DateTime")]
-    return lines
