@@ -36,10 +36,22 @@ def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, st
     state, tasks = said(run(airflow, whole_run("drain_inbox")), "RUN").split(" ", 1)
 
     assert state == "success", tasks
-    assert json.loads(tasks) == {"find_waiting": "success", "drain[0]": "success", "show_envelopes": "success"}
+    ended = dict.fromkeys(["find_waiting", "drain[0]", "show_envelopes", "ended"], "success")
+    assert json.loads(tasks) == ended
     [envelope] = today.database.rows("select * from warehouse.envelope where recorded_to is null")
     assert (envelope["envelope_key"], envelope["status"]) == (told["envelopeId"], "completed")
     assert said(run(airflow, whole_run("keep_documents")), "RUN").startswith("success")
     kinds = today.database.rows("select kind from control.document order by kind")
     assert [row["kind"] for row in kinds] == sorted(each.kind for each in vendor.documents)
     assert today.database.value("select count(*) from control.inbox where processed_at is null") == 0
+
+
+def test_a_run_that_could_not_drain_a_vendor_has_failed(airflow: dict[str, str], today: Firm) -> None:
+    vendor = next(each for each in VENDORS if each.webhook is not None and each.webhook.row)
+    body = {"event": "envelope-completed", "data": {"envelopeId": "an-envelope"}}
+    inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}))
+
+    state, tasks = said(run(airflow, whole_run("drain_inbox")), "RUN").split(" ", 1)
+
+    assert (state, json.loads(tasks)["drain[0]"]) == ("failed", "failed")
+    assert today.database.value("select count(*) from control.inbox where processed_at is null") == 1
