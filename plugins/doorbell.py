@@ -46,11 +46,14 @@ class Doorbell(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yields an event whenever something waits that no event has told of yet, and again while it goes on waiting."""
+        import firm
         import psycopg
 
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(await asyncio.to_thread(_url), autocommit=True) as db:
+                async with await psycopg.AsyncConnection.connect(
+                    await asyncio.to_thread(firm.database_url), autocommit=True
+                ) as db:
                     await db.execute(f"listen {self.channel}")  # type: ignore[arg-type]  # one of our own names
                     while True:
                         if await self._is_waiting(db):
@@ -72,10 +75,3 @@ class Doorbell(BaseEventTrigger):
         with suppress(TimeoutError):
             async for _ in db.notifies(timeout=seconds, stop_after=1):
                 return
-
-
-def _url() -> str:
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-    url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
-    return url.render_as_string(hide_password=False)

@@ -59,12 +59,17 @@ def staging() -> Staging:
 
 def database() -> Engine:
     """Opens the firm's database, as the loading role."""
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
     from include.warehouse.schema import engine
 
+    return engine(database_url())
+
+
+def database_url() -> str:
+    """Returns the address of the firm's database, password included: for drivers, never for a log."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
     url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
-    return engine(url.render_as_string(hide_password=False))
+    return url.render_as_string(hide_password=False)
 
 
 def connection(conn_id: str) -> Connection:

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.airflow
 
 LOOK_S = 2.0
 _LISTEN = f"""
-import asyncio, doorbell, psycopg
+import asyncio, doorbell, firm, psycopg
 doorbell.LOOK_S = {LOOK_S}
 
 async def listen():
-    with psycopg.connect(doorbell._url()) as db:
+    with psycopg.connect(firm.database_url()) as db:
         for question in doorbell.WAITING.values():
             print("WAITS", db.execute(question).fetchone()[0], flush=True)
     async for event in doorbell.Doorbell("tributary_inbox").run():
