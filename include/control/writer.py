@@ -25,11 +25,12 @@ select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where pid = :pid and backend_start = :start and pid <> pg_backend_pid() and usename = current_user
 """)
 
+# The number of who takes over is drawn under the row's lock: so that who comes later has the higher one.
 _TAKE = sa.text("""
 insert into control.writer as w (subject, fence, backend_pid, backend_start)
 select :subject, nextval('control.fence'), pid, backend_start from pg_stat_activity where pid = pg_backend_pid()
 on conflict (subject) do update
-set fence = excluded.fence, backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
+set fence = nextval('control.fence'), backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
     taken_at = clock_timestamp()
 returning fence, old.backend_pid, old.backend_start
 """)
