@@ -5,6 +5,8 @@
 .PHONY: install demo stop sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
+# Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first Python that fits and can make a virtual environment; else the first that fits.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))

@@ -71,7 +71,7 @@ def run_sandbox(state: Path, **options: Any) -> Iterator[Sandbox]:
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     app = create_app(state, **{"households": 40, "clock": clock, "pace": PACE} | options)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=60))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     caller = Sandbox(f"http://127.0.0.1:{listener.getsockname()[1]}")

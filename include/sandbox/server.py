@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", asked.port))
-    Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none")).run([listener])
+    Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)).run([listener])
 
 
 if __name__ == "__main__":
