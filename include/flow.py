@@ -121,12 +121,13 @@ def fetch(
 ) -> str:
     """Pulls one table into staging, which nothing knows of yet; `keep` leaves out rows that are not wanted."""
     table = vendor.table(table_name)
-    answers = Answers(site.engine, run.run_id, vendor.name, table_name)
+    answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash)
     staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
     if span.is_pushed:
         answers.forget()  # what a try before this one was told may be old: there is news
     keys = _keys(site, vendor, table, connection, run, staged)
-    source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed)
+    is_routine = not (span.is_pushed or run.keys or run.full_refresh)
+    source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine)
     with open_session(site, vendor, connection, run, table_name) as session:
         path = pull(vendor, table, span, session, site.staging, site.redactor, site.clock(), source, keep)
     if isinstance(table.shape, FanOut):

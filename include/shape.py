@@ -91,6 +91,7 @@ class FanOut:
         pages: How an answer goes on; None where it is whole.
         final: An event with a life: what has come to its end, as far as we know, is not asked for again ...
         ended: ... if the other table says so, too: its staged column, and the words by which it does.
+        is_conditional: Whether answers have an ETag, by which one that has not changed is not sent again. An answer is whole then.
     """
 
     over: str = ""
@@ -101,6 +102,11 @@ class FanOut:
     pages: Linked | None = None
     final: str = ""
     ended: tuple[str, tuple[str, ...]] = ("", ())
+    is_conditional: bool = False
+
+    def __post_init__(self) -> None:
+        if self.is_conditional and self.pages:
+            raise ValueError("An answer of several pages has no ETag")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """What a fan-out was answered so far: so that one that was killed goes on where it stopped, hours later.
 
-The rows are flat, and sensitive fields are tokens already. They are kept until the partition is complete.
+The rows are flat, and sensitive fields are tokens already. They are kept until the partition is complete; one that came with an ETag
+is kept beside it, so that the next run need not be sent it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -15,18 +16,45 @@ insert into control.answer (run_id, vendor, table_name, asked_for, rows) values 
 on conflict do nothing
 """)
 
+_KNOW = sa.text("""
+insert into control.known_answer as k (vendor, table_name, asked_for, contract, etag, rows)
+values (:vendor, :table_name, :asked_for, :contract, :etag, :rows)
+on conflict (vendor, table_name, asked_for) do update
+set contract = excluded.contract, etag = excluded.etag, rows = excluded.rows, asked_at = excluded.asked_at
+""")
+_TAKE_ETAGS = sa.text("""
+update control.known_answer set asked_at = clock_timestamp()
+where vendor = :vendor and table_name = :table_name and contract = :contract and asked_for = any(:wanted)
+  and asked_at < clock_timestamp() - make_interval(secs => :rest_s)
+returning asked_for, etag
+""")
+_KEEP_KNOWN = sa.text("""
+insert into control.answer as kept (run_id, vendor, table_name, asked_for, rows)
+select :run_id, vendor, table_name, asked_for, rows from control.known_answer
+where vendor = :vendor and table_name = :table_name and asked_for = :asked_for and contract = :contract and etag = :etag
+on conflict (run_id, vendor, table_name, asked_for) do update set rows = kept.rows
+""")
+# What is not asked for any more has come to its end.
+_FORGET_KNOWN = sa.text("""
+delete from control.known_answer
+where vendor = :vendor and table_name = :table_name and asked_at < clock_timestamp() - interval '30 days'
+""")
+
 _OF = "run_id = :run_id and vendor = :vendor and table_name = :table_name"
 _PIECE = 500
+REST_S = 900.0
+"""A vendor that is asked for the same thing more often may say that it has not changed, though it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers of one run's fan-out."""
+    """The answers of one run's fan-out; `contract` is the hash of the table's declaration."""
 
     engine: sa.Engine
     run_id: str
     vendor: str
     table_name: str
+    contract: str = ""
 
     def known(self) -> set[str]:
         """What was asked for and answered."""
@@ -34,10 +62,25 @@ class Answers:
             query = sa.text(f"select asked_for from control.answer where {_OF}")  # noqa: S608
             return set(connection.scalars(query, self._values))
 
-    def keep(self, asked_for: str, rows: bytes) -> None:
-        """Keeps an answer, a JSON array of rows; the first one stays."""
+    def keep(self, asked_for: str, rows: bytes, etag: str = "") -> None:
+        """Keeps an answer, a JSON array of rows; the first one stays. With an ETag it is known to later runs, too."""
+        values = self._values | {"asked_for": asked_for, "rows": rows}
         with self.engine.begin() as connection:
-            connection.execute(_KEEP, self._values | {"asked_for": asked_for, "rows": rows})
+            if etag:
+                connection.execute(_KNOW, values | {"contract": self.contract, "etag": etag})
+            connection.execute(_KEEP, values)
+
+    def take_etags(self, wanted: Collection[str]) -> dict[str, str]:
+        """ETags by what is going to be asked for, of answers that are known from runs before; once in `REST_S` seconds."""
+        values = self._values | {"contract": self.contract, "wanted": list(wanted), "rest_s": REST_S}
+        with self.engine.begin() as connection:
+            return {row.asked_for: row.etag for row in connection.execute(_TAKE_ETAGS, values)}
+
+    def keep_known(self, asked_for: str, etag: str) -> bool:
+        """Keeps the answer that is known by this ETag; False where it is not any more."""
+        values = self._values | {"asked_for": asked_for, "etag": etag, "contract": self.contract}
+        with self.engine.begin() as connection:
+            return connection.execute(_KEEP_KNOWN, values).rowcount == 1
 
     def pieces(self) -> Iterator[bytes]:
         """Yields all rows, as JSON arrays of some hundred answers, in the order of what was asked for."""
@@ -51,6 +94,7 @@ class Answers:
         """Drops them: the partition is complete."""
         with self.engine.begin() as connection:
             connection.execute(sa.text(f"delete from control.answer where {_OF}"), self._values)  # noqa: S608
+            connection.execute(_FORGET_KNOWN, self._values)
 
     @property
     def _values(self) -> dict[str, str]:

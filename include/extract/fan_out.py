@@ -83,8 +83,13 @@ def fan_out(
     answers: Answers,
     redactor: Redactor,
     clock: Callable[[], datetime],
+    *,
+    is_routine: bool = False,
 ) -> Iterator[bytes]:
     """Asks for every key that was not answered yet, then yields all rows as JSON arrays.
+
+    A routine run asks for what has an ETag on condition that it has changed. One that has news does not, nor one that tries again:
+    a vendor may also say that nothing has changed where it is asked too often.
 
     Raises:
         TributaryError: As `VendorSession.ask` raises; what was answered before is kept.
@@ -92,6 +97,7 @@ def fan_out(
     known = answers.known()
     wanted = {name: each for each in keys if (name := _name(each)) not in known}
     log.info("%s %s: %s to ask for, %s answered before", vendor.name, table.name, len(wanted), len(known))
+    etags = answers.take_etags(wanted) if shape.is_conditional and is_routine and not known else {}
     declared = {col.source for col in table.columns}
     hidden = {col.source for col in table.columns if col.kind == "sensitive"}
     kept = {col.source for col in table.columns if col.kind == "value"} | hidden
@@ -122,7 +128,18 @@ def fan_out(
             missing=shape.missing,
             headers=headers,
         )
-        answers.keep(name, _whole(vendor, table, session, first, shape.pages, read))
+        if not shape.is_conditional:
+            answers.keep(name, _whole(vendor, table, session, first, shape.pages, read))
+            return
+        etag = etags.get(name, "")
+        told = session.ask_whether_changed(first, etag, read)
+        if told is None:
+            if answers.keep_known(name, etag):
+                return
+            told = session.ask_whether_changed(first, "", read)
+        assert told is not None
+        rows, etag = told
+        answers.keep(name, rows or b"[]", etag)
 
     with ThreadPoolExecutor(vendor.connections, thread_name_prefix="fan-out") as pool:
         running = [pool.submit(ask, name, each) for name, each in wanted.items()]

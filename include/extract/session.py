@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 _TIMEOUT_S = (10, 120)
 _LONGEST_WAIT_S = 60.0
+_CONDITION = "If-None-Match"
 _TAKEN = (requests.codes.ok, requests.codes.created, requests.codes.accepted)
 
 
@@ -139,19 +140,43 @@ class VendorSession:
             AuthenticationError: The credentials were refused.
             ConfigurationError: The vendor does not know this path or parameter, or names a URL of another place.
         """
-        retrying = tenacity.Retrying(
+
+        def once() -> T | None:
+            answer = self._paced(question)
+            return None if answer is None else read(answer.content)
+
+        return self._retrying()(once)
+
+    def ask_whether_changed(self, question: Ask, etag: str, read: Callable[[bytes], T]) -> tuple[T | None, str] | None:
+        """Asks for an answer on condition that it has changed since it had this ETag; raises as `ask` does.
+
+        Only the first try has the condition: a vendor may say that nothing has changed where it is asked too often.
+
+        Returns:
+            None where it has not changed. Else what `read` gave, or None where the vendor says that there is nothing, and the
+            answer's ETag; empty where it has none.
+        """
+        tries = [replace(question, headers={**question.headers, _CONDITION: etag})] if etag else []
+
+        def once() -> tuple[T | None, str] | None:
+            answer = self._paced(tries.pop() if tries else question)
+            if answer is None:
+                return None, ""
+            if answer.status_code == requests.codes.not_modified:
+                return None
+            given = answer.headers.get("ETag", "")
+            return read(answer.content), given if given.isascii() and given.isprintable() else ""
+
+        return self._retrying()(once)
+
+    def _retrying(self) -> tenacity.Retrying:
+        return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(RetriableError),
             wait=self._wait,
             stop=tenacity.stop_before_delay(self._patience_s),
             before_sleep=self._tell,
             reraise=True,
         )
-
-        def once() -> T | None:
-            body = self._paced(question)
-            return None if body is None else read(body)
-
-        return retrying(once)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -167,7 +192,7 @@ class VendorSession:
             state.outcome and state.outcome.exception(),
         )
 
-    def _paced(self, question: Ask) -> bytes | None:
+    def _paced(self, question: Ask) -> requests.Response | None:
         """One call; a vendor that asks for a pause, also at the login, gets it from every session with it."""
         try:
             return self._authorized(question)
@@ -176,7 +201,7 @@ class VendorSession:
                 self._budget.pause(error.retry_after)
             raise
 
-    def _authorized(self, question: Ask) -> bytes | None:
+    def _authorized(self, question: Ask) -> requests.Response | None:
         """One call with a valid token; a token that died on the way is renewed once."""
         token = self._renewed(question.grant, None)
         answer = self._call(question, token)
@@ -186,7 +211,10 @@ class VendorSession:
                 raise AuthenticationError(
                     "The vendor refuses a token it has just given", vendor=self._vendor.name, path=question.path
                 )
-        return None if answer.status_code in question.missing else self._body(answer, question)
+        if answer.status_code in question.missing:
+            return None
+        self._refuse(answer, question)
+        return answer
 
     def _renewed(self, grant: str, stale: Token | None) -> Token:
         """Returns a live token. However many threads find `stale` dead, one of them logs in."""
@@ -253,7 +281,8 @@ class VendorSession:
             )
         return path
 
-    def _body(self, answer: requests.Response, question: Ask) -> bytes:
+    def _refuse(self, answer: requests.Response, question: Ask) -> None:
+        """Lets pass what is an answer to the question."""
         facts = {
             "vendor": self._vendor.name,
             "path": question.path,
@@ -263,6 +292,8 @@ class VendorSession:
         refuse_overload(answer, self._vendor.throttled, **facts)
         if answer.status_code == requests.codes.forbidden:
             raise AuthenticationError("The vendor refuses this user", **facts)
+        if answer.status_code == requests.codes.not_modified and _CONDITION in question.headers:
+            return
         if answer.status_code not in _TAKEN:
             raise ConfigurationError("The vendor does not answer this request", **facts)
         is_json = "json" in answer.headers.get("Content-Type", "")
@@ -273,7 +304,6 @@ class VendorSession:
             )
         if self._vendor.error_field and is_json and _has_field(answer.content, self._vendor.error_field):
             raise VendorUnavailable("The vendor reports a failure with a status of success", **facts)
-        return answer.content
 
 
 def _has_field(body: bytes, name: str) -> bool:

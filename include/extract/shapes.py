@@ -37,6 +37,7 @@ class Source:
         redactor: Hides sensitive values.
         clock: Tells when a row was asked for.
         speed: How many times faster than the wall clock the vendor's minutes pass.
+        is_routine: Whether nobody has news or a doubt: then what has not changed need not be sent again.
     """
 
     keys: Sequence[Keys]
@@ -46,6 +47,7 @@ class Source:
     redactor: Redactor
     clock: Callable[[], datetime]
     speed: float = 1.0
+    is_routine: bool = False
 
 
 def windows_of(
@@ -80,7 +82,10 @@ def windows_of(
         case Report() as shape:
             yield from map(_whole, report_pages(session, table, shape, params, reader, source.speed))
         case FanOut() as shape:
-            pieces = fan_out(vendor, table, shape, source.keys, session, source.answers, source.redactor, source.clock)
+            pieces = fan_out(
+                vendor, table, shape, source.keys, session, source.answers, source.redactor, source.clock,
+                is_routine=source.is_routine,
+            )  # fmt: skip
             yield from only_fresh(map(reader.read, pieces), table.key)
         case Inside() as shape:
             if source.staged is None:

@@ -235,6 +235,7 @@ _OF = FanOut(
     final="envelope",
     ended=("status_to_user", (*COMPLETED, *VOIDED, "EXPIRED")),
     headers={"x-api-user": "email:{user_email}"},
+    is_conditional=True,
 )
 
 DETAILS = Table(

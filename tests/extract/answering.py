@@ -133,13 +133,14 @@ class Puller:
     patience_s: float = 0.3
     speed: float = 1.0
     now: datetime = NOW
+    is_routine: bool = False
 
     @property
     def staging(self) -> Staging:
         return Staging(str(self.folder))
 
     def answers(self, table: Table) -> Answers:
-        return Answers(self.engine, self.run_id, self.vendor.name, table.name)
+        return Answers(self.engine, self.run_id, self.vendor.name, table.name, table.hash)
 
     def windows(
         self,
@@ -151,7 +152,9 @@ class Puller:
     ) -> Iterator[Window]:
         """Asks for a table, window by window."""
         reader = reader or self.reader(table)
-        source = Source(keys, staged, self.answers(table), self.staging, REDACTOR, lambda: self.now, self.speed)
+        source = Source(
+            keys, staged, self.answers(table), self.staging, REDACTOR, lambda: self.now, self.speed, self.is_routine
+        )
         with open_session(self.engine, self.vendor, self.url, self.patience_s) as session:
             yield from windows_of(self.vendor, table, params or table.params, session, reader, source)
 
