@@ -1,7 +1,8 @@
 """Keeps the ear on Salesforce: what people change there, and which client they want refreshed, comes while this DAG is on.
 
 The listening itself lives in the triggerer (`crm_changes.Changes`), which Airflow runs for the asset below. A run of this DAG looks
-whether every topic is heard, each hour and as soon as one is not; it fails, and people are told, while one is not.
+whether every topic is heard, each hour and as soon as one is not; it fails, and people are told, while one is not. It also fails where
+an event of the last hour could not be read: that one is kept in the inbox, and those behind it were heard.
 """
 
 from __future__ import annotations
@@ -50,7 +51,20 @@ def hear_salesforce() -> None:
                 **{topic.rpartition("/")[2]: words for topic, words in troubles.items()},
             )
 
+    @task
+    def check_events() -> None:
+        from crm_changes import find_unread
+
+        from include.errors import DataQualityError
+
+        if unread := find_unread():
+            raise DataQualityError(
+                "Platform events could not be read: they are in control.inbox, by inbox_id",
+                **{topic.rpartition("/")[2]: ",".join(map(str, ids)) for topic, ids in unread.items()},
+            )
+
     check_topics()
+    check_events()
 
 
 hear_salesforce()

@@ -15,6 +15,8 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 LOOK_S = 60.0
 PATIENCE_S = 900.0
 """How long a topic may not be heard until people are told."""
+UNREAD_S = 3900.0
+"""Events that could not be read are looked for so far back: a little more than from one hourly look to the next."""
 
 
 class Changes(BaseEventTrigger):
@@ -81,3 +83,13 @@ def find_troubles() -> dict[str, str] | None:
     if not firm.connection("salesforce").extra.get("pubsub"):
         return None
     return store.find_troubles(firm.database(), [topic.name for topic in TOPICS], PATIENCE_S)
+
+
+def find_unread() -> dict[str, list[int]]:
+    """Returns topics of which events of the last hour could not be read, and where in the inbox those are."""
+    import firm
+
+    from include.crm.changes import store
+    from include.crm.changes.subscriber import TOPICS
+
+    return store.find_unread(firm.database(), [topic.name for topic in TOPICS], UNREAD_S)

@@ -1,4 +1,4 @@
-"""What others' webhooks brought, kept as it came, and the bell that says so.
+"""What others' webhooks brought, and events that can't be read, kept as they came; and the bell that says so.
 
 A delivery that is in the inbox was acknowledged, and one that was acknowledged is in the inbox. The bell is a notification on
 `CHANNEL` whose payload is the sender's name; it may be lost or come twice, so whoever hears it reads the inbox.
@@ -7,7 +7,7 @@ A delivery that is in the inbox was acknowledged, and one that was acknowledged 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 import orjson
@@ -26,6 +26,12 @@ _SETTLE = sa.text("""
 update control.inbox i set processed_at = clock_timestamp(), error = s.error
 from unnest(cast(:ids as bigint[]), cast(:errors as text[])) s(inbox_id, error)
 where i.inbox_id = s.inbox_id and i.processed_at is null
+""")
+
+_REFUSE = sa.text("""
+insert into control.inbox as known (sender, body, content_hash, event_id, headers, processed_at, error)
+values (:sender, :body, :content_hash, :event_id, cast(:headers as jsonb), clock_timestamp(), :error)
+on conflict (sender, content_hash) do update set copies = known.copies + 1, last_seen_at = clock_timestamp()
 """)
 
 _RECEIVE = sa.text("select control.receive(:sender, :body, :content_hash, :event_id, cast(:headers as jsonb))")
@@ -59,16 +65,18 @@ def receive(engine: sa.Engine, delivery: Delivery) -> bool:
     Raises:
         TargetUnavailable: The database is away or busy.
     """
-    values = {
-        "sender": delivery.sender,
-        "body": delivery.body,
-        "content_hash": delivery.content_hash,
-        "event_id": delivery.event_id,
-        "headers": orjson.dumps(dict(delivery.headers)).decode(),
-    }
     # One statement is one transaction: no further way to the database and back for its beginning and its end.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        return bool(connection.scalar(_RECEIVE, values))
+        return bool(connection.scalar(_RECEIVE, _values(delivery)))
+
+
+def refuse(connection: sa.Connection, delivery: Delivery, error: str) -> None:
+    """Keeps a delivery that came to nothing, with why; in the caller's transaction."""
+    connection.execute(_REFUSE, _values(delivery) | {"error": error})
+
+
+def _values(delivery: Delivery) -> dict[str, object]:
+    return asdict(delivery) | {"headers": orjson.dumps(dict(delivery.headers)).decode()}
 
 
 @dataclass(frozen=True, slots=True)

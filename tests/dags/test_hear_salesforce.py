@@ -7,6 +7,8 @@ import json
 import httpx
 import pytest
 
+from include.control import inbox
+from include.control.inbox import Delivery
 from tests.conftest import Firm
 from tests.dags.airflow_home import run, said, whole_run
 
@@ -48,6 +50,11 @@ def test_topics_are_heard_or_people_are_told(hearing: dict[str, str], today: Fir
     assert json.loads(said(run(hearing, _LISTEN), "HEARD")) is None
     assert today.database.value("select count(*) from control.crm_topic where replay_id is not null") == 4
     assert said(run(hearing, whole_run("hear_salesforce")), "RUN").startswith("success")
+
+    with today.engine.begin() as db:
+        inbox.refuse(db, Delivery("/event/Tributary_Refresh__e", b"?", "a hash", "an event", {}), "it can't be decoded")
+    state, tasks = said(run(hearing, whole_run("hear_salesforce")), "RUN").split(" ", 1)
+    assert (state, json.loads(tasks)) == ("failed", {"check_topics": "success", "check_events": "failed"})
 
 
 def test_without_an_address_nothing_is_heard_and_nothing_fails(airflow: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ from include.errors import SchemaDrift
 HEADER = "ChangeEventHeader"
 SECRET = re.compile(r"ssn|social_?security|tax_?(payer_?)?id|passport|driver|account_?number", re.IGNORECASE)
 """Fields of such names are not heard, whatever our user may read."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,18 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A platform event that can't be read, as it came; `words` say why."""
+
+    event_id: str
+    schema_id: str
+    payload: bytes = field(repr=False)
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
-    """What one event says: changes, records that have to be read again, or that a whole object has."""
+    """What one event says: changes, records that have to be read again, or that a whole object has; or nothing that can be read."""
 
     object: str
     committed_at: datetime
@@ -69,6 +79,7 @@ class Told:
     changes: list[Change] = field(default_factory=list)
     unread_ids: list[str] = field(default_factory=list)
     is_overflow: bool = False
+    unread: Unread | None = None
 
 
 class EventSchema:
@@ -119,8 +130,10 @@ class EventSchema:
         """
         try:
             found = fastavro.schemaless_reader(io.BytesIO(payload), self._parsed, None)
-        except (ValueError, EOFError, KeyError, IndexError, TypeError, StopIteration) as error:
+        except (ValueError, EOFError, KeyError, IndexError, TypeError, StopIteration, OverflowError) as error:
             raise SchemaDrift(f"An event can't be decoded: {type(error).__name__}", event=self.name) from error
+        if "\\u0000" in orjson.dumps(found, default=str).decode():
+            raise SchemaDrift("An event can't be decoded: a text holds what no text does", event=self.name)
         return found  # type: ignore[return-value]  # a record, as declared
 
     def flatten(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,7 +222,10 @@ def read_event(schema: EventSchema, payload: bytes, event_id: str) -> Change:
     """
     flat = schema.flatten(schema.read(payload))
     made = flat.get("CreatedDate")
-    at = read_millis(made) if isinstance(made, int) else datetime.fromisoformat(made) if made else _EPOCH
+    try:
+        at = read_millis(made) if isinstance(made, int) else datetime.fromisoformat(made) if made else EPOCH
+    except (ValueError, OverflowError, TypeError) as error:
+        raise SchemaDrift("An event says no time of which it is", event=schema.name) from error
     fields = {name: value for name, value in flat.items() if value is not None and name != "CreatedDate"}
     return Change(schema.name, event_id, "EVENT", fields, at, event_id, user=str(flat.get("CreatedById") or ""))
 
@@ -234,7 +250,7 @@ def _name_reread(stamp: datetime, kept: Mapping[str, Any]) -> str:
 
 def read_millis(value: int) -> datetime:
     """A time from milliseconds."""
-    return _EPOCH + timedelta(milliseconds=value)
+    return EPOCH + timedelta(milliseconds=value)
 
 
 def _read_json(value: Any) -> Any:

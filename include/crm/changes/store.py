@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,9 @@ from datetime import datetime
 import orjson
 import sqlalchemy as sa
 
-from include.crm.changes.decoding import Change
+from include.control import inbox
+from include.control.inbox import Delivery
+from include.crm.changes.decoding import Change, Unread
 
 CHANNEL = "tributary_changes"
 
@@ -81,6 +84,7 @@ def keep(
     replay_id: bytes | None = None,
     heard_at: datetime | None = None,
     on_event: OnEvent | None = None,
+    unread: Sequence[Unread] = (),
 ) -> int:
     """Keeps changes with the place behind them, and rings if any is new.
 
@@ -91,6 +95,7 @@ def keep(
         replay_id: The place; None leaves it as it is.
         heard_at: The newest commit among what was heard.
         on_event: Called for each platform event that is new, in the transaction.
+        unread: Platform events that can't be read: they are kept in the inbox, each with why it came to nothing.
 
     Returns:
         How many were new.
@@ -107,6 +112,10 @@ def keep(
         for change in changes:
             if on_event is not None and change.kind == "EVENT" and (change.object, change.record_id) in known:
                 on_event(db, change)
+        for each in unread:
+            content_hash = hashlib.sha256(each.event_id.encode() + each.payload).hexdigest()
+            headers = {"schema_id": each.schema_id}
+            inbox.refuse(db, Delivery(topic, each.payload, content_hash, each.event_id, headers), each.words)
         db.execute(_MOVE_ON, {"topic": topic, "replay_id": replay_id, "heard_at": heard_at})
         if new:
             db.execute(_RING, {"channel": CHANNEL, "topic": topic})
@@ -138,6 +147,20 @@ def find_troubles(engine: sa.Engine, topics: Sequence[str], patience_s: float) -
             {"topics": list(topics), "patience": patience_s},
         )
         return {row.topic: row.words for row in rows}
+
+
+def find_unread(engine: sa.Engine, topics: Sequence[str], within_s: float) -> dict[str, list[int]]:
+    """Returns topics of which events could not be read within the last so many seconds, and where in the inbox those are."""
+    with engine.connect() as db:
+        rows = db.execute(
+            sa.text("""
+            select sender, array_agg(inbox_id order by inbox_id) as ids from control.inbox
+            where sender = any(:topics) and error is not null and received_at > clock_timestamp() - make_interval(secs => :within)
+            group by 1
+            """),
+            {"topics": list(topics), "within": within_s},
+        )
+        return {row.sender: list(row.ids) for row in rows}
 
 
 def _row(change: Change) -> dict[str, object]:

@@ -22,7 +22,7 @@ from include import pubsub as api
 from include.connection import Connection
 from include.control.calls import CallLog
 from include.crm.changes import store
-from include.crm.changes.decoding import Change, EventSchema, Told, is_ours, read_change, read_event
+from include.crm.changes.decoding import EPOCH, Change, EventSchema, Told, Unread, is_ours, read_change, read_event
 from include.crm.changes.records import Records
 from include.crm.changes.refresh import EVENT, Plan, refresh
 from include.crm.salesforce import CLIENT, VENDOR, SalesforceSession
@@ -189,13 +189,12 @@ class _Hearing:
         if overflows := [each for each in told if each.is_overflow]:
             place = await asyncio.to_thread(store.read_place, self._engine, self._topic.name)
             await self._catch_up(min(filter(None, [place.heard_at, *(each.committed_at for each in overflows)])))
-        await self._keep(changes, answer.latest_replay_id, heard_at)
+        await self._keep(changes, answer.latest_replay_id, heard_at, [each.unread for each in told if each.unread])
 
     async def _read(self, event: Any) -> Told:
         """Reads an event; what we wrote ourselves says nothing but its time."""
         if not self._topic.sobject:
-            change = read_event(await self._find_schema(event.schema_id), event.payload, event.id)
-            return Told(change.object, change.committed_at, changes=[change])
+            return await self._read_event(event)
         try:
             told = read_change(await self._find_schema(event.schema_id), event.payload, self._topic.follows)
         except SchemaDrift as error:
@@ -204,6 +203,15 @@ class _Hearing:
             newest = place.heard_at or await asyncio.to_thread(self._records.find_newest)
             return Told(self._topic.sobject, newest or datetime.now(UTC), is_overflow=True)
         return Told(told.object, told.committed_at) if is_ours(told.origin, CLIENT) else told
+
+    async def _read_event(self, event: Any) -> Told:
+        """Reads a platform event. No query tells of it again: so one that can't be read is kept as it is, and holds up no other."""
+        try:
+            change = read_event(await self._find_schema(event.schema_id), event.payload, event.id)
+        except SchemaDrift as error:
+            log.warning("%s: %s; it is kept in the inbox", self._topic.name, error)
+            return Told(self._topic.name, EPOCH, unread=Unread(event.id, event.schema_id, event.payload, str(error)))
+        return Told(change.object, change.committed_at, changes=[change])
 
     async def _catch_up(self, heard_at: datetime | None) -> None:
         """Reads by query what changed since a little before a time; where we never listened, only what the topic wants."""
@@ -217,10 +225,16 @@ class _Hearing:
             heard = max((each.committed_at for each in page), default=None)
             await self._keep(page, None, heard and heard.replace(microsecond=0))
 
-    async def _keep(self, changes: list[Change], replay_id: bytes | None, heard_at: datetime | None) -> None:
+    async def _keep(
+        self,
+        changes: list[Change],
+        replay_id: bytes | None,
+        heard_at: datetime | None,
+        unread: Sequence[Unread] = (),
+    ) -> None:
         new = await asyncio.to_thread(
             store.keep, self._engine, self._topic.name, changes,
-            replay_id=replay_id, heard_at=heard_at, on_event=self._on_event,
+            replay_id=replay_id, heard_at=heard_at, on_event=self._on_event, unread=unread,
         )  # fmt: skip
         if new:
             self._say(self._topic.name, new)

@@ -23,7 +23,7 @@ class PubSub:
     """Serves an org's events.
 
     Faults, by the topic's name: `pubsub_unavailable` ends a stream, `pubsub_twice` delivers a batch twice, `pubsub_reversed`
-    delivers a batch backwards.
+    delivers a batch backwards, `pubsub_cut` cuts the last byte off the first event of a batch.
     """
 
     def __init__(self, org: Org) -> None:
@@ -105,7 +105,10 @@ class PubSub:
             events = events[::-1]
         if faults.take(stream.topic, "pubsub_twice"):
             stream.go_back(len(events))
-        return [stream.answer(events)]
+        answer = stream.answer(events)
+        if faults.take(stream.topic, "pubsub_cut"):
+            answer.events[0].event.payload = answer.events[0].event.payload[:-1]
+        return [answer]
 
     def _find(self, topic: str, context: Any) -> Any:
         schema = self._org.bus.find_schema(topic)

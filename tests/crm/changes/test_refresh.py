@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from include.crm.changes import store
 from include.crm.changes.refresh import Client, find_clients
 from include.refresh import plan_refresh
 from include.vendors import VENDORS
@@ -71,6 +72,24 @@ def test_an_event_of_nobody_asks_for_nothing_and_is_kept(hearing: Hearing) -> No
     [event] = hearing.database.rows("select * from warehouse.crm_change")
     assert (event["change_type"], event["object"], requests(hearing)) == ("EVENT", "Tributary_Refresh__e", [])
     assert event["fields"]["Client_Key__c"] == "sample:nobody:household:1"
+
+
+def test_an_event_that_can_t_be_read_is_kept_and_told_of_and_holds_up_no_other(hearing: Hearing) -> None:
+    key = add_client(hearing, ASKED[0], "c1")
+    with hearing.listening(REFRESHES):
+        hearing.fault("pubsub_cut", REFRESHES)
+        hearing.make("Tributary_Refresh__e", Client_Key__c=key)
+        wait_for(lambda: hearing.database.value("select count(*) from control.inbox"))
+        assert requests(hearing) == []
+        hearing.make("Tributary_Refresh__e", Client_Key__c=key)
+        wait_for(lambda: requests(hearing))
+    [kept] = hearing.database.rows("select * from control.inbox")
+    assert (kept["sender"], bool(kept["event_id"]), kept["processed_at"] is None) == (REFRESHES, True, False)
+    assert "can't be decoded" in kept["error"]
+    assert bytes(kept["body"])
+    assert kept["headers"]["schema_id"]
+    assert store.find_unread(hearing.engine, [REFRESHES], 900) == {REFRESHES: [kept["inbox_id"]]}
+    assert store.find_troubles(hearing.engine, [REFRESHES], 900) == {}
 
 
 def test_an_event_leaves_no_record_in_the_org(hearing: Hearing) -> None:
