@@ -1,11 +1,15 @@
-"""Signed documents, by the hash of what they hold: `/documents/<hash>`, behind Airflow's own log-in."""
+"""Signed documents, by the hash of what they hold: `/documents/<hash>`, behind Airflow's own log-in.
+
+Whoever may answer the questions of the DAG `salesforce`, and so sees the pages *Who is who*, sees these: they hold what clients signed.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from airflow.api_fastapi.core_api.security import get_user
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import Response
@@ -19,7 +23,8 @@ HEADERS = {
 }
 
 # Airflow asks for no log-in in front of a plugin's pages by itself.
-app = FastAPI(title="Documents", dependencies=[Depends(get_user)], openapi_url=None)
+MAY_READ = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
+app = FastAPI(title="Documents", dependencies=[Depends(MAY_READ)], openapi_url=None)
 
 
 @app.get("/{content_hash}")

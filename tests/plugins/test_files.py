@@ -1,8 +1,9 @@
-"""Data Docs behind Airflow's log-in: a real API server, with this project's plugins."""
+"""Data Docs and signed documents behind Airflow's log-in: a real API server, with this project's plugins."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import subprocess
 import sys
 import time
@@ -13,19 +14,24 @@ from pathlib import Path
 import pytest
 import requests
 
+from include import documents
 from include.local import airflow
 from include.local.airflow_api import AirflowApi
+from include.local.private_file import write_private
 from include.local.processes import Processes, find_free_port
+from include.staging import Staging
 
 ROOT = Path(__file__).parents[2]
 INDEX = "<p>All of the made-up accounts are well.</p>"
 SECRET = "nobody may read this"
+SIGNED = b"%PDF-1.7 what somebody signed"
 
 
 @dataclass
 class Served:
     url: str
     token: str
+    viewer: str
     folder: Path
 
     def get(self, path: str, token: str | None = None) -> requests.Response:
@@ -57,8 +63,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (folder / "docs" / "secret.html").write_text(SECRET)
 
     port = find_free_port()
-    settings = airflow.environment(folder / "home", f"sqlite:///{folder}/airflow.db", port, ROOT, dags_folder=folder)
+    staging = {"conn_type": "generic", "extra": {"root": str(folder / "staging")}}
+    settings = airflow.environment(
+        folder / "home", f"sqlite:///{folder}/airflow.db", port, ROOT,
+        dags_folder=folder, connections={"tributary_staging": json.dumps(staging)},
+    )  # fmt: skip
     settings["TRIBUTARY_DATA_DOCS"] = str(folder / "docs")
+    settings["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = f"{airflow.USER}:admin,looker:viewer"
+    passwords = {airflow.USER: airflow.read_password(folder / "home"), "looker": "only-for-tests"}
+    write_private(folder / "home" / "passwords.json", json.dumps(passwords))
     command = [sys.executable, "-m", "airflow"]
     subprocess.run([*command, "db", "migrate"], env=settings, check=True, capture_output=True)
     processes = Processes(folder / "state")
@@ -66,8 +79,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         processes.start("api-server", [*command, "api-server"], environment=settings, folder=folder)
         url = f"http://127.0.0.1:{port}"
         wait(url)
-        token = AirflowApi(url, airflow.USER, airflow.read_password(folder / "home")).log_in()
-        yield Served(url, token, folder / "docs")
+        token, viewer = (AirflowApi(url, name, word).log_in() for name, word in passwords.items())
+        yield Served(url, token, viewer, folder / "docs")
     finally:
         processes.stop_all()
 
@@ -173,3 +186,45 @@ def test_before_the_first_build_the_page_says_so(served: Served) -> None:
         assert "Nothing has been validated yet" in answer.text
     finally:
         link.symlink_to("site-1")
+
+
+# --- signed documents ---
+
+
+@pytest.fixture(scope="module")
+def signed(served: Served) -> str:
+    """Address of a document that is kept."""
+    return f"/documents/{documents.write(Staging(str(served.folder.parent / 'staging')), SIGNED)}"
+
+
+def test_who_answers_questions_about_clients_reads_what_they_signed(served: Served, signed: str) -> None:
+    answer = served.get(signed, served.token)
+    assert (answer.status_code, answer.content) == (200, SIGNED)
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
+def test_who_only_looks_at_runs_reads_no_document(served: Served, signed: str) -> None:
+    answer = served.get(signed, served.viewer)
+    assert answer.status_code == 403
+    assert SIGNED not in answer.content
+
+
+def test_without_a_log_in_no_document_is_told_of(served: Served, signed: str) -> None:
+    for path in (signed, "/documents/" + "0" * 64):
+        answer = served.get(path)
+        assert answer.status_code == 401
+        assert SIGNED not in answer.content
+
+
+@pytest.mark.parametrize("name", ["0" * 64, "F" * 64, "0" * 63, "..%2f..%2fsecret.html", "openapi.json", "docs"])
+def test_what_is_no_document_is_not_found(served: Served, name: str) -> None:
+    assert served.get(f"/documents/{name}", served.token).status_code == 404
+
+
+def test_a_document_that_was_altered_is_not_shown(served: Served) -> None:
+    staging = Staging(str(served.folder.parent / "staging"))
+    name = documents.write(staging, b"%PDF-1.7 as it was kept")
+    staging.folder(f"documents/{name[:2]}").write(f"{name}.pdf", b"%PDF-1.7 something else")
+    answer = served.get(f"/documents/{name}", served.token)
+    assert (answer.status_code, "altered" in answer.text) == (502, True)
