@@ -1,0 +1,196 @@
+"""Webhooks into a real Airflow whose triggerer is killed, and whose PostgreSQL is: what the vendor says is known in the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from include.live import republish
+from include.local import airflow
+from include.local.airflow_api import AirflowApi
+from include.local.one_envelope import subscribe
+from include.local.postgres import Postgres
+from include.local.processes import Processes, find_free_port
+from include.vendors import named
+from include.warehouse import schema
+from tests.conftest import Database, Firm, connect
+from tests.faults.test_scheduled_kills import ROOT, connections, wait_until
+from tests.integration.desk import states, truth
+from tests.running_sandbox import Sandbox, run_sandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
+
+VENDOR = named("docusign")
+PATIENCE_S = 180
+PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
+
+
+@dataclass
+class Hearing:
+    """Airflow that hears a vendor's webhooks, with one PostgreSQL server for its own state and for the warehouse."""
+
+    server: Postgres
+    processes: Processes
+    settings: dict[str, str]
+    api: AirflowApi
+    sandbox: Sandbox
+    firm: Firm
+
+    def do(self, kind: str, **values: Any) -> dict[str, Any]:
+        return self.sandbox.admin(f"{VENDOR.name}/{kind}", **values)
+
+    def send(self) -> str:
+        household = int(self.sandbox.rows("Portfolio/Clients")[0]["id"])
+        return str(self.do("send", household=household, template="Advisory agreement")["envelopeId"])
+
+    def sign(self, envelope: str) -> None:
+        while self.do("sign", envelope_id=envelope)["status"] != "completed":
+            pass
+
+    def await_state(self, envelope: str, status: str) -> float:
+        """Seconds until the warehouse knows that an envelope is in that state."""
+        asked = "select max(status) from warehouse.envelope where recorded_to is null and envelope_key = :key"
+        started = time.monotonic()
+        wait_until(lambda: self.firm.database.value(asked, key=envelope) == status, PATIENCE_S)
+        return time.monotonic() - started
+
+    def await_rest(self) -> None:
+        """Waits until nothing waits, and nobody is at work; and not just before the sweep, which would do a bell's work."""
+        wait_until(
+            lambda: not self.count_waiting() and not self.active_runs() and datetime.now(UTC).minute % 10 < 7,
+            PATIENCE_S + 180,
+        )
+
+    def count_waiting(self) -> int:
+        return int(self.firm.database.value("select count(*) from control.inbox where processed_at is null"))
+
+    def active_runs(self) -> list[dict[str, Any]]:
+        return [run for run in self.runs() if run["state"] in ("queued", "running")]
+
+    def run_types(self) -> list[str]:
+        """Of the newest runs that drained anything, what started them, the newest first."""
+        return [run["run_type"] for run in sorted(self.runs(), key=lambda run: run["run_after"])[-1:]]
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.api._pages("dags/drain_inbox/dagRuns", "dag_runs")
+
+    def revive(self) -> None:
+        """Starts what has died, as the host's supervisor does, until everything is well."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            airflow.start(self.settings, self.processes)
+            try:
+                self.api.wait_healthy(30, is_hopeless=lambda: airflow.has_died(self.processes))
+                return
+            except Exception:
+                if time.monotonic() > end:
+                    raise
+
+
+@pytest.fixture(scope="module")
+def hearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hearing]:
+    folder, now = tmp_path_factory.mktemp("hearing"), datetime.now(UTC)
+    processes = Processes(folder / "state")
+    server = Postgres.start(folder / "postgres")  # durable, as a firm's is: what was acknowledged is kept
+    try:
+        server.create_database("airflow")
+        server.create_database("tributary")
+        schema.create_roles(server.url("tributary"), PASSWORDS)
+        database = Database(server.url("tributary"))
+        schema.migrate(database.url("tributary_migrate"))
+        with run_sandbox(folder / "sandbox", households=6, now=now) as sandbox:
+            port, known = find_free_port(), connect(sandbox, VENDOR)
+            conn = {"conn_type": "http", "host": known.url, "login": known.login, "password": known.password}
+            secret = {"conn_type": "generic", "password": known.extra["connect_hmac_key"]}
+            settings = airflow.environment(
+                folder / "home", server.url("airflow"), port, ROOT,
+                connections=connections(folder, database, sandbox)
+                | {VENDOR.name: json.dumps(conn | {"extra": dict(known.extra)}), f"{VENDOR.name}_connect": json.dumps(secret)},
+                variables={"tributary_crm_paused": "true"},
+            )  # fmt: skip
+            settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
+            api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, "")
+            firm = Firm(VENDOR, sandbox, database, folder)
+            firm.turn_to(now)
+            here = Hearing(server, processes, settings, api, sandbox, firm)
+            airflow.start(settings, processes)
+            here.api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
+            here.api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
+            here.api.ensure_pool(f"{VENDOR.name}_api", 4)
+            here.api.wait_dag("drain_inbox")
+            here.api.unpause("drain_inbox")
+            subscribe(known, f"http://127.0.0.1:{port}/webhooks/{VENDOR.name}")
+            yield here
+            firm.engine.dispose()
+    finally:
+        processes.stop_all()
+        server.remove()
+
+
+def kill_whole(pid: int) -> None:
+    """Kills a process and all its children, at once."""
+    for each in (found := psutil.Process(pid), *found.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # its parent's end was its own
+            each.send_signal(signal.SIGKILL)
+
+
+def test_what_came_while_the_triggerer_was_dead_is_known_when_it_lives_again(
+    hearing: Hearing, record_property: Callable[[str, object], None]
+) -> None:
+    envelope = hearing.send()
+    hearing.await_state(envelope, "sent")
+    hearing.await_rest()
+
+    kill_whole(hearing.processes.start("triggerer", []))
+    hearing.sign(envelope)
+    hearing.do("quiet", timeout_seconds=20)
+    assert hearing.count_waiting() > 0  # the gateway goes on: what it acknowledged waits, and nobody hears the bell
+    hearing.revive()
+
+    record_property("known_after_s", took := hearing.await_state(envelope, "completed"))
+    assert "asset_triggered" in hearing.run_types()
+    print(f"triggerer: known {took:.1f} s after it lived again")
+
+
+def test_what_came_while_postgresql_was_dead_is_known_when_it_lives_again(
+    hearing: Hearing, record_property: Callable[[str, object], None]
+) -> None:
+    signed, sent = hearing.send(), hearing.send()
+    hearing.await_state(signed, "sent")
+    hearing.await_state(sent, "sent")
+
+    pid = hearing.server.pid
+    assert pid is not None
+    kill_whole(pid)
+    hearing.sign(signed)
+    hearing.do("decline", envelope_id=sent, reason="not mine")
+    time.sleep(3)  # the vendor's sender tries, and is answered that nobody can take it
+    assert hearing.do("quiet", timeout_seconds=0)["waiting"] > 0
+    Postgres.start(hearing.server.data_dir, hearing.server.port)
+    hearing.revive()
+    # The vendor would try again in some minutes, and our hourly run asks it to: as here.
+    assert republish(hearing.firm.site, VENDOR, hearing.firm.connection, hearing.firm.new_run()) > 0
+
+    record_property("known_after_s", took := hearing.await_state(signed, "completed"))
+    hearing.await_state(sent, "declined")
+    print(f"PostgreSQL: known {took:.1f} s after Airflow was well again")
+
+
+def test_in_the_end_everything_is_as_the_vendor_says(hearing: Hearing, postgres: Postgres, tmp_path: Path) -> None:
+    wait_until(lambda: not hearing.count_waiting(), PATIENCE_S)
+    brought = states(hearing.firm)
+    assert sorted(each["status"] for each in brought.values()) == ["completed", "completed", "declined"]
+    hearing.firm.now = max(hearing.firm.now, datetime.now(UTC))
+    with truth(hearing.firm, postgres, tmp_path) as said:
+        assert brought == {name: said[name] for name in brought}
+    assert hearing.firm.database.value("select count(*) from control.inbox where error is not null") == 0
