@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -97,6 +98,15 @@ def shared_database(postgres: Postgres) -> Iterator[Database]:
     """A database that the module's tests share."""
     with new_database(postgres) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where an Airflow's empty database is kept, once there is one: for all processes of this run of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "airflow_database"
+    kept.mkdir(exist_ok=True)
+    return kept
 
 
 class Firm:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +17,6 @@ from tests.dags.airflow_home import connections, environment, prepare
 def today(start_firm: Callable[..., Firm]) -> Firm:
     """A firm whose sandbox lives in the present, as Airflow does."""
     return start_firm(now=datetime.now(UTC), households=20)
-
-
-@pytest.fixture(scope="session")
-def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where an Airflow's empty database is kept, once there is one: for all processes of this run of the tests."""
-    base = tmp_path_factory.getbasetemp()
-    kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "airflow_database"
-    kept.mkdir(exist_ok=True)
-    return kept
 
 
 @pytest.fixture

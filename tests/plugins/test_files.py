@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +14,9 @@ import requests
 from include import documents
 from include.local import airflow
 from include.local.airflow_api import AirflowApi
-from include.local.private_file import write_private
-from include.local.processes import Processes, find_free_port
 from include.staging import Staging
+from tests.api_server import serve
 
-ROOT = Path(__file__).parents[2]
 INDEX = "<p>All of the made-up accounts are well.</p>"
 SECRET = "nobody may read this"
 SIGNED = b"%PDF-1.7 what somebody signed"
@@ -51,7 +46,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("airflow")
     site = folder / "docs" / "site-1"
     (site / "validations").mkdir(parents=True)
@@ -62,39 +57,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (folder / "docs" / "site").symlink_to("site-1")
     (folder / "docs" / "secret.html").write_text(SECRET)
 
-    port = find_free_port()
     staging = {"conn_type": "generic", "extra": {"root": str(folder / "staging")}}
-    settings = airflow.environment(
-        folder / "home", f"sqlite:///{folder}/airflow.db", port, ROOT,
-        dags_folder=folder, connections={"tributary_staging": json.dumps(staging)},
-    )  # fmt: skip
-    settings["TRIBUTARY_DATA_DOCS"] = str(folder / "docs")
-    settings["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = f"{airflow.USER}:admin,looker:viewer"
-    passwords = {airflow.USER: airflow.read_password(folder / "home"), "looker": "only-for-tests"}
-    write_private(folder / "home" / "passwords.json", json.dumps(passwords))
-    command = [sys.executable, "-m", "airflow"]
-    subprocess.run([*command, "db", "migrate"], env=settings, check=True, capture_output=True)
-    processes = Processes(folder / "state")
-    try:
-        processes.start("api-server", [*command, "api-server"], environment=settings, folder=folder)
-        url = f"http://127.0.0.1:{port}"
-        wait(url)
+    connections, roles = {"tributary_staging": json.dumps(staging)}, {airflow.USER: "admin", "looker": "viewer"}
+    environment = {"TRIBUTARY_DATA_DOCS": str(folder / "docs")}
+    with serve(folder, airflow_database, connections, roles, **environment) as (url, passwords):
         token, viewer = (AirflowApi(url, name, word).log_in() for name, word in passwords.items())
         yield Served(url, token, viewer, folder / "docs")
-    finally:
-        processes.stop_all()
-
-
-def wait(url: str) -> None:
-    end = time.monotonic() + 90
-    while True:
-        try:
-            requests.get(f"{url}/api/v2/version", timeout=5).raise_for_status()
-            return
-        except requests.RequestException:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.5)
 
 
 pytestmark = pytest.mark.airflow

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
@@ -15,12 +11,10 @@ from typing import Any
 import pytest
 import requests
 
-from include.local import airflow
 from include.local.airflow_api import AirflowApi
-from include.local.processes import Processes, find_free_port
+from tests.api_server import serve
 from tests.conftest import Database
 
-ROOT = Path(__file__).parents[2]
 PAGES = ("", "links", "decisions", "api/queue", "api/links", "api/decisions")
 USERS = {"admin": "admin", "ursula": "user", "vera": "viewer"}
 SECRET = "6789"
@@ -62,44 +56,14 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder, port = tmp_path_factory.mktemp("airflow"), find_free_port()
+def served(
+    shared_database: Database, airflow_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     fill(shared_database)
-    uri = shared_database.url().replace("postgresql://", "postgres://")
-    settings = airflow.environment(
-        folder / "home",
-        f"sqlite:///{folder}/airflow.db",
-        port,
-        ROOT,
-        dags_folder=folder,
-        connections={"tributary_db": uri},
-    )
-    passwords = dict.fromkeys(USERS, "only-for-tests")
-    Path(settings["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]).write_text(json.dumps(passwords))
-    settings["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = ",".join(f"{name}:{role}" for name, role in USERS.items())
-    command = [sys.executable, "-m", "airflow"]
-    subprocess.run([*command, "db", "migrate"], env=settings, check=True, capture_output=True)
-    processes = Processes(folder / "state")
-    try:
-        processes.start("api-server", [*command, "api-server"], environment=settings, folder=folder)
-        url = f"http://127.0.0.1:{port}"
-        wait(url)
+    connections = {"tributary_db": shared_database.url().replace("postgresql://", "postgres://")}
+    with serve(tmp_path_factory.mktemp("airflow"), airflow_database, connections, USERS) as (url, passwords):
         tokens = {name: AirflowApi(url, name, password).log_in() for name, password in passwords.items()}
         yield Served(url, tokens, shared_database)
-    finally:
-        processes.stop_all()
-
-
-def wait(url: str) -> None:
-    end = time.monotonic() + 90
-    while True:
-        try:
-            requests.get(f"{url}/api/v2/version", timeout=5).raise_for_status()
-            return
-        except requests.RequestException:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.5)
 
 
 def fill(database: Database) -> None:

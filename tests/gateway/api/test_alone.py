@@ -14,11 +14,10 @@ import psutil
 import pytest
 import requests
 
-from include.local import airflow
-from include.local.processes import Processes, find_free_port
+from include.local.processes import find_free_port
+from tests.api_server import serve
 from tests.conftest import Database
 from tests.gateway.api.conftest import AUDIENCE, Provider
-from tests.plugins.test_gateway import wait
 
 ROOT = Path(__file__).parents[3]
 
@@ -82,31 +81,15 @@ def test_setting_that_can_not_be_meant_so_is_told_at_the_start(settings: dict[st
 
 
 @pytest.fixture
-def served(database: Database, provider: Provider, tmp_path: Path) -> Iterator[str]:
+def served(database: Database, provider: Provider, airflow_database: Path, tmp_path: Path) -> Iterator[str]:
     """The address of an Airflow API server with this project's plugins."""
-    port = find_free_port()
     extra = {"issuer": provider.url, "audience": AUDIENCE, "jwks_url": provider.url}
     connections = {
         "tributary_db": database.url().replace("postgresql://", "postgres://"),
         "tributary_api": json.dumps({"conn_type": "generic", "extra": extra}),
     }
-    settings = airflow.environment(
-        tmp_path / "home",
-        f"sqlite:///{tmp_path}/airflow.db",
-        port,
-        ROOT,
-        dags_folder=tmp_path,
-        connections=connections,
-    )
-    command = [sys.executable, "-m", "airflow"]
-    subprocess.run([*command, "db", "migrate"], env=settings, check=True, capture_output=True)
-    processes = Processes(tmp_path / "state")
-    try:
-        processes.start("api-server", [*command, "api-server"], environment=settings, folder=tmp_path)
-        wait(f"http://127.0.0.1:{port}")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        processes.stop_all()
+    with serve(tmp_path, airflow_database, connections) as (url, _):
+        yield url
 
 
 @pytest.mark.airflow

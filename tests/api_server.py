@@ -1,0 +1,68 @@
+"""Airflow's API server alone, with this project's plugins: on SQLite, from a database that is made once."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from include.local import airflow
+from include.local.private_file import write_private
+from include.local.processes import Processes, find_free_port
+from tests.dags.airflow_home import ROOT, prepare
+
+START_S = 90
+
+
+@contextmanager
+def serve(
+    folder: Path,
+    known: Path,
+    connections: Mapping[str, str],
+    roles: Mapping[str, str] | None = None,
+    **environment: str,
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields the server's address, and its users' passwords.
+
+    Args:
+        folder: Of this server alone.
+        known: Where Airflow's empty database is kept (the fixture `airflow_database`).
+        connections: As Airflow reads them from the environment.
+        roles: User -> role; the administrator alone where none is said.
+        environment: More of it.
+    """
+    roles = roles or {airflow.USER: "admin"}
+    home, port = folder / "home", find_free_port()
+    settings = airflow.environment(
+        home, f"sqlite:///{home}/airflow.db", port, ROOT, dags_folder=folder, connections=connections
+    )
+    passwords = dict.fromkeys(roles, "only-for-tests")
+    write_private(home / "passwords.json", json.dumps(passwords))
+    settings["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = ",".join(f"{name}:{role}" for name, role in roles.items())
+    settings |= environment
+    prepare(settings, known)
+    processes = Processes(folder / "state")
+    try:
+        command = [sys.executable, "-m", "airflow", "api-server"]
+        processes.start("api-server", command, environment=settings, folder=folder)
+        wait(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}", passwords
+    finally:
+        processes.stop_all()
+
+
+def wait(url: str) -> None:
+    end = time.monotonic() + START_S
+    while True:
+        try:
+            requests.get(f"{url}/api/v2/version", timeout=5).raise_for_status()
+            return
+        except requests.RequestException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
