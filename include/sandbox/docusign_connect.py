@@ -151,8 +151,15 @@ class Sender:
                 served = [self._serve(config_id, config) for config_id, config in self.list_configs()]
                 if any(served):
                     continue
-            with self._woken:
-                self._woken.wait(_LOOK_SECONDS)
+            with self._woken:  # whoever queues a message wakes us after it: none is missed
+                if not self._stopped.is_set():
+                    self._woken.wait(_LOOK_SECONDS if self._is_waiting() else None)
+
+    def _is_waiting(self) -> bool:
+        """Whether a message waits for its time, which comes also by the clock's being set."""
+        with contextlib.suppress(sqlite3.ProgrammingError):  # as above
+            return bool(self.store.read("select 1 from message where state = 'waiting' limit 1"))
+        return False
 
     def _serve(self, config_id: int, config: Mapping[str, Any]) -> bool:
         """Send what is due for one configuration, up to the first failure; whether there was anything."""

@@ -69,10 +69,12 @@ def run(environ: dict[str, str], code: str, timeout: int = 240) -> str:
 _TEST = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
-dag = DagBag().dags[{dag_id!r}]
-dag.deadline = None  # dag.test() of Airflow 3.3.2 can't look up the deadlines of a DAG that it has just stored
-run = dag.test(run_conf={conf!r})
-print("RUN", run.state, json.dumps({{ti.task_id + ("" if ti.map_index < 0 else "[%d]" % ti.map_index): ti.state for ti in run.get_task_instances()}}))
+bag = DagBag()
+for dag_id in {dag_ids!r}:
+    dag = bag.dags[dag_id]
+    dag.deadline = None  # dag.test() of Airflow 3.3.2 can't look up the deadlines of a DAG that it has just stored
+    run = dag.test(run_conf={conf!r})
+    print("RUN", run.state, json.dumps({{ti.task_id + ("" if ti.map_index < 0 else "[%d]" % ti.map_index): ti.state for ti in run.get_task_instances()}}))
 """
 
 
@@ -90,11 +92,16 @@ def prepare(environ: dict[str, str], known: Path) -> None:
         shutil.copy(made, home / "airflow.db")
 
 
-def whole_run(dag_id: str) -> str:
-    """Code that runs a DAG from end to end and prints `RUN <state> <tasks>`."""
-    return _TEST.format(dag_id=dag_id, conf={})
+def whole_run(*dag_ids: str, **conf: Any) -> str:
+    """Code that runs DAGs from end to end, one after the other, and prints `RUN <state> <tasks>` of each."""
+    return _TEST.format(dag_ids=dag_ids, conf=conf)
 
 
 def said(output: str, word: str) -> str:
     """The rest of the line that begins with a word."""
-    return next(line for line in output.splitlines() if line.startswith(word))[len(word) + 1 :]
+    return said_each(output, word)[0]
+
+
+def said_each(output: str, word: str) -> list[str]:
+    """The rest of each line that begins with a word."""
+    return [line[len(word) + 1 :] for line in output.splitlines() if line.startswith(word)]

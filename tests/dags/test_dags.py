@@ -11,7 +11,7 @@ import pytest
 from include import sessions
 from include.vendors import VENDORS
 from tests.conftest import Firm
-from tests.dags.airflow_home import ROOT, run, said, whole_run
+from tests.dags.airflow_home import ROOT, run, said, said_each, whole_run
 
 pytestmark = pytest.mark.airflow
 
@@ -41,12 +41,10 @@ def test_every_dag_imports_tells_of_failures_and_says_what_it_is(airflow: dict[s
 
 def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today: Firm) -> None:
     day = sessions.latest_closed(datetime.now(UTC))
-    output = run(airflow, whole_run("orion"))
-    state, tasks = said(output, "RUN").split(" ", 1)
-    assert state == "success", tasks
-    assert len(today.held(day)) > 200, tasks
-    state, tasks = said(run(airflow, whole_run("salesforce")), "RUN").split(" ", 1)
-    assert state == "success", tasks
+    for told in said_each(run(airflow, whole_run("orion", "salesforce")), "RUN"):
+        state, tasks = told.split(" ", 1)
+        assert state == "success", tasks
+    assert len(today.held(day)) > 200
     sent = today.database.value("select sum(created) from control.ledger where stage = 'crm'")
     assert sent > 200
     assert (Path(airflow["TRIBUTARY_DATA_DOCS"]) / "site" / "index.html").exists()

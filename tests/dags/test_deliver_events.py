@@ -40,7 +40,7 @@ def happen(database: Database, subject: str) -> None:
 
 
 def deliver(environ: dict[str, str], **form: object) -> None:
-    code = whole_run("deliver_events").replace("run_conf={}", f"run_conf={form!r}")
+    code = whole_run("deliver_events", **form)
     state, tasks = said(run(environ, code), "RUN").split(" ", 1)
     assert state == "success", tasks
 

@@ -10,7 +10,7 @@ from include.control import inbox
 from include.control.inbox import Delivery
 from include.vendors import VENDORS
 from tests.conftest import Firm, connect
-from tests.dags.airflow_home import run, said, whole_run
+from tests.dags.airflow_home import run, said, said_each, whole_run
 
 pytestmark = pytest.mark.airflow
 
@@ -33,14 +33,15 @@ def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, st
     }
     inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}))
 
-    state, tasks = said(run(airflow, whole_run("drain_inbox")), "RUN").split(" ", 1)
+    drained, kept = said_each(run(airflow, whole_run("drain_inbox", "keep_documents")), "RUN")
 
+    state, tasks = drained.split(" ", 1)
     assert state == "success", tasks
     ended = dict.fromkeys(["find_waiting", "drain[0]", "show_envelopes", "ended"], "success")
     assert json.loads(tasks) == ended
     [envelope] = today.database.rows("select * from warehouse.envelope where recorded_to is null")
     assert (envelope["envelope_key"], envelope["status"]) == (told["envelopeId"], "completed")
-    assert said(run(airflow, whole_run("keep_documents")), "RUN").startswith("success")
+    assert kept.startswith("success")
     kinds = today.database.rows("select kind from control.document order by kind")
     assert [row["kind"] for row in kinds] == sorted(each.kind for each in vendor.documents)
     assert today.database.value("select count(*) from control.inbox where processed_at is null") == 0

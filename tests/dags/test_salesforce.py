@@ -34,7 +34,7 @@ def check_nothing_was_sent(firm: Firm, output: str) -> None:
 
 @pytest.mark.long
 def test_a_dry_run_writes_a_page_and_sends_nothing(airflow: dict[str, str], loaded: Firm) -> None:
-    code = whole_run("salesforce").replace("run_conf={}", "run_conf={'dry_run': True}")
+    code = whole_run("salesforce", dry_run=True)
 
     check_nothing_was_sent(loaded, run(airflow, code))
 

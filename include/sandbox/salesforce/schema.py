@@ -7,7 +7,7 @@ Two trees of the same format are united: `include/crm/metadata` (what the projec
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -166,7 +166,8 @@ def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
         ValueError: a file lacks what its format requires, or a lookup points to an object that no tree has.
     """
     found = {path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()}
-    schema = {name: _load_object(name, trees) for name in sorted(found - set(DECLARED_ON.values()))}
+    read = {name: _load_object(name, trees) for name in sorted(found - set(DECLARED_ON.values()))}
+    schema = {name: replace(sobject, fields=dict(sobject.fields)) for name, sobject in read.items()}
     for sobject in schema.values():
         for item in sobject.fields.values():
             for target in item.targets:
@@ -175,6 +176,7 @@ def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
     return schema
 
 
+@cache
 def _load_object(name: str, trees: tuple[Path, ...]) -> SObject:
     folders = [tree / "objects" / folder for tree in trees for folder in (name, DECLARED_ON.get(name)) if folder]
     meta = next((path for folder in folders for path in folder.glob("*.object-meta.xml")), None)
