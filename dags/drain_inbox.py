@@ -54,14 +54,12 @@ def drain_inbox() -> None:
         import firm
 
         from include import drain as draining
-        from include import sessions
         from include.flow import Run
         from include.vendors import named
 
         get_current_context()["vendor"] = name
         site, vendor, connection = firm.site(), named(name), firm.connection(name)
-        day = sessions.business_date(site.clock())
-        run = Run(run_id, day, sessions.previous(day))
+        run = Run.of_now(run_id, site.clock())
         pushed = draining.drain_pushes(site, vendor, connection, run)
         return pushed + (draining.drain(site, vendor, connection, run) if vendor.webhook is not None else 0)
 

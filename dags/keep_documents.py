@@ -35,15 +35,14 @@ def keep_documents() -> None:
             def keep(name: str, run_id: Any = None) -> int:
                 import firm
 
-                from include import documents, sessions
+                from include import documents
                 from include.flow import Run
                 from include.vendors import named
 
                 site, vendor = firm.site(), named(name)
                 if not documents.is_lacking(site, vendor):
                     return 0
-                day = sessions.business_date(site.clock())
-                run = Run(run_id, day, sessions.previous(day))
+                run = Run.of_now(run_id, site.clock())
                 years = firm.retention_years()
                 return documents.keep_documents(site, vendor, firm.connection(name), run, years=years)
 

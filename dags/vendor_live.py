@@ -36,13 +36,11 @@ def vendor_live(vendor: Vendor) -> None:
         def look_for_edits(run_id: Any = None) -> int:
             import firm
 
-            from include import sessions
             from include.flow import Run
             from include.live import look_for_edits as look
 
             site = firm.site()
-            day = sessions.business_date(site.clock())
-            return look(site, vendor, firm.connection(vendor.name), Run(run_id, day, sessions.previous(day)))
+            return look(site, vendor, firm.connection(vendor.name), Run.of_now(run_id, site.clock()))
 
         @task(outlets=[WAREHOUSE])
         def ring_bell() -> None:

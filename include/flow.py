@@ -79,6 +79,12 @@ class Run:
     is_replay: bool = False
     keys: tuple[str, ...] = ()
 
+    @classmethod
+    def of_now(cls, run_id: str, now: datetime) -> Run:
+        """A run about the present: its day is the one that was closed last."""
+        day = sessions.business_date(now)
+        return cls(run_id, day, sessions.previous(day))
+
 
 def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> str:
     """Pulls one table into staging and records it.
