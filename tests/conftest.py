@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,12 +45,17 @@ class Database:
     def url(self, role: str = "tributary_load") -> str:
         return f"postgresql://{role}:{_PASSWORDS[role]}@{self.admin_url.rsplit('@', 1)[1]}"
 
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        return schema.engine(self.admin_url)
+
+    def close(self) -> None:
+        """Leaves the database alone: one that is to be a template may have nobody in it."""
+        self._engine.dispose()
+
     def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        engine = schema.engine(self.admin_url)
-        with engine.begin() as connection:
-            found = [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
-        engine.dispose()
-        return found
+        with self._engine.begin() as connection:
+            return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
 
     def value(self, query: str, **values: Any) -> Any:
         [row] = self.rows(query, **values)
@@ -57,10 +63,8 @@ class Database:
         return value
 
     def do(self, statement: str, **values: Any) -> None:
-        engine = schema.engine(self.admin_url)
-        with engine.begin() as connection:
+        with self._engine.begin() as connection:
             connection.execute(sa.text(statement), values)
-        engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -80,9 +84,11 @@ def new_database(postgres: Postgres) -> Iterator[Database]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template template_tributary")  # type: ignore[arg-type]
+        made = Database(postgres.url(name))
         try:
-            yield Database(postgres.url(name))
+            yield made
         finally:
+            made.close()
             connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
 
 

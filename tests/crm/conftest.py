@@ -115,6 +115,7 @@ def loaded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
         firm = Firm(named("orion"), sandbox, Database(postgres.url(name)), folder)
         firm.day()
         firm.engine.dispose()
+        firm.database.close()
     return name
 
 
@@ -124,7 +125,9 @@ def database(postgres: Postgres, loaded: str) -> Iterator[Database]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template {loaded}")  # type: ignore[arg-type]
-        yield Database(postgres.url(name))
+        made = Database(postgres.url(name))
+        yield made
+        made.close()
         connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
 
 

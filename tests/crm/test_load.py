@@ -212,7 +212,7 @@ def test_a_backfill_is_not_pushed(crm: Crm) -> None:
         copied = crm.database.rows(f"select * from warehouse.{table}")
         assert copied
         crm.database.do(f"""
-            create temporary table copied as select * from warehouse.{table};
+            create temporary table copied on commit drop as select * from warehouse.{table};
             update copied set business_date = '2026-12-01', {column} = 1;
             insert into warehouse.{table} select * from copied
         """)

@@ -57,7 +57,9 @@ class World:
         name = name or f"kill_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
             connection.execute(f"create database {name} template {template}")
-            yield Database(self.server.url(name))
+            made = Database(self.server.url(name))
+            yield made
+            made.close()
             connection.execute(f"drop database {name} with (force)")
 
     def undisturbed(self, place: Place) -> dict[str, Counter[Any]]:

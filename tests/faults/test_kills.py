@@ -85,6 +85,7 @@ def world(
             sandbox.log_in()
             finish(world.work(loaded, new_run("day-2", LAST), NOW))
             MATTERS[vendor.name].correct(sandbox, loaded)
+            loaded.close()
             world.places = {
                 "first": Place("template_tributary", new_run("day", LAST)),
                 "again": Place(template, new_run("day", LAST)),

@@ -144,12 +144,15 @@ def _held_away(state: Path) -> dict[tuple[str, str], str]:
 @pytest.fixture
 def firms(known: Known, postgres: Postgres) -> Iterator[Firms]:
     """The same database again, of the test's own."""
+    known.database.close()
     name, source = f"test_{uuid.uuid4().hex[:12]}", known.database.admin_url.rsplit("/", 1)[1]
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template {source}")  # type: ignore[call-overload]
         try:
-            with Firms(Database(postgres.url(name))) as made:
+            database = Database(postgres.url(name))
+            with Firms(database) as made:
                 yield made
+            database.close()
         finally:
             connection.execute(f"drop database {name} with (force)")  # type: ignore[call-overload]
 
