@@ -33,7 +33,7 @@ from include.warehouse import schema
 from tests.running_sandbox import LAST, NOW, PACE, Sandbox, run_sandbox
 
 CLOSE_AT_NIGHT = ("tamarac",)
-_PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
+PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Database:
     admin_url: str
 
     def url(self, role: str = "tributary_load") -> str:
-        return f"postgresql://{role}:{_PASSWORDS[role]}@{self.admin_url.rsplit('@', 1)[1]}"
+        return f"postgresql://{role}:{PASSWORDS[role]}@{self.admin_url.rsplit('@', 1)[1]}"
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -73,17 +73,17 @@ def postgres() -> Iterator[Postgres]:
     with Postgres.temporary() as server:
         server.create_database("template_tributary")
         template = Database(server.url("template_tributary"))
-        schema.create_roles(template.admin_url, _PASSWORDS)
+        schema.create_roles(template.admin_url, PASSWORDS)
         schema.migrate(template.url("tributary_migrate"))
         yield server
 
 
 @contextlib.contextmanager
-def new_database(postgres: Postgres) -> Iterator[Database]:
-    """A fresh, migrated database, gone at the end."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
+def new_database(postgres: Postgres, template: str = "template_tributary", name: str = "") -> Iterator[Database]:
+    """A copy of a database in which nobody is (a fresh, migrated one), gone at the end."""
+    name = name or f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template template_tributary")  # type: ignore[arg-type]
+        connection.execute(f"create database {name} template {template}")  # type: ignore[arg-type]
         made = Database(postgres.url(name))
         try:
             yield made

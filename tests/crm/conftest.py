@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from include.crm.settings import Settings
 from include.local.postgres import Postgres
 from include.vendors import named
 from include.warehouse import schema
-from tests.conftest import Database, Firm
+from tests.conftest import Database, Firm, new_database
 from tests.running_sandbox import LAST, Sandbox, run_sandbox
 
 API = "/salesforce/services/data/v66.0"
@@ -122,13 +121,8 @@ def loaded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def database(postgres: Postgres, loaded: str) -> Iterator[Database]:
     """A database of the test's own with that day."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {loaded}")  # type: ignore[arg-type]
-        made = Database(postgres.url(name))
+    with new_database(postgres, loaded) as made:
         yield made
-        made.close()
-        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,13 +11,11 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from include import flow, sessions
 from include.connection import Connection
 from include.contract import Vendor
 from include.local.postgres import Postgres
-from tests.conftest import Database, connect
+from tests.conftest import Database, connect, new_database
 from tests.faults.matters import MATTERS
 from tests.faults.worker import Work, Worker, steps_of
 from tests.running_sandbox import LAST, NOW, Sandbox
@@ -54,13 +51,8 @@ class World:
 
     @contextlib.contextmanager
     def database(self, template: str, name: str = "") -> Iterator[Database]:
-        name = name or f"kill_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"create database {name} template {template}")
-            made = Database(self.server.url(name))
+        with new_database(self.server, template, name) as made:
             yield made
-            made.close()
-            connection.execute(f"drop database {name} with (force)")
 
     def undisturbed(self, place: Place) -> dict[str, Counter[Any]]:
         """What the warehouse holds after the day of a place if nobody disturbs it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -145,16 +144,9 @@ def _held_away(state: Path) -> dict[tuple[str, str], str]:
 def firms(known: Known, postgres: Postgres) -> Iterator[Firms]:
     """The same database again, of the test's own."""
     known.database.close()
-    name, source = f"test_{uuid.uuid4().hex[:12]}", known.database.admin_url.rsplit("/", 1)[1]
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {source}")  # type: ignore[call-overload]
-        try:
-            database = Database(postgres.url(name))
-            with Firms(database) as made:
-                yield made
-            database.close()
-        finally:
-            connection.execute(f"drop database {name} with (force)")  # type: ignore[call-overload]
+    source = known.database.admin_url.rsplit("/", 1)[1]
+    with new_database(postgres, source) as database, Firms(database) as made:
+        yield made
 
 
 def test_a_household_of_all_vendors_is_one(firms: Firms) -> None:
