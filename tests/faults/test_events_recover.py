@@ -23,7 +23,7 @@ from include.local.postgres import Postgres
 from include.local.processes import Processes, find_free_port
 from include.vendors import named
 from include.warehouse import schema
-from tests.conftest import Database, Firm, connect
+from tests.conftest import PASSWORDS, Database, Firm, connect
 from tests.faults.test_scheduled_kills import ROOT, connections, wait_until
 from tests.integration.desk import states, truth
 from tests.running_sandbox import Sandbox, run_sandbox
@@ -32,7 +32,6 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
 
 VENDOR = named("docusign")
 PATIENCE_S = 180
-PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
 
 
 @dataclass
@@ -77,9 +76,8 @@ class Hearing:
     def active_runs(self) -> list[dict[str, Any]]:
         return [run for run in self.runs() if run["state"] in ("queued", "running")]
 
-    def run_types(self) -> list[str]:
-        """Of the newest runs that drained anything, what started them, the newest first."""
-        return [run["run_type"] for run in sorted(self.runs(), key=lambda run: run["run_after"])[-1:]]
+    def newest_run(self) -> dict[str, Any]:
+        return max(self.runs(), key=lambda run: str(run["run_after"]))
 
     def runs(self) -> list[dict[str, Any]]:
         return self.api._pages("dags/drain_inbox/dagRuns", "dag_runs")
@@ -119,12 +117,11 @@ def hearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hearing]:
                 variables={"tributary_crm_paused": "true"},
             )  # fmt: skip
             settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
-            api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, "")
+            api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             firm = Firm(VENDOR, sandbox, database, folder)
             firm.turn_to(now)
             here = Hearing(server, processes, settings, api, sandbox, firm)
             airflow.start(settings, processes)
-            here.api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             here.api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
             here.api.ensure_pool(f"{VENDOR.name}_api", 4)
             here.api.wait_dag("drain_inbox")
@@ -158,7 +155,7 @@ def test_what_came_while_the_triggerer_was_dead_is_known_when_it_lives_again(
     hearing.revive()
 
     record_property("known_after_s", took := hearing.await_state(envelope, "completed"))
-    assert "asset_triggered" in hearing.run_types()
+    assert hearing.newest_run()["run_type"] == "asset_triggered"
     print(f"triggerer: known {took:.1f} s after it lived again")
 
 
