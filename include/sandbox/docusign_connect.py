@@ -49,7 +49,7 @@ class Sender:
     pace: float = 1.0
     _thread: threading.Thread | None = None
     _stopped: threading.Event = field(default_factory=threading.Event)
-    _woken: threading.Condition = field(default_factory=threading.Condition)
+    _woken: threading.Event = field(default_factory=threading.Event)
     _session: requests.Session = field(default_factory=requests.Session)
 
     def start(self) -> None:
@@ -61,7 +61,7 @@ class Sender:
     def stop(self) -> None:
         """Send nothing more; a call under way is left to itself, and its message is sent again after a restart."""
         self._stopped.set()
-        self._wake()
+        self._woken.set()
         if self._thread:
             self._thread.join(0.5)
 
@@ -71,7 +71,7 @@ class Sender:
             for event, recipient_id in events:
                 if has_event(config, envelope, event):
                     self._queue(config_id, envelope, event, recipient_id)
-        self._wake()
+        self._woken.set()
 
     def republish(self, envelope: Envelope) -> list[tuple[int, dict[str, Any]]]:
         """Queue the envelope's failed messages anew, with the envelope as it is now; or, if none failed, its status.
@@ -93,7 +93,7 @@ class Sender:
                 for event, recipient_id in events or [(f"envelope-{envelope['status']}", None)]:
                     self._queue(config_id, envelope, event, recipient_id, is_now=True)
             told.append((config_id, config))
-        self._wake()
+        self._woken.set()
         return told
 
     def _queue(
@@ -141,19 +141,14 @@ class Sender:
             time.sleep(0.01)
         return counts
 
-    def _wake(self) -> None:
-        with self._woken:
-            self._woken.notify_all()
-
     def _run(self) -> None:
         while not self._stopped.is_set():
             with contextlib.suppress(sqlite3.ProgrammingError):  # the store was closed in the meantime
                 served = [self._serve(config_id, config) for config_id, config in self.list_configs()]
                 if any(served):
                     continue
-            with self._woken:  # whoever queues a message wakes us after it: none is missed
-                if not self._stopped.is_set():
-                    self._woken.wait(_LOOK_SECONDS if self._is_waiting() else None)
+            self._woken.wait(_LOOK_SECONDS if self._is_waiting() else None)
+            self._woken.clear()  # before the next look, which waits for the transaction of whoever woke us: none is missed
 
     def _is_waiting(self) -> bool:
         """Whether a message waits for its time, which comes also by the clock's being set."""

@@ -2,13 +2,15 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 
 import pytest
 
-from include.sandbox.docusign_connect import sign, write_message
+from include.sandbox.clock import Clock
+from include.sandbox.docusign_connect import Sender, sign, write_message
 from include.sandbox.docusign_rows import TEMPLATES, write_envelope
-from include.sandbox.docusign_store import CONNECT_KEY
+from include.sandbox.docusign_store import CONNECT_KEY, Store
 from tests.running_sandbox import NOW, run_sandbox
 from tests.sandbox.docusign_client.caller import DocuSign, Listener, give_keys
 
@@ -119,6 +121,25 @@ def test_only_what_is_asked_for_is_sent(docusign, listener):
     docusign.edit("void", envelope_id=docusign.send(), reason="Replaced")
     wait(docusign)
     assert [message["event"] for message in read(listener)] == ["envelope-voided"]
+
+
+def test_changes_and_looking_for_messages_never_wait_for_each_other(tmp_path):
+    store = Store(tmp_path)
+    sender = Sender(store, Clock())
+    envelope = write_envelope("e1", TEMPLATES[0], [("Ann Sample", "ann@example.org")], None, None, NOW)
+
+    def change():
+        for _ in range(2000):
+            with store.write():
+                sender.publish(envelope, [("envelope-sent", None)])
+
+    sender.start()
+    changing = threading.Thread(target=change, daemon=True)
+    changing.start()
+    changing.join(20)
+    assert not changing.is_alive()
+    sender.stop()
+    store.close()
 
 
 def test_failure_takes_the_configuration_down_and_a_success_lets_all_follow_in_order(docusign, listener):
