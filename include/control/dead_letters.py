@@ -25,9 +25,12 @@ _OPEN = """
 vendor = :vendor and table_name = :table_name and status = 'open' and (not :own_day or business_date = :business_date)
 """
 
+# Of these letters those of some rows; the index holds the start of a key.
+_OF_ROWS = "left(row_key, 200) = any(:starts) and row_key = any(:keys)"
+
 _SUPERSEDE = sa.text(f"""
 update control.dead_letter set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
-where {_OPEN} and partition <> :partition and row_key = any(:keys)
+where {_OPEN} and partition <> :partition and {_OF_ROWS}
 """)  # noqa: S608
 
 _SUPERSEDE_REST = sa.text(f"""
@@ -72,7 +75,7 @@ def bury(
     rows = [asdict(letter) for letter in letters]
     if rows:
         keys = [row["row_key"] for row in rows if row["row_key"] is not None]
-        connection.execute(_SUPERSEDE, of | {"keys": keys})
+        connection.execute(_SUPERSEDE, of | _of_rows(keys))
         connection.execute(_INSERT, of | {"letters": orjson.dumps(rows).decode()})
 
 
@@ -101,9 +104,9 @@ def close_landed(
     return connection.execute(
         sa.text(f"""
         update control.dead_letter set status = 'replayed', replayed_by = :run_id, closed_at = clock_timestamp()
-        where {_OPEN} and row_key = any(:keys) and partition <> :partition
+        where {_OPEN} and partition <> :partition and {_OF_ROWS}
         """),  # noqa: S608
-        asdict(pull) | {"keys": list(keys), "own_day": own_day, "partition": partition},
+        asdict(pull) | _of_rows(list(keys)) | {"own_day": own_day, "partition": partition},
     ).rowcount
 
 
@@ -113,3 +116,7 @@ def supersede_rest(connection: sa.Connection, pull: Pull, partition: str, *, own
     Each of their rows has landed, or has a newer letter, or the vendor has it no more.
     """
     return connection.execute(_SUPERSEDE_REST, asdict(pull) | {"partition": partition, "own_day": own_day}).rowcount
+
+
+def _of_rows(keys: list[str]) -> dict[str, list[str]]:
+    return {"keys": keys, "starts": [key[:200] for key in keys]}

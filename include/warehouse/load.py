@@ -87,6 +87,14 @@ def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
     return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled != "past" else [])
 
 
+_REFUSALS = (
+    psycopg.ProgrammingError,
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,  # a key that is longer than an index can hold
+)
+
+
 def _classed(
     engine: sa.Engine, fences: list[Fence], pull: Pull, error: TargetUnavailable | sa.exc.DBAPIError | psycopg.Error
 ) -> Exception:
@@ -99,7 +107,7 @@ def _classed(
     if isinstance(cause, (psycopg.errors.UniqueViolation, psycopg.errors.ExclusionViolation)) or _is_order(cause):
         # Rows are judged before they come here: what stands in the way is another load of the same rows.
         return TargetUnavailable("Another load changed the same rows meanwhile", **facts)
-    if isinstance(cause, (psycopg.ProgrammingError, psycopg.DataError, psycopg.IntegrityError)):
+    if isinstance(cause, _REFUSALS):
         return BalanceError("The database refuses the rows", **facts)
     try:
         with engine.connect() as connection:

@@ -37,7 +37,7 @@ def _class_error(context: sa.ExceptionContext) -> TargetUnavailable | None:
     """What passes by itself as our own error; what does not stays as it is."""
     error = context.original_exception
     passing = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-    if context.is_pre_ping or not isinstance(error, passing):
+    if context.is_pre_ping or not isinstance(error, passing) or isinstance(error, psycopg.errors.ProgramLimitExceeded):
         return None
     return TargetUnavailable("The database went away or was busy", cause=type(error).__name__)
 

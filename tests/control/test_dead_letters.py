@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import string
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -51,6 +53,22 @@ def test_burying_again_changes_nothing(connection: sa.Connection) -> None:
     for _ in range(2):
         dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)], own_day=True)
     assert letters(connection) == [("A", "open", "p1", None), (None, "open", "p1", None)]
+
+
+def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connection) -> None:
+    """Each row that dies again would have all open letters of its table looked through."""
+    long = "".join(random.Random(1).choices(string.printable, k=5000))
+    dead_letters.bury(
+        connection, PULL, "stage", "p1", [letter(long), letter(long[:-1], 1), letter("B", 2)], own_day=True
+    )
+    dead_letters.bury(connection, LATER, "stage", "p2", [letter(long)], own_day=True)
+    assert [(key, status) for key, status, _, _ in letters(connection)] == [
+        *[(long, "superseded"), (long[:-1], "open"), ("B", "open"), (long, "open")],
+    ]
+    connection.execute(sa.text("set local enable_seqscan = off"))
+    values = asdict(PULL) | {"own_day": True, "partition": "p3", "keys": ["B", long], "starts": ["B", long[:200]]}
+    plan = connection.scalars(sa.text(f"explain {dead_letters._SUPERSEDE.text}"), values)
+    assert [line for line in plan if "Index Cond" in line and '"left"(row_key, 200) = ANY' in line]
 
 
 def test_a_row_that_dies_again_has_one_open_letter(connection: sa.Connection) -> None:

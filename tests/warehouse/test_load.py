@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import random
+import string
 from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -44,6 +46,14 @@ def test_what_does_not_balance_commits_nothing(loader: Loader, claim: dict[str, 
     assert stored(loader) == before
     falsify(loader, money="3.00", produced=2)
     assert told(loader.publish()) == {"inserted": 1, "updated": 1}
+
+
+def test_a_key_that_no_index_can_hold_is_refused_for_good(loader: Loader) -> None:
+    key = "".join(random.Random(1).choices(string.ascii_letters, k=5000))
+    for rows in ([position(key)], [position("A", account=key)]):
+        loader.stage("position", rows)
+        with pytest.raises(BalanceError, match=r"refuses the rows.*cause=ProgramLimitExceeded"):
+            loader.publish()
 
 
 def test_money_that_is_changed_in_the_database_meanwhile_stops_the_load(loader: Loader) -> None:
