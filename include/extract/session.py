@@ -1,9 +1,8 @@
-"""One vendor, many calls: login, budget, retries, and HTTP answers as our errors."""
+"""One vendor, many calls: budget, retries, and HTTP answers as our errors."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,11 +25,11 @@ from include.errors import (
     ConfigurationError,
     RateLimited,
     RetriableError,
-    TributaryError,
     VendorUnavailable,
 )
 from include.extract.answer import refuse_overload
-from include.extract.login import LOGINS, WITHOUT_CALL, Door, Token
+from include.extract.login import Door, Token
+from include.extract.tokens import Tokens
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -97,15 +96,14 @@ class VendorSession:
         self._calls = calls
         self._patience_s = patience_s
         self._http = requests.Session()
-        self._grants = grants
         self._http.headers["Accept"] = "application/json"
         for header, name in vendor.headers.items():
             self._http.headers[header] = _credential(connection, vendor, name)
         adapter = HTTPAdapter(pool_maxsize=vendor.connections + 1)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
-        self._tokens: dict[str, Token] = {}
-        self._renewal = threading.Lock()
+        door = Door(self._http, connection, _TIMEOUT_S, grants)
+        self._tokens = Tokens(vendor.login, door, budget, calls)
 
     @property
     def vendor(self) -> str:
@@ -203,10 +201,10 @@ class VendorSession:
 
     def _authorized(self, question: Ask) -> requests.Response | None:
         """One call with a valid token; a token that died on the way is renewed once."""
-        token = self._renewed(question.grant, None)
+        token = self._tokens.live(question.grant)
         answer = self._call(question, token)
         if answer.status_code == requests.codes.unauthorized:
-            answer = self._call(question, self._renewed(question.grant, token))
+            answer = self._call(question, self._tokens.live(question.grant, token))
             if answer.status_code == requests.codes.unauthorized:
                 raise AuthenticationError(
                     "The vendor refuses a token it has just given", vendor=self._vendor.name, path=question.path
@@ -215,32 +213,6 @@ class VendorSession:
             return None
         self._refuse(answer, question)
         return answer
-
-    def _renewed(self, grant: str, stale: Token | None) -> Token:
-        """Returns a live token. However many threads find `stale` dead, one of them logs in."""
-        with self._renewal:
-            token = self._tokens.get(grant)
-            if token is None or token is stale or token.is_old():
-                token = self._tokens[grant] = self._log_in(grant)
-            return token
-
-    def _log_in(self, grant: str) -> Token:
-        door = Door(self._http, self._connection, _TIMEOUT_S, self._grants, grant)
-        if self._vendor.login in WITHOUT_CALL:
-            return LOGINS[self._vendor.login](door)
-        self._budget.take()
-        called_at, started = datetime.now(UTC), time.perf_counter()
-        status: int | None = None
-        try:
-            token = LOGINS[self._vendor.login](door)
-            status = int(requests.codes.ok)
-            return token
-        except TributaryError as error:
-            answered = error.facts.get("status")
-            status = answered if isinstance(answered, int) else None
-            raise
-        finally:
-            self._calls.add(Call(called_at, "(login)", status, (time.perf_counter() - started) * 1000, 0, None))
 
     def _call(self, question: Ask, token: Token) -> requests.Response:
         for name, value in question.headers.items():

@@ -203,7 +203,7 @@ def ask_clients(url: str, connection: Connection, times: int, end: Callable[[], 
         log = CallLog(engine, NITROGEN.name, "clients", "a run")
         with VendorSession(NITROGEN, connection, budget, log, grants, patience_s=1) as session:
             if end is not None:
-                session._renewed("8101", None)
+                session._tokens.live("8101")
                 end()
             answered += session.ask(Ask("clients", grant="8101"), bytes) is not None
     engine.dispose()

@@ -292,8 +292,8 @@ def _in_seconds(seconds: int) -> str:
 def test_retry_after_is_honoured(caller: Caller, kind: str, retry_after: Callable[[], object]) -> None:
     with caller.open() as session:
         caller.ask(session)
-        caller.fault(kind, times=1, retry_after=retry_after())
         started = time.monotonic()
+        caller.fault(kind, times=1, retry_after=retry_after())
         caller.ask(session)
     assert 0.9 <= time.monotonic() - started < 4
     assert caller.calls() == (3, caller.logins)
@@ -380,7 +380,7 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
         with caller.open(patience_s=1.0 if kind == "server_error" else 0.2) as session:
             with pytest.raises(TributaryError) as error:
                 caller.ask(session)
-            [token] = session._tokens.values()
+            [token] = session._tokens._known.values()
             secrets += [value.split()[-1] for value in token.headers.values()]
         told.append(_whole_story(error.value))
         told.append(f"{session!r} {token!r} {known!r}")
