@@ -32,7 +32,7 @@ CLIENTS, TRADES = ("load", "clients"), ("load", "transactions")
 
 ROWS = "include.warehouse.load:_load_entity"
 QUICK = {
-    "between two pages": Hold(STAGE, "include.extract.session:VendorSession.ask", call=2),
+    "between two pages": Hold(STAGE, "include.extract.session:VendorSession._paced", call=2),
     "faults, no ledger": Hold(VALIDATE, "include.validation.check:write_faults", call=5),
     "in the middle of COPY": Hold(LOAD, "psycopg:Copy.write", call=5, within=ROWS),
     "merged, fences not checked": Hold(LOAD, "include.control.writer:Fence.check", "before"),
@@ -117,7 +117,7 @@ def placed(hold: Hold, vendor: Vendor) -> Hold:
     matter = MATTERS[vendor.name]
     tables = {"assets": matter.facts, "clients": matter.people, "transactions": matter.events}
     step, table = hold.step
-    return replace(hold, step=(step, tables.get(table, table)), call=2 if hold.where.endswith("ask") else 1)
+    return replace(hold, step=(step, tables.get(table, table)), call=2 if hold.where.endswith("_paced") else 1)
 
 
 def kill_and_rerun(day: Day, hold: Hold) -> None:
