@@ -7,15 +7,12 @@ import multiprocessing
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
@@ -24,11 +21,8 @@ from hypothesis import strategies as st
 from include import flow
 from include.connection import Connection
 from include.contract import (
-    BOOLEAN,
     INTEGER,
-    MONEY,
     STRING,
-    TIMESTAMP,
     Budget,
     FanOut,
     Linked,
@@ -40,64 +34,12 @@ from include.contract import (
 )
 from include.control.answers import Answers
 from include.errors import AuthenticationError, ConfigurationError, PagingUnstable, SchemaDrift, VendorUnavailable
-from include.extract.fan_out import Keys, keys_of
-from include.extract.page import staged_schema
-from include.staging import Manifest, PartWriter, Staging
+from include.extract.fan_out import Keys
+from include.staging import Staging
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import DAY, NOW, REDACTOR, Answer, Asked, Listener, Puller, Reply, listen, vendor_of
-
-CLIENTS = Table(
-    "clients", "clients", ("client_id",),
-    (column("client_id", "id", STRING, required=True), column("is_open", "open", BOOLEAN), column("plan", "plan", INTEGER)),
-)  # fmt: skip
-ACCOUNTS = Table(
-    "accounts", "clients/{client_id}/accounts", ("account_id",), shape=FanOut("clients"), omits_nulls=True, money="worth_usd",
-    columns=(
-        column("account_id", "id", STRING, required=True),
-        column("client_id", "@client_id", STRING, required=True),
-        column("worth_usd", "value.amount", MONEY),
-        column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        sensitive("account_number", "accountNumber"),
-        ignored("note"),
-    ),
-)  # fmt: skip
-VENDOR = vendor_of(CLIENTS, ACCOUNTS, connections=3)
-NUMBER = "4711-0815-77"
-
-
-class Serve(Protocol):
-    def __call__(self, answer: Answer, **options: Any) -> tuple[Puller, Listener]: ...
-
-
-@pytest.fixture
-def serve(engine: sa.Engine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Serve]:
-    with ExitStack() as running:
-
-        def start(answer: Answer, **options: Any) -> tuple[Puller, Listener]:
-            listener = running.enter_context(listen(answer))
-            vendor = options.pop("vendor", VENDOR)
-            return Puller(engine, vendor, listener.url, tmp_path, request.node.name, **options), listener
-
-        yield start
-
-
-def client_of(path: str) -> str:
-    return path.split("/")[2]
-
-
-def accounts(asked: Asked) -> Reply:
-    """Two accounts for every client."""
-    client = client_of(asked.path)
-    return Reply([account(f"{client}-{n}", n) for n in range(2)])
-
-
-def account(id_: str, worth: float) -> dict[str, Any]:
-    return {"id": id_, "value": {"amount": worth}, "accountNumber": NUMBER, "note": "left behind"}
-
-
-def clients(*ids: str) -> list[Keys]:
-    return [{"client_id": id_} for id_ in ids]
+from tests.extract.answering import DAY, NOW, REDACTOR, Asked, Puller, Reply, listen, vendor_of
+from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, NUMBER, VENDOR, Serve, account, accounts, client_of, clients
 
 
 def kept(database: Database, run_id: str) -> dict[str, bytes]:
@@ -309,21 +251,21 @@ def test_user_without_a_list_is_no_error_and_hides_nobody_else_s(serve: Serve) -
     assert [row["agreement_id"] for row in puller.rows(AGREEMENTS, keys=users())] == ["a4", "a5"]
 
 
-def test_keys_hold_what_the_headers_need(stage_clients: Any, tmp_path: Path) -> None:
-    table = replace(ACCOUNTS, path="accounts", shape=FanOut("clients", headers={"x-plan": "{plan}"}))
-    staged = stage_clients([{"client_id": "b", "plan": 7}], [{"client_id": "a", "plan": 9}])
-    assert keys(tmp_path, table, staged) == [{"client_id": "a", "plan": "9"}, {"client_id": "b", "plan": "7"}]
-
-
-def test_key_that_people_choose_names_all_that_is_needed_in_the_order_of_the_columns(tmp_path: Path) -> None:
-    table = replace(ACCOUNTS, shape=FanOut("clients", headers={"x-plan": "{plan}"}))
-    assert keys(tmp_path, table, None, ("a|7",)) == [{"client_id": "a", "plan": "7"}]
-    for half in ("a", "a|7|8"):
-        with pytest.raises(ConfigurationError, match=r"not whole.*expected=client_id\|plan"):
-            keys(tmp_path, table, None, (half,))
-
-
 # --- what is kept ---
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.text("ab/%: ", min_size=1), st.integers(-2, 2)), max_size=5, unique=True))
+def test_different_keys_are_kept_under_different_names(
+    engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[str, int]]
+) -> None:
+    table = replace(ACCOUNTS, path="clients/{client_id}/{kind}")
+    folder = tmp_path_factory.mktemp("staging")
+    with listen(lambda asked: Reply([])) as listener:
+        puller = Puller(engine, VENDOR, listener.url, folder, folder.name)
+        puller.rows(table, keys=[{"client_id": client, "kind": str(kind)} for client, kind in wanted])
+        assert len(listener.asked) == len(wanted)
+    assert len(puller.answers(table).known()) == len(wanted)
 
 
 def test_error_keeps_what_was_answered_and_the_next_try_asks_for_the_rest(
@@ -448,238 +390,6 @@ def test_hidden_value_is_staged_as_if_it_had_never_been_text(serve: Serve) -> No
 def test_undeclared_field_is_told_though_its_value_is_not_kept(serve: Serve) -> None:
     puller, _ = serve(lambda asked: Reply([account("x", 1) | {"brandNew": "value"}]))
     assert puller.staging.manifest(puller.pull(ACCOUNTS, keys=clients("a"))).undeclared == ("brandNew",)
-
-
-# --- which keys ---
-
-
-@pytest.fixture
-def stage_clients(tmp_path: Path) -> Any:
-    def stage(*parts: list[dict[str, Any]]) -> str:
-        path = f"somebody/clients/{DAY}/pull"
-        writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(CLIENTS))
-        for rows in parts:
-            writer.write(pa.Table.from_pylist(rows, schema=writer.schema))
-            writer.flush()
-        Staging(str(tmp_path)).seal(
-            path,
-            Manifest(
-                "somebody",
-                "clients",
-                DAY,
-                "pull",
-                "present",
-                NOW,
-                "v1",
-                "",
-                None,
-                0,
-                0,
-                0,
-                0,
-                None,
-                (),
-                tuple(writer.parts),
-            ),
-        )
-        return path
-
-    return stage
-
-
-def keys(
-    folder: Path, table: Table, staged: str | None = None, chosen: tuple[str, ...] = (), *, is_keyed: bool = True
-) -> list[Mapping[str, str]]:
-    assert isinstance(table.shape, FanOut)
-    return keys_of(table, table.shape, CLIENTS, staged, chosen, Staging(str(folder)), is_keyed=is_keyed)
-
-
-def test_keys_are_those_of_every_part_in_order_and_each_once(stage_clients: Any, tmp_path: Path) -> None:
-    staged = stage_clients([{"client_id": "b"}, {"client_id": "a"}], [{"client_id": "c"}, {"client_id": "b"}])
-    assert keys(tmp_path, ACCOUNTS, staged) == clients("a", "b", "c")
-
-
-def test_only_flagged_rows_are_asked_for(stage_clients: Any, tmp_path: Path) -> None:
-    staged = stage_clients(
-        [{"client_id": id_, "is_open": flag} for id_, flag in (("a", True), ("b", False), ("c", None))]
-    )
-    assert keys(tmp_path, replace(ACCOUNTS, shape=FanOut("clients", only="is_open")), staged) == clients("a")
-
-
-def test_keys_hold_what_the_path_needs_and_what_the_rows_carry_as_texts(stage_clients: Any, tmp_path: Path) -> None:
-    table = Table(
-        "x",
-        "c/{client_id}",
-        ("x_id",),
-        (column("x_id", "id", STRING), column("p", "@plan", STRING)),
-        shape=FanOut("clients"),
-    )
-    assert keys(tmp_path, table, stage_clients([{"client_id": "a", "plan": 7}])) == [{"client_id": "a", "plan": "7"}]
-
-
-def test_chosen_keys_need_no_partition(tmp_path: Path) -> None:
-    assert keys(tmp_path, ACCOUNTS, None, ("b", "a")) == clients("b", "a")
-
-
-def test_neither_partition_nor_choice_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"not pulled.*table=accounts over=clients"):
-        keys(tmp_path, ACCOUNTS)
-
-
-def test_choice_of_another_table_s_keys_is_refused(tmp_path: Path) -> None:
-    deep = replace(ACCOUNTS, path="clients/{client_id}/plans/{plan}/accounts")
-    with pytest.raises(ConfigurationError, match="not pulled"):
-        keys(tmp_path, deep, None, ("a",), is_keyed=False)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.text("ab/%: ", min_size=1), st.integers(-2, 2)), max_size=5, unique=True))
-def test_different_keys_are_kept_under_different_names(
-    engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[str, int]]
-) -> None:
-    table = replace(ACCOUNTS, path="clients/{client_id}/{kind}")
-    folder = tmp_path_factory.mktemp("staging")
-    with listen(lambda asked: Reply([])) as listener:
-        puller = Puller(engine, VENDOR, listener.url, folder, folder.name)
-        puller.rows(table, keys=[{"client_id": client, "kind": str(kind)} for client, kind in wanted])
-        assert len(listener.asked) == len(wanted)
-    assert len(puller.answers(table).known()) == len(wanted)
-
-
-# --- what has an ETag ---
-
-CONDITIONAL = replace(ACCOUNTS, shape=FanOut("clients", is_conditional=True))
-
-
-class Changing:
-    """A vendor whose answers have ETags; tired of questions, it says that nothing has changed."""
-
-    def __init__(self) -> None:
-        self.worth = {"a": 1, "b": 1}
-        self.sent: list[str] = []
-        self.unchanged: list[str] = []
-        self.failures = 0
-        self.is_tired = False
-
-    def __call__(self, asked: Asked) -> Reply:
-        client = client_of(asked.path)
-        etag = f'W/"{self.worth[client]}"'
-        if self.failures:
-            self.failures -= 1
-            return Reply(status=503)
-        condition = asked.headers.get("If-None-Match")
-        if condition and (self.is_tired or condition == etag):
-            self.unchanged.append(client)
-            return Reply(status=304, content=b"")
-        self.sent.append(client)
-        return Reply([account(client, self.worth[client])], headers={"ETag": etag})
-
-
-def worths(puller: Puller, run_id: str, table: Table = CONDITIONAL, *, is_routine: bool = True) -> dict[str, int]:
-    run = replace(puller, run_id=f"{puller.run_id} {run_id}", is_routine=is_routine)
-    return {row["account_id"]: int(row["worth_usd"]) for row in run.rows(table, keys=clients("a", "b"))}
-
-
-@pytest.fixture
-def changing(serve: Serve, shared_database: Database) -> tuple[Puller, Changing]:
-    shared_database.do("delete from control.known_answer")
-    vendor = Changing()
-    puller, _ = serve(vendor)
-    assert worths(puller, "before") == {"a": 1, "b": 1}
-    vendor.sent.clear()
-    rest(shared_database)
-    return puller, vendor
-
-
-def rest(database: Database) -> None:
-    """Lets so much time pass that nothing was asked for lately."""
-    database.do("update control.known_answer set asked_at = asked_at - interval '1 hour'")
-
-
-def test_what_has_not_changed_is_not_sent_again(changing: tuple[Puller, Changing], shared_database: Database) -> None:
-    puller, vendor = changing
-    vendor.worth["b"] = 2
-    assert worths(puller, "second") == {"a": 1, "b": 2}
-    assert (vendor.sent, vendor.unchanged) == (["b"], ["a"])
-    vendor.unchanged.clear()
-    rest(shared_database)
-    assert worths(puller, "third") == {"a": 1, "b": 2}
-    assert (vendor.sent, sorted(vendor.unchanged)) == (["b"], ["a", "b"])
-
-
-def test_what_was_asked_for_lately_is_asked_for_without_a_condition(changing: tuple[Puller, Changing]) -> None:
-    """A vendor that is asked too often may say that nothing has changed, though it has."""
-    puller, vendor = changing
-    worths(puller, "second")
-    vendor.unchanged.clear()
-    vendor.is_tired = True
-    vendor.worth["a"] = 2
-    assert worths(puller, "third") == {"a": 2, "b": 1}
-    assert vendor.unchanged == []
-
-
-def test_a_try_after_a_failed_one_has_no_condition(changing: tuple[Puller, Changing]) -> None:
-    puller, vendor = changing
-    vendor.failures, vendor.is_tired = 1, True
-    vendor.worth |= {"a": 2, "b": 2}
-    told = worths(replace(puller, patience_s=5.0), "second")
-    assert sorted(told.values()) == [1, 2]  # of two first tries one failed; the other was told that nothing has changed
-
-
-def test_a_run_that_goes_on_where_it_stopped_has_no_condition(changing: tuple[Puller, Changing]) -> None:
-    puller, vendor = changing
-    stopped = replace(puller, run_id=f"{puller.run_id} stopped")
-    stopped.answers(CONDITIONAL).keep("a", b"[]")
-    vendor.is_tired = True
-    vendor.worth["b"] = 2
-    assert worths(puller, "stopped") == {"b": 2}
-
-
-def test_who_has_news_asks_without_a_condition_and_what_it_is_told_is_known(
-    changing: tuple[Puller, Changing], shared_database: Database
-) -> None:
-    puller, vendor = changing
-    vendor.worth["a"] = 2
-    assert worths(puller, "news", is_routine=False) == {"a": 2, "b": 1}
-    assert (sorted(vendor.sent), vendor.unchanged) == (["a", "b"], [])
-    rest(shared_database)
-    assert worths(puller, "routine") == {"a": 2, "b": 1}
-    assert sorted(vendor.unchanged) == ["a", "b"]
-
-
-def test_what_was_read_by_another_declaration_is_asked_for_again(changing: tuple[Puller, Changing]) -> None:
-    puller, vendor = changing
-    wider = replace(CONDITIONAL, columns=(*CONDITIONAL.columns, column("kind", "kind", STRING)))
-    assert worths(puller, "wider", wider) == {"a": 1, "b": 1}
-    assert (sorted(vendor.sent), vendor.unchanged) == (["a", "b"], [])
-
-
-def test_what_is_not_known_any_more_is_asked_for_again(
-    changing: tuple[Puller, Changing], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    puller, vendor = changing
-    take = Answers.take_etags
-
-    def ask_and_forget(self: Answers, wanted: Collection[str]) -> dict[str, str]:
-        told = take(self, wanted)
-        with self.engine.begin() as connection:
-            connection.execute(sa.text("delete from control.known_answer"))
-        return told
-
-    monkeypatch.setattr(Answers, "take_etags", ask_and_forget)
-    assert worths(puller, "second") == {"a": 1, "b": 1}
-    assert (sorted(vendor.sent), sorted(vendor.unchanged)) == (["a", "b"], ["a", "b"])
-
-
-def test_unchanged_without_a_condition_is_no_answer(serve: Serve) -> None:
-    puller, _ = serve(lambda asked: Reply(status=304, content=b""))
-    with pytest.raises(ConfigurationError, match="304"):
-        worths(puller, "first", is_routine=False)
-
-
-def test_an_answer_of_several_pages_has_no_etag() -> None:
-    with pytest.raises(ValueError, match="pages"):
-        FanOut("clients", pages=Linked("next", "size"), is_conditional=True)
 
 
 # --- the whole step ---

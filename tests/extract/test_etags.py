@@ -1,0 +1,155 @@
+"""What has an ETag is asked for on condition that it has changed, where nothing speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from include.contract import (
+    STRING,
+    FanOut,
+    Linked,
+    Table,
+    column,
+)
+from include.control.answers import Answers
+from include.errors import ConfigurationError
+from tests.conftest import Database
+from tests.extract.answering import Asked, Puller, Reply
+from tests.extract.fan_out_firm import ACCOUNTS, Serve, account, client_of, clients
+
+CONDITIONAL = replace(ACCOUNTS, shape=FanOut("clients", is_conditional=True))
+
+
+class Changing:
+    """A vendor whose answers have ETags; tired of questions, it says that nothing has changed."""
+
+    def __init__(self) -> None:
+        self.worth = {"a": 1, "b": 1}
+        self.sent: list[str] = []
+        self.unchanged: list[str] = []
+        self.failures = 0
+        self.is_tired = False
+
+    def __call__(self, asked: Asked) -> Reply:
+        client = client_of(asked.path)
+        etag = f'W/"{self.worth[client]}"'
+        if self.failures:
+            self.failures -= 1
+            return Reply(status=503)
+        condition = asked.headers.get("If-None-Match")
+        if condition and (self.is_tired or condition == etag):
+            self.unchanged.append(client)
+            return Reply(status=304, content=b"")
+        self.sent.append(client)
+        return Reply([account(client, self.worth[client])], headers={"ETag": etag})
+
+
+def worths(puller: Puller, run_id: str, table: Table = CONDITIONAL, *, is_routine: bool = True) -> dict[str, int]:
+    run = replace(puller, run_id=f"{puller.run_id} {run_id}", is_routine=is_routine)
+    return {row["account_id"]: int(row["worth_usd"]) for row in run.rows(table, keys=clients("a", "b"))}
+
+
+@pytest.fixture
+def changing(serve: Serve, shared_database: Database) -> tuple[Puller, Changing]:
+    shared_database.do("delete from control.known_answer")
+    vendor = Changing()
+    puller, _ = serve(vendor)
+    assert worths(puller, "before") == {"a": 1, "b": 1}
+    vendor.sent.clear()
+    rest(shared_database)
+    return puller, vendor
+
+
+def rest(database: Database) -> None:
+    """Lets so much time pass that nothing was asked for lately."""
+    database.do("update control.known_answer set asked_at = asked_at - interval '1 hour'")
+
+
+def test_what_has_not_changed_is_not_sent_again(changing: tuple[Puller, Changing], shared_database: Database) -> None:
+    puller, vendor = changing
+    vendor.worth["b"] = 2
+    assert worths(puller, "second") == {"a": 1, "b": 2}
+    assert (vendor.sent, vendor.unchanged) == (["b"], ["a"])
+    vendor.unchanged.clear()
+    rest(shared_database)
+    assert worths(puller, "third") == {"a": 1, "b": 2}
+    assert (vendor.sent, sorted(vendor.unchanged)) == (["b"], ["a", "b"])
+
+
+def test_what_was_asked_for_lately_is_asked_for_without_a_condition(changing: tuple[Puller, Changing]) -> None:
+    """A vendor that is asked too often may say that nothing has changed, though it has."""
+    puller, vendor = changing
+    worths(puller, "second")
+    vendor.unchanged.clear()
+    vendor.is_tired = True
+    vendor.worth["a"] = 2
+    assert worths(puller, "third") == {"a": 2, "b": 1}
+    assert vendor.unchanged == []
+
+
+def test_a_try_after_a_failed_one_has_no_condition(changing: tuple[Puller, Changing]) -> None:
+    puller, vendor = changing
+    vendor.failures, vendor.is_tired = 1, True
+    vendor.worth |= {"a": 2, "b": 2}
+    told = worths(replace(puller, patience_s=5.0), "second")
+    assert sorted(told.values()) == [1, 2]  # of two first tries one failed; the other was told that nothing has changed
+
+
+def test_a_run_that_goes_on_where_it_stopped_has_no_condition(changing: tuple[Puller, Changing]) -> None:
+    puller, vendor = changing
+    stopped = replace(puller, run_id=f"{puller.run_id} stopped")
+    stopped.answers(CONDITIONAL).keep("a", b"[]")
+    vendor.is_tired = True
+    vendor.worth["b"] = 2
+    assert worths(puller, "stopped") == {"b": 2}
+
+
+def test_who_has_news_asks_without_a_condition_and_what_it_is_told_is_known(
+    changing: tuple[Puller, Changing], shared_database: Database
+) -> None:
+    puller, vendor = changing
+    vendor.worth["a"] = 2
+    assert worths(puller, "news", is_routine=False) == {"a": 2, "b": 1}
+    assert (sorted(vendor.sent), vendor.unchanged) == (["a", "b"], [])
+    rest(shared_database)
+    assert worths(puller, "routine") == {"a": 2, "b": 1}
+    assert sorted(vendor.unchanged) == ["a", "b"]
+
+
+def test_what_was_read_by_another_declaration_is_asked_for_again(changing: tuple[Puller, Changing]) -> None:
+    puller, vendor = changing
+    wider = replace(CONDITIONAL, columns=(*CONDITIONAL.columns, column("kind", "kind", STRING)))
+    assert worths(puller, "wider", wider) == {"a": 1, "b": 1}
+    assert (sorted(vendor.sent), vendor.unchanged) == (["a", "b"], [])
+
+
+def test_what_is_not_known_any_more_is_asked_for_again(
+    changing: tuple[Puller, Changing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puller, vendor = changing
+    take = Answers.take_etags
+
+    def ask_and_forget(self: Answers, wanted: Collection[str]) -> dict[str, str]:
+        told = take(self, wanted)
+        with self.engine.begin() as connection:
+            connection.execute(sa.text("delete from control.known_answer"))
+        return told
+
+    monkeypatch.setattr(Answers, "take_etags", ask_and_forget)
+    assert worths(puller, "second") == {"a": 1, "b": 1}
+    assert (sorted(vendor.sent), sorted(vendor.unchanged)) == (["a", "b"], ["a", "b"])
+
+
+def test_unchanged_without_a_condition_is_no_answer(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply(status=304, content=b""))
+    with pytest.raises(ConfigurationError, match="304"):
+        worths(puller, "first", is_routine=False)
+
+
+def test_an_answer_of_several_pages_has_no_etag() -> None:
+    with pytest.raises(ValueError, match="pages"):
+        FanOut("clients", pages=Linked("next", "size"), is_conditional=True)
