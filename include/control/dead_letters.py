@@ -25,8 +25,9 @@ _OPEN = """
 vendor = :vendor and table_name = :table_name and status = 'open' and (not :own_day or business_date = :business_date)
 """
 
-# Of these letters those of some rows; the index holds the start of a key.
-_OF_ROWS = "left(row_key, 200) = any(:starts) and row_key = any(:keys)"
+# Of these letters those of some rows: the index `dead_letter_open` holds so much of a key.
+_START = 200
+_OF_ROWS = f"left(row_key, {_START}) = any(:starts) and row_key = any(:keys)"
 
 _SUPERSEDE = sa.text(f"""
 update control.dead_letter set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
@@ -119,4 +120,4 @@ def supersede_rest(connection: sa.Connection, pull: Pull, partition: str, *, own
 
 
 def _of_rows(keys: list[str]) -> dict[str, list[str]]:
-    return {"keys": keys, "starts": [key[:200] for key in keys]}
+    return {"keys": keys, "starts": [key[:_START] for key in keys]}

@@ -66,7 +66,7 @@ def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connec
         *[(long, "superseded"), (long[:-1], "open"), ("B", "open"), (long, "open")],
     ]
     connection.execute(sa.text("set local enable_seqscan = off"))
-    values = asdict(PULL) | {"own_day": True, "partition": "p3", "keys": ["B", long], "starts": ["B", long[:200]]}
+    values = asdict(PULL) | dead_letters._of_rows(["B", long]) | {"own_day": True, "partition": "p3"}
     plan = connection.scalars(sa.text(f"explain {dead_letters._SUPERSEDE.text}"), values)
     assert [line for line in plan if "Index Cond" in line and '"left"(row_key, 200) = ANY' in line]
 
