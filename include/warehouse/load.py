@@ -26,6 +26,12 @@ from include.warehouse import absence, description, fact
 from include.warehouse.copy import copy_in
 
 _MANY = 10_000
+_REFUSALS = (
+    psycopg.ProgrammingError,
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,  # a key that is longer than an index can hold
+)
 
 
 def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Staging) -> dict[str, Counts]:
@@ -85,14 +91,6 @@ def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
     if manifest.pulled == "pushed":
         return [f"{table}:pushed"]
     return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled != "past" else [])
-
-
-_REFUSALS = (
-    psycopg.ProgrammingError,
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    psycopg.errors.ProgramLimitExceeded,  # a key that is longer than an index can hold
-)
 
 
 def _classed(
