@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -49,10 +48,8 @@ class World:
     folder: Path
     places: dict[str, Place] = field(default_factory=dict)
 
-    @contextlib.contextmanager
-    def database(self, template: str, name: str = "") -> Iterator[Database]:
-        with new_database(self.server, template, name) as made:
-            yield made
+    def database(self, template: str, name: str = "") -> contextlib.AbstractContextManager[Database]:
+        return new_database(self.server, template, name)
 
     def undisturbed(self, place: Place) -> dict[str, Counter[Any]]:
         """What the warehouse holds after the day of a place if nobody disturbs it."""
