@@ -8,13 +8,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from include.contract import (
-    STRING,
-    FanOut,
-    Linked,
-    Table,
-    column,
-)
+from include.contract import STRING, FanOut, Linked, Table, column
 from include.control.answers import Answers
 from include.errors import ConfigurationError
 from tests.conftest import Database
