@@ -44,10 +44,11 @@ class Calls:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, path: str, status: int) -> None:
-        """Count one answered call of `path`."""
+        """Count one call of `path`."""
         route = name_route(path)
-        self._by_second[route][self.clock.now().isoformat(timespec="seconds")] += 1
-        self._by_status[route][status] += 1
+        with self._lock:
+            self._by_second[route][self.clock.now().isoformat(timespec="seconds")] += 1
+            self._by_status[route][status] += 1
 
     def allow(self, limit: str, most: int, seconds: float) -> bool:
         """Whether one more call keeps within `most` in any `seconds` of the clock; if not, it is a violation.
@@ -73,24 +74,26 @@ class Calls:
 
     def clear(self) -> None:
         """Forget every call."""
-        self._by_second.clear()
-        self._by_status.clear()
-        self._allowed.clear()
-        self._violations.clear()
+        with self._lock:
+            self._by_second.clear()
+            self._by_status.clear()
+            self._allowed.clear()
+            self._violations.clear()
 
     def report(self) -> dict[str, object]:
         """Return `{"total", "routes": {route: {"count", "status": {..}, "seconds": {..}}}, "violations": {limit: n}}`."""
-        routes = {
-            route: {
-                "count": seconds.total(),
-                "status": {str(status): n for status, n in self._by_status[route].items()},
-                "seconds": dict(seconds),
+        with self._lock:
+            routes = {
+                route: {
+                    "count": seconds.total(),
+                    "status": {str(status): n for status, n in self._by_status[route].items()},
+                    "seconds": dict(seconds),
+                }
+                for route, seconds in sorted(self._by_second.items())
             }
-            for route, seconds in sorted(self._by_second.items())
-        }
-        violations = {limit: n for limit, n in sorted(self._violations.items()) if n}
-        return {
-            "total": sum(c.total() for c in self._by_second.values()),
-            "routes": routes,
-            "violations": violations,
-        }
+            violations = {limit: n for limit, n in sorted(self._violations.items()) if n}
+            return {
+                "total": sum(c.total() for c in self._by_second.values()),
+                "routes": routes,
+                "violations": violations,
+            }

@@ -29,18 +29,20 @@ class Front:
         if scope["type"] != "http" or scope["path"].startswith(_ADMIN):
             await self.app(scope, receive, send)
             return
-        status = ABORTED
+        begun = False
 
         async def counted(message: Message) -> None:
-            nonlocal status
+            nonlocal begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                begun = True
+                self.calls.count(scope["path"], message["status"])  # before it leaves: whoever has it finds it counted
             await send(message)
 
         try:
             await self._answer(scope, receive, counted)
         finally:
-            self.calls.count(scope["path"], status)
+            if not begun:
+                self.calls.count(scope["path"], ABORTED)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]

@@ -130,7 +130,7 @@ def caller(running: Sandbox, vendor: Vendor, shared_database: Database) -> Itera
     database.do("delete from control.api_call")
     database.do("delete from control.rate_budget")
     quick = replace(vendor, budget=replace(vendor.budget, calls_per_minute=60_000, burst=1000))
-    running.http.delete("/_sandbox/calls")  # the last: a call is counted when it was answered
+    running.http.delete("/_sandbox/calls")
 
     def open_session(connection: Connection = known, patience_s: float = 20.0) -> VendorSession:
         budget = RateBudget(engine, vendor.name, quick.budget)

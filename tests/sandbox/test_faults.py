@@ -1,9 +1,13 @@
+import asyncio
 import time
 
 import httpx
 import pytest
 
+from include.sandbox.calls import Calls
+from include.sandbox.clock import Clock
 from include.sandbox.faults import Fault, Faults
+from include.sandbox.front import Front
 
 
 def test_latency_delays_the_answer(sandbox):
@@ -181,6 +185,20 @@ def test_calls_are_counted_by_route_second_and_status(sandbox):
     assert sum(assets["seconds"].values()) == 3
     assert all(second.startswith("2026-11-20T23:00:") for second in assets["seconds"])
     assert report["routes"]["/orion/api/v1/portfolio/accounts/value/{}"]["count"] == 2
+
+
+def test_call_is_counted_before_its_answer_leaves():
+    calls, counted = Calls(Clock()), []
+
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def leave(message):
+        counted.append(calls.report()["total"])
+
+    asyncio.run(Front(answer, Faults(), calls)({"type": "http", "path": "/orion"}, None, leave))
+    assert counted == [1, 1]
 
 
 def test_clock_runs_n_times_faster(sandbox):
