@@ -98,8 +98,8 @@ def key(entity: str, alias: str) -> str:
 
 
 def current(alias: str) -> str:
-    """The version of a description that holds now, as known now."""
-    return f"{alias}.valid_to is null and {alias}.recorded_to is null"
+    """The version of a description that holds now, as known now, of what a pull of the present has named."""
+    return f"{alias}.valid_to is null and {alias}.recorded_to is null and not {alias}.is_past_only"
 
 
 def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field:

@@ -76,7 +76,7 @@ RETIREMENT = """
 select p.anchor_id, a.account_id, a.account_type, round(sum(v.market_value_usd * o.share_ratio), 2)
 from mart.person_as_one('infinity') p
 join warehouse.account_owner o on o.person_id = p.person_id and o.valid_to is null and o.recorded_to is null
-join warehouse.account a on a.account_id = o.account_id and a.valid_to is null and a.recorded_to is null
+join warehouse.account a on a.account_id = o.account_id and a.valid_to is null and a.recorded_to is null and not a.is_past_only
 left join lateral (
     select market_value_usd from warehouse.account_value v where v.account_id = a.account_id and v.recorded_to is null
       and v.business_date > %(day)s - 15
@@ -110,7 +110,7 @@ select h.anchor_id, max(coalesce(a.open_date, first.seen_on))
 from warehouse.account a
 join mart.household_as_one('infinity') h on h.household_id = a.household_id
 join lateral (select min(f.valid_from) as seen_on from warehouse.account f where f.account_id = a.account_id) first on true
-where a.valid_to is null and a.recorded_to is null
+where a.valid_to is null and a.recorded_to is null and not a.is_past_only
 group by 1
 """
 

@@ -40,10 +40,11 @@ order by p.vendor
 
 
 def _known(entity: str, day: str = "day") -> str:
-    """The version of each description that holds on a day: of those that end after it, the first."""
+    """The version of each of today's descriptions that holds on a day: of those that end after it, the first."""
     return f"""(
     select distinct on ({entity}_id) * from warehouse.{entity}
-    where vendor = %(vendor)s and recorded_to is null and (valid_to is null or valid_to > %({day})s)
+    where vendor = %(vendor)s and recorded_to is null and not is_past_only
+      and (valid_to is null or valid_to > %({day})s)
     order by {entity}_id, valid_from)"""  # noqa: S608
 
 

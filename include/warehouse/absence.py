@@ -51,7 +51,7 @@ def note(connection: sa.Connection, entity: Entity, pull: Pull, dead_keys: list[
         sa.text(f"""
         insert into control.absence (vendor, entity, source_key, table_name, absent_since, run_id)
         select :vendor, :entity, c.{entity.key}, :table, :day, :run_id from warehouse.{entity.name} c
-        where c.vendor = :vendor and c.valid_to is null and c.recorded_to is null
+        where c.vendor = :vendor and c.valid_to is null and c.recorded_to is null and not c.is_past_only
           and not (c.{entity.key} = any(:dead_keys))
           and not exists (select from incoming_{entity.name} i where i.{entity.key} = c.{entity.key})
         on conflict (vendor, entity, source_key) do nothing

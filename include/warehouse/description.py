@@ -2,8 +2,9 @@
 
 A changed description ends the version before on the business date and begins a new one; a change on the same day
 replaces it. What was known before stays, closed (`recorded_to`). A past date never writes a version of a thing that is
-already described: it only adds things never seen before, valid from the day that we saw them. Of a set (the owners of an
-account) the thing is the set: who is new in one that is known by a later day, or to a past date, waits for the present.
+already described: it only adds things never seen before, valid from the day that we saw them, and marked (`is_past_only`)
+as none of today's until a pull of the present names them. Of a set (the owners of an account) the thing is the set: who is
+new in one that is known by a later day, or to a past date, waits for the present.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     closed = connection.execute(sa.text(sql.close), values).rowcount
     connection.execute(sa.text(sql.end), values)
     begun = connection.execute(sa.text(sql.begin), values).rowcount
+    if not is_past:
+        connection.execute(sa.text(sql.confirm), values)
     if (closed, begun) != (counts["changed"], counts["new"] + counts["changed"]):
         raise TargetUnavailable("Another load changed the same rows meanwhile", entity=entity.name, pull=pull.pull_id)
     withdrawn = 0
@@ -119,8 +122,12 @@ class _Statements:
             where r.fate = 'changed' and c.recorded_to = now() and c.valid_to is null and c.valid_from < :day
         """  # noqa: S608
         self.begin = f"""
-            insert into {table} ({written}, valid_from, recorded_from, source_run_id)
-            select {written}, :day, now(), :source_run_id from resolved_{name} where fate in ('new', 'changed')
+            insert into {table} ({written}, valid_from, recorded_from, source_run_id, is_past_only)
+            select {written}, :day, now(), :source_run_id, :past from resolved_{name} where fate in ('new', 'changed')
+        """  # noqa: S608
+        self.confirm = f"""
+            update {table} c set is_past_only = false from resolved_{name} r
+            where c.is_past_only and c.vendor = :vendor and c.{key} = r.{key} and {current}
         """  # noqa: S608
         if not set_id:
             return

@@ -32,7 +32,7 @@ select p.person_id as record_id, p.vendor, h.household_key as household, p.first
 from warehouse.person p
 left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null
 left join number n on n.household_id = p.household_id
-where p.recorded_to is null and p.valid_to is null
+where p.recorded_to is null and p.valid_to is null and not p.is_past_only
 order by p.person_id
 """)
 
@@ -46,7 +46,7 @@ select a.account_id, a.vendor, a.account_number_hash as number_hash, a.account_n
 from warehouse.account a
 left join lateral (select market_value_usd from warehouse.account_value v where v.account_id = a.account_id and v.recorded_to is null
                    order by business_date desc limit 1) v on true
-where a.recorded_to is null and a.valid_to is null
+where a.recorded_to is null and a.valid_to is null and not a.is_past_only
 union all
 select o.outside_account_id, o.vendor, o.account_number_hash, o.account_number_last4, o.institution, v.market_value_usd,
        array(select distinct coalesce(i.identity_id, p.person_id) from warehouse.person p
@@ -61,7 +61,8 @@ order by 1
 """)
 
 _HOUSEHOLDS = sa.text("""
-select vendor, household_key as household, household_id from warehouse.household where recorded_to is null and valid_to is null
+select vendor, household_key as household, household_id from warehouse.household
+where recorded_to is null and valid_to is null and not is_past_only
 """)
 
 # With those that stand for others, which have no row of their own.
