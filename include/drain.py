@@ -4,7 +4,7 @@
     body --key--> the vendor is asked for these keys, the same way  the body only says of what there is news
 
 A delivery is marked as processed when everything of its batch is in the warehouse: killed at any point, a drain can be run
-again, and what was loaded is then unchanged. Which state is the newest is told by the vendor's time, never by who came first.
+again, and what was loaded is then unchanged. One whose content can't be loaded is marked, too, with why, and holds nobody up. Which state is the newest is told by the vendor's time, never by who came first.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from include import flow, plan
 from include.connection import Connection
 from include.contract import Inside, Vendor, Webhook
 from include.control import inbox
 from include.control.inbox import Waiting
-from include.errors import AuthenticationError, ConfigurationError, FatalError, VendorUnavailable, WriterSuperseded
+from include.errors import (
+    AuthenticationError,
+    BalanceError,
+    ConfigurationError,
+    DataQualityError,
+    FatalError,
+    RowsFailed,
+    SchemaDrift,
+    VendorUnavailable,
+)
 from include.extract.csv_page import CsvReader
 from include.extract.exact_json import dump, load
 from include.extract.fan_out import SEPARATOR
@@ -39,7 +48,11 @@ PUSH = "push"
 """First word of the senders whose deliveries are rows that callers pushed."""
 KEYS = 50
 """Asked for at once: so many still fit into an address."""
-NO_KEY = "The body names nothing that it is about"
+KEY_LENGTH = 200
+NO_KEY = "The body names nothing that the vendor could be asked for"
+
+# What a delivery holds, or what the vendor says of it, is at fault, and not where we run nor who we are.
+_UNFIT = (BalanceError, DataQualityError, SchemaDrift)
 
 
 @dataclass
@@ -65,26 +78,21 @@ def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budge
         How many deliveries were processed.
 
     Raises:
+        RowsFailed: Some hold what can't be loaded. All were processed, these with why.
         TributaryError: As the steps of `include.flow` raise; the batch waits on.
     """
-    assert vendor.webhook is not None
-    done, deadline = 0, time.monotonic() + budget_s
+    done, unfit, deadline = 0, 0, time.monotonic() + budget_s
     while time.monotonic() < deadline:
         deliveries = inbox.waiting(site.engine, vendor.name, BATCH, BATCH_BYTES)
         if not deliveries:
             break
-        batch = _read(vendor, vendor.webhook, deliveries)
-        for table, rows in batch.rows.items():
-            if rows:
-                paths = [_stage(site, vendor, table, rows, run, batch.errors)]
-                paths += _stage_inside(site, vendor, table, connection, run)
-                _publish(site, vendor, paths, run)
-        if batch.keys:
-            for key, error in _ask(site, vendor, connection, run, sorted(batch.keys)).items():
-                batch.errors |= dict.fromkeys(batch.keys[key], f"{vendor.name} was asked for it, in vain: {error}")
-        inbox.settle(site.engine, batch.errors)
+        unfit += _settle(site, vendor, connection, run, deliveries)
         done += len(deliveries)
-        log.info("%s: %s deliveries processed, %s of them came to nothing", vendor.name, done, _count(batch.errors))
+        log.info("%s: %s deliveries processed", vendor.name, done)
+    if unfit:
+        raise RowsFailed(
+            f"{unfit} of {done} deliveries can't be loaded; control.inbox tells why of each", vendor=vendor.name
+        )
     return done
 
 
@@ -107,7 +115,7 @@ def drain_pushes(site: Site, vendor: Vendor, connection: Connection, run: Run) -
         How many deliveries were processed; what became of each stands with it.
 
     Raises:
-        RetriableError: Database or staging is away; the delivery waits on.
+        TributaryError: Database or staging is away, or not as it must be; the delivery waits on.
     """
     done = 0
     for table in vendor.asked:
@@ -121,13 +129,41 @@ def drain_pushes(site: Site, vendor: Vendor, connection: Connection, run: Run) -
                 paths = [_stage(site, vendor, table.name, [(each.inbox_id, rows)], run, errors)]
                 paths += _stage_inside(site, vendor, table.name, connection, run)
                 _publish(site, vendor, paths, run)
-            except WriterSuperseded:
-                raise
-            except (FatalError, VendorUnavailable) as error:
+            except (*_UNFIT, VendorUnavailable) as error:
                 errors[each.inbox_id] = str(error)
             inbox.settle(site.engine, errors)
             done += 1
     return done
+
+
+def _settle(site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]) -> int:
+    """Brings in a batch, or else each half of it, until what can't be loaded stands alone; returns how many that are."""
+    try:
+        inbox.settle(site.engine, _bring_in(site, vendor, connection, run, deliveries))
+    except _UNFIT as error:
+        if len(deliveries) == 1:
+            inbox.settle(site.engine, {deliveries[0].inbox_id: str(error)})
+            return 1
+        middle = len(deliveries) // 2
+        return sum(_settle(site, vendor, connection, run, half) for half in (deliveries[:middle], deliveries[middle:]))
+    return 0
+
+
+def _bring_in(
+    site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]
+) -> dict[int, str | None]:
+    """Brings a batch into the warehouse; returns why which delivery came to nothing, None where it did not."""
+    assert vendor.webhook is not None
+    batch = _read(vendor, vendor.webhook, deliveries)
+    for table, rows in batch.rows.items():
+        if rows:
+            paths = [_stage(site, vendor, table, rows, run, batch.errors)]
+            paths += _stage_inside(site, vendor, table, connection, run)
+            _publish(site, vendor, paths, run)
+    if batch.keys:
+        for key, error in _ask(site, vendor, connection, run, sorted(batch.keys)).items():
+            batch.errors |= dict.fromkeys(batch.keys[key], f"{vendor.name} was asked for it, in vain: {error}")
+    return batch.errors
 
 
 def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _Batch:
@@ -136,7 +172,7 @@ def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _B
         body = load(each.body)
         told = {"@inbox_id": each.inbox_id, "@received_at": each.received_at.isoformat()}
         row = _take(body, webhook.row) if webhook.row else None
-        key = [part for part in (_find(body, fields) for fields in webhook.keys) if isinstance(part, str) and part]
+        key = [part for part in (_find(body, fields) for fields in webhook.keys) if _is_key(part)]
         batch.rows[webhook.log].append((each.inbox_id, dump([flat(body, vendor.table(webhook.log).skipped) | told])))
         batch.errors[each.inbox_id] = None
         if isinstance(row, dict):
@@ -242,5 +278,6 @@ def _find(body: Any, fields: Sequence[str]) -> Any:
     return body
 
 
-def _count(errors: Mapping[int, str | None]) -> int:
-    return sum(error is not None for error in errors.values())
+def _is_key(part: Any) -> TypeGuard[str]:
+    """Whether a vendor may be asked for it."""
+    return isinstance(part, str) and 0 < len(part) <= KEY_LENGTH and part.isprintable()

@@ -19,7 +19,7 @@ from include import flow, sessions
 from include.connection import Connection
 from include.control import inbox
 from include.control.inbox import Delivery
-from include.errors import TargetUnavailable
+from include.errors import RowsFailed, TargetUnavailable
 from include.local.postgres import Postgres
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -244,6 +244,44 @@ def test_a_list_of_recipients_that_we_do_not_know_is_told_as_drift(box: Inbox) -
     assert "recipients.robots" in [row["field"] for row in box.database.rows("select field from control.drift")]
 
 
+ENDLESS = "".join(random.Random(7).choices("abcdefghij0123456789", k=10_000))
+
+
+@pytest.mark.parametrize("name", [ENDLESS, "e\0e"], ids=["endless", "with-nul"])
+def test_a_delivery_with_an_id_that_no_database_takes_is_told_of_and_holds_nobody_up(box: Inbox, name: str) -> None:
+    box.put(body("e1", LIFE), body(name, LIFE), body("e2", LIFE))
+
+    assert [box.drain(), box.drain()] == [3, 0]
+
+    assert box.statuses() == {"e1": "completed", "e2": "completed"}
+    first, broken, last = box.errors()
+    assert (first, last) == (None, None)
+    assert broken is not None
+    assert "envelopeId: not" in broken
+
+
+def test_a_field_with_a_name_that_no_database_takes_is_told_as_drift(box: Inbox) -> None:
+    box.put(body("e1", LIFE, **{"new\0field": 1, "x" * 5_000: 1}))
+
+    box.drain()
+
+    assert box.statuses() == {"e1": "completed"}
+    fields = [row["field"] for row in box.database.rows("select field from control.drift order by 1")]
+    assert fields == ["new\ufffdfield", "x" * 200]
+
+
+def test_what_the_warehouse_refuses_of_one_delivery_is_told_and_the_others_of_its_batch_are_loaded(box: Inbox) -> None:
+    # The event is a part of a key of ours: no index holds that, and nothing before the load knows.
+    box.put(*(body(f"e{n}", LIFE) for n in range(5)), body("e5", LIFE) | {"event": ENDLESS}, body("e6", LIFE))
+
+    with pytest.raises(RowsFailed, match="1 of 7"):
+        box.drain()
+
+    assert sorted(box.statuses()) == [f"e{n}" for n in range(7)]
+    assert [error is None for error in box.errors()] == [True] * 5 + [False, True]
+    assert box.drain() == 0
+
+
 def test_what_a_load_could_not_bring_waits_on_and_is_brought_once(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     box.put(*TOLD)
     first = flow.load
@@ -320,6 +358,16 @@ def test_rows_that_a_caller_pushed_are_in_the_warehouse_once(pushes: Pushes) -> 
 
     assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
     assert pushes.errors() == [None, None]
+
+
+def test_what_was_pushed_is_kept_in_clear_no_longer_than_until_it_is_drained(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.push({"id": 1})
+    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 2
+
+    pushes.drain()
+
+    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 0
 
 
 def test_a_pushed_row_that_cannot_be_read_is_told_of_and_the_others_are_loaded(pushes: Pushes) -> None:

@@ -14,6 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 CHANNEL = "tributary_inbox"
+_ERROR_LENGTH = 2_000
 
 # In the order in which they came, and no more at once than memory holds.
 _WAITING = sa.text("""
@@ -22,8 +23,10 @@ select inbox_id, body, received_at from (
     from (select * from control.inbox where sender = :sender and processed_at is null order by inbox_id limit :most) first
 ) counted where bytes_before < :most_bytes order by inbox_id
 """)
+# What callers pushed may hold what is sensitive, and callers have it: it is not kept in clear once it was read.
 _SETTLE = sa.text("""
-update control.inbox i set processed_at = clock_timestamp(), error = s.error
+update control.inbox i set processed_at = clock_timestamp(), error = s.error,
+                           body = case when i.sender like 'push.%' then '' else i.body end
 from unnest(cast(:ids as bigint[]), cast(:errors as text[])) s(inbox_id, error)
 where i.inbox_id = s.inbox_id and i.processed_at is null
 """)
@@ -103,5 +106,6 @@ def senders_waiting(engine: sa.Engine) -> set[str]:
 
 def settle(engine: sa.Engine, errors: Mapping[int, str | None]) -> None:
     """Marks deliveries as processed, each with why it came to nothing, or None; one that is marked stays as it is."""
+    told = [error and error.replace("\0", "\ufffd")[:_ERROR_LENGTH] for error in errors.values()]
     with engine.begin() as connection:
-        connection.execute(_SETTLE, {"ids": list(errors), "errors": list(errors.values())})
+        connection.execute(_SETTLE, {"ids": list(errors), "errors": told})

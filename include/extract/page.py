@@ -28,6 +28,10 @@ from include.sensitive import Redactor
 # rounded in Python, on the slow road.
 _SURPLUS = 14
 _ROUNDED = pa.decimal128(38, _SURPLUS)
+# Of a part of a key, in bytes: an index of the database takes 2,704 of a whole one.
+_KEY_BYTES = 1_000
+# Of the name of a field that we don't know.
+_NAME_LENGTH = 200
 # A day, with or without a time, with or without an offset (ISO 8601); which days a month has, the cast knows.
 _MOMENT = (
     r"\A\d{4}-\d\d-\d\d"
@@ -168,6 +172,12 @@ class PageReader:
             return self._dated(col, array)
         if col.type == STRING and pc.any(pc.match_substring(array, "\0")).as_py():
             raise pa.ArrowInvalid("a text holds the character NUL, which no database takes")
+        if (
+            col.type == STRING
+            and col.name in self.table.key
+            and pc.any(pc.greater(pc.binary_length(array), _KEY_BYTES)).as_py()
+        ):
+            raise pa.ArrowInvalid("a key is longer than an index of a database takes")
         if col.rounded and array.type != target:
             return pc.round(array, target.scale, round_mode="half_to_even").cast(target)
         return array
@@ -202,6 +212,7 @@ class PageReader:
             raise self._unreadable(body) from error
         texts = [self._shortened(text, row) for text, row in zip(texts, objects, strict=True)]
         undeclared = {name for row in objects if isinstance(row, dict) for name in row} - self._declared
+        undeclared = {name.replace("\0", "\ufffd")[:_NAME_LENGTH] for name in undeclared}
         good: list[pa.Table] = []
         dead: list[DeadRow] = []
         self._bisect(texts, objects, good, dead)
@@ -263,7 +274,7 @@ class PageReader:
         try:
             self._converted(col, self._parse(f"[{text}]".encode(), self._staged_wire).field(col.source))
         except pa.ArrowException:
-            return f"{col.source}: not {col.type}"
+            return f"{col.source}: not {'a key' if col.type == STRING and col.name in self.table.key else col.type}"
         return None
 
 

@@ -19,7 +19,7 @@ from include.contract import Table, Vendor
 from include.control import dead_letters, ledger, writer
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
-from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
+from include.errors import BalanceError, ConfigurationError, TargetUnavailable, WriterSuperseded
 from include.staging import Manifest, Staging
 from include.validation.rows import good_rows
 from include.warehouse import absence, description, fact
@@ -27,7 +27,6 @@ from include.warehouse.copy import copy_in
 
 _MANY = 10_000
 _REFUSALS = (
-    psycopg.ProgrammingError,
     psycopg.DataError,
     psycopg.IntegrityError,
     psycopg.errors.ProgramLimitExceeded,  # a key that is longer than an index can hold
@@ -52,6 +51,7 @@ def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Stag
     Raises:
         WriterSuperseded: A newer pull of this partition was loaded, or another writer took over.
         BalanceError: Rows or money do not add up; nothing was committed.
+        ConfigurationError: The schema is another version's.
         TargetUnavailable: The database went away, or another writer was in the way.
     """
     entities = [canonical.named(m.entity) for m in vendor.maps if m.table == pull.table_name]
@@ -107,6 +107,8 @@ def _classed(
         return TargetUnavailable("Another load changed the same rows meanwhile", **facts)
     if isinstance(cause, _REFUSALS):
         return BalanceError("The database refuses the rows", **facts)
+    if isinstance(cause, psycopg.ProgrammingError):
+        return ConfigurationError("The schema is not this version's, or the role may not write; migrate it", **facts)
     try:
         with engine.connect() as connection:
             for fence in fences:

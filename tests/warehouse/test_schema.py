@@ -31,7 +31,12 @@ def declared(entity: Entity) -> dict[str, str]:
     columns |= {key.replace("_key", "_id"): "bigint" for key in entity.references}
     columns |= {name: _PLAIN.get(word) or word.replace("decimal", "numeric") for name, word in entity.fields.items()}
     if entity.kind == "description":
-        return columns | {f"{entity.name}_id": "bigint", "valid_from": "date", "valid_to": "date", "is_past_only": "boolean"}
+        return columns | {
+            f"{entity.name}_id": "bigint",
+            "valid_from": "date",
+            "valid_to": "date",
+            "is_past_only": "boolean",
+        }
     dated = {"business_date": "date"} if entity.kind == "snapshot" else {}
     has_money = any(name.endswith("_usd") for name in entity.fields)
     return columns | dated | ({"currency_code": "character(3)"} if has_money else {})
