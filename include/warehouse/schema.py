@@ -19,10 +19,11 @@ def engine(url: str) -> sa.Engine:
     """Opens a pool of connections to a PostgreSQL URL (`postgresql://...`).
 
     Timestamps are UTC. A statement that waits for a lock longer than a minute fails, so that a writer that stopped
-    half-way can't hold the next one for ever, and so does one that runs longer than half an hour. A database that is
-    away, busy or out of room raises `TargetUnavailable`, wherever it is asked.
+    half-way can't hold the next one for ever, and so does one that runs longer than half an hour. A transaction lives
+    no longer either: what it writes is dated when it began, so half an hour later all that was known then is there. A
+    database that is away, busy or out of room raises `TargetUnavailable`, wherever it is asked.
     """
-    options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000"
+    options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000 -c transaction_timeout=1800000"
     made = sa.create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_pre_ping=True,

@@ -205,3 +205,12 @@ def test_times_are_utc_and_a_lock_is_not_waited_for_ever(warehouse: Database) ->
         settings = [connection.scalar(sa.text(f"show {name}")) for name in ("timezone", "lock_timeout")]
     engine.dispose()
     assert settings == ["UTC", "1min"]
+
+
+def test_no_transaction_lives_so_long_that_what_was_known_half_an_hour_ago_could_still_change(
+    database: Database,
+) -> None:
+    engine = schema.engine(database.url())
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("show transaction_timeout")) == "30min"
+    engine.dispose()
