@@ -1,0 +1,55 @@
+"""Holds the documents of an envelope for a dispute or an audit, whatever their retention date; without a reason, ends the hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+from policy import DEFAULTS
+
+from include.vendors import VENDORS
+
+SIGNING = [vendor.name for vendor in VENDORS if vendor.documents]
+
+
+@dag(
+    dag_id="hold_documents",
+    dag_display_name="Hold signed documents",
+    doc_md=__doc__,
+    schedule=None,
+    max_active_runs=1,
+    default_args=DEFAULTS,
+    tags=["events"],
+    params={
+        "vendor": Param(SIGNING[0], enum=SIGNING, title="Vendor"),
+        "envelope": Param("", type="string", minLength=1, title="Envelope", description="The vendor's id of it."),
+        "reason": Param(
+            None,
+            type=["null", "string"],
+            title="Reason",
+            description="Kept with the documents, with who said so. Empty: the hold ends, and the retention date counts again.",
+        ),
+    },
+)
+def hold_documents() -> None:
+    """One statement; a run that finds no such document fails, so that nobody believes what is not so."""
+
+    @task
+    def hold(params: Any = None, dag_run: Any = None) -> int:
+        import firm
+
+        from include import documents
+        from include.errors import ConfigurationError
+
+        who = dag_run.triggering_user_name or "unknown"
+        held = documents.hold(
+            firm.database(), params["vendor"], params["envelope"].strip(), who, params["reason"] or None
+        )
+        if not held:
+            raise ConfigurationError("No document is kept of it", vendor=params["vendor"], envelope=params["envelope"])
+        return held
+
+    hold()
+
+
+hold_documents()
