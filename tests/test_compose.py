@@ -92,18 +92,26 @@ def test_connections_made_of_parts_are_json() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {*TASKS}))
-def test_nothing_else_knows_vendors_and_crm(name: str) -> None:
+def test_nothing_else_knows_more_than_it_needs(name: str) -> None:
     connections = {key for key in settings(name) if key.startswith("AIRFLOW_CONN_")}
-    # The API server's pages: who is who, and signed documents. The triggerer hears the bells, as a role that reads.
+    # The API server's pages: who is who, and signed documents. The triggerer hears the bells, and Salesforce.
     its_own = {
         "api-server": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_TRIBUTARY_STAGING"},
-        "triggerer": {"AIRFLOW_CONN_TRIBUTARY_DB"},
+        "triggerer": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_SALESFORCE"},
     }.get(name, set())
     assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"} | its_own
 
 
+def test_the_triggerer_has_every_connection_that_a_trigger_asks_for() -> None:
+    triggers = [text for text in map(Path.read_text, (ROOT / "plugins").glob("*.py")) if "(BaseEventTrigger)" in text]
+    asked = {name for text in triggers for name in re.findall(r'firm\.connection\W+"(\w+)"', text)}
+    assert asked == {"salesforce"}
+    assert {f"AIRFLOW_CONN_{name}".upper() for name in asked | {"tributary_db"}} <= settings("triggerer").keys()
+
+
 def test_the_triggerer_and_the_gateway_write_nothing_that_is_not_theirs() -> None:
-    assert settings("triggerer")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_read:")
+    # What this role may is what the tests of the bells and of Salesforce's changes do as it.
+    assert settings("triggerer")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_hear:")
     assert settings("gateway")["TRIBUTARY_GATEWAY_DATABASE"].startswith("postgresql://tributary_gateway:")
     assert settings("gateway")["TRIBUTARY_API_DATABASE"].startswith("postgresql://tributary_api:")
 

@@ -12,7 +12,9 @@ from psycopg import sql
 
 from include.errors import TargetUnavailable
 
-ROLES = ("tributary_migrate", "tributary_load", "tributary_read", "tributary_gateway", "tributary_api")
+ROLES = (
+    "tributary_migrate", "tributary_load", "tributary_read", "tributary_hear", "tributary_gateway", "tributary_api",
+)  # fmt: skip
 
 
 def engine(url: str) -> sa.Engine:
@@ -63,9 +65,8 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
             sql.SQL("grant connect, create, temporary on database {} to tributary_migrate").format(database)
         )
         connection.execute(sql.SQL("grant connect, temporary on database {} to tributary_load").format(database))
-        connection.execute(
-            sql.SQL("grant connect on database {} to tributary_read, tributary_gateway, tributary_api").format(database)
-        )
+        reading = sql.SQL(", ").join(map(sql.Identifier, ROLES[2:]))
+        connection.execute(sql.SQL("grant connect on database {} to {}").format(database, reading))
 
 
 def migrate(migrate_url: str) -> None:

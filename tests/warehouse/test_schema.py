@@ -65,6 +65,7 @@ def loaded(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) -> Dat
 READ = "tributary_read"
 LOAD = "tributary_load"
 GATEWAY = "tributary_gateway"
+HEAR = "tributary_hear"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,15 @@ GATEWAY = "tributary_gateway"
         (GATEWAY, "select vendor from control.ledger"),
         (GATEWAY, "select 1 from warehouse.position"),
         (GATEWAY, "create temporary table mine (a int)"),
+        (HEAR, "select body from control.inbox"),
+        (HEAR, "update control.inbox set processed_at = now()"),
+        (HEAR, "select fields from warehouse.crm_change"),
+        (HEAR, "update warehouse.crm_change set fields = '{}'"),
+        (HEAR, "select name from warehouse.person"),
+        (HEAR, "select 1 from warehouse.position"),
+        (HEAR, "select params from control.request"),
+        (HEAR, "delete from control.crm_topic"),
+        (HEAR, "create temporary table mine (a int)"),
         (LOAD, "delete from warehouse.position"),
         (LOAD, "delete from warehouse.account"),
         (LOAD, "truncate warehouse.position"),

@@ -89,7 +89,7 @@ def keep(
     """Keeps changes with the place behind them, and rings if any is new.
 
     Args:
-        engine: As the loading role.
+        engine: As the hearing role, or the loading one.
         topic: Where they came from.
         changes: Those that are known already are left alone.
         replay_id: The place; None leaves it as it is.

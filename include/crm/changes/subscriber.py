@@ -75,7 +75,7 @@ async def listen(
     """Hears topics until it is cancelled; trouble is noted with the topic (`control.crm_topic`), and tried again.
 
     Args:
-        engine: As the loading role.
+        engine: As the hearing role, or the loading one.
         connection: The org; `extra["pubsub"]` is the URL of its Pub/Sub API, such as `https://api.pubsub.salesforce.com:7443`.
         plan: What a refresh event asks for.
         say: Told of each topic that brought anything new, and how many changes.

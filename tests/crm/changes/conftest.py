@@ -38,6 +38,7 @@ class Hearing:
 
     def __post_init__(self) -> None:
         self.engine = schema.engine(self.database.url())
+        self.listener = schema.engine(self.database.url("tributary_hear"))  # as the triggerer has it
         self.admin("consumers", client_id="tributary", client_secret=SECRET, username="load@tributary.example")
         self.admin("consumers", client_id="person", client_secret=SECRET, username="person@sample-wealth.example")
         self.admin("change_data_capture", objects=OBJECTS)
@@ -119,7 +120,7 @@ class Hearing:
         async def run() -> None:
             started.append(asyncio.current_task())  # type: ignore[arg-type]
             with contextlib.suppress(asyncio.CancelledError):
-                await listen(self.engine, self.connection, plan_refresh, lambda *each: said.append(each), topics)
+                await listen(self.listener, self.connection, plan_refresh, lambda *each: said.append(each), topics)
 
         thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
         thread.start()
@@ -153,3 +154,4 @@ def hearing(database: Database, tmp_path: Path) -> Iterator[Hearing]:
         yield made
         made.http.close()
         made.engine.dispose()
+        made.listener.dispose()
