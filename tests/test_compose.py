@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from include.gateway.api.records import MAX_BYTES
 from include.gateway.senders import SENDERS
 from include.local import airflow
 from include.vendors import VENDORS
@@ -147,6 +148,26 @@ def test_ports_are_bound_to_named_addresses_and_only_the_proxy_serves_people() -
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert set(ports) == {"proxy", "postgres"}
     assert all(re.match(r"\$\{TRIBUTARY_(DB_)?BIND:-127\.0\.0\.1\}:", port) for each in ports.values() for port in each)
+
+
+def test_the_proxy_bounds_each_body_where_it_is_served() -> None:
+    # Of a site's own bound and one in a handle the smaller wins; what is refused has to stand in the handle that would serve it.
+    opened: list[str] = []
+    found: dict[str, list[str]] = {}
+    for line in map(str.strip, (ROOT / "docker" / "Caddyfile").read_text().splitlines()):
+        if line.startswith(("max_size", "respond @")):
+            found[line] = opened[1:]
+        if line.endswith("{"):
+            opened.append(line.removesuffix("{").strip())
+        elif line == "}":
+            opened.pop()
+    assert found == {
+        "max_size 17MB": ["handle @programs", "request_body"],
+        "max_size 2MB": ["handle", "request_body"],
+        "respond @inside 404": ["handle"],
+        "respond @anonymous 401": ["handle"],
+    }
+    assert max(*(sender.max_bytes for sender in SENDERS), MAX_BYTES) <= 17_000_000
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"proxy-volume"}))
