@@ -1,9 +1,9 @@
 """Webhooks in: each sender's door, in the order of what it costs us to say no.
 
-    too many refusals from this address   429
     headers                               401, 403, 404     before the body is read
-    body, while it arrives                413, 408
+    body, while it arrives                413, 408; 503 where others fill the memory
     signature over the raw body           401
+    too many of these to one address      429 instead
     the sender's rate                     429
     JSON, its depth and its size          400
     inbox, and the bell                   200; 503 where the database is away: the sender comes again
@@ -21,6 +21,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TypeVar
 
 import limits
@@ -33,8 +34,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from include.control import inbox
+from include.gateway import bounds
 from include.gateway.authenticity import Head, Keyring
-from include.gateway.bounds import read_body, read_delivery
 from include.gateway.problem import Refusal, render
 from include.gateway.senders import Sender
 
@@ -43,7 +44,8 @@ PATIENCE_S = 4.0
 HANDS = 12
 """Deliveries written at once; fewer than the connections that an engine opens."""
 REFUSALS = limits.parse("300/minute")
-"""From one address; then it is not listened to for a while. Forgeries don't use up a sender's own rate."""
+"""To one address; then they say 429, and no body of more than `bounds.FREE_BYTES` is read and hashed for it. What is smaller and
+authentic is still taken: a vendor and a stranger may come by the same proxy. Forgeries don't use up a sender's own rate."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -111,33 +113,38 @@ class _Doors:
     async def receive(self, sender: Sender, request: Request) -> Response:
         """Keeps a delivery, and acknowledges it when it is kept."""
         head, keyring = await self._open(sender, request)
-        body = await read_body(head, request.stream(), sender.max_bytes)
-        async with self._counting(sender, head):
-            sender.authenticity.check_body(head, body, keyring)
-        rate = limits.parse(sender.rate)
-        if not await self._limiter.hit(rate, sender.name):
-            raise await self._too_many(rate, sender.name)
-        is_new = await self._work(lambda: inbox.receive(self._database(), read_delivery(sender, head, body)))
+        with bounds.IN_FLIGHT.share() as grow:
+            async with self._counting(sender, head):
+                body = await bounds.read_body(head, request.stream(), await self._most_bytes(sender, head), grow)
+                sender.authenticity.check_body(head, body, keyring)
+            rate = limits.parse(sender.rate)
+            if not await self._limiter.hit(rate, sender.name):
+                raise await self._too_many(rate, sender.name)
+            is_new = await self._work(lambda: inbox.receive(self._database(), bounds.read_delivery(sender, head, body)))
         return JSONResponse({"status": "kept" if is_new else "known"}, headers=sender.authenticity.answer(head))
 
     async def _open(self, sender: Sender, request: Request) -> tuple[Head, Keyring]:
         """Looks at who calls, by all that can be seen without the body."""
         head = Head(request.headers, request.client.host if request.client else "")
-        if not await self._limiter.test(REFUSALS, head.address):
-            raise await self._too_many(REFUSALS, head.address)
         keyring = await self._work(lambda: self._keys(sender))
         async with self._counting(sender, head):
             sender.authenticity.check_head(head, keyring)
         return head, keyring
 
+    async def _most_bytes(self, sender: Sender, head: Head) -> int:
+        is_heard_out = await self._limiter.test(REFUSALS, head.address)
+        return sender.max_bytes if is_heard_out else bounds.FREE_BYTES
+
     @asynccontextmanager
     async def _counting(self, sender: Sender, head: Head) -> AsyncIterator[None]:
-        """Counts a refusal against the address that it was said to."""
+        """Counts a refusal against the address that it is said to, but for a 503, which is no fault of the caller's."""
         try:
             yield
         except Refusal as refusal:
-            log.warning("Refused a call for %s from %s: %s", sender.name, head.address, refusal.detail)
-            await self._limiter.hit(REFUSALS, head.address)
+            if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                if not await self._limiter.hit(REFUSALS, head.address):
+                    raise await self._too_many(REFUSALS, head.address) from None
+                log.warning("Refused a call for %s from %s: %s", sender.name, head.address, refusal.detail)
             raise
 
     async def _too_many(self, rate: limits.RateLimitItem, name: str) -> Refusal:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -199,6 +200,31 @@ def test_body_that_never_ends_is_not_waited_for(gateway: Gateway, monkeypatch: p
     assert gateway.send().status_code == 200
 
 
+def test_large_bodies_share_a_budget_and_small_ones_come_through(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "IN_FLIGHT", bounds.Budget(300_000))
+    large = b'{"a":"%s"}' % (b"x" * 200_000)
+    with socket.create_connection((gateway.http.base_url.host, gateway.http.base_url.port or 80)) as slow:
+        head = f"POST {SIGNED} HTTP/1.1\r\nHost: here\r\nContent-Length: 1000000\r\nX-DocuSign-Signature-1: x"
+        slow.sendall(f"{head}\r\n\r\n".encode() + b"x" * 250_000)
+        answer = wait_for(lambda: gateway.send(large), 503)
+        assert refused(answer, 503)
+        assert int(answer.headers["Retry-After"]) > 0
+        assert gateway.send().status_code == 200
+    assert wait_for(lambda: gateway.send(large), 200)
+    assert [gateway.send(large).status_code for _ in range(5)] == [200] * 5
+
+
+def wait_for(call: Callable[[], httpx.Response], status: int) -> httpx.Response:
+    """What a call is answered with, when it has that status."""
+    until = time.monotonic() + 10
+    while (answer := call()).status_code != status:
+        assert time.monotonic() < until, answer.text
+        time.sleep(0.02)
+    return answer
+
+
 def test_caller_that_hangs_up_leaves_nothing(gateway: Gateway) -> None:
     with socket.create_connection((gateway.http.base_url.host, gateway.http.base_url.port or 80)) as connection:
         head = f"POST {SIGNED} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(EVENT)}\r\nX-DocuSign-Signature-1: {sign(EVENT)}"
@@ -224,13 +250,25 @@ def test_forgeries_do_not_use_up_the_sender_s_rate(run: Run) -> None:
     assert gateway.send().status_code == 200
 
 
-def test_address_that_was_refused_too_often_is_not_listened_to(
+def test_address_that_was_refused_too_often_is_told_so_and_who_proves_himself_is_served(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "REFUSALS", app.limits.parse("3/minute"))
     assert [gateway.send(key="wrong").status_code for _ in range(5)] == [401, 401, 401, 429, 429]
-    assert gateway.send().status_code == 429
-    assert gateway.send(**{"X-Forwarded-For": "198.51.100.1"}).status_code == 200
+    assert gateway.post(SIGNED, EVENT).status_code == 429
+    assert gateway.send(key="wrong", **{"X-Forwarded-For": "198.51.100.1"}).status_code == 401
+    assert (gateway.send().status_code, gateway.notify().status_code) == (200, 200)
+    assert gateway.send(b'{"a":"%s"}' % (b"x" * bounds.FREE_BYTES)).status_code == 429
+
+
+def test_body_that_is_too_large_or_too_slow_counts_as_a_refusal(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "REFUSALS", app.limits.parse("2/minute"))
+    monkeypatch.setattr(bounds, "BODY_S", 0.3)
+    assert b" 413 " in raw(gateway, "Content-Length: 16777217", "X-DocuSign-Signature-1: x")
+    assert b" 408 " in raw(gateway, "Content-Length: 10", "X-DocuSign-Signature-1: x")
+    assert gateway.send(key="wrong").status_code == 429
 
 
 # --- whatever comes ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,14 +22,14 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from include.errors import TributaryError
+from include.gateway import bounds
 from include.gateway.api.callers import Caller, Issuer, identify
 from include.gateway.api.settings import Settings
 from include.gateway.authenticity import Head
-from include.gateway.bounds import read_body
 from include.gateway.problem import Refusal, render
 
 REFUSALS = limits.parse("300/minute")
-"""Unknown callers from one address; then it is not listened to for a while."""
+"""Unknown callers from one address; then they are told so. Who is known is served: many callers may share an address."""
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +60,13 @@ class Door:
             Refusal: 401, unknown; 403, without the scope; 429, too often; 503, the issuer is away.
         """
         address = request.client.host if request.client else ""
-        if not self.limiter.test(REFUSALS, address):
-            raise self._too_many(REFUSALS, address)
         try:
             caller = identify(request.headers, self.database(), self.issuer())
         except Refusal as refusal:
             if refusal.status == 401:
+                if not self.limiter.hit(REFUSALS, address):
+                    raise self._too_many(REFUSALS, address) from None
                 log.warning("Refused a call from %s: %s", address, refusal.detail)
-                self.limiter.hit(REFUSALS, address)
             raise
         rate = limits.parse(self.rate)
         if not self.limiter.hit(rate, caller.name):
@@ -90,15 +89,16 @@ def need(scope: str) -> Callable[[Request], Caller]:
     return admit
 
 
-def take_json(max_bytes: int) -> Callable[[Request], Awaitable[bytes]]:
+def take_json(max_bytes: int) -> Callable[[Request], AsyncIterator[bytes]]:
     """Returns a dependency that reads a body of JSON as it arrives; after `need`, so that no stranger's is read."""
 
-    async def take(request: Request) -> bytes:
+    async def take(request: Request) -> AsyncIterator[bytes]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refusal(415, "A body must be application/json")
         head = Head(request.headers, request.client.host if request.client else "")
-        return await read_body(head, request.stream(), max_bytes)
+        with bounds.IN_FLIGHT.share() as grow:
+            yield await bounds.read_body(head, request.stream(), max_bytes, grow)
 
     return take
 

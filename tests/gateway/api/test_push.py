@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from include.control import inbox
+from include.gateway import bounds
 from include.gateway.api.reading import is_pushable, key_fields
 from include.vendors import VENDORS
 from tests.conftest import Database
@@ -72,6 +73,15 @@ def test_the_same_attempt_is_kept_once(api: Api, bell: Callable[[], list[str]]) 
         answers = list(threads.map(lambda _: told(api.post(PLACE, BODY, key="the-same-1"), 202)["id"], range(16)))
     assert len(set(answers)) == len(kept(api)) == 1
     assert bell() == [SENDER]
+
+
+def test_large_bodies_share_the_gateway_s_budget_and_give_it_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = json.dumps([{KEY: 1, "note": "x" * 300_000}]).encode()
+    monkeypatch.setattr(bounds, "IN_FLIGHT", bounds.Budget(300_000))
+    assert [api.post(PLACE, large).status_code for _ in range(3)] == [202] * 3
+    monkeypatch.setattr(bounds, "IN_FLIGHT", bounds.Budget(200_000))
+    refused(api.post(PLACE, large), 503)
+    told(api.post(PLACE, BODY), 202)
 
 
 def test_records_that_are_set_back_to_what_they_were_are_kept_again(api: Api) -> None:
