@@ -19,17 +19,25 @@ from typing import Any
 import pytest
 import requests
 
+from include.local.postgres import Postgres
 from include.local.processes import find_free_port
 from include.sandbox import docusign_life as life
 from include.sandbox.docusign_message import sign, write_message
 from include.sandbox.docusign_rows import TEMPLATES, write_envelope, write_guid
-from tests.conftest import Database
+from tests.conftest import Database, new_database
 from tests.test_drain import Inbox
 
 ROOT = Path(__file__).parents[2]
 KEY = "only-for-tests"
 SENDERS, COPIES = 50, 10
 START = datetime(2026, 11, 20, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Database]:
+    """A database of the test's own: one storm's envelopes are not another's."""
+    with new_database(postgres) as made:
+        yield made
 
 
 class Gateway:
