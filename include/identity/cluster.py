@@ -29,6 +29,9 @@ class Evidence:
 class Clusters:
     """Disjoint sets of records 0, 1, ..., each named by its smallest.
 
+    Evidence is weighed within what it has joined. A person's word may tie several such sets into one person: what stands
+    between them is answered by that word, and takes no record away from those that it fits.
+
     Args:
         count: Of records.
         evidence: What keeps records apart.
@@ -42,12 +45,14 @@ class Clusters:
     apart: Iterable[tuple[int, int]] = ()
     members: Iterable[tuple[int, int] | None] = ()
     _parent: list[int] = field(init=False)
+    _fitting: list[int] = field(init=False)
     _held: list[dict[int, Values]] = field(init=False)
     _homes: dict[int, dict[int, int]] = field(init=False)
     _foes: dict[int, set[int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._parent = list(range(self.count))
+        self._fitting = list(self._parent)
         self._held = [
             {at: (value,) for at, value in enumerate(each.values) if value is not None} for each in self.evidence
         ]
@@ -58,11 +63,7 @@ class Clusters:
 
     def find(self, record: int) -> int:
         """Returns the smallest record of the set."""
-        parent = self._parent
-        while parent[record] != record:
-            parent[record] = parent[parent[record]]
-            record = parent[record]
-        return record
+        return _root(self._parent, record)
 
     def join(self, left: int, right: int, *, is_decided: bool = False) -> bool:
         """Joins the sets of two records; returns False where they can't be one person.
@@ -70,26 +71,27 @@ class Clusters:
         Args:
             left: A record.
             right: Another.
-            is_decided: A person says so: only another person's word is stronger.
+            is_decided: A person says so: only another person's word is stronger. A record that says nothing itself then
+                speaks with the other's evidence.
         """
-        a, b = sorted((self.find(left), self.find(right)))
-        if a == b:
+        ours, theirs = sorted((_root(self._fitting, left), _root(self._fitting, right)))
+        if ours == theirs:
             return True
-        if self._is_apart(a, b) or not (is_decided or self.is_compatible(a, b)):
+        a, b = sorted((self.find(left), self.find(right)))
+        if a != b and self._is_apart(a, b):
             return False
-        self._parent[b] = a
-        for held in self._held:
-            other = held.pop(b, ())
-            if other and held.get(a) != other:
-                held[a] = tuple(sorted({*held.get(a, ()), *other}))
-        if homes := self._homes.pop(b, None):
-            self._homes.setdefault(a, {}).update(homes)
-        if foes := self._foes.pop(b, None):
-            self._foes.setdefault(a, set()).update(foes)
+        if self._fits(ours, theirs) and not (is_decided and self._speaks(ours) and self._speaks(theirs)):
+            self._weigh_together(ours, theirs)
+        elif a != b and not is_decided:
+            return False
+        if a != b:
+            self._parent[b] = a
+            if foes := self._foes.pop(b, None):
+                self._foes.setdefault(a, set()).update(foes)
         return True
 
-    def is_compatible(self, a: int, b: int) -> bool:
-        """Whether the evidence lets the sets named by two records be one person."""
+    def _fits(self, a: int, b: int) -> bool:
+        """Whether the evidence lets two sets be one person."""
         ours_at, theirs_at = self._homes.get(a), self._homes.get(b)
         if ours_at and theirs_at and any(ours_at.get(home, member) != member for home, member in theirs_at.items()):
             return False
@@ -99,8 +101,27 @@ class Clusters:
                 return False
         return True
 
+    def _speaks(self, fitting: int) -> bool:
+        return any(fitting in held for held in self._held)
+
+    def _weigh_together(self, a: int, b: int) -> None:
+        self._fitting[b] = a
+        for held in self._held:
+            other = held.pop(b, ())
+            if other and held.get(a) != other:
+                held[a] = tuple(sorted({*held.get(a, ()), *other}))
+        if homes := self._homes.pop(b, None):
+            self._homes.setdefault(a, {}).update(homes)
+
     def _is_apart(self, a: int, b: int) -> bool:
         return any(self.find(foe) == b for foe in self._foes.get(a, ()))
+
+
+def _root(parent: list[int], record: int) -> int:
+    while parent[record] != record:
+        parent[record] = parent[parent[record]]
+        record = parent[record]
+    return record
 
 
 @cache

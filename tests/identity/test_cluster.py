@@ -47,6 +47,26 @@ def test_no_chain_joins_what_cannot_be_one_person(
     assert all(clusters.find(a) != clusters.find(b) for a, b in apart)
 
 
+@given(edges=EDGES, words=EDGES, tax_ids=TAX_IDS, dates=DATES)
+def test_persons_word_on_records_that_speak_for_themselves_undoes_no_link(
+    edges: list[tuple[int, int]],
+    words: list[tuple[int, int]],
+    tax_ids: list[str | None],
+    dates: list[str | None],
+) -> None:
+    evidence = [Evidence(tax_ids, is_slip), Evidence(dates, is_same_day)]
+    words = [word for word in words if all(tax_ids[each] or dates[each] for each in word)]
+    before, after = Clusters(COUNT, evidence), Clusters(COUNT, evidence)
+    assert all(after.join(*word, is_decided=True) for word in words)
+    for edge in edges:
+        before.join(*edge)
+        after.join(*edge)
+    assert all(after.find(a) == after.find(b) for a, b in words)
+    for a, b in itertools.combinations(range(COUNT), 2):
+        if before.find(a) == before.find(b):
+            assert after.find(a) == after.find(b)
+
+
 @given(edges=EDGES)
 def test_without_constraints_clusters_are_the_connected_components(edges: list[tuple[int, int]]) -> None:
     clusters = Clusters(COUNT, [])

@@ -291,6 +291,27 @@ def test_persons_yes_is_a_link_against_all_evidence() -> None:
     assert found.links.to_pylist()[0]["how"] == "person"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"birth_date": date(1972, 6, 30)}, {"tax_id_hash": OTHER_HASH}],
+    ids=["a birth date", "a tax id that only the third record has"],
+)
+def test_persons_yes_takes_no_link_apart(said: dict[str, object]) -> None:
+    """What the third record says against the first is between those two: the second record fits the first as before."""
+    rows = persons({**ADAM, "tax_id_hash": HASH}, ADAM, {**ADAM, "email": None, **said})
+    found = link(rows, decisions((2, 3, True)))
+    assert people(found) == {1: 1, 2: 1, 3: 1}
+    assert (1, 2) in pairs(found.links)
+
+
+def test_persons_yes_tells_who_a_record_is_that_says_nothing() -> None:
+    """A bare record that a person gives to the son is the father's no more, however well it fits him."""
+    bare = {**ADAM, "birth_date": None}
+    rows = persons(ADAM, {**ADAM, "birth_date": date(1981, 7, 2), "email": None}, bare)
+    assert people(link(rows)) == {1: 1, 2: 2, 3: 1}
+    assert people(link(rows, decisions((2, 3, True)))) == {1: 1, 2: 2, 3: 2}
+
+
 def test_link_that_a_person_confirmed_stands_once_with_its_reasons() -> None:
     [row] = link(persons(ADAM, ADAM), decisions((1, 2, True))).links.to_pylist()
     assert row["how"] == "person"
