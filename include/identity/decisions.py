@@ -47,7 +47,7 @@ _DECIDED = sa.text("select * from control.identity_decision order by decision_id
 _PERSONS = sa.text("""
 select distinct on (p.person_id) p.person_id as id, p.vendor, p.person_key as key,
        coalesce(p.name, concat_ws(' ', p.first_name, p.last_name)) as name, cast(p.birth_date as text) as "birth date",
-       coalesce(p.email, h.email) as "e-mail", coalesce(p.phone, h.phone) as telephone,
+       p.email as "e-mail", h.email as "household's e-mail", coalesce(p.phone, h.phone) as telephone,
        case when p.street is null then concat_ws(', ', h.street, h.city, h.state_code, h.postal_code)
             else concat_ws(', ', p.street, p.city, p.state_code, p.postal_code) end as address, h.name as household
 from warehouse.person p

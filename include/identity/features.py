@@ -24,6 +24,7 @@ FEATURES = pa.schema(
         "generation": pa.string(),
         "birth": pa.string(),  # yyyymmdd
         "email": pa.string(),
+        "home_email": pa.string(),
         "phone": pa.string(),  # ten digits
         "house": pa.string(),  # number
         "street": pa.string(),  # words of the street, without its kind, its number and the unit
@@ -49,7 +50,7 @@ MOST_ALIKE = 60
 MOST_BORN = 20
 """So is a birth date that so many times more records have than one date has on average."""
 
-_UNIQUE = ("email", "phone", "tax")
+_UNIQUE = ("email", "home_email", "phone", "tax")
 _NOBODYS_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])
 _EMAIL = r"^[^@\s]+@[^@\s]+$"
 _NOBODYS_EMAIL = r"^(none|no|na|n/a|null|unknown|test|no[._-]?(e?mail|reply)|do[._-]?not[._-]?reply)@"
@@ -138,17 +139,14 @@ def _read_fields(persons: pa.Table) -> pa.Table:
     tax = pc.if_else(is_tax, tax, None)
     # The end of a number that lacks a digit, or has one too many, is not its end.
     end = pc.if_else(pc.equal(pc.utf8_length(tax), 9), pc.utf8_slice_codeunits(tax, -4), None)
-    email = pc.utf8_lower(pc.utf8_trim_whitespace(persons["email"]))
-    is_email = pc.and_(
-        pc.match_substring_regex(email, _EMAIL), pc.invert(pc.match_substring_regex(email, _NOBODYS_EMAIL))
-    )
     birth = pc.strftime(persons["birth_date"], "%Y%m%d")
     own = _keys(persons["strong_keys"], is_shared=False)
     columns: dict[str, Any] = {
         "record_id": persons["record_id"],
         "household": pc.binary_join_element_wise(persons["vendor"], persons["household"], ":"),
         "birth": pc.if_else(pc.greater(birth, _NO_DAY), birth, None),
-        "email": pc.if_else(is_email, email, None),
+        "email": _emails(persons["email"]),
+        "home_email": _emails(persons["household_email"]),
         "phone": phone,
         "house": pa.array([each and each[0] for each in line], pa.string()),
         "street": pa.array([each and each[1] for each in line], pa.string()),
@@ -163,6 +161,14 @@ def _read_fields(persons: pa.Table) -> pa.Table:
     return pa.table(
         {name: columns.get(name, pa.nulls(len(persons), FEATURES.field(name).type)) for name in FEATURES.names}
     )
+
+
+def _emails(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    email = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    is_known = pc.and_(
+        pc.match_substring_regex(email, _EMAIL), pc.invert(pc.match_substring_regex(email, _NOBODYS_EMAIL))
+    )
+    return pc.if_else(is_known, email, None)
 
 
 def _believed(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray:

@@ -5,8 +5,8 @@ at all. Weights are written here: learned from a firm's records (expectation max
 with every load. What does depend on the firm is measured every time: how frequent a value is (its frequency takes the place
 of `u`), and how likely two records are one person before anything is compared.
 
-A household is one piece of evidence: address and telephone are one comparison, and how rare they are is bounded, because
-everybody in the house shares them.
+A household is one piece of evidence: address, telephone and its e-mail are one comparison, and how rare they are is bounded,
+because everybody in the house shares them.
 """
 
 from __future__ import annotations
@@ -159,13 +159,17 @@ COMPARISONS = (
     ),
 )
 
+# A household's e-mail may be one person's as well: that says who lives there, and nothing of who it is.
+_HOME_EMAIL = "coalesce(home_email_l = home_email_r or home_email_l = email_r or email_l = home_email_r, false)"
+
 HOME = Comparison(
     "home",
-    f"({_null('phone')}) and ({_null('street')}) and ({_null('city')}) and ({_null('shared_keys')})",
+    f"({_null('phone')}) and ({_null('street')}) and ({_null('city')}) and ({_null('shared_keys')}) and not {_HOME_EMAIL}",
     (
         Level("list_has_any(shared_keys_l, shared_keys_r)", 0.3, RARE, says="household key"),
         Level(f"street_l = street_r and house_l = house_r and {_PLACE}", 0.35, RARE, "street", RARE, says="address"),
         Level("phone_l = phone_r", 0.2, RARE, "phone", RARE, says="telephone"),
+        Level(_HOME_EMAIL, 0.2, RARE, says="e-mail"),
         Level(f"house_l = house_r and {_PLACE} and ({_STREET} or {_WORD})", 0.1, RARE, says="address is close"),
         Level(f"{_PLACE} and {_STREET}", 0.1, RARE, says="street"),
         Level("zip_l = zip_r", 0.05, 5e-3, "zip", RARE, says="zip"),
@@ -211,6 +215,7 @@ PERSONAL = (
 
 OF_HOME = (
     "email",
+    "home_email",
     "phone",
     "house, street[:5]",
     "house, city[:4]",

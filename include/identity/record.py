@@ -20,6 +20,7 @@ PERSONS = pa.schema(
         "name": pa.string(),  # the whole, as the vendor writes it; read where first or last name is missing
         "birth_date": pa.date32(),
         "email": pa.string(),
+        "household_email": pa.string(),  # what the vendor writes with the household: anybody's in it
         "phone": pa.string(),
         "street": pa.string(),
         "city": pa.string(),

@@ -109,7 +109,7 @@ def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Makes the table of pairs to compare."""
     alike = ", initial" if policy.has_households else ""
     db.execute("""
-        create table lettered as select record_id, email, phone, house, street, city, zip, first, last, shared_keys,
+        create table lettered as select record_id, email, home_email, phone, house, street, city, zip, first, last, shared_keys,
                unnest(list_distinct(list_transform(roots, lambda root: root[1]))) as initial from person""")
     home = "lettered" if policy.has_households else "person"
     rules = [(rule, "person") for rule in model.PERSONAL] + [(rule + alike, home) for rule in model.OF_HOME]

@@ -25,7 +25,7 @@ with number as (
     ) held where hash is not null group by 1
 )
 select p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, p.birth_date,
-       coalesce(p.email, h.email) as email, coalesce(p.phone, h.phone) as phone, coalesce(p.street, h.street) as street,
+       p.email, h.email as household_email, coalesce(p.phone, h.phone) as phone, coalesce(p.street, h.street) as street,
        coalesce(p.city, h.city) as city, coalesce(p.state_code, h.state_code) as state_code,
        coalesce(p.postal_code, h.postal_code) as postal_code, p.tax_id_hash, p.tax_id_last4,
        coalesce(string_to_array(p.cross_references, ' '), '{}') || coalesce(n.keys, '{}') as strong_keys
@@ -105,7 +105,7 @@ def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
 
 
 def read_persons(connection: sa.Connection) -> pa.Table:
-    """All persons as they are known now, as `PERSONS`; a person without an address of its own has the household's."""
+    """All persons as they are known now, as `PERSONS`; who has no address of their own has the household's."""
     return _table(connection, _PERSONS, PERSONS)
 
 

@@ -222,6 +222,16 @@ def test_household_level_key_makes_nobody_one_person() -> None:
     assert people(link(persons({**ADAM, **key}, {**BEA, **key}))) == {1: 1, 2: 2}
 
 
+@pytest.mark.parametrize("field", ["household_email", "email"])
+def test_email_of_a_household_tells_of_a_home_and_of_nobody(field: str) -> None:
+    home = {"first_name": "Zebulon", "last_name": "Quillfeather", "household_email": "us@mail.example"}
+    found = link(persons(home, {**home, "household_email": None, field: "Us@mail.example"}))
+    assert people(found) == {1: 1, 2: 1}
+    assert found.links["agreed"].to_pylist() == [["first name", "last name", "home (e-mail)"]]
+    spouse = {**home, "first_name": "Beatrice", "household_email": None, field: "us@mail.example"}
+    assert people(link(persons(home, spouse))) == {1: 1, 2: 2}
+
+
 def test_number_of_the_head_typed_for_the_spouse_does_not_make_one_person_of_two() -> None:
     number = {"tax_id_hash": HASH, "tax_id_last4": "1234"}
     found = link(persons({**ADAM, **number}, {**BEA, **number}))

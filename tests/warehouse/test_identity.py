@@ -68,6 +68,15 @@ def test_a_person_of_two_vendors_is_shown_once(firm: Firm) -> None:
     assert [(p["vendor"], p["first_name"]) for p in firm.known()] == [("alpha", "John"), ("alpha", "Mary")]
 
 
+def test_father_and_son_are_two_though_their_household_has_one_email(firm: Firm) -> None:
+    firm.load("alpha", "household", {"household_key": "h1", "name": "Sampleton", "email": "us@example.org"} | HOME)
+    bare = {"first_name": "John", "last_name": "Sampleton", "household_key": "h1"}
+    firm.people("alpha", bare, bare)
+    found = firm.resolve()
+    assert found is not None
+    assert (found.people, found.review) == (2, 1)
+
+
 def test_before_the_first_run_each_record_stands_for_itself(firm: Firm) -> None:
     firm.people("alpha", JOHN)
     firm.people("beta", JOHN)
