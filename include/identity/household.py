@@ -8,7 +8,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from include.identity.cluster import Clusters
+from include.identity.cluster import GENERATION_YEARS, Clusters
 from include.identity.record import CLUSTERS, HOUSEHOLDS, PERSONS, conform
 
 ADULT_YEARS = 18
@@ -24,6 +24,8 @@ class _Household:
         members: Person ids.
         adults: Person ids of those that count; everybody, where all are minors.
         keys: Household keys that its records carry, its own among them.
+        birth_years: Of its members, where they are known.
+        postal_codes: Of its records.
     """
 
     first: int
@@ -31,6 +33,8 @@ class _Household:
     members: set[int] = field(default_factory=set)
     adults: set[int] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
+    birth_years: dict[int, int] = field(default_factory=dict)
+    postal_codes: set[str] = field(default_factory=set)
 
     def take(self, other: _Household) -> None:
         self.first = min(self.first, other.first)
@@ -38,11 +42,27 @@ class _Household:
         self.members |= other.members
         self.adults |= other.adults
         self.keys |= other.keys
+        self.birth_years |= other.birth_years
+        self.postal_codes |= other.postal_codes
 
-    def likeness(self, other: _Household) -> float:
-        """Share of the smaller one's adults that are in both."""
+    def has_most_of(self, other: _Household) -> bool:
+        """Whether most of the smaller one's adults are in both; a grown child alone does not tie his home to his parents'."""
         ours, theirs = self.adults or self.members, other.adults or other.members
-        return len(ours & theirs) / min(len(ours), len(theirs))
+        both = ours & theirs
+        if len(both) <= min(len(ours), len(theirs)) / 2:
+            return False
+        return len(both) > 1 or not (self._is_apart(other) and self._has_parent(other, *both))
+
+    def _is_apart(self, other: _Household) -> bool:
+        """Whether the two have another postal code, or each has somebody whom the other has not."""
+        if self.postal_codes and other.postal_codes and not self.postal_codes & other.postal_codes:
+            return True
+        return not (self.members <= other.members or other.members <= self.members)
+
+    def _has_parent(self, other: _Household, child: int) -> bool:
+        """Whether anybody in one of the two is a generation older than the child."""
+        years = self.birth_years | other.birth_years
+        return child in years and years[child] - min(years.values()) >= GENERATION_YEARS
 
 
 def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table:
@@ -66,7 +86,7 @@ def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table
         a, b = sorted((sets.find(left), sets.find(right)))
         ours, theirs = whole[a], whole[b]
         # Asked of what the households have become: a widow's must not tie two families together.
-        if a != b and not ours.vendors & theirs.vendors and (ours.keys & theirs.keys or ours.likeness(theirs) > 0.5):
+        if a != b and not ours.vendors & theirs.vendors and (ours.keys & theirs.keys or ours.has_most_of(theirs)):
             sets.join(a, b)
             ours.take(whole.pop(b))
     rows = [
@@ -82,8 +102,10 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
         people[abs(record)].append(person)
     youngest = on.replace(year=on.year - ADULT_YEARS, day=min(on.day, 28))
     found: dict[tuple[str, str], _Household] = {}
-    wanted = conform(persons, PERSONS).select(["record_id", "vendor", "household", "birth_date", "strong_keys"])
-    for record, vendor, key, born, strong in zip(*(column.to_pylist() for column in wanted.columns), strict=True):
+    wanted = conform(persons, PERSONS).select(
+        ["record_id", "vendor", "household", "birth_date", "postal_code", "strong_keys"]
+    )
+    for record, vendor, key, born, zip_code, strong in zip(*(c.to_pylist() for c in wanted.columns), strict=True):
         if key is None:
             continue
         own = f"{vendor}:household:{key}"
@@ -95,6 +117,8 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
                 set(people[record]),
                 set(people[record]) if born is None or born <= youngest else set(),
                 {each for each in strong or () if ":household:" in each},
+                {people[record][0]: born.year} if born else {},
+                {zip_code[:5]} if zip_code else set(),
             )
         )
     return found

@@ -47,6 +47,30 @@ def test_minors_do_not_tie_their_parents_households_together() -> None:
     assert linked(*rows) == {("a", "x"): 1, ("b", "y"): 4}
 
 
+def with_parents(*own: tuple[int, dict[str, Any]]) -> bool:
+    """Whether a household with these people is that of parents and their grown son."""
+    listed = [
+        ("a", "x", n, {"birth_date": date(year, 5, 5), "postal_code": "68102"})
+        for n, year in ((1, 1950), (2, 1952), (3, 1985))
+    ]
+    found = linked(*listed, *(("b", "y", *each) for each in own))
+    return found["a", "x"] == found["b", "y"]
+
+
+def test_grown_son_does_not_tie_his_household_to_his_parents() -> None:
+    son = {"birth_date": date(1985, 5, 5), "postal_code": "68102"}
+    assert with_parents((3, son))
+    assert not with_parents((3, {**son, "postal_code": "80202-0001"}))
+    assert not with_parents((3, son), (9, {"birth_date": date(2015, 5, 5)}))
+    assert not with_parents((3, son), (4, {}))
+
+
+def test_parent_alone_is_in_the_household_that_lists_the_son_too() -> None:
+    father = {"birth_date": date(1950, 5, 5), "postal_code": "80202"}
+    assert with_parents((1, father))
+    assert with_parents((1, father), (9, {"birth_date": date(2015, 5, 5)}))
+
+
 def test_two_households_of_one_vendor_stay_two() -> None:
     found = linked(("a", "x", 1), ("a", "z", 1), ("b", "y", 1))
     assert found["a", "x"] != found["a", "z"]
