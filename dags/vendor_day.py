@@ -8,7 +8,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, PokeReturnValue, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 from forms import vendor_form
-from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, WAREHOUSE, deadline
+from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, PULL, WAREHOUSE, deadline
 
 from include.contract import Vendor
 from include.vendors import VENDORS
@@ -57,7 +57,7 @@ def vendor_day(vendor: Vendor) -> None:
             closed = flow.closed_through(firm.site(), vendor, firm.connection(vendor.name), _run(plan, run_id))
             return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
-        @task(pool=f"{vendor.name}_api", map_index_template=NAMED, trigger_rule="none_failed")
+        @task(pool=f"{vendor.name}_api", map_index_template=NAMED, trigger_rule="none_failed", **PULL)
         def pull(table: str, plan: dict[str, Any], run_id: Any = None) -> str:
             import firm
 

@@ -36,15 +36,10 @@ def _read_hours(text: str) -> float:
 # How long a whole run may take until people are told.
 DEADLINE_HOURS = _read_hours(os.environ.get("TRIBUTARY_DEADLINE_HOURS") or "2")
 
-# An error's class says whether another try can help; whatever is not ours fails at once, and is looked at.
-DEFAULTS: dict[str, Any] = {
-    "owner": "tributary",
-    "retries": 4,
-    "execution_timeout": timedelta(hours=3),
-    "retry_delay": timedelta(seconds=30),
-    "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=10),
-    "retry_policy": ExceptionRetryPolicy(
+
+def _retry(*also: str) -> ExceptionRetryPolicy:
+    """An error's class says whether another try can help; whatever is not ours fails at once, and is looked at."""
+    return ExceptionRetryPolicy(
         rules=[
             # A vendor that asks for a long pause gets it; the short ones are waited for inside the task.
             RetryRule(
@@ -55,13 +50,31 @@ DEFAULTS: dict[str, Any] = {
                     "include.errors.RetriableError",
                     "sqlalchemy.exc.OperationalError",
                     "psycopg.OperationalError",
+                    *also,
                 ],
                 action=RetryAction.RETRY,
             ),
         ],
         default=RetryAction.FAIL,
-    ),
+    )
+
+
+DEFAULTS: dict[str, Any] = {
+    "owner": "tributary",
+    "retries": 4,
+    "execution_timeout": timedelta(hours=3),
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": _retry(),
     "on_failure_callback": Alert("Failed"),
+}
+
+# A vendor's limits decide how long a pull takes: 2,000 simulations at the 192 an hour that are left to batch runs are over ten
+# hours. One whose time is over is tried again, since a fan-out goes on where it stopped.
+PULL: dict[str, Any] = {
+    "execution_timeout": timedelta(hours=12),
+    "retry_policy": _retry("airflow.sdk.exceptions.AirflowTaskTimeout"),
 }
 
 

@@ -17,7 +17,7 @@ _LOOK = """
 import json
 from types import SimpleNamespace as Thing
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.exceptions import AirflowTaskTimeout, ParamValidationError
 from include.errors import ConfigurationError
 from include.vendors import VENDORS
 
@@ -41,11 +41,16 @@ def is_done_at_once(dag):
         return None
     return dag.get_task("wait_until_closed").python_callable({}, params={"wait": False}).is_done
 
+def out_of_time(dag, task_id):
+    return dag.get_task(task_id).retry_policy.evaluate(AirflowTaskTimeout(), 1, 4).action.value
+
 def look(dag, tables):
     return {
         "deadlines": [[d.name, d.interval.total_seconds()] for d in (dag.deadline or [])],
         "retries": min(task.retries for task in dag.tasks),
         "pool": dag.get_task("pull").pool,
+        "out_of_time": [out_of_time(dag, name) for name in ("pull", "publish.load")],
+        "pull_hours": dag.get_task("pull").execution_timeout.total_seconds() / 3600,
         "offered": dag.params.get_param("tables").schema["examples"] == tables,
         "takes": [
             is_taken(dag, "tables", tables), is_taken(dag, "tables", ["pets"]), is_taken(dag, "tables", []),
@@ -81,6 +86,15 @@ def test_a_run_has_a_deadline_of_as_many_hours_as_the_environment_says(seen: dic
 def test_every_task_is_tried_again_and_pulls_share_the_vendors_pool(seen: dict[str, Any], name: str) -> None:
     assert seen[name]["retries"] == 4
     assert seen[name]["pool"] == f"{name}_api"
+
+
+@each_vendor
+def test_a_pull_may_take_as_long_as_the_vendors_limits_need_and_goes_on_after_that(
+    seen: dict[str, Any], name: str
+) -> None:
+    two_thousand = max((2000 / (calls * 0.8) for calls in named(name).budget.calls_per_hour.values()), default=0)
+    assert seen[name]["pull_hours"] > two_thousand
+    assert seen[name]["out_of_time"] == ["retry", "fail"]
 
 
 @each_vendor
