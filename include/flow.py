@@ -6,11 +6,13 @@ stage  ->  validate  ->  transform  ->  load  ->  reconcile
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 
 import orjson
+import pyarrow as pa
 import sqlalchemy as sa
 
 from include import canonical, sessions
@@ -36,6 +38,9 @@ from include.warehouse.fact import ended_keys
 from include.warehouse.load import load as load_partition
 from include.warehouse.reconcile import Check, stop_if_broken
 from include.warehouse.reconcile import reconcile as compare
+
+_EVIDENCE = 100
+"""Rows that become dead letters where more died than the suite bears: the table is at fault, and all its rows come anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +190,7 @@ def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run)
 def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: float) -> None:
     """Writes the ledger's row of a staged partition, its dead letters and its drift; twice changes nothing."""
     manifest = site.staging.manifest(path)
-    letters = [orjson.loads(line) for line in site.staging.folder(path).read("dead.jsonl").splitlines()]
+    letters = map(orjson.loads, site.staging.folder(path).read("dead.jsonl").splitlines())
     counts = Counts(
         fetched=manifest.fetched,
         staged=manifest.staged,
@@ -220,6 +225,9 @@ def validate(
 ) -> dict[str, int]:
     """Runs the suites over the day's partitions, buries bad rows, and stops an unfit day.
 
+    Of a table of which more rows died than its suite bears only the first become dead letters: which died, and of what,
+    stands in its partition whole (`faults.parquet`), and how many in the ledger.
+
     Args:
         site: Where the firm runs.
         vendor: The declaration.
@@ -243,13 +251,13 @@ def validate(
     seconds = round((time.perf_counter() - started) / len(paths), 3)
     for name, outcome in outcomes.items():
         path, of = paths[name], pulls[name]
-        faults = faults_of(site.staging, path).to_pylist()
+        buried = min(outcome.refused, _EVIDENCE) if outcome.is_wreck else outcome.refused
         counts = Counts(
             staged=outcome.staged,
             dead=outcome.refused,
             produced=outcome.staged - outcome.refused,
             seconds=seconds,
-            notes={"failed": outcome.failed},
+            notes={"failed": outcome.failed, "buried": buried},
         )
         with site.engine.begin() as connection:
             ledger.record(connection, of, "validate", counts)
@@ -258,11 +266,17 @@ def validate(
                 of,
                 "validate",
                 path,
-                (DeadLetter(f["row_key"], f["expectations"], f["part"], f["row_number"]) for f in faults),
+                islice(_letters(faults_of(site.staging, path)), buried),
                 own_day=vendor.table(name).pull == "snapshot",
             )
     stop_if_unfit(vendor, outcomes)
     return {name: outcome.refused for name, outcome in outcomes.items()}
+
+
+def _letters(faults: pa.Table) -> Iterator[DeadLetter]:
+    for some in faults.to_batches(max_chunksize=1000):
+        for fault in some.to_pylist():
+            yield DeadLetter(fault["row_key"], fault["expectations"], fault["part"], fault["row_number"])
 
 
 def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import orjson
 import sqlalchemy as sa
 
 from include.control.ledger import Pull
 
-# One statement for all letters of a pull: the outbox tells of them by one event.
+# Letters of one statement, of which the outbox tells by one event: so many, since each is a value in this process' memory, and
+# PostgreSQL takes no document beyond 256 MB.
+_AT_ONCE = 10_000
+
 _INSERT = sa.text("""
 insert into control.dead_letter
     (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number)
@@ -69,12 +73,12 @@ def bury(
         pull: Whose rows they are.
         stage: Where they died.
         partition: Where their content is.
-        letters: The rows.
+        letters: The rows, however many: no more than `_AT_ONCE` are held at a time.
         own_day: Whether each day has rows of its own (a snapshot).
     """
     of = {**asdict(pull), "stage": stage, "partition": partition, "own_day": own_day}
-    rows = [asdict(letter) for letter in letters]
-    if rows:
+    left = iter(letters)
+    while rows := [asdict(letter) for letter in islice(left, _AT_ONCE)]:
         keys = [row["row_key"] for row in rows if row["row_key"] is not None]
         connection.execute(_SUPERSEDE, of | _of_rows(keys))
         connection.execute(_INSERT, of | {"letters": orjson.dumps(rows).decode()})

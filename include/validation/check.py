@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -95,6 +96,20 @@ class Outcome:
     results: list[dict[str, Any]] = field(default_factory=list)
     measures: dict[str, float | None] = field(default_factory=dict)
 
+    @property
+    def is_wreck(self) -> bool:
+        """Whether more rows died than the suite bears: something is wrong with the table or the suite, not with its rows."""
+        return any(e["kwargs"]["column"] == "dead_ratio" and not e["success"] for e in self._of("batch"))
+
+    @property
+    def worst(self) -> dict[str, Any]:
+        """The entry of the row-level expectation that refused the most rows; empty where none did."""
+        most = max(self._of("row"), key=itemgetter("unexpected_count"), default={})
+        return most if most.get("unexpected_count") else {}
+
+    def _of(self, level: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.results if entry["level"] == level]
+
 
 def validate_day(
     vendor: Vendor,
@@ -132,6 +147,11 @@ def validate_day(
         if not rows_only:
             outcome.measures = measure(vendor, table, paths, staging, recent.get(name, ()))
             _validate_batch(validator, vendor, table, outcome)
+            if outcome.is_wreck and (worst := outcome.worst):
+                outcome.failed.append(
+                    f"suite {vendor.name}__{name}: {worst['name']} refuses {worst['unexpected_count']:,}"
+                    f" of {outcome.staged:,} rows"
+                )
             if outcome.failed and (reason := commonest_reason(staging, paths[name])):
                 outcome.failed.append(f"most rows that can't be read: {reason}")
         staging.folder(paths[name]).write("validation.json", json.dumps(vars(outcome), default=str, indent=1).encode())

@@ -55,6 +55,15 @@ def test_burying_again_changes_nothing(connection: sa.Connection) -> None:
     assert letters(connection) == [("A", "open", "p1", None), (None, "open", "p1", None)]
 
 
+def test_letters_are_buried_some_at_a_time(connection: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, a table of which every row died would fill the memory, and then be more than PostgreSQL takes."""
+    monkeypatch.setattr(dead_letters, "_AT_ONCE", 2)
+    dead_letters.bury(connection, PULL, "stage", "p1", (letter(str(n), n) for n in range(5)), own_day=True)
+    told = connection.scalars(sa.text("select (data ->> 'count')::int from control.outbox order by event_number"))
+    assert list(told) == [2, 2, 1]
+    assert [(key, status) for key, status, _, _ in letters(connection)] == [(str(n), "open") for n in range(5)]
+
+
 def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connection) -> None:
     """Each row that dies again would have all open letters of its table looked through."""
     long = "".join(random.Random(1).choices(string.printable, k=5000))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from include import flow
 from include import staging as staging_module
 from include.contract import (
     BOOLEAN,
@@ -430,6 +431,7 @@ def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
     assert outcome.measures["dead_ratio"] == 0.5
     assert outcome.failed == [
         "expect_column_values_to_be_between(dead_ratio) is 0.5, expected {'max_value': '0.4'}",
+        "suite somebody__assets: expect_column_values_to_not_be_null(ticker) refuses 1 of 3 rows",
         "most rows that can't be read: amount: not decimal(20,2)",
     ]
 
@@ -483,6 +485,31 @@ def test_unfit_day_loads_nothing(firm: Firm, monkeypatch: pytest.MonkeyPatch, tm
     assert firm.database.value("select count(*) from warehouse.source_key") == 0
     steps = firm.database.rows("select table_name, notes from control.ledger where stage = 'validate'")
     assert [s["table_name"] for s in steps if s["notes"]["failed"]] == [money.name]
+
+
+def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
+    start_firm: Callable[..., Firm], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    firm, read = start_firm(), read_suite
+    narrow = {"expectations": [row(BETWEEN, column="market_value_usd", max_value=-(10**6))]}
+    (tmp_path / "orion__assets.json").write_text(json.dumps(narrow))
+    monkeypatch.setattr(
+        check, "read_suite", lambda v, t: (*read(v, t), *(read(v, t, tmp_path) if t == "assets" else ()))
+    )
+    run = firm.new_run()
+    paths = firm.stage(run)
+    with pytest.raises(
+        DataQualityError, match=r"suite orion__assets: .*between\(market_value_usd\) refuses ([\d,]+) of \1 rows"
+    ):
+        flow.validate(firm.site, firm.vendor, paths, run)
+    [step] = firm.database.rows(
+        "select * from control.ledger where stage = 'validate' and table_name = 'assets' and staged > 100"
+    )
+    assert (step["dead"], step["produced"], step["notes"]["buried"]) == (step["staged"], 0, 100)
+    assert faults_of(firm.site.staging, paths["assets"]).num_rows == step["dead"]
+    letters = firm.database.rows("select row_number, reasons from control.dead_letter order by dead_letter_id")
+    assert [letter["row_number"] for letter in letters] == list(range(100))
+    assert {reason for letter in letters for reason in letter["reasons"]} == {f"{BETWEEN}(market_value_usd)"}
 
 
 def test_decimal_bounds_are_read_as_they_are_written(tmp_path: Path) -> None:
