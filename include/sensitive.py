@@ -1,4 +1,4 @@
-"""Sensitive values: a keyed hash and the last four characters, from the first byte on.
+"""Sensitive values: a keyed hash, and the last four characters where as many stay hidden, from the first byte on.
 
 A token `hmac:<hash>:<last4>` stands for the value wherever a row is kept as text (dead letters), and is understood
 again when the row is replayed, so that the clear value is written nowhere.
@@ -16,6 +16,8 @@ from cryptography.fernet import Fernet, InvalidToken
 from include.errors import ConfigurationError
 
 _TOKEN = re.compile(r"hmac:([0-9a-f]{64})?:(.{0,4})")
+_MASK = re.compile(r"[*]|X{2,}")
+_SHOWN = 4
 
 
 class Redactor:
@@ -32,7 +34,8 @@ class Redactor:
         """Returns (hash, last four) of a value.
 
         Separators do not count: `123-45-6789` equals `123456789`. A masked value (`***-**-6789`) has no hash, so that
-        it never replaces a real one; its visible end is kept.
+        it never replaces a real one; its visible end is kept. Of a value of fewer than eight characters no end is: it would
+        tell most of it.
         """
         if value is None:
             return None, None
@@ -41,9 +44,8 @@ class Redactor:
         plain = re.sub(r"[\s-]", "", value).upper()
         if not plain:
             return None, None
-        masked = re.search(r"[*]|X{2,}", plain) is not None
-        visible = re.sub(r"[*]|X{2,}", "", plain)[-4:] if masked else plain[-4:]
-        return (None if masked else self.hash(plain)), visible or None
+        end = _MASK.split(plain)[-1][-_SHOWN:] if len(plain) >= 2 * _SHOWN else ""
+        return (None if _MASK.search(plain) else self.hash(plain)), end or None
 
     def hash(self, plain: str) -> str:
         """Returns the keyed hash of a normalised value, 64 hex digits."""

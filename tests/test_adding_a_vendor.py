@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "adding_a_vendor.md").read_text()
 
 ROWS = [
-    {"portfolioId": 1, "title": "Sample One", "totalValue": 10.25, "open": True, "accountNo": "11-2233", "branchPhone": None},
-    {"portfolioId": 2, "title": "Sample Two", "totalValue": 1000000000.01, "open": True, "accountNo": "44-5566", "branchPhone": None},
+    {"portfolioId": 1, "title": "Sample One", "totalValue": 10.25, "open": True, "accountNo": "1111-2233", "branchPhone": None},
+    {"portfolioId": 2, "title": "Sample Two", "totalValue": 1000000000.01, "open": True, "accountNo": "4444-5566", "branchPhone": None},
     {"portfolioId": 3, "title": "Sample Three", "totalValue": 7, "open": False, "accountNo": None, "branchPhone": "x"},
 ]  # fmt: skip
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import string
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +40,22 @@ def test_masked_value_has_no_hash_and_keeps_its_visible_end() -> None:
     assert REDACTOR.split("XXX-XX-6789") == (None, "6789")
     assert REDACTOR.split("***-**-6789") == (None, "6789")
     assert REDACTOR.split("*********") == (None, None)
+
+
+@pytest.mark.parametrize("short", ["A12", "1234", "12-34", "123-4567", "*1234", "XX 1234"])
+def test_short_value_shows_no_end(short: str) -> None:
+    assert REDACTOR.split(short)[1] is None
+    assert REDACTOR.token(short).endswith(":")
+
+
+@settings(deadline=None)
+@given(st.text("0123456789AXx*- ", max_size=20))
+def test_shown_end_is_the_last_four_at_most_and_leaves_four_hidden(value: str) -> None:
+    plain, (_, last4) = re.sub(r"[\s-]", "", value).upper(), REDACTOR.split(value)
+    assert plain.endswith(last4 or "")
+    assert last4 is None or (len(last4) <= 4 and "*" not in last4 and len(plain) - len(last4) >= 4)
+    if len(plain) >= 8 and plain[-4:].isdigit():
+        assert last4 == plain[-4:]
 
 
 def test_single_x_is_no_mask() -> None:
