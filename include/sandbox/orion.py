@@ -132,13 +132,12 @@ class Orion:
         skip, top = query.page
         values = self._shift(path, rows.values, skip)
         names = query.list_selected(rows)
-        has_cost = query.one("includecostbasis", "false").lower() == "true"
         page = [
             {name: value for name, value in zip(rows.fields, row, strict=True) if value is not MISSING}
             for row in values[skip : None if top is None else skip + top]
         ]
         for row in page:
-            if "costBasis" in row and not has_cost:
+            if "costBasis" in row and not query.has_cost:
                 row["costBasis"] = None
             if not partner.sees_sensitive:
                 mask(row)

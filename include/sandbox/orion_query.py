@@ -91,6 +91,11 @@ class Query:
         return parse_day(self.one("asofdate")) if "asofdate" in self.values else self.path_day
 
     @property
+    def has_cost(self) -> bool:
+        """Whether what positions cost is asked for; it is null otherwise."""
+        return self.one("includecostbasis").lower() == "true"
+
+    @property
     def page(self) -> tuple[int, int | None]:
         """How many rows to skip, and how many to answer at most."""
         top, skip = (self.one(f"${name}") or self.one(name) for name in ("top", "skip"))

@@ -2,8 +2,8 @@
 
     python -m include.sandbox.render --positions 1000000 --as-of 2026-11-20 --page 5000 --overlap 1 --out DIR
 
-writes the exact answers to `Portfolio/Assets?asOfDate=..&$top=5000&$skip=..&$orderby=Id` for a caller whose every page
-repeats the last `overlap` rows of the page before, down to the first page that is shorter than `$top` and to the one that
+writes the exact answers to `Portfolio/Assets?includeCostBasis=true&asOfDate=..&$top=5000&$skip=..&$orderby=Id` for a caller
+whose every page repeats the last `overlap` rows of the page before, down to the first page that is shorter than `$top` and to the one that
 asks whether anything follows it. The firm is told household by household: memory does not grow with its size.
 """
 
@@ -24,8 +24,8 @@ from include.sandbox.orion_rows import write_asset
 from include.sandbox.rows import dump
 
 _HISTORY = 5  # sessions lived before the day; positions need no more
-_CUSIP, _COST = ASSET.fields.index("cusip"), ASSET.fields.index("costBasis")
-_ASKED = {"asofdate", "$top", "$skip", "$orderby"}
+_CUSIP = ASSET.fields.index("cusip")
+_ASKED = {"includecostbasis", "asofdate", "$top", "$skip", "$orderby"}
 
 
 class Rendered:
@@ -43,7 +43,8 @@ class Rendered:
 
     def find_page(self, table: str, query: Query) -> Path | None:
         """Return the file that answers `query`, or None where it is not among the pages."""
-        if table != "assets" or set(query.values) != _ASKED or query.one("$orderby").lower() != "id":
+        is_asked = set(query.values) == _ASKED and query.has_cost and query.one("$orderby").lower() == "id"
+        if table != "assets" or not is_asked:
             return None
         skip, top = query.page
         if query.as_of != self.as_of or top != self.page or skip not in self.skips:
@@ -65,7 +66,7 @@ def tell_positions(seed: int, positions: int, as_of: date, is_masked: bool = Tru
         if (row := write_asset(asset, account, market, as_of))
     )
     for row in islice(told, positions):
-        values = dict(zip(ASSET.fields, row, strict=True)) | {"costBasis": None}
+        values = dict(zip(ASSET.fields, row, strict=True))
         if is_masked and (cusip := row[_CUSIP]):
             values["cusip"] = f"XXXXX{cusip[-4:]}"
         yield dump(values)

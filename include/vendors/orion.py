@@ -325,6 +325,7 @@ ASSETS = Table(
     path="Portfolio/Assets",
     key=("asset_id",),
     pull="snapshot",
+    params={"includeCostBasis": "true"},  # null without it; slower with it, says the vendor
     dated={"asOfDate": "%Y-%m-%d"},
     shape=Offset("Id"),
     money="market_value_usd",

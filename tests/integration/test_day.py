@@ -65,6 +65,14 @@ def test_consecutive_days_roll_forward(start_firm: Callable[..., Firm], vendor: 
 
 
 @holding
+def test_a_position_says_what_it_cost(firm: Firm) -> None:
+    firm.day()
+    held = "select count(*) from warehouse.position where recorded_to is null and cost_basis_usd"
+    assert firm.database.value(f"{held} > 0") > 10
+    assert firm.database.value(f"{held} is null") == 0
+
+
+@holding
 def test_a_past_day_writes_no_past_version_of_a_description(firm: Firm) -> None:
     firm.day(LAST)
     loaded = firm.day(BEFORE)

@@ -49,11 +49,14 @@ def test_rendered_pages_overlap_and_hold_every_position(rendered):
 
 def test_server_sends_rendered_pages_as_they_stand(start_sandbox, rendered):
     sandbox = start_sandbox()
-    own = sandbox.get("Portfolio/Assets", asOfDate="2026-11-20", _top=100, _skip=99, _orderby="Id").content
+    asked = {"includeCostBasis": "true", "asOfDate": "2026-11-20", "_top": 100, "_skip": 99, "_orderby": "Id"}
+    own = sandbox.get("Portfolio/Assets", **asked).content
     sandbox.admin("orion/rendered", folder=str(rendered))
-    asked = {"asOfDate": "2026-11-20", "_top": 100, "_skip": 99, "_orderby": "Id"}
     assert sandbox.get("Portfolio/Assets", **asked).content == (rendered / "99.json").read_bytes() != own
     assert len(sandbox.rows("Portfolio/Assets", **asked | {"_skip": 98})) == 100
+    assert {row["costBasis"] for row in sandbox.rows("Portfolio/Assets", **asked | {"includeCostBasis": "false"})} == {
+        None
+    }
 
 
 def test_rendered_row_is_the_row_that_the_list_answers(start_sandbox, rendered, tmp_path):
