@@ -76,7 +76,7 @@ def is_missing(*values: pa.Array) -> pa.Array:
 def ratio(values: pa.Array) -> pa.Array:
     """A probability as a ratio, 0-1: of a fraction, or of a percentage as a text such as `82` or `82%`.
 
-    Null where the text is no number from 0 to 100 (`<50`).
+    Null where the text is no number from 0 to 100 (`<50`), and where it lies between 0 and 1: it may be a fraction.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -85,7 +85,8 @@ def ratio(values: pa.Array) -> pa.Array:
         bare = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), r"%$", "")
         is_number = pc.match_substring_regex(bare, r"^(100(\.0{1,6})?|\d{1,2}(\.\d{1,6})?)$")
         percent = pc.if_else(is_number, bare, None).cast(pa.decimal128(9, 6))
-        values = pc.multiply(percent, pa.scalar(Decimal("0.01")))
+        is_percent = pc.or_(pc.equal(percent, 0), pc.greater_equal(percent, 1))
+        values = pc.multiply(pc.if_else(is_percent, percent, None), pa.scalar(Decimal("0.01")))
     return pc.round(values, 8, round_mode="half_to_even").cast(pa.decimal128(9, 8))
 
 

@@ -1,8 +1,9 @@
 """MoneyGuidePro (Envestnet MoneyGuide): households, their plan as people read it, what it depends on, and its success.
 
 Source of fields: a partner's typed model of the answers, published with its own API; paths, paging and login are not public
-and stand here as the default. Numbers are texts there. Without a recommended scenario there is no probability: missing is
-not zero. An answer of 200 may say that balances could not be refreshed: then the result is flagged stale.
+and stand here as the default. Numbers are texts there, and their scale is not public: a probability between 0 and 1 may be
+a fraction, and is a dead letter. Without a recommended scenario there is no probability: missing is not zero. An answer of
+200 may say that balances could not be refreshed: then the result is flagged stale.
 """
 
 from __future__ import annotations

@@ -85,7 +85,9 @@ def test_household_without_a_plan_has_none(planned: Day) -> None:
     assert planned.produced("plan_summaries", "plan").dropped["no plan"] == 1
 
 
-@pytest.mark.parametrize("said", ["ask your advisor", "82 percent", "1e2", "", "150%", "101", "-5"])
+@pytest.mark.parametrize(
+    "said", ["ask your advisor", "82 percent", "1e2", "", "150%", "101", "-5", "0.82", "<0.5", "0.82%"]
+)
 def test_probability_that_nobody_understands_is_a_dead_letter(run: Run, said: str) -> None:
     day = run(
         MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=said)), *RESULTS
@@ -94,7 +96,7 @@ def test_probability_that_nobody_understands_is_a_dead_letter(run: Run, said: st
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.decimals(0, 100, places=6), st.sampled_from(["", "%"]))
+@given(st.one_of(st.just(Decimal(0)), st.decimals(1, 100, places=6)), st.sampled_from(["", "%"]))
 def test_any_percentage_becomes_its_ratio(percent: Decimal, sign: str) -> None:
     assert ratio(pa.array([f"{percent}{sign}"])).to_pylist() == [percent / 100]
 
@@ -108,8 +110,18 @@ def test_ratio_of_any_text_is_from_zero_to_one_or_missing(said: str) -> None:
     assert found is None or 0 <= found <= 1
 
 
-def test_target_range_beyond_a_hundred_is_missing(run: Run) -> None:
-    day = run(MONEYGUIDEPRO, summarised(lambda row: row["results"].update(monteCarloTargetRangeHigh="101")), *RESULTS)
+@settings(max_examples=300, deadline=None)
+@given(st.decimals("0.000001", "0.999999", places=6), st.sampled_from(["", "%"]))
+def test_number_between_zero_and_one_may_be_a_fraction_and_is_no_percentage(number: Decimal, sign: str) -> None:
+    said = f"{number}{sign}"
+    assert ratio(pa.array([said])).to_pylist() == [None]
+    assert not re.search(regex_of("meters", "probability"), said)
+    assert not re.search(regex_of("plan_summaries", "probability"), said)
+
+
+@pytest.mark.parametrize("high", ["101", "0.9"])
+def test_target_range_that_is_no_percentage_is_missing(run: Run, high: str) -> None:
+    day = run(MONEYGUIDEPRO, summarised(lambda row: row["results"].update(monteCarloTargetRangeHigh=high)), *RESULTS)
     [plan] = [row for row in day.made("plan_summaries", "plan") if row["plan_key"] == "70001"]
     assert (plan["target_low_ratio"], plan["target_high_ratio"]) == (Decimal("0.75"), None)
 

@@ -172,7 +172,7 @@ def test_account_of_nobody_has_no_owner_and_is_counted(office: Day) -> None:
 
 
 def test_share_that_cannot_be_read_is_the_household_s_dead_letter(run: Run) -> None:
-    odd: list[Any] = ["half", None, -10, 250]
+    odd: list[Any] = ["half", None, -10, 250, 0.5]
 
     def change(answer: Any) -> None:
         [first, *_] = answer["items"]
@@ -182,7 +182,7 @@ def test_share_that_cannot_be_read_is_the_household_s_dead_letter(run: Run) -> N
         ] + [first | {"householdId": "H9", "members": [{"type": "Account"}]}, first]
 
     day = run(TAMARAC, changed(GOLDEN, "households", change), *OFFICE)
-    assert {row["key"] for row in day.dead("households")} == {"H0", "H1", "H2", "H3", "H9"}
+    assert {row["key"] for row in day.dead("households")} == {"H0", "H1", "H2", "H3", "H4", "H9"}
     assert {row["share_ratio"] for row in day.made("accounts", "account_owner") if row["account_key"] == "TA100"} == {1}
 
 
