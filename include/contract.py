@@ -34,7 +34,7 @@ PRICE = "decimal(28,8)"
 
 Pull = Literal["full", "snapshot", "window"]
 
-ADDED = ("@asked_at", "@in", "@inbox_id", "@received_at")
+ADDED = ("@asked_at", "@in", "@inbox_id", "@nth", "@received_at")
 """Fields that rows get from us, and from no row of another table."""
 
 
@@ -82,7 +82,7 @@ class Table:
     Attributes:
         name: The vendor's own word for it; also the name of its suite, partition folder and mapped task.
         path: Path below the connection's base URL.
-        key: Staged columns that identify a row.
+        key: Staged columns that identify a row. Where people name rows, two may have one name: then the last one holds `@nth`.
         columns: Every field the vendor documents: staged, sensitive or ignored by name.
         pull: `full` asks for everything as it is now (descriptions); `snapshot` asks for the state of one business
             date; `window` asks for what was edited since the last pull, or, for a past date, what is dated that day.
@@ -142,6 +142,9 @@ class Table:
         sources = [c.source for c in self.columns]
         if len(set(sources)) != len(sources):
             raise ValueError(f"{self.name}: a field is declared twice")
+        is_whole = isinstance(self.shape, Inside) or (isinstance(self.shape, FanOut) and not self.shape.pages)
+        if "@nth" in sources and not is_whole:
+            raise ValueError(f"{self.name}: rows of several pages can't be told apart by their place in an answer")
         if self.pull == "window" and self.edited is None:
             raise ValueError(f"{self.name}: a window needs the names of its edit bounds")
 

@@ -80,7 +80,8 @@ class Report:
 class FanOut:
     """One call for each row of another table, whose columns stand in the path: `clients/{client_id}/plans`.
 
-    Every row that comes of it also has the fields `@<column>` of that row, and `@asked_at`.
+    Every row that comes of it also has the fields `@<column>` of that row, `@asked_at`, and `@nth`: its place, from 1, among the
+    rows of its answer that share the rest of its key.
 
     Attributes:
         over: The other table; empty for one call on behalf of each grant that the firm holds (`@grant`).
@@ -113,7 +114,7 @@ class FanOut:
 class Inside:
     """Rows that came inside the rows of another table, as a list in a column; nothing is asked for.
 
-    Every row also has the fields `@<column>` of the row that it was in, and `@in`, the column.
+    Every row also has the fields `@<column>` of the row that it was in, `@in`, the column, and `@nth` as in a fan-out.
 
     Attributes:
         over: The other table.

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from include.contract import FanOut, Linked, Table, Vendor
 from include.control.answers import Answers
 from include.errors import ConfigurationError, PagingUnstable
-from include.extract.flatten import flatten, next_link, unwrap
+from include.extract.flatten import flatten, next_link, numbered, unwrap
 from include.extract.session import Ask, VendorSession
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -113,7 +113,8 @@ def fan_out(
         def read(body: bytes) -> bytes:
             told = {f"@{column}": value for column, value in each.items()} | {"@asked_at": clock().isoformat()}
             added = {source: value for source, value in told.items() if source in declared}
-            return flatten(unwrap(table, body, vendor.name), vendor.name, table.name, added, hide, table.skipped)
+            rows = flatten(unwrap(table, body, vendor.name), vendor.name, table.name, added, hide, table.skipped)
+            return numbered(rows, table)
 
         if any(value and not value.strip(".") for value in each.values()):
             raise ConfigurationError("A key of dots would lead elsewhere", vendor=vendor.name, table=table.name)

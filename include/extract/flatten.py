@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -86,6 +87,24 @@ def flatten(
         raise VendorUnavailable(
             "The answer is no JSON, or nested too deep", vendor=vendor, table=table, bytes=len(body)
         ) from error
+
+
+def numbered(body: bytes, table: Table) -> bytes:
+    """Tells flat rows of one answer apart that share a key but for `@nth`, if that is declared: gives each its place, from 1.
+
+    Their order is that of what they say, column by column, and not the vendor's: the same rows have the same places each time.
+    """
+    if not any(col.source == "@nth" for col in table.columns):
+        return body
+    rows = load(body)
+    told = [col.source for col in table.columns if col.kind == "value"]
+    shared = [source for name in table.key if (source := table.named(name).source) != "@nth"]
+    places = Counter[tuple[str, ...]]()
+    objects = (row for row in rows if isinstance(row, dict))
+    for row in sorted(objects, key=lambda row: [str(row.get(source)) for source in told]):
+        places[key := tuple(str(row.get(source)) for source in shared)] += 1
+        row["@nth"] = places[key]
+    return dump(rows)
 
 
 def flat(row: Mapping[str, Any], skipped: Collection[str] = ()) -> dict[str, Any]:

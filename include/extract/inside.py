@@ -7,7 +7,7 @@ from typing import Any
 
 from include.contract import Inside, Table
 from include.extract.exact_json import dump, load
-from include.extract.flatten import flat
+from include.extract.flatten import flat, numbered
 from include.staging import Staging
 
 
@@ -26,7 +26,7 @@ def rows_inside(table: Table, shape: Inside, staged: str, staging: Staging) -> I
                     rows += [_kept(flat(each, table.skipped), declared) | carried for each in walked]
                 except (ValueError, TypeError, AttributeError, RecursionError):
                     rows.append(f"a list in {column} can't be read")  # no object: it dies, and its neighbours don't
-        yield dump(rows)
+        yield numbered(dump(rows), table)
 
 
 def _walk(

@@ -2,8 +2,9 @@
 
 Source of fields: a partner's typed model of the answers, published with its own API; paths, paging and login are not public
 and stand here as the default. Numbers are texts there, and their scale is not public: a probability between 0 and 1 may be
-a fraction, and is a dead letter. Without a recommended scenario there is no probability: missing is not zero. An answer of
-200 may say that balances could not be refreshed: then the result is flagged stale.
+a fraction, and is a dead letter. Without a recommended scenario there is no probability: missing is not zero. Goals and
+policies have no ids: several of one name are told apart by their place in the order of what they say. An answer of 200 may
+say that balances could not be refreshed: then the result is flagged stale.
 """
 
 from __future__ import annotations
@@ -206,7 +207,7 @@ PLAN_SUMMARIES = Table(
 GOALS = Table(
     name="goals",
     path="",
-    key=("household_id", "topic", "name"),
+    key=("household_id", "topic", "name", "nth"),
     shape=Inside("plan_summaries", ("categories",), ("topics", "items")),
     omits_nulls=True,
     parents={"household_id": "plan_summaries"},
@@ -214,6 +215,7 @@ GOALS = Table(
         column("household_id", "@household_id", STRING, required=True),
         column("topic", "^description", STRING, required=True),
         column("name", "description", STRING, required=True),
+        column("nth", "@nth", INTEGER, required=True),
         column("wording", "current", STRING),
         column("recommended_wording", "recommended", STRING),
         ignored("^current"),
@@ -228,13 +230,14 @@ GOALS = Table(
 INSURANCE_POLICIES = Table(
     name="insurance_policies",
     path="Households/{household_id}/InsurancePolicies",
-    key=("household_id", "name"),
+    key=("household_id", "name", "nth"),
     shape=FanOut("households"),
     rows="policies",
     omits_nulls=True,
     columns=(
         column("household_id", "@household_id", STRING, required=True),
         column("name", "name", STRING, required=True),
+        column("nth", "@nth", INTEGER, required=True),
         column("policy_type", "typeName", STRING),
         column("owner_name", "ownerName", STRING),
         column("insured_name", "insuredName", STRING),
@@ -348,7 +351,7 @@ MAPS = (
         "goal",
         "goals",
         {
-            "goal_key": derived(joined, "household_id", "topic", "name"),
+            "goal_key": derived(joined, "household_id", "topic", "name", "nth"),
             "household_key": "household_id",
             "plan_key": "household_id",
             "name": "name",
@@ -363,7 +366,7 @@ MAPS = (
         "insurance_policy",
         "insurance_policies",
         {
-            "insurance_policy_key": derived(joined, "household_id", "name"),
+            "insurance_policy_key": derived(joined, "household_id", "name", "nth"),
             "household_key": "household_id",
             "name": "name",
             "policy_type": "policy_type",

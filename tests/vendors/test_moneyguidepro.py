@@ -216,14 +216,27 @@ def test_goal_in_other_words_is_a_dead_letter(run: Run, wording: str) -> None:
     answers = summarised(lambda row: row["categories"][0]["topics"][1].update(items=[item]))
     day = run(MONEYGUIDEPRO, answers, *RESULTS)
     assert day.dead("goals") == [
-        {"key": "70001:Other Goals:Boat", "reasons": ["expect_column_values_to_match_regex(wording)"]}
+        {"key": "70001:Other Goals:Boat:1", "reasons": ["expect_column_values_to_match_regex(wording)"]}
     ]
     assert "Boat" not in {row["name"] for row in day.made("goals", "goal")}
 
 
 def test_goal_is_known_by_its_household_topic_and_name(planned: Day) -> None:
     living = [row["goal_key"] for row in planned.made("goals", "goal") if row["name"] == "Living Expense"]
-    assert living == ["70001:Retirement:Living Expense", "70002:Retirement:Living Expense"]
+    assert living == ["70001:Retirement:Living Expense:1", "70002:Retirement:Living Expense:1"]
+
+
+def test_two_goals_of_one_name_are_two_in_whatever_order_they_are_told(run: Run) -> None:
+    items = [{"description": "Car", "current": wording} for wording in ("$9,000 in 2030", "$41,000 in 2028")]
+    days = [
+        run(MONEYGUIDEPRO, summarised(lambda row, i=told: row["categories"][0]["topics"][1].update(items=i)), *RESULTS)
+        for told in (items, items[::-1])
+    ]
+    cars = [
+        {row["goal_key"]: row["start_year"] for row in day.made("goals", "goal") if row["name"] == "Car"}
+        for day in days
+    ]
+    assert cars == [{"70001:Other Goals:Car:1": 2028, "70001:Other Goals:Car:2": 2030}] * 2
 
 
 # --- people, policies, assets ---
@@ -247,6 +260,25 @@ def test_beneficiaries_are_counted_and_an_unknown_number_is_not_zero(run: Run, l
 
     day = run(MONEYGUIDEPRO, changed(GOLDEN, "insurance_policies", change), "households", "insurance_policies")
     assert day.made("insurance_policies", "insurance_policy")[0]["beneficiaries"] == count
+
+
+def test_two_policies_of_one_name_are_two_in_whatever_order_they_are_told(run: Run) -> None:
+    days = []
+    for order in (1, -1):
+
+        def change(held: Any, order: int = order) -> None:
+            policies = held["Households/70001/InsurancePolicies"]
+            policies["policies"] = [
+                policies["policies"][0] | {"name": "Term Life", "insuredName": insured, "deathBenefit": benefit}
+                for insured, benefit in [("Gus Example", 500_000), ("Ada Example", 250_000), ("Ada Example", 250_000)]
+            ][::order]
+
+        answers = changed(GOLDEN, "insurance_policies", change)
+        day = run(MONEYGUIDEPRO, answers, "households", "insurance_policies")
+        made = day.made("insurance_policies", "insurance_policy")
+        days.append({row["insurance_policy_key"]: (row["insured_name"], row["death_benefit_usd"]) for row in made})
+    ada, gus = ("Ada Example", Decimal(250_000)), ("Gus Example", Decimal(500_000))
+    assert days == [{"70001:Term Life:1": ada, "70001:Term Life:2": ada, "70001:Term Life:3": gus}] * 2
 
 
 def test_account_number_of_an_asset_is_never_in_clear(planned: Day) -> None:
