@@ -269,6 +269,56 @@ def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
     assert office.ask("plan_assets", "managed_usd") == [(100_000,)]
 
 
+def hold(vendor: Loader, day: date, **worth_usd: int) -> None:
+    """What a portfolio system manages for the household on a day; each account is known by its word."""
+    vendor.load("account", [{"account_key": key, "household_key": "h1", "is_counted": True} for key in worth_usd], day)
+    vendor.load(
+        "account_owner",
+        [{"account_owner_key": f"{key}:1", "account_key": key, "household_key": "h1", "share_ratio": Decimal(1)}
+         for key in worth_usd], day,
+    )  # fmt: skip
+    vendor.load(
+        "account_value",
+        [
+            {"account_value_key": key, "account_key": key, "market_value_usd": Decimal(usd)}
+            for key, usd in worth_usd.items()
+        ],
+        day,
+    )
+
+
+def list_outside(vendor: Loader, day: date, **worth_usd: int) -> None:
+    """What a planner lists for the household on a day."""
+    vendor.load("outside_account", [{"outside_account_key": key, "household_key": "h1"} for key in worth_usd], day)
+    vendor.load(
+        "outside_value",
+        [{"outside_value_key": f"{key}:{day}", "outside_account_key": key, "market_value_usd": Decimal(usd), "asked_on": day,
+          "asked_at": NOON} for key, usd in worth_usd.items()], day,
+    )  # fmt: skip
+
+
+def test_what_a_vendor_does_not_name_any_more_is_worth_nothing(office: Office) -> None:
+    columns = "managed_usd, held_away_usd, net_worth_usd, accounts"
+    hold(office.of["pms"], DAY, stays=100_000, moved=60_000)
+    list_outside(office.of["first"], DAY, house=300_000, sold=40_000)
+    assert office.ask("net_worth", columns) == [(160_000, 340_000, 500_000, 4)]
+    before = office.of["pms"].now()
+    hold(office.of["pms"], NEXT, stays=101_000)
+    list_outside(office.of["first"], NEXT, house=300_000)
+    assert office.ask("net_worth", columns) == [(101_000, 300_000, 401_000, 2)]
+    assert office.ask("net_worth", columns, at=before) == [(160_000, 340_000, 500_000, 4)]
+
+
+def test_copy_of_an_account_that_is_gone_is_worth_what_it_says(office: Office) -> None:
+    hold(office.of["pms"], DAY, stays=100_000, moved=60_000)
+    list_outside(office.of["first"], DAY, copy=59_000)
+    office.join("outside_account", "first", "copy", "moved")
+    columns = "managed_usd, held_away_usd, net_worth_usd, accounts, copies"
+    assert office.ask("net_worth", columns) == [(160_000, 0, 160_000, 2, 1)]
+    hold(office.of["pms"], NEXT, stays=100_000)
+    assert office.ask("net_worth", columns) == [(100_000, 59_000, 159_000, 2, 0)]
+
+
 def settle(office: Office, day: date, *measures: int) -> None:
     loader = office.of["pms"]
     rows = [{"rule": "plan_old", "severity": "info", "subject_entity": "household", "details": "Old.",
