@@ -212,7 +212,7 @@ class PageReader:
             raise self._unreadable(body) from error
         texts = [self._shortened(text, row) for text, row in zip(texts, objects, strict=True)]
         undeclared = {name for row in objects if isinstance(row, dict) for name in row} - self._declared
-        undeclared = {name.replace("\0", "\ufffd")[:_NAME_LENGTH] for name in undeclared}
+        undeclared = {_shown(name) for name in undeclared}
         good: list[pa.Table] = []
         dead: list[DeadRow] = []
         self._bisect(texts, objects, good, dead)
@@ -283,6 +283,11 @@ def wire_type(col: Column) -> pa.DataType:
     if col.type in (DATE, TIMESTAMP, STRING):
         return pa.string()
     return _ROUNDED if col.rounded else arrow_type(col.type)
+
+
+def _shown(name: str) -> str:
+    """A field's name as text that a database takes, and a person reads."""
+    return name.encode("utf-8", "replace").decode().replace("\0", "?")[:_NAME_LENGTH]
 
 
 def _has_long(value: object) -> bool:

@@ -305,6 +305,11 @@ def test_undeclared_fields_are_reported_and_kill_no_row() -> None:
     assert (page.dead, page.undeclared) == ((), {"brandNew", "another"})
 
 
+def test_names_of_undeclared_fields_are_told_as_text_that_a_database_takes() -> None:
+    page = read([{"id": 1, "amount": 1, "half\ud800": 1, "nul\0": 1, "y" * 5_000: 1}])
+    assert page.undeclared == {"half?", "nul?", "y" * 200}
+
+
 def test_declared_fields_that_no_page_carries_are_told() -> None:
     reader = new_reader()
     reader.read(json.dumps([row(fullName="x", isActive=None, ssn=SSN)]).encode())
