@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from include.gateway import app, bounds
 from include.gateway.authenticity import Keyring
 from include.gateway.senders import SENDERS
+from include.vendors import VENDORS
 from tests.gateway.conftest import (
     CLIENT_ID,
     ECHOED,
@@ -38,6 +39,10 @@ def small(max_bytes: int = 1000) -> list[Any]:
 
 
 # --- what is accepted ---
+
+
+def test_every_sender_is_a_vendor_whose_deliveries_are_drained() -> None:
+    assert {sender.name for sender in SENDERS} == {vendor.name for vendor in VENDORS if vendor.webhook}
 
 
 def test_signed_delivery_is_kept_byte_for_byte(gateway: Gateway) -> None:
