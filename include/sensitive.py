@@ -16,7 +16,8 @@ from cryptography.fernet import Fernet, InvalidToken
 from include.errors import ConfigurationError
 
 _TOKEN = re.compile(r"hmac:([0-9a-f]{64})?:(.{0,4})")
-_MASK = re.compile(r"[*]|X{2,}")
+# What stands for digits that are not shown: a single X or a word is one only before the last four, for numbers hold them too.
+_MASK = re.compile(r"[*•●·…]|\.{2,}|X{2,}|^X(?=\d{1,4}$)|^.*?END(?:ING|S)(?:IN|WITH)?:?(?=[*X]*\d{0,4}$)")
 _SHOWN = 4
 
 
@@ -33,9 +34,9 @@ class Redactor:
     def split(self, value: str | None) -> tuple[str | None, str | None]:
         """Returns (hash, last four) of a value.
 
-        Separators do not count: `123-45-6789` equals `123456789`. A masked value (`***-**-6789`) has no hash, so that
-        it never replaces a real one; its visible end is kept. Of a value of fewer than eight characters no end is: it would
-        tell most of it.
+        Separators do not count: `123-45-6789` equals `123456789`. A masked value (`***-**-6789`, `...6789`, `x6789`,
+        `ending in 6789`) has no hash, so that it never replaces a real one; its visible end is kept. Of a whole value of
+        fewer than eight characters no end is: it would tell most of it.
         """
         if value is None:
             return None, None
@@ -44,8 +45,9 @@ class Redactor:
         plain = re.sub(r"[\s-]", "", value).upper()
         if not plain:
             return None, None
-        end = _MASK.split(plain)[-1][-_SHOWN:] if len(plain) >= 2 * _SHOWN else ""
-        return (None if _MASK.search(plain) else self.hash(plain)), end or None
+        if masks := [mask.end() for mask in _MASK.finditer(plain)]:
+            return None, plain[max(masks) :][-_SHOWN:] or None
+        return self.hash(plain), plain[-_SHOWN:] if len(plain) >= 2 * _SHOWN else None
 
     def hash(self, plain: str) -> str:
         """Returns the keyed hash of a normalised value, 64 hex digits."""

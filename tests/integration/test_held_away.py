@@ -1,0 +1,47 @@
+"""An account that a planner lists again under a masked number is one account, and counts once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.identity.resolve import resolve
+from include.vendors.emoney import EMONEY
+from include.vendors.orion import ORION
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.vendors.answered import DAY, Answers, changed, goldens, run_day
+
+MANAGED = {"number": "01763734", "custodian": "Pershing", "currentValue": 716541.83}
+"""Of the first account of Orion's goldens."""
+
+
+def planner(number: str) -> Answers:
+    """The goldens' planner, whose first client is Orion's, with one account; its number stands there as written."""
+
+    def be_orion_s(rows: list[Any]) -> None:
+        rows[0] |= {"dateOfBirth": "1967-01-01", "email": "gus.example.1001@example.org", "spouse": None}
+
+    def list_one(held: dict[str, Any]) -> None:
+        [first, *others] = held
+        one = {"accountNumber": number, "institution": MANAGED["custodian"], "value": MANAGED["currentValue"]}
+        held[first] = [held[first][0] | one]
+        for path in others:
+            held[path] = []
+
+    return changed(changed(goldens(EMONEY), "clients", be_orion_s), "accounts", list_one)
+
+
+@pytest.mark.parametrize("number", ["01763734", "...3734", "x3734", "Ending in 3734", "*3734", "XXXX-3734", "••••3734"])
+def test_held_away_copy_counts_once(database: Database, tmp_path: Path, number: str) -> None:
+    engine = schema.engine(database.url())
+    for vendor, answers in ((ORION, goldens(ORION)), (EMONEY, planner(number))):
+        run_day(engine, tmp_path / vendor.name, vendor, answers).load()
+    resolve(engine, (ORION, EMONEY), "run", DAY)
+    engine.dispose()
+    household = "household_name like '%Example%'"
+    [worth] = database.rows(f"select managed_usd, held_away_usd, copies from mart.net_worth where {household}")
+    assert worth["managed_usd"] > 0
+    assert (worth["held_away_usd"], worth["copies"]) == (0, 1)
