@@ -291,7 +291,7 @@ class Vendor:
         live: When, in `timezone`, what was edited meanwhile is asked for between the daily runs; empty for never.
         timezone: Zone of the schedule.
         zone: Zone in which the vendor reads and writes times without offset.
-        budget: Calls the vendor allows.
+        budget: Calls the vendor allows; the firm's connection may lower them.
         connections: Parallel connections of one table's pull.
         api_version: The vendor's API version, kept in every manifest.
         ranks: Whose word counts first where several vendors know the same person or household: attribute (`email`, `phone`,

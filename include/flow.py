@@ -34,6 +34,7 @@ from include.extract.session import VendorSession
 from include.extract.shapes import Source
 from include.sensitive import Redactor
 from include.staging import Manifest, Staging
+from include.vendor_settings import configured
 from include.warehouse.fact import ended_keys
 from include.warehouse.load import load as load_partition
 from include.warehouse.reconcile import Check, stop_if_broken
@@ -131,6 +132,7 @@ def fetch(
     keep: Keep = lambda windows: windows,
 ) -> str:
     """Pulls one table into staging, which nothing knows of yet; `keep` leaves out rows that are not wanted."""
+    vendor = configured(vendor, connection.extra)
     table = vendor.table(table_name)
     answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash)
     staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
@@ -147,7 +149,8 @@ def fetch(
 
 
 def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, table_name: str = "") -> VendorSession:
-    """Opens a session that takes its turns from the vendor's budget and notes its calls."""
+    """Opens a session that takes its turns from the vendor's budget, as the firm has it, and notes its calls."""
+    vendor = configured(vendor, connection.extra)
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
@@ -183,6 +186,7 @@ def _going_on(site: Site, parent: Table, shape: FanOut, staged: str | None) -> s
 
 def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
     """Asks the vendor for the last day that it has closed; raises as `extract.closed.closed_through` does."""
+    vendor = configured(vendor, connection.extra)
     with open_session(site, vendor, connection, run) as session:
         return ask_closed(vendor, session)
 

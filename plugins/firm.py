@@ -4,7 +4,8 @@ tributary_db         postgres   the database, as the role `tributary_load`; in t
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
 tributary_secret     generic    password: the key under which sensitive values are hashed
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by blanks
-<vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ...
+<vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and what the firm chooses: see
+                                docs/operations.md
 salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/salesforce_setup.md
 
 Variables: tributary_rules (JSON: thresholds of the business rules), tributary_crm_paused (true: nothing is written),

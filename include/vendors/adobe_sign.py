@@ -437,7 +437,7 @@ ADOBE_SIGN = Vendor(
     ranks={"": 95},
     # It runs all day: the first run after the close is about that day, and has until then.
     due={"stage": "18:00", "load": "19:00"},
-    # No limit is published but of asking for the same thing too often; this is ours, and configuration may lower it.
+    # No limit is published but of asking for the same thing too often; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=120, burst=20),
     api_version="v6",
     correlation_header="X-Request-Id",

@@ -413,7 +413,7 @@ MONEYGUIDEPRO = Vendor(
     tables=(HOUSEHOLDS, PARTICIPANTS, METERS, PLAN_SUMMARIES, GOALS, INSURANCE_POLICIES, ASSETS),
     maps=MAPS,
     cron="0 5 * * 6",
-    # No limit is published; this is ours, and configuration may lower it.
     ranks={"": 40},
+    # No limit is published; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=300, burst=20),
 )

@@ -264,8 +264,8 @@ NITROGEN = Vendor(
     tables=(CLIENTS, PORTFOLIOS, QUESTIONNAIRES),
     maps=MAPS,
     cron="0 5 1 1,4,7,10 *",
-    # No limit is published; this is ours, and configuration may lower it.
     ranks={"": 50},
+    # No limit is published; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=120, burst=10),
     error_field="error",
 )

@@ -606,8 +606,8 @@ ORION = Vendor(
     cron="0 6 * * 1-5",
     live="*/5 7-20 * * 1-5",  # its push to others is not live yet, and few tables say what was edited
     zone="America/Chicago",
-    # Orion publishes no limit; this is ours, and configuration may lower it.
     ranks={"": 10},
+    # Orion publishes no limit; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=600, burst=30),
     closed=Probe(
         path="Portfolio/Accounts",

@@ -1,10 +1,10 @@
 """Tamarac (Envestnet): accounts, groups, households and people by its External API, holdings and transactions as reports.
 
 Public are the kinds of data, the pages that name the next one, the properties that are left out when null, and the daily
-custodial sync; paths, fields, report names and CSV headers are not, and stand here as the default. Group rows stand among
-account rows and are left out; rows of the same security in an account are added up. A household owns accounts through groups
-within groups and in parts: that becomes the bridge with shares. Transactions are asked for by entry date, so that back-dated
-trades arrive.
+custodial sync; paths, fields, report names and CSV headers are not, and stand here as the default: the connection may say
+others (`paths`, `columns`). Group rows stand among account rows and are left out; rows of the same security in an account are
+added up. A household owns accounts through groups within groups and in parts: that becomes the bridge with shares.
+Transactions are asked for by entry date, so that back-dated trades arrive.
 """
 
 from __future__ import annotations
@@ -489,8 +489,8 @@ TAMARAC = Vendor(
     maps=MAPS,
     cron="0 6 * * 1-5",
     zone="America/New_York",
-    # No limit is published; this is ours, and configuration may lower it.
     ranks={"": 20},
+    # No limit is published; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=300, burst=20),
     closed=Probe(path="custodial-sync", params={}, field="lastSuccessfulDate", top=""),
 )
