@@ -165,9 +165,14 @@ class Table:
 
     @property
     def hash(self) -> str:
-        """Identifies this declaration in the manifests of its partitions (12 hex digits of SHA-256)."""
-        declared = asdict(self) | {"shape": repr(self.shape)}
-        return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:12]
+        """Identifies this declaration (12 hex digits of SHA-256)."""
+        return _digest(asdict(self) | {"shape": repr(self.shape)})
+
+    @property
+    def staged_hash(self) -> str:
+        """Identifies it in the manifests of its partitions: without the vendor's own words, which a firm may choose anew."""
+        columns = [asdict(col) | {"source": None} for col in self.columns]
+        return _digest(asdict(self) | {"shape": repr(self.shape), "path": None, "columns": columns})
 
     def named(self, name: str) -> Column:
         """Returns the column with our name `name`."""
@@ -368,3 +373,7 @@ class Vendor:
         return tuple(
             tuple(name for name, depth in depths.items() if depth == wave) for wave in range(max(depths.values()) + 1)
         )
+
+
+def _digest(declared: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:12]

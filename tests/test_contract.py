@@ -86,6 +86,12 @@ def test_any_change_of_a_declaration_changes_its_hash(change: dict[str, object])
     assert replace(TABLE, **change).hash != TABLE.hash  # type: ignore[arg-type]
 
 
+def test_what_is_staged_is_the_same_whatever_the_vendor_calls_it_and_wherever_it_is() -> None:
+    renamed = (replace(TABLE.columns[0], source="Other"), *TABLE.columns[1:])
+    assert replace(TABLE, path="v2/other", columns=renamed).staged_hash == TABLE.staged_hash
+    assert replace(TABLE, columns=TABLE.columns[:-1]).staged_hash != TABLE.staged_hash
+
+
 def test_only_what_is_asked_for_by_date_states_the_past() -> None:
     assert not TABLE.states_past
     assert replace(TABLE, pull="snapshot").states_past

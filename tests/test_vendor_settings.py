@@ -12,6 +12,7 @@ import pytest
 from include import flow
 from include.connection import Connection
 from include.contract import Budget, Vendor
+from include.control import ledger
 from include.errors import ConfigurationError, RateLimited
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -69,6 +70,9 @@ def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: 
     chosen = {"paths": {"accounts": "v9/firm/accounts"}, "columns": {"accounts": {"market_value_usd": "Value"}}}
     worth = [row["market_value_usd"] for row in stage(site, TAMARAC, "accounts", answer, **chosen)]
     assert any(worth)
+    path = ledger.staged_partition(site.engine, RUN.run_id, TAMARAC.name, "accounts")
+    assert path is not None
+    assert flow.validate(site, TAMARAC, {"accounts": path}, RUN, rows_only=True) == {"accounts": 1}  # as in the goldens
 
 
 def test_report_s_headers_are_the_firm_s(site: flow.Site) -> None:

@@ -150,7 +150,7 @@ def stage(
         pulled=span.pulled,
         extracted_at=started,
         api_version=vendor.api_version,
-        contract=table.hash,
+        contract=table.staged_hash,
         window=edited,
         fetched=tally.fetched,
         staged=tally.staged,

@@ -161,14 +161,14 @@ def validate_day(
 def _refuse_other_contract(vendor: Vendor, table: Table, path: str, staging: Staging) -> None:
     """Types and names of an old declaration would be read as those of the new one."""
     staged = staging.manifest(path).contract
-    if staged != table.hash:
+    if staged != table.staged_hash:
         raise ConfigurationError(
             "The partition was staged under another contract: pull again",
             vendor=vendor.name,
             table=table.name,
             partition=path,
             staged=staged,
-            declared=table.hash,
+            declared=table.staged_hash,
         )
 
 
