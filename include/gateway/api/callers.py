@@ -6,6 +6,7 @@ algorithm, and the token's word for it only has to agree. So no token can choose
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ LEEWAY_S = 30
 MAX_TOKEN = 8192
 KEYS_S = 300
 """How long the issuer's keys are taken for granted; a key that it takes back counts so long."""
+ANEW_S = 30
+"""How soon after its last answer the issuer is asked again for the sake of a key that is new: anybody can name one."""
 QUIET_S = 10
 """How long an issuer that did not answer is left alone: callers with API keys must not wait for it."""
 REALM = 'Bearer realm="tributary"'
@@ -55,9 +58,10 @@ class Issuer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = PyJWKClient(settings.jwks_url, lifespan=KEYS_S, timeout=3) if settings.issuer else None
+        self._client = PyJWKClient(settings.jwks_url, cache_jwk_set=False, timeout=3) if settings.issuer else None
         self._lock = threading.Lock()
-        self._quiet_until = 0.0
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._answered_at, self._quiet_until = -math.inf, -math.inf
 
     def read(self, token: str) -> Caller:
         """Returns who a token speaks for.
@@ -99,19 +103,31 @@ class Issuer:
         return claims
 
     def _find_key(self, client: PyJWKClient, kid: str) -> jwt.PyJWK:
-        with self._lock:
-            if time.monotonic() < self._quiet_until:
-                raise _away()
-            known: list[jwt.PyJWK] = []
+        # Outside the lock: while the issuer is asked for a key that is new, the others go on.
+        key = self._recall(kid)
+        if key is None:
+            with self._lock:
+                key = self._recall(kid) or self._ask(client).get(kid)
+        if key is None:
+            raise jwt.InvalidTokenError("no such key")
+        return key
+
+    def _recall(self, kid: str) -> jwt.PyJWK | None:
+        return self._keys.get(kid) if time.monotonic() < self._answered_at + KEYS_S else None
+
+    def _ask(self, client: PyJWKClient) -> dict[str, jwt.PyJWK]:
+        """Returns the issuer's keys by id, asked for unless it was just now; what it gave before stays where it has no answer."""
+        now = time.monotonic()
+        if now < self._quiet_until:
+            raise _away()
+        if now >= self._answered_at + ANEW_S:
             try:
-                known = client.get_signing_keys()
-                # For an id that is new, the client asks the issuer again, at most every half minute.
-                return client.match_kid(known, kid) or client.get_signing_key(kid)
-            except (jwt.PyJWTError, ValueError) as error:
-                if known and type(error) is jwt.PyJWKClientError:
-                    raise  # it answered, and has no such key
+                self._keys = {str(key.key_id): key for key in client.get_signing_keys()}
+            except (jwt.PyJWTError, OSError, ValueError):
                 self._quiet_until = time.monotonic() + QUIET_S
                 raise _away() from None
+            self._answered_at = time.monotonic()
+        return self._keys
 
 
 def identify(headers: Headers, engine: sa.Engine, issuer: Issuer) -> Caller:

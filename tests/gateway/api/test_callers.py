@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.errors import ConfigurationError
+from include.gateway.api import callers
 from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
 from tests.gateway.api.conftest import Api, refused, told
@@ -181,7 +182,7 @@ def test_keys_are_asked_for_once_and_a_new_one_is_found(run: Run) -> None:
     assert api.provider.asked == 1
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"keys": []}'])
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"keys": []}', b'{"keys": 7}', b'{"keys": [7]}', b"\xff"])
 def test_issuer_that_talks_nonsense_is_away_and_left_alone_for_a_while(run: Run, body: bytes) -> None:
     api = run()
     api.provider.broken = body
@@ -189,6 +190,21 @@ def test_issuer_that_talks_nonsense_is_away_and_left_alone_for_a_while(run: Run,
     assert [refused(answer, 503) for answer in answers]
     assert int(answers[0].headers["Retry-After"]) > 0
     assert api.provider.asked == 1
+
+
+@pytest.mark.parametrize(
+    "broken", [b"<html>", b"[]", b'{"keys": [{"kty": "oct", "k": "eA", "kid": "x", "use": "enc"}]}']
+)
+def test_known_keys_go_on_while_the_issuer_has_no_answer_for_a_new_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, broken: bytes
+) -> None:
+    api = run()
+    assert api.get(PLACE).status_code == 200
+    api.provider.broken, api.provider.signing["new"] = broken, STRANGER
+    monkeypatch.setattr(callers, "ANEW_S", 0.0)
+    assert [refused(api.get(PLACE, api.provider.token(kid="new")), 503) for _ in range(2)]
+    assert api.get(PLACE).status_code == 200
+    assert api.provider.asked == 2
 
 
 def test_key_is_let_in_while_the_issuer_is_away(run: Run, make_key: Callable[..., str]) -> None:
