@@ -202,7 +202,7 @@ class Letter(BaseModel):
     business_date: date
     stage: str
     key: str | None = Field(description="The row's key at the vendor; null: it could not be read.")
-    reasons: list[str]
+    reasons: list[str] = Field(description="Of what the CRM refused the code alone.")
     status: Literal["open", "replayed", "superseded", "discarded"]
     died_at: datetime
     closed_at: datetime | None

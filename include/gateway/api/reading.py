@@ -71,7 +71,7 @@ _LISTS = {
     "dead-letters": (
         "dead_letter_id",
         """select dead_letter_id as place, dead_letter_id as id, run_id, vendor, table_name as table, business_date, stage,
-           row_key as key, reasons, status, died_at, closed_at from control.dead_letter""",
+           row_key as key, told_reasons as reasons, status, died_at, closed_at from control.dead_letter""",
         {
             "vendor": "vendor = :vendor",
             "table": "table_name = :table",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -101,10 +102,11 @@ def find(database: Database, number: int, **other: Any) -> None:
 
 
 def die(database: Database, number: int, **other: Any) -> None:
-    values = {"vendor": "v", "table": "t", "day": "2026-11-23", "status": "open"} | other
+    values = {"vendor": "v", "table": "t", "day": "2026-11-23", "status": "open", "stage": "stage"} | other
+    values |= {"reasons": other.get("reasons", ["a: is missing"])}
     database.do(
         """insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part,
-           row_number, status) values ('r', :vendor, :table, :day, 'stage', 'k', '{"a: is missing"}', 'p', 'dead.jsonl', :number, :status)""",
+           row_number, status) values ('r', :vendor, :table, :day, :stage, 'k', :reasons, 'p', 'dead.jsonl', :number, :status)""",
         number=number,
         **values,
     )
@@ -200,6 +202,14 @@ def test_letter_says_why_and_not_what(api: Api, database: Database) -> None:
     [letter] = told(api.get("/dead-letters"), 200)["items"]
     assert (letter["key"], letter["reasons"]) == ("k", ["a: is missing"])
     assert not letter.keys() & {"partition", "part", "row_number", "content"}
+
+
+def test_of_a_reason_of_the_crm_only_its_code_is_told(api: Api, database: Database) -> None:
+    die(database, 1, stage="crm", reasons=["DUPLICATE_VALUE:Invented Person is there already", "an odd one"])
+    [letter] = told(api.get("/dead-letters"), 200)["items"]
+    assert letter["reasons"] == ["DUPLICATE_VALUE", "an odd one"]
+    with psycopg.connect(database.url("tributary_api")) as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        db.execute("select reasons from control.dead_letter")
 
 
 @pytest.mark.parametrize(
