@@ -114,7 +114,7 @@ def list_runs(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> messages.RunPage:
-    """Returns runs and replays that were asked for by this API, the newest first."""
+    """Returns runs and replays that were asked for by this API, the newest first. Of one under way, each look at it is a change."""
     filters = {"vendor": vendor, "state": state, "since": since}
     return messages.RunPage(**reading.read_page(_engine(request), "runs", filters, limit, cursor))
 

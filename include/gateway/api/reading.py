@@ -52,7 +52,7 @@ _LISTS = {
     "runs": (
         "number",
         f"select number as place, {_RUN_COLUMNS} from control.request",  # noqa: S608
-        {"vendor": "vendor = :vendor", "state": "state = :state", "since": "asked_at >= :since"},
+        {"vendor": "vendor = :vendor", "state": "state = :state", "since": "greatest(asked_at, looked_at) >= :since"},
     ),
     "findings": (
         "finding_id",

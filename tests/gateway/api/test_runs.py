@@ -235,6 +235,19 @@ def test_state_follows_the_run(api: Api, engine: sa.Engine) -> None:
     assert told(api.get(f"/runs/{run}"), 200)["ended_at"]
 
 
+def test_run_that_has_started_or_ended_since_is_told(api: Api, engine: sa.Engine) -> None:
+    def told_since(moment: datetime) -> list[str]:
+        return [run["id"] for run in told(api.get("/runs", since=moment.isoformat()), 200)["items"]]
+
+    run = ask(api)
+    [request] = asked.take(engine)
+    for state in ("running", "success"):
+        seen_at = api.database.value("select clock_timestamp()")
+        assert told_since(seen_at) == []
+        asked.settle(engine, request, state)
+        assert told_since(seen_at) == [run]
+
+
 def test_run_that_failed_says_so(api: Api, engine: sa.Engine) -> None:
     run = ask(api)
     asked.settle(engine, asked.take(engine)[0], "failed")
