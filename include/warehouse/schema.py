@@ -17,17 +17,23 @@ ROLES = (
 )  # fmt: skip
 
 
+_NOTICING = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+"""In seconds, but for the count. By itself the system asks after two hours whether the other side is still there."""
+
+
 def engine(url: str) -> sa.Engine:
     """Opens a pool of connections to a PostgreSQL URL (`postgresql://...`).
 
     Timestamps are UTC. A statement that waits for a lock longer than a minute fails, so that a writer that stopped
     half-way can't hold the next one for ever, and so does one that runs longer than half an hour. A transaction lives
     no longer either: what it writes is dated when it began, so half an hour later all that was known then is there. A
-    database that is away, busy or out of room raises `TargetUnavailable`, wherever it is asked.
+    server that is gone without a word is noticed within a minute or so, unless the URL says otherwise
+    (`?connect_timeout=3`). A database that is away, busy or out of room raises `TargetUnavailable`, wherever it is asked.
     """
+    named = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
     options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000 -c transaction_timeout=1800000"
     made = sa.create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        named.set(query=_NOTICING | named.query),
         pool_pre_ping=True,
         hide_parameters=True,  # an error's text goes to logs and alerts
         connect_args={"options": options, "application_name": "tributary"},
