@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -54,17 +55,22 @@ _UNIQUE = ("email", "home_email", "phone", "tax")
 _NOBODYS_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])
 _EMAIL = r"^[^@\s]+@[^@\s]+$"
 _NOBODYS_EMAIL = r"^(none|no|na|n/a|null|unknown|test|no[._-]?(e?mail|reply)|do[._-]?not[._-]?reply)@"
-_NO_DAY = "19000101"
+_NO_DAY, _EPOCH = date(1900, 1, 1), date(1970, 1, 1)
 _SHARED = r"^[^:]*:(household|account):"
 
 
-def read(persons: pa.Table) -> pa.Table:
-    """Returns FEATURES of records; a record of two people becomes two, the second with the negated id."""
+def read(persons: pa.Table, on: date | None = None) -> pa.Table:
+    """Returns FEATURES of records; a record of two people becomes two, the second with the negated id.
+
+    Args:
+        persons: As `include.identity.record.PERSONS`.
+        on: As `read_births` has it.
+    """
     persons = conform(persons, PERSONS).combine_chunks()
     people = _read_names(persons)
     first, second = ([each[at] if len(each) > at else None for each in people] for at in (0, 1))
     joint = pa.array([each is not None for each in second], pa.bool_())
-    shared = _read_fields(persons)
+    shared = _read_fields(persons, on)
     # Two people of one record are two members of a household, also where the vendor has no key of it.
     own_home = pc.if_else(joint, pc.cast(shared["record_id"], pa.string()), None)
     at = FEATURES.get_field_index("household")
@@ -104,6 +110,17 @@ def read_street(text: str) -> tuple[str | None, str | None]:
     return house, " ".join(street) or None
 
 
+def read_births(dates: pa.ChunkedArray, on: date | None = None) -> pa.ChunkedArray:
+    """Returns birth dates, null where one is nobody's: of the future, up to 1900, or a computer's first day.
+
+    Args:
+        dates: As a vendor has them, `date32`.
+        on: Nobody is born after this day; today where None.
+    """
+    is_lived = pc.and_(pc.greater(dates, _NO_DAY), pc.less_equal(dates, on or datetime.now(UTC).date()))
+    return pc.if_else(pc.and_(is_lived, pc.not_equal(dates, _EPOCH)), dates, None)
+
+
 def _read_names(persons: pa.Table) -> list[tuple[Name, ...]]:
     given = _each(persons["first_name"], names.read_given)
     family = _each(persons["last_name"], names.read_family)
@@ -128,7 +145,7 @@ def _with_names(fields: pa.Table, people: list[Name | None]) -> pa.Table:
     return pa.table({name: each[name] if name in each else fields[name] for name in FEATURES.names}, schema=FEATURES)
 
 
-def _read_fields(persons: pa.Table) -> pa.Table:
+def _read_fields(persons: pa.Table, on: date | None) -> pa.Table:
     line = _each(persons["street"], read_street)
     digits = pc.replace_substring_regex(persons["phone"], r"(?i)(x|ext).*|\D", "")
     digits = pc.utf8_slice_codeunits(digits, -10)
@@ -139,12 +156,11 @@ def _read_fields(persons: pa.Table) -> pa.Table:
     tax = pc.if_else(is_tax, tax, None)
     # The end of a number that lacks a digit, or has one too many, is not its end.
     end = pc.if_else(pc.equal(pc.utf8_length(tax), 9), pc.utf8_slice_codeunits(tax, -4), None)
-    birth = pc.strftime(persons["birth_date"], "%Y%m%d")
     own = _keys(persons["strong_keys"], is_shared=False)
     columns: dict[str, Any] = {
         "record_id": persons["record_id"],
         "household": pc.binary_join_element_wise(persons["vendor"], persons["household"], ":"),
-        "birth": pc.if_else(pc.greater(birth, _NO_DAY), birth, None),
+        "birth": pc.strftime(read_births(persons["birth_date"], on), "%Y%m%d"),
         "email": _emails(persons["email"]),
         "home_email": _emails(persons["household_email"]),
         "phone": phone,

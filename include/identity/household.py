@@ -9,6 +9,7 @@ from datetime import date
 import pyarrow as pa
 
 from include.identity.cluster import GENERATION_YEARS, Clusters
+from include.identity.features import read_births
 from include.identity.record import CLUSTERS, HOUSEHOLDS, PERSONS, conform
 
 ADULT_YEARS = 18
@@ -102,10 +103,10 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
         people[abs(record)].append(person)
     youngest = on.replace(year=on.year - ADULT_YEARS, day=min(on.day, 28))
     found: dict[tuple[str, str], _Household] = {}
-    wanted = conform(persons, PERSONS).select(
-        ["record_id", "vendor", "household", "birth_date", "postal_code", "strong_keys"]
-    )
-    for record, vendor, key, born, zip_code, strong in zip(*(c.to_pylist() for c in wanted.columns), strict=True):
+    table = conform(persons, PERSONS)
+    wanted = [table[name] for name in ("record_id", "vendor", "household", "postal_code", "strong_keys")]
+    wanted.append(read_births(table["birth_date"], on))
+    for record, vendor, key, zip_code, strong, born in zip(*(each.to_pylist() for each in wanted), strict=True):
         if key is None:
             continue
         own = f"{vendor}:household:{key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def link(
     policy: Policy | None = None,
     threads: int = 2,
     known: pa.Table | None = None,
+    on: date | None = None,
 ) -> Linked:
     """Links the records of all vendors.
 
@@ -55,12 +57,13 @@ def link(
         policy: Thresholds and trust; the default where None.
         threads: Cores to use.
         known: KNOWN from the last time, so that people keep their ids; without, a person's id is its smallest record's.
+        on: Day on which this is asked, today where None: nobody is born later.
 
     Returns:
         The same, whatever the order of the rows and the number of threads.
     """
     policy = policy or Policy()
-    table = features.read(persons)
+    table = features.read(persons, on)
     ids = people.by_rank(table["record_id"].to_numpy())
     table = table.take(people.places(table["record_id"].to_numpy(), ids))
     pairs = _Pairs(score(table, policy, threads), ids, policy)

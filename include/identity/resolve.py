@@ -66,7 +66,7 @@ def resolve(
         engine: As the loading role.
         vendors: Say whose word counts first.
         run_id: Names the run.
-        on: Day for which age is reckoned.
+        on: Day for which age is reckoned, and after which nobody is born.
         policy: Thresholds; the default where None.
     """
     started = time.perf_counter()
@@ -79,7 +79,7 @@ def resolve(
         seen = kept.fingerprint([persons, kept.read_accounts(db).drop_columns(["owners"]), *said.values()])
         if db.scalar(_LAST) == seen:
             return None
-        linked = link(persons, said["person"], policy, known=kept.read_known(db, "person"))
+        linked = link(persons, said["person"], policy, known=kept.read_known(db, "person"), on=on)
         changed = kept.store(db, "person", _people(linked), "link", run_id)
         kept.store_reasons(db, "person", linked.links, linked.review, run_id)
         homes = link_households(persons, linked.clusters, on)

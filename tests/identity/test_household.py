@@ -71,6 +71,12 @@ def test_parent_alone_is_in_the_household_that_lists_the_son_too() -> None:
     assert with_parents((1, father), (9, {"birth_date": date(2015, 5, 5)}))
 
 
+def test_birth_date_in_the_future_makes_no_minor_of_an_adult() -> None:
+    typed_wrong = {"birth_date": date(2062, 5, 5)}
+    found = linked(("a", "x", 1), ("a", "x", 2, typed_wrong), ("b", "y", 1), ("b", "y", 3, typed_wrong))
+    assert found == {("a", "x"): 1, ("b", "y"): 3}
+
+
 def test_two_households_of_one_vendor_stay_two() -> None:
     found = linked(("a", "x", 1), ("a", "z", 1), ("b", "y", 1))
     assert found["a", "x"] != found["a", "z"]

@@ -244,6 +244,16 @@ def test_different_tax_ids_are_two_people_however_alike() -> None:
     assert pairs(found.review) == {(1, 2)}
 
 
+@pytest.mark.parametrize(
+    "nobodys",
+    [date(1, 1, 1), date(1899, 12, 30), date(1900, 1, 1), date(1970, 1, 1), date(2026, 11, 21), date(9999, 12, 31)],
+)
+def test_birth_date_that_is_nobodys_keeps_no_records_apart(nobodys: date) -> None:
+    found = link(persons(ADAM, {**ADAM, "birth_date": nobodys}), on=date(2026, 11, 20))
+    assert people(found) == {1: 1, 2: 1}
+    assert found.links["differed"].to_pylist() == [[]]
+
+
 def test_ends_of_tax_ids_that_differ_are_two_people_though_one_has_no_more_than_the_end() -> None:
     rows = persons({**ADAM, "tax_id_hash": HASH, "tax_id_last4": "1817"}, {**ADAM, "tax_id_last4": "1943"})
     assert people(link(rows)) == {1: 1, 2: 2}
