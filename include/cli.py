@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     from include.local import demo, summary
+    from include.sandbox import own_data
     from include.vendors import VENDORS
 
     started = time.monotonic()
@@ -70,6 +71,12 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     if arguments.data and not arguments.data.is_dir():
         say(f"There is no folder {arguments.data}: DATA must be a folder of <vendor>/<table>.jsonl files.")
         return 1
+    if arguments.data:
+        try:
+            for line in own_data.describe(arguments.data):
+                say(line)
+        except ValueError as error:
+            raise ConfigurationError(f"DATA can't be served: {error}") from None
     place = demo.start(say, arguments.data, arguments.households)
     say(f"Up after {time.monotonic() - started:.0f} s.")
     demo.listen(place)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
 
 from include import cli
+from include.local import demo
 from include.local.postgres import Postgres
 from include.warehouse import schema
 
@@ -63,3 +65,14 @@ def test_a_url_that_can_not_be_read_is_not_shown(
     error = capsys.readouterr().err
     assert "TRIBUTARY_MIGRATE_URL" in error
     assert "cret" not in error
+
+
+def test_data_that_can_not_be_served_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "STATE", tmp_path / "state")
+    (tmp_path / "data" / "orion").mkdir(parents=True)
+    (tmp_path / "data" / "orion" / "clients.jsonl").write_text('{"id": 1}\n{"id": null}\n')
+    assert cli.main(["demo", "--data", str(tmp_path / "data")]) == 1
+    assert "clients.jsonl, line 2: no id" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()

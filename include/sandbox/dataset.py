@@ -25,22 +25,11 @@ from include.sandbox.clock import Clock
 from include.sandbox.edits import Edits
 from include.sandbox.market import round_money, slice_sessions
 from include.sandbox.orion_books import OrionBooks
+from include.sandbox.orion_fields import SHAPES
 from include.sandbox.rows import MISSING, Rows, Source, dump_line
 
 DATED = ("accounts", "assets")
-ORION_TABLES = (
-    "representatives",
-    "clients",
-    "registrations",
-    "accounts",
-    "assets",
-    "transactions",
-    "account_statuses",
-    "registration_types",
-    "custodians",
-    "fund_families",
-    "broker_dealers",
-)
+ORION_TABLES = tuple(SHAPES)
 _DAY = "asOfDate"
 
 
@@ -156,7 +145,8 @@ class Folder:
                 row.pop(_DAY, None)
         if table == "assets":
             self._correct_prices(rows, day)
-        fields = tuple(dict.fromkeys(name for row in rows for name in row))
+        # A field that is in no row, as in a table without a file, may still be asked for.
+        fields = tuple(dict.fromkeys([*(name for row in rows for name in row), *SHAPES[table].fields]))
         values = [tuple([row.get(name, MISSING) for name in fields]) for row in rows]
         return self.edits.mend(self.vendor, table, day, Rows(fields, values))
 

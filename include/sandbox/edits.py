@@ -59,7 +59,7 @@ class Edits:
         by_id = {row["id"]: row for row in (dict(zip(fields, (*v, *added), strict=True)) for v in rows.values)}
         for edit in mends:
             if row := by_id.get(edit["id"]):
-                if "editedDate" in row:
+                if row.get("editedDate", MISSING) is not MISSING:
                     row["editedDate"] = write_moment(datetime.fromisoformat(edit["at"]))
                 row.update(edit["set"])
         return Rows(fields, [tuple(row.values()) for row in by_id.values()])

@@ -58,3 +58,18 @@ ACCOUNT_VALUE = _shape("id name number value cashValue managementStyle isActive 
 # Reference data: only the addresses are documented, not the fields.
 SIMPLE = _shape("id name")
 CODED = _shape("id name code")
+
+SHAPES = {
+    "representatives": REPRESENTATIVE,
+    "clients": CLIENT,
+    "registrations": REGISTRATION,
+    "accounts": ACCOUNT,
+    "assets": ASSET,
+    "transactions": TRANSACTION,
+    "account_statuses": SIMPLE,
+    "registration_types": CODED,
+    "custodians": CODED,
+    "fund_families": SIMPLE,
+    "broker_dealers": SIMPLE,
+}
+"""Table -> the object that its rows are."""

@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from include.sandbox.orion_fields import ACCOUNT_VALUE
 from include.sandbox.orion_routes import Route
 from include.sandbox.orion_rows import CENTRAL
-from include.sandbox.rows import Rows, Source
+from include.sandbox.rows import MISSING, Rows, Source
 
 Test = Callable[[tuple[Any, ...]], bool]
 
@@ -40,9 +41,18 @@ def parse_moment(text: str) -> datetime:
         BadQuery: it is neither.
     """
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a bare + in a query string arrives as a space
+        return read_moment(text.replace(" ", "+"))  # a bare + in a query string arrives as a space
     except ValueError:
-        moment = datetime.fromisoformat(parse_day(text).isoformat())
+        return read_moment(parse_day(text).isoformat())
+
+
+def read_moment(text: str) -> datetime:
+    """Read a time stamp of a row; without an offset it is US Central time.
+
+    Raises:
+        ValueError: it is none.
+    """
+    moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=CENTRAL)
 
 
@@ -133,23 +143,22 @@ class Query:
             yield self._has_value(position)
         if "isused" in self.values:
             used, at_count = _parse_bool(self.one("isused")), position["households"]
-            yield lambda row: bool(row[at_count]) == used
+            yield lambda row: bool(_told(row, at_count)) == used
         if "createddatestart" in self.values:
             yield _is_since(position["createdDate"], parse_moment(self.one("createddatestart")))
         if "editedstartdate" in self.values:
             yield _is_since(position["editedDate"], parse_moment(self.one("editedstartdate")))
         if "editedenddate" in self.values:
-            end, at_edited = parse_moment(self.one("editedenddate")), position["editedDate"]
-            yield lambda row: datetime.fromisoformat(row[at_edited]) <= end
+            yield _is_until(position["editedDate"], parse_moment(self.one("editedenddate")))
         yield from self._list_trade_date_tests(position)
 
     def _list_trade_date_tests(self, position: Mapping[str, int]) -> Iterator[Test]:
         if "startdate" in self.values:
             first, at = parse_day(self.one("startdate")).isoformat(), position["transDate"]
-            yield lambda row: bool(row[at][:10] >= first)
+            yield lambda row: (_told(row, at) or "")[:10] >= first
         if "enddate" in self.values:
             last, at_date = parse_day(self.one("enddate")).isoformat(), position["transDate"]
-            yield lambda row: bool(row[at_date][:10] <= last)
+            yield lambda row: (_told(row, at_date) or "")[:10] <= last
 
     def _belongs_to_clients(self, position: Mapping[str, int], source: Source) -> Test:
         clients, extra = set(self.values["clientid"]), set[int]()
@@ -161,7 +170,7 @@ class Query:
     def _has_value(self, position: Mapping[str, int]) -> Test:
         wanted = _parse_bool(self.one("hasvalue"))
         at = next(position[name] for name in ("currentValue", "value", "aum") if name in position)
-        return lambda row: bool(row[at]) == wanted
+        return lambda row: bool(_told(row, at)) == wanted
 
     def _order(self, rows: list[tuple[Any, ...]], position: Mapping[str, int]) -> list[tuple[Any, ...]]:
         """Without `$orderby` the documentation promises no order: descending ids, so that nobody relies on one."""
@@ -173,7 +182,7 @@ class Query:
             at = position.get(self.find_field(name, position))
             if at is None or direction.lower() not in ("", "asc", "desc"):
                 raise BadQuery(f"cannot order by {part!r}")
-            rows.sort(key=lambda row, at=at: (row[at] is not None, row[at]), reverse=direction.lower() == "desc")  # type: ignore[misc]
+            rows.sort(key=partial(_rank, at), reverse=direction.lower() == "desc")
         return rows
 
     def find_field(self, name: str, position: Mapping[str, int]) -> str:
@@ -199,4 +208,20 @@ def _is_one_of(at: int, given: list[str]) -> Test:
 
 
 def _is_since(at: int, start: datetime) -> Test:
-    return lambda row: datetime.fromisoformat(row[at]) >= start
+    """A row that does not say when is not left out: it may have been since."""
+    return lambda row: _told(row, at) is None or read_moment(row[at]) >= start
+
+
+def _is_until(at: int, end: datetime) -> Test:
+    return lambda row: _told(row, at) is None or read_moment(row[at]) <= end
+
+
+def _rank(at: int, row: tuple[Any, ...]) -> tuple[bool, Any]:
+    """Rows without a value come first."""
+    value = _told(row, at)
+    return value is not None, value
+
+
+def _told(row: tuple[Any, ...], at: int) -> Any:
+    """Return a field's value; None where the row does not have it, too."""
+    return None if row[at] is MISSING else row[at]

@@ -15,7 +15,18 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from include.sandbox import admin, adobe_sign, docusign, emoney, moneyguidepro, nitrogen, orion, salesforce, tamarac
+from include.sandbox import (
+    admin,
+    adobe_sign,
+    docusign,
+    emoney,
+    moneyguidepro,
+    nitrogen,
+    orion,
+    own_data,
+    salesforce,
+    tamarac,
+)
 from include.sandbox.calls import Calls
 from include.sandbox.clock import Clock
 from include.sandbox.dataset import Folder
@@ -56,7 +67,7 @@ def create_app(
     clock = clock or Clock()
     faults, calls = Faults(), Calls(clock, pace)
     world = World(state, clock, seed, households, first)
-    folders = {path.name: path for path in data.iterdir() if path.is_dir()} if data and data.is_dir() else {}
+    folders = {vendor: data / vendor for vendor in own_data.count_rows(data)} if data else {}
     source = Folder(folders["orion"], world.edits, clock) if "orion" in folders else OrionBooks(world)
     vendor = orion.Orion(source, faults, clock)
     vendor.rendered = Rendered(rendered) if rendered else None

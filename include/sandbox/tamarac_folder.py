@@ -36,7 +36,7 @@ class Folder:
 
     def __init__(self, folder: Path, world: World) -> None:
         self.folder, self.world = folder, world
-        self._days = sorted({_read_day(row["As Of Date"]) for _, row in self._read_lines("holdings")})
+        self._days = sorted({read_day(row["As Of Date"]) for _, row in self._read_lines("holdings")})
 
     @property
     def closed_through(self) -> date:
@@ -58,12 +58,12 @@ class Folder:
         """Yield the holdings at the end of `day`."""
         known = [each for each in self._days if each <= min(day, self.closed_through)]
         wanted = known[-1] if known else None
-        rows = (row for _, row in self._read_lines("holdings") if _read_day(row["As Of Date"]) == wanted)
+        rows = (row for _, row in self._read_lines("holdings") if read_day(row["As Of Date"]) == wanted)
         yield from _make_blocks(rows, HOLDINGS)
 
     def read_transactions(self, by: str, first: date, last: date) -> Iterator[list[Row]]:
         """Yield the transactions whose day of "Entry" or "Trade" is one of `first` to `last`."""
-        rows = (row for _, row in self._read_lines("transactions") if first <= _read_day(row[f"{by} Date"]) <= last)
+        rows = (row for _, row in self._read_lines("transactions") if first <= read_day(row[f"{by} Date"]) <= last)
         yield from _make_blocks(rows, TRANSACTIONS)
 
     def _read_lines(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
@@ -79,7 +79,12 @@ class Folder:
                 start += len(line)
 
 
-def _read_day(text: str) -> date:
+def read_day(text: str) -> date:
+    """Read a day as the reports write it: 11/20/2026.
+
+    Raises:
+        ValueError: it is none.
+    """
     return datetime.strptime(text, "%m/%d/%Y").replace(tzinfo=UTC).date()
 
 

@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from include.sandbox import own_data
 from include.sandbox.clock import Clock
 from include.sandbox.dataset import ORION_TABLES, Folder, export
 from include.sandbox.edits import Edits
@@ -69,7 +70,7 @@ def test_every_digit_and_every_field_of_the_file_is_served(start_sandbox, tmp_pa
 def test_day_without_rows_is_answered_with_the_last_day_before_it(tmp_path):
     lines = '{"id":1,"asOfDate":"2026-11-18"}\n{"id":2,"asOfDate":"2026-11-20"}\n'
     folder = write_folder(tmp_path, assets=lines)
-    assert folder.find_rows("assets", date(2026, 11, 19)).values == [(1, "2026-11-18")]
+    assert folder.find_rows("assets", date(2026, 11, 19)).as_dicts() == [{"id": 1, "asOfDate": "2026-11-18"}]
     assert folder.find_rows("assets", date(2026, 11, 17)).values == []
     assert folder.closed_through == date(2026, 11, 20)
 
@@ -77,6 +78,33 @@ def test_day_without_rows_is_answered_with_the_last_day_before_it(tmp_path):
 def test_absent_file_is_an_empty_table(tmp_path):
     folder = write_folder(tmp_path)
     assert all(folder.find_rows(table).values == [] for table in ORION_TABLES)
+
+
+ASKED = [
+    ("Portfolio/Representatives", {"isUsed": "true"}),
+    ("Portfolio/Clients", {"isActive": "true", "hasValue": "true", "accountId": 1, "_orderby": "Id"}),
+    ("Portfolio/Registrations", {"isActive": "true", "accountId": 1, "_orderby": "Id"}),
+    ("Portfolio/Accounts", {"hasValue": "true", "_orderby": "LastPositionDate", "createdDateStart": "2026-01-01"}),
+    ("Portfolio/Accounts", {"clientId": 1, "editedStartDate": "2026-01-01", "editedEndDate": "2026-12-01"}),
+    ("Portfolio/Accounts/Value", {"hasValue": "true"}),
+    ("Portfolio/Assets", {"hasValue": "true", "editedStartDate": "2026-01-01", "_orderby": "Id"}),
+    ("Portfolio/Transactions", {"startDate": "2026-01-01", "endDate": "2026-12-01", "status": "Complete"}),
+]
+
+
+def test_table_without_a_file_answers_every_question_with_no_row(start_sandbox, tmp_path):
+    write_folder(tmp_path)
+    served = start_sandbox(data=tmp_path)
+    assert {path: served.rows(path, **asked) for path, asked in ASKED} == {path: [] for path, _ in ASKED}
+
+
+@pytest.mark.parametrize("told", ['"editedDate":null,', "", '"editedDate":"2026-11-20T10:00:00",'])
+def test_row_that_does_not_say_when_it_was_edited_is_served(start_sandbox, tmp_path, told):
+    line = f'{{"id":1,{told}"transDate":"2026-11-20"}}'
+    write_folder(tmp_path, transactions=f"{line}\n")
+    served = start_sandbox(data=tmp_path)
+    bounds = {"editedStartDate": "2026-11-19", "editedEndDate": "2026-11-22"}
+    assert served.get("Portfolio/Transactions", **bounds, _orderby="EditedDate").text == f"[{line}]"
 
 
 def test_unreadable_line_is_named(tmp_path):
@@ -92,3 +120,35 @@ def test_price_is_corrected_and_row_mended_in_a_folder_too(start_sandbox, tmp_pa
     served.admin("orion/mend", table="clients", id=9, set={"name": "Ada Example"})
     assert float(served.rows("Portfolio/Assets")[0]["currentValue"]) == 8.01
     assert served.rows("Portfolio/Clients") == [{"id": 9, "name": "Ada Example"}]
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "fault"),
+    [
+        ("orion/clients", '{"id":', "not JSON"),
+        ("orion/clients", "[1]", "not a JSON object"),
+        ("orion/clients", '{"name":"Ada Sample"}', "no id"),
+        ("orion/clients", '{"id":"1001"}', "id: "),
+        ("orion/assets", '{"id":1,"asOfDate":"soon"}', "asOfDate: "),
+        ("orion/transactions", '{"id":1,"editedDate":"soon"}', "editedDate: "),
+        ("tamarac/holdings", '{"Account ID":"A","As Of Date":"2026-11-20"}', "As Of Date: "),
+        ("emoney/plans", '{"clientId":"A"}', "no planId"),
+    ],
+)
+def test_line_that_can_not_be_served_stops_the_start_with_its_file_and_place(
+    start_sandbox, tmp_path, table, line, fault
+):
+    path = tmp_path / "data" / f"{table}.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"\n{line}\n")
+    with pytest.raises(ValueError, match=rf"{path}, line 2: {fault}"):
+        start_sandbox(data=tmp_path / "data")
+
+
+def test_start_is_told_what_is_served_and_what_is_not(tmp_path):
+    write_folder(tmp_path, clients='{"id":1}\n\n{"id":2}\n', transaction="")
+    (tmp_path / "README").touch()
+    served, invented, unread = own_data.describe(tmp_path)
+    assert served.startswith("orion: clients 2; empty, for want of a file: representatives, registrations,")
+    assert invented == "invented: tamarac, emoney, moneyguidepro, nitrogen, docusign, adobe_sign"
+    assert unread == "not read: README, orion/transaction.jsonl"
