@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="start everything here, run a day, show what became of it")
     demo.add_argument("--data", type=Path, help="folder of <vendor>/<table>.jsonl to serve instead of invented data")
-    demo.add_argument("--households", type=int, default=200, help="how many households to invent")
+    demo.add_argument("--households", type=int, help="how many households to invent (200)")
     bench = commands.add_parser("bench", help="measure a day of positions, beside a plain COPY")
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
     crm = commands.add_parser(

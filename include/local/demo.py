@@ -17,7 +17,7 @@ import requests
 
 from include import sessions
 from include.connection import Connection
-from include.errors import TargetUnavailable
+from include.errors import ConfigurationError, TargetUnavailable
 from include.local import airflow
 from include.local.airflow_api import AirflowApi
 from include.local.one_envelope import Step, live, subscribe
@@ -64,20 +64,21 @@ class Place:
     connections: Mapping[str, dict[str, Any]]
 
 
-def start(say: Say, data: Path | None = None, households: int = 200) -> Place:
+def start(say: Say, data: Path | None = None, households: int | None = None) -> Place:
     """Starts whatever does not run yet; twice changes nothing.
 
     Args:
         say: Told what happens.
         data: Folder of vendor files to serve instead of invented ones.
-        households: How many to invent.
+        households: How many to invent; None stays with the firm that is there, or invents 200.
 
     Raises:
+        ConfigurationError: Something else was asked for than runs or is loaded here; the message says what to do.
         TributaryError: Something did not start; the message says what.
     """
-    STATE.mkdir(exist_ok=True)
     processes = Processes(STATE / "processes")
-    kept = _keep(processes)
+    households = _find_households(households)
+    kept = _keep(processes, str(data.resolve()) if data else "")
     sandbox_url = f"http://127.0.0.1:{kept['sandbox_port']}"
     with ThreadPoolExecutor(2) as pool:
         sandbox = pool.submit(_start_sandbox, processes, sandbox_url, data, households)
@@ -176,10 +177,27 @@ def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> 
     return place.api.wait_run(dag_id, run_id, timeout, tell)
 
 
-def _keep(processes: Processes) -> dict[str, Any]:
-    """Passwords, made once; and ports, kept while free or ours."""
+def _find_households(asked: int | None) -> int:
+    """How many the firm here has, or will have; its days are loaded, so that another one can't take its place."""
+    path = STATE / "sandbox" / "firm.json"
+    if not path.exists():
+        return asked or 200
+    there = int(json.loads(path.read_text())["households"])
+    if asked not in (None, there):
+        raise ConfigurationError(
+            f"The firm here has {there} households: `make clean` forgets it, then {asked} can be invented"
+        )
+    return there
+
+
+def _keep(processes: Processes, data: str) -> dict[str, Any]:
+    """Passwords, made once; ports, kept while free or ours; and which folder is served, kept while the sandbox runs."""
     path = STATE / "settings.json"
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if processes.is_running("sandbox") and kept.get("data", "") != data:
+        serves = kept.get("data") or "an invented firm"
+        raise ConfigurationError(f"The sandbox that runs here serves {serves}: `make stop` first")
+    kept["data"] = data
     known = kept.setdefault("passwords", {})
     known |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in known}
     kept.setdefault("hash_key", secrets.token_urlsafe(32))
@@ -187,6 +205,7 @@ def _keep(processes: Processes) -> dict[str, Any]:
     for name, process, preferred in (("airflow_port", "api-server", 8080), ("sandbox_port", "sandbox", 8765)):
         if name not in kept or not processes.is_running(process):
             kept[name] = find_free_port(kept.get(name, preferred))
+    STATE.mkdir(exist_ok=True)
     write_private(path, json.dumps(kept))
     return kept
 
@@ -214,7 +233,8 @@ def _start_sandbox(processes: Processes, url: str, data: Path | None, households
             return known
         except requests.ConnectionError:
             time.sleep(0.2)
-    raise TargetUnavailable("The sandbox did not start", log=processes.log("sandbox"))
+    log = processes.log("sandbox")
+    raise TargetUnavailable("The sandbox did not start", said=(log.read_text().splitlines() or [""])[-1], log=log)
 
 
 def _connections(
