@@ -20,6 +20,7 @@ FEATURES = pa.schema(
         "household": pa.string(),  # the vendor's, with the vendor
         "first": pa.string(),
         "roots": TEXTS,  # the formal names that the first name may stand for
+        "is_listed": pa.bool_(),  # the first name is a name
         "middle": pa.string(),
         "last": pa.string(),
         "generation": pa.string(),
@@ -141,7 +142,9 @@ def _with_names(fields: pa.Table, people: list[Name | None]) -> pa.Table:
     each = {
         name: pa.array([person and getattr(person, name) for person in people], pa.string()) for name in Name._fields
     }
-    each["roots"] = pa.array([person and person.first and names.roots(person.first) for person in people], TEXTS)
+    firsts = [person.first if person else None for person in people]
+    each["is_listed"] = pa.array([first is not None and names.is_listed(first) for first in firsts], pa.bool_())
+    each["roots"] = pa.array([first and names.roots(first) for first in firsts], TEXTS)
     return pa.table({name: each[name] if name in each else fields[name] for name in FEATURES.names}, schema=FEATURES)
 
 

@@ -90,6 +90,12 @@ def roots(first: str) -> tuple[str, ...]:
     return tuple(sorted({first} | _nicknames().canonicals_of(first)))
 
 
+@cache
+def is_listed(first: str) -> bool:
+    """Whether the list of nicknames knows a given name, so that it is no typing error of another."""
+    return bool(_nicknames().canonicals_of(first) or _nicknames().nicknames_of(first))
+
+
 def _given(words: list[str]) -> Name:
     kept = [part for word in words if word not in _TITLES for part in word.split("-") if part]
     generation = _generation(kept[1:])

@@ -15,7 +15,7 @@ MOST_IN_BLOCK = 400
 """What more records share does not make a pair of them worth comparing."""
 
 NAME_COUNT, NAME_SHARE = 3, 5e-5
-"""What at least so many records have as first name, and such a share of all, is a name and no typing error."""
+"""What at least so many records have as first name, and such a share of all, is a name and no typing error, listed or not."""
 
 CHUNK = 4_000_000
 """Pairs compared at a time: it bounds the memory."""
@@ -23,22 +23,25 @@ CHUNK = 4_000_000
 # How many pairs are one person is estimated from each, over the records that have the columns, and the most is believed.
 _SURE = ("tax", "birth, last, first[1]", "email, first", "phone, first, last", "first, last, zip, house")
 
-# A household's members share name, address and telephone, sometimes e-mail, and clerks type the head's number for
-# everybody: what speaks of a person must agree. A pair that one of these holds for is never linked by a score:
 _SAME_NUMBER = f"{model.at('birth date')} or gamma_tax_id > 0"
 _SAME_PERSONAL = f"({_SAME_NUMBER} or gamma_cross_reference = 1)"
+_SAME_TAX = f"(gamma_tax_id > 0 and not {model.at('tax id', 'close')})"
+
+# A household's members share name, address and telephone, sometimes e-mail, and clerks type the head's number for
+# everybody: what speaks of a person must agree. Twins share a birth date too, and their numbers may stand in a row.
+# A pair that one of these holds for is never linked by a score:
 _DOUBTS = {
-    "other first name": f"gamma_first_name = 0 and not ({model.at('birth date')} and gamma_tax_id > 0) "
+    "other first name": f"gamma_first_name = 0 and not ({model.at('birth date')} and {_SAME_TAX}) "
     "and not (gamma_birth_date <> 0 and gamma_cross_reference = 1)",
     "an initial": f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
-    "two first names that are only close": f"{model.at('first name', 'close')} and is_name_l and is_name_r "
-    f"and not {_SAME_PERSONAL}",
+    "two first names that are only close": f"({model.at('first name', 'close')} or {model.at('first name', 'initial or short')}) "
+    f"and is_name_l and is_name_r and length(least(first_l, first_r)) > 1 "
+    f"and not ({_SAME_TAX} or gamma_cross_reference = 1)",
     "another middle name": f"middle_l[1] <> middle_r[1] and not {_SAME_PERSONAL}",
     "a birth date that is only close": f"gamma_birth_date > 0 and not {model.at('birth date')} "
     f"and (gamma_tax_id < 1 or {model.at('tax id', 'last four')} and gamma_last_name = 0) "
     f"and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.level('home', 'zip')}",
     "another key of one system": f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})",
-    # Twins have one birth date, and names that a clerk might mistake for each other.
     "two members of one vendor's household": "household_l = household_r and not ("
     f"(gamma_tax_id > 0 or gamma_cross_reference = 1) and gamma_first_name <> 0 "
     f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')})",
@@ -101,7 +104,9 @@ def _fill(db: duckdb.DuckDBPyConnection) -> None:
         )
     frequencies = ", ".join(f"tf_{name}" for name in model.TERMS)
     joins = " ".join(f"left join frequency_{name} using ({name})" for name in model.TERMS)
-    is_name = f"count(*) over (partition by first) >= greatest({NAME_COUNT}, {NAME_SHARE} * count(*) over ())"
+    is_name = (
+        f"is_listed or count(*) over (partition by first) >= greatest({NAME_COUNT}, {NAME_SHARE} * count(*) over ())"
+    )
     db.execute(f"create table person as select given.*, {frequencies}, {is_name} as is_name from given {joins}")
 
 

@@ -156,6 +156,22 @@ def test_twins_are_two_people() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "twin"), [("Eric", "Erica"), ("Robert", "Roberta"), ("Dan", "Danielle"), ("Michael", "Michelle")]
+)
+def test_twins_whom_two_vendors_list_are_two_however_close_their_names(name: str, twin: str) -> None:
+    rows = [{**ADAM, "first_name": name}, {**ADAM, "first_name": twin}, {**ADAM, "first_name": f"{name}q"}]
+    found = link(persons(*rows[:2]))
+    assert people(found) == {1: 1, 2: 2}
+    assert pairs(found.review) == {(1, 2)}
+    assert people(link(persons(rows[0], rows[2]))) == {1: 1, 2: 1}
+
+
+def test_numbers_of_twins_in_a_row_make_no_one_person_of_them() -> None:
+    rows = persons({**ADAM, "tax_id": "901-23-4567"}, {**ADAM, "first_name": "Zeno", "tax_id": "901-23-4568"})
+    assert people(link(rows)) == {1: 1, 2: 2}
+
+
 def test_names_that_many_have_are_two_however_close() -> None:
     shared = {**ADAM, "birth_date": None, "email": "thespecimens@mail.example"}
     rows = [{**shared, "first_name": name} for name in ["Eric"] * 3 + ["Erica"] * 3]
