@@ -7,28 +7,27 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.canonical import Entity
-from include.contract import EntityMap, Vendor
+from include.contract import FanOut, Vendor
 from include.control.ledger import Pull
+
+NOT_FOUND = 404
 
 
 def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
-    """Whether a pull names every one of a description's things: so that what it lacks is absent.
+    """Whether a pull names every one of a description's things that its table tells of: so that what it lacks is absent.
 
-    A thing that only shows while somebody holds it (a security) is no less there when nobody does, and members of a set
-    have a rule of their own.
+    A thing that only shows while somebody holds it (a security) is no less there when nobody does, nor one of which the vendor
+    says that it can't be told yet; members of a set have a rule of their own. A row that is none of them is not counted among
+    them: an account's group, an expense that is no goal.
     """
-    [how, *others] = [m for m in vendor.maps if m.entity == entity.name]
-    if others:  # each of several tables tells a part
-        return False
-    return pull.pulled == "present" and vendor.table(pull.table_name).pull != "window" and _names_all(how, entity)
-
-
-def _names_all(how: EntityMap, entity: Entity) -> bool:
-    return entity.kind == "description" and not how.merged and not how.dropped and not entity.set_of
+    [is_merged] = [m.merged for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name)]
+    table = vendor.table(pull.table_name)
+    may_wait = isinstance(table.shape, FanOut) and set(table.shape.missing) > {NOT_FOUND}
+    return pull.pulled == "present" and table.pull != "window" and not (is_merged or entity.set_of or may_wait)
 
 
 def note(connection: sa.Connection, entity: Entity, pull: Pull, dead_keys: list[str]) -> int:
-    """Notes what is missing from a whole pull, and forgets what is back; returns how many are missing now.
+    """Notes what is missing from a whole pull of what its table told last, and forgets what is back; returns how many are now.
 
     Args:
         connection: With the temporary table `incoming_<entity>`.
@@ -53,6 +52,7 @@ def note(connection: sa.Connection, entity: Entity, pull: Pull, dead_keys: list[
         select :vendor, :entity, c.{entity.key}, :table, :day, :run_id from warehouse.{entity.name} c
         where c.vendor = :vendor and c.valid_to is null and c.recorded_to is null and not c.is_past_only
           and not (c.{entity.key} = any(:dead_keys))
+          and exists (select from control.ledger l where l.ledger_id = c.source_run_id and l.table_name = :table)
           and not exists (select from incoming_{entity.name} i where i.{entity.key} = c.{entity.key})
         on conflict (vendor, entity, source_key) do nothing
         """),  # noqa: S608
