@@ -13,7 +13,7 @@ import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, DagRunState, dag, task
 from doorbell import Doorbell
-from policy import DEFAULTS, GO_LIVE
+from policy import DEFAULTS, GO_LIVE, on_demand
 
 REQUESTS = Asset(
     name="requests",
@@ -75,7 +75,9 @@ def serve_requests() -> None:
 
 
 def _dag_id(request: Any) -> str:
-    return str(request.vendor) if request.what == "run" else "replay_dead_letters"
+    if request.what != "run":
+        return "replay_dead_letters"
+    return on_demand(request.vendor) if request.params.get("keys") else str(request.vendor)
 
 
 serve_requests()

@@ -5,14 +5,9 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 
-def vendor_form(tables: list[str], *, has_clients: bool) -> dict[str, Param]:
-    """What a person may choose for a run of a vendor's day.
-
-    Args:
-        tables: The vendor's.
-        has_clients: Whether single clients can be asked for.
-    """
-    form = {
+def vendor_form(tables: list[str]) -> dict[str, Param]:
+    """What a person may choose for a run of a vendor's day; `tables` are the vendor's."""
+    return {
         "tables": Param(
             tables,
             type="array",
@@ -39,12 +34,18 @@ def vendor_form(tables: list[str], *, has_clients: bool) -> dict[str, Param]:
             False, type="boolean", title="On demand", description="Use the share of the rate budget kept for people."
         ),
     }
-    if has_clients:
-        form["keys"] = Param(
-            [],
-            type=["null", "array"],
-            items={"type": "string"},
-            title="Clients",
-            description="The vendor's ids of clients, one a line; empty takes all. Takes from the share kept for people.",
-        )
-    return form
+
+
+def client_form(tables: list[str]) -> dict[str, Param]:
+    """What a person may choose for single clients, who always take from the share kept for people."""
+    form = vendor_form(tables)
+    del form["on_demand"]
+    clients = Param(
+        None,
+        type="array",
+        items={"type": "string"},
+        minItems=1,
+        title="Clients",
+        description="The vendor's ids of clients, one a line.",
+    )
+    return {"keys": clients, **form}

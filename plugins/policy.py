@@ -78,6 +78,11 @@ PULL: dict[str, Any] = {
 }
 
 
+def on_demand(vendor_name: str) -> str:
+    """The DAG of a vendor's single clients."""
+    return f"{vendor_name}_on_demand"
+
+
 def deadline(name: str, hours: float = DEADLINE_HOURS) -> DeadlineAlert:
     """A deadline of a whole run, from the moment it was queued (Airflow has none for a single task)."""
     return DeadlineAlert(

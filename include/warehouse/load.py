@@ -85,11 +85,14 @@ def _is_order(cause: object) -> bool:
 def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
     """What this load alone may change: its partition and, if it speaks of the present, the table's descriptions.
 
-    What webhooks bring comes while the vendor is asked, too: an event tells by its own time which state is newer.
+    What webhooks bring comes while the vendor is asked, too: an event tells by its own time which state is newer. So do single
+    clients, several at once: of them each run fences only itself.
     """
     table = f"load:{pull.vendor}:{pull.table_name}"
     if manifest.pulled == "pushed":
         return [f"{table}:pushed"]
+    if manifest.pulled == "chosen":
+        return [f"{table}:chosen:{pull.run_id}"]
     return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled != "past" else [])
 
 

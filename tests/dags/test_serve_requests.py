@@ -54,8 +54,11 @@ def ask(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
     return asked.ask(engine, Attempt.of("key:test", f"{what}-{vendor}-1", what, b""), what, vendor, params).request_id
 
 
-def test_requests_are_started_once_and_their_ends_are_noticed(airflow: dict[str, str], today: Firm) -> None:
+def test_requests_are_started_once_single_clients_by_themselves_and_their_ends_are_noticed(
+    airflow: dict[str, str], today: Firm
+) -> None:
     day = ask(today.engine, "run", "orion", tables=["accounts"], wait=False)
+    client = ask(today.engine, "run", "emoney", keys=["a-client"])
     letters = {"table": "orion.accounts", "business_date": "2026-11-23", "dead_letters": [7], "dry_run": True}
     replay = ask(today.engine, "replay", "orion", **letters)
     unknown = ask(today.engine, "run", "nobody")
@@ -65,14 +68,16 @@ def test_requests_are_started_once_and_their_ends_are_noticed(airflow: dict[str,
     conf = {run_id: (dag_id, conf) for dag_id, run_id, conf in found}
     assert conf == {
         f"api__{day}": ("orion", {"tables": ["accounts"], "wait": False}),
+        f"api__{client}": ("emoney_on_demand", {"keys": ["a-client"]}),
         f"api__{replay}": ("replay_dead_letters", letters),
     }
     first, *later = [tasks for _, tasks in states]
-    assert [first[f"start[{n}]"] for n in range(3)] == ["success", "success", "failed"]
+    assert [first[f"start[{n}]"] for n in range(4)] == ["success", "success", "success", "failed"]
     assert all(tasks["note_states"] == "success" for tasks in (first, *later))
     known = today.database.rows("select cast(request_id as text) as id, state, tries from control.request")
     assert {(row["id"], row["state"], row["tries"]) for row in known} == {
         (day, "succeeded", 1),
+        (client, "succeeded", 1),
         (replay, "succeeded", 1),
         (unknown, "waiting", 3),
     }

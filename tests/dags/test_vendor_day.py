@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from include.plan import has_clients
 from include.vendors import VENDORS, named
 from tests.dags.airflow_home import environment, run, said
 
@@ -31,7 +32,7 @@ def is_taken(dag, name, value):
 def refusal(dag, day):
     try:
         params = dag.params.dump() | {"business_date": day}
-        dag.get_task("plan_day").python_callable(params, Thing(run_type="manual"))
+        dag.get_task("plan_day").python_callable(dag.dag_id, params, Thing(run_type="manual"))
     except ConfigurationError as error:
         return str(error)
     return None
@@ -39,7 +40,7 @@ def refusal(dag, day):
 def is_done_at_once(dag):
     if not dag.has_task("wait_until_closed"):
         return None
-    return dag.get_task("wait_until_closed").python_callable({}, params={"wait": False}).is_done
+    return dag.get_task("wait_until_closed").python_callable(dag.dag_id, {}, params={"wait": False}).is_done
 
 def out_of_time(dag, task_id):
     return dag.get_task(task_id).retry_policy.evaluate(AirflowTaskTimeout(), 1, 4).action.value
@@ -59,16 +60,34 @@ def look(dag, tables):
         "not_waiting": is_done_at_once(dag),
     }
 
+def look_for_clients(day, clients):
+    return {
+        "at_once": clients.max_active_runs,
+        "pools": sorted({task.pool for task in clients.tasks}),
+        "scheduled": clients.timetable.can_be_scheduled,
+        "day_takes": "keys" in day.params,
+        "takes": [is_taken(clients, "keys", keys) for keys in (["a"], [])],
+        "same": {t.task_id for t in day.tasks} - {t.task_id for t in clients.tasks} <= {"ask_for_lost"},
+    }
+
 bag = DagBag()
 print("SEEN", json.dumps({v.name: look(bag.dags[v.name], [t.name for t in v.asked]) for v in VENDORS}))
+print("CLIENTS", json.dumps({
+    name: look_for_clients(day, bag.dags[f"{name}_on_demand"])
+    for name, day in bag.dags.items() if f"{name}_on_demand" in bag.dags
+}))
 """
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("airflow")
-    environ = environment(folder / "home", {}, folder / "docs") | {"TRIBUTARY_DEADLINE_HOURS": "1.5"}
-    facts: dict[str, Any] = json.loads(said(run(environ, _LOOK), "SEEN"))
+    return run(environment(folder / "home", {}, folder / "docs") | {"TRIBUTARY_DEADLINE_HOURS": "1.5"}, _LOOK)
+
+
+@pytest.fixture(scope="module")
+def seen(output: str) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(said(output, "SEEN"))
     return facts
 
 
@@ -113,3 +132,15 @@ def test_only_a_vendor_that_tells_its_closed_day_is_waited_for_and_not_by_who_do
     seen: dict[str, Any], name: str
 ) -> None:
     assert seen[name]["not_waiting"] is (True if named(name).closed else None)
+
+
+@pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS if has_clients(vendor)])
+def test_single_clients_wait_for_no_day_and_share_no_pool_with_one(output: str, name: str) -> None:
+    assert json.loads(said(output, "CLIENTS"))[name] == {
+        "at_once": 4,
+        "pools": ["default_pool"],
+        "scheduled": False,
+        "day_takes": False,
+        "takes": [True, False],
+        "same": True,
+    }

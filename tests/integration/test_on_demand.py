@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from include import flow
+from include.errors import TargetUnavailable
 from include.plan import keep_keyed
 from include.vendors import VENDORS
 from tests.conftest import Firm
@@ -112,3 +116,32 @@ def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
         " where recorded_to is null and computed_on > :day", day=LAST,
     )  # fmt: skip
     assert [row["key"] for row in fresh] == [key]
+
+
+@pytest.mark.parametrize("vendor", PLANNING, indirect=True)
+def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -> None:
+    firm.day()
+    keys = households(firm)[:2]
+    runs = [firm.new_run(LAST), *(firm.new_run(LAST, on_demand=True, keys=(key,)) for key in keys)]
+    table = next(each.table for each in firm.vendor.maps if each.entity == "plan_result")
+    tables = [each.name for each in firm.vendor.asked]
+    staged = [(run, firm.stage(run, *(keep_keyed(firm.vendor, tables) if run.keys else tables))) for run in runs]
+    for run, paths in staged:
+        flow.validate(firm.site, firm.vendor, paths, run, rows_only=bool(run.keys))
+        flow.transform(firm.site, firm.vendor, paths[table], run)
+    waiting = """
+        select count(*) from pg_stat_activity where usename = 'tributary_load' and datname = current_database()
+        and wait_event_type = 'Lock'
+    """
+    with psycopg.connect(firm.database.admin_url) as connection, ThreadPoolExecutor(len(runs)) as pool:
+        connection.execute("lock table warehouse.plan_result in access exclusive mode")
+        loads = []
+        for run, paths in staged:
+            loads.append(pool.submit(flow.load, firm.site, firm.vendor, paths[table], run))
+            while firm.database.value(waiting) < len(loads) and not any(load.done() for load in loads):
+                time.sleep(0.05)
+        connection.rollback()
+    for (run, paths), load in zip(staged, loads, strict=True):
+        # Where two meet at a row, one of them tries again; nobody is refused for good.
+        assert isinstance(load.exception(), TargetUnavailable | None)
+        assert "plan_result" in flow.load(firm.site, firm.vendor, paths[table], run)

@@ -1,0 +1,164 @@
+"""The tasks of a vendor's run: from its API into the warehouse, two lines around each step of `include.flow`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import PokeReturnValue, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
+from policy import PULL, WAREHOUSE
+
+from include.vendors import named
+
+NAMED = "{{ table | default('', true) }}"
+
+
+@task
+def plan_day(name: str, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
+    """What the run is about, from the form and the schedule."""
+    from include import plan
+
+    # A person means today, whatever interval Airflow infers for a manual run.
+    return plan.plan_day(named(name), params, None if dag_run.run_type == "manual" else dag_run.data_interval_end)
+
+
+@task
+def choose_tables(name: str, plan: dict[str, Any], wave: int) -> list[str]:
+    """Hands the tables on by themselves: Airflow maps over a whole result only."""
+    return [table for table in named(name).waves[wave] if table in plan["tables"]]
+
+
+@task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
+def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_id: Any = None) -> PokeReturnValue:
+    """Waits for the vendor to close the day, unless somebody does not want to."""
+    if not params["wait"]:
+        return PokeReturnValue(is_done=True)
+    import firm
+
+    from include import flow
+
+    closed = flow.closed_through(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
+    return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
+
+
+@task(map_index_template=NAMED, trigger_rule="none_failed", **PULL)
+def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str:
+    """Pulls a table into staging; returns its partition."""
+    import firm
+
+    from include import flow
+
+    _show(table)
+    return flow.stage(firm.site(), named(name), table, firm.connection(name), _run(plan, run_id))
+
+
+@task(trigger_rule="none_failed")
+def gather(waves: list[list[str]]) -> list[str]:
+    """The partitions of all waves of tables."""
+    return [path for wave in waves for path in wave or ()]
+
+
+@task
+def validate(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
+    """Holds the partitions against their suites; returns dead letters by table."""
+    import firm
+
+    from include import flow
+
+    by_table = {path.split("/")[1]: path for path in paths}
+    return flow.validate(firm.site(), named(name), by_table, _run(plan, run_id), rows_only=bool(plan["keys"]))
+
+
+@task(map_index_template=NAMED)
+def transform(name: str, path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
+    """Makes canonical entities of a partition; returns rows by entity."""
+    import firm
+
+    from include import flow
+
+    _show(path.split("/")[1])
+    return flow.transform(firm.site(), named(name), path, _run(plan, run_id))
+
+
+@task(map_index_template=NAMED)
+def load(name: str, path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, dict[str, int]]:
+    """Loads a partition's entities; returns what was written of each."""
+    import firm
+
+    from include import flow
+
+    _show(path.split("/")[1])
+    counts = flow.load(firm.site(), named(name), path, _run(plan, run_id))
+    return {entity: {"inserted": c.inserted, "updated": c.updated} for entity, c in counts.items()}
+
+
+@task_group
+def publish(name: str, path: str, plan: dict[str, Any]) -> None:
+    """A partition into the warehouse."""
+    transform(name, path, plan) >> load(name, path, plan)
+
+
+@task
+def reconcile(name: str, plan: dict[str, Any], run_id: Any = None) -> list[dict[str, Any]]:
+    """Compares the warehouse with what the vendor states."""
+    import firm
+
+    from include import flow
+
+    checks = flow.reconcile(firm.site(), named(name), _run(plan, run_id))
+    return [{"check": c.name, "breaks": c.breaks, "explained": c.explained} for c in checks]
+
+
+@task
+def ask_for_lost(name: str, plan: dict[str, Any], run_id: Any = None) -> int:
+    """Has the vendor deliver again what our gateway missed; this run finds it, too."""
+    import firm
+
+    from include import live
+    from include.errors import AuthenticationError
+
+    try:
+        return live.republish(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
+    except AuthenticationError as error:
+        raise AirflowSkipException(f"Its user may not manage deliveries: {error}") from error
+
+
+@task.short_circuit
+def is_present(plan: dict[str, Any]) -> bool:
+    """Whether the run is about today: a past day does not ring."""
+    return not plan["is_past"]
+
+
+@task(outlets=[WAREHOUSE])
+def ring_bell() -> None:
+    """Tells the CRM that the warehouse has news; the news itself is in the warehouse."""
+
+
+@task(trigger_rule="all_done")
+def report_quality(paths: list[str] | None, run_id: Any = None) -> str:
+    """Builds the pages that show what the suites said; there are no partitions where a pull failed."""
+    import firm
+
+    from include.validation import docs
+
+    return str(docs.build(firm.data_docs(), firm.site().staging, paths or [], run_id))
+
+
+def _show(table: str) -> None:
+    """Gives a mapped task the name of its table in the UI."""
+    get_current_context()["table"] = table
+
+
+def _run(plan: dict[str, Any], run_id: str) -> Any:
+    from datetime import date
+
+    from include.flow import Run
+
+    return Run(
+        run_id,
+        date.fromisoformat(plan["business_date"]),
+        date.fromisoformat(plan["previous_date"]),
+        full_refresh=plan["full_refresh"],
+        on_demand=plan["on_demand"],
+        keys=tuple(plan["keys"]),
+    )
