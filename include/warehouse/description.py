@@ -1,7 +1,8 @@
 """Descriptions into the warehouse: dimensions with two times.
 
 A changed description ends the version before on the business date and begins a new one; a change on the same day
-replaces it. What was known before stays, closed (`recorded_to`). A past date never writes a version of a thing that is
+replaces it. What was known before stays, closed (`recorded_to`). What the vendor was asked for earlier never undoes what it
+was asked for later, whichever was loaded first: a client's, while the day took hours. A past date never writes a version of a thing that is
 already described: it only adds things never seen before, valid from the day that we saw them, and marked (`is_past_only`)
 as none of today's until a pull of the present names them. Of a set (the owners of an account) the thing is the set: who is
 new in one that is known by a later day, or to a past date, waits for the present.
@@ -40,6 +41,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         "source_run_id": source_run_id,
         "day": latest_closed(pull.extracted_at) if is_past else pull.business_date,
         "past": is_past,
+        "asked_at": pull.extracted_at,
     }
     sql = _Statements(entity)
     connection.execute(sa.text(sql.resolve), values)
@@ -90,18 +92,19 @@ class _Statements:
                            and recorded_to is null and (:past or valid_from > :day)) newer on newer.id = {incoming[set_id]}
             """  # noqa: S608
             older = f"when c.{key} is null and newer.id is not null then 'older'"
-        # `fate` says what becomes of each row: new, same, older (a past date, or an older day), or changed.
+        # `fate` says what becomes of each row: new, same, older (a past date, an older day, asked for earlier), or changed.
         self.resolve = f"""
             create temporary table resolved_{name} on commit drop as
             select me.id as {this_id}, :vendor as vendor, i.{key}, {", ".join(f"{incoming[c]} as {c}" for c in fields)},
                    c.valid_from as known_from,
                    case {older} when c.{key} is null then 'new'
                         when ({stored}) is not distinct from ({arrived}) then 'same'
-                        when :past or c.valid_from > :day then 'older'
+                        when :past or c.valid_from > :day or written.extracted_at > :asked_at then 'older'
                         else 'changed' end as fate
             from incoming_{name} i
             join warehouse.source_key me on me.entity = '{name}' and me.vendor = :vendor and me.source_key = i.{key}
             left join {table} c on c.vendor = :vendor and c.{key} = i.{key} and c.valid_to is null and c.recorded_to is null
+            left join control.ledger written on written.ledger_id = c.source_run_id
             {joins}{newer}
         """  # noqa: S608
         self.count = f"""

@@ -121,6 +121,16 @@ def test_a_day_before_the_version_changes_nothing(loader: Loader) -> None:
     assert versions(loader) == {"A": [(NEXT, None, ADA)]}
 
 
+def test_what_was_asked_for_later_stays_though_it_was_loaded_first(loader: Loader) -> None:
+    loader.load("person", [person("A", *ADA)], DAY)
+    loader.stage("person", [person("A", "Ada Earlier", "1111", "h1"), person("B", *ADA)], NEXT)
+    earlier = loader.pull, loader.path
+    loader.load("person", [person("A", *EVA)], NEXT, pulled="chosen")
+    loader.pull, loader.path = earlier
+    assert told(loader.publish()) == {"inserted": 1, "superseded": 1}
+    assert versions(loader) == {"A": [(DAY, NEXT, ADA), (NEXT, None, EVA)], "B": [(NEXT, None, ADA)]}
+
+
 def test_what_is_absent_from_a_feed_stays(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
     assert told(loader.load("person", [], NEXT)) == {}
