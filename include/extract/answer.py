@@ -11,6 +11,7 @@ import requests
 from include.errors import RateLimited, VendorUnavailable
 
 _BURST_S = 30.0
+_NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 def refuse_overload(answer: requests.Response, throttled: str = "", /, **facts: object) -> None:
@@ -18,7 +19,8 @@ def refuse_overload(answer: requests.Response, throttled: str = "", /, **facts: 
 
     Args:
         answer: The vendor's.
-        throttled: Pattern of the error codes (`errorCode`) by which a status of 400 says the same as 429.
+        throttled: Pattern of the error codes (`errorCode`) by which a status of 400 says the same as 429; a vendor that has
+            them tells in `X-RateLimit-Reset` when its hour ends.
         **facts: Told with the error.
 
     Raises:
@@ -26,26 +28,27 @@ def refuse_overload(answer: requests.Response, throttled: str = "", /, **facts: 
         VendorUnavailable: Any other 5xx.
     """
     status = answer.status_code
-    if status == requests.codes.too_many_requests or (
-        status == requests.codes.unavailable and "Retry-After" in answer.headers
+    is_throttled = bool(throttled) and not answer.ok and bool(re.search(throttled, _error_code(answer)))
+    if (
+        status == requests.codes.too_many_requests
+        or (status == requests.codes.unavailable and "Retry-After" in answer.headers)
+        or (status == requests.codes.bad_request and is_throttled)
     ):
-        retry_after = _seconds(answer.headers.get("Retry-After"))
-        raise RateLimited("The vendor asks for fewer calls", retry_after, **facts)
-    if status == requests.codes.bad_request and throttled and re.search(throttled, _error_code(answer)):
-        raise RateLimited("The vendor asks for fewer calls", _until_reset(answer), **facts)
+        wait = _seconds(answer.headers.get("Retry-After", ""))
+        if wait is None and is_throttled:
+            wait = _until_reset(answer)
+        raise RateLimited("The vendor asks for fewer calls", wait, **facts)
     if status >= requests.codes.internal_server_error:
         raise VendorUnavailable("The vendor failed", **facts)
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def _seconds(retry_after: str) -> float | None:
     """Seconds that a `Retry-After` header asks for: a number or an HTTP date; None where it says nothing usable."""
-    if retry_after is None:
-        return None
-    if retry_after.strip().isdigit():
+    if _NUMBER.fullmatch(retry_after.strip()):
         return float(retry_after)
     try:
         when = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
@@ -60,6 +63,6 @@ def _error_code(answer: requests.Response) -> str:
 def _until_reset(answer: requests.Response) -> float:
     """Seconds until the hour's calls are new, where they are used up; else those of a burst, for which no end is told."""
     reset = answer.headers.get("X-RateLimit-Reset", "")
-    if answer.headers.get("X-RateLimit-Remaining", "") == "0" and reset.isdigit():
+    if answer.headers.get("X-RateLimit-Remaining", "") == "0" and _NUMBER.fullmatch(reset):
         return max(1.0, int(reset) - datetime.now(UTC).timestamp())
     return _BURST_S

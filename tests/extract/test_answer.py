@@ -1,0 +1,54 @@
+"""What an answer's status and headers say of when to come again."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+import requests
+
+from include.errors import RateLimited
+from include.extract.answer import refuse_overload
+
+THROTTLED = r"(?i)_LIMIT_EXCEEDED$"
+
+
+def wait_of(status: int, code: str = "", **headers: str) -> float | None:
+    """The seconds that an answer asks for."""
+    answer = requests.Response()
+    answer.status_code = status
+    answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    answer._content = b'{"errorCode": "%s"}' % code.encode()
+    with pytest.raises(RateLimited) as told:
+        refuse_overload(answer, THROTTLED)
+    return told.value.retry_after
+
+
+@pytest.mark.parametrize("status", [400, 429])
+def test_hour_that_is_used_up_is_waited_for_whatever_the_status(status: int) -> None:
+    ends = {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": str(int(time.time()) + 600)}
+    assert wait_of(status, "HOURLY_APIINVOCATION_LIMIT_EXCEEDED", **ends) == pytest.approx(599, abs=2)
+    going_on = ends | {"X_RateLimit_Remaining": "7"}
+    assert wait_of(status, "BURST_APIINVOCATION_LIMIT_EXCEEDED", **going_on) == 30
+    assert wait_of(status, "HOURLY_APIINVOCATION_LIMIT_EXCEEDED", **ends, Retry_After="7") == 7
+
+
+def test_vendor_that_says_nothing_of_when_is_not_waited_for_by_a_guess() -> None:
+    assert wait_of(429) is None
+    assert wait_of(429, X_RateLimit_Remaining="0", X_RateLimit_Reset="60") is None
+
+
+@pytest.mark.parametrize("hours", [0, 2, -11])
+def test_date_of_any_zone_is_a_moment(hours: int) -> None:
+    date = (datetime.now(UTC) + timedelta(seconds=600)).astimezone(timezone(timedelta(hours=hours)))
+    assert wait_of(429, Retry_After=format_datetime(date)) == pytest.approx(599, abs=2)
+
+
+@pytest.mark.parametrize(
+    "said", ["\xb2", "soon", "", "-5", "Thu, 26 Nov 2026 19:00:00 +9999", "Thu, 26 Nov T026 19:00:00 +99999999999"]
+)
+def test_what_is_no_number_and_no_date_says_nothing(said: str) -> None:
+    assert wait_of(429, Retry_After=said) is None
+    assert wait_of(400, "HOURLY_X_LIMIT_EXCEEDED", X_RateLimit_Remaining="0", X_RateLimit_Reset=said) == 30
