@@ -70,7 +70,8 @@ def _read_retry_after(text: str | None, now: datetime) -> datetime | None:
         if text.isascii() and text.isdigit():
             asked = now + min(timedelta(seconds=int(text[:9])), LONGEST_RETRY_AFTER)
         else:
-            asked = min(parsedate_to_datetime(text).replace(tzinfo=UTC), now + LONGEST_RETRY_AFTER)
+            when = parsedate_to_datetime(text)
+            asked = min(when.replace(tzinfo=when.tzinfo or UTC), now + LONGEST_RETRY_AFTER)
     except (ValueError, OverflowError):
         return None
     return asked if asked > now else None
