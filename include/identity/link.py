@@ -34,11 +34,13 @@ class Linked:
         clusters: CLUSTERS, a row a record; the second person of a joint record has the negated record_id.
         links: LINKS within people, the surest first.
         review: LINKS between people that a person should decide on, the surest first; one for any two people.
+        left_over: Further such pairs, for which the queue has no room.
     """
 
     clusters: pa.Table
     links: pa.Table
     review: pa.Table
+    left_over: int
 
 
 def link(
@@ -78,10 +80,11 @@ def link(
     if doubtful := _ambiguous(clusters, pairs, refused, evidence):
         clusters, _ = cluster(doubtful)
     roots = np.array([clusters.find(place) for place in range(len(ids))], dtype=np.int64)
+    most = max(int(policy.review_ratio * len(ids)), LEAST_QUEUE)
     return Linked(
         people.name(ids, roots, known),
         _links(pairs, roots, ids, same),
-        _review(pairs, roots, same + apart, max(int(policy.review_ratio * len(ids)), LEAST_QUEUE)),
+        *_review(pairs, roots, same + apart, most),
     )
 
 
@@ -193,18 +196,21 @@ def _links(pairs: _Pairs, roots: Ints, ids: Ints, same: list[tuple[int, int]]) -
     return pa.concat_tables([pa.Table.from_pylist(list(said.values()), schema=LINKS), links])
 
 
-def _review(pairs: _Pairs, roots: Ints, settled: list[tuple[int, int]], most: int) -> pa.Table:
-    """The surest pair between any two people, as long as the queue holds no more than so many records."""
-    between = [frozenset((int(roots[a]), int(roots[b]))) for a, b in settled]
-    asked, touched, chosen = set(between), set[int](), []
-    for at in np.argsort(-pairs.score, kind="stable").tolist():
-        left, right = int(pairs.left[at]), int(pairs.right[at])
-        two = frozenset((int(roots[left]), int(roots[right])))
-        if len(two) == 1 or two in asked:
-            continue
-        asked.add(two)
-        touched |= {left, right}
-        if len(touched) > most:
-            break
-        chosen.append(at)
-    return pairs.table.take(pa.array(chosen, pa.int64())).select(LINKS.names).cast(LINKS)
+def _review(pairs: _Pairs, roots: Ints, settled: list[tuple[int, int]], most: int) -> tuple[pa.Table, int]:
+    """The surest pair between any two people, up to so many records; and how many such pairs are beyond that."""
+
+    def people_of(left: Ints, right: Ints) -> Ints:
+        low, high = np.sort([roots[left], roots[right]], axis=0)
+        return np.where(low == high, -1, low * len(roots) + high)
+
+    settled_ends = np.array(settled, np.int64).reshape(-1, 2).T
+    by_score = np.argsort(-pairs.score, kind="stable")
+    two = people_of(pairs.left[by_score], pairs.right[by_score])
+    is_open = (two >= 0) & ~np.isin(two, people_of(*settled_ends))
+    by_score, two = by_score[is_open], two[is_open]
+    waiting = by_score[np.sort(np.unique(two, return_index=True)[1])]
+    ends = np.column_stack([pairs.left[waiting], pairs.right[waiting]]).ravel()
+    is_new = np.zeros(len(ends), np.int64)
+    is_new[np.unique(ends, return_index=True)[1]] = 1
+    shown = int(np.searchsorted(is_new.reshape(-1, 2).sum(axis=1).cumsum(), most, side="right"))
+    return pairs.table.take(pa.array(waiting[:shown])).select(LINKS.names).cast(LINKS), len(waiting) - shown

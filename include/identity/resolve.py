@@ -46,6 +46,7 @@ class Resolved:
         households: Which the vendors' households are.
         copies: Accounts that are another vendor's, listed again.
         review: Pairs that a person should look at.
+        left_over: Further such pairs of persons, for which the queue has no room.
         changed: Records that are of another than before.
     """
 
@@ -54,6 +55,7 @@ class Resolved:
     households: int
     copies: int
     review: int
+    left_over: int
     changed: int
 
 
@@ -97,6 +99,7 @@ def resolve(
             households=homes.num_rows - len(households),
             copies=copies.num_rows,
             review=linked.review.num_rows + doubtful.num_rows,
+            left_over=linked.left_over,
             changed=changed,
         )
         seconds = round(time.perf_counter() - started, 3)

@@ -140,6 +140,7 @@ def measure_febrl() -> list[dict[str, Any]]:
                 "number": has_number,
                 "records": len(persons),
                 "review": _queue(linked.review, len(persons)),
+                "left_over": linked.left_over,
             }
             found.append(row | judge(linked.clusters, truth))
     return found
@@ -172,7 +173,8 @@ def link_firm(folder: str) -> dict[str, float]:
     for name in ("clusters", "links", "review"):
         parquet.write_table(getattr(linked, name), Path(folder) / f"{name}.parquet")
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "others": others, "peak_mb": peak_mb}
+    pairs = {"queued": len(linked.review), "left_over": linked.left_over}
+    return pairs | {"seconds": seconds, "cpu_seconds": cpu_seconds, "others": others, "peak_mb": peak_mb}
 
 
 def count_crossed(clusters: pa.Table, firm: Firm) -> dict[str, int]:
@@ -234,14 +236,26 @@ def _febrl_file(name: str) -> str:
 
 def _febrl_table(rows: list[dict[str, Any]]) -> Table:
     table = Table(
-        "FEBRL", "records", "precision", "recall", "to review", box=box.SIMPLE, title="People in FEBRL's files"
+        "FEBRL",
+        "records",
+        "precision",
+        "recall",
+        "to review",
+        "left over",
+        box=box.SIMPLE,
+        title="People in FEBRL's files",
     )
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
         kind = f"{row['file']}, {'with' if row['number'] else 'without'} the social security number"
         table.add_row(
-            kind, f"{row['records']:,}", f"{row['precision']:.4f}", f"{row['recall']:.4f}", f"{row['review']:.2%}"
+            kind,
+            f"{row['records']:,}",
+            f"{row['precision']:.4f}",
+            f"{row['recall']:.4f}",
+            f"{row['review']:.2%}",
+            f"{row['left_over']:,}",
         )
     table.caption = (
         "Pairs of records in one cluster. Numbers and birth dates carry errors here:\n"
@@ -261,6 +275,7 @@ def _firm_table(title: str, found: dict[str, Any]) -> Table:
         "people who have all their records in a cluster of their own": f"{found['whole']:.4f}",
         "people with two true tax ids, two true birth dates": f"{found['crossed']['tax id']}, {found['crossed']['birth date']}",
         "records in the queue for review": f"{found['review']:.2%}",
+        "pairs in it, and left over beyond its room": f"{found['queued']:,}, {found['left_over']:,}",
         "seconds, CPU seconds": f"{found['seconds']:.1f}, {found['cpu_seconds']:.1f}",
         "load average of the machine at the start": f"{found['others']:.1f}",
         "peak memory, MB": f"{found['peak_mb']:,.0f}",

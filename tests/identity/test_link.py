@@ -43,6 +43,13 @@ def test_queue_is_short_and_most_of_it_is_worth_a_look(firm: Firm, linked: Linke
     assert sum(firm.truth[row["left"]] == firm.truth[row["right"]] for row in queue) >= 0.5 * len(queue)
 
 
+def test_queue_tells_how_many_pairs_it_has_no_room_for(firm: Firm, linked: Linked) -> None:
+    short = link(firm.persons, policy=Policy(review_ratio=0.01))
+    assert (linked.left_over, len(linked.review)) == (0, len(short.review) + short.left_over)
+    assert short.left_over > 0
+    assert linked.review.slice(0, len(short.review)).equals(short.review)
+
+
 def test_order_and_threads_change_nothing(firm: Firm, linked: Linked) -> None:
     order = random.Random(5).sample(range(len(firm.persons)), len(firm.persons))
     again = link(firm.persons.take(order), threads=1)
