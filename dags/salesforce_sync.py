@@ -64,7 +64,8 @@ def salesforce() -> None:
         from include.identity.resolve import resolve
         from include.vendors import VENDORS
 
-        found = resolve(firm.site().engine, VENDORS, run_id, sessions.business_date(None))
+        day, policy = sessions.business_date(None), firm.identity_policy()
+        found = resolve(firm.site().engine, VENDORS, run_id, day, policy)
         return None if found is None else asdict(found)
 
     @task

@@ -8,8 +8,9 @@ tributary_alerts     generic    password: addresses of alerts (Apprise URLs or f
                                 docs/operations.md
 salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/salesforce_setup.md
 
-Variables: tributary_rules (JSON: thresholds of the business rules), tributary_crm_paused (true: nothing is written),
-tributary_retention_years (of signed documents, 7), tributary_subscribers (connections that get our events, blanks between).
+Variables: tributary_rules, tributary_identity (JSON: thresholds of the business rules, of who is who),
+tributary_crm_paused (true: nothing is written), tributary_retention_years (of signed documents, 7),
+tributary_subscribers (connections that get our events, blanks between).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from include.connection import Connection
     from include.crm.settings import Settings
     from include.flow import Site
+    from include.identity.policy import Policy as IdentityPolicy
     from include.rules.policy import Policy
     from include.staging import Staging
 
@@ -98,6 +100,13 @@ def rule_policy() -> Policy:
     from include.rules.policy import Policy
 
     return Policy.of(Variable.get("tributary_rules", default={}, deserialize_json=True))
+
+
+def identity_policy() -> IdentityPolicy:
+    """Returns the thresholds of who is who: a Variable in JSON, or the defaults."""
+    from include.identity.policy import Policy
+
+    return Policy.of(Variable.get("tributary_identity", default={}, deserialize_json=True))
 
 
 def is_crm_paused() -> bool:

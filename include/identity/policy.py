@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
+
+from include.errors import ConfigurationError
 
 BOTH = frozenset({"tax_id", "birth_date"})
+_THRESHOLDS = frozenset({"link_score", "review_score", "review_ratio"})
 
 
 @dataclass(frozen=True)
@@ -28,3 +33,38 @@ class Policy:
     review_ratio: float = 0.05
     trusted: frozenset[str] = BOTH
     has_households: bool = True
+
+    def __post_init__(self) -> None:
+        wanted = {
+            "link_score": (self.review_score < self.link_score <= 40, "above review_score and up to 40"),
+            "review_score": (self.review_score >= 0, "0 or more"),
+            "review_ratio": (0 < self.review_ratio <= 1, "above 0 and up to 1"),
+        }
+        _refuse(
+            [f"{name} is {getattr(self, name)}, not {what}" for name, (is_met, what) in wanted.items() if not is_met]
+        )
+
+    @classmethod
+    def of(cls, overrides: Mapping[str, Any]) -> Self:
+        """Returns the defaults with a firm's own thresholds, as they stand in JSON.
+
+        Args:
+            overrides: Name -> number, or number as text. What is trusted is no firm's choice.
+
+        Raises:
+            ConfigurationError: A name that is no threshold, or a value that makes no sense; all of them are named.
+        """
+        faults = [f"{name} is no threshold" for name in overrides if name not in _THRESHOLDS]
+        read: dict[str, Any] = {}
+        for name in _THRESHOLDS & overrides.keys():
+            try:
+                read[name] = float(str(overrides[name]))
+            except ValueError:
+                faults.append(f"{name} must be a number")
+        _refuse(faults)
+        return cls(**read)
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        raise ConfigurationError(f"The thresholds of identity are wrong: {'; '.join(sorted(faults))}")

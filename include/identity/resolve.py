@@ -71,14 +71,15 @@ def resolve(
         on: Day for which age is reckoned, and after which nobody is born.
         policy: Thresholds; the default where None.
     """
-    started = time.perf_counter()
+    started, policy = time.perf_counter(), policy or Policy()
     statistics.refresh(engine)
     with engine.begin() as db:  # one: a run that began earlier must not write over what a later one found
         db.execute(_ONE_AT_A_TIME)
         kept.rank_vendors(db, vendors)
         persons, said = kept.read_persons(db), {entity: kept.read_decisions(db, entity) for entity in ENTITIES}
+        chosen = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
         # Owners are people, so they follow from the rest.
-        seen = kept.fingerprint([persons, kept.read_accounts(db).drop_columns(["owners"]), *said.values()])
+        seen = kept.fingerprint([persons, kept.read_accounts(db).drop_columns(["owners"]), *said.values(), chosen])
         if db.scalar(_LAST) == seen:
             return None
         linked = link(persons, said["person"], policy, known=kept.read_known(db, "person"), on=on)

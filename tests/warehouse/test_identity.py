@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from include.identity import decisions
+from include.identity.policy import Policy
 from include.identity.resolve import Resolved, resolve
 from include.warehouse import identity, schema
 from tests.conftest import Database
@@ -40,9 +41,9 @@ class Firm:
         rows = [{"person_key": f"p{n}"} | dict(person) for n, person in enumerate(people, 1)]
         self.load(vendor, "person", *rows, day=day)
 
-    def resolve(self, run_id: str = "r") -> Resolved | None:
+    def resolve(self, run_id: str = "r", policy: Policy | None = None) -> Resolved | None:
         vendors = [replace(each.vendor, ranks=self.ranks.get(name, {"": 100})) for name, each in self.loaders.items()]
-        return resolve(self.engine, vendors, run_id, NEXT)
+        return resolve(self.engine, vendors, run_id, NEXT, policy)
 
     def known(self, view: str = "known_person") -> list[dict[str, Any]]:
         return self.database.rows(f"select * from warehouse.{view} where is_anchor order by identity_id")
@@ -75,6 +76,16 @@ def test_father_and_son_are_two_though_their_household_has_one_email(firm: Firm)
     found = firm.resolve()
     assert found is not None
     assert (found.people, found.review, found.left_over) == (2, 1, 0)
+
+
+def test_another_threshold_counts_from_the_next_run_on(firm: Firm) -> None:
+    firm.people("alpha", JOHN)
+    firm.people("beta", JOHN)
+    firm.resolve()
+    assert firm.resolve("r2") is None
+    found = firm.resolve("r3", Policy(link_score=40.0))
+    assert found is not None
+    assert (found.people, found.review) == (2, 1)
 
 
 def test_before_the_first_run_each_record_stands_for_itself(firm: Firm) -> None:
