@@ -30,17 +30,21 @@ def watch_lateness() -> None:
         from datetime import UTC, datetime
 
         import firm
+        from alerts import page
 
         from include import alerts
         from include.control.lateness import find_late, mark_told
         from include.vendors import named
 
-        vendor, engine = named(vendor_name), firm.site().engine
-        late = find_late(engine, vendor, datetime.now(UTC))
-        lines = [f"{each.table}: {each.stage} was due at {each.due_at:%H:%M %Z}" for each in late]
+        if not firm.is_connected(vendor_name):
+            return []
+        vendor, engine, now = named(vendor_name), firm.database(), datetime.now(UTC)
+        late = find_late(engine, vendor, now, pendulum.parse(GO_LIVE, tz=vendor.timezone))
+        lines = [each.say(now) for each in late]
         if late:
             title = f"Late: {vendor.title}, business date {late[0].business_date}"
-            alerts.send(firm.alert_urls(), title, "\n".join(lines))
+            told = [*lines, f"DAG: {vendor_name}", f"Link: {page(vendor_name)}"]
+            alerts.send(firm.alert_urls(), title, "\n".join(told))
             mark_told(engine, late)
         return lines
 

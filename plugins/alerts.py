@@ -9,7 +9,9 @@ from airflow.sdk import BaseNotifier
 
 
 class Alert(BaseNotifier):
-    """Sends an alert with DAG, task, reason and a link; usable as failure callback and in a deadline.
+    """Sends an alert with DAG, task, reason, counts and a link; usable as failure callback and in a deadline.
+
+    Nobody is told of a backfill's deadline: its runs wait for each other, and nobody waits for them.
 
     Args:
         what: The first words of the title, such as `Failed` or `Deadline missed`.
@@ -29,6 +31,8 @@ class Alert(BaseNotifier):
 
         from include import alerts
 
+        if context.get("deadline") and _of(context.get("dag_run"), "run_type") == "backfill":
+            return
         title, body = describe(self.what, context)
         alerts.send(alert_urls(), title, body)
 
@@ -42,11 +46,9 @@ def describe(what: str, context: Any) -> tuple[str, str]:
 
     A deadline's context holds only the run (as a dict) and the deadline; a task's holds the task instance as well.
     """
-    from airflow.sdk.configuration import conf
-
     run = context.get("dag_run")
     dag_id, run_id = _of(run, "dag_id"), _of(run, "run_id") or _of(run, "dag_run_id")
-    link = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}/runs/{run_id}"
+    link = f"{page(dag_id)}/runs/{run_id}"
     lines = [f"Run: {run_id}"]
     task = context.get("ti") or context.get("task_instance")
     if task is not None:
@@ -57,7 +59,33 @@ def describe(what: str, context: Any) -> tuple[str, str]:
         lines.append(f"Reason: {type(reason).__name__}: {_message(reason)}")
     if deadline := context.get("deadline"):
         lines.append(f"Deadline: {_of(deadline, 'deadline_time')}")
+    if counts := _counts(dag_id, run_id):
+        lines.append(f"So far: {counts}")
     return f"{what}: {dag_id}", "\n".join([*lines, f"Link: {link}"])
+
+
+def page(dag_id: str) -> str:
+    """The address of a DAG's page."""
+    from airflow.sdk.configuration import conf
+
+    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}"
+
+
+def _counts(dag_id: str, run_id: str) -> str:
+    """What the ledger knows of a vendor's run; nothing where it can't be asked: an alert goes out all the same."""
+    import firm
+    from policy import vendor_of
+
+    from include.control.lateness import say_progress
+
+    try:
+        engine = firm.database()
+        try:
+            return say_progress(engine, vendor_of(dag_id), run_id)
+        finally:
+            engine.dispose()
+    except Exception:
+        return ""
 
 
 def _message(reason: BaseException) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook, Variable
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -86,6 +87,15 @@ def connection(conn_id: str) -> Connection:
         known.password or "",
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.extra_dejson.items()},
     )
+
+
+def is_connected(conn_id: str) -> bool:
+    """Whether the firm has this connection: vendors that it does not use have none."""
+    try:
+        BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        return False
+    return True
 
 
 def crm_settings() -> Settings:

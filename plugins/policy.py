@@ -25,6 +25,8 @@ WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
 # The first day of the schedules: a firm sets the day it goes live.
 GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 
+_ON_DEMAND = "_on_demand"
+
 
 def _read_hours(text: str) -> float:
     try:
@@ -80,7 +82,12 @@ PULL: dict[str, Any] = {
 
 def on_demand(vendor_name: str) -> str:
     """The DAG of a vendor's single clients."""
-    return f"{vendor_name}_on_demand"
+    return f"{vendor_name}{_ON_DEMAND}"
+
+
+def vendor_of(dag_id: str) -> str:
+    """The vendor whose day, or single clients, a DAG brings in."""
+    return dag_id.removesuffix(_ON_DEMAND)
 
 
 def deadline(name: str, hours: float = DEADLINE_HOURS) -> DeadlineAlert:

@@ -12,12 +12,28 @@ from croniter import croniter
 from include.contract import Vendor
 from include.sessions import latest_closed
 
+# Single clients, what webhooks bring and replays are not the day.
 _FIND = sa.text("""
-select t.name from unnest(cast(:tables as text[])) as t(name)
-where not exists (select from control.ledger l
-                  where l.vendor = :vendor and l.table_name = t.name and l.business_date = :day and l.stage = :stage)
+select t.name, s.staged, s.dead from unnest(cast(:tables as text[])) as t(name)
+left join lateral (
+    select staged, dead from control.ledger l
+    where l.vendor = :vendor and l.table_name = t.name and l.business_date = :day and l.stage = 'stage'
+      and l.pulled in ('present', 'past') order by ledger_id desc limit 1
+) s on true
+where exists (select from control.ledger l where l.vendor = :vendor and l.recorded_at < :start)
+  and not exists (select from control.ledger l
+                  where l.vendor = :vendor and l.table_name = t.name and l.business_date = :day and l.stage = :stage
+                    and l.pulled in ('present', 'past'))
   and not exists (select from control.lateness o
                   where o.vendor = :vendor and o.table_name = t.name and o.business_date = :day and o.stage = :stage)
+""")
+
+_PROGRESS = sa.text("""
+select count(distinct table_name) filter (where stage = 'stage') as tables,
+       sum(staged) filter (where stage = 'stage') as rows,
+       sum(dead) as dead,
+       count(distinct table_name) filter (where stage = 'load') as loaded
+from control.ledger where run_id = :run_id and vendor = :vendor
 """)
 
 _TOLD = sa.text("""
@@ -28,26 +44,40 @@ values (:vendor, :table, :business_date, :stage, :due_at) on conflict do nothing
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A step that was due and is not in the ledger."""
+    """A step that was due and is not in the ledger; with rows and dead letters of the table, where it is staged."""
 
     vendor: str
     table: str
     business_date: date
     stage: str
     due_at: datetime
+    staged: int | None = None
+    dead: int | None = None
+
+    def say(self, now: datetime) -> str:
+        """The line of an alert: what is late, by how much, and what is there already."""
+        minutes = int((now - self.due_at).total_seconds() // 60)
+        there = "nothing staged" if self.staged is None else f"{self.staged:,} rows staged, {self.dead:,} dead letters"
+        due = f"{self.stage} was due at {self.due_at:%H:%M %Z}, {minutes // 60} h {minutes % 60:02} min ago"
+        return f"{self.table}: {due}; {there}"
 
 
-def find_late(engine: sa.Engine, vendor: Vendor, now: datetime) -> list[Late]:
+def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetime) -> list[Late]:
     """Finds steps that are due, not done, and not told of before.
+
+    Nothing is due of a start before the vendor was first pulled: then its DAG was not switched on yet.
 
     Args:
         engine: The control database.
         vendor: Says by when which stage is due, in its own time zone.
         now: Aware. The day in question is the last session before the newest start of the vendor's schedule, and it is due
             on that start's morning: what closes this afternoon is due tomorrow, and a weekly vendor once a week.
+        go_live: Aware. Nothing is due of a start before it.
     """
     local = now.astimezone(ZoneInfo(vendor.timezone))
     start = croniter(vendor.cron, local).get_prev(datetime)
+    if start < go_live:
+        return []
     day = latest_closed(start)
     mapped = {entity_map.table for entity_map in vendor.maps}
     found: list[Late] = []
@@ -60,11 +90,11 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime) -> list[Late]:
             "tables": [table.name for table in vendor.asked if stage != "load" or table.name in mapped],
             "day": day,
             "stage": stage,
-            "due_at": due_at,
+            "start": start,
         }
         with engine.begin() as connection:
-            late = connection.scalars(_FIND, values).all()
-        found += [Late(vendor.name, table, day, stage, due_at) for table in late]
+            late = connection.execute(_FIND, values).all()
+        found += [Late(vendor.name, row.name, day, stage, due_at, row.staged, row.dead) for row in late]
     return found
 
 
@@ -73,3 +103,12 @@ def mark_told(engine: sa.Engine, late: list[Late]) -> None:
     if late:
         with engine.begin() as connection:
             connection.execute(_TOLD, [asdict(each) for each in late])
+
+
+def say_progress(engine: sa.Engine, vendor_name: str, run_id: str) -> str:
+    """What a vendor's run has done so far, in words; empty where the ledger knows nothing of it."""
+    with engine.connect() as connection:
+        done = connection.execute(_PROGRESS, {"vendor": vendor_name, "run_id": run_id}).one()
+    if not done.tables:
+        return ""
+    return f"{done.tables} tables staged, {done.loaded} loaded; {done.rows:,} rows, {done.dead:,} dead letters"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from croniter import croniter
 
 from include import sessions
-from include.control.lateness import find_late, mark_told
+from include.contract import Vendor
+from include.control.lateness import Late, find_late, mark_told
 from tests.conftest import Firm
 from tests.running_sandbox import NOW
 
@@ -25,41 +27,106 @@ def start(firm: Firm) -> datetime:
     return found  # type: ignore[no-any-return]
 
 
+def late_at(firm: Firm, now: datetime, go_live: datetime = NOW - timedelta(days=365)) -> list[Late]:
+    return find_late(firm.engine, firm.vendor, now, go_live)
+
+
+def pulled(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "present") -> None:
+    """Notes a pull of every table in the ledger."""
+    for number, table in enumerate(firm.vendor.asked):
+        firm.database.do(
+            "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled,"
+            " extracted_at, recorded_at, fetched, staged, dead) select nextval('control.ledger_id'), 'earlier', :vendor, :table,"
+            " :day, 'stage', :pull, :how, :at, :at, 5, 3, 2",
+            vendor=firm.vendor.name, table=table.name, day=day, at=at, how=how, pull=f"{how}-{day}-{number}",
+        )  # fmt: skip
+
+
+@pytest.fixture
+def firm(firm: Firm) -> Firm:
+    """A firm whose vendor was pulled long ago for the first time."""
+    pulled(firm, NOW - timedelta(days=300))
+    return firm
+
+
 @pytest.mark.others_long
 def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
-    mark_told(firm.engine, find_late(firm.engine, firm.vendor, start(firm) - HOUR))  # of the run before
-    assert find_late(firm.engine, firm.vendor, start(firm) + HOUR) == []
+    mark_told(firm.engine, late_at(firm, start(firm) - HOUR))  # of the run before
+    assert late_at(firm, start(firm) + HOUR) == []
 
 
 def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
-    late = find_late(firm.engine, firm.vendor, evening)
+    late = late_at(firm, evening)
     asked = {table.name for table in firm.vendor.asked}
     mapped = {entity_map.table for entity_map in firm.vendor.maps} & asked
     expected = {(table.name, "stage") for table in firm.vendor.asked} | {(name, "load") for name in mapped}
     assert {(each.table, each.stage) for each in late} == expected
     assert {each.business_date for each in late} == {sessions.latest_closed(start(firm))}
     mark_told(firm.engine, late)
-    assert find_late(firm.engine, firm.vendor, evening) == []
+    assert late_at(firm, evening) == []
 
 
 @pytest.mark.others_long
 def test_a_day_that_is_in_is_not_late(firm: Firm) -> None:
     day = sessions.latest_closed(start(firm))
     firm.day()
-    firm.database.do("update control.ledger set business_date = :day", day=day)
-    assert find_late(firm.engine, firm.vendor, start(firm).replace(hour=20)) == []
+    firm.database.do("update control.ledger set business_date = :day where run_id <> 'earlier'", day=day)
+    assert late_at(firm, start(firm).replace(hour=20)) == []
 
 
 @pytest.mark.others_long
 def test_a_run_of_a_week_ago_is_not_late_every_day(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
-    mark_told(firm.engine, find_late(firm.engine, firm.vendor, evening))
+    mark_told(firm.engine, late_at(firm, evening))
     following: datetime = croniter(firm.vendor.cron, evening).get_next(datetime)
-    assert find_late(firm.engine, firm.vendor, following - HOUR) == []
+    assert late_at(firm, following - HOUR) == []
 
 
 @pytest.mark.others_long
 def test_a_session_that_closed_this_afternoon_is_due_later(firm: Firm) -> None:
-    mark_told(firm.engine, find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T15:00:00-05:00")))
-    assert find_late(firm.engine, firm.vendor, datetime.fromisoformat("2026-11-20T16:45:00-05:00")) == []
+    mark_told(firm.engine, late_at(firm, datetime.fromisoformat("2026-11-20T15:00:00-05:00")))
+    assert late_at(firm, datetime.fromisoformat("2026-11-20T16:45:00-05:00")) == []
+
+
+def newest_start(firm: Firm, evening: datetime) -> datetime:
+    found: datetime = croniter(firm.vendor.cron, evening).get_prev(datetime)
+    return found
+
+
+@pytest.mark.others_long
+@pytest.mark.parametrize("switched_on", [-HOUR, HOUR])
+def test_a_vendor_is_late_only_after_its_dag_was_switched_on(
+    start_firm: Callable[..., Firm], vendor: Vendor, switched_on: timedelta
+) -> None:
+    firm = start_firm(vendor, households=3)
+    evening = start(firm).replace(hour=20)
+    assert late_at(firm, evening) == []
+    pulled(firm, newest_start(firm, evening) + switched_on)
+    assert bool(late_at(firm, evening)) == (switched_on < HOUR)
+
+
+@pytest.mark.others_long
+def test_nothing_is_late_before_the_firm_goes_live(firm: Firm) -> None:
+    evening = start(firm).replace(hour=20)
+    assert late_at(firm, evening, go_live=newest_start(firm, evening) + HOUR) == []
+    assert late_at(firm, evening, go_live=newest_start(firm, evening))
+
+
+@pytest.mark.others_long
+@pytest.mark.parametrize("how", ["chosen", "pushed", "replay"])
+def test_some_rows_of_a_day_are_not_the_day(firm: Firm, how: str) -> None:
+    pulled(firm, start(firm), sessions.latest_closed(start(firm)), how)
+    assert {each.stage for each in late_at(firm, start(firm).replace(hour=20))} == {"stage", "load"}
+
+
+@pytest.mark.others_long
+def test_people_are_told_how_late_and_what_is_there(firm: Firm) -> None:
+    evening = start(firm).replace(hour=20)
+    nothing = late_at(firm, evening)[0]
+    assert nothing.say(nothing.due_at).endswith(", 0 h 00 min ago; nothing staged")
+    pulled(firm, start(firm), sessions.latest_closed(start(firm)))
+    [load, *_] = late = late_at(firm, evening)
+    assert {each.stage for each in late} == {"load"}
+    due = f"{load.table}: load was due at {firm.vendor.due['load']} {load.due_at:%Z}"
+    assert load.say(load.due_at + 85 * HOUR / 60) == f"{due}, 1 h 25 min ago; 3 rows staged, 2 dead letters"

@@ -71,9 +71,16 @@ def test_before_it_is_due_nothing_is_late(engine: sa.Engine, database: Database)
 @pytest.mark.parametrize("hours", range(0, 24 * 9, 13))
 def test_late_is_what_people_are_told_of(engine: sa.Engine, database: Database, hours: int) -> None:
     record(engine, DUE)
+    for vendor in VENDORS:  # nothing is due of one that was never pulled
+        with engine.begin() as connection:
+            of = Pull("r0", vendor.name, "any", date(2025, 1, 2), "p0", "present", datetime(2025, 1, 2, tzinfo=UTC))
+            ledger.record(connection, of, "stage", Counts())
+    database.do("update control.ledger set recorded_at = '2025-01-02'")
     now = MORNING + timedelta(hours=hours)
     late = {(each["vendor"], each["table"]) for each in read_freshness(engine, now) if each["is_late"]}
-    found = [each for vendor in VENDORS for each in lateness.find_late(engine, vendor, now)]
+    found = [
+        each for vendor in VENDORS for each in lateness.find_late(engine, vendor, now, MORNING - timedelta(days=90))
+    ]
     mapped = {(vendor.name, entity.table) for vendor in VENDORS for entity in vendor.maps}
     assert late == {(e.vendor, e.table) for e in found if (e.stage == "load") == ((e.vendor, e.table) in mapped)}
 
