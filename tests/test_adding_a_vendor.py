@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from include.sandbox import own_data
 from include.vendors import VENDORS
 from tests.conftest import Database
 
@@ -111,6 +112,19 @@ def test_the_page_gives_a_working_vendor(project: Path, toybank: str, database: 
     ]
     [letter] = database.rows("select row_key, reasons from control.dead_letter")
     assert letter == {"row_key": "2", "reasons": ["expect_column_values_to_be_between(value_usd)"]}
+
+
+def test_the_page_names_every_vendor_and_every_place() -> None:
+    """A vendor that the page's tuple lacks would be gone when somebody has followed it."""
+    names = [vendor.name.upper() for vendor in VENDORS]
+    assert f"= ({', '.join([*names, 'TOYBANK'])})" in PAGE
+    for kind, place in {"yaml": "docker-compose.yaml", "bash": ".env.example"}.items():
+        [line] = re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+        text = (ROOT / place).read_text()
+        assert [name for name in names if line.replace("TOYBANK", name) not in text] == []
+    sandbox = {path.stem for path in (ROOT / "include/sandbox").glob("*.py")}
+    assert {*re.findall(r"`(\w+)\.py`", PAGE)} - {"docusign", "adobe_sign"} <= sandbox
+    assert {vendor.name for vendor in VENDORS} == own_data.TABLES.keys()
 
 
 OTHER_SENSE = {

@@ -36,7 +36,7 @@ from include.sandbox.records import Files, Table
 from include.sandbox.rows import dump
 from include.sandbox.world import World
 
-TABLES = {"envelopes": Table("envelopeId", "envelopeId"), "templates": Table("templateId", "templateId")}
+_TABLES = {"envelopes": Table("envelopeId", "envelopeId"), "templates": Table("templateId", "templateId")}
 _SENDER = {"userName": USER_NAME, "userId": USER_ID, "accountId": ACCOUNT_ID, "email": USER_EMAIL}
 _CORRECTABLE = ("name", "email", "routingOrder", "note")
 
@@ -59,7 +59,7 @@ class Office:
         self.world, self.clock = world, clock
         self.store = Store(world.path.parent)
         self.sender = Sender(self.store, clock, pace)
-        self._files = {name: list(_read(data, name)) for name in TABLES} if data else None
+        self._files = {name: list(_read(data, name)) for name in _TABLES} if data else None
         self._envelopes: dict[str, Envelope] | None = None
         self._lock = threading.RLock()
 
@@ -210,7 +210,7 @@ def _find_next(envelope: Envelope) -> str:
 
 
 def _read(folder: Path, name: str) -> Iterator[Envelope]:
-    files = Files(folder, {name: TABLES[name]})
+    files = Files(folder, {name: _TABLES[name]})
     for key in files.keys:
         for line in files.tell(name, key):
             row = orjson.loads(dump(line))

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from include.sandbox import docusign_office, emoney_rows, moneyguidepro_rows, nitrogen_rows
+from include.sandbox import emoney_rows, moneyguidepro_rows, nitrogen_rows
 from include.sandbox.dataset import ORION_TABLES
 from include.sandbox.orion_query import read_moment
 from include.sandbox.records import Table
@@ -29,8 +29,12 @@ TABLES: Mapping[str, Needed] = {
     "emoney": _needed(emoney_rows.TABLES),
     "moneyguidepro": _needed(moneyguidepro_rows.TABLES),
     "nitrogen": {**_needed(nitrogen_rows.TABLES), "clients": ("household", "id", "advisor_user_id")},
-    "docusign": _needed(docusign_office.TABLES),
-    "adobe_sign": dict.fromkeys(("users", "agreements", "library_documents"), ("id",)),
+    "docusign": {"envelopes": ("envelopeId", "status"), "templates": ("templateId", "name")},
+    "adobe_sign": {
+        "users": ("id", "email", "isAccountAdmin"),
+        "agreements": ("id", "name", "status", "createdDate", "senderEmail", "participantSetsInfo"),
+        "library_documents": ("id", "sharingMode", "creatorEmail"),
+    },
 }
 """Vendor -> table, which is the file `<vendor>/<table>.jsonl` -> fields that each of its lines must have."""
 

@@ -449,6 +449,8 @@ def test_line_that_cannot_be_read_is_named(start_sandbox, tmp_path):
     folder = tmp_path / "data" / "adobe_sign"
     folder.mkdir(parents=True)
     (folder / "users.jsonl").write_text('{"id": "u1", "email": "rep@example.com", "isAccountAdmin": true}\n')
-    (folder / "agreements.jsonl").write_text('{"id": "a1", "name": "Ours"}\n')
+    agreement = {"id": "a1", "name": "Ours", "senderEmail": "rep@example.com", "status": "OUT_FOR_SIGNATURE"}
+    agreement |= {"createdDate": "soon", "participantSetsInfo": []}
+    (folder / "agreements.jsonl").write_text(json.dumps(agreement) + "\n")
     with pytest.raises(ValueError, match=r"agreements\.jsonl, id a1"):
         start_sandbox(data=tmp_path / "data", households=4)

@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +153,16 @@ def test_start_is_told_what_is_served_and_what_is_not(tmp_path):
     assert served.startswith("orion: clients 2; empty, for want of a file: representatives, registrations,")
     assert invented == "invented: tamarac, emoney, moneyguidepro, nitrogen, docusign, adobe_sign"
     assert unread == "not read: README, orion/transaction.jsonl"
+
+
+def test_page_names_every_file_that_is_served_and_what_its_lines_must_have():
+    page = (Path(__file__).parents[2] / "docs" / "own_data.md").read_text()
+    orion = own_data.TABLES["orion"]
+    assert [name for name in orion if f"folder/orion/{name}.jsonl" not in page and f"`{name}`" not in page] == []
+    rows = {
+        f"| `{vendor}/{name}.jsonl` | {', '.join(f'`{field}`' for field in needed)} |"
+        for vendor, tables in own_data.TABLES.items()
+        if vendor != "orion"
+        for name, needed in tables.items()
+    }
+    assert {line for line in page.splitlines() if ".jsonl` |" in line} == rows
