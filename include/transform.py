@@ -37,7 +37,7 @@ class Produced:
         split: Rows beyond the first that one staged row became.
         merged: Rows that describe an entity that another row gave already.
         dropped: Rows that a named rule left out, by rule.
-        money_in: Sum of the money column before, where it is taken over as it is; else None.
+        money_in: Sum of the money column over all that went in; None where rows are split before there is such a column.
         money_dropped: Of it, what rules left out.
         money: Sum of the canonical money column; None where the entity has none.
         parts: Files of the canonical folder.
@@ -135,7 +135,8 @@ def _produce(
     target = folder(staging, path, entity.name)
     writer, result = PartWriter(target, schema), Produced(entity.name)
     source = entity_map.columns.get(entity.money) if entity.money else None
-    if isinstance(source, str):
+    told = source if isinstance(source, str) or (isinstance(source, Derived) and entity_map.split is None) else None
+    if told:
         result.money_in = Decimal(0)
     if entity.money:
         result.money = Decimal(0)
@@ -144,12 +145,12 @@ def _produce(
     is_newest = entity_map.merged and entity.version is not None and not entity_map.summed
     for part in good_rows(staging, path, _needed(entity_map)):
         result.staged += part.num_rows
-        if isinstance(source, str):
-            result.money_in = (result.money_in or Decimal(0)) + total(part, source)
+        if told:
+            result.money_in = (result.money_in or Decimal(0)) + _money(told, part)
         part = _split(part, entity_map, beside, result)
         kept = _dropped(part, entity_map, result)
-        if isinstance(source, str):
-            result.money_dropped += total(part, source) - total(kept, source)
+        if told:
+            result.money_dropped += _money(told, part) - _money(told, kept)
         part = kept
         made = _mapped(part, entity_map, entity, manifest.business_date, schema)
         if entity_map.summed or is_newest:
@@ -171,6 +172,10 @@ def _produce(
     said = asdict(result) | {"dropped": dict(result.dropped)}
     target.write("manifest.json", json.dumps(said, default=str).encode())
     return result
+
+
+def _money(source: str | Derived, part: pa.Table) -> Decimal:
+    return total(pa.table({"money": _value(source, part)}), "money")
 
 
 def _write(made: pa.Table, entity: Entity, result: Produced, writer: PartWriter) -> None:

@@ -190,10 +190,16 @@ def test_rows_that_a_rule_drops_are_counted_under_its_name(tmp_path: Path) -> No
     assert [row["position_key"] for row in staged.rows("position")] == ["3", "4"]
 
 
-def test_money_that_is_derived_has_no_sum_to_compare_with(tmp_path: Path) -> None:
-    negative = replace(POSITION, columns=POSITION.columns | {"market_value_usd": derived(pc.negate, "worth_usd")})
-    [made] = Staged(tmp_path, [(1, 1, "a", Decimal("2.50"))]).transform(negative)
-    assert (made.money_in, made.money) == (None, Decimal("-2.50"))
+def test_money_that_is_derived_is_summed_as_it_is_read_of_what_went_in(tmp_path: Path) -> None:
+    negative = replace(
+        POSITION,
+        columns=POSITION.columns | {"market_value_usd": derived(pc.negate, "worth_usd")},
+        dropped={"account 9": derived(lambda a: pc.equal(a, 9), "account_id")},
+    )
+    [made] = Staged(
+        tmp_path, [(1, 1, "a", Decimal("2.50")), (2, 9, "a", Decimal("0.10")), (3, 1, "a", None)]
+    ).transform(negative)
+    assert (made.money_in, made.money_dropped, made.money) == (Decimal("-2.60"), Decimal("-0.10"), Decimal("-2.50"))
 
 
 def test_a_partition_without_rows_gives_none(tmp_path: Path) -> None:

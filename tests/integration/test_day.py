@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from include import canonical
 from include.contract import FanOut, Vendor
 from tests.conftest import Firm, holding
 from tests.integration.stated import stated
@@ -62,6 +63,18 @@ def test_consecutive_days_roll_forward(start_firm: Callable[..., Firm], vendor: 
     )
     assert "never loaded" in first["note"]
     assert (second["breaks"], second["is_passed"], second["note"]) == (0, True, "")
+
+
+@holding
+def test_every_table_of_money_has_its_control_total_at_every_step(firm: Firm) -> None:
+    firm.day()
+    known = {each.entity for each in firm.vendor.maps if canonical.named(each.entity).money}
+    steps = firm.database.rows(
+        "select entity, stage, money_in from control.ledger where entity = any(:known)", known=list(known)
+    )
+    assert {(step["entity"], step["stage"]) for step in steps if step["money_in"] is not None} == {
+        (entity, stage) for entity in known for stage in ("transform", "load")
+    }
 
 
 @holding
