@@ -27,6 +27,7 @@ SUMMARY = (
     daily(day("Tributary_Plan_Computed__c", "n.computed_on")),
     day("Tributary_Plan_Changed__c", "n.changed_on"),
     text("Tributary_Plan_Source__c", "n.vendor", 80),
+    daily(flag("Tributary_Plan_Stale__c", "n.is_stale")),
     number("Tributary_Risk_Number__c", "r.client_risk_number", 0),
     daily(number("Tributary_Portfolio_Risk__c", "r.portfolio_risk_number", 0)),
     daily(day("Tributary_Risk_Measured__c", "r.portfolio_measured_on")),

@@ -51,13 +51,16 @@ class Office:
             entity=entity, id=vendor.id_of(entity, key), other=other,
         )  # fmt: skip
 
-    def plan(self, ratio: str, *goals: dict[str, Any], changed: date = date(2026, 3, 4)) -> None:
-        """The base plan, with its goals (each half paid for) and its probability."""
+    def plan(
+        self, ratio: str, *goals: dict[str, Any], changed: date = date(2026, 3, 4), is_stale: bool = False
+    ) -> None:
+        """The base plan, with its goals (each half paid for) and its probability, on balances that may be stale."""
         dated = {"scenario": "current", "computed_on": LAST, "computed_at": NOON}
         base = {"plan_key": "n1", "household_key": "h1", "name": "Base", "is_base": True, "updated_on": changed}
         self.planner.load("plan", [base], LAST)
         self.planner.load("plan_result", [dated | {"plan_result_key": "n1", "plan_key": "n1", "household_key": "h1",
-                                                   "probability_ratio": Decimal(ratio)}], LAST)  # fmt: skip
+                                                   "probability_ratio": Decimal(ratio), "is_stale": is_stale}],
+                          LAST)  # fmt: skip
         self.planner.load("goal", [{"household_key": "h1", "plan_key": "n1"} | goal for goal in goals], LAST)
         told = {"probability_ratio": Decimal("0.55"), "funded_ratio": Decimal("0.5"), "shortfall_year": 2033}
         self.planner.load("goal_result", [dated | told | {"goal_result_key": goal["goal_key"], "goal_key": goal["goal_key"]}
@@ -98,7 +101,7 @@ def test_a_household_shows_its_plan_and_the_risk_of_the_member_farthest_off(offi
     record = office.household()
     assert {name: value for name, value in record.items() if name.startswith("Tributary_") and name != "Tributary_Key__c"} == {
         "Tributary_Plan_Success__c": "81.25", "Tributary_Plan_Computed__c": str(LAST), "Tributary_Plan_Changed__c": "2026-03-04",
-        "Tributary_Plan_Source__c": "plans", "Tributary_Risk_Number__c": "45.0", "Tributary_Portfolio_Risk__c": "62.0",
+        "Tributary_Plan_Source__c": "plans", "Tributary_Plan_Stale__c": False, "Tributary_Risk_Number__c": "45.0", "Tributary_Portfolio_Risk__c": "62.0",
         "Tributary_Risk_Measured__c": str(LAST), "Tributary_Questionnaire_Date__c": "2025-01-02",
     }  # fmt: skip
 
@@ -115,6 +118,13 @@ def test_a_person_shows_the_own_risk_and_the_plan_of_the_household(office: Offic
     others = [r for key, r in office.crm.records("Account", "person").items() if r["Id"] != record["Id"]]
     assert others
     assert not [r for r in others if "Tributary_Risk_Number__c" in r]
+
+
+def test_a_plan_that_rests_on_stale_balances_says_so(office: Office) -> None:
+    office.plan("0.81", COLLEGE, is_stale=True)
+    office.crm.sync()
+    for record in (office.household(), office.member()):
+        assert (record["Tributary_Plan_Success__c"], record["Tributary_Plan_Stale__c"]) == ("81.0", True)
 
 
 def test_the_records_that_others_stand_for_are_not_made(office: Office) -> None:
