@@ -131,6 +131,7 @@ OTHER_SENSE = {
     "include/extract/login.py": {"accounts"},  # that a user may log in to
     "include/identity/resolve.py": {"members"},  # of a cluster
     "include/local/bench_gateway.py": {"deliveries"},  # to the gateway
+    "include/local/demo.py": {"households"},  # how many the invented firm has
     "include/local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox
 }
 """Words that are also the names of tables, where they mean something else."""

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from itertools import islice
 
 import psycopg
 import sqlalchemy as sa
@@ -28,7 +27,7 @@ from include.errors import BalanceError
 PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
 """Codes of refusals that say nothing against the row; a trigger of a package wraps them in codes of its own."""
 
-_LETTERS_AT_ONCE = 1000
+_FETCHED_AT_ONCE = 1000
 
 _FATES = {
     "successfulResults": "case lower(sf__created) when 'true' then 'created' else 'updated' end, sf__id, null",
@@ -192,9 +191,7 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
             db.execute(sa.text(statement), values)
         db.execute(sa.text(_CLOSE_LETTERS), values)
         pull = _pull(job, run_id)
-        letters = _letters(db, job)
-        while some := list(islice(letters, _LETTERS_AT_ONCE)):
-            dead_letters.bury(db, pull, "crm", f"salesforce/{job.job_id}", some, own_day=False)
+        dead_letters.bury(db, pull, "crm", f"salesforce/{job.job_id}", _letters(db, job), own_day=False)
         counts = _count(db, job, info, time.perf_counter() - started)
         ledger.record(db, pull, "crm", counts, job.entity)
         for statement in (_WAIT, _FORGET_SENT, _CLOSE):
@@ -258,7 +255,7 @@ def _header(pieces: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
 
 
 def _letters(db: sa.Connection, job: Job) -> Iterator[DeadLetter]:
-    rows = db.execute(sa.text(_FAILED), {"job_id": job.job_id}, execution_options={"yield_per": _LETTERS_AT_ONCE})
+    rows = db.execute(sa.text(_FAILED), {"job_id": job.job_id}, execution_options={"yield_per": _FETCHED_AT_ONCE})
     for external_key, error, row_number, payload in rows:
         yield DeadLetter(external_key, [_reason(error, payload)], "failedResults", row_number)
 
