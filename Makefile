@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance test test-all lint fmt clean
+.PHONY: install demo stop airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -18,6 +18,7 @@ TRIBUTARY = .venv/bin/python -m include.cli
 DATA ?=
 HOUSEHOLDS ?=
 SPECS ?=
+ARGS ?=
 
 install: .venv/.installed
 
@@ -37,6 +38,9 @@ demo: install  ## DATA=folder of vendor files instead of invented ones, HOUSEHOL
 
 stop:
 	@test ! -e .venv/.installed || $(TRIBUTARY) stop
+
+airflow: install  ## ARGS="backfill create ...": Airflow's own command line, in the environment of the demo that runs
+	@$(TRIBUTARY) airflow $(ARGS)
 
 sandbox: install
 	@$(TRIBUTARY) sandbox

@@ -2,6 +2,7 @@
 
 python -m include.cli demo [--data FOLDER] [--households N]
 python -m include.cli stop
+python -m include.cli airflow ...
 python -m include.cli sandbox [--port N] ...
 python -m include.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]; bench-identity; bench-gateway
 python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._GATEWAY_.., .._API_..
@@ -45,11 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     gateway.add_argument("--seconds", type=int, default=20)
     gateway.add_argument("--storm", type=int, default=1000)
     commands.add_parser("stop", help="end what demo started")
+    commands.add_parser("airflow", help="run Airflow's own command line in the demo's environment", add_help=False)
     commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
     commands.add_parser("create-roles", help="make the database's roles, or set their passwords")
     commands.add_parser("migrate", help="bring the database's schema to the newest version")
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.command != "sandbox":
+    if rest and arguments.command not in ("sandbox", "airflow"):
         parser.error(f"unknown: {' '.join(rest)}")
     try:
         return COMMANDS[arguments.command](arguments, rest)
@@ -98,6 +100,12 @@ def _stop(_: argparse.Namespace, __: list[str]) -> int:
     ended = demo.stop()
     print("Ended: " + ", ".join(ended) if ended else "Nothing was running.")
     return 0
+
+
+def _airflow(_: argparse.Namespace, rest: list[str]) -> int:
+    from include.local import demo
+
+    return demo.call_airflow(rest)
 
 
 def _bench(arguments: argparse.Namespace, _: list[str]) -> int:
@@ -183,6 +191,7 @@ def _database(name: str) -> str:
 COMMANDS = {
     "demo": _demo,
     "stop": _stop,
+    "airflow": _airflow,
     "sandbox": _sandbox,
     "bench": _bench,
     "bench-crm": _bench_crm,

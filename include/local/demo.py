@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -107,9 +108,20 @@ def start(say: Say, data: Path | None = None, households: int | None = None) -> 
     api = AirflowApi(url, airflow.USER, password)
     api.wait_healthy(120, lambda: airflow.has_died(processes))
     for vendor in VENDORS:
-        api.ensure_pool(f"{vendor.name}_api", 4)
+        api.ensure_pool(f"{vendor.name}_api", 6)
     read_url, alerts, docs = urls["tributary_read"], STATE / "alerts.jsonl", STATE / "data_docs"
     return Place(read_url, url, password, alerts, docs, api, sandbox_url, sandbox.result())
+
+
+def call_airflow(arguments: Sequence[str]) -> int:
+    """Runs Airflow's own command line beside the demo, in the environment of its processes; returns the exit code.
+
+    Raises:
+        ConfigurationError: The demo does not run.
+    """
+    environment = Processes(STATE / "processes").environment("dag-processor")
+    command = [sys.executable, "-m", "airflow", *arguments]
+    return subprocess.run(command, env=environment, cwd=environment["AIRFLOW_HOME"], check=False).returncode
 
 
 def stop() -> list[str]:

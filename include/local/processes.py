@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from include.errors import ConfigurationError
 from include.local.private_file import write_private
 
 GRACE_SECONDS = 15.0
@@ -81,6 +82,17 @@ class Processes:
         started = Process(name, child.pid, psutil.Process(child.pid).create_time())
         self._write([*(process for process in self._read() if process.name != name), started])
         return child.pid
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The environment in which a process was started.
+
+        Raises:
+            ConfigurationError: It does not run.
+        """
+        for process in self._read():
+            if process.name == name and _is_alive(process):
+                return psutil.Process(process.pid).environ()
+        raise ConfigurationError(f"{name} does not run here: start it with `make demo`")
 
     def log(self, name: str) -> Path:
         """Where `name` writes its output; later starts append."""

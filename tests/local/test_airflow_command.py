@@ -1,0 +1,39 @@
+"""Airflow's own command line beside the demo: in the environment of its processes, or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include import cli
+from include.local import airflow, demo
+from include.local.processes import Processes
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A demo of which one process runs, that was started as the demo does."""
+    monkeypatch.setattr(demo, "STATE", tmp_path)
+    settings = airflow.environment(tmp_path / "airflow", "postgresql://u:p@127.0.0.1:1/airflow", 4711, demo.ROOT)
+    processes = Processes(tmp_path / "processes")
+    processes.start("dag-processor", [sys.executable, "-c", "import time; time.sleep(600)"], environment=settings)
+    yield tmp_path / "airflow"
+    processes.stop_all()
+
+
+@pytest.mark.airflow
+def test_airflow_is_called_in_the_demos_environment(running: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["airflow", "config", "get-value", "api", "base_url"]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "http://127.0.0.1:4711"
+    assert (running / "airflow.cfg").exists()
+
+
+def test_without_the_demo_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "STATE", tmp_path)
+    assert cli.main(["airflow", "version"]) == 1
+    assert "make demo" in capsys.readouterr().err
