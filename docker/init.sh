@@ -9,7 +9,7 @@ python -m include.cli migrate
 
 for vendor in $(python -c 'from include.vendors import VENDORS; print(*(vendor.name for vendor in VENDORS))'); do
 	airflow pools get "${vendor}_api" >/dev/null 2>&1 ||
-		airflow pools set "${vendor}_api" 4 "Tables of ${vendor} pulled at once"
+		airflow pools set "${vendor}_api" 6 "Tables of ${vendor} pulled at once"
 done
 
 airflow users create --username admin --role Admin --firstname First --lastname User --email admin@localhost \

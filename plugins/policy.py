@@ -77,6 +77,8 @@ DEFAULTS: dict[str, Any] = {
 PULL: dict[str, Any] = {
     "execution_timeout": timedelta(hours=12),
     "retry_policy": _retry("airflow.sdk.exceptions.AirflowTaskTimeout"),
+    # Of the six slots of a vendor's pool: a backfill that pulls leaves two to today.
+    "max_active_tis_per_dagrun": 4,
 }
 
 

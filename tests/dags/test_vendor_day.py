@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from include.plan import has_clients
 from include.vendors import VENDORS, named
-from tests.dags.airflow_home import environment, run, said
+from tests.dags.airflow_home import ROOT, environment, run, said
 
 pytestmark = pytest.mark.airflow
 
@@ -51,6 +52,7 @@ def look(dag, tables):
         "retries": min(task.retries for task in dag.tasks),
         "pool": dag.get_task("pull").pool,
         "out_of_time": [out_of_time(dag, name) for name in ("pull", "publish.load")],
+        "pulls": dag.get_task("pull").max_active_tis_per_dagrun,
         "pull_hours": dag.get_task("pull").execution_timeout.total_seconds() / 3600,
         "offered": dag.params.get_param("tables").schema["examples"] == tables,
         "takes": [
@@ -114,6 +116,12 @@ def test_a_pull_may_take_as_long_as_the_vendors_limits_need_and_goes_on_after_th
     two_thousand = max((2000 / (calls * 0.8) for calls in named(name).budget.calls_per_hour.values()), default=0)
     assert seen[name]["pull_hours"] > two_thousand
     assert seen[name]["out_of_time"] == ["retry", "fail"]
+
+
+@each_vendor
+def test_one_run_a_backfills_too_leaves_slots_of_the_vendors_pool_to_another(seen: dict[str, Any], name: str) -> None:
+    [slots] = re.findall(r'pools set "\$\{vendor\}_api" (\d+)', (ROOT / "docker" / "init.sh").read_text())
+    assert seen[name]["pulls"] < int(slots)
 
 
 @each_vendor
