@@ -3,6 +3,7 @@
 python -m include.cli demo [--data FOLDER] [--households N]
 python -m include.cli stop
 python -m include.cli airflow ...
+python -m include.cli replay --vendor NAME --table NAME [--date 2026-11-20] [--dry]
 python -m include.cli sandbox [--port N] ...
 python -m include.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]; bench-identity; bench-gateway
 python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._GATEWAY_.., .._API_..
@@ -46,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     gateway.add_argument("--seconds", type=int, default=20)
     gateway.add_argument("--storm", type=int, default=1000)
     commands.add_parser("stop", help="end what demo started")
+    replay = commands.add_parser("replay", help="send the dead letters of a table and day again")
+    replay.add_argument("--vendor", required=True)
+    replay.add_argument("--table", required=True)
+    replay.add_argument("--date", help="business date of the letters; left out: the latest closed session")
+    replay.add_argument("--dry", action="store_true", help="pull and check, and write nothing")
     commands.add_parser("airflow", help="run Airflow's own command line in the demo's environment", add_help=False)
     commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
     commands.add_parser("create-roles", help="make the database's roles, or set their passwords")
@@ -99,6 +105,26 @@ def _stop(_: argparse.Namespace, __: list[str]) -> int:
 
     ended = demo.stop()
     print("Ended: " + ", ".join(ended) if ended else "Nothing was running.")
+    return 0
+
+
+def _replay(arguments: argparse.Namespace, _: list[str]) -> int:
+    from include.local import demo
+
+    table = f"{arguments.vendor}.{arguments.table}"
+    outcome = demo.replay(demo.reach(), table, arguments.date, is_dry=arguments.dry)
+    print(
+        f"{table}, {arguments.date or 'latest closed session'}{': dry run, nothing was written' if arguments.dry else ''}"
+    )
+    words = {
+        "asked": "letters",
+        "keyless": "without a key",
+        "found": "rows found",
+        "landed": "landed",
+        "still_dead": "still dead",
+    }
+    print("  ".join(words.values()))
+    print("  ".join(f"{outcome[name]:>{len(word)},}" for name, word in words.items()))
     return 0
 
 
@@ -191,6 +217,7 @@ def _database(name: str) -> str:
 COMMANDS = {
     "demo": _demo,
     "stop": _stop,
+    "replay": _replay,
     "airflow": _airflow,
     "sandbox": _sandbox,
     "bench": _bench,

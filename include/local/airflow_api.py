@@ -155,6 +155,11 @@ class AirflowApi:
             for task in self._pages(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
         }
 
+    def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """What a task returned."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self._call("GET", path, params={"deserialize": True})["value"]
+
     def _find_unhealthy(self) -> list[str]:
         try:
             answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=CALL_SECONDS)

@@ -113,6 +113,44 @@ def start(say: Say, data: Path | None = None, households: int | None = None) -> 
     return Place(read_url, url, password, alerts, docs, api, sandbox_url, sandbox.result())
 
 
+def reach() -> AirflowApi:
+    """Returns the Airflow of the demo that runs, logged in.
+
+    Raises:
+        ConfigurationError: The demo does not run.
+    """
+    environment = Processes(STATE / "processes").environment("dag-processor")
+    api = AirflowApi(environment["AIRFLOW__API__BASE_URL"], airflow.USER, airflow.read_password(STATE / "airflow"))
+    api.log_in()
+    return api
+
+
+def replay(api: AirflowApi, table: str, day: str | None, *, is_dry: bool, timeout: float = 600) -> dict[str, int]:
+    """Sends dead letters again, as the DAG's form does.
+
+    Args:
+        api: Airflow.
+        table: `<vendor>.<table>` of the letters.
+        day: Their business date (2026-11-20); None stands for the latest closed session.
+        is_dry: Pulls and checks, and writes nothing.
+        timeout: Seconds that it may take.
+
+    Returns:
+        What became of them, as `include.replay.Replayed` says.
+
+    Raises:
+        ConfigurationError: There is no such table.
+        TargetUnavailable: The run failed, or has not ended in time.
+    """
+    dag_id = "replay_dead_letters"
+    api.unpause(dag_id)
+    run_id = api.trigger(dag_id, {"table": table, "business_date": day, "dead_letters": [], "dry_run": is_dry})
+    if api.wait_run(dag_id, run_id, timeout) != "success":
+        raise TargetUnavailable("The replay failed; its page says why", page=f"{api.url}/dags/{dag_id}/runs/{run_id}")
+    outcome: dict[str, int] = api.result(dag_id, run_id, "replay")
+    return outcome
+
+
 def call_airflow(arguments: Sequence[str]) -> int:
     """Runs Airflow's own command line beside the demo, in the environment of its processes; returns the exit code.
 
