@@ -8,6 +8,9 @@ grant select (subscriber, subject, event_number, status, due_at) on control.outb
 grant select (subscriber, state, paused_until) on control.outbound_subscriber to tributary_hear;
 grant select (state, looked_at) on control.request to tributary_hear;
 
+-- What a run has done so far: an alert tells it where a deadline was missed.
+grant select (run_id, vendor, table_name, stage, staged, dead) on control.ledger to tributary_hear;
+
 -- Changes, deals' ids, events that can't be read, the place behind them, and the calls that it took.
 grant insert on warehouse.crm_change, control.api_call to tributary_hear;
 grant select (transaction_key, sequence_number, object, salesforce_id) on warehouse.crm_change to tributary_hear;
