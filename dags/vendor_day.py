@@ -15,7 +15,7 @@ from forms import client_form, vendor_form
 from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, deadline, on_demand
 
 from include.contract import Vendor
-from include.plan import has_clients
+from include.plan import find_keyed
 from include.vendors import VENDORS
 
 CLIENTS_AT_ONCE = 4
@@ -89,5 +89,5 @@ def bring_in(vendor: Vendor, plan: Any, pool: str) -> None:
 
 for vendor in VENDORS:
     vendor_day(vendor)
-    if has_clients(vendor):
+    if find_keyed(vendor):
         vendor_on_demand(vendor)

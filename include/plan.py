@@ -70,23 +70,19 @@ def keep_keyed(vendor: Vendor, tables: Sequence[str]) -> list[str]:
     Raises:
         ConfigurationError: There is none: the vendor is asked for everything at once.
     """
-    keyed = _keyed(vendor, tables)
+    keyed = find_keyed(vendor, tables)
     if not keyed:
         raise ConfigurationError(f"{vendor.title} can't be asked for single clients: leave them out, and ask for all")
     beside = {name for each in vendor.maps if each.table in keyed for name in each.beside}
     return [table.name for table in vendor.asked if table.name in {*keyed, *beside}]
 
 
-def has_clients(vendor: Vendor) -> bool:
-    """Whether it can be asked for single clients."""
-    return bool(_keyed(vendor, [table.name for table in vendor.asked]))
-
-
-def _keyed(vendor: Vendor, tables: Sequence[str]) -> list[str]:
+def find_keyed(vendor: Vendor, tables: Sequence[str] | None = None) -> list[str]:
+    """Returns the tables that can be asked for single clients; of those named, or of all."""
     keyed: list[str] = []
     for table in vendor.asked:  # parents before children
         is_fan = isinstance(table.shape, FanOut) and bool(table.over) and vendor.is_keyed(vendor.table(table.over))
         is_asked = is_fan or bool(table.chosen)
-        if table.name in tables and (is_asked or table.over in keyed):
+        if (tables is None or table.name in tables) and (is_asked or table.over in keyed):
             keyed.append(table.name)
     return keyed

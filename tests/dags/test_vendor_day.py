@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.plan import has_clients
+from include.plan import find_keyed
 from include.vendors import VENDORS, named
 from tests.dags.airflow_home import ROOT, environment, run, said
 
@@ -142,7 +142,7 @@ def test_only_a_vendor_that_tells_its_closed_day_is_waited_for_and_not_by_who_do
     assert seen[name]["not_waiting"] is (True if named(name).closed else None)
 
 
-@pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS if has_clients(vendor)])
+@pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS if find_keyed(vendor)])
 def test_single_clients_wait_for_no_day_and_share_no_pool_with_one(output: str, name: str) -> None:
     assert json.loads(said(output, "CLIENTS"))[name] == {
         "at_once": 4,

@@ -13,7 +13,7 @@ from include.vendors import VENDORS
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """Of a vendor, a table or a rule."""
-Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+-]{0,199}$")]
 """A vendor's id of a client. It stands in the path of a call to the vendor: no slash, and no comma."""
 Number = Annotated[int, Field(ge=1, le=2**53 - 1)]
 """JSON readers that take every number for a double still read it exactly."""

@@ -17,6 +17,7 @@ from croniter import croniter
 from include import sessions
 from include.contract import FanOut, Table, Vendor
 from include.gateway.problem import Refusal
+from include.plan import find_keyed
 from include.vendors import VENDORS
 
 _RUN_COLUMNS = "request_id as id, run_id, what, vendor, state, detail, asked_at, ended_at"
@@ -181,7 +182,7 @@ def list_vendors() -> list[dict[str, Any]]:
                     "name": table.name,
                     "is_pushable": is_pushable(table),
                     "states_past": table.states_past,
-                    "takes_clients": bool(table.over or table.chosen),
+                    "takes_clients": table.name in find_keyed(vendor),
                     "key_fields": key_fields(table) if is_pushable(table) else [],
                 }
                 for table in vendor.asked

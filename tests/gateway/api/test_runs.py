@@ -79,6 +79,14 @@ def test_single_clients_are_asked_for(api: Api, engine: sa.Engine) -> None:
     assert asked.take(engine)[0].params["keys"] == ["c1", "c-2"]
 
 
+def test_vendor_that_says_it_takes_clients_takes_them_and_no_other_does(api: Api, engine: sa.Engine) -> None:
+    for vendor in told(api.get("/vendors"), 200)["items"]:
+        takes = any(table["takes_clients"] for table in vendor["tables"])
+        key = "CBJCHBCAABAAv1|rep+sign@firm.example"  # of an agreement and on whose behalf it is asked for
+        answer = api.post("/runs", {"vendor": vendor["name"], "clients": [key]})
+        assert answer.status_code == (202 if takes else 422), vendor["name"]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
