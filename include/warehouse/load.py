@@ -183,8 +183,13 @@ def _load_entity(
     if entity.kind == "description":
         is_past = staging.manifest(path).pulled == "past"
         counts = description.load(connection, entity, pull, source_run_id, is_past=is_past)
-        if absence.is_whole(vendor, entity, pull):
-            dead_keys = dead_letters.open_keys(connection, pull, own_day=False)
+        if not is_past:
+            absence.forget(connection, entity, pull)
+        if (
+            absence.is_whole(vendor, entity, pull)
+            and (unread := absence.find_dead(connection, vendor, pull)) is not None
+        ):
+            dead_keys = [*dead_letters.open_keys(connection, pull, own_day=False), *unread]
             counts = replace(counts, notes={"absent": absence.note(connection, entity, pull, dead_keys)})
     else:
         dead_keys = dead_letters.open_keys(connection, pull, own_day=True)

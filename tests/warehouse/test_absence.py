@@ -35,6 +35,22 @@ def test_what_comes_back_is_absent_no_more(loader: Loader) -> None:
     assert absent(loader) == {}
 
 
+def test_what_was_seen_after_the_day_was_asked_for_is_not_absent(loader: Loader) -> None:
+    loader.stage("household", [{"household_key": "A", "name": "A"}])
+    earlier = loader.pull, loader.path
+    load(loader, "B", pulled="chosen")
+    loader.pull, loader.path = earlier
+    loader.publish()
+    assert absent(loader) == {}
+
+
+def test_what_is_found_by_itself_is_absent_no_more(loader: Loader) -> None:
+    load(loader, "A", "B")
+    load(loader, "A")
+    load(loader, "B", pulled="chosen")
+    assert absent(loader) == {}
+
+
 def test_a_row_that_can_not_be_read_is_not_absent(loader: Loader) -> None:
     load(loader, "A", "B")
     load(loader, "A", dead=["B"])
