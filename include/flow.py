@@ -134,7 +134,7 @@ def fetch(
     """Pulls one table into staging, which nothing knows of yet; `keep` leaves out rows that are not wanted."""
     vendor = configured(vendor, connection.extra)
     table = vendor.table(table_name)
-    answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash)
+    answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
     staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
     if span.is_pushed:
         answers.forget()  # what a try before this one was told may be old: there is news
@@ -142,7 +142,8 @@ def fetch(
     is_routine = not (span.is_pushed or run.keys or run.full_refresh)
     source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine)
     with open_session(site, vendor, connection, run, table_name) as session:
-        path = pull(vendor, table, span, session, site.staging, site.redactor, site.clock(), source, keep)
+        # A fan-out that goes on knows nothing newer than what it was told first.
+        path = pull(vendor, table, span, session, site.staging, site.redactor, answers.began_at(), source, keep)
     if isinstance(table.shape, FanOut):
         answers.forget()
     return path

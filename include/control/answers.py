@@ -6,14 +6,15 @@ is kept beside it, so that the next run need not be sent it again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 _KEEP = sa.text("""
-insert into control.answer (run_id, vendor, table_name, asked_for, rows) values (:run_id, :vendor, :table_name, :asked_for, :rows)
-on conflict do nothing
+insert into control.answer (run_id, vendor, table_name, asked_for, rows, answered_at)
+values (:run_id, :vendor, :table_name, :asked_for, :rows, :now) on conflict do nothing
 """)
 
 _KNOW = sa.text("""
@@ -29,8 +30,8 @@ where vendor = :vendor and table_name = :table_name and contract = :contract and
 returning asked_for, etag
 """)
 _KEEP_KNOWN = sa.text("""
-insert into control.answer as kept (run_id, vendor, table_name, asked_for, rows)
-select :run_id, vendor, table_name, asked_for, rows from control.known_answer
+insert into control.answer as kept (run_id, vendor, table_name, asked_for, rows, answered_at)
+select :run_id, vendor, table_name, asked_for, rows, :now from control.known_answer
 where vendor = :vendor and table_name = :table_name and asked_for = :asked_for and contract = :contract and etag = :etag
 on conflict (run_id, vendor, table_name, asked_for) do update set rows = kept.rows
 """)
@@ -48,13 +49,14 @@ REST_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers of one run's fan-out; `contract` is the hash of the table's declaration."""
+    """The answers of one run's fan-out; `contract` is the hash of the table's declaration, `clock` tells when they came."""
 
     engine: sa.Engine
     run_id: str
     vendor: str
     table_name: str
     contract: str = ""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def known(self) -> set[str]:
         """What was asked for and answered."""
@@ -62,9 +64,18 @@ class Answers:
             query = sa.text(f"select asked_for from control.answer where {_OF}")  # noqa: S608
             return set(connection.scalars(query, self._values))
 
+    def began_at(self) -> datetime:
+        """When the first of them came, at a try before this one; now, where none has."""
+        with self.engine.connect() as connection:
+            first: datetime | None = connection.scalar(
+                sa.text(f"select min(answered_at) from control.answer where {_OF}"),  # noqa: S608
+                self._values,
+            )
+        return min(first or self.clock(), self.clock())
+
     def keep(self, asked_for: str, rows: bytes, etag: str = "") -> None:
         """Keeps an answer, a JSON array of rows; the first one stays. With an ETag it is known to later runs, too."""
-        values = self._values | {"asked_for": asked_for, "rows": rows}
+        values = self._values | {"asked_for": asked_for, "rows": rows, "now": self.clock()}
         with self.engine.begin() as connection:
             if etag:
                 connection.execute(_KNOW, values | {"contract": self.contract, "etag": etag})
@@ -78,7 +89,7 @@ class Answers:
 
     def keep_known(self, asked_for: str, etag: str) -> bool:
         """Keeps the answer that is known by this ETag; False where it is not any more."""
-        values = self._values | {"asked_for": asked_for, "etag": etag, "contract": self.contract}
+        values = self._values | {"asked_for": asked_for, "etag": etag, "contract": self.contract, "now": self.clock()}
         with self.engine.begin() as connection:
             return connection.execute(_KEEP_KNOWN, values).rowcount == 1
 

@@ -1,0 +1,77 @@
+"""A fan-out that goes on where it was killed is as old as its first answer, whenever it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include import flow
+from include.connection import Connection
+from include.control.answers import Answers
+from include.sensitive import Redactor
+from include.staging import Staging
+from include.vendors.emoney import EMONEY
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.extract.answering import listen
+from tests.vendors.answered import BEFORE, DAY, NOW, answering, changed, goldens, run_day
+
+VENDOR = replace(EMONEY, login="basic", headers={})
+HOUR = timedelta(hours=1)
+
+
+class House:
+    """A firm whose planner says what a plan is called, at a time that the test sets."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.engine = schema.engine(database.url())
+        run_day(self.engine, folder, EMONEY, goldens(EMONEY)).load()
+        self.now = NOW + HOUR
+        self.site = flow.Site(self.engine, Staging(str(folder)), Redactor(b"golden"), lambda: self.now, speed=100_000)
+        plans = json.loads(goldens(EMONEY)["plans"])
+        self.path = next(path for path, rows in plans.items() if rows)
+        self.plan = plans[self.path][0]["planId"]
+
+    def stage(self, run: flow.Run, name: str, *tables: str) -> list[str]:
+        def call_it(held: dict[str, Any]) -> None:
+            held[self.path][0]["name"] = name
+
+        with listen(answering(VENDOR, changed(goldens(EMONEY), "plans", call_it))) as listener:
+            connection = Connection(listener.url, "user", "password", {})
+            return [flow.stage(self.site, VENDOR, table, connection, run) for table in tables]
+
+    def publish(self, run: flow.Run, paths: list[str]) -> None:
+        flow.validate(self.site, VENDOR, {path.split("/")[1]: path for path in paths}, run, rows_only=True)
+        for path in paths:
+            flow.transform(self.site, VENDOR, path, run)
+            flow.load(self.site, VENDOR, path, run)
+
+
+@pytest.fixture
+def house(database: Database, tmp_path: Path) -> Iterator[House]:
+    made = House(database, tmp_path / "staging")
+    yield made
+    made.engine.dispose()
+
+
+def test_what_a_client_s_own_run_brought_meanwhile_stays(
+    house: House, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = flow.Run("the day", DAY, BEFORE)
+    with monkeypatch.context() as killed:
+        killed.setattr(Answers, "forget", lambda self: None)  # as where it died before its partition was whole
+        house.stage(day, "Old", "clients", "plans")
+    house.now += HOUR
+    client = flow.Run("a client", DAY, BEFORE, keys=(house.path.split("/")[1],), on_demand=True)
+    house.publish(client, house.stage(client, "New", "plans"))
+    house.now += HOUR
+    house.publish(day, house.stage(day, "New", "clients", "plans"))
+
+    query = "select name from warehouse.plan where plan_key = :key and recorded_to is null and valid_to is null"
+    assert database.value(query, key=house.plan) == "New"
