@@ -1,4 +1,4 @@
-"""Holds the documents of an envelope for a dispute or an audit, whatever their retention date; without a reason, ends the hold."""
+"""Holds the documents of an envelope for a dispute or an audit, whatever their retention date, or ends the hold."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ SIGNING = [vendor.name for vendor in VENDORS if vendor.documents]
         "vendor": Param(SIGNING[0], enum=SIGNING, title="Vendor"),
         "envelope": Param("", type="string", minLength=1, title="Envelope", description="The vendor's id of it."),
         "reason": Param(
-            None,
-            type=["null", "string"],
-            title="Reason",
-            description="Kept with the documents, with who said so. Empty: the hold ends, and the retention date counts again.",
+            "", type="string", minLength=3, title="Reason", description="Kept with the documents, with who said so."
+        ),
+        "end_hold": Param(
+            False,
+            type="boolean",
+            title="End the hold",
+            description="The retention date counts again; the run keeps why.",
         ),
     },
 )
@@ -42,9 +45,8 @@ def hold_documents() -> None:
         from include.errors import ConfigurationError
 
         who = dag_run.triggering_user_name or "unknown"
-        held = documents.hold(
-            firm.database(), params["vendor"], params["envelope"].strip(), who, params["reason"] or None
-        )
+        reason = None if params["end_hold"] else params["reason"]
+        held = documents.hold(firm.database(), params["vendor"], params["envelope"].strip(), who, reason)
         if not held:
             raise ConfigurationError("No document is kept of it", vendor=params["vendor"], envelope=params["envelope"])
         return held

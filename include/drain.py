@@ -4,7 +4,9 @@
     body --key--> the vendor is asked for these keys, the same way  the body only says of what there is news
 
 A delivery is marked as processed when everything of its batch is in the warehouse: killed at any point, a drain can be run
-again, and what was loaded is then unchanged. One whose content can't be loaded is marked, too, with why, and holds nobody up. Which state is the newest is told by the vendor's time, never by who came first.
+again, and what was loaded is then unchanged. One whose content can't be loaded is marked, too, with why, and holds nobody up; where
+none of several can be, the fault is ours, and all wait. Which state is the newest is told by the vendor's time, never by who
+came first.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
 from include.flow import Run, Site
 from include.validation.rows import FAULTS, write_faults
+from include.vendor_settings import configured
 
 log = logging.getLogger(__name__)
 
@@ -78,15 +81,20 @@ def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budge
         How many deliveries were processed.
 
     Raises:
-        RowsFailed: Some hold what can't be loaded. All were processed, these with why.
+        RowsFailed: Some hold what can't be loaded, where others could be. All were processed, these with why.
         TributaryError: As the steps of `include.flow` raise; the batch waits on.
     """
+    vendor = configured(vendor, connection.extra)
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
     while time.monotonic() < deadline:
         deliveries = inbox.waiting(site.engine, vendor.name, BATCH, BATCH_BYTES)
         if not deliveries:
             break
-        unfit += _settle(site, vendor, connection, run, deliveries)
+        refused = _settle(site, vendor, connection, run, deliveries, deadline)
+        if len(refused) == len(deliveries) > 1:
+            raise next(iter(refused.values()))  # it is not they: nothing can be loaded now, and all of them wait
+        inbox.settle(site.engine, {inbox_id: str(error) for inbox_id, error in refused.items()})
+        unfit += len(refused)
         done += len(deliveries)
         log.info("%s: %s deliveries processed", vendor.name, done)
     if unfit:
@@ -117,7 +125,7 @@ def drain_pushes(site: Site, vendor: Vendor, connection: Connection, run: Run) -
     Raises:
         TributaryError: Database or staging is away, or not as it must be; the delivery waits on.
     """
-    done = 0
+    vendor, done = configured(vendor, connection.extra), 0
     for table in vendor.asked:
         while deliveries := inbox.waiting(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
             [each] = deliveries
@@ -136,17 +144,26 @@ def drain_pushes(site: Site, vendor: Vendor, connection: Connection, run: Run) -
     return done
 
 
-def _settle(site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]) -> int:
-    """Brings in a batch, or else each half of it, until what can't be loaded stands alone; returns how many that are."""
+def _settle(
+    site: Site,
+    vendor: Vendor,
+    connection: Connection,
+    run: Run,
+    deliveries: Sequence[Waiting],
+    deadline: float,
+) -> dict[int, FatalError]:
+    """Brings in a batch, or else each half of it, until what can't be loaded stands alone: returns that, which waits on."""
     try:
         inbox.settle(site.engine, _bring_in(site, vendor, connection, run, deliveries))
     except _UNFIT as error:
         if len(deliveries) == 1:
-            inbox.settle(site.engine, {deliveries[0].inbox_id: str(error)})
-            return 1
+            return {deliveries[0].inbox_id: error}
+        if time.monotonic() > deadline:
+            raise
         middle = len(deliveries) // 2
-        return sum(_settle(site, vendor, connection, run, half) for half in (deliveries[:middle], deliveries[middle:]))
-    return 0
+        first = _settle(site, vendor, connection, run, deliveries[:middle], deadline)
+        return first | _settle(site, vendor, connection, run, deliveries[middle:], deadline)
+    return {}
 
 
 def _bring_in(

@@ -19,7 +19,7 @@ from include import flow, sessions
 from include.connection import Connection
 from include.control import inbox
 from include.control.inbox import Delivery
-from include.errors import RowsFailed, TargetUnavailable
+from include.errors import BalanceError, RowsFailed, TargetUnavailable
 from include.local.postgres import Postgres
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -280,6 +280,23 @@ def test_what_the_warehouse_refuses_of_one_delivery_is_told_and_the_others_of_it
     assert sorted(box.statuses()) == [f"e{n}" for n in range(7)]
     assert [error is None for error in box.errors()] == [True] * 5 + [False, True]
     assert box.drain() == 0
+
+
+def test_where_no_delivery_can_be_loaded_the_fault_is_ours_and_all_wait(
+    box: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise BalanceError("The database refuses the rows")
+
+    box.put(*(body(f"e{n}", LIFE) for n in range(3)))
+    with monkeypatch.context() as broken:
+        broken.setattr(flow, "load", refuse)
+        with pytest.raises(BalanceError):
+            box.drain()
+    assert box.errors() == []
+
+    assert box.drain() == 3
+    assert sorted(box.statuses()) == ["e0", "e1", "e2"]
 
 
 def test_what_a_load_could_not_bring_waits_on_and_is_brought_once(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:

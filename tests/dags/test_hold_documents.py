@@ -29,4 +29,7 @@ def test_documents_of_an_envelope_are_held_and_a_hold_of_nothing_is_no_success(
     assert states == ["success", "failed"]
     held = database.rows("select held_for, held_by from control.document")
     assert [row["held_for"] for row in held] == ["a dispute"] * 2
-    assert all(row["held_by"] for row in held)
+    assert None not in {row["held_by"] for row in held}
+
+    run(environ, whole_run("hold_documents", **form, envelope="e1", end_hold=True))
+    assert [row["held_for"] for row in database.rows("select held_for from control.document")] == [None] * 2
