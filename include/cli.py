@@ -6,7 +6,7 @@ python -m include.cli airflow ...
 python -m include.cli replay --vendor NAME --table NAME [--date 2026-11-20] [--dry]
 python -m include.cli sandbox [--port N] ...
 python -m include.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]; bench-identity; bench-gateway
-python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._GATEWAY_.., .._API_..
+python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._HEAR_.., .._GATEWAY_.., .._API_..
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 
 The last two read the environment, because secrets do not belong on a command line; both may be run again.

@@ -17,7 +17,9 @@ from include.errors import ConfigurationError
 
 _TOKEN = re.compile(r"hmac:([0-9a-f]{64})?:(.{0,4})")
 # What stands for digits that are not shown: a single X or a word is one only before the last four, for numbers hold them too.
-_MASK = re.compile(r"[*•●·…]|\.{2,}|X{2,}|^X(?=\d{1,4}$)|^.*?END(?:ING|S)(?:IN|WITH)?:?(?=[*X]*\d{0,4}$)")
+_MASK = re.compile(
+    r"[*•●·…]|\.{2,}|X{2,}|^X(?=\d{1,4}$)|^(?:A(?:CCOUNT|CCT\.?)|CARD)?(?:NO\.?|NUMBER|#)?END(?:ING|S)(?:IN|WITH)?:?(?=[*X]*\d{0,4}$)"
+)
 _SHOWN = 4
 
 

@@ -80,6 +80,7 @@ def test_visible_beginning_is_no_end(masked: str) -> None:
 @example("X12345")
 @example("1234X")
 @example("12.345.678")
+@example("LEGENDS1234")
 def test_number_that_is_whole_is_no_mask(number: str) -> None:
     assert REDACTOR.split(number)[0] is not None
 

@@ -28,12 +28,14 @@ where exists (select from control.ledger l where l.vendor = :vendor and l.record
                   where o.vendor = :vendor and o.table_name = t.name and o.business_date = :day and o.stage = :stage)
 """)
 
+# Of a pull that was tried again, the newest counts.
 _PROGRESS = sa.text("""
-select count(distinct table_name) filter (where stage = 'stage') as tables,
-       sum(staged) filter (where stage = 'stage') as rows,
-       sum(dead) as dead,
-       count(distinct table_name) filter (where stage = 'load') as loaded
-from control.ledger where run_id = :run_id and vendor = :vendor
+select count(*) filter (where stage = 'stage') as tables, count(*) filter (where stage = 'load') as loaded,
+       sum(staged) filter (where stage = 'stage') as rows, sum(dead) filter (where stage in ('stage', 'validate')) as dead
+from (
+    select distinct on (table_name, stage) stage, staged, dead from control.ledger
+    where run_id = :run_id and vendor = :vendor order by table_name, stage, ledger_id desc
+) newest
 """)
 
 _TOLD = sa.text("""

@@ -29,7 +29,7 @@ class Evidence:
 class Clusters:
     """Disjoint sets of records 0, 1, ..., each named by its smallest.
 
-    Evidence is weighed within what it has joined. A person's word may tie several such sets into one person: what stands
+    Evidence is weighed within what it has joined. A person's word against it ties two such sets into one person: what stands
     between them is answered by that word, and takes no record away from those that it fits.
 
     Args:
@@ -71,8 +71,7 @@ class Clusters:
         Args:
             left: A record.
             right: Another.
-            is_decided: A person says so: only another person's word is stronger. A record that says nothing itself then
-                speaks with the other's evidence.
+            is_decided: A person says so: only another person's word is stronger.
         """
         ours, theirs = sorted((_root(self._fitting, left), _root(self._fitting, right)))
         if ours == theirs:
@@ -80,7 +79,7 @@ class Clusters:
         a, b = sorted((self.find(left), self.find(right)))
         if a != b and self._is_apart(a, b):
             return False
-        if self._fits(ours, theirs) and not (is_decided and self._speaks(ours) and self._speaks(theirs)):
+        if self._fits(ours, theirs):
             self._weigh_together(ours, theirs)
         elif a != b and not is_decided:
             return False
@@ -100,9 +99,6 @@ class Clusters:
             if ours != theirs and not all(evidence.is_compatible(x, y) for x in ours for y in theirs if x != y):
                 return False
         return True
-
-    def _speaks(self, fitting: int) -> bool:
-        return any(fitting in held for held in self._held)
 
     def _weigh_together(self, a: int, b: int) -> None:
         self._fitting[b] = a

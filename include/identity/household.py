@@ -8,11 +8,11 @@ from datetime import date
 
 import pyarrow as pa
 
-from include.identity.cluster import GENERATION_YEARS, Clusters
+from include.identity.cluster import Clusters
 from include.identity.features import read_births
 from include.identity.record import CLUSTERS, HOUSEHOLDS, PERSONS, conform
 
-ADULT_YEARS = 18
+ADULT_YEARS, PARENT_YEARS = 18, 20
 
 
 @dataclass
@@ -61,9 +61,9 @@ class _Household:
         return not (self.members <= other.members or other.members <= self.members)
 
     def _has_parent(self, other: _Household, child: int) -> bool:
-        """Whether anybody in one of the two is a generation older than the child."""
+        """Whether anybody in one of the two is old enough to be the child's parent, and not just an older spouse."""
         years = self.birth_years | other.birth_years
-        return child in years and years[child] - min(years.values()) >= GENERATION_YEARS
+        return child in years and years[child] - min(years.values()) >= PARENT_YEARS
 
 
 def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table:

@@ -1,11 +1,13 @@
 """Descriptions into the warehouse: dimensions with two times.
 
 A changed description ends the version before on the business date and begins a new one; a change on the same day
-replaces it. What was known before stays, closed (`recorded_to`). What the vendor was asked for earlier never undoes what it
-was asked for later, whichever was loaded first: a client's, while the day took hours. A past date never writes a version of a thing that is
-already described: it only adds things never seen before, valid from the day that we saw them, and marked (`is_past_only`)
-as none of today's until a pull of the present names them. Of a set (the owners of an account) the thing is the set: who is
-new in one that is known by a later day, or to a past date, waits for the present.
+replaces it. What was known before stays, closed (`recorded_to`). A version that the vendor was asked for later is not undone
+by one that it was asked for earlier, whichever was loaded first: a client's own run, while the day took hours.
+
+A past date never writes a version of a thing that is already described: it only adds things never seen before, valid from
+the day that we saw them, and marked (`is_past_only`) as none of today's until a pull of the present names them. Of a set
+(the owners of an account) the thing is the set: who is new in one that is known by a later day, or to a past date, waits for
+the present.
 """
 
 from __future__ import annotations

@@ -77,6 +77,12 @@ def test_birth_date_in_the_future_makes_no_minor_of_an_adult() -> None:
     assert found == {("a", "x"): 1, ("b", "y"): 3}
 
 
+def test_younger_spouse_is_no_grown_child() -> None:
+    husband, wife = {"birth_date": date(1945, 5, 5)}, {"birth_date": date(1962, 5, 5), "postal_code": "68102"}
+    found = linked(("a", "x", 1, husband), ("a", "x", 2, wife), ("b", "y", 2, {**wife, "postal_code": "80202"}))
+    assert found["a", "x"] == found["b", "y"]
+
+
 def test_two_households_of_one_vendor_stay_two() -> None:
     found = linked(("a", "x", 1), ("a", "z", 1), ("b", "y", 1))
     assert found["a", "x"] != found["a", "z"]

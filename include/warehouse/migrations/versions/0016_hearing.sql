@@ -9,7 +9,7 @@ grant select (subscriber, state, paused_until) on control.outbound_subscriber to
 grant select (state, looked_at) on control.request to tributary_hear;
 
 -- What a run has done so far: an alert tells it where a deadline was missed.
-grant select (run_id, vendor, table_name, stage, staged, dead) on control.ledger to tributary_hear;
+grant select (ledger_id, run_id, vendor, table_name, stage, staged, dead) on control.ledger to tributary_hear;
 
 -- Changes, deals' ids, events that can't be read, the place behind them, and the calls that it took.
 grant insert on warehouse.crm_change, control.api_call to tributary_hear;
