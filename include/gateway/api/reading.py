@@ -207,7 +207,7 @@ def _last_stage(vendor: Vendor, table: Table) -> str:
 
 
 def _due(vendor: Vendor, stage: str, now: datetime) -> tuple[date, datetime | None]:
-    """The day that the newest start of the vendor's schedule is about, and when it is due: as `control.lateness` has it."""
+    """The day that the newest start of the vendor's schedule is about, and when it is due, whether the firm has that vendor or not."""
     local = now.astimezone(ZoneInfo(vendor.timezone))
     start = croniter(vendor.cron, local).get_prev(datetime)
     clock = vendor.due.get(stage)
