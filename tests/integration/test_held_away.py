@@ -18,6 +18,9 @@ MANAGED = {"number": "01763734", "custodian": "Pershing", "currentValue": 716541
 """Of the first account of Orion's goldens."""
 
 
+REST = ("x3734", "Ending in 3734", "*3734", "XXXX-3734", "••••3734")
+
+
 def planner(number: str) -> Answers:
     """The goldens' planner, whose first client is Orion's, with one account; its number stands there as written."""
 
@@ -34,7 +37,10 @@ def planner(number: str) -> Answers:
     return changed(changed(goldens(EMONEY), "clients", be_orion_s), "accounts", list_one)
 
 
-@pytest.mark.parametrize("number", ["01763734", "...3734", "x3734", "Ending in 3734", "*3734", "XXXX-3734", "••••3734"])
+@pytest.mark.parametrize(
+    "number",
+    ["01763734", "...3734", *(pytest.param(number, marks=pytest.mark.long) for number in REST)],
+)
 def test_held_away_copy_counts_once(database: Database, tmp_path: Path, number: str) -> None:
     engine = schema.engine(database.url())
     for vendor, answers in ((ORION, goldens(ORION)), (EMONEY, planner(number))):

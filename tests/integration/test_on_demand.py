@@ -118,7 +118,9 @@ def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
     assert [row["key"] for row in fresh] == [key]
 
 
-@pytest.mark.parametrize("vendor", PLANNING, indirect=True)
+@pytest.mark.parametrize(
+    "vendor", [PLANNING[0], *(pytest.param(name, marks=pytest.mark.long) for name in PLANNING[1:])], indirect=True
+)
 def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -> None:
     firm.day()
     keys = households(firm)[:2]
