@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from airflow.sdk import BaseNotifier
+
+log = logging.getLogger(__name__)
 
 
 class Alert(BaseNotifier):
@@ -84,7 +87,8 @@ def _counts(dag_id: str, run_id: str) -> str:
             return say_progress(engine, vendor_of(dag_id), run_id)
         finally:
             engine.dispose()
-    except Exception:
+    except Exception as error:
+        log.warning("An alert of %s goes without counts: %s", dag_id, type(error).__name__)
         return ""
 
 

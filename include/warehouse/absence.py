@@ -12,7 +12,6 @@ from include.control.ledger import Pull
 
 NOT_FOUND = 404
 
-
 _DEAD = sa.text("""
 select distinct row_key from control.dead_letter where run_id = :run_id and vendor = :vendor and table_name = any(:tables)
 """)
