@@ -82,9 +82,10 @@ def bring_in(vendor: Vendor, plan: Any, pool: str) -> None:
         waves.append(pulled)
     paths = waves[0] if len(waves) == 1 else steps.gather(waves)
     valid = steps.validate(name, paths, plan)
-    published = steps.publish.partial(name=name, plan=plan).expand(path=paths)
-    valid >> [published, steps.report_quality(paths)]
-    published >> steps.reconcile(name, plan) >> steps.is_present(plan) >> steps.ring_bell()
+    transformed = steps.transform.partial(name=name, plan=plan).expand(path=paths)
+    published = steps.publish(name, paths, plan)
+    valid >> [transformed, steps.report_quality(paths)]
+    transformed >> published >> steps.is_present(plan) >> steps.ring_bell()
 
 
 for vendor in VENDORS:

@@ -1,18 +1,16 @@
 """The steps of a vendor-day, each of which can be killed and run again. Airflow's tasks are two lines around these.
 
-stage  ->  validate  ->  transform  ->  load  ->  reconcile
+stage  ->  validate  ->  transform  ->  publish (load and reconcile: the day becomes visible as a whole, or not at all)
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
-import orjson
-import pyarrow as pa
 import sqlalchemy as sa
 
 from include import canonical, sessions
@@ -23,10 +21,11 @@ from include.control import dead_letters, ledger
 from include.control.answers import Answers
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
-from include.control.dead_letters import DeadLetter
 from include.control.grants import Grants
 from include.control.ledger import Counts, Pull
-from include.errors import ConfigurationError
+from include.control.rejections import record_rejection
+from include.dead_rows import refused_letters, refused_money, sum_money, unreadable_letters
+from include.errors import BalanceError, ConfigurationError
 from include.extract.closed import closed_through as ask_closed
 from include.extract.fan_out import Keys, keys_of
 from include.extract.pull import Keep, Span, pull
@@ -36,9 +35,9 @@ from include.sensitive import Redactor
 from include.staging import Manifest, Staging
 from include.vendor_settings import configured
 from include.warehouse.fact import ended_keys
-from include.warehouse.load import load as load_partition
-from include.warehouse.reconcile import Check, stop_if_broken
-from include.warehouse.reconcile import reconcile as compare
+from include.warehouse.load import load as load_partitions
+from include.warehouse.reconcile import Check, reconcile, stop_if_broken
+from include.warehouse.reconcile import record as record_checks
 
 _EVIDENCE = 100
 """Rows that become dead letters where more died than the suite bears: the table is at fault, and all its rows come anew."""
@@ -110,7 +109,8 @@ def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, r
     """
     started = time.perf_counter()
     since = None if run.full_refresh else ledger.last_window(site.engine, vendor.name, table_name)
-    path = fetch(site, vendor, table_name, connection, run, span_of(site, run, since))
+    with record_rejection(site.engine, run.run_id, vendor.name, run.business_date, "stage"):
+        path = fetch(site, vendor, table_name, connection, run, span_of(site, run, since))
     record_staged(site, vendor, path, run, time.perf_counter() - started)
     return path
 
@@ -195,26 +195,23 @@ def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run)
 def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: float) -> None:
     """Writes the ledger's row of a staged partition, its dead letters and its drift; twice changes nothing."""
     manifest = site.staging.manifest(path)
-    letters = map(orjson.loads, site.staging.folder(path).read("dead.jsonl").splitlines())
+    table = vendor.table(manifest.table)
+    letters = list(unreadable_letters(vendor, table, path, site.staging))
+    money = sum_money(letters)
     counts = Counts(
         fetched=manifest.fetched,
         staged=manifest.staged,
         duplicate=manifest.duplicate,
         dead=manifest.dead,
+        dead_money_usd=money.usd,
+        dead_money_unreadable=money.unreadable,
         seconds=round(seconds, 3),
         notes={"money": str(manifest.money), "undeclared": list(manifest.undeclared)},
     )
     of = pull_of(manifest, run)
     with site.engine.begin() as connection:
         ledger.record(connection, of, "stage", counts)
-        dead_letters.bury(
-            connection,
-            of,
-            "stage",
-            path,
-            (DeadLetter(letter["key"], letter["reasons"], "dead.jsonl", n) for n, letter in enumerate(letters)),
-            own_day=vendor.table(manifest.table).pull == "snapshot",
-        )
+        dead_letters.bury(connection, of, "stage", path, letters, own_day=table.pull == "snapshot")
         for name in manifest.undeclared:
             connection.execute(
                 sa.text("""
@@ -247,7 +244,6 @@ def validate(
         DataQualityError: A batch-level expectation failed; nothing of the day may be loaded.
     """
     from include.validation.check import stop_if_unfit, validate_day
-    from include.validation.rows import faults_of
 
     started = time.perf_counter()
     pulls = {name: pull_of(site.staging.manifest(path), run) for name, path in paths.items()}
@@ -256,11 +252,15 @@ def validate(
     seconds = round((time.perf_counter() - started) / len(paths), 3)
     for name, outcome in outcomes.items():
         path, of = paths[name], pulls[name]
+        table = vendor.table(name)
         buried = min(outcome.refused, _EVIDENCE) if outcome.is_wreck else outcome.refused
+        money = refused_money(vendor, table, path, site.staging)
         counts = Counts(
             staged=outcome.staged,
             dead=outcome.refused,
             produced=outcome.staged - outcome.refused,
+            dead_money_usd=money.usd,
+            dead_money_unreadable=money.unreadable,
             seconds=seconds,
             notes={"failed": outcome.failed, "buried": buried},
         )
@@ -271,17 +271,12 @@ def validate(
                 of,
                 "validate",
                 path,
-                islice(_letters(faults_of(site.staging, path)), buried),
-                own_day=vendor.table(name).pull == "snapshot",
+                islice(refused_letters(vendor, table, path, site.staging), buried),
+                own_day=table.pull == "snapshot",
             )
-    stop_if_unfit(vendor, outcomes)
+    with record_rejection(site.engine, run.run_id, vendor.name, run.business_date, "validate"):
+        stop_if_unfit(vendor, outcomes)
     return {name: outcome.refused for name, outcome in outcomes.items()}
-
-
-def _letters(faults: pa.Table) -> Iterator[DeadLetter]:
-    for some in faults.to_batches(max_chunksize=1000):
-        for fault in some.to_pylist():
-            yield DeadLetter(fault["row_key"], fault["expectations"], fault["part"], fault["row_number"])
 
 
 def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]:
@@ -305,26 +300,56 @@ def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]
                 if made.money is not None and made.money_in is not None
                 else None,
                 seconds=seconds,
-                notes={"dropped": dict(made.dropped), "money_dropped": str(made.money_dropped)},
+                notes={
+                    "dropped": dict(made.dropped),
+                    "money_dropped": str(made.money_dropped),
+                    "money_held_back": str(made.money_held_back),
+                },
             )
             ledger.record(connection, of, "transform", counts, made.entity)
     return {made.entity: made.produced for made in results}
 
 
 def load(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, Counts]:
-    """Loads a partition's canonical entities into the warehouse; raises as `warehouse.load` does."""
-    return load_partition(site.engine, vendor, path, pull_of(site.staging.manifest(path), run), site.staging)
+    """Loads one partition that is no whole day, such as rows that a webhook brought; raises as `warehouse.load` does."""
+    of = pull_of(site.staging.manifest(path), run)
+    return load_partitions(site.engine, vendor, {path: of}, site.staging)[of.table_name]
 
 
-def reconcile(site: Site, vendor: Vendor, run: Run) -> list[Check]:
-    """Compares the loaded day with what the vendor states and with the day before.
+def publish(
+    site: Site, vendor: Vendor, paths: Sequence[str], run: Run
+) -> tuple[dict[str, dict[str, Counts]], list[Check]]:
+    """Loads a vendor's day and reconciles it in one transaction: it becomes visible as a whole, or not at all.
+
+    Args:
+        site: Where the firm runs.
+        vendor: The declaration.
+        paths: The day's partitions, transformed.
+        run: For which day.
+
+    Returns:
+        Counts by table and entity, and what was compared.
 
     Raises:
-        BalanceError: It does not add up, and dead letters do not explain it.
+        BalanceError: The day does not add up, and dead letters do not explain it. The last good day stays in force; what does
+            not agree is in `control.reconciliation` and the tables of breaks.
+        TributaryError: As `warehouse.load` raises.
     """
-    checks = compare(site.engine, vendor, run.business_date, run.previous_date, run.run_id)
-    stop_if_broken(vendor.name, run.business_date, checks)
-    return checks
+    checks: list[Check] = []
+
+    def verify(connection: sa.Connection) -> None:
+        checks[:] = reconcile(connection, vendor, run.business_date, run.previous_date)
+        stop_if_broken(vendor.name, run.business_date, checks)
+        record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
+
+    partitions = {path: pull_of(site.staging.manifest(path), run) for path in paths}
+    with record_rejection(site.engine, run.run_id, vendor.name, run.business_date, "load"):
+        try:
+            return load_partitions(site.engine, vendor, partitions, site.staging, verify), checks
+        except BalanceError:
+            with site.engine.begin() as connection:
+                record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
+            raise
 
 
 def pull_of(manifest: Manifest, run: Run) -> Pull:

@@ -20,10 +20,14 @@ import pyarrow.compute as pc
 from include import arrow, canonical
 from include.canonical import Entity
 from include.contract import Constant, Derived, EntityMap, Vendor
+from include.dead_rows import refused_letters, unreadable_letters
 from include.errors import ConfigurationError
 from include.extract.page import staged_schema
 from include.staging import Folder, Manifest, Part, PartWriter, Staging, total
 from include.validation.rows import good_rows
+
+INCOMPLETE = "another row of it is a dead letter"
+"""The rule that leaves out a sum of which a row is missing."""
 
 
 @dataclass
@@ -39,6 +43,7 @@ class Produced:
         dropped: Rows that a named rule left out, by rule.
         money_in: Sum of the money column over all that went in; None where rows are split before there is such a column.
         money_dropped: Of it, what rules left out.
+        money_held_back: Of that, what is added up of several rows of which one is a dead letter.
         money: Sum of the canonical money column; None where the entity has none.
         parts: Files of the canonical folder.
     """
@@ -51,6 +56,7 @@ class Produced:
     dropped: Counter[str] = field(default_factory=Counter)
     money_in: Decimal | None = None
     money_dropped: Decimal = Decimal(0)
+    money_held_back: Decimal = Decimal(0)
     money: Decimal | None = None
     parts: tuple[Part, ...] = ()
 
@@ -74,7 +80,9 @@ def transform(
     """
     manifest = staging.manifest(path)
     return [
-        _produce(each, canonical.named(each.entity), manifest, path, staging, _beside(vendor, each, staging, find))
+        _produce(
+            vendor, each, canonical.named(each.entity), manifest, path, staging, _beside(vendor, each, staging, find)
+        )
         for each in vendor.maps
         if each.table == manifest.table
     ]
@@ -92,6 +100,7 @@ def produced(staging: Staging, path: str, entity: str) -> Produced:
     raw["dropped"] = Counter(raw["dropped"])
     raw["money"] = None if raw["money"] is None else Decimal(raw["money"])
     raw["money_dropped"] = Decimal(raw["money_dropped"])
+    raw["money_held_back"] = Decimal(raw["money_held_back"])
     raw["money_in"] = None if raw["money_in"] is None else Decimal(raw["money_in"])
     return Produced(**raw)
 
@@ -129,7 +138,13 @@ def _beside(
 
 
 def _produce(
-    entity_map: EntityMap, entity: Entity, manifest: Manifest, path: str, staging: Staging, beside: list[pa.Table]
+    vendor: Vendor,
+    entity_map: EntityMap,
+    entity: Entity,
+    manifest: Manifest,
+    path: str,
+    staging: Staging,
+    beside: list[pa.Table],
 ) -> Produced:
     schema = arrow.schema(entity.columns)
     target = folder(staging, path, entity.name)
@@ -141,6 +156,7 @@ def _produce(
     if entity.money:
         result.money = Decimal(0)
     seen = pa.array([], pa.string())
+    incomplete = _incomplete_keys(vendor, entity_map, path, staging)
     whole: list[pa.Table] = []
     is_newest = entity_map.merged and entity.version is not None and not entity_map.summed
     for part in good_rows(staging, path, _needed(entity_map)):
@@ -165,13 +181,35 @@ def _produce(
         parts = pa.concat_tables(whole)
         made = _newest(parts, entity) if is_newest else _added_up(parts, entity.key, entity_map.summed)
         result.merged += parts.num_rows - made.num_rows
-        _write(made, entity, result, writer)
+        _write(_complete(made, entity, incomplete, result), entity, result, writer)
     writer.flush()
     result.parts = tuple(writer.parts)
     # `asdict` takes a Counter for a list of pairs.
     said = asdict(result) | {"dropped": dict(result.dropped)}
     target.write("manifest.json", json.dumps(said, default=str).encode())
     return result
+
+
+def _incomplete_keys(vendor: Vendor, entity_map: EntityMap, path: str, staging: Staging) -> pa.Array:
+    """Keys of what is added up of several rows, of which one is a dead letter: the sum of the others is a wrong number."""
+    keys: set[str] = set()
+    if entity_map.summed:
+        table = vendor.table(entity_map.table)
+        for find in (unreadable_letters, refused_letters):
+            for letter in find(vendor, table, path, staging):
+                keys |= {d["key"] for d in letter.describes if d["entity"] == entity_map.entity and "key" in d}
+    return pa.array(sorted(keys), pa.string())
+
+
+def _complete(made: pa.Table, entity: Entity, incomplete: pa.Array, result: Produced) -> pa.Table:
+    """Leaves out the rows of incomplete keys, by a named rule."""
+    is_incomplete = pc.is_in(made.column(entity.key), value_set=incomplete)
+    held_back = made.filter(is_incomplete)
+    result.dropped[INCOMPLETE] += held_back.num_rows
+    if entity.money:
+        result.money_dropped += total(held_back, entity.money)
+        result.money_held_back += total(held_back, entity.money)
+    return made.filter(pc.invert(is_incomplete))
 
 
 def _money(source: str | Derived, part: pa.Table) -> Decimal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import PokeReturnValue, get_current_context, task, task_group
+from airflow.sdk import PokeReturnValue, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from policy import PULL, WAREHOUSE
 
@@ -80,33 +80,22 @@ def transform(name: str, path: str, plan: dict[str, Any], run_id: Any = None) ->
     return flow.transform(firm.site(), named(name), path, _run(plan, run_id))
 
 
-@task(map_index_template=NAMED)
-def load(name: str, path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, dict[str, int]]:
-    """Loads a partition's entities; returns what was written of each."""
-    import firm
-
-    from include import flow
-
-    _show(path.split("/")[1])
-    counts = flow.load(firm.site(), named(name), path, _run(plan, run_id))
-    return {entity: {"inserted": c.inserted, "updated": c.updated} for entity, c in counts.items()}
-
-
-@task_group
-def publish(name: str, path: str, plan: dict[str, Any]) -> None:
-    """A partition into the warehouse."""
-    transform(name, path, plan) >> load(name, path, plan)
-
-
 @task
-def reconcile(name: str, plan: dict[str, Any], run_id: Any = None) -> list[dict[str, Any]]:
-    """Compares the warehouse with what the vendor states."""
+def publish(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
+    """Loads the day and reconciles it in one transaction; returns what was written of each entity, and what was compared."""
     import firm
 
     from include import flow
 
-    checks = flow.reconcile(firm.site(), named(name), _run(plan, run_id))
-    return [{"check": c.name, "breaks": c.breaks, "explained": c.explained} for c in checks]
+    loaded, checks = flow.publish(firm.site(), named(name), paths, _run(plan, run_id))
+    return {
+        "loaded": {
+            entity: {"inserted": c.inserted, "updated": c.updated, "withdrawn": c.withdrawn}
+            for counts in loaded.values()
+            for entity, c in counts.items()
+        },
+        "checks": [{"check": c.name, "breaks": c.breaks, "explained": c.explained} for c in checks],
+    }
 
 
 @task

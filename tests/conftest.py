@@ -157,21 +157,17 @@ class Firm:
         return {name: flow.stage(self.site, self.vendor, name, self.connection, run) for name in in_order}
 
     def publish(self, run: flow.Run, paths: dict[str, str]) -> dict[str, Counts]:
-        loaded: dict[str, Counts] = {}
         for path in paths.values():
             flow.transform(self.site, self.vendor, path, run)
-            loaded |= flow.load(self.site, self.vendor, path, run)
-        return loaded
+        loaded, _ = flow.publish(self.site, self.vendor, list(paths.values()), run)
+        return {entity: counts for table in loaded.values() for entity, counts in table.items()}
 
     def day(self, day: date = LAST, *tables: str, **options: Any) -> dict[str, Counts]:
         """Runs a whole day; returns the counts of its loads by entity."""
         run = self.new_run(day, **options)
         paths = self.stage(run, *tables)
         flow.validate(self.site, self.vendor, paths, run)
-        loaded = self.publish(run, paths)
-        if not tables:
-            flow.reconcile(self.site, self.vendor, run)
-        return loaded
+        return self.publish(run, paths)
 
     def held(self, day: date = LAST) -> dict[str, tuple[Decimal, Decimal]]:
         """Open positions of a day: quantity and money by the vendor's key."""

@@ -129,6 +129,7 @@ class Staged:
         )  # fmt: skip
         self.staging.seal(self.path, manifest)
         faults = [{"part": f"part-{part:05d}.parquet", "row_number": row} for part, row in refused]
+        self.staging.folder(self.path).write("dead.jsonl", b"")
         write_faults(self.staging, self.path, pa.Table.from_pylist(faults, schema=FAULTS))
 
     def transform(self, *maps: EntityMap, **beside: Staged) -> list[transform.Produced]:

@@ -27,6 +27,7 @@ class Entity:
         is_observed: Whether the version is when we looked: two states that differ in nothing else are one.
         money: Column whose sum is the control total.
         set_of: For descriptions that come in sets: the reference whose rows replace each other as a whole.
+        is_removable: Of events: whether one that its window's pull no longer contains was removed at the vendor (a deleted trade).
         sticky: Fields whose null says "not shown to us" (a masked tax id): what was known before stays.
     """
 
@@ -41,12 +42,18 @@ class Entity:
     is_observed: bool = False
     money: str | None = None
     set_of: str | None = None
+    is_removable: bool = False
     sticky: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """The column that identifies a row within its vendor."""
         return f"{self.name}_key"
+
+    @property
+    def parent(self) -> str:
+        """The entity that it belongs to, its first reference; empty where there is none."""
+        return next(iter(self.references.values()), "")
 
     @property
     def columns(self) -> dict[str, str]:

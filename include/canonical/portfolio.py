@@ -152,5 +152,6 @@ PORTFOLIO: tuple[Entity, ...] = (
         dated="trade_date",
         version="edited_at",
         money="amount_usd",
+        is_removable=True,
     ),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import date
+from decimal import Decimal
 from itertools import islice
 
 import orjson
@@ -11,36 +13,67 @@ import sqlalchemy as sa
 
 from include.control.ledger import Pull
 
-# Letters of one statement, of which the outbox tells by one event: so many, since each is a value in this process' memory, and
+# Dead letters of one statement, of which the outbox tells by one event: so many, since each is a value in this process' memory, and
 # PostgreSQL takes no document beyond 256 MB.
 _AT_ONCE = 10_000
 
-_INSERT = sa.text("""
-insert into control.dead_letter
-    (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number)
-select :run_id, :vendor, :table_name, :business_date, :stage, l.row_key, l.reasons, :partition, l.part, l.row_number
-from jsonb_to_recordset(cast(:letters as jsonb)) as l(row_key text, reasons text[], part text, row_number bigint)
-on conflict (partition, part, row_number, stage) do nothing
-""")
+_INCOMING = """
+incoming as (
+    select l.*, row_number() over (partition by l.row_key, l.reasons order by l.part, l.row_number) as place
+    from jsonb_to_recordset(cast(:letters as jsonb))
+      as l(row_key text, reasons text[], part text, row_number bigint, money_usd numeric, is_money_unreadable boolean, row_date date,
+           describes jsonb)
+)
+"""
 
-# Open letters that a pull may end. Of a snapshot each day has rows of its own; a description or an event is one thing,
-# whatever the day on which it died.
+# Open dead letters that a pull may close, if they are not of a newer one. Of a snapshot each day has rows of its own; a description
+# or an event is one thing, whatever the day on which it died.
 _OPEN = """
 vendor = :vendor and table_name = :table_name and status = 'open' and (not :own_day or business_date = :business_date)
 """
+_OLDER = f"{_OPEN} and partition <> :partition and extracted_at <= :extracted_at"
 
-# Of these letters those of some rows: the index `dead_letter_open` holds so much of a key.
+# Of these dead letters those of some rows: the index `dead_letter_open` holds so much of a key.
 _START = 200
 _OF_ROWS = f"left(row_key, {_START}) = any(:starts) and row_key = any(:keys)"
 
+# A row that dies again of the same reasons keeps its dead letter, which then shows the newest content.
+_KEEP = sa.text(f"""
+with {_INCOMING}, known as (
+    select dead_letter_id, row_key, reasons,
+           row_number() over (partition by row_key, reasons order by dead_letter_id) as place
+    from control.dead_letter where {_OLDER} and stage = :stage and {_OF_ROWS}
+), again as (
+    select dead_letter_id, i.* from known join incoming i using (row_key, reasons, place)
+)
+update control.dead_letter l
+set run_id = :run_id, business_date = :business_date, partition = :partition, part = a.part, row_number = a.row_number,
+    money_usd = a.money_usd, is_money_unreadable = a.is_money_unreadable, row_date = a.row_date, describes = a.describes,
+    extracted_at = :extracted_at
+from again a where l.dead_letter_id = a.dead_letter_id
+  and not exists (select from control.dead_letter o
+                  where (o.partition, o.part, o.row_number, o.stage) = (:partition, a.part, a.row_number, :stage))
+""")  # noqa: S608
+
+_INSERT = sa.text(f"""
+with {_INCOMING}
+insert into control.dead_letter
+    (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number,
+     money_usd, is_money_unreadable, row_date, describes, extracted_at)
+select :run_id, :vendor, :table_name, :business_date, :stage, row_key, reasons, :partition, part, row_number,
+       money_usd, is_money_unreadable, row_date, describes, :extracted_at
+from incoming
+on conflict (partition, part, row_number, stage) do nothing
+""")  # noqa: S608
+
 _SUPERSEDE = sa.text(f"""
 update control.dead_letter set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
-where {_OPEN} and partition <> :partition and {_OF_ROWS}
+where {_OLDER} and {_OF_ROWS}
 """)  # noqa: S608
 
 _SUPERSEDE_REST = sa.text(f"""
 update control.dead_letter set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
-where {_OPEN} and partition <> :partition and business_date <= :business_date
+where {_OLDER} and business_date <= :business_date
 """)  # noqa: S608
 
 
@@ -53,12 +86,20 @@ class DeadLetter:
         reasons: Names of the failed expectations, or what is wrong with which field; never a value.
         part: File of the partition that holds the row.
         row_number: Row within that file, from 0.
+        money_usd: Its amount of the table's money column; None where the table has none, or it can't be read.
+        is_money_unreadable: Whether the table has money and the row's can't be read.
+        row_date: The day that the row is about, where it can be read.
+        describes: What it may describe: `{"entity", "key"}`, `{"entity", "parent"}` or `{"entity"}` of each entity; see `dead_rows`.
     """
 
     row_key: str | None
     reasons: list[str]
     part: str
     row_number: int
+    money_usd: Decimal | None = None
+    is_money_unreadable: bool = False
+    row_date: date | None = None
+    describes: tuple[dict[str, str], ...] = ({"entity": "*"},)
 
 
 def bury(
@@ -66,7 +107,7 @@ def bury(
 ) -> None:
     """Writes dead letters; one that was written before stays as it is.
 
-    A row that died in an earlier pull and dies again has one open letter: the newest.
+    A row that died in an earlier pull and dies again has one open dead letter: the same one where the reasons are the same.
 
     Args:
         connection: In a transaction.
@@ -80,12 +121,13 @@ def bury(
     left = iter(letters)
     while rows := [asdict(letter) for letter in islice(left, _AT_ONCE)]:
         keys = [row["row_key"] for row in rows if row["row_key"] is not None]
-        connection.execute(_SUPERSEDE, of | _of_rows(keys))
-        connection.execute(_INSERT, of | {"letters": orjson.dumps(rows).decode()})
+        incoming = of | _of_rows(keys) | {"letters": orjson.dumps(rows, default=str).decode()}
+        for statement in (_KEEP, _SUPERSEDE, _INSERT):
+            connection.execute(statement, incoming)
 
 
 def open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[str]:
-    """Returns the keys of rows of a vendor's table that are dead now: not loaded, but not gone either."""
+    """Returns the keys of rows of a vendor's table that are dead now."""
     return list(
         connection.scalars(
             sa.text(f"select distinct row_key from control.dead_letter where {_OPEN} and row_key is not null"),  # noqa: S608
@@ -109,7 +151,7 @@ def close_landed(
     return connection.execute(
         sa.text(f"""
         update control.dead_letter set status = 'replayed', replayed_by = :run_id, closed_at = clock_timestamp()
-        where {_OPEN} and partition <> :partition and {_OF_ROWS}
+        where {_OLDER} and {_OF_ROWS}
         """),  # noqa: S608
         asdict(pull) | _of_rows(list(keys)) | {"own_day": own_day, "partition": partition},
     ).rowcount

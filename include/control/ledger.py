@@ -59,6 +59,8 @@ class Counts:
     unprocessed: int = 0
     money_in: Decimal | None = None
     money_out: Decimal | None = None
+    dead_money_usd: Decimal | None = None
+    dead_money_unreadable: int = 0
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
 

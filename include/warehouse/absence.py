@@ -9,12 +9,20 @@ import sqlalchemy as sa
 from include.canonical import Entity
 from include.contract import FanOut, Vendor
 from include.control.ledger import Pull
+from include.warehouse import protection
+from include.warehouse.protection import is_unprotected
 
 NOT_FOUND = 404
 
-_DEAD = sa.text("""
-select distinct row_key from control.dead_letter where run_id = :run_id and vendor = :vendor and table_name = any(:tables)
-""")
+# What the rows describe that this run could not read, of the tables by whose rows another is requested.
+_DEAD_ABOVE = """
+create temporary table dead_above on commit drop as
+select distinct k.entity, k.id, d.key is null as is_any
+from control.dead_letter l
+cross join jsonb_to_recordset(l.describes) as d(entity text, key text)
+left join warehouse.source_key k on k.entity = d.entity and k.vendor = l.vendor and k.source_key = d.key
+where l.run_id = :run_id and l.vendor = :vendor and l.table_name = any(:tables) and l.status = 'open'
+"""
 
 
 def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
@@ -30,21 +38,6 @@ def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
     return pull.pulled == "present" and table.pull != "window" and not (is_merged or entity.set_of or may_wait)
 
 
-def find_dead(connection: sa.Connection, vendor: Vendor, pull: Pull) -> list[str] | None:
-    """Returns the keys of rows that this run could not read, of a pull's table and of those by whose rows it is asked.
-
-    Returns:
-        The keys; what is one of these, or belongs to one, may be there all the same. None where a row has not even a key.
-    """
-    tables, above = [pull.table_name], vendor.table(pull.table_name).over
-    while above:
-        tables.append(above)
-        above = vendor.table(above).over
-    values = {"run_id": pull.run_id, "vendor": pull.vendor, "tables": tables}
-    keys = list(connection.scalars(_DEAD, values))
-    return None if None in keys else keys
-
-
 def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
     """Forgets what was absent and is back; with the temporary table `incoming_<entity>`."""
     connection.execute(
@@ -56,31 +49,39 @@ def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
     )
 
 
-def note(connection: sa.Connection, entity: Entity, pull: Pull, dead_keys: list[str]) -> int:
+def note(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull) -> int:
     """Notes what is missing from a whole pull of what its table told last, and not later; returns how many are absent now.
+
+    What a dead row may describe is not absent, nor what belongs to a thing of which the row could not be read in this run.
 
     Args:
         connection: With the temporary table `incoming_<entity>`.
+        vendor: The declaration.
         entity: A description.
         pull: Whose rows they are.
-        dead_keys: Rows that are dead letters now: what is one of them, or belongs to one, is not absent.
     """
-    theirs = " or ".join(
-        f"k.entity = '{target}' and k.id = c.{column.replace('_key', '_id')}"
-        for column, target in entity.references.items()
-    )
+    protection.find(connection, entity, pull)
+    connection.execute(sa.text("drop table if exists pg_temp.dead_above"))
     values: dict[str, Any] = {
         "vendor": pull.vendor, "entity": entity.name, "table": pull.table_name, "day": pull.business_date,
-        "run_id": pull.run_id, "asked_at": pull.extracted_at, "dead_keys": dead_keys,
+        "run_id": pull.run_id, "asked_at": pull.extracted_at, "tables": _tables_above(vendor, pull.table_name),
     }  # fmt: skip
+    connection.execute(sa.text(_DEAD_ABOVE), values)
+    theirs = " or ".join(
+        [
+            "d.is_any",
+            *(
+                f"d.entity = '{target}' and d.id = c.{column.replace('_key', '_id')}"
+                for column, target in entity.references.items()
+            ),
+        ]
+    )
     connection.execute(
         sa.text(f"""
         insert into control.absence (vendor, entity, source_key, table_name, absent_since, run_id)
         select :vendor, :entity, c.{entity.key}, :table, :day, :run_id from warehouse.{entity.name} c
         where c.vendor = :vendor and c.valid_to is null and c.recorded_to is null and not c.is_past_only
-          and not (c.{entity.key} = any(:dead_keys))
-          and not exists (select from warehouse.source_key k
-                          where k.vendor = :vendor and k.source_key = any(:dead_keys) and ({theirs or "false"}))
+          and {is_unprotected(entity, "c")} and not exists (select from dead_above d where {theirs})
           and exists (select from control.ledger l where l.ledger_id = c.source_run_id and l.table_name = :table
                                                      and l.extracted_at <= :asked_at)
           and not exists (select from incoming_{entity.name} i where i.{entity.key} = c.{entity.key})
@@ -90,3 +91,11 @@ def note(connection: sa.Connection, entity: Entity, pull: Pull, dead_keys: list[
     )
     count = "select count(*) from control.absence where vendor = :vendor and entity = :entity"
     return int(connection.execute(sa.text(count), values).scalar_one())
+
+
+def _tables_above(vendor: Vendor, table: str) -> list[str]:
+    """The tables by whose rows a table is requested, the nearest first."""
+    above: list[str] = []
+    while table := vendor.table(table).over:
+        above.append(table)
+    return above

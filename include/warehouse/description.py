@@ -20,6 +20,8 @@ from include.canonical import Entity
 from include.control.ledger import Counts, Pull
 from include.errors import TargetUnavailable
 from include.sessions import latest_closed
+from include.warehouse import protection
+from include.warehouse.protection import is_unprotected
 
 
 def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, *, is_past: bool) -> Counts:
@@ -57,6 +59,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         raise TargetUnavailable("Another load changed the same rows meanwhile", entity=entity.name, pull=pull.pull_id)
     withdrawn = 0
     if entity.set_of and not is_past:
+        protection.find(connection, entity, pull)
         withdrawn = connection.execute(sa.text(sql.leave), values).rowcount
     return Counts(
         inserted=counts["new"],
@@ -138,7 +141,7 @@ class _Statements:
             return
         gone = f"""
             {current} and c.vendor = :vendor and c.valid_from <= :day and c.{set_id} in (select {set_id} from resolved_{name})
-            and not exists (select from resolved_{name} r where r.{key} = c.{key})
+            and not exists (select from resolved_{name} r where r.{key} = c.{key}) and {is_unprotected(entity, "c")}
         """  # noqa: S608
         self.leave = f"""
             with gone as (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,10 +12,24 @@ import sqlalchemy as sa
 from include.canonical import Entity
 from include.control.ledger import Counts, Pull
 from include.errors import BalanceError, TargetUnavailable
+from include.warehouse import protection
 from include.warehouse.statement import Statement
 
 
-def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, dead_keys: list[str]) -> Counts:
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a whole pull covers: what is stored within it and did not come was removed at the vendor.
+
+    Attributes:
+        edited: Of a window: the bounds of the time of edit, (from, to); None for a snapshot, and where it is by date.
+        first_date: Of a window by date: its first day; the business date is the last.
+    """
+
+    edited: tuple[datetime, datetime] | None = None
+    first_date: date | None = None
+
+
+def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, reach: Reach | None) -> Counts:
     """Loads the copied rows of a fact; in the caller's transaction.
 
     Args:
@@ -21,7 +37,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         entity: A snapshot or an event.
         pull: Whose rows they are.
         source_run_id: Written on every new row.
-        dead_keys: Keys that are dead letters now: absent from the rows, but not withdrawn.
+        reach: What the pull covers; None where it does not cover all of anything.
 
     Returns:
         inserted, updated, unchanged, superseded, withdrawn, and as `money_out` the money now stored under these keys.
@@ -34,7 +50,6 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         "vendor": pull.vendor,
         "business_date": pull.business_date,
         "source_run_id": source_run_id,
-        "dead_keys": dead_keys,
     }
     statement = Statement(entity)
     if entity.name == "position":
@@ -53,7 +68,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     opened = connection.execute(statement.insert_changed, values).rowcount
     if (closed, opened) != (changed, new + changed):
         raise TargetUnavailable("Another load changed the same rows meanwhile", entity=entity.name, pull=pull.pull_id)
-    withdrawn, money = _settle(connection, statement, entity, pull, values, incoming)
+    withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, reach)
     return Counts(
         inserted=new,
         updated=changed,
@@ -75,16 +90,26 @@ def ended_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:
 
 
 def _settle(
-    connection: sa.Connection, statement: Statement, entity: Entity, pull: Pull, values: dict[str, Any], incoming: int
+    connection: sa.Connection,
+    statement: Statement,
+    entity: Entity,
+    pull: Pull,
+    values: dict[str, Any],
+    incoming: int,
+    reach: Reach | None,
 ) -> tuple[int, Decimal | None]:
-    """Withdraws what is gone; returns how many, and the money stored under the incoming keys."""
+    """Withdraws what was removed; returns how many, and the money stored under the incoming keys."""
     withdrawn = 0
-    if entity.kind == "snapshot" and pull.is_whole:
-        # The rows are all there are for the day: what is open beyond them is gone, or dead.
-        rows, money = connection.execute(statement.sum_open, values).one()
-        if rows == incoming:
-            return 0, money
-        withdrawn = connection.execute(statement.withdraw, values).rowcount
+    if reach is not None:
+        if entity.kind == "snapshot":
+            # The rows are all there are for the day: what is open beyond them was removed, or is dead.
+            rows, money = connection.execute(statement.sum_open, values).one()
+            if rows == incoming:
+                return 0, money
+        protection.find(connection, entity, pull)
+        edited_from, edited_to = reach.edited or (None, None)
+        bounds = {"edited_from": edited_from, "edited_to": edited_to, "is_edited": reach.edited is not None}
+        withdrawn = connection.execute(statement.withdraw, values | bounds | {"first_date": reach.first_date}).rowcount
     return withdrawn, connection.scalar(statement.money_of_keys, values) if entity.money else None
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import psycopg
 import sqlalchemy as sa
@@ -20,12 +22,16 @@ from include.control import dead_letters, ledger, writer
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
 from include.errors import BalanceError, ConfigurationError, TargetUnavailable, WriterSuperseded
+from include.sessions import previous
 from include.staging import Manifest, Staging
 from include.validation.rows import good_rows
 from include.warehouse import absence, description, fact
 from include.warehouse.copy import copy_in
+from include.warehouse.fact import Reach
 
 _MANY = 10_000
+# Bounds of an edit window may be days of another time zone: what was edited so near its beginning may lie outside.
+_EDGE = timedelta(days=1)
 _REFUSALS = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -33,46 +39,91 @@ _REFUSALS = (
 )
 
 
-def load(engine: sa.Engine, vendor: Vendor, path: str, pull: Pull, staging: Staging) -> dict[str, Counts]:
-    """Loads the canonical entities of one partition: all of them, or nothing.
+Partitions = Mapping[str, Pull]
+"""Paths of partitions below the staging root, each with its pull."""
 
-    A pull that was loaded before is left alone, and its counts are told again.
+
+def load(
+    engine: sa.Engine,
+    vendor: Vendor,
+    partitions: Partitions,
+    staging: Staging,
+    verify: Callable[[sa.Connection], None] = lambda connection: None,
+) -> dict[str, dict[str, Counts]]:
+    """Loads the canonical entities of some partitions of a vendor: all of them, or nothing.
+
+    A pull that was loaded before is left alone, and its counts are returned again.
 
     Args:
         engine: As the loading role.
         vendor: The declaration.
-        path: The partition, transformed.
-        pull: Whose rows they are.
+        partitions: What to load, transformed.
         staging: Where they are.
+        verify: Looks at what was loaded, within the transaction; what it raises rolls all of it back.
 
     Returns:
-        Counts by entity.
+        Counts by table and entity.
 
     Raises:
-        WriterSuperseded: A newer pull of this partition was loaded, or another writer took over.
+        WriterSuperseded: A newer pull of one of the partitions was loaded, or another writer took over.
         BalanceError: Rows or money do not add up; nothing was committed.
         ConfigurationError: The schema is another version's.
         TargetUnavailable: The database went away, or another writer was in the way.
     """
-    entities = [canonical.named(m.entity) for m in vendor.maps if m.table == pull.table_name]
-    table, manifest = vendor.table(pull.table_name), staging.manifest(path)
+    manifests = {path: staging.manifest(path) for path in partitions}
+    subjects = {name for path, pull in partitions.items() for name in _subjects(pull, manifests[path])}
     fences: list[Fence] = []
     try:
         with engine.connect() as connection:
-            fences += writer.take_all(connection, _subjects(pull, manifest))
-            if newer := ledger.newer_load(connection, pull):
-                raise WriterSuperseded("A newer pull was loaded already", pull=pull.pull_id, newer=newer)
+            fences += writer.take_all(connection, sorted(subjects))
+            for pull in partitions.values():
+                if newer := ledger.newer_load(connection, pull):
+                    raise WriterSuperseded("A newer pull was loaded already", pull=pull.pull_id, newer=newer)
             connection.rollback()
-            _add_source_keys(connection, entities, path, pull, staging)
+            for path, pull in partitions.items():
+                _add_source_keys(connection, _entities(vendor, pull), path, pull, staging)
             with connection.begin():
-                _close_letters(connection, table, path, pull, staging)
-                counts = {e.name: _load_entity(connection, vendor, e, path, pull, staging) for e in entities}
+                counts = {
+                    pull.table_name: _load_partition(connection, vendor, path, pull, manifests[path], staging)
+                    for path, pull in partitions.items()
+                }
+                verify(connection)
                 for fence in fences:
                     fence.check(connection)
             return counts
     except (TargetUnavailable, sa.exc.DBAPIError, psycopg.Error) as error:
         # Without its cause: the database quotes rows.
-        raise _classed(engine, fences, pull, error) from None
+        raise _classed(engine, fences, vendor.name, partitions, error) from None
+
+
+def _entities(vendor: Vendor, pull: Pull) -> list[Entity]:
+    return [canonical.named(m.entity) for m in vendor.maps if m.table == pull.table_name]
+
+
+def _load_partition(
+    connection: sa.Connection, vendor: Vendor, path: str, pull: Pull, manifest: Manifest, staging: Staging
+) -> dict[str, Counts]:
+    table = vendor.table(pull.table_name)
+    _close_letters(connection, table, path, pull, staging)
+    reach = _reach(table, pull, manifest)
+    counts = {}
+    for entity in _entities(vendor, pull):
+        counts[entity.name] = _load_entity(connection, vendor, entity, path, pull, staging, reach)
+        connection.execute(sa.text("discard temporary"))  # another table of the day may give the same entity
+    return counts
+
+
+def _reach(table: Table, pull: Pull, manifest: Manifest) -> Reach | None:
+    """What a pull covers whole; None where it brings only what somebody asked for."""
+    if not pull.is_whole:
+        return None
+    if table.pull != "window":
+        return Reach()
+    if manifest.window is None:
+        first = pull.business_date if len(table.dated) == 1 else previous(pull.business_date) + timedelta(days=1)
+        return Reach(first_date=first)
+    since, until = map(datetime.fromisoformat, manifest.window)
+    return Reach(edited=(since + _EDGE, until))
 
 
 def _is_order(cause: object) -> bool:
@@ -97,12 +148,17 @@ def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
 
 
 def _classed(
-    engine: sa.Engine, fences: list[Fence], pull: Pull, error: TargetUnavailable | sa.exc.DBAPIError | psycopg.Error
+    engine: sa.Engine,
+    fences: list[Fence],
+    vendor: str,
+    partitions: Partitions,
+    error: TargetUnavailable | sa.exc.DBAPIError | psycopg.Error,
 ) -> Exception:
     """The database's error as ours: taken over by a newer writer, worth another try, or a row that it refuses."""
     cause = getattr(error, "orig", error)
     facts = {
-        "vendor": pull.vendor, "table": pull.table_name, "business_date": pull.business_date,
+        "vendor": vendor, "tables": ",".join(pull.table_name for pull in partitions.values()),
+        "business_date": next((pull.business_date for pull in partitions.values()), None),
         "cause": type(cause).__name__, "constraint": getattr(getattr(cause, "diag", None), "constraint_name", None),
     }  # fmt: skip
     if isinstance(cause, (psycopg.errors.UniqueViolation, psycopg.errors.ExclusionViolation)) or _is_order(cause):
@@ -165,7 +221,13 @@ def _close_letters(connection: sa.Connection, table: Table, path: str, pull: Pul
 
 
 def _load_entity(
-    connection: sa.Connection, vendor: Vendor, entity: Entity, path: str, pull: Pull, staging: Staging
+    connection: sa.Connection,
+    vendor: Vendor,
+    entity: Entity,
+    path: str,
+    pull: Pull,
+    staging: Staging,
+    reach: Reach | None,
 ) -> Counts:
     if before := ledger.found(connection, pull, "load", entity.name):
         return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
@@ -175,9 +237,9 @@ def _load_entity(
     copied = copy_in(connection, f"incoming_{entity.name}", schema, transform.rows(staging, path, entity.name))
     if copied != made.produced:
         raise BalanceError("Not every row was copied", entity=entity.name, produced=made.produced, copied=copied)
+    # The planner has no statistics of rows that have just come, and takes them for a handful.
+    connection.execute(sa.text(f"set local enable_nestloop = {'off' if copied > _MANY else 'on'}"))
     if copied > _MANY:
-        # The planner has no statistics of rows that have just come, and takes them for a handful.
-        connection.execute(sa.text("set local enable_nestloop = off"))
         connection.execute(sa.text("set local work_mem = '128MB'"))
     source_run_id = ledger.next_id(connection)
     if entity.kind == "description":
@@ -185,15 +247,13 @@ def _load_entity(
         counts = description.load(connection, entity, pull, source_run_id, is_past=is_past)
         if not is_past:
             absence.forget(connection, entity, pull)
-        if (
-            absence.is_whole(vendor, entity, pull)
-            and (unread := absence.find_dead(connection, vendor, pull)) is not None
-        ):
-            dead_keys = [*dead_letters.open_keys(connection, pull, own_day=False), *unread]
-            counts = replace(counts, notes={"absent": absence.note(connection, entity, pull, dead_keys)})
+        if absence.is_whole(vendor, entity, pull):
+            counts = replace(counts, notes={"absent": absence.note(connection, vendor, entity, pull)})
     else:
-        dead_keys = dead_letters.open_keys(connection, pull, own_day=True)
-        counts = fact.load(connection, entity, pull, source_run_id, dead_keys)
+        is_covered = entity.kind == "snapshot" or (
+            entity.is_removable and vendor.table(pull.table_name).pull == "window"
+        )
+        counts = fact.load(connection, entity, pull, source_run_id, reach if is_covered else None)
     counts = replace(counts, produced=copied, money_in=made.money, seconds=round(time.perf_counter() - started, 3))
     ledger.record(connection, pull, "load", counts, entity.name, source_run_id)
     return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,55 +13,62 @@ import sqlalchemy as sa
 from include.contract import Vendor
 from include.errors import BalanceError
 
+_MOST_BREAKS = 10_000
+_NAMED_BREAKS = 5
 _SHARE_TOLERANCE = Decimal("0.000001")
 """Shares have eight decimals: thirds do not come to a whole."""
 
-# Rows that are dead now, with what they would have told of: an account, a position; null where we can't know.
-_LETTERS = sa.text("""
-create temporary table letter on commit drop as
-select l.business_date, m.entity,
-       case m.entity
-           when 'account_value' then (select s.id from warehouse.source_key s
-                                      where s.entity = 'account' and s.vendor = :vendor and s.source_key = l.row_key)
-           when 'position' then (select p.account_id from warehouse.position p
-                                 where p.business_date = :before and p.vendor = :vendor and p.position_key = l.row_key
-                                   and p.recorded_to is null)
-       end as account_id,
-       case m.entity
-           when 'position' then l.row_key
-           when 'transaction' then (select t.position_key from warehouse.transaction t
-                                    where t.vendor = :vendor and t.transaction_key = l.row_key and t.recorded_to is null)
-       end as position_key
+# What open dead letters may describe: an account, a position; anything where neither can be known.
+_DEAD = sa.text("""
+create temporary table dead on commit drop as
+select l.business_date, d.entity,
+       case d.entity when 'transaction' then null else
+            (select s.id from warehouse.source_key s
+             where s.entity = 'account' and s.vendor = :vendor and s.source_key = coalesce(d.parent, d.key)) end as account_id,
+       case d.entity when 'position' then d.key when 'transaction' then d.position end as position_key,
+       d.entity = '*' or coalesce(d.parent, d.key) is null as is_any
 from control.dead_letter l
-join unnest(cast(:tables as text[]), cast(:entities as text[])) m(table_name, entity) on m.table_name = l.table_name
-where l.vendor = :vendor and l.status = 'open'
-  and (l.business_date in (:day, :before) or m.entity = 'transaction' and l.business_date <= :day)
+cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text, position text)
+where l.vendor = :vendor and l.status = 'open' and d.entity in ('account_value', 'position', 'transaction', '*')
+  and (l.business_date in (:day, :before) or d.entity = 'transaction' and l.business_date <= :day)
 """)
 
-# An old letter of a transaction explains a break of its own position only: what it is about must be known.
-_FORGET_OLD = sa.text("delete from letter where position_key is null and business_date not in (:day, :before)")
+# An old dead letter of a transaction explains a break of its own position only: what it is about must be known.
+_FORGET_OLD = sa.text("delete from dead where position_key is null and business_date not in (:day, :before)")
 
 # Money that the vendor states for accounts, against the money of the positions that we hold for them.
-_CONTROL_TOTAL = sa.text("""
+_COMPARED = """
 with stated as (
     select account_id, market_value_usd as money from warehouse.account_value
     where business_date = :day and vendor = :vendor and recorded_to is null
 ), held as (
     select account_id, sum(market_value_usd) as money from warehouse.position
     where business_date = :day and vendor = :vendor and recorded_to is null group by 1
-), off as (
-    select account_id, coalesce(s.money, 0) as expected, coalesce(h.money, 0) as actual,
-           abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off
-    from stated s full join held h using (account_id)
-), dead as (
-    select account_id from letter where business_date = :day and entity in ('account_value', 'position')
+), compared as (
+    select coalesce(s.account_id, h.account_id) as account_id, coalesce(s.money, 0) as expected, coalesce(h.money, 0) as actual,
+           abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off,
+           exists (select from dead d where d.account_id = coalesce(s.account_id, h.account_id) and d.business_date = :day) as is_dead
+    from stated s full join held h on h.account_id = s.account_id
 )
+"""
+_CONTROL_TOTAL = sa.text(f"""
+{_COMPARED}
 select (select count(*) from stated) as stated,
+       exists (select from control.ledger where vendor = :vendor and stage = 'load' and entity = 'position'
+                                            and business_date = :day) as has_positions,
        coalesce(sum(expected), 0) as expected, coalesce(sum(actual), 0) as actual, count(*) filter (where is_off) as breaks,
-       count(*) filter (where is_off and account_id in (select account_id from dead)) as explained,
-       (select count(*) from dead where account_id is null) as unknown
-from off
-""")
+       count(*) filter (where is_off and is_dead) as explained,
+       (select count(*) from dead where business_date = :day and entity <> 'transaction' and account_id is null) as unknown
+from compared
+""")  # noqa: S608
+
+# The largest first; more than these say nothing new.
+_ACCOUNTS_OFF = sa.text(f"""
+{_COMPARED}
+select c.account_id, k.source_key as key, c.expected, c.actual, c.actual - c.expected as difference, c.is_dead as is_explained
+from compared c join warehouse.source_key k on k.id = c.account_id
+where c.is_off order by c.is_dead, abs(c.actual - c.expected) desc limit {_MOST_BREAKS}
+""")  # noqa: S608
 
 # An account whose owners' shares come to more than the whole would count twice.
 _SHARES = sa.text("""
@@ -68,6 +76,15 @@ select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as 
     select account_id, sum(share_ratio) as shares from warehouse.account_owner
     where vendor = :vendor and valid_to is null and recorded_to is null group by 1
 ) owned
+""")
+
+# The session before; if it was missed, the newest day before that was loaded as the present, where all of the history is known since.
+_LAST_LOADED = sa.text("""
+select max(business_date) from control.ledger
+where vendor = :vendor and stage = 'load' and entity = 'position' and business_date < :day
+  and (business_date >= :before or pulled = 'present'
+       and exists (select from control.ledger h where h.vendor = :vendor and h.entity = 'transaction' and h.stage = 'load'
+                                                 and h.pulled = 'present'))
 """)
 
 _DAY_BEFORE = sa.text("""
@@ -107,21 +124,28 @@ with moved as (
            coalesce(e.quantity, 0) + coalesce(c.quantity, 0) as expected, coalesce(l.quantity, 0) as actual
     from earlier e full join later l using (position_key) full join change c using (position_key)
 )
-insert into control.roll_forward_break
-    (run_id, vendor, business_date, position_key, account_id, expected, actual, difference)
-select :run_id, :vendor, :day, position_key, account_id, expected, actual, actual - expected
+select position_key, account_id, expected, actual, actual - expected as difference,
+       is_explained, count(*) over () as breaks, count(*) filter (where is_explained) over () as explained
 from rolled r
+cross join lateral (select exists (select from dead d where d.position_key = r.position_key) as is_explained) e
 where abs(actual - expected) > :tolerance
-on conflict (run_id, vendor, business_date, position_key) do update
-set expected = excluded.expected, actual = excluded.actual, difference = excluded.difference
+order by is_explained, abs(actual - expected) desc, position_key limit :most
 """)
 
-_EXPLAINED = sa.text("""
-select (select count(*) from control.roll_forward_break b
-        where b.run_id = :run_id and b.vendor = :vendor and b.business_date = :day
-          and b.position_key in (select position_key from letter)) as explained,
-       (select count(*) from letter where entity in ('position', 'transaction') and position_key is null) as unknown
+_UNKNOWN = sa.text("""
+select count(*) from dead where entity in ('position', 'transaction', '*') and position_key is null
 """)
+
+_RECORD_BREAKS = {
+    "roll-forward": sa.text("""
+insert into control.roll_forward_break (run_id, vendor, business_date, position_key, account_id, expected, actual, difference)
+values (:run_id, :vendor, :day, :position_key, :account_id, :expected, :actual, :difference)
+"""),
+    "control total": sa.text("""
+insert into control.control_total_break (run_id, vendor, business_date, account_id, expected, actual, difference, is_explained)
+values (:run_id, :vendor, :day, :account_id, :expected, :actual, :difference, :is_explained)
+"""),
+}
 
 _RECORD = sa.text("""
 insert into control.reconciliation
@@ -139,9 +163,10 @@ class Check:
 
     Attributes:
         breaks: Things that differ by more than the tolerance.
-        explained: Those of them whose own rows are open dead letters, and one more for each letter of which we can't
+        explained: Those of them whose own rows are open dead letters, and one more for each dead letter of which we can't
             know what it is about.
         note: Why nothing was compared; empty where something was.
+        listed: The breaks, the largest unexplained ones first.
     """
 
     name: str
@@ -151,63 +176,101 @@ class Check:
     breaks: int
     explained: int = 0
     note: str = ""
+    listed: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_passed(self) -> bool:
         """Whether every break is explained."""
         return self.breaks <= self.explained
 
+    @property
+    def summary(self) -> str:
+        """The check in a sentence, with its largest breaks by the vendor's key."""
+        named = [
+            f"{b.get('key') or b.get('position_key')} by {b['difference']:+,f}" for b in self.listed[:_NAMED_BREAKS]
+        ]
+        which = f" ({', '.join(named)}{', ...' if self.breaks > len(named) else ''})" if named else ""
+        return f"{self.name}: {self.breaks} breaks beyond {self.tolerance}, {self.explained} explained by dead letters{which}"
 
-def reconcile(engine: sa.Engine, vendor: Vendor, day: date, before: date, run_id: str) -> list[Check]:
-    """Compares, lists and records; the caller decides with `stop_if_broken`.
+
+def reconcile(connection: sa.Connection, vendor: Vendor, day: date, before: date) -> list[Check]:
+    """Compares what is loaded of a day; the caller records the checks, and decides with `stop_if_broken`.
 
     Args:
-        engine: As the loading role.
+        connection: As the loading role, in a transaction: of the load itself, so that a day that does not add up is never seen.
         vendor: Whose day; says by how much things may differ.
         day: The business date.
-        before: The session before it.
-        run_id: Names the run in the tables.
+        before: The session before it. Where that was not loaded, the last loaded day is compared with instead.
     """
-    fed = {m.entity: m.table for m in vendor.maps if m.entity in ("account_value", "position", "transaction")}
-    values: dict[str, Any] = {
-        "vendor": vendor.name, "day": day, "before": before, "run_id": run_id,
-        "tables": list(fed.values()), "entities": list(fed),
-    }  # fmt: skip
-    with engine.begin() as connection:
-        connection.execute(_LETTERS, values)
-        connection.execute(_FORGET_OLD, values)
-        checks = [
-            _compare_money(connection, values, Decimal(vendor.total_tolerance_usd)),
-            _roll_forward(connection, values, Decimal(vendor.roll_tolerance_quantity)),
-            _add_shares(connection, values),
-        ]
-        for check in checks:
-            said = {name: getattr(check, name) for name in (*Check.__dataclass_fields__, "is_passed") if name != "name"}
-            connection.execute(_RECORD, values | said | {"check_name": check.name})
-    return checks
+    values: dict[str, Any] = {"vendor": vendor.name, "day": day, "before": before}
+    connection.execute(sa.text("set local enable_nestloop = on"))
+    values["before"] = connection.scalar(_LAST_LOADED, values) or before
+    connection.execute(_DEAD, values)
+    connection.execute(_FORGET_OLD, values)
+    return [
+        _compare_money(connection, values, Decimal(vendor.total_tolerance_usd)),
+        _roll_forward(connection, values, Decimal(vendor.roll_tolerance_quantity)),
+        _add_shares(connection, values),
+    ]
+
+
+def record(connection: sa.Connection, vendor: str, day: date, run_id: str, checks: list[Check]) -> None:
+    """Writes the checks of a run and their breaks, in place of those of an earlier try."""
+    of = {"vendor": vendor, "day": day, "run_id": run_id}
+    for table in ("roll_forward_break", "control_total_break"):
+        connection.execute(sa.text(f"delete from control.{table} where run_id = :run_id and vendor = :vendor"), of)  # noqa: S608
+    for check in checks:
+        facts = {
+            name: getattr(check, name)
+            for name in ("expected", "actual", "tolerance", "breaks", "explained", "is_passed", "note")
+        }
+        connection.execute(_RECORD, of | facts | {"check_name": check.name})
+        if check.listed:
+            connection.execute(_RECORD_BREAKS[check.name], [of | dict(each) for each in check.listed])
 
 
 def _compare_money(connection: sa.Connection, values: dict[str, Any], tolerance: Decimal) -> Check:
-    found = connection.execute(_CONTROL_TOTAL, values | {"tolerance": tolerance}).one()
+    values = values | {"tolerance": tolerance}
+    found = connection.execute(_CONTROL_TOTAL, values).one()
     if not found.stated:
         note = f"the vendor states no account's value of {values['day']}"
         return Check("control total", found.actual, found.actual, tolerance, 0, note=note)
+    if not found.has_positions:
+        note = f"the positions of {values['day']} were not loaded"
+        return Check("control total", found.expected, found.expected, tolerance, 0, note=note)
     explained = min(found.breaks, found.explained + found.unknown)
-    return Check("control total", found.expected, found.actual, tolerance, found.breaks, explained)
+    listed = connection.execute(_ACCOUNTS_OFF, values).mappings().all() if found.breaks else ()
+    return Check(
+        "control total",
+        found.expected,
+        found.actual,
+        tolerance,
+        found.breaks,
+        explained,
+        listed=tuple(map(dict, listed)),
+    )
 
 
 def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: Decimal) -> Check:
     zero = Decimal(0)
-    connection.execute(
-        sa.text("delete from control.roll_forward_break where run_id = :run_id and vendor = :vendor"), values
-    )
     known = connection.execute(_DAY_BEFORE, values).mappings().first()
     if not known:
         note = f"the positions of {values['before']} were never loaded"
         return Check("roll-forward", zero, zero, tolerance, 0, note=note)
-    breaks = connection.execute(_BREAKS, values | {**known, "tolerance": tolerance}).rowcount
-    found = connection.execute(_EXPLAINED, values).one()
-    return Check("roll-forward", zero, Decimal(breaks), tolerance, breaks, min(breaks, found.explained + found.unknown))
+    breaks = (
+        connection.execute(_BREAKS, values | {**known, "tolerance": tolerance, "most": _MOST_BREAKS}).mappings().all()
+    )
+    count, explained = (breaks[0]["breaks"], breaks[0]["explained"]) if breaks else (0, 0)
+    explained += connection.scalar(_UNKNOWN) or 0
+    return Check(
+        "roll-forward",
+        zero,
+        Decimal(count),
+        tolerance,
+        count,
+        min(count, explained),
+        listed=tuple(map(dict, breaks)),
+    )
 
 
 def _add_shares(connection: sa.Connection, values: dict[str, Any]) -> Check:
@@ -216,15 +279,10 @@ def _add_shares(connection: sa.Connection, values: dict[str, Any]) -> Check:
 
 
 def stop_if_broken(vendor: str, day: date, checks: list[Check]) -> None:
-    """Fails a run that does not add up.
+    """Refuses a day that does not add up.
 
     Raises:
         BalanceError: With every comparison that failed.
     """
-    failed = [
-        f"{c.name}: {c.breaks} breaks beyond {c.tolerance}, {c.explained} explained by dead letters"
-        for c in checks
-        if not c.is_passed
-    ]
-    if failed:
+    if failed := [check.summary for check in checks if not check.is_passed]:
         raise BalanceError("The day does not reconcile: " + "; ".join(failed), vendor=vendor, business_date=day)

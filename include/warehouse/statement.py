@@ -7,6 +7,7 @@ from functools import cached_property
 import sqlalchemy as sa
 
 from include.canonical import Entity
+from include.warehouse.protection import is_unprotected
 
 
 class Statement:
@@ -98,12 +99,19 @@ class Statement:
 
     @cached_property
     def withdraw(self) -> sa.TextClause:
-        """Closes what a whole snapshot no longer has; a dead letter is not gone."""
-        key = self._entity.key
+        """Closes what a whole pull no longer has, unless a dead row may describe it.
+
+        Of an event that is what lies within the bounds of the pull: by when it was edited, or by its date.
+        """
+        key, within = self._entity.key, ""
+        if self._entity.kind == "event":
+            edited = f"f.{self._entity.version} >= cast(:edited_from as timestamptz) and f.{self._entity.version} < cast(:edited_to as timestamptz)"
+            dated = f"f.{self._entity.dated} between cast(:first_date as date) and :business_date"
+            within = f" and case when :is_edited then {edited} else {dated} end"
         return sa.text(
-            f"update {self._table} f set recorded_to = now() where {self._open}"  # noqa: S608
+            f"update {self._table} f set recorded_to = now() where {self._open}{within}"  # noqa: S608
             f" and not exists (select from {self._incoming} i where f.{key} = i.{key})"
-            f" and not (f.{key} = any(:dead_keys))"
+            f" and {is_unprotected(self._entity, 'f')}"
         )
 
     @cached_property

@@ -19,7 +19,7 @@ from include.warehouse import schema
 from tests.conftest import Database
 
 PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "present", datetime(2026, 11, 21, tzinfo=UTC))
-LATER = replace(PULL, run_id="run-2", pull_id="pull-2")
+LATER = replace(PULL, run_id="run-2", pull_id="pull-2", extracted_at=datetime(2026, 11, 21, 1, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connec
     )
     dead_letters.bury(connection, LATER, "stage", "p2", [letter(long)], own_day=True)
     assert [(key, status) for key, status, _, _ in letters(connection)] == [
-        *[(long, "superseded"), (long[:-1], "open"), ("B", "open"), (long, "open")],
+        *[(long, "open"), (long[:-1], "open"), ("B", "open")],
     ]
     connection.execute(sa.text("set local enable_seqscan = off"))
     values = asdict(PULL) | dead_letters._of_rows(["B", long]) | {"own_day": True, "partition": "p3"}
@@ -80,14 +80,30 @@ def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connec
     assert [line for line in plan if "Index Cond" in line and '"left"(row_key, 200) = ANY' in line]
 
 
-def test_a_row_that_dies_again_has_one_open_letter(connection: sa.Connection) -> None:
+def test_a_row_that_dies_again_of_the_same_reasons_keeps_its_dead_letter(connection: sa.Connection) -> None:
     dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
     dead_letters.bury(connection, LATER, "stage", "p2", [letter("A")], own_day=True)
-    assert letters(connection) == [
-        ("A", "superseded", "p1", "run-2"),
-        ("B", "open", "p1", None),
-        ("A", "open", "p2", None),
-    ]
+    assert letters(connection) == [("A", "open", "p2", None), ("B", "open", "p1", None)]
+
+
+def test_a_row_that_dies_of_other_reasons_has_a_new_dead_letter(connection: sa.Connection) -> None:
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A")], own_day=True)
+    other = replace(letter("A"), reasons=["another field"])
+    dead_letters.bury(connection, LATER, "stage", "p2", [other], own_day=True)
+    assert letters(connection) == [("A", "superseded", "p1", "run-2"), ("A", "open", "p2", None)]
+
+
+def test_an_older_pull_closes_no_dead_letter_of_a_newer_one(connection: sa.Connection) -> None:
+    dead_letters.bury(connection, LATER, "stage", "p2", [letter("A"), letter("B", 1), letter(None, 2)], own_day=True)
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("C")], own_day=True)
+    assert dead_letters.close_landed(connection, PULL, ["A"], own_day=True, partition="p1") == 0
+    assert dead_letters.supersede_rest(connection, PULL, "p1", own_day=True) == 0
+    assert [status for _, status, _, _ in letters(connection)] == ["open"] * 4
+
+
+def test_a_newer_pull_closes_the_dead_letters_of_an_older_one(connection: sa.Connection) -> None:
+    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)], own_day=True)
+    assert dead_letters.supersede_rest(connection, LATER, "p2", own_day=True) == 2
 
 
 def test_a_row_that_can_not_be_named_supersedes_nothing(connection: sa.Connection) -> None:

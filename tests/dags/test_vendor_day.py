@@ -51,7 +51,7 @@ def look(dag, tables):
         "deadlines": [[d.name, d.interval.total_seconds()] for d in (dag.deadline or [])],
         "retries": min(task.retries for task in dag.tasks),
         "pool": dag.get_task("pull").pool,
-        "out_of_time": [out_of_time(dag, name) for name in ("pull", "publish.load")],
+        "out_of_time": [out_of_time(dag, name) for name in ("pull", "publish")],
         "pulls": dag.get_task("pull").max_active_tis_per_dagrun,
         "pull_hours": dag.get_task("pull").execution_timeout.total_seconds() / 3600,
         "offered": dag.params.get_param("tables").schema["examples"] == tables,

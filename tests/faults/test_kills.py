@@ -27,8 +27,7 @@ from tests.faults.worker import Hold, Worker
 from tests.running_sandbox import LAST, NOW, run_sandbox
 
 BEFORE = date(2026, 11, 19)
-STAGE, VALIDATE, TRANSFORM, LOAD = ("stage", "assets"), ("validate", ""), ("transform", "assets"), ("load", "assets")
-CLIENTS, TRADES = ("load", "clients"), ("load", "transactions")
+STAGE, VALIDATE, TRANSFORM, LOAD = ("stage", "assets"), ("validate", ""), ("transform", "assets"), ("publish", "")
 
 ROWS = "include.warehouse.load:_load_entity"
 QUICK = {
@@ -36,7 +35,7 @@ QUICK = {
     "faults, no ledger": Hold(VALIDATE, "include.validation.check:write_faults", call=5),
     "in the middle of COPY": Hold(LOAD, "psycopg:Copy.write", call=5, within=ROWS),
     "merged, fences not checked": Hold(LOAD, "include.control.writer:Fence.check", "before"),
-    "committed, not told": Hold(LOAD, "include.flow:load_partition"),
+    "committed, not reported": Hold(LOAD, "include.flow:load_partitions"),
 }
 MORE = {
     "in the middle of a page": Hold(STAGE, "include.extract.page:PageReader.read", "before", call=2),
@@ -61,10 +60,10 @@ MORE = {
     "merged, no ledger": Hold(LOAD, "include.warehouse.fact:load"),
     "one entity loaded": Hold(LOAD, ROWS),
     "checked, not committed": Hold(LOAD, "include.control.writer:Fence.check", call=2),
-    "descriptions changed": Hold(CLIENTS, "include.warehouse.description:load"),
-    "events merged": Hold(TRADES, "include.warehouse.fact:load"),
-    "events committed, not told": Hold(TRADES, "include.flow:load_partition"),
-    "reconciled, not told": Hold(("reconcile", ""), "include.flow:compare"),
+    "descriptions changed": Hold(LOAD, "include.warehouse.description:load"),
+    "all tables but one merged": Hold(LOAD, "include.warehouse.load:_load_partition", call=2),
+    "reconciled, not committed": Hold(LOAD, "include.flow:reconcile"),
+    "checks recorded, not committed": Hold(LOAD, "include.flow:record_checks"),
 }
 
 
@@ -251,7 +250,7 @@ def wait_gone(day: Day, pid: int) -> bool:
     return False
 
 
-BEFORE_LOAD = Hold(LOAD, "include.flow:load_partition", "before")
+BEFORE_LOAD = Hold(LOAD, "include.flow:load_partitions", "before")
 STOPS = {
     "in the middle of COPY": QUICK["in the middle of COPY"],
     "merged, fences not checked": QUICK["merged, fences not checked"],

@@ -174,8 +174,8 @@ def test_a_killed_load_is_tried_again_and_the_day_completes(
         connection.execute("lock table warehouse.position in share row exclusive mode")
         run_id = scheduled.api.trigger("orion")
         wait_until(lambda: scheduled.database.value(waiting) == 1, START_S)
-        record_property("noticed_after_s", noticed := scheduled.kill(run_id, "publish.load"))
+        record_property("noticed_after_s", noticed := scheduled.kill(run_id, "publish"))
         print(f"load: noticed after {noticed:.1f} s")
     assert scheduled.api.wait_run("orion", run_id, START_S) == "success"
-    assert scheduled.task(run_id, "publish.load")["try_number"] == 2
+    assert scheduled.task(run_id, "publish")["try_number"] == 2
     scheduled.check(run_id)

@@ -83,8 +83,8 @@ class Work:
 def steps_of(vendor: Vendor) -> tuple[Step, ...]:
     """The tasks of a vendor's DAG, one after the other."""
     tables = [name for wave in vendor.waves for name in wave]
-    each = {step: [(step, table) for table in tables] for step in ("stage", "transform", "load")}
-    return (*each["stage"], ("validate", ""), *each["transform"], *each["load"], ("reconcile", ""))
+    each = {step: [(step, table) for table in tables] for step in ("stage", "transform")}
+    return (*each["stage"], ("validate", ""), *each["transform"], ("publish", ""))
 
 
 class Worker:
@@ -189,10 +189,10 @@ def _do(step: Step, site: flow.Site, vendor: Vendor, work: Work, paths: dict[str
         return {table: flow.stage(site, vendor, table, work.connection, work.run)}
     if name == "validate":
         flow.validate(site, vendor, paths, work.run)
-    elif name == "reconcile":
-        flow.reconcile(site, vendor, work.run)
+    elif name == "publish":
+        flow.publish(site, vendor, list(paths.values()), work.run)
     else:
-        {"transform": flow.transform, "load": flow.load}[name](site, vendor, paths[table], work.run)
+        flow.transform(site, vendor, paths[table], work.run)
     return {}
 
 

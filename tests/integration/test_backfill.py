@@ -66,9 +66,7 @@ class Backfill:
 def run_day(firm: Firm, day: date, run: flow.Run) -> dict[str, Counts]:
     paths = firm.stage(run)
     flow.validate(firm.site, firm.vendor, paths, run)
-    counts = firm.publish(run, paths)
-    flow.reconcile(firm.site, firm.vendor, run)
-    return counts
+    return firm.publish(run, paths)
 
 
 def look_at_today(firm: Firm) -> list[Any]:

@@ -92,7 +92,7 @@ class Loader:
         self.staging.seal(self.path, self._manifest(writer, len(filled), is_past or pulled == "past"))
         write_faults(self.staging, self.path, FAULTS.empty_table())
         transform.transform(self.vendor, self.path, self.staging)
-        letters = [DeadLetter(key, ["unreadable"], "dead.jsonl", n) for n, key in enumerate(dead)]
+        letters = [dead_letter(entity, key, n) for n, key in enumerate(dead)]
         with self.engine.begin() as connection:
             dead_letters.bury(connection, self.pull, "stage", self.path, letters, own_day=True)
 
@@ -103,7 +103,9 @@ class Loader:
 
     def publish(self) -> Counts:
         """Loads what was staged last."""
-        return load(self.engine, self.vendor, self.path, self.pull, self.staging)[self.pull.table_name]
+        return load(self.engine, self.vendor, {self.path: self.pull}, self.staging)[self.pull.table_name][
+            self.pull.table_name
+        ]
 
     def now(self) -> datetime:
         """The database's clock."""
@@ -122,6 +124,12 @@ class Loader:
             "past" if is_past else "present", self.pull.extracted_at, "v1", "", None, rows, rows, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
+
+
+def dead_letter(entity: str, key: str | None, number: int = 0, **about: str) -> DeadLetter:
+    """The dead letter of a row of an entity's own table, of which the key can be read, or what is in `about`."""
+    describes = {"entity": entity} | ({} if key is None else {"key": key}) | about
+    return DeadLetter(key, ["unreadable"], "dead.jsonl", number, describes=(describes,))
 
 
 def told(counts: Counts) -> dict[str, int]:

@@ -242,7 +242,7 @@ def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loa
         return loader.path, loader.pull
 
     def publish(engine: sa.Engine, path: str, pull: Pull) -> Counts:
-        return load(engine, loader.vendor, path, pull, loader.staging)["transaction"]
+        return load(engine, loader.vendor, {path: pull}, loader.staging)["transaction"]["transaction"]
 
     publish(loader.engine, *stage(0, DAY))
     older, newer = stage(1, NEXT), stage(2, NEXT + timedelta(1))

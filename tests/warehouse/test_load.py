@@ -85,10 +85,10 @@ def test_a_load_that_is_taken_over_half_way_changes_nothing(loader: Loader) -> N
     @sa.event.listens_for(engine, "after_cursor_execute")
     def overtake(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("insert into warehouse.position"):
-            load(loader.engine, loader.vendor, newer[1], newer[0], loader.staging)
+            load(loader.engine, loader.vendor, {newer[1]: newer[0]}, loader.staging)
 
     with pytest.raises(WriterSuperseded):
-        load(engine, loader.vendor, older[1], older[0], loader.staging)
+        load(engine, loader.vendor, {older[1]: older[0]}, loader.staging)
     engine.dispose()
     rows = loader.rows("select quantity, recorded_to from warehouse.position where vendor = :vendor")
     assert rows == [{"quantity": Decimal(2), "recorded_to": None}]
@@ -114,7 +114,7 @@ def load_elsewhere(url: str, folder: str, vendor: str, pull: Pull, path: str) ->
     """Loads in a process of its own; returns what came of it."""
     engine = schema.engine(url)
     try:
-        load(engine, declare(vendor), path, pull, Staging(folder))
+        load(engine, declare(vendor), {path: pull}, Staging(folder))
     except TributaryError as error:
         return type(error).__name__
     finally:

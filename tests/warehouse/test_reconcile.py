@@ -10,10 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from include.control import dead_letters
-from include.control.dead_letters import DeadLetter
 from include.errors import BalanceError
-from include.warehouse.reconcile import Check, reconcile, stop_if_broken
-from tests.warehouse.loading import DAY, NEXT, Loader, position
+from include.warehouse.reconcile import Check, reconcile, record, stop_if_broken
+from tests.warehouse.loading import DAY, NEXT, Loader, dead_letter, position
 
 A_THIRD = Decimal("0.33333333")
 
@@ -29,10 +28,10 @@ def trade(key: str, of: str, quantity: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def bury(loader: Loader, table: str, day: date, *keys: str | None) -> None:
-    """Makes letters of rows that came with the last pull of a table."""
+def bury(loader: Loader, table: str, day: date, *keys: str | None, **about: str) -> None:
+    """Makes dead letters of rows that came with the last pull of a table."""
     loader.stage(table, [], day)
-    letters = [DeadLetter(key, ["unreadable"], "dead.jsonl", n) for n, key in enumerate(keys)]
+    letters = [dead_letter(table, key, n, **about) for n, key in enumerate(keys)]
     with loader.engine.begin() as connection:
         dead_letters.bury(connection, loader.pull, "stage", loader.path, letters, own_day=False)
 
@@ -41,7 +40,9 @@ def compare(loader: Loader, day: date = DAY) -> dict[str, Check]:
     with loader.engine.begin() as connection:  # the loads of a day are one run's
         one_run = sa.text("update control.ledger set run_id = business_date::text where vendor = :vendor")
         connection.execute(one_run, {"vendor": loader.vendor.name})
-    checks = reconcile(loader.engine, loader.vendor, day, DAY, "run")
+    with loader.engine.begin() as connection:
+        checks = reconcile(connection, loader.vendor, day, DAY)
+        record(connection, loader.vendor.name, day, "run", checks)
     return {check.name: check for check in checks}
 
 
@@ -65,9 +66,9 @@ def test_an_account_that_is_off_is_explained_by_a_dead_position_of_its_own(frida
     friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
     friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
     assert told(compare(friday, NEXT)["control total"]) == (1, 0, False)
-    bury(friday, "position", NEXT, "a2-1")
+    bury(friday, "position", NEXT, "a2-1", parent="a2")
     assert told(compare(friday, NEXT)["control total"]) == (1, 0, False)
-    bury(friday, "position", NEXT, "a1-2")
+    bury(friday, "position", NEXT, "a1-2", parent="a1")
     assert told(compare(friday, NEXT)["control total"]) == (1, 1, True)
 
 
@@ -76,7 +77,7 @@ def test_a_letter_of_which_nothing_is_known_explains_one_account(friday: Loader)
     friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
     bury(friday, "position", NEXT, None)
     assert told(compare(friday, NEXT)["control total"]) == (2, 1, False)
-    bury(friday, "position", NEXT, "new")
+    bury(friday, "position", NEXT, "new", parent="a2")
     assert told(compare(friday, NEXT)["control total"]) == (2, 2, True)
 
 
@@ -87,7 +88,7 @@ def test_a_break_of_the_roll_forward_is_explained_by_its_own_position(friday: Lo
     friday.load("position", rows, NEXT)
     friday.load("transaction", [trade("t1", "a1-1", 2)], NEXT)
     assert told(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
-    bury(friday, "transaction", NEXT, "t1")
+    bury(friday, "transaction", NEXT, "t1", position="a1-1")
     assert told(compare(friday, NEXT)["roll-forward"]) == (1, 1, True)
 
 

@@ -1,0 +1,37 @@
+"""Vendor days that a check refused: nothing of them was loaded, and the last good day stays in force."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import date
+
+import sqlalchemy as sa
+
+from include.errors import BalanceError, DataQualityError, SchemaDrift
+
+_RECORD = sa.text("""
+insert into control.rejection (run_id, vendor, business_date, step, reason)
+values (:run_id, :vendor, :business_date, :step, :reason)
+on conflict (run_id, vendor, business_date, step) do update set reason = excluded.reason, recorded_at = clock_timestamp()
+""")
+
+
+@contextlib.contextmanager
+def record_rejection(engine: sa.Engine, run_id: str, vendor: str, business_date: date, step: str) -> Iterator[None]:
+    """Records why a step refused a vendor's day, and lets the error pass on.
+
+    Args:
+        engine: As the loading role.
+        run_id: Of the run whose day it is.
+        vendor: Whose day.
+        business_date: Which day.
+        step: stage, validate or load.
+    """
+    try:
+        yield
+    except (BalanceError, DataQualityError, SchemaDrift) as error:
+        facts = {"run_id": run_id, "vendor": vendor, "business_date": business_date, "step": step}
+        with engine.begin() as connection:
+            connection.execute(_RECORD, facts | {"reason": str(error)})
+        raise

@@ -1,0 +1,207 @@
+"""What a dead row may describe: so that nothing of it is taken as removed, and its money is counted, while its dead letter is open.
+
+A row dies whole, though often one field of it is at fault. The others say what it is about: the canonical key where every column of
+the key can be read, else the parent (the account of a position). A row that says neither may describe anything of its entity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include import canonical
+from include.canonical import Entity
+from include.contract import Constant, Derived, EntityMap, Table, Vendor
+from include.control.dead_letters import DeadLetter
+from include.extract.exact_json import dump, load
+from include.extract.page import PageReader, staged_schema
+from include.sensitive import Redactor
+from include.staging import Staging, total
+from include.validation.rows import faults_of
+
+_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadMoney:
+    """Money of dead rows: what could be read of it, and of how many rows it could not."""
+
+    usd: Decimal | None
+    unreadable: int
+
+    def __add__(self, other: DeadMoney) -> DeadMoney:
+        known = [each for each in (self.usd, other.usd) if each is not None]
+        return DeadMoney(sum(known, Decimal(0)) if known else None, self.unreadable + other.unreadable)
+
+
+def unreadable_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
+    """Yields the dead letters of rows of a partition that could not be read."""
+    sources = {col.source: col.name for col in table.columns}
+    lines = enumerate(map(load, staging.folder(path).read("dead.jsonl").splitlines()))
+    while some := list(islice(lines, _AT_ONCE)):
+        faults = [_fault_columns(line["reasons"], sources) for _, line in some]
+        rows, faults = _read(table, vendor, [line["row"] for _, line in some], faults)
+        described = _describe(vendor, table, rows, faults)
+        for (number, line), about in zip(some, described, strict=True):
+            yield DeadLetter(line["key"], line["reasons"], "dead.jsonl", number, **about)
+
+
+def refused_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
+    """Yields the dead letters of rows of a partition that validation refused."""
+    faults = faults_of(staging, path)
+    names = set(staged_schema(table).names)
+    parts = {part.name: part for part in staging.manifest(path).parts}
+    for name in dict.fromkeys(faults.column("part").to_pylist()):
+        of_part = faults.filter(pc.equal(faults.column("part"), name))
+        [(_, rows)] = staging.folder(path).parts([parts[name]], _described_columns(vendor, table))
+        for some in of_part.to_batches(max_chunksize=_AT_ONCE):
+            listed = some.to_pylist()
+            columns = [{_column_of(each, names) for each in fault["expectations"]} for fault in listed]
+            described = _describe(vendor, table, rows.take(some.column("row_number")), columns)
+            for fault, about in zip(listed, described, strict=True):
+                yield DeadLetter(fault["row_key"], fault["expectations"], name, fault["row_number"], **about)
+
+
+def refused_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> DeadMoney:
+    """Adds up the money of the rows that validation refused, however many."""
+    if table.money is None:
+        return DeadMoney(None, 0)
+    names, faults, result = set(staged_schema(table).names), faults_of(staging, path), DeadMoney(None, 0)
+    parts = {part.name: part for part in staging.manifest(path).parts}
+    for name in dict.fromkeys(faults.column("part").to_pylist()):
+        of_part = faults.filter(pc.equal(faults.column("part"), name))
+        doubtful = [
+            bool({table.money, ANY} & {_column_of(each, names) for each in failed})
+            for failed in of_part.column("expectations").to_pylist()
+        ]
+        [(_, rows)] = staging.folder(path).parts([parts[name]], [table.money])
+        sound = rows.take(of_part.column("row_number")).filter(pa.array([not each for each in doubtful]))
+        result += DeadMoney(total(sound, table.money) if sound.num_rows else None, sum(doubtful))
+    return result
+
+
+def sum_money(letters: Iterable[DeadLetter]) -> DeadMoney:
+    """Adds up the money of dead letters."""
+    known, unreadable, has_money = Decimal(0), 0, False
+    for letter in letters:
+        unreadable += letter.is_money_unreadable
+        if letter.money_usd is not None:
+            known, has_money = known + letter.money_usd, True
+    return DeadMoney(known if has_money else None, unreadable)
+
+
+ANY = "*"
+"""Stands for every column of a row of which nothing can be read."""
+
+
+def _fault_columns(reasons: list[str], sources: dict[str, str]) -> set[str]:
+    """The staged columns that a dead row's reasons name; all of them where a reason names none."""
+    named = [sources.get(reason.partition(":")[0]) for reason in reasons]
+    return {name or ANY for name in named}
+
+
+def _column_of(expectation: str, names: Collection[str]) -> str:
+    """The staged column that a failed expectation, such as `expect_x(column)`, is about; `ANY` where it is none."""
+    column = expectation[expectation.find("(") + 1 : -1]
+    return column if column in names else ANY
+
+
+def _read(
+    table: Table, vendor: Vendor, raw: list[dict[str, Any] | None], faults: list[set[str]]
+) -> tuple[pa.Table, list[set[str]]]:
+    """Reads what can be read of unreadable rows, null elsewhere; a row with another fault than it names gives nothing."""
+    columns = tuple(replace(col, required=False) for col in table.columns if col.kind == "value")
+    reader = PageReader(replace(table, columns=columns), Redactor(b""), vendor.sentinels, vendor.zone, vendor.name)
+    sources = {col.name: col.source for col in columns}
+    known, kept = [], []
+    for row, bad in zip(raw, faults, strict=True):
+        unread = {sources.get(name) for name in bad}
+        kept.append({name: row[name] for name in sources.values() if row and name in row and name not in unread})
+        known.append(bad if row is not None else {ANY})
+    page = reader.read(b"[" + b",".join(map(dump, kept)) + b"]")
+    if page.rows.num_rows == len(kept):
+        return page.rows, known
+    read = [reader.read(b"[" + dump(row) + b"]").rows for row in kept]
+    nothing = pa.Table.from_pylist([dict.fromkeys(reader.schema.names)], schema=reader.schema)
+    known = [bad if rows.num_rows else {ANY} for bad, rows in zip(known, read, strict=True)]
+    return pa.concat_tables([rows if rows.num_rows else nothing for rows in read]), known
+
+
+def _described_columns(vendor: Vendor, table: Table) -> list[str]:
+    """The staged columns that say what a row is about."""
+    wanted: set[str] = {*table.key, *filter(None, [table.money])}
+    for each in vendor.maps:
+        if each.table == table.name:
+            entity = canonical.named(each.entity)
+            for column in (entity.key, *entity.references, *filter(None, [entity.dated]), "position_key"):
+                wanted |= set(_columns_of(each, column) or ())
+    return sorted(wanted)
+
+
+def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str]]) -> list[dict[str, Any]]:
+    """What to write into the dead letter of each row: its money, its day, and what it may describe."""
+    maps = [(each, canonical.named(each.entity)) for each in vendor.maps if each.table == table.name]
+    told: list[list[dict[str, str]]] = [[] for _ in range(rows.num_rows)]
+    days: list[date | None] = [None] * rows.num_rows
+    for each, entity in maps:
+        keys = _values(each, entity.key, rows, faults)
+        parents = _parents(each, entity, rows, faults)
+        positions = (
+            _values(each, "position_key", rows, faults) if "position_key" in entity.fields else [None] * len(told)
+        )
+        for n, (key, parent, position) in enumerate(zip(keys, parents, positions, strict=True)):
+            facts = {"entity": entity.name, "key": key, "parent": parent, "position": position}
+            told[n].append({name: value for name, value in facts.items() if value is not None})
+        if entity.kind == "event" and entity.dated:
+            dated = _values(each, entity.dated, rows, faults)
+            days = [
+                day or (None if text is None else date.fromisoformat(text))
+                for day, text in zip(days, dated, strict=True)
+            ]
+    money = rows.column(table.money).to_pylist() if table.money else [None] * rows.num_rows
+    doubts = [table.money is not None and bool({table.money, ANY} & bad) for bad in faults]
+    return [
+        {
+            "money_usd": None if is_doubtful else amount,
+            "is_money_unreadable": is_doubtful,
+            "row_date": day,
+            "describes": tuple(about),
+        }
+        for amount, is_doubtful, day, about in zip(money, doubts, days, told, strict=True)
+    ]
+
+
+def _parents(each: EntityMap, entity: Entity, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
+    """The key of what each row belongs to, where the row says it."""
+    return _values(each, f"{entity.parent}_key", rows, faults)
+
+
+def _columns_of(each: EntityMap, column: str) -> tuple[str, ...] | None:
+    """The staged columns that a canonical one is made of; None where a map does not take it from the row alone."""
+    source = each.columns.get(column)
+    if source is None or isinstance(source, Constant):
+        return None
+    columns = source.columns if isinstance(source, Derived) else (source,)
+    is_split_off = each.split is not None and not set(columns) <= set(each.takes)
+    return None if is_split_off else columns
+
+
+def _values(each: EntityMap, column: str, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
+    """A canonical column of dead rows as text; None where a column that it is made of can't be read."""
+    columns, source = _columns_of(each, column), each.columns.get(column)
+    if not columns:
+        return [None] * rows.num_rows
+    arrays = [rows.column(name).combine_chunks() for name in columns]
+    values = source.function(*arrays) if isinstance(source, Derived) else arrays[0]
+    doubtful = {*columns, ANY}
+    return [
+        None if doubtful & bad else value
+        for value, bad in zip(values.cast(pa.string()).to_pylist(), faults, strict=True)
+    ]

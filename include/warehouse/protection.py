@@ -1,0 +1,42 @@
+"""What open dead letters may describe stays as it is stored: it can't be read, so it can't be seen to be gone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from include.canonical import Entity
+from include.control.ledger import Pull
+
+_FIND = """
+create temporary table protected on commit drop as
+select distinct d.key, p.id as parent_id, d.key is null and d.parent is null as is_any
+from control.dead_letter l
+cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text)
+left join warehouse.source_key p on p.entity = :parent and p.vendor = l.vendor and p.source_key = d.parent
+where l.vendor = :vendor and l.status = 'open' and (d.entity = :entity or d.entity = '*' and l.table_name = :table_name)
+  and (not :own_day or l.business_date = :business_date)
+"""
+
+
+def find(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
+    """Makes the temporary table `protected`: keys, parents, or anything of an entity that a dead row may describe."""
+    connection.execute(sa.text("drop table if exists pg_temp.protected"))
+    connection.execute(
+        sa.text(_FIND),
+        asdict(pull) | {"entity": entity.name, "parent": entity.parent, "own_day": entity.kind == "snapshot"},
+    )
+    connection.execute(sa.text("analyze protected"))
+
+
+def is_unprotected(entity: Entity, row: str) -> str:
+    """The SQL condition that no dead row may describe a stored row; `row` is its table's alias.
+
+    A key covers what is made of its row beside it, such as the cash leg of a transaction: the keys that begin with it and a colon.
+    """
+    of_parent = f" or p.parent_id = {row}.{entity.parent}_id" if entity.parent else ""
+    return (
+        f"not exists (select from protected p where p.is_any or p.key = {row}.{entity.key}"
+        f" or starts_with({row}.{entity.key}, p.key || ':'){of_parent})"
+    )

@@ -1,0 +1,105 @@
+"""A day becomes visible as a whole, and only when it reconciles: what is rejected leaves the last good day in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from include import flow
+from include.errors import BalanceError
+from include.vendors import named
+from tests.conftest import Firm
+from tests.running_sandbox import LAST, NOW
+
+BEFORE = date(2026, 11, 19)
+
+
+@pytest.fixture
+def firm(start_firm: Callable[..., Firm]) -> Firm:
+    """Orion, with a good day."""
+    firm = start_firm(named("orion"))
+    firm.turn_to(NOW - timedelta(days=1))
+    firm.day(BEFORE)
+    firm.turn_to(NOW)
+    return firm
+
+
+def seen(firm: Firm) -> dict[str, Any]:
+    """What analysts see of money."""
+    marts = ("aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "openings_and_closings")
+    return {mart: firm.database.rows(f"select * from mart.{mart} order by 1, 2") for mart in marts}
+
+
+def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None:
+    before = seen(firm)
+    run = firm.new_run()
+    paths = firm.stage(run)
+    flow.validate(firm.site, firm.vendor, paths, run)
+    for path in paths.values():
+        flow.transform(firm.site, firm.vendor, path, run)
+    [late] = firm.database.rows(
+        "select position_key, account_id, quantity from warehouse.position where recorded_to is null order by 1 limit 1"
+    )
+    firm.database.do(  # a trade that the vendor's positions do not show
+        """
+        insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, position_key, trade_date, status,
+                                           quantity, amount_usd, recorded_from, source_run_id)
+        select vendor, 'late', account_id, security_id, position_key, :day, 'posted', 7, 0, now(), source_run_id
+        from warehouse.position where position_key = :key and recorded_to is null
+        """,
+        day=LAST, key=late["position_key"],
+    )  # fmt: skip
+    with pytest.raises(BalanceError, match=f"roll-forward: 1 breaks.*{late['position_key']} by -7"):
+        flow.publish(firm.site, firm.vendor, list(paths.values()), run)
+    assert seen(firm) == before
+    assert firm.held(LAST) == {}
+    [checked] = firm.database.rows(
+        "select is_passed, breaks from control.reconciliation where run_id = :run and check_name = 'roll-forward'",
+        run=run.run_id,
+    )
+    assert checked == {"is_passed": False, "breaks": 1}
+    [rejected] = firm.database.rows("select vendor, business_date, step, run_id from control.rejection")
+    assert rejected == {"vendor": "orion", "business_date": LAST, "step": "load", "run_id": run.run_id}
+    [force] = firm.database.rows("select business_date, rejected_date, rejected_in from mart.day_in_force")
+    assert force == {"business_date": BEFORE, "rejected_date": LAST, "rejected_in": "load"}
+    states = firm.database.rows(
+        "select state from mart.completeness where mart = 'aum_by_household' order by business_date"
+    )
+    assert [row["state"] for row in states] == ["reconciled", "rejected"]
+
+    firm.database.do("delete from warehouse.transaction where transaction_key = 'late'")
+    firm.day(LAST)
+    assert len(firm.held(LAST)) > 0
+    [force] = firm.database.rows("select business_date, rejected_date from mart.day_in_force")
+    assert force == {"business_date": LAST, "rejected_date": None}
+
+
+def test_transaction_that_the_window_no_longer_contains_is_withdrawn_with_history(firm: Firm) -> None:
+    firm.day(LAST)
+    [like] = firm.database.rows(
+        "select transaction_key from warehouse.transaction where recorded_to is null and edited_at is not null"
+        " order by edited_at limit 1"
+    )
+    firm.database.do(
+        """
+        insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, position_key, trade_date, status, flow,
+                                           quantity, amount_usd, edited_at, recorded_from, source_run_id)
+        select vendor, 'doubled', account_id, security_id, position_key, trade_date, status, 'contribution', 0, 1000, edited_at,
+               recorded_from, source_run_id
+        from warehouse.transaction where transaction_key = :key
+        """,
+        key=like["transaction_key"],
+    )
+    closed = "select count(*) from warehouse.transaction where recorded_to is not null and transaction_key <> 'doubled'"
+    before = firm.database.value(closed)
+    firm.day(LAST, full_refresh=True)
+    [row] = firm.database.rows(
+        "select recorded_to, amount_usd from warehouse.transaction where transaction_key = 'doubled'"
+    )
+    assert row["recorded_to"] is not None
+    assert row["amount_usd"] == Decimal(1000)
+    assert firm.database.value(closed) == before
