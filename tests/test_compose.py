@@ -143,12 +143,16 @@ def test_no_secret_has_a_default() -> None:
         for key, value in SERVICES[name].get("environment", {}).items()
         if secret.search(key) and ":?" not in str(value)
     }
-    # Staging's options are empty for a folder, and so is a vendor that the firm does not use; the object store itself refuses
-    # to start without its own.
-    unused = {f"AIRFLOW_CONN_{vendor.name}".upper() for vendor in VENDORS}
+    # Staging's options are empty for a folder, and so is a vendor, or Salesforce, that the firm does not use; the object store itself
+    # refuses to start without its own.
+    unused = {f"AIRFLOW_CONN_{name}".upper() for name in [*(vendor.name for vendor in VENDORS), "salesforce"]}
     unguarded = {f"{name}: {key}" for name in TASKS for key in {"AIRFLOW_CONN_TRIBUTARY_STAGING", *unused}}
     unguarded |= {f"gateway: {sender.connection.upper()}_SECRETS" for sender in SENDERS}
-    assert plain == unguarded | {"object-store: MINIO_ROOT_PASSWORD", "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING"}
+    assert plain == unguarded | {
+        "object-store: MINIO_ROOT_PASSWORD",
+        "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING",
+        "triggerer: AIRFLOW_CONN_SALESFORCE",
+    }
     assert all(settings(name)[key] == "" for name in TASKS for key in unused)
 
 
