@@ -72,6 +72,7 @@ def drain_inbox() -> None:
         from include.crm.load import sync
         from include.errors import ApprovalNeeded, SyncUnderWay
 
+        firm.skip_without_salesforce()
         site, settings = firm.site(), firm.crm_settings()
         if firm.is_crm_paused() or not is_news(site.engine):
             raise AirflowSkipException("There is nothing to show, or writing to Salesforce is paused")

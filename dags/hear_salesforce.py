@@ -38,10 +38,12 @@ def hear_salesforce() -> None:
 
     @task
     def check_topics() -> None:
+        import firm
         from crm_changes import find_troubles
 
         from include.errors import TargetUnavailable
 
+        firm.skip_without_salesforce()
         troubles = find_troubles()
         if troubles is None:
             raise AirflowSkipException("The connection salesforce has no pubsub: nothing is to be heard")
@@ -53,10 +55,12 @@ def hear_salesforce() -> None:
 
     @task
     def check_events() -> None:
+        import firm
         from crm_changes import find_unread
 
         from include.errors import DataQualityError
 
+        firm.skip_without_salesforce()
         if unread := find_unread():
             raise DataQualityError(
                 "Platform events could not be read: they are in control.inbox, by inbox_id",

@@ -44,6 +44,7 @@ def read_back_salesforce() -> None:
 
         from include.crm.readback import read_back as read
 
+        firm.skip_without_salesforce()
         say = logging.getLogger(__name__).info
         found = read(firm.site().engine, firm.connection("salesforce"), run_id, firm.crm_settings(), say)
         return {entity: asdict(each) for entity, each in found.items()}

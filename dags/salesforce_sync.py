@@ -51,6 +51,7 @@ def salesforce() -> None:
 
         from include.crm.load import is_settled
 
+        firm.skip_without_salesforce()
         return is_settled(firm.site().engine)
 
     @task

@@ -52,6 +52,8 @@ class Changes(BaseEventTrigger):
         from include.refresh import plan_refresh
 
         try:
+            if not await asyncio.to_thread(firm.is_connected, "salesforce"):
+                return None
             connection = await asyncio.to_thread(firm.connection, "salesforce")
             if not connection.extra.get("pubsub"):
                 return None

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook, Variable
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -96,6 +96,18 @@ def is_connected(conn_id: str) -> bool:
     except AirflowNotFoundException:
         return False
     return True
+
+
+def skip_without_salesforce() -> None:
+    """Skip the task where the firm does not use Salesforce.
+
+    Raises:
+        AirflowSkipException: There is no connection `salesforce`.
+    """
+    if not is_connected("salesforce"):
+        raise AirflowSkipException(
+            "There is no connection salesforce: this firm does not use Salesforce, so there is nothing to do"
+        )
 
 
 def crm_settings() -> Settings:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from include.gateway.api.records import MAX_BYTES
 from include.gateway.senders import SENDERS
 from include.local import airflow
+from include.local.processes import find_free_port
 from include.vendors import VENDORS
 from include.warehouse.schema import ROLES
 
@@ -135,13 +143,24 @@ def test_no_secret_has_a_default() -> None:
         for key, value in SERVICES[name].get("environment", {}).items()
         if secret.search(key) and ":?" not in str(value)
     }
-    # Staging's options are empty for a folder, and so is a vendor that the firm does not use; the object store itself refuses
-    # to start without its own.
-    unused = {f"AIRFLOW_CONN_{vendor.name}".upper() for vendor in VENDORS}
+    # Staging's options are empty for a folder, and so is a vendor, or Salesforce, that the firm does not use; the object store itself
+    # refuses to start without its own.
+    unused = {f"AIRFLOW_CONN_{name}".upper() for name in [*(vendor.name for vendor in VENDORS), "salesforce"]}
     unguarded = {f"{name}: {key}" for name in TASKS for key in {"AIRFLOW_CONN_TRIBUTARY_STAGING", *unused}}
     unguarded |= {f"gateway: {sender.connection.upper()}_SECRETS" for sender in SENDERS}
-    assert plain == unguarded | {"object-store: MINIO_ROOT_PASSWORD", "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING"}
+    assert plain == unguarded | {
+        "object-store: MINIO_ROOT_PASSWORD",
+        "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING",
+        "triggerer: AIRFLOW_CONN_SALESFORCE",
+    }
     assert all(settings(name)[key] == "" for name in TASKS for key in unused)
+
+
+def test_the_proxy_tries_again_and_checks_its_servers() -> None:
+    text = (ROOT / "docker" / "Caddyfile").read_text()
+    gateway, api_server = re.findall(r"^\t\treverse_proxy .*?^\t\t\}", text, flags=re.DOTALL | re.MULTILINE)
+    assert {"dynamic a {", "lb_try_duration 10s"} <= set(map(str.strip, gateway.splitlines()))
+    assert {"health_uri /api/v2/monitor/health", "lb_try_duration 10s"} <= set(map(str.strip, api_server.splitlines()))
 
 
 def test_ports_are_bound_to_named_addresses_and_only_the_proxy_serves_people() -> None:
@@ -168,6 +187,137 @@ def test_the_proxy_bounds_each_body_where_it_is_served() -> None:
         "respond @anonymous 401": ["handle"],
     }
     assert max(*(sender.max_bytes for sender in SENDERS), MAX_BYTES) <= 17_000_000
+
+
+class Upstream:
+    """A server behind the proxy, which answers with its own name while it runs."""
+
+    def __init__(self, name: str, port: int = 0) -> None:
+        self.name = name
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200 if self.path != "/api/v2/monitor/health" or upstream.is_healthy else 503)
+                self.send_header("content-length", str(len(name)))
+                self.end_headers()
+                self.wfile.write(name.encode())
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.do_GET()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        upstream, self.is_healthy = self, True
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def end(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
+
+
+@dataclass
+class Proxy:
+    """A running Caddy with our Caddyfile, in which addresses are those of this machine."""
+
+    url: str
+    gateways: list[Upstream]
+    api_server: Upstream
+
+    def call(self, path: str) -> httpx.Response:
+        if path.startswith("/webhooks"):
+            return httpx.post(f"{self.url}{path}", content=b"{}", headers={"host": "tributary.test"}, timeout=30)
+        return httpx.get(f"{self.url}{path}", headers={"host": "tributary.test"}, timeout=30)
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    caddy = shutil.which("caddy")
+    # Versions before 2.8 can't send a request with a body to a second server; Debian's is one of them.
+    if caddy is None or _read_version(caddy) < (2, 8):
+        pytest.skip("caddy 2.8 or newer is not here")
+    gateways, api_server = [Upstream("one"), Upstream("two")], Upstream("pages")
+    plain, ready = find_free_port(), find_free_port()
+    text = (ROOT / "docker" / "Caddyfile").read_text()
+    text, changed = re.subn(
+        r"dynamic a \{.*?\}", "to " + " ".join(f"127.0.0.1:{each.port}" for each in gateways), text, flags=re.DOTALL
+    )
+    changes = {
+        "{$TRIBUTARY_HOST} {": "http://tributary.test {", "tls {$TRIBUTARY_TLS}": "", "http_port 8080": f"http_port {plain}",
+        "https_port 8443": f"https_port {find_free_port()}", "api-server:8080": f"127.0.0.1:{api_server.port}",
+        "127.0.0.1:8081": f"127.0.0.1:{ready}", "health_interval 10s": "health_interval 1s",
+    }  # fmt: skip
+    for ours, here in changes.items():
+        changed += text.count(ours)
+        text = text.replace(ours, here)
+    assert changed == len(changes) + 1
+    (tmp_path / "Caddyfile").write_text(text)
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    command = [caddy, "run", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            wait_until(lambda: httpx.get(f"http://127.0.0.1:{ready}/").status_code == 200)
+            yield Proxy(f"http://127.0.0.1:{plain}", gateways, api_server)
+        finally:
+            process.terminate()
+            process.wait(20)
+            for each in (*gateways, api_server):
+                each.end()
+
+
+def _read_version(caddy: str) -> tuple[int, ...]:
+    output = subprocess.run([caddy, "version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.findall(r"\d+", output)[:2]))
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    last = time.monotonic() + 30
+    while time.monotonic() < last:
+        with contextlib.suppress(httpx.TransportError):
+            if is_true():
+                return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within 30 s")
+
+
+def test_while_one_gateway_is_down_the_other_serves_every_request(proxy: Proxy) -> None:
+    both = [proxy.call("/webhooks/docusign") for _ in range(10)]
+    proxy.gateways[0].end()
+    one = [proxy.call("/webhooks/docusign") for _ in range(10)]
+
+    assert {each.text for each in both} == {"one", "two"}
+    assert [(each.status_code, each.text) for each in one] == [(200, "two")] * 10
+
+
+@pytest.mark.parametrize("path", ["/webhooks/docusign", "/"])
+def test_a_request_waits_for_a_restart(proxy: Proxy, path: str) -> None:
+    down = proxy.gateways if path.startswith("/webhooks") else [proxy.api_server]
+    for each in down:
+        each.end()
+    started: list[Upstream] = []
+    timer = threading.Timer(2, lambda: started.append(Upstream("again", down[0].port)))
+    timer.start()
+    try:
+        response = proxy.call(path)
+    finally:
+        timer.join()
+        started[0].end()
+    assert (response.status_code, response.text) == (200, "again")
+
+
+def test_an_api_server_that_is_not_healthy_gets_no_request_until_it_is(proxy: Proxy) -> None:
+    proxy.api_server.is_healthy = False
+    wait_until(lambda: proxy.call("/").status_code == 503)
+    proxy.api_server.is_healthy = True
+    assert proxy.call("/").text == "pages"
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"proxy-volume"}))

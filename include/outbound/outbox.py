@@ -13,7 +13,7 @@ from include.errors import ConfigurationError
 from include.outbound.subscriber import Subscriber, expand
 
 CHANNEL = "tributary_outbox"
-"""Rung when events are committed. A bell may be lost: whoever hears it looks, and now and then without one."""
+"""Notified when events are committed that an active subscriber wants. A notification may be lost: the listener also looks now and then."""
 
 READY = """
 d.status = 'waiting' and d.due_at <= :now
@@ -62,8 +62,10 @@ set state = 'removed', reason = '', failures = 0, failing_since = null, paused_u
 where subscriber <> all(:names) and state <> 'removed'
 """)
 
+# Events that no subscriber wants wait for the next scheduled run, which routes them to none: no run is started for them.
 _IS_WAITING = f"""
-select exists (select from control.outbox where routed_at is null)
+select exists (select from control.outbox e join control.outbound_subscriber s on s.state = 'active' and {_WANTED}
+               where e.routed_at is null)
     or exists (select from control.outbound_delivery d where {READY})
 """  # noqa: S608
 IS_WAITING_NOW = _IS_WAITING.replace(":now", "clock_timestamp()")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -21,10 +22,10 @@ from include.control.findings import Look
 from include.control.lateness import Late, mark_told
 from include.control.ledger import Counts, Pull
 from include.errors import BalanceError
-from include.outbound.outbox import CHANNEL
+from include.outbound.outbox import CHANNEL, is_waiting
 from include.outbound.subscriber import TYPES
 from include.rules.finding import FINDINGS
-from tests.outbound.conftest import Firm
+from tests.outbound.conftest import Firm, subscribe
 
 DAY = date(2026, 11, 20)
 PULL = Pull("run-1", "orion", "assets", DAY, "pull-1", "present", datetime(2026, 11, 21, tzinfo=UTC))
@@ -213,13 +214,36 @@ def test_every_declared_type_is_told_and_no_other_and_none_holds_a_name_or_words
     assert not [canary for canary in ("Invented", "invented", "Words", "4321", "KEY-1") if canary in text]
 
 
-def test_an_event_rings_when_it_is_committed(quiet: Firm) -> None:
-    with psycopg.connect(quiet.database.url(), autocommit=True) as listening:
+def notifications(firm: Firm, act: Callable[[Firm], None], seconds: float) -> list[str]:
+    """Channels that were notified of what was done, within so long."""
+    with psycopg.connect(firm.database.url(), autocommit=True) as listening:
         listening.execute(f"listen {CHANNEL}")  # type: ignore[call-overload]
-        load(quiet)
-        assert [bell.channel for bell in listening.notifies(timeout=5, stop_after=1)] == [CHANNEL]
-        load(quiet)  # it is there already
-        assert [*listening.notifies(timeout=0.2)] == []
+        act(firm)
+        return [each.channel for each in listening.notifies(timeout=seconds, stop_after=1)]
+
+
+def test_an_event_that_a_subscriber_wants_notifies_when_it_is_committed(quiet: Firm) -> None:
+    quiet.subscribers = [subscribe("http://127.0.0.1:9/", types="tributary.load.committed", vendors="orion")]
+    quiet.deliver()
+    assert notifications(quiet, load, 5) == [CHANNEL]
+    assert notifications(quiet, load, 0.2) == [], "the load is recorded already"
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [None, {"types": "tributary.finding.*"}, {"vendors": "docusign"}],
+    ids=["no subscriber", "other types", "another vendor"],
+)
+def test_an_event_that_no_subscriber_wants_neither_notifies_nor_waits(
+    quiet: Firm, filters: dict[str, str] | None
+) -> None:
+    quiet.subscribers = [] if filters is None else [subscribe("http://127.0.0.1:9/", **filters)]
+    quiet.deliver()
+    assert notifications(quiet, load, 0.2) == []
+    assert len(quiet.events()) == 1
+    assert not is_waiting(quiet.engine, quiet.now)
+    quiet.deliver()
+    assert quiet.deliveries() == []
 
 
 @pytest.mark.parametrize(

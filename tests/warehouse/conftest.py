@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 
-from tests.conftest import Database
+from include.local.postgres import Postgres
+from include.warehouse import schema
+from tests.conftest import PASSWORDS, Database
 from tests.warehouse.loading import Loader
 
 
@@ -36,3 +40,15 @@ def new_loader(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def loader(new_loader: Callable[[], Loader]) -> Loader:
     return new_loader()
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Iterator[Database]:
+    """A database with nothing in it but its roles' rights."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres.create_database(name)
+    database = Database(postgres.url(name))
+    schema.create_roles(database.admin_url, PASSWORDS)
+    yield database
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")  # type: ignore[call-overload]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,9 +12,9 @@ from alembic.config import Config
 from psycopg import errors
 
 from include.canonical import ENTITIES, Entity
-from include.local.postgres import Postgres
 from include.warehouse import schema
 from tests.conftest import Database
+from tests.warehouse.catalog import read_catalog
 from tests.warehouse.loading import Loader, position
 
 _PLAIN = {
@@ -146,45 +144,17 @@ def test_a_month_made_by_a_load_has_the_rights_of_its_table(loaded: Database) ->
         connection.execute("delete from warehouse.position_2026_11")
 
 
-@pytest.fixture
-def empty(postgres: Postgres) -> Iterator[Database]:
-    """A database with nothing in it but its roles' rights."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    postgres.create_database(name)
-    database = Database(postgres.url(name))
-    schema.create_roles(database.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
-    yield database
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")  # type: ignore[call-overload]
-
-
-def relations(database: Database) -> set[tuple[str, ...]]:
-    """Everything the migrations made: relations, columns, constraints and functions."""
-    rows = database.rows("""
-        select 'column' as what, format('%s.%s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod)) as name
-        from pg_attribute join pg_class c on c.oid = attrelid
-        where relnamespace::regnamespace::text in ('control', 'warehouse', 'mart') and attnum > 0
-        union all
-        select 'constraint', conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint
-        where connamespace::regnamespace::text in ('control', 'warehouse', 'mart')
-        union all
-        select 'function', oid::regprocedure || ' ' || prosrc from pg_proc
-        where pronamespace::regnamespace::text in ('control', 'warehouse', 'mart')
-    """)
-    return {(row["what"], row["name"]) for row in rows}
-
-
 def test_migrating_twice_changes_nothing(empty: Database) -> None:
     schema.migrate(empty.url("tributary_migrate"))
-    first = relations(empty)
+    first = read_catalog(empty)
     schema.migrate(empty.url("tributary_migrate"))
     assert len(first) > 100
-    assert relations(empty) == first
+    assert read_catalog(empty) == first
 
 
 def test_down_and_up_again_gives_the_same(empty: Database) -> None:
     schema.migrate(empty.url("tributary_migrate"))
-    first = relations(empty)
+    first = read_catalog(empty)
     engine = schema.engine(empty.url("tributary_migrate"))
     with engine.connect() as connection:
         config = Config()
@@ -192,9 +162,10 @@ def test_down_and_up_again_gives_the_same(empty: Database) -> None:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
         connection.commit()
-    assert not {name for what, name in relations(empty) if "alembic" not in name}
+    made = {(what, name) for what, name in read_catalog(empty) if what in ("relation", "function")}
+    assert not {name for what, name in made if "alembic" not in name}
     schema.migrate(empty.url("tributary_migrate"))
-    assert relations(empty) == first
+    assert read_catalog(empty) == first
     engine.dispose()
 
 

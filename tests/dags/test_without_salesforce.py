@@ -1,0 +1,45 @@
+"""A firm without Salesforce: what would be done there is skipped; no run fails, and nothing alerts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from include import sessions
+from tests.conftest import Firm
+from tests.dags.airflow_home import run, said_each, whole_run
+
+pytestmark = [pytest.mark.airflow, pytest.mark.long]
+
+ENDS = {
+    "salesforce": {
+        "resolve_identity": "success",
+        "judge_day": "success",
+        **dict.fromkeys(
+            ["is_reconciled", "show_changes", "choose_way", "ask_a_person", "send_changes", "raise_tasks"], "skipped"
+        ),
+    },
+    "read_back_salesforce": dict.fromkeys(["read_back", "tell_differences", "make_again"], "skipped"),
+    "hear_salesforce": dict.fromkeys(["check_topics", "check_events"], "skipped"),
+    "drain_inbox": {"find_waiting": "success", "drain": "skipped", "show_envelopes": "skipped", "ended": "success"},
+}
+
+
+def test_without_a_connection_salesforce_is_skipped_and_nothing_alerts(
+    airflow: dict[str, str], today: Firm, tmp_path: Path
+) -> None:
+    today.now = datetime.now(UTC)
+    today.day(sessions.latest_closed(today.now))
+
+    output = run(airflow | {"AIRFLOW_CONN_SALESFORCE": ""}, whole_run(*ENDS), timeout=500)
+
+    ended = [line.split(" ", 1) for line in said_each(output, "RUN")]
+    assert {dag: (state, json.loads(tasks)) for dag, (state, tasks) in zip(ENDS, ended, strict=True)} == {
+        dag: ("success", tasks) for dag, tasks in ENDS.items()
+    }
+    assert output.count("There is no connection salesforce") >= len(ENDS)
+    assert today.database.value("select count(*) from warehouse.identity") > 0
+    assert not (tmp_path / "alerts.jsonl").exists()

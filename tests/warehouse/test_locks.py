@@ -1,0 +1,153 @@
+"""A load does not wait for readers, and one that waits in vain says for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from include.errors import ConfigurationError, TargetUnavailable
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.warehouse.loading import Loader, position
+
+READ, LOAD = "tributary_read", "tributary_load"
+
+
+@pytest.fixture
+def impatient(database: Database) -> Iterator[sa.Engine]:
+    """An engine of the loading role that waits for a lock for a moment only."""
+    engine = schema.engine(database.url())
+    sa.event.listen(engine, "connect", lambda connection, _: _shorten(connection))
+    yield engine
+    engine.dispose()
+
+
+def _shorten(connection: psycopg.Connection) -> None:
+    connection.execute("set lock_timeout = '200ms'")
+    connection.commit()
+
+
+def is_there(database: Database, first: date) -> bool:
+    return bool(database.value("select to_regclass(:name) is not null", name=f"warehouse.position_{first:%Y_%m}"))
+
+
+def coming_months(count: int) -> list[date]:
+    today = datetime.now(UTC).date()
+    months = [today.year * 12 + today.month - 1 + each for each in range(count)]
+    return [date(month // 12, month % 12 + 1, 1) for month in months]
+
+
+def test_the_first_load_of_a_month_does_not_wait_for_an_idle_reader(new_loader: Callable[[], Loader]) -> None:
+    loader = new_loader()
+    day = date(2019, 7, 31)
+    with psycopg.connect(loader.database.url(READ), options="-c idle_in_transaction_session_timeout=0") as reader:
+        reader.execute("select count(*) from warehouse.position").fetchone()
+        loader.load("position", [position("p1")], day=day)
+        assert reader.execute("select count(*) from warehouse.position where business_date = %s", [day]).fetchone() == (
+            1,
+        )
+    assert is_there(loader.database, date(2019, 7, 1))
+
+
+def test_the_months_to_come_are_there_from_the_start(database: Database) -> None:
+    assert [is_there(database, first) for first in coming_months(3)] == [True] * 3
+
+
+def test_a_load_adds_the_months_to_come(database: Database) -> None:
+    last = coming_months(3)[-1]
+    database.do(f"drop table warehouse.position_{last:%Y_%m}")
+    with psycopg.connect(database.url(LOAD)) as connection:
+        connection.execute("select warehouse.ensure_month(current_date)")
+    assert is_there(database, last)
+
+
+def test_a_month_to_come_that_would_have_to_wait_for_a_lock_is_left_for_later(database: Database) -> None:
+    last = coming_months(3)[-1]
+    database.do(f"drop table warehouse.position_{last:%Y_%m}")
+    with psycopg.connect(database.admin_url) as other, psycopg.connect(database.url(LOAD)) as loading:
+        other.execute("lock table warehouse.position in share update exclusive mode")
+        loading.execute("set lock_timeout = '7s'")
+        loading.execute("select warehouse.ensure_month(current_date)")
+        assert loading.execute("show lock_timeout").fetchone() == ("7s",)
+    assert not is_there(database, last)
+
+
+def test_loads_of_a_month_that_is_there_do_not_wait_for_each_other(database: Database, impatient: sa.Engine) -> None:
+    ensure = "select warehouse.ensure_month(current_date)"
+    with psycopg.connect(database.url(LOAD)) as first, impatient.begin() as second:
+        first.execute(ensure)
+        second.execute(sa.text(ensure))
+
+
+def test_an_error_of_a_lock_names_who_holds_it_and_since_when(database: Database, impatient: sa.Engine) -> None:
+    options = {"application_name": "An analyst's tool", "options": "-c timezone=UTC"}
+    rename = sa.text("update warehouse.account set name = 'An Invented Name'")
+    with psycopg.connect(database.admin_url, **options) as holder:  # type: ignore[arg-type]
+        holder.execute("lock table warehouse.account in share mode")
+        [since] = holder.execute("select to_char(now(), 'YYYY-MM-DD HH24:MI:SS')").fetchone() or [""]
+        expected = (
+            f"pid {holder.info.backend_pid}, role postgres, application An analyst's tool, idle in transaction"
+            f" since {since} UTC, ShareLock on account"
+        )
+        with pytest.raises(TargetUnavailable) as caught, impatient.begin() as connection:
+            connection.execute(rename)
+    assert caught.value.facts == {"cause": "LockNotAvailable", "lock_holders": expected}
+
+
+def test_a_holder_of_a_month_alone_is_named_too(database: Database, impatient: sa.Engine) -> None:
+    first = coming_months(1)[0]
+    with psycopg.connect(database.admin_url) as holder:
+        holder.execute(f"lock table warehouse.position_{first:%Y_%m}")  # type: ignore[call-overload]
+        with pytest.raises(
+            TargetUnavailable, match=f"pid {holder.info.backend_pid}, .*AccessExclusiveLock on position_"
+        ):
+            impatient.connect().execute(sa.text("select count(*) from warehouse.position"))
+
+
+def test_a_lock_without_a_table_names_who_holds_one(database: Database, impatient: sa.Engine) -> None:
+    with psycopg.connect(database.url(LOAD)) as holder:
+        holder.execute("select pg_advisory_xact_lock(7)")
+        with (
+            pytest.raises(
+                TargetUnavailable, match=f"pid {holder.info.backend_pid}, role tributary_load, .*ExclusiveLock"
+            ),
+            impatient.connect() as connection,
+        ):
+            connection.execute(sa.text("select pg_advisory_xact_lock(7)"))
+
+
+def test_sessions_of_readers_end_their_forgotten_transactions(database: Database) -> None:
+    def show(role: str, setting: str) -> str:
+        with psycopg.connect(database.url(role)) as connection:
+            return str((connection.execute(f"show {setting}").fetchone() or [""])[0])  # type: ignore[call-overload]
+
+    assert {role: show(role, "idle_in_transaction_session_timeout") for role in schema.ROLES} == {
+        "tributary_migrate": "0", "tributary_load": "0",
+        "tributary_read": "10min", "tributary_hear": "10min", "tributary_gateway": "10min", "tributary_api": "10min",
+    }  # fmt: skip
+    assert show(READ, "statement_timeout") == "30min"
+
+
+@pytest.mark.parametrize("version", [90_624, 170_009])
+def test_an_older_server_is_refused_in_words(version: int) -> None:
+    with pytest.raises(ConfigurationError, match=r"needs PostgreSQL 18 or newer; upgrade the server \[server_version="):
+        schema.require_version(version)
+
+
+def test_a_server_of_this_version_or_a_newer_one_is_not_refused() -> None:
+    schema.require_version(180_000)
+    schema.require_version(190_001)
+
+
+def test_every_first_use_of_a_server_asks_for_its_version(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "OLDEST_SERVER", 99)
+    with pytest.raises(ConfigurationError, match="PostgreSQL 99"):
+        schema.migrate(database.url("tributary_migrate"))
+    with pytest.raises(ConfigurationError, match="PostgreSQL 99"):
+        schema.create_roles(database.admin_url, {})
+    with pytest.raises(ConfigurationError, match="PostgreSQL 99"):
+        schema.engine(database.url()).connect()
