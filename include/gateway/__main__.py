@@ -3,12 +3,13 @@
 With the settings of `include.gateway.api.settings`, it serves the API for programs, too, as a database role of its own.
 
 Behind a proxy that ends TLS, the variable FORWARDED_ALLOW_IPS names the proxy's address: without it a sender's address is the
-proxy's own, for networks and for counting refusals.
+proxy's own, for networks, for counting refusals and for connections of one address.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import uvicorn
@@ -20,6 +21,7 @@ from include.gateway.api import settings as api
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
 from include.gateway.app import create_app
+from include.gateway.connections import Limits, bound, limit_calls
 from include.gateway.keys import read_database, read_keyring
 from include.gateway.senders import SENDERS
 from include.warehouse import schema
@@ -42,12 +44,15 @@ def main() -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
+    proxies = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
     uvicorn.run(
-        Starlette(routes=routes),
+        limit_calls(Starlette(routes=routes), CALLS_AT_ONCE),
         host=arguments.host,
         port=arguments.port,
+        http=bound(Limits(), proxies),
+        forwarded_allow_ips=proxies,
+        ws="none",
         access_log=False,
-        limit_concurrency=CALLS_AT_ONCE,
         server_header=False,
         timeout_graceful_shutdown=10,
     )

@@ -17,7 +17,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -104,6 +106,8 @@ class _Doors:
         self._database, self._keys = database, keys
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._hands = ThreadPoolExecutor(HANDS, "gateway")
+        self._rejected: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     async def shake_hands(self, sender: Sender, request: Request) -> Response:
         """Tells a sender, before its first delivery, that we are who it looks for."""
@@ -120,8 +124,23 @@ class _Doors:
             rate = limits.parse(sender.rate)
             if not await self._limiter.hit(rate, sender.name):
                 raise await self._too_many(rate, sender.name)
-            is_new = await self._work(lambda: inbox.receive(self._database(), bounds.read_delivery(sender, head, body)))
+            is_new = await self._work(lambda: self._keep(sender, head, body))
         return JSONResponse({"status": "kept" if is_new else "known"}, headers=sender.authenticity.answer(head))
+
+    def _keep(self, sender: Sender, head: Head, body: bytes) -> bool:
+        """Keeps an authentic delivery; one that is rejected is logged and counted, for the sender alone would know of it."""
+        try:
+            delivery = bounds.read_delivery(sender, head, body)
+        except Refusal as refusal:
+            with self._lock:
+                self._rejected[sender.name] += 1
+                count = self._rejected[sender.name]
+            log.error(
+                "Rejected an authentic delivery of %s from %s (%d since the start; nothing of it is kept): %s",
+                sender.name, head.address, count, refusal.detail,
+            )  # fmt: skip
+            raise
+        return inbox.receive(self._database(), delivery)
 
     async def _open(self, sender: Sender, request: Request) -> tuple[Head, Keyring]:
         """Looks at who calls, by all that can be seen without the body."""

@@ -98,7 +98,7 @@ def read_delivery(sender: Sender, head: Head, body: bytes) -> Delivery:
     Raises:
         Refusal: 400, it is no JSON object, or too deep or manifold to be one of the sender's.
     """
-    members = _read(body)
+    members = _read(body, sender.json_setting)
     event_id = members.get(sender.event_id) if sender.event_id else None
     is_id = isinstance(event_id, str) and event_id.isprintable() and 0 < len(event_id) <= _ID_LENGTH
     told = {
@@ -116,7 +116,13 @@ def _hash(sender: Sender, body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _read(body: bytes) -> dict[str, Any]:
+def _read(body: bytes, json_setting: str) -> dict[str, Any]:
+    if body.startswith(b"\x1f\x8b"):
+        raise Refusal(
+            400, f"The body is compressed (gzip), which is not accepted. Send it uncompressed; {json_setting}"
+        )
+    if body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        raise Refusal(400, f"The body is XML, and only JSON is accepted: {json_setting}")
     if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
         raise Refusal(400, f"A body may have {MAX_VALUES} values")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi.responses import JSONResponse
 
@@ -22,9 +23,14 @@ class Refusal(Exception):
         self.status, self.detail, self.headers = status, detail, dict(headers or {})
 
 
-def render(refusal: Refusal) -> JSONResponse:
-    """Returns the answer that tells of a refusal."""
+def describe(refusal: Refusal) -> dict[str, Any]:
+    """Returns a refusal as a problem detail."""
     title = HTTPStatus(refusal.status).phrase
-    content = {"type": "about:blank", "title": title, "status": refusal.status, "detail": refusal.detail}
+    return {"type": "about:blank", "title": title, "status": refusal.status, "detail": refusal.detail}
+
+
+def render(refusal: Refusal) -> JSONResponse:
+    """Returns the response for a refusal."""
+    content = describe(refusal)
     headers = {"Cache-Control": "no-store"} | refusal.headers
     return JSONResponse(content, refusal.status, headers, media_type="application/problem+json")

@@ -24,6 +24,7 @@ class Sender:
         event_id: Field of the body, at its top, with the sender's own id of the delivery, where it gives one.
         attempt: Field of the body, at its top, that counts the sender's attempts, where there is one: two deliveries that
             differ in it alone are one.
+        json_setting: What to set at the vendor so that it sends plain JSON; part of the reason where a delivery is something else.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Sender:
     headers: tuple[str, ...] = ("content-type", "user-agent")
     event_id: str | None = None
     attempt: str | None = None
+    json_setting: str = "set the sender's data format to JSON"
 
 
 SENDERS = (
@@ -48,6 +50,7 @@ SENDERS = (
         rate="30000/minute",
         headers=("content-type", "user-agent", "x-authorization-digest"),
         attempt="retryCount",
+        json_setting="set the Connect configuration's data format to JSON (REST v2.1)",
     ),
     # At most 10 MB, says the vendor, and leaves parts out beyond it.
     Sender(

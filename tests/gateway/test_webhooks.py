@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import socket
 import time
@@ -141,6 +142,23 @@ def test_authentic_body_that_can_not_be_the_sender_s_is_refused_with_a_reason(ga
     assert refused(gateway.send(body), 400)
     assert refused(gateway.notify(body), 400)
     assert gateway.kept() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [(b"<?xml version='1.0'?><DocuSignEnvelopeInformation>Doe</DocuSignEnvelopeInformation>", "JSON (REST v2.1)"),
+     (b"\xef\xbb\xbf <a>Doe</a>", "JSON (REST v2.1)"), (gzip.compress(b'{"a": "Doe"}'), "uncompressed"), (b"Doe", "no JSON")],
+    ids=["XML", "XML behind a mark", "gzip", "text"],
+)  # fmt: skip
+def test_rejected_authentic_delivery_is_logged_and_counted_with_what_to_set(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture, body: bytes, advice: str
+) -> None:
+    assert [advice in refused(gateway.send(body), 400) for _ in range(2)] == [True, True]
+    first, second = [record.getMessage() for record in caplog.records if "authentic" in record.getMessage()]
+    assert advice in first
+    assert "docusign" in first
+    assert ("(1 since" in first, "(2 since" in second) == (True, True)
+    assert "Doe" not in caplog.text
 
 
 def test_handshake_of_a_stranger_is_not_answered(gateway: Gateway) -> None:

@@ -165,7 +165,11 @@ def _lower(node: Any) -> Any:
     if "const" in node:
         node = {name: value for name, value in node.items() if name != "const"} | {"enum": [node["const"]]}
     is_titled = isinstance(node.get("title"), str) and ("type" in node or "enum" in node or "$ref" in node)
-    return {name: _lower(value) for name, value in node.items() if not (is_titled and name == "title")}
+    return {
+        name: value if name == "example" else _lower(value)
+        for name, value in node.items()
+        if not (is_titled and name == "title")
+    }
 
 
 def render(app: FastAPI) -> str:

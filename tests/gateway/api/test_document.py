@@ -49,6 +49,11 @@ def test_document_is_one_of_version_3_0(document: dict[str, Any]) -> None:
     validate(document, cls=OpenAPIV30SpecValidator)
 
 
+def test_example_of_a_problem_has_every_required_field(document: dict[str, Any]) -> None:
+    problem = document["components"]["schemas"]["Problem"]
+    assert set(problem["required"]) <= problem["example"].keys()
+
+
 def test_document_has_nothing_that_an_importer_is_known_to_refuse(document: dict[str, Any]) -> None:
     words = {"anyOf", "oneOf", "allOf", "const", "exclusiveMinimum", "exclusiveMaximum", "examples"}
     assert [node for node in nodes(document) if words & node.keys() or isinstance(node.get("type"), list)] == []
