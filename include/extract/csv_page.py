@@ -1,4 +1,4 @@
-"""A downloaded CSV file to typed Arrow rows, piece by piece; numbers may carry thousands commas, dollars and percent signs."""
+"""A downloaded CSV file to typed Arrow rows, piece by piece; a number is one in US notation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-from include.contract import BOOLEAN, DATE, STRING, TIMESTAMP, Column
+from include.contract import BOOLEAN, INTEGER, Column
 from include.errors import VendorUnavailable
-from include.extract.page import Page, PageReader, wire_type
+from include.extract.number import WIRE, read_integers
+from include.extract.page import Page, PageReader
 
 _PIECE_ROWS = 20_000
-_NUMBER = r"^-?\d+(\.\d+)?$"
 _WORDS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 
@@ -70,8 +70,10 @@ class CsvReader(PageReader):
         texts = {col.source: _plain(col, rows.column(col.source).combine_chunks()) for col in staged}
         try:
             given = [texts.get(field.name, pa.nulls(rows.num_rows)) for field in self._staged_wire]
-            arrays = [values.cast(field.type) for values, field in zip(given, self._staged_wire, strict=True)]
-            found, missing = self._staged(pa.StructArray.from_arrays(arrays, fields=list(self._staged_wire)))
+            types = [pa.string() if field.type == WIRE else field.type for field in self._staged_wire]
+            arrays = [values.cast(type_) for values, type_ in zip(given, types, strict=True)]
+            names = [field.name for field in self._staged_wire]
+            found, missing = self._staged(pa.StructArray.from_arrays(arrays, names))
             if not missing:
                 return Page(found, (), frozenset())
         except pa.ArrowException:
@@ -83,22 +85,19 @@ _PARSE = pv.ParseOptions(newlines_in_values=True)
 
 
 def _plain(col: Column, texts: pa.Array) -> pa.Array:
-    """A number without its ornaments, `(12.50)` as `-12.50`; a text as it is."""
-    if col.type in (STRING, DATE, TIMESTAMP, BOOLEAN):
-        return texts
-    bare = pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"[$,%]", "")
-    return pc.replace_substring_regex(bare, r"^\((.*)\)$", r"-\1")
+    """A whole number without its commas; every other cell as it is: a decimal is read with its page."""
+    return read_integers(texts) if col.type == INTEGER else texts
 
 
 def _as_json(texts: dict[str, pa.Array], staged: list[Column]) -> bytes:
-    """The rows as JSON, where a number is one if it looks like one: for the slow road, which names what is wrong."""
+    """The rows as JSON, decimals as the texts that they are: for the slow road, which names what is wrong."""
     fields = []
     for col in staged:
         values = texts[col.source].to_pylist()
-        if wire_type(col) == pa.bool_():
+        if col.type == BOOLEAN:
             values = [_fragment(_WORDS.get((value or "").lower()), value) for value in values]
-        elif wire_type(col) != pa.string():
-            looks = pc.match_substring_regex(texts[col.source], _NUMBER).to_pylist()
+        elif col.type == INTEGER:
+            looks = pc.match_substring_regex(texts[col.source], r"^-?\d+$").to_pylist()
             values = [_fragment(str(Decimal(v)) if ok else None, v) for v, ok in zip(values, looks, strict=True)]
         fields.append(values)
     names = [col.source for col in staged]

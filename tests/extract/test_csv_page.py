@@ -95,8 +95,8 @@ def test_empty_cell_is_null() -> None:
 @pytest.mark.parametrize(
     ("cell", "amount"),
     [
-        ("1,234,567.89", "1234567.89"), ("$1,234.50", "1234.50"), ("85%", "85.00"), ("(12.50)", "-12.50"),
-        ("($1,012.50)", "-1012.50"), ("-$5", "-5.00"), (" 8 ", "8.00"), ("0.125", "0.12"), ("123456789012345678.99",
+        ("1,234,567.89", "1234567.89"), ("$1,234.50", "1234.50"), ("$ 22.00", "22.00"), ("( 5.00 )", "-5.00"), ("(12.50)", "-12.50"),
+        ("($1,012.50)", "-1012.50"), ("-$5", "-5.00"), (" 8 ", "8.00"), (".5", "0.50"), ("1234.5600", "1234.56"), ("123456789012345678.99",
         "123456789012345678.99"),
     ],
 )  # fmt: skip
@@ -139,7 +139,7 @@ def test_bad_number_is_one_dead_letter_that_names_its_field() -> None:
     )  # fmt: skip
     assert [row["row_id"] for row in good] == [1, 3]
     assert [row["is_active"] for row in good] == [True, None]
-    assert (dead.key, dead.reasons) == ("2", ("Amount: not decimal(20,2)",))
+    assert (dead.key, dead.reasons) == ("2", ("Amount: not decimal(20,2): A/A",))
     assert SSN not in dead.raw
     assert "secret junk" not in dead.raw
     assert REDACTOR.token(SSN) in dead.raw
@@ -148,11 +148,11 @@ def test_bad_number_is_one_dead_letter_that_names_its_field() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (",1,,,,,,,", "Row Id: missing"), ("x,1,,,,,,,", "Row Id: not int64"), ("1,1,,,maybe,,,,", "Active: not bool"),
+        (",1,,,,,,,", "Row Id: missing"), ("x,1,,,,,,,", "Row Id: not int64: a"), ("1,1,,,maybe,,,,", "Active: not bool"),
         ("1,1,,,,13/45/2026,,,", "Born: not date"), ("1,1,,,,,soon,,", "Edited: not timestamp"),
-        ("1,1,1.123456789,,,,,,", "Units: not decimal(28,8)"), ("1,,,a\0b,,,,,", "Name: not string"),
-        ("1,99999999999999999999.00,,,,,,,", "Amount: not decimal(20,2)"), ("1,NaN,,,,,,,", "Amount: not decimal(20,2)"),
-        ("1.5,1,,,,,,,", "Row Id: not int64"),
+        ("1,1,1.123456789,,,,,,", "Units: 9 decimals, 8 declared"), ("1,,,a\0b,,,,,", "Name: not string"),
+        ("1,99999999999999999999.00,,,,,,,", "Amount: not decimal(20,2): 99999999999999999999.99"), ("1,NaN,,,,,,,", "Amount: not decimal(20,2): AaA"),
+        ("1.5,1,,,,,,,", "Row Id: not int64: 9.9"),
     ],
 )  # fmt: skip
 def test_cell_that_is_not_of_its_type_kills_its_row_alone(line: str, reason: str) -> None:

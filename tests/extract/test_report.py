@@ -186,7 +186,7 @@ def test_bad_number_is_one_dead_letter_and_the_rest_is_staged(serve: Serve) -> N
     assert manifest.money == Decimal("1001.00")
     [letter] = puller.staging.folder(path).read("dead.jsonl").splitlines()
     assert json.loads(letter)["key"] == "2"
-    assert json.loads(letter)["reasons"] == ["Market Value: not decimal(20,2)"]
+    assert json.loads(letter)["reasons"] == ["Market Value: not decimal(20,2): A/A"]
     assert b"123-45-6789" not in letter
 
 

@@ -432,7 +432,7 @@ def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
     assert outcome.failed == [
         "expect_column_values_to_be_between(dead_ratio) is 0.5, expected {'max_value': '0.4'}",
         "suite somebody__assets: expect_column_values_to_not_be_null(ticker) refuses 1 of 3 rows",
-        "most rows that can't be read: amount: not decimal(20,2)",
+        "most rows that can't be read: amount: not decimal(20,2): A/A",
     ]
 
 
