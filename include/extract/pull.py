@@ -182,7 +182,9 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
 
 def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
     unseen = reader.unseen
-    if table.omits_nulls:
+    of_vendor = {col.source for col in table.columns if col.kind != "ignored" and col.source[0] not in "@^"}
+    is_strange = of_vendor <= unseen and tally.undeclared
+    if table.omits_nulls and not is_strange:
         unseen &= {col.source for col in table.columns if col.required}
     if tally.fetched and unseen:
         raise SchemaDrift(
