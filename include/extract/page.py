@@ -71,11 +71,13 @@ class Page:
         rows: Staged columns, in the vendor's order.
         dead: Rows that could not be read.
         undeclared: Fields that the contract does not know.
+        conflicting: Keys that several of its rows have, and differ; those rows are dead.
     """
 
     rows: pa.Table
     dead: tuple[DeadRow, ...]
     undeclared: frozenset[str]
+    conflicting: frozenset[str] = frozenset()
 
 
 def staged_schema(table: Table) -> pa.Schema:

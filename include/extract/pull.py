@@ -194,7 +194,7 @@ def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReade
 
 
 def _refuse_wreck(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
-    if len(tally.dead) > _MOST_DEAD and len(tally.dead) > tally.fetched / 2:
+    if len(tally.dead) > _MOST_DEAD and len(tally.dead) > (tally.fetched - tally.duplicate) / 2:
         _refuse_drift(tally, vendor, table, reader)
         first = next(iter(tally.dead.values()))
         raise DataQualityError(
