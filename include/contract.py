@@ -49,7 +49,8 @@ class Column:
         kind: `value` is staged; `sensitive` is staged as `<name>_hash` and `<name>_last4`, never in clear;
             `ignored` is known, and left behind on purpose.
         required: A row without it is a dead letter.
-        rounded: Digits beyond the type's scale are rounded half even instead of making the row a dead letter.
+        rounded: Digits of a JSON number beyond the type's scale are rounded half even instead of making the row a dead letter.
+            The noise of binary floating point is rounded in every column.
     """
 
     name: str

@@ -32,6 +32,7 @@ from include.errors import (
     SchemaDrift,
     VendorUnavailable,
 )
+from include.extract.conflict import separate
 from include.extract.csv_page import CsvReader
 from include.extract.exact_json import dump, load
 from include.extract.fan_out import SEPARATOR
@@ -215,7 +216,7 @@ def _stage(
 
     def read() -> Iterator[Window]:
         for inbox_id, row in rows:
-            [window] = only_fresh([reader.read(row)], table.key)
+            [window] = only_fresh([separate(reader.read(row), table)], table.key)
             if dead := window.page.dead:
                 told = f", and {len(dead) - 1} more of {window.fetched}" if window.fetched > 1 else ""
                 errors[inbox_id] = f"{table_name}: {'; '.join(dead[0].reasons)}{told}"

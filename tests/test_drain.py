@@ -396,7 +396,7 @@ def test_a_pushed_row_that_cannot_be_read_is_told_of_and_the_others_are_loaded(p
 
     assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
     first, second, third = pushes.errors()
-    assert first == "clients: id: not int64, and 0 more of 3"
+    assert first == "clients: id: not int64: aaaa, and 0 more of 3"
     assert second is not None
     assert "not a JSON array" in second
     assert third is None

@@ -1,16 +1,19 @@
 """One page of JSON to typed Arrow rows, without a Python object per cell.
 
 A page is read in one go by `pyarrow.json` under the explicit schema of the contract: every field that the vendor sends
-is declared, or the page is looked at more closely. Numbers go from the wire's text to exact decimals. A page that this
-refuses is halved until only its bad rows are left; they die with the names of the fields that could not be read.
+is declared, or the page is looked at more closely. Numbers go from the wire's text to exact decimals, by the rules of
+`include.extract.number`, column by column. A page that this refuses is halved until only its bad rows are left; they die
+with the names of the fields that could not be read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import orjson
 import pyarrow as pa
@@ -18,20 +21,21 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from include.arrow import arrow_type
-from include.contract import DATE, STRING, TIMESTAMP, Column, Table
+from include.contract import DATE, INTEGER, STRING, TIMESTAMP, Column, Table
 from include.errors import VendorUnavailable
+from include.extract import number
 from include.extract.exact_json import dump, integer
 from include.sensitive import Redactor
 
-# What surplus digits are rounded from. Not wider: Arrow 26 rounds from a scale of 16 or 20, and decimal256, wrongly where a
-# 32-bit digit of the result is full (42949672.95999999 to a wrong dollar); from 14 it is right. More digits than that are
-# rounded in Python, on the slow road.
-_SURPLUS = 14
-_ROUNDED = pa.decimal128(38, _SURPLUS)
 # Of a part of a key, in bytes: an index of the database takes 2,704 of a whole one.
 _KEY_BYTES = 1_000
+# In place of a decimal that can't be read: JSON that no decimal is read from.
+_REFUSED = False
 # Of the name of a field that we don't know.
 _NAME_LENGTH = 200
+# How a page is laid out shows in its beginning: `{"id": 1}` or `{"id":1}`.
+_SPACED = re.compile(rb'"(?:\s+:|:\s)')
+_BEGINNING = 65_536
 # A day, with or without a time, with or without an offset (ISO 8601); which days a month has, the cast knows.
 _MOMENT = (
     r"\A\d{4}-\d\d-\d\d"
@@ -67,11 +71,13 @@ class Page:
         rows: Staged columns, in the vendor's order.
         dead: Rows that could not be read.
         undeclared: Fields that the contract does not know.
+        conflicting: Keys that several of its rows have, and differ; those rows are dead.
     """
 
     rows: pa.Table
     dead: tuple[DeadRow, ...]
     undeclared: frozenset[str]
+    conflicting: frozenset[str] = frozenset()
 
 
 def staged_schema(table: Table) -> pa.Schema:
@@ -108,7 +114,7 @@ class PageReader:
         self._wire = pa.struct([(c.source, wire_type(c)) for c in table.columns])
         self._staged_wire = pa.struct([(c.source, wire_type(c)) for c in table.columns if c.kind != "ignored"])
         self._declared = {c.source for c in table.columns}
-        self._roundable = [c for c in table.columns if c.rounded and c.kind == "value"]
+        self._decimals = [c for c in table.columns if c.type.startswith("decimal") and c.kind == "value"]
         self._unseen = {c.source for c in table.columns if c.kind != "ignored"}
 
     @property
@@ -126,7 +132,7 @@ class PageReader:
         if not body.lstrip().startswith(b"["):
             raise self._unreadable(body)
         try:
-            wire = self._parse(body, self._wire)
+            wire = self._parse(body, self._wire_of(body), "error")
             rows, missing = self._staged(wire)
         except pa.ArrowException:
             return self._read_refused(body)
@@ -134,12 +140,25 @@ class PageReader:
             return self._read_refused(body)
         return Page(rows, (), frozenset())
 
-    def _parse(self, body: bytes, fields: pa.StructType) -> pa.StructArray:
-        """Reads an array of objects; with every declared field asked for, a field beyond them is an error."""
+    def _wire_of(self, body: bytes) -> pa.StructType:
+        """The types in which a page is read: text for a decimal that the page writes as one, since Arrow reads both alike."""
+        is_spaced = _SPACED.search(body, 0, _BEGINNING) is not None
+        names = [(col.source, b'"%s"' % col.source.encode()) for col in self._decimals]
+        texts = {
+            name
+            for name, field in names
+            if (re.search(re.escape(field) + rb'\s*:\s*"', body) if is_spaced else field + b':"' in body)
+        }
+        if not texts:
+            return self._wire
+        return pa.struct([(f.name, pa.string() if f.name in texts else f.type) for f in self._wire])
+
+    def _parse(self, body: bytes, fields: pa.StructType, unexpected: Literal["error", "ignore"]) -> pa.StructArray:
+        """Reads an array of objects; where every declared field is asked for, a field beyond them may be an error."""
         data = b'{"items":' + body + b"}"
         options = pj.ParseOptions(
             explicit_schema=pa.schema([("items", pa.list_(fields))]),
-            unexpected_field_behavior="error" if fields is self._wire else "ignore",
+            unexpected_field_behavior=unexpected,
             # Inside a text a line break is escaped; outside, it is layout that a page need not have, and slow.
             newlines_in_values=b"\n" in body,
         )
@@ -178,9 +197,15 @@ class PageReader:
             and pc.any(pc.greater(pc.binary_length(array), _KEY_BYTES)).as_py()
         ):
             raise pa.ArrowInvalid("a key is longer than an index of a database takes")
-        if col.rounded and array.type != target:
-            return pc.round(array, target.scale, round_mode="half_to_even").cast(target)
-        return array
+        if not pa.types.is_decimal(target):
+            return array
+        if pa.types.is_string(array.type):
+            numbers = number.read_texts(array, target, is_rounded=col.rounded)
+        else:
+            numbers = number.settle(array, target, is_rounded=col.rounded)
+        if numbers.null_count > array.null_count:
+            raise pa.ArrowInvalid("a number is not of its declared type")
+        return numbers
 
     def _dated(self, col: Column, array: pa.Array) -> pa.Array:
         if array.null_count == len(array):
@@ -210,21 +235,33 @@ class PageReader:
             texts, objects = _split(body)
         except (ValueError, IndexError, RecursionError) as error:
             raise self._unreadable(body) from error
-        texts = [self._shortened(text, row) for text, row in zip(texts, objects, strict=True)]
+        numbers = self._numbers(objects)
+        refused = {n for n, changed in numbers.items() if any(value is _REFUSED for value in changed.values())}
+        texts = [_with(text, row, numbers.get(n)) for n, (text, row) in enumerate(zip(texts, objects, strict=True))]
         undeclared = {name for row in objects if isinstance(row, dict) for name in row} - self._declared
         undeclared = {_shown(name) for name in undeclared}
         good: list[pa.Table] = []
-        dead: list[DeadRow] = []
-        self._bisect(texts, objects, good, dead)
+        dead: list[int] = []
+        self._bisect(texts, [n for n in range(len(texts)) if n not in refused], good, dead)
         rows = pa.concat_tables(good) if good else self.schema.empty_table()
-        return Page(rows, tuple(dead), frozenset(undeclared))
+        letters = tuple(self._dead(objects[n], numbers.get(n, {})) for n in sorted({*dead, *refused}))
+        return Page(rows, letters, frozenset(undeclared))
 
-    def _shortened(self, text: str, row: object) -> str:
-        """The text of a row, with numbers of more digits than the fast road rounds (0.30000000000000004) rounded here."""
-        if not isinstance(row, dict):
-            return text
-        short = {c.source: _rounded(c, row[c.source]) for c in self._roundable if _has_long(row.get(c.source))}
-        return _text_of(row | short) if short else text
+    def _numbers(self, rows: Sequence[object]) -> dict[int, dict[str, object]]:
+        """By the place of a row: its decimals that JSON does not write as one; `_REFUSED` where they can't be read."""
+        changed: dict[int, dict[str, object]] = {}
+        for col in self._decimals:
+            target, values = arrow_type(col.type), [r.get(col.source) if isinstance(r, dict) else None for r in rows]
+            texts = number.texts_of(values)
+            if texts.null_count < len(texts):
+                read = number.read_texts(texts, target, is_rounded=col.rounded).to_pylist()
+                for n in pc.indices_nonzero(texts.is_valid()).to_pylist():
+                    changed.setdefault(n, {})[col.source] = _REFUSED if read[n] is None else read[n]
+            for n, value in enumerate(values):
+                if col.rounded and number.is_long(value):
+                    near = number.nearest(value, target)
+                    changed.setdefault(n, {})[col.source] = _REFUSED if near is None else near
+        return changed
 
     def _unreadable(self, body: bytes) -> VendorUnavailable:
         return VendorUnavailable(
@@ -234,72 +271,94 @@ class PageReader:
             bytes=len(body),
         )
 
-    def _bisect(self, texts: list[str], objects: list[object], good: list[pa.Table], dead: list[DeadRow]) -> None:
-        """Halves the rows until each part is read or is one bad row; keeps the order."""
-        if not texts:
+    def _bisect(self, texts: list[str], places: list[int], good: list[pa.Table], dead: list[int]) -> None:
+        """Halves the rows at these places until each part is read or is one bad row; keeps the order."""
+        if not places:
             return
-        try:
-            rows, missing = self._staged(self._parse(b"[" + ",".join(texts).encode() + b"]", self._staged_wire))
-        except pa.ArrowException:
-            missing = True
-        if not missing:
+        rows = self._read_rows([texts[n] for n in places])
+        if rows is not None:
             good.append(rows)
-        elif len(texts) == 1:
-            dead.append(self._dead(texts[0], objects[0]))
+        elif len(places) == 1:
+            dead += places
         else:
-            middle = len(texts) // 2
-            self._bisect(texts[:middle], objects[:middle], good, dead)
-            self._bisect(texts[middle:], objects[middle:], good, dead)
+            middle = len(places) // 2
+            self._bisect(texts, places[:middle], good, dead)
+            self._bisect(texts, places[middle:], good, dead)
 
-    def _dead(self, text: str, row: object) -> DeadRow:
+    def _read_rows(self, texts: Iterable[str]) -> pa.Table | None:
+        """Reads rows; None where one of them is bad."""
+        try:
+            body = b"[" + ",".join(texts).encode() + b"]"
+            rows, missing = self._staged(self._parse(body, self._staged_wire, "ignore"))
+        except pa.ArrowException:
+            return None
+        return None if missing else rows
+
+    def _dead(self, row: object, numbers: dict[str, object]) -> DeadRow:
         if not isinstance(row, dict):
             return DeadRow(None, ("the row is not an object",), "null")
         staged = [col for col in self.table.columns if col.kind != "ignored"]
-        faults = {col.name: fault for col in staged if (fault := self._fault(col, row))}
+        faults = self._faults(row, numbers)
         raw: dict[str, object] = {}
         for col in staged:
             if col.source not in row:
                 continue
             value = row[col.source]
+            if isinstance(value, str) and numbers.get(col.source, _REFUSED) is not _REFUSED:
+                value = numbers[col.source]
             raw[col.source] = self._redactor.token(value) if col.kind == "sensitive" and value is not None else value
         has_key = not any(name in faults for name in self.table.key)
         key = ":".join(str(row.get(self.table.named(name).source)) for name in self.table.key) if has_key else None
         return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _text_of(raw))
 
-    def _fault(self, col: Column, row: dict[str, object]) -> str | None:
-        """Returns what is wrong with one field of a row, never its value; None where nothing is."""
-        if row.get(col.source) is None:
-            return f"{col.source}: missing" if col.required else None
-        text = self._shortened(_text_of({col.source: row[col.source]}), {col.source: row[col.source]})
+    def _faults(self, row: dict[str, object], numbers: dict[str, object]) -> dict[str, str]:
+        """What is wrong with the fields of a row, by our own name, never a value."""
+        refused = {source for source, value in numbers.items() if value is _REFUSED}
+        staged = [col for col in self.table.columns if col.kind != "ignored"]
+        others = _text_of({name: value for name, value in (row | numbers).items() if name not in refused})
+        is_rest_good = bool(refused) and self._read_rows([others]) is not None
+        faults: dict[str, str] = {}
+        for col in staged:
+            value = row.get(col.source)
+            if value is None:
+                if col.required:
+                    faults[col.name] = f"{col.source}: missing"
+            elif col.source in refused or not (is_rest_good or self._is_readable(col, numbers.get(col.source, value))):
+                faults[col.name] = f"{col.source}: {self._reason(col, value)}"
+        return faults
+
+    def _is_readable(self, col: Column, value: object) -> bool:
+        body = b"[" + _text_of({col.source: value}).encode() + b"]"
         try:
-            self._converted(col, self._parse(f"[{text}]".encode(), self._staged_wire).field(col.source))
+            self._converted(col, self._parse(body, self._staged_wire, "ignore").field(col.source))
         except pa.ArrowException:
-            return f"{col.source}: not {'a key' if col.type == STRING and col.name in self.table.key else col.type}"
-        return None
+            return False
+        return True
+
+    def _reason(self, col: Column, value: object) -> str:
+        if col in self._decimals:
+            return number.fault(value, col.type, arrow_type(col.type))
+        if col.type == INTEGER and isinstance(value, str):
+            return f"not {col.type}: {number.shape(value)}"
+        return f"not {'a key' if col.type == STRING and col.name in self.table.key else col.type}"
 
 
 def wire_type(col: Column) -> pa.DataType:
     """The type in which a column is read, before it is brought to its own."""
     if col.type in (DATE, TIMESTAMP, STRING):
         return pa.string()
-    return _ROUNDED if col.rounded else arrow_type(col.type)
+    target = arrow_type(col.type)
+    return number.WIRE if pa.types.is_decimal(target) else target
+
+
+def _with(text: str, row: object, numbers: dict[str, object] | None) -> str:
+    """The text of a row, with these numbers in place of what it holds."""
+    return _text_of(row | numbers) if numbers and isinstance(row, dict) else text
 
 
 def _shown(name: str) -> str:
     """A field's name as text that a database takes, and a person reads."""
     return name.encode("utf-8", "replace").decode().replace("\0", "?")[:_NAME_LENGTH]
-
-
-def _has_long(value: object) -> bool:
-    """Whether a number that may fit has more digits than the fast road rounds."""
-    if not isinstance(value, Decimal) or not value.is_finite():
-        return False
-    return int(value.as_tuple().exponent) < -_SURPLUS and value.adjusted() < 19
-
-
-def _rounded(col: Column, value: Decimal) -> Decimal:
-    scale: int = arrow_type(col.type).scale
-    return round(value, scale)
 
 
 def _redacted(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:

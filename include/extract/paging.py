@@ -143,6 +143,7 @@ def ordered_pages(
         PagingUnstable: The vendor does not keep the order, or rows vanish faster than pages can be read again.
     """
     covered, retreats, idle, empty_at = _Covered(), 0, 0, sys.maxsize
+    pending: Window | None = None
     with ThreadPoolExecutor(connections, thread_name_prefix="page") as pool:
         ahead = _Ahead(pool, fetch, page_rows, connections)
         try:
@@ -164,9 +165,14 @@ def ordered_pages(
                 is_last = rows < max(ahead.longest, 1) or rows >= empty_at
                 is_last = is_last and covered.holds(keys, keyless)
                 empty_at = sys.maxsize
-                yield _fresh(page, key, covered)
+                window = _fresh(page, key, covered)
+                if pending:
+                    pending, window = _withdraw(pending, window, page, key)
+                    yield pending
                 if is_last:
+                    yield window
                     return
+                pending = window
                 if covered.add(keys, keyless):
                     retreats = idle = 0
                 else:
@@ -176,6 +182,26 @@ def ordered_pages(
                 ahead.go_on(skip, rows)
         finally:
             ahead.restart(0)
+
+
+def _withdraw(before: Window, window: Window, page: Page, key: str) -> tuple[Window, Window]:
+    """Takes rows back of which this page shows that another has their key: pages overlap, so it holds both, as dead rows."""
+    if not page.conflicting:
+        return before, window
+    rows = before.page.rows
+    is_doubtful = pc.is_in(
+        rows.column(key).cast(pa.string()), value_set=pa.array(sorted(page.conflicting), pa.string())
+    )
+    doubtful = set(rows.column(key).filter(is_doubtful).cast(pa.string()).to_pylist())
+    dead = tuple(row for row in page.dead if row.key in doubtful)
+    before = replace(
+        before,
+        page=replace(before.page, rows=rows.filter(pc.invert(is_doubtful))),
+        duplicate=before.duplicate + len(doubtful),
+    )
+    return before, replace(
+        window, page=replace(window.page, dead=(*window.page.dead, *dead)), duplicate=window.duplicate - len(dead)
+    )
 
 
 def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:

@@ -182,7 +182,9 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
 
 def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
     unseen = reader.unseen
-    if table.omits_nulls:
+    of_vendor = {col.source for col in table.columns if col.kind != "ignored" and col.source[0] not in "@^"}
+    is_strange = of_vendor <= unseen and tally.undeclared
+    if table.omits_nulls and not is_strange:
         unseen &= {col.source for col in table.columns if col.required}
     if tally.fetched and unseen:
         raise SchemaDrift(
@@ -192,7 +194,7 @@ def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReade
 
 
 def _refuse_wreck(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
-    if len(tally.dead) > _MOST_DEAD and len(tally.dead) > tally.fetched / 2:
+    if len(tally.dead) > _MOST_DEAD and len(tally.dead) > (tally.fetched - tally.duplicate) / 2:
         _refuse_drift(tally, vendor, table, reader)
         first = next(iter(tally.dead.values()))
         raise DataQualityError(

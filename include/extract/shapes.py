@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+import pyarrow as pa
+
 from include.contract import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Table, Vendor, Whole
 from include.control.answers import Answers
 from include.errors import ConfigurationError, PagingUnstable
+from include.extract.conflict import has_unique_keys, separate
 from include.extract.csv_page import CsvReader
 from include.extract.fan_out import Keys, fan_out, follow
 from include.extract.flatten import flatten, next_link, unwrap
@@ -80,7 +83,8 @@ def windows_of(
             first = Ask(table.path, {**params, shape.size: str(table.page_rows)})
             yield from only_fresh(_linked(vendor, table, session, first, shape, read), table.key)
         case Report() as shape:
-            yield from map(_whole, report_pages(session, table, shape, params, reader, source.speed))
+            pages = report_pages(session, table, shape, params, reader, source.speed)
+            yield from _only_once(pages, vendor, table)
         case FanOut() as shape:
             pieces = fan_out(
                 vendor, table, shape, source.keys, session, source.answers, source.redactor, source.clock,
@@ -100,12 +104,25 @@ def windows_of(
         case Pushed():
             raise ConfigurationError("Only webhooks bring this table", vendor=vendor.name, table=table.name)
         case Whole():
-            yield _whole(session.get(table.path, params, read))
+            yield from only_fresh([session.get(table.path, params, read)], table.key)
 
 
 def _read(vendor: Vendor, table: Table, reader: CsvReader, body: bytes) -> Page:
     rows = unwrap(table, body, vendor.name)
-    return reader.read(flatten(rows, vendor.name, table.name, skipped=table.skipped) if table.is_nested else rows)
+    flat = flatten(rows, vendor.name, table.name, skipped=table.skipped) if table.is_nested else rows
+    return separate(reader.read(flat), table)
+
+
+def _only_once(pages: Iterator[Page], vendor: Vendor, table: Table) -> Iterator[Window]:
+    """The rows of one file, each once; all of them where the table holds lots, which have one key and are added up later."""
+    pieces = list(pages)
+    if not pieces or any(each.summed for each in vendor.maps if each.table == table.name):
+        yield from map(_whole, pieces)
+        return
+    dead = tuple(row for page in pieces for row in page.dead)
+    undeclared = frozenset[str]().union(*(page.undeclared for page in pieces))
+    file = separate(Page(pa.concat_tables([page.rows for page in pieces]), dead, undeclared), table)
+    yield from [_whole(file)] if has_unique_keys(file, table) else only_fresh([file], table.key)
 
 
 def _whole(page: Page) -> Window:

@@ -1,6 +1,8 @@
 """What the sandbox reads of anybody's data, and a look through it before anything is served: `docs/own_data.md`."""
 
+import json
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -15,6 +17,7 @@ from include.sandbox.records import Table
 from include.sandbox.tamarac_folder import read_day
 from include.sandbox.tamarac_rows import IDS
 
+_LONG = re.compile(rb"\d{19}")
 Needed = Mapping[str, tuple[str, ...]]
 
 
@@ -103,6 +106,10 @@ def _find_fault(line: bytes, needed: tuple[str, ...], readers: Mapping[str, Call
     for name in needed:
         if row.get(name) is None:
             return f"no {name}"
+    if _LONG.search(line):
+        for name, value in json.loads(line, parse_float=str).items():
+            if _has_wide(value):
+                return f"{name}: an integer beyond 64 bits"
     for name, read in readers.items():
         try:
             if row.get(name) is not None:
@@ -110,3 +117,10 @@ def _find_fault(line: bytes, needed: tuple[str, ...], readers: Mapping[str, Call
         except (ValueError, TypeError) as error:
             return f"{name}: {error}"
     return ""
+
+
+def _has_wide(value: Any) -> bool:
+    """Whether there is an integer in it that the sandbox can't write as JSON."""
+    if isinstance(value, dict | list):
+        return any(map(_has_wide, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**64

@@ -2,7 +2,7 @@
 
 rows                       good rows
 rows_ratio                 rows over the median of recent days; null before there are three
-dead_ratio                 share of fetched rows that are dead letters
+dead_ratio                 share of fetched rows, each counted once, that are dead letters
 duplicate_keys             rows whose key another row has
 off_date_rows              rows of a snapshot that are of another day
 <column>_without_<table>   rows whose parent is not in the same vendor-day; null where that table was not pulled
@@ -54,7 +54,7 @@ def measure(
     measures: dict[str, float | None] = {
         "rows": tally.rows,
         "rows_ratio": tally.rows / median(recent) if len(recent) >= 3 and median(recent) else None,
-        "dead_ratio": dead / manifest.fetched if manifest.fetched else 0.0,
+        "dead_ratio": dead / distinct if (distinct := manifest.fetched - manifest.duplicate) else 0.0,
         "duplicate_keys": 0 if tally.is_ascending else _duplicates(table.key[0], path, staging),
     }
     if table.as_of:

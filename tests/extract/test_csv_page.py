@@ -25,7 +25,7 @@ from include.contract import (
     ignored,
     sensitive,
 )
-from include.errors import VendorUnavailable
+from include.errors import SchemaDrift, VendorUnavailable
 from include.extract import csv_page
 from include.extract.csv_page import CsvReader
 from include.extract.page import DeadRow, Page, PageReader
@@ -95,8 +95,8 @@ def test_empty_cell_is_null() -> None:
 @pytest.mark.parametrize(
     ("cell", "amount"),
     [
-        ("1,234,567.89", "1234567.89"), ("$1,234.50", "1234.50"), ("85%", "85.00"), ("(12.50)", "-12.50"),
-        ("($1,012.50)", "-1012.50"), ("-$5", "-5.00"), (" 8 ", "8.00"), ("0.125", "0.12"), ("123456789012345678.99",
+        ("1,234,567.89", "1234567.89"), ("$1,234.50", "1234.50"), ("$ 22.00", "22.00"), ("( 5.00 )", "-5.00"), ("(12.50)", "-12.50"),
+        ("($1,012.50)", "-1012.50"), ("-$5", "-5.00"), (" 8 ", "8.00"), (".5", "0.50"), ("1234.5600", "1234.56"), ("123456789012345678.99",
         "123456789012345678.99"),
     ],
 )  # fmt: skip
@@ -139,7 +139,7 @@ def test_bad_number_is_one_dead_letter_that_names_its_field() -> None:
     )  # fmt: skip
     assert [row["row_id"] for row in good] == [1, 3]
     assert [row["is_active"] for row in good] == [True, None]
-    assert (dead.key, dead.reasons) == ("2", ("Amount: not decimal(20,2)",))
+    assert (dead.key, dead.reasons) == ("2", ("Amount: not decimal(20,2): A/A",))
     assert SSN not in dead.raw
     assert "secret junk" not in dead.raw
     assert REDACTOR.token(SSN) in dead.raw
@@ -148,11 +148,11 @@ def test_bad_number_is_one_dead_letter_that_names_its_field() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (",1,,,,,,,", "Row Id: missing"), ("x,1,,,,,,,", "Row Id: not int64"), ("1,1,,,maybe,,,,", "Active: not bool"),
+        (",1,,,,,,,", "Row Id: missing"), ("x,1,,,,,,,", "Row Id: not int64: a"), ("1,1,,,maybe,,,,", "Active: not bool"),
         ("1,1,,,,13/45/2026,,,", "Born: not date"), ("1,1,,,,,soon,,", "Edited: not timestamp"),
-        ("1,1,1.123456789,,,,,,", "Units: not decimal(28,8)"), ("1,,,a\0b,,,,,", "Name: not string"),
-        ("1,99999999999999999999.00,,,,,,,", "Amount: not decimal(20,2)"), ("1,NaN,,,,,,,", "Amount: not decimal(20,2)"),
-        ("1.5,1,,,,,,,", "Row Id: not int64"),
+        ("1,1,1.123456789,,,,,,", "Units: 9 decimals, 8 declared"), ("1,,,a\0b,,,,,", "Name: not string"),
+        ("1,99999999999999999999.00,,,,,,,", "Amount: not decimal(20,2): 99999999999999999999.99"), ("1,NaN,,,,,,,", "Amount: not decimal(20,2): AaA"),
+        ("1.5,1,,,,,,,", "Row Id: not int64: 9.9"),
     ],
 )  # fmt: skip
 def test_cell_that_is_not_of_its_type_kills_its_row_alone(line: str, reason: str) -> None:
@@ -176,21 +176,42 @@ def test_columns_come_in_any_order() -> None:
 
 def test_column_that_nobody_declared_is_told_and_one_that_is_gone_is_unseen() -> None:
     reader = CsvReader(TABLE, REDACTOR, vendor="somebody")
-    [page] = pages_of(b"Row Id,Amount USD,Junk\n1,2.00,x\n", reader)
-    assert page.undeclared == {"Amount USD"}
-    assert reader.unseen == {"Amount", "Units", "Name", "Active", "Born", "Edited", "SSN"}
+    [page] = pages_of(f"{HEADER},Amount USD\n1,,,,,,,,,2.00\n".encode(), reader)
+    assert (page.undeclared, reader.unseen) == ({"Amount USD"}, set())
+    [page] = pages_of(b"Row Id,Junk\n1,x\n", reader := CsvReader(TABLE, REDACTOR, vendor="somebody"))
     assert page.rows.column("amount_usd").to_pylist() == [None]
+    assert reader.unseen == {"Amount", "Units", "Name", "Active", "Born", "Edited", "SSN"}
 
 
-def test_column_named_twice_is_refused() -> None:
-    with pytest.raises(VendorUnavailable, match="twice"):
-        read("1,2,3", header="Row Id,Amount,Amount")
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("Row Id,Amount,Amount", "names a column twice.*expected=Row Id,Amount.*found=Row Id,Amount,Amount"),
+        ("Name,Amount,Units", "Required columns are not in the report.*found=Name,Amount,Units"),
+        ("Row Id,Amount USD,Units", "and others are: renamed.*expected=Row Id,Amount,.*found=Row Id,Amount USD,Units"),
+        ("A,B,C,D,E,F,G,H,I", "other names, or lines before it.*found=A,B,C,D,E,F,G,H,I"),
+        ("Row Id;Amount;Units", "parted by semicolons, expected commas"),
+        ("Row Id\tAmount\tUnits", "parted by tabs"),
+        ("Holdings as of 2026-11-20", "lines before it.*found=Aaaaaaaa aa aa 9999-99-9"),
+    ],
+)  # fmt: skip
+def test_header_that_is_not_the_declared_one_is_drift_that_lists_both(header: str, message: str) -> None:
+    for lines in ([], ["1,2,3"]):
+        with pytest.raises(SchemaDrift, match=message):
+            read(*lines, header=header)
 
 
-def test_required_column_that_is_gone_kills_every_row() -> None:
-    good, dead = read("x", "y", header="Name")
-    assert good == []
-    assert [row.reasons for row in dead] == [("Row Id: missing",)] * 2
+def test_line_that_stands_where_the_header_should_is_not_shown() -> None:
+    for line in (f"7,1.00,Ada Sample,{SSN}", "Prepared for Ada Sample"):
+        with pytest.raises(SchemaDrift) as raised:
+            read("1,2,3,4", header=line)
+        assert not [word for word in ("Ada", "Sample", SSN, "1.00") if word in str(raised.value)]
+
+
+@pytest.mark.parametrize("footer", ["Total", "Rows: 2,2", "x,1,2,3,4,5,6,7,8,9,10"])
+def test_line_of_more_or_fewer_cells_is_drift(footer: str) -> None:
+    with pytest.raises(SchemaDrift, match=r"more or fewer cells than its header.*lines=1 cells=.* expected=9"):
+        read("1,2.00,,x,,,,,", footer)
 
 
 # --- files ---
@@ -247,7 +268,7 @@ def test_archive_with_a_damaged_byte_is_whole_or_asked_for_again(place: int, cha
     "content",
     [
         b"", b"\n", b"<html><body>Back soon.</body></html>", b"Row Id,Amount\n1,2.00\n2", b'Row Id,Name\n1,"x\n2,y\n',
-        "Row Id,Name\n1,x\n".encode("utf-16"), "Row Id,Name\n1,é\n".encode("latin-1"), b"Row Id,Name\n1,x,more\n",
+        "Row Id,Name\n1,x\n".encode("utf-16"), "Row Id,Name\n1,é\n".encode("latin-1"),
     ],
 )  # fmt: skip
 def test_what_is_no_csv_or_cut_short_is_asked_for_again(content: bytes) -> None:

@@ -482,3 +482,10 @@ def test_required_field_that_is_gone_is_drift_whatever_a_vendor_leaves_out(serve
     puller, _ = serve(lambda asked: Reply([{"identifier": 1, "name": "x"}]))
     with pytest.raises(SchemaDrift, match=r"fields=id undeclared=identifier"):
         puller.pull(replace(NUMBERED, shape=Whole(), omits_nulls=True))
+
+
+def test_rows_in_which_no_declared_field_is_and_others_are_is_drift_though_none_is_required(serve: Serve) -> None:
+    puller, _ = serve(lambda asked: Reply([{"identifier": 1, "label": "x"}]))
+    optional = tuple(replace(col, required=False) for col in NUMBERED.columns)
+    with pytest.raises(SchemaDrift, match=r"fields=id,name undeclared=identifier,label"):
+        puller.pull(replace(NUMBERED, shape=Whole(), columns=optional, omits_nulls=True))

@@ -130,6 +130,12 @@ def test_price_is_corrected_and_row_mended_in_a_folder_too(start_sandbox, tmp_pa
         ("orion/clients", "[1]", "not a JSON object"),
         ("orion/clients", '{"name":"Ada Sample"}', "no id"),
         ("orion/clients", '{"id":"1001"}', "id: "),
+        (
+            "orion/clients",
+            '{"id":1,"notes":[{"size":123456789012345678901234567890}]}',
+            "notes: an integer beyond 64 bits",
+        ),
+        ("docusign/templates", '{"templateId":"A","name":-9223372036854775809}', "name: an integer beyond 64 bits"),
         ("orion/assets", '{"id":1,"asOfDate":"soon"}', "asOfDate: "),
         ("orion/transactions", '{"id":1,"editedDate":"soon"}', "editedDate: "),
         ("tamarac/holdings", '{"Account ID":"A","As Of Date":"2026-11-20"}', "As Of Date: "),

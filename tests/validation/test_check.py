@@ -432,7 +432,7 @@ def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
     assert outcome.failed == [
         "expect_column_values_to_be_between(dead_ratio) is 0.5, expected {'max_value': '0.4'}",
         "suite somebody__assets: expect_column_values_to_not_be_null(ticker) refuses 1 of 3 rows",
-        "most rows that can't be read: amount: not decimal(20,2)",
+        "most rows that can't be read: amount: not decimal(20,2): A/A",
     ]
 
 
@@ -517,3 +517,12 @@ def test_decimal_bounds_are_read_as_they_are_written(tmp_path: Path) -> None:
     (tmp_path / "somebody__t.json").write_text(text)
     [expectation] = read_suite("somebody", "t", tmp_path)
     assert expectation.kwargs["max_value"] == Decimal("0.1")
+
+
+def test_dead_ratio_counts_a_row_that_two_pages_hold_once(day: Day) -> None:
+    reader = PageReader(ASSETS, Redactor(b"only for tests"))
+    rows = [{c.source: None for c in ASSETS.columns} | asset(n, amount="N/A" if n == 4 else 1) for n in (1, 2, 3, 4)]
+    page = reader.read(json.dumps(rows).encode())
+    windows = iter([Window(page, 6, 2)])
+    day.paths = {"assets": stage(VENDOR, ASSETS, Span(DAY), windows, reader, day.staging, datetime.now(UTC))}
+    assert day.validate()["assets"].measures["dead_ratio"] == 0.25
