@@ -11,6 +11,7 @@ TributaryError
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
     ├── AuthenticationError   the vendor or Salesforce refused the credentials
+    ├── LimitExceeded         a response or a pull is larger than the vendor's limits allow
     ├── SchemaDrift           the vendor's fields are not those of the contract
     ├── DataQualityError      a batch-level expectation failed, or too many rows are dead letters
     ├── BalanceError          rows or money do not add up; nothing was committed
@@ -84,6 +85,10 @@ class ConfigurationError(FatalError):
 
 class AuthenticationError(FatalError):
     """The other side refused the credentials."""
+
+
+class LimitExceeded(FatalError):
+    """A response or a pull is larger than the vendor's limits allow."""
 
 
 class SchemaDrift(FatalError):

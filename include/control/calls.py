@@ -42,6 +42,11 @@ class CallLog:
         self._calls: list[Call] = []
         self._lock = threading.Lock()
 
+    @property
+    def table_name(self) -> str:
+        """For which table calls are made; empty for none."""
+        return self._of["table_name"]
+
     def add(self, call: Call) -> None:
         """Notes one call."""
         with self._lock:

@@ -16,6 +16,7 @@ from include.connection import Connection
 from include.control.grants import Grants
 from include.errors import AuthenticationError, ConfigurationError, VendorUnavailable
 from include.extract.answer import refuse_overload
+from include.extract.bounded import translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,7 @@ def _ask(
             method, url, headers=headers, auth=auth, data=data, timeout=at.timeout, allow_redirects=False
         )
     except requests.RequestException as error:
-        raise VendorUnavailable(f"No answer to the login: {type(error).__name__}", url=url) from error
+        raise translate(error, "No answer to the login", VendorUnavailable, url=url) from error
     facts = {"url": url, "status": answer.status_code, "grant": at.grant or None}
     if answer.status_code in (400, 401, 403):
         raise AuthenticationError(

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 import tenacity
-from requests.adapters import HTTPAdapter
 
 from include.connection import Connection
 from include.contract import Vendor
@@ -28,8 +27,10 @@ from include.errors import (
     VendorUnavailable,
 )
 from include.extract.answer import refuse_overload
+from include.extract.bounded import BoundedAdapter, translate
 from include.extract.login import Door, Token
 from include.extract.tokens import Tokens
+from include.limits import Limits
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class VendorSession:
         self._http.headers["Accept"] = "application/json"
         for header, name in vendor.headers.items():
             self._http.headers[header] = _credential(connection, vendor, name)
-        adapter = HTTPAdapter(pool_maxsize=vendor.connections + 1)
+        adapter = BoundedAdapter(vendor.limits, pool_maxsize=vendor.connections + 1)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
         door = Door(self._http, connection, _TIMEOUT_S, grants)
@@ -109,6 +110,11 @@ class VendorSession:
     def vendor(self) -> str:
         """With whom."""
         return self._vendor.name
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of its responses and pulls."""
+        return self._vendor.limits
 
     def __enter__(self) -> VendorSession:
         return self
@@ -135,6 +141,7 @@ class VendorSession:
 
         Raises:
             RetriableError: The vendor still failed after `patience_s`; the last cause.
+            LimitExceeded: The response is larger than the vendor's limits allow.
             AuthenticationError: The credentials were refused.
             ConfigurationError: The vendor does not know this path or parameter, or names a URL of another place.
         """
@@ -235,9 +242,8 @@ class VendorSession:
             correlation_id = answer.headers.get(self._vendor.correlation_header)
             return answer
         except requests.RequestException as error:
-            raise VendorUnavailable(
-                f"No whole answer: {type(error).__name__}", vendor=self._vendor.name, path=question.path
-            ) from error
+            about = {"vendor": self._vendor.name, "path": question.path, "table": self._calls.table_name or None}
+            raise translate(error, "No whole answer", VendorUnavailable, **about) from error
         finally:
             latency_ms = (time.perf_counter() - started) * 1000
             self._calls.add(Call(called_at, question.path, status, latency_ms, size, correlation_id))
