@@ -6,6 +6,7 @@ TributaryError
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
 │   ├── PagingUnstable        the data moved faster than the pages could be read
 │   ├── TargetUnavailable     Postgres, Salesforce or the staging's store did not answer, or refused for now
+│   │   ├── ClockSkew         the clock of this machine or of the database is minutes off
 │   │   └── SyncUnderWay      another sync writes to Salesforce just now
 │   └── DayNotClosed          a business date is not closed, or not reconciled, yet
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
@@ -65,6 +66,10 @@ class PagingUnstable(RetriableError):
 
 class TargetUnavailable(RetriableError):
     """Postgres, Salesforce or the staging's store did not answer, or refused for now."""
+
+
+class ClockSkew(TargetUnavailable):
+    """The clock of this machine or of the database is off; another machine, or a later try, may be right."""
 
 
 class SyncUnderWay(TargetUnavailable):

@@ -85,8 +85,11 @@ class Front:
         for at in range(0, len(body), size):
             await send({"type": "http.response.body", "body": body[at : at + size], "more_body": True})
             await asyncio.wait({message}, timeout=pause)
-            if message.done() and message.result()["type"] == "http.disconnect":
-                return
+            if message.done():
+                if message.result()["type"] == "http.disconnect":
+                    return
+                message = asyncio.ensure_future(receive())  # the request itself, which the app has not read
+                await asyncio.sleep(pause)
         message.cancel()
         await send({"type": "http.response.body", "body": b""})
 
