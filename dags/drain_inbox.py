@@ -12,7 +12,7 @@ from typing import Any
 
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, get_current_context, task
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from doorbell import Doorbell
 from policy import DEFAULTS, GO_LIVE
@@ -49,7 +49,7 @@ def drain_inbox() -> None:
         waiting = {vendor_of(sender) for sender in inbox.senders_waiting(firm.database())}
         return [vendor.name for vendor in VENDORS if vendor.name in waiting]
 
-    @task(map_index_template="{{ vendor | default('', true) }}")
+    @task(map_index_template="{{ task.op_kwargs['name'] }}")
     def drain(name: str, run_id: Any = None) -> int:
         import firm
 
@@ -57,7 +57,6 @@ def drain_inbox() -> None:
         from include.flow import Run
         from include.vendors import named
 
-        get_current_context()["vendor"] = name
         site, vendor, connection = firm.site(), named(name), firm.connection(name)
         run = Run.of_now(run_id, site.clock())
         pushed = draining.drain_pushes(site, vendor, connection, run)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from include.limits import Limits
 from include.shape import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Shape, Whole
 from include.signing import Document, Webhook
 
 __all__ = [
     "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Budget", "Column", "Constant",
-    "Derived", "Document", "EntityMap", "FanOut", "Inside", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
+    "Derived", "Document", "EntityMap", "FanOut", "Inside", "Limits", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
     "Table", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
 ]  # fmt: skip
 
@@ -299,6 +300,7 @@ class Vendor:
         zone: Zone in which the vendor reads and writes times without offset.
         budget: Calls the vendor allows; the firm's connection may lower them.
         connections: Parallel connections of one table's pull.
+        limits: Most time and bytes of one response, and most rows of one pull.
         api_version: The vendor's API version, kept in every manifest.
         ranks: Whose word counts first where several vendors know the same person or household: attribute (`email`, `phone`,
             `address`, `name`, `birth_date`, `representative`; empty for all others) -> rank, the smallest first.
@@ -326,6 +328,7 @@ class Vendor:
     timezone: str = "America/New_York"
     zone: str = "UTC"
     connections: int = 4
+    limits: Limits = Limits()  # noqa: RUF009
     api_version: str = "v1"
     correlation_header: str = "X-Correlation-Id"
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -6,11 +6,13 @@ TributaryError
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
 │   ├── PagingUnstable        the data moved faster than the pages could be read
 │   ├── TargetUnavailable     Postgres, Salesforce or the staging's store did not answer, or refused for now
+│   │   ├── ClockSkew         the clock of this machine or of the database is minutes off
 │   │   └── SyncUnderWay      another sync writes to Salesforce just now
 │   └── DayNotClosed          a business date is not closed, or not reconciled, yet
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
     ├── AuthenticationError   the vendor or Salesforce refused the credentials
+    ├── LimitExceeded         a response or a pull is larger than the vendor's limits allow
     ├── SchemaDrift           the vendor's fields are not those of the contract
     ├── DataQualityError      a batch-level expectation failed, or too many rows are dead letters
     ├── BalanceError          rows or money do not add up; nothing was committed
@@ -66,6 +68,10 @@ class TargetUnavailable(RetriableError):
     """Postgres, Salesforce or the staging's store did not answer, or refused for now."""
 
 
+class ClockSkew(TargetUnavailable):
+    """The clock of this machine or of the database is off; another machine, or a later try, may be right."""
+
+
 class SyncUnderWay(TargetUnavailable):
     """Another sync writes to Salesforce just now."""
 
@@ -84,6 +90,10 @@ class ConfigurationError(FatalError):
 
 class AuthenticationError(FatalError):
     """The other side refused the credentials."""
+
+
+class LimitExceeded(FatalError):
+    """A response or a pull is larger than the vendor's limits allow."""
 
 
 class SchemaDrift(FatalError):

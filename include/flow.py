@@ -21,6 +21,7 @@ from include.control import dead_letters, ledger
 from include.control.answers import Answers
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
+from include.control.clocks import Clocks
 from include.control.grants import Grants
 from include.control.ledger import Counts, Pull
 from include.control.rejections import record_rejection
@@ -30,7 +31,7 @@ from include.extract.closed import closed_through as ask_closed
 from include.extract.fan_out import Keys, keys_of
 from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
-from include.extract.shapes import Source
+from include.extract.shapes import Source, most_rows
 from include.sensitive import Redactor
 from include.staging import Manifest, Staging
 from include.vendor_settings import configured
@@ -53,6 +54,7 @@ class Site:
         redactor: Hides sensitive values under the firm's key.
         clock: Tells the time, aware; a sandbox may live on another day.
         speed: How many times faster than the wall clock a sandbox's minutes pass.
+        machine_clock: The clock of this machine, aware: compared with the database's and the vendor's.
     """
 
     engine: sa.Engine
@@ -60,6 +62,7 @@ class Site:
     redactor: Redactor
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     speed: float = 1.0
+    machine_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, r
         TributaryError: As `pull` raises.
     """
     started = time.perf_counter()
-    since = None if run.full_refresh else ledger.last_window(site.engine, vendor.name, table_name)
+    since = None if run.full_refresh else ledger.last_window(site.engine, vendor.name, table_name, site.clock())
     with record_rejection(site.engine, run.run_id, vendor.name, run.business_date, "stage"):
         path = fetch(site, vendor, table_name, connection, run, span_of(site, run, since))
     record_staged(site, vendor, path, run, time.perf_counter() - started)
@@ -140,7 +143,8 @@ def fetch(
         answers.forget()  # what a try before this one was told may be old: there is news
     keys = _keys(site, vendor, table, connection, run, staged)
     is_routine = not (span.is_pushed or run.keys or run.full_refresh)
-    source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine)
+    most = most_rows(vendor.limits.rows, ledger.most_fetched(site.engine, vendor.name, table_name))
+    source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine, most)
     with open_session(site, vendor, connection, run, table_name) as session:
         # A fan-out that goes on knows nothing newer than what it was told first.
         path = pull(vendor, table, span, session, site.staging, site.redactor, answers.began_at(), source, keep)
@@ -155,7 +159,8 @@ def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, t
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
-    return VendorSession(vendor, connection, budget, calls, grants)
+    clocks = Clocks(site.engine, site.machine_clock)
+    return VendorSession(vendor, connection, budget, calls, grants, clocks=clocks)
 
 
 def _keys(site: Site, vendor: Vendor, table: Table, connection: Connection, run: Run, staged: str | None) -> list[Keys]:

@@ -2,6 +2,7 @@
 
 budget     {"calls_per_minute": 60, "burst": 5, "calls_per_hour": {"monte_carlo": 100}}: at most what is declared
 paths      {"accounts": "v2/accounts"}: where a table is, or `closed`, the question for the day that the vendor has closed
+limits     {"expanded_bytes": 2000000000, "rows": 50000000}: other bounds of one response or one pull than the declared ones
 columns    {"holdings": {"account_id": "Acct No"}}: the vendor's own name of a column, by ours
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from include.contract import Budget, Table, Vendor
+from include.contract import Budget, Limits, Table, Vendor
 from include.errors import ConfigurationError
 
 
@@ -23,7 +24,7 @@ def configured(vendor: Vendor, extra: Mapping[str, str]) -> Vendor:
     Raises:
         ConfigurationError: A choice makes no sense, or asks for more calls than are declared.
     """
-    for name, read in (("budget", _fewer), ("paths", _moved), ("columns", _renamed)):
+    for name, read in (("budget", _fewer), ("paths", _moved), ("columns", _renamed), ("limits", _bounded)):
         try:
             if name in extra:
                 vendor = read(vendor, _object(json.loads(extra[name])))
@@ -60,6 +61,14 @@ def _moved(vendor: Vendor, chosen: dict[str, Any]) -> Vendor:
     tables = tuple(replace(table, path=chosen.get(table.name, table.path)) for table in vendor.tables)
     probe = vendor.closed and replace(vendor.closed, path=chosen.get("closed", vendor.closed.path))
     return replace(vendor, tables=tables, closed=probe)
+
+
+def _bounded(vendor: Vendor, chosen: dict[str, Any]) -> Vendor:
+    for name, value in chosen.items():
+        _known(name, Limits.__slots__)
+        if not (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+            raise ValueError(f"{name} is {value!r}, not a whole number above 0")
+    return replace(vendor, limits=replace(vendor.limits, **chosen))
 
 
 def _renamed(vendor: Vendor, chosen: dict[str, Any]) -> Vendor:

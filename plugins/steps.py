@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import PokeReturnValue, get_current_context, task
+from airflow.sdk import PokeReturnValue, task
 from airflow.sdk.exceptions import AirflowSkipException
 from policy import PULL, WAREHOUSE
 
 from include.vendors import named
 
-NAMED = "{{ table | default('', true) }}"
+# Airflow renders these when a mapped task starts: its table is named while it runs.
+TABLE = "{{ task.op_kwargs['table'] }}"
+TABLE_OF_PATH = "{{ task.op_kwargs['path'].split('/')[1] }}"
 
 
 @task
@@ -41,14 +43,13 @@ def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_i
     return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
 
-@task(map_index_template=NAMED, trigger_rule="none_failed", **PULL)
+@task(map_index_template=TABLE, trigger_rule="none_failed", **PULL)
 def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str:
     """Pulls a table into staging; returns its partition."""
     import firm
 
     from include import flow
 
-    _show(table)
     return flow.stage(firm.site(), named(name), table, firm.connection(name), _run(plan, run_id))
 
 
@@ -69,14 +70,13 @@ def validate(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = No
     return flow.validate(firm.site(), named(name), by_table, _run(plan, run_id), rows_only=bool(plan["keys"]))
 
 
-@task(map_index_template=NAMED)
+@task(map_index_template=TABLE_OF_PATH)
 def transform(name: str, path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
     """Makes canonical entities of a partition; returns rows by entity."""
     import firm
 
     from include import flow
 
-    _show(path.split("/")[1])
     return flow.transform(firm.site(), named(name), path, _run(plan, run_id))
 
 
@@ -131,11 +131,6 @@ def report_quality(paths: list[str] | None, run_id: Any = None) -> str:
     from include.validation import docs
 
     return str(docs.build(firm.data_docs(), firm.site().staging, paths or [], run_id))
-
-
-def _show(table: str) -> None:
-    """Gives a mapped task the name of its table in the UI."""
-    get_current_context()["table"] = table
 
 
 def _run(plan: dict[str, Any], run_id: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,11 @@ def test_without_a_choice_the_declaration_stands(vendor: Vendor) -> None:
     assert configured(vendor, {"client_id": "4711"}) is vendor
 
 
+def test_limits_are_chosen_in_part() -> None:
+    wider = configured(ORION, {"limits": '{"rows": 90000000}'})
+    assert wider.limits == replace(ORION.limits, rows=90_000_000)
+
+
 def test_what_is_configured_stays_as_it_is() -> None:
     extra = {
         "budget": '{"burst": 2}',
@@ -127,6 +133,9 @@ def test_what_is_configured_stays_as_it_is() -> None:
         (TAMARAC, "columns", '{"accounts": {"cash_usd": ""}}', "no field's name"),
         (TAMARAC, "columns", '{"accounts": {"cash_usd": "marketValue"}}', "accounts: a field is declared twice"),
         (EMONEY, "columns", '{"plans": {"client_id": "owner"}}', "plans.client_id is none of"),
+        (ORION, "limits", '{"pages": 5}', "pages is none of response_seconds"),
+        (ORION, "limits", '{"rows": 0}', "rows is 0, not a whole number above 0"),
+        (ORION, "limits", '{"rows": 1.5}', "rows is 1.5"),
     ],
 )
 def test_nonsense_is_spoken_of(vendor: Vendor, name: str, value: str, says: str) -> None:

@@ -14,6 +14,15 @@ values (:called_at, :vendor, :table_name, :path, :status, :latency_ms, :bytes, :
 """)
 
 
+_SUCCESS = (200, 201, 202)
+_ANSWERED = sa.text("""
+select exists (
+    select from control.api_call
+    where vendor = :vendor and path = :path and status in (200, 201, 202) and called_at > now() - interval '14 days'
+)
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call. `status` is None where no answer came; the path holds no query string."""
@@ -41,6 +50,19 @@ class CallLog:
         self._of = {"vendor": vendor, "table_name": table_name, "run_id": run_id}
         self._calls: list[Call] = []
         self._lock = threading.Lock()
+
+    @property
+    def table_name(self) -> str:
+        """For which table calls are made; empty for none."""
+        return self._of["table_name"]
+
+    def has_answered(self, path: str) -> bool:
+        """Whether this path was answered with success before: in this task, or in the last days."""
+        with self._lock:
+            if any(call.path == path and call.status in _SUCCESS for call in self._calls):
+                return True
+        with self._engine.connect() as connection:
+            return bool(connection.scalar(_ANSWERED, {"vendor": self._of["vendor"], "path": path}))
 
     def add(self, call: Call) -> None:
         """Notes one call."""

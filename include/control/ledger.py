@@ -120,17 +120,35 @@ def found(connection: sa.Connection, pull: Pull, stage: str, entity: str = "") -
     return dict(row) if row else {}
 
 
-def last_window(engine: sa.Engine, vendor: str, table: str) -> datetime | None:
-    """Returns when the newest loaded pull of what is edited began; None where there was none."""
+def last_window(engine: sa.Engine, vendor: str, table: str, now: datetime) -> datetime | None:
+    """Returns when the newest loaded pull of what is edited began; None where there was none.
+
+    Windows that end after `now` are ignored: a clock was wrong, and edits made until then would be missed.
+    """
     with engine.connect() as connection:
         newest: datetime | None = connection.scalar(
             sa.text("""
             select max(window_to) from control.ledger
             where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'present'
+              and window_to <= :now
+            """),
+            {"vendor": vendor, "table": table, "now": now},
+        )
+    return newest
+
+
+def most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
+    """Returns the rows of the largest pull of a table that was loaded; None where none was."""
+    with engine.connect() as connection:
+        most: int | None = connection.scalar(
+            sa.text("""
+            select max(s.fetched) from control.ledger s
+            where s.vendor = :vendor and s.table_name = :table and s.stage = 'stage'
+              and exists (select from control.ledger l where l.pull_id = s.pull_id and l.stage = 'load')
             """),
             {"vendor": vendor, "table": table},
         )
-    return newest
+    return most
 
 
 def newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:

@@ -26,6 +26,8 @@ from include.errors import (
     RateLimited,
     TargetUnavailable,
 )
+from include.extract.bounded import BoundedAdapter, translate
+from include.limits import DEFAULT
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -88,6 +90,9 @@ class SalesforceSession:
         self._calls = calls
         self._patience_s = patience_s
         self._http = requests.Session()
+        self._adapter = BoundedAdapter(DEFAULT)
+        self._http.mount("http://", self._adapter)
+        self._http.mount("https://", self._adapter)
         self._http.headers["Sforce-Call-Options"] = f"client={CLIENT}"
         self._instance_url: str | None = None
         self._org_id = ""
@@ -178,7 +183,7 @@ class SalesforceSession:
             if answer.status_code != requests.codes.ok:
                 said = _read(answer, path)
                 raise ConfigurationError("Salesforce refuses", path=_plain(path), status=said.status, code=said.code)
-            yield _pieces(answer, _plain(path)), answer.headers
+            yield self._pieces(answer, _plain(path)), answer.headers
         finally:
             answer.close()
 
@@ -192,6 +197,12 @@ class SalesforceSession:
             reraise=True,
         )
         return retrying(work)
+
+    def _pieces(self, answer: requests.Response, path: str) -> Iterator[bytes]:
+        try:
+            yield from self._adapter.stream(answer, _PIECE_BYTES)
+        except requests.RequestException as error:
+            raise translate(error, "An answer was cut short", TargetUnavailable, path=path) from error
 
     def _authorized(self, method: str, path: str, **options: Any) -> requests.Response:
         return self._with_token(lambda: self._send(method, path, **options), path)
@@ -221,9 +232,7 @@ class SalesforceSession:
                 self._used, self._allowed = int(usage[1]), int(usage[2])
             return answer
         except requests.RequestException as error:
-            raise TargetUnavailable(
-                f"No whole answer from Salesforce: {type(error).__name__}", path=_plain(path)
-            ) from error
+            raise translate(error, "No whole answer from Salesforce", TargetUnavailable, path=_plain(path)) from error
         finally:
             latency_ms = (time.perf_counter() - started) * 1000
             self._calls.add(Call(called_at, f"{DATA}{_plain(path)}", status, latency_ms, size, None))
@@ -235,8 +244,10 @@ class SalesforceSession:
                 url, data=self._form(), headers={"Authorization": ""}, timeout=_TIMEOUT_S, allow_redirects=False
             )
             said = orjson.loads(answer.content or b"{}")
-        except (requests.RequestException, orjson.JSONDecodeError) as error:
+        except orjson.JSONDecodeError as error:
             raise TargetUnavailable(f"No answer to the login: {type(error).__name__}", url=url) from error
+        except requests.RequestException as error:
+            raise translate(error, "No answer to the login", TargetUnavailable, url=url) from error
         if answer.status_code >= 500:
             raise TargetUnavailable("Salesforce can't log us in now", url=url, status=answer.status_code)
         if not isinstance(said, dict) or "access_token" not in said or "instance_url" not in said:
@@ -291,13 +302,6 @@ def _forbidden(said: Answer, path: str) -> Exception:
     if message.startswith("Concurrent"):
         return TargetUnavailable(message, path=path, code=said.code)
     return RateLimited(f"The org's calls are used up: {message}", path=path, code=said.code)
-
-
-def _pieces(answer: requests.Response, path: str) -> Iterator[bytes]:
-    try:
-        yield from answer.iter_content(_PIECE_BYTES)
-    except requests.RequestException as error:
-        raise TargetUnavailable(f"An answer was cut short: {type(error).__name__}", path=path) from error
 
 
 def _tell(state: tenacity.RetryCallState) -> None:

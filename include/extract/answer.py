@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import requests
@@ -11,6 +12,7 @@ import requests
 from include.errors import RateLimited, VendorUnavailable
 
 _BURST_S = 30.0
+_ELSEWHERE = (requests.codes.found, requests.codes.see_other, requests.codes.temporary_redirect)
 _NUMBER = re.compile(r"[0-9]{1,12}")
 
 
@@ -40,6 +42,41 @@ def refuse_overload(answer: requests.Response, throttled: str = "", /, **facts: 
         raise RateLimited("The vendor asks for fewer calls", wait, **facts)
     if status >= requests.codes.internal_server_error:
         raise VendorUnavailable("The vendor failed", **facts)
+
+
+def refuse_maintenance(answer: requests.Response, has_worked: Callable[[], bool], /, **facts: object) -> None:
+    """Raise for a response that something in front of the vendor's API gave: a maintenance or status page, a login page, a proxy.
+
+    The rule, for any status but success, 400, 401, 429 and 5xx:
+
+    * a redirect that is not permanent (302, 303, 307), or a web page (HTML): an outage. An API of ours redirects nobody and writes no HTML;
+    * JSON: the API itself refuses. That is an error of the connection or the declaration, whatever worked before;
+    * anything else (an empty body, plain text, a permanent redirect): an outage where the same path has been answered before, in
+      this run or in the last days (`control.api_call`); else an error of the connection or the declaration.
+
+    A web page with a status of success is no JSON, and an outage by that.
+
+    Args:
+        answer: The vendor's.
+        has_worked: Whether the same path was answered before; called only where it decides.
+        **facts: Named in the error.
+
+    Raises:
+        VendorUnavailable: It is an outage by this rule.
+    """
+    status, kind = answer.status_code, read_kind(answer)
+    if status in (requests.codes.bad_request, requests.codes.unauthorized) or "json" in kind:
+        return
+    if status in _ELSEWHERE or kind == "text/html" or has_worked():
+        raise VendorUnavailable(
+            "Something other than the vendor's API answered, such as a maintenance page; if it stays, check the connection's URL",
+            **facts, content_type=kind or None,
+        )  # fmt: skip
+
+
+def read_kind(answer: requests.Response) -> str:
+    """Return a response's media type, in lower case and without parameters; empty where it names none."""
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _seconds(retry_after: str) -> float | None:

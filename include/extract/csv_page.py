@@ -18,8 +18,10 @@ import pyarrow.csv as pv
 
 from include.contract import BOOLEAN, INTEGER, Column
 from include.errors import SchemaDrift, VendorUnavailable
+from include.extract.bounded import read_member
 from include.extract.number import WIRE, read_integers, shape
 from include.extract.page import Page, PageReader
+from include.limits import DEFAULT
 
 _PIECE_ROWS = 20_000
 # Of a file, in bytes: its header is in there.
@@ -33,14 +35,15 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, Va
 class CsvReader(PageReader):
     """Reads the files of one table; a header is the vendor's own name of a field."""
 
-    def read_file(self, content: bytes) -> Iterator[Page]:
+    def read_file(self, content: bytes, most_bytes: int = DEFAULT.expanded_bytes) -> Iterator[Page]:
         """Yields a file's rows as pages, in order.
 
         Raises:
             VendorUnavailable: It is neither CSV nor a whole ZIP archive of one file.
             SchemaDrift: Its first line is not the header that is declared, or a line has more or fewer cells.
+            LimitExceeded: The file in the archive has more than `most_bytes`.
         """
-        text = self._unzipped(content)
+        text = self._unzipped(content, most_bytes)
         if text.count(b'"') % 2:  # they come in pairs (RFC 4180): the rest of a cut file would be one cell
             raise self._broken("The file is cut short inside a text", content)
         header = _header_of(text)
@@ -123,13 +126,14 @@ class CsvReader(PageReader):
         listed = ",".join(name[:_NAME_LENGTH] for name in islice(found, _MOST_NAMES))
         return SchemaDrift(message, **self._about, expected=",".join(expected), found=listed)
 
-    def _unzipped(self, content: bytes) -> bytes:
+    def _unzipped(self, content: bytes, most_bytes: int) -> bytes:
         if not content.startswith(b"PK"):
             return content
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 [name] = archive.namelist()
-                return archive.read(name)
+                with archive.open(name) as file:
+                    return read_member(file, most_bytes, vendor=self._vendor, table=self.table.name)
         except _BROKEN as error:
             raise VendorUnavailable(
                 "The archive is cut short, or holds not one file", vendor=self._vendor, table=self.table.name

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from include.contract import FanOut, Linked, Table, Vendor
 from include.control.answers import Answers
-from include.errors import ConfigurationError, PagingUnstable
+from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.flatten import flatten, next_link, numbered, unwrap
 from include.extract.session import Ask, VendorSession
 from include.sensitive import Redactor
@@ -25,6 +25,7 @@ Keys = Mapping[str, str]
 SEPARATOR = "|"
 """Between the parts of a key that somebody chooses, in the order of their columns' names, where it has several."""
 _TELL_EVERY = 100
+_MOST_PAGES = 10_000
 
 
 def keys_of(
@@ -168,10 +169,15 @@ def _whole(
     def read_both(body: bytes) -> tuple[bytes, str | None]:
         return read(body), next_link(body, pages.link, vendor.name, table.name) if pages else None
 
-    parts, question, seen = list[bytes](), first, set[str]()
+    parts, question, seen, size = list[bytes](), first, set[str](), 0
     while (answered := session.ask(question, read_both)) is not None:
         rows, following = answered
         parts.append(rows.strip()[1:-1])
+        size += len(parts[-1]) + 1
+        if size > session.limits.expanded_bytes or len(seen) > _MOST_PAGES:
+            raise LimitExceeded(
+                "The pages of one call's answer do not end", vendor=vendor.name, table=table.name, pages=len(seen) + 1
+            )
         if not following or pages is None:
             break
         if following in seen:

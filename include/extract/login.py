@@ -15,7 +15,8 @@ import requests
 from include.connection import Connection
 from include.control.grants import Grants
 from include.errors import AuthenticationError, ConfigurationError, VendorUnavailable
-from include.extract.answer import refuse_overload
+from include.extract.answer import read_kind, refuse_maintenance, refuse_overload
+from include.extract.bounded import translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +230,10 @@ def _ask(
             method, url, headers=headers, auth=auth, data=data, timeout=at.timeout, allow_redirects=False
         )
     except requests.RequestException as error:
-        raise VendorUnavailable(f"No answer to the login: {type(error).__name__}", url=url) from error
+        raise translate(error, "No answer to the login", VendorUnavailable, url=url) from error
     facts = {"url": url, "status": answer.status_code, "grant": at.grant or None}
+    if 300 <= answer.status_code < 500 and answer.status_code != requests.codes.too_many_requests:
+        refuse_maintenance(answer, lambda: False, endpoint="token endpoint", **facts)
     if answer.status_code in (400, 401, 403):
         raise AuthenticationError(
             "The login is refused: check user, password, client id and secret of the connection", **facts
@@ -245,7 +248,16 @@ def _said(answer: requests.Response, name: str) -> str:
     try:
         return str(answer.json()[name])
     except (ValueError, KeyError, TypeError) as error:
-        raise VendorUnavailable("The login answered no token", url=answer.url, status=answer.status_code) from error
+        raise _no_token(answer) from error
+
+
+def _no_token(answer: requests.Response) -> VendorUnavailable:
+    kind = read_kind(answer)
+    what = "a web page" if kind == "text/html" else f"{kind or 'a body of no type'}"
+    return VendorUnavailable(
+        f"The token endpoint answered no token but {what}",
+        endpoint="token endpoint", url=answer.url, status=answer.status_code, content_type=kind or None,
+    )  # fmt: skip
 
 
 def _expiry(answer: requests.Response) -> float:
@@ -253,7 +265,7 @@ def _expiry(answer: requests.Response) -> float:
     try:
         return time.monotonic() + float(answer.json().get("expires_in", 600))
     except (ValueError, AttributeError, TypeError) as error:
-        raise VendorUnavailable("The login answered no token", url=answer.url, status=answer.status_code) from error
+        raise _no_token(answer) from error
 
 
 def _pair(connection: Connection) -> tuple[str, str]:

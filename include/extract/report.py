@@ -28,6 +28,7 @@ def report_pages(
 
     Raises:
         VendorUnavailable: The vendor could not make it, or not before the deadline: a new order may do.
+        LimitExceeded: The file is larger than the vendor's limits allow.
         TributaryError: As `VendorSession.ask` raises.
     """
     about = {"vendor": session.vendor, "table": table.name}
@@ -41,7 +42,8 @@ def report_pages(
             if time.monotonic() > deadline:
                 raise VendorUnavailable("The report is not ready in time", **about, job=job, state=state)
             time.sleep(shape.poll_seconds / speed)
-    pages = session.ask(Ask(f"{table.path}/{job}/file", is_file=True), lambda body: list(reader.read_file(body)))
+    most = session.limits.expanded_bytes
+    pages = session.ask(Ask(f"{table.path}/{job}/file", is_file=True), lambda body: list(reader.read_file(body, most)))
     yield from pages or ()
 
 

@@ -6,30 +6,34 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
 import requests
 import tenacity
-from requests.adapters import HTTPAdapter
 
 from include.connection import Connection
 from include.contract import Vendor
 from include.control.budget import RateBudget
 from include.control.calls import Call, CallLog
+from include.control.clocks import Clocks
 from include.control.grants import Grants
 from include.errors import (
     AuthenticationError,
+    ClockSkew,
     ConfigurationError,
     RateLimited,
     RetriableError,
     VendorUnavailable,
 )
-from include.extract.answer import refuse_overload
+from include.extract.answer import read_kind, refuse_maintenance, refuse_overload
+from include.extract.bounded import BoundedAdapter, translate
 from include.extract.login import Door, Token
 from include.extract.tokens import Tokens
+from include.limits import Limits
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -78,6 +82,7 @@ class VendorSession:
         grants: Refresh tokens, for vendors that one logs in at on somebody's behalf.
         patience_s: How long one request is tried again before its error is raised, in seconds; no wait that would
             end later is begun.
+        clocks: Compared by the first response; None compares nothing.
     """
 
     def __init__(
@@ -89,17 +94,19 @@ class VendorSession:
         grants: Grants | None = None,
         *,
         patience_s: float = 300.0,
+        clocks: Clocks | None = None,
     ) -> None:
         self._vendor = vendor
         self._connection = connection
         self._budget = budget
         self._calls = calls
         self._patience_s = patience_s
+        self._clocks = clocks
         self._http = requests.Session()
         self._http.headers["Accept"] = "application/json"
         for header, name in vendor.headers.items():
             self._http.headers[header] = _credential(connection, vendor, name)
-        adapter = HTTPAdapter(pool_maxsize=vendor.connections + 1)
+        adapter = BoundedAdapter(vendor.limits, pool_maxsize=vendor.connections + 1)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
         door = Door(self._http, connection, _TIMEOUT_S, grants)
@@ -109,6 +116,11 @@ class VendorSession:
     def vendor(self) -> str:
         """With whom."""
         return self._vendor.name
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of its responses and pulls."""
+        return self._vendor.limits
 
     def __enter__(self) -> VendorSession:
         return self
@@ -135,6 +147,8 @@ class VendorSession:
 
         Raises:
             RetriableError: The vendor still failed after `patience_s`; the last cause.
+            LimitExceeded: The response is larger than the vendor's limits allow.
+            ClockSkew: A clock is minutes off.
             AuthenticationError: The credentials were refused.
             ConfigurationError: The vendor does not know this path or parameter, or names a URL of another place.
         """
@@ -169,10 +183,10 @@ class VendorSession:
 
     def _retrying(self) -> tenacity.Retrying:
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(RetriableError),
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, RetriableError) and not isinstance(e, ClockSkew)),
             wait=self._wait,
             stop=tenacity.stop_before_delay(self._patience_s),
-            before_sleep=self._tell,
+            before_sleep=partial(self._log_retry, datetime.now(UTC) + timedelta(seconds=self._patience_s)),
             reraise=True,
         )
 
@@ -182,12 +196,14 @@ class VendorSession:
             return error.retry_after
         return float(tenacity.wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT_S)(state))
 
-    def _tell(self, state: tenacity.RetryCallState) -> None:
+    def _log_retry(self, gives_up_at: datetime, state: tenacity.RetryCallState) -> None:
         log.warning(
-            "%s: try %s failed: %s",
+            "%s: try %s failed: %s; next try in %.1f s, this task gives up at %s",
             self._vendor.name,
             state.attempt_number,
             state.outcome and state.outcome.exception(),
+            state.upcoming_sleep,
+            gives_up_at.strftime("%H:%M:%S UTC"),
         )
 
     def _paced(self, question: Ask) -> requests.Response | None:
@@ -233,11 +249,12 @@ class VendorSession:
             )
             status, size = answer.status_code, len(answer.content)
             correlation_id = answer.headers.get(self._vendor.correlation_header)
+            if self._clocks is not None:
+                self._clocks.compare(self.vendor, answer.headers.get("Date", ""), answer.headers.get("Age", ""))
             return answer
         except requests.RequestException as error:
-            raise VendorUnavailable(
-                f"No whole answer: {type(error).__name__}", vendor=self._vendor.name, path=question.path
-            ) from error
+            about = {"vendor": self._vendor.name, "path": question.path, "table": self._calls.table_name or None}
+            raise translate(error, "No whole answer", VendorUnavailable, **about) from error
         finally:
             latency_ms = (time.perf_counter() - started) * 1000
             self._calls.add(Call(called_at, question.path, status, latency_ms, size, correlation_id))
@@ -260,8 +277,11 @@ class VendorSession:
             "path": question.path,
             "status": answer.status_code,
             "correlation_id": answer.headers.get(self._vendor.correlation_header),
+            "table": self._calls.table_name or None,
         }
         refuse_overload(answer, self._vendor.throttled, **facts)
+        if answer.status_code not in (*_TAKEN, requests.codes.not_modified):
+            refuse_maintenance(answer, lambda: self._calls.has_answered(question.path), **facts)
         if answer.status_code == requests.codes.forbidden:
             raise AuthenticationError("The vendor refuses this user", **facts)
         if answer.status_code == requests.codes.not_modified and _CONDITION in question.headers:
@@ -273,6 +293,7 @@ class VendorSession:
             raise VendorUnavailable(
                 "The vendor answered JSON, and no file" if is_json else "The vendor answered something else than JSON",
                 **facts,
+                content_type=None if is_json else read_kind(answer) or None,
             )
         if self._vendor.error_field and is_json and _has_field(answer.content, self._vendor.error_field):
             raise VendorUnavailable("The vendor reports a failure with a status of success", **facts)

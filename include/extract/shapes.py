@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 import pyarrow as pa
 
 from include.contract import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Table, Vendor, Whole
 from include.control.answers import Answers
-from include.errors import ConfigurationError, PagingUnstable
+from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.conflict import has_unique_keys, separate
 from include.extract.csv_page import CsvReader
 from include.extract.fan_out import Keys, fan_out, follow
@@ -21,11 +22,15 @@ from include.extract.page import Page
 from include.extract.paging import Window, only_fresh, ordered_pages
 from include.extract.report import report_pages
 from include.extract.session import Ask, VendorSession
+from include.limits import DEFAULT
 from include.sensitive import Redactor
 from include.staging import Staging
 
 _SWEEPS = 4
 _MOST_PAGES = 100_000
+# A table that has been loaded may grow so many times at once, and to so many rows in any case.
+_GROWTH, _ALWAYS_ALLOWED = 20, 1_000_000
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Source:
         clock: Tells when a row was asked for.
         speed: How many times faster than the wall clock the vendor's minutes pass.
         is_routine: Whether nobody has news or a doubt: then what has not changed need not be sent again.
+        most_rows: Rows after which a pull is taken for one that never ends.
     """
 
     keys: Sequence[Keys]
@@ -51,6 +57,17 @@ class Source:
     clock: Callable[[], datetime]
     speed: float = 1.0
     is_routine: bool = False
+    most_rows: int = DEFAULT.rows
+
+
+def most_rows(declared: int, loaded: int | None) -> int:
+    """How many rows a pull may bring: what is declared, or less where an earlier pull shows what is normal.
+
+    Args:
+        declared: The vendor's limit.
+        loaded: Rows of the largest pull that was loaded; None where there is none.
+    """
+    return declared if loaded is None else min(declared, max(_ALWAYS_ALLOWED, _GROWTH * loaded))
 
 
 def windows_of(
@@ -65,8 +82,10 @@ def windows_of(
 
     Raises:
         PagingUnstable: Rows moved faster than they could be read.
+        LimitExceeded: The pages bring more rows than a pull may have.
     """
     read = partial(_read, vendor, table, reader)
+    bounded = partial(_bounded, vendor, table, source.most_rows)
     match table.shape:
         case Offset(order):
 
@@ -74,17 +93,18 @@ def windows_of(
                 paged = {"$top": str(top), "$skip": str(skip), "$orderby": order}
                 return session.get(table.path, {**params, **paged}, read)
 
-            yield from ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, vendor.name, table.name)
+            pages = ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, vendor.name, table.name)
+            yield from bounded(pages, lambda window: window.fetched - window.duplicate)
         case Numbered():
-            yield from only_fresh(_settled(vendor, table, params, session, read), table.key)
+            yield from only_fresh(_settled(vendor, table, params, session, read, source.most_rows), table.key)
         case Positioned():
-            yield from only_fresh(_positioned(table, params, session, read), table.key)
+            yield from only_fresh(bounded(_positioned(table, params, session, read), _rows_in), table.key)
         case Linked() as shape:
             first = Ask(table.path, {**params, shape.size: str(table.page_rows)})
-            yield from only_fresh(_linked(vendor, table, session, first, shape, read), table.key)
+            yield from only_fresh(bounded(_linked(vendor, table, session, first, shape, read), _rows_in), table.key)
         case Report() as shape:
-            pages = report_pages(session, table, shape, params, reader, source.speed)
-            yield from _only_once(pages, vendor, table)
+            report = report_pages(session, table, shape, params, reader, source.speed)
+            yield from _only_once(report, vendor, table)
         case FanOut() as shape:
             pieces = fan_out(
                 vendor, table, shape, source.keys, session, source.answers, source.redactor, source.clock,
@@ -125,18 +145,40 @@ def _only_once(pages: Iterator[Page], vendor: Vendor, table: Table) -> Iterator[
     yield from [_whole(file)] if has_unique_keys(file, table) else only_fresh([file], table.key)
 
 
+def _rows_in(page: Page) -> int:
+    return int(page.rows.num_rows) + len(page.dead)
+
+
+def _bounded(vendor: Vendor, table: Table, most: int, pages: Iterable[P], count: Callable[[P], int]) -> Iterator[P]:
+    """Let pages pass until they have more than `most` rows."""
+    rows = 0
+    for page in pages:
+        rows += count(page)
+        if rows > most:
+            raise LimitExceeded(
+                "The pages bring more rows than a pull of this table may have: they do not end, or the table has grown; then raise"
+                " `rows` of the connection's `limits`", vendor=vendor.name, table=table.name, rows=rows, most=most,
+            )  # fmt: skip
+        yield page
+
+
 def _whole(page: Page) -> Window:
     return Window(page, page.rows.num_rows + len(page.dead), 0)
 
 
 def _settled(
-    vendor: Vendor, table: Table, params: Mapping[str, str], session: VendorSession, read: Callable[[bytes], Page]
+    vendor: Vendor,
+    table: Table,
+    params: Mapping[str, str],
+    session: VendorSession,
+    read: Callable[[bytes], Page],
+    most: int,
 ) -> list[Page]:
     """All numbered pages. A row that is removed shifts the others past a page's edge: so they are read until two sweeps agree."""
     before: set[tuple[object, ...]] | None = None
     for _ in range(_SWEEPS):
         keys, pages = set[tuple[object, ...]](), list[Page]()
-        for page in _numbered(vendor, table, params, session, read):
+        for page in _bounded(vendor, table, most, _numbered(vendor, table, params, session, read), _rows_in):
             fresh = set(zip(*(page.rows.column(name).to_pylist() for name in table.key), strict=True)) - keys
             if pages and not fresh and not page.dead:
                 break  # nothing follows, or the vendor gives its last page for ever
@@ -186,7 +228,7 @@ def _linked(
         return read(body), following
 
     question, seen = first, set[str]()
-    while True:
+    for _ in range(_MOST_PAGES):
         answered = session.ask(question, read_both)
         assert answered is not None
         page, following = answered
@@ -197,3 +239,4 @@ def _linked(
             raise PagingUnstable("The pages lead in a circle", vendor=vendor.name, table=table.name)
         seen.add(following)
         question = follow(first, shape, following)
+    raise PagingUnstable("The pages do not end", vendor=vendor.name, table=table.name)

@@ -16,7 +16,17 @@ from typing import Any
 
 Row = dict[str, Any]
 
-TRANSPORT = ("latency", "too_many_requests", "server_error", "connection_reset", "body_cut", "html_page")
+TRANSPORT = (
+    "latency",
+    "too_many_requests",
+    "server_error",
+    "connection_reset",
+    "body_cut",
+    "html_page",
+    "drip",
+    "bomb",
+    "maintenance",
+)
 ROWS = ("field_added", "field_renamed", "field_retyped", "poison")
 
 POISON: tuple[Any, ...] = (
@@ -45,7 +55,8 @@ class Fault:
         times: How many calls it hits before it is spent; None is for ever.
         after: How many calls it lets pass first (so 1 hits the second page).
         share: Of rows for kinds that spoil rows, of calls for all others.
-        options: What the kind needs: `seconds` (latency), `retry_after` (too_many_requests; absent sends no
+        options: What the kind needs: `seconds` (latency; drip: between two pieces, 1), `bytes` (drip: of a piece, 1; bomb: after
+            decompression, 1 GiB), `status` (maintenance; 302), `body` (maintenance: html, json or empty), `retry_after` (too_many_requests; absent sends no
             header), `status` (server_error; 503), `field`, `to`, `value` (rows), `count` (rows_added, rows_removed).
     """
 

@@ -6,6 +6,7 @@ It must be the outermost ASGI application, because a reset needs the server's ow
 import asyncio
 import socket
 import struct
+import zlib
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,6 +57,12 @@ class Front:
             await _refuse(send, int(fault.options.get("status", 503)), fault)
         elif self.faults.take(path, "html_page"):
             await _reply(send, 200, b"text/html; charset=utf-8", _HTML)
+        elif fault := self.faults.take(path, "maintenance"):
+            await _close_for_maintenance(send, fault)
+        elif fault := self.faults.take(path, "bomb"):
+            await _reply(send, 200, b"application/json", _bomb(fault), [(b"content-encoding", b"gzip")])
+        elif fault := self.faults.take(path, "drip"):
+            await self._drip(scope, receive, send, fault)
         elif self.faults.take(path, "body_cut"):
             await self._cut(scope, receive, send)
         else:
@@ -63,6 +70,31 @@ class Front:
 
     async def _cut(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Announce the whole body, send the first half of it, and reset."""
+        start, body = await self._whole(scope, receive)
+        await send(start)
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        await asyncio.sleep(0.05)  # let the half leave before the reset discards what is still buffered
+        _reset(receive)
+
+    async def _drip(self, scope: Scope, receive: Receive, send: Send, fault: Fault) -> None:
+        """Send the body piece by piece, with a pause after each, as long as the caller is there."""
+        start, body = await self._whole(scope, receive)
+        await send(start)
+        size, pause = int(fault.options.get("bytes", 1)), float(fault.options.get("seconds", 1))
+        message = asyncio.ensure_future(receive())
+        for at in range(0, len(body), size):
+            await send({"type": "http.response.body", "body": body[at : at + size], "more_body": True})
+            await asyncio.wait({message}, timeout=pause)
+            if message.done():
+                if message.result()["type"] == "http.disconnect":
+                    return
+                message = asyncio.ensure_future(receive())  # the request itself, which the app has not read
+                await asyncio.sleep(pause)
+        message.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _whole(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
+        """Return the start of the app's response, with the length of its body, and its body."""
         start: Message = {}
         body = bytearray()
 
@@ -76,10 +108,7 @@ class Front:
         await self.app(scope, receive, hold)
         headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
         headers.append((b"content-length", str(len(body)).encode()))
-        await send({**start, "headers": headers})
-        await send({"type": "http.response.body", "body": bytes(body[: len(body) // 2]), "more_body": True})
-        await asyncio.sleep(0.05)  # let the half leave before the reset discards what is still buffered
-        _reset(receive)
+        return {**start, "headers": headers}, bytes(body)
 
 
 def _reset(receive: Receive) -> None:
@@ -87,6 +116,21 @@ def _reset(receive: Receive) -> None:
     transport: Any = receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's request cycle
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _SLAM)
     transport.abort()
+
+
+def _bomb(fault: Fault) -> bytes:
+    """Return an empty JSON array between very many blanks, compressed."""
+    packer, blanks = zlib.compressobj(wbits=31), b" " * 2**20
+    parts = [packer.compress(b"[")]
+    parts += [packer.compress(blanks) for _ in range(int(fault.options.get("bytes", 2**30)) // len(blanks) + 1)]
+    return b"".join([*parts, packer.compress(b"]"), packer.flush()])
+
+
+async def _close_for_maintenance(send: Send, fault: Fault) -> None:
+    status, kind = int(fault.options.get("status", 302)), fault.options.get("body", "html")
+    kinds = {"html": (b"text/html", _HTML), "json": (b"application/json", b'{"message": "No"}'), "empty": (b"", b"")}
+    extra = [(b"location", b"/maintenance.html")] if 300 <= status < 400 else []
+    await _reply(send, status, *kinds[kind], extra)
 
 
 async def _refuse(send: Send, status: int, fault: Fault) -> None:
@@ -98,6 +142,7 @@ async def _refuse(send: Send, status: int, fault: Fault) -> None:
 async def _reply(
     send: Send, status: int, kind: bytes, body: bytes, extra: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *(extra or [])]
+    headers = [(b"content-length", str(len(body)).encode()), *(extra or [])]
+    headers += [(b"content-type", kind)] if kind else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

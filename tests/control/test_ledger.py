@@ -18,6 +18,7 @@ from include.warehouse import schema
 from tests.conftest import Database
 
 AT = datetime(2026, 11, 21, 6, tzinfo=UTC)
+NOW = AT + timedelta(days=9)
 PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "present", AT, AT)
 
 
@@ -130,9 +131,33 @@ def test_only_a_newer_pull_of_the_same_day_counts_as_newer(connection: sa.Connec
     assert ledger.newer_load(connection, newer) is None
 
 
+def test_a_window_that_ends_in_the_future_is_never_the_last_one(database: Database) -> None:
+    engine = schema.engine(database.url())
+    with engine.begin() as connection:
+        ledger.record(connection, PULL, "load", Counts())
+        ahead = replace(PULL, pull_id="ahead", window_to=NOW + timedelta(days=30))
+        ledger.record(connection, ahead, "load", Counts())
+    assert ledger.last_window(engine, "sample", "assets", NOW) == AT
+    engine.dispose()
+
+
+def test_the_largest_pull_that_was_loaded_is_known(database: Database) -> None:
+    engine = schema.engine(database.url())
+    assert ledger.most_fetched(engine, "sample", "assets") is None
+    with engine.begin() as connection:
+        for n, fetched in enumerate((10, 30, 20)):
+            ledger.record(
+                connection, replace(PULL, pull_id=f"pull-{n}"), "stage", Counts(fetched=fetched, staged=fetched)
+            )
+        for n in (0, 2):
+            ledger.record(connection, replace(PULL, pull_id=f"pull-{n}"), "load", Counts())
+    assert ledger.most_fetched(engine, "sample", "assets") == 20
+    engine.dispose()
+
+
 def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Database) -> None:
     engine = schema.engine(database.url())
-    assert ledger.last_window(engine, "sample", "assets") is None
+    assert ledger.last_window(engine, "sample", "assets", NOW) is None
     later = AT + timedelta(days=1)
     with engine.begin() as connection:
         ledger.record(connection, PULL, "load", Counts())
@@ -140,8 +165,8 @@ def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Dat
         ledger.record(connection, staged, "stage", Counts())
         ledger.record(connection, replace(staged, pull_id="past", pulled="past"), "load", Counts())
         ledger.record(connection, replace(staged, pull_id="replay", pulled="replay"), "load", Counts())
-    assert ledger.last_window(engine, "sample", "assets") == AT
+    assert ledger.last_window(engine, "sample", "assets", NOW) == AT
     with engine.begin() as connection:
         ledger.record(connection, replace(staged, pull_id="pull-2"), "load", Counts())
-    assert ledger.last_window(engine, "sample", "assets") == later
+    assert ledger.last_window(engine, "sample", "assets", NOW) == later
     engine.dispose()

@@ -13,6 +13,7 @@ from include.connection import Connection
 from include.control.calls import CallLog
 from include.crm.salesforce import SalesforceSession
 from include.errors import AuthenticationError, ConfigurationError, RateLimited, TargetUnavailable
+from include.limits import Limits
 from tests.crm.conftest import API, SECRET, Crm
 
 USER = "load@tributary.example"
@@ -55,6 +56,18 @@ def test_a_refused_login_says_why_and_shows_no_secret(crm: Crm) -> None:
         s.call("GET", "/limits")
 
     assert "not-the-secret" not in str(caught.value)
+
+
+def test_a_bulk_result_that_comes_byte_by_byte_ends_at_the_deadline(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.crm.salesforce.DEFAULT", Limits(response_seconds=0.5))
+    with open_session(crm) as session:
+        session.call("GET", "/limits")
+        crm.fault("drip", f"{API}/limits", seconds=0.05)
+        with session.stream("/limits") as (pieces, _), pytest.raises(TargetUnavailable, match=r"longer than 0.5 s"):
+            list(pieces)
+        with pytest.raises(TargetUnavailable, match=r"No whole answer.*longer than 0.5 s"):
+            session.call_once("GET", "/limits")
+    crm.no_faults()
 
 
 def test_a_user_that_the_app_is_not_approved_for_is_refused(crm: Crm) -> None:

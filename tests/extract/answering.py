@@ -134,6 +134,7 @@ class Puller:
     speed: float = 1.0
     now: datetime = NOW
     is_routine: bool = False
+    most_rows: int = 20_000_000
 
     @property
     def staging(self) -> Staging:
@@ -153,7 +154,15 @@ class Puller:
         """Asks for a table, window by window."""
         reader = reader or self.reader(table)
         source = Source(
-            keys, staged, self.answers(table), self.staging, REDACTOR, lambda: self.now, self.speed, self.is_routine
+            keys,
+            staged,
+            self.answers(table),
+            self.staging,
+            REDACTOR,
+            lambda: self.now,
+            self.speed,
+            self.is_routine,
+            self.most_rows,
         )
         with open_session(self.engine, self.vendor, self.url, self.patience_s) as session:
             yield from windows_of(self.vendor, table, params or table.params, session, reader, source)

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import pytest
 import sqlalchemy as sa
 
-from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Report, Table, column, sensitive
-from include.errors import AuthenticationError, ConfigurationError, SchemaDrift, VendorUnavailable
+from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Limits, Report, Table, column, sensitive
+from include.errors import AuthenticationError, ConfigurationError, LimitExceeded, SchemaDrift, VendorUnavailable
 from tests.extract.answering import Asked, Listener, Puller, Reply, listen, vendor_of
 
 SHAPE = Report({"report": "Holdings"}, poll_seconds=0.6, deadline_seconds=30)
@@ -171,6 +171,17 @@ def test_file_that_stays_cut_short_is_told_and_nothing_is_staged(serve: Serve, t
     assert not list(tmp_path.rglob("manifest.json"))
 
 
+def test_archive_that_expands_beyond_the_limit_is_an_error_and_not_downloaded_again(
+    serve: Serve, tmp_path: Path
+) -> None:
+    puller, listener = serve(Office(file=zipped(archive(PLAIN + b"\n" * 2**20))), patience_s=20)
+    puller.vendor = replace(VENDOR, limits=Limits(expanded_bytes=2**20))
+    with pytest.raises(LimitExceeded, match=r"larger than 1,048,576 bytes \[vendor=somebody table=holdings\]"):
+        puller.pull(TABLE)
+    assert listener.paths.count("/reports/7/file") == 1
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
 def test_json_where_a_file_should_be_is_told(serve: Serve) -> None:
     puller, _ = serve(Office(file=Reply({"status": "Expired"})))
     with pytest.raises(VendorUnavailable, match="JSON, and no file"):
@@ -192,7 +203,9 @@ def test_bad_number_is_one_dead_letter_and_the_rest_is_staged(serve: Serve) -> N
 
 def test_renamed_column_is_drift_that_names_both(serve: Serve) -> None:
     puller, _ = serve(Office(file=PLAIN.replace(b"Market Value", b"Value USD")))
-    with pytest.raises(SchemaDrift, match=r"vendor=somebody table=holdings expected=Id,Market Value,.* found=Id,Value USD,"):
+    with pytest.raises(
+        SchemaDrift, match=r"vendor=somebody table=holdings expected=Id,Market Value,.* found=Id,Value USD,"
+    ):
         puller.pull(TABLE)
 
 

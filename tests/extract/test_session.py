@@ -333,6 +333,71 @@ def test_patience_ends_with_the_last_cause(
     assert time.monotonic() - started < 2.5
 
 
+@pytest.mark.parametrize(
+    "page", [{"status": 302}, {"status": 403}, {"status": 404}, {"status": 302, "body": "empty"}], ids=str
+)
+def test_maintenance_page_is_an_outage_although_nothing_has_worked_before(
+    caller: Caller, page: dict[str, object]
+) -> None:
+    caller.fault("maintenance", **page)
+    with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable, match="maintenance page") as raised:
+        caller.ask(session)
+    assert raised.value.facts["status"] == page["status"]
+    assert raised.value.facts["table"] == caller.table.name
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_refusal_in_the_form_of_the_api_is_an_error_of_the_connection_although_it_worked_before(
+    caller: Caller, status: int
+) -> None:
+    with caller.open() as session:
+        caller.ask(session)
+        caller.fault("maintenance", status=status, body="json")
+        with pytest.raises((AuthenticationError, ConfigurationError)):
+            caller.ask(session)
+    assert caller.calls()[0] == 2
+
+
+@pytest.mark.parametrize("status", [301, 403, 404])
+def test_empty_refusal_is_an_outage_only_where_the_path_worked_before(caller: Caller, status: int) -> None:
+    caller.fault("maintenance", status=status, body="empty")
+    with caller.open(patience_s=0.1) as session, pytest.raises((AuthenticationError, ConfigurationError)):
+        caller.ask(session)
+    caller.sandbox.http.delete("/_sandbox/faults")
+    with caller.open() as session:
+        caller.ask(session)
+    caller.fault("maintenance", status=status, body="empty")
+    with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable, match="maintenance page"):
+        caller.ask(session)
+
+
+@pytest.mark.parametrize("vendor", OPENED, indirect=True)
+@pytest.mark.parametrize("status", [302, 403, 404])
+def test_maintenance_page_at_the_token_endpoint_is_an_outage(caller: Caller, status: int) -> None:
+    caller.fault_login("maintenance", status=status)
+    with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable, match="endpoint=token endpoint"):
+        caller.ask(session)
+
+
+@pytest.mark.parametrize("vendor", OPENED, indirect=True)
+def test_web_page_of_the_token_endpoint_is_named_with_its_content_type(caller: Caller) -> None:
+    caller.fault_login("html_page")
+    with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable) as raised:
+        caller.ask(session)
+    text = str(raised.value)
+    assert "The token endpoint answered no token but a web page" in text
+    assert "content_type=text/html" in text
+
+
+def test_log_of_a_failed_try_names_the_next_one_and_when_the_task_gives_up(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller.fault("server_error", times=1)
+    with caller.open() as session:
+        caller.ask(session)
+    assert re.search(r"try 1 failed: .*; next try in \d+\.\d s, this task gives up at \d\d:\d\d:\d\d UTC", caplog.text)
+
+
 def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> None:
     with caller.open() as session:
         size = len(caller.ask(session))

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from include.contract import PAIRS, STRING, FanOut, Linked, Numbered, Offset, Positioned, Report, Table, Vendor
+from include.contract import PAIRS, STRING, FanOut, Limits, Linked, Numbered, Offset, Positioned, Report, Table, Vendor
 from include.errors import (
     AuthenticationError,
     DataQualityError,
+    LimitExceeded,
     PagingUnstable,
     RateLimited,
     SchemaDrift,
@@ -33,7 +34,8 @@ from tests.running_sandbox import LAST, run_sandbox
 
 def paged(vendor: Vendor, rows: int) -> Vendor:
     """The vendor, asked for pages of so many rows."""
-    return replace(vendor, tables=tuple(replace(table, page_rows=rows) for table in vendor.tables))
+    tables = tuple(replace(table, page_rows=rows) for table in vendor.tables)
+    return replace(vendor, tables=tables, limits=Limits(expanded_bytes=2**25))
 
 
 STRUCK = {"docusign": "envelopes", "adobe_sign": "agreement_details"}
@@ -200,6 +202,8 @@ RECOVERING: dict[str, tuple[str, dict[str, Any]]] = {
     "HTML with status 200": ("html_page", {"times": 2, "after": 1}),
     "token dies between pages": ("token_expired", {"times": 1, "after": 1}),
     "rows come while paging": ("rows_added", {"times": 2, "count": 3}),
+    "maintenance page": ("maintenance", {"times": 2, "status": 404}),
+    "body that drips": ("drip", {"times": 1, "bytes": 4000, "seconds": 0.01}),
     "archive cut": ("zip_cut", {"times": 1}),
     "200 that is an error": ("error_in_body", {"times": 2}),
 }
@@ -236,6 +240,8 @@ FATAL: dict[str, tuple[str, dict[str, Any], type[TributaryError], str]] = {
     "reset for ever": ("connection_reset", {}, VendorUnavailable, "ConnectionError"),
     "body cut for ever": ("body_cut", {}, VendorUnavailable, "ChunkedEncodingError|ConnectionError"),
     "HTML for ever": ("html_page", {}, VendorUnavailable, "something else than JSON"),
+    "maintenance for ever": ("maintenance", {}, VendorUnavailable, "maintenance page"),
+    "body that expands without end": ("bomb", {"bytes": 2**26}, LimitExceeded, "after decompression"),
     "tokens die at once": ("token_expired", {}, AuthenticationError, "token it has just given"),
     "report can't be made": ("report_failed", {}, VendorUnavailable, "could not make the report"),
     "rows vanish for ever": ("rows_removed", {"count": 55}, PagingUnstable, "vanish faster"),

@@ -1,4 +1,6 @@
 import asyncio
+import gzip
+import json
 import time
 
 import httpx
@@ -68,6 +70,37 @@ def test_html_page_with_status_200(sandbox):
     answer = sandbox.get("Portfolio/Assets", _top=1)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert answer.text.startswith("<!DOCTYPE html>")
+
+
+def test_body_drips(sandbox):
+    whole = sandbox.get("Portfolio/Assets", _top=1).content
+    sandbox.fault("drip", times=1, bytes=len(whole) // 3, seconds=0.1)
+    start = time.monotonic()
+    assert sandbox.get("Portfolio/Assets", _top=1).content == whole
+    assert time.monotonic() - start >= 0.3
+
+
+def test_bomb_is_small_on_the_wire_and_an_empty_list_after_decompression(sandbox):
+    sandbox.fault("bomb", times=1, bytes=2**20)
+    with sandbox.http.stream("GET", "/orion/api/v1/Portfolio/Assets") as answer:
+        packed = b"".join(answer.iter_raw())
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert len(packed) < 10_000
+    assert len(gzip.decompress(packed)) > 2**20
+    assert json.loads(gzip.decompress(packed)) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "kind", "location"),
+    [({}, 302, "text/html", "/maintenance.html"), ({"status": 403, "body": "json"}, 403, "application/json", None),
+     ({"status": 404, "body": "empty"}, 404, None, None)],
+)  # fmt: skip
+def test_maintenance_is_answered_as_it_is_asked_for(sandbox, options, status, kind, location):
+    sandbox.fault("maintenance", times=1, **options)
+    answer = sandbox.http.get("/orion/api/v1/Portfolio/Assets", follow_redirects=False)
+    assert answer.status_code == status
+    assert answer.headers.get("Content-Type") == kind
+    assert answer.headers.get("Location") == location
 
 
 def test_token_expires_between_two_pages(sandbox):

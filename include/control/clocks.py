@@ -1,0 +1,82 @@
+"""Three clocks: this machine's, the database's and the vendor's. One that is minutes off is found before anything is staged."""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from include.errors import ClockSkew
+
+log = logging.getLogger(__name__)
+
+MOST = timedelta(minutes=5)
+
+
+class Clocks:
+    """Compares the clock of this machine with the database's and, where these two differ, with the vendor's.
+
+    Our clock stamps what is staged, and bounds the windows of edits; the database's stamps what is loaded. The vendor's stamps nothing
+    of ours: where only that one is off, it is logged.
+
+    Args:
+        engine: The control database.
+        ours: The clock of this machine, aware.
+    """
+
+    def __init__(self, engine: sa.Engine, ours: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._engine, self._ours = engine, ours
+        self._is_compared = False
+
+    def compare(self, vendor: str, date_header: str, age: str = "") -> None:
+        """Compare the clocks once, by a vendor's response; later calls do nothing.
+
+        Args:
+            vendor: Named in the error.
+            date_header: Of the response; empty where it has none.
+            age: The response's header `Age` in seconds, where a cache gave it.
+
+        Raises:
+            ClockSkew: This machine's clock or the database's is off by more than five minutes; the message says which one, by the third.
+        """
+        if self._is_compared:
+            return
+        before = self._ours()
+        with self._engine.connect() as connection:
+            database: datetime = connection.scalar(sa.text("select clock_timestamp()")) or before
+        ours = before + (self._ours() - before) / 2
+        theirs = _read_date(date_header, age)
+        if abs(ours - database) > MOST:
+            raise ClockSkew(_explain(ours, database, theirs), vendor=vendor)
+        self._is_compared = True
+        if theirs is not None and abs(ours - theirs) > MOST:
+            log.warning("%s: the vendor's clock is %s", vendor, _difference(theirs, ours))
+
+
+def _explain(ours: datetime, database: datetime, theirs: datetime | None) -> str:
+    """Say which of the two clocks is off; the vendor's decides."""
+    advice = "set it by NTP, then clear the task; nothing was staged"
+    if theirs is not None and abs(database - theirs) <= MOST:
+        return f"The clock of this machine is {_difference(ours, database)}, by the database and the vendor: {advice}"
+    if theirs is not None and abs(ours - theirs) <= MOST:
+        return f"The clock of the database is {_difference(database, ours)}, by this machine and the vendor: {advice}"
+    return (
+        f"The clock of this machine is {_difference(ours, database)} by the database, and the vendor's agrees with neither: "
+        f"find out which one is wrong, {advice}"
+    )
+
+
+def _difference(clock: datetime, reference: datetime) -> str:
+    by = clock - reference
+    return f"{timedelta(seconds=round(abs(by).total_seconds()))} {'ahead' if by > timedelta() else 'behind'}"
+
+
+def _read_date(header: str, age: str) -> datetime | None:
+    try:
+        date = email.utils.parsedate_to_datetime(header)
+        return date.replace(tzinfo=date.tzinfo or UTC) + timedelta(seconds=int(age or 0))
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,229 @@
+"""HTTP responses within bounds: of time in all, of bytes received, and of bytes after decompression.
+
+A time-out of `requests` bounds one read of a socket, so a vendor that sends a byte a second would hold a task for hours. And
+`requests` decompresses a whole body: half a megabyte of gzip can become gigabytes. `BoundedAdapter` bounds every response of a session
+that it is mounted on, token endpoints included. The body is decompressed piece by piece, and never beyond the bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import IO, Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from include.errors import LimitExceeded, RetriableError, TributaryError
+from include.limits import Limits
+
+_PIECE_BYTES = 1 << 16
+
+
+class TooSlow(requests.Timeout):
+    """The response took longer than it may."""
+
+
+class TooLarge(requests.RequestException):
+    """The response has more bytes than it may have."""
+
+
+def translate(
+    error: requests.RequestException, message: str, unavailable: type[RetriableError], **facts: object
+) -> TributaryError:
+    """Return our error for one of `requests`: a response that is too large is fatal, everything else may pass.
+
+    Args:
+        error: What `requests` raised.
+        message: What failed; the cause is appended.
+        unavailable: Class of the error where it may pass.
+        **facts: Named in the error.
+    """
+    if isinstance(error, TooLarge):
+        return LimitExceeded(str(error), **facts)
+    cause = str(error) if isinstance(error, TooSlow) else type(error).__name__
+    return unavailable(f"{message}: {cause}", **facts)
+
+
+class _Watchdog:
+    """Shuts a socket down while a thread waits for a response that takes too long.
+
+    Used as a context manager around each wait. Time between the waits, in which the caller uses what it has received, does not count.
+    """
+
+    def __init__(self, connection: HTTPConnection, limits: Limits) -> None:
+        self._socket, self._limits = connection.sock, limits
+        self._waited, self._since = 0.0, 0.0
+        self._is_over = threading.Event()
+        self.received, self.has_fired = 0, False
+
+    def __enter__(self) -> None:
+        self._since, self._is_over = time.monotonic(), threading.Event()
+        threading.Thread(target=self._watch, args=(self._is_over,), name="response-deadline", daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._waited += time.monotonic() - self._since
+
+    def _left(self) -> float:
+        allowed = self._limits.response_seconds + self.received / self._limits.bytes_per_second
+        return allowed - self._waited - (time.monotonic() - self._since)
+
+    def _watch(self, is_over: threading.Event) -> None:
+        while not is_over.wait(max(0.01, self._left())):
+            if self._left() <= 0:
+                self.has_fired = True
+                self._shut_down()
+                return
+
+    def _shut_down(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Carries requests whose responses are bounded. A response is read whole, unless a stream was asked for and is answered with 200.
+
+    Args:
+        limits: The bounds.
+        pool_maxsize: Connections that are kept open.
+    """
+
+    def __init__(self, limits: Limits, pool_maxsize: int = 10) -> None:
+        self._limits = limits
+        self._local = threading.local()
+        self._pools = _watched_pools(self)
+        super().__init__(pool_maxsize=pool_maxsize)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make connections that are watched."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """Make connections through a proxy that are watched."""
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+    def watch(self, connection: HTTPConnection) -> _Watchdog:
+        """Return a new watchdog of a connection, and note it as the one of this thread's request."""
+        self._local.watchdog = made = _Watchdog(connection, self._limits)
+        return made
+
+    def send(self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any) -> Any:
+        """Send a request and read its response.
+
+        Raises:
+            TooSlow: The response takes longer than it may.
+            TooLarge: It has more bytes than it may have.
+            requests.RequestException: As `HTTPAdapter.send`, and for a body that is cut short.
+        """
+        self._local.watchdog = None
+        try:
+            response = super().send(request, True, *args, **options)
+        except requests.RequestException as error:
+            watchdog: _Watchdog | None = self._local.watchdog
+            if watchdog is not None and watchdog.has_fired:
+                raise self._too_slow() from error
+            raise
+        response.watchdog = self._local.watchdog  # type: ignore[attr-defined]
+        if not (stream and response.status_code == requests.codes.ok):
+            try:
+                response._content = b"".join(self._bounded(response))
+            finally:
+                response.close()
+        return response
+
+    def stream(self, response: requests.Response, size: int) -> Iterator[bytes]:
+        """Yield the pieces of a streamed response, bounded in time only: waits count, the work in between does not.
+
+        Raises:
+            TooSlow: Its pieces take longer than they may.
+            requests.RequestException: The body is cut short.
+        """
+        watchdog: _Watchdog = response.watchdog  # type: ignore[attr-defined]
+        pieces = response.iter_content(size)
+        while True:
+            try:
+                with watchdog:
+                    piece = next(pieces, None)
+            except requests.RequestException as error:
+                if watchdog.has_fired:
+                    raise self._too_slow() from error
+                raise
+            if watchdog.has_fired:  # a body without a length just seems to end
+                raise self._too_slow()
+            if piece is None:
+                return
+            watchdog.received += len(piece)
+            yield piece
+
+    def _bounded(self, response: requests.Response) -> Iterator[bytes]:
+        """Yield the pieces of a body as long as they are within the bounds."""
+        watchdog: _Watchdog = response.watchdog  # type: ignore[attr-defined]
+        expanded = 0
+        try:
+            with watchdog:
+                for piece in response.iter_content(_PIECE_BYTES):
+                    expanded += len(piece)
+                    received = response.raw.tell()  # stays 0 for a chunked body
+                    watchdog.received = max(received, expanded)
+                    self._refuse(received, self._limits.received_bytes, "received")
+                    self._refuse(expanded, self._limits.expanded_bytes, "after decompression")
+                    yield piece
+        except requests.RequestException as error:
+            if watchdog.has_fired:
+                raise self._too_slow() from error
+            raise
+        if watchdog.has_fired:
+            raise self._too_slow()
+
+    def _too_slow(self) -> TooSlow:
+        limits = self._limits
+        return TooSlow(
+            f"the response took longer than {limits.response_seconds:g} s, at less than {limits.bytes_per_second:,.0f} bytes/s"
+        )
+
+    def _refuse(self, size: int, most: int, which: str) -> None:
+        if size > most:
+            raise TooLarge(f"The response is larger than {most:,} bytes {which}")
+
+
+def read_member(file: IO[bytes], most: int, **facts: object) -> bytes:
+    """Return the whole content of an archive's file.
+
+    Raises:
+        LimitExceeded: It has more than `most` bytes; `facts` are named in the error.
+    """
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise LimitExceeded(f"A file in the archive is larger than {most:,} bytes", **facts)
+    return content
+
+
+def _watched_pools(adapter: BoundedAdapter) -> dict[str, type[HTTPConnectionPool]]:
+    """Return pools whose connections are watched while they wait for status and headers."""
+
+    class Connection(HTTPConnection):
+        def getresponse(self) -> Any:
+            with adapter.watch(self):
+                return super().getresponse()
+
+    class SecureConnection(HTTPSConnection):
+        def getresponse(self) -> Any:
+            with adapter.watch(self):
+                return super().getresponse()
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = SecureConnection
+
+    return {"http": Pool, "https": SecurePool}
