@@ -128,7 +128,7 @@ class Faults:
         return True
 
 
-def _scale(value: Any, factor: Any) -> Any:
+def scale(value: Any, factor: Any) -> Any:
     """A number times the factor, as a number or as the text that it was; anything else stays as it is."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         return value
@@ -169,7 +169,7 @@ def _spoil(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
             yield {key: _retype(value) if key == name else value for key, value in row.items()}
         elif fault.kind == "field_scaled":
             names = [name] if isinstance(name, str) else name
-            yield {key: _scale(value, fault.options["factor"]) if key in names else value for key, value in row.items()}
+            yield {key: scale(value, fault.options["factor"]) if key in names else value for key, value in row.items()}
         else:
             value = fault.options["value"] if "value" in fault.options else fault.random.choice(POISON)
             yield row | {name or fault.random.choice(list(row)): value}
