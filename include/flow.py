@@ -77,6 +77,7 @@ class Run:
         on_demand: Whether the reserved share of the rate budget may be used.
         is_replay: Whether only dead letters are pulled again.
         keys: Clients that somebody chose; empty for all.
+        accept_unusual: Whether an operator accepts a day that compares badly with earlier ones.
     """
 
     run_id: str
@@ -86,6 +87,7 @@ class Run:
     on_demand: bool = False
     is_replay: bool = False
     keys: tuple[str, ...] = ()
+    accept_unusual: bool = False
 
     @classmethod
     def of_now(cls, run_id: str, now: datetime) -> Run:
@@ -253,7 +255,10 @@ def validate(
     started = time.perf_counter()
     pulls = {name: pull_of(site.staging.manifest(path), run) for name, path in paths.items()}
     recent = {name: _recent_rows(site.engine, of) for name, of in pulls.items()}
-    outcomes = validate_day(vendor, paths, site.staging, recent, rows_only=rows_only)
+    earlier = {name: _earlier_partitions(site.engine, of) for name, of in pulls.items()}
+    outcomes = validate_day(
+        vendor, paths, site.staging, recent, earlier=earlier, accept_unusual=run.accept_unusual, rows_only=rows_only
+    )
     seconds = round((time.perf_counter() - started) / len(paths), 3)
     for name, outcome in outcomes.items():
         path, of = paths[name], pulls[name]
@@ -267,7 +272,7 @@ def validate(
             dead_money_usd=money.usd,
             dead_money_unreadable=money.unreadable,
             seconds=seconds,
-            notes={"failed": outcome.failed, "buried": buried},
+            notes={"failed": outcome.failed, "accepted": outcome.accepted, "buried": buried},
         )
         with site.engine.begin() as connection:
             ledger.record(connection, of, "validate", counts)
@@ -369,6 +374,26 @@ def pull_of(manifest: Manifest, run: Run) -> Pull:
         extracted_at=manifest.extracted_at,
         window_to=None if manifest.window is None else datetime.fromisoformat(manifest.window[1]),
     )
+
+
+_LOADED_DAYS = """
+    select distinct on (s.business_date) s.business_date, s.pull_id, s.staged
+    from control.ledger s
+    where s.vendor = :vendor and s.table_name = :table_name and s.stage = 'stage' and s.pulled in ('present', 'past')
+      and s.business_date < :business_date
+      and exists (select from control.ledger l where l.pull_id = s.pull_id and l.stage = 'load')
+    order by s.business_date desc, s.recorded_at desc
+"""
+
+
+def _earlier_partitions(engine: sa.Engine, of: Pull) -> list[str]:
+    """Partitions of the two last loaded days of the two weeks before this one, the newest first."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            sa.text(f"select * from ({_LOADED_DAYS}) days where business_date >= :business_date - 14 limit 2"),  # noqa: S608
+            asdict(of),
+        )
+        return [f"{of.vendor}/{of.table_name}/{row.business_date}/{row.pull_id}" for row in rows]
 
 
 def _recent_rows(engine: sa.Engine, of: Pull) -> list[int]:

@@ -42,6 +42,7 @@ def plan_day(
         "full_refresh": params["full_refresh"],
         "on_demand": bool(keys) or params["on_demand"],
         "keys": keys,
+        "accept_unusual": bool(params.get("accept_unusual")),
     }
 
 

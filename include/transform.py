@@ -213,7 +213,7 @@ def _complete(made: pa.Table, entity: Entity, incomplete: pa.Array, result: Prod
 
 
 def _money(source: str | Derived, part: pa.Table) -> Decimal:
-    return total(pa.table({"money": _value(source, part)}), "money")
+    return total(pa.table({"money": evaluate(source, part)}), "money")
 
 
 def _write(made: pa.Table, entity: Entity, result: Produced, writer: PartWriter) -> None:
@@ -246,7 +246,7 @@ def _needed(entity_map: EntityMap) -> list[str]:
 
 def _dropped(part: pa.Table, entity_map: EntityMap, result: Produced) -> pa.Table:
     for rule, derived in entity_map.dropped.items():
-        gone = pc.fill_null(_value(derived, part), False)
+        gone = pc.fill_null(evaluate(derived, part), False)
         result.dropped[rule] += pc.sum(gone).as_py() or 0
         part = part.filter(pc.invert(gone))
     return part
@@ -258,7 +258,7 @@ def _mapped(part: pa.Table, entity_map: EntityMap, entity: Entity, day: date, sc
         source = entity_map.columns.get(name)
         wanted = schema.field(name).type
         if source is not None:
-            arrays.append(_value(source, part).cast(wanted))
+            arrays.append(evaluate(source, part).cast(wanted))
         elif name == "business_date":
             arrays.append(pa.repeat(pa.scalar(day, pa.date32()), part.num_rows))
         else:
@@ -266,7 +266,8 @@ def _mapped(part: pa.Table, entity_map: EntityMap, entity: Entity, day: date, sc
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _value(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
+def evaluate(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
+    """Returns a canonical column of staged rows, as a map declares its source."""
     if isinstance(source, str):
         return part.column(source).combine_chunks()
     if isinstance(source, Constant):

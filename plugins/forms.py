@@ -30,6 +30,12 @@ def vendor_form(tables: list[str]) -> dict[str, Param]:
         "wait": Param(
             True, type="boolean", title="Wait until closed", description="Off: do not wait, take what the vendor has."
         ),
+        "accept_unusual": Param(
+            False,
+            type="boolean",
+            title="Accept an unusual day",
+            description="Load a day whose totals, prices or number of rows differ much from earlier days; the ledger notes it.",
+        ),
         "on_demand": Param(
             False, type="boolean", title="On demand", description="Use the share of the rate budget kept for people."
         ),

@@ -145,4 +145,5 @@ def _run(plan: dict[str, Any], run_id: str) -> Any:
         full_refresh=plan["full_refresh"],
         on_demand=plan["on_demand"],
         keys=tuple(plan["keys"]),
+        accept_unusual=plan.get("accept_unusual", False),
     )

@@ -111,7 +111,7 @@ def test_the_page_gives_a_working_vendor(project: Path, toybank: str, database: 
         ("3", "Sample Three", None, False),
     ]
     [letter] = database.rows("select row_key, reasons from control.dead_letter")
-    assert letter == {"row_key": "2", "reasons": ["expect_column_values_to_be_between(value_usd)"]}
+    assert letter == {"row_key": "2", "reasons": ["expect_column_values_to_be_between(value_usd): 0 to 1000000000"]}
 
 
 def test_the_page_names_every_vendor_and_every_place() -> None:

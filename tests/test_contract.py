@@ -11,6 +11,7 @@ from include import canonical
 from include.arrow import arrow_type
 from include.contract import (
     BOOLEAN,
+    DATE,
     INTEGER,
     MONEY,
     STRING,
@@ -272,8 +273,21 @@ def test_every_table_that_is_asked_for_has_a_suite_of_columns_that_it_stages(ven
     for table in vendor.asked:
         suite = read_suite(vendor.name, table.name)
         staged = {c.name for c in table.columns if c.kind == "value"}
-        assert {e.column for e in suite if e.level == "row"} <= staged
+        assert {e.staged for e in suite if e.level == "row"} <= staged
         assert {e.level for e in suite} == {"row", "batch"}
+
+
+def test_every_date_and_time_that_is_staged_has_a_first_and_a_last_day_in_its_suite(vendor: Vendor) -> None:
+    for table in vendor.asked:
+        bounded = {
+            e.column
+            for e in read_suite(vendor.name, table.name)
+            if e.level == "row"
+            and e.type == "expect_column_values_to_be_between"
+            and {"min_value", "max_value"} <= e.kwargs.keys()
+        }
+        moments = {c.name for c in table.columns if c.kind == "value" and c.type in (DATE, TIMESTAMP)}
+        assert moments <= bounded, table.name
 
 
 def test_money_is_never_a_float() -> None:

@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 Row = dict[str, Any]
@@ -27,7 +28,7 @@ TRANSPORT = (
     "bomb",
     "maintenance",
 )
-ROWS = ("field_added", "field_renamed", "field_retyped", "poison")
+ROWS = ("field_added", "field_renamed", "field_retyped", "field_scaled", "poison")
 
 POISON: tuple[Any, ...] = (
     "N/A",
@@ -57,7 +58,7 @@ class Fault:
         share: Of rows for kinds that spoil rows, of calls for all others.
         options: What the kind needs: `seconds` (latency; drip: between two pieces, 1), `bytes` (drip: of a piece, 1; bomb: after
             decompression, 1 GiB), `status` (maintenance; 302), `body` (maintenance: html, json or empty), `retry_after` (too_many_requests; absent sends no
-            header), `status` (server_error; 503), `field`, `to`, `value` (rows), `count` (rows_added, rows_removed).
+            header), `status` (server_error; 503), `field`, `to`, `value`, `factor` (rows), `count` (rows_added, rows_removed).
     """
 
     route: str
@@ -138,6 +139,17 @@ class Faults:
         return True
 
 
+def scale(value: Any, factor: Any) -> Any:
+    """A number times the factor, as a number or as the text that it was; anything else stays as it is."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
+        return value
+    try:
+        scaled = Decimal(str(value).replace(",", "").replace("$", "")) * Decimal(str(factor))
+    except InvalidOperation:
+        return value
+    return format(scaled, "f") if isinstance(value, str) else scaled
+
+
 def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
     """Return `rows` as the row faults on `route` leave them; `rows` itself when there is none."""
     for kind in ROWS:
@@ -166,6 +178,9 @@ def _spoil(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
             yield {fault.options.get("to", f"{name}V2") if key == name else key: row[key] for key in row}
         elif fault.kind == "field_retyped":
             yield {key: _retype(value) if key == name else value for key, value in row.items()}
+        elif fault.kind == "field_scaled":
+            names = [name] if isinstance(name, str) else name
+            yield {key: scale(value, fault.options["factor"]) if key in names else value for key, value in row.items()}
         else:
             value = fault.options["value"] if "value" in fault.options else fault.random.choice(POISON)
             yield row | {name or fault.random.choice(list(row)): value}

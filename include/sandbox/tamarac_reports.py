@@ -15,7 +15,7 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from include.sandbox.answer import Refused
-from include.sandbox.faults import POISON, Fault, Faults
+from include.sandbox.faults import POISON, Fault, Faults, scale
 from include.sandbox.tamarac_positions import HOLDINGS, Row
 from include.sandbox.tamarac_trades import TRANSACTIONS
 
@@ -182,7 +182,7 @@ def _drift(columns: list[str], faults: Faults, route: str) -> tuple[list[str], C
     if fault := faults.take(route, "field_added"):
         header.append(fault.options.get("field", "Brand New Column"))
         added.append(fault.options.get("value", "new"))
-    struck = [fault for kind in ("field_retyped", "poison") if (fault := faults.take(route, kind))]
+    struck = [fault for kind in ("field_retyped", "field_scaled", "poison") if (fault := faults.take(route, kind))]
 
     def spoil(cells: list[Any]) -> list[Any]:
         for fault in struck:
@@ -194,6 +194,10 @@ def _drift(columns: list[str], faults: Faults, route: str) -> tuple[list[str], C
 
 
 def _spoil_cell(fault: Fault, columns: list[str], cells: list[Any]) -> None:
+    if fault.kind == "field_scaled":
+        for name in fault.options["field"]:
+            cells[columns.index(name)] = scale(cells[columns.index(name)], fault.options["factor"])
+        return
     place = columns.index(fault.options.get("field") or fault.random.choice(columns))
     if fault.kind == "field_retyped":
         cells[place] = f"'{cells[place]}"  # as a spreadsheet keeps a number as text

@@ -20,6 +20,8 @@ from include.contract import Table, Vendor
 from include.errors import ConfigurationError, DataQualityError
 from include.extract.page import staged_schema
 from include.staging import Staging
+from include.validation.compared import COMPARED
+from include.validation.date_bounds import anchors_of
 from include.validation.measures import measure
 from include.validation.rows import FAULTS, commonest_reason, write_faults
 from include.validation.suite import Expectation, read_suite
@@ -85,16 +87,20 @@ class Outcome:
         staged: Rows that were looked at.
         refused: Rows that became dead letters.
         failed: Batch-level expectations that failed, in words.
+        accepted: Those that failed and that the operator accepted for this run.
         results: One entry an expectation of the suite: counts, success, and the configuration as people wrote it.
         measures: What the batch-level expectations looked at.
+        details: What is behind a measure, in words.
     """
 
     table: str
     staged: int = 0
     refused: int = 0
     failed: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     measures: dict[str, float | None] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_wreck(self) -> bool:
@@ -117,6 +123,8 @@ def validate_day(
     staging: Staging,
     recent: Mapping[str, Sequence[int]],
     *,
+    earlier: Mapping[str, Sequence[str]] | None = None,
+    accept_unusual: bool = False,
     rows_only: bool = False,
 ) -> dict[str, Outcome]:
     """Validates every table of a vendor-day: rows first, then the day as a whole.
@@ -128,6 +136,8 @@ def validate_day(
         paths: Partition by table.
         staging: Where they are.
         recent: Rows of recent days by table, for the band.
+        earlier: Partitions of the last loaded days by table, the newest first.
+        accept_unusual: Lets a day pass that compares badly with earlier ones (`compared.COMPARED`).
         rows_only: Leaves batch-level expectations out.
 
     Returns:
@@ -145,11 +155,12 @@ def validate_day(
     for name, outcome in outcomes.items():
         table = vendor.table(name)
         if not rows_only:
-            outcome.measures = measure(vendor, table, paths, staging, recent.get(name, ()))
-            _validate_batch(validator, vendor, table, outcome)
+            found = measure(vendor, table, paths, staging, recent.get(name, ()), (earlier or {}).get(name, ()))
+            outcome.measures, outcome.details = found.measures, found.details
+            _validate_batch(validator, vendor, table, outcome, accept_unusual=accept_unusual)
             if outcome.is_wreck and (worst := outcome.worst):
                 outcome.failed.append(
-                    f"suite {vendor.name}__{name}: {worst['name']} refuses {worst['unexpected_count']:,}"
+                    f"suite {vendor.name}__{name}: {worst['reason']} refuses {worst['unexpected_count']:,}"
                     f" of {outcome.staged:,} rows"
                 )
             if outcome.failed and (reason := commonest_reason(staging, paths[name])):
@@ -185,7 +196,7 @@ def stop_if_unfit(vendor: Vendor, outcomes: Mapping[str, Outcome]) -> None:
 
 def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str, staging: Staging) -> Outcome:
     suite = [e for e in read_suite(vendor.name, table.name) if e.level == "row"]
-    columns = sorted({e.column for e in suite} | set(table.key))
+    columns = sorted({e.staged for e in suite} | set(table.key))
     if unknown := set(columns) - set(staged_schema(table).names):
         raise ConfigurationError(
             "The suite names columns that are not staged",
@@ -193,9 +204,10 @@ def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str
             table=table.name,
             columns=",".join(sorted(unknown)),
         )
+    anchors = anchors_of(staging.manifest(path))
     outcome, faults = Outcome(table.name, results=[_blank(e) for e in suite]), []
     for part, rows in staging.rows(path, columns):
-        frame, applied = view(rows, suite)
+        frame, applied = view(rows, suite, anchors)
         found = _places(validator, frame, applied, outcome)
         outcome.staged += rows.num_rows
         if found:
@@ -209,7 +221,7 @@ def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str
 def _places(
     validator: Validator, frame: pd.DataFrame, applied: Sequence[Expectation], outcome: Outcome
 ) -> dict[int, list[str]]:
-    """Bad rows of a part, by place, with the names of the expectations that they failed.
+    """Bad rows of a part, by place, with the expectations that they failed.
 
     Counting is cheap and finding is not, so places are asked for only where something failed.
     """
@@ -221,7 +233,7 @@ def _places(
         _add_up(outcome.results[n], result)
     for n, result in zip(failing, placed, strict=True):
         for place in result.result["unexpected_index_list"]:
-            found.setdefault(int(place), []).append(str(outcome.results[n]["name"]))
+            found.setdefault(int(place), []).append(str(outcome.results[n]["reason"]))
     return found
 
 
@@ -240,7 +252,9 @@ def _faults(part: str, rows: pa.Table, table: Table, found: dict[int, list[str]]
     )
 
 
-def _validate_batch(validator: Validator, vendor: Vendor, table: Table, outcome: Outcome) -> None:
+def _validate_batch(
+    validator: Validator, vendor: Vendor, table: Table, outcome: Outcome, *, accept_unusual: bool
+) -> None:
     suite = [e for e in read_suite(vendor.name, table.name) if e.level == "batch"]
     frame = pd.DataFrame({name: [value] for name, value in outcome.measures.items()}, dtype="float64")
     for expectation in suite:
@@ -254,13 +268,16 @@ def _validate_batch(validator: Validator, vendor: Vendor, table: Table, outcome:
         _add_up(entry, result)
         outcome.results.append(entry)
         if not result.success:
-            bounds = {k: str(v) for k, v in expectation.kwargs.items() if k != "column"}
-            outcome.failed.append(f"{expectation.name} is {outcome.measures[expectation.column]}, expected {bounds}")
+            detail = outcome.details.get(expectation.column, "")
+            failure = f"{expectation.name} is {outcome.measures[expectation.column]}, expected {expectation.limits}"
+            is_accepted = accept_unusual and expectation.column in COMPARED
+            (outcome.accepted if is_accepted else outcome.failed).append(f"{failure} ({detail})" if detail else failure)
 
 
 def _blank(expectation: Expectation) -> dict[str, Any]:
     return {
         "name": expectation.name,
+        "reason": expectation.reason,
         "type": expectation.type,
         "kwargs": plain(expectation.kwargs),
         "level": expectation.level,

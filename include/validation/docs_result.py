@@ -32,7 +32,7 @@ def read_result(
     run = RunIdentifier(run_id, manifest.extracted_at.astimezone(UTC))
     result = ExpectationSuiteValidationResult(
         success=all(entry["success"] for entry in outcome["results"]),
-        results=[_result(entry, outcome["measures"]) for entry in outcome["results"]],
+        results=[_result(entry, outcome["measures"], outcome.get("details", {})) for entry in outcome["results"]],
         suite_name=suite,
         statistics=_statistics(outcome["results"]),
         meta={
@@ -59,7 +59,9 @@ def _statistics(entries: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _result(entry: dict[str, Any], measures: dict[str, float | None]) -> ExpectationValidationResult:
+def _result(
+    entry: dict[str, Any], measures: dict[str, float | None], details: dict[str, str]
+) -> ExpectationValidationResult:
     configuration = ExpectationConfiguration(
         type=entry["type"],
         kwargs=dict(entry["kwargs"]),
@@ -69,14 +71,16 @@ def _result(entry: dict[str, Any], measures: dict[str, float | None]) -> Expecta
     return ExpectationValidationResult(
         success=entry["success"],
         expectation_config=configuration,
-        result=_seen(entry, measures),
+        result=_seen(entry, measures, details),
         exception_info={"raised_exception": False, "exception_message": None, "exception_traceback": None},
     )
 
 
-def _seen(entry: dict[str, Any], measures: dict[str, float | None]) -> dict[str, Any]:
+def _seen(entry: dict[str, Any], measures: dict[str, float | None], details: dict[str, str]) -> dict[str, Any]:
     if entry["level"] == "batch":  # it looked at one number, which says more than the count of one
-        return {"observed_value": measures[entry["kwargs"]["column"]]}
+        value = measures[entry["kwargs"]["column"]]
+        detail = "" if entry["success"] else details.get(entry["kwargs"]["column"], "")
+        return {"observed_value": f"{value} ({detail})" if detail else value}
     present = entry["element_count"] - entry["missing_count"]
     return {
         "element_count": entry["element_count"],

@@ -1,7 +1,8 @@
 """The day's measures of a table: what batch-level expectations look at, one number each.
 
 rows                       good rows
-rows_ratio                 rows over the median of recent days; null before there are three
+rows_ratio                 rows over the median of recent days, less 1.5 times its square root of the difference, for small
+                           firms; null before there are three
 dead_ratio                 share of fetched rows, each counted once, that are dead letters
 duplicate_keys             rows whose key another row has
 off_date_rows              rows of a snapshot that are of another day
@@ -9,12 +10,14 @@ off_date_rows              rows of a snapshot that are of another day
 accounts_off               keys whose money does not add up to what the other table states, less those of which a row
                            is a dead letter, and less one for each dead letter that does not say whose it is; null
                            where that table was not pulled
+
+Of tables with money, those of `compared` too. What is behind a measure is said in words beside it: keys, counts, sums.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -27,13 +30,20 @@ import pyarrow.compute as pc
 
 from include.arrow import arrow_type
 from include.contract import Column, Table, Vendor
+from include.extract.page import staged_schema
 from include.staging import Staging
-from include.validation.rows import faults_of, good_rows, refused_rows
+from include.validation.compared import Comparison, compare
+from include.validation.rows import faults_of, good_rows, name_first, refused_rows
 
 
 def measure(
-    vendor: Vendor, table: Table, paths: Mapping[str, str], staging: Staging, recent: Sequence[int]
-) -> dict[str, float | None]:
+    vendor: Vendor,
+    table: Table,
+    paths: Mapping[str, str],
+    staging: Staging,
+    recent: Sequence[int],
+    earlier: Sequence[str] = (),
+) -> Comparison:
     """Measures one table of a vendor-day whose rows have been validated.
 
     Args:
@@ -42,6 +52,7 @@ def measure(
         paths: Partition of every table pulled for the day.
         staging: Where they are.
         recent: Rows of recent days, for the band.
+        earlier: Partitions of the last loaded days, the newest first.
     """
     path = paths[table.name]
     manifest = staging.manifest(path)
@@ -51,19 +62,33 @@ def measure(
     for part in good_rows(staging, path, wanted):
         tally.add(table, part, manifest.business_date, known)
     dead = manifest.dead + faults_of(staging, path).num_rows
-    measures: dict[str, float | None] = {
+    found = compare(vendor, table, paths, staging, earlier)
+    found.measures |= {
         "rows": tally.rows,
-        "rows_ratio": tally.rows / median(recent) if len(recent) >= 3 and median(recent) else None,
+        "rows_ratio": _eased(tally.rows, median(recent)) if len(recent) >= 3 and median(recent) else None,
         "dead_ratio": dead / distinct if (distinct := manifest.fetched - manifest.duplicate) else 0.0,
         "duplicate_keys": 0 if tally.is_ascending else _duplicates(table.key[0], path, staging),
     }
+    if recent:
+        found.details["rows_ratio"] = f"{tally.rows:,} rows, median of {len(recent)} recent days {median(recent):,.0f}"
     if table.as_of:
-        measures["off_date_rows"] = tally.off_date
+        found.measures["off_date_rows"] = tally.off_date
+        found.details["off_date_rows"] = f"not of {manifest.business_date}: {name_first(list(tally.off_keys))}"
     for column, parent in table.parents.items():
-        measures[f"{column}_without_{parent}"] = None if known[column] is None else tally.orphans[column]
+        measure = f"{column}_without_{parent}"
+        found.measures[measure] = None if known[column] is None else tally.orphans.get(column, 0)
+        found.details[measure] = f"{column} {name_first(list(tally.lacking.get(column, ())))}"
     if table.agrees:
-        measures["accounts_off"] = _off(vendor, table, tally.sums, paths, staging)
-    return measures
+        off = _off(vendor, table, tally.sums, paths, staging)
+        found.measures["accounts_off"], found.details["accounts_off"] = off or (None, "")
+    return found
+
+
+def _eased(rows: int, usual: float) -> float:
+    """Rows over what is usual, after a difference of a few rows: a firm of five positions may buy two."""
+    slack = 1.5 * math.sqrt(usual)
+    difference = rows - usual
+    return (usual + math.copysign(max(0.0, abs(difference) - slack), difference)) / usual
 
 
 @dataclass
@@ -72,7 +97,9 @@ class _Tally:
 
     rows: int = 0
     off_date: int = 0
-    orphans: Counter[str] = field(default_factory=Counter)
+    off_keys: dict[str, None] = field(default_factory=dict)
+    orphans: dict[str, int] = field(default_factory=dict)
+    lacking: dict[str, dict[str, None]] = field(default_factory=dict)
     sums: list[pa.Table] = field(default_factory=list)
     is_ascending: bool = True
     highest: pa.Scalar | None = None
@@ -88,15 +115,24 @@ class _Tally:
         )
         self.highest = keys[-1]
         if table.as_of:
-            self.off_date += pc.sum(pc.not_equal(part.column(table.as_of), pa.scalar(day))).as_py() or 0
+            is_off = pc.fill_null(pc.not_equal(part.column(table.as_of), pa.scalar(day)), False)
+            self.off_date += pc.sum(is_off).as_py() or 0
+            self.off_keys |= _keys(keys.filter(is_off.combine_chunks()))
         for column, parents in known.items():
             if parents is not None:
-                self.orphans[column] += _orphans(part.column(column), parents)
+                lacking = part.column(column).filter(_is_orphan(part.column(column), parents))
+                self.orphans[column] = self.orphans.get(column, 0) + len(lacking)
+                self.lacking[column] = self.lacking.get(column, {}) | _keys(lacking)
         if table.agrees:
             column = table.agrees[0]
             self.sums.append(
                 part.select([column, str(table.money)]).group_by(column).aggregate([(str(table.money), "sum")])
             )
+
+
+def _keys(values: pa.Array) -> dict[str, None]:
+    """Different values as texts, in the order in which they come."""
+    return dict.fromkeys(map(str, pc.unique(values).to_pylist()))
 
 
 def _agreeing(table: Table) -> tuple[str, ...]:
@@ -117,9 +153,8 @@ def _known(vendor: Vendor, parent: str, paths: Mapping[str, str], staging: Stagi
     return pa.concat_arrays([*(c for column in staged for c in column.chunks), pa.array(list(dead), pa.string())])
 
 
-def _orphans(values: pa.ChunkedArray, known: pa.Array) -> int:
-    orphan = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=known)))
-    return int(pc.sum(orphan).as_py() or 0)
+def _is_orphan(values: pa.ChunkedArray, known: pa.Array) -> pa.ChunkedArray:
+    return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=known)))
 
 
 def _duplicates(key: str, path: str, staging: Staging) -> int:
@@ -128,29 +163,35 @@ def _duplicates(key: str, path: str, staging: Staging) -> int:
     return int(len(keys) - pc.count_distinct(keys).as_py())
 
 
-def _off(vendor: Vendor, table: Table, sums: list[pa.Table], paths: Mapping[str, str], staging: Staging) -> int | None:
+def _off(
+    vendor: Vendor, table: Table, sums: list[pa.Table], paths: Mapping[str, str], staging: Staging
+) -> tuple[int, str] | None:
+    """How many keys do not add up, and which, by how much, the largest difference first."""
     assert table.agrees is not None
     column, other, money = table.agrees
     if other not in paths:
         return None
     # Where the other table's own row is a dead letter, nothing is stated.
-    stated = pa.concat_tables(list(good_rows(staging, paths[other], [column, money])))
+    none = staged_schema(vendor.table(other)).empty_table().select([column, money])
+    stated = pa.concat_tables([none, *good_rows(staging, paths[other], [column, money])])
     held = f"{table.money}_sum"
     empty = pa.table({column: stated.column(column)[:0], held: pa.array([], pa.decimal128(38, 2))})
     parts = [part.cast(empty.schema) for part in sums]
     summed = pa.concat_tables([empty, *parts]).group_by(column).aggregate([(held, "sum")])
     both = stated.join(summed, column, join_type="left outer")
     difference = pc.subtract(
-        pc.fill_null(both.column(money), Decimal(0)).cast(pa.decimal128(30, 2)),
         pc.fill_null(both.column(f"{held}_sum"), Decimal(0)).cast(pa.decimal128(30, 2)),
+        pc.fill_null(both.column(money), Decimal(0)).cast(pa.decimal128(30, 2)),
     )
     tolerance = pa.scalar(Decimal(vendor.total_tolerance_usd))
-    off = both.column(column).filter(pc.greater(pc.abs(difference), tolerance))
+    off = pa.table({"key": both.column(column), "by": difference}).filter(pc.greater(pc.abs(difference), tolerance))
     if not len(off):
-        return 0
+        return 0, ""
     explained, unsaid = _buried(table, column, paths[table.name], staging)
-    unexplained = off.filter(pc.invert(pc.is_in(off, value_set=explained)))
-    return max(0, len(unexplained) - unsaid)
+    off = off.filter(pc.invert(pc.is_in(off.column("key"), value_set=explained)))
+    off = off.append_column("size", pc.abs(off.column("by"))).sort_by([("size", "descending"), ("key", "ascending")])
+    named = [f"{row['key']} by {row['by']:+,.2f}" for row in off.select(["key", "by"]).slice(0, 20).to_pylist()]
+    return max(0, len(off) - unsaid), f"{column} {name_first(named, len(off))}"
 
 
 def _buried(table: Table, column: str, path: str, staging: Staging) -> tuple[pa.Array, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -60,3 +60,9 @@ def commonest_reason(staging: Staging, path: str) -> str | None:
     letters = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
     reasons = Counter("; ".join(letter["reasons"]) for letter in letters)
     return reasons.most_common(1)[0][0] if reasons else None
+
+
+def name_first(names: Sequence[object], count: int | None = None) -> str:
+    """Name the first twenty, and say how many more there are; `count` is of all where `names` holds the first only."""
+    more = (len(names) if count is None else count) - min(len(names), 20)
+    return ", ".join(str(name) for name in names[:20]) + (f" and {more:,} more" if more > 0 else "")

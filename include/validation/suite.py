@@ -2,6 +2,9 @@
 
 Each expectation's `meta.level` says what its failure means. `row`: the row becomes a dead letter. `batch`: the vendor-day
 stops before anything is loaded; such an expectation looks at the day's measures (see `measures`), not at rows.
+
+A `row` expectation may look at a check of a column, `cusip.has_check_digit` (see `view`), and bound a date by another
+(see `date_bounds`).
 """
 
 from __future__ import annotations
@@ -39,9 +42,32 @@ class Expectation:
         return str(self.kwargs["column"])
 
     @property
+    def staged(self) -> str:
+        """The staged column behind it."""
+        return self.column.partition(".")[0]
+
+    @property
+    def check(self) -> str:
+        """The check of that column whose outcome it looks at (see `view`); empty where it looks at the values."""
+        return self.column.partition(".")[2]
+
+    @property
     def name(self) -> str:
-        """How dead letters and errors call it."""
+        """How results call it."""
         return f"{self.type}({self.column})"
+
+    @property
+    def limits(self) -> str:
+        """Its bounds in words, such as `0 to 1000000`; empty where it has none."""
+        low, high = (self.kwargs.get(bound) for bound in ("min_value", "max_value"))
+        if low is None or high is None:
+            return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""
+        return f"{low} to {high}"
+
+    @property
+    def reason(self) -> str:
+        """How dead letters and errors call it: with its bounds."""
+        return f"{self.name}: {self.limits}" if self.limits else self.name
 
 
 def read_suite(vendor: str, table: str, folder: Path = SUITES) -> tuple[Expectation, ...]:

@@ -1,12 +1,13 @@
 """What Great Expectations gets to see of a part: only the columns of the suite, in types that it checks fast and exactly.
 
-Decimals of up to 15 digits are exact as float64. A wider column has its range checked here, in decimals, and shows as a
-column of 1 (within) and 0; texts are categoricals. The row's place in the part is the index, by which bad rows are found.
+Decimals of up to 15 digits are exact as float64. A wider column has its range checked here, in decimals, and so has a
+date or a time, in days: it shows as a column of 1 (within) and 0. Texts are categoricals. `<column>.<check>` is what a
+check of `CHECKS` returns for a column: 1 (right), 0, or null. The row's place in the part is the index, by which bad rows are found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,27 +16,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.errors import ConfigurationError
+from include.validation.check_digit import has_check_digit
+from include.validation.date_bounds import Anchors, within_dates
 from include.validation.suite import Expectation
+
+CHECKS: Mapping[str, Callable[[pa.Array], pa.Array]] = {"has_check_digit": has_check_digit}
+"""What suites may ask of a column that no expectation of Great Expectations can: name -> function."""
 
 _EXACT_DIGITS = 15
 _RANGE = "expect_column_values_to_be_between"
 
 
-def view(rows: pa.Table, suite: Sequence[Expectation]) -> tuple[pd.DataFrame, list[Expectation]]:
+def view(rows: pa.Table, suite: Sequence[Expectation], anchors: Anchors) -> tuple[pd.DataFrame, list[Expectation]]:
     """Returns the frame to check, and the expectations as they apply to it, in the suite's order.
 
     Raises:
-        ConfigurationError: The suite names a column that is not staged.
+        ConfigurationError: The suite names a column that is not staged, an unknown check, or a bound that is no date.
     """
     columns: dict[str, pd.Series[Any]] = {}
     applied: list[Expectation] = []
     for expectation in suite:
-        if expectation.column not in rows.column_names:
-            raise ConfigurationError("The suite names a column that is not staged", column=expectation.column)
-        values = rows.column(expectation.column).combine_chunks()
-        if expectation.type == _RANGE and _is_wide(values.type):
+        if expectation.staged not in rows.column_names:
+            raise ConfigurationError("The suite names a column that is not staged", column=expectation.staged)
+        values = rows.column(expectation.staged).combine_chunks()
+        if expectation.type == _RANGE and (_is_wide(values.type) or pa.types.is_temporal(values.type)):
             name = f"{expectation.column} within range {len(applied)}"
-            columns[name] = _within(values, expectation.kwargs)
+            columns[name] = _series(_within(values, expectation.kwargs, anchors))
             applied.append(
                 replace(
                     expectation,
@@ -45,7 +51,7 @@ def view(rows: pa.Table, suite: Sequence[Expectation]) -> tuple[pd.DataFrame, li
             )
             continue
         if expectation.column not in columns:
-            columns[expectation.column] = _series(values)
+            columns[expectation.column] = _series(_checked(values, expectation))
         applied.append(replace(expectation, kwargs=plain(expectation.kwargs)))
     return pd.DataFrame(columns), applied
 
@@ -65,8 +71,21 @@ def _is_wide(type_: pa.DataType) -> bool:
     return bool(pa.types.is_decimal(type_) and type_.precision > _EXACT_DIGITS)
 
 
-def _within(values: pa.Array, bounds: dict[str, Any]) -> pd.Series[Any]:
-    """1 where the value is within the bounds, 0 where not, null where null; compared as decimals."""
+def _checked(values: pa.Array, expectation: Expectation) -> pa.Array:
+    """The column, or what the named check says of it."""
+    if not expectation.check:
+        return values
+    if expectation.check not in CHECKS:
+        raise ConfigurationError(
+            f"The suite names an unknown check; there are {', '.join(CHECKS)}", column=expectation.column
+        )
+    return CHECKS[expectation.check](values)
+
+
+def _within(values: pa.Array, bounds: dict[str, Any], anchors: Anchors) -> pa.Array:
+    """Where the value is within the bounds, null where null; compared as days or as decimals."""
+    if pa.types.is_temporal(values.type):
+        return within_dates(values, bounds, anchors)
     within = pa.array([True] * len(values))
     wide = values.cast(pa.decimal256(76, 20))
     for name, compare, strict in (
@@ -77,7 +96,7 @@ def _within(values: pa.Array, bounds: dict[str, Any]) -> pd.Series[Any]:
             bound = pa.scalar(str(bounds[name])).cast(wide.type)
             compare = strict if bounds.get(f"strict_{name[:3]}") else compare
             within = pc.and_(within, compare(wide, bound))
-    return pd.Series(pc.if_else(pc.is_valid(values), within.cast(pa.int8()), None).cast(pa.float64()).to_numpy(False))
+    return pc.if_else(pc.is_valid(values), within, None)
 
 
 def _series(values: pa.Array) -> pd.Series[Any]:

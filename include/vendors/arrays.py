@@ -105,3 +105,22 @@ def each(function: Callable[[str], object], values: pa.Array, type_: pa.DataType
 
     encoded = values.dictionary_encode()
     return pc.take(pa.array([function(text) for text in encoded.dictionary.to_pylist()], type_), encoded.indices)
+
+
+_STATES = """
+Alabama AL, Alaska AK, Arizona AZ, Arkansas AR, California CA, Colorado CO, Connecticut CT, Delaware DE, District of Columbia DC,
+Florida FL, Georgia GA, Hawaii HI, Idaho ID, Illinois IL, Indiana IN, Iowa IA, Kansas KS, Kentucky KY, Louisiana LA, Maine ME,
+Maryland MD, Massachusetts MA, Michigan MI, Minnesota MN, Mississippi MS, Missouri MO, Montana MT, Nebraska NE, Nevada NV,
+New Hampshire NH, New Jersey NJ, New Mexico NM, New York NY, North Carolina NC, North Dakota ND, Ohio OH, Oklahoma OK, Oregon OR,
+Pennsylvania PA, Puerto Rico PR, Rhode Island RI, South Carolina SC, South Dakota SD, Tennessee TN, Texas TX, Utah UT, Vermont VT,
+Virginia VA, Washington WA, West Virginia WV, Wisconsin WI, Wyoming WY
+"""
+STATE_CODES = {name.upper(): code for name, _, code in (each.strip().rpartition(" ") for each in _STATES.split(","))}
+"""Name of a US state, in upper case -> its postal code."""
+
+
+def state_code(values: pa.Array) -> pa.Array:
+    """Return the postal code for the name of a US state; any other text stays as it is."""
+    import pyarrow.compute as pc
+
+    return pc.coalesce(looked_up(pc.utf8_upper(pc.utf8_trim_whitespace(values)), STATE_CODES, None), values)

@@ -32,7 +32,17 @@ from include.contract import (
     ignored,
     sensitive,
 )
-from include.vendors.arrays import beside, by_day, day_of, full_name, is_missing, joined, known_elsewhere, ratio
+from include.vendors.arrays import (
+    beside,
+    by_day,
+    day_of,
+    full_name,
+    is_missing,
+    joined,
+    known_elsewhere,
+    ratio,
+    state_code,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -284,7 +294,7 @@ MAPS = (
             "name": derived(full_name, "first_name", "last_name"),
             "street": "street",
             "city": "city",
-            "state_code": "state_code",
+            "state_code": derived(state_code, "state_code"),
             "postal_code": "postal_code",
             "email": "email",
             "phone": "phone",
@@ -305,7 +315,7 @@ MAPS = (
             "phone": "phone",
             "street": "street",
             "city": "city",
-            "state_code": "state_code",
+            "state_code": derived(state_code, "state_code"),
             "postal_code": "postal_code",
             "cross_references": derived(known_elsewhere, "external_id"),
         },

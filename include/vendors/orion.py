@@ -30,7 +30,7 @@ from include.contract import (
     ignored,
     sensitive,
 )
-from include.vendors.arrays import joined, looked_up
+from include.vendors.arrays import joined, looked_up, state_code
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -465,7 +465,7 @@ MAPS = (
             "salutation": "salutation",
             "street": "address_1",
             "city": "city",
-            "state_code": "state_code",
+            "state_code": derived(state_code, "state_code"),
             "postal_code": "postal_code",
             "country": "country",
             "email": "email",

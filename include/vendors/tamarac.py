@@ -33,7 +33,7 @@ from include.contract import (
     ignored,
     sensitive,
 )
-from include.vendors.arrays import beside, full_name, is_missing, is_word, joined, looked_up
+from include.vendors.arrays import beside, full_name, is_missing, is_word, joined, looked_up, state_code
 from include.vendors.ownership import Edge, shares_of
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ MAPS = (
             "name": "name",
             "street": "street",
             "city": "city",
-            "state_code": "state_code",
+            "state_code": derived(state_code, "state_code"),
             "postal_code": "postal_code",
             "email": "email",
             "phone": "phone",
@@ -338,7 +338,7 @@ MAPS = (
             "phone": "phone",
             "street": "street",
             "city": "city",
-            "state_code": "state_code",
+            "state_code": derived(state_code, "state_code"),
             "postal_code": "postal_code",
         },
     ),

@@ -138,7 +138,7 @@ def test_row_that_fails_becomes_a_dead_letter_with_the_names_of_what_it_failed(d
     outcome = day.validate()["assets"]
     assert day.refused() == {
         "2": ["expect_column_values_to_not_be_null(account_id)", "expect_column_values_to_match_regex(ticker)"],
-        "3": ["expect_column_values_to_be_between(amount_usd)"],
+        "3": ["expect_column_values_to_be_between(amount_usd): 0 to 100"],
     }
     assert (outcome.staged, outcome.refused) == (4, 2)
     assert [(r["name"], r["success"], r["unexpected_count"]) for r in outcome.results] == [
@@ -266,6 +266,50 @@ def test_two_ranges_of_one_column_are_told_apart(day: Day) -> None:
     assert [result["unexpected_count"] for result in outcome.results] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("bounds", "dead"),
+    [
+        ({"min_value": "1970-01-01", "max_value": "business_date+31d"}, {"1", "6"}),
+        ({"max_value": "business_date"}, {"5", "6"}),
+        ({"max_value": "business_date-1d"}, {"4", "5", "6"}),
+        ({"min_value": "2026-11-20", "max_value": "2026-12-21"}, {"1", "2", "3", "6"}),
+    ],
+)
+@pytest.mark.parametrize("column", ["as_of_date", "edited_at"])
+def test_range_of_a_date_may_move_with_the_business_date(
+    day: Day, column: str, bounds: dict[str, str], dead: set[str]
+) -> None:
+    day.suite(row(BETWEEN, column=column, **bounds))
+    texts = ["0202-11-20", "1970-01-01", "2026-11-19", "2026-11-20", "2026-12-21", "2062-11-20", None]
+    days = [{"asOf": text, "edited": text and f"{text}T23:59:59.999999Z"} for text in texts]
+    day.stage(ASSETS, [asset(n, **each) for n, each in enumerate(days, 1)])
+    day.validate()
+    assert set(day.refused()) == dead
+
+
+def test_bound_that_is_no_date_is_a_configuration_error(day: Day) -> None:
+    day.suite(row(BETWEEN, column="as_of_date", max_value="tomorrow"))
+    day.stage(ASSETS, [asset(1)])
+    with pytest.raises(ConfigurationError, match=r"bound is no date.*bound=tomorrow"):
+        day.validate()
+
+
+def test_check_digit_is_a_check_of_a_column_and_its_failure_has_its_name(day: Day) -> None:
+    day.suite(row("expect_column_values_to_be_in_set", column="ticker.has_check_digit", value_set=[True]))
+    numbers = ["037833100", "37833100", "037833101", "CASH", None]
+    day.stage(ASSETS, [asset(n, ticker=number) for n, number in enumerate(numbers, 1)])
+    day.validate()
+    reason = ["expect_column_values_to_be_in_set(ticker.has_check_digit)"]
+    assert day.refused() == {"2": reason, "3": reason}
+
+
+def test_check_that_does_not_exist_is_a_configuration_error(day: Day) -> None:
+    day.suite(row("expect_column_values_to_be_in_set", column="ticker.is_lucky", value_set=[True]))
+    day.stage(ASSETS, [asset(1)])
+    with pytest.raises(ConfigurationError, match=r"unknown check.*has_check_digit.*column=ticker\.is_lucky"):
+        day.validate()
+
+
 def test_suite_that_names_an_unknown_column_is_a_configuration_error(day: Day) -> None:
     day.suite(row(BETWEEN, column="no_such_column", min_value=0))
     day.stage(ASSETS, [asset(1)])
@@ -320,7 +364,7 @@ def test_orphans_are_rows_whose_parent_was_not_pulled_with_them(day: Day) -> Non
     day.stage(ASSETS, [asset(1), asset(2, accountId=2), asset(3, accountId=None, amount=0)])
     outcome = day.validate()["assets"]
     assert outcome.measures["account_id_without_accounts"] == 1
-    assert "account_id_without_accounts) is 1" in outcome.failed[0]
+    assert "account_id_without_accounts) is 1, expected at most 0 (account_id 2)" in outcome.failed[0]
 
 
 def test_child_of_a_parent_that_is_a_dead_letter_is_no_orphan(day: Day) -> None:
@@ -349,7 +393,38 @@ def test_accounts_whose_positions_do_not_add_up_are_counted(day: Day) -> None:
     outcome = day.validate()["assets"]
     # Account 1 is off by two cents and 4 has no positions; one cent (2) is the tolerance.
     assert outcome.measures["accounts_off"] == 2
-    assert len(outcome.failed) == 1
+    [failure] = outcome.failed
+    assert failure.endswith("is 2, expected at most 0 (account_id 4 by -7.00, 1 by -0.02)")
+
+
+def test_of_many_keys_that_fail_the_first_twenty_are_named_and_the_rest_counted(day: Day) -> None:
+    day.suite(batch("accounts_off", max_value=0), batch("account_id_without_accounts", max_value=0))
+    day.stage(ACCOUNTS, [{"id": n, "value": n} for n in range(100, 130)])
+    day.stage(ASSETS, [asset(n, accountId=n) for n in range(30)])
+    off, without = day.validate()["assets"].failed
+    assert "(account_id 129 by -129.00, 128 by -128.00, " in off
+    assert "110 by -110.00 and 10 more)" in off
+    assert "18, 19 and 10 more)" in without
+
+
+def test_what_is_behind_a_failed_check_is_written_beside_the_partition(day: Day) -> None:
+    day.suite(batch("account_id_without_accounts", max_value=0))
+    day.stage(ACCOUNTS, [{"id": 1, "value": 1}])
+    day.stage(ASSETS, [asset(1), asset(2, accountId=77)])
+    day.validate()
+    assert day.paths is not None
+    written = json.loads(day.staging.folder(day.paths["assets"]).read("validation.json"))
+    assert written["details"]["account_id_without_accounts"] == "account_id 77"
+
+
+def test_empty_table_that_another_adds_up_to_is_rejected_by_its_suite(day: Day) -> None:
+    day.suite(batch("rows", min_value=1), table="accounts")
+    day.suite(batch("accounts_off", max_value=0), batch("account_id_without_accounts", max_value=0))
+    day.stage(ACCOUNTS, [])
+    day.stage(ASSETS, [asset(1)])
+    outcomes = day.validate()
+    with pytest.raises(DataQualityError, match=r"accounts: .*\(rows\) is 0, expected at least 1.*account_id 1"):
+        stop_if_unfit(day.vendor, outcomes)
 
 
 NO_TICKER = row("expect_column_values_to_not_be_null", column="ticker")
@@ -403,7 +478,8 @@ def test_tolerance_of_the_total_is_the_vendors(day: Day) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recent", "ratio"), [((), None), ((10, 10), None), ((10, 4, 8), 0.5), ((4, 4, 4, 4, 400), 1.0), ((0, 0, 0), None)]
+    ("recent", "ratio"),
+    [((), None), ((10, 10), None), ((64, 40, 90), 0.25), ((4, 4, 4, 4, 400), 1.0), ((0, 0, 0), None), ((6, 6, 6), 1.0)],
 )
 def test_rows_ratio_is_over_the_median_of_three_days_or_more(
     day: Day, recent: Sequence[int], ratio: float | None
@@ -413,7 +489,18 @@ def test_rows_ratio_is_over_the_median_of_three_days_or_more(
     day.stage(ASSETS, [asset(n) for n in range(4)])
     outcome = day.validate()["assets"]
     assert outcome.measures["rows_ratio"] == ratio
-    assert bool(outcome.failed) == (ratio == 0.5)
+    assert bool(outcome.failed) == (ratio == 0.25)
+
+
+@pytest.mark.parametrize(("usual", "rows", "is_fit"), [(5, 7, True), (5, 10, False), (5, 0, False), (100, 50, False), (100, 110, True)])  # fmt: skip
+def test_rows_of_a_small_firm_may_differ_by_a_few_and_are_named_where_they_differ_by_more(
+    day: Day, usual: int, rows: int, is_fit: bool
+) -> None:
+    day.suite(batch("rows_ratio", min_value=0.8, max_value=1.25))
+    day.recent = [usual] * 5
+    day.stage(ASSETS, [asset(n) for n in range(rows)])
+    failed = day.validate()["assets"].failed
+    assert failed == [] if is_fit else f"({rows} rows, median of 5 recent days {usual})" in failed[0]
 
 
 def test_rows_of_another_day_are_counted(day: Day) -> None:
@@ -421,7 +508,7 @@ def test_rows_of_another_day_are_counted(day: Day) -> None:
     day.stage(ASSETS, [asset(1), asset(2, asOf="2026-11-19"), asset(3, asOf=None)])
     outcome = day.validate()["assets"]
     assert outcome.measures["off_date_rows"] == 1
-    assert outcome.failed
+    assert outcome.failed == [f"{BETWEEN}(off_date_rows) is 1, expected at most 0 (not of 2026-11-20: 2)"]
 
 
 def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
@@ -430,7 +517,7 @@ def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
     outcome = day.validate()["assets"]
     assert outcome.measures["dead_ratio"] == 0.5
     assert outcome.failed == [
-        "expect_column_values_to_be_between(dead_ratio) is 0.5, expected {'max_value': '0.4'}",
+        "expect_column_values_to_be_between(dead_ratio) is 0.5, expected at most 0.4",
         "suite somebody__assets: expect_column_values_to_not_be_null(ticker) refuses 1 of 3 rows",
         "most rows that can't be read: amount: not decimal(20,2): A/A",
     ]
@@ -499,7 +586,8 @@ def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
     run = firm.new_run()
     paths = firm.stage(run)
     with pytest.raises(
-        DataQualityError, match=r"suite orion__assets: .*between\(market_value_usd\) refuses ([\d,]+) of \1 rows"
+        DataQualityError,
+        match=r"suite orion__assets: .*between\(market_value_usd\): at most -1000000 refuses ([\d,]+) of \1 rows",
     ):
         flow.validate(firm.site, firm.vendor, paths, run)
     [step] = firm.database.rows(
@@ -509,7 +597,9 @@ def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
     assert faults_of(firm.site.staging, paths["assets"]).num_rows == step["dead"]
     letters = firm.database.rows("select row_number, reasons from control.dead_letter order by dead_letter_id")
     assert [letter["row_number"] for letter in letters] == list(range(100))
-    assert {reason for letter in letters for reason in letter["reasons"]} == {f"{BETWEEN}(market_value_usd)"}
+    assert {reason for letter in letters for reason in letter["reasons"]} == {
+        f"{BETWEEN}(market_value_usd): at most -1000000"
+    }
 
 
 def test_decimal_bounds_are_read_as_they_are_written(tmp_path: Path) -> None:

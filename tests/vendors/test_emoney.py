@@ -145,7 +145,7 @@ def test_plan_that_cannot_be_calculated_has_no_result(run: Run, status: int) -> 
 def test_probability_that_is_no_ratio_is_a_dead_letter(run: Run, stated: float) -> None:
     day = simulated(run, probabilityOfSuccess=stated)
     reasons = {row["key"]: row["reasons"] for row in day.dead("monte_carlo")}
-    assert reasons[BASE] == ["expect_column_values_to_be_between(probability_ratio)"]
+    assert reasons[BASE] == ["expect_column_values_to_be_between(probability_ratio): 0 to 1"]
     assert day.made("monte_carlo", "plan_result") == []
 
 

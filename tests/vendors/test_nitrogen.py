@@ -95,7 +95,9 @@ def test_risk_number_goes_from_1_to_99(run: Run, number: int) -> None:
 @pytest.mark.parametrize("number", [0, 100, -1])
 def test_risk_number_off_the_scale_is_a_dead_letter(run: Run, number: int) -> None:
     day = run(NITROGEN, client(risk_number=number), "clients")
-    assert {"key": "500001", "reasons": ["expect_column_values_to_be_between(risk_number)"]} in day.dead("clients")
+    assert {"key": "500001", "reasons": ["expect_column_values_to_be_between(risk_number): 1 to 99"]} in day.dead(
+        "clients"
+    )
 
 
 @pytest.mark.parametrize("table", TABLES)

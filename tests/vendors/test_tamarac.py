@@ -194,7 +194,7 @@ def test_lots_of_one_security_are_added_up(run: Run) -> None:
         {"Quantity": "1.5", "Market Value": "15.00", "Cost Basis": "9.00"},
         {"Quantity": "2", "Market Value": "20.01"},
     ]
-    day = run(TAMARAC, lots(*({"CUSIP": "990100101", **row} for row in cells)), "holdings")
+    day = run(TAMARAC, lots(*({"CUSIP": "990100109", **row} for row in cells)), "holdings")
     [position] = day.made("holdings", "position")
     added = [position[name] for name in ("quantity", "market_value_usd", "cost_basis_usd")]
     assert added == [Decimal("3.5"), Decimal("35.01"), Decimal("9.00")]
@@ -205,7 +205,7 @@ def test_lots_of_one_security_are_added_up(run: Run) -> None:
 @pytest.mark.parametrize(
     ("cells", "key"),
     [
-        ({"CUSIP": "990100101", "Symbol": "SMPL", "Description": "Sample"}, "990100101"),
+        ({"CUSIP": "990100109", "Symbol": "SMPL", "Description": "Sample"}, "990100109"),
         ({"Symbol": "SMPL", "Description": "Sample"}, "SMPL"),
         ({"Description": "Sample"}, "Sample"),
     ],

@@ -1,0 +1,206 @@
+"""A day against the day that was loaded before it: measures that stop what is consistent in itself and still wrong.
+
+total_ratio             the table's money over the money of the last loaded day plus the external flows since; 1 where
+                        they differ by less than $10,000
+class_total_ratio_min   the same by asset class, of the class that fell most and of the one that rose most; classes of a fifth of
+class_total_ratio_max   the money or more, and a difference that transactions may explain counts as none
+price_jump_ratio        share of securities whose price is less than 0.6 or more than 1.67 times that of the last loaded day
+unpriced_ratio          share of securities that had a price, and now have none or 0
+stale_price_ratio       share of securities whose price is that of the last loaded day, of those whose price moved the day
+                        before; null below ten
+
+Shares leave out a few securities, one and half the square root of all: in a firm of five, a split is no fault. All are
+null where no day was loaded in the two weeks before. History is the partitions of the last loaded days.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.contract import EntityMap, Table, Vendor
+from include.staging import Staging
+from include.transform import evaluate
+from include.validation.rows import good_rows, name_first
+
+_NEGLIGIBLE_USD = Decimal(10_000)
+_LARGE_CLASS = Decimal("0.2")
+_JUMPS = (0.6, 1.67)
+_FEWEST = 10
+_EXTERNAL = ("contribution", "distribution", "transfer")
+_OF_MONEY = ("total_ratio",)
+_OF_POSITIONS = (
+    "class_total_ratio_min",
+    "class_total_ratio_max",
+    "price_jump_ratio",
+    "unpriced_ratio",
+    "stale_price_ratio",
+)
+COMPARED = frozenset({"rows_ratio", *_OF_MONEY, *_OF_POSITIONS})
+"""Measures that compare a day with earlier ones; an operator may accept a day that they find unusual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What one partition states: its money, in all and by asset class, and the price of each security."""
+
+    day: date
+    total: Decimal
+    classes: Mapping[str, Decimal]
+    prices: Mapping[str, float]
+
+
+@dataclass
+class Comparison:
+    """Measures, and what is behind each in words."""
+
+    measures: dict[str, float | None] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
+
+
+def compare(
+    vendor: Vendor, table: Table, paths: Mapping[str, str], staging: Staging, earlier: Sequence[str]
+) -> Comparison:
+    """Compare a validated partition with those of the last loaded days.
+
+    Args:
+        vendor: The declaration.
+        table: The table to measure; one without money, or of movements, has no such measures.
+        paths: Partition of every table pulled for the day.
+        staging: Where they are.
+        earlier: Partitions of the same table of the last loaded days, the newest first.
+    """
+    found = Comparison()
+    if table.money is None or table.pull == "window":
+        return found
+    position = _map(vendor, table, "position")
+    found.measures = dict.fromkeys((*_OF_MONEY, *(_OF_POSITIONS if position else ())))
+    kept = [path for path in earlier if staging.folder(path).has("faults.parquet")][:2]
+    if not kept:
+        return found
+    now, *before = (_money(vendor, table, path, staging) for path in (paths[table.name], *kept))
+    flows, turnover = _flows(vendor, paths, staging, before[0].day, now.day)
+    _compare_total(found, table, now, before[0], flows)
+    if position:
+        _compare_classes(found, now, before[0], turnover)
+        _compare_prices(found, now, before)
+    return found
+
+
+def _map(vendor: Vendor, table: Table, entity: str) -> EntityMap | None:
+    of_table = (m for m in vendor.maps if (m.table, m.entity) == (table.name, entity) and m.split is None)
+    return next(of_table, None)
+
+
+def _money(vendor: Vendor, table: Table, path: str, staging: Staging) -> Money:
+    position, security = _map(vendor, table, "position"), _map(vendor, table, "security")
+    sources = {"money": str(table.money)}
+    if position:
+        sources |= {"security": position.columns["security_key"], "price": position.columns["price_usd"]}  # type: ignore[dict-item]
+    if security and "asset_class" in security.columns:
+        sources |= {"class": security.columns["asset_class"]}  # type: ignore[dict-item]
+    wanted = {name for s in sources.values() for name in ((s,) if isinstance(s, str) else s.columns)}
+    total, classes, prices = Decimal(0), dict[str, Decimal](), dict[str, float]()
+    for part in good_rows(staging, path, sorted(wanted)):
+        values = pa.table({name: evaluate(source, part) for name, source in sources.items()})
+        values = values.set_column(0, "money", values["money"].cast(pa.decimal128(38, 2)))
+        total += pc.sum(values["money"]).as_py() or Decimal(0)
+        if "class" in sources:
+            summed = values.group_by("class").aggregate([("money", "sum")])
+            for name, money in zip(summed["class"].to_pylist(), summed["money_sum"].to_pylist(), strict=True):
+                classes[name or ""] = classes.get(name or "", Decimal(0)) + (money or Decimal(0))
+        if position:
+            values = values.set_column(2, "price", values["price"].cast(pa.float64()))
+            each = values.group_by("security").aggregate([("price", "max")])
+            known = zip(each["security"].cast(pa.string()).to_pylist(), each["price_max"].to_pylist(), strict=True)
+            prices |= {str(key): price or 0.0 for key, price in known}
+    return Money(staging.manifest(path).business_date, total, classes, prices)
+
+
+def _flows(
+    vendor: Vendor, paths: Mapping[str, str], staging: Staging, after: date, until: date
+) -> tuple[Decimal, Decimal]:
+    """External flows, and the turnover of all posted transactions, of the days since; 0 where none were pulled."""
+    flows = turnover = Decimal(0)
+    for each in (m for m in vendor.maps if m.entity == "transaction" and m.table in paths):
+        names = ("amount_usd", "flow", "status", "trade_date")
+        sources = {name: each.columns[name] for name in names}
+        wanted = {
+            name for s in sources.values() for name in ((s,) if isinstance(s, str) else getattr(s, "columns", ()))
+        }
+        for part in good_rows(staging, paths[each.table], sorted(wanted)):
+            amount, flow, status, day = (evaluate(source, part) for source in sources.values())
+            is_since = pc.and_(pc.greater(day, pa.scalar(after)), pc.less_equal(day, pa.scalar(until)))
+            posted = amount.cast(pa.decimal128(38, 2)).filter(pc.and_(is_since, pc.equal(status, "posted")))
+            flow = flow.filter(pc.and_(is_since, pc.equal(status, "posted")))
+            external = posted.filter(pc.fill_null(pc.is_in(flow, value_set=pa.array(_EXTERNAL)), False))
+            flows += pc.sum(external).as_py() or Decimal(0)
+            turnover += pc.sum(pc.abs(posted)).as_py() or Decimal(0)
+    return flows, turnover
+
+
+def _compare_total(found: Comparison, table: Table, now: Money, before: Money, flows: Decimal) -> None:
+    expected = before.total + flows
+    found.measures["total_ratio"] = _ratio(now.total, expected, _NEGLIGIBLE_USD)
+    found.details["total_ratio"] = (
+        f"{table.money} ${now.total:,.2f}, expected about ${expected:,.2f} (${before.total:,.2f} on {before.day},"
+        f" external flows since ${flows:,.2f})"
+    )
+
+
+def _compare_classes(found: Comparison, now: Money, before: Money, turnover: Decimal) -> None:
+    names = now.classes.keys() | before.classes.keys()
+    none = Decimal(0)
+    ratios: dict[str, float] = {}
+    for name in sorted(names):
+        new, old = now.classes.get(name, none), before.classes.get(name, none)
+        if old >= _LARGE_CLASS * before.total or new >= _LARGE_CLASS * now.total:
+            ratio = _ratio(new, old, max(_NEGLIGIBLE_USD, turnover))
+            if ratio is not None:
+                ratios[name] = ratio
+    for measure, pick in (("class_total_ratio_min", min), ("class_total_ratio_max", max)):
+        if ratios:
+            name = pick(ratios, key=ratios.__getitem__)
+            found.measures[measure] = ratios[name]
+            found.details[measure] = (
+                f"asset class {name or 'unknown'} ${now.classes.get(name, none):,.2f},"
+                f" ${before.classes.get(name, none):,.2f} on {before.day}"
+            )
+
+
+def _ratio(new: Decimal, old: Decimal, slack: Decimal) -> float | None:
+    """New over old; 1 where they differ by no more than the slack, null where there was nothing."""
+    if abs(new - old) <= slack and (new or not old):
+        return 1.0
+    return float(new / old) if old > 0 else None
+
+
+def _compare_prices(found: Comparison, now: Money, before: Sequence[Money]) -> None:
+    last = before[0]
+    both = sorted(key for key in now.prices if last.prices.get(key))
+    if not both:
+        return
+    moves = {key: now.prices[key] / last.prices[key] for key in both}
+    unpriced = [key for key in both if not now.prices[key]]
+    jumps = [key for key in both if now.prices[key] and not _JUMPS[0] <= moves[key] <= _JUMPS[1]]
+    found.measures["unpriced_ratio"] = _share(len(unpriced), len(both))
+    found.details["unpriced_ratio"] = f"{len(unpriced):,} of {len(both):,} securities: {name_first(unpriced)}"
+    found.measures["price_jump_ratio"] = _share(len(jumps), len(both))
+    named = name_first([f"{key} x{moves[key]:.4g}" for key in jumps])
+    found.details["price_jump_ratio"] = f"{len(jumps):,} of {len(both):,} securities since {last.day}: {named}"
+    if len(before) > 1:
+        moving = [key for key in both if before[1].prices.get(key) not in (None, last.prices[key])]
+        stale = [key for key in moving if now.prices[key] == last.prices[key]]
+        if len(moving) >= _FEWEST:
+            found.measures["stale_price_ratio"] = len(stale) / len(moving)
+            found.details["stale_price_ratio"] = f"{len(stale):,} of {len(moving):,} prices are those of {last.day}"
+
+
+def _share(count: int, of: int) -> float:
+    return max(0.0, count - 1 - math.sqrt(of) / 2) / of

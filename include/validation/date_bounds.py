@@ -1,0 +1,55 @@
+"""Ranges of dates, as suites write them: `1970-01-01`, or a day of the partition with days added: `business_date+31d`.
+
+Such a bound moves with the partition, so that a date of the year 202 or 2062 is refused on every day.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.errors import ConfigurationError
+from include.staging import Manifest
+
+Anchors = Mapping[str, date]
+"""Name -> day: `business_date`, and `extracted_at` as a day in UTC."""
+
+_MOVING = re.compile(r"(business_date|extracted_at)(?:([+-]\d+)d)?")
+
+
+def anchors_of(manifest: Manifest) -> Anchors:
+    """Return the days of a partition that bounds may name."""
+    return {"business_date": manifest.business_date, "extracted_at": manifest.extracted_at.date()}
+
+
+def within_dates(values: pa.Array, kwargs: Mapping[str, Any], anchors: Anchors) -> pa.Array:
+    """Return where dates, or times by their day in UTC, are within `min_value` and `max_value`; null where null.
+
+    Raises:
+        ConfigurationError: A bound is neither a date nor a named day with days added.
+    """
+    is_time = pa.types.is_timestamp(values.type)
+    days = values.cast(pa.timestamp("us")).cast(pa.date32(), safe=False) if is_time else values
+    within = pc.if_else(pc.is_valid(days), True, None)
+    for name, compare in (("min_value", pc.greater_equal), ("max_value", pc.less_equal)):
+        if kwargs.get(name) is not None:
+            bound = pa.scalar(_day(kwargs[name], anchors), pa.date32())
+            within = pc.and_(within, compare(days, bound))
+    return within
+
+
+def _day(bound: object, anchors: Anchors) -> date:
+    text = str(bound)
+    try:
+        if moving := _MOVING.fullmatch(text):
+            return anchors[moving[1]] + timedelta(days=int(moving[2] or 0))
+        return date.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ConfigurationError(
+            "A suite's bound is no date: write 1970-01-01, business_date+31d or extracted_at+1d", bound=text
+        ) from None
