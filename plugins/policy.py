@@ -93,10 +93,14 @@ def vendor_of(dag_id: str) -> str:
 
 
 def deadline(name: str, hours: float = DEADLINE_HOURS) -> DeadlineAlert:
-    """A deadline of a whole run, from the moment it was queued (Airflow has none for a single task)."""
+    """A deadline of a whole run, from the moment it was queued (Airflow has none for a single task).
+
+    The interval is a number of seconds, which Airflow stores as it is: of a `timedelta`, stored as an object, Airflow 3.3.2 can't
+    move the deadline when the run is cleared, and refuses to clear it (apache/airflow#70368).
+    """
     return DeadlineAlert(
         name=name,
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(hours=hours),
+        interval=hours * 3600,  # type: ignore[arg-type]
         callback=AsyncCallback(Alert, kwargs={"what": f"Deadline missed: {name}"}),
     )
