@@ -105,7 +105,6 @@ def deliver_events() -> None:
         from dataclasses import asdict
 
         import firm
-        from airflow.sdk import BaseHook, Variable
         from airflow.sdk.exceptions import AirflowNotFoundException
 
         from include.errors import ConfigurationError
@@ -113,9 +112,9 @@ def deliver_events() -> None:
         from include.outbound.subscriber import Subscriber
 
         known, unreadable = [], {}
-        for name in dict.fromkeys(Variable.get("tributary_subscribers", default="").split()):
+        for name in dict.fromkeys(firm.find_variable("tributary_subscribers", default="").split()):
             try:
-                found = BaseHook.get_connection(name)
+                found = firm.find_connection(name)
                 known.append(Subscriber.of(name, found.host or "", found.password or "", found.extra_dejson))
             except AirflowNotFoundException:
                 unreadable[name] = "there is no such connection"
