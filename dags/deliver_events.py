@@ -123,16 +123,17 @@ def deliver_events() -> None:
         return asdict(send(firm.database(), known, unreadable))
 
     @task
-    def tell_troubles() -> list[str]:
+    def tell_troubles(run_id: Any = None) -> list[str]:
         """What was disabled or given up, each told once."""
         import firm
+        from alerts import send as send_alert
 
-        from include import alerts
         from include.outbound import outbox
 
         def tell(troubles: list[outbox.Trouble]) -> None:
             lines = [f"{each.subscriber}: {each.what}" for each in troubles]
-            alerts.send(firm.alert_urls(), "Events do not reach a subscriber", "\n".join(lines))
+            about = {"dag_id": "deliver_events", "run_id": run_id, "subject": " ".join(t.subscriber for t in troubles)}
+            send_alert("subscriber", "Events do not reach a subscriber", "\n".join(lines), **about)
 
         return [each.subscriber for each in outbox.tell_troubles(firm.database(), tell)]
 
