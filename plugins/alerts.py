@@ -13,6 +13,9 @@ from airflow.sdk import BaseNotifier
 
 log = logging.getLogger(__name__)
 
+UNATTENDED = ("scheduled", "asset_triggered")
+"""Runs whose input no person chose."""
+
 
 class Alert(BaseNotifier):
     """Sends an alert with DAG, task, reason, counts and a link; usable as failure callback and in a deadline.
@@ -38,7 +41,8 @@ class Alert(BaseNotifier):
         dag_id, run_id = _of(run, "dag_id"), _run_id(run)
         if deadline and (_of(run, "run_type") == "backfill" or _is_rejected(dag_id, run_id)):
             return
-        if _record_rejected(dag_id, run_id, context.get("exception")):
+        is_chosen = _of(run, "run_type") not in UNATTENDED
+        if is_chosen and _record_rejected(dag_id, run_id, context.get("exception")):
             return
         title, body = describe(self.what, context)
         task = context.get("ti") or context.get("task_instance")

@@ -15,11 +15,17 @@ NAMED = "{{ table | default('', true) }}"
 
 @task
 def plan_day(name: str, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
-    """What the run is about, from the form and the schedule."""
+    """What the run is about, from the form and the schedule; logs which chosen tables are left out, and why."""
+    import logging
+
     from include import plan
 
     # A person means today, whatever interval Airflow infers for a manual run.
-    return plan.plan_day(named(name), params, None if dag_run.run_type == "manual" else dag_run.data_interval_end)
+    interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
+    planned = plan.plan_day(named(name), params, interval_end, is_backfill=dag_run.run_type == "backfill")
+    for table, why in planned["left_out"].items():
+        logging.getLogger(__name__).warning("%s is left out: %s", table, why)
+    return planned
 
 
 @task
@@ -31,7 +37,7 @@ def choose_tables(name: str, plan: dict[str, Any], wave: int) -> list[str]:
 @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
 def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_id: Any = None) -> PokeReturnValue:
     """Waits for the vendor to close the day, unless somebody does not want to."""
-    if not params["wait"]:
+    if not params.get("wait", True):
         return PokeReturnValue(is_done=True)
     import firm
 

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from include.local import airflow
 from include.local.airflow_api import AirflowApi
 from include.vendors import VENDORS
-from tests.api_server import serve
-from tests.dags.airflow_home import ROOT, run, said
+from tests.dags.airflow_home import run
+from tests.dags.stored_dags import serve_dags
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 RUN = "a_run"
 DAY = "2026-06-01T00:00:00+00:00"
 HOURS = 2.0
-
-_STORE = """
-import json
-from airflow.dag_processing.bundles.manager import DagBundlesManager
-from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-
-manager = DagBundlesManager()
-manager.sync_bundles_to_db()
-for bundle in manager.get_all_dag_bundles():
-    bundle.initialize()
-    bag = BundleDagBag(bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
-    sync_bag_to_db(bag, bundle.name, bundle_version=bundle.get_current_version())
-print("DAGS", json.dumps(sorted(bag.dags)))
-"""
 
 _CLEAR = """
 from airflow.cli.cli_parser import get_parser
@@ -91,14 +74,8 @@ WITH_DEADLINE = {"salesforce", *(name for vendor in VENDORS for name in (vendor.
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory, airflow_database: Path) -> Iterator[Cleared]:
-    folder = tmp_path_factory.mktemp("clear")
-    chosen = {"AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"), "TRIBUTARY_DEADLINE_HOURS": str(HOURS)}
-    with serve(folder, airflow_database, {}, **chosen) as (url, passwords):
-        port, metadata = urlsplit(url).port or 0, f"sqlite:///{folder / 'home'}/airflow.db"
-        settings = airflow.environment(folder / "home", metadata, port, ROOT) | chosen
-        dag_ids = json.loads(said(run(settings, _STORE), "DAGS"))
-        api = AirflowApi(url, airflow.USER, passwords[airflow.USER])
-        api.log_in()
+    chosen = {"TRIBUTARY_DEADLINE_HOURS": str(HOURS)}
+    with serve_dags(tmp_path_factory.mktemp("clear"), airflow_database, **chosen) as (api, settings, dag_ids):
         for dag_id in dag_ids:
             form = {"keys": ["a client"]} if dag_id.endswith("_on_demand") else {}
             form |= {"envelope": "an envelope", "reason": "a dispute"} if dag_id == "hold_documents" else {}

@@ -155,6 +155,46 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_try(tmp_path: Path,
     assert len((tmp_path / "alerts").read_text().splitlines()) == 1
 
 
+_FAIL = """
+import sys
+from types import SimpleNamespace as Thing
+from alerts import Alert
+from include.errors import ConfigurationError, InputRejected
+
+task = Thing(task_id="plan_day", try_number=1, map_index=-1)
+for run_id, run_type, error in (
+    ("rejected", "manual", InputRejected("no such table")),
+    ("in a backfill", "backfill", InputRejected("no such table")),
+    ("scheduled", "scheduled", InputRejected("no such table")),
+    ("by an error", "manual", ConfigurationError("no such path")),
+):
+    run = Thing(dag_id="orion", run_id=run_id, run_type=run_type)
+    Alert("Failed").notify({"dag_run": run, "ti": task, "exception": error})
+"""
+_MISS = """
+from alerts import Alert
+
+for run_id in ("rejected", "scheduled", "by an error"):
+    run = {"dag_id": "orion", "dag_run_id": run_id, "run_type": "manual"}
+    Alert("Deadline missed").notify({"dag_run": run, "deadline": {"id": f"of {run_id}", "deadline_time": "12:00"}})
+"""
+
+
+def test_a_rejected_input_alerts_nobody_neither_at_once_nor_at_the_deadline(tmp_path: Path, database: Database) -> None:
+    urls = f"file://{tmp_path / 'alerts'}"
+    run(_alerting(tmp_path, database, urls, "tributary_load"), _FAIL)
+    run(_alerting(tmp_path, database, urls), _MISS)
+    alerts = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
+    assert [(each["title"], "Run: scheduled" in each["body"]) for each in alerts] == [
+        ("Failed: orion", True), ("Failed: orion", False), ("Deadline missed: orion", True), ("Deadline missed: orion", False),
+    ]  # fmt: skip
+    rejected = database.rows("select run_id, title, sent_at from control.alert where kind = 'rejected' order by run_id")
+    assert [tuple(row.values()) for row in rejected] == [
+        ("in a backfill", "Rejected: no such table", None),
+        ("rejected", "Rejected: no such table", None),
+    ]
+
+
 def test_an_alert_goes_out_without_a_database(tmp_path: Path, database: Database) -> None:
     environ = _alerting(tmp_path, database, f"file://{tmp_path / 'alerts'}")
     environ["AIRFLOW_CONN_TRIBUTARY_DB"] = "postgresql://u:p@127.0.0.1:1/nothing"
