@@ -85,7 +85,9 @@ def bring_in(vendor: Vendor, plan: Any, pool: str) -> None:
     valid = steps.validate(name, paths, plan)
     published = steps.publish.partial(name=name, plan=plan).expand(path=paths)
     valid >> [published, steps.report_quality(paths)]
-    published >> steps.reconcile(name, plan) >> steps.is_present(plan) >> steps.ring_bell()
+    reconciled = steps.reconcile(name, plan)
+    published >> reconciled >> steps.is_present(plan) >> steps.ring_bell()
+    reconciled >> steps.warn(name)
 
 
 for vendor in VENDORS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import PokeReturnValue, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
@@ -113,6 +114,22 @@ def reconcile(name: str, plan: dict[str, Any], run_id: Any = None) -> list[dict[
 
     checks = flow.reconcile(firm.site(), named(name), _run(plan, run_id))
     return [{"check": c.name, "breaks": c.breaks, "explained": c.explained} for c in checks]
+
+
+@task
+def warn(name: str, run_id: Any = None) -> str:
+    """Alerts once of what a run left aside although it did not fail: new dead letters, and breaks that they explain."""
+    import firm
+    from alerts import page, send
+
+    from include.control.digest import write_warning
+
+    body = write_warning(firm.database(), run_id)
+    if body:
+        dag_id = get_current_context()["dag_run"].dag_id
+        link = f"Link: {page(dag_id)}/runs/{quote(run_id)}"
+        send("warning", f"Warning: {named(name).title}", f"{body}\nRun: {run_id}\n{link}", dag_id=dag_id, run_id=run_id)
+    return body
 
 
 @task
