@@ -84,7 +84,7 @@ class DeadLetters:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        """One line: `orion.assets: 39 dead letters open, 12 new, the oldest of 2026-11-20: price is negative`."""
+        """One line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20: price is negative`."""
         named = "; ".join(self.reasons[:REASONS]) + ("; ..." if len(self.reasons) > REASONS else "")
         counts = f"{self.open:,} dead letters open, {self.new:,} new, the oldest of {self.since:%Y-%m-%d}"
         return f"{self.vendor}.{self.table}: {counts}: {named}"
@@ -104,7 +104,7 @@ class Break:
     actual: Decimal
 
     def __str__(self) -> str:
-        """One line: `orion 2026-11-25 control_total: 17 breaks, 17 explained by dead letters; expected ..., actual ...`."""
+        """One line: `<vendor> 2026-11-25 control_total: 17 breaks, 17 explained by dead letters; expected ..., actual ...`."""
         verdict = "" if self.is_passed else "NOT RECONCILED: "
         counts = f"{self.breaks:,} breaks, {self.explained:,} explained by dead letters"
         amounts = f"expected {self.expected:,}, actual {self.actual:,}"
@@ -121,7 +121,7 @@ class HeldBack:
     is_off: bool
 
     def __str__(self) -> str:
-        """One line: `orion 2026-11-25: held back since 2026-11-26 07:12 UTC, not reconciled`."""
+        """One line: `<vendor> 2026-11-25: held back since 2026-11-26 07:12 UTC, not reconciled`."""
         why = "it does not add up" if self.is_off else "not reconciled"
         return f"{self.vendor} {self.business_date}: held back since {self.since:%Y-%m-%d %H:%M} UTC, {why}"
 
