@@ -105,7 +105,6 @@ def deliver_events() -> None:
         from dataclasses import asdict
 
         import firm
-        from airflow.sdk import BaseHook, Variable
         from airflow.sdk.exceptions import AirflowNotFoundException
 
         from include.errors import ConfigurationError
@@ -113,9 +112,9 @@ def deliver_events() -> None:
         from include.outbound.subscriber import Subscriber
 
         known, unreadable = [], {}
-        for name in dict.fromkeys(Variable.get("tributary_subscribers", default="").split()):
+        for name in dict.fromkeys(firm.find_variable("tributary_subscribers", default="").split()):
             try:
-                found = BaseHook.get_connection(name)
+                found = firm.find_connection(name)
                 known.append(Subscriber.of(name, found.host or "", found.password or "", found.extra_dejson))
             except AirflowNotFoundException:
                 unreadable[name] = "there is no such connection"
@@ -124,16 +123,17 @@ def deliver_events() -> None:
         return asdict(send(firm.database(), known, unreadable))
 
     @task
-    def tell_troubles() -> list[str]:
+    def tell_troubles(run_id: Any = None) -> list[str]:
         """What was disabled or given up, each told once."""
         import firm
+        from alerts import send as send_alert
 
-        from include import alerts
         from include.outbound import outbox
 
         def tell(troubles: list[outbox.Trouble]) -> None:
             lines = [f"{each.subscriber}: {each.what}" for each in troubles]
-            alerts.send(firm.alert_urls(), "Events do not reach a subscriber", "\n".join(lines))
+            about = {"dag_id": "deliver_events", "run_id": run_id, "subject": " ".join(t.subscriber for t in troubles)}
+            send_alert("subscriber", "Events do not reach a subscriber", "\n".join(lines), **about)
 
         return [each.subscriber for each in outbox.tell_troubles(firm.database(), tell)]
 

@@ -30,7 +30,8 @@ UNHEARD = Asset(
     start_date=pendulum.parse(GO_LIVE, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULTS | {"retries": 0, "execution_timeout": timedelta(minutes=5)},
+    default_args=DEFAULTS
+    | {"retries": 2, "retry_delay": timedelta(seconds=10), "execution_timeout": timedelta(minutes=5)},
     tags=["crm", "events"],
 )
 def hear_salesforce() -> None:

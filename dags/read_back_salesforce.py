@@ -51,9 +51,7 @@ def read_back_salesforce() -> None:
 
     @task
     def tell_differences(found: dict[str, dict[str, int]], run_id: Any = None) -> list[str]:
-        import firm
-
-        from include import alerts
+        from alerts import send
 
         lines = [
             f"{entity}: " + ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in kinds.items() if count)
@@ -62,7 +60,8 @@ def read_back_salesforce() -> None:
         ]
         if lines:
             where = f"Each record: control.crm_difference, run_id {run_id}"
-            alerts.send(firm.alert_urls(), "Salesforce is not as we believed", "\n".join([*lines, where]))
+            title = "Salesforce is not as we believed"
+            send("crm_difference", title, "\n".join([*lines, where]), dag_id="read_back_salesforce", run_id=run_id)
         return lines
 
     @task

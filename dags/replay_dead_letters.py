@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Param, dag, task
+from forms import day_param
 from policy import DEFAULTS, WAREHOUSE
 
 from include.vendors import VENDORS, named
@@ -22,13 +23,7 @@ TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendo
     tags=["dead letters"],
     params={
         "table": Param(TABLES[0], enum=TABLES, title="Table", description="Vendor and table of the letters."),
-        "business_date": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Business date",
-            description="Empty: the latest closed session.",
-        ),
+        "business_date": day_param("Empty: the latest closed session."),
         "dead_letters": Param(
             [],
             type="array",

@@ -15,7 +15,7 @@ from forms import client_form, vendor_form
 from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, deadline, on_demand
 
 from include.contract import Vendor
-from include.plan import find_keyed
+from include.plan import find_key_table, find_keyed
 from include.vendors import VENDORS
 
 CLIENTS_AT_ONCE = 4
@@ -35,7 +35,7 @@ def vendor_day(vendor: Vendor) -> None:
         default_args=DEFAULTS,
         tags=["vendor", vendor.name],
         deadline=deadline(f"{vendor.title} is in within {DEADLINE_HOURS:g} hours"),
-        params=vendor_form([table.name for table in vendor.asked]),
+        params=vendor_form(vendor),
     )
     def day() -> None:
         plan = steps.plan_day(vendor.name)
@@ -47,18 +47,19 @@ def vendor_day(vendor: Vendor) -> None:
 
 
 def vendor_on_demand(vendor: Vendor) -> None:
-    """Makes the DAG of a vendor's single clients."""
+    """Makes the DAG of a vendor's single clients, or of what else its keys are of."""
+    noun = find_key_table(vendor)
 
     @dag(
         dag_id=on_demand(vendor.name),
-        dag_display_name=f"{vendor.title}: single clients, now",
+        dag_display_name=f"{vendor.title}: single {noun}, now",
         doc_md=vendor.notes,
         schedule=None,
         max_active_runs=CLIENTS_AT_ONCE,
         default_args=DEFAULTS,
         tags=["vendor", "on demand", vendor.name],
-        deadline=deadline(f"{vendor.title}'s clients are in within {DEADLINE_HOURS:g} hours"),
-        params=client_form([table.name for table in vendor.asked]),
+        deadline=deadline(f"{vendor.title}'s {noun} are in within {DEADLINE_HOURS:g} hours"),
+        params=client_form(vendor),
     )
     def clients() -> None:
         bring_in(vendor, steps.plan_day(vendor.name), pool="default_pool")
@@ -86,6 +87,7 @@ def bring_in(vendor: Vendor, plan: Any, pool: str) -> None:
     published = steps.publish(name, paths, plan)
     valid >> [transformed, steps.report_quality(paths)]
     transformed >> published >> steps.is_present(plan) >> steps.ring_bell()
+    published >> steps.warn(name)
 
 
 for vendor in VENDORS:

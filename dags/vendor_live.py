@@ -28,7 +28,7 @@ def vendor_live(vendor: Vendor) -> None:
         start_date=pendulum.parse(GO_LIVE, tz=vendor.timezone),
         catchup=False,
         max_active_runs=1,
-        default_args={**DEFAULTS, "retries": 1, "execution_timeout": timedelta(minutes=10)},
+        default_args={**DEFAULTS, "retries": 2, "execution_timeout": timedelta(minutes=10)},
         tags=["vendor", "events", vendor.name],
     )
     def live() -> None:

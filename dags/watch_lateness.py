@@ -30,9 +30,8 @@ def watch_lateness() -> None:
         from datetime import UTC, datetime
 
         import firm
-        from alerts import page
+        from alerts import page, send
 
-        from include import alerts
         from include.control.lateness import find_late, mark_told
         from include.vendors import named
 
@@ -44,7 +43,7 @@ def watch_lateness() -> None:
         if late:
             title = f"Late: {vendor.title}, business date {late[0].business_date}"
             told = [*lines, f"DAG: {vendor_name}", f"Link: {page(vendor_name)}"]
-            alerts.send(firm.alert_urls(), title, "\n".join(told))
+            send("late", title, "\n".join(told), dag_id=vendor_name, subject=now.isoformat())
             mark_told(engine, late)
         return lines
 

@@ -11,6 +11,7 @@ TributaryError
 │   └── DayNotClosed          a business date is not closed, or not reconciled, yet
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
+    │   └── InputRejected     what a person chose in a form can't be done; nobody else is alerted
     ├── AuthenticationError   the vendor or Salesforce refused the credentials
     ├── LimitExceeded         a response or a pull is larger than the vendor's limits allow
     ├── SchemaDrift           the vendor's fields are not those of the contract
@@ -86,6 +87,10 @@ class FatalError(TributaryError):
 
 class ConfigurationError(FatalError):
     """A setting, a connection or a contract is wrong."""
+
+
+class InputRejected(ConfigurationError):
+    """What a person chose in a form can't be done; who started the run sees why, and nobody else is alerted."""
 
 
 class AuthenticationError(FatalError):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from include import sessions
 from include.contract import FanOut, Vendor
-from include.errors import ConfigurationError
+from include.errors import InputRejected
 
 
 def plan_day(
-    vendor: Vendor, params: Mapping[str, Any], interval_end: datetime | None, now: datetime | None = None
+    vendor: Vendor,
+    params: Mapping[str, Any],
+    interval_end: datetime | None,
+    now: datetime | None = None,
+    *,
+    is_backfill: bool = False,
 ) -> dict[str, Any]:
     """Plans a run.
 
@@ -22,23 +27,32 @@ def plan_day(
             all), and flags.
         interval_end: End of the data interval; None (a manual run) stands for now.
         now: Aware; None is the wall clock.
+        is_backfill: Whether the run is one of a range, each with a day of its own.
 
     Returns:
-        The plan in JSON's types: dates as text, the names of tables in the vendor's order, whether the day is past.
+        The plan in JSON's types: dates as text, the names of tables in the vendor's order, whether the day is past; in `left_out`
+        why each other table that was chosen is not pulled.
 
     Raises:
-        ConfigurationError: Day or tables can't be had; the message says which can.
+        InputRejected: Day or tables can't be had; the message says which can.
     """
     asked = params["business_date"]
+    if asked and is_backfill:
+        raise InputRejected(
+            f"A backfill's runs have business dates of their own; start it again without Business date ({asked}), which would give"
+            " all of them one day"
+        )
     day = sessions.read_asked(asked, now) if asked else sessions.business_date(interval_end or now)
     is_past = sessions.is_past(day, now)
     keys = [str(key) for key in params.get("keys") or []]
     tables = choose_tables(vendor, params["tables"], is_past=is_past)
+    pulled = keep_keyed(vendor, tables) if keys else tables
     return {
         "business_date": day.isoformat(),
         "previous_date": sessions.previous(day).isoformat(),
         "is_past": is_past,
-        "tables": keep_keyed(vendor, tables) if keys else tables,
+        "tables": pulled,
+        "left_out": {name: _say_why(vendor, day, name in tables) for name in params["tables"] if name not in pulled},
         "full_refresh": params["full_refresh"],
         "on_demand": bool(keys) or params["on_demand"],
         "keys": keys,
@@ -46,21 +60,28 @@ def plan_day(
     }
 
 
+def _say_why(vendor: Vendor, day: date, is_stated: bool) -> str:
+    """Why a table that was chosen is not pulled."""
+    if is_stated:
+        return f"{vendor.title} can't be asked for single {find_key_table(vendor)} of it"
+    return f"{vendor.title} can't state it as of {day}, which is past"
+
+
 def choose_tables(vendor: Vendor, asked: Sequence[str], *, is_past: bool) -> list[str]:
     """Returns those of the asked tables that the vendor can state for the day, parents before children.
 
     Raises:
-        ConfigurationError: A table is unknown, or none is left.
+        InputRejected: A table is unknown, or none is left.
     """
     known = [table.name for table in vendor.asked]
     if unknown := [name for name in asked if name not in known]:
-        raise ConfigurationError(f"{vendor.title} has no table {', '.join(unknown)}; it has {', '.join(known)}")
+        raise InputRejected(f"{vendor.title} has no table {', '.join(unknown)}; it has {', '.join(known)}")
     if not asked:
-        raise ConfigurationError(f"No table is chosen; {vendor.title} has {', '.join(known)}")
+        raise InputRejected(f"No table is chosen; {vendor.title} has {', '.join(known)}")
     stated = [table.name for table in vendor.asked if table.states_past or not is_past]
     if chosen := [name for name in stated if name in asked]:
         return chosen
-    raise ConfigurationError(
+    raise InputRejected(
         f"{vendor.title} can't state {', '.join(asked)} as of a past date; choose from {', '.join(stated)}, or the latest day"
     )
 
@@ -69,13 +90,27 @@ def keep_keyed(vendor: Vendor, tables: Sequence[str]) -> list[str]:
     """Returns those of the tables that can be asked for single clients, and those that their maps read beside them.
 
     Raises:
-        ConfigurationError: There is none: the vendor is asked for everything at once.
+        InputRejected: There is none: the vendor is asked for everything at once.
     """
     keyed = find_keyed(vendor, tables)
     if not keyed:
-        raise ConfigurationError(f"{vendor.title} can't be asked for single clients: leave them out, and ask for all")
+        raise InputRejected(f"{vendor.title} can't be asked for single clients: leave them out, and ask for all")
     beside = {name for each in vendor.maps if each.table in keyed for name in each.beside}
     return [table.name for table in vendor.asked if table.name in {*keyed, *beside}]
+
+
+def find_key_table(vendor: Vendor) -> str:
+    """Returns the table whose keys a person chooses: `clients`, or what else the vendor is asked for one by one.
+
+    Raises:
+        InputRejected: There is none: the vendor is asked for everything at once.
+    """
+    for table in vendor.asked:
+        if table.chosen:
+            return table.name
+        if isinstance(table.shape, FanOut) and table.over and vendor.is_keyed(vendor.table(table.over)):
+            return table.over
+    raise InputRejected(f"{vendor.title} can't be asked for single rows")
 
 
 def find_keyed(vendor: Vendor, tables: Sequence[str] | None = None) -> list[str]:

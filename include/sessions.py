@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 
-from include.errors import ConfigurationError
+from include.errors import InputRejected
 
 FIRST = date(2010, 1, 4)
 
@@ -42,21 +42,19 @@ def read_asked(text: str, now: datetime | None = None) -> date:
     """Returns the business date that a person asked for, as `YYYY-MM-DD`.
 
     Raises:
-        ConfigurationError: It is no date, no session, before the year 2010, or has not closed yet; the message says which day is.
+        InputRejected: It is no date, no session, before the year 2010, or has not closed yet; the message says which day is.
     """
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise ConfigurationError(f"{text!r} is no date; write it like 2026-11-25") from error
+        raise InputRejected(f"{text!r} is no date; write it like 2026-11-25") from error
     if day < FIRST:
-        raise ConfigurationError(f"{day} is too long ago; business dates begin with {FIRST}")
+        raise InputRejected(f"{day} is too long ago; business dates begin with {FIRST}")
     if _is_holiday(day):
-        raise ConfigurationError(
-            f"{day} is no session of the New York Stock Exchange; the one before is {previous(day)}"
-        )
+        raise InputRejected(f"{day} is no session of the New York Stock Exchange; the one before is {previous(day)}")
     closed = latest_closed(now or datetime.now(UTC))
     if day > closed:
-        raise ConfigurationError(f"{day} has not closed yet; the latest session that has is {closed}")
+        raise InputRejected(f"{day} has not closed yet; the latest session that has is {closed}")
     return day
 
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier
 
 log = logging.getLogger(__name__)
 
+UNATTENDED = ("scheduled", "asset_triggered")
+"""Runs whose input no person chose."""
+
 
 class Alert(BaseNotifier):
     """Sends an alert with DAG, task, reason, counts and a link; usable as failure callback and in a deadline.
 
-    Nobody is told of a backfill's deadline: its runs wait for each other, and nobody waits for them.
+    Each alert is sent once: per run and deadline, and per task and try. Nothing is sent of a backfill's deadline (its runs wait for each
+    other, and nobody waits for them), nor of a run whose input was rejected: who started it sees why.
 
     Args:
         what: The first words of the title, such as `Failed` or `Deadline missed`.
@@ -29,19 +36,95 @@ class Alert(BaseNotifier):
         self.what = what
 
     def notify(self, context: Any) -> None:
-        """Sends it."""
-        from firm import alert_urls
-
-        from include import alerts
-
-        if context.get("deadline") and _of(context.get("dag_run"), "run_type") == "backfill":
+        """Sends it, unless it is not to be sent or was sent before."""
+        run, deadline = context.get("dag_run"), context.get("deadline")
+        dag_id, run_id = _of(run, "dag_id"), _run_id(run)
+        if deadline and (_of(run, "run_type") == "backfill" or _is_rejected(dag_id, run_id)):
+            return
+        is_chosen = _of(run, "run_type") not in UNATTENDED
+        if is_chosen and _record_rejected(dag_id, run_id, context.get("exception")):
             return
         title, body = describe(self.what, context)
-        alerts.send(alert_urls(), title, body)
+        task = context.get("ti") or context.get("task_instance")
+        about = {"task": _name(task, by_index=True), "subject": f"{self.what}, try {task.try_number}"} if task else {}
+        if deadline:
+            about["subject"] = str(_of(deadline, "id") or _of(deadline, "deadline_time"))
+        kind = "deadline" if deadline else "failed" if self.what == "Failed" else "question"
+        send(kind, title, body, dag_id=dag_id, run_id=run_id, **about)
 
     async def async_notify(self, context: Any) -> None:
         """Sends it from the triggerer, where deadlines are kept."""
         await asyncio.to_thread(self.notify, context)
+
+
+def send(kind: str, title: str, body: str, **about: str) -> bool:
+    """Sends an alert unless the same one was sent before; returns whether it was sent now.
+
+    Where the database can't record it, it is sent all the same.
+
+    Args:
+        kind: What happened, such as `failed`; see `include.control.alerts`.
+        title: One line.
+        body: Reason, counts, a link.
+        about: `dag_id`, `run_id`, `task`, `subject`: with `kind`, which alert it is.
+    """
+    import firm
+
+    from include import alerts
+    from include.control.alerts import Record, send_once
+
+    tries: list[str] = []
+
+    def deliver() -> None:
+        tries.append(title)
+        alerts.send(firm.alert_urls(), title, body)
+
+    try:
+        with _database() as engine:
+            return send_once(engine, Record(kind, title, **about), deliver)
+    except Exception as error:
+        if tries:
+            raise
+        log.warning("The alert %r could not be recorded, and is sent all the same: %s", title, type(error).__name__)
+        deliver()
+        return True
+
+
+@contextmanager
+def _database() -> Iterator[Any]:
+    import firm
+
+    engine = firm.database()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _record_rejected(dag_id: str, run_id: str, reason: Any) -> bool:
+    """Whether a run failed because its input was rejected; then its deadline is not to alert either."""
+    from include.control import alerts
+    from include.errors import InputRejected
+
+    if not isinstance(reason, InputRejected):
+        return False
+    try:
+        with _database() as engine:
+            alerts.record_rejected(engine, dag_id, run_id, f"Rejected: {reason}")
+    except Exception as error:
+        log.warning("%s: the rejected input is not recorded: %s", dag_id, type(error).__name__)
+    return True
+
+
+def _is_rejected(dag_id: str, run_id: str) -> bool:
+    from include.control import alerts
+
+    try:
+        with _database() as engine:
+            return alerts.is_rejected(engine, dag_id, run_id)
+    except Exception as error:
+        log.warning("%s: whether its input was rejected can't be read: %s", dag_id, type(error).__name__)
+        return False
 
 
 def describe(what: str, context: Any) -> tuple[str, str]:
@@ -50,14 +133,14 @@ def describe(what: str, context: Any) -> tuple[str, str]:
     A deadline's context holds only the run (as a dict) and the deadline; a task's holds the task instance as well.
     """
     run = context.get("dag_run")
-    dag_id, run_id = _of(run, "dag_id"), _of(run, "run_id") or _of(run, "dag_run_id")
-    link = f"{page(dag_id)}/runs/{run_id}"
+    dag_id, run_id = _of(run, "dag_id"), _run_id(run)
+    link = f"{page(dag_id)}/runs/{quote(run_id)}"
     lines = [f"Run: {run_id}"]
     task = context.get("ti") or context.get("task_instance")
     if task is not None:
-        name = task.task_id + (f"[{task.rendered_map_index}]" if getattr(task, "rendered_map_index", None) else "")
-        lines.insert(0, f"Task: {name}, try {task.try_number}")
-        link += f"/tasks/{task.task_id}"
+        lines.insert(0, f"Task: {_name(task)}, try {task.try_number}")
+        # A task of a group has its group in its id; Airflow's page of one of several mapped ones is its own.
+        link += f"/tasks/{task.task_id}" + (f"/mapped/{task.map_index}" if _is_mapped(task) else "")
     if reason := context.get("exception"):
         lines.append(f"Reason: {type(reason).__name__}: {_message(reason)}")
     if deadline := context.get("deadline"):
@@ -76,20 +159,33 @@ def page(dag_id: str) -> str:
 
 def _counts(dag_id: str, run_id: str) -> str:
     """What the ledger knows of a vendor's run; nothing where it can't be asked: an alert goes out all the same."""
-    import firm
     from policy import vendor_of
 
     from include.control.lateness import say_progress
 
     try:
-        engine = firm.database()
-        try:
+        with _database() as engine:
             return say_progress(engine, vendor_of(dag_id), run_id)
-        finally:
-            engine.dispose()
     except Exception as error:
         log.warning("An alert of %s goes without counts: %s", dag_id, type(error).__name__)
         return ""
+
+
+def _is_mapped(task: Any) -> bool:
+    index = getattr(task, "map_index", None)
+    return index is not None and index >= 0
+
+
+def _name(task: Any, by_index: bool = False) -> str:
+    """A task's id with what is mapped: its name in words where it has one, or its index."""
+    shown = None if by_index else getattr(task, "rendered_map_index", None)
+    if shown is None and _is_mapped(task):
+        shown = task.map_index
+    return f"{task.task_id}[{shown}]" if shown not in (None, "") else str(task.task_id)
+
+
+def _run_id(run: Any) -> str:
+    return str(_of(run, "run_id") or _of(run, "dag_run_id"))
 
 
 def _message(reason: BaseException) -> str:

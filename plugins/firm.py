@@ -18,11 +18,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, Variable
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, AirflowSkipException
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -40,7 +41,7 @@ def site() -> Site:
     from include.flow import Site
     from include.sensitive import Redactor
 
-    secret = BaseHook.get_connection("tributary_secret").password or ""
+    secret = find_connection("tributary_secret").password or ""
     if not secret:
         from include.errors import ConfigurationError
 
@@ -49,7 +50,7 @@ def site() -> Site:
         database(),
         staging(),
         Redactor(secret.encode()),
-        speed=float(Variable.get("tributary_speed", default="1")),
+        speed=float(find_variable("tributary_speed", default="1")),
     )
 
 
@@ -57,7 +58,7 @@ def staging() -> Staging:
     """Opens the place of partitions, and of documents."""
     from include.staging import Staging
 
-    known = BaseHook.get_connection("tributary_staging").extra_dejson
+    known = find_connection("tributary_staging").extra_dejson
     return Staging(known["root"], known.get("options"))
 
 
@@ -72,6 +73,7 @@ def database_url() -> str:
     """Returns the address of the firm's database, password included: for drivers, never for a log."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
+    find_connection("tributary_db")  # says whether there is none, or Airflow does not answer
     url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
     return url.render_as_string(hide_password=False)
 
@@ -80,7 +82,7 @@ def connection(conn_id: str) -> Connection:
     """Returns address and credentials of a vendor or of Salesforce."""
     from include.connection import Connection
 
-    known = BaseHook.get_connection(conn_id)
+    known = find_connection(conn_id)
     return Connection(
         (known.host or "").rstrip("/"),
         known.login or "",
@@ -92,7 +94,7 @@ def connection(conn_id: str) -> Connection:
 def is_connected(conn_id: str) -> bool:
     """Whether the firm has this connection: vendors that it does not use have none."""
     try:
-        BaseHook.get_connection(conn_id)
+        find_connection(conn_id)
     except AirflowNotFoundException:
         return False
     return True
@@ -114,31 +116,59 @@ def crm_settings() -> Settings:
     """Returns what the firm chose about its Salesforce: extra fields of the connection."""
     from include.crm.settings import Settings
 
-    return Settings.of(BaseHook.get_connection("salesforce").extra_dejson)
+    return Settings.of(find_connection("salesforce").extra_dejson)
 
 
 def rule_policy() -> Policy:
     """Returns the thresholds of the business rules: a Variable in JSON, or the defaults."""
     from include.rules.policy import Policy
 
-    return Policy.of(Variable.get("tributary_rules", default={}, deserialize_json=True))
+    return Policy.of(find_variable("tributary_rules", default={}, deserialize_json=True))
 
 
 def identity_policy() -> IdentityPolicy:
     """Returns the thresholds of who is who: a Variable in JSON, or the defaults."""
     from include.identity.policy import Policy
 
-    return Policy.of(Variable.get("tributary_identity", default={}, deserialize_json=True))
+    return Policy.of(find_variable("tributary_identity", default={}, deserialize_json=True))
 
 
 def is_crm_paused() -> bool:
     """Whether somebody has paused every write to Salesforce."""
-    return str(Variable.get("tributary_crm_paused", default="false")).lower() == "true"
+    return str(find_variable("tributary_crm_paused", default="false")).lower() == "true"
 
 
 def retention_years() -> int:
     """For how many years signed documents are kept: the Variable `tributary_retention_years`, or seven."""
-    return int(Variable.get("tributary_retention_years", default="7"))
+    return int(find_variable("tributary_retention_years", default="7"))
+
+
+def find_connection(conn_id: str) -> Any:
+    """Returns a connection as Airflow has it; raises `AirflowNotFoundException` only where there is none."""
+    with suppress(AirflowNotFoundException):
+        return BaseHook.get_connection(conn_id)
+    _check_answering()
+    return BaseHook.get_connection(conn_id)
+
+
+def find_variable(key: str, default: Any, deserialize_json: bool = False) -> Any:
+    """Returns a Variable, or the default only where there is none."""
+    with suppress(AirflowRuntimeError):
+        return Variable.get(key, deserialize_json=deserialize_json)
+    _check_answering()
+    return Variable.get(key, default=default, deserialize_json=deserialize_json)
+
+
+def _check_answering() -> None:
+    """Raises Airflow's own error, which is tried again, where its API server does not answer a task.
+
+    To a task of Airflow 3.3.2 a setting that can't be read is one that is not there: the default of `tributary_crm_paused` would have a
+    paused Salesforce written to.
+    """
+    from airflow.sdk.execution_time import task_runner
+
+    if hasattr(task_runner, "SUPERVISOR_COMMS"):  # elsewhere settings are read from the database itself
+        len(Variable.keys(prefix="tributary_"))
 
 
 def work_folder() -> Path:
@@ -155,4 +185,4 @@ def data_docs() -> Path:
 
 def alert_urls() -> list[str]:
     """Returns where alerts go."""
-    return (BaseHook.get_connection("tributary_alerts").password or "").split()
+    return (find_connection("tributary_alerts").password or "").split()

@@ -1,13 +1,48 @@
-"""The forms of the DAGs' parameters."""
+"""The forms of the DAGs' parameters, and what they reject before there is a run."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import Param
+from jsonschema import FormatChecker
+
+from include.contract import Vendor
+from include.plan import find_key_table
+
+# Airflow checks a form against its JSON schema in the API server, before it creates a run or a backfill. This format is known wherever
+# this module is loaded: in the API server as one of the plugins, elsewhere with the DAGs.
+SESSION = "closed session of the New York Stock Exchange"
 
 
-def vendor_form(tables: list[str]) -> dict[str, Param]:
-    """What a person may choose for a run of a vendor's day; `tables` are the vendor's."""
-    return {
+def _is_session(value: Any) -> bool:
+    """Whether a day can be asked for; raises what is wrong with it, in words that Airflow shows under the form."""
+    from include import sessions
+
+    if isinstance(value, str):
+        sessions.read_asked(value)
+    return True
+
+
+FormatChecker.checkers[SESSION] = (_is_session, ())
+
+
+def day_param(description: str) -> Param:
+    """A business date, or none; a day that can't be asked for is rejected before there is a run."""
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date",  # the calendar of the form
+        allOf=[{"format": SESSION}],
+        title="Business date",
+        description=description,
+    )
+
+
+def vendor_form(vendor: Vendor) -> dict[str, Param]:
+    """What a person may choose for a run of a vendor's day."""
+    tables = [table.name for table in vendor.asked]
+    form = {
         "tables": Param(
             tables,
             type="array",
@@ -15,43 +50,52 @@ def vendor_form(tables: list[str]) -> dict[str, Param]:
             minItems=1,
             examples=tables,  # what the form offers
             title="Tables",
-            description="What to pull.",
+            description=f"What to pull. {_describe_past(vendor)}",
         ),
-        "business_date": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Business date",
-            description="Empty: the latest closed session. A past date takes only what can be stated as of then.",
+        "business_date": day_param(
+            "Empty: the latest closed session. Leave it empty in a backfill: each run has its own."
         ),
         "full_refresh": Param(
             False, type="boolean", title="Full refresh", description="Ignore when tables were last pulled."
         ),
-        "wait": Param(
-            True, type="boolean", title="Wait until closed", description="Off: do not wait, take what the vendor has."
-        ),
-        "accept_unusual": Param(
-            False,
-            type="boolean",
-            title="Accept an unusual day",
-            description="Load a day whose totals, prices or number of rows differ much from earlier days; the ledger notes it.",
-        ),
-        "on_demand": Param(
-            False, type="boolean", title="On demand", description="Use the share of the rate budget kept for people."
-        ),
     }
+    if vendor.closed:
+        form["wait"] = Param(
+            True, type="boolean", title="Wait until closed", description="Off: do not wait, take what the vendor has."
+        )
+    form["accept_unusual"] = Param(
+        False,
+        type="boolean",
+        title="Accept an unusual day",
+        description="Load a day whose totals, prices or number of rows differ much from earlier days; the ledger notes it.",
+    )
+    form["on_demand"] = Param(
+        False, type="boolean", title="On demand", description="Use the share of the rate budget kept for people."
+    )
+    return form
 
 
-def client_form(tables: list[str]) -> dict[str, Param]:
-    """What a person may choose for single clients, who always take from the share kept for people."""
-    form = vendor_form(tables)
+def client_form(vendor: Vendor) -> dict[str, Param]:
+    """What a person may choose for single clients (or envelopes), who always take from the share kept for people."""
+    form = vendor_form(vendor)
     del form["on_demand"]
-    clients = Param(
+    noun = find_key_table(vendor)
+    keys = Param(
         None,
         type="array",
         items={"type": "string"},
         minItems=1,
-        title="Clients",
-        description="The vendor's ids of clients, one a line.",
+        title=noun.capitalize(),
+        description=f"The vendor's ids of {noun}, one a line.",
     )
-    return {"keys": clients, **form}
+    return {"keys": keys, **form}
+
+
+def _describe_past(vendor: Vendor) -> str:
+    """Which tables a past date leaves out."""
+    left_out = [table.name for table in vendor.asked if not table.states_past]
+    if len(left_out) == len(vendor.asked):
+        return f"Only of the latest day: {vendor.title} can't state a past one."
+    if not left_out:
+        return "All of them also of a past date."
+    return f"A past date leaves out {', '.join(left_out)}: {vendor.title} can't state them as of then."

@@ -13,6 +13,7 @@ from airflow.sdk import (
     DeadlineReference,
     ExceptionRetryPolicy,
     RetryAction,
+    RetryDecision,
     RetryRule,
 )
 from alerts import Alert
@@ -39,26 +40,60 @@ def _read_hours(text: str) -> float:
 DEADLINE_HOURS = _read_hours(os.environ.get("TRIBUTARY_DEADLINE_HOURS") or "2")
 
 
-def _retry(*also: str) -> ExceptionRetryPolicy:
-    """An error's class says whether another try can help; whatever is not ours fails at once, and is looked at."""
-    return ExceptionRetryPolicy(
-        rules=[
-            # A vendor that asks for a long pause gets it; the short ones are waited for inside the task.
-            RetryRule(
-                exception="include.errors.RateLimited", action=RetryAction.RETRY, retry_delay=timedelta(minutes=20)
-            ),
-            RetryRule(
-                exception=[
-                    "include.errors.RetriableError",
-                    "sqlalchemy.exc.OperationalError",
-                    "psycopg.OperationalError",
-                    *also,
-                ],
-                action=RetryAction.RETRY,
-            ),
-        ],
-        default=RetryAction.FAIL,
-    )
+# What ends with a session, a server or a network that is away for a moment, from whatever library it comes. Of the errors of our own
+# engine most are `TargetUnavailable` already; these come from a driver's cursor, a pool, or Airflow's own client.
+PASSING = (
+    "include.errors.RetriableError",
+    "sqlalchemy.exc.OperationalError",
+    "sqlalchemy.exc.InterfaceError",
+    "sqlalchemy.exc.PendingRollbackError",
+    "sqlalchemy.exc.TimeoutError",
+    "psycopg.OperationalError",
+    "psycopg.InterfaceError",
+    "psycopg2.OperationalError",
+    "psycopg2.InterfaceError",
+    "httpx.TransportError",
+)
+
+
+class Retries(ExceptionRetryPolicy):
+    """An error's class says whether another try can help; what is not known here fails at once, and is looked at.
+
+    Airflow's own errors are of one class whatever happened, so their content decides: the API server was away, or failed.
+
+    Args:
+        also: Dotted names of further classes that are tried again.
+    """
+
+    def __init__(self, *also: str) -> None:
+        # A vendor that asks for a long pause gets it; the short ones are waited for inside the task.
+        patient = RetryRule(
+            exception="include.errors.RateLimited", action=RetryAction.RETRY, retry_delay=timedelta(minutes=20)
+        )
+        passing = RetryRule(exception=[*PASSING, *also], action=RetryAction.RETRY)
+        super().__init__(rules=[patient, passing], default=RetryAction.FAIL)
+
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        """Decides from the error, and from what it says of Airflow's API server."""
+        if _is_airflow_away(exception):
+            return RetryDecision.retry(reason="Airflow's API server or database was away")
+        return super().evaluate(exception, try_number, max_tries, context)
+
+
+def _is_airflow_away(exception: BaseException) -> bool:
+    """Whether Airflow itself did not answer, or failed: no status, or one of 5xx, or 429."""
+    from airflow.sdk.api.client import ServerResponseError
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+
+    if isinstance(exception, AirflowRuntimeError):
+        if exception.error.error is not ErrorType.API_SERVER_ERROR:
+            return False
+        status = (exception.error.detail or {}).get("status_code")
+    elif isinstance(exception, ServerResponseError):
+        status = exception.response.status_code
+    else:
+        return False
+    return status is None or status >= 500 or status == 429
 
 
 DEFAULTS: dict[str, Any] = {
@@ -68,7 +103,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),
-    "retry_policy": _retry(),
+    "retry_policy": Retries(),
     "on_failure_callback": Alert("Failed"),
 }
 
@@ -76,7 +111,7 @@ DEFAULTS: dict[str, Any] = {
 # hours. One whose time is over is tried again, since a fan-out goes on where it stopped.
 PULL: dict[str, Any] = {
     "execution_timeout": timedelta(hours=12),
-    "retry_policy": _retry("airflow.sdk.exceptions.AirflowTaskTimeout"),
+    "retry_policy": Retries("airflow.sdk.exceptions.AirflowTaskTimeout"),
     # Of the six slots of a vendor's pool: a backfill that pulls leaves two to today.
     "max_active_tis_per_dagrun": 4,
 }
@@ -93,10 +128,14 @@ def vendor_of(dag_id: str) -> str:
 
 
 def deadline(name: str, hours: float = DEADLINE_HOURS) -> DeadlineAlert:
-    """A deadline of a whole run, from the moment it was queued (Airflow has none for a single task)."""
+    """A deadline of a whole run, from the moment it was queued (Airflow has none for a single task).
+
+    The interval is a number of seconds, which Airflow stores as it is: of a `timedelta`, stored as an object, Airflow 3.3.2 can't
+    move the deadline when the run is cleared, and refuses to clear it (apache/airflow#70368).
+    """
     return DeadlineAlert(
         name=name,
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(hours=hours),
+        interval=hours * 3600,  # type: ignore[arg-type]
         callback=AsyncCallback(Alert, kwargs={"what": f"Deadline missed: {name}"}),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
-from airflow.sdk import PokeReturnValue, task
+from airflow.sdk import PokeReturnValue, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from policy import PULL, WAREHOUSE
 
@@ -17,11 +18,17 @@ TABLE_OF_PATH = "{{ task.op_kwargs['path'].split('/')[1] }}"
 
 @task
 def plan_day(name: str, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
-    """What the run is about, from the form and the schedule."""
+    """What the run is about, from the form and the schedule; logs which chosen tables are left out, and why."""
+    import logging
+
     from include import plan
 
     # A person means today, whatever interval Airflow infers for a manual run.
-    return plan.plan_day(named(name), params, None if dag_run.run_type == "manual" else dag_run.data_interval_end)
+    interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
+    planned = plan.plan_day(named(name), params, interval_end, is_backfill=dag_run.run_type == "backfill")
+    for table, why in planned["left_out"].items():
+        logging.getLogger(__name__).warning("%s is left out: %s", table, why)
+    return planned
 
 
 @task
@@ -33,7 +40,7 @@ def choose_tables(name: str, plan: dict[str, Any], wave: int) -> list[str]:
 @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
 def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_id: Any = None) -> PokeReturnValue:
     """Waits for the vendor to close the day, unless somebody does not want to."""
-    if not params["wait"]:
+    if not params.get("wait", True):
         return PokeReturnValue(is_done=True)
     import firm
 
@@ -96,6 +103,22 @@ def publish(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = Non
         },
         "checks": [{"check": c.name, "breaks": c.breaks, "explained": c.explained} for c in checks],
     }
+
+
+@task
+def warn(name: str, run_id: Any = None) -> str:
+    """Alerts once of what a run left aside although it did not fail: new dead letters, and breaks that they explain."""
+    import firm
+    from alerts import page, send
+
+    from include.control.digest import write_warning
+
+    body = write_warning(firm.database(), run_id)
+    if body:
+        dag_id = get_current_context()["dag_run"].dag_id
+        link = f"Link: {page(dag_id)}/runs/{quote(run_id)}"
+        send("warning", f"Warning: {named(name).title}", f"{body}\nRun: {run_id}\n{link}", dag_id=dag_id, run_id=run_id)
+    return body
 
 
 @task

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, InputRejected
 from include.plan import choose_tables, plan_day
-from include.vendors import VENDORS
+from include.vendors import VENDORS, named
 
 VENDOR = VENDORS[0]
 ALL = [table.name for table in VENDOR.tables]
@@ -62,3 +62,26 @@ def test_tables_that_can_not_be_stated_as_of_a_past_date_are_refused_with_those_
         ConfigurationError, match=rf"can't state {', '.join(described)} .* choose from {', '.join(PAST)}"
     ):
         choose_tables(VENDOR, described, is_past=True)
+
+
+def test_a_plan_says_of_every_chosen_table_that_is_left_out_why() -> None:
+    plan = plan_day(VENDOR, params(business_date="2026-11-20"), None, NOW)
+    assert set(plan["left_out"]) == {*ALL} - {*PAST} != set()
+    assert set(plan["left_out"].values()) == {f"{VENDOR.title} can't state it as of 2026-11-20, which is past"}
+    assert plan_day(VENDOR, params(), None, NOW)["left_out"] == {}
+    assert plan_day(VENDOR, params(business_date="2026-11-20", tables=PAST), None, NOW)["left_out"] == {}
+
+
+def test_a_plan_for_single_clients_says_which_tables_have_none() -> None:
+    vendor = named("docusign")
+    chosen = params(tables=[table.name for table in vendor.asked], keys=["1"])
+    assert plan_day(vendor, chosen, None, NOW)["left_out"] == {
+        "templates": "DocuSign can't be asked for single envelopes of it"
+    }
+
+
+def test_a_date_in_the_form_of_a_backfill_is_rejected() -> None:
+    end = datetime(2026, 11, 24, 11, tzinfo=UTC)
+    with pytest.raises(InputRejected, match="A backfill's runs have business dates of their own"):
+        plan_day(VENDOR, params(business_date="2026-11-20"), end, NOW, is_backfill=True)
+    assert plan_day(VENDOR, params(), end, NOW, is_backfill=True)["business_date"] == "2026-11-23"

@@ -81,7 +81,12 @@ def environment(
             "secret_key": keys["secret_key"],
         },
         "api_auth": {"jwt_secret": keys["jwt_secret"]},
-        "scheduler": {"scheduler_idle_sleep_time": 0.1},
+        # A worker that died is noticed within a minute, and so are the tasks of a scheduler that did: 30 s until it is held for dead.
+        "scheduler": {
+            "scheduler_idle_sleep_time": 0.1,
+            "task_instance_heartbeat_timeout": 45,
+            "orphaned_tasks_check_interval": 20,
+        },
         # A task's supervisor often notices the end of its task only at the next heartbeat, and keeps its slot until
         # then: 16 short tasks take 3 s at 1 and 12 to 16 s at the default of 5. The patience stays: 30 s.
         "workers": {"min_heartbeat_interval": 1, "max_failed_heartbeats": 30},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_every_dag_imports_tells_of_failures_and_says_what_it_is(airflow: dict[s
     assert bag["errors"] == {}
     ours = {
         "salesforce", "read_back_salesforce", "replay_dead_letters", "watch_lateness", "drain_inbox", "deliver_events",
-        "serve_requests", "hear_salesforce", "keep_documents", "hold_documents",
+        "serve_requests", "hear_salesforce", "keep_documents", "hold_documents", "daily_digest",
     }  # fmt: skip
     ours |= {f"{v.name}_live" for v in VENDORS if v.live} | {f"{v.name}_on_demand" for v in VENDORS if find_keyed(v)}
     assert set(bag["dags"]) == ours | {v.name for v in VENDORS}
@@ -41,7 +42,7 @@ def test_every_dag_imports_tells_of_failures_and_says_what_it_is(airflow: dict[s
     assert all(told for dag in bag["dags"].values() for _, told in dag["tasks"].values())
 
 
-def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today: Firm) -> None:
+def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today: Firm, tmp_path: Path) -> None:
     day = sessions.latest_closed(datetime.now(UTC))
     for told in said_each(run(airflow, whole_run("orion", "salesforce")), "RUN"):
         state, tasks = told.split(" ", 1)
@@ -50,3 +51,21 @@ def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today
     sent = today.database.value("select sum(created) from control.ledger where stage = 'crm'")
     assert sent > 200
     assert (Path(airflow["TRIBUTARY_DATA_DOCS"]) / "site" / "index.html").exists()
+    assert not (tmp_path / "alerts.jsonl").exists()
+
+
+@pytest.mark.long
+def test_a_run_with_dead_rows_warns_once_and_the_digest_reports_them(
+    airflow: dict[str, str], today: Firm, tmp_path: Path
+) -> None:
+    today.sandbox.fault("poison", "portfolio/registrations", field="isActive", value="poison", share=0.02, seed=3)
+    output = run(airflow, whole_run("orion", "daily_digest", "daily_digest"))
+    assert [told.split(" ")[0] for told in said_each(output, "RUN")] == ["success"] * 3
+    warning, *digests = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text().splitlines()]
+    assert warning["title"] == "Warning: Orion Advisor"
+    assert "New dead letters:\n- orion.registrations: " in warning["body"]
+    assert [each["title"].partition(" of ")[0] for each in digests] == ["Daily digest"] * 2
+    counted = [re.search(r"orion.registrations: (\d+) dead letters open, (\d+) new", each["body"]) for each in digests]
+    (dead, new), (still_dead, new_again) = [each.groups() for each in counted if each]
+    assert int(dead) == int(new) == int(still_dead) > 0
+    assert new_again == "0"

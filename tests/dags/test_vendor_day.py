@@ -48,7 +48,7 @@ def out_of_time(dag, task_id):
 
 def look(dag, tables):
     return {
-        "deadlines": [[d.name, d.interval.total_seconds()] for d in (dag.deadline or [])],
+        "deadlines": [[d.name, d.interval] for d in (dag.deadline or [])],
         "retries": min(task.retries for task in dag.tasks),
         "pool": dag.get_task("pull").pool,
         "out_of_time": [out_of_time(dag, name) for name in ("pull", "publish")],

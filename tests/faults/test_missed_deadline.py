@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -34,6 +37,21 @@ class Hurried:
     api: AirflowApi
     sandbox: Sandbox
     alerts: Path
+
+    def deadline(self, run_id: str) -> str:
+        """When a run is due."""
+        return str(self._deadline(run_id)["deadline_time"])
+
+    def is_missed(self, run_id: str) -> bool:
+        """Whether Airflow has noticed that a run is late."""
+        return bool(self._deadline(run_id)["missed"])
+
+    def _deadline(self, run_id: str) -> dict[str, Any]:
+        path = f"{self.api.url}/ui/dags/{VENDOR.name}/dagRuns/{quote(run_id)}/deadlines"
+        answer = self.api._session.get(path, timeout=30)
+        answer.raise_for_status()
+        [found] = answer.json()["deadlines"]
+        return dict(found)
 
     def told(self, run_id: str) -> dict[str, str]:
         """The alerts about a run so far: title -> body."""
@@ -84,7 +102,25 @@ def test_a_missed_deadline_is_told_once_with_a_link_and_the_run_goes_on(hurried:
 
 
 def test_a_failed_run_misses_its_deadline_too(hurried: Hurried) -> None:
-    run_id = hurried.api.trigger(VENDOR.name, {"business_date": "2026-11-22"})
+    hurried.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="title")
+    run_id = hurried.api.trigger(VENDOR.name, {"tables": ["clients"]})
     assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"
     wait_until(lambda: len(hurried.told(run_id)) == 2, 60)
     assert set(hurried.told(run_id)) == {f"Failed: {VENDOR.name}", MISSED}
+
+
+def test_a_run_whose_input_is_rejected_alerts_nobody(hurried: Hurried) -> None:
+    run_id = hurried.api.trigger(VENDOR.name, {"business_date": "2026-11-20", "tables": ["clients"]})
+    assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"
+    time.sleep(2 * DEADLINE_S)
+    assert hurried.told(run_id) == {}
+
+
+def test_a_run_that_was_cleared_before_its_deadline_misses_the_new_one(hurried: Hurried) -> None:
+    run_id = hurried.api.trigger(VENDOR.name, {"business_date": "2026-11-20", "tables": ["clients"]})
+    assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"
+    before = hurried.deadline(run_id)
+    hurried.api._call("POST", f"dags/{VENDOR.name}/dagRuns/{run_id}/clear", json={"dry_run": False})
+    assert hurried.deadline(run_id) > before
+    wait_until(lambda: hurried.is_missed(run_id), 60)
+    assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"

@@ -21,11 +21,17 @@ from include.errors import SchemaDrift
 
 run, task = Thing(dag_id="a_vendor", run_id="a_run"), Thing(task_id="load", try_number=1)
 failed = {"dag_run": run, "ti": task}
+pull = Thing(task_id="pull", try_number=1, map_index=2, rendered_map_index="assets")
+part = Thing(task_id="publish.transform", try_number=3, map_index=0)
+manual = Thing(dag_id="a_vendor", run_id="manual__2026-11-24T12:00:00+00:00")
 late = {"dag_run": {"dag_id": "a_vendor", "dag_run_id": "a_run"}, "deadline": {"deadline_time": "2026-11-24T12:00"}}
 print("SAID", json.dumps({
     "ours": describe("Failed", failed | {"exception": SchemaDrift("A field is gone", table="pets")}),
     "foreign": describe("Failed", failed | {"exception": ValueError("Ann Example, 987-65-4320")}),
     "late": describe("Deadline missed", late),
+    "one": describe("Failed", failed),
+    "mapped": describe("Failed", {"dag_run": manual, "ti": pull}),
+    "grouped": describe("Failed", {"dag_run": run, "ti": part}),
 }))
 """
 
@@ -59,6 +65,29 @@ def test_a_missed_deadline_names_the_run_and_leads_to_it(alerts: dict[str, list[
     ]
 
 
+RUNS = "https://airflow.example/dags/a_vendor/runs"
+
+
+def test_a_link_leads_to_the_task_that_failed_mapped_or_in_a_group(alerts: dict[str, list[str]]) -> None:
+    links = {name: alerts[name][1].splitlines()[-1] for name in ("one", "mapped", "grouped")}
+    assert links == {
+        "one": f"Link: {RUNS}/a_run/tasks/load",
+        "mapped": f"Link: {RUNS}/manual__2026-11-24T12%3A00%3A00%2B00%3A00/tasks/pull/mapped/2",
+        "grouped": f"Link: {RUNS}/a_run/tasks/publish.transform/mapped/0",
+    }
+    assert alerts["mapped"][1].startswith("Task: pull[assets], try 1")
+    assert alerts["grouped"][1].startswith("Task: publish.transform[0], try 3")
+
+
+def test_airflows_ui_has_the_pages_that_links_lead_to() -> None:
+    import airflow.ui
+
+    scripts = (Path(next(iter(airflow.ui.__path__))) / "dist" / "assets").glob("index-*.js")
+    routes = "".join(script.read_text() for script in scripts)
+    for route in ("dags/:dagId/runs/:runId/tasks/:taskId", "dags/:dagId/runs/:runId/tasks/:taskId/mapped/:mapIndex"):
+        assert f"path:`{route}`" in routes
+
+
 _SEND = """
 from alerts import Alert
 
@@ -86,6 +115,91 @@ def test_a_missed_deadline_tells_what_is_done_and_none_of_a_backfill_is_told(
     run(environ, _SEND)
     [told] = (tmp_path / "alerts").read_text().splitlines()
     assert "So far: 2 tables staged, 1 loaded; 2,400 rows, 3 dead letters" in json.loads(told)["body"].splitlines()
+
+
+_TWICE = """
+import threading
+from alerts import Alert
+
+late = {"dag_id": "orion", "dag_run_id": "a_run", "run_type": "manual"}
+about = {"dag_run": late, "deadline": {"id": "a deadline", "deadline_time": "12:00"}}
+each = [threading.Thread(target=Alert("Deadline missed").notify, args=(about,)) for _ in range(4)]
+for thread in each:
+    thread.start()
+for thread in each:
+    thread.join()
+"""
+
+
+def _alerting(folder: Path, database: Database, urls: str, role: str = "tributary_hear") -> dict[str, str]:
+    known = {
+        "tributary_db": database.url(role),
+        "tributary_alerts": json.dumps({"conn_type": "generic", "password": urls}),
+    }
+    return environment(folder, known, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+
+
+def test_a_deadline_that_several_triggerers_notice_alerts_once(tmp_path: Path, database: Database) -> None:
+    environ = _alerting(tmp_path, database, f"file://{tmp_path / 'alerts'}")
+    run(environ, _TWICE)
+    run(environ, _TWICE)
+    assert len((tmp_path / "alerts").read_text().splitlines()) == 1
+    [record] = database.rows("select kind, dag_id, run_id, subject, sent_at is not null as is_sent from control.alert")
+    assert tuple(record.values()) == ("deadline", "orion", "a_run", "a deadline", True)
+
+
+def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_try(tmp_path: Path, database: Database) -> None:
+    run(_alerting(tmp_path, database, "nothing://nowhere"), _TWICE)
+    assert database.value("select count(*) from control.alert") == 0
+    run(_alerting(tmp_path, database, f"file://{tmp_path / 'alerts'}"), _TWICE)
+    assert len((tmp_path / "alerts").read_text().splitlines()) == 1
+
+
+_FAIL = """
+import sys
+from types import SimpleNamespace as Thing
+from alerts import Alert
+from include.errors import ConfigurationError, InputRejected
+
+task = Thing(task_id="plan_day", try_number=1, map_index=-1)
+for run_id, run_type, error in (
+    ("rejected", "manual", InputRejected("no such table")),
+    ("in a backfill", "backfill", InputRejected("no such table")),
+    ("scheduled", "scheduled", InputRejected("no such table")),
+    ("by an error", "manual", ConfigurationError("no such path")),
+):
+    run = Thing(dag_id="orion", run_id=run_id, run_type=run_type)
+    Alert("Failed").notify({"dag_run": run, "ti": task, "exception": error})
+"""
+_MISS = """
+from alerts import Alert
+
+for run_id in ("rejected", "scheduled", "by an error"):
+    run = {"dag_id": "orion", "dag_run_id": run_id, "run_type": "manual"}
+    Alert("Deadline missed").notify({"dag_run": run, "deadline": {"id": f"of {run_id}", "deadline_time": "12:00"}})
+"""
+
+
+def test_a_rejected_input_alerts_nobody_neither_at_once_nor_at_the_deadline(tmp_path: Path, database: Database) -> None:
+    urls = f"file://{tmp_path / 'alerts'}"
+    run(_alerting(tmp_path, database, urls, "tributary_load"), _FAIL)
+    run(_alerting(tmp_path, database, urls), _MISS)
+    alerts = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
+    assert [(each["title"], "Run: scheduled" in each["body"]) for each in alerts] == [
+        ("Failed: orion", True), ("Failed: orion", False), ("Deadline missed: orion", True), ("Deadline missed: orion", False),
+    ]  # fmt: skip
+    rejected = database.rows("select run_id, title, sent_at from control.alert where kind = 'rejected' order by run_id")
+    assert [tuple(row.values()) for row in rejected] == [
+        ("in a backfill", "Rejected: no such table", None),
+        ("rejected", "Rejected: no such table", None),
+    ]
+
+
+def test_an_alert_goes_out_without_a_database(tmp_path: Path, database: Database) -> None:
+    environ = _alerting(tmp_path, database, f"file://{tmp_path / 'alerts'}")
+    environ["AIRFLOW_CONN_TRIBUTARY_DB"] = "postgresql://u:p@127.0.0.1:1/nothing"
+    run(environ, _SEND)
+    assert len((tmp_path / "alerts").read_text().splitlines()) == 1
 
 
 # Always after the hour by which Orion and Tamarac are due, on the last of their days.

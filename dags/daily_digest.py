@@ -1,0 +1,50 @@
+"""Each weekday at seven, New York: what waits for a person although no run failed. One alert; none where there is nothing.
+
+Open dead letters by table, and how many are new since the last digest; reconciliation checks that did not pass, or only because dead letters
+explain the breaks; vendors whose newest day is held back from Salesforce.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.sdk import CronTriggerTimetable, dag, task
+from policy import DEFAULTS, GO_LIVE
+
+
+@dag(
+    dag_id="daily_digest",
+    dag_display_name="Daily digest",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable("0 7 * * 1-5", timezone="America/New_York"),
+    start_date=pendulum.parse(GO_LIVE, tz="America/New_York"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS | {"execution_timeout": timedelta(minutes=5)},
+    tags=["watch"],
+)
+def daily_digest() -> None:
+    """One task."""
+
+    @task
+    def send_digest(run_id: Any = None) -> str:
+        from datetime import UTC, datetime
+
+        import firm
+        from alerts import page, send
+
+        from include.control.digest import write_digest
+
+        now = datetime.now(UTC)
+        body = write_digest(firm.database(), now)
+        if body:
+            title = f"Daily digest of {now.astimezone(pendulum.timezone('America/New_York')):%Y-%m-%d}"
+            send("digest", title, f"{body}\nLink: {page('daily_digest')}", dag_id="daily_digest", run_id=run_id)
+        return body
+
+    send_digest()
+
+
+daily_digest()

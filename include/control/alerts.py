@@ -1,0 +1,67 @@
+"""Which alerts were sent: each once, however many processes notice what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import sqlalchemy as sa
+
+# A second process waits here until the first has sent: what it rolls back, the second sends.
+_RECORD = sa.text("""
+insert into control.alert (kind, dag_id, run_id, task, subject, title)
+values (:kind, :dag_id, :run_id, :task, :subject, :title) on conflict do nothing returning alert_id
+""")
+_SENT = sa.text("update control.alert set sent_at = clock_timestamp() where alert_id = :alert_id")
+_HAS = sa.text("select exists (select from control.alert where kind = :kind and dag_id = :dag_id and run_id = :run_id)")
+
+REJECTED = "rejected"
+"""Kind of a run whose input was rejected: nobody is alerted of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What an alert is about; two with the same fields but for the title are one alert.
+
+    Attributes:
+        kind: `failed`, `deadline`, `late`, ...
+        title: First line of the alert.
+        dag_id: Empty where it is about no DAG.
+        run_id: Empty where it is about no run.
+        task: With its map index, such as `pull[2]`.
+        subject: What else it is about: a deadline, a try, a day.
+    """
+
+    kind: str
+    title: str
+    dag_id: str = ""
+    run_id: str = ""
+    task: str = ""
+    subject: str = ""
+
+
+def send_once(engine: sa.Engine, record: Record, send: Callable[[], None]) -> bool:
+    """Sends an alert unless it was sent before; returns whether it was sent now.
+
+    What `send` raises undoes the record, so that another try sends.
+    """
+    with engine.begin() as connection:
+        alert_id = connection.execute(_RECORD, asdict(record)).scalar()
+        if alert_id is None:
+            return False
+        send()
+        connection.execute(_SENT, {"alert_id": alert_id})
+    return True
+
+
+def record_rejected(engine: sa.Engine, dag_id: str, run_id: str, title: str) -> None:
+    """Records that a run's input was rejected: its deadline alerts nobody."""
+    with engine.begin() as connection:
+        connection.execute(_RECORD, asdict(Record(REJECTED, title, dag_id, run_id)))
+
+
+def is_rejected(engine: sa.Engine, dag_id: str, run_id: str) -> bool:
+    """Whether a run's input was rejected."""
+    with engine.connect() as connection:
+        values = {"kind": REJECTED, "dag_id": dag_id, "run_id": run_id}
+        return bool(connection.execute(_HAS, values).scalar())

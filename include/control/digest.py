@@ -1,0 +1,181 @@
+"""What people should know although no run failed: rows that are dead letters, breaks that they explain, and data that Salesforce waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+REASONS = 3
+"""Most reasons that are named of a table: the commonest."""
+
+# A letter is new where the same row was not dead before for the same reasons: each whole pull records its dead rows anew.
+_IS_NEW = """
+not exists (select from control.dead_letter e
+            where e.vendor = l.vendor and e.table_name = l.table_name and e.stage = l.stage and e.row_key = l.row_key
+              and e.reasons = l.reasons and e.dead_letter_id < l.dead_letter_id and e.status in ('open', 'superseded'))
+"""
+
+# By table and reason at first, so that the commonest reasons can be named. Reasons as programs outside are told of them.
+_DEAD_LETTERS = f"""
+with shown as (
+    select l.dead_letter_id, l.vendor, l.table_name, l.told_reasons, l.died_at, (l.died_at >= :since and {_IS_NEW}) as is_new
+    from control.dead_letter l where l.status = 'open' and (:run_id = '' or l.run_id = :run_id)
+), reasons as (
+    select vendor, table_name, array_agg(reason order by times desc, reason) as reasons
+    from (select vendor, table_name, reason, count(*) as times
+          from shown cross join lateral (select distinct reason from unnest(told_reasons) as reason) why
+          where is_new or :run_id = '' group by 1, 2, 3) counted
+    group by 1, 2
+)
+select vendor, table_name, count(*) as open, count(*) filter (where is_new) as new, min(died_at) as since,
+       coalesce((select r.reasons from reasons r where (r.vendor, r.table_name) = (s.vendor, s.table_name)), '{{}}') as reasons
+from shown s group by vendor, table_name order by vendor, table_name
+"""  # noqa: S608
+
+# Of a check that was made again, the newest counts.
+_BREAKS = sa.text("""
+select * from (
+    select distinct on (vendor, business_date, check_name)
+           vendor, business_date, check_name, breaks, explained, is_passed, expected, actual
+    from control.reconciliation
+    where checked_at >= :since and (:run_id = '' or run_id = :run_id)
+    order by vendor, business_date, check_name, checked_at desc
+) newest where explained > 0 or not is_passed
+order by vendor, business_date, check_name
+""")
+
+# A vendor's newest load that is not reconciled, or does not add up: nothing of the vendor is sent to Salesforce until it is.
+_HELD_BACK = sa.text("""
+select n.vendor, n.business_date, n.loaded_at as since,
+       exists (select from control.reconciliation r where (r.vendor, r.run_id, r.business_date) = (n.vendor, n.run_id, n.business_date)
+               and not r.is_passed) as is_off
+from (
+    select distinct on (vendor) vendor, business_date, run_id, recorded_at as loaded_at
+    from control.ledger where stage = 'load' and pulled = 'present'
+    order by vendor, business_date desc, ledger_id desc
+) n
+where n.loaded_at < :before
+  and (not exists (select from control.reconciliation r
+                   where (r.vendor, r.run_id, r.business_date) = (n.vendor, n.run_id, n.business_date))
+       or exists (select from control.reconciliation r
+                  where (r.vendor, r.run_id, r.business_date) = (n.vendor, n.run_id, n.business_date) and not r.is_passed))
+order by n.vendor
+""")
+
+_LAST = sa.text("select max(sent_at) from control.alert where kind = 'digest' and sent_at < :before")
+
+UNDER_WAY = timedelta(hours=2)
+"""A load that is younger may still be reconciled by its own run."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Open dead letters of a table, how many of them are new, and the commonest reasons."""
+
+    vendor: str
+    table: str
+    open: int
+    new: int
+    since: datetime
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """One line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20: price is negative`."""
+        named = "; ".join(self.reasons[:REASONS]) + ("; ..." if len(self.reasons) > REASONS else "")
+        counts = f"{self.open:,} dead letters open, {self.new:,} new, the oldest of {self.since:%Y-%m-%d}"
+        return f"{self.vendor}.{self.table}: {counts}: {named}"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A reconciliation check that does not agree, or only with what dead letters explain."""
+
+    vendor: str
+    business_date: date
+    check: str
+    breaks: int
+    explained: int
+    is_passed: bool
+    expected: Decimal
+    actual: Decimal
+
+    def __str__(self) -> str:
+        """One line: `<vendor> 2026-11-25 control_total: 17 breaks, 17 explained by dead letters; expected ..., actual ...`."""
+        verdict = "" if self.is_passed else "NOT RECONCILED: "
+        counts = f"{self.breaks:,} breaks, {self.explained:,} explained by dead letters"
+        amounts = f"expected {self.expected:,}, actual {self.actual:,}"
+        return f"{self.vendor} {self.business_date} {self.check}: {verdict}{counts}; {amounts}"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A vendor whose newest day Salesforce does not get."""
+
+    vendor: str
+    business_date: date
+    since: datetime
+    is_off: bool
+
+    def __str__(self) -> str:
+        """One line: `<vendor> 2026-11-25: held back since 2026-11-26 07:12 UTC, not reconciled`."""
+        why = "it does not add up" if self.is_off else "not reconciled"
+        return f"{self.vendor} {self.business_date}: held back since {self.since:%Y-%m-%d %H:%M} UTC, {why}"
+
+
+def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> list[DeadLetters]:
+    """Returns tables with open dead letters; those that died later than `since`, and were not dead before, count as new.
+
+    Args:
+        engine: The control database.
+        since: Aware.
+        run_id: Only the letters of this run; empty for all.
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text(_DEAD_LETTERS), {"since": since, "run_id": run_id}).all()
+    return [DeadLetters(r.vendor, r.table_name, r.open, r.new, r.since, tuple(r.reasons)) for r in rows]
+
+
+def find_breaks(engine: sa.Engine, since: datetime, run_id: str = "") -> list[Break]:
+    """Returns checks since a moment, or of a run, that did not pass, or passed only because dead letters explain the breaks."""
+    with engine.connect() as connection:
+        return [Break(*row) for row in connection.execute(_BREAKS, {"since": since, "run_id": run_id})]
+
+
+def find_held_back(engine: sa.Engine, now: datetime) -> list[HeldBack]:
+    """Returns vendors whose newest load is not reconciled although its run should be over."""
+    with engine.connect() as connection:
+        return [HeldBack(*row) for row in connection.execute(_HELD_BACK, {"before": now - UNDER_WAY})]
+
+
+def find_last(engine: sa.Engine, now: datetime) -> datetime:
+    """Returns when the digest before this one was sent; a day ago where there was none."""
+    with engine.connect() as connection:
+        last: datetime | None = connection.execute(_LAST, {"before": now}).scalar()
+    return last or now - timedelta(days=1)
+
+
+def write_digest(engine: sa.Engine, now: datetime) -> str:
+    """Returns the day's digest, a heading and a line for each thing; empty where there is nothing to report."""
+    since = find_last(engine, now)
+    return _write(
+        ("Open dead letters", find_dead_letters(engine, since)),
+        ("Reconciliation: breaks since the last digest", find_breaks(engine, since)),
+        ("Held back from Salesforce", find_held_back(engine, now)),
+    )
+
+
+def write_warning(engine: sa.Engine, run_id: str) -> str:
+    """Returns what a run that did not fail left aside: its new dead letters, and breaks; empty where there is nothing."""
+    beginning = datetime(2000, 1, 1, tzinfo=UTC)
+    new = [each for each in find_dead_letters(engine, beginning, run_id) if each.new]
+    return _write(
+        ("New dead letters", new), ("Reconciliation: breaks of this run", find_breaks(engine, beginning, run_id))
+    )
+
+
+def _write(*parts: tuple[str, Sequence[object]]) -> str:
+    return "\n".join("\n".join([f"{title}:", *(f"- {each}" for each in found)]) for title, found in parts if found)

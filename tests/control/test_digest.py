@@ -1,0 +1,156 @@
+"""What the daily digest and the warning of a run report, and that they are quiet where there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from include.control.digest import (
+    find_breaks,
+    find_dead_letters,
+    find_held_back,
+    find_last,
+    write_digest,
+    write_warning,
+)
+from include.warehouse import schema
+from tests.conftest import Database
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+DAY = date(2026, 11, 25)
+PRICE = "price: -1 is below 0"
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[sa.Engine]:
+    made = schema.engine(database.url())
+    yield made
+    made.dispose()
+
+
+def die(
+    database: Database, key: str | None, at: datetime, run: str = "r", reasons: tuple[str, ...] = (PRICE,), **more: str
+) -> None:
+    """Inserts a dead letter of `orion.assets`, open unless told."""
+    values = {"status": "open", "table": "assets", "part": f"{key}-{at.isoformat()}"} | more
+    database.do(
+        "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part,"
+        " row_number, status, died_at) values (:run, 'orion', :table, :day, 'validate', :key, :reasons, :run, :part, 0, :status, :at)",
+        run=run, day=DAY, key=key, reasons=list(reasons), at=at, **values,
+    )  # fmt: skip
+
+
+def check(database: Database, name: str, breaks: int, explained: int, is_passed: bool, **more: object) -> None:
+    values = {"run": "r", "at": NOW, "day": DAY} | more
+    database.do(
+        "insert into control.reconciliation (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained,"
+        " is_passed, checked_at) values (:run, 'orion', :day, :name, 50750316.19, 49981105.69, 0.01, :breaks, :explained, :passed, :at)",
+        name=name, breaks=breaks, explained=explained, passed=is_passed, **values,
+    )  # fmt: skip
+
+
+def load(database: Database, run: str, at: datetime, day: date = DAY, pulled: str = "present") -> None:
+    database.do(
+        "insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,"
+        " recorded_at) values (nextval('control.ledger_id'), :run, 'orion', 'assets', 'position', :day, 'load', :run, :pulled, :at, :at)",
+        run=run, day=day, pulled=pulled, at=at,
+    )  # fmt: skip
+
+
+def test_nothing_to_report_is_an_empty_digest_and_no_warning(database: Database, engine: sa.Engine) -> None:
+    die(database, "1", NOW, status="replayed")
+    check(database, "control_total", 0, 0, True)
+    load(database, "r", NOW - timedelta(hours=9))
+    assert (write_digest(engine, NOW), write_warning(engine, "r")) == ("", "")
+
+
+def test_open_dead_letters_are_counted_by_table_with_the_commonest_reasons(
+    database: Database, engine: sa.Engine
+) -> None:
+    for n in range(3):
+        die(database, f"old {n}", NOW - timedelta(days=3))
+    for n in range(2):
+        die(database, f"new {n}", NOW, reasons=("date: none", PRICE))
+    die(database, "p", NOW, table="accounts", reasons=("a", "b", "c", "d"))
+    accounts, assets = find_dead_letters(engine, NOW - timedelta(days=1))
+    assert (assets.table, assets.open, assets.new, assets.since) == ("assets", 5, 2, NOW - timedelta(days=3))
+    assert assets.reasons == (PRICE, "date: none")
+    assert str(assets) == (f"orion.assets: 5 dead letters open, 2 new, the oldest of 2026-11-24: {PRICE}; date: none")
+    assert str(accounts).endswith(": a; b; c; ...")
+
+
+def test_a_row_that_was_dead_before_for_the_same_reasons_is_not_new(database: Database, engine: sa.Engine) -> None:
+    die(database, "1", NOW - timedelta(days=2), status="superseded")
+    die(database, "1", NOW, run="today")
+    assert [each.new for each in find_dead_letters(engine, NOW - timedelta(days=1))] == [0]
+    assert write_warning(engine, "today") == ""
+    die(database, "1", NOW, run="later", reasons=("price: none",))
+    assert "orion.assets: 1 dead letters open, 1 new" in write_warning(engine, "later")
+
+
+def test_a_row_that_was_replayed_and_dies_again_is_new(database: Database, engine: sa.Engine) -> None:
+    die(database, "1", NOW - timedelta(days=2), status="replayed")
+    die(database, "1", NOW, run="today")
+    assert "1 new" in write_warning(engine, "today")
+
+
+def test_a_warning_is_about_its_run_alone(database: Database, engine: sa.Engine) -> None:
+    die(database, "1", NOW, run="another")
+    check(database, "control_total", 2, 2, True, run="another")
+    assert write_warning(engine, "r") == ""
+    assert write_warning(engine, "another").splitlines() == [
+        "New dead letters:",
+        f"- orion.assets: 1 dead letters open, 1 new, the oldest of 2026-11-27: {PRICE}",
+        "Reconciliation: breaks of this run:",
+        "- orion 2026-11-25 control_total: 2 breaks, 2 explained by dead letters; expected 50,750,316.19, actual 49,981,105.69",
+    ]
+
+
+def test_explained_breaks_and_failed_checks_are_reported_by_their_newest_check(
+    database: Database, engine: sa.Engine
+) -> None:
+    check(database, "control_total", 17, 17, True)
+    check(database, "roll_forward", 3, 0, False)
+    check(database, "accounts", 0, 0, True)
+    check(database, "cash", 2, 0, False, run="first")
+    check(database, "cash", 0, 0, True, run="again", at=NOW + timedelta(minutes=1))
+    check(database, "old", 1, 1, True, at=NOW - timedelta(days=9))
+    found = find_breaks(engine, NOW - timedelta(days=1))
+    assert [(each.check, each.is_passed) for each in found] == [("control_total", True), ("roll_forward", False)]
+    assert "NOT RECONCILED" in str(found[1])
+
+
+def test_a_vendor_is_held_back_while_its_newest_load_is_not_reconciled(database: Database, engine: sa.Engine) -> None:
+    loaded_at = NOW - timedelta(hours=5)
+    load(database, "first", loaded_at - timedelta(days=1), DAY - timedelta(days=1))
+    load(database, "r", loaded_at)
+    [held] = find_held_back(engine, NOW)
+    assert (held.vendor, held.business_date, held.since, held.is_off) == ("orion", DAY, loaded_at, False)
+    check(database, "control_total", 3, 0, False)
+    assert str(find_held_back(engine, NOW)[0]) == (
+        "orion 2026-11-25: held back since 2026-11-27 07:00 UTC, it does not add up"
+    )
+    assert "Held back from Salesforce:\n- orion" in write_digest(engine, NOW)
+    database.do("delete from control.reconciliation")
+    check(database, "control_total", 0, 0, True)
+    assert find_held_back(engine, NOW) == []
+
+
+def test_a_load_whose_run_is_under_way_is_not_held_back(database: Database, engine: sa.Engine) -> None:
+    load(database, "r", NOW - timedelta(minutes=30))
+    assert find_held_back(engine, NOW) == []
+
+
+def test_new_is_counted_from_the_last_digest_that_was_sent(database: Database, engine: sa.Engine) -> None:
+    assert find_last(engine, NOW) == NOW - timedelta(days=1)
+    friday = NOW - timedelta(days=3)
+    for run, sent_at in (("1", friday - timedelta(days=1)), ("2", friday), ("3", None)):
+        database.do(
+            "insert into control.alert (kind, run_id, title, sent_at) values ('digest', :run, 'Daily digest', :at)",
+            run=run,
+            at=sent_at,
+        )
+    assert find_last(engine, NOW) == friday

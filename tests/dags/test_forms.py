@@ -1,0 +1,104 @@
+"""What forms reject before there is a run, through Airflow's own API, which its pages use; and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include import sessions
+from include.errors import ConfigurationError
+from include.local.airflow_api import AirflowApi
+from include.plan import find_keyed
+from include.vendors import VENDORS, named
+from tests.dags.stored_dags import serve_dags
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+
+DATED = [
+    *(vendor.name for vendor in VENDORS),
+    *(f"{vendor.name}_on_demand" for vendor in VENDORS if find_keyed(vendor)),
+    "replay_dead_letters",
+]
+TOMORROW = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, airflow_database: Path) -> Iterator[AirflowApi]:
+    with serve_dags(tmp_path_factory.mktemp("forms"), airflow_database) as (api, _, _):
+        yield api
+
+
+def filled_in(dag_id: str, day: str | None) -> dict[str, Any]:
+    return {"business_date": day} | ({"keys": ["1"]} if dag_id.endswith("_on_demand") else {})
+
+
+@pytest.mark.parametrize(
+    ("day", "why"),
+    [
+        ("2026-11-22", "2026-11-22 is no session of the New York Stock Exchange; the one before is 2026-11-20"),
+        ("2025-12-25", "is no session"),
+        ("2005-03-01", "is too long ago"),
+        (TOMORROW, TOMORROW),
+        ("2026-02-30", "is no date; write it like 2026-11-25"),
+        ("last Friday", "is no date; write it like 2026-11-25"),
+    ],
+)
+def test_a_wrong_date_starts_no_run_and_the_form_says_why(api: AirflowApi, day: str, why: str) -> None:
+    for dag_id in DATED:
+        with pytest.raises(ConfigurationError) as refused:
+            api.trigger(dag_id, filled_in(dag_id, day))
+        assert refused.value.facts["status"] == 400
+        assert why in str(refused.value)
+        assert api.runs(dag_id) == []
+
+
+def test_a_wrong_date_starts_no_backfill(api: AirflowApi) -> None:
+    body = {
+        "dag_id": "orion", "from_date": "2026-11-02T00:00:00Z", "to_date": "2026-11-04T00:00:00Z",
+        "dag_run_conf": {"business_date": "2026-11-22"},
+    }  # fmt: skip
+    with pytest.raises(ConfigurationError, match="2026-11-22 is no session"):
+        api._call("POST", "backfills", json=body)
+    assert api.runs("orion") == []
+
+
+def test_a_session_and_an_empty_date_start_a_run(api: AirflowApi) -> None:
+    closed = sessions.latest_closed(datetime.now(UTC)).isoformat()
+    for dag_id in DATED:
+        for day in ("2026-11-20", closed, None):
+            api.trigger(dag_id, filled_in(dag_id, day))
+        assert len(api.runs(dag_id)) == 3
+
+
+def form(api: AirflowApi, dag_id: str) -> dict[str, Any]:
+    return dict(api._call("GET", f"dags/{dag_id}/details")["params"])
+
+
+def test_a_form_names_the_tables_that_a_past_date_leaves_out(api: AirflowApi) -> None:
+    said = {vendor.name: form(api, vendor.name)["tables"]["description"] for vendor in VENDORS}
+    assert "leaves out representatives, clients, registrations: Orion Advisor can't state them" in said["orion"]
+    assert "eMoney Advisor can't state a past one" in said["emoney"]
+    for vendor in VENDORS:
+        left_out = [table.name for table in vendor.asked if not table.states_past]
+        assert len(left_out) == len(vendor.asked) or all(name in said[vendor.name] for name in left_out)
+
+
+@pytest.mark.parametrize(
+    ("vendor_name", "title"),
+    [("docusign", "Envelopes"), ("adobe_sign", "Agreements"), ("emoney", "Clients"), ("moneyguidepro", "Households")],
+)
+def test_a_form_on_demand_speaks_of_what_the_vendor_is_asked_for(api: AirflowApi, vendor_name: str, title: str) -> None:
+    keys = form(api, f"{vendor_name}_on_demand")["keys"]
+    assert keys["schema"]["title"] == title
+    assert title.lower() in keys["description"]
+    dag = api._call("GET", f"dags/{vendor_name}_on_demand")
+    assert dag["dag_display_name"].endswith(f"single {title.lower()}, now")
+
+
+def test_only_a_vendor_with_a_closing_offers_to_wait_for_it(api: AirflowApi) -> None:
+    offered = {dag_id for dag_id in DATED if "wait" in form(api, dag_id)}
+    assert offered == {dag_id for dag_id in DATED if dag_id in {v.name for v in VENDORS} and named(dag_id).closed}
