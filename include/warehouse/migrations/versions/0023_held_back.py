@@ -23,5 +23,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops both tables."""
+    """Drops both tables; decisions that were taken back count again."""
     op.execute("drop table control.crm_held, control.crm_question")
+    op.execute("drop view control.identity_said")
+    op.execute("alter table control.identity_decision drop column is_withdrawn")
+    op.execute("""
+        create view control.identity_said as
+        select distinct on (entity, left_id, right_id) * from control.identity_decision
+        order by entity, left_id, right_id, decision_id desc
+    """)
+    op.execute("grant select on control.identity_said to tributary_load, tributary_read")

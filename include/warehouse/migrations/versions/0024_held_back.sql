@@ -34,3 +34,11 @@ create table control.crm_held (
     run_id       text        not null,
     primary key (entity, cause, subject)
 );
+
+-- A decision on who is who that was taken back before a run used it: the pair is undecided again.
+alter table control.identity_decision add is_withdrawn boolean not null default false;
+create or replace view control.identity_said as
+select * from (
+    select distinct on (entity, left_id, right_id) * from control.identity_decision
+    order by entity, left_id, right_id, decision_id desc
+) newest where not is_withdrawn;
