@@ -172,6 +172,7 @@ def salesforce() -> None:
 
         from include import alerts
         from include.crm import approval, holding
+        from include.crm.readback import count_differing
 
         engine, patience = firm.site().engine, timedelta(hours=DEADLINE_HOURS)
         held = holding.read(engine)
@@ -179,6 +180,10 @@ def salesforce() -> None:
         lines = [f"{each}; {states[each.entity]}" if each.entity in states else str(each) for each in held]
         if late := holding.take_unalerted(engine, patience):
             alerts.send(firm.alert_urls(), "Salesforce: records are held back", "\n".join(map(str, late)))
+        if differing := count_differing(engine, run_id):  # only a sync that found an older org has read it back
+            alerts.send(
+                firm.alert_urls(), "Salesforce was restored from a backup", f"Read back and sent again: {differing}"
+            )
         holding.refuse_standstill(engine, run_id, patience)
         return lines
 

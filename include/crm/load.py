@@ -25,7 +25,7 @@ from include.control import ledger, writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
-from include.crm import collections, delta, file, holding
+from include.crm import collections, delta, file, holding, marks, readback
 from include.crm.bulk import Bulk
 from include.crm.delta import Change, Delta
 from include.crm.guard import Concern, find_concerns, find_unapproved
@@ -137,13 +137,37 @@ def sync(
         _turn(engine, is_whole=not only),
     ):
         one = _Sync(db, session, folder, run_id, business_date, settings, on_progress or log.info, only)
+        if not only:
+            _heal(engine, connection, db, session, run_id, settings, on_progress or log.info)
         done = one.run(list(approved), resends=resends)
+        if not only:
+            marks.keep(db, session, one.written)
     if one.failures:  # a failure that needs a person rather than one that may pass by itself
         raise min(one.failures, key=lambda error: isinstance(error, RetriableError))
     _refuse_green(engine, run_id)
     if not any(counts.sent for counts in done.values()):
         _refuse_standstill(one.held)
     return done
+
+
+def _heal(
+    engine: sa.Engine,
+    connection: Connection,
+    db: sa.Connection,
+    session: SalesforceSession,
+    run_id: str,
+    settings: Settings,
+    say: Say,
+) -> None:
+    """Reads everything back where the org is an earlier state of itself, so that what it lost is sent again."""
+    state = marks.compare(db, session)
+    if state == "same":
+        return
+    say(f"Salesforce holds an earlier state than it accepted ({state} records): everything is read back first")
+    try:
+        readback.read_back(engine, connection, run_id, settings, say, is_restored=state == "older")
+    except ApprovalNeeded as error:  # no question that a person can approve
+        raise ConfigurationError(str(error)) from error
 
 
 def _refuse_standstill(held: Sequence[Held]) -> None:
@@ -254,6 +278,11 @@ class _Sync:
             self._record_idle(first)
             self._record_held()
         return {name: replace(counts, unchanged=first[name].unchanged) for name, counts in self._total.items()}
+
+    @property
+    def written(self) -> list[str]:
+        """The Salesforce objects of which anything was sent."""
+        return sorted({wanted.sobject for wanted in self._objects if self._total[wanted.entity].sent})
 
     def _count_sent(self) -> int:
         return sum(counts.sent for counts in self._total.values())

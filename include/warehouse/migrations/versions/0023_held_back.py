@@ -23,8 +23,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops both tables; decisions that were taken back count again."""
-    op.execute("drop table control.crm_held, control.crm_question")
+    """Drops the tables; decisions that were taken back count again."""
+    op.execute("drop table control.crm_mark, control.crm_held, control.crm_question")
     op.execute("drop view control.identity_said")
     op.execute("alter table control.identity_decision drop column is_withdrawn")
     op.execute("""

@@ -42,3 +42,12 @@ select * from (
     select distinct on (entity, left_id, right_id) * from control.identity_decision
     order by entity, left_id, right_id, decision_id desc
 ) newest where not is_withdrawn;
+
+-- Of each Salesforce object some records that it accepted last, and when it says that they were changed: if it says earlier, the org
+-- was restored from a backup.
+create table control.crm_mark (
+    sobject        text        not null,
+    salesforce_id  text        not null,
+    modified_at    timestamptz not null,          -- by Salesforce's clock
+    primary key (sobject, salesforce_id)
+);
