@@ -114,10 +114,9 @@ def show_links(name: Words = "", offset: Offset = 0, kept: Offset = 0) -> HTMLRe
 
 
 @app.get("/decisions")
-def show_decisions() -> HTMLResponse:
+def show_decisions(undone: Offset = 0) -> HTMLResponse:
     """Returns the page of what was decided."""
-    with _database().connect() as db:
-        return HTMLResponse(page.render_decisions(decisions.list_decisions(db, 200)), headers=HEADERS)
+    return _decisions(f"Decision {undone} is taken back." if undone else "")
 
 
 @app.post("/decide", dependencies=[Depends(refuse_foreign_page)])
@@ -130,6 +129,18 @@ def decide_on_page(word: Annotated[WordOfForm, Form()], user: GetUserDep) -> Res
         shown.status_code = 409
         return shown
     return RedirectResponse(f"{word.place or './'}?kept={kept.decision_id}", 303, HEADERS)
+
+
+@app.post("/undo", dependencies=[Depends(refuse_foreign_page)])
+def undo_on_page(decision_id: Annotated[Id, Form()], user: GetUserDep) -> Response:
+    """Takes back a decision that no run has used and shows the decisions; 409 with the reason where that is too late."""
+    try:
+        decisions.undo(_database(), decision_id, user.get_name())
+    except decisions.DecisionRefused as refused:
+        shown = _decisions(str(refused))
+        shown.status_code = 409
+        return shown
+    return RedirectResponse(f"decisions?undone={decision_id}", 303, HEADERS)
 
 
 @app.get("/api/queue")
@@ -153,6 +164,15 @@ def read_decisions(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
     """Returns what was decided, the newest first."""
     with _database().connect() as db:
         return _answer({"decisions": decisions.list_decisions(db, limit, offset)})
+
+
+@app.post("/api/decisions/{decision_id}/undo", dependencies=[Depends(refuse_foreign_page)])
+def undo_by_call(decision_id: Id, user: GetUserDep) -> JSONResponse:
+    """Takes back a decision that no run has used, and returns the one that says so; 409 with the reason otherwise."""
+    try:
+        return _answer(decisions.undo(_database(), decision_id, user.get_name()))
+    except decisions.DecisionRefused as refused:
+        return _answer({"detail": str(refused), "known": refused.known}, 409)
 
 
 @app.post("/api/decisions", dependencies=[Depends(refuse_foreign_page)])
@@ -181,8 +201,18 @@ def _links(name: str, offset: int, told: str) -> HTMLResponse:
     return HTMLResponse(page.render_links(pairs, total, offset, TITLES, name, told), headers=HEADERS)
 
 
+def _decisions(told: str) -> HTMLResponse:
+    with _database().connect() as db:
+        shown = page.render_decisions(decisions.list_decided(db, 200), TITLES, told)
+    return HTMLResponse(shown, headers=HEADERS)
+
+
 def _told(kept: int) -> str:
-    return f"Kept as decision {kept}. It counts from the next run on." if kept else ""
+    return (
+        f"Kept as decision {kept}. It counts from the next run on; until then, Decisions has a button to undo it."
+        if kept
+        else ""
+    )
 
 
 def _answer(content: Any, status: int = 200) -> JSONResponse:

@@ -8,7 +8,6 @@ from typing import Literal
 
 from include.crm.delta import Delta
 from include.crm.settings import Settings
-from include.errors import ApprovalNeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +48,17 @@ def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Conce
     return found
 
 
-def refuse_unapproved(concerns: list[Concern], approved: list[Concern], settings: Settings) -> None:
-    """Stops a run that would do more than somebody has said yes to.
+def find_unapproved(concerns: list[Concern], approved: list[Concern], settings: Settings) -> list[Concern]:
+    """Returns what a run would do beyond what a person has approved.
 
     Args:
         concerns: Of this run.
         approved: What the person was asked about; a few more changes, but no more closings, are no new question.
         settings: Say what a few are.
-
-    Raises:
-        ApprovalNeeded: With every reason.
     """
     allowed = {
         (each.entity, each.question): each.records
         + (settings.few if each.question == "change" else each.records // 100 if each.question == "worth" else 0)
         for each in approved
     }
-    unasked = [each.reason for each in concerns if each.records > allowed.get((each.entity, each.question), 0)]
-    if unasked:
-        raise ApprovalNeeded("Salesforce is left as it is until somebody approves: " + "; ".join(unasked))
+    return [each for each in concerns if each.records > allowed.get((each.entity, each.question), 0)]

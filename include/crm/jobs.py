@@ -27,10 +27,16 @@ from include.crm.collections import Batch, rows_of
 from include.crm.file import File
 from include.crm.mapping import CrmObject
 from include.crm.results import Job
-from include.errors import BalanceError, ConfigurationError, RateLimited, TargetUnavailable
+from include.errors import BalanceError, ConfigurationError, ObjectUnavailable, RateLimited, TargetUnavailable
 
 LONGEST_JOB_S = 2 * 3600.0
 """After which a job is left to the next attempt, which adopts it."""
+
+LONGEST_STALL_S = 900.0
+"""Without a row done, after which a job is left to the next attempt: other objects wait behind it."""
+
+LONGEST_ADOPTED_STALL_S = 60.0
+"""The same of a job of an earlier attempt, which had its time."""
 
 _UPLOADS = 3
 _FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
@@ -83,7 +89,7 @@ class Jobs:
             if info is None or (is_untouched and row.state == "open"):
                 self._mark(job.job_id, "abandoned")
                 continue
-            yield self._finish(job, info)
+            yield self._finish(job, info, LONGEST_ADOPTED_STALL_S)
 
     def collect(self) -> Batch:
         """Books all of `sending` as a job of our own, to be sent by collections."""
@@ -115,7 +121,7 @@ class Jobs:
                 return self._finish(job, None)
             self._bulk.abort(job.job_id)
             self._mark(job.job_id, "abandoned")
-        raise TargetUnavailable("Salesforce did not take a file", sobject=self._wanted.sobject, tries=_UPLOADS)
+        raise ObjectUnavailable("Salesforce did not take a file", sobject=self._wanted.sobject, tries=_UPLOADS)
 
     def _open(self, part: int, file: File) -> Job:
         job = self._job(self._bulk.create(self._wanted.sobject, self._wanted.key_field), file.rows)
@@ -168,9 +174,9 @@ class Jobs:
         with self._db.begin():
             self._fence.check(self._db)
 
-    def _finish(self, job: Job, info: JobInfo | None) -> Counts:
+    def _finish(self, job: Job, info: JobInfo | None, longest_stall_s: float | None = None) -> Counts:
         while info is None or not info.has_ended:
-            info = self._wait(job)
+            info = self._wait(job, LONGEST_STALL_S if longest_stall_s is None else longest_stall_s)
         results.read(self._db, self._bulk, self._wanted, job, info)
         counts = self._settle(job, info)
         if info.state == "Failed" and info.error.startswith(_USED_UP):
@@ -191,8 +197,9 @@ class Jobs:
         )
         return counts
 
-    def _wait(self, job: Job) -> JobInfo:
+    def _wait(self, job: Job, longest_stall_s: float) -> JobInfo:
         pause, until = _FASTEST_POLL_S, time.monotonic() + LONGEST_JOB_S
+        processed, moved_at = -1, time.monotonic()
         while time.monotonic() < until:
             info = self._bulk.ask(job.job_id)
             if info is None:
@@ -200,10 +207,17 @@ class Jobs:
                 raise BalanceError("Salesforce lost a job that it had taken", job=job.job_id, sobject=job.sobject)
             if info.has_ended:
                 return info
+            if info.processed > processed:
+                processed, moved_at = info.processed, time.monotonic()
+            if time.monotonic() - moved_at > longest_stall_s:
+                break
             self._say(f"{job.sobject}: {info.processed} of {job.rows} rows done (job {job.job_id})")
             time.sleep(pause)
             pause = min(pause * 1.5, _SLOWEST_POLL_S)
-        raise TargetUnavailable("Salesforce does not end a job", job=job.job_id, sobject=job.sobject)
+        raise ObjectUnavailable(
+            "Salesforce does not end a job; the next run looks at it again", job=job.job_id, sobject=job.sobject,
+            rows=job.rows, done=max(processed, 0),
+        )  # fmt: skip
 
     def _mark(self, job_id: str, state: str) -> None:
         with self._db.begin():

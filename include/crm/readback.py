@@ -82,6 +82,13 @@ where s.sobject = :sobject and s.external_key = d.external_key and d.kind in ('d
 """
 
 
+_FORGET_ABSENT = """
+delete from control.crm_state s using differing d
+where s.sobject = :sobject and s.external_key = d.external_key and d.kind = 'deleted' and s.accepted_at < :started
+  and not exists (select from held h where h.external_key = s.external_key)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a read-back found of one object.
@@ -109,7 +116,13 @@ class Found:
 
 
 def read_back(
-    engine: sa.Engine, connection: Connection, run_id: str, settings: Settings, say: Callable[[str], None] = print
+    engine: sa.Engine,
+    connection: Connection,
+    run_id: str,
+    settings: Settings,
+    say: Callable[[str], None] = print,
+    *,
+    is_restored: bool = False,
 ) -> dict[str, Found]:
     """Reads every record of ours, notes what differs and repairs what we believe.
 
@@ -119,6 +132,8 @@ def read_back(
         run_id: Names the run in `control.crm_difference`.
         settings: The firm's.
         say: Told how it goes.
+        is_restored: Whether the org is known to be an earlier state of itself: then what it has never seen, not even as
+            deleted, was not deleted by a person, and is sent again.
 
     Returns:
         What was found, by entity.
@@ -134,12 +149,21 @@ def read_back(
         try:
             session.keep_reserve(settings.reserved_ratio)
             for wanted in objects(settings):
-                found[wanted.entity] = _read_object(db, session, wanted, settings, run_id)
+                found[wanted.entity] = _read_object(db, session, wanted, settings, run_id, is_restored)
                 say(f"{wanted.sobject} ({wanted.entity}): {found[wanted.entity]}")
                 calls.flush()
         finally:
             db.invalidate()  # its temporary tables end with it
     return found
+
+
+def count_differing(engine: sa.Engine, run_id: str) -> dict[str, int]:
+    """Returns how many records a run found that are not as they were accepted, by object."""
+    query = sa.text("""
+        select sobject, count(*) from control.crm_difference where run_id = :run_id and kind <> 'remade' group by 1 order by 1
+    """)
+    with engine.connect() as db:
+        return dict(db.execute(query, {"run_id": run_id}).tuples().all())
 
 
 def recreate(engine: sa.Engine, settings: Settings) -> int:
@@ -154,7 +178,12 @@ def recreate(engine: sa.Engine, settings: Settings) -> int:
 
 
 def _read_object(
-    db: sa.Connection, session: SalesforceSession, wanted: CrmObject, settings: Settings, run_id: str
+    db: sa.Connection,
+    session: SalesforceSession,
+    wanted: CrmObject,
+    settings: Settings,
+    run_id: str,
+    is_restored: bool,
 ) -> Found:
     with db.begin():
         started: datetime = db.execute(sa.text("select clock_timestamp()")).scalar_one()
@@ -174,12 +203,12 @@ def _read_object(
             db.execute(sa.text("select kind, count(*) from differing group by 1")).tuples().all()
         )
         gone = kinds.get("deleted", 0) + kinds.get("merged", 0)
-        if gone > settings.few and gone > believed * settings.most_changed_ratio:
+        if not is_restored and gone > settings.few and gone > believed * settings.most_changed_ratio:
             raise ApprovalNeeded(
                 "Salesforce shows us so few of our records that a sharing rule may hide them; nothing was noted",
                 sobject=wanted.sobject, entity=wanted.entity, missing=gone, believed=believed,
             )  # fmt: skip
-        for statement in (_NOTE, _BELIEVE, _MISS):
+        for statement in (_NOTE, _BELIEVE, *([_FORGET_ABSENT] if is_restored else []), _MISS):
             db.execute(sa.text(statement), values)
     return Found(read, **{kind.replace(" ", "_"): count for kind, count in kinds.items()})
 

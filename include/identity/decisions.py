@@ -5,7 +5,6 @@ A word is never changed and never overruled; a newer one on the same pair takes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,7 +40,22 @@ with named as (
     or (r.entity, abs(r.right_id)) in (select entity, id from named)
 {_PAGE}""".format("identity_link", "asc")  # noqa: S608
 )
-_DECIDED = sa.text("select * from control.identity_decision order by decision_id desc limit :limit offset :offset")
+# A run that began before a decision has not used it: until one does, the decision may be taken back.
+_IS_PENDING = """
+d.decided_at > coalesce((select max(ended_at - make_interval(secs => seconds)) from control.identity_run), '-infinity')
+"""
+_DECIDED = sa.text(f"""
+select d.*, not d.is_withdrawn and {_IS_PENDING} and not exists (
+    select from control.identity_decision n
+    where (n.entity, n.left_id, n.right_id) = (d.entity, d.left_id, d.right_id) and n.decision_id > d.decision_id) as is_pending
+from control.identity_decision d order by d.decision_id desc limit :limit offset :offset
+""")  # noqa: S608
+_UNDOABLE = sa.text(f"select d.*, {_IS_PENDING} as is_pending from control.identity_decision d where decision_id = :id")  # noqa: S608
+_NEWER = sa.text("""
+select * from control.identity_decision
+where entity = :entity and left_id = :left and right_id = :right and decision_id > :id order by decision_id limit 1
+""")
+_BEFORE = sa.text("select * from control.identity_decision where decision_id = :id and not is_withdrawn")
 
 # What an advisor may see: nothing of a tax id, and of an account's number its end.
 _PERSONS = sa.text("""
@@ -74,6 +88,7 @@ select distinct on (household_id) household_id as id, vendor, household_key as k
 from warehouse.household where household_id = any(:ids) and recorded_to is null
 order by household_id, valid_from desc
 """)
+_SIDES = ("left_id", "right_id")
 _RECORDS = {"person": _PERSONS, "household": _HOUSEHOLDS, "account": _ACCOUNTS}
 
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('identity_decision'))")
@@ -81,8 +96,10 @@ _NEWEST = sa.text(
     "select * from control.identity_said where entity = :entity and left_id = :left and right_id = :right"
 )
 _INSERT = sa.text("""
-insert into control.identity_decision (entity, left_id, right_id, is_same, reason, decided_by, replaces)
-values (:entity, :left, :right, :is_same, :reason, :by, :replaces) returning *
+insert into control.identity_decision (entity, left_id, right_id, is_same, reason, decided_by, is_withdrawn, replaces)
+values (:entity, :left, :right, :is_same, :reason, :by, :is_withdrawn,
+        (select max(decision_id) from control.identity_decision where entity = :entity and left_id = :left and right_id = :right))
+returning *
 """)
 
 # Words on other pairs that this one can't stand beside: whom persons called the same as either record, up to a word that
@@ -134,6 +151,17 @@ class Decision:
     reason: str
     decided_by: str
     decided_at: datetime
+    is_withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision with its records, and whether it may be taken back: no run has used it yet."""
+
+    decision: Decision
+    left: Record
+    right: Record
+    is_pending: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +224,53 @@ def list_decisions(connection: sa.Connection, limit: int = 50, offset: int = 0) 
     return [_decision(row) for row in connection.execute(_DECIDED, {"limit": limit, "offset": offset}).mappings()]
 
 
+def list_decided(connection: sa.Connection, limit: int = 50, offset: int = 0) -> list[Decided]:
+    """Returns the same with the records that each decision is about."""
+    rows = connection.execute(_DECIDED, {"limit": limit, "offset": offset}).mappings().all()
+    known = {
+        entity: _read_records(
+            connection, entity, {abs(row[side]) for row in rows if row["entity"] == entity for side in _SIDES}
+        )
+        for entity in _RECORDS
+    }
+    decided = []
+    for row in rows:
+        left, right = (_record(row[side], known[row["entity"]].get(abs(row[side]), {})) for side in _SIDES)
+        decided.append(Decided(_decision(row), left, right, row["is_pending"]))
+    return decided
+
+
+def undo(engine: sa.Engine, decision_id: int, decided_by: str) -> Decision:
+    """Takes back the newest decision on a pair that no run has used yet: what was decided before counts again, or nothing.
+
+    Args:
+        engine: As the loading role.
+        decision_id: Names the decision.
+        decided_by: Who takes it back.
+
+    Returns:
+        The decision that says so; the one that was taken back stays on record.
+
+    Raises:
+        DecisionRefused: There is no such decision, a newer one took its place, or a run has used it.
+    """
+    with engine.begin() as db:
+        db.execute(_ONE_AT_A_TIME)
+        row = db.execute(_UNDOABLE, {"id": decision_id}).mappings().first()
+        if row is None or row["is_withdrawn"]:
+            raise DecisionRefused("There is no such decision; look at the decisions again")
+        of = {"entity": row["entity"], "left": row["left_id"], "right": row["right_id"]}
+        newer = db.execute(_NEWER, of | {"id": decision_id}).mappings().first()
+        if newer is not None:
+            raise DecisionRefused("A newer decision took its place; look at the decisions again", _decision(newer))
+        if not row["is_pending"]:
+            raise DecisionRefused("A run has used this decision: decide anew on the page of links", _decision(row))
+        before = db.execute(_BEFORE, {"id": row["replaces"]}).mappings().first()
+        is_same = row["is_same"] if before is None else before["is_same"]
+        values = of | {"is_same": is_same, "reason": f"Undo of decision {decision_id}", "by": decided_by}
+        return _decision(db.execute(_INSERT, values | {"is_withdrawn": before is None}).mappings().one())
+
+
 def decide(
     engine: sa.Engine,
     entity: str,
@@ -239,7 +314,7 @@ def decide(
             raise DecisionRefused(
                 f"This contradicts another pair, of which {_tell(other)}; change that word first", other
             )
-        values = of | {"reason": reason.strip(), "by": decided_by, "replaces": seen}
+        values = of | {"reason": reason.strip(), "by": decided_by, "is_withdrawn": False}
         return _decision(db.execute(_INSERT, values).mappings().one())
 
 
@@ -286,5 +361,7 @@ def _record(record_id: int, row: dict[str, Any]) -> Record:
 
 def _decision(row: sa.RowMapping) -> Decision:
     left, right = sorted((row["left_id"], row["right_id"]))
-    kept: Sequence[Any] = [row[name] for name in ("is_same", "reason", "decided_by", "decided_at")]
-    return Decision(row["decision_id"], row["entity"], left, right, *kept)
+    return Decision(
+        row["decision_id"], row["entity"], left, right, row["is_same"], row["reason"], row["decided_by"], row["decided_at"],
+        row.get("is_withdrawn", False),
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
-from include.identity.decisions import REASON_LENGTH, Decision, Pair, Record
+from include.identity.decisions import REASON_LENGTH, Decided, Pair, Record
 
 _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a } nav a { margin-right: 1rem }
@@ -17,6 +17,9 @@ th { color: #555 } thead th { color: #1a1a1a; font-weight: 600 } .same { color: 
 """
 
 _PLACES = {"": "To decide", "links": "Links", "decisions": "Decisions"}
+
+# A browser that submits on Enter takes the form's first button. This one can't be pressed, so Enter does nothing.
+_NO_DEFAULT = '<button disabled hidden aria-hidden="true"></button>'
 
 _ANSWERS = {"": (("true", "Same"), ("false", "Not the same")), "links": (("false", "Take apart"),)}
 
@@ -50,17 +53,37 @@ def render_links(
     )
 
 
-def render_decisions(decisions: Sequence[Decision]) -> str:
-    """Returns what persons said, the newest first."""
-    head = _row("th", "when", "who", "of", "records", "said", "because")
-    rows = [
-        _row(
-            "td", f"{d.decided_at:%Y-%m-%d %H:%M} UTC", d.decided_by, d.entity, f"{d.left}, {d.right}",
-            _word(d.is_same), d.reason,
-        )
-        for d in decisions
-    ]  # fmt: skip
-    return _page("decisions", f"<table><thead>{head}</thead>{''.join(rows)}</table>")
+def render_decisions(decided: Sequence[Decided], titles: Mapping[str, str], told: str = "") -> str:
+    """Returns what persons decided, the newest first; what no run has used yet has a button that takes it back.
+
+    Args:
+        decided: Newest first.
+        titles: Vendor -> what people call it.
+        told: A sentence about what the person did last.
+    """
+    head = _row("th", "when", "who", "of", "records", "decided", "because", "")
+    rows = []
+    for each in decided:
+        d = each.decision
+        cells = _row(
+            "td", f"{d.decided_at:%Y-%m-%d %H:%M} UTC", d.decided_by, d.entity,
+            f"{_named(each.left, titles)}; {_named(each.right, titles)}",
+            "undecided again" if d.is_withdrawn else _word(d.is_same), d.reason,
+        )  # fmt: skip
+        rows.append(cells.replace("</tr>", f"<td>{_undo(each)}</td></tr>"))
+    return _page("decisions", f"<table><thead>{head}</thead>{''.join(rows)}</table>", told)
+
+
+def _named(record: Record, titles: Mapping[str, str]) -> str:
+    name = record.facts.get("name")
+    return f"{name} ({_title(record, titles)})" if name else _title(record, titles)
+
+
+def _undo(decided: Decided) -> str:
+    if not decided.is_pending:
+        return ""
+    hidden = f'<input type="hidden" name="decision_id" value="{decided.decision.decision_id}">'
+    return f'Not used by a run yet. <form method="post" action="undo">{hidden}<button>Undo</button></form>'
 
 
 def _page(place: str, body: str, told: str = "") -> str:
@@ -115,7 +138,7 @@ def _form(pair: Pair, place: str) -> str:
     answers = (("true", "Same after all"),) if is_apart else _ANSWERS[place]
     buttons = [f'<button name="is_same" value="{value}">{text}</button>' for value, text in answers]
     return (
-        f'<form method="post" action="decide">{fields}<input name="reason" required maxlength="{REASON_LENGTH}" '
+        f'<form method="post" action="decide">{_NO_DEFAULT}{fields}<input name="reason" required maxlength="{REASON_LENGTH}" '
         f'aria-label="Reason" placeholder="Reason"> {" ".join(buttons)}</form>'
     )
 

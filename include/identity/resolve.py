@@ -71,40 +71,47 @@ def resolve(
         on: Day for which age is reckoned, and after which nobody is born.
         policy: Thresholds; the default where None.
     """
-    started, policy = time.perf_counter(), policy or Policy()
     statistics.refresh(engine)
     with engine.begin() as db:  # one: a run that began earlier must not write over what a later one found
-        db.execute(_ONE_AT_A_TIME)
-        kept.rank_vendors(db, vendors)
-        persons, said = kept.read_persons(db), {entity: kept.read_decisions(db, entity) for entity in ENTITIES}
-        chosen = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
-        # Owners are people, so they follow from the rest.
-        seen = kept.fingerprint([persons, kept.read_accounts(db).drop_columns(["owners"]), *said.values(), chosen])
-        if db.scalar(_LAST) == seen:
-            return None
-        linked = link(persons, said["person"], policy, known=kept.read_known(db, "person"), on=on)
-        changed = kept.store(db, "person", _people(linked), "link", run_id)
-        kept.store_reasons(db, "person", linked.links, linked.review, run_id)
-        homes = link_households(persons, linked.clusters, on)
-        ids = kept.household_ids(db)
-        households = _households(homes, ids, kept.read_known(db, "household"))
-        changed += kept.store(db, "household", households, "members", run_id)
-        kept.store_reasons(db, "household", _why(persons, linked, households, ids), LINKS.empty_table(), run_id)
-        accounts = kept.read_accounts(db)
-        copies, doubtful = _copies(accounts, said["account"])
-        changed += kept.store(db, "account", dict(zip(*_ends(copies), strict=True)), "copy", run_id)
-        kept.store_reasons(db, "account", copies, doubtful, run_id)
-        found = Resolved(
-            records=persons.num_rows,
-            people=len(set(linked.clusters["person_id"].to_pylist())),
-            households=homes.num_rows - len(households),
-            copies=copies.num_rows,
-            review=linked.review.num_rows + doubtful.num_rows,
-            left_over=linked.left_over,
-            changed=changed,
-        )
-        seconds = round(time.perf_counter() - started, 3)
-        db.execute(_NOTE, asdict(found) | {"run_id": run_id, "fingerprint": seen, "seconds": seconds})
+        return resolve_within(db, vendors, run_id, on, policy)
+
+
+def resolve_within(
+    db: sa.Connection, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
+) -> Resolved | None:
+    """Does as `resolve` within a transaction, which the caller commits or rolls back."""
+    started, policy = time.perf_counter(), policy or Policy()
+    db.execute(_ONE_AT_A_TIME)
+    kept.rank_vendors(db, vendors)
+    persons, said = kept.read_persons(db), {entity: kept.read_decisions(db, entity) for entity in ENTITIES}
+    chosen = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
+    # Owners are people, so they follow from the rest.
+    seen = kept.fingerprint([persons, kept.read_accounts(db).drop_columns(["owners"]), *said.values(), chosen])
+    if db.scalar(_LAST) == seen:
+        return None
+    linked = link(persons, said["person"], policy, known=kept.read_known(db, "person"), on=on)
+    changed = kept.store(db, "person", _people(linked), "link", run_id)
+    kept.store_reasons(db, "person", linked.links, linked.review, run_id)
+    homes = link_households(persons, linked.clusters, on)
+    ids = kept.household_ids(db)
+    households = _households(homes, ids, kept.read_known(db, "household"))
+    changed += kept.store(db, "household", households, "members", run_id)
+    kept.store_reasons(db, "household", _why(persons, linked, households, ids), LINKS.empty_table(), run_id)
+    accounts = kept.read_accounts(db)
+    copies, doubtful = _copies(accounts, said["account"])
+    changed += kept.store(db, "account", dict(zip(*_ends(copies), strict=True)), "copy", run_id)
+    kept.store_reasons(db, "account", copies, doubtful, run_id)
+    found = Resolved(
+        records=persons.num_rows,
+        people=len(set(linked.clusters["person_id"].to_pylist())),
+        households=homes.num_rows - len(households),
+        copies=copies.num_rows,
+        review=linked.review.num_rows + doubtful.num_rows,
+        left_over=linked.left_over,
+        changed=changed,
+    )
+    seconds = round(time.perf_counter() - started, 3)
+    db.execute(_NOTE, asdict(found) | {"run_id": run_id, "fingerprint": seen, "seconds": seconds})
     return found
 
 

@@ -183,6 +183,20 @@ def run(place: Place, dag_id: str, say: Say, timeout: float, conf: Mapping[str, 
     return follow(place, dag_id, run_id, say, timeout)
 
 
+def run_approved(place: Place, dag_id: str, asking: str, say: Say, timeout: float) -> str:
+    """Runs a DAG that has the DAG `asking` ask a person, answers, and waits for the run that follows; returns how it ended."""
+    place.api.wait_dag(asking)
+    place.api.unpause(asking)
+    ended = run(place, dag_id, say, timeout)
+    before = {each["dag_run_id"] for each in place.api.runs(dag_id)}
+    for question in place.api.runs(asking):
+        follow(place, asking, question["dag_run_id"], say, timeout)
+    for after in place.api.runs(dag_id):
+        if after["dag_run_id"] not in before:
+            ended = follow(place, dag_id, after["dag_run_id"], say, timeout)
+    return ended
+
+
 def run_all(place: Place, dag_ids: list[str], say: Say, timeout: float) -> dict[str, str]:
     """Runs several DAGs at once and tells their progress; returns how each ended."""
     with ThreadPoolExecutor(len(dag_ids)) as pool:

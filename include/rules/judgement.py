@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +19,9 @@ from include.rules.picture import Picture, find_vendors, read_picture
 from include.rules.policy import Policy
 from include.rules.rule import Looked, Rule
 from include.warehouse import statistics
+
+Within = Callable[[], AbstractContextManager[sa.Connection]]
+"""Opens a transaction."""
 
 FOUND = pa.schema([("rule", pa.string()), ("severity", pa.string()), *FINDINGS])
 
@@ -49,19 +53,46 @@ def judge_all(
         FatalError: Rules failed; those of all others are settled.
     """
     statistics.refresh(engine)
+    reading = engine.execution_options(isolation_level="REPEATABLE READ").begin
+    return _judge_all(reading, engine.begin, policy, run_id, rules, picture_rules)
+
+
+def judge_within(
+    connection: sa.Connection,
+    policy: Policy,
+    run_id: str,
+    rules: Sequence[Rule[Book]] = RULES,
+    picture_rules: Sequence[Rule[Picture]] = PICTURE_RULES,
+) -> dict[str, dict[str, Tally]]:
+    """Does as `judge_all` within one transaction (REPEATABLE READ), which the caller commits or rolls back."""
+
+    def within() -> AbstractContextManager[sa.Connection]:
+        return nullcontext(connection)
+
+    return _judge_all(within, within, policy, run_id, rules, picture_rules)
+
+
+def _judge_all(
+    reading: Within,
+    writing: Within,
+    policy: Policy,
+    run_id: str,
+    rules: Sequence[Rule[Book]],
+    picture_rules: Sequence[Rule[Picture]],
+) -> dict[str, dict[str, Tally]]:
     failed: dict[str, Exception] = {}
     tallies: dict[str, dict[str, Tally]] = {}
-    with engine.connect() as connection:
+    with reading() as connection:
         vendors = [day.vendor for day in find_present_days(connection)]
     for vendor in vendors:
-        day, book = _read(engine, vendor)
+        day, book = _read(reading, vendor)
         if book is None:
             continue
         found, judged = judge(book, policy, [r for r in rules if day.is_balanced or r.is_about_data], failed)
         look = Look(vendor, day.business_date, day.read_at, run_id)
-        with engine.begin() as connection:
+        with writing() as connection:
             tallies[vendor] = findings.settle(connection, look, judged, found, book.silent)
-    for vendor, settled in _judge_picture(engine, policy, run_id, picture_rules, failed).items():
+    for vendor, settled in _judge_picture(reading, writing, policy, run_id, picture_rules, failed).items():
         tallies[vendor] = tallies.get(vendor, {}) | settled
     if failed:
         # Without their own words, which may quote a client's figures.
@@ -99,9 +130,14 @@ def judge(
 
 
 def _judge_picture(
-    engine: sa.Engine, policy: Policy, run_id: str, rules: Sequence[Rule[Picture]], failed: dict[str, Exception]
+    reading: Within,
+    writing: Within,
+    policy: Policy,
+    run_id: str,
+    rules: Sequence[Rule[Picture]],
+    failed: dict[str, Exception],
 ) -> dict[str, dict[str, Tally]]:
-    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+    with reading() as connection:
         picture = read_picture(connection)
         vendors = find_vendors(connection, picture, [rule.name for rule in rules]) if picture else []
     if picture is None:
@@ -111,7 +147,7 @@ def _judge_picture(
     tallies = {}
     for vendor in vendors:
         look = Look(vendor, picture.business_date, picture.read_at, run_id)
-        with engine.begin() as connection:
+        with writing() as connection:
             mine = by_vendor.filter(pc.equal(by_vendor["vendor"], vendor)).select(FOUND.names)
             tallies[vendor] = findings.settle(connection, look, judged, mine, picture.silent)
     return tallies
@@ -128,8 +164,8 @@ def _by_vendor(picture: Picture, found: pa.Table) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _read(engine: sa.Engine, vendor: str) -> tuple[PresentDay, Book | None]:
+def _read(reading: Within, vendor: str) -> tuple[PresentDay, Book | None]:
     """A vendor's present day and its book, as of one moment; no book where it was not reconciled."""
-    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+    with reading() as connection:
         [day] = [day for day in find_present_days(connection) if day.vendor == vendor]
         return day, read_book(connection, day) if day.is_compared else None

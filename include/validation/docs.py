@@ -51,7 +51,7 @@ def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Pa
     results = [read_result(staging, path, run_id) for path in validated]
     keys = [key for key, _ in results]
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root):
+    with locked(root):
         context = _open_context(root)
         for key, result in results:
             _keep(context, root, key, result)
@@ -70,7 +70,8 @@ def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Pa
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[None]:
+def locked(root: Path) -> Iterator[None]:
+    """Keeps others from building, or from adding a page to, the site below `root`; ends with its process."""
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from include.crm import difference
 from include.crm.delta import Change, Delta
 from include.crm.guard import Concern
 from include.crm.load import Preview, preview
+from include.validation import docs
 from tests.crm.conftest import Crm
 
 EVIL = "<script>alert('1')</script> & \"Sons\""
@@ -74,7 +78,7 @@ def test_an_object_of_which_nothing_changes_has_no_table_of_changes() -> None:
 
 
 def test_its_name_holds_nothing_that_a_path_could_mind(tmp_path: Path) -> None:
-    name = difference.write(tmp_path / "site", "manual__2026-11-20T23:00:00+00:00/../x y", Preview({}, {}, []))
+    name = difference.write(tmp_path, "manual__2026-11-20T23:00:00+00:00/../x y", Preview({}, {}, []))
 
     assert re.fullmatch(r"salesforce-[A-Za-z0-9_.-]+\.html", name)
     assert [path.name for path in tmp_path.rglob("*.html")] == [name]
@@ -83,7 +87,27 @@ def test_its_name_holds_nothing_that_a_path_could_mind(tmp_path: Path) -> None:
 def test_letters_of_every_alphabet_are_kept(tmp_path: Path) -> None:
     name = difference.write(tmp_path, "r", Preview({}, {"household": [Change("k", "Name", None, "École 学校 🏦")]}, []))
 
-    assert "École 学校 🏦" in (tmp_path / name).read_text("utf-8")
+    assert "École 学校 🏦" in (tmp_path / "site" / name).read_text("utf-8")
+
+
+def test_a_page_that_is_written_while_the_site_is_built_is_in_the_new_site(tmp_path: Path) -> None:
+    (tmp_path / "site-1").mkdir()
+    (tmp_path / "site").symlink_to("site-1")
+    with ThreadPoolExecutor(1) as pool:
+        with docs.locked(tmp_path):
+            fresh = docs._copy_site(tmp_path)
+            writing = pool.submit(difference.write, tmp_path, "r", Preview({}, {}, []))
+            time.sleep(0.3)  # for a writer that does not wait
+            docs._swap(tmp_path, fresh)
+        name = writing.result(10)
+
+    assert (tmp_path / "site" / name).exists()
+
+
+def test_it_says_whose_records_are_held_back() -> None:
+    page = difference.render("r", Preview({}, {}, [], {"plans": datetime(2026, 11, 20, 5, tzinfo=UTC)}))
+
+    assert "records of plans, whose newest day is not reconciled since 2026-11-20 05:00 UTC" in page
 
 
 def test_a_real_preview_is_whole(crm: Crm) -> None:

@@ -107,3 +107,15 @@ def test_a_whole_sync_brings_envelopes_too(crm: Crm, box: Inbox, household: str)
     box.drain()
 
     assert crm.sent() == {"envelope": 1}
+
+
+def test_an_envelope_waits_for_its_household_and_goes_with_it(crm: Crm, box: Inbox) -> None:
+    key = crm.database.value("select min(household_key) from warehouse.household")
+    box.put(of(key, LIFE))
+    box.drain()
+
+    assert show(crm) == {"envelope": 0}
+    assert crm.letters() == []
+
+    assert crm.sync()["envelope"].created == 1
+    assert crm.letters() == []

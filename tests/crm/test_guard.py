@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from include.crm import holding
 from include.crm.delta import Delta
-from include.crm.guard import Concern, find_concerns, refuse_unapproved
+from include.crm.guard import Concern, find_concerns, find_unapproved
 from include.crm.load import preview
 from include.crm.settings import Settings
 from include.errors import ApprovalNeeded
@@ -94,18 +95,13 @@ def closing(records: int) -> Concern:
 def test_what_was_approved_may_happen_and_no_more(
     concerns: list[Concern], approved: list[Concern], is_refused: bool
 ) -> None:
-    if not is_refused:
-        refuse_unapproved(concerns, approved, SETTINGS)
-        return
-    with pytest.raises(ApprovalNeeded):
-        refuse_unapproved(concerns, approved, SETTINGS)
+    assert bool(find_unapproved(concerns, approved, SETTINGS)) is is_refused
 
 
-def test_a_refusal_holds_every_reason_that_was_not_approved() -> None:
-    with pytest.raises(ApprovalNeeded) as caught:
-        refuse_unapproved([change(100), change(70, "position"), closing(26)], [change(100)], SETTINGS)
+def test_only_what_was_not_approved_is_left() -> None:
+    found = find_unapproved([change(100), change(70, "position"), closing(26)], [change(100)], SETTINGS)
 
-    assert str(caught.value).endswith("position: 70 would change; 26 would close")
+    assert found == [change(70, "position"), closing(26)]
 
 
 @pytest.fixture
@@ -145,13 +141,49 @@ def test_an_approved_first_load_goes(crm: Crm) -> None:
     assert all(c.created == c.sent for c in counts.values())
 
 
-def test_an_object_that_was_not_approved_keeps_all_back(crm: Crm) -> None:
+def held_back(crm: Crm) -> dict[str, str]:
+    """What is held back, by object: the cause."""
+    return {each.entity: each.cause for each in holding.read(crm.engine)}
+
+
+def test_an_object_that_was_not_approved_is_held_back_and_the_others_are_sent(crm: Crm) -> None:
     asked = [concern for concern in concerns(crm) if concern.entity != "position"]
 
-    with pytest.raises(ApprovalNeeded, match="position"):
-        crm.sync(approved=asked)
+    counts = crm.sync(approved=asked)
 
-    assert crm.records("Account") == {}
+    assert counts["account"].created == len(crm.records(ACCOUNTS)) > 0
+    assert crm.records(HOLDINGS) == {}
+    assert held_back(crm) == {"position": "approval"}
+
+
+def test_records_wait_for_a_parent_that_was_not_approved(crm: Crm) -> None:
+    asked = [concern for concern in concerns(crm) if concern.entity != "account"]
+
+    counts = crm.sync(approved=asked)
+
+    assert counts["household"].created > 0
+    assert crm.records(ACCOUNTS) == crm.records(HOLDINGS) == {}
+    assert held_back(crm) == {"account": "approval", "position": "parent"}
+    assert crm.letters() == []
+
+
+def test_holdings_of_accounts_that_nobody_has_let_close_keep_their_shares(held: Crm) -> None:
+    held.settings = replace(held.settings, few=1_000, most_closed=3)
+    close_accounts(held, 4)
+    held.database.do("update warehouse.position set quantity = quantity + 1")
+    before = held.records(HOLDINGS)
+
+    sent = held.sync()["position"].updated
+
+    after = held.records(HOLDINGS)
+    closing = {
+        held.records(ACCOUNTS)[f"sample:orion:account:{row['account_key']}"]["Id"]
+        for row in held.database.rows("select account_key from warehouse.account where close_date = '2026-11-20'")
+    }
+    kept = {key for key in before if after[key]["FinServ__Shares__c"] == before[key]["FinServ__Shares__c"]}
+    assert kept == {key for key, record in after.items() if record["FinServ__FinancialAccount__c"] in closing} != set()
+    assert sent == len(after) - len(kept) > 0
+    assert held_back(held) == {"account": "approval", "position": "parent"}
 
 
 def test_prices_of_all_holdings_ask_nothing(held: Crm) -> None:

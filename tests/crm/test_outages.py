@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from include.errors import RateLimited, TargetUnavailable, TributaryError
+from include.errors import ObjectUnavailable, RateLimited, TargetUnavailable, TributaryError
 from tests.crm.conftest import API, INGEST, Crm
 from tests.crm.test_killed import check_whole
 
@@ -154,7 +154,7 @@ def test_rows_that_are_not_taken_go_again_and_none_is_a_dead_letter(
 
     errors = sync_until_done(crm)
 
-    assert set(errors) <= {TargetUnavailable}
+    assert set(errors) <= {TargetUnavailable, ObjectUnavailable}
     crm.no_faults()
     check_whole(crm)
     assert crm.database.value("select count(*) from control.dead_letter where stage = 'crm'") == 0

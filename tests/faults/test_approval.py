@@ -1,4 +1,4 @@
-"""A change too great to be made unasked: a real scheduler lets the run wait, people are told, and the answer counts."""
+"""A change too great to be made unasked: a real scheduler lets a question wait, people are alerted, and the answer counts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.running_sandbox import Sandbox, run_sandbox
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
 DAG = "salesforce"
-ASK = "ask_a_person"
+ASKING, ASK = "approve_salesforce", "decide"
 APP = {"client_id": "tributary", "client_secret": "sandbox-only", "username": "load@tributary.example"}
 # Airflow 3.3.2 takes a task that is answered while its asking process ends for one that was killed, and asks again later.
 READING_S = 2
@@ -42,22 +42,35 @@ class Asking:
     database: Database
     alerts: Path
 
-    def ask(self) -> str:
-        """Starts a run with a change that nobody has approved; returns its id once it waits."""
+    def ask(self) -> tuple[str, str]:
+        """Starts a run with a change that nobody has approved; returns its id, and the question's once it waits."""
         self.database.do("update warehouse.position set quantity = quantity * 2 where recorded_to is null")
+        before = {each["dag_run_id"] for each in self.api.runs(ASKING)}
         run_id = self.api.trigger(DAG)
-        wait_until(lambda: self.api.task_states(DAG, run_id).get(ASK) == "awaiting_input", START_S)
+        self.api.wait_run(DAG, run_id, START_S)
+        [question] = [each["dag_run_id"] for each in self.api.runs(ASKING) if each["dag_run_id"] not in before]
+        wait_until(lambda: self.api.task_states(ASKING, question).get(ASK) == "awaiting_input", START_S)
         time.sleep(READING_S)
-        return run_id
+        return run_id, question
 
     def question(self, run_id: str) -> dict[str, Any]:
         """What a person reads."""
-        return self.api._call("GET", f"dags/{DAG}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails")
+        return self.api._call("GET", f"dags/{ASKING}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails")
 
-    def reject(self, run_id: str) -> None:
-        """Says no, as the button in Airflow's pages does."""
-        path = f"dags/{DAG}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails"
-        self.api._call("PATCH", path, json={"chosen_options": ["Reject"], "params_input": {}})
+    def answer(self, run_id: str, option: str, reason: str) -> None:
+        """Answers as the button in Airflow's pages does, and waits until that is kept."""
+        path = f"dags/{ASKING}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails"
+        self.api._call("PATCH", path, json={"chosen_options": [option], "params_input": {"reason": reason}})
+        assert self.api.wait_run(ASKING, run_id, START_S) == "success"
+
+    def follow(self, before: set[str]) -> str:
+        """Waits for the sync that an approval starts; returns its id."""
+        [run_id] = {each["dag_run_id"] for each in self.api.runs(DAG)} - before
+        assert self.api.wait_run(DAG, run_id, START_S) == "success"
+        return run_id
+
+    def runs(self) -> set[str]:
+        return {each["dag_run_id"] for each in self.api.runs(DAG)}
 
     def held(self) -> dict[str, str]:
         """All that the org holds, as text."""
@@ -66,7 +79,7 @@ class Asking:
     def told(self, run_id: str) -> list[str]:
         """Titles of the alerts about a run."""
         lines = self.alerts.read_text().splitlines() if self.alerts.exists() else []
-        about = [line for line in map(json.loads, lines) if f"Run: {run_id}" in line["body"].splitlines()]
+        about = [line for line in map(json.loads, lines) if run_id in line["body"]]
         return [line["title"] for line in about]
 
 
@@ -99,57 +112,58 @@ def asking(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             airflow.start(settings, processes)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
-            api.wait_dag(DAG)
-            api.unpause(DAG)
+            for dag_id in (DAG, ASKING):
+                api.wait_dag(dag_id)
+                api.unpause(dag_id)
             yield Asking(api, sandbox, database, folder / "alerts.jsonl")
         finally:
             processes.stop_all()
 
 
-def test_who_says_yes_has_it_sent(asking: Asking) -> None:
+def test_what_is_approved_is_sent(asking: Asking) -> None:
     before = asking.held()
-    run_id = asking.ask()
+    _, question = asking.ask()
 
     assert asking.held() == before
-    assert asking.told(run_id) == [f"Somebody must say yes or no: {DAG}"]
-    asked = asking.question(run_id)
+    assert asking.told(question) == ["Approval required: Salesforce"]
+    asked = asking.question(question)
     assert "position: " in asked["body"]
     assert "/data-docs/salesforce-" in asked["body"]
 
-    asking.api.approve(DAG, run_id, ASK)
-    assert asking.api.wait_run(DAG, run_id, START_S) == "success"
+    runs = asking.runs()
+    asking.answer(question, "Approve", "")
+    run_id = asking.follow(runs)
 
     sent = (
         "select sum(created + updated) from control.ledger where stage = 'crm' and entity = 'position' and run_id = :r"
     )
     assert asking.database.value(sent, r=run_id) > 20
     assert asking.held() != before
-    assert asking.told(run_id) == [f"Somebody must say yes or no: {DAG}"]
 
 
-def test_who_says_no_has_nothing_sent_and_no_failure(asking: Asking) -> None:
+def test_what_is_rejected_is_not_sent_and_not_asked_about_again(asking: Asking) -> None:
     before = asking.held()
-    run_id = asking.ask()
-
-    asking.reject(run_id)
-    assert asking.api.wait_run(DAG, run_id, START_S) == "success"
+    run_id, question = asking.ask()
+    asking.answer(question, "Reject", "The vendor sent shares twice")
 
     states = asking.api.task_states(DAG, run_id)
     assert (states["send_changes"], states["raise_tasks"]) == ("skipped", "skipped")
     assert asking.held() == before
-    assert (
-        asking.database.value("select count(*) from control.ledger where stage = 'crm' and run_id = :r", r=run_id) == 0
-    )
-    assert asking.told(run_id) == [f"Somebody must say yes or no: {DAG}"]
+    again = asking.api.trigger(DAG)
+    assert asking.api.wait_run(DAG, again, START_S) == "success"
+    assert asking.api.task_states(DAG, again)["request_approval"] == "skipped"
+    kept = asking.database.rows("select reason, decided_by from control.crm_question where not is_approved")
+    assert {tuple(row.values()) for row in kept} == {("The vendor sent shares twice", "admin")}
 
 
-def test_a_yes_does_not_lift_a_pause_that_came_while_the_run_waited(asking: Asking) -> None:
+def test_an_approval_does_not_lift_a_pause_that_came_while_the_question_waited(asking: Asking) -> None:
     before = asking.held()
-    run_id = asking.ask()
+    _, question = asking.ask()
     asking.api._call("POST", "variables", json={"key": "tributary_crm_paused", "value": "true"})
     try:
-        asking.api.approve(DAG, run_id, ASK)
-        asking.api.wait_run(DAG, run_id, START_S)
+        runs = asking.runs()
+        asking.answer(question, "Approve", "")
+        asking.follow(runs)
     finally:
         asking.api._session.delete(f"{asking.api.url}/api/v2/variables/tributary_crm_paused").raise_for_status()
 

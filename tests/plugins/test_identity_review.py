@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,88 @@ def test_a_form_of_another_page_decides_nothing(served: Served, origin: str | No
 def test_who_may_not_decide_may_not_by_a_form(served: Served) -> None:
     assert served.submit(served.url, "same-origin", "vera", left="17", right="18").status_code == 403
     assert served.said(17, 18) == []
+
+
+class Forms(HTMLParser):
+    """Whether the first button of each form that decides can be pressed: a browser submits it on Enter."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.first: list[bool] = []
+        self._is_new = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "form":
+            self._is_new = ("action", "decide") in attrs
+        if tag == "button" and self._is_new:
+            self.first.append("disabled" not in dict(attrs))
+            self._is_new = False
+
+
+@pytest.mark.parametrize("path", ["", "links"])
+def test_enter_decides_nothing(served: Served, path: str) -> None:
+    first = Forms(served.get(path).text).first
+    assert first
+    assert not any(first)
+
+
+def undo(served: Served, decision_id: int, site: str = "same-origin", user: str = "admin") -> requests.Response:
+    headers = {"Origin": served.url, "Sec-Fetch-Site": site}
+    url, cookies = f"{served.url}/identity-review/undo", {"_token": served.tokens[user]}
+    form = {"decision_id": str(decision_id)}
+    return requests.post(url, data=form, headers=headers, cookies=cookies, timeout=30, allow_redirects=False)
+
+
+def test_a_decision_is_shown_with_names_and_undone_before_a_run_uses_it(served: Served) -> None:
+    before = served.get("api/queue").json()["total"]
+    kept = served.decide(left=21, right=22).json()["decision_id"]
+    page = unescape(served.get("decisions").text)
+    assert "Pat Sample <b>21" in page
+    assert f'name="decision_id" value="{kept}"' in page
+
+    answer = undo(served, kept)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, f"decisions?undone={kept}")
+    assert served.get("api/queue").json()["total"] == before
+    assert [(row["is_withdrawn"], row["replaces"]) for row in served.said(21, 22)] == [(False, None), (True, kept)]
+    assert f'name="decision_id" value="{kept}"' not in served.get("decisions").text
+    assert served.decide(left=21, right=22, is_same=False).status_code == 200
+
+
+def test_an_undone_decision_has_the_one_before_it_count_again(served: Served) -> None:
+    first = served.decide(left=23, right=24).json()["decision_id"]
+    second = served.decide(left=23, right=24, is_same=False, seen=first).json()["decision_id"]
+    assert undo(served, second).status_code == 303
+    assert served.database.value("select is_same from control.identity_said where left_id = 23") is True
+
+
+def test_what_a_run_has_used_is_not_undone(served: Served) -> None:
+    kept = served.decide(left=25, right=26).json()["decision_id"]
+    served.database.do(
+        "insert into control.identity_run (run_id, fingerprint, records, people, households, copies, review, changed, seconds)"
+        " values ('used', '', 0, 0, 0, 0, 0, 0, 0)"
+    )
+    try:
+        answer = undo(served, kept)
+    finally:
+        served.database.do("delete from control.identity_run")
+    assert answer.status_code == 409
+    assert "A run has used this decision" in answer.text
+    assert len(served.said(25, 26)) == 1
+
+
+def test_an_older_decision_is_not_undone(served: Served) -> None:
+    first = served.decide(left=27, right=28).json()["decision_id"]
+    served.decide(left=27, right=28, is_same=False, seen=first)
+    assert undo(served, first).status_code == 409
+
+
+@pytest.mark.parametrize(("site", "user"), [("cross-site", "admin"), ("same-origin", "vera")])
+def test_a_foreign_page_or_person_undoes_nothing(served: Served, site: str, user: str) -> None:
+    kept = served.decide(left=29, right=30).json()["decision_id"]
+    assert undo(served, kept, site, user).status_code == 403
+    assert served.database.value("select is_same from control.identity_said where left_id = 29") is True
 
 
 @pytest.mark.parametrize(

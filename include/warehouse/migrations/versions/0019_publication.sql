@@ -9,7 +9,6 @@ alter table control.dead_letter
     add row_date            date,                           -- the day that the row is about, where it can be read
     add describes           jsonb       not null default '[{"entity": "*"}]',
     add extracted_at        timestamptz not null default '-infinity';  -- of its pull: only a pull as new as this closes it
-alter table control.dead_letter alter extracted_at drop default;
 
 alter table control.ledger
     add dead_money_usd        numeric(28, 2),               -- money of the rows that died in this step, as far as it can be read

@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0027"
-down_revision = "0017"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

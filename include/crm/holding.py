@@ -1,0 +1,123 @@
+"""What a sync of everything held back from Salesforce, and why: kept, so that people are alerted once and can look it up.
+
+One row an object, cause and subject. What is still held back keeps `since` and whether people were alerted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import sqlalchemy as sa
+
+from include.errors import HeldBack
+
+_FORGET = sa.text("""
+delete from control.crm_held h where not exists (
+    select from unnest(cast(:entities as text[]), cast(:causes as text[]), cast(:subjects as text[])) n(entity, cause, subject)
+    where (n.entity, n.cause, n.subject) = (h.entity, h.cause, h.subject))
+""")
+_KEEP = sa.text("""
+insert into control.crm_held (entity, cause, subject, records, reason, since, run_id)
+values (:entity, :cause, :subject, :records, :reason, coalesce(cast(:since as timestamptz), clock_timestamp()), :run_id)
+on conflict (entity, cause, subject) do update
+set records = excluded.records, reason = excluded.reason, run_id = excluded.run_id,
+    since = case when :since is null then crm_held.since else excluded.since end
+""")
+_READ = "select entity, cause, subject, records, reason, since from control.crm_held"
+# A load that is under way holds its vendor's rows back for a while, and parents that failed have an alert of their own.
+_TAKE = sa.text("""
+update control.crm_held set alerted_at = clock_timestamp()
+where alerted_at is null and cause <> 'approval' and since < clock_timestamp() - :patience
+returning entity, cause, subject, records, reason, since
+""")
+
+_STANDSTILL = sa.text("""
+select string_agg(distinct subject, ',') as vendors, sum(records) as records from control.crm_held
+where cause = 'vendor' and run_id = :run_id and since < clock_timestamp() - :patience
+  and not exists (select from control.ledger where run_id = :run_id and stage = 'crm' and sent > 0)
+having count(*) > 0
+""")
+
+Cause = Literal["vendor", "approval", "failure", "parent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Records of one object that were not sent.
+
+    Attributes:
+        entity: The object.
+        cause: A vendor that is not settled, a change that a person has to approve, a failure, or a parent that is not there.
+        subject: The vendor, the questions, or the class of the error; empty for a parent.
+        records: How many.
+        reason: In words, without values of records.
+        since: Of a vendor: when its newest day began to be loaded; else when this was seen first. None while that is not known.
+    """
+
+    entity: str
+    cause: Cause
+    subject: str
+    records: int
+    reason: str
+    since: datetime | None = None
+
+    def __str__(self) -> str:
+        since = f" since {self.since:%Y-%m-%d %H:%M} UTC" if self.since else ""
+        return f"{self.entity}: {self.records:,} records held back{since}: {self.reason}"
+
+
+def keep(db: sa.Connection, held: Iterable[Held], run_id: str) -> None:
+    """Replaces what is known to be held back.
+
+    Args:
+        db: In a transaction.
+        held: All that the run held back.
+        run_id: Names the run.
+    """
+    rows = [asdict(each) | {"run_id": run_id} for each in held]
+    keys = {
+        "entities": [row["entity"] for row in rows],
+        "causes": [row["cause"] for row in rows],
+        "subjects": [row["subject"] for row in rows],
+    }
+    db.execute(_FORGET, keys)
+    if rows:
+        db.execute(_KEEP, rows)
+
+
+def read(engine: sa.Engine) -> list[Held]:
+    """Returns what the newest sync of everything held back."""
+    with engine.connect() as db:
+        return [Held(*row) for row in db.execute(sa.text(f"{_READ} order by 1, 2, 3"))]
+
+
+def take_unalerted(engine: sa.Engine, patience: timedelta) -> list[Held]:
+    """Returns what people are to be alerted about, and takes it for done: each state once.
+
+    Args:
+        engine: As the loading role.
+        patience: How long something may be held back without an alert. Questions have an alert of their own.
+    """
+    with engine.begin() as db:
+        found = [Held(*row) for row in db.execute(_TAKE, {"patience": patience})]
+    return sorted(found, key=lambda each: (each.entity, each.cause, each.subject))
+
+
+def refuse_standstill(engine: sa.Engine, run_id: str, patience: timedelta) -> None:
+    """Makes sure that a run which sent nothing, because of a vendor that is not settled for long, does not end as a success.
+
+    Args:
+        engine: As the loading role.
+        run_id: Names the run.
+        patience: How long a vendor's load may be under way.
+
+    Raises:
+        HeldBack: It did.
+    """
+    with engine.connect() as db:
+        row = db.execute(_STANDSTILL, {"run_id": run_id, "patience": patience}).first()
+    if row is not None:
+        raise HeldBack("Nothing is sent: the newest day is not reconciled", vendors=row.vendors, records=row.records)

@@ -1,0 +1,60 @@
+"""An org that was restored from a backup is found by the next sync, and made whole by it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Database
+from tests.crm.conftest import HOLDINGS, Crm
+from tests.running_sandbox import run_sandbox
+
+
+def shown(crm: Crm) -> dict[str, dict[str, Any]]:
+    """Holdings as an advisor sees them."""
+    return {
+        key: {name: record.get(name) for name in ("Name", "FinServ__Shares__c", "FinServ__Price__c")}
+        for key, record in crm.records(HOLDINGS).items()
+    }
+
+
+def test_an_org_that_was_restored_from_a_backup_is_read_back_and_made_whole(database: Database, tmp_path: Path) -> None:
+    folder, backup, left_out = tmp_path / "sandbox", tmp_path / "backup", None
+    with run_sandbox(folder, households=6) as sandbox:
+        crm = Crm(database, sandbox, tmp_path / "work")
+        left_out = database.value("select min(position_key) from warehouse.position")
+        database.do("update warehouse.position set recorded_to = now() where position_key = :key", key=left_out)
+        crm.sync()
+        crm.engine.dispose()
+    shutil.copytree(folder, backup)
+    with run_sandbox(folder, households=6) as sandbox:
+        sandbox.admin("clock", now="2026-11-21T12:00:00+00:00")
+        crm = Crm(database, sandbox, tmp_path / "work", _runs=1)
+        database.do("update warehouse.position set recorded_to = null where position_key = :key", key=left_out)
+        database.do("update warehouse.position set price_usd = price_usd + 1")
+        crm.sync()
+        expected = shown(crm)
+        crm.engine.dispose()
+    shutil.rmtree(folder)
+    shutil.copytree(backup, folder)
+    with run_sandbox(folder, households=6) as sandbox:
+        sandbox.admin("clock", now="2026-11-22T12:00:00+00:00")
+        crm = Crm(database, sandbox, tmp_path / "work", _runs=2)
+        assert shown(crm) != expected
+
+        crm.sync()
+
+        assert shown(crm) == expected
+        assert database.value("select count(*) from control.crm_difference where run_id = 'crm-3'") >= len(expected)
+        crm.engine.dispose()
+
+
+def test_an_edit_of_a_person_is_no_restored_org(crm: Crm) -> None:
+    crm.sync()
+    for record in crm.records(HOLDINGS).values():
+        path = f"/salesforce/_admin/records/{HOLDINGS}/{record['Id']}"
+        assert crm.http.patch(path, json={"FinServ__Price__c": 1.5}).status_code == 200
+
+    assert crm.sent() == {}
+    assert crm.database.value("select count(*) from control.crm_difference") == 0
