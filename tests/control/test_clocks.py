@@ -50,7 +50,9 @@ def test_the_database_s_clock_is_named_where_the_vendor_agrees_with_ours(engine:
         clocks(engine, HOURS).compare("orion", at(HOURS))
 
 
-@pytest.mark.parametrize("header", ["", "yesterday", at(timedelta(days=-9))])
+@pytest.mark.parametrize(
+    "header", ["", "yesterday", at(timedelta(days=-9))], ids=["no date", "no time", "nine days behind"]
+)
 def test_without_a_third_clock_both_are_named(engine: sa.Engine, header: str) -> None:
     with pytest.raises(ClockSkew, match="agrees with neither"):
         clocks(engine, HOURS).compare("orion", header)
