@@ -172,21 +172,37 @@ def test_a_sold_holding_goes_to_zero_and_stays(crm: Crm) -> None:
     assert crm.sent() == {}
 
 
-def test_a_holding_that_is_a_dead_letter_today_is_not_sold(crm: Crm) -> None:
+@pytest.mark.parametrize(
+    ("describes", "is_sold"),
+    [
+        ('[{"entity": "position", "key": "KEY"}]', False),
+        ('[{"entity": "position", "parent": "ACCOUNT"}]', False),
+        ('[{"entity": "position"}]', False),
+        ('[{"entity": "*"}]', False),
+        ('[{"entity": "position", "key": "another"}]', True),
+        ('[{"entity": "position", "parent": "another"}]', True),
+        ('[{"entity": "account"}]', True),
+    ],
+)
+def test_a_holding_that_a_dead_row_may_describe_is_not_sold(crm: Crm, describes: str, is_sold: bool) -> None:
     crm.sync()
-    key = crm.one_position()["position_key"]
+    position = crm.one_position()
+    key = position["position_key"]
+    account = crm.database.value(
+        "select source_key from warehouse.source_key where id = :id", id=position["account_id"]
+    )
     crm.database.do("update warehouse.position set recorded_to = now() where position_key = :key", key=key)
     crm.database.do(
         """
         insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition,
-                                         part, row_number)
-        select run_id, vendor, table_name, business_date, 'validate', :key, '{}', 'p', 'part', 0
+                                         part, row_number, describes)
+        select run_id, vendor, table_name, business_date, 'validate', null, '{}', 'p', 'part', 0, cast(:describes as jsonb)
         from control.ledger where stage = 'load' and entity = 'position'
         """,
-        key=key,
+        describes=describes.replace("KEY", key).replace("ACCOUNT", account),
     )
 
-    assert crm.sent() == {}
+    assert (crm.sent() != {}) == is_sold
 
 
 def test_a_closed_account_says_so(crm: Crm) -> None:
