@@ -108,8 +108,11 @@ def _fault_columns(reasons: list[str], sources: dict[str, str]) -> set[str]:
 
 
 def _column_of(expectation: str, names: Collection[str]) -> str:
-    """The staged column that a failed expectation, such as `expect_x(column)`, is about; `ANY` where it is none."""
-    column = expectation[expectation.find("(") + 1 : -1]
+    """The staged column that a failed expectation is about; `ANY` where it is none.
+
+    It is written `expect_x(column)`, `expect_x(column): limits` or, of what is derived from a column, `expect_x(column.property)`.
+    """
+    column = expectation.partition("(")[2].partition(")")[0].partition(".")[0]
     return column if column in names else ANY
 
 

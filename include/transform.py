@@ -205,6 +205,8 @@ def _complete(made: pa.Table, entity: Entity, incomplete: pa.Array, result: Prod
     """Leaves out the rows of incomplete keys, by a named rule."""
     is_incomplete = pc.is_in(made.column(entity.key), value_set=incomplete)
     held_back = made.filter(is_incomplete)
+    if not held_back.num_rows:
+        return made
     result.dropped[INCOMPLETE] += held_back.num_rows
     if entity.money:
         result.money_dropped += total(held_back, entity.money)

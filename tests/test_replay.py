@@ -121,7 +121,7 @@ def _go_to_monday(firm: Firm) -> None:
 
 
 def test_a_description_that_died_on_an_earlier_day_lands_as_it_is_today(start_firm: Callable[..., Firm]) -> None:
-    firm = start_firm()
+    firm = start_firm(households=60)
     key = _spoil_a_client(firm)
     firm.day()
     _go_to_monday(firm)
@@ -156,7 +156,7 @@ def test_a_transaction_that_died_on_an_earlier_day_lands(start_firm: Callable[..
 
 
 def test_a_letter_ends_when_a_later_day_brings_its_description(start_firm: Callable[..., Firm]) -> None:
-    firm = start_firm()
+    firm = start_firm(households=60)
     key = _spoil_a_client(firm)
     firm.day()
     _set(firm, "clients", key, "isActive", True)

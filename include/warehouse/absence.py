@@ -17,7 +17,7 @@ NOT_FOUND = 404
 # What the rows describe that this run could not read, of the tables by whose rows another is requested.
 _DEAD_ABOVE = """
 create temporary table dead_above on commit drop as
-select distinct k.entity, k.id, d.key is null as is_any
+select distinct k.entity, k.id, not exists (select from jsonb_array_elements(l.describes) e where e ? 'key') as is_any
 from control.dead_letter l
 cross join jsonb_to_recordset(l.describes) as d(entity text, key text)
 left join warehouse.source_key k on k.entity = d.entity and k.vendor = l.vendor and k.source_key = d.key
