@@ -155,7 +155,7 @@ def test_bad_row_is_one_dead_letter(serve: Serve) -> None:
 
 def test_field_that_is_gone_from_every_answer_is_drift(serve: Serve) -> None:
     puller, _ = serve(lambda asked: Reply([{"accountId": "x"}]))
-    with pytest.raises(SchemaDrift, match="fields=id undeclared=accountId"):
+    with pytest.raises(SchemaDrift, match=r"fields=\S*\bid\b\S* undeclared=accountId"):
         puller.pull(ACCOUNTS, keys=clients("a"))
 
 
