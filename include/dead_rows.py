@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include import canonical
-from include.canonical import Entity
 from include.contract import Constant, Derived, EntityMap, Table, Vendor
 from include.control.dead_letters import DeadLetter
 from include.extract.exact_json import dump, load
@@ -155,7 +154,7 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
     days: list[date | None] = [None] * rows.num_rows
     for each, entity in maps:
         keys = _values(each, entity.key, rows, faults)
-        parents = _parents(each, entity, rows, faults)
+        parents = _values(each, f"{entity.parent}_key", rows, faults)
         positions = (
             _values(each, "position_key", rows, faults) if "position_key" in entity.fields else [None] * len(told)
         )
@@ -179,11 +178,6 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
         }
         for amount, is_doubtful, day, about in zip(money, doubts, days, told, strict=True)
     ]
-
-
-def _parents(each: EntityMap, entity: Entity, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
-    """The key of what each row belongs to, where the row says it."""
-    return _values(each, f"{entity.parent}_key", rows, faults)
 
 
 def _columns_of(each: EntityMap, column: str) -> tuple[str, ...] | None:

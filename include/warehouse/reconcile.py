@@ -25,8 +25,7 @@ select l.business_date, d.entity,
        case d.entity when 'transaction' then null else
             (select s.id from warehouse.source_key s
              where s.entity = 'account' and s.vendor = :vendor and s.source_key = coalesce(d.parent, d.key)) end as account_id,
-       case d.entity when 'position' then d.key when 'transaction' then d.position end as position_key,
-       d.entity = '*' or coalesce(d.parent, d.key) is null as is_any
+       case d.entity when 'position' then d.key when 'transaction' then d.position end as position_key
 from control.dead_letter l
 cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text, position text)
 where l.vendor = :vendor and l.status = 'open' and d.entity in ('account_value', 'position', 'transaction', '*')
