@@ -56,6 +56,8 @@ def _dead(row: dict[str, Any], differing: list[str], table: Table) -> DeadRow:
     """A staged row as a dead one; what is sensitive is left out, since only its hash is known."""
     names = {f"{col.name}{part}": col.source for col in table.columns for part in ("", "_hash", "_last4")}
     raw = {col.source: row[col.name] for col in table.columns if col.kind == "value" and row[col.name] is not None}
-    fields = ", ".join(dict.fromkeys(names[name] for name in differing))
+    reasons = tuple(
+        f"{field}: differs among rows of this key" for field in dict.fromkeys(names[name] for name in differing)
+    )
     key = ":".join(str(row[name]) for name in table.key)
-    return DeadRow(key, (f"several rows have this key and differ in {fields}",), dump(raw).decode())
+    return DeadRow(key, reasons, dump(raw).decode())

@@ -101,7 +101,7 @@ def test_rows_that_share_a_key_and_differ_are_dead_letters_that_name_the_fields(
     assert manifest.fetched == manifest.staged + manifest.duplicate + manifest.dead
     for letter, amount in zip(letters(puller, path), (10.01, 99.99), strict=True):
         assert (letter["key"], letter["row"]["amount"]) == ("2", amount)
-        assert letter["reasons"] == ["several rows have this key and differ in amount, label"]
+        assert letter["reasons"] == ["amount: differs among rows of this key", "label: differs among rows of this key"]
 
 
 @pytest.mark.parametrize("shape", PAGED, ids=lambda shape: type(shape).__name__)
@@ -116,7 +116,7 @@ def test_rows_that_share_a_key_and_do_not_differ_are_one_row(listening: Any, sha
 def test_sensitive_field_that_differs_is_named_and_its_value_kept_nowhere() -> None:
     body = json.dumps([row(2, ssn=SSN), row(2, ssn="987-65-4321")]).encode()
     page = separate(PageReader(TABLE, REDACTOR).read(body), TABLE)
-    assert {dead.reasons for dead in page.dead} == {("several rows have this key and differ in ssn",)}
+    assert {dead.reasons for dead in page.dead} == {("ssn: differs among rows of this key",)}
     assert not [dead for dead in page.dead if SSN in dead.raw or "6789" in dead.raw]
 
 
