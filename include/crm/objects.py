@@ -6,6 +6,8 @@ date) is not mapped: it would send every row every day. Nor is a total that the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from include.crm import envelope, planning
 from include.crm.mapping import (
     CrmObject,
@@ -126,13 +128,16 @@ def _individual(settings: Settings) -> list[CrmObject]:
 
 # Salesforce fixes both ends of a relation when it is made: a person who moves gets a new one, and the old one ends.
 def _membership(settings: Settings) -> CrmObject:
+    contact = link(settings, "Contact", CONTACT, key("person", "p"))
+    if settings.persons == "person_accounts":  # it names the contact half of a record that is sent as an account
+        contact = replace(contact, links_to=ACCOUNT)
     return CrmObject(
         entity="membership",
         sobject=RELATION,
         key_field=settings.key_of(RELATION),
         key="(:firm || ':' || p.vendor || ':membership:' || p.person_key || ':' || h.household_key)",
         fields=(
-            once(link(settings, "Contact", CONTACT, key("person", "p"))),
+            once(contact),
             once(link(settings, "Account", ACCOUNT, key("household", "h"))),
             once(always("Roles", "Client")),
             flag("IsActive", "true", when_gone="false"),
