@@ -27,6 +27,14 @@ def anchors_of(manifest: Manifest) -> Anchors:
     return {"business_date": manifest.business_date, "extracted_at": manifest.extracted_at.date()}
 
 
+def name_days(kwargs: Mapping[str, Any], anchors: Anchors) -> dict[str, Any]:
+    """Return an expectation's arguments with its moving bounds as the days that they are for a partition: what reports show."""
+    return {
+        name: _day(value, anchors).isoformat() if _MOVING.fullmatch(str(value)) else value
+        for name, value in kwargs.items()
+    }
+
+
 def within_dates(values: pa.Array, kwargs: Mapping[str, Any], anchors: Anchors) -> pa.Array:
     """Return where dates, or times by their day in UTC, are within `min_value` and `max_value`; null where null.
 

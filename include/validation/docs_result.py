@@ -18,6 +18,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from include.staging import Staging
+from include.validation.date_bounds import anchors_of, name_days
 
 _CONSEQUENCES = {"row": "The row becomes a dead letter.", "batch": "The day stops before anything is loaded."}
 
@@ -32,7 +33,14 @@ def read_result(
     run = RunIdentifier(run_id, manifest.extracted_at.astimezone(UTC))
     result = ExpectationSuiteValidationResult(
         success=all(entry["success"] for entry in outcome["results"]),
-        results=[_result(entry, outcome["measures"], outcome.get("details", {})) for entry in outcome["results"]],
+        results=[
+            _result(
+                entry | {"kwargs": name_days(entry["kwargs"], anchors_of(manifest))},
+                outcome["measures"],
+                outcome.get("details", {}),
+            )
+            for entry in outcome["results"]
+        ],
         suite_name=suite,
         statistics=_statistics(outcome["results"]),
         meta={

@@ -1,0 +1,36 @@
+"""What a suite says can be shown in Data Docs, which take no bound that moves with the partition."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+from include.contract import Vendor
+from include.validation.date_bounds import name_days
+from include.validation.suite import read_suite
+from include.validation.view import plain
+
+ANCHORS = {"business_date": date(2026, 11, 20), "extracted_at": date(2026, 11, 21)}
+
+
+def test_every_expectation_of_every_suite_can_be_reported(vendor: Vendor) -> None:
+    for table in vendor.tables:
+        for expectation in read_suite(vendor.name, table.name):
+            kwargs = name_days(plain(expectation.kwargs), ANCHORS)
+            ExpectationConfiguration(type=expectation.type, kwargs=kwargs).to_domain_obj()
+
+
+@pytest.mark.parametrize(
+    ("bound", "shown"),
+    [
+        ("business_date+31d", "2026-12-21"),
+        ("extracted_at", "2026-11-21"),
+        ("1970-01-01", "1970-01-01"),
+        (5, 5),
+        (None, None),
+    ],
+)
+def test_bound_is_shown_as_the_day_that_it_is(bound: object, shown: object) -> None:
+    assert name_days({"max_value": bound}, ANCHORS) == {"max_value": shown}
