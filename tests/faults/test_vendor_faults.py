@@ -266,7 +266,13 @@ def test_day_that_cannot_recover_tells_why_and_changes_nothing(
 def test_every_fault_of_the_sandbox_is_tried_here() -> None:
     tried = {kind for kind, *_ in [*RECOVERING.values(), *FATAL.values()]} | {"rows_removed"}
     assert {*TRANSPORT, "token_expired", "rows_added", "rows_removed"} <= tried
-    assert set(ROWS) == {"field_added", "field_renamed", "field_retyped", "poison"}  # below
+    assert set(ROWS) == {
+        "field_added",
+        "field_renamed",
+        "field_retyped",
+        "poison",
+        "field_scaled",
+    }  # below, and in test_wrong_days
 
 
 # --- drift ---
