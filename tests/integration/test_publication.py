@@ -12,7 +12,7 @@ import pytest
 from include import flow
 from include.errors import BalanceError
 from include.vendors import named
-from tests.conftest import Firm
+from tests.conftest import Database, Firm
 from tests.running_sandbox import LAST, NOW
 
 BEFORE = date(2026, 11, 19)
@@ -103,3 +103,26 @@ def test_transaction_that_the_window_no_longer_contains_is_withdrawn_with_histor
     assert row["recorded_to"] is not None
     assert row["amount_usd"] == Decimal(1000)
     assert firm.database.value(closed) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "with_money"), [("orion", {"reconciled"}), ("docusign", set()), ("emoney", {"not compared"})]
+)
+def test_mart_is_reconciled_only_where_its_money_was_compared(
+    start_firm: Callable[..., Firm], name: str, with_money: set[str]
+) -> None:
+    firm = start_firm(named(name))
+    firm.turn_to(NOW)
+    firm.day()
+    rows = firm.database.rows("""
+        select state, exists (select from mart.source s where s.mart = c.mart and s.has_money) as has_money
+        from mart.completeness c
+    """)
+    assert {row["state"] for row in rows if row["has_money"]} == with_money
+    assert {row["state"] for row in rows if not row["has_money"]} == {"not compared"}
+
+
+def test_every_mart_says_what_it_is_made_of(database: Database) -> None:
+    about_loads, of_salesforce = {"freshness", "day_in_force", "completeness"}, {"crm_change", "deal", "deal_stage"}
+    marts = {row["name"] for row in database.rows("select viewname as name from pg_views where schemaname = 'mart'")}
+    assert {row["mart"] for row in database.rows("select mart from mart.source")} == marts - about_loads - of_salesforce
