@@ -6,12 +6,15 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 
 from include import canonical, transform
 from include.contract import Table
-from include.dead_rows import ANY, _describe
+from include.control.dead_letters import DeadLetter
+from include.dead_rows import unreadable_letters
+from include.extract.exact_json import dump
 from include.extract.page import staged_schema
 from include.staging import PartWriter
 from include.validation.rows import FAULTS, write_faults
@@ -50,20 +53,21 @@ def test_unreadable_rows_take_no_good_position_out(start_firm: Callable[..., Fir
 
 
 def described_rows(
-    firm: Firm, table: Table, path: str, rows: pa.Table, number: int
+    firm: Firm, table: Table, paths: dict[str, str], rows: pa.Table, number: int
 ) -> dict[str, set[tuple[str, str | None]]]:
-    """What the one row describes: the canonical keys, with their parents, that come of it alone, by entity."""
+    """What one row describes: the canonical keys, with their parents, that come of it alone, by entity."""
+    path = paths[table.name]
     single = f"{path}-only-{number}"
-    writer = PartWriter(firm.site.staging.folder(single), rows.schema)
+    folder = firm.site.staging.folder(single)
+    writer = PartWriter(folder, rows.schema)
     writer.write(rows.slice(number, 1))
     writer.flush()
     manifest = replace(firm.site.staging.manifest(path), parts=tuple(writer.parts), staged=1, fetched=1, dead=0)
     firm.site.staging.seal(single, manifest)
-    firm.site.staging.folder(single).write("dead.jsonl", b"")
+    folder.write("dead.jsonl", b"")
     write_faults(firm.site.staging, single, FAULTS.empty_table())
-    find = lambda other: next((p for p in firm.paths.values() if p.split("/")[1] == other), None)  # type: ignore[attr-defined]  # noqa: E731
     made: dict[str, set[tuple[str, str | None]]] = {}
-    for result in transform.transform(firm.vendor, single, firm.site.staging, find):
+    for result in transform.transform(firm.vendor, single, firm.site.staging, paths.get):
         entity = canonical.named(result.entity)
         for part in transform.rows(firm.site.staging, single, entity.name):
             parents = part.column(f"{entity.parent}_key").to_pylist() if entity.parent else [None] * part.num_rows
@@ -85,26 +89,37 @@ def covers(describes: tuple[dict[str, str], ...], entity: str, key: str, parent:
     return False
 
 
+def dead_letter_of(firm: Firm, table: Table, path: str, row: dict[str, Any], column: str | None) -> DeadLetter:
+    """The dead letter of a row of which one field holds what can't be read; without a column, of one that is no object."""
+    raw = {col.source: row[col.name] for col in table.columns if col.kind == "value" and row[col.name] is not None}
+    if column is None:
+        line = {"key": None, "reasons": ["the row is not an object"], "row": None}
+    else:
+        source = table.named(column).source
+        line = {"key": None, "reasons": [f"{source}: not readable"], "row": raw | {source: {"unexpected": "object"}}}
+    single = f"{path}-dead-{column}"
+    firm.site.staging.folder(single).write("dead.jsonl", dump(line) + b"\n")
+    [letter] = unreadable_letters(firm.vendor, table, single, firm.site.staging)
+    return letter
+
+
 def test_whatever_field_is_unreadable_its_row_protects_what_it_describes(firm: Firm) -> None:
-    """Every field of some rows of every table: unreadable on the wire, or refused by the suite."""
-    run = firm.new_run()
-    firm.paths = firm.stage(run)  # type: ignore[attr-defined]
-    cases = 0
-    for name, path in firm.paths.items():  # type: ignore[attr-defined]
-        table = firm.vendor.table(name)
+    """Every field of some rows of every table: unreadable on the wire."""
+    paths = firm.stage(firm.new_run())
+    for path in paths.values():
         write_faults(firm.site.staging, path, FAULTS.empty_table())
-    for name, path in firm.paths.items():  # type: ignore[attr-defined]
+    cases = 0
+    for name, path in paths.items():
         table = firm.vendor.table(name)
         parts = [rows for _, rows in firm.site.staging.rows(path)]
         rows = pa.concat_tables([staged_schema(table).empty_table(), *parts])
         for number in random.Random(1).sample(range(rows.num_rows), min(3, rows.num_rows)):
-            expected = described_rows(firm, table, path, rows, number)
-            row = rows.slice(number, 1)
-            for faults in [*({col.name} for col in table.columns if col.kind == "value"), {ANY}]:
-                [about] = _describe(firm.vendor, table, row, [faults])
+            expected = described_rows(firm, table, paths, rows, number)
+            [row] = rows.slice(number, 1).to_pylist()
+            for column in [*(col.name for col in table.columns if col.kind == "value"), None]:
+                letter = dead_letter_of(firm, table, path, row, column)
                 for entity, made in expected.items():
                     for key, parent in made:
-                        assert covers(about["describes"], entity, key, parent), (name, faults, entity, key)
+                        assert covers(letter.describes, entity, key, parent), (name, column, entity, key)
                         cases += 1
-    assert cases
-    print(f"{firm.vendor.name}: {cases} cases")
+    assert cases > 50
