@@ -1,6 +1,6 @@
 """A change of Salesforce that is too great to be sent without a person: the question, the decision, and the sync that follows.
 
-Started by the DAG `salesforce`, which goes on meanwhile and sends everything else. A question waits for twenty hours. What is approved is
+Started by the DAG `salesforce`, which continues meanwhile and sends everything else. A question waits for twenty hours. What is approved is
 sent by the run of `salesforce` that this one starts; a rejection counts, with its reason, until the difference is another one.
 """
 
@@ -61,7 +61,7 @@ def approve_salesforce() -> None:
 
     @task.short_circuit
     def record_decision(params: Any = None, ti: Any = None) -> bool:
-        """Keeps the decision with who made it and why; goes on where something was approved."""
+        """Records the decision with who made it and why; continues where something was approved."""
         import firm
 
         from include.crm import approval

@@ -1,6 +1,6 @@
 """The warehouse's present state into Salesforce: when the warehouse has news, and every hour in case a bell was lost.
 
-First it is told who is who across vendors, then the business rules look at the day. Then everything is compared and sent. Held back are
+First, identity is resolved across vendors; then the business rules evaluate the day. Then everything is compared and sent. Held back are
 the rows of a vendor whose newest day is not reconciled, an object that would change too much (a first load, a third of its records,
 dozens of accounts that close) until a person approves it in the DAG `approve_salesforce`, an object that fails, and what names any of
 these; the rest goes. The Variable `tributary_crm_paused` set to `true` keeps every run from writing.
@@ -106,7 +106,7 @@ def salesforce() -> None:
 
     @task.short_circuit
     def may_write(params: Any = None) -> bool:
-        """Whether this is no dry run, and nobody has paused writing."""
+        """Whether this run may write: it is no dry run, and writing is not paused."""
         import firm
 
         return not params["dry_run"] and not firm.is_crm_paused()

@@ -100,7 +100,7 @@ class ConfigurationError(FatalError):
 
 
 class InputRejected(ConfigurationError):
-    """What a person chose in a form can't be done; who started the run sees why, and nobody else is alerted."""
+    """What a person chose in a form can't be done; the person who started the run sees why, and no alert is sent."""
 
 
 class AuthenticationError(FatalError):

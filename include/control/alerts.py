@@ -16,7 +16,7 @@ _SENT = sa.text("update control.alert set sent_at = clock_timestamp() where aler
 _HAS = sa.text("select exists (select from control.alert where kind = :kind and dag_id = :dag_id and run_id = :run_id)")
 
 REJECTED = "rejected"
-"""Kind of a run whose input was rejected: nobody is alerted of it."""
+"""Kind of a run whose input was rejected: no alert is sent for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def send_once(engine: sa.Engine, record: Record, send: Callable[[], None]) -> bo
 
 
 def record_rejected(engine: sa.Engine, dag_id: str, run_id: str, title: str) -> None:
-    """Records that a run's input was rejected: its deadline alerts nobody."""
+    """Records that a run's input was rejected: its deadline sends no alert."""
     with engine.begin() as connection:
         connection.execute(_RECORD, asdict(Record(REJECTED, title, dag_id, run_id)))
 
