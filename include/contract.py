@@ -212,6 +212,20 @@ def constant(value: str | bool) -> Constant:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a map reads of another table of its vendor.
+
+    Attributes:
+        columns: The staged columns it needs.
+        found_by: Column of that table -> column of the map's own table that holds the same value; empty where a row of that
+            table may concern any row. It tells whom a dead row leaves uncertain.
+    """
+
+    columns: tuple[str, ...]
+    found_by: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class EntityMap:
     """How rows of a vendor's table become rows of one canonical entity.
 
@@ -225,9 +239,10 @@ class EntityMap:
         dropped: Named rules: rows for which the function is true produce nothing, and are counted under the name.
         split: Makes rows of other columns from staged rows (a list in a column, an edge between two tables). It gets a
             table of `takes`, and whole tables of the same run as named in `beside`; it gives a table with a column
-            `row`, the place of the staged row that each came from.
+            `row`, the place of the staged row that each came from, and may give `is_whole`: which rows are certain although a row of
+            another table is dead.
         takes: Staged columns that `split` needs.
-        beside: Other tables of the vendor that `split` needs, with the columns it needs.
+        beside: Other tables of the vendor that `split` needs.
     """
 
     entity: str
@@ -238,7 +253,7 @@ class EntityMap:
     dropped: Mapping[str, Derived] = field(default_factory=dict)
     split: Callable[..., Any] | None = None
     takes: tuple[str, ...] = ()
-    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    beside: Mapping[str, Beside] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,30 +42,27 @@ class DeadMoney:
 
 def unreadable_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
     """Yields the dead letters of rows of a partition that could not be read."""
-    sources = {col.source: col.name for col in table.columns}
-    lines = enumerate(map(load, staging.folder(path).read("dead.jsonl").splitlines()))
-    while some := list(islice(lines, _AT_ONCE)):
-        faults = [_fault_columns(line["reasons"], sources) for _, line in some]
-        rows, faults = _read(table, vendor, [line["row"] for _, line in some], faults)
-        described = _describe(vendor, table, rows, faults)
-        for (number, line), about in zip(some, described, strict=True):
+    for lines, rows, faults in _unreadable(vendor, table, path, staging):
+        for (number, line), about in zip(lines, _describe(vendor, table, rows, faults), strict=True):
             yield DeadLetter(line["key"], line["reasons"], "dead.jsonl", number, **about)
 
 
 def refused_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
     """Yields the dead letters of rows of a partition that validation refused."""
-    faults = faults_of(staging, path)
-    names = set(staged_schema(table).names)
-    parts = {part.name: part for part in staging.manifest(path).parts}
-    for name in dict.fromkeys(faults.column("part").to_pylist()):
-        of_part = faults.filter(pc.equal(faults.column("part"), name))
-        [(_, rows)] = staging.folder(path).parts([parts[name]], _described_columns(vendor, table))
-        for some in of_part.to_batches(max_chunksize=_AT_ONCE):
-            listed = some.to_pylist()
-            columns = [{_column_of(each, names) for each in fault["expectations"]} for fault in listed]
-            described = _describe(vendor, table, rows.take(some.column("row_number")), columns)
-            for fault, about in zip(listed, described, strict=True):
-                yield DeadLetter(fault["row_key"], fault["expectations"], name, fault["row_number"], **about)
+    for part, listed, rows, faults in _refused(table, path, staging, _described_columns(vendor, table)):
+        for fault, about in zip(listed, _describe(vendor, table, rows, faults), strict=True):
+            yield DeadLetter(fault["row_key"], fault["expectations"], part, fault["row_number"], **about)
+
+
+def read_dead(vendor: Vendor, table: Table, path: str, staging: Staging, columns: list[str]) -> pa.Table:
+    """Reads some columns of all dead rows of a partition as text; null where a value can't be read."""
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    found = [schema.empty_table()]
+    for _, rows, faults in _unreadable(vendor, table, path, staging):
+        found.append(_readable(rows, faults, columns))
+    for _, _, rows, faults in _refused(table, path, staging, columns):
+        found.append(_readable(rows, faults, columns))
+    return pa.concat_tables(found)
 
 
 def refused_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> DeadMoney:
@@ -98,6 +95,42 @@ def sum_money(letters: Iterable[DeadLetter]) -> DeadMoney:
 
 ANY = "*"
 """Stands for every column of a row of which nothing can be read."""
+
+
+def _unreadable(
+    vendor: Vendor, table: Table, path: str, staging: Staging
+) -> Iterator[tuple[list[tuple[int, Any]], pa.Table, list[set[str]]]]:
+    """Yields the unreadable rows of a partition: their numbered lines, what can be read of them, and the columns at fault."""
+    sources = {col.source: col.name for col in table.columns}
+    lines = enumerate(map(load, staging.folder(path).read("dead.jsonl").splitlines()))
+    while some := list(islice(lines, _AT_ONCE)):
+        faults = [_fault_columns(line["reasons"], sources) for _, line in some]
+        yield some, *_read(table, vendor, [line["row"] for _, line in some], faults)
+
+
+def _refused(
+    table: Table, path: str, staging: Staging, columns: list[str]
+) -> Iterator[tuple[str, list[dict[str, Any]], pa.Table, list[set[str]]]]:
+    """Yields the rows that validation refused: their part, their faults, some columns of them, and the columns at fault."""
+    faults = faults_of(staging, path)
+    names = set(staged_schema(table).names)
+    parts = {part.name: part for part in staging.manifest(path).parts}
+    for name in dict.fromkeys(faults.column("part").to_pylist()):
+        of_part = faults.filter(pc.equal(faults.column("part"), name))
+        [(_, rows)] = staging.folder(path).parts([parts[name]], columns)
+        for some in of_part.to_batches(max_chunksize=_AT_ONCE):
+            listed = some.to_pylist()
+            at_fault = [{_column_of(each, names) for each in fault["expectations"]} for fault in listed]
+            yield name, listed, rows.take(some.column("row_number")), at_fault
+
+
+def _readable(rows: pa.Table, faults: list[set[str]], columns: list[str]) -> pa.Table:
+    """Some columns as text, null where a row's fault lies in the column."""
+    found = {}
+    for name in columns:
+        is_read = pa.array([not {name, ANY} & bad for bad in faults])
+        found[name] = pc.if_else(is_read, rows.column(name).cast(pa.string()), None)
+    return pa.table(found)
 
 
 def _fault_columns(reasons: list[str], sources: dict[str, str]) -> set[str]:

@@ -6,6 +6,7 @@ every map: `staged + split = produced + merged + dropped by a named rule`.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,16 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include import arrow, canonical
+from include.beside import Beside, read_beside
 from include.canonical import Entity
 from include.contract import Constant, Derived, EntityMap, Vendor
 from include.dead_rows import refused_letters, unreadable_letters
-from include.errors import ConfigurationError
-from include.extract.page import staged_schema
 from include.staging import Folder, Manifest, Part, PartWriter, Staging, total
 from include.validation.rows import good_rows
 
 INCOMPLETE = "another row of it is a dead letter"
-"""The rule that leaves out a sum of which a row is missing."""
+"""The rule that leaves out what is made of several rows, of which one is missing: a sum, or what another table says beside it."""
+_UNCERTAIN = "@uncertain"
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Produced:
         money_dropped: Of it, what rules left out.
         money_held_back: Of that, what is added up of several rows of which one is a dead letter.
         money: Sum of the canonical money column; None where the entity has none.
+        uncertain: Keys of descriptions of which a null says nothing: the row of another table that would say it is a dead letter.
         parts: Files of the canonical folder.
     """
 
@@ -58,6 +60,7 @@ class Produced:
     money_dropped: Decimal = Decimal(0)
     money_held_back: Decimal = Decimal(0)
     money: Decimal | None = None
+    uncertain: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
 
 
@@ -81,7 +84,13 @@ def transform(
     manifest = staging.manifest(path)
     return [
         _produce(
-            vendor, each, canonical.named(each.entity), manifest, path, staging, _beside(vendor, each, staging, find)
+            vendor,
+            each,
+            canonical.named(each.entity),
+            manifest,
+            path,
+            staging,
+            read_beside(vendor, each, staging, find),
         )
         for each in vendor.maps
         if each.table == manifest.table
@@ -98,6 +107,7 @@ def produced(staging: Staging, path: str, entity: str) -> Produced:
     raw: dict[str, Any] = json.loads(folder(staging, path, entity).read("manifest.json"))
     raw["parts"] = tuple(Part(**part) for part in raw["parts"])
     raw["dropped"] = Counter(raw["dropped"])
+    raw["uncertain"] = tuple(raw["uncertain"])
     raw["money"] = None if raw["money"] is None else Decimal(raw["money"])
     raw["money_dropped"] = Decimal(raw["money_dropped"])
     raw["money_held_back"] = Decimal(raw["money_held_back"])
@@ -119,24 +129,6 @@ def distinct(staging: Staging, path: str, entity: str, column: str) -> pa.Table:
     return pa.table({"key": keys})
 
 
-def _beside(
-    vendor: Vendor, entity_map: EntityMap, staging: Staging, find: Callable[[str], str | None]
-) -> list[pa.Table]:
-    found = []
-    for table, columns in entity_map.beside.items():
-        path = find(table)
-        if path is None:
-            raise ConfigurationError(
-                "A table that belongs to this one was not pulled",
-                vendor=vendor.name,
-                table=entity_map.table,
-                lacks=table,
-            )
-        empty = staged_schema(vendor.table(table)).empty_table().select(list(columns))
-        found.append(pa.concat_tables([empty, *good_rows(staging, path, list(columns))]))
-    return found
-
-
 def _produce(
     vendor: Vendor,
     entity_map: EntityMap,
@@ -144,7 +136,7 @@ def _produce(
     manifest: Manifest,
     path: str,
     staging: Staging,
-    beside: list[pa.Table],
+    beside: list[Beside],
 ) -> Produced:
     schema = arrow.schema(entity.columns)
     target = folder(staging, path, entity.name)
@@ -156,7 +148,7 @@ def _produce(
     if entity.money:
         result.money = Decimal(0)
     seen = pa.array([], pa.string())
-    incomplete = _incomplete_keys(vendor, entity_map, path, staging)
+    is_incomplete = _incomplete(vendor, entity_map, entity, path, staging)
     whole: list[pa.Table] = []
     is_newest = entity_map.merged and entity.version is not None and not entity_map.summed
     for part in good_rows(staging, path, _needed(entity_map)):
@@ -169,6 +161,8 @@ def _produce(
             result.money_dropped += _money(told, part) - _money(told, kept)
         part = kept
         made = _mapped(part, entity_map, entity, manifest.business_date, schema)
+        if beside:
+            made = _settle_uncertain(made, part.column(_UNCERTAIN), entity, result)
         if entity_map.summed or is_newest:
             whole.append(made)
             continue
@@ -181,7 +175,7 @@ def _produce(
         parts = pa.concat_tables(whole)
         made = _newest(parts, entity) if is_newest else _added_up(parts, entity.key, entity_map.summed)
         result.merged += parts.num_rows - made.num_rows
-        _write(_complete(made, entity, incomplete, result), entity, result, writer)
+        _write(_hold_back(made, is_incomplete(made), entity, result), entity, result, writer)
     writer.flush()
     result.parts = tuple(writer.parts)
     # `asdict` takes a Counter for a list of pairs.
@@ -190,28 +184,49 @@ def _produce(
     return result
 
 
-def _incomplete_keys(vendor: Vendor, entity_map: EntityMap, path: str, staging: Staging) -> pa.Array:
-    """Keys of what is added up of several rows, of which one is a dead letter: the sum of the others is a wrong number."""
-    keys: set[str] = set()
+def _incomplete(
+    vendor: Vendor, entity_map: EntityMap, entity: Entity, path: str, staging: Staging
+) -> Callable[[pa.Table], pa.Array]:
+    """Tells of sums of several rows whether one of them is a dead letter: the sum of the others is a wrong number.
+
+    A dead row whose key can't be read may belong to any sum of its parent.
+    """
+    columns = {"key": entity.key, "parent": f"{entity.parent}_key"}
+    known: dict[str, set[str]] = {of: set() for of in columns}
     if entity_map.summed:
         table = vendor.table(entity_map.table)
         for find in (unreadable_letters, refused_letters):
-            for letter in find(vendor, table, path, staging):
-                keys |= {d["key"] for d in letter.describes if d["entity"] == entity_map.entity and "key" in d}
-    return pa.array(sorted(keys), pa.string())
+            for about in (each for letter in find(vendor, table, path, staging) for each in letter.describes):
+                of = next((of for of in columns if of in about), None)
+                if of and about["entity"] == entity.name:
+                    known[of].add(about[of])
+    values = {columns[of]: pa.array(sorted(keys), pa.string()) for of, keys in known.items() if keys}
+
+    def is_incomplete(made: pa.Table) -> pa.Array:
+        masks = [pc.is_in(made.column(column), value_set=keys) for column, keys in values.items()]
+        return functools.reduce(pc.or_, masks, pa.repeat(pa.scalar(False), made.num_rows))
+
+    return is_incomplete
 
 
-def _complete(made: pa.Table, entity: Entity, incomplete: pa.Array, result: Produced) -> pa.Table:
-    """Leaves out the rows of incomplete keys, by a named rule."""
-    is_incomplete = pc.is_in(made.column(entity.key), value_set=incomplete)
-    held_back = made.filter(is_incomplete)
+def _settle_uncertain(made: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
+    """Holds rows back that a dead row of another table may concern; of a description the load keeps what they don't say."""
+    if entity.kind != "description" or entity.set_of:
+        return _hold_back(made, is_uncertain, entity, result)
+    result.uncertain += tuple(made.column(entity.key).filter(is_uncertain).to_pylist())
+    return made
+
+
+def _hold_back(made: pa.Table, is_held: pa.Array, entity: Entity, result: Produced) -> pa.Table:
+    """Leaves out some rows, by a named rule."""
+    held_back = made.filter(is_held)
     if not held_back.num_rows:
         return made
     result.dropped[INCOMPLETE] += held_back.num_rows
     if entity.money:
         result.money_dropped += total(held_back, entity.money)
         result.money_held_back += total(held_back, entity.money)
-    return made.filter(pc.invert(is_incomplete))
+    return made.filter(pc.invert(is_held))
 
 
 def _money(source: str | Derived, part: pa.Table) -> Decimal:
@@ -225,11 +240,17 @@ def _write(made: pa.Table, entity: Entity, result: Produced, writer: PartWriter)
     writer.write(made)
 
 
-def _split(part: pa.Table, entity_map: EntityMap, beside: list[pa.Table], result: Produced) -> pa.Table:
+def _split(part: pa.Table, entity_map: EntityMap, beside: list[Beside], result: Produced) -> pa.Table:
     """Rows of other columns, made of the staged ones: what becomes of each is counted by its place."""
     if entity_map.split is None:
         return part
-    made: pa.Table = entity_map.split(part, *beside)
+    made: pa.Table = entity_map.split(part, *(each.good for each in beside))
+    if beside:
+        of_part = functools.reduce(pc.or_, (each.is_uncertain(part) for each in beside))
+        is_uncertain = of_part.take(made.column("row").combine_chunks())
+        if "is_whole" in made.column_names:
+            is_uncertain = pc.and_not(is_uncertain, made.column("is_whole").combine_chunks())
+        made = made.append_column(_UNCERTAIN, is_uncertain)
     heard = pc.count_distinct(made.column("row")).as_py()
     result.split += made.num_rows - heard
     result.dropped["nothing in it"] += part.num_rows - heard

@@ -258,8 +258,10 @@ def test_maps_speak_of_staged_and_canonical_columns(vendor: Vendor) -> None:
     for entity_map in vendor.maps:
         table, entity = vendor.table(entity_map.table), canonical.named(entity_map.entity)
         staged = set(staged_schema(table).names)
-        for other, columns in entity_map.beside.items():
-            assert set(columns) <= set(staged_schema(vendor.table(other)).names)
+        for other, beside in entity_map.beside.items():
+            assert {*beside.columns, *beside.found_by} <= set(staged_schema(vendor.table(other)).names)
+            assert set(beside.found_by) <= set(beside.columns)
+            assert set(beside.found_by.values()) <= set(entity_map.takes)
         assert set(entity_map.columns) <= set(entity.columns)
         assert entity.key in entity_map.columns
         sources = (*entity_map.columns.values(), *entity_map.dropped.values())

@@ -23,6 +23,7 @@ from include.contract import (
     MONEY,
     STRING,
     TIMESTAMP,
+    Beside,
     Budget,
     EntityMap,
     Table,
@@ -33,6 +34,7 @@ from include.contract import (
 )
 from include.errors import ConfigurationError, FatalError
 from include.staging import Manifest, PartWriter, Staging
+from include.transform import INCOMPLETE
 from include.validation.rows import FAULTS, write_faults
 from tests.lives import LIVED, counting, states_of
 
@@ -115,6 +117,7 @@ class Staged:
         root: Path,
         *parts: Iterable[tuple[Any, ...]],
         refused: Iterable[tuple[int, int]] = (),
+        fault: str = "price_usd",
         table: Table = HOLDINGS,
     ) -> None:
         self.staging, self.path = Staging(str(root)), f"sample/{table.name}/2026-11-20/pull"
@@ -128,7 +131,10 @@ class Staged:
             tuple(writer.parts),
         )  # fmt: skip
         self.staging.seal(self.path, manifest)
-        faults = [{"part": f"part-{part:05d}.parquet", "row_number": row} for part, row in refused]
+        faults = [
+            {"part": f"part-{part:05d}.parquet", "row_number": row, "expectations": [f"expect_x({fault})"]}
+            for part, row in refused
+        ]
         self.staging.folder(self.path).write("dead.jsonl", b"")
         write_faults(self.staging, self.path, pa.Table.from_pylist(faults, schema=FAULTS))
 
@@ -333,7 +339,16 @@ OWNED = EntityMap(
     {"position_key": "holding_id", "security_key": "owner", "is_cash": constant(False)},
     split=with_owner,
     takes=("holding_id", "fund"),
-    beside={"funds": ("fund", "owner")},
+    beside={"funds": Beside(("fund", "owner"), {"fund": "fund"})},
+)
+FUND = replace(
+    OWNED,
+    entity="security",
+    columns={
+        "security_key": "fund",
+        "name": "owner",
+        "ticker": derived(lambda id_: id_.cast(pa.string()), "holding_id"),
+    },
 )
 
 
@@ -345,11 +360,43 @@ def test_row_is_read_beside_another_table_of_the_run(tmp_path: Path) -> None:
     assert (made.staged, made.split, made.produced) == (3, 0, 3)
 
 
-def test_rows_that_validation_refused_in_the_other_table_say_nothing(tmp_path: Path) -> None:
-    funds = Staged(tmp_path, [("f1", "Ann", None)], refused=[(0, 0)], table=FUNDS)
-    staged = Staged(tmp_path, [(1, 1, "f1", None)])
-    staged.transform(OWNED, funds=funds)
-    assert [row["security_key"] for row in staged.rows("position")] == [None]
+def test_fact_is_held_back_while_the_row_that_says_the_rest_of_it_is_dead(tmp_path: Path) -> None:
+    funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], table=FUNDS)
+    staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None), (3, 1, "gone", None), (4, 1, None, None)])
+    [made] = staged.transform(OWNED, funds=funds)
+    assert [(row["position_key"], row["security_key"]) for row in staged.rows("position")] == [
+        ("2", "Bob"),
+        ("3", None),
+        ("4", None),
+    ]
+    assert dict(made.dropped) == {"nothing in it": 0, INCOMPLETE: 1}
+    assert made.staged + made.split == made.produced + made.merged + sum(made.dropped.values())
+
+
+def test_description_goes_on_and_names_whom_a_dead_row_leaves_uncertain(tmp_path: Path) -> None:
+    funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], table=FUNDS)
+    staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None), (3, 1, "gone", None)])
+    [made] = staged.transform(FUND, funds=funds)
+    assert [(row["security_key"], row["name"]) for row in staged.rows("security")] == [
+        ("f1", None),
+        ("f2", "Bob"),
+        ("gone", None),
+    ]
+    assert made.uncertain == ("f1",)
+
+
+def test_dead_row_whose_key_cannot_be_read_leaves_all_uncertain_who_found_nothing(tmp_path: Path) -> None:
+    funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], fault="fund", table=FUNDS)
+    staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None), (3, 1, "gone", None), (4, 1, None, None)])
+    [made] = staged.transform(FUND, funds=funds)
+    assert made.uncertain == ("f1", "gone")
+
+
+def test_dead_row_that_may_concern_any_row_leaves_all_uncertain(tmp_path: Path) -> None:
+    funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], table=FUNDS)
+    staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None)])
+    [made] = staged.transform(replace(FUND, beside={"funds": Beside(("fund", "owner"))}), funds=funds)
+    assert made.uncertain == ("f1", "f2")
 
 
 def test_other_table_without_rows_has_its_columns(tmp_path: Path) -> None:
@@ -391,6 +438,17 @@ def test_rows_that_are_dropped_are_not_added(tmp_path: Path) -> None:
     [made] = staged.transform(odd)
     assert [row["market_value_usd"] for row in staged.rows("position")] == [Decimal(1)]
     assert (made.merged, dict(made.dropped)) == (0, {"account 9": 1})
+
+
+@pytest.mark.parametrize(("fault", "kept"), [("worth_usd", ["b", "c"]), ("fund", ["c"]), ("account_id", ["b", "c"])])
+def test_sum_of_which_a_row_is_dead_is_held_back(tmp_path: Path, fault: str, kept: list[str]) -> None:
+    """A row whose key can't be read may belong to any sum of its account."""
+    rows = [(1, 7, "a", Decimal(1)), (2, 7, "a", Decimal(2)), (3, 7, "b", Decimal(4)), (4, 8, "c", Decimal(8))]
+    staged = Staged(tmp_path, rows, refused=[(0, 1)], fault=fault)
+    [made] = staged.transform(LOTS)
+    assert [row["position_key"] for row in staged.rows("position")] == kept
+    assert dict(made.dropped) == {INCOMPLETE: 3 - len(kept)}
+    assert made.staged == made.produced + made.merged + sum(made.dropped.values())
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

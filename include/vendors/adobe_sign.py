@@ -21,6 +21,7 @@ from include.contract import (
     INTEGER,
     STRING,
     TIMESTAMP,
+    Beside,
     Budget,
     Document,
     EntityMap,
@@ -349,8 +350,9 @@ DELIVERIES = Table(
 
 # --- into our own words ----------------------------------------------------------------------------------------------
 
-_EVENTS: dict[str, tuple[str, ...]] = {"agreement_events": ("agreement_id", "event", "happened_at", "email")}
-_STATE: dict[str, tuple[str, ...]] = {"agreement_details": ("agreement_id", "status", "created_at")}
+_OF_AGREEMENT = {"agreement_id": "agreement_id"}
+_EVENTS = {"agreement_events": Beside(("agreement_id", "event", "happened_at", "email"), _OF_AGREEMENT)}
+_STATE = {"agreement_details": Beside(("agreement_id", "status", "created_at"), _OF_AGREEMENT)}
 
 MAPS = (
     EntityMap("template", "library_documents", {"template_key": "library_document_id", "name": "name"}),

@@ -19,6 +19,7 @@ from include.contract import (
     PRICE,
     STRING,
     TIMESTAMP,
+    Beside,
     Budget,
     EntityMap,
     FanOut,
@@ -422,7 +423,11 @@ MAPS = (
         },
         split=with_funding,
         takes=("plan_id", "goal_id", "probability_ratio", "shortfall_usd", "asked_at"),
-        beside={"goal_funding": ("plan_id", "expense_id", "funding_usd", "expense_usd")},
+        beside={
+            "goal_funding": Beside(
+                ("plan_id", "expense_id", "funding_usd", "expense_usd"), {"plan_id": "plan_id", "expense_id": "goal_id"}
+            )
+        },
     ),
     EntityMap(
         "outside_account",

@@ -21,6 +21,7 @@ from include.contract import (
     MONEY,
     STRING,
     TIMESTAMP,
+    Beside,
     Budget,
     Constant,
     Derived,
@@ -324,7 +325,7 @@ MAPS = (
         },
         split=with_household,
         takes=("household_id", "target_low", "target_high", "probability"),
-        beside={"households": ("household_id", "last_modified")},
+        beside={"households": Beside(("household_id", "last_modified"), {"household_id": "household_id"})},
         dropped={"no plan": derived(is_missing, "probability")},
     ),
     EntityMap(

@@ -20,6 +20,7 @@ from include.contract import (
     PRICE,
     QUANTITY,
     STRING,
+    Beside,
     Budget,
     EntityMap,
     Linked,
@@ -101,7 +102,10 @@ def with_home(rows: pa.Table, clients: pa.Table) -> pa.Table:
 
 
 def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: pa.Table) -> pa.Table:
-    """Who owns what share of each account; one that no household reaches is its primary client's."""
+    """Who owns what share of each account; one that no household reaches is its primary client's.
+
+    An account that households own whole is certain, whatever household or group can't be read.
+    """
     import pyarrow as pa
 
     reported = [g for g in groups.to_pylist() if g["group_type"] == "Reporting"]
@@ -113,12 +117,19 @@ def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: 
     rows = []
     for row, account in enumerate(accounts.to_pylist()):
         home = homes.get(client := account["primary_client_id"])
-        for household, share in (owned.get(account["account_id"]) or ({home: Decimal(1)} if home else {})).items():
-            person = client if home == household else None
-            rows.append(account | {"row": row, "household_id": household, "person_id": person, "share_ratio": share})
+        shares = owned.get(account["account_id"], {})
+        is_whole = sum(shares.values()) == 1
+        for household, share in (shares or ({home: Decimal(1)} if home else {})).items():
+            about = {"household_id": household, "person_id": client if home == household else None}
+            rows.append(account | about | {"row": row, "share_ratio": share, "is_whole": is_whole})
     texts = ("account_id", "account_type", "household_id", "person_id")
     schema = pa.schema(
-        [("row", pa.int64()), *((name, pa.string()) for name in texts), ("share_ratio", pa.decimal128(9, 8))]
+        [
+            ("row", pa.int64()),
+            *((name, pa.string()) for name in texts),
+            ("share_ratio", pa.decimal128(9, 8)),
+            ("is_whole", pa.bool_()),
+        ]
     )
     return pa.Table.from_pylist(rows, schema)
 
@@ -320,7 +331,7 @@ MAPS = (
         },
         split=with_home,
         takes=("household_id", "advisor_id", "name", "primary_client_id"),
-        beside={"clients": (_HOME[0], *_HOME[2:])},
+        beside={"clients": Beside((_HOME[0], *_HOME[2:]), {"client_id": "primary_client_id"})},
     ),
     EntityMap(
         "person",
@@ -377,7 +388,7 @@ MAPS = (
             "is_discretionary",
             "primary_client_id",
         ),
-        beside={"clients": _HOME[:2]},
+        beside={"clients": Beside(_HOME[:2], {"client_id": "primary_client_id"})},
         dropped=_NO_GROUPS,
     ),
     EntityMap(
@@ -393,9 +404,9 @@ MAPS = (
         split=owners,
         takes=("account_id", "account_type", "primary_client_id"),
         beside={
-            "households": ("household_id", "members"),
-            "groups": ("group_id", "group_type", "members"),
-            "clients": ("client_id", "household_id"),
+            "households": Beside(("household_id", "members")),
+            "groups": Beside(("group_id", "group_type", "members")),
+            "clients": Beside(("client_id", "household_id"), {"client_id": "primary_client_id"}),
         },
         dropped=_NO_GROUPS,
     ),

@@ -12,6 +12,7 @@ the present.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,7 +25,15 @@ from include.warehouse import protection
 from include.warehouse.protection import is_unprotected
 
 
-def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, *, is_past: bool) -> Counts:
+def load(
+    connection: sa.Connection,
+    entity: Entity,
+    pull: Pull,
+    source_run_id: int,
+    *,
+    is_past: bool,
+    uncertain: Sequence[str] = (),
+) -> Counts:
     """Loads the copied rows of a description; in the caller's transaction.
 
     Args:
@@ -33,6 +42,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         pull: Whose rows they are.
         source_run_id: Written on every new row.
         is_past: Whether the rows were pulled for a past date, and say nothing of what held then.
+        uncertain: Keys of rows whose null says nothing, since a dead row of another table would say it: what is stored stays.
 
     Returns:
         inserted, updated, unchanged and superseded; `withdrawn` counts members that left a set.
@@ -46,6 +56,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         "day": latest_closed(pull.extracted_at) if is_past else pull.business_date,
         "past": is_past,
         "asked_at": pull.extracted_at,
+        "uncertain": list(uncertain),
     }
     sql = _Statements(entity)
     connection.execute(sa.text(sql.resolve), values)
@@ -84,8 +95,12 @@ class _Statements:
             f" and k{n}.source_key = i.{column}"
             for n, (column, target) in enumerate(entity.references.items())
         )
-        incoming = {c: f"k{n}.id" for n, c in enumerate(ids)} | {
-            c: f"coalesce(i.{c}, c.{c})" if c in entity.sticky else f"i.{c}" for c in entity.fields
+        told = {c: f"k{n}.id" for n, c in enumerate(ids)} | {c: f"i.{c}" for c in entity.fields}
+        incoming = {
+            c: f"coalesce({value}, c.{c})"
+            if c in entity.sticky
+            else f"case when u.key is null then {value} else coalesce({value}, c.{c}) end"
+            for c, value in told.items()
         }
         stored = ", ".join(f"c.{c}" for c in fields)
         arrived = ", ".join(incoming[c] for c in fields)
@@ -110,6 +125,7 @@ class _Statements:
             join warehouse.source_key me on me.entity = '{name}' and me.vendor = :vendor and me.source_key = i.{key}
             left join {table} c on c.vendor = :vendor and c.{key} = i.{key} and c.valid_to is null and c.recorded_to is null
             left join control.ledger written on written.ledger_id = c.source_run_id
+            left join unnest(cast(:uncertain as text[])) as u(key) on u.key = i.{key}
             {joins}{newer}
         """  # noqa: S608
         self.count = f"""

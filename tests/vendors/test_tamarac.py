@@ -21,6 +21,8 @@ from tests.vendors.answered import DAY, Day, Row, changed, goldens, run_day, zip
 from tests.vendors.conftest import Run
 
 GOLDEN = goldens(TAMARAC)
+READABLE = changed(GOLDEN, "groups", lambda said: said["items"].pop())
+"""Without the group that is a dead letter, for it might own whatever is not owned whole."""
 OFFICE = ("clients", "households", "groups", "accounts")
 GROUPS = {"G10011", "G10012"}
 HEADER = dict.fromkeys(GOLDEN["holdings"].decode().splitlines()[0].split(","), "")
@@ -64,7 +66,7 @@ def owners(run: Run) -> Callable[..., list[tuple[str, str, Decimal]]]:
             for row in answer["items"]:
                 row["members"] = members.get(row["householdId"], [])
 
-        day = run(TAMARAC, changed(GOLDEN, "households", change), *OFFICE)
+        day = run(TAMARAC, changed(READABLE, "households", change), *OFFICE)
         return [
             (row["account_key"], row["household_key"], row["share_ratio"])
             for row in day.made("accounts", "account_owner")

@@ -1,0 +1,83 @@
+"""A day of which some rows of one table can't be read leaves all that is stored as it was, for every vendor, table and field."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from include import canonical, flow
+from include.contract import Table
+from include.extract.exact_json import dump
+from include.extract.page import staged_schema
+from include.staging import PartWriter
+from tests.conftest import Firm
+
+TIMES = {"recorded_from", "recorded_to", "source_run_id"}
+COMPUTED = {"probability_ratio", "computed_at"}
+"""A vendor that computes anew whenever it is asked gives another result: compared is whether there is one."""
+
+
+def stored(firm: Firm) -> dict[str, set[tuple[Any, ...]]]:
+    """What is in force in the warehouse, without when and by whom it was written, and what is noted as absent."""
+    found = {}
+    for entity in canonical.ENTITIES:
+        rows = firm.database.rows(f"select * from warehouse.{entity.name} where recorded_to is null")
+        found[entity.name] = {
+            tuple((k, v is None if k in COMPUTED else v) for k, v in row.items() if k not in TIMES) for row in rows
+        }
+    absent = firm.database.rows("select vendor, entity, source_key from control.absence")
+    return found | {"absence": {tuple(row.items()) for row in absent}}
+
+
+def spoil(firm: Firm, table: Table, path: str, seed: int) -> int:
+    """Makes some rows of a partition unreadable, each in another field; returns how many."""
+    folder, manifest = firm.site.staging.folder(path), firm.site.staging.manifest(path)
+    rows = pa.concat_tables([staged_schema(table).empty_table(), *(part for _, part in firm.site.staging.rows(path))])
+    columns = [col for col in table.columns if col.kind == "value"]
+    chosen = random.Random(seed).sample(range(rows.num_rows), min(len(columns), rows.num_rows // 2 or 1))
+    lines = []
+    for number, column in zip(chosen, random.Random(seed).sample(columns, len(columns)), strict=False):
+        [row] = rows.slice(number, 1).to_pylist()
+        raw = {col.source: row[col.name] for col in columns if row[col.name] is not None}
+        key = None if column.name in table.key else ":".join(str(row[name]) for name in table.key)
+        spoilt = raw | {column.source: {"unexpected": "object"}}
+        lines.append(dump({"key": key, "reasons": [f"{column.source}: not readable"], "row": spoilt}) + b"\n")
+    writer = PartWriter(folder, rows.schema)
+    writer.write(rows.filter(pa.array([n not in set(chosen) for n in range(rows.num_rows)], pa.bool_())))
+    writer.flush()
+    folder.write("dead.jsonl", b"".join(lines))
+    staged = rows.num_rows - len(lines)
+    firm.site.staging.seal(path, replace(manifest, parts=tuple(writer.parts), staged=staged, dead=len(lines)))
+    return len(lines)
+
+
+def spoilt_day(firm: Firm, target: str, seed: int) -> int:
+    """Runs the day again with spoilt rows of one table; returns how many."""
+    run = firm.new_run(full_refresh=True)
+    paths, dead = {}, 0
+    for name in (name for wave in firm.vendor.waves for name in wave):
+        span = flow.span_of(firm.site, run, None)
+        paths[name] = flow.fetch(firm.site, firm.vendor, name, firm.connection, run, span)
+        if name == target:
+            dead = spoil(firm, firm.vendor.table(name), paths[name], seed)
+        flow.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)
+    flow.validate(firm.site, firm.vendor, paths, run, rows_only=True)
+    firm.publish(run, paths)
+    return dead
+
+
+@pytest.mark.long
+def test_a_spoilt_day_changes_nothing_that_is_stored(firm: Firm) -> None:
+    firm.day()
+    before = stored(firm)
+    for seed, table in enumerate(firm.vendor.asked):
+        assert spoilt_day(firm, table.name, seed), table.name
+        after = stored(firm)
+        changed = {
+            name: (before[name] - rows, rows - before[name]) for name, rows in after.items() if rows != before[name]
+        }
+        assert not changed, table.name
