@@ -239,8 +239,8 @@ class EntityMap:
         dropped: Named rules: rows for which the function is true produce nothing, and are counted under the name.
         split: Makes rows of other columns from staged rows (a list in a column, an edge between two tables). It gets a
             table of `takes`, and whole tables of the same run as named in `beside`; it gives a table with a column
-            `row`, the place of the staged row that each came from, and may give `is_whole`: which rows are certain although a row of
-            another table is dead.
+            `row`, the place of the staged row that each came from, and may give `is_whole`: which rows are certain although a
+            row is dead of a table without `found_by`.
         takes: Staged columns that `split` needs.
         beside: Other tables of the vendor that `split` needs.
     """

@@ -246,10 +246,12 @@ def _split(part: pa.Table, entity_map: EntityMap, beside: list[Beside], result: 
         return part
     made: pa.Table = entity_map.split(part, *(each.good for each in beside))
     if beside:
-        of_part = functools.reduce(pc.or_, (each.is_uncertain(part) for each in beside))
-        is_uncertain = of_part.take(made.column("row").combine_chunks())
-        if "is_whole" in made.column_names:
-            is_uncertain = pc.and_not(is_uncertain, made.column("is_whole").combine_chunks())
+        is_uncertain = pa.repeat(pa.scalar(False), made.num_rows)
+        for each in beside:
+            concerned = each.is_uncertain(part).take(made.column("row").combine_chunks())
+            if not each.found_by and "is_whole" in made.column_names:
+                concerned = pc.and_not(concerned, made.column("is_whole").combine_chunks())
+            is_uncertain = pc.or_(is_uncertain, concerned)
         made = made.append_column(_UNCERTAIN, is_uncertain)
     heard = pc.count_distinct(made.column("row")).as_py()
     result.split += made.num_rows - heard
