@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from include import canonical
+
 # The newest business date of anything loaded as the present; no row where a vendor's newest day was not reconciled, or
 # does not add up.
 SETTLED_DAY = sa.text("""
@@ -121,17 +123,22 @@ left join mart.household_as_one('infinity') h on h.household_id = d.household_id
 where d.is_won
 """
 
-# Households and persons of whom a planning or risk row is a dead letter of its vendor's newest day.
-SILENT = """
-with fed as (
+_ENTITIES = (
+    "plan", "goal", "plan_result", "goal_result", "outside_account", "outside_value", "insurance_policy", "portfolio",
+    "questionnaire", "client_risk", "portfolio_risk",
+)  # fmt: skip
+_PARENTS = ", ".join(f"('{name}', '{canonical.named(name).parent}')" for name in _ENTITIES)
+
+# Households and persons of whom a planning or risk row may be a dead letter of its vendor's newest day; no id where it may be any.
+SILENT = f"""
+with declared(entity, parent_entity) as (values {_PARENTS}), fed as (
     select distinct vendor, table_name, max(business_date) over (partition by vendor) as business_date
-    from control.ledger
-    where stage = 'load' and pulled = 'present'
-      and entity in ('plan', 'goal', 'plan_result', 'goal_result', 'outside_account', 'outside_value', 'insurance_policy',
-                     'portfolio', 'questionnaire', 'client_risk', 'portfolio_risk')
-), letter as (
-    select distinct l.vendor, l.table_name, l.row_key
-    from control.dead_letter l join fed f using (vendor, table_name, business_date) where l.status = 'open'
+    from control.ledger where stage = 'load' and pulled = 'present' and entity in (select entity from declared)
+), about as (
+    select distinct l.vendor, d.entity, d.key, d.parent
+    from control.dead_letter l join fed f using (vendor, table_name, business_date)
+    cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text)
+    where l.status = 'open' and (d.entity = '*' or d.entity in (select entity from declared))
 ), thing as (
     select 'household' as entity, household_id as id, household_id, null::bigint as person_id from warehouse.household
         where recorded_to is null
@@ -144,10 +151,11 @@ with fed as (
     union all select 'portfolio', portfolio_id, null, person_id from warehouse.portfolio where recorded_to is null
     union all select 'questionnaire', questionnaire_id, null, person_id from warehouse.questionnaire where recorded_to is null
 ), meant as (
-    select distinct l.vendor, l.table_name, l.row_key, t.household_id, t.person_id
-    from letter l
-    left join warehouse.source_key k on k.vendor = l.vendor and k.source_key = l.row_key
-         and k.entity in ('household', 'person', 'plan', 'goal', 'outside_account', 'insurance_policy', 'portfolio', 'questionnaire')
+    select a.parent, t.household_id, t.person_id
+    from about a
+    left join declared d using (entity)
+    left join warehouse.source_key k on k.vendor = a.vendor
+         and (k.entity = d.parent_entity and k.source_key = a.parent or k.entity = a.entity and k.source_key = a.key)
     left join thing t on t.entity = k.entity and t.id = k.id
 ), people as (
     select m.household_id, o.anchor_id, o.household_id as home_id from meant m
@@ -156,8 +164,8 @@ with fed as (
 select distinct 'household', h.anchor_id from meant m join mart.household_as_one('infinity') h on h.household_id = m.household_id
 union select 'household', home_id from people where home_id is not null
 union select 'person', anchor_id from people
-union select 'household', null from meant where household_id is null and person_id is null
-"""
+union select 'household', null from meant where household_id is null and person_id is null and parent is null
+"""  # noqa: S608
 
 # Vendors under whose name such findings are still open, though nothing may stand under it any more.
 OPEN_VENDORS = sa.text("""

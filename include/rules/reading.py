@@ -125,32 +125,20 @@ from control.roll_forward_break b
 where b.vendor = %(vendor)s and b.run_id = %(run_id)s and b.business_date = %(day)s
 """
 
-# Accounts of which a row is a dead letter today, and the households that own a part of them.
+# Accounts of which a row may be a dead letter today, and the households that own a part of them; no id where it may be any account.
 SILENT = f"""
-with letter as (
-    select distinct l.table_name, l.row_key, t.entity
-    from control.dead_letter l
-    join (select distinct table_name, entity from control.ledger where vendor = %(vendor)s and stage = 'load') t
-      on t.table_name = l.table_name and t.entity in ('account', 'account_owner', 'account_value', 'position')
+with about as (
+    select distinct case when d.entity = 'account' then d.key else d.parent end as account_key
+    from control.dead_letter l cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text)
     where l.vendor = %(vendor)s and l.business_date = %(day)s and l.status = 'open'
-), resolved as (
-    select table_name, row_key, case entity
-        when 'account' then (select s.id from warehouse.source_key s
-            where s.entity = 'account' and s.vendor = %(vendor)s and s.source_key = row_key)
-        when 'account_owner' then (select max(o.account_id) from warehouse.account_owner o
-            where o.vendor = %(vendor)s and o.account_owner_key = row_key and o.recorded_to is null)
-        when 'account_value' then (select max(v.account_id) from warehouse.account_value v
-            where v.business_date in (%(day)s, %(before)s) and v.vendor = %(vendor)s and v.account_value_key = row_key
-              and v.recorded_to is null)
-        when 'position' then (select max(p.account_id) from warehouse.position p
-            where p.business_date in (%(day)s, %(before)s) and p.vendor = %(vendor)s and p.position_key = row_key
-              and p.recorded_to is null)
-        end as account_id
-    from letter
+      and d.entity in ('account', 'account_owner', 'account_value', 'position', 'transaction', '*')
 ), silent as (
-    select max(account_id) as account_id from resolved group by table_name, row_key
+    select s.id as account_id from about a
+    join warehouse.source_key s on s.entity = 'account' and s.vendor = %(vendor)s and s.source_key = a.account_key
 )
 select 'account', account_id from silent
+union
+select 'account', null from about where account_key is null
 union
 select 'household', o.household_id from silent join {_known("account_owner")} o on o.account_id = silent.account_id
 where o.household_id is not null

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.rules.conftest import FRIDAY, MONDAY, TUESDAY, Ledgered
+from tests.warehouse.loading import dead_letter
 
 
 def by_key(firm: Ledgered, *keys: str) -> list[dict[str, Any]]:
@@ -98,8 +99,8 @@ def test_net_flows_are_dated_since_or_known_since(firm: Ledgered) -> None:
 
 def test_silent_are_the_subjects_of_todays_dead_letters(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1, "b": 1, "c": 1})
-    firm.load("account_value", [], MONDAY, dead=["a"])
-    firm.load("position", [], MONDAY, dead=["p-b"])
+    firm.load("account_value", [], MONDAY, dead=[dead_letter("account_value", "v-a", parent="a")])
+    firm.load("position", [], MONDAY, dead=[dead_letter("position", None, parent="b")])
     silent = {(row["subject_entity"], row["subject_id"]) for row in firm.book().silent.to_pylist()}
     assert silent == {
         ("account", firm.id_of("account", "a")), ("account", firm.id_of("account", "b")),
@@ -107,10 +108,16 @@ def test_silent_are_the_subjects_of_todays_dead_letters(firm: Ledgered) -> None:
     }  # fmt: skip
 
 
-def test_a_dead_letter_of_nobody_knows_whom_is_silent_without_an_id(firm: Ledgered) -> None:
+def test_a_dead_letter_of_an_unknown_account_is_silent_without_an_id(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1})
     firm.load("position", [], MONDAY, dead=["new"])
     assert firm.book().silent.to_pylist() == [{"subject_entity": "account", "subject_id": None}]
+
+
+def test_a_dead_letter_of_an_account_that_is_new_silences_no_other(firm: Ledgered) -> None:
+    firm.day(FRIDAY, {"a": 1})
+    firm.load("position", [], MONDAY, dead=[dead_letter("position", None, parent="new")])
+    assert firm.book().silent.to_pylist() == []
 
 
 def test_breaks_are_those_of_the_days_own_run_and_none_where_nothing_was_compared(firm: Ledgered) -> None:

@@ -11,6 +11,7 @@ from include.errors import FatalError
 from include.rules import RULES
 from include.rules.policy import Policy
 from tests.rules.conftest import FRIDAY, MONDAY, TUESDAY, Ledgered
+from tests.warehouse.loading import dead_letter
 
 LIFE = "rule, business_date_opened, business_date_closed"
 
@@ -85,7 +86,7 @@ def test_a_row_that_is_a_dead_letter_closes_nothing_of_its_account(firm: Ledgere
     dead = [
         {"account_value_key": "b", "account_key": "b", "market_value_usd": Decimal(100_000), "cash_usd": Decimal(0)}
     ]
-    firm.load("account_value", dead, MONDAY, dead=["a"])
+    firm.load("account_value", dead, MONDAY, dead=[dead_letter("account_value", "a", parent="a")])
     firm.reconcile(MONDAY)
     assert firm.judge()["negative_cash"] == Tally(closed=1)
     still = firm.findings("subject_id, closed_at is null, rule")

@@ -17,6 +17,7 @@ from include.rules.picture import Picture, read_picture
 from include.rules.policy import Policy
 from tests.conftest import Database
 from tests.rules.conftest import FRIDAY, MONDAY, Ledgered
+from tests.warehouse.loading import dead_letter
 
 LIFE = "rule, business_date_opened, business_date_closed"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -162,6 +163,16 @@ def test_a_dead_letter_of_nobody_known_closes_nothing(office: Office) -> None:
     office.judge(FRIDAY)
     office.plan(MONDAY, "0.90")
     office.planner.load("goal", [], MONDAY, dead=["never seen"])
+    assert office.judge(MONDAY) == {}
+    assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
+
+
+def test_a_dead_letter_of_a_result_leaves_the_household_of_its_goal_as_it_is(office: Office) -> None:
+    office.plan(FRIDAY, "0.50")
+    office.judge(FRIDAY)
+    office.plan(MONDAY, "0.90")
+    letter = dead_letter("plan_result", "unknown:2026-11-23", parent="h1")
+    office.planner.load("plan_result", [], MONDAY, dead=[letter])
     assert office.judge(MONDAY) == {}
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 

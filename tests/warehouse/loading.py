@@ -76,9 +76,9 @@ class Loader:
         *,
         pulled: str = "present",
         is_past: bool = False,
-        dead: Iterable[str] = (),
+        dead: Iterable[str | DeadLetter] = (),
     ) -> None:
-        """Stages and transforms rows (what they leave out is null); keys in `dead` came unreadable."""
+        """Stages and transforms rows (what they leave out is null); those in `dead`, by key or as a letter, came unreadable."""
         self._pulls += 1
         declared = canonical.named(entity)
         columns = {name: word for name, word in declared.columns.items() if name != "business_date"}
@@ -92,7 +92,9 @@ class Loader:
         self.staging.seal(self.path, self._manifest(writer, len(filled), is_past or pulled == "past"))
         write_faults(self.staging, self.path, FAULTS.empty_table())
         transform.transform(self.vendor, self.path, self.staging)
-        letters = [dead_letter(entity, key, n) for n, key in enumerate(dead)]
+        letters = [
+            each if isinstance(each, DeadLetter) else dead_letter(entity, each, n) for n, each in enumerate(dead)
+        ]
         with self.engine.begin() as connection:
             dead_letters.bury(connection, self.pull, "stage", self.path, letters, own_day=True)
 
