@@ -18,7 +18,7 @@ from include.gateway.api import asked, messages, reading
 from include.gateway.api.asked import Answer, Attempt
 from include.gateway.api.callers import Caller, Issuer
 from include.gateway.api.document import build, tell
-from include.gateway.api.door import Door, add_refusals, need, take_json
+from include.gateway.api.door import Door, add_refusals, check_parameters, need, take_json
 from include.gateway.api.messages import Accepted, Name, ReplayOrder, RunOrder
 from include.gateway.api.records import MAX_BYTES, check_records
 from include.gateway.api.settings import Settings
@@ -67,7 +67,7 @@ def create_app(
     app.include_router(router)
     add_refusals(app)
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(check_parameters)])
     def show_document() -> JSONResponse:
         return JSONResponse(build(app, settings()))
 

@@ -19,19 +19,21 @@ Number = Annotated[int, Field(ge=1, le=2**53 - 1)]
 """JSON readers that take every number for a double still read it exactly."""
 
 
-def _written_as(pattern: str) -> BeforeValidator:
+def _written_as(pattern: str, example: str) -> BeforeValidator:
     """A number could be meant as seconds since 1970, or not be meant at all."""
 
     def check(text: object) -> object:
         if not isinstance(text, str) or not re.fullmatch(pattern, text):
-            raise ValueError("write it like 2026-11-25, or with a time like 2026-11-25T13:04:11Z")
+            raise ValueError(f"write it like {example}")
         return text
 
     return BeforeValidator(check)
 
 
-Day = Annotated[date, Field(strict=False), _written_as(r"\d{4}-\d{2}-\d{2}")]
-Moment = Annotated[AwareDatetime, _written_as(r"\d{4}-\d{2}-\d{2}[Tt ].+")]
+Day = Annotated[date, Field(strict=False), _written_as(r"\d{4}-\d{2}-\d{2}", "2026-11-25")]
+Moment = Annotated[
+    AwareDatetime, _written_as(r"\d{4}-\d{2}-\d{2}[Tt ].+", "2026-11-25T13:04:11Z: a day with its time and zone")
+]
 Stage = Literal["stage", "validate", "transform", "load", "crm"]
 T = TypeVar("T")
 
