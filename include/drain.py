@@ -15,11 +15,12 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeGuard
 
 from include import flow, plan
 from include.connection import Connection
-from include.contract import Inside, Vendor, Webhook
+from include.contract import Inside, Table, Vendor, Webhook
 from include.control import inbox
 from include.control.inbox import Waiting
 from include.errors import (
@@ -40,7 +41,9 @@ from include.extract.flatten import flat, flatten
 from include.extract.page import PageReader
 from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
+from include.extract.whole_rows import WholeRowReader
 from include.flow import Run, Site
+from include.pushed import MOST_REJECTED, expand
 from include.validation.rows import FAULTS, write_faults
 from include.vendor_settings import configured
 
@@ -111,38 +114,59 @@ def vendor_of(sender: str) -> str:
     return words[1] if len(words) == 3 and words[0] == PUSH else sender
 
 
-def drain_pushes(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
+def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run) -> int:
     """Brings in the rows that callers pushed for a vendor's tables, each delivery by itself: one that is refused stops no other.
 
     Args:
         site: Where the firm runs.
-        vendor: The declaration; a sender is called `push.<vendor>.<table>`.
+        declared: The declaration; a sender is called `push.<vendor>.<table>`. Callers name fields as it does, whatever names the
+            connection gives them.
         connection: For tables whose rows come inside those.
         run: Named in the ledger.
 
     Returns:
-        How many deliveries were processed; what became of each stands with it.
+        How many deliveries were processed; what became of each, and of its rows, stands with it.
 
     Raises:
         TributaryError: Database or staging is away, or not as it must be; the delivery waits on.
     """
-    vendor, done = configured(vendor, connection.extra), 0
-    for table in vendor.asked:
+    vendor, done = configured(declared, connection.extra), 0
+    for table in declared.asked:
         while deliveries := inbox.waiting(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
             [each] = deliveries
-            errors: dict[int, str | None] = {each.inbox_id: None}
+            error, outcome = None, None
             try:
-                rows = (
-                    flatten(each.body, vendor.name, table.name, skipped=table.skipped) if table.is_nested else each.body
-                )
-                paths = [_stage(site, vendor, table.name, [(each.inbox_id, rows)], run, errors)]
-                paths += _stage_inside(site, vendor, table.name, connection, run)
-                _publish(site, vendor, paths, run)
-            except (*_UNFIT, VendorUnavailable) as error:
-                errors[each.inbox_id] = str(error)
-            inbox.settle(site.engine, errors)
+                path, outcome = _stage_push(site, vendor, table, each.body, run)
+                _publish(site, vendor, [path, *_stage_inside(site, vendor, table.name, connection, run)], run)
+                error = _describe(table, outcome)
+            except (*_UNFIT, VendorUnavailable) as failure:
+                error, outcome = str(failure), None
+            inbox.settle(site.engine, {each.inbox_id: error}, {each.inbox_id: outcome} if outcome else None)
             done += 1
     return done
+
+
+def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run) -> tuple[str, dict[str, Any]]:
+    """Stages pushed rows; returns the partition's path, and what became of the rows: `{"rows", "dead", "rejected"}`."""
+    started = time.perf_counter()
+    if table.is_nested:
+        body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
+    reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
+    [window] = only_fresh([separate(reader.read(body), table)], table.key)
+    span = Span(run.business_date, is_pushed=True, has_whole_rows=True)
+    path = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
+    flow.record_staged(site, vendor, path, run, time.perf_counter() - started)
+    dead = window.page.dead
+    rejected = [{"row": row.place, "reasons": row.reasons} for row in dead[:MOST_REJECTED]]
+    return path, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
+
+
+def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
+    """Says which rows of a push are dead letters; None where none is."""
+    if not outcome["dead"]:
+        return None
+    first = "; ".join(outcome["rejected"][0]["reasons"])
+    return f"{table.name}: {first}, and {outcome['dead'] - 1} more of {outcome['rows']}"
 
 
 def _settle(

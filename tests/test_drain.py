@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -333,6 +333,7 @@ def test_every_load_of_a_drain_balances_and_says_what_it_left(box: Inbox) -> Non
 
 
 NOTHING = {col.source: None for col in named("orion").table("clients").columns}
+IGNORED = [col.source for col in named("orion").table("clients").columns if col.kind == "ignored"]
 CLIENTS = [
     NOTHING | {"id": 901, "name": "Pushed Sample", "isActive": True},
     NOTHING | {"id": 902, "name": "Other Sample", "isActive": True},
@@ -342,6 +343,8 @@ CLIENTS = [
 class Pushes(Inbox):
     """The same, of rows that a caller pushed for a table of the portfolio system."""
 
+    extra: Mapping[str, str] = {}
+
     def push(self, rows: object, table: str = "clients") -> None:
         raw = orjson.dumps(rows)
         name = hashlib.sha256(raw).hexdigest()
@@ -350,7 +353,7 @@ class Pushes(Inbox):
     def drain(self) -> int:
         self.runs += 1
         run = flow.Run(f"drain-{self.runs}", LAST, sessions.previous(LAST))
-        return draining.drain_pushes(self.site, named("orion"), Connection("http://127.0.0.1:9"), run)
+        return draining.drain_pushes(self.site, named("orion"), Connection("http://127.0.0.1:9", extra=self.extra), run)
 
 
 @pytest.fixture
@@ -402,14 +405,48 @@ def test_a_pushed_row_that_cannot_be_read_is_told_of_and_the_others_are_loaded(p
     assert third is None
 
 
-def test_rows_that_leave_fields_out_are_refused_because_missing_is_not_null(pushes: Pushes) -> None:
-    pushes.push([{"id": 901, "name": "Pushed Sample", "isActive": True}])
+def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.drain()
+    partial = {name: value for name, value in CLIENTS[0].items() if name != "name"}
+    pushes.push([partial, CLIENTS[1] | {"name": "New Sample"}, {"id": 903}])
     pushes.drain()
 
-    [error] = pushes.errors()
-    assert error is not None
-    assert "Declared fields are in no row" in error
-    assert households(pushes) == []
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "New Sample")]
+    [outcome] = pushes.database.rows("select outcome, error from control.inbox order by inbox_id desc limit 1")
+    rejected = outcome["outcome"].pop("rejected")
+    assert outcome == {"outcome": {"rows": 3, "dead": 2}, "error": "clients: name: absent, and 1 more of 3"}
+    assert rejected[0] == {"row": 0, "reasons": ["name: absent"]}
+    assert (rejected[1]["row"], len(rejected[1]["reasons"])) == (2, len(NOTHING) - len(IGNORED) - 1)
+    letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")
+    assert [tuple(row.values()) for row in letters] == [("901", "open"), ("903", "open")]
+
+
+def test_a_rejected_row_that_is_pushed_whole_is_loaded_and_its_dead_letter_closed(pushes: Pushes) -> None:
+    pushes.push([{"id": 901, "name": "Pushed Sample"}, CLIENTS[1]])
+    pushes.push(CLIENTS)
+    pushes.drain()
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
+    assert pushes.database.rows("select status from control.dead_letter") == [{"status": "replayed"}]
+
+
+def test_pushed_rows_that_share_a_key_and_differ_are_named_by_their_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, *CLIENTS, CLIENTS[0] | {"name": "Another Sample"}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Other Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    places = [each["row"] for each in row["outcome"]["rejected"]]
+    assert sorted(places) == [0, 1, 3]
+
+
+def test_pushed_rows_are_read_by_declared_names_where_the_connection_names_columns_otherwise(pushes: Pushes) -> None:
+    pushes.extra = {"columns": '{"clients": {"name": "Client Name"}}'}
+    pushes.push(CLIENTS)
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
 
 
 def test_a_body_alone_that_lacks_what_is_required_is_told_of_and_does_not_wait(box: Inbox) -> None:

@@ -26,11 +26,16 @@ def separate(page: Page, table: Table) -> Page:
     keys = page.rows.select(list(table.key))
     dead: list[DeadRow] = []
     alive = [True] * keys.num_rows
+    known_dead = {row.place for row in page.dead}
+    originals = [place for place in range(keys.num_rows + len(page.dead)) if place not in known_dead]
     for places in _repeated(keys):
         rows = page.rows.take(places).to_pylist()
         differing = [name for name in page.rows.column_names if any(row[name] != rows[0][name] for row in rows[1:])]
         if differing:
-            dead += [_dead(row, differing, table) for row in rows]
+            dead += [
+                replace(_dead(row, differing, table), place=originals[place])
+                for row, place in zip(rows, places, strict=True)
+            ]
             for place in places:
                 alive[place] = False
     conflicting = frozenset(str(row.key) for row in dead)

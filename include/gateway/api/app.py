@@ -136,14 +136,20 @@ def push_records(
     vendor: Name,
     table: Name,
     key: IdempotencyKey,
-) -> Accepted:
-    """Takes rows of a declared table in the vendor's own field names; a row that can't be read becomes a dead letter later."""
+) -> messages.AcceptedRecords:
+    """Takes rows of a declared table in the vendor's own field names, and tells which of them are rejected, and why.
+
+    Each row states every field of the table (see getTable), null where it has no value: what is absent is not null, and overwrites nothing.
+    A rejected row becomes a dead letter; the others are loaded. Where none is accepted, or more than 1,000 are rejected, nothing is kept.
+    """
     declared = _table(_vendor(vendor, 404), table, 404)
     if not reading.is_pushable(declared):
         raise Refusal(404, "Records of this table can't be pushed; see listVendors")
-    check_records(declared, body)
+    checked = check_records(declared, body)
     attempt = Attempt.of(caller.name, key, f"{vendor}/{table}", body)
-    return _accept(request, "pushes", asked.push(_engine(request), attempt, vendor, table, body))
+    taken = _accept(request, "pushes", asked.push(_engine(request), attempt, vendor, table, body))
+    told = taken.model_dump() | {"accepted": checked.accepted, "rejected": checked.rejected}
+    return messages.AcceptedRecords.model_validate(told)
 
 
 @router.get("/pushes/{id}", operation_id="getPush", summary="Get a push", **tell("status:read", has_id=True))

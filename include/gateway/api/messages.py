@@ -91,6 +91,37 @@ class Accepted(BaseModel):
     status_url: str = Field(description="Ask there what became of it.")
 
 
+class RejectedRow(BaseModel):
+    """A row of a push that is not loaded, and why; its values are not returned."""
+
+    row: int = Field(description="Its place in the body, from 0.")
+    fields: list[str] = Field(description="Which fields are absent or do not fit; empty: it is no row of the table.")
+    reasons: list[str] = Field(description="Why, one for each field.")
+
+
+class AcceptedRecords(Accepted):
+    """Pushed rows that were taken and will be loaded, and those that are rejected; `status_url` tells the rest."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": _ID,
+                "asked_at": _MOMENT,
+                "status_url": f"/api/v1/pushes/{_ID}",
+                "accepted": 2,
+                "rejected": [{"row": 1, "fields": ["name"], "reasons": ["name: absent"]}],
+            }
+        }
+    )
+
+    accepted: int = Field(
+        description="Rows that have the shape of the table's; how their texts are written is checked later."
+    )
+    rejected: list[RejectedRow] = Field(
+        description="Rows that become dead letters; the others are loaded without them."
+    )
+
+
 class Step(BaseModel):
     """What a step of a run took in and gave out."""
 
@@ -135,10 +166,15 @@ class Push(BaseModel):
     id: UUID
     vendor: str
     table: str
-    state: Literal["waiting", "processed", "error"]
+    state: Literal["waiting", "processed", "partial", "error"] = Field(
+        description="`processed`: every row is loaded; `partial`: but for the rejected ones; `error`: none is."
+    )
     received_at: datetime
     processed_at: datetime | None
-    error: str | None = Field(description="Why they came to nothing.")
+    error: str | None = Field(description="Why rows were not loaded; null: every row was, or they wait.")
+    rows: int | None = Field(description="How many rows were read; null: they wait, or came to nothing.")
+    dead: int | None = Field(description="How many of them are dead letters.")
+    rejected: list[RejectedRow] = Field(description="The first 1,000 of those.")
 
 
 class DeclaredTable(BaseModel):
