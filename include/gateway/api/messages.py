@@ -187,6 +187,25 @@ class DeclaredTable(BaseModel):
     key_fields: list[str] = Field(description="The vendor's fields that every record needs.")
 
 
+class DeclaredField(BaseModel):
+    """A field of a table's rows."""
+
+    name: str = Field(description="The vendor's; `address.city` is the field `city` of the object `address`.")
+    column: str = Field(description="Our name of it.")
+    type: str = Field(description="integer, boolean, string, date, timestamp, pairs, or decimal(digits,decimals).")
+    unit: str | None = Field(description="Of its values; null: they have none.")
+    is_nullable: bool = Field(description="Whether a row may state it as null; every row states it.")
+    is_key: bool = Field(description="Whether it is a part of what identifies a row.")
+    is_sensitive: bool = Field(description="Whether only its keyed hash and last four characters are kept.")
+
+
+class TableWithFields(DeclaredTable):
+    """A table of a vendor, and the fields of its rows."""
+
+    vendor: str
+    fields: list[DeclaredField]
+
+
 class DeclaredVendor(BaseModel):
     """A vendor."""
 

@@ -16,6 +16,7 @@ from croniter import croniter
 
 from include import sessions
 from include.contract import FanOut, Table, Vendor
+from include.gateway.api.fields import describe_fields
 from include.gateway.api.records import describe_rejected
 from include.gateway.problem import Refusal
 from include.plan import find_keyed
@@ -188,19 +189,25 @@ def list_vendors() -> list[dict[str, Any]]:
         {
             "name": vendor.name,
             "title": vendor.title,
-            "tables": [
-                {
-                    "name": table.name,
-                    "is_pushable": is_pushable(table),
-                    "states_past": table.states_past,
-                    "takes_clients": table.name in find_keyed(vendor),
-                    "key_fields": key_fields(table) if is_pushable(table) else [],
-                }
-                for table in vendor.asked
-            ],
+            "tables": [_summarize(vendor, table) for table in vendor.asked],
         }
         for vendor in VENDORS
     ]
+
+
+def describe_table(vendor: Vendor, table: Table) -> dict[str, Any]:
+    """Returns a declared table and its fields."""
+    return {"vendor": vendor.name, **_summarize(vendor, table), "fields": describe_fields(vendor, table)}
+
+
+def _summarize(vendor: Vendor, table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "is_pushable": is_pushable(table),
+        "states_past": table.states_past,
+        "takes_clients": table.name in find_keyed(vendor),
+        "key_fields": key_fields(table) if is_pushable(table) else [],
+    }
 
 
 def is_pushable(table: Table) -> bool:
