@@ -3,7 +3,7 @@
     body --row--> contract -> staging -> transform -> load          the row is in the body
     body --key--> the vendor is asked for these keys, the same way  the body only says of what there is news
 
-A delivery is marked as processed when everything of its batch is in the warehouse: killed at any point, a drain can be run
+A delivery is marked as processed when everything of it is in the warehouse: killed at any point, a drain can be run
 again, and what was loaded is then unchanged. One whose content can't be loaded is marked, too, with why, and holds nobody up; where
 none of several can be, the fault is ours, and all wait. Which state is the newest is told by the vendor's time, never by who
 came first.
@@ -178,23 +178,29 @@ def _settle(
     deadline: float,
 ) -> dict[int, FatalError]:
     """Brings in a batch, or else each half of it, until what can't be loaded stands alone: returns that, which waits on."""
+    pending = deliveries
     try:
-        inbox.settle(site.engine, _bring_in(site, vendor, connection, run, deliveries))
+        batch = _bring_in_rows(site, vendor, connection, run, deliveries)
+        asking = {inbox_id for ids in batch.keys.values() for inbox_id in ids}
+        # Now, not when the vendor has answered: while it is away, the same rows would be dead letters anew at each try.
+        inbox.settle(site.engine, {inbox_id: why for inbox_id, why in batch.errors.items() if inbox_id not in asking})
+        pending = [each for each in deliveries if each.inbox_id in asking]
+        inbox.settle(site.engine, _bring_in_keys(site, vendor, connection, run, batch))
     except _UNFIT as error:
-        if len(deliveries) == 1:
-            return {deliveries[0].inbox_id: error}
+        if len(pending) == 1:
+            return {pending[0].inbox_id: error}
         if time.monotonic() > deadline:
             raise
-        middle = len(deliveries) // 2
-        first = _settle(site, vendor, connection, run, deliveries[:middle], deadline)
-        return first | _settle(site, vendor, connection, run, deliveries[middle:], deadline)
+        middle = len(pending) // 2
+        first = _settle(site, vendor, connection, run, pending[:middle], deadline)
+        return first | _settle(site, vendor, connection, run, pending[middle:], deadline)
     return {}
 
 
-def _bring_in(
+def _bring_in_rows(
     site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]
-) -> dict[int, str | None]:
-    """Brings a batch into the warehouse; returns why which delivery came to nothing, None where it did not."""
+) -> _Batch:
+    """Brings the rows of a batch into the warehouse; returns what it holds, with why which delivery came to nothing."""
     assert vendor.webhook is not None
     batch = _read(vendor, vendor.webhook, deliveries)
     for table, rows in batch.rows.items():
@@ -202,10 +208,21 @@ def _bring_in(
             paths = [_stage(site, vendor, table, rows, run, batch.errors)]
             paths += _stage_inside(site, vendor, table, connection, run)
             _publish(site, vendor, paths, run)
-    if batch.keys:
-        for key, error in _ask(site, vendor, connection, run, sorted(batch.keys)).items():
-            batch.errors |= dict.fromkeys(batch.keys[key], f"{vendor.name} was asked for it, in vain: {error}")
-    return batch.errors
+    return batch
+
+
+def _bring_in_keys(
+    site: Site, vendor: Vendor, connection: Connection, run: Run, batch: _Batch
+) -> dict[int, str | None]:
+    """Brings in what a batch only names; returns why which delivery came to nothing, None where it did not."""
+    if not batch.keys:
+        return {}
+    refused = _ask(site, vendor, connection, run, sorted(batch.keys))
+    errors: dict[int, str | None] = {}
+    for key, ids in batch.keys.items():
+        why = f"{vendor.name} was asked for it, in vain: {refused[key]}" if key in refused else None
+        errors |= {inbox_id: why or batch.errors[inbox_id] for inbox_id in ids}
+    return errors
 
 
 def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _Batch:

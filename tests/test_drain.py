@@ -19,7 +19,7 @@ from include import flow, sessions
 from include.connection import Connection
 from include.control import inbox
 from include.control.inbox import Delivery
-from include.errors import BalanceError, RowsFailed, TargetUnavailable
+from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
 from include.local.postgres import Postgres
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -330,6 +330,24 @@ def test_every_load_of_a_drain_balances_and_says_what_it_left(box: Inbox) -> Non
     ]
     merged = box.database.value("select merged from control.ledger where stage = 'transform' and entity = 'envelope'")
     assert merged == len(TOLD) - len(LIVES)
+
+
+def test_while_a_vendor_cannot_be_asked_dead_letters_are_made_and_told_once(box: Inbox) -> None:
+    box.put(
+        body("e1", LIFE, createdDateTime="on Friday"),
+        body("x" * 2_000, LIFE),  # no key: nothing tells that it is the same row again
+        body("e2", LIFE),
+        {"event": "envelope-sent", "generatedDateTime": moment(0), "data": {"envelopeId": "e3"}},  # to be asked for
+    )
+    for _ in range(4):
+        with pytest.raises(ConfigurationError, match="lacks a credential"):
+            box.drain()
+
+    told = "select sum((data->>'count')::int) from control.outbox where type = 'tributary.dead_letter.made'"
+    letters = box.database.rows("select table_name, row_key, status from control.dead_letter order by dead_letter_id")
+    assert box.database.value(told) == len(letters) == len({tuple(each.values()) for each in letters})
+    assert {each["status"] for each in letters} == {"open"}
+    assert box.statuses() == {"e2": "completed"}
 
 
 NOTHING = {col.source: None for col in named("orion").table("clients").columns}
