@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeGuard
@@ -38,12 +38,13 @@ from include.extract.csv_page import CsvReader
 from include.extract.exact_json import dump, load
 from include.extract.fan_out import SEPARATOR
 from include.extract.flatten import flat, flatten
-from include.extract.page import PageReader
+from include.extract.page import Page, PageReader
 from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
 from include.extract.whole_rows import WholeRowReader
 from include.flow import Run, Site
 from include.pushed import MOST_REJECTED, expand
+from include.validation.event_dates import find_date_ranges, separate_dates
 from include.validation.rows import FAULTS, write_faults
 from include.vendor_settings import configured
 
@@ -152,13 +153,20 @@ def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run)
     if table.is_nested:
         body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
     reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
-    [window] = only_fresh([separate(reader.read(body), table)], table.key)
+    [window] = only_fresh([_reading(site, vendor, table, reader, run)(body)], table.key)
     span = Span(run.business_date, is_pushed=True, has_whole_rows=True)
     path = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
     flow.record_staged(site, vendor, path, run, time.perf_counter() - started)
     dead = window.page.dead
     rejected = [{"row": row.place, "reasons": row.reasons} for row in dead[:MOST_REJECTED]]
     return path, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
+
+
+def _reading(site: Site, vendor: Vendor, table: Table, reader: PageReader, run: Run) -> Callable[[bytes], Page]:
+    """Reads bodies of rows; of each, rows that share a key and differ, or whose dates can't be, are dead."""
+    ranges = find_date_ranges(vendor, table)
+    anchors = {"business_date": run.business_date, "extracted_at": site.clock().date()}
+    return lambda body: separate(separate_dates(reader.read(body), table, ranges, anchors), table)
 
 
 def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
@@ -254,10 +262,11 @@ def _stage(
     """Stages rows, each read by itself: so that it is known of which delivery one was that died."""
     table, started = vendor.table(table_name), time.perf_counter()
     reader: PageReader = CsvReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
+    read_page = _reading(site, vendor, table, reader, run)
 
     def read() -> Iterator[Window]:
         for inbox_id, row in rows:
-            [window] = only_fresh([separate(reader.read(row), table)], table.key)
+            [window] = only_fresh([read_page(row)], table.key)
             if dead := window.page.dead:
                 told = f", and {len(dead) - 1} more of {window.fetched}" if window.fetched > 1 else ""
                 errors[inbox_id] = f"{table_name}: {'; '.join(dead[0].reasons)}{told}"
@@ -278,7 +287,7 @@ def _stage_inside(site: Site, vendor: Vendor, table_name: str, connection: Conne
 
 def _publish(site: Site, vendor: Vendor, paths: Sequence[str], run: Run) -> None:
     for path in paths:
-        # The contract was checked. Expectations are about a day: they look at these rows when the vendor is asked for it.
+        # Contract and dates were checked. Other expectations are about a day: they look at these rows when the vendor is asked for it.
         write_faults(site.staging, path, FAULTS.empty_table())
     for path in paths:
         flow.transform(site, vendor, path, run)

@@ -90,7 +90,12 @@ class Inbox:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
-        self.site = flow.Site(self.engine, Staging(str(folder / "staging")), Redactor(b"only for tests"))
+        self.site = flow.Site(
+            self.engine,
+            Staging(str(folder / "staging")),
+            Redactor(b"only for tests"),
+            clock=lambda: T0 + timedelta(days=7),
+        )
         self.runs = 0
 
     def put(self, *bodies: dict[str, Any]) -> None:
@@ -332,6 +337,27 @@ def test_every_load_of_a_drain_balances_and_says_what_it_left(box: Inbox) -> Non
     assert merged == len(TOLD) - len(LIVES)
 
 
+def test_a_state_is_known_whatever_the_case_of_its_letters(box: Inbox) -> None:
+    box.put(body("e1", LIFE, status="Completed"))
+    box.drain()
+
+    [envelope] = box.envelopes()
+    assert (envelope["status"], envelope["is_final"]) == ("completed", True)
+
+
+@pytest.mark.parametrize("stamp", ["completedDateTime", "sentDateTime", "lastModifiedDateTime"])
+@pytest.mark.parametrize("year", ["2099", "0202"])
+def test_what_cannot_have_happened_yet_is_a_dead_letter_and_told_with_its_delivery(
+    box: Inbox, stamp: str, year: str
+) -> None:
+    box.put(body("e1", LIFE, **{stamp: f"{year}-01-01T00:00:00Z"}), body("e2", LIFE))
+    box.drain()
+
+    assert box.statuses() == {"e2": "completed"}
+    assert box.errors() == [f"envelopes: {stamp}: not within 1970-01-01 to extracted_at+1d", None]
+    assert box.database.rows("select row_key, status from control.dead_letter") == [{"row_key": "e1", "status": "open"}]
+
+
 def test_while_a_vendor_cannot_be_asked_dead_letters_are_made_and_told_once(box: Inbox) -> None:
     box.put(
         body("e1", LIFE, createdDateTime="on Friday"),
@@ -465,6 +491,16 @@ def test_pushed_rows_are_read_by_declared_names_where_the_connection_names_colum
     pushes.drain()
 
     assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
+
+
+def test_a_pushed_row_of_a_day_that_cannot_be_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"createdDate": "2099-01-01T00:00:00Z"}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    assert [each["row"] for each in row["outcome"]["rejected"]] == [0, 2]
+    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("createdDate: not within 1")
 
 
 def test_a_body_alone_that_lacks_what_is_required_is_told_of_and_does_not_wait(box: Inbox) -> None:
