@@ -3,7 +3,7 @@
     body --row--> contract -> staging -> transform -> load          the row is in the body
     body --key--> the vendor is asked for these keys, the same way  the body only says of what there is news
 
-A delivery is marked as processed when everything of its batch is in the warehouse: killed at any point, a drain can be run
+A delivery is marked as processed when everything of it is in the warehouse: killed at any point, a drain can be run
 again, and what was loaded is then unchanged. One whose content can't be loaded is marked, too, with why, and holds nobody up; where
 none of several can be, the fault is ours, and all wait. Which state is the newest is told by the vendor's time, never by who
 came first.
@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeGuard
 
 from include import flow, plan
 from include.connection import Connection
-from include.contract import Inside, Vendor, Webhook
+from include.contract import Inside, Table, Vendor, Webhook
 from include.control import inbox
 from include.control.inbox import Waiting
 from include.errors import (
@@ -37,10 +38,13 @@ from include.extract.csv_page import CsvReader
 from include.extract.exact_json import dump, load
 from include.extract.fan_out import SEPARATOR
 from include.extract.flatten import flat, flatten
-from include.extract.page import PageReader
+from include.extract.page import Page, PageReader
 from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
+from include.extract.whole_rows import WholeRowReader
 from include.flow import Run, Site
+from include.pushed import MOST_REJECTED, expand
+from include.validation.event_dates import find_date_ranges, separate_dates
 from include.validation.rows import FAULTS, write_faults
 from include.vendor_settings import configured
 
@@ -111,38 +115,66 @@ def vendor_of(sender: str) -> str:
     return words[1] if len(words) == 3 and words[0] == PUSH else sender
 
 
-def drain_pushes(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
+def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run) -> int:
     """Brings in the rows that callers pushed for a vendor's tables, each delivery by itself: one that is refused stops no other.
 
     Args:
         site: Where the firm runs.
-        vendor: The declaration; a sender is called `push.<vendor>.<table>`.
+        declared: The declaration; a sender is called `push.<vendor>.<table>`. Callers name fields as it does, whatever names the
+            connection gives them.
         connection: For tables whose rows come inside those.
         run: Named in the ledger.
 
     Returns:
-        How many deliveries were processed; what became of each stands with it.
+        How many deliveries were processed; what became of each, and of its rows, stands with it.
 
     Raises:
         TributaryError: Database or staging is away, or not as it must be; the delivery waits on.
     """
-    vendor, done = configured(vendor, connection.extra), 0
-    for table in vendor.asked:
+    vendor, done = configured(declared, connection.extra), 0
+    for table in declared.asked:
         while deliveries := inbox.waiting(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
             [each] = deliveries
-            errors: dict[int, str | None] = {each.inbox_id: None}
+            error, outcome = None, None
             try:
-                rows = (
-                    flatten(each.body, vendor.name, table.name, skipped=table.skipped) if table.is_nested else each.body
-                )
-                paths = [_stage(site, vendor, table.name, [(each.inbox_id, rows)], run, errors)]
-                paths += _stage_inside(site, vendor, table.name, connection, run)
-                _publish(site, vendor, paths, run)
-            except (*_UNFIT, VendorUnavailable) as error:
-                errors[each.inbox_id] = str(error)
-            inbox.settle(site.engine, errors)
+                path, outcome = _stage_push(site, vendor, table, each.body, run)
+                _publish(site, vendor, [path, *_stage_inside(site, vendor, table.name, connection, run)], run)
+                error = _describe(table, outcome)
+            except (*_UNFIT, VendorUnavailable) as failure:
+                error, outcome = str(failure), None
+            inbox.settle(site.engine, {each.inbox_id: error}, {each.inbox_id: outcome} if outcome else None)
             done += 1
     return done
+
+
+def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run) -> tuple[str, dict[str, Any]]:
+    """Stages pushed rows; returns the partition's path, and what became of the rows: `{"rows", "dead", "rejected"}`."""
+    started = time.perf_counter()
+    if table.is_nested:
+        body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
+    reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
+    [window] = only_fresh([_reading(site, vendor, table, reader, run)(body)], table.key)
+    span = Span(run.business_date, is_pushed=True, has_whole_rows=True)
+    path = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
+    flow.record_staged(site, vendor, path, run, time.perf_counter() - started)
+    dead = window.page.dead
+    rejected = [{"row": row.place, "reasons": row.reasons} for row in dead[:MOST_REJECTED]]
+    return path, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
+
+
+def _reading(site: Site, vendor: Vendor, table: Table, reader: PageReader, run: Run) -> Callable[[bytes], Page]:
+    """Reads bodies of rows; of each, rows that share a key and differ, or whose dates can't be, are dead."""
+    ranges = find_date_ranges(vendor, table)
+    anchors = {"business_date": run.business_date, "extracted_at": site.clock().date()}
+    return lambda body: separate(separate_dates(reader.read(body), table, ranges, anchors), table)
+
+
+def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
+    """Says which rows of a push are dead letters; None where none is."""
+    if not outcome["dead"]:
+        return None
+    first = "; ".join(outcome["rejected"][0]["reasons"])
+    return f"{table.name}: {first}, and {outcome['dead'] - 1} more of {outcome['rows']}"
 
 
 def _settle(
@@ -154,23 +186,29 @@ def _settle(
     deadline: float,
 ) -> dict[int, FatalError]:
     """Brings in a batch, or else each half of it, until what can't be loaded stands alone: returns that, which waits on."""
+    pending = deliveries
     try:
-        inbox.settle(site.engine, _bring_in(site, vendor, connection, run, deliveries))
+        batch = _bring_in_rows(site, vendor, connection, run, deliveries)
+        asking = {inbox_id for ids in batch.keys.values() for inbox_id in ids}
+        # Now, not when the vendor has answered: while it is away, the same rows would be dead letters anew at each try.
+        inbox.settle(site.engine, {inbox_id: why for inbox_id, why in batch.errors.items() if inbox_id not in asking})
+        pending = [each for each in deliveries if each.inbox_id in asking]
+        inbox.settle(site.engine, _bring_in_keys(site, vendor, connection, run, batch))
     except _UNFIT as error:
-        if len(deliveries) == 1:
-            return {deliveries[0].inbox_id: error}
+        if len(pending) == 1:
+            return {pending[0].inbox_id: error}
         if time.monotonic() > deadline:
             raise
-        middle = len(deliveries) // 2
-        first = _settle(site, vendor, connection, run, deliveries[:middle], deadline)
-        return first | _settle(site, vendor, connection, run, deliveries[middle:], deadline)
+        middle = len(pending) // 2
+        first = _settle(site, vendor, connection, run, pending[:middle], deadline)
+        return first | _settle(site, vendor, connection, run, pending[middle:], deadline)
     return {}
 
 
-def _bring_in(
+def _bring_in_rows(
     site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]
-) -> dict[int, str | None]:
-    """Brings a batch into the warehouse; returns why which delivery came to nothing, None where it did not."""
+) -> _Batch:
+    """Brings the rows of a batch into the warehouse; returns what it holds, with why which delivery came to nothing."""
     assert vendor.webhook is not None
     batch = _read(vendor, vendor.webhook, deliveries)
     for table, rows in batch.rows.items():
@@ -178,10 +216,21 @@ def _bring_in(
             paths = [_stage(site, vendor, table, rows, run, batch.errors)]
             paths += _stage_inside(site, vendor, table, connection, run)
             _publish(site, vendor, paths, run)
-    if batch.keys:
-        for key, error in _ask(site, vendor, connection, run, sorted(batch.keys)).items():
-            batch.errors |= dict.fromkeys(batch.keys[key], f"{vendor.name} was asked for it, in vain: {error}")
-    return batch.errors
+    return batch
+
+
+def _bring_in_keys(
+    site: Site, vendor: Vendor, connection: Connection, run: Run, batch: _Batch
+) -> dict[int, str | None]:
+    """Brings in what a batch only names; returns why which delivery came to nothing, None where it did not."""
+    if not batch.keys:
+        return {}
+    refused = _ask(site, vendor, connection, run, sorted(batch.keys))
+    errors: dict[int, str | None] = {}
+    for key, ids in batch.keys.items():
+        why = f"{vendor.name} was asked for it, in vain: {refused[key]}" if key in refused else None
+        errors |= {inbox_id: why or batch.errors[inbox_id] for inbox_id in ids}
+    return errors
 
 
 def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _Batch:
@@ -213,10 +262,11 @@ def _stage(
     """Stages rows, each read by itself: so that it is known of which delivery one was that died."""
     table, started = vendor.table(table_name), time.perf_counter()
     reader: PageReader = CsvReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
+    read_page = _reading(site, vendor, table, reader, run)
 
     def read() -> Iterator[Window]:
         for inbox_id, row in rows:
-            [window] = only_fresh([separate(reader.read(row), table)], table.key)
+            [window] = only_fresh([read_page(row)], table.key)
             if dead := window.page.dead:
                 told = f", and {len(dead) - 1} more of {window.fetched}" if window.fetched > 1 else ""
                 errors[inbox_id] = f"{table_name}: {'; '.join(dead[0].reasons)}{told}"
@@ -237,7 +287,7 @@ def _stage_inside(site: Site, vendor: Vendor, table_name: str, connection: Conne
 
 def _publish(site: Site, vendor: Vendor, paths: Sequence[str], run: Run) -> None:
     for path in paths:
-        # The contract was checked. Expectations are about a day: they look at these rows when the vendor is asked for it.
+        # Contract and dates were checked. Other expectations are about a day: they look at these rows when the vendor is asked for it.
         write_faults(site.staging, path, FAULTS.empty_table())
     for path in paths:
         flow.transform(site, vendor, path, run)

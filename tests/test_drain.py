@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from include import flow, sessions
 from include.connection import Connection
 from include.control import inbox
 from include.control.inbox import Delivery
-from include.errors import BalanceError, RowsFailed, TargetUnavailable
+from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
 from include.local.postgres import Postgres
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -90,7 +90,12 @@ class Inbox:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
-        self.site = flow.Site(self.engine, Staging(str(folder / "staging")), Redactor(b"only for tests"))
+        self.site = flow.Site(
+            self.engine,
+            Staging(str(folder / "staging")),
+            Redactor(b"only for tests"),
+            clock=lambda: T0 + timedelta(days=7),
+        )
         self.runs = 0
 
     def put(self, *bodies: dict[str, Any]) -> None:
@@ -332,7 +337,47 @@ def test_every_load_of_a_drain_balances_and_says_what_it_left(box: Inbox) -> Non
     assert merged == len(TOLD) - len(LIVES)
 
 
+def test_a_state_is_known_whatever_the_case_of_its_letters(box: Inbox) -> None:
+    box.put(body("e1", LIFE, status="Completed"))
+    box.drain()
+
+    [envelope] = box.envelopes()
+    assert (envelope["status"], envelope["is_final"]) == ("completed", True)
+
+
+@pytest.mark.parametrize("stamp", ["completedDateTime", "sentDateTime", "lastModifiedDateTime"])
+@pytest.mark.parametrize("year", ["2099", "0202"])
+def test_what_cannot_have_happened_yet_is_a_dead_letter_and_told_with_its_delivery(
+    box: Inbox, stamp: str, year: str
+) -> None:
+    box.put(body("e1", LIFE, **{stamp: f"{year}-01-01T00:00:00Z"}), body("e2", LIFE))
+    box.drain()
+
+    assert box.statuses() == {"e2": "completed"}
+    assert box.errors() == [f"envelopes: {stamp}: not within 1970-01-01 to extracted_at+1d", None]
+    assert box.database.rows("select row_key, status from control.dead_letter") == [{"row_key": "e1", "status": "open"}]
+
+
+def test_while_a_vendor_cannot_be_asked_dead_letters_are_made_and_told_once(box: Inbox) -> None:
+    box.put(
+        body("e1", LIFE, createdDateTime="on Friday"),
+        body("x" * 2_000, LIFE),  # no key: nothing tells that it is the same row again
+        body("e2", LIFE),
+        {"event": "envelope-sent", "generatedDateTime": moment(0), "data": {"envelopeId": "e3"}},  # to be asked for
+    )
+    for _ in range(4):
+        with pytest.raises(ConfigurationError, match="lacks a credential"):
+            box.drain()
+
+    told = "select sum((data->>'count')::int) from control.outbox where type = 'tributary.dead_letter.made'"
+    letters = box.database.rows("select table_name, row_key, status from control.dead_letter order by dead_letter_id")
+    assert box.database.value(told) == len(letters) == len({tuple(each.values()) for each in letters})
+    assert {each["status"] for each in letters} == {"open"}
+    assert box.statuses() == {"e2": "completed"}
+
+
 NOTHING = {col.source: None for col in named("orion").table("clients").columns}
+IGNORED = [col.source for col in named("orion").table("clients").columns if col.kind == "ignored"]
 CLIENTS = [
     NOTHING | {"id": 901, "name": "Pushed Sample", "isActive": True},
     NOTHING | {"id": 902, "name": "Other Sample", "isActive": True},
@@ -342,6 +387,8 @@ CLIENTS = [
 class Pushes(Inbox):
     """The same, of rows that a caller pushed for a table of the portfolio system."""
 
+    extra: Mapping[str, str] = {}
+
     def push(self, rows: object, table: str = "clients") -> None:
         raw = orjson.dumps(rows)
         name = hashlib.sha256(raw).hexdigest()
@@ -350,7 +397,7 @@ class Pushes(Inbox):
     def drain(self) -> int:
         self.runs += 1
         run = flow.Run(f"drain-{self.runs}", LAST, sessions.previous(LAST))
-        return draining.drain_pushes(self.site, named("orion"), Connection("http://127.0.0.1:9"), run)
+        return draining.drain_pushes(self.site, named("orion"), Connection("http://127.0.0.1:9", extra=self.extra), run)
 
 
 @pytest.fixture
@@ -402,14 +449,58 @@ def test_a_pushed_row_that_cannot_be_read_is_told_of_and_the_others_are_loaded(p
     assert third is None
 
 
-def test_rows_that_leave_fields_out_are_refused_because_missing_is_not_null(pushes: Pushes) -> None:
-    pushes.push([{"id": 901, "name": "Pushed Sample", "isActive": True}])
+def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.drain()
+    partial = {name: value for name, value in CLIENTS[0].items() if name != "name"}
+    pushes.push([partial, CLIENTS[1] | {"name": "New Sample"}, {"id": 903}])
     pushes.drain()
 
-    [error] = pushes.errors()
-    assert error is not None
-    assert "Declared fields are in no row" in error
-    assert households(pushes) == []
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "New Sample")]
+    [outcome] = pushes.database.rows("select outcome, error from control.inbox order by inbox_id desc limit 1")
+    rejected = outcome["outcome"].pop("rejected")
+    assert outcome == {"outcome": {"rows": 3, "dead": 2}, "error": "clients: name: absent, and 1 more of 3"}
+    assert rejected[0] == {"row": 0, "reasons": ["name: absent"]}
+    assert (rejected[1]["row"], len(rejected[1]["reasons"])) == (2, len(NOTHING) - len(IGNORED) - 1)
+    letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")
+    assert [tuple(row.values()) for row in letters] == [("901", "open"), ("903", "open")]
+
+
+def test_a_rejected_row_that_is_pushed_whole_is_loaded_and_its_dead_letter_closed(pushes: Pushes) -> None:
+    pushes.push([{"id": 901, "name": "Pushed Sample"}, CLIENTS[1]])
+    pushes.push(CLIENTS)
+    pushes.drain()
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
+    assert pushes.database.rows("select status from control.dead_letter") == [{"status": "replayed"}]
+
+
+def test_pushed_rows_that_share_a_key_and_differ_are_named_by_their_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, *CLIENTS, CLIENTS[0] | {"name": "Another Sample"}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Other Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    places = [each["row"] for each in row["outcome"]["rejected"]]
+    assert sorted(places) == [0, 1, 3]
+
+
+def test_pushed_rows_are_read_by_declared_names_where_the_connection_names_columns_otherwise(pushes: Pushes) -> None:
+    pushes.extra = {"columns": '{"clients": {"name": "Client Name"}}'}
+    pushes.push(CLIENTS)
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
+
+
+def test_a_pushed_row_of_a_day_that_cannot_be_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"createdDate": "2099-01-01T00:00:00Z"}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    assert [each["row"] for each in row["outcome"]["rejected"]] == [0, 2]
+    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("createdDate: not within 1")
 
 
 def test_a_body_alone_that_lacks_what_is_required_is_told_of_and_does_not_wait(box: Inbox) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -25,9 +26,9 @@ select inbox_id, body, received_at from (
 """)
 # What callers pushed may hold what is sensitive, and callers have it: it is not kept in clear once it was read.
 _SETTLE = sa.text("""
-update control.inbox i set processed_at = clock_timestamp(), error = s.error,
+update control.inbox i set processed_at = clock_timestamp(), error = s.error, outcome = cast(s.outcome as jsonb),
                            body = case when i.sender like 'push.%' then '' else i.body end
-from unnest(cast(:ids as bigint[]), cast(:errors as text[])) s(inbox_id, error)
+from unnest(cast(:ids as bigint[]), cast(:errors as text[]), cast(:outcomes as text[])) s(inbox_id, error, outcome)
 where i.inbox_id = s.inbox_id and i.processed_at is null
 """)
 
@@ -104,8 +105,18 @@ def senders_waiting(engine: sa.Engine) -> set[str]:
         return set(connection.scalars(sa.text("select distinct sender from control.inbox where processed_at is null")))
 
 
-def settle(engine: sa.Engine, errors: Mapping[int, str | None]) -> None:
-    """Marks deliveries as processed, each with why it came to nothing, or None; one that is marked stays as it is."""
+def settle(
+    engine: sa.Engine, errors: Mapping[int, str | None], outcomes: Mapping[int, Mapping[str, Any]] | None = None
+) -> None:
+    """Marks deliveries as processed, each with why it came to nothing, or None; one that is marked stays as it is.
+
+    Args:
+        engine: The control database.
+        errors: By delivery.
+        outcomes: What became of the rows of pushes, by delivery.
+    """
     told = [error and error.replace("\0", "\ufffd")[:_ERROR_LENGTH] for error in errors.values()]
+    rows = [(outcomes or {}).get(inbox_id) for inbox_id in errors]
+    kept = [None if each is None else orjson.dumps(each).decode() for each in rows]
     with engine.begin() as connection:
-        connection.execute(_SETTLE, {"ids": list(errors), "errors": told})
+        connection.execute(_SETTLE, {"ids": list(errors), "errors": told, "outcomes": kept})

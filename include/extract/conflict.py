@@ -8,7 +8,7 @@ calls of a fan-out give of one row, and the lots of a holding, which have one ke
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,11 +26,13 @@ def separate(page: Page, table: Table) -> Page:
     keys = page.rows.select(list(table.key))
     dead: list[DeadRow] = []
     alive = [True] * keys.num_rows
+    originals = original_places(page)
     for places in _repeated(keys):
         rows = page.rows.take(places).to_pylist()
         differing = [name for name in page.rows.column_names if any(row[name] != rows[0][name] for row in rows[1:])]
         if differing:
-            dead += [_dead(row, differing, table) for row in rows]
+            reasons = [f"{field}: differs among rows of this key" for field in _sources(differing, table)]
+            dead += [as_dead(row, reasons, table, originals[at]) for row, at in zip(rows, places, strict=True)]
             for place in places:
                 alive[place] = False
     conflicting = frozenset(str(row.key) for row in dead)
@@ -52,12 +54,20 @@ def _repeated(keys: pa.Table) -> Iterator[list[int]]:
     return (each for each in places.values() if len(each) > 1)
 
 
-def _dead(row: dict[str, Any], differing: list[str], table: Table) -> DeadRow:
-    """A staged row as a dead one; what is sensitive is left out, since only its hash is known."""
-    names = {f"{col.name}{part}": col.source for col in table.columns for part in ("", "_hash", "_last4")}
+def original_places(page: Page) -> list[int]:
+    """Returns for each row of a page that is alive where it was before its dead rows, which know their places, were taken out."""
+    dead = {row.place for row in page.dead}
+    return [place for place in range(page.rows.num_rows + len(page.dead)) if place not in dead]
+
+
+def as_dead(row: dict[str, Any], reasons: Sequence[str], table: Table, place: int) -> DeadRow:
+    """Returns a staged row as a dead one; what is sensitive is left out, since only its hash is known."""
     raw = {col.source: row[col.name] for col in table.columns if col.kind == "value" and row[col.name] is not None}
-    reasons = tuple(
-        f"{field}: differs among rows of this key" for field in dict.fromkeys(names[name] for name in differing)
-    )
     key = ":".join(str(row[name]) for name in table.key)
-    return DeadRow(key, reasons, dump(raw).decode())
+    return DeadRow(key, tuple(reasons), dump(raw).decode(), place)
+
+
+def _sources(names: Sequence[str], table: Table) -> list[str]:
+    """The vendor's names of staged columns, each once."""
+    sources = {f"{col.name}{part}": col.source for col in table.columns for part in ("", "_hash", "_last4")}
+    return list(dict.fromkeys(sources[name] for name in names))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -51,11 +51,13 @@ class DeadRow:
         key: The row's key as the vendor wrote it; None where it can't be read.
         reasons: What is wrong, one field each, without the value.
         raw: The row as JSON text: declared fields only, sensitive ones as tokens.
+        place: Where it is in its page, from 0; None where that is not known.
     """
 
     key: str | None
     reasons: tuple[str, ...]
     raw: str
+    place: int | None = None
 
     def line(self) -> bytes:
         """The row as a line of `dead.jsonl`: `{"key", "reasons", "row"}`."""
@@ -244,7 +246,8 @@ class PageReader:
         dead: list[int] = []
         self._bisect(texts, [n for n in range(len(texts)) if n not in refused], good, dead)
         rows = pa.concat_tables(good) if good else self.schema.empty_table()
-        letters = tuple(self._dead(objects[n], numbers.get(n, {})) for n in sorted({*dead, *refused}))
+        places = sorted({*dead, *refused})
+        letters = tuple(replace(self._dead(objects[n], numbers.get(n, {})), place=n) for n in places)
         return Page(rows, letters, frozenset(undeclared))
 
     def _numbers(self, rows: Sequence[object]) -> dict[int, dict[str, object]]:

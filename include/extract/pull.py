@@ -36,7 +36,8 @@ class Span:
         is_past: Whether only what the vendor can state as of that day is asked for.
         first_date: The day after the session before; what is dated since then is asked for with the business date.
         chosen: Keys of what is asked for; empty for all.
-        is_pushed: Whether the rows come between the daily runs: a webhook brought them, or somebody looked for edits.
+        is_pushed: Whether the rows come between the daily runs: a webhook or a caller brought them, or somebody looked for edits.
+        has_whole_rows: Whether a caller of the API brought them: then each row is judged by itself, and has stated every field.
         edited_since: For tables pulled by window: when the last pull began; None pulls everything.
     """
 
@@ -46,6 +47,7 @@ class Span:
     edited_since: datetime | None = None
     chosen: tuple[str, ...] = ()
     is_pushed: bool = False
+    has_whole_rows: bool = False
 
     @property
     def pulled(self) -> str:
@@ -139,7 +141,8 @@ def stage(
         _refuse_wreck(tally, vendor, table, reader)
         log.info("%s %s %s: %s rows", vendor.name, table.name, span.business_date, f"{tally.staged:,}")
     writer.flush()
-    if not (span.is_pushed and table.omits_nulls):  # a body or two say nothing of all: each row is judged by itself
+    # A body or two of webhooks say nothing of all rows.
+    if not (span.has_whole_rows or (span.is_pushed and table.omits_nulls)):
         _refuse_drift(tally, vendor, table, reader)
     folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))
     manifest = Manifest(

@@ -16,17 +16,25 @@ class Refusal(Exception):
         status: Of HTTP.
         detail: What was wrong, for the people who run the caller; nothing of what was expected.
         headers: To answer with.
+        members: Of the problem detail, beside those of RFC 9457.
     """
 
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+        self.status, self.detail, self.headers, self.members = status, detail, dict(headers or {}), dict(members or {})
 
 
 def describe(refusal: Refusal) -> dict[str, Any]:
     """Returns a refusal as a problem detail."""
     title = HTTPStatus(refusal.status).phrase
-    return {"type": "about:blank", "title": title, "status": refusal.status, "detail": refusal.detail}
+    described = {"type": "about:blank", "title": title, "status": refusal.status, "detail": refusal.detail}
+    return described | refusal.members
 
 
 def render(refusal: Refusal) -> JSONResponse:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from include.outbound import outbox
 from include.outbound.message import Event, render, sign
-from include.outbound.post import Answer, post
+from include.outbound.post import Answer, Sender
 from include.outbound.subscriber import Subscriber
 from include.outbound.verdict import DISABLE_AFTER, Verdict, judge
 
@@ -116,13 +116,22 @@ def deliver(
     Raises:
         TargetUnavailable: The database is away; what was under way is sent again.
     """
-    outbox.route(engine, subscribers, unreadable or {}, clock())
-    until, counts = clock() + lasting, Counts()
+    with Sender() as sender:
+        refused = sender.find_refused({each.name: (each.url, each.networks) for each in subscribers})
+        allowed = [each for each in subscribers if each.name not in refused]
+        outbox.route(engine, allowed, {**(unreadable or {}), **refused}, clock())
+        return _send_due(engine, sender, allowed, clock, clock() + lasting)
+
+
+def _send_due(
+    engine: sa.Engine, sender: Sender, subscribers: Sequence[Subscriber], clock: Clock, until: datetime
+) -> Counts:
+    counts = Counts()
     pool = ThreadPoolExecutor(HANDS, "outbound")
     try:
         running: dict[Future[Verdict | None], Subscriber] = {}
         for each in list(subscribers) * HANDS_EACH:
-            running[pool.submit(_send_next, engine, each, clock)] = each
+            running[pool.submit(_send_next, engine, sender, each, clock)] = each
         while running:
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 subscriber, verdict = running.pop(done), done.result()
@@ -130,30 +139,31 @@ def deliver(
                     continue
                 counts = counts.plus(verdict)
                 if clock() < until:  # at the end of the queue, so that subscribers take turns
-                    running[pool.submit(_send_next, engine, subscriber, clock)] = subscriber
+                    running[pool.submit(_send_next, engine, sender, subscriber, clock)] = subscriber
         return counts
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _send_next(engine: sa.Engine, subscriber: Subscriber, clock: Clock) -> Verdict | None:
+def _send_next(engine: sa.Engine, sender: Sender, subscriber: Subscriber, clock: Clock) -> Verdict | None:
     """Sends the next delivery of a subscriber; None where nothing may be sent now."""
     with engine.begin() as connection:
         connection.execute(_KEEP_LOCK)
         row = connection.execute(_CLAIM, {"subscriber": subscriber.name, "now": clock()}).first()
         if row is None:
             return None
-        answer = _send(subscriber, Event(str(row.event_id), row.type, row.subject, row.occurred_at, row.data))
+        answer = _send(sender, subscriber, Event(str(row.event_id), row.type, row.subject, row.occurred_at, row.data))
         now = clock()
         verdict = judge(answer, row.tries + 1, now, random.uniform(-1, 1))
         _settle(connection, subscriber.name, row.event_number, now, answer, verdict)
         return verdict
 
 
-def _send(subscriber: Subscriber, event: Event) -> Answer:
+def _send(sender: Sender, subscriber: Subscriber, event: Event) -> Answer:
     body = render(event)
     # By the wall clock: the receiver compares it with its own.
-    return post(subscriber.url, sign(subscriber.secrets, event.event_id, body, read_clock()), body)
+    headers = sign(subscriber.secrets, event.event_id, body, read_clock())
+    return sender.post(subscriber.url, headers, body, subscriber.networks)
 
 
 def _settle(

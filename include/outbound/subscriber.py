@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError
+from include.outbound.address import AddressNotAllowed, Network, check, read_networks
 
 TYPES = (
     "tributary.load.committed",
@@ -49,6 +50,7 @@ class Subscriber:
         secrets: Under each of which every event is signed; never shown.
         types: Those of `TYPES` that it wants.
         vendors: Of which alone it wants to hear; none: of all.
+        networks: In which its address may be, beside public ones.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Subscriber:
     secrets: tuple[str, ...] = field(repr=False)
     types: tuple[str, ...] = TYPES
     vendors: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
 
     @classmethod
     def of(cls, name: str, url: str, secrets: str, extra: Mapping[str, Any]) -> Subscriber:
@@ -65,24 +68,33 @@ class Subscriber:
             name: The connection's.
             url: `https://...`; `http://` to this machine only.
             secrets: `whsec_...`, separated by blanks.
-            extra: `types`, such as `tributary.finding.* tributary.load.committed`; `vendors`. Without them: everything.
+            extra: `types`, such as `tributary.finding.* tributary.load.committed`; `vendors`. Without them: everything. `networks`,
+                such as `10.20.0.0/16`, in which its address may be; without them: public addresses only.
 
         Raises:
             ConfigurationError: Something of it can't be meant.
         """
-        if unknown := sorted(set(extra) - {"types", "vendors"}):
+        if unknown := sorted(set(extra) - {"types", "vendors", "networks"}):
             raise ConfigurationError("A subscriber has unknown settings", subscriber=name, unknown=", ".join(unknown))
-        _check_url(name, url)
+        networks = _read_networks(name, str(extra.get("networks") or ""))
+        _check_url(name, url, networks)
         known = tuple(secrets.split())
         if not known:
             raise ConfigurationError("A subscriber has no signing secret", subscriber=name)
         for secret in known:
             _check_secret(name, secret)
         wanted = expand(str(extra.get("types") or "*").split(), name)
-        return cls(name, url, known, wanted, tuple(str(extra.get("vendors") or "").split()))
+        return cls(name, url, known, wanted, tuple(str(extra.get("vendors") or "").split()), networks)
 
 
-def _check_url(name: str, url: str) -> None:
+def _read_networks(name: str, text: str) -> tuple[Network, ...]:
+    try:
+        return read_networks(text)
+    except ValueError:
+        raise ConfigurationError("A subscriber's `networks` are none like 10.20.0.0/16", subscriber=name) from None
+
+
+def _check_url(name: str, url: str, networks: tuple[Network, ...]) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -92,6 +104,14 @@ def _check_url(name: str, url: str) -> None:
         raise ConfigurationError("A subscriber's address is no URL like https://host/path", subscriber=name)
     if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError("A subscriber's address must be https, but on this machine", subscriber=name)
+    try:
+        ip_address(host)
+    except ValueError:
+        return  # a name: its addresses are checked when it is resolved
+    try:
+        check([host], networks)
+    except AddressNotAllowed as error:
+        raise ConfigurationError(str(error), subscriber=name) from None
 
 
 def _is_loopback(host: str) -> bool:

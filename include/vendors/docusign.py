@@ -42,11 +42,25 @@ STATUSES = {
     "created": "draft", "sent": "sent", "delivered": "delivered", "signed": "delivered", "completed": "completed",
     "declined": "declined", "voided": "voided", "deleted": "deleted", "timedout": "expired",
 }  # fmt: skip
-FINAL = ("completed", "declined", "voided", "deleted", "timedout")
+FINAL = (
+    "completed",
+    "declined",
+    "voided",
+    "deleted",
+    "timedout",
+    "Completed",
+    "Declined",
+    "Voided",
+    "Deleted",
+    "TimedOut",
+)
 RECIPIENT_STATUSES = {
     "created": "waiting", "sent": "sent", "delivered": "delivered", "signed": "completed", "completed": "completed",
     "declined": "declined",
 }  # fmt: skip
+# Older surfaces of it write `Completed` and `TimedOut`.
+STATUSES |= {word.capitalize(): ours for word, ours in STATUSES.items()} | {"TimedOut": "expired"}
+RECIPIENT_STATUSES |= {word.capitalize(): ours for word, ours in RECIPIENT_STATUSES.items()}
 ROLES = {
     "signers": "signer", "inPersonSigners": "in_person_signer", "carbonCopies": "carbon_copy", "agents": "agent",
     "certifiedDeliveries": "certified_delivery", "editors": "editor", "intermediaries": "intermediary", "notaries": "notary",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Database
 from tests.dags.airflow_home import environment, prepare, run, said, whole_run
-from tests.outbound.conftest import SECRET, Receiver, listening, receiver  # noqa: F401
+from tests.outbound.conftest import HERE, SECRET, Receiver, listening, receiver  # noqa: F401
 
 pytestmark = pytest.mark.airflow
 
@@ -22,7 +22,12 @@ def house(tmp_path: Path, database: Database, receiver: Receiver, airflow_databa
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts.jsonl'}"}),
         "hub": json.dumps(
-            {"conn_type": "http", "host": receiver.url("/hook/"), "password": SECRET, "extra": {"vendors": "orion"}}
+            {
+                "conn_type": "http",
+                "host": receiver.url("/hook/"),
+                "password": SECRET,
+                "extra": {"vendors": "orion", "networks": HERE},
+            }
         ),
     }
     environ = environment(tmp_path / "airflow", known, tmp_path / "docs")

@@ -23,6 +23,8 @@ from include.outbound.subscriber import Subscriber
 from include.warehouse import schema
 from tests.conftest import Database
 
+HERE = "127.0.0.0/8"
+"""The network of receivers on this machine."""
 SECRET = "whsec_aW52ZW50ZWQtZm9yLXRoZXNlLXRlc3RzLW9ubHkh"
 LOAD = "tributary.load.committed"
 
@@ -55,6 +57,8 @@ class Receiver:
     secret: str = SECRET
     got: list[Got] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
+    heads: list[dict[str, str]] = field(default_factory=list)
+    connections: int = 0
     choose: Callable[[Got], Told] = lambda _: 200
     lock: threading.Lock = field(default_factory=threading.Lock)
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -63,6 +67,8 @@ class Receiver:
     def forget(self) -> None:
         self.got.clear()
         self.errors.clear()
+        self.heads.clear()
+        self.connections = 0
         self.secret, self.choose = SECRET, lambda _: 200
         self.arrived.clear()
         self.release.clear()
@@ -81,6 +87,7 @@ class Receiver:
     def take(self, path: str, headers: dict[str, str], body: bytes) -> Told:
         """Checks a call as a careful receiver would; an answer of 400 tells of one that fails."""
         try:
+            self.heads.append({name.lower(): value for name, value in headers.items()})
             Webhook(self.secret).verify(body, headers)
             event = from_http_event(HTTPMessage({k.lower(): v for k, v in headers.items()}, body))
             assert event.get_specversion() == "1.0"
@@ -105,7 +112,7 @@ class _Door(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         told = self.receiver.take(self.path, dict(self.headers.items()), body)
-        self.close_connection = True
+        self.close_connection = told in (RESET, HANG, DRIP)
         if told == RESET:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
@@ -131,6 +138,7 @@ class _Door(BaseHTTPRequestHandler):
         pass
 
     def handle(self) -> None:
+        self.receiver.connections += 1
         with contextlib.suppress(OSError):
             super().handle()
 
@@ -245,7 +253,7 @@ class Firm:
 
 
 def subscribe(url: str, name: str = "hub", secrets: str = SECRET, **extra: str) -> Subscriber:
-    return Subscriber.of(name, url, secrets, extra)
+    return Subscriber.of(name, url, secrets, {"networks": HERE} | extra)
 
 
 @pytest.fixture(scope="module")

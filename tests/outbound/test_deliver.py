@@ -85,7 +85,7 @@ import sys
 from include.outbound.deliver import deliver
 from include.outbound.subscriber import Subscriber
 from include.warehouse import schema
-deliver(schema.engine(sys.argv[1]), [Subscriber.of("hub", sys.argv[2], sys.argv[3], {})])
+deliver(schema.engine(sys.argv[1]), [Subscriber.of("hub", sys.argv[2], sys.argv[3], {"networks": "127.0.0.0/8"})])
 """
 
 

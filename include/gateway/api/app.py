@@ -18,7 +18,7 @@ from include.gateway.api import asked, messages, reading
 from include.gateway.api.asked import Answer, Attempt
 from include.gateway.api.callers import Caller, Issuer
 from include.gateway.api.document import build, tell
-from include.gateway.api.door import Door, add_refusals, need, take_json
+from include.gateway.api.door import Door, add_refusals, check_parameters, need, take_json
 from include.gateway.api.messages import Accepted, Name, ReplayOrder, RunOrder
 from include.gateway.api.records import MAX_BYTES, check_records
 from include.gateway.api.settings import Settings
@@ -67,7 +67,7 @@ def create_app(
     app.include_router(router)
     add_refusals(app)
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(check_parameters)])
     def show_document() -> JSONResponse:
         return JSONResponse(build(app, settings()))
 
@@ -79,7 +79,7 @@ def create_app(
     operation_id="startRun",
     summary="Start a run on demand",
     status_code=202,
-    **tell("runs:write", RunOrder, leads_to="getRun"),
+    **tell("runs", "runs:write", RunOrder, leads_to="getRun"),
 )
 def start_run(
     request: Request, caller: Annotated[Caller, Depends(need("runs:write"))], body: SmallBody, key: IdempotencyKey
@@ -104,7 +104,7 @@ def start_run(
     return _accept(request, "runs", answer)
 
 
-@router.get("/runs", operation_id="listRuns", summary="List runs and replays", **tell("status:read"))
+@router.get("/runs", operation_id="listRuns", summary="List runs and replays", **tell("runs", "status:read"))
 def list_runs(
     request: Request,
     _: Annotated[Caller, Depends(need("status:read"))],
@@ -119,7 +119,9 @@ def list_runs(
     return messages.RunPage(**reading.read_page(_engine(request), "runs", filters, limit, cursor))
 
 
-@router.get("/runs/{id}", operation_id="getRun", summary="Get a run or a replay", **tell("status:read", has_id=True))
+@router.get(
+    "/runs/{id}", operation_id="getRun", summary="Get a run or a replay", **tell("runs", "status:read", has_id=True)
+)
 def get_run(request: Request, _: Annotated[Caller, Depends(need("status:read"))], id: UUID) -> messages.RunWithSteps:
     """Returns what became of a run or a replay: its state, and what each step took in and gave out."""
     return messages.RunWithSteps(**reading.read_run(_engine(request), id))
@@ -127,7 +129,7 @@ def get_run(request: Request, _: Annotated[Caller, Depends(need("status:read"))]
 
 @router.post(
     "/vendors/{vendor}/tables/{table}/records", operation_id="pushRecords", summary="Push records of a table", status_code=202,
-    **tell("records:write", "Records", has_id=True, leads_to="getPush"),
+    **tell("records", "records:write", "Records", has_id=True, leads_to="getPush"),
 )  # fmt: skip
 def push_records(
     request: Request,
@@ -136,29 +138,49 @@ def push_records(
     vendor: Name,
     table: Name,
     key: IdempotencyKey,
-) -> Accepted:
-    """Takes rows of a declared table in the vendor's own field names; a row that can't be read becomes a dead letter later."""
+) -> messages.AcceptedRecords:
+    """Takes rows of a declared table in the vendor's own field names, and tells which of them are rejected, and why.
+
+    Each row states every field of the table (see getTable), null where it has no value: what is absent is not null, and overwrites nothing.
+    A rejected row becomes a dead letter; the others are loaded. Where none is accepted, or more than 1,000 are rejected, nothing is kept.
+    """
     declared = _table(_vendor(vendor, 404), table, 404)
     if not reading.is_pushable(declared):
         raise Refusal(404, "Records of this table can't be pushed; see listVendors")
-    check_records(declared, body)
+    checked = check_records(declared, body)
     attempt = Attempt.of(caller.name, key, f"{vendor}/{table}", body)
-    return _accept(request, "pushes", asked.push(_engine(request), attempt, vendor, table, body))
+    taken = _accept(request, "pushes", asked.push(_engine(request), attempt, vendor, table, body))
+    told = taken.model_dump() | {"accepted": checked.accepted, "rejected": checked.rejected}
+    return messages.AcceptedRecords.model_validate(told)
 
 
-@router.get("/pushes/{id}", operation_id="getPush", summary="Get a push", **tell("status:read", has_id=True))
+@router.get("/pushes/{id}", operation_id="getPush", summary="Get a push", **tell("records", "status:read", has_id=True))
 def get_push(request: Request, _: Annotated[Caller, Depends(need("status:read"))], id: UUID) -> messages.Push:
     """Returns what became of pushed records."""
     return messages.Push(**reading.read_push(_engine(request), id))
 
 
-@router.get("/vendors", operation_id="listVendors", summary="List vendors and tables", **tell("status:read"))
+@router.get("/vendors", operation_id="listVendors", summary="List vendors and tables", **tell("vendors", "status:read"))
 def list_vendors(_: Annotated[Caller, Depends(need("status:read"))]) -> messages.Vendors:
     """Returns the declared vendors and their tables, and what each can be asked for."""
     return messages.Vendors.model_validate({"items": reading.list_vendors()})
 
 
-@router.get("/freshness", operation_id="getFreshness", summary="Get how new the data is", **tell("status:read"))
+@router.get(
+    "/vendors/{vendor}/tables/{table}", operation_id="getTable", summary="Get a table and its fields",
+    **tell("vendors", "status:read", has_id=True),
+)  # fmt: skip
+def get_table(
+    _: Annotated[Caller, Depends(need("status:read"))], vendor: Name, table: Name
+) -> messages.TableWithFields:
+    """Returns a declared table of a vendor and its fields: what every pushed row states."""
+    declared = _vendor(vendor, 404)
+    return messages.TableWithFields.model_validate(reading.describe_table(declared, _table(declared, table, 404)))
+
+
+@router.get(
+    "/freshness", operation_id="getFreshness", summary="Get how new the data is", **tell("vendors", "status:read")
+)
 def get_freshness(request: Request, _: Annotated[Caller, Depends(need("status:read"))]) -> messages.FreshnessOfAll:
     """Returns of every table the newest day that is in, and whether it is late."""
     return messages.FreshnessOfAll.model_validate(
@@ -166,7 +188,7 @@ def get_freshness(request: Request, _: Annotated[Caller, Depends(need("status:re
     )
 
 
-@router.get("/findings", operation_id="listFindings", summary="List findings", **tell("findings:read"))
+@router.get("/findings", operation_id="listFindings", summary="List findings", **tell("findings", "findings:read"))
 def list_findings(
     request: Request,
     _: Annotated[Caller, Depends(need("findings:read"))],
@@ -191,7 +213,9 @@ def list_findings(
     return messages.FindingPage(**reading.read_page(_engine(request), "findings", filters, limit, cursor))
 
 
-@router.get("/dead-letters", operation_id="listDeadLetters", summary="List dead letters", **tell("letters:read"))
+@router.get(
+    "/dead-letters", operation_id="listDeadLetters", summary="List dead letters", **tell("dead_letters", "letters:read")
+)
 def list_dead_letters(
     request: Request,
     _: Annotated[Caller, Depends(need("letters:read"))],
@@ -210,7 +234,7 @@ def list_dead_letters(
 
 @router.post(
     "/dead-letters/replays", operation_id="replayDeadLetters", summary="Send dead letters again", status_code=202,
-    **tell("letters:replay", ReplayOrder, leads_to="getRun"),
+    **tell("dead_letters", "letters:replay", ReplayOrder, leads_to="getRun"),
 )  # fmt: skip
 def replay_dead_letters(
     request: Request, caller: Annotated[Caller, Depends(need("letters:replay"))], body: SmallBody, key: IdempotencyKey

@@ -14,10 +14,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from include.gateway.api.fields import schemas_of
 from include.gateway.api.messages import ReplayOrder, RunOrder
+from include.gateway.api.reading import is_pushable
 from include.gateway.api.records import MAX_ROWS
 from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
+from include.vendors import VENDORS
 
 DESCRIPTION = """Starts runs, takes records, and tells of runs, freshness, findings and dead letters.
 
@@ -26,6 +29,14 @@ Lists come in pages: ask again with `cursor` set to `next` until that is null.
 What is not served is a problem detail (RFC 9457); 429 and 503 say in Retry-After when to come again."""
 TOKEN_URL = "https://identity.example/oauth2/token"  # noqa: S105
 JSON = "application/json"
+TAGS = {
+    "runs": "Runs on demand, and what becomes of them.",
+    "records": "Rows that callers push, and what becomes of them.",
+    "vendors": "Vendors, their tables and fields, and how new the data is.",
+    "findings": "What business rules found.",
+    "dead_letters": "Rows that could not go on, and their replay.",
+}
+"""By which generators divide a client into modules."""
 
 _PROBLEM = {
     "type": "object",
@@ -36,6 +47,11 @@ _PROBLEM = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "What was wrong, for people."},
+        "rejected": {
+            "type": "array",
+            "description": "Of pushRecords: rows for which nothing was kept.",
+            "items": {"$ref": "#/components/schemas/RejectedRow"},
+        },
     },
     "example": {
         "type": "about:blank",
@@ -46,7 +62,8 @@ _PROBLEM = {
 }
 _RECORDS = {
     "type": "array",
-    "description": "Rows of the table, in the vendor's own field names.",
+    "description": "Rows of the table, in the vendor's own field names. Each states every field, null where it has no value: getTable lists "
+    "them, as does the schema that is called after vendor and table.",
     "minItems": 1,
     "maxItems": MAX_ROWS,
     "items": {"type": "object", "additionalProperties": True},
@@ -74,11 +91,12 @@ def security(scope: str) -> list[dict[str, list[str]]]:
 
 
 def tell(
-    scope: str, body: type[BaseModel] | str | None = None, *, has_id: bool = False, leads_to: str = ""
+    tag: str, scope: str, body: type[BaseModel] | str | None = None, *, has_id: bool = False, leads_to: str = ""
 ) -> dict[str, Any]:
     """Returns what the document says of a route, beside what its parameters say.
 
     Args:
+        tag: One of `TAGS`.
         scope: That callers need.
         body: What they send.
         has_id: Whether the path may name something that there is not.
@@ -93,7 +111,7 @@ def tell(
     if leads_to:
         link = {"operationId": leads_to, "parameters": {"id": "$response.body#/id"}}
         told[202] = {"description": "Kept; it will be done.", "links": {leads_to: link}}
-    return {"responses": told, "openapi_extra": extra}
+    return {"tags": [tag], "responses": told, "openapi_extra": extra}
 
 
 def build(app: FastAPI, settings: Settings) -> dict[str, Any]:
@@ -105,6 +123,7 @@ def build(app: FastAPI, settings: Settings) -> dict[str, Any]:
         description=DESCRIPTION,
         openapi_version="3.0.3",
         routes=app.routes,
+        tags=[{"name": name, "description": description} for name, description in TAGS.items()],
     )
     for operation in (each for path in document["paths"].values() for each in path.values()):
         for parameter in operation.get("parameters", ()):
@@ -114,6 +133,9 @@ def build(app: FastAPI, settings: Settings) -> dict[str, Any]:
     for model in (RunOrder, ReplayOrder):
         schemas[model.__name__] = model.model_json_schema()
     schemas |= {"Problem": _PROBLEM, "Records": _RECORDS}
+    for vendor in VENDORS:
+        for table in filter(is_pushable, vendor.asked):
+            schemas |= schemas_of(vendor, table)
     flow = {"tokenUrl": settings.token_url or TOKEN_URL, "scopes": SCOPES}
     document["components"]["securitySchemes"] = {
         "oauth2": {

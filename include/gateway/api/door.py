@@ -12,8 +12,10 @@ from typing import Any
 import limits
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from pydantic import ValidationError
@@ -30,6 +32,8 @@ from include.gateway.problem import Refusal, render
 
 REFUSALS = limits.parse("300/minute")
 """Unknown callers from one address; then they are told so. Who is known is served: many callers may share an address."""
+
+_MOST_NAMES, _NAME_LENGTH = 5, 60
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +88,27 @@ def need(scope: str) -> Callable[[Request], Caller]:
 
     def admit(request: Request) -> Caller:
         door: Door = request.app.state.door
-        return door.admit(request, scope)
+        caller = door.admit(request, scope)
+        check_parameters(request)
+        return caller
 
     return admit
+
+
+def check_parameters(request: Request) -> None:
+    """Raise `Refusal` (422) for a query parameter that the route does not declare or that is given twice.
+
+    A parameter that is ignored, such as a filter with a typing error, would return rows that the caller did not ask for.
+    """
+    route = request.scope["route"]
+    assert isinstance(route, APIRoute)
+    known = [field.alias for field in get_flat_dependant(route.dependant).query_params]
+    given = [name for name, _ in request.query_params.multi_items()]
+    if unknown := sorted(set(given) - set(known)):
+        names = ", ".join(name[:_NAME_LENGTH] for name in unknown[:_MOST_NAMES])
+        raise Refusal(422, f"Unknown query parameter: {names}; known: {', '.join(known) or 'none'}")
+    if twice := [name for name in known if given.count(name) > 1]:
+        raise Refusal(422, f"Query parameter given more than once: {', '.join(twice)}")
 
 
 def take_json(max_bytes: int) -> Callable[[Request], AsyncIterator[bytes]]:

@@ -19,19 +19,21 @@ Number = Annotated[int, Field(ge=1, le=2**53 - 1)]
 """JSON readers that take every number for a double still read it exactly."""
 
 
-def _written_as(pattern: str) -> BeforeValidator:
+def _written_as(pattern: str, example: str) -> BeforeValidator:
     """A number could be meant as seconds since 1970, or not be meant at all."""
 
     def check(text: object) -> object:
         if not isinstance(text, str) or not re.fullmatch(pattern, text):
-            raise ValueError("write it like 2026-11-25, or with a time like 2026-11-25T13:04:11Z")
+            raise ValueError(f"write it like {example}")
         return text
 
     return BeforeValidator(check)
 
 
-Day = Annotated[date, Field(strict=False), _written_as(r"\d{4}-\d{2}-\d{2}")]
-Moment = Annotated[AwareDatetime, _written_as(r"\d{4}-\d{2}-\d{2}[Tt ].+")]
+Day = Annotated[date, Field(strict=False), _written_as(r"\d{4}-\d{2}-\d{2}", "2026-11-25")]
+Moment = Annotated[
+    AwareDatetime, _written_as(r"\d{4}-\d{2}-\d{2}[Tt ].+", "2026-11-25T13:04:11Z: a day with its time and zone")
+]
 Stage = Literal["stage", "validate", "transform", "load", "crm"]
 T = TypeVar("T")
 
@@ -89,6 +91,37 @@ class Accepted(BaseModel):
     status_url: str = Field(description="Ask there what became of it.")
 
 
+class RejectedRow(BaseModel):
+    """A row of a push that is not loaded, and why; its values are not returned."""
+
+    row: int = Field(description="Its place in the body, from 0.")
+    fields: list[str] = Field(description="Which fields are absent or do not fit; empty: it is no row of the table.")
+    reasons: list[str] = Field(description="Why, one for each field.")
+
+
+class AcceptedRecords(Accepted):
+    """Pushed rows that were taken and will be loaded, and those that are rejected; `status_url` tells the rest."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": _ID,
+                "asked_at": _MOMENT,
+                "status_url": f"/api/v1/pushes/{_ID}",
+                "accepted": 2,
+                "rejected": [{"row": 1, "fields": ["name"], "reasons": ["name: absent"]}],
+            }
+        }
+    )
+
+    accepted: int = Field(
+        description="Rows that have the shape of the table's; how their texts are written is checked later."
+    )
+    rejected: list[RejectedRow] = Field(
+        description="Rows that become dead letters; the others are loaded without them."
+    )
+
+
 class Step(BaseModel):
     """What a step of a run took in and gave out."""
 
@@ -133,10 +166,15 @@ class Push(BaseModel):
     id: UUID
     vendor: str
     table: str
-    state: Literal["waiting", "processed", "error"]
+    state: Literal["waiting", "processed", "partial", "error"] = Field(
+        description="`processed`: every row is loaded; `partial`: but for the rejected ones; `error`: none is."
+    )
     received_at: datetime
     processed_at: datetime | None
-    error: str | None = Field(description="Why they came to nothing.")
+    error: str | None = Field(description="Why rows were not loaded; null: every row was, or they wait.")
+    rows: int | None = Field(description="How many rows were read; null: they wait, or came to nothing.")
+    dead: int | None = Field(description="How many of them are dead letters.")
+    rejected: list[RejectedRow] = Field(description="The first 1,000 of those.")
 
 
 class DeclaredTable(BaseModel):
@@ -147,6 +185,25 @@ class DeclaredTable(BaseModel):
     states_past: bool = Field(description="Whether it can be had as of a past date.")
     takes_clients: bool = Field(description="Whether it can be asked for single clients.")
     key_fields: list[str] = Field(description="The vendor's fields that every record needs.")
+
+
+class DeclaredField(BaseModel):
+    """A field of a table's rows."""
+
+    name: str = Field(description="The vendor's; `address.city` is the field `city` of the object `address`.")
+    column: str = Field(description="Our name of it.")
+    type: str = Field(description="integer, boolean, string, date, timestamp, pairs, or decimal(digits,decimals).")
+    unit: str | None = Field(description="Of its values; null: they have none.")
+    is_nullable: bool = Field(description="Whether a row may state it as null; every row states it.")
+    is_key: bool = Field(description="Whether it is a part of what identifies a row.")
+    is_sensitive: bool = Field(description="Whether only its keyed hash and last four characters are kept.")
+
+
+class TableWithFields(DeclaredTable):
+    """A table of a vendor, and the fields of its rows."""
+
+    vendor: str
+    fields: list[DeclaredField]
 
 
 class DeclaredVendor(BaseModel):

@@ -16,6 +16,8 @@ from croniter import croniter
 
 from include import sessions
 from include.contract import FanOut, Table, Vendor
+from include.gateway.api.fields import describe_fields
+from include.gateway.api.records import describe_rejected
 from include.gateway.problem import Refusal
 from include.plan import find_keyed
 from include.vendors import VENDORS
@@ -28,7 +30,7 @@ select stage, table_name as table, entity, business_date, fetched, staged, dupli
 from control.ledger where run_id = :run_id order by ledger_id limit 1000
 """)
 _PUSHED = sa.text("""
-select event_id as id, sender, received_at, processed_at, error from control.inbox where event_id = :id and sender like 'push.%'
+select event_id as id, sender, received_at, processed_at, error, outcome from control.inbox where event_id = :id and sender like 'push.%'
 """)
 _OPEN_LETTERS = sa.text("""
 select count(*) from control.dead_letter
@@ -137,8 +139,18 @@ def read_push(engine: sa.Engine, push_id: UUID) -> dict[str, Any]:
     if push is None:
         raise Refusal(404, "There is no such push")
     _, vendor, table = push["sender"].split(".")
-    state = "waiting" if push["processed_at"] is None else "error" if push["error"] else "processed"
-    return {**push, "vendor": vendor, "table": table, "state": state}
+    outcome = push["outcome"] or {"rows": None, "dead": None, "rejected": []}
+    rejected = [describe_rejected(each["row"], each["reasons"]) for each in outcome["rejected"]]
+    told = {"vendor": vendor, "table": table, "rows": outcome["rows"], "dead": outcome["dead"], "rejected": rejected}
+    return {**push, **told, "state": _push_state(push["processed_at"] is not None, push["error"], outcome)}
+
+
+def _push_state(is_processed: bool, error: str | None, outcome: Mapping[str, Any]) -> str:
+    if not is_processed:
+        return "waiting"
+    if not error:
+        return "processed"
+    return "partial" if outcome["rows"] and outcome["dead"] < outcome["rows"] else "error"
 
 
 def read_freshness(engine: sa.Engine, now: datetime) -> list[dict[str, Any]]:
@@ -177,19 +189,25 @@ def list_vendors() -> list[dict[str, Any]]:
         {
             "name": vendor.name,
             "title": vendor.title,
-            "tables": [
-                {
-                    "name": table.name,
-                    "is_pushable": is_pushable(table),
-                    "states_past": table.states_past,
-                    "takes_clients": table.name in find_keyed(vendor),
-                    "key_fields": key_fields(table) if is_pushable(table) else [],
-                }
-                for table in vendor.asked
-            ],
+            "tables": [_summarize(vendor, table) for table in vendor.asked],
         }
         for vendor in VENDORS
     ]
+
+
+def describe_table(vendor: Vendor, table: Table) -> dict[str, Any]:
+    """Returns a declared table and its fields."""
+    return {"vendor": vendor.name, **_summarize(vendor, table), "fields": describe_fields(vendor, table)}
+
+
+def _summarize(vendor: Vendor, table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "is_pushable": is_pushable(table),
+        "states_past": table.states_past,
+        "takes_clients": table.name in find_keyed(vendor),
+        "key_fields": key_fields(table) if is_pushable(table) else [],
+    }
 
 
 def is_pushable(table: Table) -> bool:

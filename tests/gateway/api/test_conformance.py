@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.api.conftest import Api
-from tests.gateway.api.test_push import KEY, TABLE, VENDOR
+from tests.gateway.api.test_push import TABLE, VENDOR
 from tests.gateway.api.test_reading import die, find
+from tests.pushed_rows import whole_row
 
 # Of what is valid in form, much can't be had: a day that is no session, a letter that is not open, a table that there is not.
 CONFIG = f"""
 [[operations]]
-include-operation-id = "pushRecords"
+include-operation-id = ["pushRecords", "getTable"]
 parameters = {{ "path.vendor" = "{VENDOR.name}", "path.table" = "{TABLE.name}" }}
 
 [auth.openapi.apiKey]
@@ -41,7 +42,8 @@ def before_call(context, case, kwargs):
     if case.operation.path.endswith("/records") and isinstance(case.body, list):
         for row in case.body:
             if isinstance(row, dict):
-                row.setdefault({KEY!r}, 1)
+                for name, value in {whole_row(TABLE)!r}.items():
+                    row.setdefault(name, value)
 """
 
 
@@ -79,7 +81,7 @@ def filled(api: Api) -> Api:
 
 def check(api: Api, key: str, folder: Path, least: int, *options: str) -> None:
     said = conform(api, key, folder, *options)
-    assert "Tested: 10" in said
+    assert "Tested: 11" in said
     assert int(re.search(r"(\d+) passed, \d+ skipped", said)[1]) >= least  # type: ignore[index]
     # It got in, and what it asked for was kept.
     assert "Authentication failed" not in said

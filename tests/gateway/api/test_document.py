@@ -7,15 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator, validate
 
+from include.contract import Table, Vendor
 from include.gateway.api.app import create_app
 from include.gateway.api.callers import Issuer
 from include.gateway.api.document import build, render
+from include.gateway.api.fields import describe_fields
+from include.gateway.api.reading import is_pushable
 from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
+from include.pushed import stated_columns
+from include.vendors import VENDORS
 from include.warehouse import schema
-from tests.gateway.api.conftest import Api
+from tests.gateway.api.conftest import Api, refused, told
+from tests.pushed_rows import sample_value, whole_row
 
 ROOT = Path(__file__).parents[3]
 APP = create_app(lambda: schema.engine("postgresql://a:b@127.0.0.1:1/c"), Settings, lambda: Issuer(Settings()))
@@ -49,9 +56,53 @@ def test_document_is_one_of_version_3_0(document: dict[str, Any]) -> None:
     validate(document, cls=OpenAPIV30SpecValidator)
 
 
-def test_example_of_a_problem_has_every_required_field(document: dict[str, Any]) -> None:
-    problem = document["components"]["schemas"]["Problem"]
-    assert set(problem["required"]) <= problem["example"].keys()
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+    described = [node for node in nodes(document["components"]["schemas"]) if "example" in node]
+    assert len(described) >= 5
+    for each in described:
+        OAS30Validator(each | {"components": document["components"]}).validate(each["example"])
+
+
+def test_every_operation_has_a_tag_that_the_document_explains(document: dict[str, Any]) -> None:
+    explained = {tag["name"] for tag in document["tags"] if tag["description"]}
+    used = [operation["tags"] for _, operation in operations(document)]
+    assert all(len(tags) == 1 for tags in used)
+    assert {tag for [tag] in used} == explained
+
+
+PUSHABLE = {f"{v.name}_{t.name}": (v, t) for v in VENDORS for t in v.asked if is_pushable(t)}
+
+
+@pytest.mark.parametrize(("vendor", "table"), PUSHABLE.values(), ids=PUSHABLE)
+def test_schema_of_a_table_says_what_a_pushed_row_states(
+    document: dict[str, Any], vendor: Vendor, table: Table
+) -> None:
+    schema = document["components"]["schemas"][f"{vendor.name}_{table.name}"]
+    fits = OAS30Validator(schema | {"components": document["components"]})
+    assert fits.is_valid(whole_row(table))
+    for col in stated_columns(table):
+        assert not fits.is_valid(whole_row(table, **{col.source: ...})), col.source
+        assert fits.is_valid(whole_row(table, **{col.source: sample_value(col)})), col.source
+        assert fits.is_valid(whole_row(table, **{col.source: None})) != col.required, col.source
+
+
+@pytest.mark.parametrize(("vendor", "table"), PUSHABLE.values(), ids=PUSHABLE)
+def test_every_decimal_has_a_unit(vendor: Vendor, table: Table) -> None:
+    decimals = [each for each in describe_fields(vendor, table) if each["type"].startswith("decimal")]
+    assert [each["name"] for each in decimals if not each["unit"]] == []
+
+
+def test_fields_of_a_table_are_told(api: Api) -> None:
+    vendor, table = PUSHABLE["orion_assets"]
+    answer = told(api.get(f"/vendors/{vendor.name}/tables/{table.name}"), 200)
+    fields = {each["name"]: each for each in answer["fields"]}
+    assert list(fields) == [col.source for col in stated_columns(table)]
+    assert (answer["vendor"], answer["name"], answer["key_fields"]) == ("orion", "assets", ["id"])
+    price = {"column": "price_usd", "type": "decimal(28,8)", "unit": "US dollars for one unit", "is_key": False}
+    assert fields["currentPrice"].items() >= price.items()
+    assert fields["id"].items() >= {"type": "integer", "is_nullable": False, "is_key": True}.items()
+    refused(api.get("/vendors/orion/tables/pets"), 404)
+    refused(api.get("/vendors/nobody/tables/assets"), 404)
 
 
 def test_document_has_nothing_that_an_importer_is_known_to_refuse(document: dict[str, Any]) -> None:
@@ -71,7 +122,7 @@ def test_every_operation_says_what_it_is_and_what_it_needs(document: dict[str, A
         assert {"401", "403", "422", "429", "503"} <= operation["responses"].keys()
         has_key = "Idempotency-Key" in [each["name"] for each in operation.get("parameters", ())]
         assert has_key == (method == "post") == ("202" in operation["responses"])
-    assert len(set(names)) == len(names) == 10
+    assert len(set(names)) == len(names) == 11
 
 
 def test_a_program_that_takes_the_first_way_in_takes_the_token(document: dict[str, Any]) -> None:

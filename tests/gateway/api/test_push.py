@@ -10,18 +10,22 @@ from typing import Any
 import psycopg
 import pytest
 
+from include.contract import Table, Vendor
 from include.control import inbox
 from include.gateway import bounds
 from include.gateway.api.reading import is_pushable, key_fields
 from include.vendors import VENDORS
 from tests.conftest import Database
 from tests.gateway.api.conftest import Api, refused, told
+from tests.pushed_rows import whole_row
 
 VENDOR, TABLE = next((v, t) for v in VENDORS for t in v.asked if is_pushable(t) and not t.is_nested and len(t.key) == 1)
 [KEY] = key_fields(TABLE)
 PLACE = f"/vendors/{VENDOR.name}/tables/{TABLE.name}/records"
 SENDER = f"push.{VENDOR.name}.{TABLE.name}"
-BODY = json.dumps([{KEY: 1, "amount": 0.1000}, {KEY: 2}], indent=1).encode()
+ROW = whole_row(TABLE)
+BODY = json.dumps([ROW | {KEY: 1, "amount": 0.1000}, ROW | {KEY: 2}], indent=1).encode()
+OPTIONAL = next(col.source for col in TABLE.columns if col.kind == "value" and not col.required)
 CLOSED = [(v.name, t.name) for v in VENDORS for t in v.tables if t not in v.asked or not is_pushable(t)]
 
 
@@ -76,7 +80,7 @@ def test_the_same_attempt_is_kept_once(api: Api, bell: Callable[[], list[str]]) 
 
 
 def test_large_bodies_share_the_gateway_s_budget_and_give_it_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    large = json.dumps([{KEY: 1, "note": "x" * 300_000}]).encode()
+    large = json.dumps([ROW | {"note": "x" * 300_000}]).encode()
     monkeypatch.setattr(bounds, "IN_FLIGHT", bounds.Budget(300_000))
     assert [api.post(PLACE, large).status_code for _ in range(3)] == [202] * 3
     monkeypatch.setattr(bounds, "IN_FLIGHT", bounds.Budget(200_000))
@@ -101,12 +105,10 @@ def test_one_key_for_other_records_is_refused(api: Api) -> None:
     ("body", "reason"),
     [
         (b"", "no JSON"), (b"{", "no JSON"), (b"\xff", "no JSON"), (b"[NaN]", "no JSON"), (b"{}", "array"), (b"[]", "array"),
-        (b"[1]", "0: a row must be an object"), (json.dumps([{KEY: 1}, {"a": 1}]), f"1: a row needs {KEY}"),
-        (json.dumps([{KEY: None}]), f"0: a row needs {KEY}"), (json.dumps([{KEY: 1, "a": {"b": 1}}]), "nested"),
-        (json.dumps([{KEY: 1, "a": []}]), "nested"), (b"[" * 100_000, "no JSON"), (json.dumps([{KEY: 1}] * 10_001), "10000 rows"),
-        (b"[" + b"," * 2_000_001, "values"),
+        (b"[1]", "Row 0: the row is not an object"), (b"[" * 100_000, "no JSON"), (b"[" + b"[" * 51 + b"]" * 52, "nested deeper"),
+        (json.dumps([ROW] * 10_001), "10000 rows"), (b"[" + b"," * 2_000_001, "values"),
     ],
-    ids=range(14),
+    ids=range(11),
 )  # fmt: skip
 def test_body_that_is_no_rows_of_the_table_is_refused(api: Api, body: Any, reason: str) -> None:
     assert reason in refused(api.post(PLACE, body), 422)
@@ -114,7 +116,7 @@ def test_body_that_is_no_rows_of_the_table_is_refused(api: Api, body: Any, reaso
 
 
 def test_ten_thousand_rows_are_taken(api: Api) -> None:
-    told(api.post(PLACE, json.dumps([{KEY: n} for n in range(10_000)])), 202)
+    told(api.post(PLACE, json.dumps([ROW | {KEY: n} for n in range(10_000)])), 202)
 
 
 def test_body_of_more_than_16_mb_is_refused(api: Api) -> None:
@@ -126,13 +128,76 @@ def test_table_that_takes_no_records_is_not_found(api: Api, vendor: str, table: 
     refused(api.post(f"/vendors/{vendor}/tables/{table}/records", BODY), 404)
 
 
-def test_what_vendors_lists_is_what_can_be_pushed(api: Api) -> None:
-    for vendor in told(api.get("/vendors"), 200)["items"]:
-        for table in vendor["tables"]:
-            row: dict[str, Any] = {}
-            for name in table["key_fields"]:
-                row[name] = 1
-                head, _, rest = name.partition(".")
-                row.setdefault(head, {rest: 1})
-            status = api.post(f"/vendors/{vendor['name']}/tables/{table['name']}/records", [row]).status_code
-            assert status == (202 if table["is_pushable"] else 404), table
+ASKED = {f"{vendor.name}.{table.name}": (vendor, table) for vendor in VENDORS for table in vendor.asked}
+
+
+@pytest.mark.parametrize(("vendor", "table"), ASKED.values(), ids=ASKED)
+def test_what_vendors_lists_is_what_can_be_pushed(api: Api, vendor: Vendor, table: Table) -> None:
+    [listed] = [each for v in told(api.get("/vendors"), 200)["items"] if v["name"] == vendor.name for each in v["tables"]
+                if each["name"] == table.name]  # fmt: skip
+    status = api.post(f"/vendors/{vendor.name}/tables/{table.name}/records", [whole_row(table)]).status_code
+    assert status == (202 if listed["is_pushable"] else 404)
+
+
+# --- row by row ---
+
+
+def test_answer_names_each_rejected_row_and_its_fields_and_the_good_rows_are_kept(api: Api) -> None:
+    partial = {name: value for name, value in ROW.items() if name != OPTIONAL}
+    body = json.dumps([partial, ROW, 7, ROW | {KEY: None}, ROW | {KEY: 2, OPTIONAL: {"a": 1}}])
+    answer = told(api.post(PLACE, body), 202)
+    assert answer["accepted"] == 1
+    kind = next(col.type for col in TABLE.columns if col.source == OPTIONAL)
+    assert answer["rejected"] == [
+        {"row": 0, "fields": [OPTIONAL], "reasons": [f"{OPTIONAL}: absent"]},
+        {"row": 2, "fields": [], "reasons": ["the row is not an object"]},
+        {"row": 3, "fields": [KEY], "reasons": [f"{KEY}: missing"]},
+        {"row": 4, "fields": [OPTIONAL], "reasons": [f"{OPTIONAL}: not {kind}"]},
+    ]
+    assert [bytes(row["body"]) for row in kept(api)] == [body.encode()]
+
+
+def test_same_attempt_is_answered_with_the_same_rows(api: Api) -> None:
+    body = json.dumps([{KEY: 1}, ROW])
+    first, second = (told(api.post(PLACE, body, key="the-same-1"), 202) for _ in range(2))
+    assert first == second
+    assert (first["accepted"], len(first["rejected"])) == (1, 1)
+
+
+def test_push_of_which_no_row_is_accepted_is_refused_with_its_rows_and_nothing_is_kept(api: Api) -> None:
+    answer = api.post(PLACE, [{KEY: 1}, {KEY: 2}])
+    assert "nothing was kept. Row 0: " in refused(answer, 422)
+    assert [each["row"] for each in answer.json()["rejected"]] == [0, 1]
+    assert OPTIONAL in answer.json()["rejected"][0]["fields"]
+    assert kept(api) == []
+
+
+def test_push_of_which_more_than_a_thousand_rows_are_rejected_is_refused_whole(api: Api) -> None:
+    told(api.post(PLACE, [ROW, *[{KEY: 1}] * 1_000]), 202)
+    answer = api.post(PLACE, [ROW, *[{KEY: 1}] * 1_001])
+    assert "More than 1000 rows" in refused(answer, 422)
+    assert len(answer.json()["rejected"]) == 1_000
+    assert len(kept(api)) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "state"),
+    [
+        (None, {"rows": 2, "dead": 0, "rejected": []}, "processed"),
+        ("bad", {"rows": 2, "dead": 1, "rejected": [{"row": 1, "reasons": ["id: not int64: aaaa"]}]}, "partial"),
+        ("bad", {"rows": 1, "dead": 1, "rejected": [{"row": 0, "reasons": ["id: absent"]}]}, "error"),
+        ("The database refuses the rows", None, "error"),
+    ],
+)
+def test_what_became_of_each_row_is_told(api: Api, error: str | None, outcome: Any, state: str) -> None:
+    answer = told(api.post(PLACE, BODY), 202)
+    api.database.do(
+        "update control.inbox set processed_at = now(), error = :error, outcome = cast(:outcome as jsonb)",
+        error=error,
+        outcome=outcome and json.dumps(outcome),
+    )
+    push = told(api.get(f"/pushes/{answer['id']}"), 200)
+    assert (push["state"], push["error"]) == (state, error)
+    assert (push["rows"], push["dead"]) == ((outcome["rows"], outcome["dead"]) if outcome else (None, None))
+    rejected = [(each["row"], each["fields"]) for each in push["rejected"]]
+    assert rejected == [(each["row"], ["id"]) for each in (outcome or {"rejected": []})["rejected"]]

@@ -1,0 +1,37 @@
+"""Pages of rows that callers pushed; see `include.pushed`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from include.extract.exact_json import load
+from include.extract.page import _REFUSED, Page, PageReader
+from include.pushed import ABSENT, find_absent
+
+
+class WholeRowReader(PageReader):
+    """Reads rows that state every field; one that does not is dead, and names what is absent."""
+
+    def read(self, body: bytes) -> Page:
+        """Reads one page; raises as `PageReader.read` does."""
+        try:
+            rows = load(body)
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable(body) from error
+        is_lacking = isinstance(rows, list) and any(
+            isinstance(row, dict) and find_absent(self.table, row) for row in rows
+        )
+        return self._read_refused(body) if is_lacking else super().read(body)
+
+    def _numbers(self, rows: Sequence[object]) -> dict[int, dict[str, object]]:
+        changed = super()._numbers(rows)
+        for place, row in enumerate(rows):
+            if isinstance(row, dict) and (absent := find_absent(self.table, row)):
+                changed.setdefault(place, {}).update(dict.fromkeys(absent, _REFUSED))
+        return changed
+
+    def _faults(self, row: dict[str, object], numbers: dict[str, object]) -> dict[str, str]:
+        absent = set(find_absent(self.table, row))
+        others = {source: value for source, value in numbers.items() if source not in absent}
+        lacking = {col.name: f"{col.source}: {ABSENT}" for col in self.table.columns if col.source in absent}
+        return lacking | {name: why for name, why in super()._faults(row, others).items() if name not in lacking}

@@ -1,0 +1,74 @@
+"""Rows that callers push: each states every field that is staged, null where there is no value.
+
+A vendor leaves out what is null where its declaration says so (`omits_nulls`). A caller may have left out what it does not know, or
+does not map, and what is missing is not null: a row that lacks a field is rejected, and overwrites nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from include.contract import BOOLEAN, INTEGER, PAIRS, Column, Table
+
+ABSENT = "absent"
+MOST_REJECTED = 1_000
+"""Rows of a push that are named one by one."""
+_INT64 = range(-(2**63), 2**63)
+
+
+def stated_columns(table: Table) -> list[Column]:
+    """Return the columns that every pushed row states, by the names of the vendor's documentation."""
+    return [col for col in table.columns if col.kind != "ignored" and col.source[0] not in "@^"]
+
+
+def expand(table: Table, row: dict[str, Any]) -> None:
+    """State the fields of an object that a flat row states as null: `{"address": null}` says that `address.city` is null."""
+    nulls = {name for name, value in row.items() if value is None}
+    for col in stated_columns(table):
+        *above, _ = _ancestors(col.source)
+        if col.source not in row and nulls.intersection(above):
+            row[col.source] = None
+    for name in nulls - {col.source for col in table.columns}:
+        if any(col.source.startswith(f"{name}.") for col in table.columns):
+            del row[name]
+
+
+def find_absent(table: Table, row: Mapping[str, Any]) -> list[str]:
+    """Return the fields that a flat row does not state."""
+    return [col.source for col in stated_columns(table) if col.source not in row]
+
+
+def find_faults(table: Table, row: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a flat row as far as its JSON shows: absent fields, missing ones, wrong kinds; never a value.
+
+    Each is a fault when the row is staged, too. How texts are written, such as dates and numbers, is looked at there alone.
+    """
+    faults = []
+    for col in stated_columns(table):
+        if col.source not in row:
+            faults.append(f"{col.source}: {ABSENT}")
+        elif row[col.source] is None:
+            if col.required:
+                faults.append(f"{col.source}: missing")
+        elif not _is_of_kind(col, row[col.source]):
+            faults.append(f"{col.source}: not {col.type}")
+    return faults
+
+
+def _is_of_kind(col: Column, value: object) -> bool:
+    if col.type == INTEGER:
+        return type(value) is int and value in _INT64
+    if col.type == BOOLEAN:
+        return isinstance(value, bool)
+    if col.type == PAIRS:
+        return isinstance(value, (list, str))
+    if col.type.startswith("decimal"):
+        return isinstance(value, (int, float, str)) and not isinstance(value, bool)
+    return isinstance(value, str)
+
+
+def _ancestors(source: str) -> list[str]:
+    """The objects that a field is in, the outermost first, and the field: `a`, `a.b`, `a.b.c`."""
+    parts = source.split(".")
+    return [".".join(parts[: n + 1]) for n in range(len(parts))]

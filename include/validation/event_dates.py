@@ -1,0 +1,54 @@
+"""Date ranges of a suite, applied to rows that arrive between the daily runs, without Great Expectations.
+
+A webhook or a caller may state that something happened in 2099. The suite would refuse it when the vendor is asked for the row; until
+then the warehouse, and what it drives, would believe it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.contract import Pushed, Table, Vendor
+from include.extract.conflict import as_dead, original_places
+from include.extract.page import Page, staged_schema
+from include.validation.date_bounds import Anchors, within_dates
+from include.validation.suite import Expectation, read_suite
+
+_RANGE = "expect_column_values_to_be_between"
+
+
+def find_date_ranges(vendor: Vendor, table: Table) -> list[Expectation]:
+    """Return the expectations of a table's suite about dates and times; none where it has no suite, since only webhooks bring it."""
+    if isinstance(table.shape, Pushed):
+        return []
+    types = staged_schema(table)
+    return [
+        each
+        for each in read_suite(vendor.name, table.name)
+        if each.level == "row"
+        and each.type == _RANGE
+        and not each.check
+        and pa.types.is_temporal(types.field(each.staged).type)
+    ]
+
+
+def separate_dates(page: Page, table: Table, ranges: list[Expectation], anchors: Anchors) -> Page:
+    """Make rows with a date out of range dead rows, whose reasons name the fields and the ranges."""
+    faults: dict[int, list[str]] = {}
+    for each in ranges:
+        within = within_dates(page.rows.column(each.staged).combine_chunks(), each.kwargs, anchors)
+        for place in pc.indices_nonzero(pc.fill_null(pc.invert(within), False)).to_pylist():
+            reason = f"{table.named(each.staged).source}: not within {each.limits}"
+            faults.setdefault(place, []).append(reason)
+    if not faults:
+        return page
+    rows, originals = page.rows.take(list(faults)).to_pylist(), original_places(page)
+    dead = [
+        as_dead(row, reasons, table, originals[place])
+        for row, (place, reasons) in zip(rows, faults.items(), strict=True)
+    ]
+    alive = pa.array([place not in faults for place in range(page.rows.num_rows)], pa.bool_())
+    return replace(page, rows=page.rows.filter(alive), dead=(*page.dead, *dead))
