@@ -169,7 +169,7 @@ def _land(site: Site, vendor: Vendor, path: str, run: Run) -> int:
     flow.record_staged(site, vendor, path, run, 0.0)
     refused = flow.validate(site, vendor, {table: path}, run, rows_only=True)[table]
     flow.transform(site, vendor, path, run)
-    flow.load(site, vendor, path, run)
+    flow.publish(site, vendor, [path], run)
     return refused
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from include import flow
-from include.errors import ConfigurationError
+from include.errors import BalanceError, ConfigurationError
 from include.replay import replay
 from include.vendors import named
 from tests.conftest import Firm
@@ -75,6 +75,17 @@ def test_a_row_that_is_still_bad_has_one_open_letter(firm: Firm) -> None:
     outcome = _replay(firm)
     assert (outcome.landed, outcome.still_dead) == (0, len(keys))
     assert [row["row_key"] for row in firm.database.rows(OPEN)] == sorted(keys)
+
+
+def test_rows_that_do_not_add_up_are_refused_and_the_day_stays_in_force(firm: Firm) -> None:
+    keys = _poisoned(firm)
+    before, in_force = firm.held(), firm.database.rows("select * from mart.day_in_force")
+    firm.sandbox.fault("field_scaled", field=["currentValue"], factor=0.5)
+    with pytest.raises(BalanceError, match=r"control total: .* breaks"):
+        _replay(firm)
+    assert {row["row_key"] for row in firm.database.rows(OPEN)} == keys
+    assert firm.held() == before
+    assert firm.database.rows("select * from mart.day_in_force") == in_force
 
 
 def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:

@@ -22,7 +22,7 @@ not exists (select from control.dead_letter e
 # By table and reason at first, so that the commonest reasons can be named. Reasons as programs outside are told of them.
 _DEAD_LETTERS = f"""
 with shown as (
-    select l.dead_letter_id, l.vendor, l.table_name, l.told_reasons, l.died_at, (l.died_at >= :since and {_IS_NEW}) as is_new
+    select l.dead_letter_id, l.vendor, l.table_name, l.told_reasons, l.died_at, l.money_usd, l.is_money_unreadable, (l.died_at >= :since and {_IS_NEW}) as is_new
     from control.dead_letter l where l.status = 'open' and (:run_id = '' or l.run_id = :run_id)
 ), reasons as (
     select vendor, table_name, array_agg(reason order by times desc, reason) as reasons
@@ -32,6 +32,7 @@ with shown as (
     group by 1, 2
 )
 select vendor, table_name, count(*) as open, count(*) filter (where is_new) as new, min(died_at) as since,
+       sum(money_usd) as money_usd, count(*) filter (where is_money_unreadable) as unreadable,
        coalesce((select r.reasons from reasons r where (r.vendor, r.table_name) = (s.vendor, s.table_name)), '{{}}') as reasons
 from shown s group by vendor, table_name order by vendor, table_name
 """  # noqa: S608
@@ -74,19 +75,25 @@ UNDER_WAY = timedelta(hours=2)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Open dead letters of a table, how many of them are new, and the commonest reasons."""
+    """Open dead letters of a table, how many of them are new, their money, and the commonest reasons."""
 
     vendor: str
     table: str
     open: int
     new: int
     since: datetime
+    money_usd: Decimal | None
+    unreadable: int
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        """One line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20: price is negative`."""
+        """One line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20, with $1,234.50: price is negative`."""
         named = "; ".join(self.reasons[:REASONS]) + ("; ..." if len(self.reasons) > REASONS else "")
         counts = f"{self.open:,} dead letters open, {self.new:,} new, the oldest of {self.since:%Y-%m-%d}"
+        if self.money_usd is not None:
+            counts += f", with ${self.money_usd:,.2f}"
+        if self.unreadable:
+            counts += f", and an amount that can't be read in {self.unreadable:,}"
         return f"{self.vendor}.{self.table}: {counts}: {named}"
 
 
@@ -136,7 +143,10 @@ def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> l
     """
     with engine.connect() as connection:
         rows = connection.execute(sa.text(_DEAD_LETTERS), {"since": since, "run_id": run_id}).all()
-    return [DeadLetters(r.vendor, r.table_name, r.open, r.new, r.since, tuple(r.reasons)) for r in rows]
+    return [
+        DeadLetters(r.vendor, r.table_name, r.open, r.new, r.since, r.money_usd, r.unreadable, tuple(r.reasons))
+        for r in rows
+    ]
 
 
 def find_breaks(engine: sa.Engine, since: datetime, run_id: str = "") -> list[Break]:

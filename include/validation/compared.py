@@ -42,8 +42,8 @@ _OF_POSITIONS = (
     "unpriced_ratio",
     "stale_price_ratio",
 )
-COMPARED = frozenset({"rows_ratio", *_OF_MONEY, *_OF_POSITIONS})
-"""Measures that compare a day with earlier ones; an operator may accept a day that they find unusual."""
+COMPARED = frozenset({"rows_ratio", "dead_money_ratio", *_OF_MONEY, *_OF_POSITIONS})
+"""Measures that compare a day with what is usual; an operator may accept a day that they find unusual."""
 
 
 @dataclass(frozen=True, slots=True)

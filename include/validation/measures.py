@@ -4,6 +4,8 @@ rows                       good rows
 rows_ratio                 rows over the median of recent days, less 1.5 times its square root of the difference, for small
                            firms; null before there are three
 dead_ratio                 share of fetched rows, each counted once, that are dead letters
+dead_money_ratio           of tables with money: the money of dead letters over all money, whatever its sign; a row whose money
+                           can't be read counts as an average row
 duplicate_keys             rows whose key another row has
 off_date_rows              rows of a snapshot that are of another day
 <column>_without_<table>   rows whose parent is not in the same vendor-day; null where that table was not pulled
@@ -30,8 +32,9 @@ import pyarrow.compute as pc
 
 from include.arrow import arrow_type
 from include.contract import Column, Table, Vendor
+from include.dead_rows import read_dead
 from include.extract.page import staged_schema
-from include.staging import Staging
+from include.staging import Staging, total
 from include.validation.compared import Comparison, compare
 from include.validation.rows import faults_of, good_rows, name_first, refused_rows
 
@@ -57,7 +60,7 @@ def measure(
     path = paths[table.name]
     manifest = staging.manifest(path)
     known = {column: _known(vendor, parent, paths, staging) for column, parent in table.parents.items()}
-    wanted = sorted({table.key[0], *table.parents, *filter(None, (table.as_of, *_agreeing(table)))})
+    wanted = sorted({table.key[0], *table.parents, *filter(None, (table.as_of, table.money, *_agreeing(table)))})
     tally = _Tally()
     for part in good_rows(staging, path, wanted):
         tally.add(table, part, manifest.business_date, known)
@@ -69,6 +72,10 @@ def measure(
         "dead_ratio": dead / distinct if (distinct := manifest.fetched - manifest.duplicate) else 0.0,
         "duplicate_keys": 0 if tally.is_ascending else _duplicates(table.key[0], path, staging),
     }
+    if table.money:
+        found.measures["dead_money_ratio"], found.details["dead_money_ratio"] = _dead_money(
+            vendor, table, path, staging, tally
+        )
     if recent:
         found.details["rows_ratio"] = f"{tally.rows:,} rows, median of {len(recent)} recent days {median(recent):,.0f}"
     if table.as_of:
@@ -84,6 +91,25 @@ def measure(
     return found
 
 
+def _dead_money(vendor: Vendor, table: Table, path: str, staging: Staging, tally: _Tally) -> tuple[float, str]:
+    """The share of money that is in dead rows, and how much it is."""
+    amounts = read_dead(vendor, table, path, staging, [str(table.money)]).column(0)
+    readable = pa.table({"money": amounts.drop_null().cast(pa.decimal128(38, 2))})
+    size, unreadable = _size(readable, "money"), amounts.null_count
+    rows = tally.rows + readable.num_rows
+    average = (tally.size + size) / rows if rows else Decimal(0)
+    lost = size + average * unreadable
+    everything = tally.size + lost
+    return float(
+        lost / everything
+    ) if everything else 0.0, f"${size:,.2f} in {len(amounts):,} dead letters, {unreadable:,} of them unreadable"
+
+
+def _size(rows: pa.Table, column: str) -> Decimal:
+    """The sum of amounts, whatever their signs."""
+    return total(pa.table({"size": pc.abs(rows.column(column))}), "size")
+
+
 def _eased(rows: int, usual: float) -> float:
     """Rows over what is usual, after a difference of a few rows: a firm of five positions may buy two."""
     slack = 1.5 * math.sqrt(usual)
@@ -96,6 +122,7 @@ class _Tally:
     """What adds up part by part, so that memory does not grow with the table."""
 
     rows: int = 0
+    size: Decimal = Decimal(0)
     off_date: int = 0
     off_keys: dict[str, None] = field(default_factory=dict)
     orphans: dict[str, int] = field(default_factory=dict)
@@ -108,6 +135,8 @@ class _Tally:
         if not part.num_rows:
             return
         self.rows += part.num_rows
+        if table.money:
+            self.size += _size(part, table.money)
         keys = part.column(table.key[0]).combine_chunks()
         rises = pc.all(pc.less(keys[:-1], keys[1:])).as_py() is not False
         self.is_ascending = (

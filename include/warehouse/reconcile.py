@@ -21,7 +21,7 @@ _SHARE_TOLERANCE = Decimal("0.000001")
 # What open dead letters may describe: an account, a position; anything where neither can be known.
 _DEAD = sa.text("""
 create temporary table dead on commit drop as
-select l.business_date, d.entity,
+select l.business_date, d.entity, abs(l.money_usd) as money, l.is_money_unreadable,
        case d.entity when 'transaction' then null else
             (select s.id from warehouse.source_key s
              where s.entity = 'account' and s.vendor = :vendor and s.source_key = coalesce(d.parent, d.key)) end as account_id,
@@ -48,16 +48,22 @@ with stated as (
            abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off,
            exists (select from dead d where d.account_id = coalesce(s.account_id, h.account_id) and d.business_date = :day) as is_dead
     from stated s full join held h on h.account_id = s.account_id
+), nobodys as (
+    select * from dead where business_date = :day and entity <> 'transaction' and account_id is null
 )
 """
+_HAS_POSITIONS = sa.text("""
+select exists (select from control.ledger
+               where vendor = :vendor and stage = 'load' and entity = 'position' and business_date = :day)
+""")
 _CONTROL_TOTAL = sa.text(f"""
 {_COMPARED}
 select (select count(*) from stated) as stated,
-       exists (select from control.ledger where vendor = :vendor and stage = 'load' and entity = 'position'
-                                            and business_date = :day) as has_positions,
        coalesce(sum(expected), 0) as expected, coalesce(sum(actual), 0) as actual, count(*) filter (where is_off) as breaks,
        count(*) filter (where is_off and is_dead) as explained,
-       (select count(*) from dead where business_date = :day and entity <> 'transaction' and account_id is null) as unknown
+       coalesce(sum(abs(actual - expected)) filter (where is_off and not is_dead), 0) as unexplained_money,
+       (select count(*) from nobodys) as unknown,
+       (select case when not bool_or(is_money_unreadable or money is null) then sum(money) end from nobodys) as unknown_money
 from compared
 """)  # noqa: S608
 
@@ -163,7 +169,7 @@ class Check:
     Attributes:
         breaks: Things that differ by more than the tolerance.
         explained: Those of them whose own rows are open dead letters, and one more for each dead letter of which we can't
-            know what it is about.
+            know what it is about, if these hold as much money.
         note: Why nothing was compared; empty where something was.
         listed: The breaks, the largest unexplained ones first.
     """
@@ -234,10 +240,12 @@ def _compare_money(connection: sa.Connection, values: dict[str, Any], tolerance:
     if not found.stated:
         note = f"the vendor states no account's value of {values['day']}"
         return Check("control total", found.actual, found.actual, tolerance, 0, note=note)
-    if not found.has_positions:
+    if not connection.scalar(_HAS_POSITIONS, values):
         note = f"the positions of {values['day']} were not loaded"
         return Check("control total", found.expected, found.expected, tolerance, 0, note=note)
-    explained = min(found.breaks, found.explained + found.unknown)
+    # Dead letters of which the account can't be read explain as many breaks, and no more money than they hold.
+    is_enough = found.unknown_money is None or found.unexplained_money <= found.unknown_money + tolerance
+    explained = min(found.breaks, found.explained + (found.unknown if is_enough else 0))
     listed = connection.execute(_ACCOUNTS_OFF, values).mappings().all() if found.breaks else ()
     return Check(
         "control total",
@@ -252,6 +260,8 @@ def _compare_money(connection: sa.Connection, values: dict[str, Any], tolerance:
 
 def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: Decimal) -> Check:
     zero = Decimal(0)
+    if not connection.scalar(_HAS_POSITIONS, values):
+        return Check("roll-forward", zero, zero, tolerance, 0, note=f"the positions of {values['day']} were not loaded")
     known = connection.execute(_DAY_BEFORE, values).mappings().first()
     if not known:
         note = f"the positions of {values['before']} were never loaded"

@@ -523,6 +523,17 @@ def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
     ]
 
 
+def test_few_dead_rows_may_hold_much_of_the_money(day: Day) -> None:
+    day.suite(row("expect_column_values_to_not_be_null", column="ticker"), batch("dead_money_ratio", max_value=0.05))
+    good = [asset(n, ticker="A", amount=100 * (-1) ** n) for n in range(8)]
+    day.stage(ASSETS, [*good, asset(8, amount=-150), asset(9, ticker="A", amount="N/A")])
+    outcome = day.validate()["assets"]
+    # 8 x 100 are good; 150 are dead, and an average row of 105.56, since its money can't be read.
+    assert outcome.measures["dead_money_ratio"] == pytest.approx((150 + 950 / 9) / (950 + 950 / 9))
+    assert outcome.failed[0].endswith("expected at most 0.05 ($150.00 in 2 dead letters, 1 of them unreadable)")
+    assert not day.validate(accept_unusual=True)["assets"].failed
+
+
 def test_keys_given_twice_are_counted(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     day.suite(batch("duplicate_keys", max_value=0))
     day.stage(ASSETS, [asset(1), asset(1), asset(2)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -28,10 +29,10 @@ def trade(key: str, of: str, quantity: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def bury(loader: Loader, table: str, day: date, *keys: str | None, **about: str) -> None:
+def bury(loader: Loader, table: str, day: date, *keys: str | None, money: Decimal | None = None, **about: str) -> None:
     """Makes dead letters of rows that came with the last pull of a table."""
     loader.stage(table, [], day)
-    letters = [dead_letter(table, key, n, **about) for n, key in enumerate(keys)]
+    letters = [replace(dead_letter(table, key, n, **about), money_usd=money) for n, key in enumerate(keys)]
     with loader.engine.begin() as connection:
         dead_letters.bury(connection, loader.pull, "stage", loader.path, letters, own_day=False)
 
@@ -79,6 +80,16 @@ def test_a_letter_of_which_nothing_is_known_explains_one_account(friday: Loader)
     assert told(compare(friday, NEXT)["control total"]) == (2, 1, False)
     bury(friday, "position", NEXT, "new", parent="a2")
     assert told(compare(friday, NEXT)["control total"]) == (2, 2, True)
+
+
+@pytest.mark.parametrize(("money", "explained"), [("9.98", 0), ("10.00", 1)])
+def test_a_letter_of_which_nothing_is_known_explains_no_more_money_than_it_holds(
+    friday: Loader, money: str, explained: int
+) -> None:
+    friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
+    friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
+    bury(friday, "position", NEXT, None, money=Decimal(money))
+    assert told(compare(friday, NEXT)["control total"]) == (1, explained, bool(explained))
 
 
 def test_a_break_of_the_roll_forward_is_explained_by_its_own_position(friday: Loader) -> None:
