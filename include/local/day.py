@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from include.errors import TargetUnavailable
 from include.local.airflow_api import AirflowApi
-from include.local.demo import Place
+from include.local.demo import START_SECONDS, Place
 from include.local.follow import Follower, Outcome, Say
 from include.vendors import VENDORS
 
@@ -19,12 +19,14 @@ def run_day(place: Place, say: Say) -> dict[str, Outcome]:
     However this ends, the DAGs that answer requests and keep Salesforce in step are unpaused.
     """
     follower = Follower(place.api, say, place.alerts)
-    known = place.api.dags()
-    for dag_id in [*ANSWERING, *(dag_id for dag_id, tags in known.items() if "on demand" in tags)]:
-        place.api.wait_dag(dag_id)
+    vendors = [vendor.name for vendor in VENDORS]
+    for dag_id in [*ANSWERING, *vendors]:
+        place.api.wait_dag(dag_id, START_SECONDS)
+    on_demand = [dag_id for dag_id, tags in place.api.dags().items() if "on demand" in tags]
+    for dag_id in [*ANSWERING, *on_demand]:
         place.api.unpause(dag_id)
     try:
-        outcomes = follower.run([vendor.name for vendor in VENDORS])
+        outcomes = follower.run(vendors)
         if any(outcome.state == "success" for outcome in outcomes.values()):
             outcomes |= follower.run([SYNC], also=[APPROVAL])
         return outcomes

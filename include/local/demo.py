@@ -88,6 +88,9 @@ class Demo:
     folder: Path = field(default_factory=lambda: STATE)
     ports: Mapping[str, int] = field(default_factory=lambda: PREFERRED_PORTS)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.folder.absolute())
+
     @property
     def processes(self) -> Processes:
         """Airflow's components, the sandbox and the supervisor."""
@@ -257,15 +260,16 @@ class Demo:
             TargetUnavailable: It did not become healthy; the message names the component and its log.
         """
         processes = self.processes
+        before = {name: processes.restarts(name) for name in airflow.COMPONENTS}
 
-        def is_hopeless() -> bool:
-            return any(processes.restarts(name) >= RESTARTS for name in airflow.COMPONENTS)
+        def find_dying() -> list[str]:
+            return [name for name, number in before.items() if processes.restarts(name) - number >= RESTARTS]
 
         try:
-            api.wait_healthy(START_SECONDS, is_hopeless, say)
+            api.wait_healthy(START_SECONDS, lambda: bool(find_dying()), say)
         except TargetUnavailable as error:
-            dying = [name for name in airflow.COMPONENTS if processes.restarts(name) >= RESTARTS]
-            logs = ", ".join(str(processes.log(name)) for name in dying or airflow.COMPONENTS)
+            dying = find_dying()
+            logs = ", ".join(str(processes.log(name)) for name in dying or before)
             reason = f"{', '.join(dying)} keeps dying" if dying else str(error)
             raise TargetUnavailable(f"Airflow did not start: {reason}; the reason is in the log", log=logs) from error
 
