@@ -152,7 +152,7 @@ def test_dags_that_answer_are_unpaused_although_the_command_ends_early(demo: tup
     def interrupt(line: str) -> None:
         raise KeyboardInterrupt
 
-    answering = ("salesforce", "serve_requests", "deliver_events", "drain_inbox", "orion_on_demand")
+    answering = ("salesforce", "serve_requests", "deliver_events", "drain_inbox", "emoney_on_demand")
     for dag_id in answering:
         place.api._call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
     with pytest.raises(KeyboardInterrupt):
