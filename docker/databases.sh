@@ -7,4 +7,6 @@ psql --set ON_ERROR_STOP=1 --username postgres --dbname postgres <<'SQL'
 create role airflow login password :'password';
 create database airflow owner airflow;
 revoke all on database airflow from public;
+-- A component that stopped in the middle of a transaction must not keep its locks.
+alter database airflow set idle_in_transaction_session_timeout = '2min';
 SQL

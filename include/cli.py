@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local import demo, summary
+    from include.local import day, demo, summary
     from include.sandbox import own_data
     from include.vendors import VENDORS
 
@@ -85,34 +86,34 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
                 say(line)
         except ValueError as error:
             raise ConfigurationError(f"DATA can't be served: {error}") from None
-    place = demo.start(say, arguments.data, arguments.households)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # ends as Ctrl-C does: what was begun is left in order
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    place = demo.Demo().start(say, arguments.data, arguments.households)
     say(f"Up after {time.monotonic() - started:.0f} s.")
     demo.listen(place)
     say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")
-    ended = demo.run_all(place, [vendor.name for vendor in VENDORS], say, 240)
-    if set(ended.values()) == {"success"}:
-        ended["salesforce"] = demo.run_approved(place, "salesforce", "approve_salesforce", say, 120)
+    outcomes = day.run_day(place, say)
     steps = []
-    if ended.get("salesforce") == "success":
+    if day.SYNC in outcomes and outcomes[day.SYNC].state == "success":
         say("An envelope goes through its life ...")
         steps = demo.sign_an_envelope(place, say)
-    summary.show(place, ended, time.monotonic() - started, steps)
-    return 0 if set(ended.values()) == {"success"} else 1
+    summary.show(place, outcomes, time.monotonic() - started, steps)
+    return 0 if {outcome.state for outcome in outcomes.values()} == {"success"} else 1
 
 
 def _stop(_: argparse.Namespace, __: list[str]) -> int:
     from include.local import demo
 
-    ended = demo.stop()
+    ended = demo.Demo().stop()
     print("Ended: " + ", ".join(ended) if ended else "Nothing was running.")
     return 0
 
 
 def _replay(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local import demo
+    from include.local import day, demo
 
     table = f"{arguments.vendor}.{arguments.table}"
-    outcome = demo.replay(demo.reach(), table, arguments.date, is_dry=arguments.dry)
+    outcome = day.replay(demo.Demo().reach(), table, arguments.date, is_dry=arguments.dry)
     print(
         f"{table}, {arguments.date or 'latest closed session'}{': dry run, nothing was written' if arguments.dry else ''}"
     )
@@ -131,7 +132,7 @@ def _replay(arguments: argparse.Namespace, _: list[str]) -> int:
 def _airflow(_: argparse.Namespace, rest: list[str]) -> int:
     from include.local import demo
 
-    return demo.call_airflow(rest)
+    return demo.Demo().call_airflow(rest)
 
 
 def _bench(arguments: argparse.Namespace, _: list[str]) -> int:

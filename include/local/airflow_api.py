@@ -1,10 +1,14 @@
-"""Airflow's public REST API, as far as starting DAG runs and following them needs it."""
+"""Airflow's public REST API, as far as starting DAG runs and following them needs it.
+
+A call that meets a time-out, no server or an error of the server is repeated for `PATIENCE_SECONDS`: a loaded machine is slow, and a
+server that died is restarted. Each call may be repeated: a run is started under an id of ours, so a repetition finds it there.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
@@ -14,6 +18,8 @@ from include.errors import AuthenticationError, ConfigurationError, TargetUnavai
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 POLL_SECONDS = 0.5
 CALL_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
+QUIET_SECONDS = 20.0
 ENDED = ("success", "failed")
 
 
@@ -30,20 +36,32 @@ class AirflowApi:
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the internet cannot reach this machine's own address
 
-    def wait_healthy(self, timeout: float = 60.0, is_hopeless: Callable[[], bool] = lambda: False) -> None:
+    def wait_healthy(
+        self,
+        timeout: float = 60.0,
+        is_hopeless: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
         """Wait until all components report in, then log in.
 
         Args:
             timeout: seconds.
-            is_hopeless: asked between polls; True ends the wait, for instance because a process died.
+            is_hopeless: called between polls; True ends the wait, for instance because a process died.
+            say: takes a line of progress every `QUIET_SECONDS`.
 
         Raises:
-            TargetUnavailable: they did not; the message names who is missing.
+            TargetUnavailable: they did not; the message names the missing components.
         """
-        end = time.monotonic() + timeout
+        began = reported = time.monotonic()
         while missing := self._find_unhealthy():
-            if time.monotonic() > end or is_hopeless():
-                raise TargetUnavailable("Airflow is not healthy", missing=", ".join(missing), seconds=timeout)
+            now = time.monotonic()
+            if now - began > timeout or is_hopeless():
+                raise TargetUnavailable(
+                    "Airflow is not healthy", missing=", ".join(missing), seconds=round(now - began)
+                )
+            if now - reported > QUIET_SECONDS:
+                say(f"  {now - began:5.1f} s  waiting for Airflow: {', '.join(missing)}")
+                reported = now
             time.sleep(POLL_SECONDS)
         self.log_in()
 
@@ -54,7 +72,7 @@ class AirflowApi:
             AuthenticationError: user or password is wrong.
         """
         credentials = {"username": self._user, "password": self._password}
-        answer = self._session.post(f"{self.url}/auth/token", json=credentials, timeout=CALL_SECONDS)
+        answer = self._send("POST", "auth/token", json=credentials)
         if answer.status_code != 201:
             raise AuthenticationError("Airflow refused the log-in", user=self._user, status=answer.status_code)
         token: str = answer.json()["access_token"]
@@ -84,7 +102,27 @@ class AirflowApi:
     def ensure_pool(self, name: str, slots: int) -> None:
         """Make a pool if it is not there; one that is stays as somebody set it."""
         if name not in {pool["name"] for pool in self._pages("pools", "pools")}:
-            self._call("POST", "pools", json={"name": name, "slots": slots, "include_deferred": False})
+            body = {"name": name, "slots": slots, "include_deferred": False}
+            self._call("POST", "pools", repeated=True, json=body)
+
+    def dags(self) -> dict[str, list[str]]:
+        """All DAGs that Airflow has read, with their tags."""
+        return {dag["dag_id"]: [tag["name"] for tag in dag["tags"]] for dag in self._pages("dags", "dags")}
+
+    def find_active(self, dag_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """DAG and id of every run of these DAGs that has not ended."""
+        body = {"dag_ids": [*dag_ids], "states": ["queued", "running"], "order_by": "run_after"}
+        found = self._call("POST", "dags/~/dagRuns/list", json=body)["dag_runs"]
+        return [(run["dag_id"], run["dag_run_id"]) for run in found]
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """State of one run."""
+        state: str = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+        return state
+
+    def find_changed_tasks(self, since: datetime) -> list[dict[str, Any]]:
+        """Task instances of all runs that changed since then."""
+        return list(self._pages("dags/~/dagRuns/~/taskInstances", "task_instances", updated_at_gte=since.isoformat()))
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """The runs of a DAG, the newest first."""
@@ -102,18 +140,16 @@ class AirflowApi:
         Returns:
             The run id.
         """
-        body = {"logical_date": logical_date.isoformat() if logical_date else None, "conf": dict(conf or {})}
-        run_id: str = self._call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        date = logical_date.isoformat() if logical_date else None
+        body = {"dag_run_id": run_id, "logical_date": date, "conf": dict(conf or {})}
+        self._call("POST", f"dags/{dag_id}/dagRuns", repeated=True, json=body)
         return run_id
 
     def approve(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Say yes to a task that waits for a person; one that somebody has answered stays as it is."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
-        try:
-            self._call("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
-        except ConfigurationError as error:
-            if error.facts.get("status") != requests.codes.conflict:
-                raise
+        self._call("PATCH", path, repeated=True, json={"chosen_options": ["Approve"], "params_input": {}})
 
     def wait_run(
         self,
@@ -137,7 +173,7 @@ class AirflowApi:
         end = time.monotonic() + timeout
         seen: dict[str, str] = {}
         while True:
-            state: str = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+            state = self.run_state(dag_id, run_id)
             states = self.task_states(dag_id, run_id)
             if states != seen:
                 on_progress(states)
@@ -168,23 +204,37 @@ class AirflowApi:
             return ["api_server"]
         return [name for name in COMPONENTS if health.get(name, {}).get("status") != "healthy"]
 
-    def _pages(self, path: str, key: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, key: str, **query: str) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:
-            page = self._call("GET", path, params={"limit": 100, "offset": offset})
+            page = self._call("GET", path, params={"limit": 100, "offset": offset, **query})
             yield from page[key]
             offset += len(page[key])
             if not page[key] or offset >= page["total_entries"]:
                 return
 
-    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+    def _call(self, method: str, path: str, *, repeated: bool = False, **arguments: Any) -> dict[str, Any]:
+        """Call once and well; `repeated` takes a conflict (409) as done, for an earlier try was."""
         call = f"{method} {path}"
-        try:
-            answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=CALL_SECONDS, **arguments)
-        except requests.RequestException as error:
-            raise TargetUnavailable("Airflow did not answer", call=call, cause=type(error).__name__) from error
+        answer = self._send(method, f"api/v2/{path}", **arguments)
+        if repeated and answer.status_code == requests.codes.conflict:
+            return {}
         if not answer.ok:
-            kind = TargetUnavailable if answer.status_code >= 500 else ConfigurationError
-            raise kind(f"Airflow refused: {answer.text[:500]}", call=call, status=answer.status_code)
+            raise ConfigurationError(f"Airflow refused: {answer.text[:500]}", call=call, status=answer.status_code)
         body: dict[str, Any] = answer.json()
         return body
+
+    def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """Send a request until it is answered with less than 500, for `PATIENCE_SECONDS`."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                answer = self._session.request(method, f"{self.url}/{path}", timeout=CALL_SECONDS, **arguments)
+                if answer.status_code < 500:
+                    return answer
+                cause = f"HTTP {answer.status_code}: {answer.text[:200]}"
+            except requests.RequestException as error:
+                cause = type(error).__name__
+            if time.monotonic() > end:
+                raise TargetUnavailable("Airflow did not answer", call=f"{method} {path}", cause=cause)
+            time.sleep(POLL_SECONDS)

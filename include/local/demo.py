@@ -1,15 +1,16 @@
-"""The whole project on one machine: database, sandbox, Airflow, one day of data, and what became of it."""
+"""The whole project on one machine, in one folder: PostgreSQL, the sandbox, Airflow, and a supervisor that restarts what died."""
 
 from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import requests
 from include import sessions
 from include.connection import Connection
 from include.errors import ConfigurationError, TargetUnavailable
-from include.local import airflow
+from include.local import airflow, supervisor
 from include.local.airflow_api import AirflowApi
+from include.local.follow import Say
 from include.local.one_envelope import Step, live, subscribe
 from include.local.postgres import Postgres
 from include.local.private_file import write_private
@@ -37,7 +39,8 @@ PACE = 240
 SIGNING, PORTFOLIO = "docusign", "orion"
 """The vendor whose envelope goes through its life, and the one whose household is sent it."""
 
-Say = Callable[[str], None]
+IDLE_SECONDS = 120
+"""A session of Airflow that leaves a transaction open for so long is cut: a stopped process must not hold locks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,150 +68,244 @@ class Place:
     connections: Mapping[str, dict[str, Any]]
 
 
-def start(say: Say, data: Path | None = None, households: int | None = None) -> Place:
-    """Starts whatever does not run yet; twice changes nothing.
+PREFERRED_PORTS = {"airflow": 8080, "sandbox": 8765}
+START_SECONDS = 900.0
+"""How long Airflow may take to start on a slow machine."""
+RESTARTS = 5
+"""A component that was restarted so often before Airflow was healthy will not start."""
 
-    Args:
-        say: Told what happens.
-        data: Folder of vendor files to serve instead of invented ones.
-        households: How many to invent; None stays with the firm that is there, or invents 200.
 
-    Raises:
-        ConfigurationError: Something else was asked for than runs or is loaded here; the message says what to do.
-        TributaryError: Something did not start; the message says what.
+@dataclass(frozen=True)
+class Demo:
+    """The processes and the data in one folder. Several can run side by side, each in a folder of its own.
+
+    Attributes:
+        folder: Keeps everything: databases, settings, logs, the sandbox's firm.
+        ports: Preferred ports of `airflow`, `sandbox` and `postgres`. A port that is taken is replaced by a free one, and the chosen
+            ones are kept for the next start.
     """
-    processes = Processes(STATE / "processes")
-    households = _find_households(households)
-    kept = _keep(processes, str(data.resolve()) if data else "")
-    sandbox_url = f"http://127.0.0.1:{kept['sandbox_port']}"
-    with ThreadPoolExecutor(2) as pool:
-        sandbox = pool.submit(_start_sandbox, processes, sandbox_url, data, households)
-        say("Starting PostgreSQL 18 ...")
-        postgres = Postgres.start(STATE / "postgres", durable=True)
+
+    folder: Path = field(default_factory=lambda: STATE)
+    ports: Mapping[str, int] = field(default_factory=lambda: PREFERRED_PORTS)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.folder.absolute())
+
+    @property
+    def processes(self) -> Processes:
+        """Airflow's components, the sandbox and the supervisor."""
+        return Processes(self.folder / "processes")
+
+    @property
+    def postgres(self) -> Postgres:
+        """The server of both databases."""
+        return Postgres(self.folder / "postgres", int(self._settings().get("postgres_port") or 0))
+
+    def pids(self) -> dict[str, int]:
+        """The pid of everything that runs: `postgres`, `sandbox`, Airflow's components (`airflow.COMPONENTS`), `supervisor`."""
+        server = self.postgres.pid
+        return ({"postgres": server} if server else {}) | self.processes.pids()
+
+    def start(self, say: Say, data: Path | None = None, households: int | None = None) -> Place:
+        """Start whatever does not run yet, and have it restarted when it dies; twice changes nothing.
+
+        Args:
+            say: Takes lines of progress.
+            data: Folder of vendor files to serve instead of invented ones.
+            households: How many to invent; None keeps the firm that is there, or invents 200.
+
+        Raises:
+            ConfigurationError: Another firm is running or loaded here; the message says what to do.
+            TributaryError: A component did not start; the message names its log.
+        """
+        households = self._find_households(households)
+        settings = self._keep(str(data.resolve()) if data else "")
+        supervisor.stop(self.processes)  # so that it restarts nothing with the settings of an earlier start
+        sandbox_url = f"http://127.0.0.1:{settings['sandbox_port']}"
+        with ThreadPoolExecutor(2) as pool:
+            sandbox = pool.submit(self._start_sandbox, sandbox_url, data, households)
+            say("Starting PostgreSQL 18 ...")
+            postgres = Postgres.start(self.folder / "postgres", settings["postgres_port"], durable=True)
+            self._create_databases(postgres, settings["passwords"])
+            urls = {role: _as(postgres.url(DATABASE), role, settings["passwords"][role]) for role in schema.ROLES}
+            environment = self._environment(postgres, urls, settings, sandbox_url, sandbox.result())
+            say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
+            booted = pool.submit(airflow.start, environment, self.processes)
+            schema.migrate(urls["tributary_migrate"])
+            booted.result()
+        supervisor.start(self.processes, postgres)
+        api = AirflowApi(
+            f"http://127.0.0.1:{settings['airflow_port']}", airflow.USER, airflow.read_password(self.folder / "airflow")
+        )
+        self._wait_healthy(api, say)
+        for vendor in VENDORS:
+            api.ensure_pool(f"{vendor.name}_api", 6)
+        return Place(
+            read_url=urls["tributary_read"],
+            airflow_url=api.url,
+            password=airflow.read_password(self.folder / "airflow"),
+            alerts=self.folder / "alerts.jsonl",
+            docs=self.folder / "data_docs",
+            api=api,
+            sandbox_url=sandbox_url,
+            connections=sandbox.result(),
+        )
+
+    def reach(self) -> AirflowApi:
+        """Return the Airflow of the demo that runs, logged in.
+
+        Raises:
+            ConfigurationError: The demo does not run.
+        """
+        url = self.processes.environment("dag-processor")["AIRFLOW__API__BASE_URL"]
+        api = AirflowApi(url, airflow.USER, airflow.read_password(self.folder / "airflow"))
+        api.log_in()
+        return api
+
+    def call_airflow(self, arguments: Sequence[str]) -> int:
+        """Run Airflow's own command line in the environment of the demo's processes; returns the exit code.
+
+        Raises:
+            ConfigurationError: The demo does not run.
+        """
+        environment = self.processes.environment("dag-processor")
+        command = [sys.executable, "-m", "airflow", *arguments]
+        return subprocess.run(command, env=environment, cwd=environment["AIRFLOW_HOME"], check=False).returncode
+
+    def stop(self) -> list[str]:
+        """End everything that `start` started, the supervisor first, and nothing else; returns what was ended."""
+        if not self.folder.exists():
+            return []
+        ended = [supervisor.NAME] if supervisor.stop(self.processes) else []
+        ended += self.processes.stop_all()
+        if self.postgres.pid is not None:
+            self.postgres.stop()
+            ended.append("postgres")
+        return ended
+
+    def remove(self) -> None:
+        """Stop, and delete the folder with all data."""
+        self.stop()
+        if (self.folder / "postgres").exists():
+            self.postgres.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _settings(self) -> dict[str, Any]:
+        path = self.folder / "settings.json"
+        settings: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return settings
+
+    def _find_households(self, requested: int | None) -> int:
+        """Number of households of the firm that is here or will be; its days are loaded, so no other firm can take its place."""
+        path = self.folder / "sandbox" / "firm.json"
+        if not path.exists():
+            return requested or 200
+        present = int(json.loads(path.read_text())["households"])
+        if requested not in (None, present):
+            raise ConfigurationError(
+                f"The firm here has {present} households: `make clean` forgets it, then {requested} can be invented"
+            )
+        return present
+
+    def _keep(self, data: str) -> dict[str, Any]:
+        """Passwords, made once; ports, kept while free or ours; and the folder that is served, kept while the sandbox runs."""
+        settings, running = self._settings(), self.pids()
+        if "sandbox" in running and settings.get("data", "") != data:
+            served = settings.get("data") or "an invented firm"
+            raise ConfigurationError(f"The sandbox that runs here serves {served}: `make stop` first")
+        settings["data"] = data
+        passwords = settings.setdefault("passwords", {})
+        passwords |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in passwords}
+        settings.setdefault("hash_key", secrets.token_urlsafe(32))
+        settings.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
+        for name, process in (("airflow", "api-server"), ("sandbox", "sandbox"), ("postgres", "postgres")):
+            port = f"{name}_port"
+            if port not in settings or process not in running:
+                settings[port] = find_free_port(settings.get(port, self.ports.get(name)))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_private(self.folder / "settings.json", json.dumps(settings))
+        return settings
+
+    def _create_databases(self, postgres: Postgres, passwords: dict[str, str]) -> None:
         for name in ("airflow", DATABASE):
             postgres.create_database(name)
-        schema.create_roles(postgres.url(DATABASE), kept["passwords"])
-        urls = {role: _as(postgres.url(DATABASE), role, kept["passwords"][role]) for role in schema.ROLES}
-        settings = airflow.environment(
-            STATE / "airflow",
+        postgres.limit_idle_transactions("airflow", IDLE_SECONDS)
+        schema.create_roles(postgres.url(DATABASE), passwords)
+
+    def _environment(
+        self,
+        postgres: Postgres,
+        urls: Mapping[str, str],
+        settings: Mapping[str, Any],
+        sandbox_url: str,
+        vendors: Mapping[str, dict[str, Any]],
+    ) -> dict[str, str]:
+        connections = _connections(self.folder, urls["tributary_load"], sandbox_url, settings["hash_key"], vendors)
+        environment = airflow.environment(
+            self.folder / "airflow",
             postgres.url("airflow"),
-            kept["airflow_port"],
+            settings["airflow_port"],
             ROOT,
-            connections=_connections(urls["tributary_load"], sandbox_url, kept["hash_key"], sandbox.result()),
+            connections=connections,
             variables={"tributary_speed": str(PACE)},
         )
-        settings["TRIBUTARY_GO_LIVE"] = kept["go_live"]
-        settings["TRIBUTARY_DATA_DOCS"] = str(STATE / "data_docs")
-        say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
-        booted = pool.submit(airflow.start, settings, processes)
-        schema.migrate(urls["tributary_migrate"])
-        booted.result()
-    url = f"http://127.0.0.1:{kept['airflow_port']}"
-    password = airflow.read_password(STATE / "airflow")
-    api = AirflowApi(url, airflow.USER, password)
-    api.wait_healthy(120, lambda: airflow.has_died(processes))
-    for vendor in VENDORS:
-        api.ensure_pool(f"{vendor.name}_api", 6)
-    read_url, alerts, docs = urls["tributary_read"], STATE / "alerts.jsonl", STATE / "data_docs"
-    return Place(read_url, url, password, alerts, docs, api, sandbox_url, sandbox.result())
+        environment["TRIBUTARY_GO_LIVE"] = settings["go_live"]
+        environment["TRIBUTARY_DATA_DOCS"] = str(self.folder / "data_docs")
+        return environment
 
+    def _wait_healthy(self, api: AirflowApi, say: Say) -> None:
+        """Wait for Airflow, and say for whom; give up when a component keeps dying.
 
-def reach() -> AirflowApi:
-    """Returns the Airflow of the demo that runs, logged in.
+        Raises:
+            TargetUnavailable: It did not become healthy; the message names the component and its log.
+        """
+        processes = self.processes
+        before = {name: processes.restarts(name) for name in airflow.COMPONENTS}
 
-    Raises:
-        ConfigurationError: The demo does not run.
-    """
-    environment = Processes(STATE / "processes").environment("dag-processor")
-    api = AirflowApi(environment["AIRFLOW__API__BASE_URL"], airflow.USER, airflow.read_password(STATE / "airflow"))
-    api.log_in()
-    return api
+        def find_dying() -> list[str]:
+            return [name for name, number in before.items() if processes.restarts(name) - number >= RESTARTS]
 
+        try:
+            api.wait_healthy(START_SECONDS, lambda: bool(find_dying()), say)
+        except TargetUnavailable as error:
+            dying = find_dying()
+            logs = ", ".join(str(processes.log(name)) for name in dying or before)
+            reason = f"{', '.join(dying)} keeps dying" if dying else str(error)
+            raise TargetUnavailable(f"Airflow did not start: {reason}; the reason is in the log", log=logs) from error
 
-def replay(api: AirflowApi, table: str, day: str | None, *, is_dry: bool, timeout: float = 600) -> dict[str, int]:
-    """Sends dead letters again, as the DAG's form does.
-
-    Args:
-        api: Airflow.
-        table: `<vendor>.<table>` of the letters.
-        day: Their business date (2026-11-20); None stands for the latest closed session.
-        is_dry: Pulls and checks, and writes nothing.
-        timeout: Seconds that it may take.
-
-    Returns:
-        What became of them, as `include.replay.Replayed` says.
-
-    Raises:
-        ConfigurationError: There is no such table.
-        TargetUnavailable: The run failed, or has not ended in time.
-    """
-    dag_id = "replay_dead_letters"
-    api.unpause(dag_id)
-    run_id = api.trigger(dag_id, {"table": table, "business_date": day, "dead_letters": [], "dry_run": is_dry})
-    if api.wait_run(dag_id, run_id, timeout) != "success":
-        raise TargetUnavailable("The replay failed; its page says why", page=f"{api.url}/dags/{dag_id}/runs/{run_id}")
-    outcome: dict[str, int] = api.result(dag_id, run_id, "replay")
-    return outcome
-
-
-def call_airflow(arguments: Sequence[str]) -> int:
-    """Runs Airflow's own command line beside the demo, in the environment of its processes; returns the exit code.
-
-    Raises:
-        ConfigurationError: The demo does not run.
-    """
-    environment = Processes(STATE / "processes").environment("dag-processor")
-    command = [sys.executable, "-m", "airflow", *arguments]
-    return subprocess.run(command, env=environment, cwd=environment["AIRFLOW_HOME"], check=False).returncode
-
-
-def stop() -> list[str]:
-    """Ends everything that `start` started, and nothing else; returns what was ended."""
-    ended = Processes(STATE / "processes").stop_all() if STATE.exists() else []
-    postgres = Postgres(STATE / "postgres", port=0)
-    if postgres.pid is not None:
-        postgres.stop()
-        ended.append("postgres")
-    return ended
-
-
-def run(place: Place, dag_id: str, say: Say, timeout: float, conf: Mapping[str, Any] | None = None) -> str:
-    """Runs a DAG now and tells its progress; returns how it ended."""
-    place.api.wait_dag(dag_id)
-    place.api.unpause(dag_id)
-    run_id = place.api.trigger(dag_id, conf)
-    for other in place.api.runs(dag_id):  # such as one that was due at this very moment
-        if other["dag_run_id"] != run_id and other["state"] in ("queued", "running"):
-            follow(place, dag_id, other["dag_run_id"], say, timeout)
-    return follow(place, dag_id, run_id, say, timeout)
-
-
-def run_approved(place: Place, dag_id: str, asking: str, say: Say, timeout: float) -> str:
-    """Runs a DAG that has the DAG `asking` ask a person, answers, and waits for the run that follows; returns how it ended."""
-    place.api.wait_dag(asking)
-    place.api.unpause(asking)
-    ended = run(place, dag_id, say, timeout)
-    before = {each["dag_run_id"] for each in place.api.runs(dag_id)}
-    for question in place.api.runs(asking):
-        follow(place, asking, question["dag_run_id"], say, timeout)
-    for after in place.api.runs(dag_id):
-        if after["dag_run_id"] not in before:
-            ended = follow(place, dag_id, after["dag_run_id"], say, timeout)
-    return ended
-
-
-def run_all(place: Place, dag_ids: list[str], say: Say, timeout: float) -> dict[str, str]:
-    """Runs several DAGs at once and tells their progress; returns how each ended."""
-    with ThreadPoolExecutor(len(dag_ids)) as pool:
-        running = {dag_id: pool.submit(run, place, dag_id, say, timeout) for dag_id in dag_ids}
-        return {dag_id: ended.result() for dag_id, ended in running.items()}
+    def _start_sandbox(self, url: str, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
+        """Start the sandbox; returns the connection of each vendor."""
+        command = [sys.executable, "-m", "include.cli", "sandbox", "--port", url.rsplit(":", 1)[1]]
+        command += ["--households", str(households), "--state", str(self.folder / "sandbox")]
+        command += ["--data", str(data.resolve())] if data else []
+        command += ["--pace", str(PACE)]
+        processes = self.processes
+        processes.start("sandbox", command, folder=ROOT)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and "sandbox" in processes.pids():
+            try:
+                requests.get(f"{url}/_sandbox/clock", timeout=5)
+                consumer = {
+                    "client_id": "tributary",
+                    "client_secret": "sandbox-only",
+                    "username": "load@tributary.example",
+                }
+                requests.post(f"{url}/salesforce/_admin/consumers", json=consumer, timeout=10)
+                # A vendor that closes its day in the night has done so; nobody waits for the morning here.
+                closed = {"date": sessions.latest_closed(datetime.now(UTC)).isoformat()}
+                requests.post(f"{url}/_sandbox/tamarac/closed_through", json=closed, timeout=10)
+                connections: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
+                return connections
+            except (requests.ConnectionError, requests.Timeout):
+                time.sleep(0.2)
+        log = processes.log("sandbox")
+        last = (log.read_text().splitlines() or [""])[-1]
+        raise TargetUnavailable("The sandbox did not start: its log has the reason", last_line=last, log=log)
 
 
 def listen(place: Place) -> None:
-    """Has webhooks drained, from now on, and the vendor send some."""
+    """Have the vendor send webhooks to the gateway."""
     known = place.connections[SIGNING]
-    place.api.wait_dag("drain_inbox")
-    place.api.unpause("drain_inbox")
     subscribe(Connection(known["host"], extra=known["extra"]), f"{place.airflow_url}/webhooks/{SIGNING}")
 
 
@@ -221,88 +318,8 @@ def sign_an_envelope(place: Place, say: Say) -> list[Step]:
         reading.dispose()
 
 
-def follow(place: Place, dag_id: str, run_id: str, say: Say, timeout: float) -> str:
-    """Tells the progress of a run up to its end; returns how it ended."""
-    told: dict[str, str] = {}
-    started = time.monotonic()
-
-    def tell(states: dict[str, str]) -> None:
-        for name, state in states.items():
-            if state == "awaiting_input":
-                time.sleep(2)  # an answer within the first moments can meet the asking process still at its end
-                place.api.approve(dag_id, run_id, name)
-                say(
-                    f"  {time.monotonic() - started:5.1f} s  {dag_id}: {name}: a first load is asked about; the demo says yes"
-                )
-            if state in ("success", "failed", "upstream_failed", "up_for_retry") and told.get(name) != state:
-                told[name] = state
-                say(f"  {time.monotonic() - started:5.1f} s  {dag_id}: {name} {state}")
-
-    return place.api.wait_run(dag_id, run_id, timeout, tell)
-
-
-def _find_households(asked: int | None) -> int:
-    """How many the firm here has, or will have; its days are loaded, so that another one can't take its place."""
-    path = STATE / "sandbox" / "firm.json"
-    if not path.exists():
-        return asked or 200
-    there = int(json.loads(path.read_text())["households"])
-    if asked not in (None, there):
-        raise ConfigurationError(
-            f"The firm here has {there} households: `make clean` forgets it, then {asked} can be invented"
-        )
-    return there
-
-
-def _keep(processes: Processes, data: str) -> dict[str, Any]:
-    """Passwords, made once; ports, kept while free or ours; and which folder is served, kept while the sandbox runs."""
-    path = STATE / "settings.json"
-    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    if processes.is_running("sandbox") and kept.get("data", "") != data:
-        serves = kept.get("data") or "an invented firm"
-        raise ConfigurationError(f"The sandbox that runs here serves {serves}: `make stop` first")
-    kept["data"] = data
-    known = kept.setdefault("passwords", {})
-    known |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in known}
-    kept.setdefault("hash_key", secrets.token_urlsafe(32))
-    kept.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
-    for name, process, preferred in (("airflow_port", "api-server", 8080), ("sandbox_port", "sandbox", 8765)):
-        if name not in kept or not processes.is_running(process):
-            kept[name] = find_free_port(kept.get(name, preferred))
-    STATE.mkdir(exist_ok=True)
-    write_private(path, json.dumps(kept))
-    return kept
-
-
-def _start_sandbox(processes: Processes, url: str, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
-    """Starts the sandbox; returns what it wants to be told to let us in, by vendor."""
-    command = [sys.executable, "-m", "include.cli", "sandbox", "--port", url.rsplit(":", 1)[1]]
-    command += ["--households", str(households), "--state", str(STATE / "sandbox")]
-    command += ["--data", str(data.resolve())] if data else []
-    command += ["--pace", str(PACE)]
-    processes.start("sandbox", command, folder=ROOT)
-    end = time.monotonic() + 60
-    while time.monotonic() < end and processes.is_running("sandbox"):
-        try:
-            requests.get(f"{url}/_sandbox/clock", timeout=5)
-            requests.post(
-                f"{url}/salesforce/_admin/consumers",
-                json={"client_id": "tributary", "client_secret": "sandbox-only", "username": "load@tributary.example"},
-                timeout=10,
-            )
-            # A vendor that closes its day in the night has done so; nobody waits for the morning here.
-            closed = {"date": sessions.latest_closed(datetime.now(UTC)).isoformat()}
-            requests.post(f"{url}/_sandbox/tamarac/closed_through", json=closed, timeout=10)
-            known: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
-            return known
-        except requests.ConnectionError:
-            time.sleep(0.2)
-    log = processes.log("sandbox")
-    raise TargetUnavailable("The sandbox did not start", said=(log.read_text().splitlines() or [""])[-1], log=log)
-
-
 def _connections(
-    load_url: str, sandbox_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]
+    folder: Path, load_url: str, sandbox_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]
 ) -> dict[str, str]:
     """The firm's connections; the sandbox's credentials open nothing but the sandbox."""
     signing = vendors[SIGNING]["extra"]
@@ -317,9 +334,9 @@ def _connections(
         },
     }
     connections: dict[str, dict[str, Any]] = {
-        "tributary_staging": {"conn_type": "generic", "extra": {"root": str(STATE / "staging")}},
+        "tributary_staging": {"conn_type": "generic", "extra": {"root": str(folder / "staging")}},
         "tributary_secret": {"conn_type": "generic", "password": hash_key},
-        "tributary_alerts": {"conn_type": "generic", "password": f"file://{STATE / 'alerts.jsonl'}"},
+        "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
         **{name: {"conn_type": "http", **values} for name, values in known.items()},
     }
     return {"tributary_db": load_url, **{name: json.dumps(values) for name, values in connections.items()}}

@@ -75,7 +75,7 @@ class Postgres:
 
         Args:
             data_dir: its own folder, of this server alone.
-            port: None takes a free one. A server that runs already keeps its port.
+            port: None takes a free one. A server that runs already keeps its port. What a killed postmaster left is killed.
             durable: False trades safety against a power cut for speed: for tests.
 
         Raises:
@@ -120,6 +120,12 @@ class Postgres:
                 return
             statement = sql.SQL("create database {} owner {}")
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(owner or SUPERUSER)))
+
+    def limit_idle_transactions(self, database: str, seconds: int) -> None:
+        """Have the server cut sessions of the database that leave a transaction open and idle for so long."""
+        statement = sql.SQL("alter database {} set idle_in_transaction_session_timeout = {}")
+        with self._connect() as connection:
+            connection.execute(statement.format(sql.Identifier(database), sql.Literal(f"{seconds}s")))
 
     def create_role(self, name: str, password: str | None = None) -> None:
         """Make a role that may log in, or set its password (None: a random one), which `url` then holds."""
@@ -208,6 +214,7 @@ def _create_cluster(home: Path, durable: bool) -> None:
 
 
 def _start_server(home: Path, port: int, durable: bool) -> None:
+    _kill_orphans(home)
     (home / "cluster" / "postmaster.pid").unlink(missing_ok=True)
     options = f"-p {port}" + ("" if durable else f" {NOT_DURABLE}")
     log = home / "log" / "server.log"
@@ -218,13 +225,27 @@ def _start_server(home: Path, port: int, durable: bool) -> None:
         raise ConfigurationError(f"{error}\n{last}") from error
 
 
+def _kill_orphans(home: Path) -> None:
+    """Kill what a killed postmaster left: sessions in the middle of a statement, which keep the next one from starting."""
+    orphans = [each for each in psutil.process_iter() if _is_of_cluster(each, home / "cluster")]
+    for orphan in orphans:
+        with suppress(psutil.NoSuchProcess):
+            orphan.kill()
+    psutil.wait_procs(orphans, timeout=10)
+
+
+def _is_of_cluster(process: psutil.Process, cluster: Path) -> bool:
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+        return process.name() == "postgres" and Path(process.cwd()) == cluster
+    return False
+
+
 def _find_postmaster(home: Path) -> int | None:
     """The pid in postmaster.pid, if that process works in this cluster: a stale file names anybody."""
     cluster = home / "cluster"
-    with suppress(FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess, psutil.AccessDenied):
+    with suppress(FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
         pid = int((cluster / "postmaster.pid").read_text().splitlines()[0])
-        process = psutil.Process(pid)
-        if process.name() == "postgres" and Path(process.cwd()) == cluster:
+        if _is_of_cluster(psutil.Process(pid), cluster):
             return pid
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.local.demo import Place
+from include.local.follow import Outcome
 from include.local.one_envelope import Step
 from include.local.one_envelope import show as show_steps
 from include.local.one_household import show_one
@@ -54,7 +55,7 @@ from newest join control.reconciliation using (vendor, run_id, business_date) or
 """)
 
 
-def show(place: Place, ended: dict[str, str], seconds: float, steps: Sequence[Step] = ()) -> None:
+def show(place: Place, outcomes: Mapping[str, Outcome], seconds: float, steps: Sequence[Step] = ()) -> None:
     """Prints the tables, the ledger's verdict and where to look next."""
     console = Console(width=max(Console().width, 128))
     reading = engine(place.read_url)
@@ -85,8 +86,8 @@ def show(place: Place, ended: dict[str, str], seconds: float, steps: Sequence[St
         console.print(one)
     if steps:
         console.print(show_steps(steps))
-    for name, state in ended.items():
-        console.print(f"DAG {name}: {state}")
+    for name, outcome in outcomes.items():
+        console.print("\n".join([f"DAG {name}: {outcome.state}", *outcome.reasons]), soft_wrap=True, markup=False)
     console.print(f"\nAirflow       {place.airflow_url}   user admin, password {place.password}", soft_wrap=True)
     console.print(
         f"Data quality  {place.airflow_url}/plugin/data-quality   (or {place.docs}/site/index.html)", soft_wrap=True

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from include.local import airflow
+from include.local import airflow, supervisor
 from include.local.airflow_api import AirflowApi
 from include.local.postgres import Postgres
 from include.local.processes import Processes, find_free_port
@@ -37,7 +37,6 @@ class Lossy:
 
     api: AirflowApi
     processes: Processes
-    settings: dict[str, str]
     sandbox: Sandbox
     postgres: Postgres
     alerts: Path
@@ -61,23 +60,10 @@ class Lossy:
         instances = self.api._pages(f"dags/orion/dagRuns/{run_id}/taskInstances", "task_instances")
         return next(t for t in instances if t["task_id"] == "pull")
 
-    def revive(self) -> None:
-        """Starts components that ended, as whatever watches over them does."""
-        airflow.start(self.settings, self.processes)
-
     def check(self, run_id: str) -> None:
         """Waits for the run; it ends well, and alerts of nothing."""
-        end = time.monotonic() + START_S
-        while time.monotonic() < end:
-            self.revive()
-            try:
-                [run] = [each for each in self.api.runs("orion") if each["dag_run_id"] == run_id]
-            except Exception:  # the API server may be on its way
-                run = {"state": "unknown"}
-            if run["state"] in ("success", "failed"):
-                break
-            time.sleep(1)
-        assert run["state"] == "success", self.api.task_states("orion", run_id)
+        state = self.api.wait_run("orion", run_id, START_S)
+        assert state == "success", self.api.task_states("orion", run_id)
         assert not self.alerts.exists(), self.alerts.read_text()
 
 
@@ -98,13 +84,15 @@ def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lossy]:
         settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
         try:
             airflow.start(settings, processes)
+            supervisor.start(processes, postgres)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
             api.ensure_pool("orion_api", 4)
             api.wait_dag("orion")
             api.unpause("orion")
-            yield Lossy(api, processes, settings, sandbox, postgres, folder / "alerts.jsonl")
+            yield Lossy(api, processes, sandbox, postgres, folder / "alerts.jsonl")
         finally:
+            supervisor.stop(processes)
             processes.stop_all()
 
 

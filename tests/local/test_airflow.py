@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from include.errors import AuthenticationError, ConfigurationError, TargetUnavailable
-from include.local import airflow
+from include.local import airflow, follow
 from include.local.airflow_api import AirflowApi
+from include.local.follow import Follower, Outcome
 from include.local.postgres import Postgres
 from include.local.processes import Processes, find_free_port
 
@@ -39,7 +40,26 @@ def toy():
 
     fail_on_request() >> double.expand(number=read_settings())
 
+@dag(schedule=None)
+def failing():
+    @task
+    def read(number):
+        raise ValueError("no")
+
+    read.expand(number=[1, 2])
+
+@dag(schedule=None)
+def slow():
+    @task
+    def rest():
+        import time
+        time.sleep(4)
+
+    rest()
+
 toy()
+failing()
+slow()
 """
 
 
@@ -147,6 +167,35 @@ def test_conf_reaches_the_run_and_a_failed_run_is_told(running: Running) -> None
     run_id = running.api.trigger("toy", {"fail": True})
     assert running.api.wait_run("toy", run_id, 60) == "failed"
     assert running.api.task_states("toy", run_id)["fail_on_request"] == "failed"
+
+
+@pytest.mark.airflow
+def test_runs_of_several_dags_are_followed_together_and_a_failure_names_its_tasks(running: Running) -> None:
+    lines: list[str] = []
+    outcomes = Follower(running.api, lines.append, running.home / "none.jsonl").run(["toy", "failing"])
+    assert outcomes["toy"] == Outcome("success")
+    assert outcomes["failing"].state == "failed"
+    [reason] = outcomes["failing"].reasons
+    assert reason.startswith("read[0], read[1] failed without an alert: http://127.0.0.1")
+    ended = {line.split("s  ", 1)[1] for line in lines}
+    assert {"toy: read_settings success", "toy: double[0] success", "failing: read[1] failed"} <= ended
+
+
+@pytest.mark.airflow
+def test_what_runs_is_listed_while_nothing_changes(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "QUIET_SECONDS", 1)
+    lines: list[str] = []
+    assert Follower(running.api, lines.append, running.home / "none.jsonl").run(["slow"])["slow"].state == "success"
+    assert [line for line in lines if "waiting for slow: rest running for" in line]
+
+
+@pytest.mark.airflow
+def test_runs_without_any_change_are_given_up_with_what_they_wait_for(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "STALLED_SECONDS", 2.5)
+    with pytest.raises(TargetUnavailable, match=r"No task changed its state.*waiting=slow: rest running"):
+        Follower(running.api, lambda line: None, running.home / "none.jsonl").run(["slow"])
 
 
 @pytest.mark.airflow

@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +154,17 @@ def test_remove_leaves_no_process_and_no_file(data_dir: Path) -> None:
     server.remove()
     postmaster.wait(timeout=10)
     assert not data_dir.exists()
+
+
+def test_a_session_that_leaves_a_transaction_idle_is_cut(server: Postgres) -> None:
+    server.create_database("limited")
+    server.limit_idle_transactions("limited", 1)
+    with psycopg.connect(server.url("limited"), autocommit=True) as idle:
+        idle.execute("begin")
+        time.sleep(2)
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            idle.execute("select 1")
+    assert ask(server, "show idle_in_transaction_session_timeout") == "0"
 
 
 @needs_root

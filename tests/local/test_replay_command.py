@@ -23,7 +23,7 @@ def test_letters_are_replayed_and_a_dry_run_writes_nothing(
     letters = "select count(*) from control.dead_letter where table_name = 'assets' and status = 'open'"
     dead = scheduled.database.value(letters)
     assert dead > 0
-    monkeypatch.setattr(demo, "reach", lambda: api)
+    monkeypatch.setattr(demo.Demo, "reach", lambda self: api)
     api.wait_dag("replay_dead_letters")
 
     def replay(*options: str) -> list[str]:
