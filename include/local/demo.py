@@ -34,6 +34,9 @@ DATABASE = "tributary"
 PACE = 240
 """How many times faster the sandbox's limits of calls pass, so that hours of simulations take seconds."""
 
+_PORTS = (("airflow_port", "api-server", 8080), ("sandbox_port", "sandbox", 8765), ("org_port", "sandbox", 8766))
+"""Each port's name, the process that listens on it, and the number preferred."""
+
 SIGNING, PORTFOLIO = "docusign", "orion"
 """The vendor whose envelope goes through its life, and the one whose household is sent it."""
 
@@ -82,7 +85,7 @@ def start(say: Say, data: Path | None = None, households: int | None = None) -> 
     kept = _keep(processes, str(data.resolve()) if data else "")
     sandbox_url = f"http://127.0.0.1:{kept['sandbox_port']}"
     with ThreadPoolExecutor(2) as pool:
-        sandbox = pool.submit(_start_sandbox, processes, sandbox_url, data, households)
+        sandbox = pool.submit(_start_sandbox, processes, sandbox_url, kept["org_port"], data, households)
         say("Starting PostgreSQL 18 ...")
         postgres = Postgres.start(STATE / "postgres", durable=True)
         for name in ("airflow", DATABASE):
@@ -94,7 +97,7 @@ def start(say: Say, data: Path | None = None, households: int | None = None) -> 
             postgres.url("airflow"),
             kept["airflow_port"],
             ROOT,
-            connections=_connections(urls["tributary_load"], sandbox_url, kept["hash_key"], sandbox.result()),
+            connections=_connections(urls["tributary_load"], kept["hash_key"], sandbox.result()),
             variables={"tributary_speed": str(PACE)},
         )
         settings["TRIBUTARY_GO_LIVE"] = kept["go_live"]
@@ -266,7 +269,7 @@ def _keep(processes: Processes, data: str) -> dict[str, Any]:
     known |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in known}
     kept.setdefault("hash_key", secrets.token_urlsafe(32))
     kept.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
-    for name, process, preferred in (("airflow_port", "api-server", 8080), ("sandbox_port", "sandbox", 8765)):
+    for name, process, preferred in _PORTS:
         if name not in kept or not processes.is_running(process):
             kept[name] = find_free_port(kept.get(name, preferred))
     STATE.mkdir(exist_ok=True)
@@ -274,9 +277,12 @@ def _keep(processes: Processes, data: str) -> dict[str, Any]:
     return kept
 
 
-def _start_sandbox(processes: Processes, url: str, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
+def _start_sandbox(
+    processes: Processes, url: str, org_port: int, data: Path | None, households: int
+) -> dict[str, dict[str, Any]]:
     """Starts the sandbox; returns what it wants to be told to let us in, by vendor."""
     command = [sys.executable, "-m", "include.cli", "sandbox", "--port", url.rsplit(":", 1)[1]]
+    command += ["--org-port", str(org_port)]
     command += ["--households", str(households), "--state", str(STATE / "sandbox")]
     command += ["--data", str(data.resolve())] if data else []
     command += ["--pace", str(PACE)]
@@ -301,16 +307,14 @@ def _start_sandbox(processes: Processes, url: str, data: Path | None, households
     raise TargetUnavailable("The sandbox did not start", said=(log.read_text().splitlines() or [""])[-1], log=log)
 
 
-def _connections(
-    load_url: str, sandbox_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]
-) -> dict[str, str]:
+def _connections(load_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     """The firm's connections; the sandbox's credentials open nothing but the sandbox."""
     signing = vendors[SIGNING]["extra"]
     known: dict[str, dict[str, Any]] = {
         **vendors,
         f"{SIGNING}_connect": {"password": signing["connect_hmac_key"]},
         "salesforce": {
-            "host": f"{sandbox_url}/salesforce",
+            "host": vendors["salesforce"]["host"],
             "login": "tributary",
             "password": "sandbox-only",
             "extra": {"grant": "client_credentials", "firm": "demo"},

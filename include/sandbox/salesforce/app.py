@@ -12,7 +12,6 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from include.sandbox.calls import Calls
 from include.sandbox.clock import Clock
 from include.sandbox.faults import Faults
 from include.sandbox.salesforce.admin import create_router
@@ -34,21 +33,19 @@ _BATCH_SIZE = re.compile(r"batchSize=(\d+)")
 _JSON = "application/json;charset=UTF-8"
 
 
-def create_app(
-    state_dir: Path, faults: Faults | None = None, calls: Calls | None = None, clock: Clock | None = None
-) -> FastAPI:
-    """Build the org's application; it may be mounted anywhere.
+def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | None = None) -> FastAPI:
+    """Build the org's application, which is served at the root of an origin: what it hands out has no other path.
 
     Faults that it asks for by a call's whole path: `token_expired`, `request_limit`, `unavailable` (logins too; without
     `times` the org is down until the fault is taken away), `row_lock` (`share` is of rows). By the path of a job (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent the
     batch before holds), `job_failed` (option `processed`: how many rows are done before), `job_slow` (`seconds`).
 
-    The org's Pub/Sub API (see `pubsub`) lives as long as the application; `app.state.pubsub.url` says where.
+    The org's Pub/Sub API (see `pubsub`) lives as long as the application; `app.state.pubsub.url` says where. What tests
+    and the operator do to the org is an application of its own, `app.state.steering`.
 
     Args:
         state_dir: The org's state is in its folder `salesforce`, made when missing.
         faults: Faults in wait; none unless given.
-        calls: Not counted here: whoever stands in front counts.
         clock: The sandbox's time; the machine's unless given.
     """
     org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock())
@@ -64,21 +61,17 @@ def create_app(
 
     app = FastAPI(title="Sandbox Salesforce org", openapi_url=None, lifespan=live)
     app.state.pubsub = pubsub
-    app.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
-
-    @app.exception_handler(ApiError)
-    def refuse(request: Request, error: ApiError) -> Response:
-        return Response(orjson.dumps(error.body), error.status, media_type=_JSON)
-
-    @app.exception_handler(OAuthError)
-    def refuse_login(request: Request, error: OAuthError) -> Response:
-        return Response(orjson.dumps(error.body), 400, media_type=_JSON)
+    app.state.steering = steering = FastAPI(openapi_url=None)
+    steering.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
+    for each in (app, steering):
+        each.add_exception_handler(ApiError, _refuse)
+    app.add_exception_handler(OAuthError, _refuse_login)
 
     @app.post("/services/oauth2/token")
     async def log_in(request: Request) -> Response:
         _stay_up(org, request)
         form = {name: str(value) for name, value in (await request.form()).items()}
-        base = f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
+        base = f"{request.url.scheme}://{request.url.netloc}"
         return await run_in_threadpool(_log_in, org, form, request.headers.get("authorization", ""), base)
 
     @app.get("/services/data")
@@ -125,6 +118,16 @@ async def _answer_data(org: Org, request: Request, version: str, path: str, user
     if answer.body is None:
         return Response(status_code=answer.status)
     return Response(orjson.dumps(answer.body), answer.status, media_type=_JSON)
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return Response(orjson.dumps(error.body), error.status, media_type=_JSON)
+
+
+def _refuse_login(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OAuthError)
+    return Response(orjson.dumps(error.body), 400, media_type=_JSON)
 
 
 def _let_in(org: Org, request: Request) -> str:
