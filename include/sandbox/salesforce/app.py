@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 from include.sandbox.clock import Clock
@@ -18,8 +19,9 @@ from include.sandbox.salesforce.admin import create_router
 from include.sandbox.salesforce.bulk import answer_bulk, read_json
 from include.sandbox.salesforce.call import Call
 from include.sandbox.salesforce.errors import ApiError
+from include.sandbox.salesforce.identity import describe_identity, describe_userinfo, identity_url
 from include.sandbox.salesforce.jobs import Jobs
-from include.sandbox.salesforce.org import ADMINISTRATOR, ORG_ID, Org
+from include.sandbox.salesforce.org import ADMINISTRATOR, Org
 from include.sandbox.salesforce.pubsub import PubSub
 from include.sandbox.salesforce.pubsub_bus import calling_as
 from include.sandbox.salesforce.query import PAGE_ROWS
@@ -30,7 +32,7 @@ VERSIONS = range(50, 67)
 _VERSION = re.compile(r"v(\d\d)\.0")
 _CLIENT = re.compile(r"client=([^,;\s]+)")
 _BATCH_SIZE = re.compile(r"batchSize=(\d+)")
-_JSON = "application/json;charset=UTF-8"
+_BAD_TOKEN = PlainTextResponse("Bad_OAuth_Token", 403)
 
 
 def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | None = None) -> FastAPI:
@@ -65,19 +67,41 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
     steering.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
     for each in (app, steering):
         each.add_exception_handler(ApiError, _refuse)
+    app.add_exception_handler(404, _refuse_path)
     app.add_exception_handler(OAuthError, _refuse_login)
 
     @app.post("/services/oauth2/token")
     async def log_in(request: Request) -> Response:
         _stay_up(org, request)
         form = {name: str(value) for name, value in (await request.form()).items()}
-        base = f"{request.url.scheme}://{request.url.netloc}"
-        return await run_in_threadpool(_log_in, org, form, request.headers.get("authorization", ""), base)
+        return await run_in_threadpool(_log_in, org, form, request.headers.get("authorization", ""), _base(request))
+
+    @app.api_route("/services/oauth2/revoke", methods=["GET", "POST"])
+    async def revoke(request: Request) -> Response:
+        form = await request.form()
+        token = str(form.get("token") or request.query_params.get("token", ""))
+        await run_in_threadpool(org.sessions.revoke, token)
+        return Response()
+
+    @app.api_route("/services/oauth2/userinfo", methods=["GET", "POST"])
+    def show_userinfo(request: Request) -> Response:
+        username = _find_owner(org, request)
+        if username is None:
+            return _BAD_TOKEN
+        return _say(describe_userinfo(org, _base(request), org.find_user(username)))
+
+    @app.get("/id/{org_id}/{user_id}")
+    def show_identity(request: Request, org_id: str, user_id: str) -> Response:
+        if _find_owner(org, request) is None:
+            return _BAD_TOKEN
+        found = describe_identity(org, _base(request), org_id, user_id)
+        return _say(found) if found else PlainTextResponse("Bad_Id", 403)
 
     @app.get("/services/data")
     def list_versions() -> list[dict[str, str]]:
         return [{"label": f"API {v}", "url": f"/services/data/v{v}.0", "version": f"{v}.0"} for v in VERSIONS]
 
+    @app.api_route("/services/data/{version}", methods=["GET"])
     @app.api_route("/services/data/{version}/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     async def answer(request: Request, version: str) -> Response:
         match = _VERSION.fullmatch(version)
@@ -94,7 +118,7 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
                 else:
                     said = await _answer_data(org, request, version, path, user_id)
         except ApiError as error:
-            said = Response(orjson.dumps(error.body), error.status, media_type=_JSON)
+            said = _say(error.body, error.status)
         said.headers["Sforce-Limit-Info"] = f"api-usage={org.sessions.calls_used}/{org.sessions.daily_calls}"
         return said
 
@@ -106,6 +130,7 @@ async def _answer_data(org: Org, request: Request, version: str, path: str, user
     call = Call(
         org,
         user_id,
+        _base(request),
         version,
         request.method,
         path,
@@ -117,17 +142,21 @@ async def _answer_data(org: Org, request: Request, version: str, path: str, user
     answer = await run_in_threadpool(answer_call, call)
     if answer.body is None:
         return Response(status_code=answer.status)
-    return Response(orjson.dumps(answer.body), answer.status, media_type=_JSON)
+    return _say(answer.body, answer.status)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return Response(orjson.dumps(error.body), error.status, media_type=_JSON)
+    return _say(error.body, error.status)
+
+
+def _refuse_path(request: Request, error: Exception) -> Response:
+    return _refuse(request, ApiError(404, "NOT_FOUND", "The requested resource does not exist"))
 
 
 def _refuse_login(request: Request, error: Exception) -> Response:
     assert isinstance(error, OAuthError)
-    return Response(orjson.dumps(error.body), 400, media_type=_JSON)
+    return _say(error.body, 400)
 
 
 def _let_in(org: Org, request: Request) -> str:
@@ -154,12 +183,26 @@ def _log_in(org: Org, form: dict[str, str], authorization: str, base: str) -> Re
         "access_token": token,
         "scope": "api",
         "instance_url": base,
-        "id": f"{base}/id/{ORG_ID}/{user_id}",
+        "id": identity_url(base, user_id),
         "token_type": "Bearer",
         "token_format": "opaque",
         "issued_at": str(int(org.clock.now().timestamp() * 1000)),
     }
-    return Response(orjson.dumps(answer), media_type=_JSON)
+    return _say(answer)
+
+
+def _say(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json;charset=UTF-8")
+
+
+def _base(request: Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
+def _find_owner(org: Org, request: Request) -> str | None:
+    """The username of a token that is sent in the header or, as some clients do, in the query."""
+    token = request.headers.get("authorization", "").partition(" ")[2] or request.query_params.get("oauth_token", "")
+    return org.sessions.find_username(token)
 
 
 def _basic(authorization: str) -> tuple[str, str] | None:

@@ -24,6 +24,7 @@ class Call:
 
     Attributes:
         path: Below `/services/data/vNN.N`, still percent-encoded.
+        base: The org's own origin.
         version: `v66.0`, as the caller wrote it.
         url_path: The whole path, on which faults lie.
         connection: The transaction of the composite call that this call is part of.
@@ -31,6 +32,7 @@ class Call:
 
     org: Org
     user_id: str
+    base: str
     version: str
     method: str
     path: str

@@ -1,6 +1,7 @@
 """One org: its metadata, its records, its users; what every call and every job works on."""
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from include.sandbox.clock import Clock
 from include.sandbox.faults import Faults
@@ -18,6 +19,8 @@ from include.sandbox.salesforce.writes import Writer
 _PERSON_ACCOUNTS = "PersonAccounts"
 ADMINISTRATOR = "administrator@sample-wealth.example"
 ORG_ID = "00DHp0000000001AAA"
+TIME_ZONE = ZoneInfo("America/New_York")
+"""Of every user: in it a day begins and ends."""
 
 
 class Org:

@@ -107,12 +107,15 @@ def _look_up(match: re.Match[str], answers: dict[str, Answer]) -> str:
 
 _OBJECT, _PART = r"/sobjects/(\w+)", r"/([^/]+)"
 _TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
+    ("GET", "", reads.list_resources),
     ("GET", "/limits", reads.show_limits),
+    ("GET", "/jobs", reads.list_jobs),
     ("GET", "/query", reads.run_query),
     ("GET", "/queryAll", reads.run_query_all),
     ("GET", r"/query(?:All)?/(\w+)-(\d+)", reads.read_next_page),
     ("GET", "/sobjects", reads.list_objects),
     ("GET", _OBJECT + "/describe", reads.describe),
+    ("GET", _OBJECT, reads.show_object),
     ("POST", _OBJECT, rows.insert_row),
     ("GET", _OBJECT + _PART, rows.read_row),
     ("PATCH", _OBJECT + _PART, rows.update_row),
@@ -122,6 +125,7 @@ _TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
     ("POST", "/composite/sobjects", rows.insert_collection),
     ("PATCH", "/composite/sobjects", rows.update_collection),
     ("PATCH", r"/composite/sobjects/(\w+)/(\w+)", rows.upsert_collection),
+    ("GET", "/composite", reads.list_composite),
     ("POST", "/composite", run_composite),
 ]
 _ROUTES = [(method, re.compile(pattern), function) for method, pattern, function in _TABLE]
