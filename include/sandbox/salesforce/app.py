@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ async def _answer_data(org: Org, request: Request, version: str, path: str, user
     answer = await run_in_threadpool(answer_call, call)
     if answer.body is None:
         return Response(status_code=answer.status)
-    return _say(answer.body, answer.status)
+    return _say(answer.body, answer.status, answer.headers)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -191,8 +191,8 @@ def _log_in(org: Org, form: dict[str, str], authorization: str, base: str) -> Re
     return _say(answer)
 
 
-def _say(body: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json;charset=UTF-8")
+def _say(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json;charset=UTF-8")
 
 
 def _base(request: Request) -> str:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.sandbox.salesforce.org import Org
-from include.sandbox.salesforce.query import PAGE_ROWS
+from include.sandbox.salesforce.query import PAGE_ROWS, Queries
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Status and JSON body; None is no body."""
+    """Status, JSON body (None is no body) and the headers beside the common ones."""
 
     status: int
     body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Call:
     page_rows: int = PAGE_ROWS
     connection: sqlite3.Connection | None = None
 
+    @property
+    def queries(self) -> Queries:
+        """What runs queries in this call's transaction."""
+        return Queries(self.org.schema, self.org.store, self)
+
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """What to read with."""
@@ -53,9 +59,22 @@ class Call:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """What to write with."""
+        """What to write with: undone when the block raises."""
         if self.connection is not None:
-            yield self.connection
+            with _savepoint(self.connection):
+                yield self.connection
         else:
             with self.org.store.write() as connection:
                 yield connection
+
+
+@contextmanager
+def _savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("savepoint part")
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback to part")
+        raise
+    finally:
+        connection.execute("release part")

@@ -48,7 +48,13 @@ def describe_object(
         for name, label in sobject.record_types
     ]
     children = [
-        {"childSObject": child.name, "field": item.name, "cascadeDelete": item.on_delete == "Cascade"}
+        {
+            "childSObject": child.name,
+            "field": item.name,
+            "relationshipName": item.child_relationship,
+            "cascadeDelete": item.on_delete == "Cascade",
+            "restrictedDelete": item.on_delete == "Restrict",
+        }
         for child in schema.values()
         for item in child.fields.values()
         if sobject.name in item.targets

@@ -5,7 +5,6 @@ from include.sandbox.salesforce.describe import describe_object, describe_org, s
 from include.sandbox.salesforce.errors import ApiError
 from include.sandbox.salesforce.identity import identity_url
 from include.sandbox.salesforce.ingest import BATCHES, read_batches
-from include.sandbox.salesforce.query import Queries
 
 
 def show_limits(call: Call) -> Answer:
@@ -64,8 +63,7 @@ def run_query(call: Call, is_all: bool = False) -> Answer:
     """The first page of a query."""
     if "q" not in call.params:
         raise ApiError(400, "MALFORMED_QUERY", "The parameter q is missing")
-    queries = Queries(call.org.schema, call.org.store, call)
-    return Answer(200, queries.answer(call.params["q"], call.version, call.page_rows, is_all))
+    return Answer(200, call.queries.answer(call.params["q"], call.version, call.page_rows, is_all))
 
 
 def run_query_all(call: Call) -> Answer:
@@ -75,5 +73,4 @@ def run_query_all(call: Call) -> Answer:
 
 def read_next_page(call: Call, cursor: str, start: str) -> Answer:
     """A later page of a query."""
-    queries = Queries(call.org.schema, call.org.store, call)
-    return Answer(200, queries.answer_page(cursor, int(start), call.version, call.page_rows))
+    return Answer(200, call.queries.answer_page(cursor, int(start), call.version, call.page_rows))
