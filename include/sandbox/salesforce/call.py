@@ -46,7 +46,7 @@ class Call:
     @property
     def queries(self) -> Queries:
         """What runs queries in this call's transaction."""
-        return Queries(self.org.schema, self.org.store, self)
+        return Queries(self.org.schema, self.org.store, self.org.clock.now, self)
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from include.sandbox.salesforce.org import ORG_ID, TIME_ZONE, Org
+from include.sandbox.salesforce.org import ORG_ID, Org
+from include.sandbox.salesforce.soql_dates import TIME_ZONE
 from include.sandbox.salesforce.store import Body, load_records
 from include.sandbox.salesforce.values import complete_id
 

@@ -186,8 +186,9 @@ class Jobs:
         if operation not in {"query", "queryAll"}:
             raise ApiError(400, "INVALIDJOB", "operation must be query or queryAll")
         query = parse_soql(soql)
-        if query.count is not None:
-            raise ApiError(400, "API_ERROR", "Aggregate queries are not supported in bulk queries")
+        if query.is_aggregate or query.children:
+            what = "Aggregate" if query.is_aggregate else "Nested"
+            raise ApiError(400, "API_ERROR", f"{what} queries are not supported in bulk queries")
         plan = self._org.queries.plan(soql)
         return {
             "object": plan.sobject.name,

@@ -1,7 +1,6 @@
 """One org: its metadata, its records, its users; what every call and every job works on."""
 
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from include.sandbox.clock import Clock
 from include.sandbox.faults import Faults
@@ -19,8 +18,6 @@ from include.sandbox.salesforce.writes import Writer
 _PERSON_ACCOUNTS = "PersonAccounts"
 ADMINISTRATOR = "administrator@sample-wealth.example"
 ORG_ID = "00DHp0000000001AAA"
-TIME_ZONE = ZoneInfo("America/New_York")
-"""Of every user: in it a day begins and ends."""
 
 
 class Org:
@@ -32,7 +29,7 @@ class Org:
         self.store = Store(folder, self.schema)
         self.bus = Bus(self.store, lambda: self.schema, faults, clock)
         self.sessions = Sessions(self.store, clock.now)
-        self.queries = Queries(self.schema, self.store)
+        self.queries = Queries(self.schema, self.store, self.clock.now)
         self._seed()
         with self.store.read() as connection:
             is_on = connection.execute("select 1 from counter where name = ?", (_PERSON_ACCOUNTS,)).fetchone()
@@ -47,7 +44,7 @@ class Org:
     def enable_person_accounts(self) -> None:
         """Let accounts be persons, for good: as in Salesforce there is no way back."""
         self.schema = load_person_schema()
-        self.queries = Queries(self.schema, self.store)
+        self.queries = Queries(self.schema, self.store, self.clock.now)
         self._seed()
         with self.store.write() as connection:
             connection.execute("insert or replace into counter values (?, 1)", (_PERSON_ACCOUNTS,))

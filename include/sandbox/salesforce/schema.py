@@ -178,6 +178,15 @@ def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
     return schema
 
 
+def find_children_of(schema: Schema, sobject: SObject, relationship: str) -> tuple[SObject, Field] | None:
+    """Return the object of a child relationship and the field of it that leads to the parent; None is none."""
+    for child in schema.values():
+        for item in child.fields.values():
+            if sobject.name in item.targets and (item.child_relationship or "").lower() == relationship.lower():
+                return child, item
+    return None
+
+
 @cache
 def _load_object(name: str, trees: tuple[Path, ...]) -> SObject:
     folders = [tree / "objects" / folder for tree in trees for folder in (name, DECLARED_ON.get(name)) if folder]

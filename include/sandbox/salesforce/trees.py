@@ -7,8 +7,8 @@ from typing import Any
 
 from include.sandbox.salesforce.call import Answer, Call
 from include.sandbox.salesforce.columns import flatten_json
-from include.sandbox.salesforce.errors import ApiError, RowError
-from include.sandbox.salesforce.schema import Schema, SObject
+from include.sandbox.salesforce.errors import ApiError, RowError, unknown_column
+from include.sandbox.salesforce.schema import Schema, SObject, find_children_of
 
 MOST_RECORDS, MOST_LEVELS, MOST_OBJECTS = 200, 5, 5
 
@@ -77,24 +77,13 @@ def _read_nodes(schema: Schema, sobject: SObject, body: Any, level: int, parent:
         node = Node(sobject, reference, row, level, parent)
         yield node
         for name, value in below.items():
-            child, link = find_children_of(schema, sobject, name)
+            found = find_children_of(schema, sobject, name)
+            if found is None:
+                raise unknown_column(sobject.name, name)
+            child, link = found
             for item in _read_nodes(schema, child, value, level + 1, node):
-                item.link = item.link or link
+                item.link = item.link or link.name
                 yield item
-
-
-def find_children_of(schema: Schema, sobject: SObject, relationship: str) -> tuple[SObject, str]:
-    """Return the object of a child relationship, and the field of it that leads to the parent.
-
-    Raises:
-        ApiError: INVALID_FIELD.
-    """
-    for child in schema.values():
-        for item in child.fields.values():
-            if sobject.name in item.targets and (item.child_relationship or "").lower() == relationship.lower():
-                return child, item.name
-    message = f"Didn't understand relationship '{relationship}' of {sobject.name}"
-    raise ApiError(400, "INVALID_FIELD", message)
 
 
 def _check(nodes: list[Node]) -> None:
