@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote
 
-from include.sandbox.salesforce import composite, reads, rows, sobject_collections, trees
+from include.sandbox.salesforce import composite, reads, replication, rows, sobject_collections, trees
 from include.sandbox.salesforce.call import Answer, Call
 from include.sandbox.salesforce.errors import ApiError
 
@@ -37,6 +37,8 @@ _TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", r"/query(?:All)?/(\w+)-(\d+)", reads.read_next_page),
     ("GET", "/sobjects", reads.list_objects),
     ("GET", _OBJECT + "/describe", reads.describe),
+    ("GET", _OBJECT + "/updated", replication.list_updated),
+    ("GET", _OBJECT + "/deleted", replication.list_deleted),
     ("GET", _OBJECT, reads.show_object),
     ("POST", _OBJECT, rows.insert_row),
     ("GET", _OBJECT + _PART, rows.read_row),
