@@ -32,6 +32,7 @@ VERSIONS = range(50, 67)
 _VERSION = re.compile(r"v(\d\d)\.0")
 _CLIENT = re.compile(r"client=([^,;\s]+)")
 _BATCH_SIZE = re.compile(r"batchSize=(\d+)")
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _BAD_TOKEN = PlainTextResponse("Bad_OAuth_Token", 403)
 
 
@@ -78,6 +79,7 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
 
     @app.api_route("/services/oauth2/revoke", methods=["GET", "POST"])
     async def revoke(request: Request) -> Response:
+        _stay_up(org, request)
         form = await request.form()
         token = str(form.get("token") or request.query_params.get("token", ""))
         await run_in_threadpool(org.sessions.revoke, token)
@@ -101,8 +103,8 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
     def list_versions() -> list[dict[str, str]]:
         return [{"label": f"API {v}", "url": f"/services/data/v{v}.0", "version": f"{v}.0"} for v in VERSIONS]
 
-    @app.api_route("/services/data/{version}", methods=["GET"])
-    @app.api_route("/services/data/{version}/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    @app.api_route("/services/data/{version}", methods=_METHODS)
+    @app.api_route("/services/data/{version}/{path:path}", methods=_METHODS)
     async def answer(request: Request, version: str) -> Response:
         match = _VERSION.fullmatch(version)
         if match is None or int(match[1]) not in VERSIONS:
@@ -201,6 +203,7 @@ def _base(request: Request) -> str:
 
 def _find_owner(org: Org, request: Request) -> str | None:
     """The username of a token that is sent in the header or, as some clients do, in the query."""
+    _stay_up(org, request)
     token = request.headers.get("authorization", "").partition(" ")[2] or request.query_params.get("oauth_token", "")
     return org.sessions.find_username(token)
 

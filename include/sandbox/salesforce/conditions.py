@@ -25,7 +25,7 @@ _PARTS = {
 
 
 @dataclass(frozen=True)
-class Org:
+class Catalog:
     """What a query is compiled against."""
 
     schema: Schema
@@ -65,12 +65,12 @@ class Scope:
     Only names that the schema knows get into the SQL; what a caller wrote is a parameter.
     """
 
-    def __init__(self, org: Org, query: Query, sobject: SObject, is_all: bool = False) -> None:
+    def __init__(self, catalog: Catalog, query: Query, sobject: SObject, is_all: bool = False) -> None:
         self.parents, self.parameters = dict[tuple[str, str], str](), list[object]()
-        self._org, self._sobject, self._is_all = org, sobject, is_all
+        self._catalog, self._sobject, self._is_all = catalog, sobject, is_all
         self._own_names = {sobject.name.lower(), query.alias.lower()}
         self._joins: list[str] = []
-        prefix = org.store.prefixes[sobject.name]
+        prefix = catalog.store.prefixes[sobject.name]
         self._conditions = [f"r.id >= '{prefix}' and r.id < '{prefix}{ID_END}'"]
         self._conditions += [] if is_all else ["not r.is_deleted"]
         if query.where:
@@ -144,7 +144,7 @@ class Scope:
             if reference is None or reference.reference_to is None:
                 message = f"Didn't understand relationship '{word}' in field path."
                 raise ApiError(400, "INVALID_FIELD", message)
-            alias, sobject = self._join(alias, reference), self._org.schema[reference.reference_to]
+            alias, sobject = self._join(alias, reference), self._catalog.schema[reference.reference_to]
             steps.append((reference.relationship or "", alias, sobject.name))
         field = sobject.by_lower_name.get(name.lower())
         if field is None:
@@ -202,7 +202,9 @@ class Scope:
         """SQL of the query of a semi-join, which selects one field."""
         if len(query.items) != 1 or query.children or query.is_aggregate:
             raise ApiError(400, "MALFORMED_QUERY", "the inner query of IN must select one field")
-        inner = Scope(self._org, query, find_object(self._org.schema, query.sobject), self._is_all)
+        if query.orders or query.limit is not None or query.offset:
+            raise ApiError(400, "MALFORMED_QUERY", "the inner query of IN takes no ORDER BY, LIMIT or OFFSET")
+        inner = Scope(self._catalog, query, find_object(self._catalog.schema, query.sobject), self._is_all)
         chosen = inner.resolve(query.items[0].expression).sql
         self.parameters += inner.parameters
         return f"select {chosen} from {inner.joined} where {inner.condition} and {chosen} is not null"  # noqa: S608
@@ -210,10 +212,10 @@ class Scope:
     def _compare_span(self, left: Value, operator: str, span: Span) -> str:
         bounds: tuple[str, str]
         if left.field.type == "DateTime":
-            first, end = span.find_moments(self._org.now())
+            first, end = span.find_moments(self._catalog.now())
             bounds = format_time(first), format_time(end)
         elif left.field.type == "Date":
-            moment, _ = Span("DAY", 0, 1).find_moments(self._org.now())
+            moment, _ = Span("DAY", 0, 1).find_moments(self._catalog.now())
             day, after = span.find_days(moment.date())
             bounds = day.isoformat(), after.isoformat()
         else:

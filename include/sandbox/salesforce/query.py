@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from include.sandbox.salesforce.conditions import Org, Scope, Value, array, find_object, json_sql
+from include.sandbox.salesforce.conditions import Catalog, Scope, Value, array, find_object, json_sql
 from include.sandbox.salesforce.errors import ApiError
 from include.sandbox.salesforce.schema import Field, Schema, SObject, find_children_of
 from include.sandbox.salesforce.soql import Expression, Query, parse_soql
@@ -46,21 +46,21 @@ class Plan:
     """A query for records compiled to SQL; with `link`, one for the children whose field `link` names the parent."""
 
     def __init__(
-        self, org: Org, query: Query, sobject: SObject, is_all: bool = False, link: Field | None = None
+        self, catalog: Catalog, query: Query, sobject: SObject, is_all: bool = False, link: Field | None = None
     ) -> None:
         self.sobject, self._query, self._link = sobject, query, link
-        self._scope = Scope(org, query, sobject, is_all)
+        self._scope = Scope(catalog, query, sobject, is_all)
         self.selected = [Selected(path, self._scope.resolve(Expression(path))) for path in self._list_paths()]
         self._order = ", ".join([*map(self._scope.sort, query.orders), "r.id"])
         self.children: dict[str, Plan] = {}
         for inner in query.children:
-            found = find_children_of(org.schema, sobject, inner.sobject)
+            found = find_children_of(catalog.schema, sobject, inner.sobject)
             if found is None:
                 message = f"Didn't understand relationship '{inner.sobject}' in FROM part of query call."
                 raise ApiError(400, "INVALID_TYPE", message)
             child, item = found
             # Deleted children are in no answer, not even in that of queryAll.
-            self.children[item.child_relationship or ""] = Plan(org, inner, child, link=item)
+            self.children[item.child_relationship or ""] = Plan(catalog, inner, child, link=item)
 
     def read_ids(self, connection: sqlite3.Connection, most: int) -> list[str]:
         """The ids of the first `most` rows."""
@@ -179,7 +179,7 @@ class Queries:
     """Runs queries and keeps cursors; `source` is where to read and write, the store itself unless said."""
 
     def __init__(self, schema: Schema, store: Store, now: Callable[[], datetime], source: Source | None = None) -> None:
-        self._org, self._source = Org(schema, store, now), source or store
+        self._catalog, self._source = Catalog(schema, store, now), source or store
 
     def plan(self, soql: str, is_all: bool = False) -> Plan:
         """Compile a query for records; `is_all` sees deleted records too."""
@@ -230,11 +230,11 @@ class Queries:
         return self.plan(known[0], is_all=True), known[1]
 
     def _compile(self, query: Query, is_all: bool) -> Plan:
-        return Plan(self._org, query, find_object(self._org.schema, query.sobject), is_all)
+        return Plan(self._catalog, query, find_object(self._catalog.schema, query.sobject), is_all)
 
     def _answer_groups(self, connection: sqlite3.Connection, query: Query, is_all: bool) -> dict[str, Any]:
         """Run a query whose rows are groups of records."""
-        scope = Scope(self._org, query, find_object(self._org.schema, query.sobject), is_all)
+        scope = Scope(self._catalog, query, find_object(self._catalog.schema, query.sobject), is_all)
         names, values = _name_items(query), [scope.resolve(item.expression) for item in query.items]
         groups = ", ".join(scope.resolve(group).comparable for group in query.groups)
         having = f" having {scope.compile(query.having)}" if query.having else ""

@@ -81,3 +81,14 @@ def test_every_address_of_an_object_answers(org):
 def test_what_is_not_there_is_refused_as_salesforce_does(org):
     answer = org.http.get("/services/Soap/u/66.0")
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("path", ["/services/oauth2/userinfo", "/services/oauth2/revoke", "/id/00DHp0000000001AAA/005"])
+def test_an_org_that_is_down_tells_nobody_who_they_are(org, path):
+    org.fault("unavailable")
+    assert org.http.get(path).status_code == 503
+
+
+def test_a_version_cannot_be_changed(org):
+    answer = org.http.post("/services/data/v66.0")
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (405, "METHOD_NOT_ALLOWED")
