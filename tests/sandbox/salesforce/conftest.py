@@ -163,33 +163,41 @@ def serve(app: ASGIApp) -> Iterator[str]:
         listener.close()
 
 
+@contextlib.contextmanager
+def run_org(folder: Path, key_pair: tuple[str, str]) -> Iterator[Server]:
+    """Run an org whose state is in `folder`, with an app whose key is known to it."""
+    faults, clock = Faults(), Clock()
+    org = create_app(folder, faults, clock)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_steered = scope.get("path", "").startswith("/_admin")
+        await (org.state.steering if is_steered else org)(scope, receive, send)
+
+    with serve(app) as url:
+        server = Server(url, faults, clock, key_pair[0])
+        server.register(key_pair[1])
+        server.log_in()
+        with contextlib.closing(server.http):
+            yield server
+
+
 Start = Callable[[], contextlib.AbstractContextManager[Server]]
 
 
 @pytest.fixture
 def start(tmp_path: Path, key_pair: tuple[str, str]) -> Start:
     """Start the org, as often as the test likes, on the same state."""
-
-    @contextlib.contextmanager
-    def start_org() -> Iterator[Server]:
-        faults, clock = Faults(), Clock()
-        org = create_app(tmp_path, faults, clock)
-
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            is_steered = scope.get("path", "").startswith("/_admin")
-            await (org.state.steering if is_steered else org)(scope, receive, send)
-
-        with serve(app) as url:
-            server = Server(url, faults, clock, key_pair[0])
-            server.register(key_pair[1])
-            server.log_in()
-            with contextlib.closing(server.http):
-                yield server
-
-    return start_org
+    return lambda: run_org(tmp_path, key_pair)
 
 
 @pytest.fixture
 def org(start: Start) -> Iterator[Server]:
     with start() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def empty_org(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[str, str]) -> Iterator[Server]:
+    """An org of the module's tests, for calls that change nothing: those that are refused."""
+    with run_org(tmp_path_factory.mktemp("empty-org"), key_pair) as server:
         yield server

@@ -49,8 +49,8 @@ def test_a_record_that_is_read_names_its_own_address(org, ids):
         ([], "MISSING_ARGUMENT"),
     ],
 )
-def test_a_malformed_request_to_read_is_refused(org, body, code):
-    answer = org.call("POST", "/composite/sobjects/Account", json=body)
+def test_a_malformed_request_to_read_is_refused(empty_org, body, code):
+    answer = empty_org.call("POST", "/composite/sobjects/Account", json=body)
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, code)
 
 
@@ -76,6 +76,6 @@ def test_all_or_none_deletes_none_when_one_cannot_be(org, ids):
     assert len(names(org)) == 3
 
 
-def test_more_than_200_deletes_are_refused(org):
-    answer = org.call("DELETE", "/composite/sobjects", params={"ids": ",".join(["001"] * 201)})
+def test_more_than_200_deletes_are_refused(empty_org):
+    answer = empty_org.call("DELETE", "/composite/sobjects", params={"ids": ",".join(["001"] * 201)})
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "EXCEEDED_ID_LIMIT")

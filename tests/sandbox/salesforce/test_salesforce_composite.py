@@ -31,14 +31,14 @@ def count(org, sobject="Account"):
         "none",
     ],
 )
-def test_composite_with_a_malformed_part_is_refused_as_a_whole(org, parts):
-    answer = org.call("POST", "/composite", json={"compositeRequest": parts})
+def test_composite_with_a_malformed_part_is_refused_as_a_whole(empty_org, parts):
+    answer = empty_org.call("POST", "/composite", json={"compositeRequest": parts})
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
 
 
 @pytest.mark.parametrize("path", ["/composite", "/composite/graph", "/composite/batch"])
-def test_a_call_of_calls_is_no_part_of_one(org, path):
-    answer = org.call("POST", "/composite", json={"compositeRequest": [part("POST", path)]}).json()
+def test_a_call_of_calls_is_no_part_of_one(empty_org, path):
+    answer = empty_org.call("POST", "/composite", json={"compositeRequest": [part("POST", path)]}).json()
     assert answer["compositeResponse"][0]["body"][0]["errorCode"] == "BAD_REQUEST"
 
 
@@ -64,9 +64,9 @@ def test_each_graph_is_done_as_a_whole_or_not_at_all(org):
     assert (count(org), count(org, "Contact")) == (1, 1)
 
 
-def test_a_graph_holds_calls_of_single_records_only(org):
+def test_a_graph_holds_calls_of_single_records_only(empty_org):
     graphs = [{"graphId": "one", "compositeRequest": [part(path="/query?q=SELECT+Id+FROM+Account")]}]
-    [graph] = org.call("POST", "/composite/graph", json={"graphs": graphs}).json()["graphs"]
+    [graph] = empty_org.call("POST", "/composite/graph", json={"graphs": graphs}).json()["graphs"]
     assert graph["isSuccessful"] is False
 
 
@@ -74,8 +74,8 @@ def test_a_graph_holds_calls_of_single_records_only(org):
     "graphs",
     [[], [{"graphId": "one"}], ["one"], [{"compositeRequest": [part()]}], [{"graphId": "1", "compositeRequest": [{}]}]],
 )
-def test_a_malformed_graph_is_refused(org, graphs):
-    assert org.call("POST", "/composite/graph", json={"graphs": graphs}).status_code == 400
+def test_a_malformed_graph_is_refused(empty_org, graphs):
+    assert empty_org.call("POST", "/composite/graph", json={"graphs": graphs}).status_code == 400
 
 
 def batch(org, *parts, **options):
@@ -102,8 +102,8 @@ def test_a_batch_that_halts_runs_nothing_after_an_error(org):
 
 
 @pytest.mark.parametrize("parts", [[], ["GET"], [{"method": "GET"}], None])
-def test_a_malformed_batch_is_refused(org, parts):
-    assert org.call("POST", "/composite/batch", json={"batchRequests": parts}).status_code == 400
+def test_a_malformed_batch_is_refused(empty_org, parts):
+    assert empty_org.call("POST", "/composite/batch", json={"batchRequests": parts}).status_code == 400
 
 
 def record(sobject, ref, **fields):
@@ -144,6 +144,6 @@ def test_one_wrong_record_of_a_tree_keeps_all_out(org):
         (["Ada"], "JSON_PARSER_ERROR"),
     ],
 )
-def test_a_malformed_tree_is_refused(org, records, code):
-    answer = org.call("POST", "/composite/tree/Account", json={"records": records})
+def test_a_malformed_tree_is_refused(empty_org, records, code):
+    answer = empty_org.call("POST", "/composite/tree/Account", json={"records": records})
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, code)

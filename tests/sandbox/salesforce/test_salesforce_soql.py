@@ -5,22 +5,24 @@ from datetime import UTC, datetime
 import pytest
 
 from include.sandbox.salesforce.soql_dates import parse_span
+from tests.sandbox.salesforce.conftest import run_org
 
 KEY = "Tributary_Key__c"
 ACCOUNTS = "FinServ__FinancialAccount__c"
 BALANCE = "FinServ__Balance__c"
 
 
-@pytest.fixture
-def loaded(org):
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory, key_pair):
     """Two persons: P1 with balances 0.10, 0.20 (named `IRA`) and 300 (`Roth`), P2 with none of hers known (`ira`)."""
-    org.add_person("P1")
-    org.add_person("P2")
-    rows = [("A1", "IRA", "0.10", "P1"), ("A2", "IRA", "0.20", "P1"), ("A3", "Roth", "300", "P1")]
-    for key, name, balance, owner in [*rows, ("A4", "ira", None, "P2")]:
-        record = {KEY: key, "Name": name, BALANCE: balance, "FinServ__PrimaryOwner__r": {KEY: owner}}
-        org.upsert(ACCOUNTS, record)
-    return org
+    with run_org(tmp_path_factory.mktemp("loaded-org"), key_pair) as org:
+        org.add_person("P1")
+        org.add_person("P2")
+        rows = [("A1", "IRA", "0.10", "P1"), ("A2", "IRA", "0.20", "P1"), ("A3", "Roth", "300", "P1")]
+        for key, name, balance, owner in [*rows, ("A4", "ira", None, "P2")]:
+            record = {KEY: key, "Name": name, BALANCE: balance, "FinServ__PrimaryOwner__r": {KEY: owner}}
+            org.upsert(ACCOUNTS, record)
+        yield org
 
 
 def groups(org, soql):
@@ -57,8 +59,8 @@ def test_every_aggregate(loaded):
     assert row["expr0"] == "Roth"
 
 
-def test_aggregates_of_nothing_are_one_row(org):
-    assert groups(org, f"SELECT COUNT(Id), SUM({BALANCE}) FROM {ACCOUNTS}") == [{"expr0": 0, "expr1": None}]
+def test_aggregates_of_nothing_are_one_row(empty_org):
+    assert groups(empty_org, f"SELECT COUNT(Id), SUM({BALANCE}) FROM {ACCOUNTS}") == [{"expr0": 0, "expr1": None}]
 
 
 def test_groups_are_filtered_by_having(loaded):
@@ -99,8 +101,8 @@ def test_groups_by_a_date_function(loaded):
         ("SELECT FIELDS(ALL) FROM Account", "LIMIT of at most 200"),
     ],
 )
-def test_what_salesforce_does_not_take_is_refused_in_words(org, soql, words):
-    answer = org.call("GET", "/query", params={"q": soql})
+def test_what_salesforce_does_not_take_is_refused_in_words(empty_org, soql, words):
+    answer = empty_org.call("GET", "/query", params={"q": soql})
     assert answer.status_code == 400, answer.text
     assert words in answer.json()[0]["message"]
 
@@ -159,6 +161,16 @@ TODAY = datetime.fromisoformat("2026-11-20T23:00:00-05:00")
 """A Friday in New York; in UTC it is Saturday."""
 
 
+@pytest.fixture(scope="module")
+def made_today(tmp_path_factory, key_pair):
+    """An org in which one account was made at that time."""
+    with run_org(tmp_path_factory.mktemp("made-today"), key_pair) as server:
+        server.clock.set(TODAY)
+        server.log_in()
+        server.add_person("P1")
+        yield server
+
+
 @pytest.mark.parametrize(
     ("literal", "first", "end"),
     [
@@ -205,11 +217,8 @@ def test_spans_of_date_literals(literal, first, end):
         ("= TOMORROW", False),
     ],
 )
-def test_a_time_is_compared_with_the_users_day(org, condition, is_found):
-    org.clock.set(TODAY)
-    org.log_in()
-    org.add_person("P1")
-    assert bool(org.query(f"SELECT Id FROM Account WHERE CreatedDate {condition}")) is is_found
+def test_a_time_is_compared_with_the_users_day(made_today, condition, is_found):
+    assert bool(made_today.query(f"SELECT Id FROM Account WHERE CreatedDate {condition}")) is is_found
 
 
 def test_a_date_is_compared_with_the_users_day(org):
@@ -227,6 +236,6 @@ def test_a_date_is_compared_with_the_users_day(org):
 @pytest.mark.parametrize(
     "soql", ["SELECT Name FROM Account GROUP BY Name", "SELECT Id, (SELECT Id FROM Contacts) FROM Account"]
 )
-def test_bulk_queries_have_neither_groups_nor_children(org, soql):
-    answer = org.call("POST", "/jobs/query", json={"operation": "query", "query": soql})
+def test_bulk_queries_have_neither_groups_nor_children(empty_org, soql):
+    answer = empty_org.call("POST", "/jobs/query", json={"operation": "query", "query": soql})
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "API_ERROR")
