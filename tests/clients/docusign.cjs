@@ -33,5 +33,5 @@ run({
   downloads_its_documents: async () => Buffer.from(await envelopes.getDocument(account, id, "combined"), "binary").toString("latin1").slice(0, 5),
   reads_its_history: async () => (await envelopes.listAuditEvents(account, id)).auditEvents.length > 0,
   lists_templates: async () => (await new docusign.TemplatesApi(api).listTemplates(account)).envelopeTemplates[0].name,
-  is_told_what_is_wrong: async () => await envelopes.listStatusChanges(account),
+  reads_an_error: async () => await envelopes.listStatusChanges(account),
 });

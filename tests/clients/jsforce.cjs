@@ -68,7 +68,7 @@ run({
   },
   reads_a_query_to_its_end: async () =>
     (await connection.query("SELECT Id FROM Account", { autoFetch: true, maxFetch: 5000, headers: { "Sforce-Query-Options": "batchSize=500" } })).records.length,
-  is_told_what_is_wrong: async () => await connection.query("SELECT Nonsense__c FROM Account"),
+  reads_an_error: async () => await connection.query("SELECT Nonsense__c FROM Account"),
   logs_out: async () => {
     await connection.logout();
     return connection.accessToken;

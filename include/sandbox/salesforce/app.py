@@ -90,14 +90,14 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
         username = _find_owner(org, request)
         if username is None:
             return _BAD_TOKEN
-        return _say(describe_userinfo(org, _base(request), org.find_user(username)))
+        return _respond(describe_userinfo(org, _base(request), org.find_user(username)))
 
     @app.get("/id/{org_id}/{user_id}")
     def show_identity(request: Request, org_id: str, user_id: str) -> Response:
         if _find_owner(org, request) is None:
             return _BAD_TOKEN
-        found = describe_identity(org, _base(request), org_id, user_id)
-        return _say(found) if found else PlainTextResponse("Bad_Id", 403)
+        identity = describe_identity(org, _base(request), org_id, user_id)
+        return _respond(identity) if identity else PlainTextResponse("Bad_Id", 403)
 
     @app.get("/services/data")
     def list_versions() -> list[dict[str, str]]:
@@ -116,13 +116,13 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
             named = _CLIENT.search(request.headers.get("sforce-call-options", ""))
             with calling_as(named[1] if named else ""):
                 if path.startswith("/jobs/"):
-                    said = await answer_bulk(org, jobs, request, version, path.removeprefix("/jobs"), user_id)
+                    response = await answer_bulk(org, jobs, request, version, path.removeprefix("/jobs"), user_id)
                 else:
-                    said = await _answer_data(org, request, version, path, user_id)
+                    response = await _answer_data(org, request, version, path, user_id)
         except ApiError as error:
-            said = _say(error.body, error.status)
-        said.headers["Sforce-Limit-Info"] = f"api-usage={org.sessions.calls_used}/{org.sessions.daily_calls}"
-        return said
+            response = _respond(error.body, error.status)
+        response.headers["Sforce-Limit-Info"] = f"api-usage={org.sessions.calls_used}/{org.sessions.daily_calls}"
+        return response
 
     return app
 
@@ -144,12 +144,12 @@ async def _answer_data(org: Org, request: Request, version: str, path: str, user
     answer = await run_in_threadpool(answer_call, call)
     if answer.body is None:
         return Response(status_code=answer.status)
-    return _say(answer.body, answer.status, answer.headers)
+    return _respond(answer.body, answer.status, answer.headers)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return _say(error.body, error.status)
+    return _respond(error.body, error.status)
 
 
 def _refuse_path(request: Request, error: Exception) -> Response:
@@ -158,7 +158,7 @@ def _refuse_path(request: Request, error: Exception) -> Response:
 
 def _refuse_login(request: Request, error: Exception) -> Response:
     assert isinstance(error, OAuthError)
-    return _say(error.body, 400)
+    return _respond(error.body, 400)
 
 
 def _let_in(org: Org, request: Request) -> str:
@@ -190,10 +190,10 @@ def _log_in(org: Org, form: dict[str, str], authorization: str, base: str) -> Re
         "token_format": "opaque",
         "issued_at": str(int(org.clock.now().timestamp() * 1000)),
     }
-    return _say(answer)
+    return _respond(answer)
 
 
-def _say(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def _respond(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(orjson.dumps(body), status, headers, media_type="application/json;charset=UTF-8")
 
 

@@ -158,14 +158,14 @@ def _fill(value: Any, answers: dict[str, Answer]) -> Any:
 
 
 def _look_up(match: re.Match[str], answers: dict[str, Answer]) -> str:
-    found = answers[match[1]].body if match[1] in answers else None
+    value = answers[match[1]].body if match[1] in answers else None
     for step in re.findall(r"\w+", match[2]):
-        if isinstance(found, list) and step.isdigit() and int(step) < len(found):
-            found = found[int(step)]
+        if isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
         else:
-            found = found.get(step) if isinstance(found, dict) else None
-    if not isinstance(found, str | int):
+            value = value.get(step) if isinstance(value, dict) else None
+    if not isinstance(value, str | int):
         raise ApiError(
             400, "PROCESSING_HALTED", f"Invalid reference specified. No value for {match[1]}.{match[2]} found"
         )
-    return str(found)
+    return str(value)

@@ -180,8 +180,8 @@ class Scope:
         left = self.resolve(condition.left)
         operator, value = condition.operator, condition.value
         if isinstance(value, Query):
-            found = f"coalesce({left.comparable} in ({self._select_one(value)}), 0)"
-            return found if operator == "in" else f"(not {found})"
+            inside = f"coalesce({left.comparable} in ({self._select_one(value)}), 0)"
+            return inside if operator == "in" else f"(not {inside})"
         if isinstance(value, Span):
             return self._compare_span(left, operator, value)
         if operator in {"=", "!=", "in", "not in"}:
@@ -222,8 +222,8 @@ class Scope:
             raise _mismatch(left.field)
         if operator in {"=", "!="}:
             self.parameters += bounds
-            found = f"coalesce({left.sql} >= ? and {left.sql} < ?, 0)"
-            return found if operator == "=" else f"(not {found})"
+            inside = f"coalesce({left.sql} >= ? and {left.sql} < ?, 0)"
+            return inside if operator == "=" else f"(not {inside})"
         self.parameters.append(bounds[0] if operator in {"<", ">="} else bounds[1])
         return f"coalesce({left.sql} {'<' if operator[0] == '<' else '>='} ?, 0)"
 

@@ -54,11 +54,11 @@ class Plan:
         self._order = ", ".join([*map(self._scope.sort, query.orders), "r.id"])
         self.children: dict[str, Plan] = {}
         for inner in query.children:
-            found = find_children_of(catalog.schema, sobject, inner.sobject)
-            if found is None:
+            relation = find_children_of(catalog.schema, sobject, inner.sobject)
+            if relation is None:
                 message = f"Didn't understand relationship '{inner.sobject}' in FROM part of query call."
                 raise ApiError(400, "INVALID_TYPE", message)
-            child, item = found
+            child, item = relation
             # Deleted children are in no answer, not even in that of queryAll.
             self.children[item.child_relationship or ""] = Plan(catalog, inner, child, link=item)
 
@@ -102,16 +102,16 @@ class Plan:
         )
         yield from connection.execute(sql, (cursor, start, start + most))
 
-    def say_rows(
+    def render_rows(
         self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], version: str
     ) -> list[dict[str, Any]]:
         """Rows with their children as the query call answers them."""
-        records = [self._say_row(row, version) for row in rows]
+        records = [self._render_row(row, version) for row in rows]
         for name, plan in self.children.items():
             children = plan.read_children(connection, [row[0] for row in rows], version)
             for record, row in zip(records, rows, strict=True):
-                found = children.get(row[0])
-                record[name] = {"totalSize": len(found), "done": True, "records": found} if found else None
+                nested = children.get(row[0])
+                record[name] = {"totalSize": len(nested), "done": True, "records": nested} if nested else None
         return records
 
     def read_children(
@@ -130,7 +130,7 @@ class Plan:
         first, most = self._query.offset, self._query.limit
         window = slice(first, None if most is None else first + most)
         return {
-            parent_id: self.say_rows(connection, list(self.read_rows(connection, children[window])), version)
+            parent_id: self.render_rows(connection, list(self.read_rows(connection, children[window])), version)
             for parent_id, children in ids.items()
         }
 
@@ -154,7 +154,7 @@ class Plan:
         parents = (f"{alias}.id" for alias in self._scope.parents.values())
         return ", ".join(["r.id", *parents, *(item.value.sql for item in self.selected)])
 
-    def _say_row(self, row: tuple[Any, ...], version: str) -> dict[str, Any]:
+    def _render_row(self, row: tuple[Any, ...], version: str) -> dict[str, Any]:
         parent_ids = dict(zip(self._scope.parents.values(), row[1:], strict=False))
         record: dict[str, Any] = {"attributes": _attributes(self.sobject.name, row[0], version)}
         for item, kept in zip(self.selected, row[1 + len(parent_ids) :], strict=True):
@@ -199,7 +199,7 @@ class Queries:
                 return {"totalSize": plan.count(connection), "done": True, "records": []}
             ids = plan.read_ids(connection, page_rows + 1)
             if len(ids) <= page_rows:
-                records = plan.say_rows(connection, list(plan.read_rows(connection, ids)), version)
+                records = plan.render_rows(connection, list(plan.read_rows(connection, ids)), version)
                 return {"totalSize": len(records), "done": True, "records": records}
         cursor = "0r8" + secrets.token_hex(8)[:15]
         with self._source.write() as connection:
@@ -211,7 +211,7 @@ class Queries:
         with self._source.read() as connection:
             plan, total = self.open_cursor(connection, cursor, start)
             rows = list(plan.read_cursor(connection, cursor, start, page_rows))
-            records = plan.say_rows(connection, rows, version)
+            records = plan.render_rows(connection, rows, version)
         end = start + len(rows)
         page: dict[str, Any] = {"totalSize": total, "done": end >= total}
         if end < total:

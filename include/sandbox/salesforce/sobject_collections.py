@@ -24,19 +24,19 @@ class _Failed(Exception):
 
 def insert_records(call: Call) -> Answer:
     """Insert up to 200 records."""
-    return Answer(200, [_say_outcome(outcome) for outcome in _write(call, "insert")])
+    return Answer(200, [_render_outcome(outcome) for outcome in _write(call, "insert")])
 
 
 def update_records(call: Call) -> Answer:
     """Update up to 200 records; each carries its `id`."""
-    return Answer(200, [_say_outcome(outcome) for outcome in _write(call, "update")])
+    return Answer(200, [_render_outcome(outcome) for outcome in _write(call, "update")])
 
 
 def upsert_records(call: Call, name: str, key_name: str) -> Answer:
     """Upsert up to 200 records of one object by an external id."""
     sobject = call.org.find_object(name)
     outcomes = _write(call, "upsert", find_key(sobject, key_name), sobject.name)
-    return Answer(200, [_say_outcome(outcome) | {"created": outcome.is_created} for outcome in outcomes])
+    return Answer(200, [_render_outcome(outcome) | {"created": outcome.is_created} for outcome in outcomes])
 
 
 def delete_records(call: Call) -> Answer:
@@ -57,7 +57,7 @@ def delete_records(call: Call) -> Answer:
         message = "Record rolled back because not all records were valid and the request was using AllOrNone"
         undone = RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)
         errors = {record_id: _delete_error(errors, record_id) or undone for record_id in ids}
-    return Answer(200, [_say_outcome(Outcome(each, error=_delete_error(errors, each))) for each in ids])
+    return Answer(200, [_render_outcome(Outcome(each, error=_delete_error(errors, each))) for each in ids])
 
 
 def read_records_of_url(call: Call, name: str) -> Answer:
@@ -120,7 +120,7 @@ def _type_of(record: Any) -> Any:
     return attributes.get("type") if isinstance(attributes, dict) else None
 
 
-def _say_outcome(outcome: Outcome) -> dict[str, Any]:
+def _render_outcome(outcome: Outcome) -> dict[str, Any]:
     if outcome.error is not None:
         return {"success": False, "errors": [outcome.error.body]}
     return {"id": outcome.id, "success": True, "errors": []}

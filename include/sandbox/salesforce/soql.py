@@ -327,6 +327,8 @@ class _Parser:
 
 def _check(query: Query) -> None:
     """Refuse what Salesforce's grammar takes and its rules do not."""
+    if any(child.is_aggregate for child in query.children):
+        _fail("a child query has neither groups nor aggregates")
     filters = _list_compared(query.where)
     if any(expression.is_aggregate for expression in filters):
         _fail("an aggregate is compared by HAVING, not by WHERE")

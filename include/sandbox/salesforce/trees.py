@@ -77,10 +77,10 @@ def _read_nodes(schema: Schema, sobject: SObject, body: Any, level: int, parent:
         node = Node(sobject, reference, row, level, parent)
         yield node
         for name, value in below.items():
-            found = find_children_of(schema, sobject, name)
-            if found is None:
+            relation = find_children_of(schema, sobject, name)
+            if relation is None:
                 raise unknown_column(sobject.name, name)
-            child, link = found
+            child, link = relation
             for item in _read_nodes(schema, child, value, level + 1, node):
                 item.link = item.link or link.name
                 yield item

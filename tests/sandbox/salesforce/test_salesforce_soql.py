@@ -91,6 +91,7 @@ def test_groups_by_a_date_function(loaded):
         ("SELECT NONSENSE(Name) FROM Account", "NONSENSE"),
         ("SELECT COUNT(Id), (SELECT Id FROM Contacts) FROM Account", "child"),
         ("SELECT Id, (SELECT Id FROM Nonsense) FROM Account", "Nonsense"),
+        ("SELECT Id, (SELECT LastName FROM Contacts GROUP BY LastName) FROM Account", "child"),
         ("SELECT Id FROM Account WHERE Id IN (SELECT AccountId, Id FROM Contact)", "one field"),
         ("SELECT Id FROM Account WHERE Id IN (SELECT AccountId FROM Contact LIMIT 1)", "LIMIT"),
         ("SELECT Id FROM Account WHERE CreatedDate = LAST_N_DAYS", "LAST_N_DAYS"),
