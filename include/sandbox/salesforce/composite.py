@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from include.sandbox.salesforce.call import Answer, Call
 from include.sandbox.salesforce.errors import ApiError
@@ -100,15 +100,15 @@ def _run_referring_part(run: Run, call: Call, part: Part, answers: dict[str, Ans
 
 
 def _run_part(run: Run, call: Call, method: str, url: str, body: Any, within: str = "/") -> Answer:
-    parsed = urlsplit(url)
+    address, _, query = url.partition("?")
     prefix = f"/services/data/{call.version}"
-    path = parsed.path.removeprefix(prefix)
+    path = address.removeprefix(prefix)
     try:
-        if path == parsed.path or not path.startswith("/"):
+        if path == address or not path.startswith("/"):
             raise ApiError(400, "BAD_REQUEST", f"The url must begin with {prefix}")
         if _NO_PART.fullmatch(path) or not path.startswith(within):
             raise ApiError(400, "BAD_REQUEST", f"{path} cannot be part of this call")
-        params = dict(parse_qsl(parsed.query))
+        params = dict(parse_qsl(query))
         return run(replace(call, method=method.upper(), path=path, params=params, body=body))
     except ApiError as error:
         return Answer(error.status, error.body)

@@ -93,6 +93,8 @@ class Scope:
             ApiError: INVALID_FIELD.
         """
         name = expression.function
+        if name == "FIELDS":
+            raise ApiError(400, "MALFORMED_QUERY", f"unexpected token: {expression}")
         if not expression.path:
             return Value(_WHOLE, "count(*)")
         value = self._walk("r", self._sobject, expression.path)
@@ -210,16 +212,14 @@ class Scope:
         return f"select {chosen} from {inner.joined} where {inner.condition} and {chosen} is not null"  # noqa: S608
 
     def _compare_span(self, left: Value, operator: str, span: Span) -> str:
-        bounds: tuple[str, str]
-        if left.field.type == "DateTime":
-            first, end = span.find_moments(self._catalog.now())
-            bounds = format_time(first), format_time(end)
-        elif left.field.type == "Date":
-            moment, _ = Span("DAY", 0, 1).find_moments(self._catalog.now())
-            day, after = span.find_days(moment.date())
-            bounds = day.isoformat(), after.isoformat()
-        else:
+        if left.field.type not in {"Date", "DateTime"}:
             raise _mismatch(left.field)
+        is_day = left.field.type == "Date"
+        try:
+            moments = span.find_moments(self._catalog.now())
+            bounds = [moment.date().isoformat() if is_day else format_time(moment) for moment in moments]
+        except (ValueError, OverflowError) as error:
+            raise ApiError(400, "INVALID_FIELD", "the date literal is out of range") from error
         if operator in {"=", "!="}:
             self.parameters += bounds
             inside = f"coalesce({left.sql} >= ? and {left.sql} < ?, 0)"

@@ -115,9 +115,10 @@ def _write(call: Call, operation: str, key: Field | None = None, name: str | Non
     return write_rows(call, sobject, operation, rows, key, bool(call.body.get("allOrNone")))
 
 
-def _type_of(record: Any) -> Any:
+def _type_of(record: Any) -> str | None:
     attributes = record.get("attributes") if isinstance(record, dict) else None
-    return attributes.get("type") if isinstance(attributes, dict) else None
+    name = attributes.get("type") if isinstance(attributes, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _render_outcome(outcome: Outcome) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from include.sandbox.salesforce.errors import ApiError
 from include.sandbox.salesforce.soql_dates import Span, parse_span
 
 Literal = str | bool | None
+MOST_OFFSET = 2000
 AGGREGATES = frozenset({"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX"})
 _FUNCTIONS = AGGREGATES | {"CALENDAR_YEAR", "CALENDAR_QUARTER", "CALENDAR_MONTH", "DAY_IN_MONTH", "DAY_ONLY", "FIELDS"}
 _OPERATORS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">=", "like"})
@@ -297,7 +298,7 @@ class _Parser:
 
     def _take_count(self) -> int:
         kind, text = self._take()
-        if kind != "number" or not text.isdigit():
+        if kind != "number" or not text.isdigit() or len(text) > 9:
             _fail(f"unexpected token: {text}")
         return int(text)
 
@@ -329,6 +330,8 @@ def _check(query: Query) -> None:
     """Refuse what Salesforce's grammar takes and its rules do not."""
     if any(child.is_aggregate for child in query.children):
         _fail("a child query has neither groups nor aggregates")
+    if query.offset > MOST_OFFSET:
+        raise ApiError(400, "NUMBER_OUTSIDE_VALID_RANGE", f"Maximum SOQL offset allowed is {MOST_OFFSET}")
     filters = _list_compared(query.where)
     if any(expression.is_aggregate for expression in filters):
         _fail("an aggregate is compared by HAVING, not by WHERE")

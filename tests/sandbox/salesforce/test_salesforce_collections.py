@@ -79,3 +79,10 @@ def test_all_or_none_deletes_none_when_one_cannot_be(org, ids):
 def test_more_than_200_deletes_are_refused(empty_org):
     answer = empty_org.call("DELETE", "/composite/sobjects", params={"ids": ",".join(["001"] * 201)})
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "EXCEEDED_ID_LIMIT")
+
+
+@pytest.mark.parametrize("kind", [["Account"], {}, None, 5])
+def test_records_of_a_type_that_is_no_text_are_refused(empty_org, kind):
+    body = {"records": [{"attributes": {"type": kind}, "Name": "Ada Sample"}]}
+    answer = empty_org.call("POST", "/composite/sobjects", json=body)
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_INPUT")

@@ -36,6 +36,12 @@ def test_composite_with_a_malformed_part_is_refused_as_a_whole(empty_org, parts)
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
 
 
+def test_an_address_that_is_none_refuses_its_part_alone(empty_org):
+    parts = [part(ref="bad") | {"url": "http://["}, part(ref="good")]
+    answer = empty_org.call("POST", "/composite", json={"compositeRequest": parts}).json()
+    assert [each["httpStatusCode"] for each in answer["compositeResponse"]] == [400, 200]
+
+
 @pytest.mark.parametrize("path", ["/composite", "/composite/graph", "/composite/batch"])
 def test_a_call_of_calls_is_no_part_of_one(empty_org, path):
     answer = empty_org.call("POST", "/composite", json={"compositeRequest": [part("POST", path)]}).json()

@@ -100,6 +100,10 @@ def test_groups_by_a_date_function(loaded):
         ("SELECT Id FROM Account WHERE CreatedDate > 'yesterday'", "'CreatedDate'"),
         (f"SELECT Id FROM {ACCOUNTS} WHERE {BALANCE} > 'much'", BALANCE),
         ("SELECT FIELDS(ALL) FROM Account", "LIMIT of at most 200"),
+        ("SELECT Id FROM Account WHERE FIELDS(ALL) = TODAY", "FIELDS"),
+        ("SELECT Id FROM Account WHERE CreatedDate = N_YEARS_AGO:9999", "out of range"),
+        ("SELECT Id FROM Account LIMIT 99999999999999999999", "99999999999999999999"),
+        ("SELECT Id FROM Account OFFSET 2001", "offset"),
     ],
 )
 def test_what_salesforce_does_not_take_is_refused_in_words(empty_org, soql, words):
