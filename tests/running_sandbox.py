@@ -1,7 +1,6 @@
 """A sandbox that really listens, in a thread of the test's own process, with a firm of 40 households."""
 
 import contextlib
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
@@ -14,7 +13,7 @@ import uvicorn
 
 from include.sandbox.clock import Clock
 from include.sandbox.orion import PARTNERS, PASSWORD, USER
-from include.sandbox.server import create_app
+from include.sandbox.server import create_app, listen
 
 NOW = datetime.fromisoformat("2026-11-20T23:00:00+00:00")
 """A Friday, after the close."""
@@ -26,11 +25,12 @@ API = "/orion/api/v1/"
 
 
 class Sandbox:
-    """A caller of one running sandbox."""
+    """A caller of one running sandbox; `http` is at the sandbox's root, `org` at the root of the CRM's org."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, org_url: str) -> None:
+        self.url, self.org_url = url, org_url
         self.http = httpx.Client(base_url=url, timeout=20)
+        self.org = httpx.Client(base_url=org_url, timeout=20)
         self.log_in()
 
     def log_in(self, partner: int = 0) -> None:
@@ -67,19 +67,22 @@ Start = Callable[..., Sandbox]
 def run_sandbox(state: Path, **options: Any) -> Iterator[Sandbox]:
     clock = Clock()
     clock.set(options.pop("now", NOW))
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    app = create_app(state, **{"households": 40, "clock": clock, "pace": PACE} | options)
+    listeners = [listen(), listen()]
+    for each in listeners:
+        each.listen()
+    ports = [each.getsockname()[1] for each in listeners]
+    app = create_app(state, org_port=ports[1], **{"households": 40, "clock": clock, "pace": PACE} | options)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=60))
-    thread = threading.Thread(target=server.run, args=([listener],))
+    thread = threading.Thread(target=server.run, args=(listeners,))
     thread.start()
-    caller = Sandbox(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    caller = Sandbox(*(f"http://127.0.0.1:{port}" for port in ports))
     try:
         yield caller
     finally:
         caller.http.close()
+        caller.org.close()
         server.should_exit = True
         thread.join(10)
-        listener.close()
+        for each in listeners:
+            each.close()
         assert not thread.is_alive()

@@ -343,9 +343,10 @@ def _sandbox(state: Path) -> Iterator[str]:
             line = process.stdout.readline()
             if "ready" not in line:
                 raise TargetUnavailable("The sandbox did not start", said=line.strip())
-            url = f"{line.split()[-1]}/salesforce"
-            requests.post(f"{url}/_admin/consumers", json=APP, timeout=30).raise_for_status()
-            yield url
+            url = line.split()[-1]
+            requests.post(f"{url}/salesforce/_admin/consumers", json=APP, timeout=30).raise_for_status()
+            known: dict[str, Any] = requests.get(f"{url}/_sandbox/connections", timeout=30).json()
+            yield known["salesforce"]["host"]
         finally:
             process.terminate()
 

@@ -68,7 +68,7 @@ class Place:
     connections: Mapping[str, dict[str, Any]]
 
 
-PREFERRED_PORTS = {"airflow": 8080, "sandbox": 8765}
+PREFERRED_PORTS = {"airflow": 8080, "sandbox": 8765, "org": 8766}
 START_SECONDS = 900.0
 """How long Airflow may take to start on a slow machine."""
 RESTARTS = 5
@@ -81,7 +81,7 @@ class Demo:
 
     Attributes:
         folder: Keeps everything: databases, settings, logs, the sandbox's firm.
-        ports: Preferred ports of `airflow`, `sandbox` and `postgres`. A port that is taken is replaced by a free one, and the chosen
+        ports: Preferred ports of `airflow`, `sandbox`, `org` (its Salesforce) and `postgres`. A port that is taken is replaced by a free one, and the chosen
             ones are kept for the next start.
     """
 
@@ -123,12 +123,12 @@ class Demo:
         supervisor.stop(self.processes)  # so that it restarts nothing with the settings of an earlier start
         sandbox_url = f"http://127.0.0.1:{settings['sandbox_port']}"
         with ThreadPoolExecutor(2) as pool:
-            sandbox = pool.submit(self._start_sandbox, sandbox_url, data, households)
+            sandbox = pool.submit(self._start_sandbox, sandbox_url, settings["org_port"], data, households)
             say("Starting PostgreSQL 18 ...")
             postgres = Postgres.start(self.folder / "postgres", settings["postgres_port"], durable=True)
             self._create_databases(postgres, settings["passwords"])
             urls = {role: _as(postgres.url(DATABASE), role, settings["passwords"][role]) for role in schema.ROLES}
-            environment = self._environment(postgres, urls, settings, sandbox_url, sandbox.result())
+            environment = self._environment(postgres, urls, settings, sandbox.result())
             say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
             booted = pool.submit(airflow.start, environment, self.processes)
             schema.migrate(urls["tributary_migrate"])
@@ -218,7 +218,8 @@ class Demo:
         passwords |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in passwords}
         settings.setdefault("hash_key", secrets.token_urlsafe(32))
         settings.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
-        for name, process in (("airflow", "api-server"), ("sandbox", "sandbox"), ("postgres", "postgres")):
+        listeners = {"airflow": "api-server", "sandbox": "sandbox", "org": "sandbox", "postgres": "postgres"}
+        for name, process in listeners.items():
             port = f"{name}_port"
             if port not in settings or process not in running:
                 settings[port] = find_free_port(settings.get(port, self.ports.get(name)))
@@ -237,10 +238,9 @@ class Demo:
         postgres: Postgres,
         urls: Mapping[str, str],
         settings: Mapping[str, Any],
-        sandbox_url: str,
         vendors: Mapping[str, dict[str, Any]],
     ) -> dict[str, str]:
-        connections = _connections(self.folder, urls["tributary_load"], sandbox_url, settings["hash_key"], vendors)
+        connections = _connections(self.folder, urls["tributary_load"], settings["hash_key"], vendors)
         environment = airflow.environment(
             self.folder / "airflow",
             postgres.url("airflow"),
@@ -273,9 +273,10 @@ class Demo:
             reason = f"{', '.join(dying)} keeps dying" if dying else str(error)
             raise TargetUnavailable(f"Airflow did not start: {reason}; the reason is in the log", log=logs) from error
 
-    def _start_sandbox(self, url: str, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
+    def _start_sandbox(self, url: str, org_port: int, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
         """Start the sandbox; returns the connection of each vendor."""
         command = [sys.executable, "-m", "include.cli", "sandbox", "--port", url.rsplit(":", 1)[1]]
+        command += ["--org-port", str(org_port)]
         command += ["--households", str(households), "--state", str(self.folder / "sandbox")]
         command += ["--data", str(data.resolve())] if data else []
         command += ["--pace", str(PACE)]
@@ -318,16 +319,14 @@ def sign_an_envelope(place: Place, say: Say) -> list[Step]:
         reading.dispose()
 
 
-def _connections(
-    folder: Path, load_url: str, sandbox_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]
-) -> dict[str, str]:
+def _connections(folder: Path, load_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     """The firm's connections; the sandbox's credentials open nothing but the sandbox."""
     signing = vendors[SIGNING]["extra"]
     known: dict[str, dict[str, Any]] = {
         **vendors,
         f"{SIGNING}_connect": {"password": signing["connect_hmac_key"]},
         "salesforce": {
-            "host": f"{sandbox_url}/salesforce",
+            "host": vendors["salesforce"]["host"],
             "login": "tributary",
             "password": "sandbox-only",
             "extra": {"grant": "client_credentials", "firm": "demo"},

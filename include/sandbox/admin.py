@@ -32,11 +32,15 @@ def create_router(
     calls: Calls,
     clock: Clock,
     editors: Mapping[str, Editor],
+    org_port: int,
     find_pubsub: Callable[[], str],
 ) -> APIRouter:
-    """Return the admin routes; `editors` are those of the vendors beside Orion, `find_pubsub` says where the CRM's events are."""
+    """Return the admin routes; `editors` are those of the vendors beside Orion.
+
+    The CRM is at the port `org_port`, its events where `find_pubsub` says.
+    """
     router = APIRouter(prefix="/_sandbox")
-    _add_connections(router, world, find_pubsub)
+    _add_connections(router, world, org_port, find_pubsub)
     _add_faults(router, faults)
     _add_calls(router, calls)
     _add_clock(router, clock)
@@ -143,10 +147,11 @@ def _add_orion(router: APIRouter, world: World, orion: Orion) -> None:
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
-def _add_connections(router: APIRouter, world: World, find_pubsub: Callable[[], str]) -> None:
+def _add_connections(router: APIRouter, world: World, org_port: int, find_pubsub: Callable[[], str]) -> None:
     @router.get("/connections")
     def connections(request: Request) -> Response:
-        return _reply(hand_out(world, str(request.base_url).rstrip("/"), find_pubsub()))
+        org_url = str(request.url.replace(port=org_port, path="", query=""))
+        return _reply(hand_out(world, str(request.base_url).rstrip("/"), org_url, find_pubsub()))
 
 
 def _add_editors(router: APIRouter, editors: Mapping[str, Editor]) -> None:

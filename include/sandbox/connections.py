@@ -18,10 +18,10 @@ from include.sandbox import (
 from include.sandbox.world import World
 
 
-def hand_out(world: World, url: str, pubsub: str) -> dict[str, dict[str, Any]]:
+def hand_out(world: World, url: str, org_url: str, pubsub: str) -> dict[str, dict[str, Any]]:
     """Return `{vendor: {"host", "login", "password", "extra"}}` of a sandbox that answers at `url`.
 
-    The CRM is among them without a login: whoever uses it registers an app first. Its events are at `pubsub`.
+    The CRM is at `org_url` and among them without a login: its caller registers an app first. Its events are at `pubsub`.
     """
     partner, signed = orion.PARTNERS[1], emoney.hand_out_credentials(world.path.parent)
     tokens = {str(advisor): token for advisor, token in nitrogen.hand_out_refresh_tokens(world.firm).items()}
@@ -33,7 +33,7 @@ def hand_out(world: World, url: str, pubsub: str) -> dict[str, dict[str, Any]]:
             client_id=partner.client_id,
             client_secret=partner.client_secret,
         ),
-        "salesforce": _connection(f"{url}/salesforce", pubsub=pubsub),
+        "salesforce": _connection(org_url, pubsub=pubsub),
         "tamarac": _connection(f"{url}/tamarac/api", tamarac.USER, tamarac.PASSWORD),
         "emoney": _connection(
             f"{url}/emoney/public/v1",

@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,17 +20,38 @@ _HTML = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>Back
 _SLAM = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: closing sends RST instead of FIN
 
 
-class Front:
-    """ASGI application around the sandbox's own."""
+class ByPort:
+    """ASGI application that leads each listener's port in `own` to an application of its own, all else to `app`."""
 
-    def __init__(self, app: ASGIApp, faults: Faults, calls: Calls) -> None:
-        self.app, self.faults, self.calls = app, faults, calls
+    def __init__(self, app: ASGIApp, own: Mapping[int, ASGIApp]) -> None:
+        self.app, self.own = app, own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call with the application of the port that received it."""
+        app = self.own.get(scope["server"][1], self.app) if scope["type"] == "http" else self.app
+        await app(scope, receive, send)
+
+
+class Front:
+    """ASGI application around one of the sandbox's own.
+
+    Args:
+        app: Gets every call that no fault answers.
+        root: Path under which an application with a listener of its own is named in faults and counts; the callers
+            of its listener do not see it.
+    """
+
+    def __init__(self, app: ASGIApp, faults: Faults, calls: Calls, root: str = "") -> None:
+        self.app, self.faults, self.calls, self.root = app, faults, calls, root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call, perhaps badly."""
         if scope["type"] != "http" or scope["path"].startswith(_ADMIN):
             await self.app(scope, receive, send)
             return
+        if self.root:
+            path, raw = self.root + scope["path"], self.root.encode() + scope["raw_path"]
+            scope = {**scope, "path": path, "raw_path": raw, "root_path": self.root}
         begun = False
 
         async def counted(message: Message) -> None:

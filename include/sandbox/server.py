@@ -1,6 +1,9 @@
-"""The sandbox as one server on the loopback: every vendor, the CRM, and `/_sandbox` to steer them.
+"""The sandbox as one process on the loopback: every vendor and `/_sandbox` to steer them at one port, the CRM at its own.
 
-python -m include.sandbox.server --port 0 --households 200 --seed 7 --state DIR [--data DIR] [--clock-rate N]
+python -m include.sandbox.server --port 0 --org-port 0 --households 200 --seed 7 --state DIR [--data DIR] [--clock-rate N]
+
+The CRM's org has a root of its own, as a real one has: its clients append paths to the origin alone. Only what steers
+it is at the sandbox's port, under `/salesforce/_admin`.
 """
 
 import argparse
@@ -14,6 +17,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from include.sandbox import (
     admin,
@@ -31,7 +35,7 @@ from include.sandbox.calls import Calls
 from include.sandbox.clock import Clock
 from include.sandbox.dataset import Folder
 from include.sandbox.faults import Faults
-from include.sandbox.front import Front
+from include.sandbox.front import ByPort, Front
 from include.sandbox.orion_books import OrionBooks
 from include.sandbox.render import Rendered
 from include.sandbox.world import World
@@ -40,6 +44,7 @@ from include.sandbox.world import World
 def create_app(
     state: Path,
     *,
+    org_port: int,
     households: int = 200,
     seed: int = 7,
     first: date | None = None,
@@ -47,11 +52,12 @@ def create_app(
     rendered: Path | None = None,
     clock: Clock | None = None,
     pace: float = 1.0,
-) -> Front:
-    """Return the whole sandbox as one ASGI application.
+) -> ASGIApp:
+    """Return the whole sandbox as one ASGI application, to be run with two listeners.
 
     Args:
         state: Folder that keeps the firm, its edits and the CRM's records.
+        org_port: Of the listener at whose root the CRM's org is; any other's is the sandbox's.
         households: Size of the made-up firm.
         seed: Of the made-up firm.
         first: First session of its history; None is 80 sessions ago at the first start.
@@ -77,31 +83,38 @@ def create_app(
     editors["docusign"] = office.edit
     account = adobe_sign.Account(world, faults, calls, folders.get("adobe_sign"))
     editors["adobe_sign"] = account.edit
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=_live)
+    org = salesforce.create_app(state, faults, clock)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=functools.partial(_live, org))
     app.include_router(docusign.create_admin(office))
     app.include_router(adobe_sign.create_admin_router(account))
-    org = salesforce.create_app(state, faults, calls, clock)
     app.include_router(
-        admin.create_router(world, vendor, faults, calls, clock, editors, lambda: str(org.state.pubsub.url))
+        admin.create_router(world, vendor, faults, calls, clock, editors, org_port, lambda: str(org.state.pubsub.url))
     )
     app.mount("/orion", orion.create_app(vendor))
     for name, other in others.items():
         app.mount(f"/{name}", other.create_app(world, faults, calls, clock, folders.get(name)))
     app.mount("/docusign", docusign.create_app(office, faults, calls))
     app.mount("/adobe_sign", adobe_sign.create_app(account))
-    app.mount("/salesforce", org)
-    return Front(app, faults, calls)
+    app.mount("/salesforce", org.state.steering)
+    return ByPort(Front(app, faults, calls), {org_port: Front(org, faults, calls, "/salesforce")})
 
 
 @contextlib.asynccontextmanager
-async def _live(app: FastAPI) -> AsyncIterator[None]:
-    """Start and end the mounted applications with the server; a mount alone does not."""
+async def _live(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
+    """Start and end the org and the mounted applications with the server; a mount alone does not."""
+    mounted = [each for route in app.routes if isinstance(each := getattr(route, "app", None), FastAPI)]
     async with contextlib.AsyncExitStack() as stack:
-        for route in app.routes:
-            mounted = getattr(route, "app", None)
-            if isinstance(mounted, FastAPI):
-                await stack.enter_async_context(mounted.router.lifespan_context(mounted))
+        for each in (org, *mounted):
+            await stack.enter_async_context(each.router.lifespan_context(each))
         yield
+
+
+def listen(port: int = 0) -> socket.socket:
+    """Return a listener on the loopback; port 0 takes a free one."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    return listener
 
 
 class Server(uvicorn.Server):
@@ -120,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the sandbox until it is told to stop (SIGTERM or SIGINT)."""
     parser = argparse.ArgumentParser(prog="include.sandbox.server", description=__doc__.split("\n")[0])
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--org-port", type=int, default=0, help="of the CRM's org; 0 takes a free one")
     parser.add_argument("--households", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--first", type=date.fromisoformat, help="first session of the firm's history")
@@ -132,8 +146,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(argv)
     clock = Clock()
     clock.set(asked.now, asked.clock_rate)
+    listeners = [listen(asked.port), listen(asked.org_port)]
     app = create_app(
         asked.state,
+        org_port=listeners[1].getsockname()[1],
         households=asked.households,
         seed=asked.seed,
         first=asked.first,
@@ -142,10 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         clock=clock,
         pace=asked.pace,
     )
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", asked.port))
-    Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)).run([listener])
+    Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)).run(listeners)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ from include.warehouse import schema
 from tests.conftest import Database, Firm, new_database
 from tests.running_sandbox import LAST, Sandbox, run_sandbox
 
-API = "/salesforce/services/data/v66.0"
+DATA = "/services/data/v66.0"
+API = f"/salesforce{DATA}"
+"""As the sandbox names it in faults and counts."""
 INGEST = f"{API}/jobs/ingest"
 ACCOUNTS = "FinServ__FinancialAccount__c"
 HOLDINGS = "FinServ__FinancialHolding__c"
@@ -51,9 +53,7 @@ class Crm:
         self.http = self.sandbox.http
         consumer = {"client_id": "tributary", "client_secret": SECRET, "username": "load@tributary.example"}
         assert self.http.post("/salesforce/_admin/consumers", json=consumer).status_code == 201
-        self.connection = Connection(
-            f"{self.sandbox.url}/salesforce", "tributary", SECRET, {"grant": "client_credentials"}
-        )
+        self.connection = Connection(self.sandbox.org_url, "tributary", SECRET, {"grant": "client_credentials"})
         self.engine = schema.engine(self.database.url())
 
     def sync(self, **options: Any) -> dict[str, Counts]:
@@ -84,10 +84,10 @@ class Crm:
         self.http.delete("/_sandbox/faults")
 
     def log_in(self) -> None:
-        """Lets `http` call Salesforce's own API."""
+        """Lets the sandbox's `org` call Salesforce's own API."""
         form = {"grant_type": "client_credentials", "client_id": "tributary", "client_secret": SECRET}
-        token = self.http.post("/salesforce/services/oauth2/token", data=form).json()["access_token"]
-        self.http.headers["Authorization"] = f"Bearer {token}"
+        token = self.sandbox.org.post("/services/oauth2/token", data=form).json()["access_token"]
+        self.sandbox.org.headers["Authorization"] = f"Bearer {token}"
 
     def letters(self, status: str = "open") -> list[dict[str, Any]]:
         return self.database.rows(

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from include.crm import tasks
-from tests.crm.conftest import ACCOUNTS, HOLDINGS, INGEST, SECRET, SECURITIES, Crm
+from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, INGEST, SECRET, SECURITIES, Crm
 from tests.running_sandbox import LAST
 
 POINTS = (
@@ -164,10 +164,10 @@ def test_a_job_whose_rows_were_locked_when_its_writer_died_is_sent_again(crm: Cr
 def test_a_job_that_salesforce_has_forgotten_is_sent_again(crm: Crm) -> None:
     with loader(crm, "started", 1, "SIGKILL") as child:
         child.wait(60)
-    job = f"{INGEST}/{crm.database.value('select job_id from control.crm_job')}"
+    job = f"{DATA}/jobs/ingest/{crm.database.value('select job_id from control.crm_job')}"
     crm.log_in()
     until = time.monotonic() + 20
-    while crm.http.delete(job).status_code != 204:
+    while crm.sandbox.org.delete(job).status_code != 204:
         assert time.monotonic() < until
         time.sleep(0.05)
 

@@ -154,8 +154,8 @@ def test_a_status_that_an_advisor_sets_is_the_firms(office: Office) -> None:
     office.crm.sync()
     office.crm.log_in()
     goal = office.crm.records(GOALS)["sample:plans:goal:n1:2"]
-    path = f"/salesforce/services/data/v66.0/sobjects/{GOALS}/{goal['Id']}"
-    assert office.crm.http.patch(path, json={"FinServ__Status__c": "Completed"}).status_code == 204
+    path = f"/services/data/v66.0/sobjects/{GOALS}/{goal['Id']}"
+    assert office.crm.sandbox.org.patch(path, json={"FinServ__Status__c": "Completed"}).status_code == 204
     office.plan("0.8125", COLLEGE | {"name": "University"})
     assert office.crm.sent() == {"goal": 1}
     record = office.crm.records(GOALS)["sample:plans:goal:n1:2"]

@@ -9,7 +9,7 @@ import pytest
 from include.crm import readback
 from include.crm.readback import Found, read_back, recreate
 from include.errors import ApprovalNeeded, TargetUnavailable
-from tests.crm.conftest import ACCOUNTS, API, HOLDINGS, Crm
+from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, Crm
 
 
 def read(crm: Crm, run_id: str = "read") -> dict[str, Found]:
@@ -124,7 +124,8 @@ def test_a_record_that_somebody_made_anew_under_our_key_is_ours_again(crm: Crm) 
     assert read(crm) == {"position": Found(0, deleted=1)}
     crm.log_in()
     values = {"Name": "By hand", "FinServ__FinancialAccount__c": parent}
-    assert crm.http.patch(f"{API}/sobjects/{HOLDINGS}/Tributary_Key__c/{key}", json=values).status_code == 201
+    path = f"{DATA}/sobjects/{HOLDINGS}/Tributary_Key__c/{key}"
+    assert crm.sandbox.org.patch(path, json=values).status_code == 201
 
     assert read(crm, "again") == {"position": Found(0, other_id=1)}
     assert crm.sent() == {"position": 1}

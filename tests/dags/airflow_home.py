@@ -24,7 +24,7 @@ def connections(firm: Firm, alerts: Path, secret: str = "only for tests") -> dic
             "extra": dict(sandbox.extra),
         },
         "salesforce": {
-            "conn_type": "http", "host": f"{firm.sandbox.url}/salesforce", "login": "tributary",
+            "conn_type": "http", "host": firm.sandbox.org_url, "login": "tributary",
             "password": "sandbox-only", "extra": {"grant": "client_credentials", "firm": "test", "few": 1_000_000},
         },
         "tributary_staging": {"conn_type": "generic", "extra": {"root": str(firm.folder / "staging")}},

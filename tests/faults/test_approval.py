@@ -99,7 +99,7 @@ def asking(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         firm.day(sessions.latest_closed(now))
         firm.engine.dispose()
         salesforce = {
-            "conn_type": "http", "host": f"{sandbox.url}/salesforce", "login": APP["client_id"],
+            "conn_type": "http", "host": sandbox.org_url, "login": APP["client_id"],
             "password": APP["client_secret"], "extra": {"grant": "client_credentials", "firm": "test", "few": 5},
         }  # fmt: skip
         known = connections(folder, database, sandbox) | {DAG: json.dumps(salesforce)}

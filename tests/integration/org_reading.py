@@ -14,7 +14,7 @@ import httpx
 
 from tests.integration.crm_truth import KEY, Record, Records
 
-_API = "/salesforce/services/data/v66.0"
+_API = "/services/data/v66.0"
 
 
 class Org:
@@ -28,7 +28,7 @@ class Org:
         self._http.close()
 
     def log_in(self) -> None:
-        token = self._http.post("/salesforce/services/oauth2/token", data=self._form).json()["access_token"]
+        token = self._http.post("/services/oauth2/token", data=self._form).json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
 
     def read(self, sobject: str, fields: Sequence[str], where: str) -> list[dict[str, str]]:

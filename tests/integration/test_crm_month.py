@@ -223,7 +223,7 @@ def month(
         firm = Firm(named("orion"), sandbox, database, folder)
         firm.site = replace(firm.site, speed=1000.0)
         crm = Crm(database, sandbox, folder / "work")
-        org = Org(sandbox.url, "tributary", SECRET)
+        org = Org(sandbox.org_url, "tributary", SECRET)
         made = Month(firm, crm, org)
         run_days(made, days)
         yield made

@@ -1,11 +1,6 @@
 """DocuSign's own client, unmodified, over TLS: it knows no other way to its login."""
 
-import contextlib
-import socket
-import threading
-
 import pytest
-import uvicorn
 
 from include.sandbox import docusign
 from include.sandbox.calls import Calls
@@ -15,33 +10,9 @@ from include.sandbox.docusign_rows import ACCOUNT_ID, USER_ID
 from include.sandbox.faults import Faults
 from include.sandbox.world import World
 from tests.running_sandbox import NOW
+from tests.running_tls import serve_tls
 
 esign = pytest.importorskip("docusign_esign")
-trustme = pytest.importorskip("trustme")
-
-
-@contextlib.contextmanager
-def serve(app, folder):
-    """Serve an application over TLS, under an authority that is made for this."""
-    authority = trustme.CA()
-    leaf, chain = authority.issue_cert("127.0.0.1"), folder / "leaf.pem"
-    leaf.private_key_and_cert_chain_pem.write_to_path(str(chain))
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    close = [("Connection", "close")]  # else the server's end waits for connections that the client keeps
-    config = uvicorn.Config(app, log_level="warning", access_log=False, ssl_certfile=str(chain), headers=close)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +23,7 @@ def client(tmp_path_factory):
     (folder / "state").mkdir()
     office = docusign.Office(World(folder / "state", clock, households=20), clock)
     configuration = esign.Configuration()  # one for the whole process
-    with serve(docusign.create_app(office, Faults(), Calls(clock)), folder) as host:
+    with serve_tls(docusign.create_app(office, Faults(), Calls(clock)), folder) as host:
         configuration.ssl_ca_cert = str(folder / "ca.pem")
         client = esign.ApiClient(oauth_host_name=host)
         key = hand_out_private_key(folder / "state").encode()

@@ -2,6 +2,7 @@ import re
 import signal
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,6 +20,24 @@ def test_command_says_where_it_listens_on_the_loopback_and_ends_on_sigterm(tmp_p
         finally:
             server.send_signal(signal.SIGTERM)
         assert server.wait(15) in (0, -signal.SIGTERM)
+
+
+def test_org_is_at_a_root_of_its_own(sandbox):
+    host = sandbox.http.get("/_sandbox/connections").json()["salesforce"]["host"]
+    app = {"client_id": "app", "client_secret": "s"}
+    sandbox.http.post("/salesforce/_admin/consumers", json=app | {"username": "ada@sample-wealth.example"})
+    answer = httpx.post(f"{host}/services/oauth2/token", data=app | {"grant_type": "client_credentials"}).json()
+    assert urlsplit(answer["instance_url"]).path == ""
+    assert answer["instance_url"] == host == sandbox.org_url != sandbox.url
+    token = {"Authorization": f"Bearer {answer['access_token']}"}
+    assert httpx.get(f"{host}/services/data/v66.0/limits", headers=token).status_code == 200
+    assert httpx.get(f"{sandbox.url}/salesforce/services/data/v66.0/limits", headers=token).status_code == 404
+
+
+def test_calls_and_faults_of_the_org_are_named_by_the_sandbox(sandbox):
+    sandbox.http.post("/_sandbox/faults", json={"route": "/salesforce/services/*", "kind": "server_error"})
+    assert sandbox.org.get("/services/data").status_code == 503
+    assert "/salesforce/services/data" in sandbox.http.get("/_sandbox/calls").json()["routes"]
 
 
 def test_state_of_another_firm_is_refused(start_sandbox):

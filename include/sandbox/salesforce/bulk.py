@@ -45,6 +45,8 @@ async def answer_bulk(org: Org, jobs: Jobs, request: Request, version: str, path
         case "GET", []:
             found = [job for job in jobs.list_jobs() if (job["jobType"] == "V2Query") == (kind == "query")]
             return _say({"done": True, "records": [show(job) for job in found], "nextRecordsUrl": None})
+        case _, []:
+            raise _not_allowed(request.method)
     job = await run_in_threadpool(jobs.find, kind, rest[0])
     match request.method, rest[1:]:
         case "GET", []:
@@ -63,7 +65,11 @@ async def answer_bulk(org: Org, jobs: Jobs, request: Request, version: str, path
             return StreamingResponse(pieces, media_type=CSV)
         case "GET", ["results"] if kind == "query":
             return await run_in_threadpool(_say_page, org, job, version, dict(request.query_params))
-    raise ApiError(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{request.method}' not allowed")
+    raise _not_allowed(request.method)
+
+
+def _not_allowed(method: str) -> ApiError:
+    return ApiError(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed")
 
 
 async def read_json(request: Request) -> Any:
@@ -81,8 +87,9 @@ async def read_json(request: Request) -> Any:
 
 async def _create(jobs: Jobs, request: Request, kind: str, version: str, user_id: str) -> Response:
     asked = await read_json(request)
-    if not isinstance(asked, dict):
-        raise ApiError(400, "INVALIDJOB", "The body must be one job")
+    if not isinstance(asked, dict) or not all(isinstance(value, str | None) for value in asked.values()):
+        raise ApiError(400, "INVALIDJOB", "The body must be one job, whose values are texts")
+    asked = {name: value for name, value in asked.items() if value is not None}
     path = request.scope["path"].rstrip("/")
     return _say(show(await run_in_threadpool(jobs.create, kind, asked, version, user_id, path)))
 

@@ -27,7 +27,7 @@ _TYPES = {
 
 def describe_org(schema: Schema, prefixes: dict[str, str], version: str) -> dict[str, Any]:
     """The list of objects."""
-    found = [_summary(schema[name], prefixes[name], version) for name in sorted(schema)]
+    found = [summarize_object(schema[name], prefixes[name], version) for name in sorted(schema)]
     return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found}
 
 
@@ -48,19 +48,26 @@ def describe_object(
         for name, label in sobject.record_types
     ]
     children = [
-        {"childSObject": child.name, "field": item.name, "cascadeDelete": item.on_delete == "Cascade"}
+        {
+            "childSObject": child.name,
+            "field": item.name,
+            "relationshipName": item.child_relationship,
+            "cascadeDelete": item.on_delete == "Cascade",
+            "restrictedDelete": item.on_delete == "Restrict",
+        }
         for child in schema.values()
         for item in child.fields.values()
         if sobject.name in item.targets
     ]
-    return _summary(sobject, prefix, version) | {
+    return summarize_object(sobject, prefix, version) | {
         "fields": [_describe_field(item) for item in sobject.fields.values()],
         "recordTypeInfos": infos,
         "childRelationships": children,
     }
 
 
-def _summary(sobject: SObject, prefix: str, version: str) -> dict[str, Any]:
+def summarize_object(sobject: SObject, prefix: str, version: str) -> dict[str, Any]:
+    """One object without its fields."""
     return {
         "name": sobject.name,
         "label": sobject.label,
@@ -73,6 +80,7 @@ def _summary(sobject: SObject, prefix: str, version: str) -> dict[str, Any]:
         "urls": {
             "sobject": f"/services/data/{version}/sobjects/{sobject.name}",
             "describe": f"/services/data/{version}/sobjects/{sobject.name}/describe",
+            "rowTemplate": f"/services/data/{version}/sobjects/{sobject.name}/{{ID}}",
         },
     }
 

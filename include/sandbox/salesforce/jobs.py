@@ -25,6 +25,7 @@ from include.sandbox.salesforce.writes import find_key
 
 Job = dict[str, Any]
 ENDED = ("JobComplete", "Failed", "Aborted")
+_LINE_ENDINGS = ("LF", "CRLF")
 _OPERATIONS = ("insert", "update", "upsert", "delete")
 _HIDDEN = "_"
 
@@ -52,6 +53,11 @@ class Jobs:
         Raises:
             ApiError: the job is not one that Salesforce would take.
         """
+        if (
+            asked.get("columnDelimiter", "COMMA") not in DELIMITERS
+            or asked.get("lineEnding", "LF") not in _LINE_ENDINGS
+        ):
+            raise ApiError(400, "INVALIDJOB", "Unknown columnDelimiter or lineEnding")
         common: Job = {"state": "Open", "apiVersion": float(version[1:]), "concurrencyMode": "Parallel", "_path": path}
         common["_client"] = client.get()
         job = common | (self._check_ingest(asked) if kind == "ingest" else self._check_query(asked))
@@ -150,11 +156,6 @@ class Jobs:
             raise ApiError(
                 400, "INVALIDJOB", f"An ingest job needs an object and an operation of {', '.join(_OPERATIONS)}"
             )
-        if asked.get("columnDelimiter", "COMMA") not in DELIMITERS or asked.get("lineEnding", "LF") not in {
-            "LF",
-            "CRLF",
-        }:
-            raise ApiError(400, "INVALIDJOB", "Unknown columnDelimiter or lineEnding")
         if asked.get("contentType", "CSV") != "CSV":
             raise ApiError(400, "INVALIDJOB", "contentType must be CSV")
         job = {
@@ -186,8 +187,9 @@ class Jobs:
         if operation not in {"query", "queryAll"}:
             raise ApiError(400, "INVALIDJOB", "operation must be query or queryAll")
         query = parse_soql(soql)
-        if query.count is not None:
-            raise ApiError(400, "API_ERROR", "Aggregate queries are not supported in bulk queries")
+        if query.is_aggregate or query.children:
+            what = "Aggregate" if query.is_aggregate else "Nested"
+            raise ApiError(400, "API_ERROR", f"{what} queries are not supported in bulk queries")
         plan = self._org.queries.plan(soql)
         return {
             "object": plan.sobject.name,

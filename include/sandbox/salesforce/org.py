@@ -29,7 +29,7 @@ class Org:
         self.store = Store(folder, self.schema)
         self.bus = Bus(self.store, lambda: self.schema, faults, clock)
         self.sessions = Sessions(self.store, clock.now)
-        self.queries = Queries(self.schema, self.store)
+        self.queries = Queries(self.schema, self.store, self.clock.now)
         self._seed()
         with self.store.read() as connection:
             is_on = connection.execute("select 1 from counter where name = ?", (_PERSON_ACCOUNTS,)).fetchone()
@@ -44,7 +44,7 @@ class Org:
     def enable_person_accounts(self) -> None:
         """Let accounts be persons, for good: as in Salesforce there is no way back."""
         self.schema = load_person_schema()
-        self.queries = Queries(self.schema, self.store)
+        self.queries = Queries(self.schema, self.store, self.clock.now)
         self._seed()
         with self.store.write() as connection:
             connection.execute("insert or replace into counter values (?, 1)", (_PERSON_ACCOUNTS,))

@@ -118,7 +118,7 @@ class PubSub:
 
     def _let_in(self, context: Any) -> None:
         said = dict(context.invocation_metadata())
-        is_known = self._org.sessions.is_open(said.get("accesstoken", ""))
+        is_known = self._org.sessions.find_username(said.get("accesstoken", "")) is not None
         if not is_known or said.get("tenantid") != ORG_ID or not said.get("instanceurl"):
             _refuse(context, grpc.StatusCode.UNAUTHENTICATED, f"{_ERROR}.service.auth.error")
 

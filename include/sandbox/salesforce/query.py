@@ -1,4 +1,4 @@
-"""Queries over the store: SOQL becomes SQL over the records' JSON, and results are read page by page.
+"""Queries over the store: SOQL becomes SQL, and results are read page by page.
 
 A query with more rows than a page keeps the ids of its rows as a cursor: a page can be read again, also after a
 restart, and a record that is written meanwhile neither shifts the pages nor comes twice.
@@ -6,20 +6,22 @@ restart, and a record that is written meanwhile neither shifts the pages nor com
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, assert_never
+from datetime import datetime
+from typing import Any, Protocol
 
-import orjson
-
-from include.sandbox.salesforce.errors import ApiError, unknown_column
-from include.sandbox.salesforce.schema import Field, Schema, SObject
-from include.sandbox.salesforce.soql import Comparison, Condition, Junction, Literal, Not, Query, parse_soql
-from include.sandbox.salesforce.store import ID_END, Store
-from include.sandbox.salesforce.values import NUMBERS, complete_id, say_json, value_parser
+from include.sandbox.salesforce.conditions import Catalog, Scope, Value, array, find_object, json_sql
+from include.sandbox.salesforce.errors import ApiError
+from include.sandbox.salesforce.schema import Field, Schema, SObject, find_children_of
+from include.sandbox.salesforce.soql import Expression, Query, parse_soql
+from include.sandbox.salesforce.store import Store
+from include.sandbox.salesforce.values import say_json
 
 PAGE_ROWS = 2000
+MOST_WITH_ALL_FIELDS = 200
 
 
 class Source(Protocol):
@@ -34,55 +36,55 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Selected:
-    """One selected field: where it stands in the answer, what it is, and its SQL."""
+    """One selected field under the path that the query names it by."""
 
     path: str
-    steps: tuple[tuple[str, str, str], ...]
-    field: Field
-    sql: str
+    value: Value
 
 
 class Plan:
-    """A query compiled to SQL. `r` is the queried object's record; parents are joined as `p1`, `p2`, ..."""
+    """A query for records compiled to SQL; with `link`, one for the children whose field `link` names the parent."""
 
-    def __init__(self, schema: Schema, store: Store, query: Query, is_all: bool = False) -> None:
-        self._schema, self._parents, self._is_all = schema, dict[tuple[str, str], str](), is_all
-        self._joins: list[str] = []
-        self._parameters: list[object] = []
-        self.sobject = find_object(schema, query.sobject)
-        self.selected = [self._select(path) for path in query.paths]
-        counted = self._resolve("r", self.sobject, query.count)[1] if query.count else None
-        conditions = [self._compile(query.where)] if query.where else []
-        prefix = store.prefixes[self.sobject.name]
-        conditions += [f"r.id >= '{prefix}' and r.id < '{prefix}{ID_END}'"]
-        conditions += [] if is_all else ["not r.is_deleted"]
-        conditions += [f"{counted} is not null"] if counted else []
-        self._where = " and ".join(conditions)
-        self._order = ", ".join([self._order_sql(order) for order in query.orders] + ["r.id"])
-        self._window = f"limit {-1 if query.limit is None else query.limit} offset {query.offset}"
+    def __init__(
+        self, catalog: Catalog, query: Query, sobject: SObject, is_all: bool = False, link: Field | None = None
+    ) -> None:
+        self.sobject, self._query, self._link = sobject, query, link
+        self._scope = Scope(catalog, query, sobject, is_all)
+        self.selected = [Selected(path, self._scope.resolve(Expression(path))) for path in self._list_paths()]
+        self._order = ", ".join([*map(self._scope.sort, query.orders), "r.id"])
+        self.children: dict[str, Plan] = {}
+        for inner in query.children:
+            relation = find_children_of(catalog.schema, sobject, inner.sobject)
+            if relation is None:
+                message = f"Didn't understand relationship '{inner.sobject}' in FROM part of query call."
+                raise ApiError(400, "INVALID_TYPE", message)
+            child, item = relation
+            # Deleted children are in no answer, not even in that of queryAll.
+            self.children[item.child_relationship or ""] = Plan(catalog, inner, child, link=item)
 
     def read_ids(self, connection: sqlite3.Connection, most: int) -> list[str]:
         """The ids of the first `most` rows."""
-        return [row[0] for row in connection.execute(f"{self._ids_sql()} limit {most}", self._parameters)]
+        sql = f"{self._ids_sql()} limit {most}"
+        return [row[0] for row in connection.execute(sql, self._scope.parameters)]
 
     def save_cursor(self, connection: sqlite3.Connection, cursor: str, soql: str) -> int:
         """Keep the ids of all rows as `cursor`; return how many there are."""
-        numbered = f"select ?, row_number() over () - 1, id from ({self._ids_sql()})"  # noqa: S608 - see _resolve
-        total = connection.execute(f"insert into cursor_row {numbered}", (cursor, *self._parameters)).rowcount
+        numbered = f"select ?, row_number() over () - 1, id from ({self._ids_sql()})"  # noqa: S608 - see Scope
+        parameters = (cursor, *self._scope.parameters)
+        total = connection.execute(f"insert into cursor_row {numbered}", parameters).rowcount
         connection.execute("insert into cursor values (?, ?, ?)", (cursor, soql, total))
         return total
 
     def count(self, connection: sqlite3.Connection) -> int:
         """How many rows there are."""
-        return int(connection.execute(f"select count(*) from ({self._ids_sql()})", self._parameters).fetchone()[0])  # noqa: S608
+        sql = f"select count(*) from ({self._ids_sql()})"  # noqa: S608
+        return int(connection.execute(sql, self._scope.parameters).fetchone()[0])
 
     def read_rows(self, connection: sqlite3.Connection, ids: list[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of `ids` in their order: the id, the ids of joined parents, the selected values."""
         place = {record_id: position for position, record_id in enumerate(ids)}
-        parents = "".join(f", {alias}.id" for alias in self._parents.values())
-        values = "".join(f", {item.sql}" for item in self.selected)
-        sql = f"select r.id{parents}{values} from record r {' '.join(self._joins)} where r.id in (select value from json_each(?))"  # noqa: S608
-        found = connection.execute(sql, (_array(ids),))
+        sql = f"select {self._row_sql()} from {self._scope.joined} where r.id in (select value from json_each(?))"  # noqa: S608
+        found = connection.execute(sql, (array(ids),))
         return iter(sorted(found, key=lambda row: place[row[0]]))
 
     def read_cursor(
@@ -92,150 +94,112 @@ class Plan:
 
         With `is_csv` a row is only its selected values, as a bulk query's results have them.
         """
-        wanted = [_csv_sql(item) for item in self.selected]
-        if not is_csv:
-            wanted = ["r.id", *(f"{alias}.id" for alias in self._parents.values()), *(i.sql for i in self.selected)]
+        chosen = ", ".join(_csv_sql(item.value) for item in self.selected) if is_csv else self._row_sql()
+        joined = self._scope.joined.removeprefix("record r")
         sql = (
-            f"select {', '.join(wanted)} from cursor_row c cross join record r on r.id = c.id {' '.join(self._joins)}"  # noqa: S608
+            f"select {chosen} from cursor_row c cross join record r on r.id = c.id {joined}"  # noqa: S608
             " where c.cursor = ? and c.position >= ? and c.position < ? order by c.position"
         )
         yield from connection.execute(sql, (cursor, start, start + most))
 
-    def say_json(self, row: tuple[Any, ...], version: str) -> dict[str, Any]:
-        """One row as the query call answers it."""
-        parent_ids = dict(zip(self._parents.values(), row[1:], strict=False))
+    def render_rows(
+        self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], version: str
+    ) -> list[dict[str, Any]]:
+        """Rows with their children as the query call answers them."""
+        records = [self._render_row(row, version) for row in rows]
+        for name, plan in self.children.items():
+            children = plan.read_children(connection, [row[0] for row in rows], version)
+            for record, row in zip(records, rows, strict=True):
+                nested = children.get(row[0])
+                record[name] = {"totalSize": len(nested), "done": True, "records": nested} if nested else None
+        return records
+
+    def read_children(
+        self, connection: sqlite3.Connection, parents: list[str], version: str
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The children of each of `parents`; LIMIT and OFFSET count for each of them."""
+        assert self._link is not None
+        link = json_sql("r", self._link)
+        sql = (
+            f"select r.id, {link} from {self._scope.joined}"  # noqa: S608
+            f" where {self._scope.condition} and {link} in (select value from json_each(?)) order by {self._order}"
+        )
+        ids: dict[str, list[str]] = defaultdict(list)
+        for record_id, parent_id in connection.execute(sql, [*self._scope.parameters, array(parents)]):
+            ids[parent_id].append(record_id)
+        first, most = self._query.offset, self._query.limit
+        window = slice(first, None if most is None else first + most)
+        return {
+            parent_id: self.render_rows(connection, list(self.read_rows(connection, children[window])), version)
+            for parent_id, children in ids.items()
+        }
+
+    def _list_paths(self) -> Iterator[str]:
+        """The selected paths; FIELDS(...) stands for those of the object."""
+        for item in self._query.items:
+            if not item.expression.function:
+                yield item.expression.path
+                continue
+            kind = item.expression.path.upper()
+            if kind not in {"ALL", "STANDARD", "CUSTOM"}:
+                raise ApiError(400, "MALFORMED_QUERY", f"unexpected token: {item.expression}")
+            if kind != "STANDARD" and not 0 < (self._query.limit or 0) <= MOST_WITH_ALL_FIELDS:
+                message = f"The SOQL FIELDS function must have a LIMIT of at most {MOST_WITH_ALL_FIELDS}"
+                raise ApiError(400, "MALFORMED_QUERY", message)
+            for name in self.sobject.fields:
+                if kind == "ALL" or (kind == "CUSTOM") == name.endswith("__c"):
+                    yield name
+
+    def _row_sql(self) -> str:
+        parents = (f"{alias}.id" for alias in self._scope.parents.values())
+        return ", ".join(["r.id", *parents, *(item.value.sql for item in self.selected)])
+
+    def _render_row(self, row: tuple[Any, ...], version: str) -> dict[str, Any]:
+        parent_ids = dict(zip(self._scope.parents.values(), row[1:], strict=False))
         record: dict[str, Any] = {"attributes": _attributes(self.sobject.name, row[0], version)}
         for item, kept in zip(self.selected, row[1 + len(parent_ids) :], strict=True):
             target: dict[str, Any] | None = record
-            for name, alias, parent in item.steps:
+            for name, alias, parent in item.value.steps:
                 parent_id = parent_ids[alias]
                 if target is None:
                     break
                 fresh = {"attributes": _attributes(parent, parent_id, version)} if parent_id else None
                 target = target.setdefault(name, fresh)
             if target is not None:
-                target[item.field.name] = say_json(item.field, kept)
+                target[item.value.field.name] = say_json(item.value.field, kept)
         return record
 
     def _ids_sql(self) -> str:
-        joins = " ".join(self._joins)
-        return f"select * from (select r.id from record r {joins} where {self._where} order by {self._order} {self._window})"  # noqa: S608
-
-    def _select(self, path: str) -> Selected:
-        field, sql, steps = self._walk("r", self.sobject, path)
-        return Selected(path, steps, field, sql)
-
-    def _resolve(self, alias: str, sobject: SObject, path: str) -> tuple[Field, str]:
-        return self._walk(alias, sobject, path)[:2]
-
-    def _walk(self, alias: str, sobject: SObject, path: str) -> tuple[Field, str, tuple[tuple[str, str, str], ...]]:
-        """Follow a path from a joined record; only names that the schema knows get into the SQL."""
-        steps = []
-        *relationships, name = path.split(".")
-        if relationships and relationships[0].lower() == sobject.name.lower():
-            relationships = relationships[1:]
-        for word in relationships:
-            reference = sobject.by_relationship.get(word.lower())
-            if reference is None or reference.reference_to is None:
-                message = f"Didn't understand relationship '{word}' in field path."
-                raise ApiError(400, "INVALID_FIELD", message)
-            alias, sobject = self._join(alias, reference), self._schema[reference.reference_to]
-            steps.append((reference.relationship or "", alias, sobject.name))
-        field = sobject.by_lower_name.get(name.lower())
-        if field is None:
-            raise unknown_column(sobject.name, name)
-        return field, self._value_sql(alias, sobject, field), tuple(steps)
-
-    def _join(self, alias: str, reference: Field) -> str:
-        pair = (alias, reference.name)
-        if pair not in self._parents:
-            self._parents[pair] = joined = f"p{len(self._parents) + 1}"
-            self._joins.append(
-                f"left join record {joined} on {joined}.id = {_json(alias, reference.name)} and not {joined}.is_deleted"
-            )
-        return self._parents[pair]
-
-    def _value_sql(self, alias: str, sobject: SObject, field: Field) -> str:
-        if field.name == "Id":
-            return f"{alias}.id"
-        if field.name == "IsDeleted":
-            return f"{alias}.is_deleted"
-        if field.formula is None:
-            return _json(alias, field.name)
-        parts = [part.strip() for part in field.formula.split(" & ")]
-        if len(parts) == 1:
-            return self._resolve(alias, sobject, parts[0])[1]
-        texts = [
-            part.replace('"', "'")
-            if part.startswith('"')
-            else f"coalesce({self._resolve(alias, sobject, part)[1]}, '')"
-            for part in parts
-        ]
-        return f"trim({' || '.join(texts)})"
-
-    def _order_sql(self, order: Any) -> str:
-        field, sql = self._resolve("r", self.sobject, order.path)
-        direction, nulls = "desc" if order.is_descending else "asc", "last" if order.is_nulls_last else "first"
-        return f"{_comparable(field, sql)} {direction} nulls {nulls}"
-
-    def _compile(self, condition: Condition) -> str:
-        match condition:
-            case Junction(word, parts):
-                return "(" + f" {word} ".join(self._compile(part) for part in parts) + ")"
-            case Not(part):
-                return f"not {self._compile(part)}"
-            case Comparison():
-                return self._compare(condition)
-            case _:
-                assert_never(condition)
-
-    def _compare(self, condition: Comparison) -> str:
-        field, sql = self._resolve("r", self.sobject, condition.path)
-        left, operator, value = _comparable(field, sql), condition.operator, condition.value
-        if operator in {"=", "!=", "in", "not in"}:
-            values = value if isinstance(value, list) else [value]
-            # The index of keys knows no deleted records.
-            is_own_key = field.is_indexed and "." not in condition.path and not self._is_all
-            equal = self._equal_key(field, values) if is_own_key else self._equal(field, left, values)
-            nulls = f" or {left} is null" if None in values else ""
-            return f"({'' if operator in {'=', 'in'} else 'not '}({equal}{nulls}))"
-        assert not isinstance(value, list)
-        if operator == "like":
-            self._parameters.append(value)
-            return f"(coalesce({left} like ? escape '\\', 0))"
-        self._parameters.append(_bound(field, value))
-        return f"(coalesce({left} {operator} ?, 0))"
-
-    def _equal(self, field: Field, left: str, values: list[Literal]) -> str:
-        self._parameters.append(_array(_bound(field, value) for value in values if value is not None))
-        return f"coalesce({left} in (select value from json_each(?)), 0)"  # noqa: S608
-
-    def _equal_key(self, field: Field, values: list[Literal]) -> str:
-        self._parameters.append(_array(field.fold(str(value)) for value in values if value is not None))
-        own = f"object = '{self.sobject.name}' and field = '{field.name}'"
-        return f"r.id in (select id from record_key where {own} and value in (select value from json_each(?)))"  # noqa: S608
+        scope = self._scope
+        ids = f"select r.id from {scope.joined} where {scope.condition} order by {self._order} {_window(self._query)}"  # noqa: S608
+        return f"select * from ({ids})"  # noqa: S608
 
 
 class Queries:
     """Runs queries and keeps cursors; `source` is where to read and write, the store itself unless said."""
 
-    def __init__(self, schema: Schema, store: Store, source: Source | None = None) -> None:
-        self._schema, self._store, self._source = schema, store, source or store
+    def __init__(self, schema: Schema, store: Store, now: Callable[[], datetime], source: Source | None = None) -> None:
+        self._catalog, self._source = Catalog(schema, store, now), source or store
 
     def plan(self, soql: str, is_all: bool = False) -> Plan:
-        """Compile a query; `is_all` sees deleted records too."""
-        return Plan(self._schema, self._store, parse_soql(soql), is_all)
+        """Compile a query for records; `is_all` sees deleted records too."""
+        return self._compile(parse_soql(soql), is_all)
 
     def answer(self, soql: str, version: str, page_rows: int, is_all: bool = False) -> dict[str, Any]:
         """The first page of a query, as the query call answers it."""
         query = parse_soql(soql)
-        plan = Plan(self._schema, self._store, query, is_all)
+        if query.is_aggregate and not query.is_count:
+            with self._source.read() as connection:
+                return self._answer_groups(connection, query, is_all)
+        if query.is_count:
+            query.items = []
+        plan = self._compile(query, is_all)
         with self._source.read() as connection:
-            if query.count is not None:
-                return _say_count(query, plan.count(connection))
+            if not query.items and not query.children:
+                return {"totalSize": plan.count(connection), "done": True, "records": []}
             ids = plan.read_ids(connection, page_rows + 1)
             if len(ids) <= page_rows:
-                records = [plan.say_json(row, version) for row in plan.read_rows(connection, ids)]
+                records = plan.render_rows(connection, list(plan.read_rows(connection, ids)), version)
                 return {"totalSize": len(records), "done": True, "records": records}
         cursor = "0r8" + secrets.token_hex(8)[:15]
         with self._source.write() as connection:
@@ -247,11 +211,12 @@ class Queries:
         with self._source.read() as connection:
             plan, total = self.open_cursor(connection, cursor, start)
             rows = list(plan.read_cursor(connection, cursor, start, page_rows))
+            records = plan.render_rows(connection, rows, version)
         end = start + len(rows)
         page: dict[str, Any] = {"totalSize": total, "done": end >= total}
         if end < total:
             page["nextRecordsUrl"] = f"/services/data/{version}/query/{cursor}-{end}"
-        return page | {"records": [plan.say_json(row, version) for row in rows]}
+        return page | {"records": records}
 
     def open_cursor(self, connection: sqlite3.Connection, cursor: str, start: int) -> tuple[Plan, int]:
         """The plan of a cursor and its number of rows in all.
@@ -264,56 +229,56 @@ class Queries:
             raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         return self.plan(known[0], is_all=True), known[1]
 
+    def _compile(self, query: Query, is_all: bool) -> Plan:
+        return Plan(self._catalog, query, find_object(self._catalog.schema, query.sobject), is_all)
 
-def find_object(schema: Schema, name: str) -> SObject:
-    """The object that a query names, whatever the name's case.
+    def _answer_groups(self, connection: sqlite3.Connection, query: Query, is_all: bool) -> dict[str, Any]:
+        """Run a query whose rows are groups of records."""
+        scope = Scope(self._catalog, query, find_object(self._catalog.schema, query.sobject), is_all)
+        names, values = _name_items(query), [scope.resolve(item.expression) for item in query.items]
+        groups = ", ".join(scope.resolve(group).comparable for group in query.groups)
+        having = f" having {scope.compile(query.having)}" if query.having else ""
+        order = ", ".join(map(scope.sort, query.orders))
+        sql = (
+            f"select {', '.join(value.sql for value in values)} from {scope.joined} where {scope.condition}"  # noqa: S608
+            f"{f' group by {groups}' * bool(groups)}{having}{f' order by {order}' * bool(order)} {_window(query)}"
+        )
+        rows = connection.execute(sql, scope.parameters).fetchall()
+        if len(rows) > PAGE_ROWS:
+            message = (
+                "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
+            )
+            raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
+        records = [
+            {"attributes": {"type": "AggregateResult"}}
+            | {name: say_json(value.field, kept) for name, value, kept in zip(names, values, row, strict=True)}
+            for row in rows
+        ]
+        return {"totalSize": len(records), "done": True, "records": records}
 
-    Raises:
-        ApiError: INVALID_TYPE, the org has none.
-    """
-    for known, sobject in schema.items():
-        if known.lower() == name.lower():
-            return sobject
-    raise ApiError(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
+
+def _name_items(query: Query) -> list[str]:
+    """The names of a group's values: alias, field, or `expr0`, `expr1`, ... for functions without an alias."""
+    names, unnamed = list[str](), 0
+    for item in query.items:
+        if item.alias or not item.expression.function:
+            names.append(item.alias or item.expression.path.rpartition(".")[2])
+        else:
+            names.append(f"expr{unnamed}")
+            unnamed += 1
+    return names
 
 
-def _say_count(query: Query, count: int) -> dict[str, Any]:
-    if not query.count:
-        return {"totalSize": count, "done": True, "records": []}
-    record = {"attributes": {"type": "AggregateResult"}, "expr0": count}
-    return {"totalSize": 1, "done": True, "records": [record]}
+def _window(query: Query) -> str:
+    return f"limit {-1 if query.limit is None else query.limit} offset {query.offset}"
 
 
 def _attributes(sobject: str, record_id: str, version: str) -> dict[str, str]:
     return {"type": sobject, "url": f"/services/data/{version}/sobjects/{sobject}/{record_id}"}
 
 
-def _json(alias: str, name: str) -> str:
-    return f"json_extract({alias}.body, '$.{name}')"
-
-
-def _csv_sql(item: Selected) -> str:
+def _csv_sql(value: Value) -> str:
     """What gives a value as a bulk query's results say it; null is an empty cell."""
-    if item.field.type == "Checkbox":
-        return f"iif({item.sql}, 'true', 'false')"
-    return f"replace({item.sql}, '+0000', 'Z')" if item.field.type == "DateTime" else item.sql
-
-
-def _comparable(field: Field, sql: str) -> str:
-    if field.type in NUMBERS:
-        return f"cast({sql} as real)"
-    if field.type in {"Checkbox", "Date", "DateTime", "Id"} or field.is_reference or field.is_case_sensitive:
-        return f"coalesce({sql}, 0)" if field.type == "Checkbox" else sql
-    return f"{sql} collate nocase"
-
-
-def _bound(field: Field, value: Literal) -> object:
-    if field.type in NUMBERS:
-        return float(str(value))
-    if field.type in {"Checkbox", "Date", "DateTime"} or field.is_reference:
-        return value_parser(field)(value)
-    return complete_id(str(value)) if field.type == "Id" else value
-
-
-def _array(values: Iterable[object]) -> str:
-    return orjson.dumps(list(values)).decode()
+    if value.field.type == "Checkbox":
+        return f"iif({value.sql}, 'true', 'false')"
+    return f"replace({value.sql}, '+0000', 'Z')" if value.field.type == "DateTime" else value.sql

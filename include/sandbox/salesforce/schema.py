@@ -57,6 +57,7 @@ class Field:
     """One field; `type` is the metadata type (`Text`, `Currency`, `Lookup`, ...), or `Id` for the record id.
 
     A polymorphic reference leads to records of `reference_to`, by which queries read its parent, or of `also_to`.
+    `relationship` leads from a record to its parent, `child_relationship` from the parent to such records.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Field:
     reference_to: str | None = None
     also_to: tuple[str, ...] = ()
     relationship: str | None = None
+    child_relationship: str | None = None
     on_delete: str = "SetNull"
     excluded_record_types: tuple[str, ...] = ()
     formula: str | None = None
@@ -176,6 +178,15 @@ def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
     return schema
 
 
+def find_children_of(schema: Schema, sobject: SObject, relationship: str) -> tuple[SObject, Field] | None:
+    """Return the object of a child relationship and the field of it that leads to the parent; None is none."""
+    for child in schema.values():
+        for item in child.fields.values():
+            if sobject.name in item.targets and (item.child_relationship or "").lower() == relationship.lower():
+                return child, item
+    return None
+
+
 @cache
 def _load_object(name: str, trees: tuple[Path, ...]) -> SObject:
     folders = [tree / "objects" / folder for tree in trees for folder in (name, DECLARED_ON.get(name)) if folder]
@@ -267,6 +278,7 @@ def _load_field(path: Path) -> Field:
         reference_to=target,
         also_to=tuple(item.text or "" for item in tag.findall("referenceTo")[1:]),
         relationship=_relationship(name) if target else None,
+        child_relationship=_child_relationship(name, _text(tag, "relationshipName")),
         on_delete="Cascade" if kind == "MasterDetail" else _text(tag, "deleteConstraint") or "SetNull",
         excluded_record_types=_excluded_record_types(tag),
         formula=formula,
@@ -277,6 +289,14 @@ def _load_field(path: Path) -> Field:
 
 def _relationship(name: str) -> str:
     return name[:-1] + "r" if name.endswith("__c") else name.removesuffix("Id")
+
+
+def _child_relationship(field_name: str, name: str) -> str | None:
+    """The name by which a parent's children are asked for; a package's carries its namespace, as its fields do."""
+    if not name or not field_name.endswith("__c"):
+        return name or None
+    namespace, has_one, _ = field_name.removesuffix("__c").partition("__")
+    return f"{namespace}__{name}__r" if has_one else f"{name}__r"
 
 
 def _excluded_record_types(tag: ElementTree.Element) -> tuple[str, ...]:

@@ -106,9 +106,20 @@ class Sessions:
             self.calls_used += 1
         return username
 
-    def is_open(self, token: str) -> bool:
-        """Whether a token is worth anything; asking is no call."""
-        return token in self._usernames and self._now() - self._used_at[token] <= IDLE
+    def find_username(self, token: str) -> str | None:
+        """Return the username of a token that is not expired; this counts as no call."""
+        is_open = token in self._usernames and self._now() - self._used_at[token] <= IDLE
+        return self._usernames[token] if is_open else None
+
+    def revoke(self, token: str) -> None:
+        """Expire a token for its owner.
+
+        Raises:
+            OAuthError: invalid_token.
+        """
+        if self.find_username(token) is None:
+            raise OAuthError("invalid_token", "The token was invalid")
+        self.expire(token)
 
     def expire(self, token: str | None = None) -> None:
         """Make one token, or all, worthless."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from include.sandbox.salesforce.aggregates import AGGREGATES
 from include.sandbox.salesforce.schema import KEY_PREFIXES, Schema, SObject
 from include.sandbox.salesforce.values import make_id
 
@@ -92,6 +93,8 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=60, check_same_thread=False)
+        for name, function in AGGREGATES.items():
+            connection.create_aggregate(name, 1, function)
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=normal")
         return connection

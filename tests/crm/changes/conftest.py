@@ -22,7 +22,7 @@ from tests.conftest import Database
 from tests.crm.conftest import SECRET
 from tests.running_sandbox import Sandbox, run_sandbox
 
-DATA = "/salesforce/services/data/v66.0"
+DATA = "/services/data/v66.0"
 OBJECTS = ["Account", "Contact", "Opportunity"]
 ACCOUNTS, CONTACTS, DEALS, REFRESHES = (topic.name for topic in TOPICS)
 
@@ -45,7 +45,7 @@ class Hearing:
         known = self.sandbox.http.get("/_sandbox/connections").json()["salesforce"]
         extra = known["extra"] | {"grant": "client_credentials"}
         self.connection = Connection(known["host"], "tributary", SECRET, extra)
-        self.http = httpx.Client(base_url=self.sandbox.url, headers=self.log_in("person"), timeout=20)
+        self.http = httpx.Client(base_url=self.sandbox.org_url, headers=self.log_in("person"), timeout=20)
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Calls the API as a person; a session that the clock has ended is opened again."""
@@ -58,7 +58,7 @@ class Hearing:
 
     def log_in(self, name: str) -> dict[str, str]:
         form = {"grant_type": "client_credentials", "client_id": name, "client_secret": SECRET}
-        token = self.sandbox.http.post("/salesforce/services/oauth2/token", data=form).json()["access_token"]
+        token = self.sandbox.org.post("/services/oauth2/token", data=form).json()["access_token"]
         return {"Authorization": f"Bearer {token}"}
 
     def admin(self, path: str, **values: Any) -> None:

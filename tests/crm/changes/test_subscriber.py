@@ -59,12 +59,12 @@ def test_a_load_of_ours_is_not_heard_and_moves_the_place_on(hearing: Hearing) ->
             "externalIdFieldName": "Tributary_Key__c",
             "contentType": "CSV",
         }
-        data = "/salesforce/services/data/v66.0/jobs/ingest"
-        made = hearing.sandbox.http.post(data, json=job, headers=headers).json()
+        data = "/services/data/v66.0/jobs/ingest"
+        made = hearing.sandbox.org.post(data, json=job, headers=headers).json()
         rows = "Tributary_Key__c,Name,RecordType.DeveloperName\nsample:v:household:1,Sample,IndustriesHousehold\n"
         url = f"{data}/{made['id']}"
-        hearing.sandbox.http.put(f"{url}/batches", content=rows, headers=headers | {"Content-Type": "text/csv"})
-        hearing.sandbox.http.patch(url, json={"state": "UploadComplete"}, headers=headers)
+        hearing.sandbox.org.put(f"{url}/batches", content=rows, headers=headers | {"Content-Type": "text/csv"})
+        hearing.sandbox.org.patch(url, json={"state": "UploadComplete"}, headers=headers)
         wait_for(lambda: hearing.place(ACCOUNTS)["heard_at"] not in (before, None))
     assert hearing.database.rows("select * from warehouse.crm_change") == []
 

@@ -1,4 +1,4 @@
-"""An org that really listens, under `/salesforce` as in the sandbox, and callers of it."""
+"""An org that really listens, and callers of it."""
 
 import contextlib
 import socket
@@ -15,9 +15,9 @@ import requests
 import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from fastapi import FastAPI
 from requests.adapters import HTTPAdapter
 from simple_salesforce import Salesforce
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from include.sandbox.clock import Clock
 from include.sandbox.faults import Fault, Faults
@@ -39,7 +39,7 @@ class ToSandbox(HTTPAdapter):
         self._url = url
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        path = request.url.split("/", 3)[3].removeprefix("salesforce/")
+        path = request.url.split("/", 3)[3]
         request.url = f"{self._url}/{path}"
         kwargs["verify"] = False
         return super().send(request, *args, **kwargs)
@@ -146,7 +146,7 @@ def key_pair() -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def serve(app: FastAPI) -> Iterator[str]:
+def serve(app: ASGIApp) -> Iterator[str]:
     """Run an application on a free port until the block ends; yields its URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -163,30 +163,41 @@ def serve(app: FastAPI) -> Iterator[str]:
         listener.close()
 
 
+@contextlib.contextmanager
+def run_org(folder: Path, key_pair: tuple[str, str]) -> Iterator[Server]:
+    """Run an org whose state is in `folder`, with an app whose key is known to it."""
+    faults, clock = Faults(), Clock()
+    org = create_app(folder, faults, clock)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_steered = scope.get("path", "").startswith("/_admin")
+        await (org.state.steering if is_steered else org)(scope, receive, send)
+
+    with serve(app) as url:
+        server = Server(url, faults, clock, key_pair[0])
+        server.register(key_pair[1])
+        server.log_in()
+        with contextlib.closing(server.http):
+            yield server
+
+
 Start = Callable[[], contextlib.AbstractContextManager[Server]]
 
 
 @pytest.fixture
 def start(tmp_path: Path, key_pair: tuple[str, str]) -> Start:
     """Start the org, as often as the test likes, on the same state."""
-
-    @contextlib.contextmanager
-    def start_org() -> Iterator[Server]:
-        faults, clock = Faults(), Clock()
-        org = create_app(tmp_path, faults, None, clock)
-        outer = FastAPI(lifespan=lambda app: org.router.lifespan_context(org))
-        outer.mount("/salesforce", org)
-        with serve(outer) as url:
-            server = Server(f"{url}/salesforce", faults, clock, key_pair[0])
-            server.register(key_pair[1])
-            server.log_in()
-            with contextlib.closing(server.http):
-                yield server
-
-    return start_org
+    return lambda: run_org(tmp_path, key_pair)
 
 
 @pytest.fixture
 def org(start: Start) -> Iterator[Server]:
     with start() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def empty_org(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[str, str]) -> Iterator[Server]:
+    """An org of the module's tests, for calls that change nothing: those that are refused."""
+    with run_org(tmp_path_factory.mktemp("empty-org"), key_pair) as server:
         yield server

@@ -175,3 +175,28 @@ def test_half_a_million_rows_take_a_minute_at_most(org):
     job_id = org.load("Account", persons(500_000))
     assert org.wait(job_id, seconds=120)["numberRecordsFailed"] == 0
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"operation": ["insert"], "object": "Account"},
+        {"operation": "insert", "object": "Account", "columnDelimiter": []},
+        {"operation": "insert", "object": "Account", "lineEnding": {}},
+        {"operation": "upsert", "object": "Account", "externalIdFieldName": 5},
+    ],
+)
+def test_a_job_whose_values_are_no_texts_is_refused(org, job):
+    answer = org.call("POST", "/jobs/ingest", json=job)
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALIDJOB")
+
+
+def test_a_query_job_with_an_unknown_delimiter_is_refused(org):
+    job = {"operation": "query", "query": "SELECT Id FROM Account", "columnDelimiter": "SLASH"}
+    answer = org.call("POST", "/jobs/query", json=job)
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALIDJOB")
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE"])
+def test_the_list_of_jobs_cannot_be_changed(org, method):
+    assert org.call(method, "/jobs/ingest").status_code == 405

@@ -2,12 +2,14 @@
 
 import csv
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import (
     SalesforceAuthenticationFailed,
+    SalesforceMalformedRequest,
     SalesforceMoreThanOneRecord,
     SalesforceOperationError,
     SalesforceResourceNotFound,
@@ -199,3 +201,45 @@ def test_a_record_that_is_not_there_is_not_found(client):
 def test_describe_names_the_projects_key(client):
     fields = {field["name"]: field for field in client.Account.describe()["fields"]}
     assert [fields[KEY][word] for word in ("externalId", "unique", "caseSensitive")] == [True, True, True]
+
+
+def test_it_finds_out_whose_token_it_has(client):
+    assert client.oauth2("userinfo")["preferred_username"] == "loader@sample-wealth.example"
+
+
+def test_records_that_were_changed_or_deleted_are_listed(client):
+    kept, gone = (client.Account.create({KEY: f"P{i}", "Name": "Ada Sample"})["id"] for i in range(2))
+    client.Account.delete(gone)
+    span = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1)
+    assert client.Account.updated(*span)["ids"] == [kept]
+    deleted = client.Account.deleted(*span)
+    assert [record["id"] for record in deleted["deletedRecords"]] == [gone]
+    earlier = span[0] - timedelta(hours=2), span[0]
+    assert client.Account.updated(*earlier)["ids"] == []
+    with pytest.raises(SalesforceMalformedRequest, match="INVALID_REPLICATION_DATE"):
+        client.Account.updated(*reversed(span))
+
+
+def test_a_query_for_children_and_groups_is_read(client):
+    ada = client.Account.create({KEY: "P1", "Name": "Ada Sample"})["id"]
+    client.Contact.create({"LastName": "Sample", "AccountId": ada})
+    [row] = client.query_all("SELECT Id, (SELECT LastName FROM Contacts) FROM Account WHERE CreatedDate = TODAY")[
+        "records"
+    ]
+    assert [child["LastName"] for child in row["Contacts"]["records"]] == ["Sample"]
+    [row] = client.query("SELECT AccountId who, COUNT(Id) many FROM Contact GROUP BY AccountId")["records"]
+    assert (row["who"], row["many"]) == (ada, 1)
+
+
+def test_a_graph_and_many_deletes_are_called(client):
+    node = {
+        "method": "POST",
+        "url": "/services/data/v66.0/sobjects/Account",
+        "referenceId": "ada",
+        "body": {"Name": "Ada"},
+    }
+    graphs = {"graphs": [{"graphId": "one", "compositeRequest": [node]}]}
+    [graph] = client.restful("composite/graph", method="POST", json=graphs)["graphs"]
+    ada = graph["graphResponse"]["compositeResponse"][0]["body"]["id"]
+    assert client.restful("composite/sobjects/Account", params={"ids": ada, "fields": "Name"})[0]["Name"] == "Ada"
+    assert client.restful("composite/sobjects", method="DELETE", params={"ids": ada})[0]["success"] is True

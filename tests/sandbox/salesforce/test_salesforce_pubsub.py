@@ -17,7 +17,7 @@ import pytest
 from include import pubsub as api
 from tests.running_sandbox import Sandbox, Start
 
-DATA = "/salesforce/services/data/v66.0"
+DATA = "/services/data/v66.0"
 CONTACTS = "/data/ContactChangeEvent"
 ORG = "00DHp0000000001AAA"
 
@@ -38,15 +38,15 @@ class Subscriber:
 
     def log_in(self) -> None:
         form = {"grant_type": "client_credentials", "client_id": "app", "client_secret": "s"}
-        token = self.sandbox.http.post("/salesforce/services/oauth2/token", data=form).json()["access_token"]
-        self.sandbox.http.headers["Authorization"] = f"Bearer {token}"
-        self.login = [("accesstoken", token), ("instanceurl", self.sandbox.url), ("tenantid", ORG)]
+        token = self.sandbox.org.post("/services/oauth2/token", data=form).json()["access_token"]
+        self.sandbox.org.headers["Authorization"] = f"Bearer {token}"
+        self.login = [("accesstoken", token), ("instanceurl", self.sandbox.org_url), ("tenantid", ORG)]
 
     def admin(self, path: str, **values: Any) -> None:
         assert self.sandbox.http.post(f"/salesforce/_admin/{path}", json=values).is_success
 
     def make(self, sobject: str = "Contact", **values: Any) -> str:
-        answer = self.sandbox.http.post(
+        answer = self.sandbox.org.post(
             f"{DATA}/sobjects/{sobject}", json={"LastName": "Sample"} | values if sobject == "Contact" else values
         )
         assert answer.status_code == 201, answer.text
@@ -55,7 +55,7 @@ class Subscriber:
     def change(self, record_id: str, client: str = "", sobject: str = "Contact", **values: Any) -> None:
         headers = {"Sforce-Call-Options": f"client={client}"} if client else {}
         assert (
-            self.sandbox.http.patch(f"{DATA}/sobjects/{sobject}/{record_id}", json=values, headers=headers).status_code
+            self.sandbox.org.patch(f"{DATA}/sobjects/{sobject}/{record_id}", json=values, headers=headers).status_code
             == 204
         )
 
@@ -162,7 +162,7 @@ def test_bits_mark_the_fields_that_changed(subscriber: Subscriber) -> None:
 
 def test_what_is_rolled_back_is_not_told(subscriber: Subscriber) -> None:
     records = [{"attributes": {"type": "Contact"}, **each} for each in ({"LastName": "Good"}, {"FirstName": "Bad"})]
-    subscriber.sandbox.http.post(f"{DATA}/composite/sobjects", json={"allOrNone": True, "records": records})
+    subscriber.sandbox.org.post(f"{DATA}/composite/sobjects", json={"allOrNone": True, "records": records})
     contact = subscriber.make()
     assert [each["ChangeEventHeader"]["recordIds"] for _, each in subscriber.events(1)] == [[contact]]
 
@@ -231,6 +231,6 @@ def test_the_stage_says_whether_a_deal_is_won(subscriber: Subscriber) -> None:
     told = []
     for stage in ("Closed Won", "Closed Lost", "Qualification"):
         subscriber.change(deal, sobject="Opportunity", StageName=stage)
-        row = subscriber.sandbox.http.get(f"{DATA}/sobjects/Opportunity/{deal}").json()
+        row = subscriber.sandbox.org.get(f"{DATA}/sobjects/Opportunity/{deal}").json()
         told.append((row["IsWon"], row["IsClosed"]))
     assert told == [(True, True), (False, True), (False, False)]
