@@ -21,7 +21,7 @@ from include.staging import Staging
 from include.validation.rows import good_rows
 
 Find = Callable[[str], str | None]
-"""Gives the partition of another table of the same run."""
+"""Gives the partition of another table: of the same run, or the one that was loaded last."""
 _UNKNOWN = "unknown"
 
 
@@ -80,15 +80,31 @@ class Beside:
         return pc.and_(concerned, functools.reduce(pc.and_, map(pc.is_valid, wanted.columns))).combine_chunks()
 
 
-def read_beside(vendor: Vendor, entity_map: EntityMap, staging: Staging, find: Find) -> list[Beside]:
+def read_beside(vendor: Vendor, entity_map: EntityMap, staging: Staging, find: Find, find_last: Find) -> list[Beside]:
     """Reads the tables that a map needs beside its own, in the order of its declaration.
 
+    Args:
+        vendor: The declaration.
+        entity_map: The map.
+        staging: Where partitions are.
+        find: Gives those of the same run.
+        find_last: Gives those that were loaded last, of tables that the run may lack.
+
     Raises:
-        ConfigurationError: One of them was not pulled.
+        ConfigurationError: One of them was not pulled, and may not be lacking.
     """
+
+    def find_any(name: str) -> str | None:
+        return find(name) or find_last(name)
+
     found = []
     for name, declared in entity_map.beside.items():
-        if (path := find(name)) is None:
+        finding = find_any if declared.is_optional else find
+        if (path := finding(name)) is None and declared.is_optional:
+            lacking = staged_schema(vendor.table(name)).empty_table().select(list(declared.columns))
+            found.append(Beside(lacking, (), declared.found_by))
+            continue
+        if path is None:
             raise ConfigurationError(
                 "A table that belongs to this one was not pulled",
                 vendor=vendor.name,
@@ -97,7 +113,7 @@ def read_beside(vendor: Vendor, entity_map: EntityMap, staging: Staging, find: F
             )
         table = vendor.table(name)
         good = _good(table, path, staging, list(declared.columns))
-        dead = tuple(_dead(vendor, table, staging, find, {each: each for each in declared.found_by}))
+        dead = tuple(_dead(vendor, table, staging, finding, {each: each for each in declared.found_by}))
         found.append(Beside(good, dead, declared.found_by))
     return found
 

@@ -217,12 +217,13 @@ class Beside:
 
     Attributes:
         columns: The staged columns it needs.
-        found_by: Column of that table -> column of the map's own table that holds the same value; empty where a row of that
-            table may concern any row. It tells whom a dead row leaves uncertain.
+        found_by: Its column -> the map's own column of the same value: whom a dead row leaves uncertain; empty for all.
+        is_optional: Whether a run may lack the table: then the rows that were loaded of it last are read, or none.
     """
 
     columns: tuple[str, ...]
     found_by: Mapping[str, str] = field(default_factory=dict)
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +240,10 @@ class EntityMap:
         dropped: Named rules: rows for which the function is true produce nothing, and are counted under the name.
         split: Makes rows of other columns from staged rows (a list in a column, an edge between two tables). It gets a
             table of `takes`, and whole tables of the same run as named in `beside`; it gives a table with a column
-            `row`, the place of the staged row that each came from, and may give `is_whole`: which rows are certain although a
-            row is dead of a table without `found_by`.
+            `row`, the place of each's staged row, and may give `is_whole`: certain whatever is dead in a table without `found_by`.
         takes: Staged columns that `split` needs.
         beside: Other tables of the vendor that `split` needs.
+        is_partial: Another table describes the entity, this one only names it: what is new is added, what is known stays.
     """
 
     entity: str
@@ -254,6 +255,7 @@ class EntityMap:
     split: Callable[..., Any] | None = None
     takes: tuple[str, ...] = ()
     beside: Mapping[str, Beside] = field(default_factory=dict)
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

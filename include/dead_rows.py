@@ -182,7 +182,9 @@ def _described_columns(vendor: Vendor, table: Table) -> list[str]:
 
 def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str]]) -> list[dict[str, Any]]:
     """What to write into the dead letter of each row: its money, its day, and what it may describe."""
-    maps = [(each, canonical.named(each.entity)) for each in vendor.maps if each.table == table.name]
+    # Of what another table describes, a row that only names it can take nothing with it.
+    own = (each for each in vendor.maps if each.table == table.name and not each.is_partial)
+    maps = [(each, canonical.named(each.entity)) for each in own]
     told: list[list[dict[str, str]]] = [[] for _ in range(rows.num_rows)]
     days: list[date | None] = [None] * rows.num_rows
     for each, entity in maps:

@@ -294,7 +294,11 @@ def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]
     started = time.perf_counter()
     of = pull_of(site.staging.manifest(path), run)
     results = transforming.transform(
-        vendor, path, site.staging, lambda table: ledger.staged_partition(site.engine, run.run_id, vendor.name, table)
+        vendor,
+        path,
+        site.staging,
+        lambda table: ledger.staged_partition(site.engine, run.run_id, vendor.name, table),
+        lambda table: ledger.last_partition(site.engine, vendor.name, table),
     )
     seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
     with site.engine.begin() as connection:

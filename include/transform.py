@@ -65,7 +65,11 @@ class Produced:
 
 
 def transform(
-    vendor: Vendor, path: str, staging: Staging, find: Callable[[str], str | None] = lambda table: None
+    vendor: Vendor,
+    path: str,
+    staging: Staging,
+    find: Callable[[str], str | None] = lambda table: None,
+    find_last: Callable[[str], str | None] = lambda table: None,
 ) -> list[Produced]:
     """Makes the canonical entities of one validated partition.
 
@@ -74,6 +78,7 @@ def transform(
         path: The partition's path below the staging root.
         staging: Where it is.
         find: Gives the partition of another table of the same run, for maps that read beside their own.
+        find_last: Gives the partition that was loaded last of a table which the run may lack.
 
     Returns:
         One result for each map of the table, in the order of the declaration.
@@ -90,7 +95,7 @@ def transform(
             manifest,
             path,
             staging,
-            read_beside(vendor, each, staging, find),
+            read_beside(vendor, each, staging, find, find_last),
         )
         for each in vendor.maps
         if each.table == manifest.table

@@ -86,7 +86,8 @@ PORTFOLIO: tuple[Entity, ...] = (
     Entity(
         "account_owner",
         "description",
-        {"share_ratio": RATIO},
+        # `primary`, with a share; or `joint`: owns the whole together with the primary owner, and has no share in any sum.
+        {"share_ratio": RATIO, "role": STRING},
         references("account", "household", "person"),
         set_of="account_key",
     ),

@@ -1,4 +1,4 @@
-"""What people should know although no run failed: rows that are dead letters, breaks that they explain, and data that Salesforce waits for."""
+"""What people should know although no run failed: dead letters, breaks that they explain, what Salesforce waits for, conflicts."""
 
 from __future__ import annotations
 
@@ -67,6 +67,8 @@ where n.loaded_at < :before
 order by n.vendor
 """)
 
+_CONFLICTS = sa.text("select number, said, since from control.security_conflict order by 1")
+
 _LAST = sa.text("select max(sent_at) from control.alert where kind = 'digest' and sent_at < :before")
 
 UNDER_WAY = timedelta(hours=2)
@@ -133,6 +135,19 @@ class HeldBack:
         return f"{self.vendor} {self.business_date}: held back since {self.since:%Y-%m-%d %H:%M} UTC, {why}"
 
 
+@dataclass(frozen=True, slots=True)
+class SecurityConflict:
+    """A number that vendors give to different kinds of security: each is kept as a security of its own until they agree."""
+
+    number: str
+    said: tuple[str, ...]
+    since: datetime
+
+    def __str__(self) -> str:
+        """One line: `037833100 since 2026-11-25: <vendor>: Common Stock, <vendor>: Option`."""
+        return f"{self.number} since {self.since:%Y-%m-%d}: {', '.join(self.said)}"
+
+
 def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> list[DeadLetters]:
     """Returns tables with open dead letters; those that died later than `since`, and were not dead before, count as new.
 
@@ -161,6 +176,12 @@ def find_held_back(engine: sa.Engine, now: datetime) -> list[HeldBack]:
         return [HeldBack(*row) for row in connection.execute(_HELD_BACK, {"before": now - UNDER_WAY})]
 
 
+def find_conflicts(engine: sa.Engine) -> list[SecurityConflict]:
+    """Returns the numbers that vendors give to different kinds of security."""
+    with engine.connect() as connection:
+        return [SecurityConflict(row.number, tuple(row.said), row.since) for row in connection.execute(_CONFLICTS)]
+
+
 def find_last(engine: sa.Engine, now: datetime) -> datetime:
     """Returns when the digest before this one was sent; a day ago where there was none."""
     with engine.connect() as connection:
@@ -175,6 +196,7 @@ def write_digest(engine: sa.Engine, now: datetime) -> str:
         ("Open dead letters", find_dead_letters(engine, since)),
         ("Reconciliation: breaks since the last digest", find_breaks(engine, since)),
         ("Held back from Salesforce", find_held_back(engine, now)),
+        ("Securities that vendors describe as different kinds", find_conflicts(engine)),
     )
 
 

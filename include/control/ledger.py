@@ -164,6 +164,18 @@ def newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
     return newer
 
 
+def last_partition(engine: sa.Engine, vendor: str, table: str) -> str | None:
+    """Returns the path of the partition that was loaded last of a table as a whole, for the present; None where none was."""
+    query = sa.text("""
+    select business_date, pull_id from control.ledger
+    where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'present'
+    order by business_date desc, ledger_id desc limit 1
+    """)
+    with engine.connect() as connection:
+        row = connection.execute(query, {"vendor": vendor, "table": table}).first()
+    return None if row is None else f"{vendor}/{table}/{row.business_date}/{row.pull_id}"
+
+
 def staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: str) -> str | None:
     """Returns the path of the partition that a run staged of a table; None where it staged none."""
     query = sa.text("""

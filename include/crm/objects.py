@@ -154,7 +154,8 @@ def _membership(settings: Settings) -> CrmObject:
     )
 
 
-# Salesforce wants the name of a security unique, whatever its case: the first to bear it keeps it, others add a key.
+# One record for a security that several vendors hold. Salesforce wants its name unique, whatever its case: the first to bear it keeps
+# it, others add a key; so does one whose name another record has there, such as one from before two were known to be one.
 def _security(settings: Settings) -> CrmObject:
     return CrmObject(
         entity="security",
@@ -165,7 +166,7 @@ def _security(settings: Settings) -> CrmObject:
             text("Name", "coalesce(s.ticker, s.cusip, s.security_key)", 80),
             text(
                 "FinServ__SecuritiesName__c",
-                "case when s.nth = 1 then s.name"
+                "case when s.is_first then s.name"
                 " else left(s.name, 110) || ' (' || s.vendor || ' ' || s.security_key || ')' end",
                 150,
             ),
@@ -173,8 +174,14 @@ def _security(settings: Settings) -> CrmObject:
             text("FinServ__AssetClass__c", "s.asset_class", 255),
         ),
         source=f"""
-            (select s.*, row_number() over (partition by lower(left(btrim(s.name), 150)) order by s.security_id) as nth
-             from warehouse.security s where {current("s")}) s
+            (select s.*, o.external_key is null
+                    and row_number() over (partition by lower(left(btrim(s.name), 150)) order by s.identity_id) = 1 as is_first
+             from warehouse.known_security s
+             left join (
+                 select distinct on (name) lower(payload ->> 'FinServ__SecuritiesName__c') as name, external_key
+                 from control.crm_state where sobject = '{SECURITY}' and missing is null order by 1, 2
+             ) o on o.name = lower(left(btrim(s.name), 150)) and o.external_key <> {key("security", "s")}
+             where s.is_anchor) s
         """,  # noqa: S608
     )
 
@@ -191,6 +198,14 @@ def _worth(name: str, sql: str) -> Field:
 def _is_no_copy(account_id: str) -> str:
     """An account of one portfolio system that is another's is there once, as the original."""
     return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
+
+
+# The largest share first; who owns jointly has none.
+_OWNERS = f"""
+    select o.account_id, o.person_id, row_number() over (
+               partition by o.account_id order by coalesce(o.role = 'joint', false), o.share_ratio desc, o.account_owner_key) as nth
+    from warehouse.account_owner o where {current("o")} and o.person_id is not null
+"""  # noqa: S608
 
 
 def _account(settings: Settings) -> CrmObject:
@@ -217,16 +232,8 @@ def _account(settings: Settings) -> CrmObject:
         ),
         source=f"""
             warehouse.account a
-            left join (
-                select o.account_id, o.person_id,
-                       row_number() over (partition by o.account_id order by o.share_ratio desc, o.account_owner_key) as nth
-                from warehouse.account_owner o where {current("o")} and o.person_id is not null
-            ) first on first.account_id = a.account_id and first.nth = 1
-            left join (
-                select o.account_id, o.person_id,
-                       row_number() over (partition by o.account_id order by o.share_ratio desc, o.account_owner_key) as nth
-                from warehouse.account_owner o where {current("o")} and o.person_id is not null
-            ) second on second.account_id = a.account_id and second.nth = 2
+            left join ({_OWNERS}) first on first.account_id = a.account_id and first.nth = 1
+            left join ({_OWNERS}) second on second.account_id = a.account_id and second.nth = 2
             left join warehouse.known_person p on p.person_id = first.person_id
             left join warehouse.known_person j on j.person_id = second.person_id and j.identity_id <> p.identity_id
             left join warehouse.known_household h on h.household_id = a.household_id
@@ -234,7 +241,7 @@ def _account(settings: Settings) -> CrmObject:
             left join warehouse.account_value v on v.business_date = d.business_date and v.vendor = d.vendor
                   and v.account_id = a.account_id and v.recorded_to is null
             where {current("a")} and {_is_no_copy("a.account_id")}
-        """,  # noqa: S608
+        """,
         parent=f"FinServ__PrimaryOwner__r.{settings.key_of(ACCOUNT)}",
         closed_by=("FinServ__Status__c", "Closed"),
         worth="FinServ__Balance__c",
@@ -262,7 +269,7 @@ def _position(settings: Settings) -> CrmObject:
             present_day d
             join warehouse.position p on p.business_date = d.business_date and p.vendor = d.vendor and p.recorded_to is null
             left join warehouse.account a on a.account_id = p.account_id and {current("a")}
-            left join warehouse.security s on s.security_id = p.security_id and {current("s")}
+            left join warehouse.known_security s on s.security_id = p.security_id
             left join warehouse.known_household h on h.household_id = a.household_id
             where a.is_counted is not false and {_is_no_copy("p.account_id")}
         """,

@@ -1,8 +1,8 @@
 """What Salesforce really holds against what we believe that it holds: people edit, merge and delete there.
 
 A field that we write and somebody edited is written over by the next sync. A field that we write once is the firm's. A
-record that is deleted or merged is left alone until a person decides. A record with our key that we don't know of is ours
-again.
+record that is deleted or merged is left alone until a person decides; one that was deleted because another record stands for it is
+forgotten. A record with our key that we don't know of is ours again.
 """
 
 from __future__ import annotations
@@ -81,6 +81,17 @@ update control.crm_state s set missing = d.kind from differing d
 where s.sobject = :sobject and s.external_key = d.external_key and d.kind in ('deleted', 'merged') and s.accepted_at < :started
 """
 
+
+# Deleted there because another record stands for it: that is no difference.
+_FORGET_SUPERSEDED = """
+with superseded as (
+    delete from differing d where d.kind = 'deleted'
+      and exists (select from control.crm_superseded s where s.sobject = :sobject and s.external_key = d.external_key)
+    returning external_key
+)
+delete from control.crm_state s using superseded d
+where s.sobject = :sobject and s.external_key = d.external_key and s.accepted_at < :started
+"""
 
 _FORGET_ABSENT = """
 delete from control.crm_state s using differing d
@@ -198,6 +209,7 @@ def _read_object(
         db.execute(sa.text("create index on held (external_key)"))
         db.execute(sa.text("analyze held"))
         db.execute(sa.text(_FIND.format(edited=_edited(wanted))), values)
+        db.execute(sa.text(_FORGET_SUPERSEDED), values)
         believed = db.scalar(sa.text(_BELIEVED), values) or 0
         kinds: dict[str, int] = dict(
             db.execute(sa.text("select kind, count(*) from differing group by 1")).tuples().all()

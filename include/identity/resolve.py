@@ -1,4 +1,4 @@
-"""Who is who, in the warehouse: reads what vendors say of persons, links it, and keeps what was found with its reasons."""
+"""Who is who, in the warehouse: reads what vendors say of persons, accounts and securities, links it, and keeps the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from include.identity.account import link_accounts
 from include.identity.household import link_households
 from include.identity.link import Linked, link
 from include.identity.policy import Policy
-from include.identity.record import CLUSTERS, LINKS
+from include.identity.record import CLUSTERS, KNOWN, LINKS
+from include.identity.security import link_securities
 from include.warehouse import identity as kept
 from include.warehouse import statistics
 
@@ -45,6 +46,8 @@ class Resolved:
         people: Who they are.
         households: Which the vendors' households are.
         copies: Accounts that are another vendor's, listed again.
+        securities: Securities that another one stands for.
+        conflicts: Numbers of securities that vendors use for different kinds of thing.
         review: Pairs that a person should look at.
         left_over: Further such pairs of persons, for which the queue has no room.
         changed: Records that are of another than before.
@@ -54,6 +57,8 @@ class Resolved:
     people: int
     households: int
     copies: int
+    securities: int
+    conflicts: int
     review: int
     left_over: int
     changed: int
@@ -62,7 +67,7 @@ class Resolved:
 def resolve(
     engine: sa.Engine, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
 ) -> Resolved | None:
-    """Links the persons, households and accounts of all vendors; None where nothing changed since the last time.
+    """Links the persons, households, accounts and securities of all vendors; None where nothing changed since the last time.
 
     Args:
         engine: As the loading role.
@@ -83,10 +88,13 @@ def resolve_within(
     started, policy = time.perf_counter(), policy or Policy()
     db.execute(_ONE_AT_A_TIME)
     kept.rank_vendors(db, vendors)
+    securities = kept.read_securities(db)
     persons, said = kept.read_persons(db), {entity: kept.read_decisions(db, entity) for entity in ENTITIES}
     chosen = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
     # Owners are people, so they follow from the rest.
-    seen = kept.fingerprint([persons, kept.read_accounts(db).drop_columns(["owners"]), *said.values(), chosen])
+    seen = kept.fingerprint(
+        [persons, kept.read_accounts(db).drop_columns(["owners"]), securities, *said.values(), chosen]
+    )
     if db.scalar(_LAST) == seen:
         return None
     linked = link(persons, said["person"], policy, known=kept.read_known(db, "person"), on=on)
@@ -101,11 +109,16 @@ def resolve_within(
     copies, doubtful = _copies(accounts, said["account"])
     changed += kept.store(db, "account", dict(zip(*_ends(copies), strict=True)), "copy", run_id)
     kept.store_reasons(db, "account", copies, doubtful, run_id)
+    same, conflicts = link_securities(securities, _as_mapping(kept.read_known(db, "security")))
+    changed += kept.store(db, "security", same, "number", run_id)
+    kept.store_conflicts(db, conflicts, run_id)
     found = Resolved(
         records=persons.num_rows,
         people=len(set(linked.clusters["person_id"].to_pylist())),
         households=homes.num_rows - len(households),
         copies=copies.num_rows,
+        securities=len(same),
+        conflicts=len(conflicts),
         review=linked.review.num_rows + doubtful.num_rows,
         left_over=linked.left_over,
         changed=changed,
@@ -113,6 +126,10 @@ def resolve_within(
     seconds = round(time.perf_counter() - started, 3)
     db.execute(_NOTE, asdict(found) | {"run_id": run_id, "fingerprint": seen, "seconds": seconds})
     return found
+
+
+def _as_mapping(known: pa.Table) -> dict[int, int]:
+    return dict(zip(*(known[name].to_pylist() for name in KNOWN.names), strict=True))
 
 
 def _people(linked: Linked) -> dict[int, int]:
@@ -130,7 +147,7 @@ def _households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.Tabl
     same: dict[int, list[int]] = defaultdict(list)
     for row in homes.to_pylist():
         same[row["household_id"]].append(ids[row["vendor"], row["household"]])
-    before = dict(zip(*(known[name].to_pylist() for name in ("record_id", "person_id")), strict=True))
+    before = _as_mapping(known)
     taken, found = set(ids.values()), dict[int, int]()
     for one in sorted(same.values(), key=min):
         anchor = min({*one, *(before[each] for each in one if before.get(each, each) not in taken)})

@@ -84,7 +84,7 @@ left join lateral (
       and v.business_date > %(day)s - 15
     order by business_date desc limit 1
 ) v on true
-where p.birth_date <= %(day)s - interval '69 years' and a.is_counted is not false
+where p.birth_date <= %(day)s - interval '69 years' and a.is_counted is not false and o.role is distinct from 'joint'
   and coalesce(a.is_active, a.close_date is null or a.close_date > %(day)s)
   and not exists (select from warehouse.identity i where i.entity = 'account' and i.id = a.account_id and i.recorded_to is null)
 group by 1, 2, 3

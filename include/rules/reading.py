@@ -92,6 +92,7 @@ where a.is_counted
 OWNERS = f"""
 select o.account_id, o.household_id, o.share_ratio
 from {_known("account_owner")} o join {_known("account")} a on a.account_id = o.account_id and a.is_counted
+where o.role is distinct from 'joint'
 """  # noqa: S608
 
 HOUSEHOLDS = f"""

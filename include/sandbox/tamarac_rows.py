@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from include.sandbox.firm import JOINT
 from include.sandbox.orion_rows import find_value
 from include.sandbox.tamarac_groups import Member, find_accounts
 from include.sandbox.tamarac_house import House, label_account, label_client
@@ -22,7 +23,7 @@ def write_accounts(house: House, day: date) -> Iterator[Row]:
     """Yield accounts with their values at the end of `day`, and the reporting groups that stand among them."""
     values = {}
     for account in house.accounts:
-        label, owner = label_account(account.id), house.find_owners(account)[0]
+        label, owners = label_account(account.id), house.find_owners(account)
         value, cash = values[label] = find_value(account, house.market, day)
         is_managed = account.id % 17 != 0
         yield {
@@ -36,7 +37,10 @@ def write_accounts(house: House, day: date) -> Iterator[Row]:
             "closedDate": _iso(account.closed_on),
             "isManaged": is_managed,
             "isDiscretionary": is_managed,
-            "primaryClientId": house.moved.get(label, label_client(house.household.id, owner)),
+            "primaryClientId": house.moved.get(label, label_client(house.household.id, owners[0])),
+            "jointClientId": label_client(house.household.id, owners[1])
+            if account.registration.kind is JOINT and owners[1:]
+            else None,
             "marketValue": value,
             "cash": cash,
         }

@@ -6,6 +6,8 @@ checked against a live firm. Households are called clients there, and positions 
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from include.contract import (
@@ -18,6 +20,7 @@ from include.contract import (
     QUANTITY,
     STRING,
     TIMESTAMP,
+    Beside,
     Budget,
     EntityMap,
     Offset,
@@ -25,12 +28,12 @@ from include.contract import (
     Table,
     Vendor,
     column,
-    constant,
     derived,
     ignored,
     sensitive,
 )
-from include.vendors.arrays import joined, looked_up, state_code
+from include.vendors.arrays import looked_up, state_code
+from include.vendors.owners import Owner, find_joint_owners, with_owners
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,6 +70,9 @@ FLOWS = {
     "Exchange": "other",
     "Merges": "other",
 }
+# Types of registration that two people own together; the words are a firm's own.
+JOINT = re.compile(r"\bjoint|\bjt|\btic\b|tenan|community property", re.IGNORECASE)
+_TITLE = ("id", "home", "title", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash")
 
 
 def signed(amount: pa.Array, type_code: pa.Array) -> pa.Array:
@@ -94,6 +100,27 @@ def unmasked(values: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.if_else(pc.match_substring_regex(values, r"[*]|X{3,}"), None, values)
+
+
+def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
+    """The person of an account's registration, who owns it; of a joint one also the other person whom its title names.
+
+    No list states joint owners. A person is known by a registration, so the other owner needs one of their own in the household.
+    """
+    titles = [
+        dict(zip(_TITLE, row.values(), strict=True))
+        | {"is_joint": bool(JOINT.search(f"{row['type_code']} {row['account_type']}"))}
+        for row in registrations.to_pylist()
+    ]
+    others = find_joint_owners(titles)
+    rows = []
+    for row, account in enumerate(accounts.to_pylist()):
+        person, home = account["registration_id"], account["client_id"]
+        is_whole = person in others or not JOINT.search(account["account_type"] or "")
+        rows.append(Owner(row, home, person, Decimal(1), "primary", is_whole))
+        if person in others:
+            rows.append(Owner(row, None, others[person], Decimal(0), "joint", is_whole))
+    return with_owners(accounts, rows)
 
 
 def counted(sleeve_type: pa.Array) -> pa.Array:
@@ -403,9 +430,9 @@ TRANSACTIONS = Table(
         column("created_at", "createdDate", TIMESTAMP),
         column("edited_at", "editedDate", TIMESTAMP),
         ignored("transTime"),
-        ignored("productName"),
-        ignored("ticker"),
-        ignored("cusip"),
+        column("product_name", "productName", STRING),
+        column("ticker", "ticker", STRING),
+        column("cusip", "cusip", STRING),
         ignored("unitBalance", QUANTITY),
         ignored("accountNumber"),
         ignored("accountStatusId", INTEGER),
@@ -440,6 +467,12 @@ TRANSACTIONS = Table(
 )
 
 # --- into our own words ----------------------------------------------------------------------------------------------
+
+# fmt: off
+_REGISTRATION = (
+    "registration_id", "client_id", "name", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash",
+)
+# fmt: on
 
 MAPS = (
     EntityMap(
@@ -528,12 +561,16 @@ MAPS = (
         "account_owner",
         "accounts",
         {
-            "account_owner_key": derived(joined, "account_id", "client_id"),
+            "account_owner_key": "owner_key",
             "account_key": "account_id",
-            "household_key": "client_id",
-            "person_key": "registration_id",
-            "share_ratio": constant("1"),
+            "household_key": "household_id",
+            "person_key": "person_id",
+            "share_ratio": "share_ratio",
+            "role": "role",
         },
+        split=owners,
+        takes=("account_id", "client_id", "registration_id", "account_type"),
+        beside={"registrations": Beside(_REGISTRATION, is_optional=True)},
     ),
     EntityMap(
         "account_value",
@@ -572,6 +609,18 @@ MAPS = (
             "cost_basis_usd": "cost_basis_usd",
             "is_cash": "is_cash",
         },
+    ),
+    EntityMap(
+        "security",
+        "transactions",
+        {
+            "security_key": "product_id",
+            "name": "product_name",
+            "ticker": "ticker",
+            "cusip": derived(unmasked, "cusip"),
+        },
+        merged=True,
+        is_partial=True,
     ),
     EntityMap(
         "transaction",

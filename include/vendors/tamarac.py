@@ -35,6 +35,7 @@ from include.contract import (
     sensitive,
 )
 from include.vendors.arrays import beside, full_name, is_missing, is_word, joined, looked_up, state_code
+from include.vendors.owners import Owner, with_owners
 from include.vendors.ownership import Edge, shares_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,16 @@ def security_key(cusip: pa.Array, symbol: pa.Array, description: pa.Array) -> pa
 def position_key(account_id: pa.Array, cusip: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
     """Of an account's holding of a security."""
     return joined(account_id, security_key(cusip, symbol, description))
+
+
+def security_name(type_: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
+    """What a transaction calls its security: its description, without the transaction's type before it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    pairs = zip(type_.to_pylist(), description.to_pylist(), strict=True)
+    names = pa.array([text and text.removeprefix(f"{word} ") for word, text in pairs], pa.string())
+    return pc.if_else(is_word(symbol, CASH), CASH, names)
 
 
 def entered(on: pa.Array) -> pa.Array:
@@ -102,12 +113,10 @@ def with_home(rows: pa.Table, clients: pa.Table) -> pa.Table:
 
 
 def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: pa.Table) -> pa.Table:
-    """Who owns what share of each account; one that no household reaches is its primary client's.
+    """Who owns what share of each account; one that no household reaches is its primary client's. A joint client has no share.
 
     An account that households own whole is certain, whatever household or group can't be read.
     """
-    import pyarrow as pa
-
     reported = [g for g in groups.to_pylist() if g["group_type"] == "Reporting"]
     owned = shares_of(
         {h["household_id"]: _edges(h["members"]) for h in households.to_pylist()},
@@ -120,18 +129,10 @@ def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: 
         shares = owned.get(account["account_id"], {})
         is_whole = sum(shares.values()) == 1
         for household, share in (shares or ({home: Decimal(1)} if home else {})).items():
-            about = {"household_id": household, "person_id": client if home == household else None}
-            rows.append(account | about | {"row": row, "share_ratio": share, "is_whole": is_whole})
-    texts = ("account_id", "account_type", "household_id", "person_id")
-    schema = pa.schema(
-        [
-            ("row", pa.int64()),
-            *((name, pa.string()) for name in texts),
-            ("share_ratio", pa.decimal128(9, 8)),
-            ("is_whole", pa.bool_()),
-        ]
-    )
-    return pa.Table.from_pylist(rows, schema)
+            rows.append(Owner(row, household, client if home == household else None, share, "primary", is_whole))
+        if (joint := account["joint_client_id"]) and joint != client:
+            rows.append(Owner(row, None, joint, Decimal(0), "joint", is_whole))
+    return with_owners(accounts, rows)
 
 
 def _edges(members: str | None) -> list[Edge]:
@@ -228,6 +229,7 @@ ACCOUNTS = Table(
         column("is_managed", "isManaged", BOOLEAN),
         column("is_discretionary", "isDiscretionary", BOOLEAN),
         column("primary_client_id", "primaryClientId", STRING),
+        column("joint_client_id", "jointClientId", STRING),
         column("market_value_usd", "marketValue", MONEY, rounded=True),
         column("cash_usd", "cash", MONEY, rounded=True),
     ),
@@ -299,6 +301,12 @@ TRANSACTIONS = Table(
 
 _HOME = ("client_id", "household_id", "email", "phone", "street", "city", "state_code", "postal_code")
 _SECURITY = ("cusip", "symbol", "description")
+# fmt: off
+_TRANSACTION = (
+    "transaction_id", "account_id", "cusip", "symbol", "description", "trade_date", "entry_date", "settle_date", "type", "status",
+    "quantity", "price_usd", "amount_usd",
+)
+# fmt: on
 _NO_GROUPS = {"group of accounts": derived(partial(is_word, word=GROUP), "account_type")}
 
 MAPS = (
@@ -395,14 +403,15 @@ MAPS = (
         "account_owner",
         "accounts",
         {
-            "account_owner_key": derived(joined, "account_id", "household_id"),
+            "account_owner_key": "owner_key",
             "account_key": "account_id",
             "household_key": "household_id",
             "person_key": "person_id",
             "share_ratio": "share_ratio",
+            "role": "role",
         },
         split=owners,
-        takes=("account_id", "account_type", "primary_client_id"),
+        takes=("account_id", "account_type", "primary_client_id", "joint_client_id"),
         beside={
             "households": Beside(("household_id", "members")),
             "groups": Beside(("group_id", "group_type", "members")),
@@ -453,6 +462,20 @@ MAPS = (
         dropped=_NO_GROUPS,
     ),
     EntityMap(
+        "security",
+        "transactions",
+        {
+            "security_key": derived(security_key, *_SECURITY),
+            "name": derived(security_name, "type", "symbol", "description"),
+            "ticker": "symbol",
+            "cusip": "cusip",
+        },
+        merged=True,
+        split=legs,
+        takes=_TRANSACTION,
+        is_partial=True,
+    ),
+    EntityMap(
         "transaction",
         "transactions",
         {
@@ -473,21 +496,7 @@ MAPS = (
             "edited_at": derived(entered, "entry_date"),
         },
         split=legs,
-        takes=(
-            "transaction_id",
-            "account_id",
-            "cusip",
-            "symbol",
-            "description",
-            "trade_date",
-            "entry_date",
-            "settle_date",
-            "type",
-            "status",
-            "quantity",
-            "price_usd",
-            "amount_usd",
-        ),
+        takes=_TRANSACTION,
     ),
 )
 

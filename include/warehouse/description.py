@@ -33,6 +33,7 @@ def load(
     *,
     is_past: bool,
     uncertain: Sequence[str] = (),
+    is_partial: bool = False,
 ) -> Counts:
     """Loads the copied rows of a description; in the caller's transaction.
 
@@ -43,6 +44,7 @@ def load(
         source_run_id: Written on every new row.
         is_past: Whether the rows were pulled for a past date, and say nothing of what held then.
         uncertain: Keys of rows whose null says nothing, since a dead row of another table would say it: what is stored stays.
+        is_partial: Whether they only name what another table describes: they add, and change nothing.
 
     Returns:
         inserted, updated, unchanged and superseded; `withdrawn` counts members that left a set.
@@ -55,6 +57,7 @@ def load(
         "source_run_id": source_run_id,
         "day": latest_closed(pull.extracted_at) if is_past else pull.business_date,
         "past": is_past,
+        "partial": is_partial,
         "asked_at": pull.extracted_at,
         "uncertain": list(uncertain),
     }
@@ -113,12 +116,13 @@ class _Statements:
             """  # noqa: S608
             older = f"when c.{key} is null and newer.id is not null then 'older'"
         # `fate` says what becomes of each row: new, same, older (a past date, an older day, asked for earlier), or changed.
+        # What a row only names is the same as soon as it is known.
         self.resolve = f"""
             create temporary table resolved_{name} on commit drop as
             select me.id as {this_id}, :vendor as vendor, i.{key}, {", ".join(f"{incoming[c]} as {c}" for c in fields)},
                    c.valid_from as known_from,
                    case {older} when c.{key} is null then 'new'
-                        when ({stored}) is not distinct from ({arrived}) then 'same'
+                        when :partial or ({stored}) is not distinct from ({arrived}) then 'same'
                         when :past or c.valid_from > :day or written.extracted_at > :asked_at then 'older'
                         else 'changed' end as fate
             from incoming_{name} i

@@ -1,9 +1,10 @@
-"""Who is who: records of persons out of the warehouse, and into it whom they belong together with."""
+"""Who is who, and what is what: records out of the warehouse, and into it which belong together."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from psycopg import sql
 
 from include.contract import Vendor
 from include.identity.record import ACCOUNTS, DECISIONS, KNOWN, PERSONS
+from include.identity.security import SECURITIES, Conflict
 from include.warehouse.copy import copy_in
 
 _PERSONS = sa.text("""
@@ -20,6 +22,7 @@ with number as (
         select o.household_id, a.account_number_hash as hash from warehouse.account_owner o
         join warehouse.account a using (account_id)
         where o.recorded_to is null and o.valid_to is null and a.recorded_to is null and a.valid_to is null
+          and o.role is distinct from 'joint'
         union all
         select household_id, account_number_hash from warehouse.outside_account where recorded_to is null and valid_to is null
     ) held where hash is not null group by 1
@@ -60,6 +63,12 @@ where o.recorded_to is null and o.valid_to is null
 order by 1
 """)
 
+_SECURITIES = sa.text("""
+select security_id, vendor, name, ticker, cusip, security_type from warehouse.security
+where recorded_to is null and valid_to is null and not is_past_only
+order by security_id
+""")
+
 _HOUSEHOLDS = sa.text("""
 select vendor, household_key as household, household_id from warehouse.household
 where recorded_to is null and valid_to is null and not is_past_only
@@ -93,6 +102,11 @@ _DELETE = {
     table: sa.text(f"delete from control.{table} where entity = :entity")  # noqa: S608
     for table in ("identity_link", "identity_review")
 }
+_FORGET_CONFLICTS = sa.text("delete from control.security_conflict where number <> all(:numbers)")
+_KEEP_CONFLICT = sa.text("""
+insert into control.security_conflict (number, security_ids, said, run_id) values (:number, :security_ids, :said, :run_id)
+on conflict (number) do update set security_ids = excluded.security_ids, said = excluded.said, run_id = excluded.run_id
+""")
 _COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, how, run_id) from stdin"
 
 
@@ -112,6 +126,11 @@ def read_persons(connection: sa.Connection) -> pa.Table:
 def read_accounts(connection: sa.Connection) -> pa.Table:
     """All accounts, and those that planners list, as `ACCOUNTS`."""
     return _table(connection, _ACCOUNTS, ACCOUNTS)
+
+
+def read_securities(connection: sa.Connection) -> pa.Table:
+    """All securities as they are known now, as `SECURITIES`."""
+    return _table(connection, _SECURITIES, SECURITIES)
 
 
 def read_known(connection: sa.Connection, entity: str) -> pa.Table:
@@ -162,6 +181,13 @@ def store_reasons(connection: sa.Connection, entity: str, links: pa.Table, revie
         with driver.cursor() as cursor, cursor.copy(copying) as copy:
             for row in pairs.to_pylist():
                 copy.write_row((entity, *row.values(), run_id))
+
+
+def store_conflicts(connection: sa.Connection, conflicts: Sequence[Conflict], run_id: str) -> None:
+    """Replaces the securities that could not be decided by those of this run; what was there already keeps its time."""
+    connection.execute(_FORGET_CONFLICTS, {"numbers": [each.number for each in conflicts]})
+    if conflicts:
+        connection.execute(_KEEP_CONFLICT, [asdict(each) | {"run_id": run_id} for each in conflicts])
 
 
 def household_ids(connection: sa.Connection) -> dict[tuple[str, str], int]:

@@ -244,7 +244,10 @@ def _load_entity(
     source_run_id = ledger.next_id(connection)
     if entity.kind == "description":
         is_past = staging.manifest(path).pulled == "past"
-        counts = description.load(connection, entity, pull, source_run_id, is_past=is_past, uncertain=made.uncertain)
+        is_partial = any(m.is_partial for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name))
+        counts = description.load(
+            connection, entity, pull, source_run_id, is_past=is_past, uncertain=made.uncertain, is_partial=is_partial
+        )
         if not is_past:
             absence.forget(connection, entity, pull)
         if absence.is_whole(vendor, entity, pull):

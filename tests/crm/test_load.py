@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,8 @@ def test_salesforce_holds_every_account_as_the_warehouse_does(crm: Crm) -> None:
 
     rows = crm.database.rows("""
         select a.*, v.market_value_usd, v.cash_usd, p.person_key, h.household_key from warehouse.account a
-        join warehouse.account_owner o using (account_id) join warehouse.person p on p.person_id = o.person_id
+        join warehouse.account_owner o on o.account_id = a.account_id and o.role = 'primary'
+        join warehouse.person p on p.person_id = o.person_id
         join warehouse.household h on h.household_id = a.household_id
         left join warehouse.account_value v on v.account_id = a.account_id
     """)
@@ -92,6 +94,27 @@ def test_salesforce_holds_every_account_as_the_warehouse_does(crm: Crm) -> None:
         if row["is_counted"] and row["market_value_usd"] is not None:
             assert Decimal(record["FinServ__Balance__c"]) == row["market_value_usd"]
             assert Decimal(record["FinServ__CashBalance__c"]) == row["cash_usd"]
+
+
+@pytest.mark.parametrize("persons", ["individuals", "person_accounts"])
+def test_who_owns_an_account_jointly_is_its_joint_owner(crm: Crm, persons: Any) -> None:
+    crm.settings = replace(crm.settings, persons=persons)
+    if persons == "person_accounts":
+        crm.http.post("/salesforce/_admin/settings", json={"person_accounts": True})
+    crm.sync()
+
+    rows = crm.database.rows("""
+        select a.account_key, p.person_key from warehouse.account a
+        left join warehouse.account_owner o on o.account_id = a.account_id and o.role = 'joint'
+        left join warehouse.person p on p.person_id = o.person_id
+    """)
+    keys = {record["Id"]: key for key, record in crm.records("Account").items()}
+    held = crm.records(ACCOUNTS)
+    assert len(held) == len(rows)
+    assert len([row for row in rows if row["person_key"]]) >= 2
+    for row in rows:
+        joint = held[f"sample:orion:account:{row['account_key']}"].get("FinServ__JointOwner__c")
+        assert keys.get(joint) == (row["person_key"] and f"sample:orion:person:{row['person_key']}")
 
 
 def test_salesforce_holds_every_household_and_person_as_the_warehouse_does(crm: Crm) -> None:

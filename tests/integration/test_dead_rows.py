@@ -55,7 +55,7 @@ def test_unreadable_rows_take_no_good_position_out(start_firm: Callable[..., Fir
 def described_rows(
     firm: Firm, table: Table, paths: dict[str, str], rows: pa.Table, number: int
 ) -> dict[str, set[tuple[str, str | None]]]:
-    """What one row describes: the canonical keys, with their parents, that come of it alone, by entity."""
+    """What one row describes: the canonical keys, with their parents, that come of it alone, by entity; not what it only names."""
     path = paths[table.name]
     single = f"{path}-only-{number}"
     folder = firm.site.staging.folder(single)
@@ -67,8 +67,11 @@ def described_rows(
     folder.write("dead.jsonl", b"")
     write_faults(firm.site.staging, single, FAULTS.empty_table())
     made: dict[str, set[tuple[str, str | None]]] = {}
+    only_named = {each.entity for each in firm.vendor.maps if each.table == table.name and each.is_partial}
     for result in transform.transform(firm.vendor, single, firm.site.staging, paths.get):
         entity = canonical.named(result.entity)
+        if entity.name in only_named:
+            continue
         for part in transform.rows(firm.site.staging, single, entity.name):
             parents = part.column(f"{entity.parent}_key").to_pylist() if entity.parent else [None] * part.num_rows
             made.setdefault(entity.name, set()).update(zip(part.column(entity.key).to_pylist(), parents, strict=True))

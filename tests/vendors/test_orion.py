@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from include.validation.check import validate_day
 from include.validation.rows import faults_of
 from include.validation.suite import read_suite
 from include.vendors.orion import DIRECTIONS, FLOWS, ORION, STATUSES, flow, signed, status
+from tests.running_sandbox import LAST
+from tests.vendors.answered import changed, goldens
+from tests.vendors.conftest import Run
 
 
 def values_of(column: str) -> list[str]:
@@ -88,3 +93,91 @@ def test_status_becomes_ours(theirs: str, ours: str) -> None:
 def test_direction_follows_from_the_code() -> None:
     codes: Any = list(DIRECTIONS)
     assert signed(pa.array([5] * len(codes)), pa.array(codes)).to_pylist() == [5 * DIRECTIONS[code] for code in codes]
+
+
+GOLDEN = goldens(ORION)
+OFFICE = ("representatives", "clients", "registrations", "accounts")
+
+
+@pytest.fixture
+def owners(run: Run) -> Callable[..., list[tuple[str, str, str, Decimal]]]:
+    """Who owns the first account, where its household has these registrations beside it: changes of the golden's first."""
+
+    def find(title: str, kind: str, *others: dict[str, Any]) -> list[tuple[str, str, str, Decimal]]:
+        def change(answer: Any) -> None:
+            first = answer[0] | {"name": title, "accountType": kind, "typeCode": None}
+            answer[:] = [
+                first,
+                *(first | {"name": "x", "accountType": "IRA", "id": 30001 + n} | o for n, o in enumerate(others)),
+            ]
+
+        day = run(ORION, changed(GOLDEN, "registrations", change), *OFFICE)
+        found = day.made("accounts", "account_owner")
+        return [
+            (row["account_owner_key"], row["person_key"], row["role"], row["share_ratio"])
+            for row in found
+            if row["account_key"] == "300001"
+        ]
+
+    return find
+
+
+PRIMARY = ("300001:1001", "20001", "primary", Decimal(1))
+ADA = {"firstName": "Ada", "lastName": "Example", "ssN_TaxID": "900-00-0001", "dob": "1970-01-01T00:00:00-06:00"}
+
+
+@pytest.mark.parametrize("kind", ["Joint Tenants WROS", "JTWROS", "Tenants in Common", "Community Property"])
+@pytest.mark.parametrize("title", ["Gus Example & Ada Example", "Ada  example and Gus Example", "Gus & Ada Example"])
+def test_the_other_person_of_a_joint_title_owns_jointly(owners: Callable[..., Any], title: str, kind: str) -> None:
+    assert owners(title, kind, ADA, ADA) == [PRIMARY, ("300001:joint:30001", "30001", "joint", Decimal(0))]
+
+
+@pytest.mark.parametrize(
+    ("title", "kind", "others"),
+    [
+        ("Gus Example & Ada Example", "Revocable Trust", [ADA]),
+        ("Gus Example & Ada Example", "Joint", []),
+        ("Gus Example & Ada Example", "Joint", [ADA | {"clientId": 1002}]),
+        ("Gus Example & Ada Example", "Joint", [ADA, ADA | {"ssN_TaxID": "900-00-0002"}]),
+        ("Gus Example & Ada Example", "Joint", [ADA, ADA | {"dob": "1999-01-01T00:00:00-06:00"}]),
+        ("Bo Example & Ada Example", "Joint", [ADA, ADA | {"firstName": "Bo"}]),
+        ("Gus Example", "Joint", [ADA]),
+        ("Example Joint & Several", "Joint", [ADA]),
+    ],
+    ids=[
+        "a trust",
+        "unknown person",
+        "of another home",
+        "two of one name",
+        "two births",
+        "names two others",
+        "one name",
+        "no people",
+    ],
+)
+def test_nobody_is_guessed_to_own_jointly(owners: Callable[..., Any], title: str, kind: str, others: list[Any]) -> None:
+    assert owners(title, kind, *others) == [PRIMARY]
+
+
+def test_accounts_without_registrations_have_their_first_owner(run: Run) -> None:
+    day = run(ORION, GOLDEN, "accounts")
+    assert {row["role"] for row in day.made("accounts", "account_owner")} == {"primary"}
+
+
+def test_accounts_that_are_pulled_alone_keep_their_joint_owners(start_firm: Any) -> None:
+    firm = start_firm(ORION, households=12)
+    firm.day()
+    joint = "select account_owner_key from warehouse.account_owner where role = 'joint' and valid_to is null and recorded_to is null order by 1"
+    before = firm.database.rows(joint)
+    firm.day(LAST, "accounts", "assets")
+    assert len(before) >= 3
+    assert firm.database.rows(joint) == before
+
+
+def test_transaction_names_its_security(run: Run) -> None:
+    day = run(ORION, GOLDEN, "transactions")
+    found = {
+        row["security_key"]: (row["name"], row["ticker"], row["cusip"]) for row in day.made("transactions", "security")
+    }
+    assert found["111"] == ("Coca-Cola Co", "KO", "990111106")
+    assert len(found) == len({row["security_key"] for row in day.made("transactions", "transaction")})

@@ -188,6 +188,22 @@ def test_share_that_cannot_be_read_is_the_household_s_dead_letter(run: Run) -> N
     assert {row["share_ratio"] for row in day.made("accounts", "account_owner") if row["account_key"] == "TA100"} == {1}
 
 
+def test_joint_client_owns_the_account_without_a_share(run: Run) -> None:
+    def change(answer: Any) -> None:
+        answer["items"][0]["jointClientId"] = "C1001-1"
+        answer["items"][1]["jointClientId"] = "C1001-1"  # its primary client's own
+        answer["items"][2]["jointClientId"] = "C1002-0"
+
+    day = run(TAMARAC, changed(GOLDEN, "accounts", change), *OFFICE)
+    found = [row for row in day.made("accounts", "account_owner") if row["role"] == "joint"]
+    assert [
+        (row["account_owner_key"], row["household_key"], row["person_key"], row["share_ratio"]) for row in found
+    ] == [
+        ("TA100:joint:C1001-1", None, "C1001-1", 0),
+        ("TA300:joint:C1002-0", None, "C1002-0", 0),
+    ]
+
+
 # --- holdings ---
 
 
@@ -312,3 +328,40 @@ def test_transaction_that_names_no_security_is_of_cash(run: Run) -> None:
     made = day.made("transactions", "transaction")
     assert {row["position_key"] for row in made} == {f"TA100:{CASH}"}
     assert sum(row["quantity"] for row in made) == Decimal("-7.50")
+
+
+@pytest.mark.parametrize(
+    ("cells", "security"),
+    [
+        ({"CUSIP": "990100109", "Description": "Buy Sample Inc"}, ("990100109", "Sample Inc", "SMPL", "990100109")),
+        ({"Description": "Sample Inc"}, ("SMPL", "Sample Inc", "SMPL", None)),
+        (
+            {"Symbol": "", "Description": "A Private Note", "Amount": ""},
+            ("A Private Note", "A Private Note", None, None),
+        ),
+        ({"Symbol": CASH, "Type": "Deposit", "Description": "Wire"}, (CASH, CASH, CASH, None)),
+    ],
+    ids=["cusip", "symbol", "name", "cash"],
+)
+def test_transaction_names_its_security(run: Run, cells: dict[str, str], security: tuple[str | None, ...]) -> None:
+    day = run(TAMARAC, trades(cells), "transactions")
+    first, *cash = day.made("transactions", "security")
+    assert tuple(first[name] for name in ("security_key", "name", "ticker", "cusip")) == security
+    assert {row["security_key"] for row in cash} <= {CASH}
+
+
+def test_security_of_a_transaction_alone_is_known_and_one_that_is_held_is_not_overwritten(start_firm: Any) -> None:
+    firm = start_firm(TAMARAC)
+    firm.day(DAY)
+    held = "select security_key, name, asset_class from warehouse.security where recorded_to is null and asset_class is not null"
+    missing = """
+        select count(*) from warehouse.transaction t where not exists (
+            select from warehouse.security s where s.security_id = t.security_id and s.recorded_to is null)
+    """
+    alone = "select * from warehouse.security where recorded_to is null and asset_class is null"
+    assert firm.database.value(missing) == 0
+    assert firm.database.value("select count(*) from warehouse.transaction") > 0
+    before = firm.database.rows(f"{held} order by 1")
+    firm.day()
+    assert [row for row in firm.database.rows(f"{held} order by 1") if row in before] == before
+    assert all(row["ticker"] or row["cusip"] or row["name"] for row in firm.database.rows(alone))

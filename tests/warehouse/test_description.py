@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.warehouse.loading import DAY, NEXT, Loader, told
+from tests.warehouse.loading import DAY, NEXT, Loader, declare, told
 
 BEFORE, AFTER = date(2026, 11, 19), date(2026, 11, 24)
 KEYS = st.sampled_from("ABC")
@@ -277,3 +278,43 @@ def test_the_database_refuses_versions_that_overlap(
             two_versions.execute(copy, values)
     else:
         assert two_versions.execute(copy, values).rowcount == 1
+
+
+@pytest.fixture
+def naming(loader: Loader) -> Loader:
+    """The same vendor where its table of securities only names them: transactions do."""
+    maps = tuple(replace(each, is_partial=each.entity == "security") for each in loader.vendor.maps)
+    loader.vendor = replace(loader.vendor, maps=maps)
+    return loader
+
+
+def test_a_row_that_only_names_a_thing_adds_it(naming: Loader) -> None:
+    assert told(naming.load("security", [{"security_key": "s1", "ticker": "SMPL"}])) == {"inserted": 1}
+    [row] = naming.rows("select ticker, is_past_only from warehouse.security where vendor = :vendor")
+    assert (row["ticker"], row["is_past_only"]) == ("SMPL", False)
+
+
+def test_a_row_that_only_names_a_thing_never_overwrites_what_describes_it(naming: Loader) -> None:
+    whole, partial = replace(naming.vendor, maps=declare("x").maps), naming.vendor
+    naming.vendor = whole
+    naming.load("security", [{"security_key": "s1", "name": "Sample", "ticker": "SMPL"}])
+    naming.vendor = partial
+    counts = naming.load("security", [{"security_key": "s1", "ticker": "OTHER"}, {"security_key": "s2"}], NEXT)
+    assert told(counts) == {"inserted": 1, "unchanged": 1}
+    rows = naming.rows(
+        "select security_key, name, ticker, valid_to from warehouse.security where vendor = :vendor and recorded_to is null and valid_to is null order by 1"
+    )
+    assert [tuple(row.values()) for row in rows] == [("s1", "Sample", "SMPL", None), ("s2", None, None, None)]
+
+
+def test_what_describes_a_thing_takes_the_place_of_what_only_named_it(naming: Loader) -> None:
+    partial = naming.vendor
+    naming.load("security", [{"security_key": "s1", "ticker": "SMPL"}])
+    naming.vendor = replace(partial, maps=declare("x").maps)
+    assert told(naming.load("security", [{"security_key": "s1", "name": "Sample"}])) == {"updated": 1}
+    assert (
+        naming.rows(
+            "select name from warehouse.security where vendor = :vendor and recorded_to is null and valid_to is null"
+        )[0]["name"]
+        == "Sample"
+    )

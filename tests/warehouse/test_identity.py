@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from include.identity.policy import Policy
 from include.identity.resolve import Resolved, resolve
 from include.warehouse import identity, schema
 from tests.conftest import Database
-from tests.warehouse.loading import DAY, NEXT, Loader
+from tests.warehouse.loading import DAY, NEXT, Loader, position
 
 JOHN = {"first_name": "John", "last_name": "Sampleton", "birth_date": date(1960, 2, 3), "email": "john@example.org"}
 MARY = {"first_name": "Mary", "last_name": "Sampleton", "birth_date": date(1962, 5, 6), "email": "mary@example.org"}
@@ -223,3 +224,109 @@ def test_of_many_who_decide_at_one_moment_one_is_heard_and_the_others_are_told(f
         told = set(people.map(decide, range(8)))
     [kept] = firm.database.rows("select decided_by from control.identity_decision")
     assert told == {kept["decided_by"]}
+
+
+APPLE = {"security_key": "s1", "cusip": "037833100", "ticker": "AAPL"}
+
+
+def load_position(firm: Firm, vendor: str, security: Mapping[str, Any], money: str) -> None:
+    """An account with one position, in a household of its own."""
+    firm.load(vendor, "household", {"household_key": "h1", "name": "Sampleton"})
+    firm.load(vendor, "account", {"account_key": "a1", "is_counted": True})
+    firm.load(
+        vendor,
+        "account_owner",
+        {
+            "account_owner_key": "a1:h1",
+            "account_key": "a1",
+            "household_key": "h1",
+            "share_ratio": Decimal(1),
+            "role": "primary",
+        },
+    )
+    firm.load(vendor, "security", security)
+    firm.load(vendor, "position", position("p1", money=money))
+
+
+def test_a_cusip_of_two_vendors_is_one_security_and_its_facts_stay_as_they_are(firm: Firm) -> None:
+    load_position(firm, "alpha", APPLE | {"name": "Apple Inc", "asset_class": "US Equity"}, "10.01")
+    load_position(firm, "beta", APPLE | {"security_key": "s1", "name": "APPLE", "asset_class": "Stocks"}, "20.02")
+    facts = firm.database.rows("select * from warehouse.position order by vendor")
+
+    found = firm.resolve()
+
+    assert found is not None
+    assert (found.securities, found.conflicts) == (1, 0)
+    first, second = (row["security_id"] for row in facts)
+    [shown] = firm.known("known_security")
+    assert (shown["identity_id"], shown["vendor"], shown["name"], shown["asset_class"]) == (
+        first,
+        "alpha",
+        "Apple Inc",
+        "US Equity",
+    )
+    held = firm.database.rows(
+        "select vendor, security_id, own_security_id from mart.holding_as_known('infinity') order by 1"
+    )
+    assert [tuple(row.values()) for row in held] == [("alpha", first, first), ("beta", first, second)]
+    assert firm.database.rows("select * from warehouse.position order by vendor") == facts
+    [of_class] = firm.database.rows("select asset_class, aum_usd from mart.aum_by_asset_class")
+    assert (of_class["asset_class"], of_class["aum_usd"]) == ("US Equity", Decimal("30.03"))
+
+
+def test_before_it_was_found_out_a_security_was_two(firm: Firm) -> None:
+    load_position(firm, "alpha", APPLE | {"asset_class": "US Equity"}, "10.01")
+    load_position(firm, "beta", APPLE | {"asset_class": "Stocks"}, "20.02")
+    before = firm.loaders["alpha"].now()
+    firm.resolve()
+    rows = firm.database.rows("select asset_class from mart.aum_by_asset_class_as_known(:at) order by 1", at=before)
+    assert [row["asset_class"] for row in rows] == ["Stocks", "US Equity"]
+
+
+def test_what_the_first_vendor_does_not_know_of_a_security_the_other_adds(firm: Firm) -> None:
+    load_position(firm, "alpha", APPLE, "10.01")
+    load_position(firm, "beta", APPLE | {"name": "Apple Inc", "asset_class": "US Equity"}, "20.02")
+    firm.resolve()
+    [shown] = firm.known("known_security")
+    assert (shown["vendor"], shown["name"], shown["asset_class"]) == ("alpha", "Apple Inc", "US Equity")
+    [of_class] = firm.database.rows("select asset_class, aum_usd from mart.aum_by_asset_class")
+    assert (of_class["asset_class"], of_class["aum_usd"]) == ("US Equity", Decimal("30.03"))
+
+
+def test_a_security_of_two_kinds_stays_two_and_is_kept_as_a_conflict_until_the_vendors_agree(firm: Firm) -> None:
+    firm.load("alpha", "security", APPLE | {"security_type": "Common Stock"})
+    firm.load("beta", "security", APPLE | {"security_type": "Option"})
+    found = firm.resolve()
+    assert found is not None
+    assert (found.securities, found.conflicts) == (0, 1)
+    [conflict] = firm.database.rows("select * from control.security_conflict")
+    assert (conflict["number"], conflict["said"]) == ("037833100", ["alpha: Common Stock", "beta: Option"])
+
+    firm.load("beta", "security", APPLE | {"security_type": "Equity"}, day=NEXT)
+    found = firm.resolve("later")
+
+    assert found is not None
+    assert (found.securities, found.conflicts) == (1, 0)
+    assert not firm.database.rows("select * from control.security_conflict")
+
+
+def test_an_owner_who_owns_jointly_has_no_part_in_any_sum(firm: Firm) -> None:
+    load_position(firm, "alpha", APPLE | {"asset_class": "US Equity"}, "10.01")
+    owner = {
+        "account_key": "a1",
+        "share_ratio": Decimal(1),
+        "account_owner_key": "a1:h1",
+        "household_key": "h1",
+        "role": "primary",
+    }
+    other = owner | {
+        "account_owner_key": "a1:joint:p2",
+        "household_key": "h2",
+        "share_ratio": Decimal(0),
+        "role": "joint",
+    }
+    firm.load("alpha", "household", {"household_key": "h2", "name": "Other"})
+    firm.load("alpha", "account_owner", owner, other)
+    rows = firm.database.rows("select household_name, aum_usd, accounts from mart.aum_by_household")
+    assert [tuple(row.values()) for row in rows] == [("Sampleton", Decimal("10.01"), 1)]
+    assert firm.database.value("select positions from mart.aum_by_asset_class") == 1

@@ -1,0 +1,114 @@
+"""Which securities of the vendors are one: those that bear the same number, CUSIP or ISIN, with a right check digit.
+
+A symbol alone says too little: it is given to another company once it is free. A number is one security, also where its name or symbol
+differs: companies are renamed, and vendors follow on different days. Exceptions:
+
+a number of private use     identifies nothing outside the vendor, unless symbol (or, where neither has one, name) is the same too
+two kinds of thing          an option or a bond under the number of a share is a mistake of one vendor: both stay, as a conflict
+cash                        has no number, or one of private use: it stays the vendor's
+
+An ISIN of the United States or Canada holds the CUSIP: both are read as the CUSIP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.validation.check_digit import has_check_digit
+
+SECURITIES = pa.schema(
+    {
+        "security_id": pa.int64(),
+        "vendor": pa.string(),
+        "name": pa.string(),
+        "ticker": pa.string(),
+        "cusip": pa.string(),
+        "security_type": pa.string(),
+    }
+)
+
+_NUMBER = r"^(([0-9]{3}|[A-Z][0-9]{3})[0-9A-Z*@#]{4,5}[0-9]|[A-Z]{2}[A-Z0-9]{9}[0-9])$"
+_NUMBER_SIZES = (9, 12)
+_WITH_CUSIP = r"^(US|CA)([0-9A-Z]{9})[0-9]$"
+# Issuers 99xxxx and xxx99x, and issues from 90 on, are for users: internal numbers, options of one issuer.
+_PRIVATE = re.compile(r"^(99|.{3}99|.{6}9)")
+_PLACEHOLDER = re.compile(r"^(.)\1+$")
+
+# From words of `security_type`; any other says nothing. A fund of bonds, or of the money market, is a fund.
+_KINDS = (
+    ("fund or share", r"stock|share|equit|etf|fund|trust|adr|reit"),
+    ("option", r"option|warrant|\bcall\b|\bput\b"),
+    ("debt", r"bond|treasur|certificate of deposit|\bcd\b|municipal|debenture"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Securities that bear one number and can't be one: their ids, and what each vendor calls them."""
+
+    number: str
+    security_ids: list[int]
+    said: list[str]
+
+
+def link_securities(securities: pa.Table, known: Mapping[int, int]) -> tuple[dict[int, int], list[Conflict]]:
+    """Finds the securities that are one.
+
+    Args:
+        securities: As SECURITIES, of all vendors.
+        known: Security -> the one that stood for it the last time, which then stays; else the smallest id stands for all.
+
+    Returns:
+        Security -> the one that stands for it, where that is another; and what could not be decided.
+    """
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    numbers = read_numbers(securities["cusip"]).to_pylist()
+    for row, number in zip(securities.to_pylist(), numbers, strict=True):
+        if number and (key := _key(row, number)):
+            groups[key].append(row)
+    same: dict[int, int] = {}
+    conflicts = []
+    for key, rows in groups.items():
+        ids = sorted(row["security_id"] for row in rows)
+        if len({kind for row in rows if (kind := _kind(row["security_type"]))}) > 1:
+            ordered = sorted(rows, key=lambda row: int(row["security_id"]))
+            said = [f"{row['vendor']}: {row['security_type'] or 'unknown'}" for row in ordered]
+            conflicts.append(Conflict(key[0], ids, said))
+            continue
+        anchor = min({known[each] for each in ids if each in known} & set(ids), default=ids[0])
+        same |= {each: anchor for each in ids if each != anchor}
+    return same, conflicts
+
+
+def read_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns CUSIPs and other ISINs as they are compared; null where a text is no number of the standards, or has a wrong digit."""
+    plain = pc.utf8_upper(pc.utf8_trim_whitespace(values.combine_chunks()))
+    is_sized = pc.is_in(pc.utf8_length(plain).cast(pa.int64()), value_set=pa.array(_NUMBER_SIZES, pa.int64()))
+    is_number = pc.and_(is_sized, pc.match_substring_regex(plain, _NUMBER))
+    numbers = pc.if_else(pc.and_kleene(is_number, has_check_digit(plain)), plain, None)
+    inner = pc.replace_substring_regex(numbers, _WITH_CUSIP, r"\2")
+    numbers = pc.if_else(has_check_digit(inner), inner, numbers)
+    return pa.chunked_array([pc.if_else(pc.match_substring_regex(numbers, "X{3}|[*]{3}"), None, numbers)])
+
+
+def _key(row: Mapping[str, Any], number: str) -> tuple[str, ...] | None:
+    """What a security must share with another to be the same; None where it stays the vendor's own."""
+    if _PLACEHOLDER.match(number[:8]):
+        return None
+    if len(number) != _NUMBER_SIZES[0] or not _PRIVATE.match(number):
+        return (number,)
+    is_cash = "cash" in {str(row[name]).strip().lower() for name in ("ticker", "security_type")}
+    words = " ".join(re.findall(r"\w+", (row["ticker"] or row["name"] or "").lower()))
+    return None if is_cash or not words else (number, words)
+
+
+def _kind(security_type: str | None) -> str | None:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", security_type or "").lower()
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, words)), None)

@@ -1,0 +1,103 @@
+"""The owners of accounts as rows of the bridge, and who owns an account jointly with the person of its title."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_AND = re.compile(r"\s+(?:&|and)\s+", re.IGNORECASE)
+
+
+class Owner(NamedTuple):
+    """One owner of the account in a row.
+
+    Attributes:
+        row: The account's place.
+        household: Whose share it is; None for a joint owner, who has none.
+        person: Who.
+        share: The part that counts (0-1); 0 for a joint owner.
+        role: `primary` or `joint`.
+        is_whole: Whether the account's owners are certain although a row of another table is dead: the same in all of its rows.
+    """
+
+    row: int
+    household: Any
+    person: Any
+    share: Decimal
+    role: str
+    is_whole: bool
+
+
+def with_owners(accounts: pa.Table, owners: Sequence[Owner]) -> pa.Table:
+    """Accounts, a row an owner: with row, owner_key, household_id, person_id, share_ratio, role, is_whole."""
+    import pyarrow as pa
+
+    def text(value: Any) -> str | None:
+        return None if value is None else str(value)
+
+    keys = accounts["account_id"].to_pylist()
+    columns = {
+        "row": pa.array([each.row for each in owners], pa.int64()),
+        "owner_key": pa.array(
+            [f"{keys[o.row]}:{o.household if o.role == 'primary' else f'joint:{o.person}'}" for o in owners],
+            pa.string(),
+        ),
+        "household_id": pa.array([text(each.household) for each in owners], pa.string()),
+        "person_id": pa.array([text(each.person) for each in owners], pa.string()),
+        "share_ratio": pa.array([each.share for each in owners], pa.decimal128(9, 8)),
+        "role": pa.array([each.role for each in owners], pa.string()),
+        "is_whole": pa.array([each.is_whole for each in owners], pa.bool_()),
+    }
+    taken = accounts.take(columns["row"])
+    for name, values in columns.items():
+        taken = taken.append_column(name, values)
+    return taken
+
+
+def find_joint_owners(titles: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
+    """Finds who owns jointly with the person of a title: the other one whom it names, by a title of their own in the same home.
+
+    Args:
+        titles: `id`, `home`, `title` (`Ada & Ben Sample`), `is_joint`, `first_name` and `last_name` of its person; `birth_date` and
+            `tax_id_hash` tell two people of one name apart.
+
+    Returns:
+        Id of a joint title -> the smallest id of the other person's. A title that names nobody else, somebody without a title, or one
+        of two people of the same name, is left out.
+    """
+    rows = [row for row in titles if row["first_name"] and row["last_name"]]
+    people: dict[tuple[Any, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        people[row["home"], _own_name(row)].append(row)
+    found = {}
+    for row in (row for row in rows if row["is_joint"]):
+        others = [name for name in _read_title(row["title"]) if name != _own_name(row)]
+        known = people.get((row["home"], others[0]), []) if len(others) == 1 else []
+        if known and not any(
+            len({each[proof] for each in known} - {None}) > 1 for proof in ("birth_date", "tax_id_hash")
+        ):
+            found[row["id"]] = min(each["id"] for each in known)
+    return found
+
+
+def _read_title(title: str | None) -> list[str]:
+    """The two people of a title by their whole names; the last name may stand once. Empty where it is written otherwise."""
+    parts = [_plain(part) for part in _AND.split(title or "")]
+    last = parts[-1].rpartition(" ")[2]
+    if len(parts) != 2 or " " not in parts[1]:
+        return []
+    return [part if " " in part else f"{part} {last}" for part in parts]
+
+
+def _own_name(row: Mapping[str, Any]) -> str:
+    return _plain(f"{row['first_name']} {row['last_name']}")
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().split())
