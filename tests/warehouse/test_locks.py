@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import psycopg
@@ -81,6 +83,21 @@ def test_loads_of_a_month_that_is_there_do_not_wait_for_each_other(database: Dat
     with psycopg.connect(database.url(LOAD)) as first, impatient.begin() as second:
         first.execute(ensure)
         second.execute(sa.text(ensure))
+
+
+def test_loads_that_begin_a_month_at_the_same_time_create_it_once(database: Database) -> None:
+    ensure = "select warehouse.ensure_month('2019-03-07')"
+    with psycopg.connect(database.url(LOAD)) as first, psycopg.connect(database.url(LOAD)) as second:
+        first.execute(ensure)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(second.execute, ensure)
+            waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+            while not database.value(waits) and not waiting.done():
+                time.sleep(0.01)
+            first.commit()
+            waiting.result()
+        second.commit()
+    assert is_there(database, date(2019, 3, 1))
 
 
 def test_an_error_of_a_lock_names_who_holds_it_and_since_when(database: Database, impatient: sa.Engine) -> None:

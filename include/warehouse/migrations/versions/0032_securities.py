@@ -1,13 +1,13 @@
 """Securities are identified across vendors; joint owners have a role.
 
-Revision ID: 0030
+Revision ID: 0032
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0030"
+revision = "0032"
 down_revision = "0031"
 branch_labels = None
 depends_on = None
@@ -22,7 +22,7 @@ _FUNCTIONS = {
 
 def upgrade() -> None:
     """Run the SQL file beside this one."""
-    _execute((_HERE / "0030_securities.sql").read_text())
+    _execute((_HERE / "0032_securities.sql").read_text())
 
 
 def downgrade() -> None:
