@@ -290,7 +290,11 @@ def _transaction(settings: Settings) -> CrmObject:
             noon("FinServ__TransactionDate__c", "t.trade_date"),
             money("FinServ__Amount__c", "coalesce(t.amount_usd, 0)"),
             Field("FinServ__TransactionType__c", "case when t.amount_usd < 0 then 'Debit' else 'Credit' end"),
-            Field("FinServ__TransactionStatus__c", "case when t.status = 'posted' then 'Posted' else 'Cancelled' end"),
+            Field(
+                "FinServ__TransactionStatus__c",
+                "case when t.status = 'posted' then 'Posted' else 'Cancelled' end",
+                when_gone="Cancelled",
+            ),
             noon("FinServ__PostDate__c", "t.settle_date"),
             text("FinServ__Description__c", "coalesce(t.description, t.transaction_type)", 255),
         ),

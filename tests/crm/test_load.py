@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from include.crm import delta, holding, load
-from include.crm.objects import objects
+from include.crm.objects import TRANSACTION, objects
 from include.errors import BalanceError, ConfigurationError, DayNotClosed, RowsFailed, TargetUnavailable
 from tests.crm.conftest import ACCOUNTS, BULK, HOLDINGS, INGEST, SECURITIES, Crm
 
@@ -226,6 +226,25 @@ def test_a_holding_that_a_dead_row_may_describe_is_not_sold(crm: Crm, describes:
     )
 
     assert (crm.sent() != {}) == is_sold
+
+
+def test_a_transaction_that_was_withdrawn_is_cancelled(crm: Crm) -> None:
+    crm.settings = replace(crm.settings, has_transactions=True)
+    crm.sync()
+    [shown] = [
+        key for key, record in crm.records(TRANSACTION).items() if record["FinServ__TransactionStatus__c"] == "Posted"
+    ][:1]
+    vendor, key = shown.split(":")[1], shown.split(":", 3)[3]
+    crm.database.do(
+        "update warehouse.transaction set recorded_to = now() where vendor = :vendor and transaction_key = :key",
+        vendor=vendor,
+        key=key,
+    )
+
+    assert crm.sent() == {"transaction": 1}
+
+    assert crm.records(TRANSACTION)[shown]["FinServ__TransactionStatus__c"] == "Cancelled"
+    assert crm.sent() == {}
 
 
 def test_a_closed_account_says_so(crm: Crm) -> None:
