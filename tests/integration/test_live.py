@@ -66,6 +66,18 @@ def test_an_edit_is_in_the_warehouse_without_a_daily_run_and_once(firm: Firm) ->
 
 
 @every
+def test_marts_of_the_day_say_that_they_changed_since_it_was_reconciled(firm: Firm) -> None:
+    state = "select state from mart.completeness where mart = :mart and business_date = :day"
+    assert firm.database.value(state, mart="net_flows", day=LAST) == "reconciled"
+    look(firm)  # nothing was edited
+    assert firm.database.value(state, mart="net_flows", day=LAST) == "reconciled"
+    correct(firm)
+    look(firm)
+    assert firm.database.value(state, mart="net_flows", day=LAST) == "changed since"
+    assert firm.database.value(state, mart="aum_by_household", day=LAST) == "reconciled"
+
+
+@every
 def test_it_neither_counts_as_the_day_nor_keeps_it_from_salesforce(firm: Firm) -> None:
     correct(firm)
     look(firm)

@@ -11,6 +11,7 @@ import pytest
 
 from include import flow
 from include.errors import BalanceError
+from include.live import look_for_edits
 from include.vendors import named
 from tests.conftest import Database, Firm
 from tests.running_sandbox import LAST, NOW
@@ -66,10 +67,14 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     assert rejected == {"vendor": "orion", "business_date": LAST, "step": "load", "run_id": run.run_id}
     [force] = firm.database.rows("select business_date, rejected_date, rejected_in from mart.day_in_force")
     assert force == {"business_date": BEFORE, "rejected_date": LAST, "rejected_in": "load"}
-    states = firm.database.rows(
-        "select state from mart.completeness where mart = 'aum_by_household' order by business_date"
-    )
+    states_of = "select state from mart.completeness where mart in ('aum_by_household', 'net_flows')"
+    states = firm.database.rows(f"{states_of} and mart <> 'net_flows' order by business_date")
     assert [row["state"] for row in states] == ["reconciled", "rejected"]
+
+    look_for_edits(firm.site, firm.vendor, firm.connection, firm.new_run(LAST))
+    assert {row["state"] for row in firm.database.rows(f"{states_of} and business_date = :day", day=LAST)} == {
+        "rejected"
+    }
 
     firm.database.do("delete from warehouse.transaction where transaction_key = 'late'")
     firm.day(LAST)
