@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeGuard
 
 from include import flow, plan
@@ -45,7 +46,7 @@ from include.extract.whole_rows import WholeRowReader
 from include.flow import Run, Site
 from include.pushed import MOST_REJECTED, expand
 from include.validation.event_dates import find_date_ranges, separate_dates
-from include.validation.rows import FAULTS, write_faults
+from include.validation.rows import FAULTS, faults_of, write_faults
 from include.vendor_settings import configured
 
 log = logging.getLogger(__name__)
@@ -138,7 +139,10 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
             error, outcome = None, None
             try:
                 path, outcome = _stage_push(site, vendor, table, each.body, run)
-                _publish(site, vendor, [path, *_stage_inside(site, vendor, table.name, connection, run)], run)
+                paths = [path, *_stage_inside(site, vendor, table.name, connection, run)]
+                flow.validate(site, vendor, _by_table(paths), run, rows_only=True)
+                outcome = _with_refused(site, table, path, outcome)
+                _load(site, vendor, paths, run)
                 error = _describe(table, outcome)
             except (*_UNFIT, VendorUnavailable) as failure:
                 error, outcome = str(failure), None
@@ -162,6 +166,29 @@ def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run)
     return path, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
 
 
+def _with_refused(site: Site, table: Table, path: str, outcome: dict[str, Any]) -> dict[str, Any]:
+    """Adds the rows that the suite refuses to what became of a push."""
+    sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
+    faults = faults_of(site.staging, path).to_pylist()
+    dead = {each["row"] for each in outcome["rejected"]}
+    places = [row for row in range(outcome["rows"]) if row not in dead]
+    if len(places) != site.staging.manifest(path).staged:  # a row that came twice was left out: places are not known
+        places = []
+    refused = [
+        {
+            "row": places[each["row_number"]],
+            "reasons": [
+                next((name for column, name in sources.items() if column in text), "") + text
+                for text in each["expectations"]
+            ],
+        }
+        for each in faults
+        if each["row_number"] < len(places)
+    ]
+    rejected = sorted(outcome["rejected"] + refused, key=itemgetter("row"))[:MOST_REJECTED]
+    return outcome | {"dead": outcome["dead"] + len(faults), "rejected": rejected}
+
+
 def _reading(site: Site, vendor: Vendor, table: Table, reader: PageReader, run: Run) -> Callable[[bytes], Page]:
     """Reads bodies of rows; of each, rows that share a key and differ, or whose dates can't be, are dead."""
     ranges = find_date_ranges(vendor, table)
@@ -173,8 +200,8 @@ def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
     """Says which rows of a push are dead letters; None where none is."""
     if not outcome["dead"]:
         return None
-    first = "; ".join(outcome["rejected"][0]["reasons"])
-    return f"{table.name}: {first}, and {outcome['dead'] - 1} more of {outcome['rows']}"
+    reasons = outcome["rejected"][0]["reasons"] if outcome["rejected"] else ["refused by the suite"]
+    return f"{table.name}: {'; '.join(reasons)}, and {outcome['dead'] - 1} more of {outcome['rows']}"
 
 
 def _settle(
@@ -289,9 +316,17 @@ def _publish(site: Site, vendor: Vendor, paths: Sequence[str], run: Run) -> None
     for path in paths:
         # Contract and dates were checked. Other expectations are about a day: they look at these rows when the vendor is asked for it.
         write_faults(site.staging, path, FAULTS.empty_table())
+    _load(site, vendor, paths, run)
+
+
+def _load(site: Site, vendor: Vendor, paths: Sequence[str], run: Run) -> None:
     for path in paths:
         flow.transform(site, vendor, path, run)
         flow.load(site, vendor, path, run)
+
+
+def _by_table(paths: Sequence[str]) -> dict[str, str]:
+    return {path.split("/")[1]: path for path in paths}
 
 
 def _ask(site: Site, vendor: Vendor, connection: Connection, run: Run, keys: Sequence[str]) -> dict[str, FatalError]:
@@ -323,7 +358,9 @@ def _bring(site: Site, vendor: Vendor, connection: Connection, run: Run) -> None
     keyed = plan.keep_keyed(vendor, [table.name for table in vendor.asked])
     span = Span(run.business_date, chosen=run.keys, is_pushed=True)
     wanted = [table for wave in vendor.waves for table in wave if table in keyed]
-    _publish(site, vendor, [_fetch(site, vendor, table, connection, run, span) for table in wanted], run)
+    paths = [_fetch(site, vendor, table, connection, run, span) for table in wanted]
+    flow.validate(site, vendor, _by_table(paths), run, rows_only=True)
+    _load(site, vendor, paths, run)
 
 
 def _fetch(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run, span: Span) -> str:

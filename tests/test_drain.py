@@ -503,6 +503,17 @@ def test_a_pushed_row_of_a_day_that_cannot_be_is_dead_and_named_by_its_place(pus
     assert row["outcome"]["rejected"][1]["reasons"][0].startswith("createdDate: not within 1")
 
 
+def test_a_pushed_row_that_the_suite_refuses_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"name": "N" * 256}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    assert (row["outcome"]["dead"], [each["row"] for each in row["outcome"]["rejected"]]) == (2, [0, 2])
+    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("name: expect_column_value_lengths_to_be_between")
+    assert pushes.database.value("select count(*) from control.dead_letter where stage = 'validate'") == 1
+
+
 def test_a_body_alone_that_lacks_what_is_required_is_told_of_and_does_not_wait(box: Inbox) -> None:
     box.put(body("e1", LIFE, lastModifiedDateTime=None))
     box.put({"event": "template-created", "generatedDateTime": moment(0), "data": {"templateId": "t"}})
