@@ -11,8 +11,8 @@ import pytest
 
 from include import canonical, flow
 from include.contract import Table
+from include.extract.columns import staged_schema
 from include.extract.exact_json import dump
-from include.extract.page import staged_schema
 from include.staging import PartWriter
 from tests.conftest import Firm
 
