@@ -82,7 +82,7 @@ def salesforce() -> None:
 
         from include import rehearsal, sessions
         from include.crm import difference
-        from include.crm.load import preview
+        from include.crm.preview import preview
         from include.vendors import VENDORS
 
         firm.skip_without_salesforce()
@@ -117,7 +117,7 @@ def salesforce() -> None:
         import firm
 
         from include.crm import approval
-        from include.crm.load import preview
+        from include.crm.preview import preview
 
         engine, settings = firm.site().engine, firm.crm_settings()
         if not shown["concerns"]:
