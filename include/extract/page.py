@@ -1,9 +1,9 @@
 """One page of JSON to typed Arrow rows, without a Python object per cell.
 
 A page is read in one go by `pyarrow.json` under the explicit schema of the contract: every field that the vendor sends
-is declared, or the page is looked at more closely. Numbers go from the wire's text to exact decimals, by the rules of
-`include.extract.number`, column by column. A page that this refuses is halved until only its bad rows are left; they die
-with the names of the fields that could not be read.
+is declared, or the page is looked at more closely. `include.extract.columns` converts the values to their declared types,
+column by column. A page that this refuses is halved until only its bad rows are left; they die with the names of the fields
+that could not be read.
 """
 
 from __future__ import annotations
