@@ -54,7 +54,7 @@ def drain_inbox() -> None:
         import firm
 
         from include import drain as draining
-        from include.flow import Run
+        from include.run import Run
         from include.vendors import named
 
         site, vendor, connection = firm.site(), named(name), firm.connection(name)

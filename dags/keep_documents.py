@@ -36,7 +36,7 @@ def keep_documents() -> None:
                 import firm
 
                 from include import documents
-                from include.flow import Run
+                from include.run import Run
                 from include.vendors import named
 
                 site, vendor = firm.site(), named(name)

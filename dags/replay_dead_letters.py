@@ -45,8 +45,8 @@ def replay_dead_letters() -> None:
         import firm
 
         from include import sessions
-        from include.flow import Run
         from include.replay import replay as send_again
+        from include.run import Run
 
         vendor_name, table = params["table"].split(".")
         asked = params["business_date"]

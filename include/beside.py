@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from include.contract import EntityMap, Table, Vendor
 from include.dead_rows import read_dead
 from include.errors import ConfigurationError
-from include.extract.page import staged_schema
+from include.extract.columns import staged_schema
 from include.staging import Staging
 from include.validation.rows import good_rows
 

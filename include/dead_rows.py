@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from include import canonical
 from include.contract import Constant, Derived, EntityMap, Table, Vendor
 from include.control.dead_letters import DeadLetter
+from include.extract.columns import staged_schema
 from include.extract.exact_json import dump, load
-from include.extract.page import PageReader, staged_schema
+from include.extract.page import PageReader
 from include.sensitive import Redactor
 from include.staging import Staging, total
 from include.validation.rows import faults_of

@@ -21,8 +21,9 @@ from include.connection import Connection
 from include.contract import Document, Vendor
 from include.errors import DataQualityError, FatalError
 from include.extract.session import Ask, VendorSession
-from include.flow import Run, Site, open_session
+from include.run import Run, Site
 from include.staging import Staging
+from include.vendor_pull import open_session
 
 log = logging.getLogger(__name__)
 

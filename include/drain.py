@@ -19,7 +19,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, TypeGuard
 
-from include import flow, plan
+from include import flow, plan, vendor_pull
 from include.connection import Connection
 from include.contract import Inside, Table, Vendor, Webhook
 from include.control import inbox
@@ -43,8 +43,8 @@ from include.extract.page import Page, PageReader
 from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
 from include.extract.whole_rows import WholeRowReader
-from include.flow import Run, Site
 from include.pushed import MOST_REJECTED, expand
+from include.run import Run, Site
 from include.validation.event_dates import find_date_ranges, separate_dates
 from include.validation.rows import FAULTS, faults_of, write_faults
 from include.vendor_settings import configured
@@ -348,7 +348,7 @@ def _ask(site: Site, vendor: Vendor, connection: Connection, run: Run, keys: Seq
             else:
                 waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
     if len(refused) == len(keys):
-        with flow.open_session(site, vendor, connection, run) as session:
+        with vendor_pull.open_session(site, vendor, connection, run) as session:
             session.get(vendor.asked[0].path, {}, bytes)  # raises where it is us whom it refuses
     return refused
 
@@ -365,7 +365,7 @@ def _bring(site: Site, vendor: Vendor, connection: Connection, run: Run) -> None
 
 def _fetch(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run, span: Span) -> str:
     started = time.perf_counter()
-    path = flow.fetch(site, vendor, table_name, connection, run, span)
+    path = vendor_pull.fetch(site, vendor, table_name, connection, run, span)
     flow.record_staged(site, vendor, path, run, time.perf_counter() - started)
     return path
 

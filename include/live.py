@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 
-from include import flow
+from include import flow, vendor_pull
 from include.connection import Connection
 from include.contract import Table, Vendor
 from include.control import ledger
 from include.extract.exact_json import load
 from include.extract.pull import Span
 from include.extract.session import Ask
-from include.flow import Run, Site
+from include.run import Run, Site
 
 
 def edited_tables(vendor: Vendor) -> tuple[Table, ...]:
@@ -46,7 +46,7 @@ def look_for_edits(site: Site, vendor: Vendor, connection: Connection, run: Run)
             continue
         started = time.perf_counter()
         span = Span(run.business_date, edited_since=since, is_pushed=True)
-        path = flow.fetch(site, vendor, table.name, connection, run, span)
+        path = vendor_pull.fetch(site, vendor, table.name, connection, run, span)
         flow.record_staged(site, vendor, path, run, time.perf_counter() - started)
         flow.validate(site, vendor, {table.name: path}, run, rows_only=True)
         flow.transform(site, vendor, path, run)
@@ -62,7 +62,7 @@ def republish(site: Site, vendor: Vendor, connection: Connection, run: Run) -> i
     """
     webhook = vendor.webhook
     assert webhook is not None
-    with flow.open_session(site, vendor, connection, run, webhook.log) as session:
+    with vendor_pull.open_session(site, vendor, connection, run, webhook.log) as session:
         failed = session.get(webhook.failures, {}, _failed_keys)
         if failed:
             session.ask(Ask(webhook.retry, body={"envelopeIds": failed}, method="PUT"), bytes)

@@ -9,7 +9,7 @@ from datetime import date
 import sqlalchemy as sa
 
 from include.contract import Vendor
-from include.crm.load import Preview, preview_within
+from include.crm.preview import Preview, preview_within
 from include.crm.settings import Settings
 from include.errors import FatalError
 from include.identity import policy as identity

@@ -21,14 +21,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from include import flow, sessions
+from include import flow, sessions, vendor_pull
 from include.connection import Connection
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError
 from include.extract.page import Page
 from include.extract.paging import Window
 from include.extract.pull import Span
-from include.flow import Run, Site
+from include.run import Run, Site
 
 _OPEN = sa.text("""
 select dead_letter_id, row_key, partition from control.dead_letter
@@ -103,7 +103,7 @@ def replay(
             flow.validate(site, vendor, {beside: path}, replaying, rows_only=True)
     for span, some in _asked(site, table, replaying, letters):
         keys = [letter["row_key"] for letter in some]
-        path = flow.fetch(
+        path = vendor_pull.fetch(
             site,
             vendor,
             table_name,
@@ -148,7 +148,7 @@ def _asked(
         sorted(known, key=lambda each: each["since"] is None), lambda each: each["since"] is None
     ):
         chosen = list(some)
-        span = flow.span_of(site, run, None)
+        span = vendor_pull.span_of(site, run, None)
         if table.pull == "window":
             since = None if is_dated else min(map(itemgetter("since"), chosen))
             span = replace(span, is_past=is_dated, edited_since=since)

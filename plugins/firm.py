@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
     from include.connection import Connection
     from include.crm.settings import Settings
-    from include.flow import Site
     from include.identity.policy import Policy as IdentityPolicy
     from include.rules.policy import Policy
+    from include.run import Site
     from include.staging import Staging
 
 
 def site() -> Site:
     """Opens the firm's database, staging and secrets; called inside a task."""
-    from include.flow import Site
+    from include.run import Site
     from include.sensitive import Redactor
 
     secret = find_connection("tributary_secret").password or ""

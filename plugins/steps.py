@@ -44,9 +44,9 @@ def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_i
         return PokeReturnValue(is_done=True)
     import firm
 
-    from include import flow
+    from include import vendor_pull
 
-    closed = flow.closed_through(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
+    closed = vendor_pull.closed_through(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
     return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
 
@@ -159,7 +159,7 @@ def report_quality(paths: list[str] | None, run_id: Any = None) -> str:
 def _run(plan: dict[str, Any], run_id: str) -> Any:
     from datetime import date
 
-    from include.flow import Run
+    from include.run import Run
 
     return Run(
         run_id,

@@ -26,6 +26,7 @@ from include.contract import Vendor
 from include.control.ledger import Counts
 from include.extract.login import LOGINS, Door
 from include.local.postgres import Postgres
+from include.run import Run, Site
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.vendors import VENDORS, named
@@ -124,7 +125,7 @@ class Firm:
         self.now = NOW
         self._started = time.monotonic()
         staging = Staging(str(folder / "staging"))
-        self.site = flow.Site(self.engine, staging, Redactor(b"only for tests"), self.clock, PACE)
+        self.site = Site(self.engine, staging, Redactor(b"only for tests"), self.clock, PACE)
         self.connection = connect(sandbox, vendor)
         self._runs = 0
         self._close()
@@ -146,17 +147,17 @@ class Firm:
             today = self.sandbox.http.get("/_sandbox/clock").json()["now"][:10]
             self.sandbox.admin(f"{self.vendor.name}/closed_through", date=today)
 
-    def new_run(self, day: date = LAST, **options: Any) -> flow.Run:
+    def new_run(self, day: date = LAST, **options: Any) -> Run:
         self._runs += 1
-        return flow.Run(f"run-{self._runs}", day, sessions.previous(day), **options)
+        return Run(f"run-{self._runs}", day, sessions.previous(day), **options)
 
-    def stage(self, run: flow.Run, *tables: str) -> dict[str, str]:
+    def stage(self, run: Run, *tables: str) -> dict[str, str]:
         is_past = sessions.is_past(run.business_date, self.clock())
         wanted = tables or [t.name for t in self.vendor.asked if (t.states_past or not is_past)]
         in_order = [name for wave in self.vendor.waves for name in wave if name in wanted]
         return {name: flow.stage(self.site, self.vendor, name, self.connection, run) for name in in_order}
 
-    def publish(self, run: flow.Run, paths: dict[str, str]) -> dict[str, Counts]:
+    def publish(self, run: Run, paths: dict[str, str]) -> dict[str, Counts]:
         for path in paths.values():
             flow.transform(self.site, self.vendor, path, run)
         loaded, _ = flow.publish(self.site, self.vendor, list(paths.values()), run)

@@ -34,6 +34,7 @@ _DAY = """
 import json, sys
 from datetime import date
 from include import flow
+from include.run import Run, Site
 from include.connection import Connection
 from include.sensitive import Redactor
 from include.staging import Staging
@@ -41,8 +42,8 @@ from include.vendors import named
 from include.warehouse.schema import engine
 
 url, database, folder = sys.argv[1:]
-vendor, run = named("toybank"), flow.Run("toy", date(2026, 11, 20), date(2026, 11, 19))
-site = flow.Site(engine(database), Staging(folder), Redactor(b"only for tests"))
+vendor, run = named("toybank"), Run("toy", date(2026, 11, 20), date(2026, 11, 19))
+site = Site(engine(database), Staging(folder), Redactor(b"only for tests"))
 path = flow.stage(site, vendor, "portfolios", Connection(url, "user", "password"), run)
 flow.validate(site, vendor, {"portfolios": path}, run)
 flow.transform(site, vendor, path, run)

@@ -34,8 +34,8 @@ from include.contract import (
     ignored,
     sensitive,
 )
+from include.extract.columns import staged_schema
 from include.extract.login import LOGINS
-from include.extract.page import staged_schema
 from include.validation.suite import read_suite
 from include.vendors import VENDORS
 

@@ -21,6 +21,7 @@ from include.control import inbox
 from include.control.inbox import Delivery
 from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
 from include.local.postgres import Postgres
+from include.run import Run, Site
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.vendors import named
@@ -90,7 +91,7 @@ class Inbox:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
-        self.site = flow.Site(
+        self.site = Site(
             self.engine,
             Staging(str(folder / "staging")),
             Redactor(b"only for tests"),
@@ -106,7 +107,7 @@ class Inbox:
 
     def drain(self) -> int:
         self.runs += 1
-        run = flow.Run(f"drain-{self.runs}", LAST, sessions.previous(LAST))
+        run = Run(f"drain-{self.runs}", LAST, sessions.previous(LAST))
         return draining.drain(self.site, DOCUSIGN, Connection("http://127.0.0.1:9"), run)
 
     def envelopes(self) -> list[dict[str, Any]]:
@@ -396,7 +397,7 @@ class Pushes(Inbox):
 
     def drain(self) -> int:
         self.runs += 1
-        run = flow.Run(f"drain-{self.runs}", LAST, sessions.previous(LAST))
+        run = Run(f"drain-{self.runs}", LAST, sessions.previous(LAST))
         return draining.drain_pushes(self.site, named("orion"), Connection("http://127.0.0.1:9", extra=self.extra), run)
 
 

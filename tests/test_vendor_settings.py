@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from include import flow
+from include import flow, vendor_pull
 from include.connection import Connection
 from include.contract import Budget, Vendor
 from include.control import ledger
 from include.errors import ConfigurationError, RateLimited
+from include.run import Run, Site
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.vendor_settings import configured
@@ -28,17 +29,17 @@ from tests.conftest import Database
 from tests.extract.answering import Answer, Asked, Reply, listen
 from tests.vendors.answered import BEFORE, DAY, NOW, answering, goldens
 
-RUN = flow.Run("run", DAY, BEFORE)
+RUN = Run("run", DAY, BEFORE)
 
 
 @pytest.fixture
-def site(database: Database, tmp_path: Path) -> Iterator[flow.Site]:
+def site(database: Database, tmp_path: Path) -> Iterator[Site]:
     engine = schema.engine(database.url())
-    yield flow.Site(engine, Staging(str(tmp_path)), Redactor(b"only for tests"), lambda: NOW)
+    yield Site(engine, Staging(str(tmp_path)), Redactor(b"only for tests"), lambda: NOW)
     engine.dispose()
 
 
-def stage(site: flow.Site, vendor: Vendor, table: str, answer: Answer, **extra: Any) -> list[dict[str, Any]]:
+def stage(site: Site, vendor: Vendor, table: str, answer: Answer, **extra: Any) -> list[dict[str, Any]]:
     """The rows of a table that is pulled through a connection with these extra fields."""
     with listen(answer) as listener:
         given = {"institution_id": "1"} | {name: json.dumps(value) for name, value in extra.items()}
@@ -47,7 +48,7 @@ def stage(site: flow.Site, vendor: Vendor, table: str, answer: Answer, **extra: 
     return [row for _, part in site.staging.rows(path) for row in part.to_pylist()]
 
 
-def test_lower_budget_is_kept_to(site: flow.Site) -> None:
+def test_lower_budget_is_kept_to(site: Site) -> None:
     answer = answering(MONEYGUIDEPRO, goldens(MONEYGUIDEPRO))
     slow = {"calls_per_minute": 0.1}
     assert stage(site, MONEYGUIDEPRO, "households", answer, budget=slow)  # one call
@@ -60,7 +61,7 @@ def test_budget_is_lowered_in_part() -> None:
     assert lower.budget == Budget(calls_per_minute=30, burst=10, calls_per_hour={"monte_carlo": 100})
 
 
-def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: flow.Site) -> None:
+def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: Site) -> None:
     rows = json.loads(goldens(TAMARAC)["accounts"])
     for row in rows["items"]:
         row["Value"] = row.pop("marketValue", None)
@@ -76,20 +77,20 @@ def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: 
     assert flow.validate(site, TAMARAC, {"accounts": path}, RUN, rows_only=True) == {"accounts": 1}  # as in the goldens
 
 
-def test_report_s_headers_are_the_firm_s(site: flow.Site) -> None:
+def test_report_s_headers_are_the_firm_s(site: Site) -> None:
     answers = goldens(TAMARAC)
     renamed = answers["holdings"].replace(b"Account ID", b"Acct", 1)
     answer = answering(TAMARAC, answers | {"holdings": renamed})
     assert stage(site, TAMARAC, "holdings", answer, columns={"holdings": {"account_id": "Acct"}})
 
 
-def test_closed_day_is_asked_for_where_the_firm_says(site: flow.Site) -> None:
+def test_closed_day_is_asked_for_where_the_firm_says(site: Site) -> None:
     def answer(asked: Asked) -> Reply:
         return Reply({"lastSuccessfulDate": "2026-11-20"}) if asked.path == "/v2/sync" else Reply({}, 404)
 
     with listen(answer) as listener:
         connection = Connection(listener.url, "user", "password", {"paths": '{"closed": "v2/sync"}'})
-        assert flow.closed_through(site, TAMARAC, connection, RUN) == DAY
+        assert vendor_pull.closed_through(site, TAMARAC, connection, RUN) == DAY
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)

@@ -75,6 +75,14 @@ select * from control.ledger
 where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and entity = :entity
   and business_date = :business_date and stage = :stage
 """)
+_LOADED_DAYS = """
+select distinct on (s.business_date) s.business_date, s.pull_id, s.staged
+from control.ledger s
+where s.vendor = :vendor and s.table_name = :table_name and s.stage = 'stage' and s.pulled = any(cast(:kinds as text[]))
+  and s.business_date < :business_date
+  and exists (select from control.ledger l where l.pull_id = s.pull_id and l.stage = 'load')
+order by s.business_date desc, s.recorded_at desc
+"""
 
 
 def next_id(connection: sa.Connection) -> int:
@@ -149,6 +157,21 @@ def most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
             {"vendor": vendor, "table": table},
         )
     return most
+
+
+def find_earlier_partitions(engine: sa.Engine, pull: Pull) -> list[str]:
+    """Return the partitions of the two last loaded days of the two weeks before a pull, the newest first."""
+    query = f"select * from ({_LOADED_DAYS}) days where business_date >= :business_date - 14 limit 2"  # noqa: S608
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text(query), asdict(pull) | {"kinds": ["present", "past"]})
+        return [f"{pull.vendor}/{pull.table_name}/{row.business_date}/{row.pull_id}" for row in rows]
+
+
+def count_recent_rows(engine: sa.Engine, pull: Pull) -> list[int]:
+    """Return the staged rows of the five last loaded days before a pull, of the same kind of pull, the newest first."""
+    query = f"select staged from ({_LOADED_DAYS}) days order by business_date desc limit 5"  # noqa: S608
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.text(query), asdict(pull) | {"kinds": [pull.pulled]}))
 
 
 def newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:

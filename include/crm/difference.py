@@ -6,7 +6,7 @@ import re
 from html import escape
 from pathlib import Path
 
-from include.crm.load import Preview
+from include.crm.preview import Preview
 from include.validation.docs import locked
 
 _STYLE = """

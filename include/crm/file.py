@@ -1,8 +1,13 @@
-"""One part of what goes out as a CSV file that Salesforce reads, straight from the database."""
+"""One part of what goes out as a CSV file that Salesforce reads, straight from the database; and the folder of a run's files."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +24,20 @@ class File:
     path: Path
     rows: int
     sha256: str
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """Make a private folder for one run and remove it at the end; also remove what a killed run left a day ago."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        if left.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(left, ignore_errors=True)
+    own = Path(tempfile.mkdtemp(dir=folder))
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:

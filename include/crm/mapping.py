@@ -87,6 +87,12 @@ class CrmObject:
         return [field.name for field in self.fields if field.is_daily]
 
     @property
+    def lookups(self) -> dict[str, list[str]]:
+        """The fields that name another record, as `links`, and the objects that they name, as `parents`."""
+        fields = [field for field in self.fields if field.links_to]
+        return {"links": [field.name for field in fields], "parents": [field.links_to for field in fields]}
+
+    @property
     def is_written_when_gone(self) -> bool:
         """Whether a record that left the vendor's snapshot is written once more."""
         return any(field.when_gone is not None for field in self.fields)

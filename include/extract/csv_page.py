@@ -146,7 +146,7 @@ class CsvReader(PageReader):
             types = [pa.string() if field.type == WIRE else field.type for field in self._staged_wire]
             arrays = [values.cast(type_) for values, type_ in zip(given, types, strict=True)]
             names = [field.name for field in self._staged_wire]
-            found, missing = self._staged(pa.StructArray.from_arrays(arrays, names))
+            found, missing = self._converter.stage(pa.StructArray.from_arrays(arrays, names))
             if not missing:
                 return Page(found, (), frozenset())
         except pa.ArrowException:

@@ -35,6 +35,29 @@ def integer(digits: str) -> int | Decimal:
     return int(digits) if len(digits) < 19 else Decimal(digits)
 
 
+def split_array(body: bytes) -> tuple[list[str], list[object]]:
+    """Split a JSON array into the texts and the values of its elements, numbers exact; NaN is a text.
+
+    Raises:
+        ValueError, IndexError, RecursionError: The body is not a JSON array.
+    """
+    decoder = json.JSONDecoder(parse_float=Decimal, parse_int=integer, parse_constant=str)
+    texts: list[str] = []
+    objects: list[object] = []
+    text = body.decode("utf-8").strip()
+    at = _skip(text, 1)
+    while text[at] != "]":
+        value, end = decoder.raw_decode(text, at)
+        texts.append(text[at:end])
+        objects.append(value)
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    if at + 1 < len(text):
+        raise ValueError("something follows the array")
+    return texts, objects
+
+
 def _whole(value: object) -> object:
     if isinstance(value, dict):
         return {_whole(name): _whole(each) for name, each in value.items()}
@@ -47,3 +70,9 @@ def _exact(value: object) -> object:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value).encode()) if value.is_finite() else str(value)
     return str(value)
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at

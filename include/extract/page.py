@@ -1,18 +1,16 @@
 """One page of JSON to typed Arrow rows, without a Python object per cell.
 
 A page is read in one go by `pyarrow.json` under the explicit schema of the contract: every field that the vendor sends
-is declared, or the page is looked at more closely. Numbers go from the wire's text to exact decimals, by the rules of
-`include.extract.number`, column by column. A page that this refuses is halved until only its bad rows are left; they die
-with the names of the fields that could not be read.
+is declared, or the page is looked at more closely. `include.extract.columns` converts the values to their declared types,
+column by column. A page that this refuses is halved until only its bad rows are left; they die with the names of the fields
+that could not be read.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Literal
 
 import orjson
@@ -21,14 +19,13 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from include.arrow import arrow_type
-from include.contract import DATE, INTEGER, STRING, TIMESTAMP, Column, Table
+from include.contract import INTEGER, STRING, Column, Table
 from include.errors import VendorUnavailable
 from include.extract import number
-from include.extract.exact_json import dump, integer
+from include.extract.columns import ColumnConverter, wire_type
+from include.extract.exact_json import dump, split_array
 from include.sensitive import Redactor
 
-# Of a part of a key, in bytes: an index of the database takes 2,704 of a whole one.
-_KEY_BYTES = 1_000
 # In place of a decimal that can't be read: JSON that no decimal is read from.
 _REFUSED = False
 # Of the name of a field that we don't know.
@@ -36,11 +33,6 @@ _NAME_LENGTH = 200
 # How a page is laid out shows in its beginning: `{"id": 1}` or `{"id":1}`.
 _SPACED = re.compile(rb'"(?:\s+:|:\s)')
 _BEGINNING = 65_536
-# A day, with or without a time, with or without an offset (ISO 8601); which days a month has, the cast knows.
-_MOMENT = (
-    r"\A\d{4}-\d\d-\d\d"
-    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?)?\z"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +74,6 @@ class Page:
     conflicting: frozenset[str] = frozenset()
 
 
-def staged_schema(table: Table) -> pa.Schema:
-    """Returns the schema of a staged table: each value column, and hash and last four of each sensitive one."""
-    fields: list[pa.Field] = []
-    for col in table.columns:
-        if col.kind == "value":
-            fields.append(pa.field(col.name, arrow_type(col.type)))
-        elif col.kind == "sensitive":
-            fields += [pa.field(f"{col.name}_hash", pa.string()), pa.field(f"{col.name}_last4", pa.string())]
-    return pa.schema(fields)
-
-
 class PageReader:
     """Reads the pages of one table.
 
@@ -109,10 +90,9 @@ class PageReader:
     ) -> None:
         self.table = table
         self._vendor = vendor
-        self.schema = staged_schema(table)
         self._redactor = redactor
-        self._sentinels = sentinels
-        self._zone = zone
+        self._converter = ColumnConverter(table, redactor, sentinels, zone)
+        self.schema = self._converter.schema
         self._wire = pa.struct([(c.source, wire_type(c)) for c in table.columns])
         self._staged_wire = pa.struct([(c.source, wire_type(c)) for c in table.columns if c.kind != "ignored"])
         self._declared = {c.source for c in table.columns}
@@ -135,7 +115,7 @@ class PageReader:
             raise self._unreadable(body)
         try:
             wire = self._parse(body, self._wire_of(body), "error")
-            rows, missing = self._staged(wire)
+            rows, missing = self._converter.stage(wire)
         except pa.ArrowException:
             return self._read_refused(body)
         if missing:
@@ -171,70 +151,11 @@ class PageReader:
         )
         return read.column("items").combine_chunks().flatten()
 
-    def _staged(self, wire: pa.StructArray) -> tuple[pa.Table, bool]:
-        """Returns staged rows, and whether a required field is missing in one of them."""
-        arrays: list[pa.Array] = []
-        missing = False
-        fields = dict(zip((f.name for f in wire.type), wire.flatten(), strict=True))
-        for col in self.table.columns:
-            if col.kind == "ignored":
-                continue
-            array = self._converted(col, fields[col.source])
-            if col.kind == "sensitive":
-                arrays += _redacted(array, self._redactor)
-                continue
-            missing = missing or (col.required and array.null_count > 0)
-            arrays.append(array)
-        return pa.Table.from_arrays(arrays, schema=self.schema), missing
-
-    def _converted(self, col: Column, array: pa.Array) -> pa.Array:
-        target = arrow_type(col.type)
-        if col.type in (DATE, TIMESTAMP):
-            return self._dated(col, array)
-        if col.type == STRING and pc.any(pc.match_substring(array, "\0")).as_py():
-            raise pa.ArrowInvalid("a text holds the character NUL, which no database takes")
-        if (
-            col.type == STRING
-            and col.name in self.table.key
-            and pc.any(pc.greater(pc.binary_length(array), _KEY_BYTES)).as_py()
-        ):
-            raise pa.ArrowInvalid("a key is longer than an index of a database takes")
-        if not pa.types.is_decimal(target):
-            return array
-        if pa.types.is_string(array.type):
-            numbers = number.read_texts(array, target, is_rounded=col.rounded)
-        else:
-            numbers = number.settle(array, target, is_rounded=col.rounded)
-        if numbers.null_count > array.null_count:
-            raise pa.ArrowInvalid("a number is not of its declared type")
-        return numbers
-
-    def _dated(self, col: Column, array: pa.Array) -> pa.Array:
-        if array.null_count == len(array):
-            return pa.nulls(len(array), arrow_type(col.type))
-        if self.table.dates == "us":
-            array = pc.replace_substring_regex(array, r"^(\d\d)/(\d\d)/(\d{4})$", r"\3-\1-\2")
-        if not pc.all(pc.match_substring_regex(array, _MOMENT)).as_py():
-            raise pa.ArrowInvalid("a text is no date, or something stands behind one")
-        for prefix in self._sentinels:
-            array = pc.if_else(pc.starts_with(array, prefix), pa.scalar(None, pa.string()), array)
-        if col.type == DATE:
-            return pc.utf8_slice_codeunits(array, 0, 10).cast(pa.date32())
-        array = pc.replace_substring_regex(array, r"(\.\d{6})\d+", r"\1")
-        try:
-            return array.cast(pa.timestamp("us", tz="UTC"))
-        except pa.ArrowInvalid:
-            # An hour that the clock shows twice, or skips, is no reason to lose a row.
-            aware = pc.assume_timezone(
-                array.cast(pa.timestamp("us")), self._zone, ambiguous="earliest", nonexistent="earliest"
-            )
-            return aware.cast(pa.timestamp("us", tz="UTC"))
-
     # --- the slow road: a page with something unexpected in it ---
 
     def _read_refused(self, body: bytes) -> Page:
         try:
-            texts, objects = _split(body)
+            texts, objects = split_array(body)
         except (ValueError, IndexError, RecursionError) as error:
             raise self._unreadable(body) from error
         numbers = self._numbers(objects)
@@ -292,7 +213,7 @@ class PageReader:
         """Reads rows; None where one of them is bad."""
         try:
             body = b"[" + ",".join(texts).encode() + b"]"
-            rows, missing = self._staged(self._parse(body, self._staged_wire, "ignore"))
+            rows, missing = self._converter.stage(self._parse(body, self._staged_wire, "ignore"))
         except pa.ArrowException:
             return None
         return None if missing else rows
@@ -333,7 +254,7 @@ class PageReader:
     def _is_readable(self, col: Column, value: object) -> bool:
         body = b"[" + _text_of({col.source: value}).encode() + b"]"
         try:
-            self._converted(col, self._parse(body, self._staged_wire, "ignore").field(col.source))
+            self._converter.convert(col, self._parse(body, self._staged_wire, "ignore").field(col.source))
         except pa.ArrowException:
             return False
         return True
@@ -346,14 +267,6 @@ class PageReader:
         return f"not {'a key' if col.type == STRING and col.name in self.table.key else col.type}"
 
 
-def wire_type(col: Column) -> pa.DataType:
-    """The type in which a column is read, before it is brought to its own."""
-    if col.type in (DATE, TIMESTAMP, STRING):
-        return pa.string()
-    target = arrow_type(col.type)
-    return number.WIRE if pa.types.is_decimal(target) else target
-
-
 def _with(text: str, row: object, numbers: dict[str, object] | None) -> str:
     """The text of a row, with these numbers in place of what it holds."""
     return _text_of(row | numbers) if numbers and isinstance(row, dict) else text
@@ -362,43 +275,6 @@ def _with(text: str, row: object, numbers: dict[str, object] | None) -> str:
 def _shown(name: str) -> str:
     """A field's name as text that a database takes, and a person reads."""
     return name.encode("utf-8", "replace").decode().replace("\0", "?")[:_NAME_LENGTH]
-
-
-def _redacted(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:
-    """Hash and last four of each value; each different value is hashed once."""
-    encoded = array.dictionary_encode()
-    pairs = [redactor.split(value) for value in encoded.dictionary.to_pylist()]
-    for part in (0, 1):
-        yield pc.take(pa.array([pair[part] for pair in pairs], pa.string()), encoded.indices)
-
-
-def _split(body: bytes) -> tuple[list[str], list[object]]:
-    """Splits a JSON array into the texts and the values of its elements, numbers exact; NaN is a text.
-
-    Raises:
-        ValueError, IndexError, RecursionError: The body is not a JSON array.
-    """
-    decoder = json.JSONDecoder(parse_float=Decimal, parse_int=integer, parse_constant=str)
-    texts: list[str] = []
-    objects: list[object] = []
-    text = body.decode("utf-8").strip()
-    at = _skip(text, 1)
-    while text[at] != "]":
-        value, end = decoder.raw_decode(text, at)
-        texts.append(text[at:end])
-        objects.append(value)
-        at = _skip(text, end)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-    if at + 1 < len(text):
-        raise ValueError("something follows the array")
-    return texts, objects
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at] in " \t\r\n":
-        at += 1
-    return at
 
 
 def _text_of(row: dict[str, object]) -> str:

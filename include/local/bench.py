@@ -33,6 +33,7 @@ from include.connection import Connection
 from include.contract import Budget
 from include.errors import TargetUnavailable
 from include.local.postgres import Postgres
+from include.run import Run, Site
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.validation.suite import read_suite
@@ -98,8 +99,8 @@ def _measure(positions: int, day: date, work: Path) -> dict[str, Any]:
 def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> dict[str, Any]:
     """Runs the day's steps in this process; returns seconds by step, rows, and peak memory in MB."""
     vendor = replace(named("orion"), budget=UNBOUND)
-    site = flow.Site(schema.engine(load_url), Staging(staging), Redactor(b"bench"))
-    run = flow.Run("bench", date.fromisoformat(day), date.fromisoformat(before))
+    site = Site(schema.engine(load_url), Staging(staging), Redactor(b"bench"))
+    run = Run("bench", date.fromisoformat(day), date.fromisoformat(before))
     partner = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
     connection = Connection(f"{url}/orion/api/v1", "tributary", "sandbox-only", partner)
     seconds: dict[str, float] = {}

@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.connection import Connection
-from include.crm import delta, file, load, results
+from include.crm import delta, file, load, readiness, results, rounds, sender
 from include.crm.bulk import Bulk
 from include.crm.mapping import CrmObject
 from include.crm.objects import HOLDING, objects
@@ -149,9 +149,10 @@ def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[
     engine = schema.engine(load_url)
     connection = Connection(org_url, APP["client_id"], APP["client_secret"], {"grant": "client_credentials"})
     laps = Laps()
-    for name in ("find_present_days", "compare", "forget_refused"):
+    laps.follow(readiness, "find_present_days", "compare")
+    for name in ("compare", "forget_refused"):
         laps.follow(delta, name, "compare")
-    laps.follow(delta, "cut", "cut into jobs")
+    laps.follow(rounds, "cut", "cut into jobs")
     laps.follow(file, "write", "file")
     laps.follow(Bulk, "create", "upload")
     laps.follow(Bulk, "upload", "upload", before="book the job and its rows")
@@ -177,9 +178,9 @@ def write(load_url: str, work: str) -> dict[str, Any]:
     theirs = dict[str, float]()
     copy = Path(work) / "polars.csv"
     with engine.connect() as db:
-        delta.find_present_days(db)
+        readiness.find_present_days(db)
         delta.compare(db, wanted, SETTINGS)
-        parts = {part: _part(Path(work), part) for part in delta.cut(db, wanted, load.MOST_ROWS)}
+        parts = {part: _part(Path(work), part) for part in rounds.cut(db, wanted, sender.MOST_ROWS)}
         for _ in range(TIMES):
             started = time.perf_counter()
             rows = sum(file.write(db, wanted, part, path).rows for part, path in parts.items())

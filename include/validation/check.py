@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError, DataQualityError
-from include.extract.page import staged_schema
+from include.extract.columns import staged_schema
 from include.staging import Staging
 from include.validation.compared import COMPARED
 from include.validation.date_bounds import anchors_of

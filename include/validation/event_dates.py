@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import Pushed, Table, Vendor
+from include.extract.columns import staged_schema
 from include.extract.conflict import as_dead, original_places
-from include.extract.page import Page, staged_schema
+from include.extract.page import Page
 from include.validation.date_bounds import Anchors, within_dates
 from include.validation.suite import Expectation, read_suite
 

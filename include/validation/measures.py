@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 from include.arrow import arrow_type
 from include.contract import Column, Table, Vendor
 from include.dead_rows import read_dead
-from include.extract.page import staged_schema
+from include.extract.columns import staged_schema
 from include.staging import Staging, total
 from include.validation.compared import Comparison, compare
 from include.validation.rows import faults_of, good_rows, name_first, refused_rows

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.crm import approval
-from include.crm.load import preview
+from include.crm.preview import preview
 from include.crm.settings import Settings
 from include.errors import FatalError
 from tests.conftest import Database

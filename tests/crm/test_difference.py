@@ -12,7 +12,7 @@ from pathlib import Path
 from include.crm import difference
 from include.crm.delta import Change, Delta
 from include.crm.guard import Concern
-from include.crm.load import Preview, preview
+from include.crm.preview import Preview, preview
 from include.validation import docs
 from tests.crm.conftest import Crm
 

@@ -12,7 +12,7 @@ import pytest
 from include.crm import holding
 from include.crm.delta import Delta
 from include.crm.guard import Concern, find_concerns, find_unapproved
-from include.crm.load import preview
+from include.crm.preview import preview
 from include.crm.settings import Settings
 from include.errors import ApprovalNeeded
 from tests.conftest import Database

@@ -11,7 +11,7 @@ import pytest
 
 from include.crm import holding, jobs
 from include.crm.holding import Held
-from include.crm.load import preview
+from include.crm.preview import preview
 from include.errors import ConfigurationError, HeldBack, ObjectUnavailable
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, INGEST, Crm
 from tests.crm.test_planning import COLLEGE, GOALS, Office

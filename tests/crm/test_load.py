@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from include.crm import delta, holding, load
+from include.crm import holding, load
 from include.crm.objects import TRANSACTION, objects
-from include.errors import BalanceError, ConfigurationError, DayNotClosed, RowsFailed, TargetUnavailable
-from tests.crm.conftest import ACCOUNTS, BULK, HOLDINGS, INGEST, SECURITIES, Crm
+from include.crm.preview import preview
+from include.errors import BalanceError, ConfigurationError, RowsFailed
+from tests.crm.conftest import ACCOUNTS, BULK, HOLDINGS, SECURITIES, Crm
 
 ENTITIES = [
     "household",
@@ -263,28 +263,6 @@ def test_a_closed_account_says_so(crm: Crm) -> None:
     assert record["FinServ__Balance__c"] == "0.0"
 
 
-def test_a_backfill_is_not_pushed(crm: Crm) -> None:
-    crm.sync()
-    for table, column in (("position", "price_usd"), ("account_value", "cash_usd")):
-        crm.database.do("select warehouse.ensure_month('2026-12-01')")
-        copied = crm.database.rows(f"select * from warehouse.{table}")
-        assert copied
-        crm.database.do(f"""
-            create temporary table copied on commit drop as select * from warehouse.{table};
-            update copied set business_date = '2026-12-01', {column} = 1;
-            insert into warehouse.{table} select * from copied
-        """)
-    crm.database.do("""
-        insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled,
-                                    extracted_at)
-        select nextval('control.ledger_id'), 'backfill', vendor, table_name, entity, '2026-12-01', stage, 'other', 'past',
-               extracted_at
-        from control.ledger where stage = 'load'
-    """)
-
-    assert crm.sent() == {}
-
-
 def test_text_with_quotes_line_breaks_and_other_alphabets_arrives_as_it_is(crm: Crm) -> None:
     street = 'Suite "B", 1 Sample Way\r\nline two\n\\.\nÉcole 学校 🏦, end'
     crm.database.do("update warehouse.household set street = :street, city = '#N/A'", street=street)
@@ -385,7 +363,7 @@ def test_what_was_refused_is_not_sent_again_as_it_is(crm: Crm) -> None:
     refuse_a_household(crm)
 
     assert crm.sent() == {}
-    assert load.preview(crm.engine, crm.settings).deltas["household"].refused == 1
+    assert preview(crm.engine, crm.settings).deltas["household"].refused == 1
     assert letters_of_households(crm) == ["crm-1"]
 
 
@@ -457,50 +435,6 @@ def test_a_field_that_is_written_once_is_the_firms_after_that(crm: Crm) -> None:
     assert crm.records("Account")[key]["BillingCity"] == "Sample City"
 
 
-def test_locked_rows_are_sent_again(crm: Crm) -> None:
-    crm.fault("row_lock", f"{INGEST}/*", share=0.3, seed=4, times=1)
-
-    counts = crm.sync()["household"]
-
-    assert counts.failed > 0
-    assert counts.created == len(crm.records("Account", "household"))
-    assert counts.sent == counts.created + counts.failed
-    assert crm.letters() == []
-
-
-def test_rows_that_stay_locked_leave_the_sync_to_another_attempt(crm: Crm) -> None:
-    crm.fault("row_lock", f"{INGEST}/*", share=1.0)
-
-    with pytest.raises(TargetUnavailable, match="sobject=Account"):
-        crm.sync()
-
-    jobs = crm.database.rows("select entity, count(*) from control.crm_job group by 1")
-    assert {row["entity"]: row["count"] for row in jobs} == {"household": 3, "person": 3, "security": 3}
-    assert crm.letters() == []
-    crm.no_faults()
-    assert all(c.created for entity, c in crm.sync().items() if entity not in ("goal", "envelope", "finding"))
-
-
-def test_rows_of_a_job_that_failed_half_way_are_sent_again(crm: Crm) -> None:
-    crm.fault("job_failed", f"{INGEST}/*", processed=2, times=1)
-
-    counts = crm.sync()["household"]
-
-    households = len(crm.records("Account", "household"))
-    assert (counts.created, counts.unprocessed, counts.sent) == (households, households - 2, 2 * households - 2)
-
-
-def test_every_job_is_a_ledger_row_that_balances(crm: Crm) -> None:
-    crm.fault("row_lock", f"{INGEST}/*", share=0.5, seed=4, times=1)
-
-    crm.sync()
-
-    rows = crm.database.rows("select * from control.ledger where stage = 'crm' and sent > 0")
-    jobs = crm.database.rows("select * from control.crm_job")
-    assert {row["pull_id"]: row["sent"] for row in rows} == {job["job_id"]: job["rows"] for job in jobs}
-    assert {job["state"] for job in jobs} == {"closed"}
-
-
 def test_a_field_that_the_org_lacks_is_a_configuration_error(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     from include.crm.mapping import always
 
@@ -512,61 +446,10 @@ def test_a_field_that_the_org_lacks_is_a_configuration_error(crm: Crm, monkeypat
         crm.sync()
 
 
-def count_jobs_of_an_account(crm: Crm) -> int:
-    """How many jobs carried the holdings of one account, at most."""
-    jobs: int = crm.database.value("""
-        select max(jobs) from (
-            select count(distinct job_id) as jobs from control.crm_state
-            where sobject = 'FinServ__FinancialHolding__c'
-            group by payload ->> 'FinServ__FinancialAccount__r.Tributary_Key__c') accounts
-    """)
-    return jobs
-
-
-def test_files_are_cut_where_a_family_ends(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "MOST_ROWS", 10)
-
-    crm.sync()
-
-    assert count_jobs_of_an_account(crm) == 1
-    assert crm.database.value("select count(*) from control.crm_job where entity = 'position'") > 5
-
-
-def test_a_preview_says_what_would_change_and_changes_nothing(crm: Crm) -> None:
-    crm.sync()
-    row = crm.one_position()
-    crm.database.do(
-        "update warehouse.position set price_usd = price_usd + 1 where position_key = :key", key=row["position_key"]
-    )
-
-    shown = load.preview(crm.engine, BULK)
-
-    assert (shown.deltas["position"].new, shown.deltas["position"].changed) == (0, 1)
-    old = row["price_usd"].quantize(Decimal("0.0001"))
-    assert [str(change) for change in shown.samples["position"]] == [
-        f"sample:orion:position:{row['position_key']}  FinServ__Price__c: {old} -> {old + 1}"
-    ]
-    assert crm.sent() == {"position": 1}
-
-
 def test_nothing_is_left_in_the_work_folder(crm: Crm) -> None:
     crm.sync()
 
     assert list((crm.work / "crm").iterdir()) == []
-
-
-def test_files_stay_below_the_limit_and_are_what_the_job_row_says(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delta, "MOST_BYTES", 9_000)
-
-    crm.sync()
-
-    files = [path.read_bytes() for path in (crm.work.parent / "sandbox/salesforce/jobs").glob("*/data.csv")]
-    hashes = {row["file_sha256"] for row in crm.database.rows("select file_sha256 from control.crm_job")}
-    assert {hashlib.sha256(file).hexdigest() for file in files} == hashes
-    assert len(files) > 5
-    assert count_jobs_of_an_account(crm) == 1
-    # A limit's worth, and the rest of the family that began below it.
-    assert max(map(len, files)) < 9_000 + 5_000
 
 
 def test_results_that_do_not_account_for_every_row_stop_the_sync_and_the_next_one_heals(crm: Crm) -> None:
@@ -608,22 +491,6 @@ def test_the_permission_set_covers_every_custom_field(crm: Crm) -> None:
         assert missing == []
 
 
-def test_a_day_of_which_only_the_descriptions_are_loaded_is_not_sent(crm: Crm) -> None:
-    crm.sync()
-    crm.database.do("""
-        insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled,
-                                    extracted_at)
-        select nextval('control.ledger_id'), 'next', vendor, table_name, entity, business_date + 3, stage, 'next', pulled,
-               extracted_at
-        from control.ledger where stage = 'load' and entity = 'household'
-    """)
-    crm.database.do("update warehouse.household set name = 'Half a day'")
-
-    assert list(load.find_unsettled(crm.engine)) == ["orion"]
-    with pytest.raises(DayNotClosed):
-        crm.sync()
-
-
 def test_a_run_is_not_green_while_a_job_that_it_adopted_has_letters(crm: Crm) -> None:
     refuse_a_household(crm)
 
@@ -654,12 +521,3 @@ def test_a_lookup_to_what_somebody_deleted_is_left_as_it_is(crm: Crm) -> None:
     crm.sync()
 
     assert crm.letters() == []
-
-
-def test_a_day_that_does_not_add_up_is_not_sent(crm: Crm) -> None:
-    crm.database.do("update control.reconciliation set is_passed = false")
-
-    with pytest.raises(DayNotClosed):
-        crm.sync()
-
-    assert crm.records(HOLDINGS) == {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from include.crm.load import Preview, preview
+from include.crm.preview import Preview, preview
 from include.identity.policy import Policy as IdentityPolicy
 from include.rehearsal import rehearse
 from include.rules.policy import Policy

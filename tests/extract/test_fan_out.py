@@ -35,6 +35,7 @@ from include.contract import (
 from include.control.answers import Answers
 from include.errors import AuthenticationError, ConfigurationError, PagingUnstable, SchemaDrift, VendorUnavailable
 from include.extract.fan_out import Keys
+from include.run import Run, Site
 from include.staging import Staging
 from include.warehouse import schema
 from tests.conftest import Database
@@ -403,8 +404,8 @@ def test_answers_are_forgotten_when_the_partition_is_complete(
 
     vendor: Vendor = replace(VENDOR, tables=(replace(CLIENTS, omits_nulls=True), ACCOUNTS))
     _, listener = serve(answer)
-    site = flow.Site(engine, Staging(str(tmp_path)), REDACTOR, lambda: NOW)
-    run = flow.Run("whole step", DAY, DAY.replace(day=19))
+    site = Site(engine, Staging(str(tmp_path)), REDACTOR, lambda: NOW)
+    run = Run("whole step", DAY, DAY.replace(day=19))
     another = Answers(engine, "another run", "somebody", "accounts")
     another.keep("a", b"[]")
     connection = Connection(listener.url, "user", "password")
@@ -419,12 +420,12 @@ def test_fan_out_over_grants_without_a_grant_is_a_configuration_error(engine: sa
     table = Table(
         "clients", "clients", ("client_id",), (column("client_id", "id", INTEGER, required=True),), shape=FanOut()
     )
-    site = flow.Site(engine, Staging(str(tmp_path)), REDACTOR, lambda: NOW)
+    site = Site(engine, Staging(str(tmp_path)), REDACTOR, lambda: NOW)
     with pytest.raises(ConfigurationError, match="grant"):
         flow.stage(
             site,
             vendor_of(table),
             "clients",
             Connection("http://127.0.0.1:1"),
-            flow.Run("no grant", DAY, DAY.replace(day=19)),
+            Run("no grant", DAY, DAY.replace(day=19)),
         )

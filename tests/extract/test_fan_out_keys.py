@@ -17,8 +17,8 @@ from include.contract import (
     column,
 )
 from include.errors import ConfigurationError
+from include.extract.columns import staged_schema
 from include.extract.fan_out import keys_of
-from include.extract.page import staged_schema
 from include.staging import Manifest, PartWriter, Staging
 from tests.extract.answering import DAY, NOW
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, clients

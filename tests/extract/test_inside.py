@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 
 from include.contract import INTEGER, MONEY, STRING, TIMESTAMP, Inside, Table, column, ignored
+from include.extract.columns import staged_schema
 from include.extract.inside import rows_inside
-from include.extract.page import DeadRow, PageReader, staged_schema
+from include.extract.page import DeadRow, PageReader
 from include.sensitive import Redactor
 from include.staging import Manifest, PartWriter, Staging
 from tests.extract.answering import DAY, NOW

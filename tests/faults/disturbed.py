@@ -10,10 +10,11 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include import flow, sessions
+from include import sessions
 from include.connection import Connection
 from include.contract import Vendor
 from include.local.postgres import Postgres
+from include.run import Run
 from tests.conftest import Database, connect, new_database
 from tests.faults.matters import MATTERS
 from tests.faults.worker import Work, Worker, steps_of
@@ -29,7 +30,7 @@ class Place:
     """A database at the start of a day, and what it holds after that day if nobody disturbs it (none yet: not asked)."""
 
     template: str
-    run: flow.Run
+    run: Run
     undisturbed: dict[str, Counter[Any]] = field(default_factory=dict)
 
 
@@ -60,7 +61,7 @@ class World:
                 place.undisturbed = contents(database, self.vendor)
         return place.undisturbed
 
-    def work(self, database: Database, run: flow.Run, now: datetime = NOW + timedelta(hours=1)) -> Work:
+    def work(self, database: Database, run: Run, now: datetime = NOW + timedelta(hours=1)) -> Work:
         """A day's work; without `now`, after the days that the template holds."""
         staging = self.folder / database.admin_url.rsplit("/", 1)[1]
         connection, rows = self.connect_anew(), MATTERS[self.vendor.name].rows
@@ -105,8 +106,8 @@ class Day:
         assert contents(self.database, self.world.vendor) == self.world.undisturbed(self.place)
 
 
-def new_run(run_id: str, day: date) -> flow.Run:
-    return flow.Run(run_id, day, sessions.previous(day))
+def new_run(run_id: str, day: date) -> Run:
+    return Run(run_id, day, sessions.previous(day))
 
 
 def finish(work: Work) -> Worker:

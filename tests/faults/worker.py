@@ -27,6 +27,7 @@ from include import flow, staging
 from include.connection import Connection
 from include.contract import Vendor
 from include.errors import TributaryError
+from include.run import Run, Site
 from include.sensitive import Redactor
 from include.vendors import named
 from include.warehouse import schema
@@ -66,7 +67,7 @@ class Work:
     database_url: str
     staging: str
     connection: Connection
-    run: flow.Run
+    run: Run
     steps: tuple[Step, ...]
     paths: dict[str, str] = field(default_factory=dict)
     vendor: str = "orion"
@@ -167,7 +168,7 @@ def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
     known = named(work.vendor)
     vendor = replace(known, tables=tuple(replace(table, page_rows=work.page_rows) for table in known.tables))
     engine, files = schema.engine(work.database_url), staging.Staging(work.staging)
-    site = flow.Site(engine, files, Redactor(b"only for tests"), work.clock, speed=PACE)
+    site = Site(engine, files, Redactor(b"only for tests"), work.clock, speed=PACE)
     paths = dict(work.paths)
     for step in work.steps:
         if hold and hold.step == step:
@@ -182,7 +183,7 @@ def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
     engine.dispose()
 
 
-def _do(step: Step, site: flow.Site, vendor: Vendor, work: Work, paths: dict[str, str]) -> dict[str, str]:
+def _do(step: Step, site: Site, vendor: Vendor, work: Work, paths: dict[str, str]) -> dict[str, str]:
     """Does one step as its task does; returns the path of what it pulled."""
     name, table = step
     if name == "stage":

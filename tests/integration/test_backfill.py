@@ -13,6 +13,7 @@ import pytest
 from include import flow, sessions
 from include.control.ledger import Counts
 from include.local.postgres import Postgres
+from include.run import Run
 from include.vendors import named
 from tests.conftest import HISTORIC, HOLDING, Firm, new_database
 from tests.integration import truth
@@ -63,7 +64,7 @@ class Backfill:
     counts: dict[date, dict[str, Counts]]
 
 
-def run_day(firm: Firm, day: date, run: flow.Run) -> dict[str, Counts]:
+def run_day(firm: Firm, day: date, run: Run) -> dict[str, Counts]:
     paths = firm.stage(run)
     flow.validate(firm.site, firm.vendor, paths, run)
     return firm.publish(run, paths)

@@ -14,8 +14,8 @@ from include import canonical, transform
 from include.contract import Table
 from include.control.dead_letters import DeadLetter
 from include.dead_rows import unreadable_letters
+from include.extract.columns import staged_schema
 from include.extract.exact_json import dump
-from include.extract.page import staged_schema
 from include.staging import PartWriter
 from include.validation.rows import FAULTS, write_faults
 from include.vendors import named

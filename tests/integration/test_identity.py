@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from include.crm.load import preview
+from include.crm.preview import preview
 from include.crm.settings import Settings
 from include.identity import decisions
 from include.identity.decisions import Decision

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from include.contract import Vendor
-from include.crm.load import find_unsettled
+from include.crm.readiness import find_unsettled
 from include.live import edited_tables, look_for_edits, republish
 from include.vendors import VENDORS
 from tests.conftest import Firm
@@ -82,7 +82,8 @@ def test_it_neither_counts_as_the_day_nor_keeps_it_from_salesforce(firm: Firm) -
     correct(firm)
     look(firm)
 
-    assert find_unsettled(firm.engine) == {}
+    with firm.engine.connect() as db:
+        assert find_unsettled(db) == {}
     pulled = firm.database.rows("select distinct pulled from control.ledger where run_id = 'run-2'")
     assert [row["pulled"] for row in pulled] == ["pushed"]
 

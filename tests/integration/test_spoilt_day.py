@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from include import canonical, flow
+from include import canonical, flow, vendor_pull
 from include.contract import Table
+from include.extract.columns import staged_schema
 from include.extract.exact_json import dump
-from include.extract.page import staged_schema
 from include.staging import PartWriter
 from tests.conftest import Firm
 
@@ -60,8 +60,8 @@ def spoilt_day(firm: Firm, target: str, seed: int) -> int:
     run = firm.new_run(full_refresh=True)
     paths, dead = {}, 0
     for name in (name for wave in firm.vendor.waves for name in wave):
-        span = flow.span_of(firm.site, run, None)
-        paths[name] = flow.fetch(firm.site, firm.vendor, name, firm.connection, run, span)
+        span = vendor_pull.span_of(firm.site, run, None)
+        paths[name] = vendor_pull.fetch(firm.site, firm.vendor, name, firm.connection, run, span)
         if name == target:
             dead = spoil(firm, firm.vendor.table(name), paths[name], seed)
         flow.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)

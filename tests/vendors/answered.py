@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from include import flow, transform
 from include.connection import Connection
 from include.contract import FanOut, Report, Vendor
+from include.run import Run, Site
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.transform import Produced
@@ -86,9 +87,9 @@ def answering(vendor: Vendor, answers: Answers) -> Answer:
 class Day:
     """What became of a vendor's answers."""
 
-    site: flow.Site
+    site: Site
     vendor: Vendor
-    run: flow.Run
+    run: Run
     paths: Mapping[str, str]
 
     def staged(self, table: str) -> list[Row]:
@@ -124,8 +125,8 @@ def run_day(
 ) -> Day:
     """Pulls, validates (row by row) and transforms a vendor's tables, or some of them, parents first."""
     open_to_all = replace(vendor, login="basic", headers={})
-    run = flow.Run(uuid.uuid4().hex, DAY, BEFORE)
-    site = flow.Site(engine, Staging(str(folder)), Redactor(b"golden"), lambda: now, speed=100_000)
+    run = Run(uuid.uuid4().hex, DAY, BEFORE)
+    site = Site(engine, Staging(str(folder)), Redactor(b"golden"), lambda: now, speed=100_000)
     wanted = [table.name for table in vendor.asked if not tables or table.name in tables]
     with listen(answers if callable(answers) else answering(vendor, answers)) as listener:
         connection = Connection(listener.url, "user", "password", {"grants": '{"8001": "first"}'})

@@ -14,6 +14,7 @@ import pytest
 from include import flow
 from include.connection import Connection
 from include.control.answers import Answers
+from include.run import Run, Site
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.vendors.emoney import EMONEY
@@ -33,12 +34,12 @@ class House:
         self.engine = schema.engine(database.url())
         run_day(self.engine, folder, EMONEY, goldens(EMONEY)).load()
         self.now = NOW + HOUR
-        self.site = flow.Site(self.engine, Staging(str(folder)), Redactor(b"golden"), lambda: self.now, speed=100_000)
+        self.site = Site(self.engine, Staging(str(folder)), Redactor(b"golden"), lambda: self.now, speed=100_000)
         plans = json.loads(goldens(EMONEY)["plans"])
         self.path = next(path for path, rows in plans.items() if rows)
         self.plan = plans[self.path][0]["planId"]
 
-    def stage(self, run: flow.Run, name: str, *tables: str) -> list[str]:
+    def stage(self, run: Run, name: str, *tables: str) -> list[str]:
         def call_it(held: dict[str, Any]) -> None:
             held[self.path][0]["name"] = name
 
@@ -46,7 +47,7 @@ class House:
             connection = Connection(listener.url, "user", "password", {})
             return [flow.stage(self.site, VENDOR, table, connection, run) for table in tables]
 
-    def publish(self, run: flow.Run, paths: list[str]) -> None:
+    def publish(self, run: Run, paths: list[str]) -> None:
         flow.validate(self.site, VENDOR, {path.split("/")[1]: path for path in paths}, run, rows_only=True)
         for path in paths:
             flow.transform(self.site, VENDOR, path, run)
@@ -63,12 +64,12 @@ def house(database: Database, tmp_path: Path) -> Iterator[House]:
 def test_what_a_client_s_own_run_brought_meanwhile_stays(
     house: House, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    day = flow.Run("the day", DAY, BEFORE)
+    day = Run("the day", DAY, BEFORE)
     with monkeypatch.context() as killed:
         killed.setattr(Answers, "forget", lambda self: None)  # as where it died before its partition was whole
         house.stage(day, "Old", "clients", "plans")
     house.now += HOUR
-    client = flow.Run("a client", DAY, BEFORE, keys=(house.path.split("/")[1],), on_demand=True)
+    client = Run("a client", DAY, BEFORE, keys=(house.path.split("/")[1],), on_demand=True)
     house.publish(client, house.stage(client, "New", "plans"))
     house.now += HOUR
     house.publish(day, house.stage(day, "New", "clients", "plans"))

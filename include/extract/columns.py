@@ -1,0 +1,134 @@
+"""The columns of a staged table: values as they were read, converted to the types that the contract declares.
+
+Decimals are exact, by the rules of `include.extract.number`. A date is the day that the vendor writes, whatever its offset; a time
+becomes UTC. A sensitive value becomes its hash and its last four characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.arrow import arrow_type
+from include.contract import DATE, STRING, TIMESTAMP, Column, Table
+from include.extract import number
+from include.sensitive import Redactor
+
+# Of a part of a key, in bytes: an index of the database takes 2,704 of a whole one.
+_KEY_BYTES = 1_000
+# A day, with or without a time, with or without an offset (ISO 8601); which days a month has, the cast knows.
+_MOMENT = (
+    r"\A\d{4}-\d\d-\d\d"
+    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?)?\z"
+)
+
+
+def staged_schema(table: Table) -> pa.Schema:
+    """Return the schema of a staged table: each value column, and hash and last four of each sensitive one."""
+    fields: list[pa.Field] = []
+    for col in table.columns:
+        if col.kind == "value":
+            fields.append(pa.field(col.name, arrow_type(col.type)))
+        elif col.kind == "sensitive":
+            fields += [pa.field(f"{col.name}_hash", pa.string()), pa.field(f"{col.name}_last4", pa.string())]
+    return pa.schema(fields)
+
+
+def wire_type(col: Column) -> pa.DataType:
+    """Return the type in which a column is read before it is converted to its declared type."""
+    if col.type in (DATE, TIMESTAMP, STRING):
+        return pa.string()
+    target = arrow_type(col.type)
+    return number.WIRE if pa.types.is_decimal(target) else target
+
+
+class ColumnConverter:
+    """Converts the columns of one table.
+
+    Args:
+        table: The contract.
+        redactor: Hides sensitive values.
+        sentinels: Prefixes of date texts that mean null.
+        zone: Zone of times without offset.
+    """
+
+    def __init__(self, table: Table, redactor: Redactor, sentinels: tuple[str, ...] = (), zone: str = "UTC") -> None:
+        self.schema = staged_schema(table)
+        self._table, self._redactor, self._sentinels, self._zone = table, redactor, sentinels, zone
+
+    def stage(self, wire: pa.StructArray) -> tuple[pa.Table, bool]:
+        """Return the staged rows, and whether a required field is missing in one of them.
+
+        Args:
+            wire: Rows with every field that is staged, in the types of `wire_type`, or decimals as text.
+
+        Raises:
+            pa.ArrowException: A value can't be read as its column's type.
+        """
+        arrays: list[pa.Array] = []
+        missing = False
+        fields = dict(zip((f.name for f in wire.type), wire.flatten(), strict=True))
+        for col in self._table.columns:
+            if col.kind == "ignored":
+                continue
+            array = self.convert(col, fields[col.source])
+            if col.kind == "sensitive":
+                arrays += _redact(array, self._redactor)
+                continue
+            missing = missing or (col.required and array.null_count > 0)
+            arrays.append(array)
+        return pa.Table.from_arrays(arrays, schema=self.schema), missing
+
+    def convert(self, col: Column, array: pa.Array) -> pa.Array:
+        """Return the values of one column in its declared type; raises as `stage` does."""
+        if col.type in (DATE, TIMESTAMP):
+            return self._read_times(col, array)
+        if col.type == STRING:
+            return self._check_texts(col, array)
+        return _read_numbers(col, array) if pa.types.is_decimal(arrow_type(col.type)) else array
+
+    def _check_texts(self, col: Column, array: pa.Array) -> pa.Array:
+        if pc.any(pc.match_substring(array, "\0")).as_py():
+            raise pa.ArrowInvalid("a text holds the character NUL, which no database takes")
+        if col.name in self._table.key and pc.any(pc.greater(pc.binary_length(array), _KEY_BYTES)).as_py():
+            raise pa.ArrowInvalid("a key is longer than an index of a database takes")
+        return array
+
+    def _read_times(self, col: Column, array: pa.Array) -> pa.Array:
+        if array.null_count == len(array):
+            return pa.nulls(len(array), arrow_type(col.type))
+        if self._table.dates == "us":
+            array = pc.replace_substring_regex(array, r"^(\d\d)/(\d\d)/(\d{4})$", r"\3-\1-\2")
+        if not pc.all(pc.match_substring_regex(array, _MOMENT)).as_py():
+            raise pa.ArrowInvalid("a text is no date, or something stands behind one")
+        for prefix in self._sentinels:
+            array = pc.if_else(pc.starts_with(array, prefix), pa.scalar(None, pa.string()), array)
+        if col.type == DATE:
+            return pc.utf8_slice_codeunits(array, 0, 10).cast(pa.date32())
+        array = pc.replace_substring_regex(array, r"(\.\d{6})\d+", r"\1")
+        try:
+            return array.cast(pa.timestamp("us", tz="UTC"))
+        except pa.ArrowInvalid:
+            # An hour that the clock shows twice, or skips, is no reason to lose a row.
+            aware = pc.assume_timezone(
+                array.cast(pa.timestamp("us")), self._zone, ambiguous="earliest", nonexistent="earliest"
+            )
+            return aware.cast(pa.timestamp("us", tz="UTC"))
+
+
+def _read_numbers(col: Column, array: pa.Array) -> pa.Array:
+    read = number.read_texts if pa.types.is_string(array.type) else number.settle
+    numbers = read(array, arrow_type(col.type), is_rounded=col.rounded)
+    if numbers.null_count > array.null_count:
+        raise pa.ArrowInvalid("a number is not of its declared type")
+    return numbers
+
+
+def _redact(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:
+    """Yield the hash and then the last four of each value; each different value is hashed once."""
+    encoded = array.dictionary_encode()
+    pairs = [redactor.split(value) for value in encoded.dictionary.to_pylist()]
+    for part in (0, 1):
+        yield pc.take(pa.array([pair[part] for pair in pairs], pa.string()), encoded.indices)

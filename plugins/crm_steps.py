@@ -1,0 +1,185 @@
+"""The tasks of the DAG `salesforce`: from the warehouse's present state into Salesforce."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import task
+from airflow.sdk.exceptions import AirflowSkipException
+from policy import DEADLINE_HOURS
+
+
+def log_standstill(context: Any) -> None:
+    """Log that nothing was sent. The task has sent an alert, once a state; its failure is no second one."""
+    import logging
+
+    logging.getLogger(__name__).warning("Nothing was sent: %s", context.get("exception"))
+
+
+@task
+def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] | None:
+    """Resolve identities across vendors, before anything is shown; does nothing where nothing changed."""
+    if params["dry_run"]:
+        return None  # `show_changes` does it, and takes it back
+    from dataclasses import asdict
+
+    import firm
+
+    from include import sessions
+    from include.identity.resolve import resolve
+    from include.vendors import VENDORS
+
+    day, policy = sessions.business_date(None), firm.identity_policy()
+    found = resolve(firm.site().engine, VENDORS, run_id, day, policy)
+    return None if found is None else asdict(found)
+
+
+@task
+def judge_day(params: Any = None, run_id: Any = None) -> dict[str, dict[str, str]]:
+    """Evaluate the business rules; return the count of findings by vendor and rule."""
+    if params["dry_run"]:
+        return {}
+    import firm
+
+    from include.rules.judgement import judge_all
+
+    tallies = judge_all(firm.site().engine, firm.rule_policy(), run_id)
+    return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
+
+
+# Runs although a rule failed: that keeps nothing from Salesforce but the Tasks of the rule, and makes the run fail.
+@task(trigger_rule="all_done")
+def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
+    """Compare everything, and write the page of what would change; a dry run also resolves and evaluates, and rolls back."""
+    import logging
+
+    import firm
+
+    from include import rehearsal, sessions
+    from include.crm import difference
+    from include.crm.preview import preview
+    from include.vendors import VENDORS
+
+    firm.skip_without_salesforce()
+    engine, settings, resends = firm.site().engine, firm.crm_settings(), params["resend_refused"]
+    if params["dry_run"]:
+        policies = firm.identity_policy(), firm.rule_policy()
+        day = sessions.business_date(None)
+        shown = rehearsal.rehearse(engine, VENDORS, *policies, settings, run_id, day, 1000, resends=resends)
+    else:
+        shown = preview(engine, settings, resends=resends)
+    page = difference.write(firm.data_docs(), run_id, shown)
+    for name, found in shown.deltas.items():
+        changes = (f"{change.external_key}  {change.field}" for change in shown.samples[name][:20])
+        logging.getLogger(__name__).info("\n".join([f"{name}: {found}", *changes]))
+    return {
+        "deltas": {name: str(found) for name, found in shown.deltas.items()},
+        "concerns": [concern.reason for concern in shown.concerns],
+        "unsettled": {vendor: str(since) for vendor, since in shown.unsettled.items()},
+        "page": f"/data-docs/{page}",
+    }
+
+
+@task.short_circuit
+def may_write(params: Any = None) -> bool:
+    """Whether this run may write: it is no dry run, and writing is not paused."""
+    import firm
+
+    return not params["dry_run"] and not firm.is_crm_paused()
+
+
+@task.short_circuit
+def find_questions(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
+    """Open the questions that a person has to decide; return nothing where there are none, or they are open or rejected already."""
+    import firm
+
+    from include.crm import approval
+    from include.crm.preview import preview
+
+    engine, settings = firm.site().engine, firm.crm_settings()
+    if not shown["concerns"]:
+        return {}
+    found = preview(engine, settings, 0)
+    questions = approval.ask(engine, found.concerns, found.deltas, settings, run_id)
+    if not questions:
+        return {}
+    ids, wordings = [q.question_id for q in questions], [q.wording for q in questions]
+    return {"question_ids": ids, "wordings": wordings, "page": shown["page"]}
+
+
+@task
+def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
+    """Send what changed; return what was sent of each object. Skipped where all of it is held back."""
+    import firm
+
+    from include import sessions
+    from include.crm import approval
+    from include.crm.load import sync
+    from include.errors import ApprovalNeeded, HeldBack, RowsFailed
+
+    engine = firm.site().engine
+    try:
+        counts = sync(
+            engine,
+            firm.connection("salesforce"),
+            firm.work_folder(),
+            run_id,
+            sessions.business_date(None),
+            firm.crm_settings(),
+            approved=approval.find_approved(engine),
+            resends=params["resend_refused"],
+        )
+    except (ApprovalNeeded, HeldBack) as error:
+        raise AirflowSkipException(str(error)) from error
+    except RowsFailed:
+        approval.use(engine, run_id)
+        raise
+    approval.use(engine, run_id)
+    return {name: {"sent": c.sent, "created": c.created, "updated": c.updated} for name, c in counts.items()}
+
+
+@task(trigger_rule="all_done", on_failure_callback=log_standstill)
+def report_held_back(run_id: Any = None) -> list[str]:
+    """Return what was held back, and why; alert once a state. Fails where nothing at all could be sent for long."""
+    import firm
+
+    from include import alerts
+    from include.crm import approval, holding
+    from include.crm.readback import count_differing
+
+    engine, patience = firm.site().engine, timedelta(hours=DEADLINE_HOURS)
+    held = holding.read(engine)
+    states = approval.describe(engine, [each.entity for each in held if each.cause == "approval"])
+    lines = [f"{each}; {states[each.entity]}" if each.entity in states else str(each) for each in held]
+    if late := holding.take_unalerted(engine, patience):
+        alerts.send(firm.alert_urls(), "Salesforce: records are held back", "\n".join(map(str, late)))
+    if differing := count_differing(engine, run_id):  # only a sync that found an older org has read it back
+        alerts.send(
+            firm.alert_urls(), "Salesforce was restored from a backup", f"Read back and sent again: {differing}"
+        )
+    holding.refuse_standstill(engine, run_id, patience)
+    return lines
+
+
+@task
+def raise_tasks(run_id: Any = None) -> dict[str, int]:
+    """Create a Task in Salesforce for each finding that needs one, and complete those whose finding is resolved."""
+    import firm
+
+    from include import sessions
+    from include.crm import tasks
+    from include.rules import PICTURE_RULES, RULES
+
+    _refuse_paused(firm.is_crm_paused())
+    rules = (*RULES, *PICTURE_RULES)
+    wanted = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in rules if r.task_subject}
+    connection, day = firm.connection("salesforce"), sessions.business_date(None)
+    counts = tasks.sync(firm.site().engine, connection, run_id, day, firm.crm_settings(), wanted)
+    return {"created": counts.created, "completed": counts.updated}
+
+
+def _refuse_paused(is_paused: bool) -> None:
+    """Skip the task where writing was paused during the run."""
+    if is_paused:
+        raise AirflowSkipException("Writing to Salesforce is paused")
