@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -53,10 +54,17 @@ def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, r
     """
     started = time.perf_counter()
     since = None if run.full_refresh else ledger.last_window(site.engine, vendor.name, table_name, site.clock())
-    with record_rejection(site.engine, run.run_id, vendor.name, run.business_date, "stage"):
+    with _rejection(site, vendor, run, "stage"):
         path = fetch(site, vendor, table_name, connection, run, span_of(site, run, since))
     record_staged(site, vendor, path, run, time.perf_counter() - started)
     return path
+
+
+def _rejection(site: Site, vendor: Vendor, run: Run, step: str) -> AbstractContextManager[None]:
+    """Record why a step refuses a vendor's day; single clients and replays are no day."""
+    if run.keys or run.is_replay:
+        return nullcontext()
+    return record_rejection(site.engine, run.run_id, vendor.name, run.business_date, step)
 
 
 def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: float) -> None:
@@ -122,7 +130,7 @@ def validate(
     seconds = round((time.perf_counter() - started) / len(paths), 3)
     for name, outcome in outcomes.items():
         _record_validated(site, vendor, paths[name], pulls[name], outcome, seconds)
-    with record_rejection(site.engine, run.run_id, vendor.name, run.business_date, "validate"):
+    with _rejection(site, vendor, run, "validate"):
         stop_if_unfit(vendor, outcomes)
     return {name: outcome.refused for name, outcome in outcomes.items()}
 
@@ -219,7 +227,7 @@ def publish(
     partitions = {path: pull_of(site.staging.manifest(path), run) for path in paths}
     if run.is_replay:  # rows that are refused leave the day as it is: in force, and reconciled
         return load_partitions(site.engine, vendor, partitions, site.staging, verify), checks
-    with record_rejection(site.engine, run.run_id, vendor.name, run.business_date, "load"):
+    with _rejection(site, vendor, run, "load"):
         try:
             return load_partitions(site.engine, vendor, partitions, site.staging, verify), checks
         except BalanceError:

@@ -160,8 +160,8 @@ def most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
 
 
 def find_earlier_partitions(engine: sa.Engine, pull: Pull) -> list[str]:
-    """Return the partitions of the two last loaded days of the two weeks before a pull, the newest first."""
-    query = f"select * from ({_LOADED_DAYS}) days where business_date >= :business_date - 14 limit 2"  # noqa: S608
+    """Return the partitions of the two last loaded days before a pull, the newest first, however long ago: some are quarterly."""
+    query = f"select * from ({_LOADED_DAYS}) days order by business_date desc limit 2"  # noqa: S608
     with engine.connect() as connection:
         rows = connection.execute(sa.text(query), asdict(pull) | {"kinds": ["present", "past"]})
         return [f"{pull.vendor}/{pull.table_name}/{row.business_date}/{row.pull_id}" for row in rows]

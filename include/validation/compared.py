@@ -10,7 +10,7 @@ stale_price_ratio       share of securities whose price is that of the last load
                         before; null below ten
 
 Shares leave out a few securities, one and half the square root of all: in a firm of five, a split is no fault. All are
-null where no day was loaded in the two weeks before. History is the partitions of the last loaded days.
+null where no day was loaded before. History is the partitions of the last loaded days.
 """
 
 from __future__ import annotations

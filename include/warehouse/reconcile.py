@@ -29,10 +29,12 @@ select l.business_date, d.entity, abs(l.money_usd) as money, l.is_money_unreadab
 from control.dead_letter l
 cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text, position text)
 where l.vendor = :vendor and l.status = 'open' and d.entity in ('account_value', 'position', 'transaction', '*')
-  and (l.business_date in (:day, :before) or d.entity = 'transaction' and l.business_date <= :day)
+  and (l.business_date in (:day, :before)
+       or d.entity = 'transaction' and l.business_date <= :day and coalesce(l.row_date > :before, true))
 """)
 
-# An old dead letter of a transaction explains a break of its own position only: what it is about must be known.
+# An old dead letter of a transaction explains a break of its own position only, and none once a snapshot after it was compared with:
+# what it is about must be known.
 _FORGET_OLD = sa.text("delete from dead where position_key is null and business_date not in (:day, :before)")
 
 # Money that the vendor states for accounts, against the money of the positions that we hold for them.

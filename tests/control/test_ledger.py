@@ -170,3 +170,17 @@ def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Dat
         ledger.record(connection, replace(staged, pull_id="pull-2"), "load", Counts())
     assert ledger.last_window(engine, "sample", "assets", NOW) == later
     engine.dispose()
+
+
+def test_a_day_is_compared_with_the_two_loaded_before_it_however_long_ago(database: Database) -> None:
+    engine = schema.engine(database.url())
+    days = [date(2026, 2, 20), date(2026, 5, 20), date(2026, 8, 20), date(2026, 10, 20)]
+    for day in days:
+        pull = replace(PULL, run_id=f"run-{day}", pull_id=f"pull-{day}", business_date=day)
+        with engine.begin() as connection:
+            ledger.record(connection, pull, "stage", BALANCED["stage"])
+            if day != days[-1]:  # that one was staged, and rejected
+                ledger.record(connection, pull, "load", BALANCED["load"], "position")
+    found = ledger.find_earlier_partitions(engine, PULL)
+    assert found == [f"sample/assets/{day}/pull-{day}" for day in (days[2], days[1])]
+    engine.dispose()

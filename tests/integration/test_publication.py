@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from include import flow
-from include.errors import BalanceError
+from include.errors import BalanceError, SchemaDrift
 from include.live import look_for_edits
 from include.vendors import named
 from tests.conftest import Database, Firm
@@ -81,6 +82,17 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     assert len(firm.held(LAST)) > 0
     [force] = firm.database.rows("select business_date, rejected_date from mart.day_in_force")
     assert force == {"business_date": LAST, "rejected_date": None}
+
+
+def test_run_of_single_clients_or_a_replay_that_is_refused_says_nothing_of_the_day(firm: Firm) -> None:
+    firm.day(LAST)
+    firm.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="fullName")
+    run = firm.new_run(LAST)
+    for refused in (replace(run, keys=("1",)), replace(run, is_replay=True), run):
+        assert firm.database.rows("select * from control.rejection") == []
+        with pytest.raises(SchemaDrift):
+            flow.stage(firm.site, firm.vendor, "clients", firm.connection, refused)
+    assert firm.database.value("select step from control.rejection") == "stage"
 
 
 def test_transaction_that_the_window_no_longer_contains_is_withdrawn_with_history(firm: Firm) -> None:

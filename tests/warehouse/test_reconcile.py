@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +32,9 @@ def trade(key: str, of: str, quantity: int) -> dict[str, Any]:
 def bury(loader: Loader, table: str, day: date, *keys: str | None, money: Decimal | None = None, **about: str) -> None:
     """Makes dead letters of rows that came with the last pull of a table."""
     loader.stage(table, [], day)
-    letters = [replace(dead_letter(table, key, n, **about), money_usd=money) for n, key in enumerate(keys)]
+    letters = [
+        replace(dead_letter(table, key, n, **about), money_usd=money, row_date=row_date) for n, key in enumerate(keys)
+    ]
     with loader.engine.begin() as connection:
         dead_letters.bury(connection, loader.pull, "stage", loader.path, letters, own_day=False)
 
@@ -101,6 +103,19 @@ def test_a_break_of_the_roll_forward_is_explained_by_its_own_position(friday: Lo
     assert told(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
     bury(friday, "transaction", NEXT, "t1", position="a1-1")
     assert told(compare(friday, NEXT)["roll-forward"]) == (1, 1, True)
+
+
+@pytest.mark.parametrize(("row_date", "explained"), [(DAY, 0), (NEXT, 1), (None, 1)])
+def test_a_transaction_that_died_long_ago_explains_no_break_that_began_after_it(
+    friday: Loader, row_date: date | None, explained: int
+) -> None:
+    rows = [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)]
+    rows[0] = position("a1-1", 13)
+    friday.load("transaction", [], DAY)
+    bury(friday, "transaction", DAY - timedelta(days=30), "t0", row_date=row_date, position="a1-1")
+    friday.load("position", rows, NEXT)
+    friday.load("transaction", [], NEXT)
+    assert told(compare(friday, NEXT)["roll-forward"]) == (1, explained, bool(explained))
 
 
 def test_another_position_of_the_same_day_explains_no_break(friday: Loader) -> None:
