@@ -29,7 +29,15 @@ def trade(key: str, of: str, quantity: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def bury(loader: Loader, table: str, day: date, *keys: str | None, money: Decimal | None = None, **about: str) -> None:
+def bury(
+    loader: Loader,
+    table: str,
+    day: date,
+    *keys: str | None,
+    money: Decimal | None = None,
+    row_date: date | None = None,
+    **about: str,
+) -> None:
     """Makes dead letters of rows that came with the last pull of a table."""
     loader.stage(table, [], day)
     letters = [
@@ -112,9 +120,9 @@ def test_a_transaction_that_died_long_ago_explains_no_break_that_began_after_it(
     rows = [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)]
     rows[0] = position("a1-1", 13)
     friday.load("transaction", [], DAY)
-    bury(friday, "transaction", DAY - timedelta(days=30), "t0", row_date=row_date, position="a1-1")
     friday.load("position", rows, NEXT)
     friday.load("transaction", [], NEXT)
+    bury(friday, "transaction", DAY - timedelta(days=30), "t0", row_date=row_date, position="a1-1")
     assert told(compare(friday, NEXT)["roll-forward"]) == (1, explained, bool(explained))
 
 
