@@ -7,20 +7,32 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from include import flow, sessions
 from include.contract import Inside, Report, Table, Vendor
 from include.control.digest import write_digest
 from include.control.ledger import find_earlier_partitions
-from include.errors import DataQualityError, SchemaDrift
+from include.errors import BalanceError, DataQualityError, SchemaDrift
 from include.validation.matched import lists_all, match
 from include.validation.rows import FAULTS, write_faults
 from include.validation.suite import read_suite
 from include.vendors import VENDORS
 from tests.conftest import Firm, place_of
 from tests.crm.conftest import Crm
-from tests.faults.reshaping import FEWEST, Reshape, list_missing, list_renamed, list_shifted, own, read_rows, write_rows
+from tests.faults.reshaping import (
+    FEWEST,
+    Reshape,
+    change,
+    list_missing,
+    list_renamed,
+    list_shifted,
+    own,
+    read_rows,
+    write_rows,
+)
 from tests.faults.test_vendor_faults import add_fault, path_of, warehouse
 from tests.running_sandbox import LAST, NOW
 
@@ -227,3 +239,46 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
     assert (force["business_date"], force["rejected_date"]) == (run.business_date, None)
     assert "Rejected" not in write_digest(firm.site.engine, firm.clock())
     crm.sync()
+
+
+WITH_TRADES = [vendor for vendor in VENDORS if any(m.entity == "transaction" for m in vendor.maps)]
+
+
+def wrong_trades(code: str, since: date) -> dict[str, Reshape]:
+    """Wrong days of a table of transactions with its column of codes, of those since a day where only these are wrong."""
+
+    def of_since(reshape: Reshape) -> Reshape:
+        def only(rows: pa.Table) -> pa.Table:
+            is_since = pc.fill_null(pc.greater(rows["trade_date"], pa.scalar(since)), False)
+            return pa.concat_tables([rows.filter(pc.invert(is_since)), reshape(rows.filter(is_since))])
+
+        return only
+
+    later = change("trade_date", lambda each: pc.add(each.cast(pa.timestamp("s")), timedelta(1)))
+    return {
+        "missing: all": lambda rows: rows.slice(0, 0),
+        "missing: half of those since": of_since(lambda rows: rows.take(list(range(0, rows.num_rows, 2)))),
+        "renamed: codes": change(code, lambda each: pc.binary_join_element_wise(each, "2", "")),
+        "shifted: a day later": of_since(later),
+    }
+
+
+@pytest.mark.parametrize("vendor", WITH_TRADES, ids=lambda vendor: vendor.name)
+def test_day_of_wrong_transactions_does_not_reconcile(
+    start_wrong_day: Callable[[Vendor], WrongDay], vendor: Vendor
+) -> None:
+    day = start_wrong_day(vendor)
+    firm, run = day.firm, day.run
+    [(name, code)] = {(m.table, str(m.columns["type_code"])) for m in vendor.maps if m.entity == "transaction"}
+    before, stopped = warehouse(firm), dict[str, str]()
+    for what, reshape in wrong_trades(code, LAST).items():
+        paths = day.reshaped(vendor.table(name), reshape)
+        try:
+            flow.validate(firm.site, vendor, paths, run)
+            firm.publish(run, paths)
+        except (DataQualityError, BalanceError) as error:
+            stopped[what] = f"{type(error).__name__}: {error}"
+            assert warehouse(firm) == before, what
+        else:
+            pytest.fail(f"{what} is loaded; stopped: {stopped}")
+    firm.day(run.business_date)
