@@ -28,6 +28,8 @@ A message names vendor, table, key and count where they are known, and never hol
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 class TributaryError(Exception):
     """Root of every error raised on purpose.
@@ -48,7 +50,15 @@ class RetriableError(TributaryError):
 
 
 class VendorUnavailable(RetriableError):
-    """The vendor did not give a whole and readable answer."""
+    """The vendor did not give a whole and readable answer.
+
+    Attributes:
+        failing_since: When the first of the requests was sent that failed one after the other; None where that is not known.
+        tries: How many these were.
+    """
+
+    failing_since: datetime | None = None
+    tries: int = 1
 
 
 class RateLimited(RetriableError):

@@ -20,7 +20,8 @@ UNATTENDED = ("scheduled", "asset_triggered")
 class Alert(BaseNotifier):
     """Sends an alert with DAG, task, reason, counts and a link; usable as failure callback and in a deadline.
 
-    Each alert is sent once: per run and deadline, and per task and try. Nothing is sent of a backfill's deadline (its runs wait for each
+    Each alert is sent once: per run and deadline, per task and try, and per run and try where its vendor can't be reached. Nothing is sent of
+    a backfill's deadline (its runs wait for each
     other, and nobody waits for them), nor of a run whose input was rejected: who started it sees why.
 
     Args:
@@ -46,7 +47,11 @@ class Alert(BaseNotifier):
             return
         title, body = describe(self.what, context)
         task = context.get("ti") or context.get("task_instance")
-        about = {"task": _name(task, by_index=True), "subject": f"{self.what}, try {task.try_number}"} if task else {}
+        about = (
+            {"task": name_task(task, by_index=True), "subject": f"{self.what}, try {task.try_number}"} if task else {}
+        )
+        if _is_out_of_reach(context.get("exception")):
+            about["task"] = ""  # one alert of the vendor, not one of each table
         if deadline:
             about["subject"] = str(_of(deadline, "id") or _of(deadline, "deadline_time"))
         kind = "deadline" if deadline else "failed" if self.what == "Failed" else "question"
@@ -80,7 +85,7 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
         alerts.send(firm.alert_urls(), title, body)
 
     try:
-        with _database() as engine:
+        with open_database() as engine:
             return send_once(engine, Record(kind, title, **about), deliver)
     except Exception as error:
         if tries:
@@ -91,7 +96,8 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
 
 
 @contextmanager
-def _database() -> Iterator[Any]:
+def open_database() -> Iterator[Any]:
+    """The firm's database for a statement or two."""
     import firm
 
     engine = firm.database()
@@ -109,18 +115,24 @@ def _record_rejected(dag_id: str, run_id: str, reason: Any) -> bool:
     if not isinstance(reason, InputRejected):
         return False
     try:
-        with _database() as engine:
+        with open_database() as engine:
             alerts.record_rejected(engine, dag_id, run_id, f"Rejected: {reason}")
     except Exception as error:
         log.warning("%s: the rejected input is not recorded: %s", dag_id, type(error).__name__)
     return True
 
 
+def _is_out_of_reach(reason: Any) -> bool:
+    from include.errors import VendorUnavailable
+
+    return isinstance(reason, VendorUnavailable)
+
+
 def _is_rejected(dag_id: str, run_id: str) -> bool:
     from include.control import alerts
 
     try:
-        with _database() as engine:
+        with open_database() as engine:
             return alerts.is_rejected(engine, dag_id, run_id)
     except Exception as error:
         log.warning("%s: whether its input was rejected can't be read: %s", dag_id, type(error).__name__)
@@ -138,7 +150,7 @@ def describe(what: str, context: Any) -> tuple[str, str]:
     lines = [f"Run: {run_id}"]
     task = context.get("ti") or context.get("task_instance")
     if task is not None:
-        lines.insert(0, f"Task: {_name(task)}, try {task.try_number}")
+        lines.insert(0, f"Task: {name_task(task)}, try {task.try_number}")
         # A task of a group has its group in its id; Airflow's page of one of several mapped ones is its own.
         link += f"/tasks/{task.task_id}" + (f"/mapped/{task.map_index}" if _is_mapped(task) else "")
     if reason := context.get("exception"):
@@ -164,7 +176,7 @@ def _counts(dag_id: str, run_id: str) -> str:
     from include.control.lateness import say_progress
 
     try:
-        with _database() as engine:
+        with open_database() as engine:
             return say_progress(engine, vendor_of(dag_id), run_id)
     except Exception as error:
         log.warning("An alert of %s goes without counts: %s", dag_id, type(error).__name__)
@@ -176,7 +188,7 @@ def _is_mapped(task: Any) -> bool:
     return index is not None and index >= 0
 
 
-def _name(task: Any, by_index: bool = False) -> str:
+def name_task(task: Any, by_index: bool = False) -> str:
     """A task's id with what is mapped: its name in words where it has one, or its index."""
     shown = None if by_index else getattr(task, "rendered_map_index", None)
     if shown is None and _is_mapped(task):

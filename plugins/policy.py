@@ -17,6 +17,7 @@ from airflow.sdk import (
     RetryRule,
 )
 from alerts import Alert
+from outages import alert_of_outage
 
 from include.errors import ConfigurationError
 
@@ -105,6 +106,7 @@ DEFAULTS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": Retries(),
     "on_failure_callback": Alert("Failed"),
+    "on_retry_callback": alert_of_outage,
 }
 
 # A vendor's limits decide how long a pull takes: 2,000 simulations at the 192 an hour that are left to batch runs are over ten

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from airflow.sdk import PokeReturnValue, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
+from outages import report_answer
 from policy import PULL, WAREHOUSE
 
 from include.vendors import named
@@ -47,6 +48,7 @@ def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_i
     from include import vendor_pull
 
     closed = vendor_pull.closed_through(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
+    report_answer(name)
     return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
 
@@ -57,7 +59,9 @@ def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str
 
     from include import flow
 
-    return flow.stage(firm.site(), named(name), table, firm.connection(name), _run(plan, run_id))
+    path = flow.stage(firm.site(), named(name), table, firm.connection(name), _run(plan, run_id))
+    report_answer(name)
+    return path
 
 
 @task(trigger_rule="none_failed")
@@ -130,9 +134,11 @@ def ask_for_lost(name: str, plan: dict[str, Any], run_id: Any = None) -> int:
     from include.errors import AuthenticationError
 
     try:
-        return live.republish(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
+        count = live.republish(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
     except AuthenticationError as error:
         raise AirflowSkipException(f"Its user may not manage deliveries: {error}") from error
+    report_answer(name)
+    return count
 
 
 @task.short_circuit

@@ -1,4 +1,4 @@
-"""What people should know although no run failed: dead letters, breaks that they explain, what Salesforce waits for, conflicts."""
+"""What people should know in one place: rejected days, dead letters, breaks that they explain, what Salesforce waits for, conflicts."""
 
 from __future__ import annotations
 
@@ -68,6 +68,10 @@ order by n.vendor
 """)
 
 _CONFLICTS = sa.text("select number, said, since from control.security_conflict order by 1")
+
+_REJECTED = sa.text("""
+select vendor, rejected_date, rejected_in, business_date, reason from mart.day_in_force where rejected_date is not null order by vendor
+""")
 
 _LAST = sa.text("select max(sent_at) from control.alert where kind = 'digest' and sent_at < :before")
 
@@ -148,6 +152,30 @@ class SecurityConflict:
         return f"{self.number} since {self.since:%Y-%m-%d}: {', '.join(self.said)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A vendor's day that was rejected, and that no later load has made up for."""
+
+    vendor: str
+    business_date: date
+    step: str
+    in_force: date
+    reason: str
+
+    def __str__(self) -> str:
+        """One line: `<vendor> 2026-11-25: rejected by validate; 2026-11-24 is in force: <reason>`."""
+        return (
+            f"{self.vendor} {self.business_date}: rejected by {self.step}; {self.in_force} is in force: {self.reason}"
+        )
+
+
+def find_rejected(engine: sa.Engine) -> list[Rejected]:
+    """Returns vendors whose newest rejected day is newer than their newest load."""
+    with engine.connect() as connection:
+        rows = connection.execute(_REJECTED).all()
+    return [Rejected(r.vendor, r.rejected_date, r.rejected_in, r.business_date, r.reason) for r in rows]
+
+
 def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> list[DeadLetters]:
     """Returns tables with open dead letters; those that died later than `since`, and were not dead before, count as new.
 
@@ -193,6 +221,7 @@ def write_digest(engine: sa.Engine, now: datetime) -> str:
     """Returns the day's digest, a heading and a line for each thing; empty where there is nothing to report."""
     since = find_last(engine, now)
     return _write(
+        ("Rejected days: the last good day is in force", find_rejected(engine)),
         ("Open dead letters", find_dead_letters(engine, since)),
         ("Reconciliation: breaks since the last digest", find_breaks(engine, since)),
         ("Held back from Salesforce", find_held_back(engine, now)),

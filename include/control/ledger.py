@@ -75,12 +75,15 @@ select * from control.ledger
 where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and entity = :entity
   and business_date = :business_date and stage = :stage
 """)
+# Of a day that its run then loaded: some tables are loaded by way of another one.
 _LOADED_DAYS = """
 select distinct on (s.business_date) s.business_date, s.pull_id, s.staged
 from control.ledger s
 where s.vendor = :vendor and s.table_name = :table_name and s.stage = 'stage' and s.pulled = any(cast(:kinds as text[]))
   and s.business_date < :business_date
-  and exists (select from control.ledger l where l.pull_id = s.pull_id and l.stage = 'load')
+  and exists (select from control.ledger l
+              where l.run_id = s.run_id and l.vendor = s.vendor and l.business_date = s.business_date and l.stage = 'load'
+                and l.recorded_at > s.recorded_at)
 order by s.business_date desc, s.recorded_at desc
 """
 

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _TIMEOUT_S = (10, 120)
+PATIENCE_S = 300.0
+"""How long one request is tried again, in seconds."""
 _LONGEST_WAIT_S = 60.0
 _CONDITION = "If-None-Match"
 _TAKEN = (requests.codes.ok, requests.codes.created, requests.codes.accepted)
@@ -93,7 +95,7 @@ class VendorSession:
         calls: CallLog,
         grants: Grants | None = None,
         *,
-        patience_s: float = 300.0,
+        patience_s: float = PATIENCE_S,
         clocks: Clocks | None = None,
     ) -> None:
         self._vendor = vendor
@@ -157,7 +159,7 @@ class VendorSession:
             answer = self._paced(question)
             return None if answer is None else read(answer.content)
 
-        return self._retrying()(once)
+        return self._repeat(once)
 
     def ask_whether_changed(self, question: Ask, etag: str, read: Callable[[bytes], T]) -> tuple[T | None, str] | None:
         """Asks for an answer on condition that it has changed since it had this ETag; raises as `ask` does.
@@ -179,7 +181,16 @@ class VendorSession:
             given = answer.headers.get("ETag", "")
             return read(answer.content), given if given.isascii() and given.isprintable() else ""
 
-        return self._retrying()(once)
+        return self._repeat(once)
+
+    def _repeat(self, once: Callable[[], T]) -> T:
+        """Call until it succeeds or patience ends; the error knows how often it was tried, and since when."""
+        began, retrying = datetime.now(UTC), self._retrying()
+        try:
+            return retrying(once)
+        except VendorUnavailable as error:
+            error.failing_since, error.tries = began, retrying.statistics.get("attempt_number", 1)
+            raise
 
     def _retrying(self) -> tenacity.Retrying:
         return tenacity.Retrying(

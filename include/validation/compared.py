@@ -9,15 +9,14 @@ unpriced_ratio          share of securities that had a price, and now have none 
 stale_price_ratio       share of securities whose price is that of the last loaded day, of those whose price moved the day
                         before; null below ten
 
-Shares leave out a few securities, one and half the square root of all: in a firm of five, a split is no fault. All are
-null where no day was loaded before. History is the partitions of the last loaded days.
+Those of `matched` too. Shares leave out a few securities, one and half the square root of all: in a firm of five, a split is no
+fault. All are null where no day was loaded before. History is the partitions of the last loaded days.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -27,6 +26,7 @@ import pyarrow.compute as pc
 from include.contract import EntityMap, Table, Vendor
 from include.staging import Staging
 from include.transform import evaluate
+from include.validation.matched import MATCHED, Comparison, eased_share, match
 from include.validation.rows import good_rows, name_first
 
 _NEGLIGIBLE_USD = Decimal(10_000)
@@ -42,7 +42,7 @@ _OF_POSITIONS = (
     "unpriced_ratio",
     "stale_price_ratio",
 )
-COMPARED = frozenset({"rows_ratio", "dead_money_ratio", *_OF_MONEY, *_OF_POSITIONS})
+COMPARED = frozenset({"rows_ratio", "dead_money_ratio", *_OF_MONEY, *_OF_POSITIONS, *MATCHED})
 """Measures that compare a day with what is usual; an operator may accept a day that they find unusual."""
 
 
@@ -54,14 +54,6 @@ class Money:
     total: Decimal
     classes: Mapping[str, Decimal]
     prices: Mapping[str, float]
-
-
-@dataclass
-class Comparison:
-    """Measures, and what is behind each in words."""
-
-    measures: dict[str, float | None] = field(default_factory=dict)
-    details: dict[str, str] = field(default_factory=dict)
 
 
 def compare(
@@ -76,11 +68,11 @@ def compare(
         staging: Where they are.
         earlier: Partitions of the same table of the last loaded days, the newest first.
     """
-    found = Comparison()
+    found = match(vendor, table, paths[table.name], staging, earlier)
     if table.money is None or table.pull == "window":
         return found
     position = _map(vendor, table, "position")
-    found.measures = dict.fromkeys((*_OF_MONEY, *(_OF_POSITIONS if position else ())))
+    found.measures |= dict.fromkeys((*_OF_MONEY, *(_OF_POSITIONS if position else ())))
     kept = [path for path in earlier if staging.folder(path).has("faults.parquet")][:2]
     if not kept:
         return found
@@ -189,9 +181,9 @@ def _compare_prices(found: Comparison, now: Money, before: Sequence[Money]) -> N
     moves = {key: now.prices[key] / last.prices[key] for key in both}
     unpriced = [key for key in both if not now.prices[key]]
     jumps = [key for key in both if now.prices[key] and not _JUMPS[0] <= moves[key] <= _JUMPS[1]]
-    found.measures["unpriced_ratio"] = _share(len(unpriced), len(both))
+    found.measures["unpriced_ratio"] = eased_share(len(unpriced), len(both))
     found.details["unpriced_ratio"] = f"{len(unpriced):,} of {len(both):,} securities: {name_first(unpriced)}"
-    found.measures["price_jump_ratio"] = _share(len(jumps), len(both))
+    found.measures["price_jump_ratio"] = eased_share(len(jumps), len(both))
     named = name_first([f"{key} x{moves[key]:.4g}" for key in jumps])
     found.details["price_jump_ratio"] = f"{len(jumps):,} of {len(both):,} securities since {last.day}: {named}"
     if len(before) > 1:
@@ -200,7 +192,3 @@ def _compare_prices(found: Comparison, now: Money, before: Sequence[Money]) -> N
         if len(moving) >= _FEWEST:
             found.measures["stale_price_ratio"] = len(stale) / len(moving)
             found.details["stale_price_ratio"] = f"{len(stale):,} of {len(moving):,} prices are those of {last.day}"
-
-
-def _share(count: int, of: int) -> float:
-    return max(0.0, count - 1 - math.sqrt(of) / 2) / of

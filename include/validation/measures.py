@@ -35,7 +35,8 @@ from include.contract import Column, Table, Vendor
 from include.dead_rows import read_dead
 from include.extract.columns import staged_schema
 from include.staging import Staging, total
-from include.validation.compared import Comparison, compare
+from include.validation.compared import compare
+from include.validation.matched import Comparison
 from include.validation.rows import faults_of, good_rows, name_first, refused_rows
 
 

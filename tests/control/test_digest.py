@@ -163,3 +163,20 @@ def test_securities_that_vendors_describe_as_different_kinds_are_named(database:
     )
     line = "- 037833100 since 2026-11-25: alpha: Common Stock, beta: Option"
     assert write_digest(engine, NOW) == f"Securities that vendors describe as different kinds:\n{line}"
+
+
+def test_a_rejected_day_is_named_with_the_day_in_force_until_a_day_is_loaded(
+    database: Database, engine: sa.Engine
+) -> None:
+    load(database, "good", NOW - timedelta(days=2), DAY - timedelta(days=1))
+    database.do(
+        "insert into control.rejection (run_id, vendor, business_date, step, reason, recorded_at)"
+        " values ('r', 'orion', :day, 'validate', 'assets: the table is empty', :at)",
+        day=DAY, at=NOW - timedelta(days=1),
+    )  # fmt: skip
+    assert write_digest(engine, NOW).splitlines()[:2] == [
+        "Rejected days: the last good day is in force:",
+        "- orion 2026-11-25: rejected by validate; 2026-11-24 is in force: assets: the table is empty",
+    ]
+    load(database, "corrected", NOW)
+    assert "Rejected" not in write_digest(engine, NOW)

@@ -328,9 +328,15 @@ def test_patience_ends_with_the_last_cause(
 ) -> None:
     caller.fault(kind, **options)
     started = time.monotonic()
-    with caller.open(patience_s=1.0) as session, pytest.raises(error, match=rf"vendor={caller.vendor.name} path="):
+    with (
+        caller.open(patience_s=1.0) as session,
+        pytest.raises(error, match=rf"vendor={caller.vendor.name} path=") as told,
+    ):
         caller.ask(session)
     assert time.monotonic() - started < 2.5
+    if isinstance(told.value, VendorUnavailable):  # alerts tell since when, and how often
+        assert told.value.failing_since is not None
+        assert told.value.tries > 1
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from include import sessions
-from include.contract import Report, Table, Vendor
-from include.errors import DataQualityError
+from include import flow, sessions
+from include.contract import Inside, Report, Table, Vendor
+from include.control.digest import write_digest
+from include.control.ledger import find_earlier_partitions
+from include.errors import BalanceError, DataQualityError, SchemaDrift
+from include.validation.matched import lists_all, match
+from include.validation.rows import FAULTS, write_faults
+from include.validation.suite import read_suite
 from include.vendors import VENDORS
 from tests.conftest import Firm, place_of
-from tests.faults.test_vendor_faults import path_of
+from tests.crm.conftest import Crm
+from tests.faults.reshaping import (
+    FEWEST,
+    Reshape,
+    change,
+    list_missing,
+    list_renamed,
+    list_shifted,
+    own,
+    read_rows,
+    write_rows,
+)
+from tests.faults.test_vendor_faults import add_fault, path_of, warehouse
+from tests.running_sandbox import LAST, NOW
 
+log = logging.getLogger(__name__)
 WRONG = {"doubled": 2, "halved": 0.5, "zeroed": 0}
 
 
@@ -57,3 +80,205 @@ def test_day_whose_money_is_doubled_halved_or_zeroed_is_stopped_and_may_be_accep
     firm.day(day, accept_unusual=True)
     accepted = "select sum(jsonb_array_length(notes -> 'accepted')) from control.ledger where stage = 'validate'"
     assert firm.database.value(accepted) > 0
+
+
+BEFORE = date(2026, 11, 19)
+
+READ_BY_NOTHING = {("orion", "accounts", "last_position_date by a day")}
+"""A date that moves every day, and that no map reads."""
+
+MAY_BE_EMPTY = {
+    "orion": {"transactions": "an edit window"},
+    "tamarac": {"transactions": "an edit window"},
+    "docusign": {"envelopes": "an edit window", "recipients": "those of envelopes of the window"},
+    "adobe_sign": {
+        "agreement_details": "only of agreements that have not ended",
+        "agreement_events": "only of agreements that have not ended",
+        "members": "only of agreements that have not ended",
+        "participants": "of those members",
+    },
+}
+
+
+@dataclass
+class WrongDay:
+    """A Monday after two good days, pulled and not yet validated."""
+
+    firm: Firm
+    run: flow.Run
+    paths: dict[str, str]
+
+    def reshaped(self, table: Table, reshape: Reshape) -> dict[str, str]:
+        """The day's partitions, with the rows of one table reshaped."""
+        path = self.paths[table.name]
+        rows = reshape(read_rows(self.firm, table, path))
+        return self.paths | {table.name: write_rows(self.firm, table, path, rows, self.run)}
+
+    def cases(self, table: Table) -> Iterator[tuple[str, str, Reshape]]:
+        """Kinds of wrong days of a table, what of it is wrong, and how."""
+        rows = read_rows(self.firm, table, self.paths[table.name])
+        yield from (("missing", *case) for case in list_missing(rows))
+        yield from (("renamed", *case) for case in list_renamed(table, rows))
+        yield from (("shifted", *case) for case in list_shifted(table, rows))
+
+
+@pytest.fixture
+def start_wrong_day(start_firm: Callable[..., Firm]) -> Callable[[Vendor], WrongDay]:
+    """Starts a firm on such a day."""
+
+    def start(vendor: Vendor) -> WrongDay:
+        firm = start_firm(vendor, households=12)
+        firm.turn_to(NOW - timedelta(days=1))
+        firm.day(BEFORE)
+        firm.turn_to(NOW)
+        firm.day(LAST)
+        firm.turn_to(NOW + timedelta(days=3))
+        run = firm.new_run(sessions.latest_closed(firm.clock()))
+        return WrongDay(firm, run, firm.stage(run))
+
+    return start
+
+
+def test_every_table_is_rejected_where_it_is_empty_and_was_not_or_may_be_empty_for_a_reason(vendor: Vendor) -> None:
+    reasons: Mapping[str, str] = MAY_BE_EMPTY.get(vendor.name, {})
+    for table in vendor.asked:
+        measures = {each.column for each in read_suite(vendor.name, table.name) if each.level == "batch"}
+        assert ("missing_ratio" in measures) != (table.name in reasons), table.name
+        assert lists_all(vendor, table) == ("missing_ratio" in measures), table.name
+
+
+@pytest.mark.others_long
+def test_rows_codes_and_columns_of_any_table_that_are_wrong_are_over_a_bound(
+    start_wrong_day: Callable[[Vendor], WrongDay], vendor: Vendor
+) -> None:
+    day, silent, tried = start_wrong_day(vendor), list[str](), 0
+    staging = day.firm.site.staging
+    for table in (table for table in vendor.asked if lists_all(vendor, table)):
+        of = flow.pull_of(staging.manifest(day.paths[table.name]), day.run)
+        earlier = find_earlier_partitions(day.firm.site.engine, of)
+        assert len(earlier) == 2, table.name
+        bounds = {
+            e.column: e.kwargs.get("max_value") for e in read_suite(vendor.name, table.name) if e.level == "batch"
+        }
+        for kind, what, reshape in day.cases(table):
+            path = day.reshaped(table, reshape)[table.name]
+            write_faults(staging, path, FAULTS.empty_table())
+            measures = match(vendor, table, path, staging, earlier).measures
+            tried += 1
+            is_noticed = any(value is not None and value > bounds[name] for name, value in measures.items())
+            if not is_noticed and not is_bounded(vendor, table, what):
+                silent.append(f"{table.name} {kind}: {what}")
+    assert tried
+    assert silent == []
+
+
+def is_bounded(vendor: Vendor, table: Table, what: str) -> bool:
+    """Whether a date by a day is refused by the bound of its rows, or read by nothing."""
+    row = {
+        each.column: each.kwargs.get("max_value") for each in read_suite(vendor.name, table.name) if each.level == "row"
+    }
+    name = what.removesuffix(" by a day")
+    return (vendor.name, table.name, what) in READ_BY_NOTHING or row.get(name) in ("business_date", "extracted_at")
+
+
+def field_to_rename(day: WrongDay, table: Table) -> str:
+    """A field that most rows have and that none need have; empty where there is none, or too few rows."""
+    rows = read_rows(day.firm, table, day.paths[table.name])
+    usual = (c for c in own(table) if not c.required and "." not in c.source)
+    full = (c.source for c in usual if rows.num_rows - rows.column(c.name).null_count >= FEWEST)
+    return next(full, "")
+
+
+@pytest.mark.others_long
+def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_corrected_day_recovers(
+    start_wrong_day: Callable[[Vendor], WrongDay], vendor: Vendor
+) -> None:
+    day = start_wrong_day(vendor)
+    firm, run = day.firm, day.run
+    crm = Crm(firm.database, firm.sandbox, firm.folder / "crm")
+    crm.sync()
+    before = warehouse(firm)
+    renamed = 0
+    for table in (table for table in vendor.asked if lists_all(vendor, table) and not isinstance(table.shape, Inside)):
+        if field := field_to_rename(day, table):
+            add_fault(firm, table, "field_renamed", field=field, to="nowCalledThis")
+            try:
+                path = flow.stage(firm.site, vendor, table.name, firm.connection, run)
+            except SchemaDrift:
+                renamed += 1
+            else:
+                if "nowCalledThis" in firm.site.staging.manifest(path).undeclared:  # the fault reached its rows
+                    renamed += 1
+                    with pytest.raises(DataQualityError, match=f"{table.name}: .*blanked_ratio"):
+                        flow.validate(firm.site, vendor, day.paths | {table.name: path}, run)
+            crm.no_faults()
+    assert renamed or vendor.name in ("docusign", "adobe_sign"), "their whole lists are short"
+    for table in (table for table in vendor.asked if lists_all(vendor, table)):
+        firsts = {kind: (what, reshape) for kind, what, reshape in reversed(list(day.cases(table)))}
+        for kind, (what, reshape) in firsts.items():
+            with pytest.raises(DataQualityError, match=f"not fit to be loaded: .*{table.name}: ") as error:
+                flow.validate(firm.site, vendor, day.reshaped(table, reshape), run)
+            log.info("%s %s %s, %s: %s", vendor.name, table.name, kind, what, error.value)
+    assert warehouse(firm) == before
+    assert crm.sent() == {}
+    [force] = firm.database.rows("select * from mart.day_in_force where vendor = :vendor", vendor=vendor.name)
+    assert (force["business_date"], force["rejected_date"], force["rejected_in"]) == (
+        LAST,
+        run.business_date,
+        "validate",
+    )
+    [fresh] = firm.database.rows(
+        "select max(business_date) as day from mart.freshness where vendor = :vendor", vendor=vendor.name
+    )
+    assert fresh["day"] == LAST
+    named_day = f"- {vendor.name} {run.business_date}: rejected by validate; {LAST} is in force: The day is not fit to be loaded"
+    assert named_day in write_digest(firm.site.engine, firm.clock())
+
+    firm.day(run.business_date)
+    [force] = firm.database.rows("select * from mart.day_in_force where vendor = :vendor", vendor=vendor.name)
+    assert (force["business_date"], force["rejected_date"]) == (run.business_date, None)
+    assert "Rejected" not in write_digest(firm.site.engine, firm.clock())
+    crm.sync()
+
+
+WITH_TRADES = [vendor for vendor in VENDORS if any(m.entity == "transaction" for m in vendor.maps)]
+
+
+def wrong_trades(code: str, since: date) -> dict[str, Reshape]:
+    """Wrong days of a table of transactions with its column of codes, of those since a day where only these are wrong."""
+
+    def of_since(reshape: Reshape) -> Reshape:
+        def only(rows: pa.Table) -> pa.Table:
+            is_since = pc.fill_null(pc.greater(rows["trade_date"], pa.scalar(since)), False)
+            return pa.concat_tables([rows.filter(pc.invert(is_since)), reshape(rows.filter(is_since))])
+
+        return only
+
+    later = change("trade_date", lambda each: pc.add(each.cast(pa.timestamp("s")), timedelta(1)))
+    return {
+        "missing: all": lambda rows: rows.slice(0, 0),
+        "missing: half of those since": of_since(lambda rows: rows.take(list(range(0, rows.num_rows, 2)))),
+        "renamed: codes": change(code, lambda each: pc.binary_join_element_wise(each, "2", "")),
+        "shifted: a day later": of_since(later),
+    }
+
+
+@pytest.mark.parametrize("vendor", WITH_TRADES, ids=lambda vendor: vendor.name)
+def test_day_of_wrong_transactions_does_not_reconcile(
+    start_wrong_day: Callable[[Vendor], WrongDay], vendor: Vendor
+) -> None:
+    day = start_wrong_day(vendor)
+    firm, run = day.firm, day.run
+    [(name, code)] = {(m.table, str(m.columns["type_code"])) for m in vendor.maps if m.entity == "transaction"}
+    before, stopped = warehouse(firm), dict[str, str]()
+    for what, reshape in wrong_trades(code, LAST).items():
+        paths = day.reshaped(vendor.table(name), reshape)
+        try:
+            flow.validate(firm.site, vendor, paths, run)
+            firm.publish(run, paths)
+        except (DataQualityError, BalanceError) as error:
+            stopped[what] = f"{type(error).__name__}: {error}"
+            assert warehouse(firm) == before, what
+        else:
+            pytest.fail(f"{what} is loaded; stopped: {stopped}")
+    firm.day(run.business_date)

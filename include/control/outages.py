@@ -1,0 +1,95 @@
+"""Vendors that a run can't reach: since when, how often they were tried, and which tasks wait for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from include.errors import VendorUnavailable
+
+_FAILED = sa.text("""
+insert into control.outage (vendor, run_id, tasks, error, since, tries, failed_at)
+values (:vendor, :run_id, array[:task], :error, :since, :tries, :now)
+on conflict (vendor, run_id) where over_at is null do update set
+    tasks = case when :task = any(outage.tasks) then outage.tasks else outage.tasks || excluded.tasks end,
+    error = excluded.error, since = least(outage.since, excluded.since), tries = outage.tries + excluded.tries,
+    failed_at = excluded.failed_at
+returning outage_id, vendor, tasks, error, since, tries
+""")
+
+# The row is locked: of several tasks that are in again at once, the last one ends the outage.
+_ANSWERED = sa.text("""
+update control.outage set tasks = array_remove(tasks, :task),
+    over_at = case when array_remove(tasks, :task) = '{}' then cast(:now as timestamptz) end
+where vendor = :vendor and run_id = :run_id and over_at is null and :task = any(tasks)
+returning outage_id, vendor, tasks, error, since, tries
+""")
+_WAS_ALERTED = sa.text("""
+select exists (select from control.alert where kind = 'outage' and run_id = :run_id and subject = :subject and sent_at is not null)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A vendor that a run can't reach.
+
+    Attributes:
+        tasks: Those that wait for it, such as `pull[2]`; empty where it is over.
+        error: Class of the newest error.
+        since: When the first request that failed was sent.
+        tries: Requests that failed.
+    """
+
+    outage_id: int
+    vendor: str
+    tasks: list[str]
+    error: str
+    since: datetime
+    tries: int
+
+    @property
+    def subject(self) -> str:
+        """What its alerts are about."""
+        return f"outage {self.outage_id}"
+
+
+def record_failure(
+    engine: sa.Engine, vendor: str, run_id: str, task: str, error: VendorUnavailable, now: datetime
+) -> Outage:
+    """Records a try that did not reach the vendor; returns the run's outage."""
+    values = {
+        "vendor": vendor,
+        "run_id": run_id,
+        "task": task,
+        "error": type(error).__name__,
+        "since": error.failing_since or now,
+        "tries": error.tries,
+        "now": now,
+    }
+    with engine.begin() as connection:
+        return Outage(*connection.execute(_FAILED, values).one())
+
+
+def record_answer(engine: sa.Engine, vendor: str, run_id: str, task: str, now: datetime) -> Outage | None:
+    """Records that a task has its answer; returns the outage that ended by it, if people were alerted of it."""
+    values = {"vendor": vendor, "run_id": run_id, "task": task, "now": now}
+    with engine.begin() as connection:
+        row = connection.execute(_ANSWERED, values).one_or_none()
+        if row is None or row.tasks:
+            return None
+        outage = Outage(*row)
+        about = {"run_id": run_id, "subject": outage.subject}
+        return outage if connection.execute(_WAS_ALERTED, about).scalar() else None
+
+
+def find_next_tries(now: datetime, delays: list[timedelta], patience: timedelta) -> tuple[datetime, datetime]:
+    """Returns by when the next try begins, and by when the last one gives up.
+
+    Args:
+        now: When a try has just failed.
+        delays: Longest pause before each of the tries that are left, one or more.
+        patience: How long a try repeats a request.
+    """
+    return now + delays[0], now + sum(delays, timedelta()) + patience * len(delays)

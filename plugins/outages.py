@@ -1,0 +1,123 @@
+"""Alerts people of a vendor that can't be reached: once for a run and outage, and once more when it is over."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from include.errors import ConfigurationError, VendorUnavailable
+
+log = logging.getLogger(__name__)
+
+
+def _read_minutes(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigurationError(f"TRIBUTARY_OUTAGE_MINUTES must be a number of minutes, not {text!r}") from error
+
+
+# How long a vendor may be out of reach until people are alerted.
+OUTAGE_MINUTES = _read_minutes(os.environ.get("TRIBUTARY_OUTAGE_MINUTES") or "10")
+
+
+def alert_of_outage(context: Any) -> None:
+    """Record a try that did not reach its vendor, and alert when it has been out of reach for long (`on_retry_callback`).
+
+    What another try would meet counts as well: the alert is not left to the try after it.
+    """
+    error = context.get("exception")
+    if not isinstance(error, VendorUnavailable):
+        return
+    from alerts import name_task, send
+
+    from include.control.outages import find_next_tries, record_failure
+    from include.extract.session import PATIENCE_S
+
+    task, run, now = context["ti"], context["dag_run"], datetime.now(UTC)
+    vendor = str(error.facts.get("vendor") or _vendor_of(run.dag_id))
+    try:
+        with _database() as engine:
+            outage = record_failure(engine, vendor, run.run_id, name_task(task, by_index=True), error, now)
+    except Exception as failure:
+        log.warning("The outage of %s could not be recorded: %s", vendor, type(failure).__name__)
+        return
+    patience = timedelta(seconds=PATIENCE_S)
+    next_try, gives_up = find_next_tries(now, _list_delays(task), patience)
+    if next_try - outage.since < timedelta(minutes=OUTAGE_MINUTES):
+        return
+    lines = [
+        f"Table: {error.facts.get('table') or 'none'} (task {name_task(task)})",
+        f"Out of reach since: {_write(outage.since)}",
+        f"Last error: {error}",
+        f"Requests that failed: {outage.tries:,}",
+        f"Next try: by {_write(next_try)}",
+        f"Gives up: by {_write(gives_up)}, unless it is in again",
+        f"Run: {run.run_id}",
+        f"Link: {_link(run)}",
+    ]
+    title = f"Out of reach: {_title(vendor)}"
+    send("outage", title, "\n".join(lines), dag_id=run.dag_id, run_id=run.run_id, subject=outage.subject)
+
+
+def report_answer(vendor: str) -> None:
+    """Record that the current task has the vendor's answer; alert that an outage is over which people know of.
+
+    It never fails the task that has its answer.
+    """
+    from airflow.sdk import get_current_context
+    from alerts import name_task, send
+
+    from include.control.outages import record_answer
+
+    now = datetime.now(UTC)
+    try:
+        context = get_current_context()
+        run = context["dag_run"]
+        with _database() as engine:
+            outage = record_answer(engine, vendor, run.run_id, name_task(context["ti"], by_index=True), now)
+        if outage is not None:
+            body = f"In again at: {_write(now)}\nOut of reach since: {_write(outage.since)}\nRequests that failed: {outage.tries:,}"
+            body += f"\nRun: {run.run_id}\nLink: {_link(run)}"
+            about = {"dag_id": run.dag_id, "run_id": run.run_id, "subject": outage.subject}
+            send("outage over", f"In again: {_title(vendor)}", body, **about)
+    except Exception as failure:
+        log.warning("That %s is in again could not be reported: %s", vendor, type(failure).__name__)
+
+
+def _list_delays(task: Any) -> list[timedelta]:
+    """The longest pause before each try that is left: Airflow adds up to as much again to a pause that doubles."""
+    base, longest = task.task.retry_delay, task.task.max_retry_delay or timedelta(days=1)
+    left = range(task.try_number, max(task.max_tries, task.try_number) + 1)
+    return [min(2 * base * 2 ** (number - 1), longest) for number in left]
+
+
+def _vendor_of(dag_id: str) -> str:
+    from policy import vendor_of
+
+    return vendor_of(dag_id)
+
+
+def _database() -> Any:
+    from alerts import open_database
+
+    return open_database()
+
+
+def _link(run: Any) -> str:
+    from alerts import page
+
+    return f"{page(run.dag_id)}/runs/{quote(run.run_id)}"
+
+
+def _title(vendor: str) -> str:
+    from include.vendors import VENDORS
+
+    return next((each.title for each in VENDORS if each.name == vendor), vendor)
+
+
+def _write(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,138 @@
+"""A vendor's day whose rows are reshaped between its answer and its checks: rows gone, codes renamed, values in another column or row."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include import flow
+from include.contract import Column, Table
+from include.extract.columns import staged_schema
+from include.staging import PartWriter, total
+from tests.conftest import Firm
+
+Reshape = Callable[[pa.Table], pa.Table]
+FEWEST = 10
+"""Rows below which a few that are wrong can't be told from a few that changed."""
+
+
+def read_rows(firm: Firm, table: Table, path: str) -> pa.Table:
+    """All rows of a partition."""
+    none = staged_schema(table).empty_table()
+    return pa.concat_tables([none, *(part for _, part in firm.site.staging.rows(path))])
+
+
+def write_rows(firm: Firm, table: Table, path: str, rows: pa.Table, run: flow.Run) -> str:
+    """Stages rows as a pull of their own, like the partition at `path`; returns its path."""
+    manifest = firm.site.staging.manifest(path)
+    pull_id = f"{manifest.pull_id[:-8]}{secrets.token_hex(4)}"
+    ours = path.replace(manifest.pull_id, pull_id)
+    folder = firm.site.staging.folder(ours)
+    writer = PartWriter(folder, rows.schema)
+    writer.write(rows)
+    writer.flush()
+    folder.write("dead.jsonl", b"")
+    counts = {"fetched": rows.num_rows, "staged": rows.num_rows, "duplicate": 0, "dead": 0}
+    money = total(rows, table.money) if table.money else None
+    sealed = replace(manifest, pull_id=pull_id, parts=tuple(writer.parts), money=money, **counts)
+    firm.site.staging.seal(ours, sealed)
+    flow.record_staged(firm.site, firm.vendor, ours, run, 0.0)
+    return ours
+
+
+def change(name: str, make: Callable[[pa.Array], pa.Array]) -> Reshape:
+    """Reshapes one column."""
+
+    def reshape(rows: pa.Table) -> pa.Table:
+        values = make(rows.column(name).combine_chunks()).cast(rows.schema.field(name).type)
+        return rows.set_column(rows.schema.get_field_index(name), name, values)
+
+    return reshape
+
+
+def swap(one: str, other: str) -> Reshape:
+    """Has two columns hold each other's values."""
+
+    def reshape(rows: pa.Table) -> pa.Table:
+        ones, others = rows.column(one), rows.column(other)
+        rows = rows.set_column(rows.schema.get_field_index(one), one, others.cast(ones.type, safe=False))
+        return rows.set_column(rows.schema.get_field_index(other), other, ones.cast(others.type, safe=False))
+
+    return reshape
+
+
+def rename(code: str) -> Callable[[pa.Array], pa.Array]:
+    """Renames a code."""
+    return lambda values: pc.if_else(pc.fill_null(pc.equal(values, code), False), f"{code} (new)", values)
+
+
+def own(table: Table) -> list[Column]:
+    """Columns that the vendor states of a row, beside its key and its day."""
+    return [
+        col
+        for col in table.columns
+        if col.kind == "value" and col.source[0] not in "@^" and col.name not in (*table.key, table.as_of)
+    ]
+
+
+def commonest(values: pa.ChunkedArray) -> tuple[str, int, int]:
+    """The value that most rows have, how many do, and how many different values there are."""
+    counted = pc.value_counts(values.combine_chunks().drop_null()).to_pylist()
+    most = max(counted, key=lambda each: each["counts"], default={"values": "", "counts": 0})
+    return most["values"], most["counts"], len(counted)
+
+
+def list_missing(rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
+    """Rows that vanish."""
+    if rows.num_rows:
+        yield "empty", lambda table: table.slice(0, 0)
+    if rows.num_rows >= FEWEST:
+        yield "half", lambda table: table.take(list(range(0, table.num_rows, 2)))
+
+
+def list_renamed(table: Table, rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
+    """Fields whose values vanish with their name, and codes of a quarter of the rows or more."""
+    for col in own(table):
+        values = rows.column(col.name)
+        if pc.count(pc.drop_null(values)).as_py() >= FEWEST and not col.required:
+            yield f"field {col.name}", change(col.name, lambda each: pa.nulls(len(each), each.type))
+        if pa.types.is_string(values.type):
+            code, count, kinds = commonest(values)
+            if count >= max(FEWEST, rows.num_rows / 4) and rows.num_rows >= 3 * kinds and code:
+                yield f"code {col.name}", change(col.name, rename(code))
+
+
+def list_shifted(table: Table, rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
+    """Values of the column beside, dates of the day after, and the values of another row."""
+    columns = [col for col in own(table) if col.name in rows.column_names]
+    for one, other in pairwise(columns):
+        types = [rows.schema.field(col.name).type for col in (one, other)]
+        if types[0] == types[1] and not pa.types.is_nested(types[0]) and differ(rows, one.name, other.name):
+            yield f"{one.name} and {other.name}", swap(one.name, other.name)
+    for col in columns:
+        values = rows.column(col.name)
+        if pa.types.is_date(values.type) and len(values) - values.null_count >= FEWEST:
+            yield (
+                f"{col.name} by a day",
+                change(col.name, lambda each: pc.add(each.cast(pa.timestamp("s")), timedelta(1))),
+            )
+
+
+def differ(rows: pa.Table, one: str, other: str) -> bool:
+    """Whether two columns both have values, and clearly other ones, in enough rows."""
+    pairs = [
+        (a, b)
+        for a, b in zip(rows[one].to_pylist(), rows[other].to_pylist(), strict=True)
+        if a not in (None, "") and b not in (None, "")
+    ]
+    if pairs and isinstance(pairs[0][0], (str, bool)):
+        return sum(a != b for a, b in pairs) >= max(FEWEST, 0.8 * rows.num_rows)
+    if pairs and hasattr(pairs[0][0], "year"):
+        return sum(a != b for a, b in pairs) >= max(FEWEST, 0.8 * rows.num_rows)
+    return sum(abs(a - b) > max(abs(a), abs(b)) / 5 for a, b in pairs) >= max(FEWEST, 0.8 * rows.num_rows)
