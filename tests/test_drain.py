@@ -476,7 +476,7 @@ def test_a_pushed_number_in_another_notation_is_rejected_with_its_shape(pushes: 
     assert [name for _, name in households(pushes)] == ["Other Sample"]
     [row] = pushes.database.rows("select outcome from control.inbox")
     [rejected] = row["outcome"]["rejected"]
-    assert rejected == {"row": 0, "reasons": [f"aum_usd: not decimal(20,2): {shape}"]}
+    assert rejected == {"row": 0, "reasons": [f"aum: not decimal(20,2): {shape}"]}
     letters = pushes.database.rows("select row_key, status from control.dead_letter")
     assert letters == [{"row_key": "901", "status": "open"}]
 

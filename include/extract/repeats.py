@@ -59,7 +59,7 @@ class Repeats:
             self._recent.append(window.page.rows)
         if window.page.conflicting is not None:
             self._conflicting.append(window.page.conflicting)
-        if window.repeated is not None and (rows := self._find_unequal(window.repeated)).num_rows:
+        if window.repeated is not None and self._recent and (rows := self._find_unequal(window.repeated)).num_rows:
             self._open.append(rows)
             if sum(each.num_rows for each in self._open) > ROWS_A_PART:
                 self._open = [_distinct(pa.concat_tables(self._open), rows.column_names)]
@@ -106,9 +106,13 @@ class Repeats:
 
     def _find_unequal(self, repeated: pa.Table) -> pa.Table:
         """Return the repeated rows of a window, less those that equal a row of the last windows."""
-        recent = pa.concat_tables([repeated.schema.empty_table(), *self._recent])
-        known = recent.filter(self._is_among(recent, self._names(repeated)))
+        names = self._names(repeated)
+        known = pa.concat_tables([rows.take(pc.indices_nonzero(self._is_among(rows, names))) for rows in self._recent])
         content = list(dict.fromkeys([*self._key, *compared(self._table, repeated.column_names)]))
+        if known.select(content).equals(
+            repeated.select(content)
+        ):  # as where pages overlap: much faster than what follows
+            return repeated.slice(0, 0)
         contents = _distinct(pa.concat_tables([known, repeated]), content)
         counts = self._names(contents).value_counts()
         unequal = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
