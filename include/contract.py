@@ -18,9 +18,9 @@ from include.shape import FanOut, Inside, Linked, Numbered, Offset, Positioned, 
 from include.signing import Document, Webhook
 
 __all__ = [
-    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Budget", "Column", "Constant",
-    "Derived", "Document", "EntityMap", "FanOut", "Inside", "Limits", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
-    "Table", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
+    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Budget", "Column", "Constant", "Derived", "Document",
+    "EntityMap", "FanOut", "Inside", "Limits", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape", "Table", "Vendor",
+    "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
 ]  # fmt: skip
 
 INTEGER = "int64"
@@ -89,12 +89,11 @@ class Table:
         pull: `full` asks for everything as it is now (descriptions); `snapshot` asks for the state of one business
             date; `window` asks for what was edited since the last pull, or, for a past date, what is dated that day.
         params: Query parameters sent with every call.
-        dated: For `snapshot` and for past dates of `window`: parameters that name the day, and the `strftime` pattern
-            it is written in. Where there are two, they are the first and the last day: from the day after the session
-            before, so that what is dated on a weekend is not missed.
+        dated: For `snapshot` and for past dates of `window`: parameters that name the day, and its `strftime` pattern. Where there
+            are two, they are the first and the last day: from the day after the session before, to include weekends.
         edited: For `window`: the parameters that bound the time of edit, (from, to).
-        overlap_days: By how many days a window reaches back beyond the last pull: two, for edits made meanwhile and clocks that run
-            late; more where the vendor's bounds don't see every edit.
+        overlap_days: Days that a window reaches back beyond the last pull, for late clocks; more where its bounds miss edits.
+        version: Staged column that tells which of two states of a row is newer; None where no column does.
         edited_as: `strftime` pattern of those bounds; empty for ISO times with the vendor's offset.
         when_past: Parameters that replace or join `params` for a past date.
         shape: How it is asked for.
@@ -106,8 +105,7 @@ class Table:
         page_rows: Rows asked for in one call.
         money: Staged column whose sum is the table's control total.
         parents: Staged column -> table of the same vendor-day that must hold its value as key.
-        agrees: `(column, table, money column)`: this table's money, summed by that column, is what the other table
-            states for the same key.
+        agrees: `(column, table, money column)`: this table's money, summed by that column, is what the other states for the same key.
         as_of: For snapshots: the staged column that states the day of a row; None where rows don't say.
         chosen: Parameter that names the keys of single rows, with commas between them; empty where there is none.
     """
@@ -122,6 +120,7 @@ class Table:
     edited: tuple[str, str] | None = None
     overlap_days: int = 2
     edited_as: str = ""
+    version: str | None = None
     when_past: Mapping[str, str] = field(default_factory=dict)
     shape: Shape = Whole()  # noqa: RUF009
     rows: str = ""
@@ -138,7 +137,7 @@ class Table:
 
     def __post_init__(self) -> None:
         staged = {c.name for c in self.columns if c.kind == "value"}
-        for name in filter(None, (*self.key, self.money)):
+        for name in filter(None, (*self.key, self.money, self.version)):
             if name not in staged:
                 raise ValueError(f"{self.name}: {name} is not a staged column")
         sources = [c.source for c in self.columns]
@@ -174,7 +173,8 @@ class Table:
     def staged_hash(self) -> str:
         """Identifies it in the manifests of its partitions: without the vendor's own words, which a firm may choose anew."""
         columns = [asdict(col) | {"source": None} for col in self.columns]
-        return _digest(asdict(self) | {"shape": repr(self.shape), "path": None, "columns": columns})
+        declared = asdict(self) | {"shape": repr(self.shape), "path": None, "columns": columns}
+        return _digest({name: value for name, value in declared.items() if name != "version"})
 
     def named(self, name: str) -> Column:
         """Returns the column with our name `name`."""

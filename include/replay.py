@@ -25,7 +25,6 @@ from include import flow, sessions, vendor_pull
 from include.connection import Connection
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError
-from include.extract.page import Page
 from include.extract.paging import Window
 from include.extract.pull import Span
 from include.run import Run, Site
@@ -177,10 +176,16 @@ def _only(windows: Iterator[Window], table: Table, keys: Sequence[str]) -> Itera
     """Keeps the rows whose key is among the letters'; the others are not counted as fetched."""
     wanted = pa.array(sorted(set(keys)), pa.string())
     known = set(keys)
-    for window in windows:
-        rows = window.page.rows
+
+    def select(rows: pa.Table) -> pa.Table:
         texts = [rows.column(name).cast(pa.string()) for name in table.key]
         key = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, ":")
-        kept = rows.filter(pc.is_in(key, value_set=wanted))
+        return rows.filter(pc.is_in(key, value_set=wanted))
+
+    for window in windows:
+        rows = select(window.page.rows)
+        repeated = None if window.repeated is None else select(window.repeated)
+        duplicate = 0 if repeated is None else repeated.num_rows
         dead = tuple(row for row in window.page.dead if row.key in known)
-        yield Window(Page(kept, dead, window.page.undeclared), kept.num_rows + len(dead), 0)
+        page = replace(window.page, rows=rows, dead=dead)
+        yield Window(page, rows.num_rows + len(dead) + duplicate, duplicate, repeated)

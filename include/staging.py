@@ -17,7 +17,7 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -202,16 +202,24 @@ class PartWriter:
         if not self._rows:
             self._held.clear()
             return
-        rows = pa.concat_tables(self._held).cast(self.schema)
-        buffer = io.BytesIO()
-        texts = [field.name for field in self.schema if pa.types.is_string(field.type)]
-        pq.write_table(rows, buffer, compression="zstd", compression_level=1, use_dictionary=texts)
-        content = buffer.getvalue()
-        name = f"part-{len(self.parts):05d}.parquet"
-        self.folder.write(name, content)
-        self.parts.append(Part(name, rows.num_rows, hashlib.sha256(content).hexdigest()))
+        self.parts.append(self._store(f"part-{len(self.parts):05d}.parquet", pa.concat_tables(self._held)))
         self._held.clear()
         self._rows = 0
+
+    def remove(self, is_unwanted: Callable[[pa.Table], pa.Array]) -> None:
+        """Remove rows from the parts written so far; `is_unwanted` marks them in the rows of one part."""
+        for place, (name, rows) in enumerate(self.folder.parts(self.parts)):
+            unwanted = is_unwanted(rows)
+            if pc.any(unwanted).as_py():
+                self.parts[place] = self._store(name, rows.filter(pc.invert(unwanted)))
+
+    def _store(self, name: str, rows: pa.Table) -> Part:
+        buffer = io.BytesIO()
+        texts = [field.name for field in self.schema if pa.types.is_string(field.type)]
+        pq.write_table(rows.cast(self.schema), buffer, compression="zstd", compression_level=1, use_dictionary=texts)
+        content = buffer.getvalue()
+        self.folder.write(name, content)
+        return Part(name, rows.num_rows, hashlib.sha256(content).hexdigest())
 
 
 def total(rows: pa.Table, column: str) -> Decimal:

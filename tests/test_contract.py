@@ -91,6 +91,7 @@ def test_what_is_staged_is_the_same_whatever_the_vendor_calls_it_and_wherever_it
     renamed = (replace(TABLE.columns[0], source="Other"), *TABLE.columns[1:])
     assert replace(TABLE, path="v2/other", columns=renamed).staged_hash == TABLE.staged_hash
     assert replace(TABLE, columns=TABLE.columns[:-1]).staged_hash != TABLE.staged_hash
+    assert replace(TABLE, version=TABLE.key[0]).staged_hash == TABLE.staged_hash
 
 
 def test_only_what_is_asked_for_by_date_states_the_past() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -448,6 +449,36 @@ def test_a_pushed_row_that_cannot_be_read_is_told_of_and_the_others_are_loaded(p
     assert second is not None
     assert "not a JSON array" in second
     assert third is None
+
+
+def test_a_pushed_number_in_us_notation_is_loaded(pushes: Pushes) -> None:
+    texts = ["1234.56", "1,234.56", "$1,234.56", 1234.56]
+    pushes.push([CLIENTS[0] | {"id": n, "aum": text} for n, text in enumerate(texts)])
+    pushes.drain()
+
+    [partition] = pushes.database.rows(
+        "select distinct business_date, pull_id from control.ledger where stage = 'stage'"
+    )
+    path = f"orion/clients/{partition['business_date']}/{partition['pull_id']}"
+    values = [value for _, rows in pushes.site.staging.rows(path) for value in rows.column("aum_usd").to_pylist()]
+    assert values == [Decimal("1234.56")] * 4
+    assert pushes.errors() == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [("1.234,56", "9.999,99"), ("12,34", "99,99"), ("1 234.56", "9 999.99"), ("1'234.56", "9'999.99")],
+)
+def test_a_pushed_number_in_another_notation_is_rejected_with_its_shape(pushes: Pushes, text: str, shape: str) -> None:
+    pushes.push([CLIENTS[0] | {"aum": text}, CLIENTS[1]])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Other Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    [rejected] = row["outcome"]["rejected"]
+    assert rejected == {"row": 0, "reasons": [f"aum: not decimal(20,2): {shape}"]}
+    letters = pushes.database.rows("select row_key, status from control.dead_letter")
+    assert letters == [{"row_key": "901", "status": "open"}]
 
 
 def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pushes: Pushes) -> None:

@@ -1,18 +1,18 @@
-"""Rows of one answer that share a key and differ: nothing says which of them is right, so each is a dead letter.
+"""Rows of one response that share a key and differ: nothing says which of them is right, so each is a dead letter.
 
-Rows that share a key and do not differ are the same row twice, a duplicate. What one answer holds was so at one moment. Rows of two
-answers may differ because of an edit between them, and stay what they were: the first counts. So may the views that several
-calls of a fan-out give of one row, and the lots of a holding, which have one key and are added up later: neither is looked at.
+Rows that share a key and do not differ are the same row twice, a duplicate. `include.extract.repeats` does the same for rows of several
+responses. The lots of a holding have one key and are added up later: they are not compared.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.contract import Table
 from include.extract.exact_json import dump
@@ -27,17 +27,31 @@ def separate(page: Page, table: Table) -> Page:
     dead: list[DeadRow] = []
     alive = [True] * keys.num_rows
     originals = original_places(page)
-    for places in _repeated(keys):
+    for places in shared(keys):
         rows = page.rows.take(places).to_pylist()
-        differing = [name for name in page.rows.column_names if any(row[name] != rows[0][name] for row in rows[1:])]
-        if differing:
-            reasons = [f"{field}: differs among rows of this key" for field in _sources(differing, table)]
+        reasons = differences(rows, table)
+        if reasons:
             dead += [as_dead(row, reasons, table, originals[at]) for row, at in zip(rows, places, strict=True)]
             for place in places:
                 alive[place] = False
-    conflicting = frozenset(str(row.key) for row in dead)
-    rows_left = page.rows.filter(pa.array(alive, pa.bool_()))
-    return replace(page, rows=rows_left, dead=(*page.dead, *dead), conflicting=conflicting)
+    if not dead:
+        return page
+    is_alive = pa.array(alive, pa.bool_())
+    conflicting = page.rows.filter(pc.invert(is_alive))
+    return replace(page, rows=page.rows.filter(is_alive), dead=(*page.dead, *dead), conflicting=conflicting)
+
+
+def compared(table: Table, names: Sequence[str]) -> list[str]:
+    """Return the staged columns that hold what the vendor says of a row, not when or for which parent it was requested."""
+    requested = {col.name for col in table.columns if col.source.startswith("@") and col.source != "@in"}
+    return [name for name in names if name not in requested]
+
+
+def differences(rows: Sequence[Mapping[str, Any]], table: Table) -> list[str]:
+    """Return the reason for each field in which rows of one key differ."""
+    names = compared(table, list(rows[0]))
+    differing = [name for name in names if any(row[name] != rows[0][name] for row in rows[1:])]
+    return [f"{field}: differs among rows of this key" for field in _sources(differing, table)]
 
 
 def has_unique_keys(page: Page, table: Table) -> bool:
@@ -46,8 +60,8 @@ def has_unique_keys(page: Page, table: Table) -> bool:
     return bool(keys.group_by(list(table.key), use_threads=False).aggregate([]).num_rows == keys.num_rows)
 
 
-def _repeated(keys: pa.Table) -> Iterator[list[int]]:
-    """The places of rows that share a key, key by key."""
+def shared(keys: pa.Table) -> Iterator[list[int]]:
+    """Yield the places of rows that share a key, key by key."""
     places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for place, key in enumerate(zip(*(column.to_pylist() for column in keys.columns), strict=True)):
         places[key].append(place)
@@ -60,7 +74,7 @@ def original_places(page: Page) -> list[int]:
     return [place for place in range(page.rows.num_rows + len(page.dead)) if place not in dead]
 
 
-def as_dead(row: dict[str, Any], reasons: Sequence[str], table: Table, place: int) -> DeadRow:
+def as_dead(row: dict[str, Any], reasons: Sequence[str], table: Table, place: int | None = None) -> DeadRow:
     """Returns a staged row as a dead one; what is sensitive is left out, since only its hash is known."""
     raw = {col.source: row[col.name] for col in table.columns if col.kind == "value" and row[col.name] is not None}
     key = ":".join(str(row[name]) for name in table.key)

@@ -65,13 +65,13 @@ class Page:
         rows: Staged columns, in the vendor's order.
         dead: Rows that could not be read.
         undeclared: Fields that the contract does not know.
-        conflicting: Keys that several of its rows have, and differ; those rows are dead.
+        conflicting: Rows that share a key and differ; they are among the dead rows. None where there are none.
     """
 
     rows: pa.Table
     dead: tuple[DeadRow, ...]
     undeclared: frozenset[str]
-    conflicting: frozenset[str] = frozenset()
+    conflicting: pa.Table | None = None
 
 
 class PageReader:

@@ -41,11 +41,13 @@ class Window:
         page: Rows and dead rows that were not in an earlier page.
         fetched: Rows in the vendor's answer.
         duplicate: Rows left out because they were read before.
+        repeated: Those of them that could be read; None where there are none.
     """
 
     page: Page
     fetched: int
     duplicate: int
+    repeated: pa.Table | None = None
 
 
 class _Covered:
@@ -143,7 +145,6 @@ def ordered_pages(
         PagingUnstable: The vendor does not keep the order, or rows vanish faster than pages can be read again.
     """
     covered, retreats, idle, empty_at = _Covered(), 0, 0, sys.maxsize
-    pending: Window | None = None
     with ThreadPoolExecutor(connections, thread_name_prefix="page") as pool:
         ahead = _Ahead(pool, fetch, page_rows, connections)
         try:
@@ -165,14 +166,9 @@ def ordered_pages(
                 is_last = rows < max(ahead.longest, 1) or rows >= empty_at
                 is_last = is_last and covered.holds(keys, keyless)
                 empty_at = sys.maxsize
-                window = _fresh(page, key, covered)
-                if pending:
-                    pending, window = _withdraw(pending, window, page, key)
-                    yield pending
+                yield _fresh(page, key, covered)
                 if is_last:
-                    yield window
                     return
-                pending = window
                 if covered.add(keys, keyless):
                     retreats = idle = 0
                 else:
@@ -182,26 +178,6 @@ def ordered_pages(
                 ahead.go_on(skip, rows)
         finally:
             ahead.restart(0)
-
-
-def _withdraw(before: Window, window: Window, page: Page, key: str) -> tuple[Window, Window]:
-    """Takes rows back of which this page shows that another has their key: pages overlap, so it holds both, as dead rows."""
-    if not page.conflicting:
-        return before, window
-    rows = before.page.rows
-    is_doubtful = pc.is_in(
-        rows.column(key).cast(pa.string()), value_set=pa.array(sorted(page.conflicting), pa.string())
-    )
-    doubtful = set(rows.column(key).filter(is_doubtful).cast(pa.string()).to_pylist())
-    dead = tuple(row for row in page.dead if row.key in doubtful)
-    before = replace(
-        before,
-        page=replace(before.page, rows=rows.filter(pc.invert(is_doubtful))),
-        duplicate=before.duplicate + len(doubtful),
-    )
-    return before, replace(
-        window, page=replace(window.page, dead=(*window.page.dead, *dead)), duplicate=window.duplicate - len(dead)
-    )
 
 
 def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:
@@ -215,7 +191,8 @@ def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:
             seen.add(name)
         rows = page.rows.filter(pa.array(fresh, pa.bool_())) if not all(fresh) else page.rows
         fetched = page.rows.num_rows + len(page.dead)
-        yield Window(replace(page, rows=rows), fetched, fetched - rows.num_rows - len(page.dead))
+        repeated = None if all(fresh) else page.rows.filter(pc.invert(pa.array(fresh, pa.bool_())))
+        yield Window(replace(page, rows=rows), fetched, fetched - rows.num_rows - len(page.dead), repeated)
 
 
 def _end(skip: int, rows: int) -> int:
@@ -250,7 +227,8 @@ def _fresh(page: Page, key: str, covered: _Covered) -> Window:
     """Leaves out rows read before, and all but the last of rows that share a key within the page."""
     fetched = page.rows.num_rows + len(page.dead)
     keys = page.rows.column(key).combine_chunks()
-    fresh = pc.invert(covered.known(keys))
+    is_known = covered.known(keys)
+    fresh = pc.invert(is_known)
     if len(keys) > 1:
         last = pa.concat_arrays([pc.not_equal(keys[:-1], keys[1:]), pa.array([True])])
         fresh = pc.and_(fresh, last)
@@ -262,4 +240,5 @@ def _fresh(page: Page, key: str, covered: _Covered) -> Window:
         again = {id(row) for row, known in zip(readable, seen.to_pylist(), strict=False) if known}
         dead = tuple(row for row in dead if id(row) not in again)
     duplicate = fetched - rows.num_rows - len(dead)
-    return Window(replace(page, rows=rows, dead=dead), fetched, duplicate)
+    repeated = page.rows.filter(is_known) if pc.any(is_known).as_py() else None
+    return Window(replace(page, rows=rows, dead=dead), fetched, duplicate, repeated)

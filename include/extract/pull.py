@@ -15,6 +15,7 @@ from include.errors import DataQualityError, SchemaDrift
 from include.extract.csv_page import CsvReader
 from include.extract.page import DeadRow, PageReader
 from include.extract.paging import Window
+from include.extract.repeats import Repeats
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, windows_of
 from include.sensitive import Redactor
@@ -134,13 +135,16 @@ def stage(
     pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     path = f"{vendor.name}/{table.name}/{span.business_date}/{pull_id}"
     folder = staging.folder(path)
-    writer, tally = PartWriter(folder, reader.schema), _Tally()
+    writer, tally, repeats = PartWriter(folder, reader.schema), _Tally(), Repeats(table)
     for window in windows:
         _count(tally, table, window)
         writer.write(window.page.rows)
+        repeats.add(window)
         _refuse_wreck(tally, vendor, table, reader)
         log.info("%s %s %s: %s rows", vendor.name, table.name, span.business_date, f"{tally.staged:,}")
     writer.flush()
+    _settle(tally, table, repeats, writer)
+    _refuse_wreck(tally, vendor, table, reader)
     # A body or two of webhooks say nothing of all rows.
     if not (span.has_whole_rows or (span.is_pushed and table.omits_nulls)):
         _refuse_drift(tally, vendor, table, reader)
@@ -178,9 +182,24 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
     for row in window.page.dead:
         # Where pages overlap a row comes twice. It is known by its content too: several rows may have one key (the lots of a
         # holding), and one may have none.
-        name = f"{row.key} {row.raw}" if row.raw != "null" else f"not an object {len(tally.dead)}"
+        name = _identify(row) if row.raw != "null" else f"not an object {len(tally.dead)}"
         tally.duplicate += name in tally.dead
         tally.dead[name] = row
+
+
+def _identify(row: DeadRow) -> str:
+    return f"{row.key} {row.raw}"
+
+
+def _settle(tally: _Tally, table: Table, repeats: Repeats, writer: PartWriter) -> None:
+    """Settles what several responses say of one key, and corrects the counts: a row that was left out may be staged or dead now."""
+    before = tally.staged + len(tally.dead)
+    settled = repeats.settle(writer)
+    tally.staged += settled.added.num_rows - settled.removed.num_rows
+    tally.dead |= {_identify(row): row for row in settled.dead}
+    tally.duplicate += before - tally.staged - len(tally.dead)
+    if table.money:
+        tally.money += total(settled.added, table.money) - total(settled.removed, table.money)
 
 
 def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:

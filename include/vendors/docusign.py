@@ -242,6 +242,7 @@ ENVELOPES = Table(
     overlap_days=120,
     chosen="envelope_ids",
     shape=Positioned("start_position", "count"),
+    version="changed_at",
     page_rows=100,
     rows="envelopes",
     is_nested=True,

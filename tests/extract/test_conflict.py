@@ -31,7 +31,9 @@ from include.contract import (
 from include.extract.conflict import separate
 from include.extract.page import PageReader
 from include.extract.paging import ordered_pages
-from tests.extract.answering import REDACTOR, Asked, Puller, Reply, listen, vendor_of
+from include.extract.pull import Span, stage
+from include.staging import Staging
+from tests.extract.answering import DAY, NOW, REDACTOR, Asked, Puller, Reply, listen, vendor_of
 
 TABLE = Table(
     "rows", "rows", ("row_id",), page_rows=30, money="amount_usd",
@@ -128,7 +130,7 @@ def test_lots_of_a_holding_have_one_key_and_all_stay(listening: Any) -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_both_rows_die_wherever_the_pages_part_them(connections: int) -> None:
+def test_both_rows_die_wherever_the_pages_part_them(connections: int, tmp_path: Path) -> None:
     reader = PageReader(TABLE, REDACTOR)
     for place in range(70):
         ids = sorted([*range(75), place])
@@ -137,15 +139,19 @@ def test_both_rows_die_wherever_the_pages_part_them(connections: int) -> None:
         def fetch(skip: int, top: int, rows: list[Row] = rows) -> Any:
             return separate(reader.read(json.dumps(rows[skip : skip + top]).encode()), TABLE)
 
-        windows = list(ordered_pages(fetch, "row_id", 30, connections, "somebody", "rows"))
-        staged = [n for window in windows for n in window.page.rows.column("row_id").to_pylist()]
+        windows = ordered_pages(fetch, "row_id", 30, connections, "somebody", "rows")
+        staging = Staging(str(tmp_path))
+        path = stage(vendor_of(TABLE), TABLE, Span(DAY), windows, reader, staging, NOW)
+        manifest = staging.manifest(path)
+        staged = [n for _, part in staging.rows(path) for n in part.column("row_id").to_pylist()]
         assert staged == [n for n in range(75) if n != place]
-        assert [dead.key for window in windows for dead in window.page.dead] == [str(place)] * 2
-        for window in windows:
-            assert window.fetched == window.page.rows.num_rows + len(window.page.dead) + window.duplicate
+        assert [json.loads(line)["key"] for line in staging.folder(path).read("dead.jsonl").splitlines()] == [
+            str(place)
+        ] * 2
+        assert manifest.fetched == manifest.staged + manifest.dead + manifest.duplicate
 
 
-def test_row_that_is_edited_between_two_pages_is_no_conflict() -> None:
+def test_row_that_is_edited_between_two_pages_is_read_once() -> None:
     reader, reads = PageReader(TABLE, REDACTOR), 0
 
     def fetch(skip: int, top: int) -> Any:

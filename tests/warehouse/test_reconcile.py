@@ -15,6 +15,7 @@ from include.errors import BalanceError
 from include.warehouse.reconcile import Check, reconcile, record, stop_if_broken
 from tests.warehouse.loading import DAY, NEXT, Loader, dead_letter, position
 
+TUESDAY = date(2026, 11, 24)
 A_THIRD = Decimal("0.33333333")
 
 
@@ -48,13 +49,17 @@ def bury(
 
 
 def compare(loader: Loader, day: date = DAY) -> dict[str, Check]:
+    return {check.name: check for check in check_day(loader, day, DAY)}
+
+
+def check_day(loader: Loader, day: date, before: date) -> list[Check]:
     with loader.engine.begin() as connection:  # the loads of a day are one run's
         one_run = sa.text("update control.ledger set run_id = business_date::text where vendor = :vendor")
         connection.execute(one_run, {"vendor": loader.vendor.name})
     with loader.engine.begin() as connection:
-        checks = reconcile(connection, loader.vendor, day, DAY)
+        checks = reconcile(connection, loader.vendor, day, before)
         record(connection, loader.vendor.name, day, "run", checks)
-    return {check.name: check for check in checks}
+    return checks
 
 
 def told(check: Check) -> tuple[int, int, bool]:
@@ -134,6 +139,22 @@ def test_another_position_of_the_same_day_explains_no_break(friday: Loader) -> N
     friday.load("transaction", [], NEXT)
     bury(friday, "position", NEXT, "a2-1")
     assert told(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
+
+
+@pytest.mark.parametrize(("quantity", "breaks"), [(12, 0), (13, 1)])
+def test_after_a_missed_day_the_roll_forward_starts_at_the_last_loaded_one(
+    friday: Loader, quantity: int, breaks: int
+) -> None:
+    rows = [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)]
+    rows[0] = position("a1-1", quantity)
+    friday.load("transaction", [], DAY)
+    friday.load("position", rows, TUESDAY)
+    friday.load("transaction", [trade("t1", "a1-1", 2)], TUESDAY)  # of Monday, which was not loaded
+    [check] = [check for check in check_day(friday, TUESDAY, before=NEXT) if check.name == "roll-forward"]
+    assert told(check) == (breaks, 0, not breaks)
+    if breaks:
+        with pytest.raises(BalanceError, match=r"roll-forward: 1 breaks.*a1-1 by 1"):
+            stop_if_broken("v", TUESDAY, [check])
 
 
 def owners(*shares: Decimal) -> list[dict[str, Any]]:

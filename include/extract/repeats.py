@@ -1,0 +1,153 @@
+"""Rows of one pull that have one key and came in several responses (pages, calls of a fan-out, parents of a nested list).
+
+Rows of equal content are duplicates. Rows that differ may be an edit between two calls, or an error of the vendor: the newest by the
+table's `version` counts; where the table has none, or it names no single newest row, each of them is a dead letter that names the
+fields that differ. A fan-out that asks in the name of several users (a header holds the user) gets one view of a row for each user:
+only rows of one user are compared, and the first view counts.
+
+Pages overlap by a few rows on purpose, so a repeated row is compared with the last windows at once, in Arrow. Only what does not equal a
+row there is kept until the end of the pull, and is then compared with the parts that were written.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.contract import FanOut, Table
+from include.extract.conflict import as_dead, compared, differences, shared
+from include.extract.page import DeadRow
+from include.extract.paging import Window
+from include.staging import ROWS_A_PART, PartWriter
+
+_RECENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of rows that share a key and differ.
+
+    Attributes:
+        dead: Rows of which none is known to be the right one.
+        removed: Rows that were staged, and are no longer.
+        added: Newer rows, staged instead.
+    """
+
+    dead: Sequence[DeadRow]
+    removed: pa.Table
+    added: pa.Table
+
+
+class Repeats:
+    """Compares the rows of one pull of a table whose keys were read before."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._key = [*table.key, *_users(table)]
+        self._recent: deque[pa.Table] = deque(maxlen=_RECENT)
+        self._open: list[pa.Table] = []
+        self._conflicting: list[pa.Table] = []
+
+    def add(self, window: Window) -> None:
+        """Take note of a window's repeated rows; call for each window, in order."""
+        if window.page.rows.num_rows:
+            self._recent.append(window.page.rows)
+        if window.page.conflicting is not None:
+            self._conflicting.append(window.page.conflicting)
+        if window.repeated is not None and self._recent and (rows := self._find_unequal(window.repeated)).num_rows:
+            self._open.append(rows)
+            if sum(each.num_rows for each in self._open) > ROWS_A_PART:
+                self._open = [_distinct(pa.concat_tables(self._open), rows.column_names)]
+
+    def settle(self, writer: PartWriter) -> Settled:
+        """Compare the repeated rows with the rows in the parts, and correct the parts; raises as `Folder.parts` does.
+
+        Args:
+            writer: Holds every row of the pull, flushed.
+        """
+        empty = writer.schema.empty_table()
+        conflicting = pa.concat_tables([empty, *self._conflicting])
+        repeated = pa.concat_tables([empty, *self._open, conflicting])
+        if not repeated.num_rows:
+            return Settled((), empty, empty)
+        names = self._names(repeated)
+        first = pa.concat_tables(
+            [empty, *(rows.filter(self._is_among(rows, names)) for _, rows in writer.folder.parts(writer.parts))]
+        )
+        candidates = pa.concat_tables([first, repeated.filter(self._is_among(repeated, self._names(first)))])
+        in_doubt = set(self._names(conflicting).to_pylist())
+        dead: list[DeadRow] = []
+        removed, added = list[int](), list[int]()
+        for places in shared(candidates.select(self._key)):
+            rows = candidates.take(places).to_pylist()
+            reasons = differences(rows, self._table)
+            is_in_doubt = self._names(candidates.slice(places[0], 1))[0].as_py() in in_doubt
+            newest = None if is_in_doubt else self._find_newest(rows)
+            staged = [place for place in places if place < first.num_rows]
+            if not reasons or newest in range(len(staged)):
+                continue
+            removed += staged
+            if newest is None:
+                dead += [as_dead(row, reasons, self._table) for row in rows]
+            else:
+                added.append(places[newest])
+        settled = Settled(dead, _take(candidates, removed), _take(candidates, added))
+        unwanted = self._names(settled.removed)
+        if removed:
+            writer.remove(lambda rows: self._is_among(rows, unwanted))
+        writer.write(settled.added)
+        writer.flush()
+        return settled
+
+    def _find_unequal(self, repeated: pa.Table) -> pa.Table:
+        """Return the repeated rows of a window, less those that equal a row of the last windows."""
+        names = self._names(repeated)
+        known = pa.concat_tables([rows.take(pc.indices_nonzero(self._is_among(rows, names))) for rows in self._recent])
+        content = list(dict.fromkeys([*self._key, *compared(self._table, repeated.column_names)]))
+        if known.select(content).equals(
+            repeated.select(content)
+        ):  # as where pages overlap: much faster than what follows
+            return repeated.slice(0, 0)
+        contents = _distinct(pa.concat_tables([known, repeated]), content)
+        counts = self._names(contents).value_counts()
+        unequal = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        is_known = self._is_among(repeated, self._names(known))
+        return repeated.filter(pc.or_(pc.invert(is_known), self._is_among(repeated, unequal)))
+
+    def _find_newest(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
+        """Return the place of the newest row, the first of equal ones; None where the table does not say which it is."""
+        versions: list[Any] = [None if self._table.version is None else row[self._table.version] for row in rows]
+        if None in versions:
+            return None
+        newest = [place for place, version in enumerate(versions) if version == max(versions)]
+        return None if differences([rows[place] for place in newest], self._table) else newest[0]
+
+    def _is_among(self, rows: pa.Table, names: pa.Array) -> pa.Array:
+        return pc.is_in(self._names(rows), value_set=names)
+
+    def _names(self, rows: pa.Table) -> pa.Array:
+        """Return what identifies each row, as one column."""
+        if len(self._key) == 1:
+            return rows.column(self._key[0]).combine_chunks()
+        texts = [rows.column(name).cast(pa.string()).combine_chunks() for name in self._key]
+        return pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace", null_replacement="\x1e")
+
+
+def _take(rows: pa.Table, places: list[int]) -> pa.Table:
+    return rows.take(pa.array(places, pa.int64()))
+
+
+def _distinct(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return each combination of these columns once."""
+    return rows.select(list(names)).group_by(list(names), use_threads=False).aggregate([])
+
+
+def _users(table: Table) -> list[str]:
+    """Return the columns that hold the user in whose name a fan-out asks."""
+    headers = "".join(table.shape.headers.values()) if isinstance(table.shape, FanOut) else ""
+    return [col.name for col in table.columns if col.source.startswith("@") and f"{{{col.source[1:]}}}" in headers]
