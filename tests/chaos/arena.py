@@ -39,7 +39,7 @@ class Report:
 
     Attributes:
         faults: What was done, with the second of its phase.
-        settled_s: From the last fault until nothing ran any more and both sides were compared.
+        settled_s: From the last fault until nothing ran any more.
         is_swept: Whether the hourly schedules had to see to something.
         reasons: Why it failed; none if all is as if nothing had happened.
     """
@@ -108,29 +108,29 @@ class Arena:
         envelopes = [answer["envelopeId"] for each, answer in edits if each.path == SEND]
         with ThreadPoolExecutor(2) as pool:
             runs: list[tuple[str, str]] = []
-            with Striker(self.demo, plan.day_faults) as striker:
+            with Striker(self.demo, plan.day_faults, report.faults) as striker:
                 signing = pool.submit(self._sign, envelopes)
                 runs += [(name, self._trigger(name, day)) for name, day in plan.days.items()]
                 # Not before: a run's id is how both sides name what they load.
                 undisturbed = pool.submit(self._run_twin, plan, list(runs), envelopes)
                 striker.join()
                 settle(self.demo, self.place)
-            report.faults += striker.log
             last = striker.last
             signing.result()
-            with Striker(self.demo, plan.sync_faults) as striker:
+            with Striker(self.demo, plan.sync_faults, report.faults, "sync ") as striker:
                 runs += [(name, self._trigger(name, None)) for name in ([SIGNING] if envelopes else []) + [day.SYNC]]
                 striker.join()
                 settle(self.demo, self.place)
-            report.faults += [f"sync {line}" for line in striker.log]
+            last = max(last, striker.last)
+            report.settled_s = time.monotonic() - last
             undisturbed.result()
         report.reasons = self._examine(runs)
         if report.reasons:  # in time, schedules see to what a run that began too early did not see
             self._trigger("drain_inbox", None)
             self._trigger(day.SYNC, None)
             settle(self.demo, self.place)
+            report.settled_s = time.monotonic() - last
             report.is_swept, report.reasons = True, self._examine(runs)
-        report.settled_s = time.monotonic() - max(last, striker.last)
         report.reasons += [f"DAG run failed: {dag} {run}" for dag, run in self._find_failed() - failed_before]
 
     def _examine(self, runs: Sequence[tuple[str, str]]) -> list[str]:

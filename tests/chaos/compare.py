@@ -28,6 +28,7 @@ _SYSTEM_FIELDS = {"Id", "OwnerId", "CreatedById", "LastModifiedById", "attribute
 _DRAWN_WORDS = ("probab", "shortfall", "funded", "success")
 _DELIVERED = {vendor.webhook.log for vendor in VENDORS if vendor.webhook and vendor.webhook.log}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.\d]*")
+_FINDING = re.compile(r"finding:\d+")
 _MARTS = """
 select table_name from information_schema.views where table_schema = 'mart' order by 1
 """
@@ -38,6 +39,10 @@ select vendor, entity, business_date, sum(produced) as produced, sum(inserted) a
 _LETTERS = (
     "select vendor, table_name, business_date, stage, row_key, reasons from control.dead_letter where status = 'open'"
 )
+_FINDINGS = """
+select vendor, rule, subject_entity, subject_id, household_id, severity, measure, details, business_date_opened from control.finding
+where closed_at is null
+"""
 _LINKS = "select entity, id, identity_id from warehouse.identity where recorded_to is null"
 
 
@@ -63,6 +68,7 @@ def read(url: str, sandbox_url: str, run_ids: Sequence[str]) -> Contents:
             rows = _rows(db, f"select * from mart.{row['table_name']}")
             contents[f"mart.{row['table_name']}"] = _count(keys, [each for each in rows if not _is_delivered(each)])
         contents["identity"] = _count(keys, _rows(db, _LINKS))
+        contents["findings"] = _count(keys, _rows(db, _FINDINGS))
         contents["dead letters"] = _count(keys, _rows(db, _LETTERS))
         contents["loads"] = _count(keys, db.execute(_LOADS, [list(run_ids)]).fetchall())
         objects = [row["sobject"] for row in _rows(db, "select distinct sobject from control.crm_state order by 1")]
@@ -120,7 +126,8 @@ def _read_org(sandbox_url: str, objects: Sequence[str]) -> Contents:
             is_drawn = any(word in name.lower() for word in _DRAWN_WORDS)
             if name in _SYSTEM_FIELDS or is_drawn or _is_moment(value):
                 continue
-            yield name, keys.get(value, value) if isinstance(value, str) else json.dumps(value, default=str)
+            # The number of a finding is of the order in which it was found.
+            yield name, _FINDING.sub("finding", keys.get(value, value)) if isinstance(value, str) else str(value)
 
     return {f"org {name}": Counter(tuple(plain(row)) for row in rows) for name, rows in records.items()}
 

@@ -13,7 +13,8 @@ import psycopg
 from include import sessions
 from include.vendors import VENDORS
 
-HISTORIC = [vendor.name for vendor in VENDORS if any(table.states_past for table in vendor.tables)]
+HOLDING = [vendor.name for vendor in VENDORS if any(each.entity == "position" for each in vendor.maps)]
+"""Vendors that are asked for past dates, too."""
 PAST_SESSIONS = 20
 """A past date is one of so many sessions before the latest."""
 DAY_SPAN_S = 45.0
@@ -84,7 +85,7 @@ def draw_round(seed: int, database: psycopg.Connection[Any]) -> Round:
         random.Random(f"{seed}:{what}") for what in ("days", "edits", "envelopes", "faults")
     )
     names = chooser.sample([vendor.name for vendor in VENDORS], chooser.choice((1, 2, 2)))
-    days = {name: _draw_past(chooser) if name in HISTORIC and chooser.random() < 0.4 else None for name in names}
+    days = {name: _draw_past(chooser) if name in HOLDING and chooser.random() < 0.4 else None for name in names}
     edits = [edit for name in names for edit in EDITS[name](editor, lambda *of: _keys(database, *of))]
     households = [int(key) for key in _keys(database, "household", "orion")]
     envelopes = signer.sample(households, 2 if signer.random() < 0.5 else 0)
@@ -123,7 +124,7 @@ def _name(rng: random.Random) -> str:
 
 
 def _orion(rng: random.Random, keys: Keys) -> list[Edit]:
-    trade = rng.choice(keys("transaction", "orion", "transaction_type ilike 'buy%'") or [""])
+    trade = rng.choice(keys("transaction", "orion", "transaction_type = 'Buy'") or [""])
     renamed = Edit(
         "orion/rename_household", {"client_id": int(rng.choice(keys("household", "orion"))), "name": _name(rng)}
     )

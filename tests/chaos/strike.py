@@ -25,13 +25,15 @@ class Striker:
     """Carries out the faults of one phase in a thread of its own.
 
     Attributes:
-        log: What was done, in words, each with its second.
+        log: Gets what was done, in words, each with its second.
+        label: Stands before each.
         last: Monotonic time of the last signal, the waking of what was stopped included.
     """
 
     demo: Demo
     faults: Sequence[Fault]
-    log: list[str] = field(default_factory=list)
+    log: list[str]
+    label: str = ""
     last: float = 0.0
     _end: threading.Event = field(default_factory=threading.Event)
     _stopped: dict[psutil.Process, float] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class Striker:
         candidates = [each for each in find_victims(self.demo, fault.victim) if each not in self._stopped]
         if not candidates:
             if passed - fault.after_s > WAIT_FOR_VICTIM_S:
-                self.log.append(f"{passed:.1f}s {fault}: none there")
+                self.log.append(f"{self.label}{passed:.1f}s {fault}: none there")
                 return True
             return False
         victim = random.Random(fault.draw).choice(candidates)
@@ -80,7 +82,7 @@ class Striker:
             if fault.stopped_s:
                 self._stopped[victim] = self.last + fault.stopped_s
             name = title if fault.victim in ("task", "worker", "backend") else ""
-            self.log.append(f"{passed:.1f}s {fault} pid {victim.pid} {name}".rstrip())
+            self.log.append(f"{self.label}{passed:.1f}s {fault} pid {victim.pid} {name}".rstrip())
         return True
 
     def _wake(self, processes: Sequence[psutil.Process]) -> None:

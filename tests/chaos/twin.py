@@ -16,6 +16,7 @@ import requests
 
 from include import flow
 from include.connection import Connection
+from include.crm import tasks
 from include.crm.load import preview, sync
 from include.crm.settings import Settings
 from include.identity.resolve import resolve
@@ -23,6 +24,7 @@ from include.local.demo import DATABASE, PACE, Demo
 from include.local.postgres import Postgres, _find_binaries
 from include.local.processes import find_free_port
 from include.plan import plan_day
+from include.rules import PICTURE_RULES, RULES
 from include.rules.judgement import judge_all
 from include.rules.policy import Policy
 from include.sensitive import Redactor
@@ -98,7 +100,10 @@ class Twin:
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
         concerns = preview(engine, SETTINGS, 0).concerns
-        sync(engine, self._connect("salesforce"), work, run_id, today, SETTINGS, approved=concerns)
+        org = self._connect("salesforce")
+        sync(engine, org, work, run_id, today, SETTINGS, approved=concerns)
+        asked = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in (*RULES, *PICTURE_RULES) if r.task_subject}
+        tasks.sync(engine, org, run_id, today, SETTINGS, asked)
 
     def stop(self) -> None:
         """End server and sandbox."""
