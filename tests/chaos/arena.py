@@ -162,9 +162,8 @@ class Arena:
         raise TargetUnavailable("The sandbox stays away: a person is needed", step=step.path)
 
     def _trigger(self, dag_id: str, business_date: str | None) -> str:
-        return call_patiently(
-            lambda: self.place.api.trigger(dag_id, {"business_date": business_date} if business_date else {})
-        )
+        conf = {"business_date": business_date} if business_date else {}
+        return str(call_patiently(lambda: self.place.api.trigger(dag_id, conf)))
 
     def _find_failed(self) -> set[tuple[str, str]]:
         body = {"states": ["failed"], "page_limit": 1000}

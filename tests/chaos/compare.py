@@ -88,7 +88,7 @@ def find_differences(disturbed: Contents, twin: Contents, most: int = 3) -> list
 
 
 def _rows(db: Database, query: str) -> list[dict[str, Any]]:
-    return db.execute(sql.SQL(query)).fetchall()  # type: ignore[arg-type]
+    return db.execute(sql.SQL(query)).fetchall()
 
 
 def _count(keys: Mapping[int, str], rows: Sequence[Mapping[str, Any]]) -> Counter[Any]:

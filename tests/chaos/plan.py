@@ -116,7 +116,7 @@ def _keys(database: psycopg.Connection[Any], entity: str, vendor: str, where: st
     query = (
         f"select {entity}_key from warehouse.{entity} where vendor = %s and recorded_to is null and {where} order by 1"
     )
-    return [str(row[f"{entity}_key"]) for row in database.execute(query, [vendor]).fetchall()]  # type: ignore[call-overload]
+    return [str(row[f"{entity}_key"]) for row in database.execute(query, [vendor]).fetchall()]
 
 
 def _name(rng: random.Random) -> str:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import requests
 from include import flow
 from include.connection import Connection
 from include.crm import tasks
-from include.crm.load import preview, sync
+from include.crm.load import sync
+from include.crm.preview import preview
 from include.crm.settings import Settings
 from include.identity.resolve import resolve
 from include.local.demo import DATABASE, PACE, Demo
@@ -27,6 +28,7 @@ from include.plan import plan_day
 from include.rules import PICTURE_RULES, RULES
 from include.rules.judgement import judge_all
 from include.rules.policy import Policy
+from include.run import Run, Site
 from include.sensitive import Redactor
 from include.sessions import latest_closed
 from include.staging import Staging
@@ -64,10 +66,10 @@ class Twin:
         return cls(folder, postgres, url, connections, settings["hash_key"])
 
     @functools.cached_property
-    def site(self) -> flow.Site:
+    def site(self) -> Site:
         """Where the twin's days run."""
         engine, staging = schema.engine(self.postgres.url(DATABASE)), Staging(str(self.folder / "staging"))
-        return flow.Site(engine, staging, Redactor(self.hash_key.encode()), speed=PACE)
+        return Site(engine, staging, Redactor(self.hash_key.encode()), speed=PACE)
 
     def edit(self, edits: Sequence[Edit]) -> list[tuple[Edit, dict[str, Any]]]:
         """Do what people do; returns what was possible, each with the sandbox's answer."""
@@ -84,7 +86,8 @@ class Twin:
             "on_demand": False,
         }
         plan = plan_day(vendor, form, None)
-        run = flow.Run(run_id, *(datetime.fromisoformat(plan[n]).date() for n in ("business_date", "previous_date")))
+        business_date, previous_date = (date.fromisoformat(plan[name]) for name in ("business_date", "previous_date"))
+        run = Run(run_id, business_date, previous_date)
         names = [name for stage in vendor.waves for name in stage if name in plan["tables"]]
         paths = {name: flow.stage(self.site, vendor, name, connection, run) for name in names}
         flow.validate(self.site, vendor, paths, run)
