@@ -37,7 +37,7 @@ def run(seeds: Sequence[int], folder: Path, say: Say) -> list[int]:
             if arena is None:
                 began, here = time.monotonic(), folder / f"from-{seed}"
                 arena = Arena.start(here, say)
-                say(f"Demo and twin are equal after {time.monotonic() - began:.0f} s: {here}")
+                say(f"The demo has loaded its first day and is copied, after {time.monotonic() - began:.0f} s: {here}")
             report = arena.run(seed)
             say(str(report))
             if report.reasons:

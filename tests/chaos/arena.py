@@ -81,6 +81,8 @@ class Arena:
                 raise TargetUnavailable("The undisturbed first day failed", reasons=failed)
             settle(demo, place)
             arena = cls(demo, place, Twin.copy(demo, folder / "twin"))
+            if differences := find_all_differences(arena, []):
+                raise TargetUnavailable("The copy differs from the demo", differences=differences)
         except BaseException:
             demo.stop()
             Demo(folder / "twin").stop()
