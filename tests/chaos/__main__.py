@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -35,7 +36,7 @@ def run(seeds: Sequence[int], folder: Path, say: Say) -> list[int]:
     try:
         for seed in seeds:
             if arena is None:
-                began, here = time.monotonic(), folder / f"from-{seed}"
+                began, here = time.monotonic(), folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-from-{seed}"
                 arena = Arena.start(here, say)
                 say(f"The demo has loaded its first day and is copied, after {time.monotonic() - began:.0f} s: {here}")
             report = arena.run(seed)
