@@ -206,7 +206,7 @@ def settle(demo: Demo, place: Place) -> None:
             quiet = 0.0
         if unsettled and now - changed > STALLED_SECONDS:
             raise TargetUnavailable("Nothing changes any more: a person is needed", waiting=unsettled)
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def call_patiently(call: Callable[[], Any]) -> Any:
