@@ -83,9 +83,13 @@ class Arena:
             arena = cls(demo, place, Twin.copy(demo, folder / "twin"))
             if differences := find_all_differences(arena, []):
                 raise TargetUnavailable("The copy differs from the demo", differences=differences)
-        except BaseException:
-            demo.stop()
-            Demo(folder / "twin").stop()
+        except KeyboardInterrupt:
+            for here in (demo, Demo(folder / "twin")):
+                here.remove()
+            raise
+        except Exception:
+            for here in (demo, Demo(folder / "twin")):
+                here.stop()
             raise
         listen(place)
         return arena

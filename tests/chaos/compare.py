@@ -23,7 +23,7 @@ Database = psycopg.Connection[dict[str, Any]]
 
 PUSHED = ("envelope", "envelope_recipient", "envelope_event")
 """Entities whose states on the way the disturbed side hears by webhook: only the rows in force are equal."""
-_LEFT_OUT = {"source_run_id", "run_id", "ledger_id", "recorded_from", "recorded_to", "asked_on", *DRAWN}
+_LEFT_OUT = {"source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "asked_on", *DRAWN}
 _SYSTEM_FIELDS = {"Id", "OwnerId", "CreatedById", "LastModifiedById", "attributes"}
 _DRAWN_WORDS = ("probab", "shortfall", "funded", "success")
 _DELIVERED = {vendor.webhook.log for vendor in VENDORS if vendor.webhook and vendor.webhook.log}
