@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance test test-all lint fmt clean
+.PHONY: install demo stop replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -23,6 +23,7 @@ VENDOR ?=
 TABLE ?=
 DATE ?=
 DRY ?=
+SEEDS ?= 0-19
 
 install: .venv/.installed
 
@@ -72,6 +73,9 @@ bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
 conformance: install  ## SPECS=folder of the e-signature vendors' API documents: does the sandbox answer as they say?
 	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/adding_a_vendor.md))
 	@.venv/bin/python -m include.sandbox.conformance "$(SPECS)"
+
+chaos: install  ## SEEDS=0-199: kill and stop whatever runs, and compare with an undisturbed twin; see docs/chaos.md
+	@.venv/bin/python -m tests.chaos $(SEEDS)
 
 # Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
 # Airflow's few long ones begin early.

@@ -72,7 +72,8 @@ def _moneyguidepro(sandbox: Sandbox, database: Database) -> None:
 
 
 def _nitrogen(sandbox: Sandbox, database: Database) -> None:
-    for key in _keys(database, "household", "nitrogen")[:3]:
+    clients = [key for key in _keys(database, "person", "nitrogen") if key.isdigit()]
+    for key in clients[:3]:
         sandbox.admin("nitrogen/mend", table="clients", id=int(key), set={"lname": f"Sample{key}", "risk_number": 41})
 
 

@@ -1,0 +1,88 @@
+"""Kill and stop whatever runs, round after round, and compare with a twin that nobody disturbs.
+
+python -m tests.chaos 0-19 [--folder DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from include.local.demo import STATE
+from include.local.follow import Say
+from tests.chaos.arena import Arena
+
+
+def read_seeds(text: str) -> list[int]:
+    """`7` is one seed, `0-19` are twenty, commas join: `0-4,17`."""
+    parts = [part.partition("-") for part in text.split(",")]
+    return [seed for first, dash, last in parts for seed in range(int(first), int(last if dash else first) + 1)]
+
+
+def run(seeds: Sequence[int], folder: Path, say: Say) -> list[int]:
+    """Run the seeds in one demo; after one that failed, keep that demo's folder and start another.
+
+    Returns:
+        The seeds that failed.
+    """
+    failed: list[int] = []
+    arena: Arena | None = None
+    try:
+        for seed in seeds:
+            if arena is None:
+                began, here = time.monotonic(), folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-from-{seed}"
+                arena = Arena.start(here, say)
+                say(f"The demo has loaded its first day and is copied, after {time.monotonic() - began:.0f} s: {here}")
+            report = arena.run(seed)
+            say(str(report))
+            if report.reasons:
+                failed.append(seed)
+                (arena.demo.folder / "chaos.txt").write_text(
+                    "\n\n".join([str(report), *report.faults, *report.reasons])
+                )
+                arena.stop()
+                say(f"Kept: {arena.demo.folder.parent}, reasons in demo/chaos.txt")
+                arena = None
+    finally:
+        if arena is not None:
+            arena.remove()
+    return failed
+
+
+def main() -> int:
+    """Exit code 1 if a seed failed."""
+    parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__.splitlines()[0])
+    parser.add_argument("seeds", type=read_seeds, help="0-19, 7, or 0-4,17")
+    parser.add_argument(
+        "--folder", type=Path, default=STATE / "chaos", help="where demos and logs of failures are kept"
+    )
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        failed = run(arguments.seeds, arguments.folder.absolute(), say)
+    except KeyboardInterrupt:
+        return 130
+    number = len(arguments.seeds)
+    say(
+        f"{number - len(failed)} of {number} seeds passed"
+        + (f"; failed: {', '.join(map(str, failed))}" if failed else "")
+    )
+    return 1 if failed else 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What must be true of a disturbed demo alone, whatever its twin holds."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+
+import psutil
+
+from include.local.airflow_api import AirflowApi
+from include.local.demo import DATABASE, Demo
+from include.vendors import VENDORS
+from tests.chaos import compare
+from tests.chaos.strike import find_victims
+
+LEAVE_S = 90.0
+"""A task's process or a session may need so long to leave after its run has ended; Airflow's idle sessions are cut then."""
+
+_BREACHES = {
+    "rows of the inbox that failed": "select count(*) as n from control.inbox where error is not null",
+    "Salesforce jobs that are not accounted for": "select count(*) as n from control.crm_job where state not in ('closed', 'abandoned')",
+    "records held back from Salesforce": "select count(*) as n from control.crm_held",
+    "checks that failed": "select count(*) as n from control.reconciliation where not is_passed",
+    "loads told twice": """
+        select count(*) as n from (select data ->> 'ledger_id' from control.outbox where type = 'tributary.load.committed'
+        group by 1 having count(*) > 1) twice
+    """,
+    "loads not told": """
+        select count(*) as n from control.ledger l where stage = 'load' and not exists (select from control.outbox o
+        where o.type = 'tributary.load.committed' and (o.data ->> 'ledger_id')::bigint = l.ledger_id)
+    """,
+}
+_LOADS = "select vendor, table_name, entity, run_id from control.ledger where stage = 'load' and run_id = any(%s)"
+_IDLE = """
+select datname, usename, pid, state from pg_stat_activity
+where state like 'idle in transaction%' and state_change < clock_timestamp() - interval '20 seconds'
+"""
+
+
+def find_unsettled(demo: Demo, api: AirflowApi) -> str:
+    """What is still under way, in words that change as it goes on; empty when nothing is.
+
+    Raises:
+        TargetUnavailable: Airflow does not answer.
+    """
+    active = api.find_active(list(api.dags()))
+    tasks = [f"{dag}: {sorted(api.task_states(dag, run).items())}" for dag, run in active]
+    with compare.connect(demo.postgres.url(DATABASE)) as db:
+        waiting = compare._rows(db, "select count(*) as n from control.inbox where processed_at is null")[0]["n"]
+    return "; ".join(tasks + ([f"{waiting} deliveries in the inbox"] if waiting else []))
+
+
+def find_breaches(demo: Demo, runs: Sequence[tuple[str, str]]) -> list[str]:
+    """Whatever is not as it must be after a round that has settled, with time for processes and sessions to leave."""
+    end = time.monotonic() + LEAVE_S
+    while (left := _find_left(demo)) and time.monotonic() < end:
+        time.sleep(1)
+    with compare.connect(demo.postgres.url(DATABASE)) as db:
+        counts = {name: compare._rows(db, query)[0]["n"] for name, query in _BREACHES.items()}
+        vendors = [run for dag, run in runs if dag in {vendor.name for vendor in VENDORS}]
+        loads = Counter(tuple(row.values()) for row in db.execute(_LOADS, [vendors]).fetchall())
+    twice = [f"loaded {number} times: {load}" for load, number in loads.items() if number > 1]
+    return [*(f"{number} {name}" for name, number in counts.items() if number), *twice, *left]
+
+
+def _find_left(demo: Demo) -> list[str]:
+    """Processes of the demo that belong to no session of a component, tasks without a run, and sessions that hold a transaction."""
+    orphans = [f"orphan {each.pid} {' '.join(each.cmdline())[:80]}" for each in find_orphans(demo)]
+    tasks = [f"task's process {each.pid} without a run" for each in find_victims(demo, "task")]
+    with compare.connect(demo.postgres.url(DATABASE)) as db:
+        idle = [f"session left in a transaction: {row}" for row in compare._rows(db, _IDLE)]
+    return [*orphans, *tasks, *idle]
+
+
+def find_orphans(demo: Demo) -> list[psutil.Process]:
+    """Processes that run for this demo, in the session of no component that is recorded."""
+    sessions, orphans = set(demo.pids().values()), []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError, PermissionError):
+            home = process.environ().get("AIRFLOW_HOME", "")
+            is_ours = home == str(demo.folder / "airflow") or str(demo.folder / "sandbox") in process.cmdline()
+            if is_ours and os.getsid(process.pid) not in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                orphans.append(process)
+    return orphans

@@ -1,0 +1,142 @@
+"""What a side holds, in a form in which a disturbed side and its twin must be equal: keys for ids, no times, no run ids."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import requests
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from include.canonical import ENTITIES
+from include.vendors import VENDORS
+from tests.faults.disturbed import DRAWN
+
+Contents = dict[str, Counter[Any]]
+Database = psycopg.Connection[dict[str, Any]]
+
+PUSHED = ("envelope", "envelope_recipient", "envelope_event")
+"""Entities whose states on the way the disturbed side hears by webhook: only the rows in force are equal."""
+_LEFT_OUT = {"source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "asked_on", *DRAWN}
+_SYSTEM_FIELDS = {"Id", "OwnerId", "CreatedById", "LastModifiedById", "attributes"}
+_DRAWN_WORDS = ("probab", "shortfall", "funded", "success")
+_DELIVERED = {vendor.webhook.log for vendor in VENDORS if vendor.webhook and vendor.webhook.log}
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.\d]*")
+_FINDING = re.compile(r"finding:\d+")
+_MARTS = """
+select table_name from information_schema.views where table_schema = 'mart' order by 1
+"""
+_LOADS = """
+select vendor, entity, business_date, sum(produced) as produced, sum(inserted) as inserted, sum(withdrawn) as withdrawn,
+       sum(money_out) as money from control.ledger where stage = 'load' and run_id = any(%s) group by 1, 2, 3
+"""
+_LETTERS = (
+    "select vendor, table_name, business_date, stage, row_key, reasons from control.dead_letter where status = 'open'"
+)
+_FINDINGS = """
+select vendor, rule, subject_entity, subject_id, household_id, severity, measure, details, business_date_opened from control.finding
+where closed_at is null
+"""
+_LINKS = "select entity, id, identity_id from warehouse.identity where recorded_to is null"
+
+
+def connect(url: str) -> Database:
+    """A session as the superuser."""
+    return psycopg.connect(url, row_factory=dict_row, autocommit=True)
+
+
+def read(url: str, sandbox_url: str, run_ids: Sequence[str]) -> Contents:
+    """Warehouse, marts, identity, dead letters, the loads of these runs, and the org's records."""
+    with connect(url) as db:
+        keys = {
+            row["id"]: f"{row['entity']}:{row['vendor']}:{row['source_key']}"
+            for row in _rows(db, "select * from warehouse.source_key")
+        }
+        contents: Contents = {}
+        for entity in ENTITIES:
+            where = " where recorded_to is null" if entity.name in PUSHED else ""
+            contents[f"warehouse.{entity.name}"] = _count(
+                keys, _rows(db, f"select * from warehouse.{entity.name}{where}")
+            )
+        for row in _rows(db, _MARTS):
+            rows = _rows(db, f"select * from mart.{row['table_name']}")
+            contents[f"mart.{row['table_name']}"] = _count(keys, [each for each in rows if not _is_delivered(each)])
+        contents["identity"] = _count(keys, _rows(db, _LINKS))
+        contents["findings"] = _count(keys, _rows(db, _FINDINGS))
+        contents["dead letters"] = _count(keys, _rows(db, _LETTERS))
+        contents["loads"] = _count(keys, db.execute(_LOADS, [list(run_ids)]).fetchall())
+        objects = [row["sobject"] for row in _rows(db, "select distinct sobject from control.crm_state order by 1")]
+    return contents | _read_org(sandbox_url, objects)
+
+
+def find_differences(disturbed: Contents, twin: Contents, most: int = 3) -> list[str]:
+    """Each table that is not equal, with a few of the rows that only one side has."""
+    lines = []
+    for name in sorted(disturbed.keys() | twin.keys()):
+        here, there = disturbed.get(name, Counter()), twin.get(name, Counter())
+        for side, surplus in (("disturbed", here - there), ("twin", there - here)):
+            if surplus:
+                shown = "; ".join(str(dict(row)) for row in list(surplus)[:most])
+                lines.append(f"{name}: {surplus.total()} rows only {side}: {shown}")
+    return lines
+
+
+def _rows(db: Database, query: str) -> list[dict[str, Any]]:
+    return db.execute(sql.SQL(query)).fetchall()
+
+
+def _count(keys: Mapping[int, str], rows: Sequence[Mapping[str, Any]]) -> Counter[Any]:
+    return Counter(tuple(_plain(keys, row)) for row in rows)
+
+
+def _plain(keys: Mapping[int, str], row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if name == "recorded_to":
+            yield "is_closed", value is not None
+        if name in _LEFT_OUT or isinstance(value, datetime) or name.endswith("_at"):
+            continue
+        if (name == "id" or name.endswith("_id")) and isinstance(value, int):
+            yield name, ("-" if value < 0 else "") + keys.get(abs(value), "?")
+        elif isinstance(value, (dict, list)):
+            yield name, json.dumps(value, sort_keys=True, default=str)
+        elif name.endswith("_key") and value is not None:
+            yield name, _MOMENT.sub("(time)", str(value))
+        else:
+            yield name, value
+
+
+def _is_delivered(row: Mapping[str, Any]) -> bool:
+    """Whether it is about a webhook's own table, which a twin without webhooks has not."""
+    return row.get("table_name") in _DELIVERED
+
+
+def _read_org(sandbox_url: str, objects: Sequence[str]) -> Contents:
+    """Every record of the org by object, without what the org itself writes; a reference is the key of what it names."""
+    records = {name: _read_records(sandbox_url, name) for name in objects}
+    keys = {row["Id"]: row.get("Tributary_Key__c") or row["Id"] for rows in records.values() for row in rows}
+
+    def plain(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for name, value in sorted(row.items()):
+            is_drawn = any(word in name.lower() for word in _DRAWN_WORDS)
+            if name in _SYSTEM_FIELDS or is_drawn or _is_moment(value):
+                continue
+            # The number of a finding is of the order in which it was found.
+            yield name, _FINDING.sub("finding", keys.get(value, value)) if isinstance(value, str) else str(value)
+
+    return {f"org {name}": Counter(tuple(plain(row)) for row in rows) for name, rows in records.items()}
+
+
+def _read_records(sandbox_url: str, name: str) -> list[dict[str, Any]]:
+    answer = requests.get(f"{sandbox_url}/salesforce/_admin/records/{name}", timeout=60)
+    answer.raise_for_status()
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, str) and len(value) > 18 and value[4:5] == "-" and value[10:11] == "T"

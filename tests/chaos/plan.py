@@ -1,0 +1,200 @@
+"""What one seed does: which vendors' days, what people change there first, which envelopes, and which faults at which moment."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from include import sessions
+from include.vendors import VENDORS
+
+HOLDING = [vendor.name for vendor in VENDORS if any(each.entity == "position" for each in vendor.maps)]
+"""Vendors that are asked for past dates, too."""
+PAST_SESSIONS = 20
+"""A past date is one of so many sessions before the latest."""
+DAY_SPAN_S = 45.0
+"""Faults of the day strike within so many seconds after its start."""
+SYNC_SPAN_S = 20.0
+
+COMPONENTS = ("scheduler", "api-server", "dag-processor", "triggerer", "sandbox")
+VICTIMS = {"task": 6, "worker": 3, "backend": 3, "postmaster": 1, **dict.fromkeys(COMPONENTS, 1), "scheduler": 2}
+"""Victim -> how often it is chosen. `task`: a process that runs a task; `worker`: one of the scheduler that starts them."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One SIGKILL, or a SIGSTOP that is followed by SIGCONT.
+
+    Attributes:
+        after_s: Seconds after the start of its phase.
+        victim: A key of `VICTIMS`.
+        stopped_s: For how long it is stopped; 0 kills it.
+        draw: Chooses one of several victims (0-1).
+    """
+
+    after_s: float
+    victim: str
+    stopped_s: float
+    draw: float
+
+    def __str__(self) -> str:
+        return f"{self.victim} {f'stop {self.stopped_s:.0f}s' if self.stopped_s else 'kill'}"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What somebody does at a vendor: `path` and `values` of the sandbox's admin."""
+
+    path: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Round:
+    """A seed's plan.
+
+    Attributes:
+        days: Vendor -> business date as text, or None for the latest.
+        edits: Done before anything runs.
+        envelopes: Households that are sent an envelope each, in the midst of the faults; DocuSign's webhooks tell of them.
+        day_faults: While the vendors' days run.
+        sync_faults: While what they brought is sent to Salesforce.
+    """
+
+    seed: int
+    days: dict[str, str | None]
+    edits: list[Edit] = field(default_factory=list)
+    envelopes: list[int] = field(default_factory=list)
+    day_faults: list[Fault] = field(default_factory=list)
+    sync_faults: list[Fault] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        days = [name if day is None else f"{name}@{day}" for name, day in self.days.items()]
+        return "+".join(days + ["salesforce"] + (["webhooks"] if self.envelopes else []))
+
+
+def draw_round(seed: int, database: psycopg.Connection[Any]) -> Round:
+    """The plan of a seed; `database` is the twin's, in which the keys that are changed are found."""
+    # Each draw by itself: that the firm has changed since changes nothing but the keys.
+    chooser, editor, signer, striker = (
+        random.Random(f"{seed}:{what}") for what in ("days", "edits", "envelopes", "faults")
+    )
+    names = chooser.sample([vendor.name for vendor in VENDORS], chooser.choice((1, 2, 2)))
+    days = {name: _draw_past(chooser) if name in HOLDING and chooser.random() < 0.4 else None for name in names}
+    edits = [edit for name in names for edit in EDITS[name](editor, lambda *of: _keys(database, *of))]
+    households = [int(key) for key in _keys(database, "household", "orion")]
+    envelopes = signer.sample(households, 2 if signer.random() < 0.5 else 0)
+    day_faults = [_draw_fault(striker, DAY_SPAN_S) for _ in range(striker.randint(2, 4))]
+    sync_faults = [_draw_fault(striker, SYNC_SPAN_S) for _ in range(striker.randint(0, 2))]
+    return Round(seed, days, edits, envelopes, *(sorted(f, key=lambda f: f.after_s) for f in (day_faults, sync_faults)))
+
+
+def _draw_past(rng: random.Random) -> str:
+    day = sessions.latest_closed(datetime.now(UTC))
+    for _ in range(rng.randint(1, PAST_SESSIONS)):
+        day = sessions.previous(day)
+    return day.isoformat()
+
+
+def _draw_fault(rng: random.Random, span_s: float) -> Fault:
+    [victim] = rng.choices(list(VICTIMS), list(VICTIMS.values()))
+    # Beyond 45 s Airflow takes a stopped task for dead and starts another; then the first one wakes.
+    longest = 75.0 if victim in ("task", "worker") and rng.random() < 0.4 else 20.0
+    stopped_s = rng.uniform(2.0, longest) if rng.random() < 0.4 else 0.0
+    return Fault(rng.uniform(1.0, span_s), victim, stopped_s, rng.random())
+
+
+Keys = Callable[..., list[str]]
+
+
+def _keys(database: psycopg.Connection[Any], entity: str, vendor: str, where: str = "true") -> list[str]:
+    query = (
+        f"select {entity}_key from warehouse.{entity} where vendor = %s and recorded_to is null and {where} order by 1"
+    )
+    return [str(row[f"{entity}_key"]) for row in database.execute(query, [vendor]).fetchall()]
+
+
+def _name(rng: random.Random) -> str:
+    return f"Sample {rng.randrange(10**6)}"
+
+
+def _orion(rng: random.Random, keys: Keys) -> list[Edit]:
+    trade = rng.choice(keys("transaction", "orion", "transaction_type = 'Buy'") or [""])
+    renamed = Edit(
+        "orion/rename_household", {"client_id": int(rng.choice(keys("household", "orion"))), "name": _name(rng)}
+    )
+    return [renamed, *([Edit("orion/reverse_transaction", {"transaction_id": int(trade)})] if trade else [])]
+
+
+def _tamarac(rng: random.Random, keys: Keys) -> list[Edit]:
+    trades = [key for key in keys("transaction", "tamarac") if not key.endswith(":cash")]
+    household = rng.choice(keys("household", "tamarac"))
+    return [
+        Edit("tamarac/rename_household", {"household_id": household, "name": _name(rng)}),
+        Edit("tamarac/reverse_transaction", {"transaction_id": rng.choice(trades)}),
+    ]
+
+
+def _emoney(rng: random.Random, keys: Keys) -> list[Edit]:
+    email = f"sample-{rng.randrange(10**6)}@example.com"
+    return [
+        Edit(
+            "emoney/mend", {"table": "clients", "id": rng.choice(keys("household", "emoney")), "set": {"email": email}}
+        ),
+        Edit("emoney/change_plan", {"plan_id": rng.choice(keys("plan", "emoney")), "name": _name(rng)}),
+    ]
+
+
+def _moneyguidepro(rng: random.Random, keys: Keys) -> list[Edit]:
+    plan, household = rng.choice(keys("plan", "moneyguidepro")), rng.choice(keys("household", "moneyguidepro"))
+    return [
+        Edit("moneyguidepro/change_plan", {"household_id": plan, "probability": f"{rng.randint(20, 95)}%"}),
+        Edit("moneyguidepro/mend", {"table": "households", "id": int(household), "set": {"name": _name(rng)}}),
+    ]
+
+
+def _nitrogen(rng: random.Random, keys: Keys) -> list[Edit]:
+    changed = {"lname": f"Sample{rng.randrange(10**6)}", "risk_number": rng.randint(20, 80)}
+    return [
+        Edit(
+            "nitrogen/mend",
+            {
+                "table": "clients",
+                "id": int(rng.choice(keys("person", "nitrogen", "person_key !~ '[^0-9]'"))),
+                "set": changed,
+            },
+        )
+    ]
+
+
+def _envelopes(vendor: str, key: str, ends: tuple[Edit, ...]) -> Callable[[random.Random, Keys], list[Edit]]:
+    """One open envelope, if there is one left, comes to an end."""
+
+    def draw(rng: random.Random, keys: Keys) -> list[Edit]:
+        envelopes = keys("envelope", vendor, "status in ('sent', 'delivered')")
+        end = rng.choice(ends)
+        return [Edit(end.path, end.values | {key: rng.choice(envelopes)})] if envelopes else []
+
+    return draw
+
+
+EDITS: dict[str, Callable[[random.Random, Keys], list[Edit]]] = {
+    "orion": _orion,
+    "tamarac": _tamarac,
+    "emoney": _emoney,
+    "moneyguidepro": _moneyguidepro,
+    "nitrogen": _nitrogen,
+    "docusign": _envelopes(
+        "docusign", "envelope_id", (Edit("docusign/void", {"reason": "Sample"}), Edit("docusign/sign", {}))
+    ),
+    "adobe_sign": _envelopes(
+        "adobe_sign", "agreement_id", (Edit("adobe_sign/cancel", {}), Edit("adobe_sign/sign", {}))
+    ),
+}
+"""Vendor -> what people change there before its day is pulled, as drawn."""
+assert set(EDITS) == {vendor.name for vendor in VENDORS}

@@ -1,0 +1,154 @@
+"""The undisturbed twin of a demo: a copy of its database, sandbox and staging, on which the same days run in this process."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from include import flow
+from include.connection import Connection
+from include.crm import tasks
+from include.crm.load import sync
+from include.crm.preview import preview
+from include.crm.settings import Settings
+from include.identity.resolve import resolve
+from include.local.demo import DATABASE, PACE, Demo
+from include.local.postgres import Postgres, _find_binaries
+from include.local.processes import find_free_port
+from include.plan import plan_day
+from include.rules import PICTURE_RULES, RULES
+from include.rules.judgement import judge_all
+from include.rules.policy import Policy
+from include.run import Run, Site
+from include.sensitive import Redactor
+from include.sessions import latest_closed
+from include.staging import Staging
+from include.vendors import VENDORS, named
+from include.warehouse import schema
+from tests.chaos.plan import Edit
+
+SETTINGS = Settings(firm="demo")
+
+
+@dataclass
+class Twin:
+    """Database, sandbox and staging of its own, in one folder; nothing of it is ever killed."""
+
+    folder: Path
+    postgres: Postgres
+    sandbox_url: str
+    connections: dict[str, dict[str, Any]]
+    hash_key: str
+
+    @classmethod
+    def copy(cls, demo: Demo, folder: Path) -> Twin:
+        """Copy a demo in which nothing runs, and start the copy's own server and sandbox."""
+        folder.mkdir(parents=True)
+        for name in ("sandbox", "staging"):
+            shutil.copytree(demo.folder / name, folder / name)
+        postgres = Postgres.start(folder / "postgres", find_free_port(), durable=False)
+        postgres.create_database(DATABASE)
+        settings = demo._settings()
+        schema.create_roles(postgres.url(DATABASE), settings["passwords"])
+        _copy_database(demo.postgres.url(DATABASE), postgres.url(DATABASE))
+        here = Demo(folder)
+        url = f"http://127.0.0.1:{find_free_port()}"
+        connections = here._start_sandbox(url, find_free_port(), None, here._find_households(None))
+        return cls(folder, postgres, url, connections, settings["hash_key"])
+
+    @functools.cached_property
+    def site(self) -> Site:
+        """Where the twin's days run."""
+        engine, staging = schema.engine(self.postgres.url(DATABASE)), Staging(str(self.folder / "staging"))
+        return Site(engine, staging, Redactor(self.hash_key.encode()), speed=PACE)
+
+    def edit(self, edits: Sequence[Edit]) -> list[tuple[Edit, dict[str, Any]]]:
+        """Do what people do; returns what was possible, each with the sandbox's answer."""
+        answers = [(each, post(self.sandbox_url, each)) for each in edits]
+        return [(each, answer.json()) for each, answer in answers if answer.ok]
+
+    def run_day(self, vendor_name: str, day: str | None, run_id: str) -> None:
+        """A vendor's day, step by step as its DAG does it."""
+        vendor, connection = named(vendor_name), self._connect(vendor_name)
+        form = {
+            "business_date": day,
+            "tables": [table.name for table in vendor.asked],
+            "full_refresh": False,
+            "on_demand": False,
+        }
+        plan = plan_day(vendor, form, None)
+        business_date, previous_date = (date.fromisoformat(plan[name]) for name in ("business_date", "previous_date"))
+        run = Run(run_id, business_date, previous_date)
+        names = [name for stage in vendor.waves for name in stage if name in plan["tables"]]
+        paths = {name: flow.stage(self.site, vendor, name, connection, run) for name in names}
+        flow.validate(self.site, vendor, paths, run)
+        for path in paths.values():
+            flow.transform(self.site, vendor, path, run)
+        flow.publish(self.site, vendor, list(paths.values()), run)
+
+    def sync(self, run_id: str) -> None:
+        """Identity, rules and Salesforce, as the DAG does it, with all that a person would be asked about approved."""
+        engine, today = self.site.engine, latest_closed(datetime.now(UTC))
+        resolve(engine, VENDORS, run_id, today)
+        judge_all(engine, Policy(), run_id)
+        work = self.folder / "work"
+        work.mkdir(exist_ok=True)
+        concerns = preview(engine, SETTINGS, 0).concerns
+        org = self._connect("salesforce")
+        sync(engine, org, work, run_id, today, SETTINGS, approved=concerns)
+        asked = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in (*RULES, *PICTURE_RULES) if r.task_subject}
+        tasks.sync(engine, org, run_id, today, SETTINGS, asked)
+
+    def stop(self) -> None:
+        """End server and sandbox."""
+        self.site.engine.dispose()
+        Demo(self.folder).processes.stop_all()
+        self.postgres.stop()
+
+    def remove(self) -> None:
+        """Stop, and delete the folder."""
+        self.stop()
+        self.postgres.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _connect(self, name: str) -> Connection:
+        known = self.connections[name]
+        if name == "salesforce":
+            return Connection(
+                known["host"], "tributary", "sandbox-only", {"grant": "client_credentials", "firm": "demo"}
+            )
+        return Connection(known["host"], known["login"], known["password"], known["extra"])
+
+
+def post(sandbox_url: str, edit: Edit) -> requests.Response:
+    """Do an edit at a sandbox."""
+    return requests.post(f"{sandbox_url}/_sandbox/{edit.path}", json=edit.values, timeout=60)
+
+
+def _copy_database(source: str, target: str) -> None:
+    """Dump and restore, with both servers' own programs."""
+    programs = _find_binaries()
+    dump = [programs / "pg_dump", "--dbname", source]
+    restore = [
+        programs / "psql",
+        "--quiet",
+        "--no-psqlrc",
+        "--set=ON_ERROR_STOP=1",
+        "--single-transaction",
+        "--dbname",
+        target,
+    ]
+    environment = {"PATH": os.defpath, "LC_ALL": "C"}
+    with subprocess.Popen(dump, stdout=subprocess.PIPE, env=environment) as dumping:
+        subprocess.run(restore, stdin=dumping.stdout, stdout=subprocess.DEVNULL, env=environment, check=True)
+    if dumping.returncode:
+        raise RuntimeError(f"pg_dump failed with {dumping.returncode}")
