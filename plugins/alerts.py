@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,6 +161,11 @@ def describe(what: str, context: Any) -> tuple[str, str]:
     if counts := _counts(dag_id, run_id):
         lines.append(f"So far: {counts}")
     return f"{what}: {dag_id}", "\n".join([*lines, f"Link: {link}"])
+
+
+def fingerprint(content: str) -> str:
+    """A short name of an alert's content, for its subject: changed content is another alert."""
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def page(dag_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from airflow.sdk import PokeReturnValue, get_current_context, task
+from airflow.sdk import PokeReturnValue, task
 from airflow.sdk.exceptions import AirflowSkipException
 from outages import report_answer
 from policy import PULL, WAREHOUSE
@@ -110,18 +110,22 @@ def publish(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = Non
 
 
 @task
-def warn(name: str, run_id: Any = None) -> str:
-    """Alerts once of what a run left aside although it did not fail: new dead letters, and breaks that they explain."""
+def warn(name: str, run_id: Any = None, dag_run: Any = None) -> str:
+    """Alert once of what a run left aside although it did not fail: new dead letters, and breaks that they explain.
+
+    A run that was cleared and leaves other rows aside alerts again.
+    """
     import firm
-    from alerts import page, send
+    from alerts import fingerprint, page, send
 
     from include.control.digest import write_warning
 
     body = write_warning(firm.database(), run_id)
     if body:
-        dag_id = get_current_context()["dag_run"].dag_id
+        dag_id = dag_run.dag_id
         link = f"Link: {page(dag_id)}/runs/{quote(run_id)}"
-        send("warning", f"Warning: {named(name).title}", f"{body}\nRun: {run_id}\n{link}", dag_id=dag_id, run_id=run_id)
+        about = {"dag_id": dag_id, "run_id": run_id, "subject": fingerprint(body)}
+        send("warning", f"Warning: {named(name).title}", f"{body}\nRun: {run_id}\n{link}", **about)
     return body
 
 

@@ -1,0 +1,40 @@
+"""The warning of a run that left rows aside: once for the same content, again for other content of the same run."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Database
+from tests.control.test_digest import die
+from tests.dags.airflow_home import ROOT, environment, run
+
+pytestmark = pytest.mark.airflow
+
+_WARN = """
+from types import SimpleNamespace as Thing
+from steps import warn
+
+warn.function("orion", run_id="a_run", dag_run=Thing(dag_id="orion"))
+"""
+
+
+def test_a_run_warns_once_of_the_same_rows_and_again_of_others(tmp_path: Path, database: Database) -> None:
+    known = {
+        "tributary_db": database.url(),
+        "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
+    }
+    environ = environment(tmp_path, known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    die(database, "1", datetime.now(UTC), run="a_run")
+    for _ in range(2):
+        run(environ, _WARN)
+    die(database, "2", datetime.now(UTC), run="a_run")
+    for _ in range(2):
+        run(environ, _WARN)
+
+    bodies = [json.loads(line)["body"] for line in (tmp_path / "alerts").read_text().splitlines()]
+    assert ["orion.assets: 1 dead letters" in bodies[0], "orion.assets: 2 dead letters" in bodies[1]] == [True, True]
+    assert len(bodies) == 2
