@@ -448,7 +448,7 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
     for kind in kinds + ["token_expired"] * bool(caller.logins):
         caller.sandbox.http.delete("/_sandbox/faults")
         caller.fault(kind)
-        with caller.open(patience_s=1.0 if kind == "server_error" else 0.2) as session:
+        with caller.open(patience_s=2.5 if kind == "server_error" else 0.2) as session:
             with pytest.raises(TributaryError) as error:
                 caller.ask(session)
             [token] = session._tokens._known.values()
