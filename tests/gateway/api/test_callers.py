@@ -140,7 +140,7 @@ def test_missing_scope_is_named(api: Api) -> None:
 CALLS = [
     ("runs:write", "POST", "/runs"), ("status:read", "GET", "/runs"), ("status:read", "GET", "/runs/x"),
     ("records:write", "POST", "/vendors/a/tables/b/records"), ("status:read", "GET", "/pushes/x"),
-    ("status:read", "GET", "/vendors"), ("status:read", "GET", "/freshness"), ("findings:read", "GET", "/findings"),
+    ("status:read", "GET", "/vendors"), ("status:read", "GET", "/vendors/a/tables/b"), ("status:read", "GET", "/freshness"), ("findings:read", "GET", "/findings"),
     ("letters:read", "GET", "/dead-letters"), ("letters:replay", "POST", "/dead-letters/replays"),
 ]  # fmt: skip
 
