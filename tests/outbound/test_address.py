@@ -181,7 +181,11 @@ def _answer(listener: socket.socket, context: ssl.SSLContext) -> None:
         while True:
             taken, _ = listener.accept()
             with contextlib.suppress(OSError), context.wrap_socket(taken, server_side=True) as secured:
-                secured.recv(65536)
+                request = b""
+                while not request.endswith(b"{}") and (
+                    piece := secured.recv(65536)
+                ):  # unread bytes would reset the connection
+                    request += piece
                 secured.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
