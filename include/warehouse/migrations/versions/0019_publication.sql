@@ -64,8 +64,7 @@ select mart, entity, entity in ('position', 'transaction', 'outside_value') from
 
 -- What each mart's numbers of a day lack, to be joined by mart, vendor and business date: dead letters with their money, and sums
 -- that are held back because one of their rows is a dead letter.
--- state: reconciled, explained (it differs, and open dead letters account for it), not compared (the vendor states no totals, or the
--- mart holds no money),
+-- state: reconciled, explained (it differs, and open dead letters account for it), not compared (the vendor states no totals),
 -- rejected (nothing of the day was loaded).
 create view mart.completeness as
 with loaded as (
@@ -78,8 +77,7 @@ with loaded as (
                                    where (x.run_id, x.vendor, x.business_date) = (r.run_id, r.vendor, r.business_date))
     order by vendor, business_date, check_name, checked_at desc
 ), verdict as (
-    select vendor, business_date, sum(breaks) as breaks,
-           bool_or(note = '' and check_name in ('control total', 'roll-forward')) as is_compared
+    select vendor, business_date, sum(breaks) as breaks, bool_and(is_passed) as is_passed, bool_or(note = '') as is_compared
     from checked group by 1, 2
 ), rejected as (
     select vendor, business_date, max(recorded_at) as rejected_at from control.rejection group by 1, 2
@@ -111,8 +109,7 @@ with loaded as (
     group by 1, 2, 3
 )
 select mart, vendor, business_date,
-       case when l.mart is null then 'rejected' when v.vendor is null or not v.is_compared or not exists (
-                select from mart.source s where s.mart = days.mart and s.has_money) then 'not compared'
+       case when l.mart is null then 'rejected' when v.vendor is null or not v.is_compared then 'not compared'
             when v.breaks > 0 then 'explained' else 'reconciled' end as state,
        coalesce(m.dead_letters, 0) as dead_letters, coalesce(m.dead_money_usd, 0) as dead_money_usd,
        coalesce(m.dead_money_unreadable, 0) as dead_money_unreadable, coalesce(b.held_back_usd, 0) as held_back_usd, coalesce(v.breaks, 0) as breaks,
