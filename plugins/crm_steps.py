@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 from policy import DEADLINE_HOURS
 
 
-def log_standstill(context: Any) -> None:
-    """Log that nothing was sent. The task has sent an alert, once a state; its failure is no second one."""
+def alert_failure(context: Any) -> None:
+    """Alert that the task failed, but of a standstill: of that the task itself has sent an alert, once a state."""
     import logging
 
-    logging.getLogger(__name__).warning("Nothing was sent: %s", context.get("exception"))
+    from alerts import Alert
+
+    from include.errors import HeldBack
+
+    if isinstance(context.get("exception"), HeldBack):
+        logging.getLogger(__name__).warning("Nothing was sent: %s", context["exception"])
+    else:
+        Alert("Failed").notify(context)
 
 
 @task
@@ -139,25 +147,29 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     return {name: {"sent": c.sent, "created": c.created, "updated": c.updated} for name, c in counts.items()}
 
 
-@task(trigger_rule="all_done", on_failure_callback=log_standstill)
+@task(trigger_rule="all_done", on_failure_callback=alert_failure)
 def report_held_back(run_id: Any = None) -> list[str]:
     """Return what was held back, and why; alert once a state. Fails where nothing at all could be sent for long."""
     import firm
+    from alerts import fingerprint, page, send
 
-    from include import alerts
     from include.crm import approval, holding
     from include.crm.readback import count_differing
 
-    engine, patience = firm.site().engine, timedelta(hours=DEADLINE_HOURS)
+    engine, patience = firm.database(), timedelta(hours=DEADLINE_HOURS)
     held = holding.read(engine)
     states = approval.describe(engine, [each.entity for each in held if each.cause == "approval"])
     lines = [f"{each}; {states[each.entity]}" if each.entity in states else str(each) for each in held]
-    if late := holding.take_unalerted(engine, patience):
-        alerts.send(firm.alert_urls(), "Salesforce: records are held back", "\n".join(map(str, late)))
+    link = f"Link: {page('salesforce')}/runs/{quote(run_id)}"
+
+    def alert(late: list[holding.Held], states: str) -> None:
+        body = "\n".join([*map(str, late), link])
+        send("held_back", "Salesforce: records are held back", body, dag_id="salesforce", subject=fingerprint(states))
+
+    holding.alert_late(engine, patience, alert)
     if differing := count_differing(engine, run_id):  # only a sync that found an older org has read it back
-        alerts.send(
-            firm.alert_urls(), "Salesforce was restored from a backup", f"Read back and sent again: {differing}"
-        )
+        body, about = f"Read back and sent again: {differing}", {"dag_id": "salesforce", "run_id": run_id}
+        send("restored", "Salesforce was restored from a backup", f"{body}\n{link}", subject=fingerprint(body), **about)
     holding.refuse_standstill(engine, run_id, patience)
     return lines
 

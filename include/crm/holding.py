@@ -5,7 +5,7 @@ One row an object, cause and subject. What is still held back keeps `since` and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -28,7 +28,7 @@ set records = excluded.records, reason = excluded.reason, run_id = excluded.run_
 """)
 _READ = "select entity, cause, subject, records, reason, since from control.crm_held"
 # A load that is under way holds its vendor's rows back for a while, and parents that failed have an alert of their own.
-_TAKE = sa.text("""
+_ALERT = sa.text("""
 update control.crm_held set alerted_at = clock_timestamp()
 where alerted_at is null and cause <> 'approval' and since < clock_timestamp() - :patience
 returning entity, cause, subject, records, reason, since
@@ -94,16 +94,20 @@ def read(engine: sa.Engine) -> list[Held]:
         return [Held(*row) for row in db.execute(sa.text(f"{_READ} order by 1, 2, 3"))]
 
 
-def take_unalerted(engine: sa.Engine, patience: timedelta) -> list[Held]:
-    """Returns what people are to be alerted about, and takes it for done: each state once.
+def alert_late(engine: sa.Engine, patience: timedelta, send: Callable[[list[Held], str], object]) -> None:
+    """Alert once of each state that lasts; an alert that could not be sent is sent by the next call.
 
     Args:
         engine: As the loading role.
         patience: How long something may be held back without an alert. Questions have an alert of their own.
+        send: Called once if there is anything, with what is held back and a name of these states: the same whenever an alert
+            of them is sent, another once one of them ended and came again.
     """
     with engine.begin() as db:
-        found = [Held(*row) for row in db.execute(_TAKE, {"patience": patience})]
-    return sorted(found, key=lambda each: (each.entity, each.cause, each.subject))
+        late = [Held(*row) for row in db.execute(_ALERT, {"patience": patience})]
+        if late:
+            late.sort(key=lambda each: (each.entity, each.cause, each.subject))
+            send(late, "\n".join(f"{each.entity} {each.cause} {each.subject} {each.since}" for each in late))
 
 
 def refuse_standstill(engine: sa.Engine, run_id: str, patience: timedelta) -> None:

@@ -12,12 +12,13 @@ import pytest
 from include.crm import holding, jobs
 from include.crm.holding import Held
 from include.crm.preview import preview
-from include.errors import ConfigurationError, HeldBack, ObjectUnavailable
+from include.errors import ConfigurationError, HeldBack, ObjectUnavailable, TargetUnavailable
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, INGEST, Crm
 from tests.crm.test_planning import COLLEGE, GOALS, Office
 from tests.crm.test_tasks import find
 
 NOW = timedelta(0)
+GOAL = Held("goal", "failure", "BalanceError", 3, "why")
 
 
 @pytest.fixture
@@ -35,6 +36,18 @@ def office(crm: Crm, tmp_path: Path) -> Iterator[Office]:
 def held(crm: Crm) -> dict[tuple[str, str, str], int]:
     """What the newest sync held back: records by object, cause and subject."""
     return {(each.entity, each.cause, each.subject): each.records for each in holding.read(crm.engine)}
+
+
+def keep(crm: Crm, *states: Held) -> None:
+    with crm.engine.begin() as db:
+        holding.keep(db, states, "a-run")
+
+
+def alerted(crm: Crm, patience: timedelta = NOW) -> list[Held]:
+    """What is alerted now."""
+    late: list[Held] = []
+    holding.alert_late(crm.engine, patience, lambda found, _: late.extend(found))
+    return late
 
 
 def unsettle(crm: Crm, vendor: str) -> None:
@@ -175,7 +188,7 @@ def test_people_are_alerted_once_of_what_is_held_back(office: Office) -> None:
         with pytest.raises(HeldBack):
             crm.sync()
 
-    first, second = (holding.take_unalerted(crm.engine, NOW) for _ in range(2))
+    first, second = (alerted(crm) for _ in range(2))
 
     assert [(each.entity, each.subject, each.records) for each in first] == [("goal", "plans", 1)]
     assert first[0].since == crm.database.value(
@@ -191,12 +204,29 @@ def test_a_load_that_is_under_way_alerts_nobody(office: Office) -> None:
     with pytest.raises(HeldBack):
         crm.sync()
 
-    assert holding.take_unalerted(crm.engine, timedelta(hours=2)) == []
+    assert alerted(crm, timedelta(hours=2)) == []
+
+
+def test_an_alert_of_what_is_held_back_that_fails_is_sent_by_the_next_try_and_is_the_same_alert(crm: Crm) -> None:
+    keep(crm, GOAL)
+    failed, sent = [], []
+
+    def fail(_: list[Held], states: str) -> None:
+        failed.append(states)
+        raise TargetUnavailable("Not everybody was reached")
+
+    with pytest.raises(TargetUnavailable):
+        holding.alert_late(crm.engine, NOW, fail)
+    holding.alert_late(crm.engine, NOW, lambda _, states: sent.append(states))
+
+    assert sent == failed
+    assert len(sent) == 1
 
 
 def test_a_state_that_ended_and_comes_again_is_alerted_again(crm: Crm) -> None:
-    state = Held("goal", "failure", "BalanceError", 3, "why")
-    for held_back in ([state], [], [state]):
-        with crm.engine.begin() as db:
-            holding.keep(db, held_back, "a-run")
-        assert len(holding.take_unalerted(crm.engine, NOW)) == len(held_back)
+    names = []
+    for held_back in ([GOAL], [], [GOAL]):
+        keep(crm, *held_back)
+        holding.alert_late(crm.engine, NOW, lambda _, states: names.append(states))
+
+    assert len(set(names)) == 2
