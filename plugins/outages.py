@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from include.errors import ConfigurationError, VendorUnavailable
+from alerts import name_task, open_database, page, send
+
+from include.errors import VendorUnavailable
 
 log = logging.getLogger(__name__)
-
-
-def _read_minutes(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigurationError(f"TRIBUTARY_OUTAGE_MINUTES must be a number of minutes, not {text!r}") from error
-
-
-# How long a vendor may be out of reach until people are alerted.
-OUTAGE_MINUTES = _read_minutes(os.environ.get("TRIBUTARY_OUTAGE_MINUTES") or "10")
 
 
 def alert_of_outage(context: Any) -> None:
@@ -32,15 +22,15 @@ def alert_of_outage(context: Any) -> None:
     error = context.get("exception")
     if not isinstance(error, VendorUnavailable):
         return
-    from alerts import name_task, send
+    from policy import OUTAGE_MINUTES, vendor_of
 
     from include.control.outages import find_next_tries, record_failure
     from include.extract.session import PATIENCE_S
 
     task, run, now = context["ti"], context["dag_run"], datetime.now(UTC)
-    vendor = str(error.facts.get("vendor") or _vendor_of(run.dag_id))
+    vendor = str(error.facts.get("vendor") or vendor_of(run.dag_id))
     try:
-        with _database() as engine:
+        with open_database() as engine:
             outage = record_failure(engine, vendor, run.run_id, name_task(task, by_index=True), error, now)
     except Exception as failure:
         log.warning("The outage of %s could not be recorded: %s", vendor, type(failure).__name__)
@@ -69,7 +59,6 @@ def report_answer(vendor: str) -> None:
     It never fails the task that has its answer.
     """
     from airflow.sdk import get_current_context
-    from alerts import name_task, send
 
     from include.control.outages import record_answer
 
@@ -77,7 +66,7 @@ def report_answer(vendor: str) -> None:
     try:
         context = get_current_context()
         run = context["dag_run"]
-        with _database() as engine:
+        with open_database() as engine:
             outage = record_answer(engine, vendor, run.run_id, name_task(context["ti"], by_index=True), now)
         if outage is not None:
             body = f"In again at: {_write(now)}\nOut of reach since: {_write(outage.since)}\nRequests that failed: {outage.tries:,}"
@@ -95,21 +84,7 @@ def _list_delays(task: Any) -> list[timedelta]:
     return [min(2 * base * 2 ** (number - 1), longest) for number in left]
 
 
-def _vendor_of(dag_id: str) -> str:
-    from policy import vendor_of
-
-    return vendor_of(dag_id)
-
-
-def _database() -> Any:
-    from alerts import open_database
-
-    return open_database()
-
-
 def _link(run: Any) -> str:
-    from alerts import page
-
     return f"{page(run.dag_id)}/runs/{quote(run.run_id)}"
 
 

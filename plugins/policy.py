@@ -30,15 +30,18 @@ GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 _ON_DEMAND = "_on_demand"
 
 
-def _read_hours(text: str) -> float:
+def _read_number(name: str, default: str, unit: str) -> float:
+    text = os.environ.get(name) or default
     try:
         return float(text)
     except ValueError as error:
-        raise ConfigurationError(f"TRIBUTARY_DEADLINE_HOURS must be a number of hours, not {text!r}") from error
+        raise ConfigurationError(f"{name} must be a number of {unit}, not {text!r}") from error
 
 
-# How long a whole run may take until people are told.
-DEADLINE_HOURS = _read_hours(os.environ.get("TRIBUTARY_DEADLINE_HOURS") or "2")
+# How long a whole run may take until people are alerted.
+DEADLINE_HOURS = _read_number("TRIBUTARY_DEADLINE_HOURS", "2", "hours")
+# How long a vendor may be out of reach until people are alerted.
+OUTAGE_MINUTES = _read_number("TRIBUTARY_OUTAGE_MINUTES", "10", "minutes")
 
 
 # What ends with a session, a server or a network that is away for a moment, from whatever library it comes. Of the errors of our own
