@@ -94,7 +94,6 @@ def environment(
         "dag_processor": {
             "refresh_interval": 10,
             "bundle_refresh_check_interval": 2,
-            "min_file_process_interval": 300,
         },
         "logging": {"base_log_folder": home / "logs", "colored_console_log": False},
         "usage_data_collection": {"enabled": False},
