@@ -18,8 +18,8 @@ import argparse
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -72,7 +72,7 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     from include.sandbox import own_data
     from include.vendors import VENDORS
 
-    started = time.monotonic()
+    began = datetime.now(UTC)
 
     def say(line: str) -> None:
         print(line, flush=True)
@@ -89,7 +89,7 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # ends as Ctrl-C does: what was begun is left in order
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     place = demo.Demo().start(say, arguments.data, arguments.households)
-    say(f"Up after {time.monotonic() - started:.0f} s.")
+    say(f"Up after {(datetime.now(UTC) - began).total_seconds():.0f} s.")
     demo.listen(place)
     say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")
     outcomes = day.run_day(place, say)
@@ -97,8 +97,13 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     if day.SYNC in outcomes and outcomes[day.SYNC].state == "success":
         say("An envelope goes through its life ...")
         steps = demo.sign_an_envelope(place, say)
-    summary.show(place, outcomes, time.monotonic() - started, steps)
-    return 0 if {outcome.state for outcome in outcomes.values()} == {"success"} else 1
+    summary.show(place, outcomes, began, steps)
+    if unseen := [step.status for step in steps if step.salesforce_s is None]:
+        say(
+            f"The envelope was not seen in Salesforce in time when it was {', '.join(unseen)}: look at the runs of drain_inbox."
+        )
+    is_whole = not unseen and {outcome.state for outcome in outcomes.values()} == {"success"}
+    return 0 if is_whole else 1
 
 
 def _stop(_: argparse.Namespace, __: list[str]) -> int:

@@ -90,11 +90,7 @@ def environment(
         # A task's supervisor often notices the end of its task only at the next heartbeat, and keeps its slot until
         # then: 16 short tasks take 3 s at 1 and 12 to 16 s at the default of 5. The patience stays: 30 s.
         "workers": {"min_heartbeat_interval": 1, "max_failed_heartbeats": 30},
-        # A DAG file that changed is read within 10 s; the others need not be read twice a minute.
-        "dag_processor": {
-            "refresh_interval": 10,
-            "bundle_refresh_check_interval": 2,
-        },
+        "dag_processor": {"refresh_interval": 10, "bundle_refresh_check_interval": 2},
         "logging": {"base_log_folder": home / "logs", "colored_console_log": False},
         "usage_data_collection": {"enabled": False},
     }

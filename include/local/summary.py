@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -39,10 +40,10 @@ where l.stage = 'load' or l.stage is null
 order by p.place, l.ledger_id
 """)
 
+# Of all syncs since a moment: a first load that waits for approval is followed by the one that sends it, and by the hourly ones.
 _OBJECTS = sa.text("""
-select table_name, entity, sent, created, updated, failed, unprocessed, seconds from control.ledger
-where stage = 'crm' and run_id = (select run_id from control.ledger where stage = 'crm' and entity = 'household' order by recorded_at desc limit 1)
-order by ledger_id
+select table_name, entity, sum(sent), sum(created), sum(updated), sum(failed), sum(unprocessed), sum(seconds) from control.ledger
+where stage = 'crm' and recorded_at >= :began group by table_name, entity order by min(ledger_id)
 """)
 
 _VERDICT = sa.text("""
@@ -55,13 +56,20 @@ from newest join control.reconciliation using (vendor, run_id, business_date) or
 """)
 
 
-def show(place: Place, outcomes: Mapping[str, Outcome], seconds: float, steps: Sequence[Step] = ()) -> None:
-    """Prints the tables, the ledger's verdict and where to look next."""
+def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: Sequence[Step] = ()) -> None:
+    """Prints the tables, the ledger's verdict and where to look next.
+
+    Args:
+        place: The demo.
+        outcomes: How the last run of each DAG ended.
+        began: When the command began, aware: what was sent to Salesforce since is shown.
+        steps: Of the envelope that went through its life.
+    """
     console = Console(width=max(Console().width, 128))
     reading = engine(place.read_url)
     with reading.connect() as connection:
         tables = connection.execute(_TABLES).all()
-        sent = connection.execute(_OBJECTS).all()
+        sent = connection.execute(_OBJECTS, {"began": began}).all()
         verdict = connection.execute(_VERDICT).mappings().all()
         balanced = connection.scalar(sa.text("select count(*) from control.ledger"))
         dead = connection.scalar(sa.text("select count(*) from control.dead_letter where status = 'open'"))
@@ -95,6 +103,7 @@ def show(place: Place, outcomes: Mapping[str, Outcome], seconds: float, steps: S
     console.print(f"Warehouse     psql {place.read_url}", soft_wrap=True)
     console.print("              select * from mart.aum_by_household order by aum_usd desc limit 10;")
     console.print(f"Alerts        {place.alerts}", soft_wrap=True)
+    seconds = (datetime.now(UTC) - began).total_seconds()
     console.print(f"\n{seconds:.0f} s. Everything stays up; `make stop` ends it.")
 
 
