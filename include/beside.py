@@ -40,16 +40,15 @@ class Dead:
     def may_concern(self, wanted: pa.Table) -> pa.Array:
         """Tells for each row whether a dead row may concern it; `wanted` has the values by which it is found."""
         result = pa.repeat(pa.scalar(False), wanted.num_rows)
-        for pattern in dict.fromkeys(zip(*_readable(self.rows), strict=True)):
+        readable = [pc.is_valid(column).to_pylist() for column in self.rows.columns]
+        patterns = list(zip(*readable, strict=True))
+        for pattern in dict.fromkeys(patterns):
             names = [name for name, is_read in zip(self.rows.column_names, pattern, strict=True) if is_read]
-            if not names:
+            if names:
+                values = _joined(self.rows.filter(pa.array([each == pattern for each in patterns])), names)
+                result = pc.or_(result, pc.is_in(_joined(wanted, names), value_set=values))
+            else:
                 result = pa.repeat(pa.scalar(True), wanted.num_rows)
-                break
-            alike = [
-                pc.equal(pa.array(read), is_read) for read, is_read in zip(_readable(self.rows), pattern, strict=True)
-            ]
-            values = _joined(self.rows.filter(functools.reduce(pc.and_, alike)), names)
-            result = pc.or_(result, pc.is_in(_joined(wanted, names), value_set=values))
         if self.good is not None:
             names = self.good.column_names
             result = pc.and_not(result, pc.is_in(_joined(wanted, names), value_set=_joined(self.good, names)))
@@ -152,10 +151,6 @@ def _dead(
 def _good(table: Table, path: str, staging: Staging, columns: list[str]) -> pa.Table:
     empty = staged_schema(table).empty_table().select(columns)
     return pa.concat_tables([empty, *good_rows(staging, path, columns)])
-
-
-def _readable(rows: pa.Table) -> list[list[bool]]:
-    return [pc.is_valid(column).to_pylist() for column in rows.columns]
 
 
 def _joined(rows: pa.Table, names: list[str]) -> pa.ChunkedArray:

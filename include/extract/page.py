@@ -27,7 +27,7 @@ from include.extract.exact_json import dump, split_array
 from include.sensitive import Redactor
 
 # In place of a decimal that can't be read: JSON that no decimal is read from.
-_REFUSED = False
+REFUSED = False
 # Of the name of a field that we don't know.
 _NAME_LENGTH = 200
 # How a page is laid out shows in its beginning: `{"id": 1}` or `{"id":1}`.
@@ -159,7 +159,7 @@ class PageReader:
         except (ValueError, IndexError, RecursionError) as error:
             raise self._unreadable(body) from error
         numbers = self._numbers(objects)
-        refused = {n for n, changed in numbers.items() if any(value is _REFUSED for value in changed.values())}
+        refused = {n for n, changed in numbers.items() if any(value is REFUSED for value in changed.values())}
         texts = [_with(text, row, numbers.get(n)) for n, (text, row) in enumerate(zip(texts, objects, strict=True))]
         undeclared = {name for row in objects if isinstance(row, dict) for name in row} - self._declared
         undeclared = {_shown(name) for name in undeclared}
@@ -172,7 +172,7 @@ class PageReader:
         return Page(rows, letters, frozenset(undeclared))
 
     def _numbers(self, rows: Sequence[object]) -> dict[int, dict[str, object]]:
-        """By the place of a row: its decimals that JSON does not write as one; `_REFUSED` where they can't be read."""
+        """By the place of a row: its decimals that JSON does not write as one; `REFUSED` where they can't be read."""
         changed: dict[int, dict[str, object]] = {}
         for col in self._decimals:
             target, values = arrow_type(col.type), [r.get(col.source) if isinstance(r, dict) else None for r in rows]
@@ -180,11 +180,11 @@ class PageReader:
             if texts.null_count < len(texts):
                 read = number.read_texts(texts, target, is_rounded=col.rounded).to_pylist()
                 for n in pc.indices_nonzero(texts.is_valid()).to_pylist():
-                    changed.setdefault(n, {})[col.source] = _REFUSED if read[n] is None else read[n]
+                    changed.setdefault(n, {})[col.source] = REFUSED if read[n] is None else read[n]
             for n, value in enumerate(values):
                 if col.rounded and number.is_long(value):
                     near = number.nearest(value, target)
-                    changed.setdefault(n, {})[col.source] = _REFUSED if near is None else near
+                    changed.setdefault(n, {})[col.source] = REFUSED if near is None else near
         return changed
 
     def _unreadable(self, body: bytes) -> VendorUnavailable:
@@ -228,7 +228,7 @@ class PageReader:
             if col.source not in row:
                 continue
             value = row[col.source]
-            if isinstance(value, str) and numbers.get(col.source, _REFUSED) is not _REFUSED:
+            if isinstance(value, str) and numbers.get(col.source, REFUSED) is not REFUSED:
                 value = numbers[col.source]
             raw[col.source] = self._redactor.token(value) if col.kind == "sensitive" and value is not None else value
         has_key = not any(name in faults for name in self.table.key)
@@ -237,7 +237,7 @@ class PageReader:
 
     def _faults(self, row: dict[str, object], numbers: dict[str, object]) -> dict[str, str]:
         """What is wrong with the fields of a row, by our own name, never a value."""
-        refused = {source for source, value in numbers.items() if value is _REFUSED}
+        refused = {source for source, value in numbers.items() if value is REFUSED}
         staged = [col for col in self.table.columns if col.kind != "ignored"]
         others = _text_of({name: value for name, value in (row | numbers).items() if name not in refused})
         is_rest_good = bool(refused) and self._read_rows([others]) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from include.extract.exact_json import load
-from include.extract.page import _REFUSED, Page, PageReader
+from include.extract.page import REFUSED, Page, PageReader
 from include.pushed import ABSENT, find_absent
 
 
@@ -27,7 +27,7 @@ class WholeRowReader(PageReader):
         changed = super()._numbers(rows)
         for place, row in enumerate(rows):
             if isinstance(row, dict) and (absent := find_absent(self.table, row)):
-                changed.setdefault(place, {}).update(dict.fromkeys(absent, _REFUSED))
+                changed.setdefault(place, {}).update(dict.fromkeys(absent, REFUSED))
         return changed
 
     def _faults(self, row: dict[str, object], numbers: dict[str, object]) -> dict[str, str]:
