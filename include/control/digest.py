@@ -67,7 +67,7 @@ where n.loaded_at < :before
 order by n.vendor
 """)
 
-_CONFLICTS = sa.text("select number, said, since from control.security_conflict order by 1")
+_CONFLICTS = sa.text("select number, kinds, since from control.security_conflict order by 1")
 
 _REJECTED = sa.text("""
 select vendor, rejected_date, rejected_in, business_date, reason from mart.day_in_force where rejected_date is not null order by vendor
@@ -144,12 +144,12 @@ class SecurityConflict:
     """A number that vendors give to different kinds of security: each is kept as a security of its own until they agree."""
 
     number: str
-    said: tuple[str, ...]
+    kinds: tuple[str, ...]
     since: datetime
 
     def __str__(self) -> str:
         """One line: `037833100 since 2026-11-25: <vendor>: Common Stock, <vendor>: Option`."""
-        return f"{self.number} since {self.since:%Y-%m-%d}: {', '.join(self.said)}"
+        return f"{self.number} since {self.since:%Y-%m-%d}: {', '.join(self.kinds)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def find_held_back(engine: sa.Engine, now: datetime) -> list[HeldBack]:
 def find_conflicts(engine: sa.Engine) -> list[SecurityConflict]:
     """Returns the numbers that vendors give to different kinds of security."""
     with engine.connect() as connection:
-        return [SecurityConflict(row.number, tuple(row.said), row.since) for row in connection.execute(_CONFLICTS)]
+        return [SecurityConflict(row.number, tuple(row.kinds), row.since) for row in connection.execute(_CONFLICTS)]
 
 
 def find_last(engine: sa.Engine, now: datetime) -> datetime:

@@ -1,6 +1,6 @@
 """Which securities of the vendors are one: those that bear the same number, CUSIP or ISIN, with a right check digit.
 
-A symbol alone says too little: it is given to another company once it is free. A number is one security, also where its name or symbol
+A symbol alone is not enough: it is given to another company once it is free. A number is one security, also where its name or symbol
 differs: companies are renamed, and vendors follow on different days. Exceptions:
 
 a number of private use     identifies nothing outside the vendor, unless symbol (or, where neither has one, name) is the same too
@@ -41,7 +41,7 @@ _WITH_CUSIP = r"^(US|CA)([0-9A-Z]{9})[0-9]$"
 _PRIVATE = re.compile(r"^(99|.{3}99|.{6}9)")
 _PLACEHOLDER = re.compile(r"^(.)\1+$")
 
-# From words of `security_type`; any other says nothing. A fund of bonds, or of the money market, is a fund.
+# By words of `security_type`; any other word is no evidence. A fund of bonds, or of the money market, is a fund.
 _KINDS = (
     ("fund or share", r"stock|share|equit|etf|fund|trust|adr|reit"),
     ("option", r"option|warrant|\bcall\b|\bput\b"),
@@ -55,7 +55,7 @@ class Conflict:
 
     number: str
     security_ids: list[int]
-    said: list[str]
+    kinds: list[str]
 
 
 def link_securities(securities: pa.Table, known: Mapping[int, int]) -> tuple[dict[int, int], list[Conflict]]:
@@ -63,10 +63,10 @@ def link_securities(securities: pa.Table, known: Mapping[int, int]) -> tuple[dic
 
     Args:
         securities: As SECURITIES, of all vendors.
-        known: Security -> the one that stood for it the last time, which then stays; else the smallest id stands for all.
+        known: Security -> the one that identified it before, which is kept; otherwise the smallest id identifies all.
 
     Returns:
-        Security -> the one that stands for it, where that is another; and what could not be decided.
+        Security -> the one that identifies it, if that is another one; and the conflicts.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     numbers = read_numbers(securities["cusip"]).to_pylist()
@@ -79,8 +79,8 @@ def link_securities(securities: pa.Table, known: Mapping[int, int]) -> tuple[dic
         ids = sorted(row["security_id"] for row in rows)
         if len({kind for row in rows if (kind := _kind(row["security_type"]))}) > 1:
             ordered = sorted(rows, key=lambda row: int(row["security_id"]))
-            said = [f"{row['vendor']}: {row['security_type'] or 'unknown'}" for row in ordered]
-            conflicts.append(Conflict(key[0], ids, said))
+            kinds = [f"{row['vendor']}: {row['security_type'] or 'unknown'}" for row in ordered]
+            conflicts.append(Conflict(key[0], ids, kinds))
             continue
         anchor = min({known[each] for each in ids if each in known} & set(ids), default=ids[0])
         same |= {each: anchor for each in ids if each != anchor}

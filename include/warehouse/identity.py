@@ -104,8 +104,8 @@ _DELETE = {
 }
 _FORGET_CONFLICTS = sa.text("delete from control.security_conflict where number <> all(:numbers)")
 _KEEP_CONFLICT = sa.text("""
-insert into control.security_conflict (number, security_ids, said, run_id) values (:number, :security_ids, :said, :run_id)
-on conflict (number) do update set security_ids = excluded.security_ids, said = excluded.said, run_id = excluded.run_id
+insert into control.security_conflict (number, security_ids, kinds, run_id) values (:number, :security_ids, :kinds, :run_id)
+on conflict (number) do update set security_ids = excluded.security_ids, kinds = excluded.kinds, run_id = excluded.run_id
 """)
 _COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, how, run_id) from stdin"
 

@@ -158,7 +158,7 @@ def test_new_is_counted_from_the_last_digest_that_was_sent(database: Database, e
 
 def test_securities_that_vendors_describe_as_different_kinds_are_named(database: Database, engine: sa.Engine) -> None:
     database.do(
-        "insert into control.security_conflict (number, security_ids, said, since, run_id)"
+        "insert into control.security_conflict (number, security_ids, kinds, since, run_id)"
         " values ('037833100', '{1,2}', '{\"alpha: Common Stock\",\"beta: Option\"}', '2026-11-25', 'r')"
     )
     line = "- 037833100 since 2026-11-25: alpha: Common Stock, beta: Option"

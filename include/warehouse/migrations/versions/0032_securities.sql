@@ -6,7 +6,7 @@ alter table warehouse.identity drop constraint identity_entity_check,
 create table control.security_conflict (
     number       text        primary key,        -- CUSIP or ISIN
     security_ids bigint[]    not null,
-    said         text[]      not null,           -- of each: the vendor, and its word for the kind
+    kinds        text[]      not null,           -- of each: the vendor, and its word for the kind
     since        timestamptz not null default clock_timestamp(),
     run_id       text        not null
 );
