@@ -21,7 +21,7 @@ from include.staging import Staging
 from include.validation.rows import good_rows
 
 Find = Callable[[str], str | None]
-"""Gives the partition of another table: of the same run, or the one that was loaded last."""
+"""Find the partition of another table: of the same run, or the one that was loaded last."""
 _UNKNOWN = "unknown"
 
 
@@ -31,14 +31,14 @@ class Dead:
 
     Attributes:
         rows: The columns by which rows find them, as text; null where a value can't be read.
-        good: Columns of good rows, of the same table or of one nested in it: who has found one of them is certain.
+        good: Columns of good rows, of the same table or of one nested in it: a row that refers to one of them is certain.
     """
 
     rows: pa.Table
     good: pa.Table | None
 
     def may_concern(self, wanted: pa.Table) -> pa.Array:
-        """Tells for each row whether a dead row may concern it; `wanted` has the values by which it is found."""
+        """Return for each row whether a dead row may concern it; `wanted` has the values that it refers to."""
         result = pa.repeat(pa.scalar(False), wanted.num_rows)
         readable = [pc.is_valid(column).to_pylist() for column in self.rows.columns]
         patterns = list(zip(*readable, strict=True))
@@ -61,7 +61,7 @@ class Beside:
 
     Attributes:
         good: Its good rows, with the columns that the map needs.
-        dead: Its dead rows, and those of the tables that it is nested in: below a dead row nothing is asked for.
+        dead: Its dead rows, and those of the tables that it is nested in: nothing is requested below a dead row.
         found_by: Column of this table -> column of the map's own table.
     """
 
@@ -70,7 +70,7 @@ class Beside:
     found_by: Mapping[str, str]
 
     def is_uncertain(self, rows: pa.Table) -> pa.Array:
-        """Tells for each row of the map's own table whether a dead row of this table may concern it."""
+        """Return for each row of the map's own table whether a dead row of this table may concern it."""
         dead = [each for each in self.dead if each.rows.num_rows]
         if not dead or not self.found_by:
             return pa.repeat(pa.scalar(bool(dead)), rows.num_rows)
@@ -80,7 +80,7 @@ class Beside:
 
 
 def read_beside(vendor: Vendor, entity_map: EntityMap, staging: Staging, find: Find, find_last: Find) -> list[Beside]:
-    """Reads the tables that a map needs beside its own, in the order of its declaration.
+    """Read the tables that a map needs beside its own, in the order of its declaration.
 
     Args:
         vendor: The declaration.
@@ -125,7 +125,7 @@ def _dead(
     wanted: Mapping[str, str],
     below: pa.Table | None = None,
 ) -> Iterator[Dead]:
-    """Reads the dead rows of a table, then of the one that it is nested in.
+    """Read the dead rows of a table, then of the one that it is nested in.
 
     Args:
         vendor: The declaration.
@@ -133,7 +133,7 @@ def _dead(
         staging: Where partitions are.
         find: Gives their paths.
         wanted: Column to give -> staged column of this table.
-        below: Good rows of the table nested in it: who has found one of them is no row of a dead row of this table.
+        below: Good rows of the table nested in it: a row that refers to one of them has no dead parent here.
     """
     if (path := find(table.name)) is None:
         return

@@ -93,7 +93,7 @@ class Table:
             are two, they are the first and the last day: from the day after the session before, to include weekends.
         edited: For `window`: the parameters that bound the time of edit, (from, to).
         overlap_days: Days that a window reaches back beyond the last pull, for late clocks; more where its bounds miss edits.
-        version: Staged column that tells which of two states of a row is newer; None where no column does.
+        version: Staged column by which the newer of two states of a row is known; None where there is none.
         edited_as: `strftime` pattern of those bounds; empty for ISO times with the vendor's offset.
         when_past: Parameters that replace or join `params` for a past date.
         shape: How it is asked for.
@@ -217,7 +217,7 @@ class Beside:
 
     Attributes:
         columns: The staged columns it needs.
-        found_by: Its column -> the map's own column of the same value: whom a dead row leaves uncertain; empty for all.
+        found_by: Its column -> the map's own column of the same value: which rows a dead row leaves uncertain; empty for all.
         is_optional: Whether a run may lack the table: then the rows that were loaded of it last are read, or none.
     """
 

@@ -56,7 +56,7 @@ def refused_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -
 
 
 def read_dead(vendor: Vendor, table: Table, path: str, staging: Staging, columns: list[str]) -> pa.Table:
-    """Reads some columns of all dead rows of a partition as text; null where a value can't be read."""
+    """Read some columns of all dead rows of a partition as text; null where a value can't be read."""
     schema = pa.schema([(name, pa.string()) for name in columns])
     found = [schema.empty_table()]
     for _, rows, faults in _unreadable(vendor, table, path, staging):
@@ -126,7 +126,7 @@ def _refused(
 
 
 def _readable(rows: pa.Table, faults: list[set[str]], columns: list[str]) -> pa.Table:
-    """Some columns as text, null where a row's fault lies in the column."""
+    """Return some columns as text, null where the column is at fault."""
     found = {}
     for name in columns:
         is_read = pa.array([not {name, ANY} & bad for bad in faults])

@@ -127,7 +127,7 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
         run: Named in the ledger.
 
     Returns:
-        How many deliveries were processed; what became of each, and of its rows, stands with it.
+        How many deliveries were processed; the outcome of each, and of its rows, is recorded with it.
 
     Raises:
         TributaryError: Database or staging is away, or not as it must be; the delivery waits on.
@@ -152,7 +152,7 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
 
 
 def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run) -> tuple[str, dict[str, Any]]:
-    """Stages pushed rows; returns the partition's path, and what became of the rows: `{"rows", "dead", "rejected"}`."""
+    """Stage pushed rows; returns the partition's path, and the outcome of the rows: `{"rows", "dead", "rejected"}`."""
     started = time.perf_counter()
     if table.is_nested:
         body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
@@ -167,7 +167,7 @@ def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run)
 
 
 def _with_refused(site: Site, table: Table, path: str, outcome: dict[str, Any]) -> dict[str, Any]:
-    """Adds the rows that the suite refuses to what became of a push."""
+    """Add the rows that the suite rejects to the outcome of a push."""
     sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
     faults = faults_of(site.staging, path).to_pylist()
     dead = {each["row"] for each in outcome["rejected"]}
@@ -197,10 +197,10 @@ def _reading(site: Site, vendor: Vendor, table: Table, reader: PageReader, run: 
 
 
 def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
-    """Says which rows of a push are dead letters; None where none is."""
+    """Return which rows of a push are dead letters; None where none is."""
     if not outcome["dead"]:
         return None
-    reasons = outcome["rejected"][0]["reasons"] if outcome["rejected"] else ["refused by the suite"]
+    reasons = outcome["rejected"][0]["reasons"] if outcome["rejected"] else ["rejected by the suite"]
     return f"{table.name}: {'; '.join(reasons)}, and {outcome['dead'] - 1} more of {outcome['rows']}"
 
 
@@ -217,7 +217,7 @@ def _settle(
     try:
         batch = _bring_in_rows(site, vendor, connection, run, deliveries)
         asking = {inbox_id for ids in batch.keys.values() for inbox_id in ids}
-        # Now, not when the vendor has answered: while it is away, the same rows would be dead letters anew at each try.
+        # Before the vendor is asked: while it is away, the same rows would become dead letters again at each try.
         inbox.settle(site.engine, {inbox_id: why for inbox_id, why in batch.errors.items() if inbox_id not in asking})
         pending = [each for each in deliveries if each.inbox_id in asking]
         inbox.settle(site.engine, _bring_in_keys(site, vendor, connection, run, batch))
@@ -249,13 +249,13 @@ def _bring_in_rows(
 def _bring_in_keys(
     site: Site, vendor: Vendor, connection: Connection, run: Run, batch: _Batch
 ) -> dict[int, str | None]:
-    """Brings in what a batch only names; returns why which delivery came to nothing, None where it did not."""
+    """Fetch what a batch only names; returns the error of each delivery, None where it succeeded."""
     if not batch.keys:
         return {}
     refused = _ask(site, vendor, connection, run, sorted(batch.keys))
     errors: dict[int, str | None] = {}
     for key, ids in batch.keys.items():
-        why = f"{vendor.name} was asked for it, in vain: {refused[key]}" if key in refused else None
+        why = f"{vendor.name}: lookup failed: {refused[key]}" if key in refused else None
         errors |= {inbox_id: why or batch.errors[inbox_id] for inbox_id in ids}
     return errors
 

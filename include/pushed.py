@@ -1,7 +1,7 @@
 """Rows that callers push: each states every field that is staged, null where there is no value.
 
-A vendor leaves out what is null where its declaration says so (`omits_nulls`). A caller may have left out what it does not know, or
-does not map, and what is missing is not null: a row that lacks a field is rejected, and overwrites nothing.
+A vendor leaves out what is null where its declaration says so (`omits_nulls`). A caller may have left out a field that it does not
+know or map. A missing field is not null: the row is rejected, and overwrites nothing.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Produced:
         money_dropped: Of it, what rules left out.
         money_held_back: Of that, what is added up of several rows of which one is a dead letter.
         money: Sum of the canonical money column; None where the entity has none.
-        uncertain: Keys of descriptions of which a null says nothing: the row of another table that would say it is a dead letter.
+        uncertain: Keys of descriptions whose nulls are unknown values: the row of another table that has the value is a dead letter.
         parts: Files of the canonical folder.
     """
 
@@ -192,7 +192,7 @@ def _produce(
 def _incomplete(
     vendor: Vendor, entity_map: EntityMap, entity: Entity, path: str, staging: Staging
 ) -> Callable[[pa.Table], pa.Array]:
-    """Tells of sums of several rows whether one of them is a dead letter: the sum of the others is a wrong number.
+    """Return a test for sums of several rows of which one is a dead letter: the sum of the others is a wrong number.
 
     A dead row whose key can't be read may belong to any sum of its parent.
     """
@@ -215,7 +215,7 @@ def _incomplete(
 
 
 def _settle_uncertain(made: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
-    """Holds rows back that a dead row of another table may concern; of a description the load keeps what they don't say."""
+    """Hold back rows that a dead row of another table may concern; for a description, the load keeps the stored values instead."""
     if entity.kind != "description" or entity.set_of:
         return _hold_back(made, is_uncertain, entity, result)
     result.uncertain += tuple(made.column(entity.key).filter(is_uncertain).to_pylist())
@@ -223,7 +223,7 @@ def _settle_uncertain(made: pa.Table, is_uncertain: pa.Array, entity: Entity, re
 
 
 def _hold_back(made: pa.Table, is_held: pa.Array, entity: Entity, result: Produced) -> pa.Table:
-    """Leaves out some rows, by a named rule."""
+    """Leave out some rows, by a named rule."""
     held_back = made.filter(is_held)
     if not held_back.num_rows:
         return made

@@ -1,4 +1,4 @@
-"""Alerts people of a vendor that can't be reached: once for a run and outage, and once more when it is over."""
+"""Alerts of a vendor that can't be reached: one for a run and outage, and one more when it is over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def alert_of_outage(context: Any) -> None:
     """Record a try that did not reach its vendor, and alert when it has been out of reach for long (`on_retry_callback`).
 
-    What another try would meet counts as well: the alert is not left to the try after it.
+    It is sent already if the vendor will have been out of reach that long when the next try begins.
     """
     error = context.get("exception")
     if not isinstance(error, VendorUnavailable):
@@ -45,7 +45,7 @@ def alert_of_outage(context: Any) -> None:
         f"Last error: {error}",
         f"Requests that failed: {outage.tries:,}",
         f"Next try: by {_write(next_try)}",
-        f"Gives up: by {_write(gives_up)}, unless it is in again",
+        f"Gives up: by {_write(gives_up)}, unless the vendor answers before",
         f"Run: {run.run_id}",
         f"Link: {_link(run)}",
     ]
@@ -54,7 +54,7 @@ def alert_of_outage(context: Any) -> None:
 
 
 def report_answer(vendor: str) -> None:
-    """Record that the current task has the vendor's answer; alert that an outage is over which people know of.
+    """Record that the current task has the vendor's answer; alert that an outage is over, if it was alerted.
 
     It never fails the task that has its answer.
     """
@@ -69,12 +69,12 @@ def report_answer(vendor: str) -> None:
         with open_database() as engine:
             outage = record_answer(engine, vendor, run.run_id, name_task(context["ti"], by_index=True), now)
         if outage is not None:
-            body = f"In again at: {_write(now)}\nOut of reach since: {_write(outage.since)}\nRequests that failed: {outage.tries:,}"
+            body = f"Answered again at: {_write(now)}\nOut of reach since: {_write(outage.since)}\nRequests that failed: {outage.tries:,}"
             body += f"\nRun: {run.run_id}\nLink: {_link(run)}"
             about = {"dag_id": run.dag_id, "run_id": run.run_id, "subject": outage.subject}
-            send("outage over", f"In again: {_title(vendor)}", body, **about)
+            send("outage over", f"Within reach again: {_title(vendor)}", body, **about)
     except Exception as failure:
-        log.warning("That %s is in again could not be reported: %s", vendor, type(failure).__name__)
+        log.warning("The end of the outage of %s could not be reported: %s", vendor, type(failure).__name__)
 
 
 def _list_delays(task: Any) -> list[timedelta]:

@@ -1,7 +1,7 @@
 """What Salesforce really holds against what we believe that it holds: people edit, merge and delete there.
 
 A field that we write and somebody edited is written over by the next sync. A field that we write once is the firm's. A
-record that is deleted or merged is left alone until a person decides; one that was deleted because another record stands for it is
+record that is deleted or merged is left alone until a person decides; one that was deleted because another record replaces it is
 forgotten. A record with our key that we don't know of is ours again.
 """
 
@@ -82,7 +82,7 @@ where s.sobject = :sobject and s.external_key = d.external_key and d.kind in ('d
 """
 
 
-# Deleted there because another record stands for it: that is no difference.
+# Deleted there because another record replaces it: not a difference.
 _FORGET_SUPERSEDED = """
 with superseded as (
     delete from differing d where d.kind = 'deleted'

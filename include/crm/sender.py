@@ -94,7 +94,7 @@ class Sender:
                 self._send_few(group)
                 return
             except STOPPING as error:
-                self._say(f"Objects that travelled together failed, and go one by one: {error}")
+                self._say(f"Objects that were sent together failed, and are sent one by one: {error}")
         for wanted in group:
             with self._holdback.stopping(wanted):
                 if len(group) > 1:

@@ -102,7 +102,7 @@ class ColumnConverter:
         if self._table.dates == "us":
             array = pc.replace_substring_regex(array, r"^(\d\d)/(\d\d)/(\d{4})$", r"\3-\1-\2")
         if not pc.all(pc.match_substring_regex(array, _MOMENT)).as_py():
-            raise pa.ArrowInvalid("a text is no date, or something stands behind one")
+            raise pa.ArrowInvalid("a text is not a date, or has more characters after one")
         for prefix in self._sentinels:
             array = pc.if_else(pc.starts_with(array, prefix), pa.scalar(None, pa.string()), array)
         if col.type == DATE:

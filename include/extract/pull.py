@@ -37,8 +37,8 @@ class Span:
         is_past: Whether only what the vendor can state as of that day is asked for.
         first_date: The day after the session before; what is dated since then is asked for with the business date.
         chosen: Keys of what is asked for; empty for all.
-        is_pushed: Whether the rows come between the daily runs: a webhook or a caller brought them, or somebody looked for edits.
-        has_whole_rows: Whether a caller of the API brought them: then each row is judged by itself, and has stated every field.
+        is_pushed: Whether the rows come between the daily runs: by webhook, by API call, or by a poll for edits.
+        has_whole_rows: Whether an API call brought them: then each row is checked by itself, and states every field.
         edited_since: For tables pulled by window: when the last pull began; None pulls everything.
     """
 
@@ -145,7 +145,7 @@ def stage(
     writer.flush()
     _settle(tally, table, repeats, writer)
     _refuse_wreck(tally, vendor, table, reader)
-    # A body or two of webhooks say nothing of all rows.
+    # A few webhook bodies are no evidence for all rows.
     if not (span.has_whole_rows or (span.is_pushed and table.omits_nulls)):
         _refuse_drift(tally, vendor, table, reader)
     folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))

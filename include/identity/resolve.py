@@ -46,7 +46,7 @@ class Resolved:
         people: Who they are.
         households: Which the vendors' households are.
         copies: Accounts that are another vendor's, listed again.
-        securities: Securities that another one stands for.
+        securities: Securities that another one identifies.
         conflicts: Numbers of securities that vendors use for different kinds of thing.
         review: Pairs that a person should look at.
         left_over: Further such pairs of persons, for which the queue has no room.

@@ -55,6 +55,8 @@ def replay(api: AirflowApi, table: str, day: str | None, *, is_dry: bool, timeou
     api.unpause(dag_id)
     run_id = api.trigger(dag_id, {"table": table, "business_date": day, "dead_letters": [], "dry_run": is_dry})
     if api.wait_run(dag_id, run_id, timeout) != "success":
-        raise TargetUnavailable("The replay failed; its page says why", page=f"{api.url}/dags/{dag_id}/runs/{run_id}")
+        raise TargetUnavailable(
+            "The replay failed; its page has the reason", page=f"{api.url}/dags/{dag_id}/runs/{run_id}"
+        )
     outcome: dict[str, int] = api.result(dag_id, run_id, "replay")
     return outcome

@@ -254,7 +254,7 @@ class Demo:
         return environment
 
     def _wait_healthy(self, api: AirflowApi, say: Say) -> None:
-        """Wait for Airflow, and say for whom; give up when a component keeps dying.
+        """Wait for Airflow, and report which components are missing; give up when one keeps dying.
 
         Raises:
             TargetUnavailable: It did not become healthy; the message names the component and its log.
@@ -292,7 +292,7 @@ class Demo:
                     "username": "load@tributary.example",
                 }
                 requests.post(f"{url}/salesforce/_admin/consumers", json=consumer, timeout=10)
-                # A vendor that closes its day in the night has done so; nobody waits for the morning here.
+                # A vendor that closes its day at night has closed it: the demo does not wait for the morning.
                 closed = {"date": sessions.latest_closed(datetime.now(UTC)).isoformat()}
                 requests.post(f"{url}/_sandbox/tamarac/closed_through", json=closed, timeout=10)
                 connections: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()

@@ -17,7 +17,7 @@ from include.local.airflow_api import QUIET_SECONDS, AirflowApi
 
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 15 * 60.0
-"""Longer than Airflow's longest pause before a retry: what has not changed by then changes no more."""
+"""Longer than Airflow's longest pause before a retry: nothing changes after that."""
 OVERLAP = timedelta(seconds=15)
 """Changes are asked for again this far back: a transaction is seen later than the time that it wrote."""
 
@@ -138,7 +138,7 @@ class Follower:
         return outcomes
 
     def _find_reasons(self, dag_id: str, run_id: str) -> list[str]:
-        """What the alerts of a run say; the names of the failed tasks where there is no alert."""
+        """Return the reasons in the alerts of a run; the names of the failed tasks where there is no alert."""
         if reasons := read_reasons(self._alerts, dag_id, run_id):
             return reasons
         failed = [name for name, state in self._api.task_states(dag_id, run_id).items() if state == "failed"]

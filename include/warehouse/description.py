@@ -43,7 +43,7 @@ def load(
         pull: Whose rows they are.
         source_run_id: Written on every new row.
         is_past: Whether the rows were pulled for a past date, and say nothing of what held then.
-        uncertain: Keys of rows whose null says nothing, since a dead row of another table would say it: what is stored stays.
+        uncertain: Keys of rows whose nulls are unknown, since a dead row of another table has the value: the stored value is kept.
         is_partial: Whether they only name what another table describes: they add, and change nothing.
 
     Returns:

@@ -139,9 +139,9 @@ def push_records(
     table: Name,
     key: IdempotencyKey,
 ) -> messages.AcceptedRecords:
-    """Takes rows of a declared table in the vendor's own field names, and tells which of them are rejected, and why.
+    """Takes rows of a declared table in the vendor's own field names, and returns which of them are rejected, and why.
 
-    Each row states every field of the table (see getTable), null where it has no value: what is absent is not null, and overwrites nothing.
+    Each row states every field of the table (see getTable), null where it has no value: an absent field is not null, and overwrites nothing.
     A rejected row becomes a dead letter; the others are loaded. Where none is accepted, or more than 1,000 are rejected, nothing is kept.
     """
     declared = _table(_vendor(vendor, 404), table, 404)
@@ -173,7 +173,7 @@ def list_vendors(_: Annotated[Caller, Depends(need("status:read"))]) -> messages
 def get_table(
     _: Annotated[Caller, Depends(need("status:read"))], vendor: Name, table: Name
 ) -> messages.TableWithFields:
-    """Returns a declared table of a vendor and its fields: what every pushed row states."""
+    """Returns a declared table of a vendor and the fields that every pushed row states."""
     declared = _vendor(vendor, 404)
     return messages.TableWithFields.model_validate(reading.describe_table(declared, _table(declared, table, 404)))
 

@@ -30,11 +30,11 @@ What is not served is a problem detail (RFC 9457); 429 and 503 say in Retry-Afte
 TOKEN_URL = "https://identity.example/oauth2/token"  # noqa: S105
 JSON = "application/json"
 TAGS = {
-    "runs": "Runs on demand, and what becomes of them.",
-    "records": "Rows that callers push, and what becomes of them.",
+    "runs": "Runs on demand, and their outcome.",
+    "records": "Rows that callers push, and their outcome.",
     "vendors": "Vendors, their tables and fields, and how new the data is.",
-    "findings": "What business rules found.",
-    "dead_letters": "Rows that could not go on, and their replay.",
+    "findings": "Findings of the business rules.",
+    "dead_letters": "Rows that could not be loaded, and their replay.",
 }
 """By which generators divide a client into modules."""
 
@@ -49,7 +49,7 @@ _PROBLEM = {
         "detail": {"type": "string", "description": "What was wrong, for people."},
         "rejected": {
             "type": "array",
-            "description": "Of pushRecords: rows for which nothing was kept.",
+            "description": "For pushRecords: the rejected rows. Nothing was stored.",
             "items": {"$ref": "#/components/schemas/RejectedRow"},
         },
     },

@@ -1,4 +1,4 @@
-"""What a table's rows hold, as callers are told it: field by field, and as a schema of OpenAPI 3.0."""
+"""The fields of a table's rows as callers see them: as a list, and as a schema of OpenAPI 3.0."""
 
 from __future__ import annotations
 

@@ -95,12 +95,12 @@ class RejectedRow(BaseModel):
     """A row of a push that is not loaded, and why; its values are not returned."""
 
     row: int = Field(description="Its place in the body, from 0.")
-    fields: list[str] = Field(description="Which fields are absent or do not fit; empty: it is no row of the table.")
+    fields: list[str] = Field(description="Which fields are absent or do not fit; empty: it is not a row of the table.")
     reasons: list[str] = Field(description="Why, one for each field.")
 
 
 class AcceptedRecords(Accepted):
-    """Pushed rows that were taken and will be loaded, and those that are rejected; `status_url` tells the rest."""
+    """Pushed rows that will be loaded, and those that are rejected; `status_url` has the final result."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""Pushed records: which rows have the shape of a table's rows. How their texts are written is looked at when they are staged."""
+"""Pushed records: which rows have the shape of a table's rows. The notation of their texts is checked when they are staged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check_records(table: Table, body: bytes) -> Checked:
 
 
 def describe_rejected(place: int, reasons: list[str]) -> dict[str, Any]:
-    """Returns a rejected row as callers are told of it: its place in the body, and which fields are wrong, never a value."""
+    """Return a rejected row as callers see it: its place in the body, and which fields are wrong, never a value."""
     fields = [reason.partition(": ")[0] for reason in reasons if ": " in reason]
     return {"row": place, "fields": fields, "reasons": reasons}
 
