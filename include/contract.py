@@ -18,9 +18,9 @@ from include.shape import FanOut, Inside, Linked, Numbered, Offset, Positioned, 
 from include.signing import Document, Webhook
 
 __all__ = [
-    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Budget", "Column", "Constant", "Derived", "Document",
-    "EntityMap", "FanOut", "Inside", "Limits", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape", "Table", "Vendor",
-    "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
+    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Beside", "Budget", "Column", "Constant", "Derived",
+    "Document", "EntityMap", "FanOut", "Inside", "Limits", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
+    "Table", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
 ]  # fmt: skip
 
 INTEGER = "int64"
