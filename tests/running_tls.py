@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+import trustme
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 @contextlib.contextmanager
 def serve_tls(app: ASGIApp, folder: Path) -> Iterator[str]:
     """Run an application until the block ends; yield its host and port. The authority is in `folder`/ca.pem."""
-    trustme = pytest.importorskip("trustme")
     authority = trustme.CA()
     leaf, chain = authority.issue_cert("127.0.0.1"), folder / "leaf.pem"
     leaf.private_key_and_cert_chain_pem.write_to_path(str(chain))
