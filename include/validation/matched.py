@@ -20,6 +20,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -199,10 +200,10 @@ def _find_renamed(now: pa.Array, before: pa.Array) -> Iterator[tuple[str, str, i
     if rows.num_rows < _ROWS_A_CODE * pc.count_distinct(rows["old"]).as_py():
         return
     kinds = rows.group_by(["old", "new"]).aggregate([([], "count_all")]).to_pylist()
+    kinds.sort(key=itemgetter("old"))
     olds, news = {each["old"] for each in kinds}, {each["new"] for each in kinds}
-    into = {old: [each for each in kinds if each["old"] == old] for old in olds - news}
-    for old, [each, *others] in sorted(into.items()):
-        if not others and each["new"] not in olds and each["count_all"] > 1:
+    for old, [each, *others] in ((old, list(group)) for old, group in itertools.groupby(kinds, itemgetter("old"))):
+        if old not in news and not others and each["new"] not in olds and each["count_all"] > 1:
             yield old, each["new"], each["count_all"]
 
 
