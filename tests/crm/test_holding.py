@@ -180,6 +180,32 @@ def test_an_object_that_fails_as_a_whole_stops_no_other(
     )
 
 
+@pytest.mark.parametrize("most_collected", [0, 2000], ids=["bulk", "collections"])
+def test_children_of_records_whose_object_fails_wait(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch, most_collected: int
+) -> None:
+    from include.crm import load
+    from include.crm.mapping import always
+    from include.crm.objects import objects
+
+    crm.sync()
+    crm.settings = replace(crm.settings, most_collected=most_collected)
+    chosen = [
+        replace(each, fields=(*each.fields, always("Not_There__c", "x"))) if each.entity == "account" else each
+        for each in objects(crm.settings)
+    ]
+    monkeypatch.setattr(load, "objects", lambda _: tuple(chosen))
+    crm.database.do("update warehouse.account set name = 'Renamed'")
+    crm.database.do("update warehouse.household set city = 'Elsewhere'")
+    raise_prices(crm)
+
+    with pytest.raises(ConfigurationError, match="Not_There__c"):
+        crm.sync()
+
+    assert "position" not in sent_by(crm, "crm-2")
+    assert held(crm)["position", "parent", ""] == len(crm.records(HOLDINGS))
+
+
 def test_people_are_alerted_once_of_what_is_held_back(office: Office) -> None:
     crm = office.crm
     unsettle(crm, "plans")

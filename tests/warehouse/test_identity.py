@@ -300,7 +300,7 @@ def test_a_security_of_two_kinds_stays_two_and_is_kept_as_a_conflict_until_the_v
     assert found is not None
     assert (found.securities, found.conflicts) == (0, 1)
     [conflict] = firm.database.rows("select * from control.security_conflict")
-    assert (conflict["number"], conflict["said"]) == ("037833100", ["alpha: Common Stock", "beta: Option"])
+    assert (conflict["number"], conflict["kinds"]) == ("037833100", ["alpha: Common Stock", "beta: Option"])
 
     firm.load("beta", "security", APPLE | {"security_type": "Equity"}, day=NEXT)
     found = firm.resolve("later")
