@@ -70,6 +70,17 @@ OUTBOX = Asset(
 def deliver_events() -> None:
     """Does what the form asks for, sends what is due, and tells people of trouble."""
 
+    @task.short_circuit
+    def has_subscribers() -> bool:
+        """Whether there are subscribers; without any, the run ends here. One that was removed from the Variable is still to be recorded so."""
+        import firm
+
+        from include.outbound import outbox
+
+        return bool(firm.find_variable("tributary_subscribers", default="").split()) or outbox.has_known(
+            firm.database()
+        )
+
     @task
     def make_due_again(params: Any = None) -> dict[str, int]:
         """Counts of what was enabled and of what is sent again."""
@@ -137,7 +148,7 @@ def deliver_events() -> None:
 
         return [each.subscriber for each in outbox.tell_troubles(firm.database(), tell)]
 
-    make_due_again() >> deliver() >> tell_troubles()
+    has_subscribers() >> make_due_again() >> deliver() >> tell_troubles()
 
 
 deliver_events()

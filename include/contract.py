@@ -1,8 +1,7 @@
 """The words in which a vendor is declared: Vendor, Table, Column.
 
-A declaration is data. It is checked when it is made, hashed into every partition's manifest, and read by extraction,
-staging, validation and the DAGs alike. Nothing here imports more than the standard library, so that parsing a DAG
-stays cheap.
+A declaration is data. It is checked when it is made, hashed into every partition's manifest, and read by extraction, staging,
+validation and the DAGs alike. Nothing here imports more than the standard library, so that parsing a DAG stays cheap.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ class Column:
         kind: `value` is staged; `sensitive` is staged as `<name>_hash` and `<name>_last4`, never in clear;
             `ignored` is known, and left behind on purpose.
         required: A row without it is a dead letter.
-        rounded: Digits of a JSON number beyond the type's scale are rounded half even instead of making the row a dead letter.
-            The noise of binary floating point is rounded in every column.
+        rounded: Digits beyond the type's scale are rounded half even, and no dead letter; binary noise is rounded in every column.
     """
 
     name: str
@@ -242,6 +240,7 @@ class EntityMap:
             table of `takes`, and whole tables of the same run as named in `beside`; it gives a table with a column
             `row`, the place of each's staged row, and may give `is_whole`: certain whatever is dead in a table without `found_by`.
         takes: Staged columns that `split` needs.
+        also_moves: Of transactions: key of another position that a row moves, such as the account's cash.
         beside: Other tables of the vendor that `split` needs.
         is_partial: Another table describes the entity, this one only names it: what is new is added, what is known stays.
     """
@@ -254,6 +253,7 @@ class EntityMap:
     dropped: Mapping[str, Derived] = field(default_factory=dict)
     split: Callable[..., Any] | None = None
     takes: tuple[str, ...] = ()
+    also_moves: Derived | None = None
     beside: Mapping[str, Beside] = field(default_factory=dict)
     is_partial: bool = False
 

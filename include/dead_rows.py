@@ -178,6 +178,7 @@ def _described_columns(vendor: Vendor, table: Table) -> list[str]:
             entity = canonical.named(each.entity)
             for column in (entity.key, *entity.references, *filter(None, [entity.dated]), "position_key"):
                 wanted |= set(_columns_of(each, column) or ())
+            wanted |= set(each.also_moves.columns if each.also_moves else ())
     return sorted(wanted)
 
 
@@ -197,6 +198,10 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
         for n, (key, parent, position) in enumerate(zip(keys, parents, positions, strict=True)):
             facts = {"entity": entity.name, "key": key, "parent": parent, "position": position}
             told[n].append({name: value for name, value in facts.items() if value is not None})
+        if each.also_moves:
+            for about, moved in zip(told, _evaluate(each.also_moves, rows, faults), strict=True):
+                if moved is not None:
+                    about.append(about[-1] | {"position": moved})
         if entity.kind == "event" and entity.dated:
             dated = _values(each, entity.dated, rows, faults)
             days = [
@@ -231,9 +236,13 @@ def _values(each: EntityMap, column: str, rows: pa.Table, faults: list[set[str]]
     columns, source = _columns_of(each, column), each.columns.get(column)
     if not columns:
         return [None] * rows.num_rows
-    arrays = [rows.column(name).combine_chunks() for name in columns]
-    values = source.function(*arrays) if isinstance(source, Derived) else arrays[0]
-    doubtful = {*columns, ANY}
+    return _evaluate(source if isinstance(source, Derived) else Derived(lambda values: values, columns), rows, faults)
+
+
+def _evaluate(source: Derived, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
+    """What is made of some columns of dead rows, as text; None where one of these can't be read."""
+    values = source.function(*(rows.column(name).combine_chunks() for name in source.columns))
+    doubtful = {*source.columns, ANY}
     return [
         None if doubtful & bad else value
         for value, bad in zip(values.cast(pa.string()).to_pylist(), faults, strict=True)

@@ -10,7 +10,6 @@ TributaryError
 │   │   ├── SyncUnderWay      another sync writes to Salesforce just now
 │   │   └── ObjectUnavailable Salesforce is there, but one of its objects has to wait
 │   └── DayNotClosed          a business date is not closed, or not reconciled, yet
-│       └── HeldBack          nothing could be sent to Salesforce: all that changed is of vendors that are not reconciled
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
     │   └── InputRejected     what a person chose in a form can't be done; nobody else is alerted
@@ -20,7 +19,8 @@ TributaryError
     ├── DataQualityError      a batch-level expectation failed, or too many rows are dead letters
     ├── BalanceError          rows or money do not add up; nothing was committed
     ├── RowsFailed            the target refused rows; each of them is a dead letter
-    ├── ApprovalNeeded        more would change than may without a person's word
+    ├── HeldBack              nothing was sent to Salesforce: all that changed is held back
+    │   └── ApprovalNeeded    nothing was sent: more would change than may before a person has approved it
     └── WriterSuperseded      a newer writer took over this partition or object; this one must stop
 
 A message names vendor, table, key and count where they are known, and never holds a secret.
@@ -97,10 +97,6 @@ class DayNotClosed(RetriableError):
     """A business date is not closed at the vendor, or not reconciled in the warehouse, yet."""
 
 
-class HeldBack(DayNotClosed):
-    """Nothing could be sent to Salesforce: all that changed is of vendors that are not reconciled."""
-
-
 class FatalError(TributaryError):
     """The same work fails again until somebody acts."""
 
@@ -137,8 +133,12 @@ class RowsFailed(FatalError):
     """The target refused rows; each of them is a dead letter."""
 
 
-class ApprovalNeeded(FatalError):
-    """More would change than may change without a person's word; nothing was sent."""
+class HeldBack(FatalError):
+    """Nothing was sent to Salesforce, because everything that changed is held back; a later sync sends it once it may."""
+
+
+class ApprovalNeeded(HeldBack):
+    """Nothing was sent to Salesforce: more would change than may change before a person has approved it."""
 
 
 class WriterSuperseded(FatalError):

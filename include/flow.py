@@ -220,7 +220,7 @@ def publish(
     checks: list[Check] = []
 
     def verify(connection: sa.Connection) -> None:
-        checks[:] = reconcile(connection, vendor, run.business_date, run.previous_date)
+        checks[:] = reconcile(connection, vendor, run.business_date, run.previous_date, accept=run.accept_unusual)
         stop_if_broken(vendor.name, run.business_date, checks)
         record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
 

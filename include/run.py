@@ -46,7 +46,7 @@ class Run:
         on_demand: Whether the reserved share of the rate budget may be used.
         is_replay: Whether only dead letters are pulled again.
         keys: Clients that an operator chose; empty for all.
-        accept_unusual: Whether an operator accepts a day that compares badly with earlier ones.
+        accept_unusual: Whether an operator accepts a day that compares badly with earlier ones, or does not add up.
     """
 
     run_id: str

@@ -20,7 +20,7 @@ from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, most_rows
 from include.run import Run, Site
-from include.vendor_settings import configured
+from include.vendor_settings import configured, ignores_clock
 from include.warehouse.fact import ended_keys
 
 
@@ -78,7 +78,7 @@ def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, t
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
-    clocks = Clocks(site.engine, site.machine_clock)
+    clocks = Clocks(site.engine, site.machine_clock, is_vendor_trusted=not ignores_clock(connection.extra))
     return VendorSession(vendor, connection, budget, calls, grants, clocks=clocks)
 
 

@@ -4,6 +4,7 @@ budget     {"calls_per_minute": 60, "burst": 5, "calls_per_hour": {"monte_carlo"
 paths      {"accounts": "v2/accounts"}: where a table is, or `closed`, the question for the day that the vendor has closed
 limits     {"expanded_bytes": 2000000000, "rows": 50000000}: other bounds of one response or one pull than the declared ones
 columns    {"holdings": {"account_id": "Acct No"}}: the vendor's own name of a column, by ours
+ignore_clock  true: the `Date` header of the vendor's responses is hours off, and says nothing of our clocks
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ def configured(vendor: Vendor, extra: Mapping[str, str]) -> Vendor:
         except ValueError as error:
             raise ConfigurationError(f"The connection's `{name}` makes no sense: {error}", vendor=vendor.name) from None
     return vendor
+
+
+def ignores_clock(extra: Mapping[str, str]) -> bool:
+    """Whether the vendor's clock is known to be wrong."""
+    return extra.get("ignore_clock", "").lower() == "true"
 
 
 def _fewer(vendor: Vendor, chosen: dict[str, Any]) -> Vendor:

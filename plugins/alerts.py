@@ -23,7 +23,8 @@ class Alert(BaseNotifier):
 
     Each alert is sent once: per run and deadline, per task and try, and per run and try where its vendor can't be reached. Nothing is sent of
     a backfill's deadline (its runs wait for each
-    other, and nobody waits for them), nor of a run whose input was rejected: who started it sees why.
+    other, and nobody waits for them), nor of a run whose input was rejected (the person who started it sees why) or that sent nothing to Salesforce because
+    everything is held back (`report_held_back` and `approve_salesforce` alert of that, once a state).
 
     Args:
         what: The first words of the title, such as `Failed` or `Deadline missed`.
@@ -41,10 +42,11 @@ class Alert(BaseNotifier):
         """Sends it, unless it is not to be sent or was sent before."""
         run, deadline = context.get("dag_run"), context.get("deadline")
         dag_id, run_id = _of(run, "dag_id"), _run_id(run)
-        if deadline and (_of(run, "run_type") == "backfill" or _is_rejected(dag_id, run_id)):
+        if deadline and (_of(run, "run_type") == "backfill" or _is_silent(dag_id, run_id)):
             return
-        is_chosen = _of(run, "run_type") not in UNATTENDED
-        if is_chosen and _record_rejected(dag_id, run_id, context.get("exception")):
+        reason = context.get("exception")
+        if _is_reported_elsewhere(reason, _of(run, "run_type")):
+            _record_silent(dag_id, run_id, reason)
             return
         title, body = describe(self.what, context)
         task = context.get("ti") or context.get("task_instance")
@@ -108,19 +110,23 @@ def open_database() -> Iterator[Any]:
         engine.dispose()
 
 
-def _record_rejected(dag_id: str, run_id: str, reason: Any) -> bool:
-    """Whether a run failed because its input was rejected; then its deadline is not to alert either."""
-    from include.control import alerts
-    from include.errors import InputRejected
+def _is_reported_elsewhere(reason: Any, run_type: str) -> bool:
+    """Whether people learn of a failure without an alert of the run: from the form, or from alerts of what is held back."""
+    from include.errors import HeldBack, InputRejected
 
-    if not isinstance(reason, InputRejected):
-        return False
+    return isinstance(reason, HeldBack) or (isinstance(reason, InputRejected) and run_type not in UNATTENDED)
+
+
+def _record_silent(dag_id: str, run_id: str, reason: Any) -> None:
+    """Keep the run's deadline from alerting, too."""
+    from include.control import alerts
+
+    log.warning("%s: no alert is sent: %s", dag_id, reason)
     try:
         with open_database() as engine:
-            alerts.record_rejected(engine, dag_id, run_id, f"Rejected: {reason}")
+            alerts.record_silent(engine, dag_id, run_id, f"{type(reason).__name__}: {reason}")
     except Exception as error:
-        log.warning("%s: the rejected input is not recorded: %s", dag_id, type(error).__name__)
-    return True
+        log.warning("%s: that its deadline sends no alert is not recorded: %s", dag_id, type(error).__name__)
 
 
 def _is_out_of_reach(reason: Any) -> bool:
@@ -129,14 +135,14 @@ def _is_out_of_reach(reason: Any) -> bool:
     return isinstance(reason, VendorUnavailable)
 
 
-def _is_rejected(dag_id: str, run_id: str) -> bool:
+def _is_silent(dag_id: str, run_id: str) -> bool:
     from include.control import alerts
 
     try:
         with open_database() as engine:
-            return alerts.is_rejected(engine, dag_id, run_id)
+            return alerts.is_silent(engine, dag_id, run_id)
     except Exception as error:
-        log.warning("%s: whether its input was rejected can't be read: %s", dag_id, type(error).__name__)
+        log.warning("%s: whether its deadline may alert can't be read: %s", dag_id, type(error).__name__)
         return False
 
 

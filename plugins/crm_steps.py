@@ -11,20 +11,6 @@ from airflow.sdk.exceptions import AirflowSkipException
 from policy import DEADLINE_HOURS
 
 
-def alert_failure(context: Any) -> None:
-    """Alert that the task failed, but of a standstill: of that the task itself has sent an alert, once a state."""
-    import logging
-
-    from alerts import Alert
-
-    from include.errors import HeldBack
-
-    if isinstance(context.get("exception"), HeldBack):
-        logging.getLogger(__name__).warning("Nothing was sent: %s", context["exception"])
-    else:
-        Alert("Failed").notify(context)
-
-
 @task
 def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] | None:
     """Resolve identities across vendors, before anything is shown; does nothing where nothing changed."""
@@ -118,13 +104,13 @@ def find_questions(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
 
 @task
 def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
-    """Send what changed; return what was sent of each object. Skipped where all of it is held back."""
+    """Send what changed; return what was sent of each object. Fails where all of it is held back."""
     import firm
 
     from include import sessions
     from include.crm import approval
     from include.crm.load import sync
-    from include.errors import ApprovalNeeded, HeldBack, RowsFailed
+    from include.errors import RowsFailed
 
     engine = firm.site().engine
     try:
@@ -138,8 +124,6 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
             approved=approval.find_approved(engine),
             resends=params["resend_refused"],
         )
-    except (ApprovalNeeded, HeldBack) as error:
-        raise AirflowSkipException(str(error)) from error
     except RowsFailed:
         approval.use(engine, run_id)
         raise
@@ -147,9 +131,9 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     return {name: {"sent": c.sent, "created": c.created, "updated": c.updated} for name, c in counts.items()}
 
 
-@task(trigger_rule="all_done", on_failure_callback=alert_failure)
+@task(trigger_rule="all_done")
 def report_held_back(run_id: Any = None) -> list[str]:
-    """Return what was held back, and why; alert once a state. Fails where nothing at all could be sent for long."""
+    """Return what was held back, and why; alert once of each state that lasts."""
     import firm
     from alerts import fingerprint, page, send
 
@@ -170,7 +154,6 @@ def report_held_back(run_id: Any = None) -> list[str]:
     if differing := count_differing(engine, run_id):  # only a sync that found an older org has read it back
         body, about = f"Read back and sent again: {differing}", {"dag_id": "salesforce", "run_id": run_id}
         send("restored", "Salesforce was restored from a backup", f"{body}\n{link}", subject=fingerprint(body), **about)
-    holding.refuse_standstill(engine, run_id, patience)
     return lines
 
 

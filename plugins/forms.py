@@ -67,7 +67,8 @@ def vendor_form(vendor: Vendor) -> dict[str, Param]:
         False,
         type="boolean",
         title="Accept an unusual day",
-        description="Load a day whose totals, prices or number of rows differ much from earlier days; the ledger notes it.",
+        description="Load a day whose totals, prices or number of rows differ much from earlier days, or that does not add up with the"
+        " day before or with the accounts' stated values. Ledger and marts show it as accepted.",
     )
     form["on_demand"] = Param(
         False, type="boolean", title="On demand", description="Use the share of the rate budget kept for people."

@@ -15,8 +15,8 @@ values (:kind, :dag_id, :run_id, :task, :subject, :title) on conflict do nothing
 _SENT = sa.text("update control.alert set sent_at = clock_timestamp() where alert_id = :alert_id")
 _HAS = sa.text("select exists (select from control.alert where kind = :kind and dag_id = :dag_id and run_id = :run_id)")
 
-REJECTED = "rejected"
-"""Kind of a run whose input was rejected: no alert is sent for it."""
+SILENT = "silent"
+"""Kind of a run that failed and sends no alert: its input was rejected, or an alert of what it meets exists already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ def send_once(engine: sa.Engine, record: Record, send: Callable[[], None]) -> bo
     return True
 
 
-def record_rejected(engine: sa.Engine, dag_id: str, run_id: str, title: str) -> None:
-    """Records that a run's input was rejected: its deadline sends no alert."""
+def record_silent(engine: sa.Engine, dag_id: str, run_id: str, title: str) -> None:
+    """Record that a run failed without an alert: its deadline sends none either."""
     with engine.begin() as connection:
-        connection.execute(_RECORD, asdict(Record(REJECTED, title, dag_id, run_id)))
+        connection.execute(_RECORD, asdict(Record(SILENT, title, dag_id, run_id)))
 
 
-def is_rejected(engine: sa.Engine, dag_id: str, run_id: str) -> bool:
-    """Whether a run's input was rejected."""
+def is_silent(engine: sa.Engine, dag_id: str, run_id: str) -> bool:
+    """Whether a run failed without an alert."""
     with engine.connect() as connection:
-        values = {"kind": REJECTED, "dag_id": dag_id, "run_id": run_id}
+        values = {"kind": SILENT, "dag_id": dag_id, "run_id": run_id}
         return bool(connection.execute(_HAS, values).scalar())

@@ -1,4 +1,4 @@
-"""Three clocks: this machine's, the database's and the vendor's. One that is minutes off is found before anything is staged."""
+"""Three clocks: this machine's, the database's and the vendor's. One that is off is found before anything is staged."""
 
 from __future__ import annotations
 
@@ -14,21 +14,33 @@ from include.errors import ClockSkew
 log = logging.getLogger(__name__)
 
 MOST = timedelta(minutes=5)
+MOST_OF_VENDOR = timedelta(hours=1)
+"""By which the vendor's clock may differ from both others, which may be one: the database's, where it runs on this machine."""
+
+
+_ADVICE = "set it by NTP, then clear the task; nothing was staged"
 
 
 class Clocks:
-    """Compares the clock of this machine with the database's and, where these two differ, with the vendor's.
+    """Compares the clock of this machine with the database's and the vendor's.
 
-    Our clock stamps what is staged, and bounds the windows of edits; the database's stamps what is loaded. The vendor's stamps nothing
-    of ours: where only that one is off, it is logged.
+    Our clock stamps what is staged, and bounds the windows of edits; the database's stamps what is loaded. Where only the vendor's differs,
+    by minutes, it is logged.
 
     Args:
         engine: The control database.
         ours: The clock of this machine, aware.
+        is_vendor_trusted: Whether hours by which the vendor's clock differs count as an error of ours.
     """
 
-    def __init__(self, engine: sa.Engine, ours: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._engine, self._ours = engine, ours
+    def __init__(
+        self,
+        engine: sa.Engine,
+        ours: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        is_vendor_trusted: bool = True,
+    ) -> None:
+        self._engine, self._ours, self._is_vendor_trusted = engine, ours, is_vendor_trusted
         self._is_compared = False
 
     def compare(self, vendor: str, date_header: str, age: str = "") -> None:
@@ -40,7 +52,8 @@ class Clocks:
             age: The response's header `Age` in seconds, where a cache gave it.
 
         Raises:
-            ClockSkew: This machine's clock or the database's is off by more than five minutes; the message says which one, by the third.
+            ClockSkew: This machine's clock and the database's differ by more than five minutes, and the message says which one is off, by
+                the vendor's; or the vendor's differs from both by more than an hour.
         """
         if self._is_compared:
             return
@@ -51,6 +64,12 @@ class Clocks:
         theirs = _read_date(date_header, age)
         if abs(ours - database) > MOST:
             raise ClockSkew(_explain(ours, database, theirs), vendor=vendor)
+        if theirs is not None and self._is_vendor_trusted and abs(ours - theirs) > MOST_OF_VENDOR:
+            raise ClockSkew(
+                f"The clocks of this machine and of the database are {_difference(ours, theirs)}, by the vendor: {_ADVICE}. If the"
+                " vendor's clock is wrong, set `ignore_clock` in the extra of its connection to true",
+                vendor=vendor,
+            )
         self._is_compared = True
         if theirs is not None and abs(ours - theirs) > MOST:
             log.warning("%s: the vendor's clock is %s", vendor, _difference(theirs, ours))
@@ -58,14 +77,13 @@ class Clocks:
 
 def _explain(ours: datetime, database: datetime, theirs: datetime | None) -> str:
     """Say which of the two clocks is off; the vendor's decides."""
-    advice = "set it by NTP, then clear the task; nothing was staged"
     if theirs is not None and abs(database - theirs) <= MOST:
-        return f"The clock of this machine is {_difference(ours, database)}, by the database and the vendor: {advice}"
+        return f"The clock of this machine is {_difference(ours, database)}, by the database and the vendor: {_ADVICE}"
     if theirs is not None and abs(ours - theirs) <= MOST:
-        return f"The clock of the database is {_difference(database, ours)}, by this machine and the vendor: {advice}"
+        return f"The clock of the database is {_difference(database, ours)}, by this machine and the vendor: {_ADVICE}"
     return (
         f"The clock of this machine is {_difference(ours, database)} by the database, and the vendor's agrees with neither: "
-        f"find out which one is wrong, {advice}"
+        f"find out which one is wrong, {_ADVICE}"
     )
 
 

@@ -12,8 +12,6 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from include.errors import HeldBack
-
 _FORGET = sa.text("""
 delete from control.crm_held h where not exists (
     select from unnest(cast(:entities as text[]), cast(:causes as text[]), cast(:subjects as text[])) n(entity, cause, subject)
@@ -32,13 +30,6 @@ _ALERT = sa.text("""
 update control.crm_held set alerted_at = clock_timestamp()
 where alerted_at is null and cause <> 'approval' and since < clock_timestamp() - :patience
 returning entity, cause, subject, records, reason, since
-""")
-
-_STANDSTILL = sa.text("""
-select string_agg(distinct subject, ',') as vendors, sum(records) as records from control.crm_held
-where cause = 'vendor' and run_id = :run_id and since < clock_timestamp() - :patience
-  and not exists (select from control.ledger where run_id = :run_id and stage = 'crm' and sent > 0)
-having count(*) > 0
 """)
 
 Cause = Literal["vendor", "approval", "failure", "parent"]
@@ -108,20 +99,3 @@ def alert_late(engine: sa.Engine, patience: timedelta, send: Callable[[list[Held
         if late:
             late.sort(key=lambda each: (each.entity, each.cause, each.subject))
             send(late, "\n".join(f"{each.entity} {each.cause} {each.subject} {each.since}" for each in late))
-
-
-def refuse_standstill(engine: sa.Engine, run_id: str, patience: timedelta) -> None:
-    """Makes sure that a run which sent nothing, because of a vendor that is not settled for long, does not end as a success.
-
-    Args:
-        engine: As the loading role.
-        run_id: Names the run.
-        patience: How long a vendor's load may be under way.
-
-    Raises:
-        HeldBack: It did.
-    """
-    with engine.connect() as db:
-        row = db.execute(_STANDSTILL, {"run_id": run_id, "patience": patience}).first()
-    if row is not None:
-        raise HeldBack("Nothing is sent: the newest day is not reconciled", vendors=row.vendors, records=row.records)

@@ -31,7 +31,7 @@ from include.crm.objects import objects
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.sender import Sender
 from include.crm.settings import Settings
-from include.errors import ApprovalNeeded, ConfigurationError, HeldBack, RetriableError, RowsFailed
+from include.errors import ApprovalNeeded, HeldBack, RetriableError, RowsFailed
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def sync(
 
     Raises:
         ApprovalNeeded: Nothing was sent, because more would change than may.
-        HeldBack: Nothing was sent, because all that changed is of vendors that are not settled.
+        HeldBack: Nothing was sent, because everything that changed is held back.
         RowsFailed: Salesforce refused rows; each of them is a dead letter, everything else is in.
         TargetUnavailable: Salesforce is not there.
         ObjectUnavailable: A job of an object does not end, or rows of it are still locked or unprocessed; the others were sent.
@@ -120,10 +120,7 @@ def _heal(
     if state == "same":
         return
     say(f"Salesforce holds an earlier state than it accepted ({state} records): everything is read back first")
-    try:
-        readback.read_back(engine, connection, run_id, settings, say, is_restored=state == "older")
-    except ApprovalNeeded as error:  # no question that a person can approve
-        raise ConfigurationError(str(error)) from error
+    readback.read_back(engine, connection, run_id, settings, say, is_restored=state == "older")
 
 
 def _refuse_standstill(held: Sequence[Held]) -> None:

@@ -24,7 +24,7 @@ from include.crm.mapping import CrmObject, Field
 from include.crm.objects import objects
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
-from include.errors import ApprovalNeeded, ConfigurationError, TargetUnavailable
+from include.errors import ConfigurationError, TargetUnavailable
 
 PAGE_ROWS = 50_000
 """Of one answer; a query of millions comes in as many answers as it takes."""
@@ -151,8 +151,7 @@ def read_back(
 
     Raises:
         TargetUnavailable: Salesforce does not answer, or does not end a query.
-        ConfigurationError: It does not take a query.
-        ApprovalNeeded: So many records are missing that it is rather we who may not see them.
+        ConfigurationError: It does not take a query, or so many records are missing that we may lack the right to see them.
     """
     found = {}
     calls = CallLog(engine, VENDOR, "", run_id)
@@ -216,7 +215,7 @@ def _read_object(
         )
         gone = kinds.get("deleted", 0) + kinds.get("merged", 0)
         if not is_restored and gone > settings.few and gone > believed * settings.most_changed_ratio:
-            raise ApprovalNeeded(
+            raise ConfigurationError(
                 "Salesforce shows us so few of our records that a sharing rule may hide them; nothing was noted",
                 sobject=wanted.sobject, entity=wanted.entity, missing=gone, believed=believed,
             )  # fmt: skip

@@ -179,6 +179,14 @@ def replay(
         return connection.execute(_REPLAY, values).rowcount
 
 
+def has_known(engine: sa.Engine) -> bool:
+    """Return whether a subscriber is known that was not removed."""
+    with engine.connect() as db:
+        return bool(
+            db.scalar(sa.text("select exists (select from control.outbound_subscriber where state <> 'removed')"))
+        )
+
+
 def enable(engine: sa.Engine, subscriber: str, now: datetime) -> int:
     """Lets a disabled subscriber have its events again, with all tries; returns how many waited.
 

@@ -20,7 +20,7 @@ from include.contract import Table, Vendor
 from include.errors import ConfigurationError, DataQualityError
 from include.extract.columns import staged_schema
 from include.staging import Staging
-from include.validation.compared import COMPARED
+from include.validation.compared import ACCEPTABLE
 from include.validation.date_bounds import anchors_of
 from include.validation.measures import measure
 from include.validation.rows import FAULTS, commonest_reason, write_faults
@@ -137,7 +137,7 @@ def validate_day(
         staging: Where they are.
         recent: Rows of recent days by table, for the band.
         earlier: Partitions of the last loaded days by table, the newest first.
-        accept_unusual: Lets a day pass that compares badly with earlier ones (`compared.COMPARED`).
+        accept_unusual: Lets a day pass that compares badly with earlier ones, or does not add up (`compared.ACCEPTABLE`).
         rows_only: Leaves batch-level expectations out.
 
     Returns:
@@ -270,7 +270,7 @@ def _validate_batch(
         if not result.success:
             detail = outcome.details.get(expectation.column, "")
             failure = f"{expectation.name} is {outcome.measures[expectation.column]}, expected {expectation.limits}"
-            is_accepted = accept_unusual and expectation.column in COMPARED
+            is_accepted = accept_unusual and expectation.column in ACCEPTABLE
             (outcome.accepted if is_accepted else outcome.failed).append(f"{failure} ({detail})" if detail else failure)
 
 

@@ -42,8 +42,8 @@ _OF_POSITIONS = (
     "unpriced_ratio",
     "stale_price_ratio",
 )
-COMPARED = frozenset({"rows_ratio", "dead_money_ratio", *_OF_MONEY, *_OF_POSITIONS, *MATCHED})
-"""Measures that compare a day with what is usual; an operator may accept a day that they find unusual."""
+ACCEPTABLE = frozenset({"rows_ratio", "dead_money_ratio", "accounts_off", *_OF_MONEY, *_OF_POSITIONS, *MATCHED})
+"""Measures that an operator may accept: of a day that is unusual, or whose accounts do not add up to what the vendor states."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ duplicate_keys             rows whose key another row has
 off_date_rows              rows of a snapshot that are of another day
 <column>_without_<table>   rows whose parent is not in the same vendor-day; null where that table was not pulled
 accounts_off               keys whose money does not add up to what the other table states, less those of which a row
-                           is a dead letter, and less one for each dead letter that does not say whose it is; null
-                           where that table was not pulled
+                           is a dead letter, and less one for each dead letter that does not say whose it is (but
+                           where rows are added up to positions); null where that table was not pulled
 
 Of tables with money, those of `compared` too. What is behind a measure is said in words beside it: keys, counts, sums.
 """
@@ -218,6 +218,8 @@ def _off(
     if not len(off):
         return 0, ""
     explained, unsaid = _buried(table, column, paths[table.name], staging)
+    if any(each.summed for each in vendor.maps if each.table == table.name):
+        unsaid = 0  # a sum without one of its rows is wrong, and nothing says which one lacks it
     off = off.filter(pc.invert(pc.is_in(off.column("key"), value_set=explained)))
     off = off.append_column("size", pc.abs(off.column("by"))).sort_by([("size", "descending"), ("key", "ascending")])
     named = [f"{row['key']} by {row['by']:+,.2f}" for row in off.select(["key", "by"]).slice(0, 20).to_pylist()]

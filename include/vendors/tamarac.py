@@ -63,6 +63,13 @@ def position_key(account_id: pa.Array, cusip: pa.Array, symbol: pa.Array, descri
     return joined(account_id, security_key(cusip, symbol, description))
 
 
+def cash_key(account_id: pa.Array) -> pa.Array:
+    """Of an account's cash."""
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(account_id.cast("string"), CASH, ":")
+
+
 def security_name(type_: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
     """What a transaction calls its security: its description, without the transaction's type before it."""
     import pyarrow as pa
@@ -497,6 +504,7 @@ MAPS = (
         },
         split=legs,
         takes=_TRANSACTION,
+        also_moves=derived(cash_key, "account_id"),
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,8 @@ _NAMED_BREAKS = 5
 _SHARE_TOLERANCE = Decimal("0.000001")
 """Shares have eight decimals: thirds do not come to a whole."""
 
-# What open dead letters may describe: an account, a position; anything where neither can be known.
+# What open dead letters may describe: an account, a position; anything where neither can be known. Of a position that is added up of several
+# rows, such a dead letter explains nothing: a sum without one of its rows is a wrong number, not a missing one.
 _DEAD = sa.text("""
 create temporary table dead on commit drop as
 select l.business_date, d.entity, abs(l.money_usd) as money, l.is_money_unreadable,
@@ -31,6 +32,7 @@ cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent te
 where l.vendor = :vendor and l.status = 'open' and d.entity in ('account_value', 'position', 'transaction', '*')
   and (l.business_date in (:day, :before)
        or d.entity = 'transaction' and l.business_date <= :day and coalesce(l.row_date > :before, true))
+  and not (d.entity = any(:summed) and d.key is null and d.parent is null)
 """)
 
 # An old dead letter of a transaction explains a break of its own position only, and none once a snapshot after it was compared with:
@@ -128,19 +130,22 @@ with moved as (
     where business_date = :day and vendor = :vendor and recorded_to is null
 ), rolled as (
     select position_key, coalesce(l.account_id, e.account_id) as account_id,
-           coalesce(e.quantity, 0) + coalesce(c.quantity, 0) as expected, coalesce(l.quantity, 0) as actual
+           e.position_key is null or l.position_key is null as is_missing, coalesce(e.quantity, 0) + coalesce(c.quantity, 0) as expected, coalesce(l.quantity, 0) as actual
     from earlier e full join later l using (position_key) full join change c using (position_key)
 )
 select position_key, account_id, expected, actual, actual - expected as difference,
        is_explained, count(*) over () as breaks, count(*) filter (where is_explained) over () as explained
 from rolled r
-cross join lateral (select exists (select from dead d where d.position_key = r.position_key) as is_explained) e
+cross join lateral (
+    select exists (select from dead d where d.position_key = r.position_key
+                   or r.is_missing and d.entity = 'position' and d.position_key is null and d.account_id = r.account_id) as is_explained
+) e
 where abs(actual - expected) > :tolerance
 order by is_explained, abs(actual - expected) desc, position_key limit :most
 """)
 
 _UNKNOWN = sa.text("""
-select count(*) from dead where entity in ('position', 'transaction', '*') and position_key is null
+select count(*) from dead where entity in ('position', 'transaction', '*') and position_key is null and account_id is null
 """)
 
 _RECORD_BREAKS = {
@@ -156,11 +161,11 @@ values (:run_id, :vendor, :day, :account_id, :expected, :actual, :difference, :i
 
 _RECORD = sa.text("""
 insert into control.reconciliation
-    (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained, is_passed, note)
-values (:run_id, :vendor, :day, :check_name, :expected, :actual, :tolerance, :breaks, :explained, :is_passed, :note)
+    (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained, is_accepted, is_passed, note)
+values (:run_id, :vendor, :day, :check_name, :expected, :actual, :tolerance, :breaks, :explained, :is_accepted, :is_passed, :note)
 on conflict (run_id, vendor, business_date, check_name) do update
 set expected = excluded.expected, actual = excluded.actual, tolerance = excluded.tolerance, breaks = excluded.breaks,
-    explained = excluded.explained, is_passed = excluded.is_passed, note = excluded.note, checked_at = clock_timestamp()
+    explained = excluded.explained, is_accepted = excluded.is_accepted, is_passed = excluded.is_passed, note = excluded.note, checked_at = clock_timestamp()
 """)
 
 
@@ -172,6 +177,7 @@ class Check:
         breaks: Things that differ by more than the tolerance.
         explained: Those of them whose own rows are open dead letters, and one more for each dead letter of which we can't
             know what it is about, if these hold as much money.
+        is_accepted: Whether an operator lets the day pass although there are breaks that nothing explains.
         note: Why nothing was compared; empty where something was.
         listed: The breaks, the largest unexplained ones first.
     """
@@ -183,12 +189,13 @@ class Check:
     breaks: int
     explained: int = 0
     note: str = ""
+    is_accepted: bool = False
     listed: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_passed(self) -> bool:
-        """Whether every break is explained."""
-        return self.breaks <= self.explained
+        """Whether every break is explained, or accepted."""
+        return self.is_accepted or self.breaks <= self.explained
 
     @property
     def summary(self) -> str:
@@ -200,7 +207,9 @@ class Check:
         return f"{self.name}: {self.breaks} breaks beyond {self.tolerance}, {self.explained} explained by dead letters{which}"
 
 
-def reconcile(connection: sa.Connection, vendor: Vendor, day: date, before: date) -> list[Check]:
+def reconcile(
+    connection: sa.Connection, vendor: Vendor, day: date, before: date, *, accept: bool = False
+) -> list[Check]:
     """Compares what is loaded of a day; the caller records the checks, and decides with `stop_if_broken`.
 
     Args:
@@ -208,17 +217,21 @@ def reconcile(connection: sa.Connection, vendor: Vendor, day: date, before: date
         vendor: Whose day; says by how much things may differ.
         day: The business date.
         before: The session before it. Where that was not loaded, the last loaded day is compared with instead.
+        accept: Whether an operator accepts breaks, but for owners' shares: an account that is counted twice is never right.
     """
-    values: dict[str, Any] = {"vendor": vendor.name, "day": day, "before": before}
+    summed = [each.entity for each in vendor.maps if each.summed]
+    values: dict[str, Any] = {"vendor": vendor.name, "day": day, "before": before, "summed": summed}
     connection.execute(sa.text("set local enable_nestloop = on"))
     values["before"] = connection.scalar(_LAST_LOADED, values) or before
     connection.execute(_DEAD, values)
     connection.execute(_FORGET_OLD, values)
-    return [
+    compared = [
         _compare_money(connection, values, Decimal(vendor.total_tolerance_usd)),
         _roll_forward(connection, values, Decimal(vendor.roll_tolerance_quantity)),
-        _add_shares(connection, values),
     ]
+    if accept:
+        compared = [replace(check, is_accepted=not check.is_passed) for check in compared]
+    return [*compared, _add_shares(connection, values)]
 
 
 def record(connection: sa.Connection, vendor: str, day: date, run_id: str, checks: list[Check]) -> None:
@@ -229,7 +242,7 @@ def record(connection: sa.Connection, vendor: str, day: date, run_id: str, check
     for check in checks:
         facts = {
             name: getattr(check, name)
-            for name in ("expected", "actual", "tolerance", "breaks", "explained", "is_passed", "note")
+            for name in ("expected", "actual", "tolerance", "breaks", "explained", "is_accepted", "is_passed", "note")
         }
         connection.execute(_RECORD, of | facts | {"check_name": check.name})
         if check.listed:
@@ -296,4 +309,8 @@ def stop_if_broken(vendor: str, day: date, checks: list[Check]) -> None:
         BalanceError: With every comparison that failed.
     """
     if failed := [check.summary for check in checks if not check.is_passed]:
-        raise BalanceError("The day does not reconcile: " + "; ".join(failed), vendor=vendor, business_date=day)
+        raise BalanceError(
+            "The day does not reconcile: " + "; ".join(failed) + ". Correct it at the vendor and run the day again (with Full refresh, where"
+            " transactions were deleted there), or accept the day in the form",
+            vendor=vendor, business_date=day,
+        )  # fmt: skip

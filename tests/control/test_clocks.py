@@ -15,6 +15,7 @@ from include import flow
 from include.contract import Vendor
 from include.control.clocks import Clocks
 from include.errors import ClockSkew, RetriableError
+from include.vendor_settings import ignores_clock
 from include.warehouse import schema
 from tests.conftest import Database, Firm
 
@@ -63,8 +64,24 @@ def test_minutes_are_no_skew(engine: sa.Engine, by: timedelta) -> None:
     clocks(engine, by).compare("orion", at(by))
 
 
-def test_vendor_s_clock_alone_is_logged(engine: sa.Engine, caplog: pytest.LogCaptureFixture) -> None:
-    clocks(engine).compare("orion", at(timedelta(hours=-3)))
+@pytest.mark.parametrize("by", [HOURS, -HOURS])
+def test_where_database_and_worker_are_one_machine_the_vendor_s_clock_finds_both_hours_off(
+    engine: sa.Engine, by: timedelta
+) -> None:
+    with pytest.raises(ClockSkew, match=r"of this machine and of the database are 2 days, .*`ignore_clock`"):
+        clocks(engine).compare("orion", at(by))
+
+
+def test_clock_of_a_vendor_that_is_known_to_be_wrong_stops_nothing(engine: sa.Engine) -> None:
+    is_trusted = not ignores_clock({"ignore_clock": "true"})
+    Clocks(engine, is_vendor_trusted=is_trusted).compare("orion", at(HOURS))
+    assert not ignores_clock({})
+
+
+def test_minutes_by_which_the_vendor_s_clock_alone_is_off_are_logged(
+    engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    clocks(engine).compare("orion", at(timedelta(minutes=-30)))
     [record] = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert record.getMessage().startswith("orion: the vendor's clock is ")
     assert "behind" in record.getMessage()

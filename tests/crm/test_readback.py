@@ -8,7 +8,7 @@ import pytest
 
 from include.crm import readback
 from include.crm.readback import Found, read_back, recreate
-from include.errors import ApprovalNeeded, TargetUnavailable
+from include.errors import ConfigurationError, TargetUnavailable
 from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, Crm
 
 
@@ -185,7 +185,7 @@ def test_so_many_missing_records_are_asked_about(crm: Crm) -> None:
     crm.settings = replace(crm.settings, few=5)
     crm.http.delete("/salesforce/_admin/records")
 
-    with pytest.raises(ApprovalNeeded, match="sharing rule"):
+    with pytest.raises(ConfigurationError, match="sharing rule"):
         read(crm)
 
     assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0

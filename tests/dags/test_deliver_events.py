@@ -44,10 +44,26 @@ def happen(database: Database, subject: str) -> None:
     )
 
 
-def deliver(environ: dict[str, str], **form: object) -> None:
+def deliver(environ: dict[str, str], **form: object) -> dict[str, str]:
     code = whole_run("deliver_events", **form)
     state, tasks = said(run(environ, code), "RUN").split(" ", 1)
     assert state == "success", tasks
+    states: dict[str, str] = json.loads(tasks)
+    return states
+
+
+def test_without_subscribers_a_run_ends_at_once(house: dict[str, str]) -> None:
+    tasks = deliver(house | {"AIRFLOW_VAR_TRIBUTARY_SUBSCRIBERS": " "})
+
+    assert tasks.pop("has_subscribers") == "success"
+    assert set(tasks.values()) == {"skipped"}
+
+
+def test_a_subscriber_that_was_removed_is_recorded_so(house: dict[str, str], database: Database) -> None:
+    deliver(house)
+    deliver(house | {"AIRFLOW_VAR_TRIBUTARY_SUBSCRIBERS": " "})
+
+    assert database.value("select distinct state from control.outbound_subscriber") == "removed"
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""The DAG that writes to Salesforce, where it must not write: a dry run, and a pause."""
+"""The DAG that writes to Salesforce, where it must not write: a dry run, a pause, and a day that is not reconciled."""
 
 from __future__ import annotations
 
@@ -48,3 +48,16 @@ def test_a_dry_run_writes_a_page_and_sends_nothing(airflow: dict[str, str], load
 @pytest.mark.long
 def test_while_somebody_has_paused_it_nothing_is_sent(airflow: dict[str, str], loaded: Firm) -> None:
     check_nothing_was_sent(loaded, run(airflow | {"AIRFLOW_VAR_TRIBUTARY_CRM_PAUSED": "true"}, whole_run("salesforce")))
+
+
+def test_a_run_that_can_send_nothing_fails_and_sends_no_alert_of_its_own(airflow: dict[str, str], loaded: Firm) -> None:
+    loaded.database.do("update control.reconciliation set is_passed = false")
+
+    state, tasks = said(run(airflow, whole_run("salesforce")), "RUN").split(" ", 1)
+
+    assert state == "failed"
+    assert json.loads(tasks)["send_changes"] == "failed"
+    assert json.loads(tasks)["report_held_back"] == "success"
+    assert loaded.database.value("select distinct cause from control.crm_held") == "vendor"
+    assert loaded.database.rows("select title from control.alert where sent_at is not null") == []
+    assert loaded.database.value("select kind from control.alert") == "silent"

@@ -147,11 +147,12 @@ def test_what_is_rejected_is_not_sent_and_not_asked_about_again(asking: Asking) 
     asking.answer(question, "Reject", "The vendor sent shares twice")
 
     states = asking.api.task_states(DAG, run_id)
-    assert (states["send_changes"], states["raise_tasks"]) == ("skipped", "skipped")
+    assert (states["send_changes"], states["raise_tasks"]) == ("failed", "upstream_failed")
     assert asking.held() == before
     again = asking.api.trigger(DAG)
-    assert asking.api.wait_run(DAG, again, START_S) == "success"
+    assert asking.api.wait_run(DAG, again, START_S) == "failed"
     assert asking.api.task_states(DAG, again)["request_approval"] == "skipped"
+    assert asking.told(run_id) == asking.told(again) == []
     kept = asking.database.rows("select reason, decided_by from control.crm_question where not is_approved")
     assert {tuple(row.values()) for row in kept} == {("The vendor sent shares twice", "admin")}
 

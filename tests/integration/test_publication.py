@@ -84,6 +84,25 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     assert force == {"business_date": LAST, "rejected_date": None}
 
 
+def test_day_that_does_not_add_up_loads_once_an_operator_accepts_it_and_the_next_one_starts_from_it(firm: Firm) -> None:
+    """The vendor adjusted a position without a transaction, and never corrects it."""
+    firm.database.do("""
+        update warehouse.position set quantity = quantity + 7 where position_key = (select min(position_key) from warehouse.position)
+    """)
+    with pytest.raises(BalanceError, match=r"roll-forward: 1 breaks.*accept the day in the form"):
+        firm.day(LAST)
+    firm.day(LAST, accept_unusual=True)
+    marts = "select distinct state from mart.completeness where mart = 'aum_by_household' and business_date = :day"
+    assert firm.database.value(marts, day=LAST) == "accepted"
+    assert firm.database.rows("select check_name from control.reconciliation where is_accepted") == [
+        {"check_name": "roll-forward"}
+    ]
+
+    firm.turn_to(NOW + timedelta(days=3))
+    firm.day(LAST + timedelta(days=3))
+    assert firm.database.value(marts, day=LAST + timedelta(days=3)) == "reconciled"
+
+
 def test_run_of_single_clients_or_a_replay_that_is_refused_says_nothing_of_the_day(firm: Firm) -> None:
     firm.day(LAST)
     firm.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="fullName")

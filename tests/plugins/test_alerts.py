@@ -159,7 +159,7 @@ _FAIL = """
 import sys
 from types import SimpleNamespace as Thing
 from alerts import Alert
-from include.errors import ConfigurationError, InputRejected
+from include.errors import ApprovalNeeded, ConfigurationError, HeldBack, InputRejected
 
 task = Thing(task_id="plan_day", try_number=1, map_index=-1)
 for run_id, run_type, error in (
@@ -167,6 +167,8 @@ for run_id, run_type, error in (
     ("in a backfill", "backfill", InputRejected("no such table")),
     ("scheduled", "scheduled", InputRejected("no such table")),
     ("by an error", "manual", ConfigurationError("no such path")),
+    ("held back", "scheduled", HeldBack("nothing is sent")),
+    ("unapproved", "manual", ApprovalNeeded("nothing is sent")),
 ):
     run = Thing(dag_id="orion", run_id=run_id, run_type=run_type)
     Alert("Failed").notify({"dag_run": run, "ti": task, "exception": error})
@@ -174,13 +176,15 @@ for run_id, run_type, error in (
 _MISS = """
 from alerts import Alert
 
-for run_id in ("rejected", "scheduled", "by an error"):
+for run_id in ("rejected", "scheduled", "by an error", "held back", "unapproved"):
     run = {"dag_id": "orion", "dag_run_id": run_id, "run_type": "manual"}
     Alert("Deadline missed").notify({"dag_run": run, "deadline": {"id": f"of {run_id}", "deadline_time": "12:00"}})
 """
 
 
-def test_a_rejected_input_alerts_nobody_neither_at_once_nor_at_the_deadline(tmp_path: Path, database: Database) -> None:
+def test_no_alert_of_rejected_input_or_of_a_sync_that_is_held_back_neither_at_once_nor_at_the_deadline(
+    tmp_path: Path, database: Database
+) -> None:
     urls = f"file://{tmp_path / 'alerts'}"
     run(_alerting(tmp_path, database, urls, "tributary_load"), _FAIL)
     run(_alerting(tmp_path, database, urls), _MISS)
@@ -188,10 +192,12 @@ def test_a_rejected_input_alerts_nobody_neither_at_once_nor_at_the_deadline(tmp_
     assert [(each["title"], "Run: scheduled" in each["body"]) for each in alerts] == [
         ("Failed: orion", True), ("Failed: orion", False), ("Deadline missed: orion", True), ("Deadline missed: orion", False),
     ]  # fmt: skip
-    rejected = database.rows("select run_id, title, sent_at from control.alert where kind = 'rejected' order by run_id")
-    assert [tuple(row.values()) for row in rejected] == [
-        ("in a backfill", "Rejected: no such table", None),
-        ("rejected", "Rejected: no such table", None),
+    silent = database.rows("select run_id, title, sent_at from control.alert where kind = 'silent' order by run_id")
+    assert [tuple(row.values()) for row in silent] == [
+        ("held back", "HeldBack: nothing is sent", None),
+        ("in a backfill", "InputRejected: no such table", None),
+        ("rejected", "InputRejected: no such table", None),
+        ("unapproved", "ApprovalNeeded: nothing is sent", None),
     ]
 
 

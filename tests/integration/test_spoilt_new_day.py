@@ -1,0 +1,199 @@
+"""A new day of which a row can't be read: it loads without a wrong number, or it is rejected; it loads where the row says whose it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from include import flow, vendor_pull
+from include.contract import Table, Vendor
+from include.errors import BalanceError, DataQualityError
+from include.extract.columns import staged_schema
+from include.extract.exact_json import dump
+from include.local.postgres import Postgres
+from include.staging import PartWriter
+from include.vendors import named
+from tests.conftest import Database, Firm, holding, new_database
+from tests.running_sandbox import LAST, NOW
+
+BEFORE = date(2026, 11, 19)
+MADE_OF = ("position", "account_value", "transaction")
+Copy = Callable[[], Firm]
+
+
+@pytest.fixture
+def vendor(request: pytest.FixtureRequest) -> Vendor:
+    """Tamarac, whose positions are sums of several rows, where a test names no other."""
+    return named(getattr(request, "param", "tamarac"))
+
+
+@pytest.fixture
+def day_before(start_firm: Callable[..., Firm], vendor: Vendor, postgres: Postgres) -> Iterator[Copy]:
+    """Gives firms whose day before is loaded, each with a database of its own."""
+    first = start_firm(vendor, households=6)
+    first.turn_to(NOW - timedelta(days=1))
+    first.day(BEFORE)
+    first.turn_to(NOW)
+    first.engine.dispose()
+    first.database.close()
+    template = first.database.admin_url.rsplit("/", 1)[1]
+    copies: list[Any] = []
+
+    def copy() -> Firm:
+        while copies:
+            copies.pop()()
+        opened = new_database(postgres, template)
+        database: Database = opened.__enter__()
+        firm = Firm(first.vendor, first.sandbox, database, first.folder)
+        firm._runs = first._runs = first._runs + 1
+        copies.extend([lambda: opened.__exit__(None, None, None), firm.engine.dispose])
+        return firm
+
+    yield copy
+    while copies:
+        copies.pop()()
+
+
+def spoil(firm: Firm, table: Table, path: str, row: int, *columns: str) -> None:
+    """Make some fields of a row unreadable; the rest of it can be read."""
+    folder, manifest = firm.site.staging.folder(path), firm.site.staging.manifest(path)
+    rows = pa.concat_tables([staged_schema(table).empty_table(), *(part for _, part in firm.site.staging.rows(path))])
+    [values] = rows.slice(row, 1).to_pylist()
+    sources = {col.name: col.source for col in table.columns if col.kind == "value"}
+    raw = {source: values[name] for name, source in sources.items() if values[name] is not None}
+    key = None if {*columns} & {*table.key} else ":".join(str(values[name]) for name in table.key)
+    reasons = [f"{sources[name]}: not readable" for name in columns]
+    spoilt = raw | {sources[name]: {"unexpected": "object"} for name in columns}
+    writer = PartWriter(folder, rows.schema)
+    writer.write(rows.filter(pa.array([n != row for n in range(rows.num_rows)], pa.bool_())))
+    writer.flush()
+    folder.write("dead.jsonl", dump({"key": key, "reasons": reasons, "row": spoilt}) + b"\n")
+    firm.site.staging.seal(path, replace(manifest, parts=tuple(writer.parts), staged=rows.num_rows - 1, dead=1))
+
+
+def run_day(firm: Firm, target: str = "", choose: Callable[[pa.Table], int] = lambda rows: 0, *columns: str) -> None:
+    """Run the day with one spoilt row of a table."""
+    run = firm.new_run()
+    paths: dict[str, str] = {}
+    for name in (name for wave in firm.vendor.waves for name in wave):
+        paths[name] = vendor_pull.fetch(
+            firm.site, firm.vendor, name, firm.connection, run, vendor_pull.span_of(firm.site, run, None)
+        )
+        if name == target:
+            rows = pa.concat_tables([part for _, part in firm.site.staging.rows(paths[name])])
+            spoil(firm, firm.vendor.table(name), paths[name], choose(rows), *columns)
+        flow.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)
+    flow.validate(firm.site, firm.vendor, paths, run)
+    firm.publish(run, paths)
+
+
+def money(firm: Firm) -> dict[str, dict[str, tuple[Any, ...]]]:
+    """What is in force of the day, by entity and key."""
+    wanted = {
+        "position": "position_key as key, quantity, market_value_usd",
+        "account_value": "account_value_key as key, market_value_usd, cash_usd",
+        "transaction": "transaction_key as key, quantity, amount_usd, status",
+    }
+    return {
+        entity: {
+            row.pop("key"): tuple(row.values())
+            for row in firm.database.rows(
+                f"select {columns} from warehouse.{entity} where recorded_to is null"
+                + ("" if entity == "transaction" else " and business_date = :day"),
+                **({} if entity == "transaction" else {"day": LAST}),
+            )
+        }
+        for entity, columns in wanted.items()
+    }
+
+
+def feeding(vendor: Vendor) -> list[Table]:
+    """Tables that numbers of a day are made of."""
+    names = {each.table for each in vendor.maps if each.entity in MADE_OF}
+    return [table for table in vendor.asked if table.name in names]
+
+
+@pytest.mark.long
+@holding
+@pytest.mark.timeout(1800)
+def test_a_new_day_with_a_dead_row_has_no_wrong_number(day_before: Copy) -> None:
+    """Every field of every table that money or quantities come from, one row each."""
+    clean = day_before()
+    run_day(clean)
+    expected, cases, rejected = money(clean), 0, []
+    for table in feeding(clean.vendor):
+        for number, column in enumerate(col.name for col in table.columns if col.kind == "value"):
+            firm = day_before()
+            try:
+                run_day(firm, table.name, lambda rows, n=number: (7 * n + 3) % rows.num_rows, column)  # type: ignore[misc]
+            except (BalanceError, DataQualityError) as error:
+                rejected.append(f"{table.name}.{column}: {error}")
+                continue
+            for entity, rows in money(firm).items():
+                wrong = {key: row for key, row in rows.items() if row != expected[entity].get(key)}
+                assert not wrong, (table.name, column, entity)
+            assert firm.database.value("select count(*) from control.dead_letter where status = 'open'") == 1
+            cases += 1
+    print(json.dumps({"vendor": clean.vendor.name, "loaded": cases, "rejected": rejected}))
+    assert cases > 20
+    assert rejected == []
+
+
+def _of_two_lots(rows: pa.Table) -> int:
+    """A lot of a security that its account holds in several."""
+    keys = pc.binary_join_element_wise(
+        rows["account_id"], pc.coalesce(rows["cusip"], rows["symbol"], rows["description"]), ":"
+    )
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(keys.combine_chunks()).to_pylist()}
+    return next(n for n, key in enumerate(keys.to_pylist()) if counts[key] > 1)
+
+
+def test_a_dead_lot_that_does_not_say_whose_it_is_stops_the_day_and_names_the_account(day_before: Copy) -> None:
+    firm = day_before()
+    with pytest.raises(DataQualityError, match=r"accounts_off.*is 1.*account_id \S+ by -"):
+        run_day(firm, "holdings", _of_two_lots, "account_id")
+    assert firm.held(LAST) == {}
+
+
+def test_a_dead_lot_that_names_its_account_alone_holds_that_account_back_and_the_day_loads(day_before: Copy) -> None:
+    clean = day_before()
+    run_day(clean)
+    whole = clean.held(LAST)
+    firm = day_before()
+
+    run_day(firm, "holdings", _of_two_lots, "cusip")
+
+    [account] = {key.partition(":")[0] for key in whole.keys() - firm.held(LAST).keys()}
+    assert firm.held(LAST) == {key: row for key, row in whole.items() if not key.startswith(f"{account}:")}
+    [lacks] = firm.database.rows(
+        "select state, dead_letters, held_back_usd from mart.completeness where mart = 'aum_by_household' and business_date = :day",
+        day=LAST,
+    )
+    [letter] = firm.database.rows("select money_usd from control.dead_letter where status = 'open'")
+    missing = sum((row[1] for key, row in whole.items() if key.startswith(f"{account}:")), Decimal(0))
+    assert lacks == {"state": "explained", "dead_letters": 1, "held_back_usd": missing - letter["money_usd"]}
+
+
+def test_a_dead_dividend_explains_the_break_in_cash(day_before: Copy) -> None:
+    firm = day_before()
+
+    def find_dividend(rows: pa.Table) -> int:
+        is_dividend = pc.and_(
+            pc.equal(rows["trade_date"], pa.scalar(LAST)),
+            pc.and_(pc.is_valid(rows["amount_usd"]), pc.is_valid(rows["cusip"])),
+        )
+        return int(pc.index(is_dividend, True).as_py())
+
+    run_day(firm, "transactions", find_dividend, "status")
+
+    [off] = firm.database.rows("select position_key, difference from control.roll_forward_break")
+    [letter] = firm.database.rows("select money_usd from control.dead_letter where status = 'open'")
+    assert (off["position_key"].partition(":")[2], off["difference"]) == ("CASH", letter["money_usd"])
