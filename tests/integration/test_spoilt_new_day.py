@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -79,8 +78,14 @@ def spoil(firm: Firm, table: Table, path: str, row: int, *columns: str) -> None:
     firm.site.staging.seal(path, replace(manifest, parts=tuple(writer.parts), staged=rows.num_rows - 1, dead=1))
 
 
-def run_day(firm: Firm, target: str = "", choose: Callable[[pa.Table], int] = lambda rows: 0, *columns: str) -> None:
-    """Run the day with one spoilt row of a table."""
+def run_day(
+    firm: Firm,
+    target: str = "",
+    choose: Callable[[pa.Table], int] = lambda rows: 0,
+    *columns: str,
+    rows_only: bool = False,
+) -> None:
+    """Run the day with one spoilt row of a table; `rows_only` leaves out that it is a large share of so small a firm's."""
     run = firm.new_run()
     paths: dict[str, str] = {}
     for name in (name for wave in firm.vendor.waves for name in wave):
@@ -91,7 +96,7 @@ def run_day(firm: Firm, target: str = "", choose: Callable[[pa.Table], int] = la
             rows = pa.concat_tables([part for _, part in firm.site.staging.rows(paths[name])])
             spoil(firm, firm.vendor.table(name), paths[name], choose(rows), *columns)
         flow.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)
-    flow.validate(firm.site, firm.vendor, paths, run)
+    flow.validate(firm.site, firm.vendor, paths, run, rows_only=rows_only)
     firm.publish(run, paths)
 
 
@@ -128,23 +133,24 @@ def test_a_new_day_with_a_dead_row_has_no_wrong_number(day_before: Copy) -> None
     """Every field of every table that money or quantities come from, one row each."""
     clean = day_before()
     run_day(clean)
-    expected, cases, rejected = money(clean), 0, []
+    expected, loaded, rejected = money(clean), 0, set()
     for table in feeding(clean.vendor):
         for number, column in enumerate(col.name for col in table.columns if col.kind == "value"):
             firm = day_before()
             try:
-                run_day(firm, table.name, lambda rows, n=number: (7 * n + 3) % rows.num_rows, column)  # type: ignore[misc]
-            except (BalanceError, DataQualityError) as error:
-                rejected.append(f"{table.name}.{column}: {error}")
+                run_day(firm, table.name, lambda rows, n=number: (7 * n + 3) % rows.num_rows, column, rows_only=True)  # type: ignore[misc]
+            except BalanceError:
+                rejected.add((table.name, column))
                 continue
             for entity, rows in money(firm).items():
                 wrong = {key: row for key, row in rows.items() if row != expected[entity].get(key)}
                 assert not wrong, (table.name, column, entity)
             assert firm.database.value("select count(*) from control.dead_letter where status = 'open'") == 1
-            cases += 1
-    print(json.dumps({"vendor": clean.vendor.name, "loaded": cases, "rejected": rejected}))
-    assert cases > 20
-    assert rejected == []
+            loaded += 1
+    assert loaded > 30
+    # What is added up of rows is wrong without one of them, and nothing else says whose that one is.
+    sums = {each.table for each in clean.vendor.maps if each.summed}
+    assert rejected == {(name, clean.vendor.table(name).agrees[0]) for name in sums}  # type: ignore[index]
 
 
 def _of_two_lots(rows: pa.Table) -> int:
