@@ -1,9 +1,10 @@
-"""A day of which some rows of one table can't be read leaves all that is stored as it was, for every vendor, table and field."""
+"""A day of which some rows of one table can't be read leaves warehouse and Salesforce as they were, for every vendor, table and field."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,10 +12,12 @@ import pytest
 
 from include import canonical, flow, vendor_pull
 from include.contract import Table
+from include.crm.objects import objects
 from include.extract.columns import staged_schema
-from include.extract.exact_json import dump
+from include.extract.exact_json import dump, load
 from include.staging import PartWriter
 from tests.conftest import Firm
+from tests.crm.conftest import Crm
 
 TIMES = {"recorded_from", "recorded_to", "source_run_id"}
 COMPUTED = {"probability_ratio", "computed_at"}
@@ -70,10 +73,30 @@ def spoilt_day(firm: Firm, target: str, seed: int) -> int:
     return dead
 
 
+FIELDS = ("__c", "__r", "Name")
+SIMULATED = {"Tributary_Plan_Success__c", "Tributary_Success__c", "Tributary_Computed_On__c"}
+
+
+def in_salesforce(crm: Crm) -> dict[str, dict[str, dict[str, Any]]]:
+    """What the org holds, by object and record, without what it writes itself and what vendors compute anew."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in dict.fromkeys(wanted.sobject for wanted in objects(crm.settings)):
+        lines = crm.http.get(f"/salesforce/_admin/records/{name}").content.splitlines()
+        found[name] = {
+            record["Id"]: {f: v is None if f in SIMULATED else v for f, v in record.items() if f.endswith(FIELDS)}
+            for record in map(load, lines)
+        }
+    return found
+
+
 @pytest.mark.long
-def test_a_spoilt_day_changes_nothing_that_is_stored(firm: Firm) -> None:
+@pytest.mark.timeout(1800)
+def test_a_spoilt_day_changes_nothing_that_is_stored_and_nothing_in_salesforce(firm: Firm, tmp_path: Path) -> None:
     firm.day()
-    before = stored(firm)
+    crm = Crm(firm.database, firm.sandbox, tmp_path / "work")
+    crm.sync()
+    before, sent_before = stored(firm), in_salesforce(crm)
+    assert any(sent_before.values())
     for seed, table in enumerate(firm.vendor.asked):
         assert spoilt_day(firm, table.name, seed), table.name
         after = stored(firm)
@@ -81,3 +104,7 @@ def test_a_spoilt_day_changes_nothing_that_is_stored(firm: Firm) -> None:
             name: (before[name] - rows, rows - before[name]) for name, rows in after.items() if rows != before[name]
         }
         assert not changed, table.name
+        crm.sync()
+        for name, records in in_salesforce(crm).items():
+            assert records == sent_before[name], (table.name, name)
+    crm.engine.dispose()
