@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from include.local.postgres import Postgres
 from include.staging import PartWriter
 from include.vendors import named
 from tests.conftest import Database, Firm, holding, new_database
+from tests.crm.conftest import HOLDINGS, Crm
 from tests.running_sandbox import LAST, NOW
 
 BEFORE = date(2026, 11, 19)
@@ -186,6 +188,26 @@ def test_a_dead_lot_that_names_its_account_alone_holds_that_account_back_and_the
     [letter] = firm.database.rows("select money_usd from control.dead_letter where status = 'open'")
     missing = sum((row[1] for key, row in whole.items() if key.startswith(f"{account}:")), Decimal(0))
     assert lacks == {"state": "explained", "dead_letters": 1, "held_back_usd": missing - letter["money_usd"]}
+
+
+def test_what_is_held_back_of_a_new_day_is_not_sold_in_salesforce(day_before: Copy, tmp_path: Path) -> None:
+    firm = day_before()
+    crm = Crm(firm.database, firm.sandbox, tmp_path / "work")
+    crm.sync()
+    before = crm.records(HOLDINGS)
+
+    run_day(firm, "holdings", _of_two_lots, "cusip")
+    crm.sync()
+
+    loaded = {f"sample:tamarac:position:{key}" for key in firm.held(LAST)}
+    held_back = before.keys() - loaded
+    assert held_back
+    shown = ("FinServ__Shares__c", "FinServ__MarketValue__c")
+    after = crm.records(HOLDINGS)
+    for key in held_back:
+        assert [after[key][name] for name in shown] == [before[key][name] for name in shown]
+        assert before[key]["FinServ__Shares__c"]
+    crm.engine.dispose()
 
 
 def test_a_dead_dividend_explains_the_break_in_cash(day_before: Copy) -> None:
