@@ -71,15 +71,14 @@ def deliver_events() -> None:
     """Does what the form asks for, sends what is due, and tells people of trouble."""
 
     @task.short_circuit
-    def has_subscribers() -> bool:
-        """Whether there are subscribers; without any, the run ends here. One that was removed from the Variable is still to be recorded so."""
+    def has_subscribers(params: Any = None) -> bool:
+        """Whether there are subscribers, or something of a removed one is still to be recorded or reported; else the run ends here."""
         import firm
 
         from include.outbound import outbox
 
-        return bool(firm.find_variable("tributary_subscribers", default="").split()) or outbox.has_known(
-            firm.database()
-        )
+        names = firm.find_variable("tributary_subscribers", default="").split()
+        return bool(names or params["subscriber"]) or outbox.has_unfinished(firm.database())
 
     @task
     def make_due_again(params: Any = None) -> dict[str, int]:

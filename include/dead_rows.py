@@ -190,18 +190,16 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
     told: list[list[dict[str, str]]] = [[] for _ in range(rows.num_rows)]
     days: list[date | None] = [None] * rows.num_rows
     for each, entity in maps:
-        keys = _values(each, entity.key, rows, faults)
-        parents = _values(each, f"{entity.parent}_key", rows, faults)
-        positions = (
-            _values(each, "position_key", rows, faults) if "position_key" in entity.fields else [None] * len(told)
-        )
-        for n, (key, parent, position) in enumerate(zip(keys, parents, positions, strict=True)):
-            facts = {"entity": entity.name, "key": key, "parent": parent, "position": position}
-            told[n].append({name: value for name, value in facts.items() if value is not None})
+        facts = {"key": _values(each, entity.key, rows, faults)}
+        facts["parent"] = _values(each, f"{entity.parent}_key", rows, faults)
+        if entity.kind == "event" and "position_key" in entity.fields:
+            facts["position"] = _values(each, "position_key", rows, faults)
+            facts["quantity"] = _values(each, "quantity", rows, faults)
+        for n, about in enumerate(told):
+            known = {name: values[n] for name, values in facts.items()}
+            about.append({"entity": entity.name} | {name: value for name, value in known.items() if value is not None})
         if each.also_moves:
-            for about, moved in zip(told, _evaluate(each.also_moves, rows, faults), strict=True):
-                if moved is not None:
-                    about.append(about[-1] | {"position": moved})
+            _describe_second_leg(told, each.also_moves, table, rows, faults)
         if entity.kind == "event" and entity.dated:
             dated = _values(each, entity.dated, rows, faults)
             days = [
@@ -219,6 +217,21 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
         }
         for amount, is_doubtful, day, about in zip(money, doubts, days, told, strict=True)
     ]
+
+
+def _describe_second_leg(
+    told: list[list[dict[str, str]]], also_moves: Derived, table: Table, rows: pa.Table, faults: list[set[str]]
+) -> None:
+    """Describe the position that rows move beside their own, by their money; one that can't be read may be any."""
+    positions = _evaluate(also_moves, rows, faults)
+    amounts = _evaluate(Derived(lambda values: values, (str(table.money),)), rows, faults)
+    for about, position, amount, bad in zip(told, positions, amounts, faults, strict=True):
+        is_unreadable = bool({*also_moves.columns, ANY} & bad)
+        if position is None and not is_unreadable:
+            continue  # no second leg
+        own = {name: value for name, value in about[-1].items() if name not in ("position", "quantity")}
+        leg = {"position": position, "quantity": amount}
+        about.append(own | {name: value for name, value in leg.items() if value is not None})
 
 
 def _columns_of(each: EntityMap, column: str) -> tuple[str, ...] | None:

@@ -5,11 +5,10 @@ TributaryError
 │   ├── VendorUnavailable     5xx, time-out, reset, a body cut short, a page that is not JSON
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
 │   ├── PagingUnstable        the data moved faster than the pages could be read
-│   ├── TargetUnavailable     Postgres, Salesforce or the staging's store did not answer, or refused for now
-│   │   ├── ClockSkew         the clock of this machine or of the database is minutes off
-│   │   ├── SyncUnderWay      another sync writes to Salesforce just now
-│   │   └── ObjectUnavailable Salesforce is there, but one of its objects has to wait
-│   └── DayNotClosed          a business date is not closed, or not reconciled, yet
+│   └── TargetUnavailable     Postgres, Salesforce or the staging's store did not answer, or refused for now
+│       ├── ClockSkew         the clock of this machine or of the database is minutes off
+│       ├── SyncUnderWay      another sync writes to Salesforce just now
+│       └── ObjectUnavailable Salesforce is there, but one of its objects has to wait
 └── FatalError                the same work fails again until somebody acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
     │   └── InputRejected     what a person chose in a form can't be done; nobody else is alerted
@@ -91,10 +90,6 @@ class SyncUnderWay(TargetUnavailable):
 
 class ObjectUnavailable(TargetUnavailable):
     """Salesforce is there, but one of its objects has to wait: a job that does not end, rows that stay locked."""
-
-
-class DayNotClosed(RetriableError):
-    """A business date is not closed at the vendor, or not reconciled in the warehouse, yet."""
 
 
 class FatalError(TributaryError):

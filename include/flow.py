@@ -213,14 +213,14 @@ def publish(
         Counts by table and entity, and what was compared.
 
     Raises:
-        BalanceError: The day does not add up, and dead letters do not explain it. The last good day stays in force; what does
+        BalanceError: The day does not add up, dead letters do not explain it, and no operator accepts it. The last good day stays in force; what does
             not agree is in `control.reconciliation` and the tables of breaks.
         TributaryError: As `warehouse.load` raises.
     """
     checks: list[Check] = []
 
     def verify(connection: sa.Connection) -> None:
-        checks[:] = reconcile(connection, vendor, run.business_date, run.previous_date, accept=run.accept_unusual)
+        checks[:] = reconcile(connection, vendor, run.business_date, run.previous_date, accepted_by=run.accepted_by)
         stop_if_broken(vendor.name, run.business_date, checks)
         record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
 

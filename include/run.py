@@ -47,6 +47,7 @@ class Run:
         is_replay: Whether only dead letters are pulled again.
         keys: Clients that an operator chose; empty for all.
         accept_unusual: Whether an operator accepts a day that compares badly with earlier ones, or does not add up.
+        user: Who started it; empty where that is not known.
     """
 
     run_id: str
@@ -57,6 +58,12 @@ class Run:
     is_replay: bool = False
     keys: tuple[str, ...] = ()
     accept_unusual: bool = False
+    user: str = ""
+
+    @property
+    def accepted_by(self) -> str:
+        """The operator who accepts the day; empty for none."""
+        return (self.user or "unknown") if self.accept_unusual else ""
 
     @classmethod
     def of_now(cls, run_id: str, now: datetime) -> Run:

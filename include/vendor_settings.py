@@ -35,8 +35,15 @@ def configured(vendor: Vendor, extra: Mapping[str, str]) -> Vendor:
 
 
 def ignores_clock(extra: Mapping[str, str]) -> bool:
-    """Whether the vendor's clock is known to be wrong."""
-    return extra.get("ignore_clock", "").lower() == "true"
+    """Whether the vendor's clock is known to be wrong.
+
+    Raises:
+        ConfigurationError: The extra says neither true nor false.
+    """
+    said = extra.get("ignore_clock", "false").lower()
+    if said not in ("true", "false"):
+        raise ConfigurationError(f"The connection's `ignore_clock` is {said!r}, not true or false")
+    return said == "true"
 
 
 def _fewer(vendor: Vendor, chosen: dict[str, Any]) -> Vendor:

@@ -21,10 +21,11 @@ UNATTENDED = ("scheduled", "asset_triggered")
 class Alert(BaseNotifier):
     """Sends an alert with DAG, task, reason, counts and a link; usable as failure callback and in a deadline.
 
-    Each alert is sent once: per run and deadline, per task and try, and per run and try where its vendor can't be reached. Nothing is sent of
-    a backfill's deadline (its runs wait for each
-    other, and nobody waits for them), nor of a run whose input was rejected (the person who started it sees why) or that sent nothing to Salesforce because
-    everything is held back (`report_held_back` and `approve_salesforce` alert of that, once a state).
+    Each alert is sent once: per run and deadline, per task and try, and per run and try where its vendor can't be reached. None is sent of
+
+    - a backfill's deadline: its runs wait for each other;
+    - a run whose input was rejected: the person who started it sees why;
+    - a run that sent nothing to Salesforce because everything is held back: `approve_salesforce` and `report_held_back` alert of that.
 
     Args:
         what: The first words of the title, such as `Failed` or `Deadline missed`.
@@ -130,9 +131,9 @@ def _record_silent(dag_id: str, run_id: str, reason: Any) -> None:
 
 
 def _is_out_of_reach(reason: Any) -> bool:
-    from include.errors import VendorUnavailable
+    from include.errors import ClockSkew, VendorUnavailable
 
-    return isinstance(reason, VendorUnavailable)
+    return isinstance(reason, (ClockSkew, VendorUnavailable))
 
 
 def _is_silent(dag_id: str, run_id: str) -> bool:

@@ -67,8 +67,8 @@ def vendor_form(vendor: Vendor) -> dict[str, Param]:
         False,
         type="boolean",
         title="Accept an unusual day",
-        description="Load a day whose totals, prices or number of rows differ much from earlier days, or that does not add up with the"
-        " day before or with the accounts' stated values. Ledger and marts show it as accepted.",
+        description="Load a day whose totals, prices or number of rows differ much from earlier days, or that does not add up as an earlier"
+        " run of the day has reported. Your name is recorded, and the marts show the day as accepted.",
     )
     form["on_demand"] = Param(
         False, type="boolean", title="On demand", description="Use the share of the rate budget kept for people."

@@ -29,7 +29,7 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> dict[str, An
     planned = plan.plan_day(named(name), params, interval_end, is_backfill=dag_run.run_type == "backfill")
     for table, why in planned["left_out"].items():
         logging.getLogger(__name__).warning("%s is left out: %s", table, why)
-    return planned
+    return planned | {"user": str(dag_run.triggering_user_name or "")}
 
 
 @task
@@ -179,4 +179,5 @@ def _run(plan: dict[str, Any], run_id: str) -> Any:
         on_demand=plan["on_demand"],
         keys=tuple(plan["keys"]),
         accept_unusual=plan.get("accept_unusual", False),
+        user=plan.get("user", ""),
     )

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 MOST = timedelta(minutes=5)
 MOST_OF_VENDOR = timedelta(hours=1)
-"""By which the vendor's clock may differ from both others, which may be one: the database's, where it runs on this machine."""
+"""Largest difference from the vendor's clock. Where database and worker share a machine, only the vendor's clock shows that both are wrong."""
 
 
 _ADVICE = "set it by NTP, then clear the task; nothing was staged"
@@ -66,7 +66,7 @@ class Clocks:
             raise ClockSkew(_explain(ours, database, theirs), vendor=vendor)
         if theirs is not None and self._is_vendor_trusted and abs(ours - theirs) > MOST_OF_VENDOR:
             raise ClockSkew(
-                f"The clocks of this machine and of the database are {_difference(ours, theirs)}, by the vendor: {_ADVICE}. If the"
+                f"The clocks of this machine and of the database are {_difference(ours, theirs)}, by the vendor's: {_ADVICE}. If the"
                 " vendor's clock is wrong, set `ignore_clock` in the extra of its connection to true",
                 vendor=vendor,
             )

@@ -89,7 +89,8 @@ class DeadLetter:
         money_usd: Its amount of the table's money column; None where the table has none, or it can't be read.
         is_money_unreadable: Whether the table has money and the row's can't be read.
         row_date: The day that the row is about, where it can be read.
-        describes: What it may describe: `{"entity", "key"}`, `{"entity", "parent"}` or `{"entity"}` of each entity; see `dead_rows`.
+        describes: What it may describe: `{"entity", "key"}`, `{"entity", "parent"}` or `{"entity"}` of each entity, and of
+            transactions `position` and `quantity`, where they can be read; see `dead_rows`.
     """
 
     row_key: str | None

@@ -41,11 +41,11 @@ from shown s group by vendor, table_name order by vendor, table_name
 _BREAKS = sa.text("""
 select * from (
     select distinct on (vendor, business_date, check_name)
-           vendor, business_date, check_name, breaks, explained, is_passed, expected, actual
+           vendor, business_date, check_name, breaks, explained, is_passed, expected, actual, accepted_by
     from control.reconciliation
     where checked_at >= :since and (:run_id = '' or run_id = :run_id)
     order by vendor, business_date, check_name, checked_at desc
-) newest where explained > 0 or not is_passed
+) newest where explained > 0 or not is_passed or accepted_by is not null
 order by vendor, business_date, check_name
 """)
 
@@ -105,7 +105,7 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A reconciliation check that does not agree, or only with what dead letters explain."""
+    """A reconciliation check that does not agree, or only with what dead letters explain or an operator accepted."""
 
     vendor: str
     business_date: date
@@ -115,10 +115,12 @@ class Break:
     is_passed: bool
     expected: Decimal
     actual: Decimal
+    accepted_by: str | None = None
 
     def __str__(self) -> str:
         """One line: `<vendor> 2026-11-25 control_total: 17 breaks, 17 explained by dead letters; expected ..., actual ...`."""
         verdict = "" if self.is_passed else "NOT RECONCILED: "
+        verdict = f"ACCEPTED by {self.accepted_by}: " if self.accepted_by else verdict
         counts = f"{self.breaks:,} breaks, {self.explained:,} explained by dead letters"
         amounts = f"expected {self.expected:,}, actual {self.actual:,}"
         return f"{self.vendor} {self.business_date} {self.check}: {verdict}{counts}; {amounts}"

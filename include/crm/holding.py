@@ -25,10 +25,10 @@ set records = excluded.records, reason = excluded.reason, run_id = excluded.run_
     since = case when :since is null then crm_held.since else excluded.since end
 """)
 _READ = "select entity, cause, subject, records, reason, since from control.crm_held"
-# A load that is under way holds its vendor's rows back for a while, and parents that failed have an alert of their own.
+# A load that is under way holds its vendor's rows back for a while, and so may a question that waits for its decision.
 _ALERT = sa.text("""
 update control.crm_held set alerted_at = clock_timestamp()
-where alerted_at is null and cause <> 'approval' and since < clock_timestamp() - :patience
+where alerted_at is null and since < clock_timestamp() - :patience
 returning entity, cause, subject, records, reason, since
 """)
 
@@ -90,7 +90,7 @@ def alert_late(engine: sa.Engine, patience: timedelta, send: Callable[[list[Held
 
     Args:
         engine: As the loading role.
-        patience: How long something may be held back without an alert. Questions have an alert of their own.
+        patience: How long something may be held back without an alert.
         send: Called once if there is anything, with what is held back and a name of these states: the same whenever an alert
             of them is sent, another once one of them ended and came again.
     """

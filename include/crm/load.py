@@ -101,9 +101,16 @@ def sync(
     if one.holdback.failures:  # a failure that needs a person rather than one that may pass by itself
         raise min(one.holdback.failures, key=lambda error: isinstance(error, RetriableError))
     _refuse_dead_letters(engine, run_id)
-    if not any(counts.sent for counts in done.values()):
+    if not _has_sent(engine, run_id):
         _refuse_standstill(one.holdback.held)
     return done
+
+
+def _has_sent(engine: sa.Engine, run_id: str) -> bool:
+    """Whether any attempt of the run has sent anything."""
+    query = sa.text("select exists (select from control.ledger where run_id = :run_id and stage = 'crm' and sent > 0)")
+    with engine.connect() as db:
+        return bool(db.scalar(query, {"run_id": run_id}))
 
 
 def _heal(
@@ -127,12 +134,12 @@ def _refuse_standstill(held: Sequence[Held]) -> None:
     """Raise where nothing was sent because all of it was held back: such a run does not end as one that had nothing to send."""
     if unapproved := [each.reason for each in held if each.cause == "approval"]:
         raise ApprovalNeeded("Salesforce is left as it is until a person approves: " + "; ".join(unapproved))
-    if waiting := [each for each in held if each.cause == "vendor"]:
-        vendors = sorted({each.subject for each in waiting})
-        raise HeldBack(
-            "Nothing is sent: the newest day is not reconciled",
-            vendors=",".join(vendors), records=sum(each.records for each in waiting),
-        )  # fmt: skip
+    records = sum(each.records for each in held)
+    if vendors := sorted({each.subject for each in held if each.cause == "vendor"}):
+        raise HeldBack("Nothing is sent: the newest day is not reconciled", vendors=",".join(vendors), records=records)
+    if held:
+        reasons = "; ".join(sorted({each.reason for each in held}))
+        raise HeldBack(f"Nothing is sent: {reasons}", records=records)
 
 
 def _refuse_dead_letters(engine: sa.Engine, run_id: str) -> None:

@@ -84,7 +84,7 @@ class VendorSession:
         grants: Refresh tokens, for vendors that one logs in at on somebody's behalf.
         patience_s: How long one request is tried again before its error is raised, in seconds; no wait that would
             end later is begun.
-        clocks: Compared by the first response; None compares nothing.
+        clocks: Compared by the first response that is no error; None compares nothing.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class VendorSession:
             )
             status, size = answer.status_code, len(answer.content)
             correlation_id = answer.headers.get(self._vendor.correlation_header)
-            if self._clocks is not None:
+            if self._clocks is not None and answer.ok:
                 self._clocks.compare(self.vendor, answer.headers.get("Date", ""), answer.headers.get("Age", ""))
             return answer
         except requests.RequestException as error:

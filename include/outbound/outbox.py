@@ -179,12 +179,14 @@ def replay(
         return connection.execute(_REPLAY, values).rowcount
 
 
-def has_known(engine: sa.Engine) -> bool:
-    """Return whether a subscriber is known that was not removed."""
+def has_unfinished(engine: sa.Engine) -> bool:
+    """Return whether a known subscriber was not recorded as removed, or an event that was given up was not reported."""
+    query = """
+    select exists (select from control.outbound_subscriber where state <> 'removed')
+        or exists (select from control.outbound_delivery where status = 'dead' and told_at is null)
+    """
     with engine.connect() as db:
-        return bool(
-            db.scalar(sa.text("select exists (select from control.outbound_subscriber where state <> 'removed')"))
-        )
+        return bool(db.scalar(sa.text(query)))
 
 
 def enable(engine: sa.Engine, subscriber: str, now: datetime) -> int:

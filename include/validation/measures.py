@@ -10,8 +10,8 @@ duplicate_keys             rows whose key another row has
 off_date_rows              rows of a snapshot that are of another day
 <column>_without_<table>   rows whose parent is not in the same vendor-day; null where that table was not pulled
 accounts_off               keys whose money does not add up to what the other table states, less those of which a row
-                           is a dead letter, and less one for each dead letter that does not say whose it is (but
-                           where rows are added up to positions); null where that table was not pulled
+                           is a dead letter, and less one for each dead letter that does not say whose it is (not
+                           where rows are summed into positions); null where that table was not pulled
 
 Of tables with money, those of `compared` too. What is behind a measure is said in words beside it: keys, counts, sums.
 """

@@ -63,11 +63,20 @@ def position_key(account_id: pa.Array, cusip: pa.Array, symbol: pa.Array, descri
     return joined(account_id, security_key(cusip, symbol, description))
 
 
-def cash_key(account_id: pa.Array) -> pa.Array:
-    """Of an account's cash."""
+def cash_key(account_id: pa.Array, symbol: pa.Array, type_: pa.Array) -> pa.Array:
+    """Of the account's cash, which a transaction moves; null for one that has no leg in cash."""
     import pyarrow.compute as pc
 
-    return pc.binary_join_element_wise(account_id.cast("string"), CASH, ":")
+    return pc.if_else(
+        _is_in_kind(symbol, type_), None, pc.binary_join_element_wise(account_id.cast("string"), CASH, ":")
+    )
+
+
+def _is_in_kind(symbol: pa.Array, type_: pa.Array) -> pa.Array:
+    """Whether a transaction has no leg in cash: a transfer in kind, or one of cash itself."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.or_kleene(is_word(symbol, CASH), pc.match_substring(type_, "Transfer")), False)
 
 
 def security_name(type_: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
@@ -93,7 +102,7 @@ def legs(transactions: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     numbered = transactions.append_column("row", pa.array(range(transactions.num_rows), pa.int64()))
-    in_kind = pc.or_(is_word(numbered["symbol"], CASH), pc.match_substring(numbered["type"], "Transfer"))
+    in_kind = _is_in_kind(numbered["symbol"], numbered["type"])
     cash = numbered.filter(pc.and_(pc.invert(in_kind), pc.is_valid(numbered["amount_usd"])))
     ids = pc.binary_join_element_wise(cash["transaction_id"], "cash", ":")
     changed = {
@@ -504,7 +513,7 @@ MAPS = (
         },
         split=legs,
         takes=_TRANSACTION,
-        also_moves=derived(cash_key, "account_id"),
+        also_moves=derived(cash_key, "account_id", "symbol", "type"),
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -18,26 +19,28 @@ _NAMED_BREAKS = 5
 _SHARE_TOLERANCE = Decimal("0.000001")
 """Shares have eight decimals: thirds do not come to a whole."""
 
-# What open dead letters may describe: an account, a position; anything where neither can be known. Of a position that is added up of several
-# rows, such a dead letter explains nothing: a sum without one of its rows is a wrong number, not a missing one.
+# What open dead letters may describe: an account, a position; anything where neither can be known. A transaction can't be dated later than
+# the day that it came with.
 _DEAD = sa.text("""
 create temporary table dead on commit drop as
 select l.business_date, d.entity, abs(l.money_usd) as money, l.is_money_unreadable,
        case d.entity when 'transaction' then null else
             (select s.id from warehouse.source_key s
              where s.entity = 'account' and s.vendor = :vendor and s.source_key = coalesce(d.parent, d.key)) end as account_id,
-       case d.entity when 'position' then d.key when 'transaction' then d.position end as position_key
+       case d.entity when 'position' then d.key when 'transaction' then d.position end as position_key, d.quantity
 from control.dead_letter l
-cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text, position text)
+cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text, position text, quantity numeric)
 where l.vendor = :vendor and l.status = 'open' and d.entity in ('account_value', 'position', 'transaction', '*')
   and (l.business_date in (:day, :before)
-       or d.entity = 'transaction' and l.business_date <= :day and coalesce(l.row_date > :before, true))
-  and not (d.entity = any(:summed) and d.key is null and d.parent is null)
+       or d.entity = 'transaction' and l.business_date <= :day and coalesce(l.row_date, l.business_date) > :before)
 """)
 
 # An old dead letter of a transaction explains a break of its own position only, and none once a snapshot after it was compared with:
 # what it is about must be known.
 _FORGET_OLD = sa.text("delete from dead where position_key is null and business_date not in (:day, :before)")
+
+# A row of a sum (a lot of a holding) of which neither account nor position is known explains nothing: the sum of the others is a wrong number.
+_FORGET_SUMMED = sa.text("delete from dead where entity = any(:summed) and position_key is null and account_id is null")
 
 # Money that the vendor states for accounts, against the money of the positions that we hold for them.
 _COMPARED = """
@@ -97,7 +100,7 @@ where vendor = :vendor and stage = 'load' and entity = 'position' and business_d
 """)
 
 _DAY_BEFORE = sa.text("""
-select max(t.recorded_at) as known_at,
+select p.run_id as run_before, max(t.recorded_at) as known_at,
        exists (select from control.ledger h
                where h.vendor = :vendor and h.entity = 'transaction' and h.stage = 'load' and h.pulled = 'present'
                  and h.recorded_at <= max(t.recorded_at)) as is_complete
@@ -105,23 +108,37 @@ from control.ledger p
 join control.ledger t on t.run_id = p.run_id and t.vendor = p.vendor and t.stage = 'load' and t.entity = 'transaction'
                      and t.business_date = p.business_date
 where p.vendor = :vendor and p.stage = 'load' and p.entity = 'position' and p.business_date = :before
-group by p.business_date, p.ledger_id order by p.ledger_id desc limit 1
+group by p.business_date, p.ledger_id, p.run_id order by p.ledger_id desc limit 1
 """)
 
 # What transactions did to positions between two snapshots: those dated since, and what became known since of older
 # ones (entered late, corrected, reversed), which the vendor's newer snapshot reflects and the older one does not. The
 # latter only if all of the history was known when the older snapshot was taken: else we learn late, not the vendor.
 _BREAKS = sa.text("""
-with moved as (
-    select position_key, quantity from warehouse.transaction
-    where vendor = :vendor and recorded_to is null and status = 'posted' and trade_date <= :day
-      and (trade_date > :before or (:is_complete and recorded_from > :known_at))
+with late as (
+    select position_key, account_id, sum(quantity) as quantity from (
+        select position_key, account_id, quantity from warehouse.transaction
+        where :is_complete and vendor = :vendor and recorded_to is null and status = 'posted' and trade_date <= :before
+          and recorded_from > :known_at
+        union all
+        select position_key, account_id, -quantity from warehouse.transaction
+        where :is_complete and vendor = :vendor and status = 'posted' and trade_date <= :before
+          and recorded_from <= :known_at and recorded_to > :known_at
+    ) l group by 1, 2
+), accepted as (
+    select b.position_key, b.difference from control.roll_forward_break b
+    join control.reconciliation r using (run_id, vendor, business_date)
+    where b.vendor = :vendor and b.business_date = :before and b.run_id = :run_before
+      and r.check_name = 'roll-forward' and r.accepted_by is not null
+), moved as (
+    select position_key, account_id, quantity from warehouse.transaction
+    where vendor = :vendor and recorded_to is null and status = 'posted' and trade_date > :before and trade_date <= :day
     union all
-    select position_key, -quantity from warehouse.transaction
-    where :is_complete and vendor = :vendor and status = 'posted' and trade_date <= :before
-      and recorded_from <= :known_at and recorded_to > :known_at
+    -- What an accepted day's snapshot had already, and its transactions had not yet, is in it.
+    select * from late l
+    where not exists (select from accepted a where (a.position_key, a.difference) = (l.position_key, l.quantity))
 ), change as (
-    select position_key, sum(quantity) as quantity from moved group by 1
+    select position_key, max(account_id) as account_id, sum(quantity) as quantity from moved group by 1
 ), earlier as (
     select position_key, account_id, quantity from warehouse.position
     where business_date = :before and vendor = :vendor and recorded_to is null
@@ -129,24 +146,51 @@ with moved as (
     select position_key, account_id, quantity from warehouse.position
     where business_date = :day and vendor = :vendor and recorded_to is null
 ), rolled as (
-    select position_key, coalesce(l.account_id, e.account_id) as account_id,
-           e.position_key is null or l.position_key is null as is_missing, coalesce(e.quantity, 0) + coalesce(c.quantity, 0) as expected, coalesce(l.quantity, 0) as actual
+    select position_key, coalesce(l.account_id, e.account_id, c.account_id) as account_id,
+           e.position_key is null as is_new, l.position_key is null as is_missing,
+           coalesce(e.quantity, 0) + coalesce(c.quantity, 0) as expected, coalesce(l.quantity, 0) as actual
     from earlier e full join later l using (position_key) full join change c using (position_key)
+), off as (
+    select * from rolled where abs(actual - expected) > :tolerance
 )
-select position_key, account_id, expected, actual, actual - expected as difference,
+select position_key, account_id, expected, actual, actual - expected as difference, is_new <> is_missing as is_in_one_snapshot,
        is_explained, count(*) over () as breaks, count(*) filter (where is_explained) over () as explained
-from rolled r
+from off r
 cross join lateral (
-    select exists (select from dead d where d.position_key = r.position_key
-                   or r.is_missing and d.entity = 'position' and d.position_key is null and d.account_id = r.account_id) as is_explained
+    select coalesce(
+        bool_or(d.entity <> 'transaction' and d.position_key = r.position_key)
+        -- All of an account is held back with a row of a sum that names the account alone.
+        or bool_or(d.entity = any(:summed) and d.position_key is null and d.account_id = r.account_id
+                   and (r.is_missing and d.business_date = :day or r.is_new and d.business_date = :before))
+        or bool_or(d.quantity is null) filter (where d.entity = 'transaction' and d.position_key = r.position_key)
+        or sum(abs(d.quantity)) filter (where d.entity = 'transaction' and d.position_key = r.position_key)
+           >= abs(actual - expected) - :tolerance, false) as is_explained
+    from dead d where d.position_key = r.position_key or d.account_id = r.account_id
 ) e
-where abs(actual - expected) > :tolerance
 order by is_explained, abs(actual - expected) desc, position_key limit :most
 """)
 
+# Dead letters of positions and transactions that name no position, by account where they name one.
 _UNKNOWN = sa.text("""
-select count(*) from dead where entity in ('position', 'transaction', '*') and position_key is null and account_id is null
+select account_id, count(*) as letters from dead
+where entity in ('position', 'transaction', '*') and position_key is null
+  and not (entity = any(:summed) and account_id is not null)
+group by 1
 """)
+
+# Breaks of the day that a run has reported, and who has accepted them.
+_REPORTED = {
+    "roll-forward": sa.text("""
+select b.position_key as key, max(r.accepted_by) as accepted_by from control.roll_forward_break b
+join control.reconciliation r using (run_id, vendor, business_date)
+where b.vendor = :vendor and b.business_date = :day and r.check_name = 'roll-forward' group by 1
+"""),
+    "control total": sa.text("""
+select b.account_id as key, max(r.accepted_by) as accepted_by from control.control_total_break b
+join control.reconciliation r using (run_id, vendor, business_date)
+where b.vendor = :vendor and b.business_date = :day and r.check_name = 'control total' group by 1
+"""),
+}
 
 _RECORD_BREAKS = {
     "roll-forward": sa.text("""
@@ -161,11 +205,11 @@ values (:run_id, :vendor, :day, :account_id, :expected, :actual, :difference, :i
 
 _RECORD = sa.text("""
 insert into control.reconciliation
-    (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained, is_accepted, is_passed, note)
-values (:run_id, :vendor, :day, :check_name, :expected, :actual, :tolerance, :breaks, :explained, :is_accepted, :is_passed, :note)
+    (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained, accepted_by, is_passed, note)
+values (:run_id, :vendor, :day, :check_name, :expected, :actual, :tolerance, :breaks, :explained, nullif(:accepted_by, ''), :is_passed, :note)
 on conflict (run_id, vendor, business_date, check_name) do update
 set expected = excluded.expected, actual = excluded.actual, tolerance = excluded.tolerance, breaks = excluded.breaks,
-    explained = excluded.explained, is_accepted = excluded.is_accepted, is_passed = excluded.is_passed, note = excluded.note, checked_at = clock_timestamp()
+    explained = excluded.explained, accepted_by = excluded.accepted_by, is_passed = excluded.is_passed, note = excluded.note, checked_at = clock_timestamp()
 """)
 
 
@@ -177,7 +221,7 @@ class Check:
         breaks: Things that differ by more than the tolerance.
         explained: Those of them whose own rows are open dead letters, and one more for each dead letter of which we can't
             know what it is about, if these hold as much money.
-        is_accepted: Whether an operator lets the day pass although there are breaks that nothing explains.
+        accepted_by: The operator who lets the day pass although there are breaks that nothing explains; empty for none.
         note: Why nothing was compared; empty where something was.
         listed: The breaks, the largest unexplained ones first.
     """
@@ -189,13 +233,13 @@ class Check:
     breaks: int
     explained: int = 0
     note: str = ""
-    is_accepted: bool = False
+    accepted_by: str = ""
     listed: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_passed(self) -> bool:
         """Whether every break is explained, or accepted."""
-        return self.is_accepted or self.breaks <= self.explained
+        return bool(self.accepted_by) or self.breaks <= self.explained
 
     @property
     def summary(self) -> str:
@@ -208,30 +252,41 @@ class Check:
 
 
 def reconcile(
-    connection: sa.Connection, vendor: Vendor, day: date, before: date, *, accept: bool = False
+    connection: sa.Connection, vendor: Vendor, day: date, before: date, *, accepted_by: str = ""
 ) -> list[Check]:
     """Compares what is loaded of a day; the caller records the checks, and decides with `stop_if_broken`.
+
+    Breaks pass that an operator accepted for this day, or accepts now after a run of the day has reported them: nobody accepts
+    what nobody has seen. Owners' shares are never accepted, since an account would be counted twice.
 
     Args:
         connection: As the loading role, in a transaction: of the load itself, so that a day that does not add up is never seen.
         vendor: Whose day; says by how much things may differ.
         day: The business date.
         before: The session before it. Where that was not loaded, the last loaded day is compared with instead.
-        accept: Whether an operator accepts breaks, but for owners' shares: an account that is counted twice is never right.
+        accepted_by: The operator who accepts the day; empty for none.
     """
     summed = [each.entity for each in vendor.maps if each.summed]
     values: dict[str, Any] = {"vendor": vendor.name, "day": day, "before": before, "summed": summed}
     connection.execute(sa.text("set local enable_nestloop = on"))
     values["before"] = connection.scalar(_LAST_LOADED, values) or before
-    connection.execute(_DEAD, values)
-    connection.execute(_FORGET_OLD, values)
+    for statement in (_DEAD, _FORGET_OLD, _FORGET_SUMMED):
+        connection.execute(statement, values)
     compared = [
         _compare_money(connection, values, Decimal(vendor.total_tolerance_usd)),
         _roll_forward(connection, values, Decimal(vendor.roll_tolerance_quantity)),
     ]
-    if accept:
-        compared = [replace(check, is_accepted=not check.is_passed) for check in compared]
-    return [*compared, _add_shares(connection, values)]
+    return [*(_accept(connection, values, each, accepted_by) for each in compared), _add_shares(connection, values)]
+
+
+def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, accepted_by: str) -> Check:
+    """Accept a check if each of its breaks was reported before, and is accepted now or was then."""
+    if check.is_passed or check.breaks > len(check.listed):
+        return check
+    reported = {row.key: row.accepted_by or accepted_by for row in connection.execute(_REPORTED[check.name], values)}
+    key = "position_key" if check.name == "roll-forward" else "account_id"
+    by = {reported.get(each[key], "") for each in check.listed if not each["is_explained"]}
+    return check if "" in by else replace(check, accepted_by=", ".join(sorted(by)))
 
 
 def record(connection: sa.Connection, vendor: str, day: date, run_id: str, checks: list[Check]) -> None:
@@ -242,7 +297,7 @@ def record(connection: sa.Connection, vendor: str, day: date, run_id: str, check
     for check in checks:
         facts = {
             name: getattr(check, name)
-            for name in ("expected", "actual", "tolerance", "breaks", "explained", "is_accepted", "is_passed", "note")
+            for name in ("expected", "actual", "tolerance", "breaks", "explained", "accepted_by", "is_passed", "note")
         }
         connection.execute(_RECORD, of | facts | {"check_name": check.name})
         if check.listed:
@@ -285,7 +340,10 @@ def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: 
         connection.execute(_BREAKS, values | {**known, "tolerance": tolerance, "most": _MOST_BREAKS}).mappings().all()
     )
     count, explained = (breaks[0]["breaks"], breaks[0]["explained"]) if breaks else (0, 0)
-    explained += connection.scalar(_UNKNOWN) or 0
+    # A dead letter that names no position explains one; of its account where it names that, and a position that one snapshot lacks.
+    in_account = Counter(row["account_id"] for row in breaks if row["is_in_one_snapshot"] and not row["is_explained"])
+    for account_id, letters in connection.execute(_UNKNOWN, values):
+        explained += letters if account_id is None else min(letters, in_account[account_id])
     return Check(
         "roll-forward",
         zero,
@@ -308,9 +366,12 @@ def stop_if_broken(vendor: str, day: date, checks: list[Check]) -> None:
     Raises:
         BalanceError: With every comparison that failed.
     """
-    if failed := [check.summary for check in checks if not check.is_passed]:
-        raise BalanceError(
-            "The day does not reconcile: " + "; ".join(failed) + ". Correct it at the vendor and run the day again (with Full refresh, where"
-            " transactions were deleted there), or accept the day in the form",
-            vendor=vendor, business_date=day,
-        )  # fmt: skip
+    failed = [check for check in checks if not check.is_passed]
+    if failed:
+        advice = (
+            "Correct it at the vendor and run the day again, with Full refresh where transactions were deleted there"
+        )
+        if all(check.name in _REPORTED for check in failed):
+            advice += "; if the day is right as it is, run it again with Accept an unusual day"
+        summaries = "; ".join(check.summary for check in failed)
+        raise BalanceError(f"The day does not reconcile: {summaries}. {advice}", vendor=vendor, business_date=day)

@@ -94,6 +94,23 @@ def test_once_the_vendor_is_settled_its_rows_are_sent(office: Office) -> None:
     assert held(crm) == {}
 
 
+def test_a_run_of_which_an_earlier_try_has_sent_something_is_no_standstill(office: Office) -> None:
+    crm = office.crm
+    unsettle(crm, "plans")
+    crm.database.do("update warehouse.goal set name = 'A day'")
+    crm.database.do("""
+        insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,
+                                    sent, updated)
+        select nextval('control.ledger_id'), 'tried again', 'salesforce', 'Account', 'household', business_date, 'crm', 'tried again',
+               'present', extracted_at, 1, 1 from control.ledger where stage = 'load' limit 1
+    """)
+
+    crm.sync(run_id="tried again")
+
+    with pytest.raises(HeldBack):
+        crm.sync()
+
+
 def test_a_preview_names_the_vendors_that_are_not_settled(office: Office) -> None:
     unsettle(office.crm, "plans")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from include.crm.readiness import find_unsettled
-from include.errors import DayNotClosed
+from include.errors import HeldBack
 from tests.crm.conftest import HOLDINGS, Crm
 
 
@@ -44,14 +44,14 @@ def test_a_day_of_which_only_the_descriptions_are_loaded_is_not_sent(crm: Crm) -
 
     with crm.engine.connect() as db:
         assert list(find_unsettled(db)) == ["orion"]
-    with pytest.raises(DayNotClosed):
+    with pytest.raises(HeldBack):
         crm.sync()
 
 
 def test_a_day_that_does_not_add_up_is_not_sent(crm: Crm) -> None:
     crm.database.do("update control.reconciliation set is_passed = false")
 
-    with pytest.raises(DayNotClosed):
+    with pytest.raises(HeldBack):
         crm.sync()
 
     assert crm.records(HOLDINGS) == {}

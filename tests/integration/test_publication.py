@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from include import flow
+from include.control.digest import write_warning
 from include.errors import BalanceError, SchemaDrift
 from include.live import look_for_edits
 from include.vendors import named
@@ -89,14 +90,16 @@ def test_day_that_does_not_add_up_loads_once_an_operator_accepts_it_and_the_next
     firm.database.do("""
         update warehouse.position set quantity = quantity + 7 where position_key = (select min(position_key) from warehouse.position)
     """)
-    with pytest.raises(BalanceError, match=r"roll-forward: 1 breaks.*accept the day in the form"):
+    with pytest.raises(BalanceError, match=r"roll-forward: 1 breaks.*run it again with Accept an unusual day"):
         firm.day(LAST)
-    firm.day(LAST, accept_unusual=True)
+    firm.day(LAST, accept_unusual=True, user="operator")
     marts = "select distinct state from mart.completeness where mart = 'aum_by_household' and business_date = :day"
     assert firm.database.value(marts, day=LAST) == "accepted"
-    assert firm.database.rows("select check_name from control.reconciliation where is_accepted") == [
-        {"check_name": "roll-forward"}
-    ]
+    accepted = firm.database.rows(
+        "select check_name, accepted_by from control.reconciliation where accepted_by is not null"
+    )
+    assert accepted == [{"check_name": "roll-forward", "accepted_by": "operator"}]
+    assert "ACCEPTED by operator: 1 breaks" in write_warning(firm.engine, f"run-{firm._runs}")
 
     firm.turn_to(NOW + timedelta(days=3))
     firm.day(LAST + timedelta(days=3))

@@ -210,18 +210,36 @@ def test_what_is_held_back_of_a_new_day_is_not_sold_in_salesforce(day_before: Co
     crm.engine.dispose()
 
 
+def find_dividend(rows: pa.Table) -> int:
+    """A row of the day itself that moves cash alone."""
+    is_of_today = pc.and_(pc.equal(rows["trade_date"], pa.scalar(LAST)), pc.equal(rows["quantity"], pa.scalar(0)))
+    return int(pc.index(pc.and_(is_of_today, pc.is_valid(rows["amount_usd"])), True).as_py())
+
+
+def find_trade(rows: pa.Table) -> int:
+    """A row of the day itself that moves a security and cash."""
+    is_of_today = pc.and_(pc.equal(rows["trade_date"], pa.scalar(LAST)), pc.not_equal(rows["quantity"], pa.scalar(0)))
+    is_trade = pc.and_(pc.is_in(rows["type"], value_set=pa.array(["Buy", "Sell"])), pc.equal(rows["status"], "Posted"))
+    return int(pc.index(pc.and_(is_of_today, is_trade), True).as_py())
+
+
 def test_a_dead_dividend_explains_the_break_in_cash(day_before: Copy) -> None:
     firm = day_before()
-
-    def find_dividend(rows: pa.Table) -> int:
-        is_dividend = pc.and_(
-            pc.equal(rows["trade_date"], pa.scalar(LAST)),
-            pc.and_(pc.is_valid(rows["amount_usd"]), pc.is_valid(rows["cusip"])),
-        )
-        return int(pc.index(is_dividend, True).as_py())
 
     run_day(firm, "transactions", find_dividend, "status")
 
     [off] = firm.database.rows("select position_key, difference from control.roll_forward_break")
     [letter] = firm.database.rows("select money_usd from control.dead_letter where status = 'open'")
     assert (off["position_key"].partition(":")[2], off["difference"]) == ("CASH", letter["money_usd"])
+
+
+@pytest.mark.parametrize("column", ["status", "account_id", "cusip", "trade_date", "quantity", "amount_usd"])
+def test_a_dead_trade_explains_the_breaks_in_its_security_and_in_cash(day_before: Copy, column: str) -> None:
+    firm = day_before()
+
+    run_day(firm, "transactions", find_trade, column, rows_only=True)
+
+    [check] = firm.database.rows("""
+        select breaks, explained from control.reconciliation where check_name = 'roll-forward' and business_date = :day
+    """, day=LAST)  # fmt: skip
+    assert check == {"breaks": 2, "explained": 2}

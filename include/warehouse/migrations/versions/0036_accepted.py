@@ -29,7 +29,7 @@ def downgrade() -> None:
     _execute(
         "update mart.source set entity = 'position' where mart in ('net_worth', 'plan_assets') and entity = 'account_value'"
     )
-    _execute("alter table control.reconciliation drop column is_accepted")
+    _execute("alter table control.reconciliation drop column accepted_by")
 
 
 def _execute(statements: str) -> None:

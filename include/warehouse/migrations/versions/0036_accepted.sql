@@ -1,11 +1,11 @@
 -- An operator may accept a day that does not add up: the vendor says that it is right, or never corrects it. Such a day is loaded,
 -- and shown as `accepted` for as long as it is in force.
-alter table control.reconciliation add column is_accepted boolean not null default false;
+alter table control.reconciliation add column accepted_by text check (accepted_by <> '');
 
 -- Net worth and the assets of plans are made of the values that vendors state for accounts, not of positions.
 update mart.source set entity = 'account_value', has_money = true where mart in ('net_worth', 'plan_assets') and entity = 'position';
 
--- As in 0035, and more: accepted days; and days of which nothing but dead letters is known, such as a transaction of a Sunday, or one that is
+-- As in 0035, and more: accepted days; and days that were not loaded, of which dead letters are known: a transaction of a Sunday, or one that is
 -- older than the first day that was loaded.
 create or replace view mart.completeness as
 with loaded as (
@@ -14,14 +14,14 @@ with loaded as (
     from control.ledger l join mart.source s using (entity) where l.stage = 'load' and l.vendor <> 'salesforce'
     group by 1, 2, 3
 ), checked as (
-    select distinct on (vendor, business_date, check_name) vendor, business_date, check_name, breaks, explained, is_accepted, note,
+    select distinct on (vendor, business_date, check_name) vendor, business_date, check_name, breaks, explained, accepted_by, note,
            checked_at
     from control.reconciliation r
     where is_passed or not exists (select from control.rejection x
                                    where (x.run_id, x.vendor, x.business_date) = (r.run_id, r.vendor, r.business_date))
     order by vendor, business_date, check_name, checked_at desc
 ), verdict as (
-    select vendor, business_date, sum(breaks) as breaks, min(checked_at) as checked_at, bool_or(is_accepted) as is_accepted,
+    select vendor, business_date, sum(breaks) as breaks, min(checked_at) as checked_at, bool_or(accepted_by is not null) as is_accepted,
            bool_or(note = '' and check_name in ('control total', 'roll-forward')) as is_compared
     from checked group by 1, 2
 ), rejected as (
@@ -43,7 +43,8 @@ with loaded as (
     select s.mart, r.vendor, r.business_date from rejected r
     join mart.source s on exists (select from control.ledger l where l.vendor = r.vendor and l.entity = s.entity and l.stage = 'load')
     union
-    select mart, vendor, business_date from missing
+    select mart, vendor, business_date from missing m
+    where exists (select from loaded l where (l.mart, l.vendor) = (m.mart, m.vendor) and l.business_date >= m.business_date)
 ), held_back as (  -- sums of which a row is a dead letter, in the newest load of each day
     select s.mart, l.vendor, l.business_date, sum((t.notes ->> 'money_held_back')::numeric) as held_back_usd
     from (
@@ -56,7 +57,7 @@ with loaded as (
     group by 1, 2, 3
 )
 select mart, vendor, business_date,
-       case when r.vendor is not null and l.is_whole is not true then 'rejected'
+       case when r.vendor is not null and l.is_whole is not true then 'rejected' when l.mart is null then 'not loaded'
             when v.vendor is null or not v.is_compared or not exists (
                 select from mart.source s where s.mart = days.mart and s.has_money) then 'not compared'
             when l.changed_at > v.checked_at then 'changed since' when v.is_accepted then 'accepted'
