@@ -176,7 +176,7 @@ def _described_columns(vendor: Vendor, table: Table) -> list[str]:
     for each in vendor.maps:
         if each.table == table.name:
             entity = canonical.named(each.entity)
-            for column in (entity.key, *entity.references, *filter(None, [entity.dated]), "position_key"):
+            for column in (entity.key, *entity.references, *filter(None, [entity.dated]), "position_key", "quantity"):
                 wanted |= set(_columns_of(each, column) or ())
             wanted |= set(each.also_moves.columns if each.also_moves else ())
     return sorted(wanted)

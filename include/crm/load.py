@@ -134,12 +134,9 @@ def _refuse_standstill(held: Sequence[Held]) -> None:
     """Raise where nothing was sent because all of it was held back: such a run does not end as one that had nothing to send."""
     if unapproved := [each.reason for each in held if each.cause == "approval"]:
         raise ApprovalNeeded("Salesforce is left as it is until a person approves: " + "; ".join(unapproved))
-    records = sum(each.records for each in held)
     if vendors := sorted({each.subject for each in held if each.cause == "vendor"}):
+        records = sum(each.records for each in held if each.cause == "vendor")
         raise HeldBack("Nothing is sent: the newest day is not reconciled", vendors=",".join(vendors), records=records)
-    if held:
-        reasons = "; ".join(sorted({each.reason for each in held}))
-        raise HeldBack(f"Nothing is sent: {reasons}", records=records)
 
 
 def _refuse_dead_letters(engine: sa.Engine, run_id: str) -> None:
