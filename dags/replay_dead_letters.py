@@ -15,7 +15,9 @@ from policy import DEFAULTS, WAREHOUSE
 from include.vendors import VENDORS, named
 
 REPLAY, DISCARD = "replay", "discard"
-TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.asked]
+TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.asked if not table.over]
+NESTED = {vendor.title: [table.name for table in vendor.asked if table.over] for vendor in VENDORS}
+NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NESTED.items() if tables)
 
 
 @dag(
@@ -37,7 +39,8 @@ TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendo
             TABLES[0],
             enum=TABLES,
             title="Table to replay",
-            description="`discard` takes dead letters of every table and ignores this field.",
+            description="Tables whose rows are requested one by one are not offered, and need a new run of the vendor's DAG, for single"
+            f" clients or for all ({NOT_OFFERED}). `discard` takes dead letters of every table and ignores this field.",
         ),
         "business_date": day_param("Of the dead letters to replay. Empty: the latest closed session."),
         "dead_letters": Param(
