@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pendulum
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -42,13 +43,13 @@ def approve_salesforce() -> None:
 
     @task
     def alert_people(params: Any = None, run_id: Any = None) -> None:
-        import firm
-        from alerts import page
+        """Alert once of the questions of this run, however often the task is tried."""
+        from alerts import page, send
 
-        from include import alerts
-
-        where = f"Decide: {page('approve_salesforce')}/runs/{run_id}/tasks/decide/required_actions"
-        alerts.send(firm.alert_urls(), "Approval required: Salesforce", "\n".join([*params["wordings"], where]))
+        ids = ",".join(map(str, params["question_ids"]))
+        where = f"Decide: {page('approve_salesforce')}/runs/{quote(run_id)}/tasks/decide/required_actions"
+        body = "\n".join([*params["wordings"], where])
+        send("approval", "Approval required: Salesforce", body, dag_id="approve_salesforce", run_id=run_id, subject=ids)
 
     decide = HITLOperator(
         task_id="decide",

@@ -1,4 +1,8 @@
-"""Sends dead letters again, once their cause is mended: pick table, day and letters in the form; try it dry first."""
+"""Resolve open dead letters: send their rows again once the cause is fixed, or discard those whose rows will never be loaded.
+
+**Replay** requests the rows of a table and day from the vendor again, and loads those that are good. **Discard** closes the chosen dead
+letters with your name and reason; the next run may withdraw what they protected. Try each with **Dry run** first: it changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +14,64 @@ from policy import DEFAULTS, WAREHOUSE
 
 from include.vendors import VENDORS, named
 
-TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.asked]
+REPLAY, DISCARD = "replay", "discard"
+TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.asked if not table.over]
+NESTED = {vendor.title: [table.name for table in vendor.asked if table.over] for vendor in VENDORS}
+NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NESTED.items() if tables)
 
 
 @dag(
     dag_id="replay_dead_letters",
-    dag_display_name="Replay dead letters",
+    dag_display_name="Replay or discard dead letters",
     doc_md=__doc__,
     schedule=None,
     max_active_runs=1,
     default_args=DEFAULTS,
     tags=["dead letters"],
     params={
-        "table": Param(TABLES[0], enum=TABLES, title="Table", description="Vendor and table of the letters."),
-        "business_date": day_param("Empty: the latest closed session."),
+        "action": Param(
+            REPLAY,
+            enum=[REPLAY, DISCARD],
+            title="Action",
+            description="`replay` requests the rows again. `discard` closes the dead letters that you list by id.",
+        ),
+        "table": Param(
+            TABLES[0],
+            enum=TABLES,
+            title="Table to replay",
+            description="Tables whose rows are requested one by one are not offered, and need a new run of the vendor's DAG, for single"
+            f" clients or for all ({NOT_OFFERED}). `discard` takes dead letters of every table and ignores this field.",
+        ),
+        "business_date": day_param("Of the dead letters to replay. Empty: the latest closed session."),
         "dead_letters": Param(
             [],
             type="array",
             items={"type": "integer"},
-            title="Letters",
-            description="Ids from control.dead_letter; none: every open one of the table and day.",
+            title="Dead letters",
+            description="Ids from control.dead_letter, one a line. `replay`: empty takes every open one of the table and day."
+            " `discard`: required.",
         ),
-        "dry_run": Param(True, type="boolean", title="Dry run", description="Pull and check, and load nothing."),
+        "reason": Param(
+            "",
+            type="string",
+            maxLength=500,
+            title="Reason",
+            description="Required to discard; recorded with your name.",
+        ),
+        "dry_run": Param(
+            True,
+            type="boolean",
+            title="Dry run",
+            description="`replay`: pull and check, and load nothing. `discard`: list what would be discarded and released.",
+        ),
     },
 )
 def replay_dead_letters() -> None:
-    """Replays, then rings the warehouse's bell."""
+    """Replay and notify, or discard."""
+
+    @task.branch
+    def choose_action(params: Any = None) -> str:
+        return str(params["action"])
 
     @task
     def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
@@ -63,6 +99,27 @@ def replay_dead_letters() -> None:
         )
         return asdict(outcome)
 
+    @task
+    def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
+        """Close the chosen dead letters; log each of them and what they release, and return how many that is."""
+        import logging
+
+        import firm
+
+        from include.control import dead_letters
+
+        ids, is_dry = params["dead_letters"], params["dry_run"]
+        who = str(dag_run.triggering_user_name or "unknown")
+        outcome = dead_letters.discard(firm.database(), ids, params["reason"], who, dag_run.run_id, is_dry=is_dry)
+        logging.getLogger(__name__).info("%s%s", "Dry run, nothing was discarded. " if is_dry else "", outcome)
+        money = None if outcome.money_usd is None else str(outcome.money_usd)
+        return {
+            "dead_letters": len(outcome.letters),
+            "money_usd": money,
+            "released": len(outcome.released),
+            "is_dry": is_dry,
+        }
+
     @task.short_circuit
     def has_landed(outcome: dict[str, Any], params: Any = None) -> bool:
         return outcome["landed"] > 0 and not params["dry_run"]
@@ -71,7 +128,9 @@ def replay_dead_letters() -> None:
     def ring_bell() -> None:
         """Tells the CRM that the warehouse has news."""
 
-    has_landed(replay()) >> ring_bell()
+    replayed = replay()
+    choose_action() >> [replayed, discard()]
+    has_landed(replayed) >> ring_bell()
 
 
 replay_dead_letters()

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from include import flow, sessions, vendor_pull
 from include.connection import Connection
 from include.contract import Table, Vendor
-from include.errors import ConfigurationError
+from include.errors import InputRejected
 from include.extract.paging import Window
 from include.extract.pull import Span
 from include.run import Run, Site
@@ -78,14 +78,13 @@ def replay(
         is_dry: Pulls and checks; records and loads nothing.
 
     Raises:
-        ConfigurationError: A letter was asked for that is not open in this table and day, or the table's rows come of
-            another table's.
+        InputRejected: A dead letter is not open in this table and day, or the table's rows are requested per row of another.
         TributaryError: As the steps of a day raise.
     """
     table = vendor.table(table_name)
     if table.over:
-        raise ConfigurationError(
-            "Its rows are asked for one by one: run the day again, or for these clients",
+        raise InputRejected(
+            "Rows of this table are requested one by one: run the vendor's DAG again, for these clients or for all",
             vendor=vendor.name,
             table=table_name,
             over=table.over,
@@ -129,7 +128,7 @@ def _open_letters(
     with site.engine.connect() as connection:
         letters = connection.execute(_OPEN, facts | {"ids": None if ids is None else list(ids)}).mappings().all()
     if unknown := set(ids or ()) - {letter["dead_letter_id"] for letter in letters}:
-        raise ConfigurationError("Not open letters of this table and day", **facts, ids=sorted(unknown))
+        raise InputRejected("Not open dead letters of this table and day", **facts, ids=sorted(unknown))
     return letters
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -33,6 +34,8 @@ EXAMPLE = dict(
     line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
 )
 TASKS = ("scheduler", "worker")
+GATEWAYS = ("gateway", "gateway-2")
+AT_GATEWAYS = "reverse_proxy " + " ".join(f"{name}:8090" for name in GATEWAYS)
 
 COMMAND_ENDS = {"api-server": ["--proxy-headers"]}
 """The API server stands behind a proxy that ends TLS, and must believe it that the browser came by https."""
@@ -118,16 +121,21 @@ def test_the_triggerer_has_every_connection_that_a_trigger_asks_for() -> None:
     assert {f"AIRFLOW_CONN_{name}".upper() for name in asked | {"tributary_db"}} <= settings("triggerer").keys()
 
 
-def test_the_triggerer_and_the_gateway_write_nothing_that_is_not_theirs() -> None:
+def test_the_triggerer_and_the_gateways_write_nothing_that_is_not_theirs() -> None:
     # What this role may is what the tests of the bells and of Salesforce's changes do as it.
     assert settings("triggerer")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_hear:")
-    assert settings("gateway")["TRIBUTARY_GATEWAY_DATABASE"].startswith("postgresql://tributary_gateway:")
-    assert settings("gateway")["TRIBUTARY_API_DATABASE"].startswith("postgresql://tributary_api:")
+    for name in GATEWAYS:
+        assert settings(name)["TRIBUTARY_GATEWAY_DATABASE"].startswith("postgresql://tributary_gateway:")
+        assert settings(name)["TRIBUTARY_API_DATABASE"].startswith("postgresql://tributary_api:")
 
 
-def test_the_gateway_has_every_sender_s_secrets_and_stands_there_more_than_once() -> None:
-    assert {f"{sender.connection.upper()}_SECRETS" for sender in SENDERS} <= settings("gateway").keys()
-    assert SERVICES["gateway"]["deploy"]["replicas"] >= 2
+def test_every_gateway_has_every_sender_s_secrets_and_a_name_that_the_proxy_knows() -> None:
+    assert [name for name in SERVICES if "TRIBUTARY_GATEWAY_DATABASE" in settings(name)] == [*GATEWAYS]
+    for name in GATEWAYS:
+        assert {f"{sender.connection.upper()}_SECRETS" for sender in SENDERS} <= settings(name).keys()
+        assert SERVICES["proxy"]["depends_on"][name] == {"condition": "service_healthy"}
+        assert "http://127.0.0.1:8090/health" in SERVICES[name]["healthcheck"]["test"][-1]
+    assert AT_GATEWAYS in (ROOT / "docker" / "Caddyfile").read_text()
 
 
 def test_only_init_has_the_databases_superuser() -> None:
@@ -147,7 +155,7 @@ def test_no_secret_has_a_default() -> None:
     # refuses to start without its own.
     unused = {f"AIRFLOW_CONN_{name}".upper() for name in [*(vendor.name for vendor in VENDORS), "salesforce"]}
     unguarded = {f"{name}: {key}" for name in TASKS for key in {"AIRFLOW_CONN_TRIBUTARY_STAGING", *unused}}
-    unguarded |= {f"gateway: {sender.connection.upper()}_SECRETS" for sender in SENDERS}
+    unguarded |= {f"{name}: {sender.connection.upper()}_SECRETS" for name in GATEWAYS for sender in SENDERS}
     assert plain == unguarded | {
         "object-store: MINIO_ROOT_PASSWORD",
         "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING",
@@ -159,7 +167,7 @@ def test_no_secret_has_a_default() -> None:
 def test_the_proxy_tries_again_and_checks_its_servers() -> None:
     text = (ROOT / "docker" / "Caddyfile").read_text()
     gateway, api_server = re.findall(r"^\t\treverse_proxy .*?^\t\t\}", text, flags=re.DOTALL | re.MULTILINE)
-    assert {"dynamic a {", "lb_try_duration 10s"} <= set(map(str.strip, gateway.splitlines()))
+    assert {"health_uri /health", "lb_try_duration 10s"} <= set(map(str.strip, gateway.splitlines()))
     assert {"health_uri /api/v2/monitor/health", "lb_try_duration 10s"} <= set(map(str.strip, api_server.splitlines()))
 
 
@@ -197,6 +205,7 @@ class Upstream:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                upstream.answers.wait(60)
                 self.send_response(200 if self.path != "/api/v2/monitor/health" or upstream.is_healthy else 503)
                 self.send_header("content-length", str(len(name)))
                 self.end_headers()
@@ -209,13 +218,15 @@ class Upstream:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        upstream, self.is_healthy = self, True
+        upstream, self.is_healthy, self.answers = self, True, threading.Event()
+        self.answers.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
     def end(self) -> None:
+        self.answers.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
@@ -229,10 +240,14 @@ class Proxy:
     gateways: list[Upstream]
     api_server: Upstream
 
-    def call(self, path: str) -> httpx.Response:
+    def call(self, path: str, timeout: float = 30) -> httpx.Response:
         if path.startswith("/webhooks"):
-            return httpx.post(f"{self.url}{path}", content=b"{}", headers={"host": "tributary.test"}, timeout=30)
-        return httpx.get(f"{self.url}{path}", headers={"host": "tributary.test"}, timeout=30)
+            return httpx.post(f"{self.url}{path}", content=b"{}", headers={"host": "tributary.test"}, timeout=timeout)
+        return httpx.get(f"{self.url}{path}", headers={"host": "tributary.test"}, timeout=timeout)
+
+    def find_serving(self) -> set[str]:
+        """Names of the gateways that serve some calls; raises where one of these takes long."""
+        return {self.call("/webhooks/docusign", 0.5).text for _ in range(6)}
 
 
 @pytest.fixture
@@ -244,18 +259,16 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
     gateways, api_server = [Upstream("one"), Upstream("two")], Upstream("pages")
     plain, ready = find_free_port(), find_free_port()
     text = (ROOT / "docker" / "Caddyfile").read_text()
-    text, changed = re.subn(
-        r"dynamic a \{.*?\}", "to " + " ".join(f"127.0.0.1:{each.port}" for each in gateways), text, flags=re.DOTALL
-    )
     changes = {
+        AT_GATEWAYS: "reverse_proxy " + " ".join(f"127.0.0.1:{each.port}" for each in gateways),
         "{$TRIBUTARY_HOST} {": "http://tributary.test {", "tls {$TRIBUTARY_TLS}": "", "http_port 8080": f"http_port {plain}",
         "https_port 8443": f"https_port {find_free_port()}", "api-server:8080": f"127.0.0.1:{api_server.port}",
-        "127.0.0.1:8081": f"127.0.0.1:{ready}", "health_interval 10s": "health_interval 1s",
+        "127.0.0.1:8081": f"127.0.0.1:{ready}", "health_interval 10s": "health_interval 1s", "health_interval 5s": "health_interval 1s",
+        "health_timeout 5s": "health_timeout 1s",
     }  # fmt: skip
     for ours, here in changes.items():
-        changed += text.count(ours)
+        assert text.count(ours) == 1
         text = text.replace(ours, here)
-    assert changed == len(changes) + 1
     (tmp_path / "Caddyfile").write_text(text)
     environment = os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     command = [caddy, "run", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
@@ -295,6 +308,23 @@ def test_while_one_gateway_is_down_the_other_serves_every_request(proxy: Proxy) 
 
     assert {each.text for each in both} == {"one", "two"}
     assert [(each.status_code, each.text) for each in one] == [(200, "two")] * 10
+
+
+def test_a_gateway_that_hangs_gets_no_request_until_it_answers(proxy: Proxy) -> None:
+    proxy.gateways[0].answers.clear()
+    wait_until(lambda: proxy.find_serving() == {"two"})
+    proxy.gateways[0].answers.set()
+    wait_until(lambda: proxy.find_serving() == {"one", "two"})
+
+
+def test_callers_that_end_their_requests_halfway_take_no_gateway_out(proxy: Proxy) -> None:
+    head = b"POST /webhooks/docusign HTTP/1.1\r\nHost: tributary.test\r\nContent-Length: 1000\r\n\r\n{"
+    for _ in range(6):
+        with socket.create_connection(("127.0.0.1", httpx.URL(proxy.url).port or 0)) as caller:
+            caller.sendall(head)
+            time.sleep(0.2)
+    time.sleep(1)
+    assert proxy.find_serving() == {"one", "two"}
 
 
 @pytest.mark.parametrize("path", ["/webhooks/docusign", "/"])

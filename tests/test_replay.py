@@ -8,7 +8,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from include import flow
-from include.errors import BalanceError, ConfigurationError
+from include.contract import Vendor
+from include.control import dead_letters
+from include.errors import BalanceError, InputRejected
 from include.replay import replay
 from include.vendors import named
 from tests.conftest import Firm
@@ -101,7 +103,7 @@ def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:
 
 def test_letters_that_are_not_open_are_refused_in_words(firm: Firm) -> None:
     _poisoned(firm)
-    with pytest.raises(ConfigurationError, match=r"Not open letters.*ids=\[0\]"):
+    with pytest.raises(InputRejected, match=r"Not open dead letters.*ids=\[0\]"):
         _replay(firm, ids=[0])
 
 
@@ -205,5 +207,52 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
 
 def test_rows_that_are_asked_for_one_by_one_are_refused_in_words(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(named("emoney"))
-    with pytest.raises(ConfigurationError, match=r"run the day again.*table=plans over=clients"):
+    with pytest.raises(InputRejected, match=r"run the vendor's DAG again.*table=plans over=clients"):
         replay(firm.site, firm.vendor, "plans", firm.connection, firm.new_run())
+
+
+def test_what_the_form_offers_can_be_replayed(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
+    firm = start_firm(vendor)
+    run = firm.new_run()
+    paths = firm.stage(run)
+    flow.validate(firm.site, vendor, paths, run)
+    firm.publish(run, paths)
+    for table in [each for each in vendor.asked if not each.over]:
+        [key] = next(firm.site.staging.rows(paths[table.name], list(table.key)))[1].slice(0, 1).to_pylist()
+        firm.database.do(
+            "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part,"
+            " row_number) values (:run, :vendor, :table, :day, 'validate', :key, '{}', :path, 'part', 0)",
+            run=run.run_id, vendor=vendor.name, table=table.name, day=LAST, path=paths[table.name],
+            key=":".join(map(str, key.values())),
+        )  # fmt: skip
+        outcome = replay(firm.site, vendor, table.name, firm.connection, firm.new_run())
+        assert (table.name, outcome.asked, outcome.landed) == (table.name, 1, outcome.found)
+        assert outcome.landed > 0
+    assert firm.database.rows(f"{OPEN.partition(' order')[0]} and part = 'part'") == []
+
+
+def test_discarding_lets_the_next_run_withdraw_what_the_dead_letter_protected(firm: Firm) -> None:
+    """A transaction that the vendor spoilt and then removed: its window says nothing of it any more."""
+    firm.day()
+    firm.database.do(
+        "insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, position_key, trade_date, status, flow,"
+        " quantity, amount_usd, edited_at, recorded_from, source_run_id)"
+        " select vendor, 'removed', account_id, security_id, position_key, trade_date, status, 'none', 0, 0, edited_at, recorded_from,"
+        " source_run_id from warehouse.transaction where recorded_to is null and edited_at is not null order by edited_at limit 1"
+    )  # fmt: skip
+    firm.database.do(
+        "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number,"
+        " describes) values ('r', 'orion', 'transactions', :day, 'stage', 'removed', '{}', 'p', 'part', 0,"
+        ' \'[{"entity": "transaction", "key": "removed"}]\')',
+        day=LAST,
+    )
+    is_held = "select recorded_to is null from warehouse.transaction where transaction_key = 'removed'"
+    firm.day(full_refresh=True)
+    assert firm.database.value(is_held)
+
+    discarded = dead_letters.discard(firm.engine, [1], "removed at the vendor", "ada", "run-d", is_dry=False)
+
+    assert discarded.released == (f"orion: transaction removed, {LAST}",)
+    assert firm.database.value(is_held)
+    firm.day(full_refresh=True)
+    assert not firm.database.value(is_held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,6 +12,7 @@ import orjson
 import sqlalchemy as sa
 
 from include.control.ledger import Pull
+from include.errors import InputRejected
 
 # Dead letters of one statement, of which the outbox tells by one event: so many, since each is a value in this process' memory, and
 # PostgreSQL takes no document beyond 256 MB.
@@ -75,6 +76,33 @@ _SUPERSEDE_REST = sa.text(f"""
 update control.dead_letter set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
 where {_OLDER} and business_date <= :business_date
 """)  # noqa: S608
+
+# The letters that a run has discarded are among those that it may discard: its task may be tried again.
+_IS_CHOSEN = """
+l.dead_letter_id = any(:ids) and (l.status = 'open' or l.status = 'discarded' and l.replayed_by = :run_id)
+"""
+_CHOOSE = sa.text(f"""
+select l.dead_letter_id, l.vendor, l.table_name, l.business_date, l.row_key, l.told_reasons, l.money_usd
+from control.dead_letter l where {_IS_CHOSEN} order by l.dead_letter_id for update
+""")  # noqa: S608
+
+_DESCRIBED = """
+select l.vendor, case d.entity when '*' then l.table_name else d.entity end as entity, l.business_date, d.key,
+       case when d.key is null then d.parent end as parent
+from control.dead_letter l cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text)
+where l.stage <> 'crm'
+"""
+# What Salesforce refused protects nothing. What another open dead letter describes stays protected.
+_RELEASED = sa.text(f"""
+{_DESCRIBED} and {_IS_CHOSEN} except {_DESCRIBED} and l.status = 'open' and l.dead_letter_id <> all(:ids)
+order by 1, 2, 3, 4, 5
+""")
+
+_DISCARD = sa.text("""
+update control.dead_letter
+set status = 'discarded', discard_reason = :reason, discarded_by = :by, replayed_by = :run_id, closed_at = clock_timestamp()
+where dead_letter_id = any(:ids) and status = 'open'
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +196,73 @@ def supersede_rest(connection: sa.Connection, pull: Pull, partition: str, *, own
 
 def _of_rows(keys: list[str]) -> dict[str, list[str]]:
     return {"keys": keys, "starts": [key[:_START] for key in keys]}
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """Dead letters that an operator discards.
+
+    Attributes:
+        letters: Each of them: `17 <vendor>.assets 2026-11-20 4711: price_usd: not a number`.
+        money_usd: Their money, as far as it can be read; None where they have none.
+        released: What they alone protected, and the next run may withdraw: `<vendor>: position 4711, 2026-11-20`.
+    """
+
+    letters: tuple[str, ...]
+    money_usd: Decimal | None
+    released: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Two lists, each with a heading."""
+        money = "" if self.money_usd is None else f" with ${self.money_usd:,.2f}"
+        return "\n- ".join([f"{len(self.letters):,} dead letters{money}:", *self.letters]) + "\n- ".join(
+            [f"\nReleased, so that the next run may withdraw it: {len(self.released):,}", *self.released]
+        )
+
+
+def discard(
+    engine: sa.Engine, ids: Sequence[int], reason: str, discarded_by: str, run_id: str, *, is_dry: bool
+) -> Discarded:
+    """Discard open dead letters whose rows will never be loaded: all of them, or none.
+
+    Args:
+        engine: As the loading role.
+        ids: Which.
+        reason: Why, in the operator's words.
+        discarded_by: Who the operator is.
+        run_id: Of the discarding run; the same run may repeat it.
+        is_dry: Change nothing.
+
+    Raises:
+        InputRejected: No ids, no reason, or a dead letter that is not open.
+    """
+    if not ids:
+        raise InputRejected("No dead letters are chosen: discarding needs their ids")
+    if not reason.strip():
+        raise InputRejected("Discarding dead letters needs a reason")
+    values = {"ids": list(ids), "reason": reason.strip(), "by": discarded_by, "run_id": run_id}
+    with engine.begin() as connection:
+        rows = connection.execute(_CHOOSE, values).all()
+        if missing := sorted(set(ids) - {row.dead_letter_id for row in rows}):
+            raise InputRejected("These dead letters are not open; nothing was discarded", ids=missing)
+        released = connection.execute(_RELEASED, values).all()
+        if not is_dry:
+            connection.execute(_DISCARD, values)
+    money = [row.money_usd for row in rows if row.money_usd is not None]
+    return Discarded(
+        tuple(
+            f"{row.dead_letter_id} {row.vendor}.{row.table_name} {row.business_date} {row.row_key or 'without a key'}:"
+            f" {'; '.join(row.told_reasons)}"
+            for row in rows
+        ),
+        sum(money, Decimal(0)) if money else None,
+        tuple(map(_name_released, released)),
+    )
+
+
+def _name_released(row: sa.Row[tuple[str, str, date, str | None, str | None]]) -> str:
+    if row.key is not None:
+        which = f"{row.entity} {row.key}"
+    else:
+        which = f"any {row.entity}" + (f" of {row.parent}" if row.parent is not None else "")
+    return f"{row.vendor}: {which}, {row.business_date}"

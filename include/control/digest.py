@@ -1,4 +1,4 @@
-"""What people should know in one place: rejected days, dead letters, breaks that they explain, what Salesforce waits for, conflicts."""
+"""What people should know in one place: rejected days, dead letters, explained breaks, what Salesforce waits for, conflicts, new fields."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import sqlalchemy as sa
 
 REASONS = 3
 """Most reasons that are named of a table: the commonest."""
+
+FIELDS = 20
+"""Most undeclared fields that are named of a table."""
+
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before all that is recorded."""
 
 # A letter is new where the same row was not dead before for the same reasons: each whole pull records its dead rows anew.
 _IS_NEW = """
@@ -73,7 +79,13 @@ _REJECTED = sa.text("""
 select vendor, rejected_date, rejected_in, business_date, reason from mart.day_in_force where rejected_date is not null order by vendor
 """)
 
-_LAST = sa.text("select max(sent_at) from control.alert where kind = 'digest' and sent_at < :before")
+_UNDECLARED = sa.text("""
+select vendor, table_name, array_agg(field order by field) as fields, min(first_seen_at) as since
+from control.drift where first_seen_at >= :since group by 1, 2 order by 1, 2
+""")
+
+# Recorded before it is sent: what is found while it is sent belongs to the next one.
+_LAST = sa.text("select max(recorded_at) from control.alert where kind = 'digest' and sent_at < :before")
 
 UNDER_WAY = timedelta(hours=2)
 """A load that is younger may still be reconciled by its own run."""
@@ -155,6 +167,22 @@ class SecurityConflict:
 
 
 @dataclass(frozen=True, slots=True)
+class UndeclaredFields:
+    """Fields that a vendor sends in a table and its declaration does not name: they are not staged."""
+
+    vendor: str
+    table: str
+    fields: tuple[str, ...]
+    since: datetime
+
+    def __str__(self) -> str:
+        """One line: `<vendor>.<table>: 2 since 2026-11-25: advisoryFee, rebate`."""
+        more = f" and {len(self.fields) - FIELDS:,} more" if len(self.fields) > FIELDS else ""
+        names = ", ".join(self.fields[:FIELDS])
+        return f"{self.vendor}.{self.table}: {len(self.fields):,} since {self.since:%Y-%m-%d}: {names}{more}"
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A vendor's day that was rejected, and that no later load has made up for."""
 
@@ -212,31 +240,39 @@ def find_conflicts(engine: sa.Engine) -> list[SecurityConflict]:
         return [SecurityConflict(row.number, tuple(row.kinds), row.since) for row in connection.execute(_CONFLICTS)]
 
 
-def find_last(engine: sa.Engine, now: datetime) -> datetime:
-    """Returns when the digest before this one was sent; a day ago where there was none."""
+def find_undeclared(engine: sa.Engine, since: datetime) -> list[UndeclaredFields]:
+    """Returns fields by table that no declaration names, and that were first seen at or after `since`."""
+    with engine.connect() as connection:
+        rows = connection.execute(_UNDECLARED, {"since": since}).all()
+    return [UndeclaredFields(row.vendor, row.table_name, tuple(row.fields), row.since) for row in rows]
+
+
+def find_last(engine: sa.Engine, now: datetime) -> datetime | None:
+    """Returns when the digest before this one was written; None where none was sent."""
     with engine.connect() as connection:
         last: datetime | None = connection.execute(_LAST, {"before": now}).scalar()
-    return last or now - timedelta(days=1)
+    return last
 
 
 def write_digest(engine: sa.Engine, now: datetime) -> str:
     """Returns the day's digest, a heading and a line for each thing; empty where there is nothing to report."""
-    since = find_last(engine, now)
+    last = find_last(engine, now)
+    since = last or now - timedelta(days=1)
     return _write(
         ("Rejected days: the last good day is in force", find_rejected(engine)),
         ("Open dead letters", find_dead_letters(engine, since)),
         ("Reconciliation: breaks since the last digest", find_breaks(engine, since)),
         ("Held back from Salesforce", find_held_back(engine, now)),
         ("Securities that vendors describe as different kinds", find_conflicts(engine)),
+        ("New fields that are not declared, and not staged", find_undeclared(engine, last or BEGINNING)),
     )
 
 
 def write_warning(engine: sa.Engine, run_id: str) -> str:
     """Returns what a run that did not fail left aside: its new dead letters, and breaks; empty where there is nothing."""
-    beginning = datetime(2000, 1, 1, tzinfo=UTC)
-    new = [each for each in find_dead_letters(engine, beginning, run_id) if each.new]
+    new = [each for each in find_dead_letters(engine, BEGINNING, run_id) if each.new]
     return _write(
-        ("New dead letters", new), ("Reconciliation: breaks of this run", find_breaks(engine, beginning, run_id))
+        ("New dead letters", new), ("Reconciliation: breaks of this run", find_breaks(engine, BEGINNING, run_id))
     )
 
 

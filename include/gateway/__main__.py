@@ -14,7 +14,10 @@ import sys
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from include.errors import ConfigurationError
 from include.gateway.api import settings as api
@@ -40,13 +43,13 @@ def main() -> int:
         engine = schema.engine(read_database())
         for sender in SENDERS:
             read_keyring(sender)  # what can't be read is told now, not to the first sender
-        routes = [Mount("/webhooks", create_app(lambda: engine, SENDERS, read_keyring)), *_mount_api()]
+        apps = Starlette(routes=[Mount("/webhooks", create_app(lambda: engine, SENDERS, read_keyring)), *_mount_api()])
     except ConfigurationError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     proxies = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
     uvicorn.run(
-        limit_calls(Starlette(routes=routes), CALLS_AT_ONCE),
+        add_health(limit_calls(apps, CALLS_AT_ONCE)),
         host=arguments.host,
         port=arguments.port,
         http=bound(Limits(), proxies),
@@ -57,6 +60,15 @@ def main() -> int:
         timeout_graceful_shutdown=10,
     )
     return 0
+
+
+def add_health(app: ASGIApp) -> Starlette:
+    """Returns an app that answers `GET /health` by itself, whatever the other is busy with: this process serves calls."""
+
+    async def answer(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok")
+
+    return Starlette(routes=[Route("/health", answer), Mount("/", app)])
 
 
 def _mount_api() -> list[Mount]:

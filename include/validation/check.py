@@ -163,7 +163,7 @@ def validate_day(
                     f"suite {vendor.name}__{name}: {worst['reason']} refuses {worst['unexpected_count']:,}"
                     f" of {outcome.staged:,} rows"
                 )
-            if outcome.failed and (reason := commonest_reason(staging, paths[name])):
+            if outcome.failed and not outcome.is_wreck and (reason := commonest_reason(staging, paths[name])):
                 outcome.failed.append(f"most rows that can't be read: {reason}")
         staging.folder(paths[name]).write("validation.json", json.dumps(vars(outcome), default=str, indent=1).encode())
     return outcomes

@@ -47,8 +47,7 @@ def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Pa
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     from include.validation.docs_result import read_result
 
-    validated = [path for path in paths if staging.folder(path).has("validation.json")]
-    results = [read_result(staging, path, run_id) for path in validated]
+    results = [read_result(staging, path, run_id) for path in find_validated(staging, paths)]
     keys = [key for key, _ in results]
     root.mkdir(parents=True, exist_ok=True)
     with locked(root):
@@ -67,6 +66,11 @@ def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Pa
                 context.validation_results_store.remove_key(key)
             raise
     return root / "site" / "index.html"
+
+
+def find_validated(staging: Staging, paths: Iterable[str]) -> list[str]:
+    """Returns the partitions that were validated."""
+    return [path for path in paths if staging.folder(path).has("validation.json")]
 
 
 @contextmanager

@@ -37,7 +37,10 @@ from include.extract.columns import staged_schema
 from include.staging import Staging, total
 from include.validation.compared import compare
 from include.validation.matched import Comparison
-from include.validation.rows import faults_of, good_rows, name_first, refused_rows
+from include.validation.rows import count_reasons, faults_of, good_rows, name_first, refused_rows
+
+REASONS = 5
+"""Most reasons of dead rows that are named: the commonest."""
 
 
 def measure(
@@ -65,14 +68,17 @@ def measure(
     tally = _Tally()
     for part in good_rows(staging, path, wanted):
         tally.add(table, part, manifest.business_date, known)
-    dead = manifest.dead + faults_of(staging, path).num_rows
+    dead, distinct = manifest.dead + faults_of(staging, path).num_rows, manifest.fetched - manifest.duplicate
     found = compare(vendor, table, paths, staging, earlier)
     found.measures |= {
         "rows": tally.rows,
         "rows_ratio": _eased(tally.rows, median(recent)) if len(recent) >= 3 and median(recent) else None,
-        "dead_ratio": dead / distinct if (distinct := manifest.fetched - manifest.duplicate) else 0.0,
-        "duplicate_keys": 0 if tally.is_ascending else _duplicates(table.key[0], path, staging),
+        "dead_ratio": dead / distinct if distinct else 0.0,
     }
+    found.measures["duplicate_keys"], found.details["duplicate_keys"] = (
+        (0, "") if tally.is_ascending else _duplicates(table.key[0], path, staging)
+    )
+    found.details["dead_ratio"] = f"{dead:,} of {distinct:,} rows: {_name_reasons(path, staging)}"
     if table.money:
         found.measures["dead_money_ratio"], found.details["dead_money_ratio"] = _dead_money(
             vendor, table, path, staging, tally
@@ -187,10 +193,20 @@ def _is_orphan(values: pa.ChunkedArray, known: pa.Array) -> pa.ChunkedArray:
     return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=known)))
 
 
-def _duplicates(key: str, path: str, staging: Staging) -> int:
-    """Rows whose key another row has; only asked where the rows are not in the order of their keys."""
+def _duplicates(key: str, path: str, staging: Staging) -> tuple[int, str]:
+    """Rows whose key another row has, and the keys; only called where the rows are not in the order of their keys."""
     keys = pa.concat_tables(list(good_rows(staging, path, [key]))).column(key)
-    return int(len(keys) - pc.count_distinct(keys).as_py())
+    counts = pa.Table.from_struct_array(pc.value_counts(keys))
+    repeated = counts.filter(pc.greater(counts.column("counts"), 1)).sort_by("values").column("values")
+    return len(keys) - counts.num_rows, f"{key} {name_first(repeated.slice(0, 20).to_pylist(), len(repeated))}"
+
+
+def _name_reasons(path: str, staging: Staging) -> str:
+    """The commonest reasons of dead rows, with how many rows have each."""
+    counts = sorted(count_reasons(staging, path).items(), key=lambda each: (-each[1], each[0]))
+    reasons = [f"{reason} ({count:,})" for reason, count in counts]
+    more = f"; and {len(reasons) - REASONS:,} more" if len(reasons) > REASONS else ""
+    return "; ".join(reasons[:REASONS]) + more
 
 
 def _off(

@@ -62,6 +62,15 @@ def commonest_reason(staging: Staging, path: str) -> str | None:
     return reasons.most_common(1)[0][0] if reasons else None
 
 
+def count_reasons(staging: Staging, path: str) -> Counter[str]:
+    """Counts the dead rows of a validated partition by what is wrong with them; a row may have several reasons."""
+    letters = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
+    reasons = Counter(reason for letter in letters for reason in letter["reasons"])
+    refused = pc.value_counts(pc.list_flatten(faults_of(staging, path).column("expectations")))
+    reasons.update({each["values"]: each["counts"] for each in refused.to_pylist()})
+    return reasons
+
+
 def name_first(names: Sequence[object], count: int | None = None) -> str:
     """Name the first twenty, and say how many more there are; `count` is of all where `names` holds the first only."""
     more = (len(names) if count is None else count) - min(len(names), 20)

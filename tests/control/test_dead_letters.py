@@ -7,6 +7,7 @@ import string
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from include.control import dead_letters
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Pull
+from include.errors import InputRejected
 from include.warehouse import schema
 from tests.conftest import Database
 
@@ -138,3 +140,96 @@ def test_a_closed_letter_has_the_time_of_its_end(connection: sa.Connection) -> N
     dead_letters.close_landed(connection, LATER, ["A"], own_day=True)
     times = connection.execute(sa.text("select row_key, closed_at >= died_at from control.dead_letter order by 1"))
     assert [tuple(row) for row in times] == [("A", True), ("B", None)]
+
+
+# --- discarding ---
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[sa.Engine]:
+    opened = schema.engine(database.url())
+    yield opened
+    opened.dispose()
+
+
+def insert(engine: sa.Engine, *given: DeadLetter, stage: str = "validate", pull: Pull = PULL) -> list[int]:
+    """Inserts dead letters; returns the ids of all there are."""
+    with engine.begin() as connection:
+        numbered = [replace(each, row_number=n) for n, each in enumerate(given)]
+        dead_letters.bury(connection, pull, stage, pull.pull_id, numbered, own_day=True)
+        return list(connection.scalars(sa.text("select dead_letter_id from control.dead_letter order by 1")))
+
+
+def describing(key: str | None, *about: dict[str, str], money: str | None = None) -> DeadLetter:
+    return replace(letter(key), describes=about, money_usd=None if money is None else Decimal(money))
+
+
+def test_discarding_records_who_and_why_and_says_what_is_released(database: Database, engine: sa.Engine) -> None:
+    first, second, third = insert(
+        engine,
+        describing("A", {"entity": "position", "key": "1:A"}, {"entity": "security", "key": "A"}, money="1200.50"),
+        describing("A", {"entity": "position", "key": "1:A"}, {"entity": "position", "parent": "1"}, {"entity": "*"}),
+        describing("B", {"entity": "security", "key": "A"}),
+    )
+
+    discarded = dead_letters.discard(engine, [first, second], " a test account ", "ada", "run-9", is_dry=False)
+
+    assert str(discarded).splitlines() == [
+        "2 dead letters with $1,200.50:",
+        f"- {first} sample.assets 2026-11-20 A: price_usd: not a number",
+        f"- {second} sample.assets 2026-11-20 A: price_usd: not a number",
+        "Released, so that the next run may withdraw it: 3",
+        "- sample: any assets, 2026-11-20",
+        "- sample: position 1:A, 2026-11-20",
+        "- sample: any position of 1, 2026-11-20",
+    ]
+    rows = database.rows(
+        "select dead_letter_id, status, discard_reason, discarded_by, replayed_by, closed_at is not null as is_closed"
+        " from control.dead_letter order by 1"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (first, "discarded", "a test account", "ada", "run-9", True),
+        (second, "discarded", "a test account", "ada", "run-9", True),
+        (third, "open", None, None, None, False),
+    ]
+
+
+def test_a_dry_run_of_discarding_changes_nothing(database: Database, engine: sa.Engine) -> None:
+    ids = insert(engine, describing("A", {"entity": "position", "key": "A"}))
+    before = database.rows("select * from control.dead_letter")
+    dry = dead_letters.discard(engine, ids, "why", "ada", "run-9", is_dry=True)
+    assert database.rows("select * from control.dead_letter") == before
+    assert dead_letters.discard(engine, ids, "why", "ada", "run-9", is_dry=False) == dry
+
+
+def test_what_salesforce_refused_releases_nothing(engine: sa.Engine) -> None:
+    ids = insert(engine, letter("A"), stage="crm")
+    assert dead_letters.discard(engine, ids, "why", "ada", "run-9", is_dry=True).released == ()
+
+
+def test_the_task_that_discards_may_be_tried_again_and_another_run_may_not(engine: sa.Engine) -> None:
+    ids = insert(engine, letter("A"))
+    first = dead_letters.discard(engine, ids, "why", "ada", "run-9", is_dry=False)
+    assert dead_letters.discard(engine, ids, "why", "ada", "run-9", is_dry=False) == first
+    with pytest.raises(InputRejected, match=rf"not open; nothing was discarded \[ids=\[{ids[0]}\]\]"):
+        dead_letters.discard(engine, ids, "why", "ada", "run-10", is_dry=False)
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason", "why"),
+    [((), "why", "needs their ids"), ((1,), " ", "needs a reason"), ((1, 99), "why", r"\[ids=\[99\]\]")],
+)
+def test_nothing_is_discarded_without_ids_and_a_reason_or_where_one_is_not_open(
+    database: Database, engine: sa.Engine, ids: tuple[int, ...], reason: str, why: str
+) -> None:
+    assert insert(engine, letter("A")) == [1]
+    with pytest.raises(InputRejected, match=why):
+        dead_letters.discard(engine, ids, reason, "ada", "run-9", is_dry=False)
+    assert database.value("select status from control.dead_letter") == "open"
+
+
+def test_a_row_that_dies_again_after_its_dead_letter_was_discarded_has_a_new_one(engine: sa.Engine) -> None:
+    ids = insert(engine, letter("A"))
+    dead_letters.discard(engine, ids, "why", "ada", "run-9", is_dry=False)
+    assert insert(engine, letter("A")) == ids  # the same pull
+    assert len(insert(engine, letter("A"), pull=LATER)) == 2

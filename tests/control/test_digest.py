@@ -145,15 +145,46 @@ def test_a_load_whose_run_is_under_way_is_not_held_back(database: Database, engi
 
 
 def test_new_is_counted_from_the_last_digest_that_was_sent(database: Database, engine: sa.Engine) -> None:
-    assert find_last(engine, NOW) == NOW - timedelta(days=1)
+    assert find_last(engine, NOW) is None
     friday = NOW - timedelta(days=3)
     for run, sent_at in (("1", friday - timedelta(days=1)), ("2", friday), ("3", None)):
         database.do(
-            "insert into control.alert (kind, run_id, title, sent_at) values ('digest', :run, 'Daily digest', :at)",
-            run=run,
-            at=sent_at,
-        )
-    assert find_last(engine, NOW) == friday
+            "insert into control.alert (kind, run_id, title, recorded_at, sent_at) values ('digest', :run, 'Daily digest', :at, :sent)",
+            run=run, at=(sent_at or NOW) - timedelta(seconds=30), sent=sent_at,
+        )  # fmt: skip
+    assert find_last(engine, NOW) == friday - timedelta(seconds=30)
+
+
+def find_field(database: Database, field: str, at: datetime, table: str = "assets") -> None:
+    database.do(
+        "insert into control.drift (vendor, table_name, field, first_seen_at) values ('orion', :table, :field, :at)",
+        table=table, field=field, at=at,
+    )  # fmt: skip
+
+
+def test_a_field_that_is_not_declared_is_reported_by_one_digest(database: Database, engine: sa.Engine) -> None:
+    heading = "New fields that are not declared, and not staged:"
+    for field in ("rebate", "advisoryFee"):
+        find_field(database, field, NOW - timedelta(days=5))
+    find_field(database, "nickname", NOW - timedelta(hours=1), "clients")
+    assert write_digest(engine, NOW).splitlines() == [
+        heading,
+        "- orion.assets: 2 since 2026-11-22: advisoryFee, rebate",
+        "- orion.clients: 1 since 2026-11-27: nickname",
+    ]
+    database.do(
+        "insert into control.alert (kind, run_id, title, recorded_at, sent_at) values ('digest', 'r', 't', :at, :sent)",
+        at=NOW, sent=NOW + timedelta(minutes=1),
+    )  # fmt: skip
+    tomorrow = NOW + timedelta(days=1)
+    assert write_digest(engine, tomorrow) == ""
+    for n in range(22):  # the first while the digest of today is being sent
+        find_field(database, f"field{n:02}", NOW + timedelta(seconds=30 + n))
+    database.do("update control.drift set last_seen_at = now()")
+    assert write_digest(engine, tomorrow).splitlines() == [
+        heading,
+        f"- orion.assets: 22 since 2026-11-27: {', '.join(f'field{n:02}' for n in range(20))} and 2 more",
+    ]
 
 
 def test_securities_that_vendors_describe_as_different_kinds_are_named(database: Database, engine: sa.Engine) -> None:

@@ -48,6 +48,7 @@ def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today
     for told in said_each(run(airflow, whole_run("orion", "salesforce")), "RUN"):
         state, tasks = told.split(" ", 1)
         assert state == "success", tasks
+        assert json.loads(tasks).get("report_quality", "success") == "success"
     assert len(today.held(day)) > 200
     sent = today.database.value("select sum(created) from control.ledger where stage = 'crm'")
     assert sent > 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,3 +103,16 @@ def test_a_form_on_demand_speaks_of_what_the_vendor_is_asked_for(api: AirflowApi
 def test_only_a_vendor_with_a_closing_offers_to_wait_for_it(api: AirflowApi) -> None:
     offered = {dag_id for dag_id in DATED if "wait" in form(api, dag_id)}
     assert offered == {dag_id for dag_id in DATED if dag_id in {v.name for v in VENDORS} and named(dag_id).closed}
+
+
+def test_the_form_of_replays_offers_no_table_that_needs_a_new_run_and_names_those(api: AirflowApi) -> None:
+    table = form(api, "replay_dead_letters")["table"]
+    tables = [(vendor, each) for vendor in VENDORS for each in vendor.asked]
+    assert table["schema"]["enum"] == [f"{vendor.name}.{each.name}" for vendor, each in tables if not each.over]
+    nested = [(vendor, each) for vendor, each in tables if each.over]
+    assert len(nested) > 10
+    for vendor, each in nested:
+        assert re.search(rf"{vendor.title}: [^;]*\b{each.name}\b", table["description"])
+    with pytest.raises(ConfigurationError, match=r"emoney\.plans") as refused:
+        api.trigger("replay_dead_letters", {"table": "emoney.plans"})
+    assert refused.value.facts["status"] == 400

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from include.contract import PAIRS, STRING, FanOut, Limits, Linked, Numbered, Offset, Positioned, Report, Table, Vendor
+from include.control.digest import write_digest
 from include.errors import (
     AuthenticationError,
     DataQualityError,
@@ -287,6 +288,8 @@ def test_field_that_is_new_is_loaded_around_and_told(firm_in: Firm) -> None:
     assert warehouse(firm_in) == before
     asked = "select vendor, table_name from control.drift where field = 'brandNewField'"
     assert firm_in.database.rows(asked) == [{"vendor": firm_in.vendor.name, "table_name": table.name}]
+    reported = rf"- {firm_in.vendor.name}\.{table.name}: .*\bbrandNewField\b"
+    assert re.search(reported, write_digest(firm_in.site.engine, firm_in.clock()))
 
 
 def an_optional_field(table: Table) -> str:

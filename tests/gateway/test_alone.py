@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,12 +10,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import requests
+from starlette.applications import Starlette
 
 from include.errors import ConfigurationError
+from include.gateway.__main__ import add_health
 from include.gateway.authenticity import Keyring
+from include.gateway.connections import limit_calls
 from include.gateway.keys import read_database, read_keyring
 from include.gateway.senders import SENDERS
 from include.local.processes import find_free_port
@@ -76,6 +81,30 @@ def test_gateway_by_itself_listens_to_this_machine_only_and_as_a_role_that_reads
         "select distinct usename from pg_stat_activity where application_name = 'tributary' and usename like '%gateway'"
     )
     assert database.value(asked) == "tributary_gateway"
+
+
+def test_gateway_by_itself_is_healthy_without_a_login_whatever_its_database_does(
+    alone: tuple[psutil.Popen, str], database: Database
+) -> None:
+    _, url = alone
+    database.do("alter role tributary_gateway connection limit 0")
+    try:
+        assert post(url, KEY) == 503
+        health = requests.get(url.replace("/webhooks/docusign", "/health"), timeout=10)
+        assert (health.status_code, health.text) == (200, "ok")
+    finally:
+        database.do("alter role tributary_gateway connection limit -1")
+    assert post(url, KEY) == 200
+    assert requests.get(url.replace("/webhooks/docusign", "/elsewhere"), timeout=10).status_code == 404
+
+
+def test_health_is_answered_while_as_many_calls_are_served_as_may_be() -> None:
+    async def call(*paths: str) -> list[int]:
+        transport = httpx.ASGITransport(add_health(limit_calls(Starlette(), 0)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+            return [(await http.get(path)).status_code for path in paths]
+
+    assert asyncio.run(call("/webhooks/docusign", "/health")) == [503, 200]
 
 
 @pytest.mark.parametrize(

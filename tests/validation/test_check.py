@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -517,10 +518,34 @@ def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
     outcome = day.validate()["assets"]
     assert outcome.measures["dead_ratio"] == 0.5
     assert outcome.failed == [
-        "expect_column_values_to_be_between(dead_ratio) is 0.5, expected at most 0.4",
+        "expect_column_values_to_be_between(dead_ratio) is 0.5, expected at most 0.4"
+        " (2 of 4 rows: amount: not decimal(20,2): A/A (1); expect_column_values_to_not_be_null(ticker) (1))",
         "suite somebody__assets: expect_column_values_to_not_be_null(ticker) refuses 1 of 3 rows",
-        "most rows that can't be read: amount: not decimal(20,2): A/A",
     ]
+
+
+def test_dead_ratio_names_the_commonest_reasons(day: Day) -> None:
+    day.suite(row(BETWEEN, column="quantity", max_value=5), batch("dead_ratio", max_value=0.1))
+    texts = ["N/A", "N/A", "N/A", "none", "none", "?", "-", "n"]
+    dead = [*(asset(n, units=9) for n in range(4)), *(asset(n + 4, amount=text) for n, text in enumerate(texts))]
+    day.stage(ASSETS, [*dead, *map(asset, range(12, 24))])
+    [failed, _] = day.validate()["assets"].failed
+    reasons = re.search(r"\(12 of 24 rows: (.*)\)$", failed)
+    assert reasons
+    assert reasons[1].split("; ") == [
+        f"{BETWEEN}(quantity): at most 5 (4)",
+        "amount: not decimal(20,2): A/A (3)",
+        "amount: not decimal(20,2): aaaa (2)",
+        "amount: not decimal(20,2): - (1)",
+        "amount: not decimal(20,2): ? (1)",
+        "and 1 more",
+    ]
+
+
+def test_most_rows_that_can_not_be_read_are_named_with_another_failure(day: Day) -> None:
+    day.suite(batch("rows", min_value=9), batch("dead_ratio", max_value=0.5))
+    day.stage(ASSETS, [asset(1), asset(2), asset(3, amount="N/A")])
+    assert day.validate()["assets"].failed[1:] == ["most rows that can't be read: amount: not decimal(20,2): A/A"]
 
 
 def test_few_dead_rows_may_hold_much_of_the_money(day: Day) -> None:
@@ -537,7 +562,18 @@ def test_few_dead_rows_may_hold_much_of_the_money(day: Day) -> None:
 def test_keys_given_twice_are_counted(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     day.suite(batch("duplicate_keys", max_value=0))
     day.stage(ASSETS, [asset(1), asset(1), asset(2)])
-    assert day.validate()["assets"].measures["duplicate_keys"] == 1
+    outcome = day.validate()["assets"]
+    assert outcome.measures["duplicate_keys"] == 1
+    assert outcome.failed == [f"{BETWEEN}(duplicate_keys) is 1, expected at most 0 (asset_id 1)"]
+
+
+def test_of_many_keys_given_twice_the_first_twenty_are_named(day: Day) -> None:
+    day.suite(batch("duplicate_keys", max_value=0))
+    day.stage(ASSETS, [asset(n) for n in (99, *range(25), *range(25), 0)])
+    names = ", ".join(map(str, range(20)))
+    assert day.validate()["assets"].failed == [
+        f"{BETWEEN}(duplicate_keys) is 26, expected at most 0 (asset_id {names} and 5 more)"
+    ]
 
 
 def test_empty_table_is_measured(day: Day) -> None:

@@ -1,0 +1,41 @@
+"""The task that builds the pages of data quality: skipped where the run validated nothing, whatever an earlier run did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from include import flow
+from tests.conftest import Firm
+from tests.dags.airflow_home import ROOT, connections, environment, run, said_each
+
+pytestmark = pytest.mark.airflow
+
+_REPORT = """
+from airflow.sdk.exceptions import AirflowSkipException
+from steps import report_quality
+
+for paths in {each!r}:
+    try:
+        print("REPORTED", report_quality.function(paths, run_id="a_run"))
+    except AirflowSkipException as skipped:
+        print("REPORTED", skipped)
+"""
+
+
+def test_without_a_validated_partition_it_is_skipped(start_firm: Callable[..., Firm], tmp_path: Path) -> None:
+    firm = start_firm(households=6)
+    environ = environment(tmp_path / "airflow", connections(firm, tmp_path / "alerts"), tmp_path / "docs")
+    environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
+    day = firm.new_run()
+    staged = firm.stage(day, "representatives")
+    paths = list(staged.values())
+    reported = said_each(run(environ, _REPORT.format(each=[None, [], paths])), "REPORTED")
+    assert reported == ["Nothing was validated in this run: the pages are those of earlier runs"] * 3
+
+    flow.validate(firm.site, firm.vendor, staged, day)
+    [page] = said_each(run(environ, _REPORT.format(each=[paths])), "REPORTED")
+    assert Path(page) == tmp_path / "docs" / "site" / "index.html"
+    assert Path(page).exists()
