@@ -33,10 +33,7 @@ OUTBOX = Asset(
     tags=["events"],
     params={
         "subscriber": Param(
-            None,
-            type=["null", "string"],
-            title="Subscriber",
-            description="Its connection. Empty: only what is due.",
+            None, type=["null", "string"], title="Subscriber", description="Its connection. Empty: only what is due."
         ),
         "enable": Param(False, type="boolean", title="Enable", description="Let it have its events again."),
         "replay_dead": Param(
@@ -77,7 +74,7 @@ def deliver_events() -> None:
 
         from include.outbound import outbox
 
-        names = firm.find_variable("tributary_subscribers", default="").split()
+        names = firm.find_variable("tributary_subscribers", default="").strip()
         return bool(names or params["subscriber"]) or outbox.has_unfinished(firm.database())
 
     @task
@@ -99,15 +96,13 @@ def deliver_events() -> None:
         if params["replay_dead"] or params["event_ids"] or params["since"]:
             since, until = (params[key] and pendulum.parse(params[key]) for key in ("since", "until"))
             done["replayed"] = outbox.replay(
-                engine,
-                name,
-                now,
+                engine, name, now,
                 event_ids=[UUID(each) for each in params["event_ids"] or []],
                 since=since,
                 until=until,
                 types=(params["types"] or "*").split(),
                 only_dead=params["replay_dead"],
-            )
+            )  # fmt: skip
         return done
 
     @task

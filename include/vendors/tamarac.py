@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from include.contract import (
     BOOLEAN,
@@ -67,9 +67,8 @@ def cash_key(account_id: pa.Array, symbol: pa.Array, type_: pa.Array) -> pa.Arra
     """Of the account's cash, which a transaction moves; null for one that has no leg in cash."""
     import pyarrow.compute as pc
 
-    return pc.if_else(
-        _is_in_kind(symbol, type_), None, pc.binary_join_element_wise(account_id.cast("string"), CASH, ":")
-    )
+    cash = pc.binary_join_element_wise(account_id.cast("string"), CASH, ":")
+    return pc.if_else(_is_in_kind(symbol, type_), None, cash)
 
 
 def _is_in_kind(symbol: pa.Array, type_: pa.Array) -> pa.Array:
@@ -105,15 +104,8 @@ def legs(transactions: pa.Table) -> pa.Table:
     in_kind = _is_in_kind(numbered["symbol"], numbered["type"])
     cash = numbered.filter(pc.and_(pc.invert(in_kind), pc.is_valid(numbered["amount_usd"])))
     ids = pc.binary_join_element_wise(cash["transaction_id"], "cash", ":")
-    changed = {
-        "transaction_id": ids,
-        "symbol": CASH,
-        "cusip": None,
-        "type": "Cash",
-        "price_usd": None,
-        "amount_usd": None,
-    }
-    changed["quantity"] = cash["amount_usd"]
+    changed: dict[str, Any] = dict.fromkeys(("cusip", "price_usd", "amount_usd"))
+    changed |= {"transaction_id": ids, "symbol": CASH, "type": "Cash", "quantity": cash["amount_usd"]}
     for name, values in changed.items():
         field = numbered.schema.field(name)
         filled = (
