@@ -27,6 +27,7 @@ from include.contract import EntityMap, Table, Vendor
 from include.staging import Staging
 from include.transform import evaluate
 from include.validation.matched import MATCHED, Comparison, eased_share, match
+from include.validation.posted import POSTED
 from include.validation.rows import good_rows, name_first
 
 _NEGLIGIBLE_USD = Decimal(10_000)
@@ -42,7 +43,9 @@ _OF_POSITIONS = (
     "unpriced_ratio",
     "stale_price_ratio",
 )
-ACCEPTABLE = frozenset({"rows_ratio", "dead_money_ratio", "accounts_off", *_OF_MONEY, *_OF_POSITIONS, *MATCHED})
+ACCEPTABLE = frozenset(
+    {"rows_ratio", "dead_money_ratio", "accounts_off", *_OF_MONEY, *_OF_POSITIONS, *MATCHED, *POSTED}
+)
 """Measures that an operator may accept: of a day that is unusual, or whose accounts do not add up to what the vendor states."""
 
 

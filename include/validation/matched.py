@@ -81,16 +81,16 @@ def match(vendor: Vendor, table: Table, path: str, staging: Staging, earlier: Se
     if not lists_all(vendor, table):
         return found
     found.measures = dict.fromkeys(MATCHED)
-    kept = [each for each in earlier if _is_comparable(table, each, staging)][:2]
+    kept = [each for each in earlier if is_comparable(table, each, staging)][:2]
     if not kept:
         return found
     last = staging.manifest(kept[0]).business_date
-    now, before = (_read_keys(table, each, staging) for each in (path, kept[0]))
+    now, before = (read_keys(table, each, staging) for each in (path, kept[0]))
     _compare_keys(found, now, before, last)
-    both = _pick(now, before)
+    both = pick_keys(now, before)
     if not both.num_chunks or not len(both):
         return found
-    days = [_read_rows(table, each, staging, both) for each in (path, *kept)]
+    days = [read_rows(table, each, staging, both) for each in (path, *kept)]
     for name in days[0].column_names:
         columns = [day.column(name).combine_chunks() for day in days]
         _compare_column(found, name, columns, last)
@@ -98,7 +98,8 @@ def match(vendor: Vendor, table: Table, path: str, staging: Staging, earlier: Se
     return found
 
 
-def _is_comparable(table: Table, path: str, staging: Staging) -> bool:
+def is_comparable(table: Table, path: str, staging: Staging) -> bool:
+    """Return whether an earlier partition is still there, validated, and of the same declaration."""
     return staging.folder(path).has("faults.parquet") and staging.manifest(path).contract == table.staged_hash
 
 
@@ -109,7 +110,8 @@ def _join(rows: pa.Table, key: Sequence[str]) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*texts, "|", null_handling="replace")
 
 
-def _read_keys(table: Table, path: str, staging: Staging) -> pa.ChunkedArray:
+def read_keys(table: Table, path: str, staging: Staging) -> pa.ChunkedArray:
+    """Read the keys of a partition's good rows, as texts."""
     chunks = [_join(part, table.key).combine_chunks() for part in good_rows(staging, path, list(table.key))]
     return pa.chunked_array(chunks, pa.string())
 
@@ -126,7 +128,7 @@ def _compare_keys(found: Comparison, now: pa.ChunkedArray, before: pa.ChunkedArr
         found.details["missing_ratio"] = f"the table is empty; it had {len(before):,} rows on {last}"
 
 
-def _pick(now: pa.ChunkedArray, before: pa.ChunkedArray) -> pa.ChunkedArray:
+def pick_keys(now: pa.ChunkedArray, before: pa.ChunkedArray) -> pa.ChunkedArray:
     """Keys of both days that one row has, evenly spread over all of them, `_SAMPLE` at most."""
     both = _once(before)
     both = both.filter(pc.is_in(both, value_set=_once(now)))
@@ -139,7 +141,7 @@ def _once(keys: pa.ChunkedArray) -> pa.Array:
     return counted.field("values").filter(pc.equal(counted.field("counts"), 1))
 
 
-def _read_rows(table: Table, path: str, staging: Staging, keys: pa.ChunkedArray) -> pa.Table:
+def read_rows(table: Table, path: str, staging: Staging, keys: pa.ChunkedArray) -> pa.Table:
     """The columns to compare of the rows with these keys, in their order; nulls where a day does not have the key."""
     ours = {col.name for col in table.columns if col.source.startswith(("@", "^"))}
     skipped = {*table.key, *ours, table.as_of}

@@ -13,7 +13,7 @@ accounts_off               keys whose money does not add up to what the other ta
                            is a dead letter, and less one for each dead letter that does not say whose it is (not
                            where rows are summed into positions); null where that table was not pulled
 
-Of tables with money, those of `compared` too. What is behind a measure is said in words beside it: keys, counts, sums.
+Of tables with money, those of `compared` too; of transactions, those of `posted`. What is behind a measure is said in words beside it: keys, counts, sums.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from include.extract.columns import staged_schema
 from include.staging import Staging, total
 from include.validation.compared import compare
 from include.validation.matched import Comparison
+from include.validation.posted import measure_posted
 from include.validation.rows import count_reasons, faults_of, good_rows, name_first, refused_rows
 
 REASONS = 5
@@ -70,7 +71,9 @@ def measure(
         tally.add(table, part, manifest.business_date, known)
     dead, distinct = manifest.dead + faults_of(staging, path).num_rows, manifest.fetched - manifest.duplicate
     found = compare(vendor, table, paths, staging, earlier)
-    found.measures |= {
+    posted = measure_posted(vendor, table, path, staging, earlier)
+    found.details |= posted.details
+    found.measures |= posted.measures | {
         "rows": tally.rows,
         "rows_ratio": _eased(tally.rows, median(recent)) if len(recent) >= 3 and median(recent) else None,
         "dead_ratio": dead / distinct if distinct else 0.0,

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 import pyarrow as pa
@@ -67,6 +68,37 @@ def swap(one: str, other: str) -> Reshape:
     return reshape
 
 
+def multiply(factor: Decimal, *names: str) -> Reshape:
+    """Multiplies some columns."""
+
+    def reshape(rows: pa.Table) -> pa.Table:
+        for name in names:
+            kind = rows.schema.field(name).type
+            values = [None if each is None else each * factor for each in rows.column(name).to_pylist()]
+            scaled = pc.round(pa.array(values, pa.decimal256(60, 20)), kind.scale).cast(kind)
+            rows = rows.set_column(rows.schema.get_field_index(name), name, scaled)
+        return rows
+
+    return reshape
+
+
+def shift_dates(name: str, days: int) -> Reshape:
+    """Has a column of dates hold other days."""
+    return change(name, lambda each: pc.add(each.cast(pa.timestamp("s")), timedelta(days)))
+
+
+def double(key: str) -> Reshape:
+    """Has every row twice: the copy has a key of its own."""
+
+    def reshape(rows: pa.Table) -> pa.Table:
+        ids = rows.column(key)
+        is_text = pa.types.is_string(ids.type)
+        new = pc.binary_join_element_wise(ids, "again", "-") if is_text else pc.add(ids, 10**9)
+        return pa.concat_tables([rows, rows.set_column(rows.schema.get_field_index(key), key, new.cast(ids.type))])
+
+    return reshape
+
+
 def rename(code: str) -> Callable[[pa.Array], pa.Array]:
     """Renames a code."""
     return lambda values: pc.if_else(pc.fill_null(pc.equal(values, code), False), f"{code} (new)", values)
@@ -118,10 +150,7 @@ def list_shifted(table: Table, rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
     for col in columns:
         values = rows.column(col.name)
         if pa.types.is_date(values.type) and len(values) - values.null_count >= FEWEST:
-            yield (
-                f"{col.name} by a day",
-                change(col.name, lambda each: pc.add(each.cast(pa.timestamp("s")), timedelta(1))),
-            )
+            yield f"{col.name} by a day", shift_dates(col.name, 1)
 
 
 def differ(rows: pa.Table, one: str, other: str) -> bool:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 from include import flow, sessions
 from include.contract import Inside, Report, Table, Vendor
-from include.control.digest import write_digest
 from include.control.ledger import find_earlier_partitions
-from include.errors import BalanceError, DataQualityError, SchemaDrift
+from include.errors import DataQualityError, SchemaDrift
 from include.validation.matched import lists_all, match
 from include.validation.rows import FAULTS, write_faults
 from include.validation.suite import read_suite
@@ -24,16 +20,11 @@ from tests.conftest import Firm, place_of
 from tests.crm.conftest import Crm
 from tests.faults.reshaping import (
     FEWEST,
-    Reshape,
-    change,
-    list_missing,
-    list_renamed,
-    list_shifted,
     own,
     read_rows,
-    write_rows,
 )
-from tests.faults.test_vendor_faults import add_fault, path_of, warehouse
+from tests.faults.test_vendor_faults import add_fault, path_of
+from tests.faults.wrong_day import LastGoodDay, WrongDay
 from tests.running_sandbox import LAST, NOW
 
 log = logging.getLogger(__name__)
@@ -55,34 +46,45 @@ def scale(firm: Firm, table: Table, factor: float) -> None:
     assert answer.status_code == 200, answer.text
 
 
-MONEYED = [vendor for vendor in VENDORS if money_tables(vendor)]
+moneyed = pytest.mark.parametrize("vendor", [each.name for each in VENDORS if money_tables(each)], indirect=True)
 
 
-@pytest.mark.parametrize("vendor", MONEYED, ids=lambda vendor: vendor.name)
-def test_day_whose_money_is_doubled_halved_or_zeroed_is_stopped_and_may_be_accepted(
+@pytest.mark.others_long
+@moneyed
+def test_day_whose_money_is_doubled_halved_or_zeroed_leaves_the_last_good_day_in_force_and_the_corrected_day_recovers(
     start_firm: Callable[..., Firm], vendor: Vendor
 ) -> None:
     firm = start_firm(vendor, households=12)
-    firm.day()
-    firm.turn_to(firm.now + timedelta(days=3))  # Monday evening
-    before = firm.database.value("select count(*) from control.ledger where stage = 'load'")
+    firm.day(LAST)
+    firm.turn_to(NOW + timedelta(days=3))
+    good = LastGoodDay(firm, Crm(firm.database, firm.sandbox, firm.folder / "crm"), LAST)
     day = sessions.latest_closed(firm.clock())
     for factor in WRONG.values():
         for table in money_tables(vendor):
             scale(firm, table, factor)
-        with pytest.raises(DataQualityError, match=r"total_ratio\) is .*, expected 0\.6 to 1\.67 \(.*\$") as stopped:
-            firm.day(day)
+        run = firm.new_run(day)
+        with pytest.raises(DataQualityError, match=r"total_ratio\) is .*, expected 0\.6 to 1\.67 \(.*\$"):
+            flow.validate(firm.site, vendor, firm.stage(run), run)
         for table in money_tables(vendor):
-            assert f"{table.name}: " in str(stopped.value)
-        assert firm.database.value("select count(*) from control.ledger where stage = 'load'") == before
-        if factor:
-            firm.sandbox.http.delete("/_sandbox/faults")
-    firm.day(day, accept_unusual=True)
+            good.check_rejected(run, "validate", f"{table.name}: ")
+        good.crm.no_faults()
+    good.check_salesforce()
+    firm.day(day)
+    good.check_corrected(day)
+
+
+@pytest.mark.others_long
+@moneyed
+def test_day_whose_money_is_zeroed_may_be_accepted(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
+    firm = start_firm(vendor, households=12)
+    firm.day(LAST)
+    firm.turn_to(NOW + timedelta(days=3))
+    for table in money_tables(vendor):
+        scale(firm, table, WRONG["zeroed"])
+    firm.day(sessions.latest_closed(firm.clock()), accept_unusual=True)
     accepted = "select sum(jsonb_array_length(notes -> 'accepted')) from control.ledger where stage = 'validate'"
     assert firm.database.value(accepted) > 0
 
-
-BEFORE = date(2026, 11, 19)
 
 READ_BY_NOTHING = {("orion", "accounts", "last_position_date by a day")}
 """A date that moves every day, and that no map reads."""
@@ -98,45 +100,6 @@ MAY_BE_EMPTY = {
         "participants": "of those members",
     },
 }
-
-
-@dataclass
-class WrongDay:
-    """A Monday after two good days, pulled and not yet validated."""
-
-    firm: Firm
-    run: flow.Run
-    paths: dict[str, str]
-
-    def reshaped(self, table: Table, reshape: Reshape) -> dict[str, str]:
-        """The day's partitions, with the rows of one table reshaped."""
-        path = self.paths[table.name]
-        rows = reshape(read_rows(self.firm, table, path))
-        return self.paths | {table.name: write_rows(self.firm, table, path, rows, self.run)}
-
-    def cases(self, table: Table) -> Iterator[tuple[str, str, Reshape]]:
-        """Kinds of wrong days of a table, what of it is wrong, and how."""
-        rows = read_rows(self.firm, table, self.paths[table.name])
-        yield from (("missing", *case) for case in list_missing(rows))
-        yield from (("renamed", *case) for case in list_renamed(table, rows))
-        yield from (("shifted", *case) for case in list_shifted(table, rows))
-
-
-@pytest.fixture
-def start_wrong_day(start_firm: Callable[..., Firm]) -> Callable[[Vendor], WrongDay]:
-    """Starts a firm on such a day."""
-
-    def start(vendor: Vendor) -> WrongDay:
-        firm = start_firm(vendor, households=12)
-        firm.turn_to(NOW - timedelta(days=1))
-        firm.day(BEFORE)
-        firm.turn_to(NOW)
-        firm.day(LAST)
-        firm.turn_to(NOW + timedelta(days=3))
-        run = firm.new_run(sessions.latest_closed(firm.clock()))
-        return WrongDay(firm, run, firm.stage(run))
-
-    return start
 
 
 def test_every_table_is_rejected_where_it_is_empty_and_was_not_or_may_be_empty_for_a_reason(vendor: Vendor) -> None:
@@ -195,9 +158,7 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
 ) -> None:
     day = start_wrong_day(vendor)
     firm, run = day.firm, day.run
-    crm = Crm(firm.database, firm.sandbox, firm.folder / "crm")
-    crm.sync()
-    before = warehouse(firm)
+    good = LastGoodDay(firm, Crm(firm.database, firm.sandbox, firm.folder / "crm"), LAST)
     renamed = 0
     for table in (table for table in vendor.asked if lists_all(vendor, table) and not isinstance(table.shape, Inside)):
         if field := field_to_rename(day, table):
@@ -211,7 +172,7 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
                     renamed += 1
                     with pytest.raises(DataQualityError, match=f"{table.name}: .*blanked_ratio"):
                         flow.validate(firm.site, vendor, day.paths | {table.name: path}, run)
-            crm.no_faults()
+            good.crm.no_faults()
     assert renamed or vendor.name in ("docusign", "adobe_sign"), "their whole lists are short"
     for table in (table for table in vendor.asked if lists_all(vendor, table)):
         firsts = {kind: (what, reshape) for kind, what, reshape in reversed(list(day.cases(table)))}
@@ -219,66 +180,7 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
             with pytest.raises(DataQualityError, match=f"not fit to be loaded: .*{table.name}: ") as error:
                 flow.validate(firm.site, vendor, day.reshaped(table, reshape), run)
             log.info("%s %s %s, %s: %s", vendor.name, table.name, kind, what, error.value)
-    assert warehouse(firm) == before
-    assert crm.sent() == {}
-    [force] = firm.database.rows("select * from mart.day_in_force where vendor = :vendor", vendor=vendor.name)
-    assert (force["business_date"], force["rejected_date"], force["rejected_in"]) == (
-        LAST,
-        run.business_date,
-        "validate",
-    )
-    [fresh] = firm.database.rows(
-        "select max(business_date) as day from mart.freshness where vendor = :vendor", vendor=vendor.name
-    )
-    assert fresh["day"] == LAST
-    named_day = f"- {vendor.name} {run.business_date}: rejected by validate; {LAST} is in force: The day is not fit to be loaded"
-    assert named_day in write_digest(firm.site.engine, firm.clock())
-
+            good.check_rejected(run, "validate", f"{table.name}: ")
+    good.check_salesforce()
     firm.day(run.business_date)
-    [force] = firm.database.rows("select * from mart.day_in_force where vendor = :vendor", vendor=vendor.name)
-    assert (force["business_date"], force["rejected_date"]) == (run.business_date, None)
-    assert "Rejected" not in write_digest(firm.site.engine, firm.clock())
-    crm.sync()
-
-
-WITH_TRADES = [vendor for vendor in VENDORS if any(m.entity == "transaction" for m in vendor.maps)]
-
-
-def wrong_trades(code: str, since: date) -> dict[str, Reshape]:
-    """Wrong days of a table of transactions with its column of codes, of those since a day where only these are wrong."""
-
-    def of_since(reshape: Reshape) -> Reshape:
-        def only(rows: pa.Table) -> pa.Table:
-            is_since = pc.fill_null(pc.greater(rows["trade_date"], pa.scalar(since)), False)
-            return pa.concat_tables([rows.filter(pc.invert(is_since)), reshape(rows.filter(is_since))])
-
-        return only
-
-    later = change("trade_date", lambda each: pc.add(each.cast(pa.timestamp("s")), timedelta(1)))
-    return {
-        "missing: all": lambda rows: rows.slice(0, 0),
-        "missing: half of those since": of_since(lambda rows: rows.take(list(range(0, rows.num_rows, 2)))),
-        "renamed: codes": change(code, lambda each: pc.binary_join_element_wise(each, "2", "")),
-        "shifted: a day later": of_since(later),
-    }
-
-
-@pytest.mark.parametrize("vendor", WITH_TRADES, ids=lambda vendor: vendor.name)
-def test_day_of_wrong_transactions_does_not_reconcile(
-    start_wrong_day: Callable[[Vendor], WrongDay], vendor: Vendor
-) -> None:
-    day = start_wrong_day(vendor)
-    firm, run = day.firm, day.run
-    [(name, code)] = {(m.table, str(m.columns["type_code"])) for m in vendor.maps if m.entity == "transaction"}
-    before, stopped = warehouse(firm), dict[str, str]()
-    for what, reshape in wrong_trades(code, LAST).items():
-        paths = day.reshaped(vendor.table(name), reshape)
-        try:
-            flow.validate(firm.site, vendor, paths, run)
-            firm.publish(run, paths)
-        except (DataQualityError, BalanceError) as error:
-            stopped[what] = f"{type(error).__name__}: {error}"
-            assert warehouse(firm) == before, what
-        else:
-            pytest.fail(f"{what} is loaded; stopped: {stopped}")
-    firm.day(run.business_date)
+    good.check_corrected(run.business_date)

@@ -1,0 +1,146 @@
+"""Posted transactions of a pull, beside each other and beside those of the last loaded day: measures of what rolls forward and is wrong.
+
+restated_ratio  share of the transactions that were posted on the last loaded day and still are, with another account, security, day,
+                type, quantity or amount, of the fact that changed in most; null where the pull brings none again. Edit windows
+                overlap: most pulls bring some of the last one again
+repeated_ratio  share of transactions that another one equals in everything but its key and the time of its edit
+mispriced_ratio share of transactions whose price contradicts quantity and amount: it is the one over the other the wrong way round, of
+                those with a price that is not about 1; or the two differ, of those with a price that is, such as cash
+
+The roll-forward compares units of positions. It takes a date before the last snapshot for a late entry, sees an amount only where it
+moves cash, and has no snapshot to begin with on a first day. Shares leave out a few rows (`matched.eased_share`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.contract import EntityMap, Table, Vendor
+from include.staging import Staging
+from include.transform import evaluate
+from include.validation.matched import Comparison, eased_share, is_comparable, pick_keys, read_keys, read_rows
+from include.validation.rows import good_rows, name_first
+
+POSTED = ("restated_ratio", "repeated_ratio", "mispriced_ratio")
+_FACTS = ("account_key", "security_key", "trade_date", "type_code", "quantity", "amount_usd")
+_CLOSE = 0.1
+"""Numbers whose logarithms differ by less are about the same."""
+
+
+def measure_posted(vendor: Vendor, table: Table, path: str, staging: Staging, earlier: Sequence[str]) -> Comparison:
+    """Measure the posted transactions of a validated partition; of other tables, nothing.
+
+    Args:
+        vendor: The declaration.
+        table: The table to measure.
+        path: Its partition.
+        staging: Where partitions are.
+        earlier: Partitions of the same table of the last loaded days, the newest first.
+    """
+    result = Comparison()
+    for each in (m for m in vendor.maps if (m.table, m.entity) == (table.name, "transaction")):
+        result.measures = dict.fromkeys(POSTED)
+        if last := next((other for other in earlier if is_comparable(table, other, staging)), None):
+            _compare_facts(result, each, table, path, last, staging)
+        _compare_rows(result, each, table, path, staging)
+    return result
+
+
+def _compare_facts(
+    result: Comparison, entity_map: EntityMap, table: Table, path: str, last: str, staging: Staging
+) -> None:
+    keys = pick_keys(*(read_keys(table, each, staging) for each in (path, last)))
+    if not len(keys):
+        return
+    now, before = (read_rows(table, each, staging, keys) for each in (path, last))
+    is_posted = pc.and_(_is_posted(entity_map, now), _is_posted(entity_map, before))
+    now, before, keys = (each.filter(is_posted) for each in (now, before, keys))
+    day = staging.manifest(last).business_date
+    for name in _FACTS:
+        is_same = _equal(*(evaluate(entity_map.columns[name], rows) for rows in (now, before)))
+        changed = keys.filter(pc.invert(is_same))
+        detail = (
+            f"{name}: {len(changed):,} of {len(keys):,} posted transactions differ from those of {day}:"
+            f" {name_first(changed[:20].to_pylist(), len(changed))}"
+        )
+        result.keep_worst("restated_ratio", eased_share(len(changed), len(keys)), detail)
+
+
+def _is_posted(entity_map: EntityMap, rows: pa.Table) -> pa.Array:
+    return pc.fill_null(pc.equal(evaluate(entity_map.columns["status"], rows), "posted"), False)
+
+
+def _equal(one: pa.Array, other: pa.Array) -> pa.Array:
+    is_none = pc.and_(pc.is_null(one), pc.is_null(other))
+    return pc.or_(is_none, pc.fill_null(pc.equal(one, other), False))
+
+
+def _compare_rows(result: Comparison, entity_map: EntityMap, table: Table, path: str, staging: Staging) -> None:
+    sources = {k: v for k, v in entity_map.columns.items() if k not in ("transaction_key", "edited_at")}
+    staged = {name for s in sources.values() for name in ((s,) if isinstance(s, str) else getattr(s, "columns", ()))}
+    keys, hashes, priced = list[pa.Array](), list[npt.NDArray[np.uint64]](), _Priced()
+    for part in good_rows(staging, path, sorted({*table.key, *staged})):
+        part = part.filter(_is_posted(entity_map, part))
+        values = {name: evaluate(source, part) for name, source in sources.items()}
+        keys.append(part.column(table.key[0]).combine_chunks())
+        hashes.append(_hash(list(values.values())))
+        priced.add(keys[-1], values)
+    _count_repeated(result, keys, np.concatenate([np.array([], np.uint64), *hashes]))
+    for contradicting, of, words in (
+        (priced.inverted, priced.of_securities, "the price is quantity over amount"),
+        (priced.unequal, priced.of_cash, "the price is 1, and quantity and amount differ"),
+    ):
+        detail = f"in {len(contradicting):,} of {of:,} posted transactions {words}: {name_first(contradicting)}"
+        result.keep_worst("mispriced_ratio", eased_share(len(contradicting), of), detail)
+
+
+def _count_repeated(result: Comparison, keys: list[pa.Array], hashes: npt.NDArray[np.uint64]) -> None:
+    _, place, times = np.unique(hashes, return_inverse=True, return_counts=True)
+    is_repeated = pa.array(times[place] > 1, pa.bool_())
+    repeated = pa.chunked_array(keys, keys[0].type if keys else pa.string()).filter(is_repeated)
+    result.measures["repeated_ratio"] = eased_share(len(repeated), len(hashes))
+    result.details["repeated_ratio"] = (
+        f"{len(repeated):,} of {len(hashes):,} posted transactions equal another one but for the key:"
+        f" {name_first(repeated[:20].to_pylist(), len(repeated))}"
+    )
+
+
+def _hash(columns: Sequence[pa.Array]) -> npt.NDArray[np.uint64]:
+    """One number a row, so that memory does not grow with what the rows say."""
+    texts = [values.cast(pa.string()) for values in columns]
+    rows = pc.binary_join_element_wise(*texts, "|", null_handling="replace")
+    hashes: npt.NDArray[np.uint64] = pd.util.hash_array(rows.to_numpy(zero_copy_only=False), categorize=False)
+    return hashes
+
+
+@dataclass
+class _Priced:
+    """Transactions with a price, and keys of those that it contradicts. What a security's amount must be is a matter of its kind."""
+
+    of_securities: int = 0
+    inverted: list[Any] = field(default_factory=list)
+    of_cash: int = 0
+    unequal: list[Any] = field(default_factory=list)
+
+    def add(self, keys: pa.Array, values: Mapping[str, pa.Array]) -> None:
+        names = ("quantity", "amount_usd", "price_usd")
+        floats = (values[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in names)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            quantity, amount, price = (np.log(np.abs(each)) for each in floats)  # of 0: minus infinity; of nothing: NaN
+            is_priced = np.isfinite(quantity) & np.isfinite(price)
+            is_cash = is_priced & (np.abs(price) < _CLOSE) & ~np.isnan(amount)
+            is_security = is_priced & (np.abs(price) >= _CLOSE) & np.isfinite(amount)
+            is_unequal = is_cash & (np.abs(quantity - amount) > _CLOSE)
+            is_inverted = is_security & (np.abs(quantity - amount - price) < _CLOSE)
+        self.of_cash += int(is_cash.sum())
+        self.of_securities += int(is_security.sum())
+        self.unequal += keys.filter(pa.array(is_unequal)).to_pylist()
+        self.inverted += keys.filter(pa.array(is_inverted)).to_pylist()

@@ -1,0 +1,33 @@
+"""Days that are wrong, for the tests that follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import pytest
+
+from include import sessions
+from include.contract import Vendor
+from tests.conftest import Firm
+from tests.faults.wrong_day import WrongDay
+from tests.running_sandbox import LAST, NOW
+
+BEFORE = date(2026, 11, 19)
+
+
+@pytest.fixture
+def start_wrong_day(start_firm: Callable[..., Firm]) -> Callable[[Vendor], WrongDay]:
+    """Starts a firm on a Monday after two good days."""
+
+    def start(vendor: Vendor) -> WrongDay:
+        firm = start_firm(vendor, households=12)
+        firm.turn_to(NOW - timedelta(days=1))
+        firm.day(BEFORE)
+        firm.turn_to(NOW)
+        firm.day(LAST)
+        firm.turn_to(NOW + timedelta(days=3))
+        run = firm.new_run(sessions.latest_closed(firm.clock()))
+        return WrongDay(firm, run, firm.stage(run))
+
+    return start
