@@ -48,7 +48,7 @@ def approve_salesforce() -> None:
 
         ids = ",".join(map(str, params["question_ids"]))
         where = f"Decide: {page('approve_salesforce')}/runs/{quote(run_id)}/tasks/decide/required_actions"
-        body = "\n".join([*params["wordings"], where])
+        body = "\n".join([*params["wordings"], f"Run: {run_id}", where])
         send("approval", "Approval required: Salesforce", body, dag_id="approve_salesforce", run_id=run_id, subject=ids)
 
     decide = HITLOperator(

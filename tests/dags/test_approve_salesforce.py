@@ -34,6 +34,7 @@ def test_an_approval_that_is_required_alerts_once(tmp_path: Path, database: Data
     first, other = [json.loads(line)["body"] for line in (tmp_path / "alerts").read_text().splitlines()]
     assert first.splitlines() == [
         "position: 3 of 10 records would change",
+        "Run: manual__1+00:00",
         "Decide: https://airflow.example/dags/approve_salesforce/runs/manual__1%2B00%3A00/tasks/decide/required_actions",
     ]
     assert other.startswith("position: 5 of 10")
