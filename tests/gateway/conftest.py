@@ -82,7 +82,8 @@ def run_gateway(
     thread.start()
     place = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        with httpx.Client(base_url=place, timeout=20) as http:
+        # A server ends a connection that was idle for seconds, as on a busy machine: a request may meet that end.
+        with httpx.Client(base_url=place, timeout=20, limits=httpx.Limits(max_keepalive_connections=0)) as http:
             yield Gateway(http, database, known)
     finally:
         server.should_exit = True
