@@ -106,9 +106,7 @@ class Follower:
     def _approve(self, dag_id: str, run_id: str, task_id: str) -> None:
         time.sleep(2)  # an answer within the first moments can meet the asking process still at its end
         self._api.approve(dag_id, run_id, task_id)
-        self._line(
-            f"{dag_id}: {task_id}: approved by the demo (a first load is sent only once it is approved; until then, send_changes fails)"
-        )
+        self._line(f"{dag_id}: {task_id}: approved by the demo (a first load is sent only once it is approved)")
 
     def _report_quiet(self, runs: Sequence[tuple[str, str]]) -> None:
         now = time.monotonic()
