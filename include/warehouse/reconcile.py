@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -178,17 +178,17 @@ where entity in ('position', 'transaction', '*') and position_key is null
 group by 1
 """)
 
-# Breaks of the day that a run has reported, and who has accepted them.
+# Breaks of the day that runs have reported, each with who has accepted it.
 _REPORTED = {
     "roll-forward": sa.text("""
-select b.position_key as key, max(r.accepted_by) as accepted_by from control.roll_forward_break b
+select b.position_key as key, b.difference, r.accepted_by from control.roll_forward_break b
 join control.reconciliation r using (run_id, vendor, business_date)
-where b.vendor = :vendor and b.business_date = :day and r.check_name = 'roll-forward' group by 1
+where b.vendor = :vendor and b.business_date = :day and r.check_name = 'roll-forward'
 """),
     "control total": sa.text("""
-select b.account_id as key, max(r.accepted_by) as accepted_by from control.control_total_break b
+select b.account_id as key, b.difference, r.accepted_by from control.control_total_break b
 join control.reconciliation r using (run_id, vendor, business_date)
-where b.vendor = :vendor and b.business_date = :day and r.check_name = 'control total' group by 1
+where b.vendor = :vendor and b.business_date = :day and r.check_name = 'control total'
 """),
 }
 
@@ -256,8 +256,8 @@ def reconcile(
 ) -> list[Check]:
     """Compares what is loaded of a day; the caller records the checks, and decides with `stop_if_broken`.
 
-    Breaks pass that an operator accepted for this day, or accepts now after a run of the day has reported them: nobody accepts
-    what nobody has seen. Owners' shares are never accepted, since an account would be counted twice.
+    Breaks pass that an operator accepted for this day, or accepts now after a run of the day has reported them; a larger one is another
+    break. Owners' shares are never accepted, since an account would be counted twice.
 
     Args:
         connection: As the loading role, in a transaction: of the load itself, so that a day that does not add up is never seen.
@@ -280,12 +280,20 @@ def reconcile(
 
 
 def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, accepted_by: str) -> Check:
-    """Accept a check if each of its breaks was reported before, and is accepted now or was then."""
+    """Accept a check if each of its breaks was reported before, as large or larger, and is accepted now or was then."""
     if check.is_passed or check.breaks > len(check.listed):
         return check
-    reported = {row.key: row.accepted_by or accepted_by for row in connection.execute(_REPORTED[check.name], values)}
+    reported = defaultdict(list)
+    for row in connection.execute(_REPORTED[check.name], values):
+        reported[row.key].append((row.difference, row.accepted_by or accepted_by))
     key = "position_key" if check.name == "roll-forward" else "account_id"
-    by = {reported.get(each[key], "") for each in check.listed if not each["is_explained"]}
+    by = set()
+    for each in check.listed:
+        if not each["is_explained"]:
+            now = each["difference"]
+            by.add(
+                max((who for then, who in reported[each[key]] if now * then > 0 and abs(now) <= abs(then)), default="")
+            )
     return check if "" in by else replace(check, accepted_by=", ".join(sorted(by)))
 
 

@@ -218,6 +218,11 @@ def test_what_an_operator_accepted_stays_accepted_for_its_day_and_nothing_else_d
     assert lacks(accepted, "aum_by_household", NEXT)["state"] == "accepted"
     assert roll_of(check_day(accepted, NEXT, DAY, run="replay")).accepted_by == "operator"
 
+    change = "update warehouse.position set quantity = {} where position_key = 'a1-1' and business_date = :day"
+    for quantity, is_accepted in ((16, True), (18, False), (3, False), (17, True)):
+        accepted.database.do(change.format(quantity), day=NEXT)
+        assert roll_of(check_day(accepted, NEXT, DAY, run=f"again-{quantity}")).is_passed is is_accepted, quantity
+
     accepted.database.do(
         "update warehouse.position set quantity = quantity + 1 where position_key = 'a2-1' and business_date = :day",
         day=NEXT,
