@@ -187,7 +187,7 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
     # Of what another table describes, a row that only names it can take nothing with it.
     own = (each for each in vendor.maps if each.table == table.name and not each.is_partial)
     maps = [(each, canonical.named(each.entity)) for each in own]
-    told: list[list[dict[str, str]]] = [[] for _ in range(rows.num_rows)]
+    described: list[list[dict[str, str]]] = [[] for _ in range(rows.num_rows)]
     days: list[date | None] = [None] * rows.num_rows
     for each, entity in maps:
         facts = {"key": _values(each, entity.key, rows, faults)}
@@ -195,11 +195,11 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
         if entity.kind == "event" and "position_key" in entity.fields:
             facts["position"] = _values(each, "position_key", rows, faults)
             facts["quantity"] = _values(each, "quantity", rows, faults)
-        for n, about in enumerate(told):
+        for n, about in enumerate(described):
             known = {name: values[n] for name, values in facts.items()}
             about.append({"entity": entity.name} | {name: value for name, value in known.items() if value is not None})
         if each.also_moves:
-            _describe_second_leg(told, each.also_moves, table, rows, faults)
+            _describe_second_leg(described, each.also_moves, table, rows, faults)
         if entity.kind == "event" and entity.dated:
             dated = _values(each, entity.dated, rows, faults)
             days = [
@@ -215,18 +215,18 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
             "row_date": day,
             "describes": tuple(about),
         }
-        for amount, is_doubtful, day, about in zip(money, doubts, days, told, strict=True)
+        for amount, is_doubtful, day, about in zip(money, doubts, days, described, strict=True)
     ]
 
 
 def _describe_second_leg(
-    told: list[list[dict[str, str]]], also_moves: Derived, table: Table, rows: pa.Table, faults: list[set[str]]
+    described: list[list[dict[str, str]]], also_moves: Derived, table: Table, rows: pa.Table, faults: list[set[str]]
 ) -> None:
-    """Describe the position that rows move beside their own, by their money; one that can't be read may be any."""
+    """Add the position that each row moves beside its own, by its money; where it can't be read, the entry names no position."""
     positions = _evaluate(also_moves, rows, faults)
-    amounts = _evaluate(Derived(lambda values: values, (str(table.money),)), rows, faults)
-    for about, position, amount, bad in zip(told, positions, amounts, faults, strict=True):
-        is_unreadable = bool({*also_moves.columns, ANY} & bad)
+    amounts = _evaluate(str(table.money), rows, faults)
+    for about, position, amount, at_fault in zip(described, positions, amounts, faults, strict=True):
+        is_unreadable = bool({*also_moves.columns, ANY} & at_fault)
         if position is None and not is_unreadable:
             continue  # no second leg
         own = {name: value for name, value in about[-1].items() if name not in ("position", "quantity")}
@@ -246,17 +246,19 @@ def _columns_of(each: EntityMap, column: str) -> tuple[str, ...] | None:
 
 def _values(each: EntityMap, column: str, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
     """A canonical column of dead rows as text; None where a column that it is made of can't be read."""
-    columns, source = _columns_of(each, column), each.columns.get(column)
-    if not columns:
+    source = each.columns.get(column)
+    if isinstance(source, Constant) or source is None or not _columns_of(each, column):
         return [None] * rows.num_rows
-    return _evaluate(source if isinstance(source, Derived) else Derived(lambda values: values, columns), rows, faults)
+    return _evaluate(source, rows, faults)
 
 
-def _evaluate(source: Derived, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
-    """What is made of some columns of dead rows, as text; None where one of these can't be read."""
-    values = source.function(*(rows.column(name).combine_chunks() for name in source.columns))
-    doubtful = {*source.columns, ANY}
+def _evaluate(source: str | Derived, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
+    """A staged column of dead rows, or what is derived from some, as text; None where one of these can't be read."""
+    columns = (source,) if isinstance(source, str) else source.columns
+    arrays = [rows.column(name).combine_chunks() for name in columns]
+    values = arrays[0] if isinstance(source, str) else source.function(*arrays)
+    doubtful = {*columns, ANY}
     return [
-        None if doubtful & bad else value
-        for value, bad in zip(values.cast(pa.string()).to_pylist(), faults, strict=True)
+        None if doubtful & at_fault else value
+        for value, at_fault in zip(values.cast(pa.string()).to_pylist(), faults, strict=True)
     ]
