@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -57,18 +58,22 @@ def refused_rows(staging: Staging, path: str, columns: list[str]) -> Iterator[pa
 
 def commonest_reason(staging: Staging, path: str) -> str | None:
     """Returns what is wrong with most of the rows that could not be read; None where all could."""
-    letters = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
-    reasons = Counter("; ".join(letter["reasons"]) for letter in letters)
+    reasons = Counter(map("; ".join, _read_reasons(staging, path)))
     return reasons.most_common(1)[0][0] if reasons else None
 
 
 def count_reasons(staging: Staging, path: str) -> Counter[str]:
     """Counts the dead rows of a validated partition by what is wrong with them; a row may have several reasons."""
-    letters = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
-    reasons = Counter(reason for letter in letters for reason in letter["reasons"])
+    reasons = Counter(itertools.chain.from_iterable(_read_reasons(staging, path)))
     refused = pc.value_counts(pc.list_flatten(faults_of(staging, path).column("expectations")))
     reasons.update({each["values"]: each["counts"] for each in refused.to_pylist()})
     return reasons
+
+
+def _read_reasons(staging: Staging, path: str) -> Iterator[list[str]]:
+    """Yields the reasons of each row that could not be read."""
+    for line in staging.folder(path).read("dead.jsonl").splitlines():
+        yield json.loads(line)["reasons"]
 
 
 def name_first(names: Sequence[object], count: int | None = None) -> str:
