@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from include import canonical, flow, vendor_pull
-from include.contract import Table
+from include import canonical
 from include.crm.objects import objects
-from include.extract.columns import staged_schema
-from include.extract.exact_json import dump, load
-from include.staging import PartWriter
+from include.extract.exact_json import load
 from tests.conftest import Firm
 from tests.crm.conftest import Crm
+from tests.integration.spoiling import run_spoilt
 
 TIMES = {"recorded_from", "recorded_to", "source_run_id"}
 COMPUTED = {"probability_ratio", "computed_at"}
@@ -36,41 +33,16 @@ def stored(firm: Firm) -> dict[str, set[tuple[Any, ...]]]:
     return found | {"absence": {tuple(row.items()) for row in absent}}
 
 
-def spoil(firm: Firm, table: Table, path: str, seed: int) -> int:
-    """Makes some rows of a partition unreadable, each in another field; returns how many."""
-    folder, manifest = firm.site.staging.folder(path), firm.site.staging.manifest(path)
-    rows = pa.concat_tables([staged_schema(table).empty_table(), *(part for _, part in firm.site.staging.rows(path))])
-    columns = [col for col in table.columns if col.kind == "value"]
-    chosen = random.Random(seed).sample(range(rows.num_rows), min(len(columns), rows.num_rows // 2 or 1))
-    lines = []
-    for number, column in zip(chosen, random.Random(seed).sample(columns, len(columns)), strict=False):
-        [row] = rows.slice(number, 1).to_pylist()
-        raw = {col.source: row[col.name] for col in columns if row[col.name] is not None}
-        key = None if column.name in table.key else ":".join(str(row[name]) for name in table.key)
-        spoilt = raw | {column.source: {"unexpected": "object"}}
-        lines.append(dump({"key": key, "reasons": [f"{column.source}: not readable"], "row": spoilt}) + b"\n")
-    writer = PartWriter(folder, rows.schema)
-    writer.write(rows.filter(pa.array([n not in set(chosen) for n in range(rows.num_rows)], pa.bool_())))
-    writer.flush()
-    folder.write("dead.jsonl", b"".join(lines))
-    staged = rows.num_rows - len(lines)
-    firm.site.staging.seal(path, replace(manifest, parts=tuple(writer.parts), staged=staged, dead=len(lines)))
-    return len(lines)
-
-
 def spoilt_day(firm: Firm, target: str, seed: int) -> int:
-    """Runs the day again with spoilt rows of one table; returns how many."""
-    run = firm.new_run(full_refresh=True)
-    paths, dead = {}, 0
-    for name in (name for wave in firm.vendor.waves for name in wave):
-        span = vendor_pull.span_of(firm.site, run, None)
-        paths[name] = vendor_pull.fetch(firm.site, firm.vendor, name, firm.connection, run, span)
-        if name == target:
-            dead = spoil(firm, firm.vendor.table(name), paths[name], seed)
-        flow.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)
-    flow.validate(firm.site, firm.vendor, paths, run, rows_only=True)
-    firm.publish(run, paths)
-    return dead
+    """Run the day again with spoilt rows of one table, each in another field; returns how many."""
+    columns = [col.name for col in firm.vendor.table(target).columns if col.kind == "value"]
+
+    def choose(rows: pa.Table) -> dict[int, list[str]]:
+        chosen = random.Random(seed).sample(range(rows.num_rows), min(len(columns), rows.num_rows // 2 or 1))
+        fields = random.Random(seed).sample(columns, len(columns))
+        return {number: [name] for number, name in zip(chosen, fields, strict=False)}
+
+    return run_spoilt(firm, firm.new_run(full_refresh=True), target, choose, rows_only=True)
 
 
 FIELDS = ("__c", "__r", "Name")

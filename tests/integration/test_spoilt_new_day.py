@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,16 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from include import flow, vendor_pull
 from include.contract import Table, Vendor
 from include.errors import BalanceError, DataQualityError
-from include.extract.columns import staged_schema
-from include.extract.exact_json import dump
 from include.local.postgres import Postgres
-from include.staging import PartWriter
 from include.vendors import named
 from tests.conftest import Database, Firm, holding, new_database
 from tests.crm.conftest import HOLDINGS, Crm
+from tests.integration.spoiling import run_spoilt
 from tests.running_sandbox import LAST, NOW
 
 BEFORE = date(2026, 11, 19)
@@ -63,23 +59,6 @@ def day_before(start_firm: Callable[..., Firm], vendor: Vendor, postgres: Postgr
         copies.pop()()
 
 
-def spoil(firm: Firm, table: Table, path: str, row: int, *columns: str) -> None:
-    """Make some fields of a row unreadable; the rest of it can be read."""
-    folder, manifest = firm.site.staging.folder(path), firm.site.staging.manifest(path)
-    rows = pa.concat_tables([staged_schema(table).empty_table(), *(part for _, part in firm.site.staging.rows(path))])
-    [values] = rows.slice(row, 1).to_pylist()
-    sources = {col.name: col.source for col in table.columns if col.kind == "value"}
-    raw = {source: values[name] for name, source in sources.items() if values[name] is not None}
-    key = None if {*columns} & {*table.key} else ":".join(str(values[name]) for name in table.key)
-    reasons = [f"{sources[name]}: not readable" for name in columns]
-    spoilt = raw | {sources[name]: {"unexpected": "object"} for name in columns}
-    writer = PartWriter(folder, rows.schema)
-    writer.write(rows.filter(pa.array([n != row for n in range(rows.num_rows)], pa.bool_())))
-    writer.flush()
-    folder.write("dead.jsonl", dump({"key": key, "reasons": reasons, "row": spoilt}) + b"\n")
-    firm.site.staging.seal(path, replace(manifest, parts=tuple(writer.parts), staged=rows.num_rows - 1, dead=1))
-
-
 def run_day(
     firm: Firm,
     target: str = "",
@@ -88,18 +67,7 @@ def run_day(
     rows_only: bool = False,
 ) -> None:
     """Run the day with one spoilt row of a table; `rows_only` leaves out that it is a large share of so small a firm's."""
-    run = firm.new_run()
-    paths: dict[str, str] = {}
-    for name in (name for wave in firm.vendor.waves for name in wave):
-        paths[name] = vendor_pull.fetch(
-            firm.site, firm.vendor, name, firm.connection, run, vendor_pull.span_of(firm.site, run, None)
-        )
-        if name == target:
-            rows = pa.concat_tables([part for _, part in firm.site.staging.rows(paths[name])])
-            spoil(firm, firm.vendor.table(name), paths[name], choose(rows), *columns)
-        flow.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)
-    flow.validate(firm.site, firm.vendor, paths, run, rows_only=rows_only)
-    firm.publish(run, paths)
+    run_spoilt(firm, firm.new_run(), target, lambda rows: {choose(rows): columns}, rows_only=rows_only)
 
 
 def money(firm: Firm) -> dict[str, dict[str, tuple[Any, ...]]]:
