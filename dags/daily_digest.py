@@ -1,7 +1,8 @@
 """Each weekday at seven, New York: what waits for a person although no run failed. One alert; none where there is nothing.
 
-Open dead letters by table, and how many are new since the last digest; reconciliation checks that did not pass, or only because dead letters
-explain the breaks; vendors whose newest day is held back from Salesforce; fields that a vendor began to send and no declaration names.
+Open dead letters by table, and how many are new since the last digest; reconciliation checks that did not pass, that an operator accepted, or
+that passed only because dead letters explain the breaks; vendors whose newest day is held back from Salesforce; fields that a vendor began to
+send and no declaration names.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def replay_dead_letters() -> None:
         logging.getLogger(__name__).info("%s%s", "Dry run, nothing was discarded. " if is_dry else "", outcome)
         money = None if outcome.money_usd is None else str(outcome.money_usd)
         return {
-            "dead_letters": len(outcome.letters),
+            "dead_letters": len(outcome.dead_letters),
             "money_usd": money,
             "released": len(outcome.released),
             "is_dry": is_dry,

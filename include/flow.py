@@ -213,8 +213,8 @@ def publish(
         Counts by table and entity, and what was compared.
 
     Raises:
-        BalanceError: The day does not add up, dead letters do not explain it, and no operator accepts it. The last good day stays in force; what does
-            not agree is in `control.reconciliation` and the tables of breaks.
+        BalanceError: The day does not add up, dead letters do not explain it, and no operator accepts it. The last good day stays
+            in force; the differences are in `control.reconciliation` and the tables of breaks.
         TributaryError: As `warehouse.load` raises.
     """
     checks: list[Check] = []

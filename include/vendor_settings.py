@@ -4,7 +4,7 @@ budget     {"calls_per_minute": 60, "burst": 5, "calls_per_hour": {"monte_carlo"
 paths      {"accounts": "v2/accounts"}: where a table is, or `closed`, the question for the day that the vendor has closed
 limits     {"expanded_bytes": 2000000000, "rows": 50000000}: other bounds of one response or one pull than the declared ones
 columns    {"holdings": {"account_id": "Acct No"}}: the vendor's own name of a column, by ours
-ignore_clock  true: the `Date` header of the vendor's responses is hours off, and says nothing of our clocks
+ignore_clock  true: the `Date` header of the vendor's responses is known to be wrong; do not compare our clocks with it
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def ignores_clock(extra: Mapping[str, str]) -> bool:
     """Whether the vendor's clock is known to be wrong.
 
     Raises:
-        ConfigurationError: The extra says neither true nor false.
+        ConfigurationError: The value is neither true nor false.
     """
-    said = extra.get("ignore_clock", "false").lower()
-    if said not in ("true", "false"):
-        raise ConfigurationError(f"The connection's `ignore_clock` is {said!r}, not true or false")
-    return said == "true"
+    value = extra.get("ignore_clock", "false").lower()
+    if value not in ("true", "false"):
+        raise ConfigurationError(f"The connection's `ignore_clock` is {value!r}, not true or false")
+    return value == "true"
 
 
 def _fewer(vendor: Vendor, chosen: dict[str, Any]) -> Vendor:

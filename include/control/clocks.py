@@ -18,7 +18,7 @@ MOST_OF_VENDOR = timedelta(hours=1)
 """Largest difference from the vendor's clock. Where database and worker share a machine, only the vendor's clock shows that both are wrong."""
 
 
-_ADVICE = "set it by NTP, then clear the task; nothing was staged"
+_ADVICE = "synchronize it (NTP), then clear the task; nothing was staged"
 
 
 class Clocks:
@@ -66,8 +66,9 @@ class Clocks:
             raise ClockSkew(_explain(ours, database, theirs), vendor=vendor)
         if theirs is not None and self._is_vendor_trusted and abs(ours - theirs) > MOST_OF_VENDOR:
             raise ClockSkew(
-                f"The clocks of this machine and of the database are {_difference(ours, theirs)}, by the vendor's: {_ADVICE}. If the"
-                " vendor's clock is wrong, set `ignore_clock` in the extra of its connection to true",
+                f"The clocks of this machine and of the database are {_difference(ours, theirs)}, compared with the vendor's:"
+                " synchronize them (NTP), then clear the task; nothing was staged. If the vendor's clock is wrong, set `ignore_clock`"
+                " to true in the extra of its connection",
                 vendor=vendor,
             )
         self._is_compared = True

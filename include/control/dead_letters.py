@@ -77,7 +77,7 @@ update control.dead_letter set status = 'superseded', replayed_by = :run_id, clo
 where {_OLDER} and business_date <= :business_date
 """)  # noqa: S608
 
-# The letters that a run has discarded are among those that it may discard: its task may be tried again.
+# Dead letters that the same run discarded count as chosen, so that its task can be retried.
 _IS_CHOSEN = """
 l.dead_letter_id = any(:ids) and (l.status = 'open' or l.status = 'discarded' and l.replayed_by = :run_id)
 """
@@ -203,19 +203,19 @@ class Discarded:
     """Dead letters that an operator discards.
 
     Attributes:
-        letters: Each of them: `17 <vendor>.assets 2026-11-20 4711: price_usd: not a number`.
+        dead_letters: A line for each: `17 <vendor>.assets 2026-11-20 4711: price_usd: not a number`.
         money_usd: Their money, as far as it can be read; None where they have none.
         released: What they alone protected, and the next run may withdraw: `<vendor>: position 4711, 2026-11-20`.
     """
 
-    letters: tuple[str, ...]
+    dead_letters: tuple[str, ...]
     money_usd: Decimal | None
     released: tuple[str, ...]
 
     def __str__(self) -> str:
         """Two lists, each with a heading."""
         money = "" if self.money_usd is None else f" with ${self.money_usd:,.2f}"
-        return "\n- ".join([f"{len(self.letters):,} dead letters{money}:", *self.letters]) + "\n- ".join(
+        return "\n- ".join([f"{len(self.dead_letters):,} dead letters{money}:", *self.dead_letters]) + "\n- ".join(
             [f"\nReleased, so that the next run may withdraw it: {len(self.released):,}", *self.released]
         )
 

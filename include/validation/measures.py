@@ -13,7 +13,8 @@ accounts_off               keys whose money does not add up to what the other ta
                            is a dead letter, and less one for each dead letter that does not say whose it is (not
                            where rows are summed into positions); null where that table was not pulled
 
-Of tables with money, those of `compared` too; of transactions, those of `posted`. What is behind a measure is said in words beside it: keys, counts, sums.
+Tables with money have the measures of `compared` in addition, transactions those of `posted`. Each measure has a detail in words: keys,
+counts, sums.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Posted transactions of a pull, beside each other and beside those of the last loaded day: measures of what rolls forward and is wrong.
+"""Measures of wrong posted transactions that the roll-forward does not find: each pull is compared with itself and with the last loaded day.
 
-restated_ratio  share of the transactions that were posted on the last loaded day and still are, with another account, security, day,
-                type, quantity or amount, of the fact that changed in most; null where the pull brings none again. Edit windows
-                overlap: most pulls bring some of the last one again
+restated_ratio  share of transactions, posted on the last loaded day and today, whose account, security, date, type, quantity or
+                amount differs; the largest share of these columns. Null where the pull repeats no transaction of that day; edit
+                windows overlap, so most pulls repeat some
 repeated_ratio  share of transactions that another one equals in everything but its key and the time of its edit
-mispriced_ratio share of transactions whose price contradicts quantity and amount: it is the one over the other the wrong way round, of
-                those with a price that is not about 1; or the two differ, of those with a price that is, such as cash
+mispriced_ratio share of transactions whose price contradicts quantity and amount. Where the price is about 1, such as for cash,
+                quantity and amount differ; elsewhere, the price equals quantity divided by amount. The larger share of the two
 
-The roll-forward compares units of positions. It takes a date before the last snapshot for a late entry, sees an amount only where it
-moves cash, and has no snapshot to begin with on a first day. Shares leave out a few rows (`matched.eased_share`).
+The roll-forward compares units of positions. It accepts a date before the last snapshot as a late entry, notices an amount only where
+it moves cash, and cannot run on a first day. Shares leave out a few rows (`matched.eased_share`).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _count_repeated(result: Comparison, keys: list[pa.Array], hashes: npt.NDArra
 
 
 def _hash(columns: Sequence[pa.Array]) -> npt.NDArray[np.uint64]:
-    """One number a row, so that memory does not grow with what the rows say."""
+    """Hash each row to one number, so that memory does not grow with the length of its values."""
     texts = [values.cast(pa.string()) for values in columns]
     rows = pc.binary_join_element_wise(*texts, "|", null_handling="replace")
     hashes: npt.NDArray[np.uint64] = pd.util.hash_array(rows.to_numpy(zero_copy_only=False), categorize=False)
