@@ -46,9 +46,9 @@ def run(seeds: Sequence[int], folder: Path, say: Say) -> list[int]:
                 (arena.demo.folder / "chaos.txt").write_text(
                     "\n\n".join([str(report), *report.faults, *report.reasons])
                 )
-                arena.stop()
-                say(f"Kept: {arena.demo.folder.parent}, reasons in demo/chaos.txt")
-                arena = None
+                failing, arena = arena, None  # an interrupt must not remove it
+                failing.stop()
+                say(f"Kept: {failing.demo.folder.parent}, reasons in demo/chaos.txt")
     finally:
         if arena is not None:
             arena.remove()

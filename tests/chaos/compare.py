@@ -22,13 +22,21 @@ Contents = dict[str, Counter[Any]]
 Database = psycopg.Connection[dict[str, Any]]
 
 PUSHED = ("envelope", "envelope_recipient", "envelope_event")
-"""Entities whose states on the way the disturbed side hears by webhook: only the rows in force are equal."""
-_LEFT_OUT = {"source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "asked_on", *DRAWN}
+"""Entities whose intermediate states the disturbed side receives by webhook: only the rows in force are equal."""
+RECOMPUTED = ("plan_result", "goal_result")
+"""Entities that a vendor computes anew for each call. Whether a second result replaces the first depends on how many calls the
+sandbox has had since it started: only the rows in force are equal, without what is drawn."""
+_LEFT_OUT = {
+    *("source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "asked_on"),
+    *DRAWN,
+    *("plan_probability_ratio", "recommended_ratio"),  # the same, as marts name them
+}
 _SYSTEM_FIELDS = {"Id", "OwnerId", "CreatedById", "LastModifiedById", "attributes"}
 _DRAWN_WORDS = ("probab", "shortfall", "funded", "success")
 _DELIVERED = {vendor.webhook.log for vendor in VENDORS if vendor.webhook and vendor.webhook.log}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.\d]*")
 _FINDING = re.compile(r"finding:\d+")
+_CHANCE = re.compile(r"succeeds with .*")
 _MARTS = """
 select table_name from information_schema.views where table_schema = 'mart' order by 1
 """
@@ -40,8 +48,9 @@ _LETTERS = (
     "select vendor, table_name, business_date, stage, row_key, reasons from control.dead_letter where status = 'open'"
 )
 _FINDINGS = """
-select vendor, rule, subject_entity, subject_id, household_id, severity, measure, details, business_date_opened from control.finding
-where closed_at is null
+select vendor, rule, subject_entity, subject_id, household_id, severity, business_date_opened, details,
+       case when details not like '%succeeds with%' then measure end as measure
+from control.finding where closed_at is null
 """
 _LINKS = "select entity, id, identity_id from warehouse.identity where recorded_to is null"
 
@@ -60,7 +69,7 @@ def read(url: str, sandbox_url: str, run_ids: Sequence[str]) -> Contents:
         }
         contents: Contents = {}
         for entity in ENTITIES:
-            where = " where recorded_to is null" if entity.name in PUSHED else ""
+            where = " where recorded_to is null" if entity.name in (*PUSHED, *RECOMPUTED) else ""
             contents[f"warehouse.{entity.name}"] = _count(
                 keys, _rows(db, f"select * from warehouse.{entity.name}{where}")
             )
@@ -107,6 +116,8 @@ def _plain(keys: Mapping[int, str], row: Mapping[str, Any]) -> Iterator[tuple[st
             yield name, json.dumps(value, sort_keys=True, default=str)
         elif name.endswith("_key") and value is not None:
             yield name, _MOMENT.sub("(time)", str(value))
+        elif isinstance(value, str):
+            yield name, _CHANCE.sub("(chance)", value)
         else:
             yield name, value
 
@@ -127,7 +138,8 @@ def _read_org(sandbox_url: str, objects: Sequence[str]) -> Contents:
             if name in _SYSTEM_FIELDS or is_drawn or _is_moment(value):
                 continue
             # The number of a finding is of the order in which it was found.
-            yield name, _FINDING.sub("finding", keys.get(value, value)) if isinstance(value, str) else str(value)
+            text = _FINDING.sub("finding", keys.get(value, value)) if isinstance(value, str) else str(value)
+            yield name, _CHANCE.sub("(chance)", text)
 
     return {f"org {name}": Counter(tuple(plain(row)) for row in rows) for name, rows in records.items()}
 
