@@ -13,7 +13,7 @@ FITS = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON = $(shell for also in ', ensurepip, venv' ''; do for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c "import os$$also; $(FITS)" 2>/dev/null && echo $$python && exit; done; done)
 FREE_KB = $(shell df -Pk . | awk 'NR == 2 {print $$4}')
-TRIBUTARY = .venv/bin/python -m include.cli
+TRIBUTARY = .venv/bin/python -m local.cli
 
 DATA ?=
 HOUSEHOLDS ?=
@@ -72,7 +72,7 @@ bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
 
 conformance: install  ## SPECS=folder of the e-signature vendors' API documents: does the sandbox answer as they say?
 	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/adding_a_vendor.md))
-	@.venv/bin/python -m include.sandbox.conformance "$(SPECS)"
+	@.venv/bin/python -m sandbox.conformance "$(SPECS)"
 
 chaos: install  ## SEEDS=0-199: kill and stop whatever runs, and compare with an undisturbed twin; see docs/chaos.md
 	@.venv/bin/python -m tests.chaos $(SEEDS)
@@ -94,7 +94,7 @@ fmt: install
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# Root's database may live outside the project, behind a link: see include/local/postgres.py.
+# Root's database may live outside the project, behind a link: see local/postgres.py.
 clean: stop
 	@find .tributary -type l -lname '/var/lib/tributary/*' -exec sh -c 'rm -rf "$$(readlink "$$1")"' _ {} \; 2>/dev/null || true
 	rm -rf .tributary

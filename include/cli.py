@@ -1,202 +1,49 @@
-"""The words behind the Makefile: demo, stop, sandbox, bench, and what operators type.
+"""The commands of a production installation. Both may be run again.
 
-python -m include.cli demo [--data FOLDER] [--households N]
-python -m include.cli stop
-python -m include.cli airflow ...
-python -m include.cli replay --vendor NAME --table NAME [--date 2026-11-20] [--dry]
-python -m include.cli sandbox [--port N] ...
-python -m include.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]; bench-identity; bench-gateway
 python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._HEAR_.., .._GATEWAY_.., .._API_..
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 
-The last two read the environment, because secrets do not belong on a command line; both may be run again.
+They read the environment, because secrets do not belong on a command line.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError, TributaryError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; an error of ours is one line, and exit code 1."""
+    """Run one command; an error of ours is one line, and exit code 1."""
     parser = argparse.ArgumentParser(prog="tributary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="start everything here, run a day, show what became of it")
-    demo.add_argument("--data", type=Path, help="folder of <vendor>/<table>.jsonl to serve instead of invented data")
-    demo.add_argument("--households", type=int, help="how many households to invent (200)")
-    bench = commands.add_parser("bench", help="measure a day of positions, beside a plain COPY")
-    bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
-    crm = commands.add_parser(
-        "bench-crm", help="measure changed holdings into Salesforce, beside simple-salesforce and polars"
-    )
-    crm.add_argument("--positions", type=int, default=500_000)
-    rules = commands.add_parser("bench-rules", help="measure the business rules over a day of positions")
-    rules.add_argument("--positions", type=int, default=1_000_000)
-    identity = commands.add_parser("bench-identity", help="measure who is who: quality on labelled data, and speed")
-    identity.add_argument("--clients", type=int, default=50_000)
-    identity.add_argument("--records", type=int, default=1_000_000)
-    gateway = commands.add_parser("bench-gateway", help="measure webhooks into the inbox: a steady rate, and a storm")
-    gateway.add_argument("--seconds", type=int, default=20)
-    gateway.add_argument("--storm", type=int, default=1000)
-    commands.add_parser("stop", help="end what demo started")
-    replay = commands.add_parser("replay", help="send the dead letters of a table and day again")
-    replay.add_argument("--vendor", required=True)
-    replay.add_argument("--table", required=True)
-    replay.add_argument("--date", help="business date of the letters; left out: the latest closed session")
-    replay.add_argument("--dry", action="store_true", help="pull and check, and write nothing")
-    commands.add_parser("airflow", help="run Airflow's own command line in the demo's environment", add_help=False)
-    commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
     commands.add_parser("create-roles", help="make the database's roles, or set their passwords")
     commands.add_parser("migrate", help="bring the database's schema to the newest version")
-    arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.command not in ("sandbox", "airflow"):
-        parser.error(f"unknown: {' '.join(rest)}")
     try:
-        return COMMANDS[arguments.command](arguments, rest)
+        COMMANDS[parser.parse_args(argv).command]()
     except TributaryError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-
-
-def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local import day, demo, summary
-    from include.sandbox import own_data
-    from include.vendors import VENDORS
-
-    began = datetime.now(UTC)
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
-    if arguments.data and not arguments.data.is_dir():
-        say(f"There is no folder {arguments.data}: DATA must be a folder of <vendor>/<table>.jsonl files.")
-        return 1
-    if arguments.data:
-        try:
-            for line in own_data.describe(arguments.data):
-                say(line)
-        except ValueError as error:
-            raise ConfigurationError(f"DATA can't be served: {error}") from None
-    for number in (signal.SIGTERM, signal.SIGHUP):  # ends as Ctrl-C does: what was begun is left in order
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    place = demo.Demo().start(say, arguments.data, arguments.households)
-    say(f"Up after {(datetime.now(UTC) - began).total_seconds():.0f} s.")
-    demo.listen(place)
-    say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")
-    outcomes = day.run_day(place, say)
-    steps = []
-    if day.SYNC in outcomes and outcomes[day.SYNC].state == "success":
-        say("An envelope goes through its life ...")
-        steps = demo.sign_an_envelope(place, say)
-    summary.show(place, outcomes, began, steps)
-    if unseen := [step.status for step in steps if step.salesforce_s is None]:
-        say(
-            f"The envelope was not seen in Salesforce in time when it was {', '.join(unseen)}: look at the runs of drain_inbox."
-        )
-    is_whole = not unseen and {outcome.state for outcome in outcomes.values()} == {"success"}
-    return 0 if is_whole else 1
-
-
-def _stop(_: argparse.Namespace, __: list[str]) -> int:
-    from include.local import demo
-
-    ended = demo.Demo().stop()
-    print("Ended: " + ", ".join(ended) if ended else "Nothing was running.")
     return 0
 
 
-def _replay(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local import day, demo
-
-    table = f"{arguments.vendor}.{arguments.table}"
-    outcome = day.replay(demo.Demo().reach(), table, arguments.date, is_dry=arguments.dry)
-    print(
-        f"{table}, {arguments.date or 'latest closed session'}{': dry run, nothing was written' if arguments.dry else ''}"
-    )
-    words = {
-        "asked": "letters",
-        "keyless": "without a key",
-        "found": "rows found",
-        "landed": "landed",
-        "still_dead": "still dead",
-    }
-    print("  ".join(words.values()))
-    print("  ".join(f"{outcome[name]:>{len(word)},}" for name, word in words.items()))
-    return 0
-
-
-def _airflow(_: argparse.Namespace, rest: list[str]) -> int:
-    from include.local import demo
-
-    return demo.Demo().call_airflow(rest)
-
-
-def _bench(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local.bench import bench
-
-    bench(arguments.positions)
-    return 0
-
-
-def _bench_crm(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local.bench_crm import bench_crm
-
-    bench_crm(arguments.positions)
-    return 0
-
-
-def _bench_rules(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local.bench_rules import bench_rules
-
-    bench_rules(arguments.positions)
-    return 0
-
-
-def _bench_identity(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local.bench_identity import bench_identity
-
-    bench_identity(arguments.clients, arguments.records)
-    return 0
-
-
-def _bench_gateway(arguments: argparse.Namespace, _: list[str]) -> int:
-    from include.local.bench_gateway import bench_gateway
-
-    bench_gateway(arguments.seconds, arguments.storm)
-    return 0
-
-
-def _sandbox(_: argparse.Namespace, rest: list[str]) -> int:
-    from include.sandbox import server
-
-    server.main(rest)
-    return 0
-
-
-def _create_roles(_: argparse.Namespace, __: list[str]) -> int:
+def _create_roles() -> None:
     from include.warehouse import schema
 
     passwords = {role: _setting(f"{role.upper()}_PASSWORD") for role in schema.ROLES}
     schema.create_roles(_database("TRIBUTARY_ADMIN_URL"), passwords)
     print("Roles: " + ", ".join(passwords))
-    return 0
 
 
-def _migrate(_: argparse.Namespace, __: list[str]) -> int:
+def _migrate() -> None:
     from include.warehouse import schema
 
     schema.migrate(_database("TRIBUTARY_MIGRATE_URL"))
     print("The schema is at its newest version.")
-    return 0
 
 
 def _setting(name: str) -> str:
@@ -220,20 +67,7 @@ def _database(name: str) -> str:
     return url
 
 
-COMMANDS = {
-    "demo": _demo,
-    "stop": _stop,
-    "replay": _replay,
-    "airflow": _airflow,
-    "sandbox": _sandbox,
-    "bench": _bench,
-    "bench-crm": _bench_crm,
-    "bench-rules": _bench_rules,
-    "bench-identity": _bench_identity,
-    "bench-gateway": _bench_gateway,
-    "create-roles": _create_roles,
-    "migrate": _migrate,
-}
+COMMANDS = {"create-roles": _create_roles, "migrate": _migrate}
 
 if __name__ == "__main__":
     sys.exit(main())

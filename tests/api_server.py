@@ -11,9 +11,9 @@ from pathlib import Path
 
 import requests
 
-from include.local import airflow
-from include.local.private_file import write_private
-from include.local.processes import Processes, find_free_port
+from local import airflow
+from local.private_file import write_private
+from local.processes import Processes, find_free_port
 from tests.dags.airflow_home import ROOT, prepare
 
 START_S = 90

@@ -25,12 +25,12 @@ from include.connection import Connection
 from include.contract import Vendor
 from include.control.ledger import Counts
 from include.extract.login import LOGINS, Door
-from include.local.postgres import Postgres
 from include.run import Run, Site
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
+from local.postgres import Postgres
 from tests.running_sandbox import LAST, NOW, PACE, Sandbox, run_sandbox
 
 CLOSE_AT_NIGHT = ("tamarac",)

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import uvicorn
 
-from include.sandbox.clock import Clock
-from include.sandbox.orion import PARTNERS, PASSWORD, USER
-from include.sandbox.server import create_app, listen
+from sandbox.app import create_app, listen
+from sandbox.orion.app import PARTNERS, PASSWORD, USER
+from sandbox.server.clock import Clock
 
 NOW = datetime.fromisoformat("2026-11-20T23:00:00+00:00")
 """A Friday, after the close."""

@@ -13,7 +13,8 @@ import pytest
 from include.contract import Vendor
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for top in ("include", "dags", "plugins") for path in (ROOT / top).rglob("*.py"))
+TOPS = ("include", "dags", "plugins", "sandbox", "local")
+SOURCES = sorted(path for top in TOPS for path in (ROOT / top).rglob("*.py"))
 PLUGINS = {path.stem for path in (ROOT / "plugins").glob("*.py")}
 FORBIDDEN = {"util", "utils", "helper", "helpers", "common", "base", "manager", "service", "handler", "misc"}
 
@@ -67,14 +68,14 @@ def test_warehouse_crm_rules_and_canonical_never_import_vendors() -> None:
     assert offenders(places, ("include.vendors",)) == {}
 
 
-def test_only_cli_imports_the_sandbox() -> None:
-    rest = [path for path in SOURCES if not named(path).startswith(("include/sandbox/", "include/cli.py"))]
-    assert offenders(rest, ("include.sandbox",)) == {}
+def test_the_product_never_imports_the_sandbox_or_local() -> None:
+    assert offenders(under("include/", "dags/", "plugins/"), ("sandbox", "local")) == {}
 
 
-def test_sandbox_knows_nothing_of_the_product() -> None:
-    product = ("include.vendors", "include.contract", "include.flow", "include.extract", "include.crm")
-    assert offenders(under("include/sandbox/"), product) == {}
+def test_sandbox_imports_nothing_of_the_product_but_the_messages_of_pubsub() -> None:
+    pattern = re.compile(r"(include|local)(\.|$)")
+    found = {name for path in under("sandbox/") for name in imports(path) if pattern.match(name)}
+    assert {name for name in found if not name.startswith("include.pubsub")} <= {"include"}
 
 
 def test_nobody_imports_dags() -> None:
@@ -97,13 +98,13 @@ def test_a_vendor_needs_at_most_80_lines_of_code(path: Path) -> None:
 
 
 def test_vendor_is_named_only_where_it_is_declared_or_shown(vendor: Vendor) -> None:
-    # `include/local` and `cli.py` show the whole house on one machine, and log in at the sandbox for it.
+    # `local/` shows everything on one machine, and logs in at the sandbox for it.
     allowed = (
         "include/vendors/",
-        "include/sandbox/",
-        "include/local/demo.py",
-        "include/local/bench.py",
-        "include/cli.py",
+        "sandbox/",
+        "local/demo.py",
+        "local/bench/day.py",
+        "local/cli.py",
         "include/gateway/senders.py",  # who may send webhooks: a declared table, too
     )
     telling = [path for path in SOURCES if not named(path).startswith(allowed)]

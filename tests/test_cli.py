@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
 
 from include import cli
-from include.local import demo
-from include.local.postgres import Postgres
-from include.local.processes import Processes
 from include.warehouse import schema
-from tests.running_sandbox import run_sandbox
+from local.postgres import Postgres
 
 
 @pytest.fixture
@@ -67,41 +63,3 @@ def test_a_url_that_can_not_be_read_is_not_shown(
     error = capsys.readouterr().err
     assert "TRIBUTARY_MIGRATE_URL" in error
     assert "cret" not in error
-
-
-def test_data_that_can_not_be_served_is_named_before_anything_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(demo, "STATE", tmp_path / "state")
-    (tmp_path / "data" / "orion").mkdir(parents=True)
-    (tmp_path / "data" / "orion" / "clients.jsonl").write_text('{"id": 1}\n{"id": null}\n')
-    assert cli.main(["demo", "--data", str(tmp_path / "data")]) == 1
-    assert "clients.jsonl, line 2: no id" in capsys.readouterr().err
-    assert not (tmp_path / "state").exists()
-
-
-def test_demo_of_another_firm_says_what_to_do_before_anything_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(demo, "STATE", tmp_path)
-    with run_sandbox(tmp_path / "sandbox", households=10):
-        pass
-    assert cli.main(["demo", "--households", "50"]) == 1
-    assert "The firm here has 10 households: `make clean`" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["sandbox"]
-
-
-def test_demo_of_other_data_beside_a_running_sandbox_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    state, data = tmp_path / "state", tmp_path / "data"
-    (data / "orion").mkdir(parents=True)
-    monkeypatch.setattr(demo, "STATE", state)
-    processes = Processes(state / "processes")
-    processes.start("sandbox", ["sleep", "60"])
-    try:
-        assert cli.main(["demo", "--data", str(data)]) == 1
-    finally:
-        processes.stop_all()
-    assert "serves an invented firm: `make stop`" in capsys.readouterr().err
-    assert [path.name for path in state.iterdir()] == ["processes"]

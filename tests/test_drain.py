@@ -21,13 +21,13 @@ from include.connection import Connection
 from include.control import inbox
 from include.control.inbox import Delivery
 from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
-from include.local.postgres import Postgres
 from include.run import Run, Site
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.vendors import named
 from include.vendors.docusign import DOCUSIGN
 from include.warehouse import schema
+from local.postgres import Postgres
 from tests.conftest import Database, new_database
 from tests.running_sandbox import LAST
 

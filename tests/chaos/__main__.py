@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from include.local.demo import STATE
-from include.local.follow import Say
+from local.demo import STATE
+from local.follow import Say
 from tests.chaos.arena import Arena
 
 

@@ -16,10 +16,10 @@ import psycopg
 import requests
 
 from include.errors import TargetUnavailable
-from include.local import day
-from include.local.demo import DATABASE, Demo, Place, listen
-from include.local.follow import STALLED_SECONDS, Say
-from include.local.processes import find_free_port
+from local import day
+from local.demo import DATABASE, Demo, Place, listen
+from local.follow import STALLED_SECONDS, Say
+from local.processes import find_free_port
 from tests.chaos import compare
 from tests.chaos.checks import find_breaches, find_unsettled
 from tests.chaos.plan import Edit, Round, draw_round

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import psutil
 
-from include.local.airflow_api import AirflowApi
-from include.local.demo import DATABASE, Demo
 from include.vendors import VENDORS
+from local.airflow_api import AirflowApi
+from local.demo import DATABASE, Demo
 from tests.chaos import compare
 from tests.chaos.strike import find_victims
 

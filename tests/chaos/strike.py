@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from include.local.demo import Demo
+from local.demo import Demo
 from tests.chaos.plan import Fault
 
 WAIT_FOR_VICTIM_S = 20.0

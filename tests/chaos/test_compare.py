@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from include.local.postgres import Postgres
 from include.vendors import named
+from local.postgres import Postgres
 from tests.chaos.compare import find_differences, read
 from tests.conftest import Database, Firm, new_database
 from tests.running_sandbox import run_sandbox

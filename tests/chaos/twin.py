@@ -21,9 +21,6 @@ from include.crm.load import sync
 from include.crm.preview import preview
 from include.crm.settings import Settings
 from include.identity.resolve import resolve
-from include.local.demo import DATABASE, PACE, Demo
-from include.local.postgres import Postgres, _find_binaries
-from include.local.processes import find_free_port
 from include.plan import plan_day
 from include.rules import PICTURE_RULES, RULES
 from include.rules.judgement import judge_all
@@ -34,6 +31,9 @@ from include.sessions import latest_closed
 from include.staging import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
+from local.demo import DATABASE, PACE, Demo
+from local.postgres import Postgres, _find_binaries
+from local.processes import find_free_port
 from tests.chaos.plan import Edit
 
 SETTINGS = Settings(firm="demo")

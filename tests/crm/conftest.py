@@ -16,9 +16,9 @@ from include.connection import Connection
 from include.control.ledger import Counts
 from include.crm import load
 from include.crm.settings import Settings
-from include.local.postgres import Postgres
 from include.vendors import named
 from include.warehouse import schema
+from local.postgres import Postgres
 from tests.conftest import Database, Firm, new_database
 from tests.running_sandbox import LAST, Sandbox, run_sandbox
 

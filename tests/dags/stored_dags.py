@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from include.local import airflow
-from include.local.airflow_api import AirflowApi
+from local import airflow
+from local.airflow_api import AirflowApi
 from tests.api_server import serve
 from tests.dags.airflow_home import ROOT, run, said
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from include.local.airflow_api import AirflowApi
 from include.vendors import VENDORS
+from local.airflow_api import AirflowApi
 from tests.dags.airflow_home import run
 from tests.dags.stored_dags import serve_dags
 

@@ -12,9 +12,9 @@ import pytest
 
 from include import sessions
 from include.errors import ConfigurationError
-from include.local.airflow_api import AirflowApi
 from include.plan import find_keyed
 from include.vendors import VENDORS, named
+from local.airflow_api import AirflowApi
 from tests.dags.stored_dags import serve_dags
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]

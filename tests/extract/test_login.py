@@ -32,8 +32,8 @@ from include.errors import (
 )
 from include.extract.login import LOGINS, Door, Token
 from include.extract.session import Ask, VendorSession
-from include.sandbox.adobe_sign import INTEGRATION_KEY
 from include.vendors import named
+from sandbox.adobe_sign.app import INTEGRATION_KEY
 from tests.conftest import connect
 from tests.extract.answering import REDACTOR, Answer, Asked, Listener, Reply, listen, open_session, vendor_of
 from tests.running_sandbox import Sandbox, run_sandbox

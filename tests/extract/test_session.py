@@ -32,9 +32,9 @@ from include.errors import (
     VendorUnavailable,
 )
 from include.extract.session import Ask, VendorSession
-from include.sandbox.calls import name_route
 from include.vendors import VENDORS
 from include.warehouse import schema
+from sandbox.server.calls import name_route
 from tests.conftest import Database, connect, place_of
 from tests.extract.answering import REDACTOR
 from tests.running_sandbox import NOW, Sandbox, run_sandbox

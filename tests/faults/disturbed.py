@@ -13,8 +13,8 @@ from typing import Any
 from include import sessions
 from include.connection import Connection
 from include.contract import Vendor
-from include.local.postgres import Postgres
 from include.run import Run
+from local.postgres import Postgres
 from tests.conftest import Database, connect, new_database
 from tests.faults.matters import MATTERS
 from tests.faults.worker import Work, Worker, steps_of

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from include import sessions
-from include.local import airflow
-from include.local.airflow_api import AirflowApi
-from include.local.postgres import Postgres
-from include.local.processes import Processes, find_free_port
+from local import airflow
+from local.airflow_api import AirflowApi
+from local.postgres import Postgres
+from local.processes import Processes, find_free_port
 from tests.conftest import Database, Firm
 from tests.faults.test_scheduled_kills import ORION, ROOT, START_S, connections, wait_until
 from tests.running_sandbox import Sandbox, run_sandbox

@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 from include.live import republish
-from include.local import airflow
-from include.local.airflow_api import AirflowApi
-from include.local.one_envelope import subscribe
-from include.local.postgres import Postgres
-from include.local.processes import Processes, find_free_port
 from include.vendors import named
 from include.warehouse import schema
+from local import airflow
+from local.airflow_api import AirflowApi
+from local.one_envelope import subscribe
+from local.postgres import Postgres
+from local.processes import Processes, find_free_port
 from tests.conftest import PASSWORDS, Database, Firm, connect
 from tests.faults.test_scheduled_kills import ROOT, connections, wait_until
 from tests.integration.desk import states, truth

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from include.contract import Vendor
-from include.local.postgres import Postgres
 from include.vendors import VENDORS, named
+from local.postgres import Postgres
 from tests.conftest import CLOSE_AT_NIGHT
 from tests.faults.disturbed import Day, Place, World, contents, finish, new_run, spoil
 from tests.faults.matters import MATTERS

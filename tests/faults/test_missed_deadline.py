@@ -14,11 +14,11 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from include.local import airflow
-from include.local.airflow_api import AirflowApi
-from include.local.postgres import Postgres
-from include.local.processes import Processes, find_free_port
 from include.vendors import VENDORS
+from local import airflow
+from local.airflow_api import AirflowApi
+from local.postgres import Postgres
+from local.processes import Processes, find_free_port
 from tests.conftest import Database
 from tests.faults.test_scheduled_kills import ROOT, START_S, connections, wait_until
 from tests.running_sandbox import Sandbox, run_sandbox

@@ -17,11 +17,11 @@ import psycopg
 import pytest
 
 from include import sessions
-from include.local import airflow
-from include.local.airflow_api import AirflowApi
-from include.local.postgres import Postgres
-from include.local.processes import Processes, find_free_port
 from include.vendors import named
+from local import airflow
+from local.airflow_api import AirflowApi
+from local.postgres import Postgres
+from local.processes import Processes, find_free_port
 from tests.conftest import Database, connect
 from tests.running_sandbox import Sandbox, run_sandbox
 

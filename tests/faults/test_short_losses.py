@@ -15,11 +15,11 @@ import psutil
 import psycopg
 import pytest
 
-from include.local import airflow, supervisor
-from include.local.airflow_api import AirflowApi
-from include.local.postgres import Postgres
-from include.local.processes import Processes, find_free_port
 from include.warehouse import schema
+from local import airflow, supervisor
+from local.airflow_api import AirflowApi
+from local.postgres import Postgres
+from local.processes import Processes, find_free_port
 from tests.conftest import PASSWORDS, Database
 from tests.faults.test_scheduled_kills import ROOT, START_S, connections, title_of, wait_until
 from tests.running_sandbox import Sandbox, run_sandbox

@@ -8,9 +8,9 @@ import psutil
 import pytest
 import requests
 
-from include.local import day
-from include.local.demo import Demo, Place
-from include.local.processes import find_free_port
+from local import day
+from local.demo import Demo, Place
+from local.processes import find_free_port
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(1200)]
 

@@ -26,9 +26,9 @@ from include.errors import (
     VendorUnavailable,
 )
 from include.extract.session import VendorSession
-from include.local.postgres import Postgres
-from include.sandbox.faults import ROWS, TRANSPORT
 from include.vendors import VENDORS, named
+from local.postgres import Postgres
+from sandbox.server.faults import ROWS, TRANSPORT
 from tests.conftest import Firm, new_database, place_of
 from tests.running_sandbox import LAST, run_sandbox
 

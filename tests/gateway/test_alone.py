@@ -22,7 +22,7 @@ from include.gateway.authenticity import Keyring
 from include.gateway.connections import limit_calls
 from include.gateway.keys import read_database, read_keyring
 from include.gateway.senders import SENDERS
-from include.local.processes import find_free_port
+from local.processes import find_free_port
 from tests.conftest import Database
 from tests.gateway.conftest import EVENT, KEY, sign
 

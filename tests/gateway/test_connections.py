@@ -23,7 +23,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from include.gateway.connections import Limits, bound, limit_calls
-from include.local.processes import find_free_port
+from local.processes import find_free_port
 from tests.conftest import Database
 from tests.gateway.conftest import EVENT, KEY, sign
 

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 import requests
 
-from include.local.postgres import Postgres
-from include.local.processes import find_free_port
-from include.sandbox import docusign_life as life
-from include.sandbox.docusign_message import sign, write_message
-from include.sandbox.docusign_rows import TEMPLATES, write_envelope, write_guid
+from local.postgres import Postgres
+from local.processes import find_free_port
+from sandbox.docusign import life
+from sandbox.docusign.message import sign, write_message
+from sandbox.docusign.rows import TEMPLATES, write_envelope, write_guid
 from tests.conftest import Database, new_database
 from tests.test_drain import Inbox
 

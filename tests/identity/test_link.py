@@ -11,8 +11,8 @@ import pytest
 from include.identity.link import Linked, link
 from include.identity.policy import Policy
 from include.identity.record import KNOWN
-from include.local.bench_identity import SINGLE, compare_ids, count_crossed, judge
-from include.local.bench_people import FEEDS, Firm, make_firm
+from local.bench.identity import SINGLE, compare_ids, count_crossed, judge
+from local.bench.people import FEEDS, Firm, make_firm
 from tests.identity.rows import ADAM, BEA, decisions, pairs, people, persons
 
 HASH, OTHER_HASH = "a" * 64, "b" * 64

@@ -17,11 +17,11 @@ from include.extract.login import LOGINS, Door
 from include.gateway.app import create_app
 from include.gateway.authenticity import Keyring
 from include.gateway.senders import SENDERS, Sender
-from include.local.one_envelope import subscribe
-from include.local.postgres import Postgres
-from include.local.processes import find_free_port
 from include.vendors import VENDORS
 from include.warehouse import schema
+from local.one_envelope import subscribe
+from local.postgres import Postgres
+from local.processes import find_free_port
 from tests.conftest import Firm, new_database
 
 SIGNING = [vendor for vendor in VENDORS if vendor.webhook is not None]

@@ -12,9 +12,9 @@ import pytest
 
 from include import flow, sessions
 from include.control.ledger import Counts
-from include.local.postgres import Postgres
 from include.run import Run
 from include.vendors import named
+from local.postgres import Postgres
 from tests.conftest import HISTORIC, HOLDING, Firm, new_database
 from tests.integration import truth
 from tests.running_sandbox import LAST, run_sandbox

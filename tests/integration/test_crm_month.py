@@ -20,11 +20,11 @@ from include.control.ledger import Counts
 from include.crm import tasks
 from include.crm.readback import Found, read_back
 from include.crm.settings import Settings
-from include.local.postgres import Postgres
 from include.rules import RULES
 from include.rules.judgement import judge_all
 from include.rules.policy import Policy
 from include.vendors import named
+from local.postgres import Postgres
 from tests.conftest import Firm, new_database
 from tests.crm.conftest import SECRET, Crm
 from tests.integration.crm_truth import KINDS, PREFIX, Records, changed, expect, expect_tasks

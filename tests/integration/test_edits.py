@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from include.local.postgres import Postgres
 from include.vendors import named
+from local.postgres import Postgres
 from tests.conftest import Firm, new_database
 from tests.integration import truth
 from tests.running_sandbox import LAST, run_sandbox

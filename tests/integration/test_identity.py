@@ -17,12 +17,13 @@ from include.crm.settings import Settings
 from include.identity import decisions
 from include.identity.decisions import Decision
 from include.identity.resolve import Resolved, resolve
-from include.local.postgres import Postgres
-from include.sandbox import emoney, moneyguidepro
-from include.sandbox.clock import Clock
-from include.sandbox.world import World
 from include.vendors import VENDORS
 from include.warehouse import schema
+from local.postgres import Postgres
+from sandbox.emoney import app as emoney
+from sandbox.firm.world import World
+from sandbox.moneyguidepro import app as moneyguidepro
+from sandbox.server.clock import Clock
 from tests.conftest import Database, Firm, new_database
 from tests.running_sandbox import LAST, NOW, run_sandbox
 

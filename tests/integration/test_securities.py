@@ -11,8 +11,8 @@ import pytest
 
 from include.crm.readback import read_back
 from include.identity.resolve import resolve
-from include.local.postgres import Postgres
 from include.vendors import VENDORS, named
+from local.postgres import Postgres
 from tests.conftest import Firm, new_database
 from tests.crm.conftest import HOLDINGS, SECURITIES, Crm
 from tests.running_sandbox import LAST, run_sandbox

@@ -14,8 +14,8 @@ import pytest
 
 from include.contract import Table, Vendor
 from include.errors import BalanceError, DataQualityError
-from include.local.postgres import Postgres
 from include.vendors import named
+from local.postgres import Postgres
 from tests.conftest import Database, Firm, holding, new_database
 from tests.crm.conftest import HOLDINGS, Crm
 from tests.integration.spoiling import run_spoilt

@@ -18,7 +18,7 @@ from include.control import inbox
 from include.control.answers import Answers
 from include.control.inbox import Delivery
 from include.drain import NO_KEY, drain
-from include.local.postgres import Postgres
+from local.postgres import Postgres
 from tests.conftest import Firm, connect
 from tests.integration.desk import SIGNING, at, live, states, truth
 from tests.running_sandbox import NOW

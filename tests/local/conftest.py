@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.local.processes import find_free_port
+from local.processes import find_free_port
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from include.errors import AuthenticationError, ConfigurationError, TargetUnavailable
-from include.local import airflow, follow
-from include.local.airflow_api import AirflowApi
-from include.local.follow import Follower, Outcome
-from include.local.postgres import Postgres
-from include.local.processes import Processes, find_free_port
+from local import airflow, follow
+from local.airflow_api import AirflowApi
+from local.follow import Follower, Outcome
+from local.postgres import Postgres
+from local.processes import Processes, find_free_port
 
 TOY = """
 from airflow.sdk import Connection, Variable, dag, task

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from include import cli
-from include.local import airflow, demo
-from include.local.processes import Processes
+from local import airflow, cli, demo
+from local.processes import Processes
 
 
 @pytest.fixture

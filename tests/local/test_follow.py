@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from include.errors import TargetUnavailable
-from include.local import airflow_api
-from include.local.airflow_api import AirflowApi
-from include.local.follow import read_reasons
+from local import airflow_api
+from local.airflow_api import AirflowApi
+from local.follow import read_reasons
 
 RUN = "manual__2026-11-27T05:21:48+00:00"
 

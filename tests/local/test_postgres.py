@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from include.errors import ConfigurationError
-from include.local.postgres import MEMORY, Postgres
+from local.postgres import MEMORY, Postgres
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")
 
@@ -98,7 +98,7 @@ def test_a_server_that_refuses_our_password_is_not_adopted(server: Postgres) -> 
 
 
 def test_without_room_in_memory_a_temporary_server_is_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.local.postgres._ROOM", 1 << 62)
+    monkeypatch.setattr("local.postgres._ROOM", 1 << 62)
     with Postgres.temporary() as server:
         assert not server.data_dir.is_relative_to(MEMORY)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.local import processes as processes_module
-from include.local.processes import Processes, find_free_port
+from local import processes as processes_module
+from local.processes import Processes, find_free_port
 
 SLEEP = ["sleep", "300"]
 
@@ -68,7 +68,7 @@ def test_a_process_that_ended_is_not_running_and_may_start_again(processes: Proc
 
 
 def test_another_command_finds_and_stops_what_an_earlier_one_started(processes: Processes) -> None:
-    script = "import sys; from pathlib import Path; from include.local.processes import Processes; "
+    script = "import sys; from pathlib import Path; from local.processes import Processes; "
     script += "Processes(Path(sys.argv[1])).start('sleeper', ['sleep', '300'])"
     subprocess.run([sys.executable, "-c", script, processes.state_dir], check=True, timeout=30)
     assert processes.is_running("sleeper")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include import cli
-from include.local import demo
+from local import cli, demo
 from tests.faults.test_scheduled_kills import START_S, Scheduled, scheduled  # noqa: F401
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]

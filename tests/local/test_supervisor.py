@@ -12,9 +12,9 @@ import psutil
 import psycopg
 import pytest
 
-from include.local import supervisor
-from include.local.postgres import Postgres
-from include.local.processes import Processes
+from local import supervisor
+from local.postgres import Postgres
+from local.processes import Processes
 from tests.local.test_processes import SLEEP, wait_until
 
 BUSY = """

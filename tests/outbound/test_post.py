@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from include.local.processes import find_free_port
 from include.outbound import post
 from include.outbound.address import read_networks
 from include.outbound.message import Event, render, sign
 from include.outbound.post import Answer, Sender
 from include.version import VERSION
+from local.processes import find_free_port
 from tests.outbound.conftest import DRIP, HANG, HERE, LOAD, RESET, SECRET, Receiver, Told
 
 EVENT = Event(

@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from include import documents
-from include.local import airflow
-from include.local.airflow_api import AirflowApi
 from include.staging import Staging
+from local import airflow
+from local.airflow_api import AirflowApi
 from tests.api_server import serve
 
 INDEX = "<p>All of the made-up accounts are well.</p>"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from include.local.airflow_api import AirflowApi
+from local.airflow_api import AirflowApi
 from tests.api_server import serve
 from tests.conftest import Database
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from include.control.findings import Tally
-from include.local.postgres import Postgres
 from include.rules.book import Book, find_present_days, read_book
 from include.rules.judgement import judge_all
 from include.rules.policy import Policy
 from include.vendors import named
+from local.postgres import Postgres
 from tests.conftest import Firm, new_database
 from tests.rules.oracle import expect
 from tests.running_sandbox import LAST, run_sandbox

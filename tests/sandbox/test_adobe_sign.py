@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.sandbox.adobe_sign import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN, truth
-from include.sandbox.clock import Clock
-from include.sandbox.pdf import write_pdf
-from include.sandbox.world import World
+from sandbox.adobe_sign.app import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN, truth
+from sandbox.firm.world import World
+from sandbox.server.clock import Clock
+from sandbox.server.pdf import write_pdf
 from tests.running_sandbox import NOW, run_sandbox
 
 ROOT = "/adobe_sign"

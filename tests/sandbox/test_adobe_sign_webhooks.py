@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from include.sandbox.adobe_sign import CLIENT_ID
-from include.sandbox.adobe_sign_agreements import create_agreement
-from include.sandbox.adobe_sign_webhooks import write_message
+from sandbox.adobe_sign.agreements import create_agreement
+from sandbox.adobe_sign.app import CLIENT_ID
+from sandbox.adobe_sign.webhooks import write_message
 from tests.running_sandbox import NOW, run_sandbox
 from tests.sandbox.test_adobe_sign import API, AdobeSign
 

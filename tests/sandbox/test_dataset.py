@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from include.sandbox import own_data
-from include.sandbox.clock import Clock
-from include.sandbox.dataset import ORION_TABLES, Folder, export
-from include.sandbox.edits import Edits
-from include.sandbox.orion_books import OrionBooks
-from include.sandbox.world import World
+from sandbox import own_data
+from sandbox.firm.edits import Edits
+from sandbox.firm.world import World
+from sandbox.orion.books import OrionBooks
+from sandbox.orion.dataset import ORION_TABLES, Folder, export
+from sandbox.server.clock import Clock
 
 FIRST, LAST = date(2026, 11, 18), date(2026, 11, 20)
 PATHS = [

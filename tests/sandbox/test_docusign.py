@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.sandbox.docusign_limits import BURST, HOURLY, POLLED_IN_A_BURST
-from include.sandbox.docusign_stamps import read_ticks, write_american, write_stamp
-from include.sandbox.pdf import write_pdf
+from sandbox.docusign.limits import BURST, HOURLY, POLLED_IN_A_BURST
+from sandbox.docusign.stamps import read_ticks, write_american, write_stamp
+from sandbox.server.pdf import write_pdf
 from tests.running_sandbox import NOW, run_sandbox
 from tests.sandbox.docusign_client.caller import SINCE, DocuSign, give_keys
 
@@ -377,7 +377,7 @@ def test_every_answer_tells_the_limits_and_a_trace(docusign):
 
 
 def test_burst_is_refused_by_its_code_and_is_over_after_thirty_seconds(docusign, monkeypatch):
-    monkeypatch.setattr("include.sandbox.docusign_limits.BURST", 5)
+    monkeypatch.setattr("sandbox.docusign.limits.BURST", 5)
     answers = [docusign.get("/connect") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [400]
     assert answers[5].json()["errorCode"] == "BURST_APIINVOCATION_LIMIT_EXCEEDED"
@@ -388,7 +388,7 @@ def test_burst_is_refused_by_its_code_and_is_over_after_thirty_seconds(docusign,
 
 
 def test_hour_s_calls_are_back_at_the_reset(docusign, monkeypatch):
-    monkeypatch.setattr("include.sandbox.docusign_limits.HOURLY", 5)
+    monkeypatch.setattr("sandbox.docusign.limits.HOURLY", 5)
     docusign.sandbox.admin("clock", advance_seconds=3500)
     refused = [docusign.get("/connect") for _ in range(6)][5]
     assert refused.json()["errorCode"] == "HOURLY_APIINVOCATION_LIMIT_EXCEEDED"

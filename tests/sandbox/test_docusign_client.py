@@ -2,13 +2,13 @@
 
 import pytest
 
-from include.sandbox import docusign
-from include.sandbox.calls import Calls
-from include.sandbox.clock import Clock
-from include.sandbox.docusign_login import INTEGRATION_KEY, hand_out_private_key
-from include.sandbox.docusign_rows import ACCOUNT_ID, USER_ID
-from include.sandbox.faults import Faults
-from include.sandbox.world import World
+from sandbox.docusign import app as docusign
+from sandbox.docusign.login import INTEGRATION_KEY, hand_out_private_key
+from sandbox.docusign.rows import ACCOUNT_ID, USER_ID
+from sandbox.firm.world import World
+from sandbox.server.calls import Calls
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Faults
 from tests.running_sandbox import NOW
 from tests.running_tls import serve_tls
 

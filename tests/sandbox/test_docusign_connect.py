@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from include.sandbox.clock import Clock
-from include.sandbox.docusign_connect import Sender, sign, write_message
-from include.sandbox.docusign_rows import TEMPLATES, write_envelope
-from include.sandbox.docusign_store import CONNECT_KEY, Store
+from sandbox.docusign.connect import Sender, sign, write_message
+from sandbox.docusign.rows import TEMPLATES, write_envelope
+from sandbox.docusign.store import CONNECT_KEY, Store
+from sandbox.server.clock import Clock
 from tests.running_sandbox import NOW, run_sandbox
 from tests.sandbox.docusign_client.caller import DocuSign, Listener, give_keys
 

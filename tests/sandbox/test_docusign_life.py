@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.sandbox import docusign_life as life
-from include.sandbox.docusign_rows import TEMPLATES, write_envelope
+from sandbox.docusign import life
+from sandbox.docusign.rows import TEMPLATES, write_envelope
 from tests.running_sandbox import NOW, run_sandbox
 from tests.sandbox.docusign_client.caller import DocuSign, give_keys
 

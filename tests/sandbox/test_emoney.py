@@ -7,10 +7,10 @@ from pathlib import Path
 import jwt
 import pytest
 
-from include.sandbox.clock import Clock
-from include.sandbox.emoney import hand_out_credentials, truth
-from include.sandbox.emoney_login import API_KEY
-from include.sandbox.world import World
+from sandbox.emoney.app import hand_out_credentials, truth
+from sandbox.emoney.login import API_KEY
+from sandbox.firm.world import World
+from sandbox.server.clock import Clock
 from tests.running_sandbox import NOW
 
 TOKEN, API = "/emoney/connect/token", "/emoney/public/v1/"

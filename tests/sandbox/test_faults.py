@@ -6,10 +6,10 @@ import time
 import httpx
 import pytest
 
-from include.sandbox.calls import Calls
-from include.sandbox.clock import Clock
-from include.sandbox.faults import Fault, Faults
-from include.sandbox.front import Front
+from sandbox.server.calls import Calls
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Fault, Faults
+from sandbox.server.front import Front
 
 
 def test_latency_delays_the_answer(sandbox):

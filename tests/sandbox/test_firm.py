@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from include.sandbox.book import Book
-from include.sandbox.firm import Firm
-from include.sandbox.market import SECURITIES, Market, slice_sessions
-from include.sandbox.orion_books import read_table
+from sandbox.firm.book import Book
+from sandbox.firm.households import Firm
+from sandbox.firm.market import SECURITIES, Market, slice_sessions
+from sandbox.orion.books import read_table
 
 FIRM = Firm(seed=7, households=40, first=date(2026, 7, 30))
 LAST = date(2026, 11, 20)

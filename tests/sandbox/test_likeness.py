@@ -2,9 +2,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from include.sandbox.clock import Clock
-from include.sandbox.likeness import draw_likenesses, has_household, write_couple, write_email
-from include.sandbox.world import World
+from sandbox.firm.likeness import draw_likenesses, has_household, write_couple, write_email
+from sandbox.firm.world import World
+from sandbox.server.clock import Clock
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from include.sandbox.clock import Clock
-from include.sandbox.moneyguidepro import INSTITUTION_ID, PASSWORD, USER, truth
-from include.sandbox.moneyguidepro_goals import write_money
-from include.sandbox.world import World
+from sandbox.firm.world import World
+from sandbox.moneyguidepro.app import INSTITUTION_ID, PASSWORD, USER, truth
+from sandbox.moneyguidepro.goals import write_money
+from sandbox.server.clock import Clock
 from tests.running_sandbox import NOW
 
 API = "/moneyguidepro/api/Households"

@@ -3,11 +3,11 @@ from decimal import Decimal
 
 import pytest
 
-from include.sandbox.clock import Clock
-from include.sandbox.firm import Firm
-from include.sandbox.nitrogen import CLIENT_ID, CLIENT_SECRET, hand_out_refresh_tokens, truth
-from include.sandbox.nitrogen_login import write_refresh_token
-from include.sandbox.world import World
+from sandbox.firm.households import Firm
+from sandbox.firm.world import World
+from sandbox.nitrogen.app import CLIENT_ID, CLIENT_SECRET, hand_out_refresh_tokens, truth
+from sandbox.nitrogen.login import write_refresh_token
+from sandbox.server.clock import Clock
 from tests.running_sandbox import LAST, NOW
 
 API = "/nitrogen/ap/v1/"

@@ -3,8 +3,8 @@ from decimal import Decimal
 
 import pytest
 
-from include.sandbox import orion_fields
-from include.sandbox.orion import PARTNERS, PASSWORD, USER
+from sandbox.orion import fields as orion_fields
+from sandbox.orion.app import PARTNERS, PASSWORD, USER
 
 TOKEN = "/orion/api/v1/security/token"
 KEYS = {"client_id": PARTNERS[0].client_id, "client_secret": PARTNERS[0].client_secret}

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from include.sandbox import render
+from sandbox.orion import render
 
 
 def test_command_says_where_it_listens_on_the_loopback_and_ends_on_sigterm(tmp_path):
-    command = [sys.executable, "-m", "include.sandbox.server", "--households", "2", "--state", str(tmp_path)]
+    command = [sys.executable, "-m", "sandbox.app", "--households", "2", "--state", str(tmp_path)]
     with subprocess.Popen([*command, "--clock-rate", "50"], stdout=subprocess.PIPE, text=True) as server:
         try:
             line = server.stdout.readline()

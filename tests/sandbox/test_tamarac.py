@@ -11,13 +11,13 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from include.sandbox.clock import Clock
-from include.sandbox.market import slice_sessions
-from include.sandbox.tamarac import PASSWORD, USER, truth
-from include.sandbox.tamarac_office import Office
-from include.sandbox.tamarac_positions import HOLDINGS
-from include.sandbox.tamarac_trades import TRANSACTIONS
-from include.sandbox.world import World
+from sandbox.firm.market import slice_sessions
+from sandbox.firm.world import World
+from sandbox.server.clock import Clock
+from sandbox.tamarac.app import PASSWORD, USER, truth
+from sandbox.tamarac.office import Office
+from sandbox.tamarac.positions import HOLDINGS
+from sandbox.tamarac.trades import TRANSACTIONS
 
 API = "/tamarac/api/"
 MORNING = "2026-11-21T12:00:00Z"  # a Saturday, after the night's files of Friday

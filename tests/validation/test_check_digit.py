@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.sandbox.market import SECURITIES
 from include.validation.check_digit import has_check_digit
 from include.validation.suite import read_suite
 from include.vendors import VENDORS
+from sandbox.firm.market import SECURITIES
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ*@#"
 

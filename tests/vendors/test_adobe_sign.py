@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from include import flow
-from include.local.postgres import Postgres
 from include.plan import keep_keyed
-from include.sandbox.adobe_sign_agreements import ROLES
 from include.vendors.adobe_sign import ADOBE_SIGN, COMPLETED, OUT, VOIDED, is_final, member_status, purpose_of
+from local.postgres import Postgres
+from sandbox.adobe_sign.agreements import ROLES
 from tests.conftest import Firm, new_database
 from tests.extract.answering import Asked, Reply
 from tests.running_sandbox import LAST, NOW, run_sandbox

@@ -12,8 +12,8 @@ import pytest
 
 from include.contract import Vendor
 from include.extract.pull import Span, request
-from include.sandbox.docusign_life import KINDS
 from include.vendors.docusign import DOCUSIGN, ENVELOPES, ROLES, first_of, order_of
+from sandbox.docusign.life import KINDS
 from tests.conftest import Firm
 from tests.extract.answering import Asked, Reply
 from tests.running_sandbox import NOW

@@ -15,13 +15,13 @@ import pytest
 from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
-from include.sandbox import holdings
 from include.sensitive import Redactor
 from include.staging import Staging
 from include.validation.check import validate_day
 from include.validation.rows import faults_of
 from include.validation.suite import read_suite
 from include.vendors.orion import DIRECTIONS, FLOWS, ORION, STATUSES, flow, signed, status
+from sandbox.firm import holdings
 from tests.running_sandbox import LAST
 from tests.vendors.answered import changed, goldens
 from tests.vendors.conftest import Run

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from include.local.postgres import Postgres
 from include.warehouse import schema
+from local.postgres import Postgres
 from tests.conftest import PASSWORDS, Database
 from tests.warehouse.loading import Loader
 

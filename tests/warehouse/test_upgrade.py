@@ -16,8 +16,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from include.errors import ConfigurationError
-from include.local.postgres import Postgres
 from include.warehouse import schema
+from local.postgres import Postgres
 from tests.conftest import Database, new_database
 from tests.warehouse.catalog import read_catalog
 

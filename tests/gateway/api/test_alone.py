@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from include.local.processes import find_free_port
+from local.processes import find_free_port
 from tests.api_server import serve
 from tests.conftest import Database
 from tests.gateway.api.conftest import AUDIENCE, Provider

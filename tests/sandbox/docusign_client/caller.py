@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import jwt
 
-from include.sandbox.docusign_login import hand_out_private_key
-from include.sandbox.docusign_store import CONNECT_KEY
-from include.sandbox.emoney import hand_out_credentials
+from sandbox.docusign.login import hand_out_private_key
+from sandbox.docusign.store import CONNECT_KEY
+from sandbox.emoney.app import hand_out_credentials
 from tests.running_sandbox import NOW
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

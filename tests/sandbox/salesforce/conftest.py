@@ -19,9 +19,9 @@ from requests.adapters import HTTPAdapter
 from simple_salesforce import Salesforce
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from include.sandbox.clock import Clock
-from include.sandbox.faults import Fault, Faults
-from include.sandbox.salesforce import create_app
+from sandbox.salesforce import create_app
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Fault, Faults
 
 USERNAME = "loader@sample-wealth.example"
 CLIENT_ID, CLIENT_SECRET = "3MVG9sample", "sample-secret"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.sandbox.salesforce.soql_dates import parse_span
+from sandbox.salesforce.soql_dates import parse_span
 from tests.sandbox.salesforce.conftest import run_org
 
 KEY = "Tributary_Key__c"

@@ -1,0 +1,169 @@
+"""Airflow on this machine: its settings, and its four processes from an empty database to healthy.
+
+Not `airflow standalone`: that forces its own settings, and leaves children behind when it is ended. Logs are
+read from the disk, so no log server listens; the API server is the only one that does, on 127.0.0.1.
+
+    home/secrets.json      0600: keys that all processes share; made once, for one encrypts the database
+    home/passwords.json    0600: the log-in of the pages, `admin`
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from include.errors import ConfigurationError
+from local.private_file import write_private
+from local.processes import Processes
+
+USER = "admin"
+
+COMPONENTS: dict[str, list[str]] = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+
+def environment(
+    home: Path,
+    metadata_url: str,
+    port: int,
+    project_root: Path,
+    *,
+    dags_folder: Path | None = None,
+    connections: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The environment of an Airflow process: this process's own, with all Airflow settings in it replaced.
+
+    Args:
+        home: AIRFLOW_HOME, made if it is not there; keys and the password of `admin` are made in it once.
+        metadata_url: `postgresql://...` of Airflow's own database.
+        port: of the pages and the API, on 127.0.0.1.
+        project_root: goes on PYTHONPATH; holds `plugins` and `dags`.
+        dags_folder: instead of the project's `dags`.
+        connections: connection id -> URI or JSON.
+        variables: variable name -> value.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = f"http://127.0.0.1:{port}"
+    keys = _keep_keys(home)
+    _keep_password(home)
+    sections: dict[str, dict[str, object]] = {
+        "core": {
+            "dags_folder": dags_folder or project_root / "dags",
+            "plugins_folder": project_root / "plugins",
+            "executor": "LocalExecutor",
+            "parallelism": 4,
+            "load_examples": False,
+            "default_timezone": "utc",
+            "fernet_key": keys["fernet_key"],
+            "simple_auth_manager_users": f"{USER}:admin",
+            "simple_auth_manager_passwords_file": home / "passwords.json",
+            "execution_api_server_url": f"{url}/execution/",
+            # The default asks the network's name servers, which a laptop without network waits long for.
+            "hostname_callable": "socket.gethostname",
+        },
+        "database": {"sql_alchemy_conn": metadata_url.replace("postgresql://", "postgresql+psycopg2://", 1)},
+        "api": {
+            "host": "127.0.0.1",
+            "port": port,
+            "base_url": url,
+            "workers": 1,
+            "secret_key": keys["secret_key"],
+        },
+        "api_auth": {"jwt_secret": keys["jwt_secret"]},
+        # A worker that died is noticed within a minute, and so are the tasks of a scheduler that did: 30 s until it is held for dead.
+        "scheduler": {
+            "scheduler_idle_sleep_time": 0.1,
+            "task_instance_heartbeat_timeout": 45,
+            "orphaned_tasks_check_interval": 20,
+        },
+        # A task's supervisor often notices the end of its task only at the next heartbeat, and keeps its slot until
+        # then: 16 short tasks take 3 s at 1 and 12 to 16 s at the default of 5. The patience stays: 30 s.
+        "workers": {"min_heartbeat_interval": 1, "max_failed_heartbeats": 30},
+        "dag_processor": {"refresh_interval": 10, "bundle_refresh_check_interval": 2},
+        "logging": {"base_log_folder": home / "logs", "colored_console_log": False},
+        "usage_data_collection": {"enabled": False},
+    }
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(project_root),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"])),
+        "AIRFLOW_HOME": str(home),
+        **{
+            f"AIRFLOW__{section}__{option}".upper(): str(value)
+            for section, options in sections.items()
+            for option, value in options.items()
+        },
+        **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in (connections or {}).items()},
+        **{f"AIRFLOW_VAR_{name.upper()}": value for name, value in (variables or {}).items()},
+        "GX_ANALYTICS_ENABLED": "false",
+        "SCARF_ANALYTICS": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def start(settings: Mapping[str, str], processes: Processes) -> None:
+    """Bring the metadata database up to date, then start those of the four components that do not run yet.
+
+    It does not wait for them: see `AirflowApi.wait_healthy`.
+
+    Args:
+        settings: what `environment` gave.
+        processes: where the components are recorded, under the names in `COMPONENTS`.
+
+    Raises:
+        ConfigurationError: the database could not be migrated; the message ends with Airflow's last lines.
+    """
+    if not has_died(processes):
+        return
+    home = Path(settings["AIRFLOW_HOME"])
+    command = [sys.executable, "-m", "airflow", "db", "migrate"]
+    done = subprocess.run(command, env=settings, cwd=home, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
+        raise ConfigurationError(f"`airflow db migrate` failed with {done.returncode}:\n{last}")
+    for name, arguments in COMPONENTS.items():
+        # -P: the folder of a file that is run would hide Airflow behind this module's own name.
+        how = ["-P", str(Path(__file__).with_name("warm.py"))] if name == "scheduler" else ["-m", "airflow"]
+        processes.start(name, [sys.executable, *how, *arguments], environment=settings, folder=home)
+
+
+def has_died(processes: Processes) -> bool:
+    """Whether a component that `start` started runs no more; its log, `processes.log(name)`, says why."""
+    return not all(processes.is_running(name) for name in COMPONENTS)
+
+
+def read_password(home: Path) -> str:
+    """The password of `admin`, who may do everything."""
+    passwords: dict[str, str] = json.loads((home / "passwords.json").read_text(encoding="utf-8"))
+    return passwords[USER]
+
+
+def _keep_keys(home: Path) -> dict[str, str]:
+    path = home / "secrets.json"
+    if not path.exists():
+        keys = {
+            "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "jwt_secret": secrets.token_urlsafe(64),
+            "secret_key": secrets.token_urlsafe(32),
+        }
+        write_private(path, json.dumps(keys))
+    kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return kept
+
+
+def _keep_password(home: Path) -> None:
+    if not (home / "passwords.json").exists():
+        write_private(home / "passwords.json", json.dumps({USER: secrets.token_urlsafe(12)}))

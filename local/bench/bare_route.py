@@ -1,0 +1,42 @@
+"""The least that a webhook's door can do: a FastAPI route that inserts the body and says yes. The gateway is measured beside it.
+
+python -m local.bench.bare_route --port N, with the database's URL in TRIBUTARY_BARE_DATABASE
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import sqlalchemy as sa
+import uvicorn
+from fastapi import FastAPI, Request
+from starlette.concurrency import run_in_threadpool
+
+from include.warehouse import schema
+
+_INSERT = sa.text("insert into bare (body) values (:body)")
+
+
+def main() -> None:
+    """Serves until it is ended."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    port = parser.parse_args().port
+    engine = schema.engine(os.environ["TRIBUTARY_BARE_DATABASE"])
+    app = FastAPI(openapi_url=None)
+
+    def keep(body: bytes) -> None:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(_INSERT, {"body": body})
+
+    @app.post("/")
+    async def receive(request: Request) -> dict[str, str]:
+        await run_in_threadpool(keep, await request.body())
+        return {"status": "kept"}
+
+    uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""How fast a day of positions goes from the vendor's first answer to the warehouse's commit, and in how much memory.
+
+Pages are rendered before the clock starts. The work runs in a process of its own, one step after the other, as the DAG's
+tasks do; the import of Great Expectations is counted apart. Beside it, in the same run, stands the limit: a plain binary
+COPY of the same rows into a table without index.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from include import flow, sessions, transform
+from include.arrow import schema as arrow_schema
+from include.canonical import named as entity_named
+from include.connection import Connection
+from include.contract import Budget
+from include.errors import TargetUnavailable
+from include.run import Run, Site
+from include.sensitive import Redactor
+from include.staging import Staging
+from include.validation.suite import read_suite
+from include.vendors import named
+from include.warehouse import schema
+from include.warehouse.copy import copy_in
+from local.postgres import Postgres
+
+ROOT = Path(__file__).parents[2]
+PAGE, OVERLAP = 5000, 10
+# The vendor's own budget would be the slowest part by far; it is lifted here.
+UNBOUND = Budget(calls_per_minute=600_000, burst=1000)
+
+
+def bench(sizes: list[int]) -> None:
+    """Measures each size in a fresh database and process, and prints the table."""
+    day = sessions.latest_closed(datetime.now(UTC))
+    with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
+        work = Path(folder)
+        work.chmod(0o711)
+        results = [_measure(size, day, work) for size in sizes]
+    _show(results)
+
+
+def _measure(positions: int, day: date, work: Path) -> dict[str, Any]:
+    pages = work / f"pages-{positions}"
+    print(f"Rendering {positions:,} positions ...", flush=True)
+    _python(
+        "sandbox.orion.render",
+        "--positions",
+        positions,
+        "--as-of",
+        day,
+        "--page",
+        PAGE,
+        "--overlap",
+        OVERLAP,
+        "--unmasked",
+        "--out",
+        pages,
+    )
+    data = work / f"postgres-{positions}"
+    with _sandbox(work / f"state-{positions}", pages) as url, Postgres.start(data, durable=True) as server:
+        server.create_database("tributary")
+        passwords = dict.fromkeys(schema.ROLES, "bench-only")
+        schema.create_roles(server.url("tributary"), passwords)
+        urls = {role: f"postgresql://{role}:bench-only@127.0.0.1:{server.port}/tributary" for role in schema.ROLES}
+        schema.migrate(urls["tributary_migrate"])
+        print(f"Running {positions:,} positions ...", flush=True)
+        asked = [
+            url,
+            urls["tributary_load"],
+            str(work / f"staging-{positions}"),
+            day.isoformat(),
+            str(sessions.previous(day)),
+        ]
+        said = subprocess.run(
+            [sys.executable, "-m", "local.bench.day", *asked], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+    result: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
+    return result | {"positions": positions}
+
+
+def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> dict[str, Any]:
+    """Runs the day's steps in this process; returns seconds by step, rows, and peak memory in MB."""
+    vendor = replace(named("orion"), budget=UNBOUND)
+    site = Site(schema.engine(load_url), Staging(staging), Redactor(b"bench"))
+    run = Run("bench", date.fromisoformat(day), date.fromisoformat(before))
+    partner = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
+    connection = Connection(f"{url}/orion/api/v1", "tributary", "sandbox-only", partner)
+    seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def clock(step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        seconds[step] = time.perf_counter() - started
+
+    with clock("import of Great Expectations"):
+        import great_expectations  # noqa: F401
+    with clock("extract and stage"):
+        path = flow.stage(site, vendor, "assets", connection, run)
+    with clock("validate"):
+        flow.validate(site, vendor, {"assets": path}, run)
+    with clock("transform"):
+        flow.transform(site, vendor, path, run)
+    with clock("load"):
+        counts = flow.load(site, vendor, path, run)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with clock("plain COPY"), site.engine.begin() as db:
+        copy_in(
+            db, "plain", arrow_schema(entity_named("position").columns), transform.rows(site.staging, path, "position")
+        )
+    return {"seconds": seconds, "rows": counts["position"].inserted, "peak_mb": peak}
+
+
+@contextlib.contextmanager
+def _sandbox(state: Path, pages: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "include.cli", "sandbox", "--port", "0", "--households", "20"]
+    command += ["--state", str(state), "--rendered", str(pages)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if "ready" not in line:
+                raise TargetUnavailable("The sandbox did not start", said=line.strip())
+            url = line.split()[-1]
+            requests.get(f"{url}/_sandbox/clock", timeout=30)
+            yield url
+        finally:
+            process.terminate()
+            with contextlib.suppress(psutil.TimeoutExpired):
+                process.wait(10)
+
+
+def _python(module: str, *arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", module, *map(str, arguments)], cwd=ROOT, check=True)
+
+
+def _show(results: list[dict[str, Any]]) -> None:
+    table = Table(
+        "", *(f"{result['positions']:,} positions" for result in results), box=box.SIMPLE, title="One day of positions"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for step in results[0]["seconds"]:
+        table.add_row(f"{step}, s", *(f"{result['seconds'][step]:.2f}" for result in results))
+    counted = ("extract and stage", "validate", "transform", "load")
+    totals = [sum(result["seconds"][step] for step in counted) for result in results]
+    levels = [expectation.level for expectation in read_suite("orion", "assets")]
+    checked = f"validate, rows a second ({levels.count('row')} expectations a row, {levels.count('batch')} a day)"
+    table.add_row(checked, *(f"{r['rows'] / r['seconds']['validate']:,.0f}" for r in results))
+    table.add_row("first request to commit, s", *(f"{total:.2f}" for total in totals))
+    table.add_row("rows a second", *(f"{r['rows'] / t:,.0f}" for r, t in zip(results, totals, strict=True)))
+    ratios = (total / result["seconds"]["plain COPY"] for result, total in zip(results, totals, strict=True))
+    table.add_row("times a plain COPY", *(f"{ratio:.1f}" for ratio in ratios))
+    table.add_row("peak memory, MB", *(f"{result['peak_mb']:.0f}" for result in results))
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    print(json.dumps(work_a_day(*sys.argv[1:])))

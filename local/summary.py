@@ -1,0 +1,124 @@
+"""What a demo run came to, as tables for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from include.warehouse.schema import engine
+from local.demo import Place
+from local.follow import Outcome
+from local.one_envelope import Step
+from local.one_envelope import show as show_steps
+from local.one_household import show_one
+
+_TABLES = sa.text("""
+with newest as (
+    select distinct on (vendor, table_name) vendor, table_name, business_date, pull_id
+    from control.ledger where stage = 'stage' and pulled = 'present'
+    order by vendor, table_name, recorded_at desc
+), pulled as (
+    select vendor, table_name, business_date, pull_id, min(ledger_id) as place,
+           sum(fetched) as fetched, sum(duplicate) filter (where stage = 'stage') as duplicate,
+           sum(dead) filter (where stage in ('stage', 'validate')) as dead,
+           sum(seconds) filter (where stage in ('stage', 'validate')) as seconds
+    from newest join control.ledger using (vendor, table_name, business_date, pull_id) group by 1, 2, 3, 4
+)
+select p.vendor || ' ' || p.table_name as table_name, p.business_date, l.entity, p.fetched, l.inserted, l.updated,
+       l.unchanged, p.duplicate, p.dead, l.money_out, p.seconds + l.seconds as seconds
+from pulled p left join control.ledger l using (vendor, table_name, business_date, pull_id)
+where l.stage = 'load' or l.stage is null
+order by p.place, l.ledger_id
+""")
+
+# Of all syncs since a moment: a first load that waits for approval is followed by the one that sends it, and by the hourly ones.
+_OBJECTS = sa.text("""
+select table_name, entity, sum(sent), sum(created), sum(updated), sum(failed), sum(unprocessed), sum(seconds) from control.ledger
+where stage = 'crm' and recorded_at >= :began group by table_name, entity order by min(ledger_id)
+""")
+
+_VERDICT = sa.text("""
+with newest as (
+    select distinct on (vendor) vendor, run_id, business_date from control.reconciliation
+    order by vendor, checked_at desc
+)
+select vendor, check_name, expected, actual, breaks, is_passed, accepted_by
+from newest join control.reconciliation using (vendor, run_id, business_date) order by vendor, check_name
+""")
+
+
+def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: Sequence[Step] = ()) -> None:
+    """Prints the tables, the ledger's verdict and where to look next.
+
+    Args:
+        place: The demo.
+        outcomes: How the last run of each DAG ended.
+        began: When the command began, aware: what was sent to Salesforce since is shown.
+        steps: Of the envelope that went through its life.
+    """
+    console = Console(width=max(Console().width, 128))
+    reading = engine(place.read_url)
+    with reading.connect() as connection:
+        tables = connection.execute(_TABLES).all()
+        sent = connection.execute(_OBJECTS, {"began": began}).all()
+        verdict = connection.execute(_VERDICT).mappings().all()
+        balanced = connection.scalar(sa.text("select count(*) from control.ledger"))
+        dead = connection.scalar(sa.text("select count(*) from control.dead_letter where status = 'open'"))
+    one = show_one(reading)
+    reading.dispose()
+    day = tables[0].business_date if tables else "-"
+    headings = ["table", "entity", "fetched", "inserted", "updated", "unchanged", "duplicate", "dead", "money USD", "s"]
+    rows = [(row[0], *row[2:]) for row in tables]
+    console.print(_table(f"From the vendors into the warehouse, business date {day}", headings, rows))
+    headings = ["object", "entity", "sent", "created", "updated", "failed", "unprocessed", "seconds"]
+    console.print(_table("Into Salesforce", headings, sent))
+    console.print(
+        f"Ledger: {balanced} rows, every one of them balanced (the database accepts no other). Open dead letters: {dead}."
+    )
+    for vendor, checks in groupby(verdict, key=itemgetter("vendor")):
+        said = [
+            f"{c['check_name']} {'accepted' if c['accepted_by'] else 'passed' if c['is_passed'] else 'FAILED'} ({c['breaks']} breaks, {c['actual']:,})"
+            for c in checks
+        ]
+        console.print(f"Reconciliation of {vendor}: {'; '.join(said)}.")
+    if one is not None:
+        console.print(one)
+    if steps:
+        console.print(show_steps(steps))
+    for name, outcome in outcomes.items():
+        console.print("\n".join([f"DAG {name}: {outcome.state}", *outcome.reasons]), soft_wrap=True, markup=False)
+    console.print(f"\nAirflow       {place.airflow_url}   user admin, password {place.password}", soft_wrap=True)
+    console.print(
+        f"Data quality  {place.airflow_url}/plugin/data-quality   (or {place.docs}/site/index.html)", soft_wrap=True
+    )
+    console.print(f"Warehouse     psql {place.read_url}", soft_wrap=True)
+    console.print("              select * from mart.aum_by_household order by aum_usd desc limit 10;")
+    console.print(f"Alerts        {place.alerts}", soft_wrap=True)
+    seconds = (datetime.now(UTC) - began).total_seconds()
+    console.print(f"\n{seconds:.0f} s. Everything stays up; `make stop` ends it.")
+
+
+def _table(title: str, headings: list[str], rows: Sequence[Sequence[Any]]) -> Table:
+    table = Table(*headings, title=title, box=box.SIMPLE, title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*(_text(value) for value in row))
+    return table
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, (int, Decimal)) else str(value)

@@ -1,0 +1,1 @@
+"""Adobe Acrobat Sign: REST v6, its login and its webhooks."""

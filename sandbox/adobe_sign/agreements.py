@@ -1,0 +1,299 @@
+"""The life of an agreement in Adobe Acrobat Sign: who must act next, and what every act leaves behind.
+
+Documented: the statuses, the roles, the names of the events, and that documents are processed after the creation. Chosen
+here: that the sets of one order act side by side, that a rejection or a cancellation ends the agreement for everybody,
+that `CREATED` is dated a second before `createdDate` (as the vendor's own sample has it), and that a restart, of which
+only the name of the event is known, asks again whoever had not acted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sandbox.adobe_sign.ids import write_id
+
+Row = dict[str, Any]
+
+
+class Role(NamedTuple):
+    """The words that go with one role: status while it is awaited, status when all is done, and those of its set."""
+
+    awaited: str
+    done: str
+    waiting: str
+    action: str
+
+
+ROLES = {
+    "SIGNER": Role("OUT_FOR_SIGNATURE", "SIGNED", "WAITING_FOR_MY_SIGNATURE", "ESIGNED"),
+    "APPROVER": Role("OUT_FOR_APPROVAL", "APPROVED", "WAITING_FOR_MY_APPROVAL", "APPROVED"),
+    "ACCEPTOR": Role("OUT_FOR_ACCEPTANCE", "ACCEPTED", "WAITING_FOR_MY_ACCEPTANCE", "ACCEPTED"),
+    "CERTIFIED_RECIPIENT": Role("OUT_FOR_DELIVERY", "DELIVERED", "WAITING_FOR_MY_ACKNOWLEDGEMENT", "ACKNOWLEDGED"),
+    "FORM_FILLER": Role("OUT_FOR_FORM_FILLING", "FORM_FILLED", "WAITING_FOR_MY_FORM_FILLING", "FORM_FILLED"),
+}
+STATES = {"IN_PROCESS": "", "DRAFT": "DRAFT", "AUTHORING": "AUTHORING", "ARCHIVED": "ARCHIVED"}
+"""What an agreement can be made as -> the status that it then has; one in process has that of its roles."""
+
+UNPROCESSED = "DOCUMENTS_NOT_YET_PROCESSED"
+_UNSENT = ("DRAFT", "AUTHORING")
+_ENDED = ("CANCELLED", "ABORTED")
+
+
+@dataclass(slots=True)
+class Participant:
+    """One participant set with its only member.
+
+    Attributes:
+        set_id: Of the set.
+        id: Of the member.
+        order: From 1; sets of one order act side by side.
+        status: NOT_YET_VISIBLE, WAITING, COMPLETED, CANCELLED or EXPIRED.
+    """
+
+    set_id: str
+    id: str
+    email: str
+    name: str
+    role: str
+    order: int
+    status: str = "NOT_YET_VISIBLE"
+
+    @property
+    def set_status(self) -> str:
+        """The status of the set in the vendor's words."""
+        return ROLES[self.role].waiting if self.status == "WAITING" else self.status
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an agreement.
+
+    Attributes:
+        kind: Name of the webhook's event without `AGREEMENT_`.
+        acting: Email of whoever did it.
+        participant: Email of whom it concerns.
+        role: Of the participant.
+    """
+
+    kind: str
+    at: datetime
+    acting: str
+    participant: str
+    role: str
+    comment: str | None = None
+
+
+@dataclass(slots=True)
+class Agreement:
+    """One agreement as it is now, with everything that happened to it."""
+
+    id: str
+    name: str
+    sender: str
+    created_at: datetime
+    ready_at: datetime
+    status: str
+    participants: list[Participant]
+    ccs: list[str]
+    documents: list[Row]
+    external_id: str | None = None
+    message: str | None = None
+    expires_at: datetime | None = None
+    is_hidden: bool = False
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def changed_at(self) -> datetime:
+        """When the last thing happened."""
+        return self.events[-1].at if self.events else self.created_at
+
+    def has_party(self, email: str) -> bool:
+        """Whether somebody sent it, takes part in it or gets a copy."""
+        return email == self.sender or email in self.ccs or any(each.email == email for each in self.participants)
+
+    def find_status(self, now: datetime) -> str:
+        """Return the status for everybody, which for a while is that its documents are not processed."""
+        return self.status if now >= self.ready_at else UNPROCESSED
+
+    def open(self, at: datetime, state: str) -> None:
+        """Begin its life in one of STATES."""
+        self._note("CREATED", at, self.sender, self.sender, "SENDER")
+        if state == "IN_PROCESS":
+            self._ask_next(self.ready_at)
+        else:
+            self.status = STATES[state]
+
+    def move(self, kind: str, values: Mapping[str, Any], at: datetime) -> None:
+        """Let one thing happen; see `adobe_sign.AdobeSign.edit` for the kinds.
+
+        Raises:
+            KeyError, ValueError: it is no such thing, or it cannot happen now; nothing is changed.
+        """
+        moves = {
+            "view": self._view,
+            "sign": self._sign,
+            "reject": self._reject,
+            "cancel": self._cancel,
+            "expire": self._expire,
+            "restart": self._restart,
+            "modify": self._modify,
+            "issue": self._issue,
+        }
+        if kind not in moves:
+            raise ValueError(f"there is no edit {kind!r}")
+        if at < self.ready_at:
+            raise ValueError(f"the documents of {self.id} are not yet processed")
+        moves[kind](values, at)
+
+    def _view(self, values: Mapping[str, Any], at: datetime) -> None:
+        who = self._find_waiting(values)
+        self._note("EMAIL_VIEWED", at, who.email, who.email, who.role)
+
+    def _sign(self, values: Mapping[str, Any], at: datetime) -> None:
+        who = self._find_waiting(values)
+        who.status = "COMPLETED"
+        self._note("ACTION_COMPLETED", at, who.email, who.email, who.role)
+        if all(each.status == "COMPLETED" for each in self.participants):
+            self.status = self._find_done()
+            self._note("WORKFLOW_COMPLETED", at, who.email, who.email, who.role)
+        elif not any(each.status == "WAITING" for each in self.participants):
+            self._ask_next(at)
+        else:
+            self._follow()
+
+    def _reject(self, values: Mapping[str, Any], at: datetime) -> None:
+        who, status = self._find_waiting(values), _read_end(values)
+        self._end("CANCELLED", status)
+        self._note("REJECTED", at, who.email, who.email, who.role, values.get("comment"))
+
+    def _cancel(self, values: Mapping[str, Any], at: datetime) -> None:
+        status = _read_end(values)
+        self._require_open(*_UNSENT)
+        self._end("CANCELLED", status)
+        self._note("RECALLED", at, self.sender, self.sender, "SENDER", values.get("comment"))
+
+    def _expire(self, values: Mapping[str, Any], at: datetime) -> None:
+        self._require_open()
+        who = next(each for each in self.participants if each.status == "WAITING")
+        self._end("EXPIRED", "EXPIRED")
+        self._note("EXPIRED", at, who.email, who.email, who.role)
+
+    def _restart(self, values: Mapping[str, Any], at: datetime) -> None:
+        if self.status != "EXPIRED":
+            raise ValueError(f"{self.id} is {self.status}; only an expired agreement is restarted")
+        expires = values.get("expires_at")
+        self.expires_at = datetime.fromisoformat(expires) if expires else None
+        for each in self.participants:
+            each.status = "NOT_YET_VISIBLE" if each.status == "EXPIRED" else each.status
+        self._note("RESTARTED", at, self.sender, self.sender, "SENDER")
+        self._ask_next(at)
+
+    def _modify(self, values: Mapping[str, Any], at: datetime) -> None:
+        self._require_open(*_UNSENT)
+        if not {"name", "message"} & values.keys():
+            raise ValueError("a name or a message is modified")
+        self.name, self.message = values.get("name", self.name), values.get("message", self.message)
+        self._note("MODIFIED", at, self.sender, self.sender, "SENDER")
+
+    def _issue(self, values: Mapping[str, Any], at: datetime) -> None:
+        if self.status not in _UNSENT:
+            raise ValueError(f"{self.id} was sent before")
+        self._ask_next(at)
+
+    def _ask_next(self, at: datetime) -> None:
+        """Ask those of the lowest order who have not acted."""
+        order = min(each.order for each in self.participants if each.status == "NOT_YET_VISIBLE")
+        asked = [each for each in self.participants if each.order == order and each.status == "NOT_YET_VISIBLE"]
+        for who in asked:
+            who.status = "WAITING"
+        self._follow()
+        for who in asked:
+            self._note("ACTION_REQUESTED", at, self.sender, who.email, who.role)
+
+    def _follow(self) -> None:
+        """Take the status of whoever is awaited first."""
+        self.status = ROLES[next(each.role for each in self.participants if each.status == "WAITING")].awaited
+
+    def _find_done(self) -> str:
+        """Return the status of a whole agreement: signed, if anybody signed."""
+        roles = [each.role for each in self.participants]
+        return ROLES["SIGNER" if "SIGNER" in roles else roles[-1]].done
+
+    def _find_waiting(self, values: Mapping[str, Any]) -> Participant:
+        """Return the one who is meant: by email, or the first who is awaited."""
+        email = values.get("participant")
+        for each in self.participants:
+            if each.status == "WAITING" and email in (None, each.email):
+                return each
+        raise ValueError(f"{self.id} awaits nothing of {email or 'anybody'}")
+
+    def _require_open(self, *others: str) -> None:
+        if self.status not in others and not any(each.status == "WAITING" for each in self.participants):
+            raise ValueError(f"{self.id} is {self.status}")
+
+    def _end(self, each_status: str, status: str) -> None:
+        self.status = status
+        for each in self.participants:
+            each.status = each.status if each.status == "COMPLETED" else each_status
+
+    def _note(
+        self, kind: str, at: datetime, acting: str, participant: str, role: str, comment: str | None = None
+    ) -> None:
+        self.events.append(Event(kind, at, acting, participant, role, comment))
+
+
+def create_agreement(id_: str, values: Mapping[str, Any], at: datetime) -> Agreement:
+    """Return a new agreement.
+
+    Args:
+        id_: Its id.
+        values: As `adobe_sign.AdobeSign.edit` keeps a `send`: `name`, `sender`, `participants` (`{"email", "name", "role",
+            "order"}`), `ccs`, `documents` (`{"name", "numPages"}`) and, where given, `external_id`, `message`,
+            `expires_at`, `state` (of STATES) and `processing_seconds`.
+        at: When it was sent.
+
+    Raises:
+        KeyError, ValueError: a value is missing or is none.
+    """
+    expires, state = values.get("expires_at"), values.get("state", "IN_PROCESS")
+    if state not in STATES or not values["participants"]:
+        raise ValueError(f"an agreement has participants and one of the states {', '.join(STATES)}")
+    agreement = Agreement(
+        id=id_,
+        name=values["name"],
+        sender=values["sender"],
+        created_at=at + timedelta(seconds=1),
+        ready_at=at + timedelta(seconds=float(values.get("processing_seconds", 0))),
+        status=UNPROCESSED,
+        participants=[_create_participant(id_, n, each) for n, each in enumerate(values["participants"], 1)],
+        ccs=list(values.get("ccs", ())),
+        documents=[_create_document(id_, n, each) for n, each in enumerate(values["documents"], 1)],
+        external_id=values.get("external_id"),
+        message=values.get("message"),
+        expires_at=datetime.fromisoformat(expires) if expires else None,
+    )
+    agreement.open(at, state)
+    return agreement
+
+
+def _create_participant(agreement: str, number: int, values: Mapping[str, Any]) -> Participant:
+    role = values.get("role", "SIGNER")
+    if role not in ROLES:
+        raise ValueError(f"there is no role {role!r} here")
+    name = values.get("name", "")
+    set_id, id_ = write_id(agreement, "set", number), write_id(agreement, "participant", number)
+    return Participant(set_id, id_, values["email"], name, role, int(values.get("order", number)))
+
+
+def _create_document(agreement: str, number: int, values: Mapping[str, Any]) -> Row:
+    id_ = write_id(agreement, "document", number)
+    kept = {"label": f"{number}", "numPages": 1, "mimeType": "application/pdf"} | dict(values)
+    return {"id": id_, **kept}
+
+
+def _read_end(values: Mapping[str, Any]) -> str:
+    status = str(values.get("status", "CANCELLED"))
+    if status not in _ENDED:
+        raise ValueError(f"an agreement ends as one of {', '.join(_ENDED)}")
+    return status

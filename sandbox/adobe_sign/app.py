@@ -1,0 +1,94 @@
+"""Adobe Acrobat Sign: REST v6, its login and its webhooks, for a firm some of whose advisors send their agreements with it.
+
+Nothing here was checked against the vendor. Each file says what of it is documented and what is chosen.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Body, FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from sandbox.adobe_sign.account import Account, open_kept
+from sandbox.adobe_sign.endpoint import create_adobe_app
+from sandbox.adobe_sign.login import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN
+from sandbox.adobe_sign.routes import add_routes, find_point
+from sandbox.adobe_sign.rows import draw_agreements, draw_users
+from sandbox.adobe_sign.webhook_routes import add_webhook_routes
+from sandbox.firm.world import World
+from sandbox.server.response import read_form, reply
+
+__all__ = [
+    "CLIENT_ID",
+    "CLIENT_SECRET",
+    "INTEGRATION_KEY",
+    "REFRESH_TOKEN",
+    "Account",
+    "create_admin_router",
+    "create_app",
+    "truth",
+]
+
+Row = dict[str, Any]
+
+API = "/api/rest/v6"
+
+
+def create_app(account: Account) -> FastAPI:
+    """Return the application to mount at `/adobe_sign`; its webhooks are sent while it lives."""
+    app = create_adobe_app()
+
+    @contextlib.asynccontextmanager
+    async def live(app: FastAPI) -> AsyncIterator[None]:
+        account.webhooks.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(account.webhooks.stop)
+
+    app.router.lifespan_context = live
+    _add_login(app, account)
+    add_routes(app, API, account)
+    add_webhook_routes(
+        app, API, account.door, account.webhooks, lambda: account.users, lambda id_: account.find(id_) is not None
+    )
+    return app
+
+
+def create_admin_router(account: Account) -> APIRouter:
+    """Return the route that waits, which must not be one of the editors: they hold up the whole sandbox."""
+    router = APIRouter(prefix="/_sandbox/adobe_sign")
+
+    @router.post("/quiet")
+    def wait_until_quiet(values: Row = Body(default_factory=dict)) -> Response:  # noqa: B008
+        return reply(account.webhooks.wait(float(values.get("seconds", 10))))
+
+    return router
+
+
+def _add_login(app: FastAPI, account: Account) -> None:
+    @app.post("/oauth/v2/token")
+    async def redeem(request: Request) -> Response:
+        form, point = await read_form(request), find_point(request)
+        granted = await run_in_threadpool(account.login.redeem, form)
+        return reply(granted | {"api_access_point": point, "web_access_point": point})
+
+    @app.post("/oauth/v2/refresh")
+    async def refresh(request: Request) -> Response:
+        return reply(await run_in_threadpool(account.login.refresh, await read_form(request)))
+
+    @app.post("/oauth/v2/revoke")
+    async def revoke(request: Request) -> Response:
+        await run_in_threadpool(account.login.revoke, await read_form(request))
+        return Response()
+
+
+def truth(world: World) -> list[tuple[str, str]]:
+    """Return whose each drawn agreement is: `agreements:` -> the firm's household."""
+    book, drawn_at = world.open_book(), datetime.fromisoformat(open_kept(world).load()["drawn_at"])
+    return [
+        (f"agreements:{agreement.id}", f"household:{house.id}")
+        for house, agreement in draw_agreements(book, draw_users(book.representatives), drawn_at)
+    ]

@@ -1,0 +1,213 @@
+"""How Adobe Acrobat Sign lets a call in and answers it: whom it acts for, how often it may be asked, ETags, errors, pages.
+
+Documented: three identical GETs of one user a minute, above which a conditional GET of what has an ETag is 304 (even if it
+changed) and any other 429; `Retry-After` and the body of a 429; that an early retry begins the wait anew; the codes of the
+errors; that the last page has no `nextCursor`. Chosen here: that headers do not tell GETs apart; status 401 of
+INVALID_API_ACCESS_POINT (so third parties say); BAD_REQUEST for a parameter that nobody documents; pages of 100, of 500 at
+most; that the next page begins where this one ended.
+
+Faults that it asks for by name: `token_expired`; `wrong_shard`; `throttled` and `high_load` (`retry_after`: 30).
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import math
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from sandbox.adobe_sign.login import Login, find_user, write_error
+from sandbox.server.calls import Calls
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Faults, distort, shift
+from sandbox.server.response import Refused, create_vendor_app, read_query, reply
+from sandbox.server.rows import dump
+
+Row = dict[str, Any]
+
+POLLS, POLL_SECONDS = 3, 60
+PAGE, MOST = 100, 500
+_TOO_MANY, _LOAD = "THROTTLING_TOO_MANY_REQUESTS", "THROTTLING_HIGH_SYSTEM_LOAD"
+
+
+class Throttled(Exception):
+    """The call is answered with 429."""
+
+    def __init__(self, code: str, seconds: int) -> None:
+        super().__init__(code, seconds)
+        self.code, self.seconds = code, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A call that was let in: for which user, with which parameters."""
+
+    request: Request
+    user: Row
+    query: dict[str, str]
+
+    @property
+    def path(self) -> str:
+        """Of the call, from the sandbox's root."""
+        return self.request.url.path
+
+    def is_true(self, name: str) -> bool:
+        """Return a parameter that is true or false.
+
+        Raises:
+            Refused: 400, where it is neither.
+        """
+        if self.query[name].lower() not in ("", "true", "false"):
+            raise Refused(400, write_error("BAD_REQUEST", f"{name} is true or false"))
+        return self.query[name].lower() == "true"
+
+
+def create_adobe_app() -> FastAPI:
+    """Return an application without routes that has the vendor's form of every error."""
+    app = create_vendor_app()
+
+    @app.exception_handler(Throttled)
+    def slow_down(request: Request, error: Throttled) -> Response:
+        message = f"Too many requests. Please try again in {error.seconds} seconds."
+        answer = reply(write_error(error.code, message) | {"retryAfter": error.seconds}, 429)
+        answer.headers["Retry-After"] = str(error.seconds)
+        if error.code == _LOAD:
+            answer.headers["X-Throttling-Reason"] = "high-system-load"
+        return answer
+
+    @app.exception_handler(HTTPException)
+    def refuse(request: Request, error: HTTPException) -> Response:
+        code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
+        answer = reply(write_error(code, str(error.detail)), error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    return app
+
+
+class Door:
+    """Lets the calls of one sandbox in."""
+
+    def __init__(self, login: Login, faults: Faults, calls: Calls, clock: Clock) -> None:
+        self.login, self.faults, self.calls, self.clock = login, faults, calls, clock
+        self._closed: dict[str, tuple[datetime, int, str]] = {}  # call -> until when, wait, code
+        self._lock = threading.Lock()
+
+    def open(self, request: Request, users: list[Row], *, has_etag: bool = False, **documented: str) -> Visit:
+        """Let a call in.
+
+        Args:
+            request: The call.
+            users: Of the account.
+            has_etag: Whether what is read has an ETag.
+            documented: Parameters and their defaults.
+
+        Raises:
+            Refused, Throttled: it is not let in.
+        """
+        path = request.url.path
+        if self.faults.take(path, "token_expired"):
+            self.login.forget(request.headers)
+        self.login.check(request.headers)
+        if self.faults.take(path, "wrong_shard"):
+            message = "Request must be made to correct API access point (e.g. use GET /baseUris)."
+            raise Refused(401, write_error("INVALID_API_ACCESS_POINT", message))
+        user = find_user(request.headers, users)
+        query = _read_parameters(request, documented)
+        self._pace(request, user, has_etag and "if-none-match" in request.headers)
+        return Visit(request, user, query)
+
+    def _pace(self, request: Request, user: Row, is_conditional: bool) -> None:
+        path, asked = request.url.path, "&".join(sorted(f"{k}={v}" for k, v in request.query_params.multi_items()))
+        call = f"adobe_sign {request.method} {path}?{asked} {user['id']}"
+        with self._lock:
+            self._wait(call)
+            for kind, code in (("throttled", _TOO_MANY), ("high_load", _LOAD)):
+                if fault := self.faults.take(path, kind):
+                    self._close(call, int(fault.options.get("retry_after", 30)), code)
+            if request.method != "GET" or self.calls.allow(call, POLLS, POLL_SECONDS):
+                return
+            if is_conditional:
+                raise Refused(304)
+            self._close(call, math.ceil(POLL_SECONDS / self.calls.pace), _TOO_MANY)
+
+    def _wait(self, call: str) -> None:
+        """Refuse an early retry, which begins the wait anew."""
+        if call in self._closed:
+            until, seconds, code = self._closed.pop(call)
+            if until - timedelta(seconds=seconds) <= self.clock.now() < until:  # a test may turn the clock back
+                self._close(call, seconds, code)
+
+    def _close(self, call: str, seconds: int, code: str) -> None:
+        self._closed[call] = (self.clock.now() + timedelta(seconds=seconds), seconds, code)
+        raise Throttled(code, seconds)
+
+    def list_page(self, visit: Visit, name: str, rows: Sequence[Row]) -> Response:
+        """Answer one page of a list whose array is called `name`."""
+        asked = {key: value for key, value in visit.query.items() if key not in ("cursor", "pageSize")}
+        key = f"{visit.path}:{visit.user['id']}:{sorted(asked.items())}".encode()
+        skip, size = _read_cursor(visit.query["cursor"], key), _read_size(visit.query["pageSize"])
+        rows = shift(self.faults, visit.path, rows, skip)
+        page = distort(self.faults, visit.path, list(rows[skip : skip + size]))
+        end = skip + size
+        return reply({"page": {"nextCursor": _write_cursor(end, key)} if end < len(rows) else {}, name: page})
+
+
+def answer(visit: Visit, body: Any, media: str = "application/json") -> Response:
+    """Answer with an ETag, or with 304 where the caller has the same."""
+    content = body if isinstance(body, bytes) else dump(body)
+    etag = write_etag(content)
+    if read_etag(visit.request, "if-none-match") in (etag, "*"):
+        return Response(status_code=304, media_type=media, headers={"ETag": etag})
+    return Response(content, media_type=media, headers={"ETag": etag})
+
+
+def write_etag(content: bytes) -> str:
+    """Return the ETag of what is answered, without quotation marks, as in the vendor's samples."""
+    return "D" + hashlib.sha256(content).hexdigest()[:40]
+
+
+def read_etag(request: Request, header: str) -> str | None:
+    """Return the ETag that a caller names, with or without quotation marks."""
+    given = request.headers.get(header)
+    return None if given is None else given.removeprefix("W/").strip('"')
+
+
+def _read_parameters(request: Request, documented: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return read_query(request, **documented)
+    except Refused as error:
+        raise Refused(400, write_error("BAD_REQUEST", error.body["message"])) from error
+
+
+def _read_size(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{0,9}", text) or not 1 <= int(text or PAGE) <= MOST:
+        message = "Page size is either invalid or not within permissible range."
+        raise Refused(400, write_error("INVALID_PAGE_SIZE", message))
+    return int(text or PAGE)
+
+
+def _write_cursor(skip: int, key: bytes) -> str:
+    seal = hmac.digest(key, b"%d" % skip, hashlib.sha256)[:9]
+    return base64.urlsafe_b64encode(b"%d:%b" % (skip, seal)).decode().replace("=", "*")
+
+
+def _read_cursor(text: str, key: bytes) -> int:
+    """Return how many rows a page skips. A cursor is good for the list, the user and the parameters that it was given for."""
+    if not text:
+        return 0
+    try:
+        skip = int(base64.urlsafe_b64decode(text.replace("*", "=").encode()).partition(b":")[0])
+    except (ValueError, binascii.Error):
+        skip = -1
+    if skip < 0 or not hmac.compare_digest(_write_cursor(skip, key).encode(), text.encode()):
+        raise Refused(400, write_error("INVALID_CURSOR", "Page cursor provided is invalid."))
+    return skip

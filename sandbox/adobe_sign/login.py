@@ -1,0 +1,203 @@
+"""Adobe Acrobat Sign's login: a refresh token that stays, access tokens of an hour, or an integration key.
+
+Documented: paths, fields, one hour, sixty days of a refresh token that each use begins anew, five minutes of a code, what a
+revocation takes with it and its errors, the forms of `x-api-user`, and the errors of the API. Chosen here: OAuth's own form
+for the errors of `/token` and `/refresh`; that the integration key acts for the account's administrator.
+"""
+
+import re
+import secrets
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sandbox.server.clock import Clock
+from sandbox.server.response import Refused, read_bearer
+
+CLIENT_ID, CLIENT_SECRET = "tributary-sandbox", "sandbox-only"  # open nothing but this sandbox
+INTEGRATION_KEY, REFRESH_TOKEN = "3AAABLsandbox-only-key", "3AAABLsandbox-only-refresh"  # nor do these
+TOKEN_SECONDS, CODE_SECONDS = 3600, 300
+REFRESH_DAYS = 60
+_USER = re.compile(r"(email|userid):(.+)")
+
+
+class Kept:
+    """What must survive a restart: when the firm's agreements were drawn, grants and codes, in one JSON file.
+
+    Args:
+        state: Folder of the sandbox.
+        anchor: When they are drawn, unless they were before.
+    """
+
+    def __init__(self, state: Path, anchor: datetime) -> None:
+        self.path = state / "adobe_sign.json"
+        if not self.path.exists():
+            self.keep({"drawn_at": anchor.isoformat(), "grants": {}, "codes": {}})
+
+    def load(self) -> dict[str, Any]:
+        """Return all of it."""
+        kept: dict[str, Any] = orjson.loads(self.path.read_bytes())
+        return kept
+
+    def keep(self, kept: dict[str, Any]) -> None:
+        """Write all of it, or nothing."""
+        whole = self.path.with_suffix(".part")
+        whole.write_bytes(orjson.dumps(kept))
+        whole.replace(self.path)
+
+
+class Login:
+    """The tokens of one sandbox. Access tokens are forgotten by a restart, grants are not."""
+
+    def __init__(self, kept: Kept, clock: Clock) -> None:
+        self.kept, self.clock = kept, clock
+        self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> refresh token, end
+        self._ended: set[str] = set()
+        self._lock = threading.Lock()
+
+    def authorize(self) -> str:
+        """Let the administrator grant access anew: return the code with which the browser would come back."""
+        code = f"CBNCKBAA{secrets.token_urlsafe(24)}"
+        with self._lock:
+            kept = self.kept.load()
+            kept["codes"][code] = self.clock.now().isoformat()
+            self.kept.keep(kept)
+        return code
+
+    def redeem(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """Return a first access token and its refresh token for a code, which is good once.
+
+        Raises:
+            Refused: 400 or 401 with OAuth's `error`.
+        """
+        _check_application(form, "authorization_code")
+        with self._lock:
+            kept = self.kept.load()
+            given = kept["codes"].pop(form.get("code", ""), None)
+            if given is None or self._is_older(given, timedelta(seconds=CODE_SECONDS)):
+                raise _refuse("invalid_grant", "the code is unknown, used or too old")
+            token = f"3AAABL{secrets.token_urlsafe(32)}"
+            kept["grants"][token] = {"used_at": self.clock.now().isoformat(), "is_revoked": False}
+            self.kept.keep(kept)
+            return self._issue(token) | {"refresh_token": token}
+
+    def refresh(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """Return a new access token, and no new refresh token.
+
+        Raises:
+            Refused: 400 or 401 with OAuth's `error`.
+        """
+        _check_application(form, "refresh_token")
+        token = form.get("refresh_token", "")
+        with self._lock:
+            kept = self.kept.load()
+            grant = self._find_grant(kept, token)
+            if grant is None or grant["is_revoked"] or self._is_older(grant["used_at"], timedelta(days=REFRESH_DAYS)):
+                raise _refuse("invalid_grant", "the refresh token is unknown, revoked or was not used for 60 days")
+            kept["grants"][token] = grant | {"used_at": self.clock.now().isoformat()}
+            self.kept.keep(kept)
+            return self._issue(token)
+
+    def revoke(self, form: Mapping[str, str]) -> None:
+        """End a token: an access token with its refresh token, a refresh token with its access tokens.
+
+        Raises:
+            Refused: 400.
+        """
+        given = form.get("token", "")
+        if not given:
+            raise Refused(400, write_error("INVALID_REQUEST", "Empty or missing token"))
+        with self._lock:
+            kept = self.kept.load()
+            token = self._tokens[given][0] if given in self._tokens else given
+            grant = self._find_grant(kept, token)
+            if given in self._ended or (grant is not None and grant["is_revoked"]):
+                raise Refused(400, write_error("EXPIRED_TOKEN", "The token is expired or already revoked"))
+            if grant is None:
+                raise Refused(400, write_error("INVALID_TOKEN", "This is not a valid OAuth access or refresh token"))
+            kept["grants"][token] = grant | {"is_revoked": True}
+            self.kept.keep(kept)
+            ended = {access for access, (refresh, _) in self._tokens.items() if refresh == token}
+            self._ended |= ended
+            self._tokens = {access: kept for access, kept in self._tokens.items() if access not in ended}
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Let a call pass, or not.
+
+        Raises:
+            Refused: 401.
+        """
+        if "authorization" not in headers:
+            raise Refused(401, write_error("NO_AUTHORIZATION_HEADER", "Authorization header not provided."))
+        given = read_bearer(headers)
+        known = self._tokens.get(given)
+        if given != INTEGRATION_KEY and (known is None or known[1] <= self.clock.now()):
+            raise Refused(401, write_error("INVALID_ACCESS_TOKEN", "Access token provided is invalid or has expired."))
+
+    def forget(self, headers: Mapping[str, str]) -> None:
+        """Let the access token of this call expire now."""
+        self._tokens.pop(read_bearer(headers), None)
+
+    def _find_grant(self, kept: dict[str, Any], token: str) -> dict[str, Any] | None:
+        first = {"used_at": kept["drawn_at"], "is_revoked": False} if token == REFRESH_TOKEN else None
+        grant: dict[str, Any] | None = kept["grants"].get(token, first)
+        return grant
+
+    def _issue(self, refresh_token: str) -> dict[str, Any]:
+        token = f"3AAABL{secrets.token_urlsafe(32)}"
+        self._tokens[token] = (refresh_token, self.clock.now() + timedelta(seconds=TOKEN_SECONDS))
+        return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
+
+    def _is_older(self, moment: str, most: timedelta) -> bool:
+        return self.clock.now() - datetime.fromisoformat(moment) > most
+
+
+def find_user(headers: Mapping[str, str], users: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return for whom a call acts: whom `x-api-user` names, or the account's administrator.
+
+    Raises:
+        Refused: 400 where a header has another form, 401 for nobody of the account, 403 for another's account that is not
+            shared (none is, here).
+    """
+    administrator = next(user for user in users if user["isAccountAdmin"])
+    user = _read_user(headers, "x-api-user", "X_API_USER", "USER", users) or administrator
+    shared = _read_user(headers, "x-on-behalf-of-user", "ON_BEHALF_OF_USER", "ON_BEHALF_OF_USER", users)
+    if shared and shared is not user:
+        raise Refused(403, write_error("PERMISSION_DENIED", "Nobody has shared this account with the API caller."))
+    return user
+
+
+def _read_user(
+    headers: Mapping[str, str], header: str, malformed: str, unknown: str, users: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    if header not in headers:
+        return None
+    match = _USER.fullmatch(headers[header])
+    if not match:
+        code = f"INVALID_{malformed}_HEADER"
+        raise Refused(400, write_error(code, f"Value provided in {header} header is in invalid format."))
+    name = "email" if match[1] == "email" else "id"
+    for user in users:
+        if user[name] == match[2]:
+            return user
+    raise Refused(401, write_error(f"INVALID_{unknown}", f"Invalid user ID or email provided in {header} header."))
+
+
+def write_error(code: str, message: str) -> dict[str, Any]:
+    """Return an error in the vendor's form."""
+    return {"code": code, "message": message}
+
+
+def _check_application(form: Mapping[str, str], grant: str) -> None:
+    if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+        raise Refused(401, {"error": "invalid_client", "error_description": "client_id or client_secret is wrong"})
+    if form.get("grant_type") != grant:
+        raise _refuse("unsupported_grant_type", f"grant_type is not {grant}")
+
+
+def _refuse(error: str, description: str) -> Refused:
+    return Refused(400, {"error": error, "error_description": description})

@@ -1,0 +1,227 @@
+"""Adobe Acrobat Sign's REST v6, but for its webhooks: the account's address, users, library documents and agreements.
+
+Documented: paths, parameters and fields; that `GET /agreements` lists what concerns the user for whom the call acts; that a
+new agreement's documents are processed for a while. Chosen here: that the administrator may read every agreement by its id,
+and everybody else those that concern them (403 otherwise); that until the documents are processed all below an agreement
+is 404.
+
+Faults that it asks for by name, beside those of `adobe_sign_door`: `date_offset` (the list's dates in the offset -07:00, as in
+one of the vendor's samples).
+"""
+
+import base64
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from sandbox.adobe_sign import views
+from sandbox.adobe_sign.account import Account
+from sandbox.adobe_sign.agreements import UNPROCESSED, Agreement
+from sandbox.adobe_sign.endpoint import Visit, answer
+from sandbox.adobe_sign.ids import write_id
+from sandbox.adobe_sign.login import write_error
+from sandbox.adobe_sign.rows import COMPANY
+from sandbox.server.faults import distort
+from sandbox.server.response import Refused, reply
+
+Row = dict[str, Any]
+
+_LISTED_USER = ("company", "email", "firstName", "id", "isAccountAdmin", "lastName")
+_LISTED_LIBRARY = ["id", "name", "creatorEmail", "modifiedDate", "sharingMode", "status", "templateTypes", "hidden"]
+_INFO_LIBRARY = ["id", "name", "creatorEmail", "createdDate", "sharingMode", "status", "templateTypes"]
+_BASE64 = "application/pdf;encoding=base64"
+
+
+def add_routes(app: FastAPI, api: str, account: Account) -> None:
+    """Add the routes whose paths begin with `api`."""
+    _add_account(app, api, account)
+    _add_agreements(app, api, account)
+    _add_parts(app, api, account)
+
+
+def find_point(request: Request) -> str:
+    """Return where this sandbox is reached, as the caller reached it."""
+    return f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
+
+
+def _add_account(app: FastAPI, api: str, account: Account) -> None:
+    @app.get(api + "/baseUris")
+    def find_base_uris(request: Request) -> Response:
+        account.login.check(request.headers)
+        point = find_point(request) + "/"
+        return reply({"apiAccessPoint": point, "webAccessPoint": point})
+
+    @app.get(api + "/users")
+    def list_users(request: Request) -> Response:
+        visit = account.open(request, cursor="", pageSize="")
+        rows = [{name: user[name] for name in _LISTED_USER if name in user} for user in account.users]
+        return account.door.list_page(visit, "userInfoList", rows)
+
+    @app.get(api + "/users/{user_id}")
+    def read_user(request: Request, user_id: str) -> Response:
+        account.open(request)
+        return reply(_find(account.users, user_id, "INVALID_USER_ID", "The User ID specified is invalid."))
+
+    @app.get(api + "/libraryDocuments")
+    def list_library(request: Request) -> Response:
+        visit = account.open(request, showHiddenLibraryDocuments="", cursor="", pageSize="")
+        with_hidden = visit.is_true("showHiddenLibraryDocuments")
+        rows = [
+            {name: row[name] for name in _LISTED_LIBRARY if name in row}
+            for row in account.library
+            if _is_shared(row, visit) and (with_hidden or not row["hidden"])
+        ]
+        return account.door.list_page(visit, "libraryDocumentList", rows)
+
+    @app.get(api + "/libraryDocuments/{document_id}")
+    def read_library(request: Request, document_id: str) -> Response:
+        visit = account.open(request, has_etag=True)
+        message = "The Library Document ID specified is invalid."
+        row = _find(account.library, document_id, "INVALID_LIBRARYDOCUMENT_ID", message)
+        if not _is_shared(row, visit):
+            raise _deny()
+        return answer(visit, {name: row[name] for name in _INFO_LIBRARY if name in row})
+
+
+def _add_agreements(app: FastAPI, api: str, account: Account) -> None:
+    one = api + "/agreements/{agreement_id}"
+
+    @app.get(api + "/agreements")
+    def list_agreements(request: Request) -> Response:
+        visit = account.open(request, externalId="", showHiddenAgreements="", cursor="", pageSize="")
+        with_hidden, wanted, email = (
+            visit.is_true("showHiddenAgreements"),
+            visit.query["externalId"],
+            visit.user["email"],
+        )
+        with account.world.lock:
+            rows = [
+                views.tell_item(each, email, account.now(), account.names)
+                for each in account.list_agreements(email)
+                if wanted in ("", each.external_id) and (with_hidden or not each.is_hidden)
+            ]
+        if account.faults.take(visit.path, "date_offset"):
+            rows = [row | {"displayDate": _write_offset(row["displayDate"])} for row in rows]
+        return account.door.list_page(visit, "userAgreementList", rows)
+
+    @app.get(one)
+    def read_agreement(request: Request, agreement_id: str) -> Response:
+        visit = account.open(request, has_etag=True)
+        with account.world.lock:
+            told = views.tell_info(_find_agreement(account, visit, agreement_id), account.now())
+        return answer(visit, distort(account.faults, visit.path, [told])[0])
+
+    @app.get(one + "/members")
+    def read_members(request: Request, agreement_id: str) -> Response:
+        visit = account.open(request, has_etag=True, includeNextParticipantSet="")
+        is_next_asked = visit.is_true("includeNextParticipantSet")
+        with account.world.lock:
+            found = _find_sent(account, visit, agreement_id)
+            email = visit.user["email"]
+            return answer(visit, views.tell_members(found, email, account.names, COMPANY, is_next_asked=is_next_asked))
+
+    @app.get(one + "/events")
+    def list_events(request: Request, agreement_id: str) -> Response:
+        visit = account.open(request, has_etag=True)
+        with account.world.lock:
+            return answer(visit, views.tell_events(_find_processed(account, visit, agreement_id), account.names))
+
+
+def _add_parts(app: FastAPI, api: str, account: Account) -> None:
+    one = api + "/agreements/{agreement_id}"
+
+    @app.get(one + "/documents")
+    def list_documents(request: Request, agreement_id: str) -> Response:
+        wanted = {"versionId": "", "participantId": "", "supportingDocumentContentFormat": ""}
+        visit = account.open(request, has_etag=True, **wanted)
+        if visit.query["supportingDocumentContentFormat"] not in ("", "ORIGINAL", "CONVERTED_PDF"):
+            raise Refused(400, write_error("BAD_REQUEST", "There is no such supportingDocumentContentFormat."))
+        with account.world.lock:
+            found = _find_sent(account, visit, agreement_id)
+            _check_part(found, visit)
+            return answer(visit, views.tell_documents(found))
+
+    @app.get(one + "/combinedDocument")
+    def read_combined(request: Request, agreement_id: str) -> Response:
+        wanted = dict.fromkeys(("versionId", "participantId", "attachSupportingDocuments", "attachAuditReport"), "")
+        visit = account.open(request, has_etag=True, **wanted)
+        visit.is_true("attachSupportingDocuments")
+        with_audit = visit.is_true("attachAuditReport")
+        with account.world.lock:
+            found = _find_sent(account, visit, agreement_id)
+            _check_part(found, visit)
+            return _answer_pdf(visit, views.write_combined(found, with_audit=with_audit))
+
+    @app.get(one + "/auditTrail")
+    def read_audit_trail(request: Request, agreement_id: str) -> Response:
+        visit = account.open(request)
+        with account.world.lock:
+            return _answer_pdf(visit, views.write_audit_trail(_find_processed(account, visit, agreement_id)))
+
+    @app.get(one + "/formData")
+    def read_form_data(request: Request, agreement_id: str) -> Response:
+        visit = account.open(request, has_etag=True)
+        with account.world.lock:
+            return answer(visit, views.write_form_data(_find_sent(account, visit, agreement_id)), "text/csv")
+
+
+def _find_agreement(account: Account, visit: Visit, id_: str) -> Agreement:
+    """Return an agreement that the user may read."""
+    found = account.find(id_)
+    if found is None:
+        raise Refused(404, write_error("INVALID_AGREEMENT_ID", "The Agreement ID specified is invalid."))
+    if not visit.user["isAccountAdmin"] and not found.has_party(visit.user["email"]):
+        raise _deny()
+    return found
+
+
+def _find_processed(account: Account, visit: Visit, id_: str) -> Agreement:
+    found = _find_agreement(account, visit, id_)
+    if found.find_status(account.now()) == UNPROCESSED:
+        message = "The agreement is not yet available or will have no pages to view."
+        raise Refused(404, write_error("AGREEMENT_NOT_AVAILABLE", message))
+    return found
+
+
+def _find_sent(account: Account, visit: Visit, id_: str) -> Agreement:
+    found = _find_processed(account, visit, id_)
+    if found.status == "DRAFT":
+        raise Refused(403, write_error("AGREEMENT_IN_DRAFT_STATE", "The agreement is in draft state."))
+    return found
+
+
+def _check_part(agreement: Agreement, visit: Visit) -> None:
+    """Refuse a version that never was, and a participant who takes no part."""
+    versions = {write_id(agreement.id, "version", number) for number in range(1, len(agreement.events) + 1)}
+    if visit.query["versionId"] not in {"", *versions}:
+        raise Refused(404, write_error("INVALID_VERSION_ID", "The Version ID specified is invalid."))
+    if visit.query["participantId"] not in {"", *(each.id for each in agreement.participants)}:
+        raise Refused(404, write_error("INVALID_PARTICIPANT_ID", "The participant ID specified is invalid."))
+
+
+def _answer_pdf(visit: Visit, content: bytes) -> Response:
+    if "encoding=base64" in visit.request.headers.get("accept", "").replace(" ", ""):
+        return answer(visit, base64.b64encode(content), _BASE64)
+    return answer(visit, content, "application/pdf")
+
+
+def _find(rows: list[Row], id_: str, code: str, message: str) -> Row:
+    for row in rows:
+        if row["id"] == id_:
+            return row
+    raise Refused(404, write_error(code, message))
+
+
+def _is_shared(row: Row, visit: Visit) -> bool:
+    """Whether a library document is the user's own or everybody's."""
+    return bool(row["sharingMode"] != "USER" or row["creatorEmail"] == visit.user["email"])
+
+
+def _deny() -> Refused:
+    message = "The API caller does not have the permission to execute this operation."
+    return Refused(403, write_error("PERMISSION_DENIED", message))
+
+
+def _write_offset(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone(timezone(timedelta(hours=-7))).isoformat()

@@ -1,0 +1,167 @@
+"""What Adobe Acrobat Sign holds of the made-up firm: its representatives as users, and agreements of every third household.
+
+An agreement is drawn as the acts that befell it in the sixty days before the sandbox's first start, and then lived like
+those that a test lets happen. All of it is chosen here.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sandbox.adobe_sign.agreements import Agreement, create_agreement
+from sandbox.adobe_sign.ids import write_id
+from sandbox.firm.book import Book
+from sandbox.firm.households import Household, Representative
+from sandbox.firm.likeness import write_email
+from sandbox.server.response import write_moment
+
+Row = dict[str, Any]
+
+COMPANY = "Sample Wealth"
+EVERY = 3
+"""One household in so many uses this vendor."""
+
+_DAYS = 60
+
+
+class Kind(NamedTuple):
+    """A kind of agreement: its name, the clients' role, its pages, and whether the representative approves it last."""
+
+    name: str
+    role: str
+    pages: int
+    is_approved: bool = False
+
+
+KINDS = (
+    Kind("Advisory agreement", "SIGNER", 12, is_approved=True),
+    Kind("New account application", "SIGNER", 8),
+    Kind("Transfer of assets", "SIGNER", 4),
+    Kind("Beneficiary change", "SIGNER", 2, is_approved=True),
+    Kind("Fee schedule change", "ACCEPTOR", 2),
+    Kind("Privacy notice", "CERTIFIED_RECIPIENT", 3),
+    Kind("Account review", "APPROVER", 5),
+    Kind("Client profile", "FORM_FILLER", 6),
+)
+# fmt: off
+_FATES = (
+    "done", "done", "waiting", "done", "partly", "rejected", "done", "done", "viewed", "cancelled", "done", "expired",
+    "done", "waiting", "draft", "done", "restarted", "done", "partly", "authoring", "done", "archived",
+)
+# fmt: on
+
+
+def draw_users(representatives: list[Representative]) -> list[Row]:
+    """Return the account's users: the representatives, the first of whom is its administrator."""
+    emails: set[str] = set()
+    users = []
+    for number, representative in enumerate(representatives):
+        person = representative.person
+        email = f"{person.first_name}.{person.last_name}@example.com".lower()
+        email = email if email not in emails else email.replace("@", f".{representative.id}@")
+        emails.add(email)
+        users.append(
+            {
+                "id": write_id("user", email),
+                "email": email,
+                "firstName": person.first_name,
+                "lastName": person.last_name,
+                "initials": person.first_name[0] + person.last_name[0],
+                "company": COMPANY,
+                "accountType": "ENTERPRISE",
+                "isAccountAdmin": number == 0,
+                "locale": "en_US",
+                "status": "ACTIVE",
+                "title": "Advisor",
+            }
+        )
+    return users
+
+
+def draw_library(users: list[Row], anchor: datetime) -> list[Row]:
+    """Return the account's library documents: one a kind of agreement, made by its users in turn."""
+    return [
+        {
+            "id": write_id("library", kind.name),
+            "name": kind.name,
+            "creatorEmail": users[number % len(users)]["email"],
+            "createdDate": write_moment(anchor - timedelta(days=400 - number)),
+            "modifiedDate": write_moment(anchor - timedelta(days=300 - 9 * number)),
+            "sharingMode": "USER" if number == len(KINDS) - 1 else "ACCOUNT",
+            "status": "AUTHORING" if number == len(KINDS) - 1 else "ACTIVE",
+            "templateTypes": ["DOCUMENT", "FORM_FIELD_LAYER"] if number % 2 else ["DOCUMENT"],
+            "hidden": False,
+        }
+        for number, kind in enumerate(KINDS)
+    ]
+
+
+def write_send(house: Household, sender: str, representative: Row, kind: Kind) -> Row:
+    """Return the values of a `send` to a household: its persons in their order, its representative in copy, or last as well."""
+    email = representative["email"]
+    parties = [
+        {"email": write_email(house, place), "name": person.name, "role": kind.role, "order": place + 1}
+        for place, person in enumerate(house.people)
+    ]
+    if kind.is_approved:
+        name = f"{representative['firstName']} {representative['lastName']}"
+        parties.append({"email": email, "name": name, "role": "APPROVER", "order": len(parties) + 1})
+    return {
+        "name": f"{kind.name} - {house.name}",
+        "sender": sender,
+        "participants": parties,
+        "ccs": [email],
+        "documents": [{"name": f"{kind.name}.pdf", "numPages": kind.pages}],
+        "external_id": f"orion:{house.id}",
+        "message": f"Please review and complete {kind.name}.",
+    }
+
+
+def draw_agreements(book: Book, users: list[Row], anchor: datetime) -> Iterator[tuple[Household, Agreement]]:
+    """Tell every drawn agreement with its household, by household and then by the order of sending."""
+    fates = itertools.cycle(_FATES)
+    by_id = {each.id: user for each, user in zip(book.representatives, users, strict=True)}
+    for house in book.households[::EVERY]:
+        draw = random.Random(f"{book.firm.seed}:adobe_sign:{house.id}")
+        representative = by_id[house.representative_id]
+        for slot in range(draw.choice((1, 2, 2, 3, 4))):
+            sender = representative if draw.random() < 0.8 else draw.choice(users)
+            values = write_send(house, sender["email"], representative, draw.choice(KINDS))
+            id_ = write_id("agreement", book.firm.seed, house.id, slot)
+            yield house, _live(draw, id_, values, next(fates), anchor)
+
+
+def _live(draw: random.Random, id_: str, values: Row, fate: str, anchor: datetime) -> Agreement:
+    """Send an agreement and let it meet its fate, all of it before `anchor`."""
+    is_open = fate in ("waiting", "viewed", "partly", "draft", "authoring")
+    age = timedelta(days=draw.randrange(1, 12) if is_open else draw.randrange(20, _DAYS), minutes=draw.randrange(600))
+    at = anchor - age
+    expires = at + timedelta(days=14)
+    if fate in ("draft", "authoring", "archived"):
+        values |= {"state": fate.upper()}
+    elif fate in ("expired", "restarted") or draw.random() < 0.3:
+        values |= {"expires_at": expires.isoformat()}
+    agreement = create_agreement(id_, values, at)
+    if "state" in values:
+        return agreement
+    if fate != "waiting":
+        at += timedelta(minutes=draw.randrange(5, 600))
+        agreement.move("view", {}, at)
+    for kind in _list_moves(fate, len(agreement.participants)):
+        at = expires if kind == "expire" else at + timedelta(minutes=draw.randrange(5, 900))
+        agreement.move(kind, {"comment": "Please correct my address"} if kind == "reject" else {}, at)
+    return agreement
+
+
+def _list_moves(fate: str, participants: int) -> list[str]:
+    moves = {
+        "done": ["sign"] * participants,
+        "partly": ["sign"] * (participants - 1),
+        "rejected": ["reject"],
+        "cancelled": ["cancel"],
+        "expired": ["expire"],
+        "restarted": ["expire", "restart"] + ["sign"] * participants,
+    }
+    return moves.get(fate, [])

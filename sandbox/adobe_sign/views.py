@@ -1,0 +1,197 @@
+"""How Adobe Acrobat Sign tells of an agreement over REST: in the list, alone, with its members, its events, its documents.
+
+Documented: the fields, and that the list's status is relative to the caller. Chosen here: that a field which has no value is
+left out; the words of an event's description; `OTHER` for a restart, for which the list of REST events has no word; the
+columns of the form data.
+"""
+
+import csv
+import io
+from datetime import datetime
+from typing import Any
+
+from sandbox.adobe_sign.agreements import ROLES, UNPROCESSED, Agreement, Event, Participant
+from sandbox.adobe_sign.ids import write_id
+from sandbox.server.pdf import write_pdf
+from sandbox.server.response import write_moment
+
+Row = dict[str, Any]
+Names = dict[str, str]
+"""Email of a user of the account -> name."""
+
+_RELATIVE = {"AUTHORING": "WAITING_FOR_AUTHORING", "ABORTED": "CANCELLED"}
+_TYPES = {"RESTARTED": "OTHER"}
+_IP = "192.0.2.1"
+
+
+def tell_item(agreement: Agreement, email: str, now: datetime, names: Names) -> Row:
+    """Return an agreement as one of the list of the user with this email."""
+    others = [each for each in agreement.participants if each.status == "WAITING"] or agreement.participants
+    shown = [(each.email, each.name) for each in others[:1]]
+    if email != agreement.sender:
+        shown = [(agreement.sender, names.get(agreement.sender, ""))]
+    members = [{"email": address, **({"fullName": name} if name else {})} for address, name in shown]
+    return {
+        "displayDate": write_moment(agreement.changed_at),
+        "displayParticipantSetInfos": [{"displayUserSetMemberInfos": members}],
+        "esign": True,
+        "hidden": agreement.is_hidden,
+        "id": agreement.id,
+        "latestVersionId": write_id(agreement.id, "version", len(agreement.events)),
+        "name": agreement.name,
+        "status": _find_relative_status(agreement, email, now),
+    }
+
+
+def _find_relative_status(agreement: Agreement, email: str, now: datetime) -> str:
+    status = agreement.find_status(now)
+    if status != UNPROCESSED:
+        for each in agreement.participants:
+            if each.email == email and each.status == "WAITING":
+                return ROLES[each.role].waiting
+    return _RELATIVE.get(status, status)
+
+
+def tell_info(agreement: Agreement, now: datetime) -> Row:
+    """Return AgreementInfo; `state`, which is only written, and `fileInfos` are not told."""
+    sets = [
+        {
+            "memberInfos": [{"email": each.email, "securityOption": {"authenticationMethod": "NONE"}}],
+            "order": each.order,
+            "role": each.role,
+        }
+        for each in agreement.participants
+    ]
+    return {"id": agreement.id, "name": agreement.name, "participantSetsInfo": sets} | tell_details(agreement, now)
+
+
+def tell_details(agreement: Agreement, now: datetime) -> Row:
+    """Return what an agreement says of itself, in REST and in webhooks alike."""
+    found = {
+        "senderEmail": agreement.sender,
+        "createdDate": write_moment(agreement.created_at),
+        "signatureType": "ESIGN",
+        "locale": "en_US",
+        "status": agreement.find_status(now),
+        "documentVisibilityEnabled": False,
+        "ccs": [{"email": email} for email in agreement.ccs],
+        "externalId": {"id": agreement.external_id} if agreement.external_id else None,
+        "message": agreement.message,
+        "expirationTime": write_moment(agreement.expires_at) if agreement.expires_at else None,
+    }
+    return {name: value for name, value in found.items() if value is not None and value != []}
+
+
+def tell_members(agreement: Agreement, email: str, names: Names, company: str, *, is_next_asked: bool) -> Row:
+    """Return MembersInfo to the user with this email."""
+    waiting = [each for each in agreement.participants if each.status == "WAITING"]
+    return {
+        "senderInfo": {
+            "participantId": write_id(agreement.id, "sender"),
+            "email": agreement.sender,
+            "name": names.get(agreement.sender, ""),
+            "company": company,
+            "self": agreement.sender == email,
+            "status": "WAITING_FOR_OTHERS" if waiting else "COMPLETED",
+        },
+        "ccsInfo": [
+            {
+                "participantId": write_id(agreement.id, "cc", cc),
+                "email": cc,
+                "name": names.get(cc, ""),
+                "company": company,
+            }
+            for cc in agreement.ccs
+        ],
+        "participantSets": [_tell_set(each, email) for each in agreement.participants],
+        "nextParticipantSets": [_tell_set(each, email) for each in waiting if is_next_asked],
+        "sharesInfo": [],
+    }
+
+
+def _tell_set(each: Participant, email: str) -> Row:
+    member = {
+        "id": each.id,
+        "email": each.email,
+        "name": each.name,
+        "self": each.email == email,
+        "securityOption": {"authenticationMethod": "NONE"},
+        "status": "ACTIVE",
+    }
+    member = {name: value for name, value in member.items() if value != ""}
+    return {
+        "id": each.set_id,
+        "memberInfos": [member],
+        "order": each.order,
+        "role": each.role,
+        "status": each.set_status,
+    }
+
+
+def tell_events(agreement: Agreement, names: Names) -> Row:
+    """Return AgreementEventList, oldest first; the end of the workflow is an event of webhooks alone."""
+    told = [event for event in agreement.events if event.kind != "WORKFLOW_COMPLETED"]
+    known = names | {each.email: each.name for each in agreement.participants}
+    return {"events": [_tell_event(agreement, n, event, known) for n, event in enumerate(told, 1)]}
+
+
+def _tell_event(agreement: Agreement, number: int, event: Event, known: Names) -> Row:
+    of = [each.id for each in agreement.participants if each.email == event.participant]
+    what, by = event.kind.replace("_", " ").capitalize(), known.get(event.acting) or event.acting
+    whom = f" of {known.get(event.participant) or event.participant}" if event.participant != event.acting else ""
+    told = {
+        "type": _TYPES.get(event.kind, event.kind),
+        "date": write_moment(event.at),
+        "description": f"{what}{whom} by {by}",
+        "actingUserEmail": event.acting,
+        "actingUserName": known.get(event.acting, ""),
+        "actingUserIpAddress": _IP,
+        "initiatingUserEmail": event.acting,
+        "initiatingUserName": known.get(event.acting, ""),
+        "participantEmail": event.participant,
+        "participantId": of[0] if of else write_id(agreement.id, "sender"),
+        "participantRole": event.role,
+        "versionId": write_id(agreement.id, "version", number),
+        "comment": event.comment,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def tell_documents(agreement: Agreement) -> Row:
+    """Return AgreementDocuments."""
+    return {"documents": agreement.documents, "supportingDocuments": []}
+
+
+def write_combined(agreement: Agreement, *, with_audit: bool = False) -> bytes:
+    """Return all documents of an agreement as one PDF, signed by whoever has signed; its trail at the end if asked."""
+    acted = [
+        f"{each.role}: {each.name} <{each.email}>" for each in agreement.participants if each.status == "COMPLETED"
+    ]
+    pages = [
+        [agreement.name, f"{document['name']}, page {page} of {document['numPages']}"]
+        for document in agreement.documents
+        for page in range(1, int(document["numPages"]) + 1)
+    ] or [[agreement.name]]
+    pages[-1] = [*pages[-1], *acted]
+    return write_pdf([*pages, *([_list_trail(agreement)] if with_audit else [])])
+
+
+def write_audit_trail(agreement: Agreement) -> bytes:
+    """Return the PDF that says what happened when."""
+    return write_pdf([_list_trail(agreement)])
+
+
+def _list_trail(agreement: Agreement) -> list[str]:
+    events = [f"{write_moment(event.at)} {event.kind} {event.participant}" for event in agreement.events]
+    return [f"{agreement.name} - final audit report", f"Transaction ID: {agreement.id}", *events]
+
+
+def write_form_data(agreement: Agreement) -> bytes:
+    """Return what was filled in, as CSV: one line a participant."""
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(("completed", "email", "role", "name", "agreementId"))
+    done = {e.participant: write_moment(e.at) for e in agreement.events if e.kind == "ACTION_COMPLETED"}
+    for each in agreement.participants:
+        lines.writerow((done.get(each.email, ""), each.email, each.role, each.name, agreement.id))
+    return text.getvalue().encode()

@@ -1,0 +1,133 @@
+"""What a caller says of a webhook: which fields it may set, and the vendor's code for each that is wrong.
+
+Documented: fields, values and codes. The vendor refuses addresses on a loopback; here it is the other way round: nothing but a
+loopback is ever called, over http if need be.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from sandbox.adobe_sign.login import write_error
+from sandbox.server.response import Refused
+
+Row = dict[str, Any]
+
+# fmt: off
+EVENTS = frozenset((
+    *(f"AGREEMENT_{name}" for name in (
+        "CREATED", "ACTION_DELEGATED", "RECALLED", "REJECTED", "EXPIRED", "ACTION_COMPLETED", "WORKFLOW_COMPLETED",
+        "EMAIL_VIEWED", "MODIFIED", "SHARED", "VAULTED", "ACTION_REQUESTED", "ACTION_REPLACED_SIGNER",
+        "AUTO_CANCELLED_CONVERSION_PROBLEM", "DOCUMENTS_DELETED", "EMAIL_BOUNCED", "KBA_AUTHENTICATED", "OFFLINE_SYNC",
+        "USER_ACK_AGREEMENT_MODIFIED", "UPLOADED_BY_SENDER", "WEB_IDENTITY_AUTHENTICATED", "ALL", "RESTARTED",
+        "EXPIRATION_UPDATED", "DELETED", "DOCUMENTS_VIEWED", "PARTICIPANT_COMPLETED", "PARTICIPANT_REPLACED",
+        "REMINDER_SENT", "REMINDER_INITIATED", "UNSHARED",
+    )),
+    *(f"MEGASIGN_{name}" for name in ("CREATED", "RECALLED", "SHARED", "ALL")),
+    *(f"WIDGET_{name}" for name in (
+        "CREATED", "MODIFIED", "SHARED", "ENABLED", "DISABLED", "AUTO_CANCELLED_CONVERSION_PROBLEM", "ALL",
+    )),
+))
+# fmt: on
+"""What a webhook can subscribe to: the events of the vendor's specification, and those that its guide has in addition."""
+SCOPES, RESOURCES = ("ACCOUNT", "GROUP", "USER", "RESOURCE"), ("AGREEMENT", "WIDGET", "MEGASIGN")
+_PARAMS = {
+    "webhookAgreementEvents": (
+        "includeDetailedInfo",
+        "includeDocumentsInfo",
+        "includeParticipantsInfo",
+        "includeSignedDocuments",
+    ),
+    "webhookWidgetEvents": ("includeDetailedInfo", "includeDocumentsInfo", "includeParticipantsInfo"),
+    "webhookMegaSignEvents": ("includeDetailedInfo",),
+}
+
+
+def read_object(body: bytes) -> Row:
+    """Return what a body says.
+
+    Raises:
+        Refused: 400, where it is not a JSON object.
+    """
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        given = None
+    if not isinstance(given, dict):
+        raise refuse("INVALID_JSON", "An invalid JSON was specified.")
+    return given
+
+
+def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
+    """Return the fields of a webhook that a caller may set.
+
+    Args:
+        body: WebhookInfo in JSON.
+        has: Whether there is an agreement of this id.
+
+    Raises:
+        Refused: 400.
+    """
+    given = read_object(body)
+    info = given.get("webhookUrlInfo")
+    needed = [given.get(name) for name in ("name", "scope", "state", "webhookSubscriptionEvents")]
+    if None in needed or not isinstance(info, dict) or info.get("url") is None:
+        raise refuse("MISSING_REQUIRED_PARAM", "Required parameters are missing.")
+    name, scope, state, events = needed
+    if not isinstance(name, str) or not name or scope not in SCOPES:
+        raise refuse("INVALID_ARGUMENTS", "One or more arguments to the method are invalid.")
+    if state != "ACTIVE":
+        raise refuse("INVALID_WEBHOOK_STATE", "The webhook state specified is invalid.")
+    if not isinstance(events, list) or not events or not all(isinstance(e, str) and e in EVENTS for e in events):
+        message = "One or more webhook subscription events specified is invalid."
+        raise refuse("INVALID_WEBHOOK_SUBSCRIPTION_EVENTS", message)
+    if not _is_callable(info["url"]):
+        raise refuse("INVALID_WEBHOOK_URL", "The webhook url specified is invalid: only a loopback is called here.")
+    kept = {"name": name, "scope": scope, "webhookSubscriptionEvents": events, "webhookUrlInfo": {"url": info["url"]}}
+    return kept | _read_resource(given, has) | _read_params(given)
+
+
+def _read_resource(given: Row, has: Callable[[str], bool]) -> Row:
+    if given["scope"] != "RESOURCE":
+        return {}
+    if given.get("resourceType") not in RESOURCES:
+        raise refuse("INVALID_WEBHOOK_RESOURCE_TYPE", "The resource type specified is invalid.")
+    id_ = given.get("resourceId")
+    if given["resourceType"] != "AGREEMENT" or not isinstance(id_, str) or not has(id_):
+        raise refuse("INVALID_WEBHOOK_RESOURCE_ID", "The resource id specified is invalid.")
+    return {"resourceType": "AGREEMENT", "resourceId": id_}
+
+
+def _read_params(given: Row) -> Row:
+    params = given.get("webhookConditionalParams")
+    if params is None:
+        return {}
+    is_known = isinstance(params, dict) and all(
+        name in _PARAMS
+        and isinstance(each, dict)
+        and all(key in _PARAMS[name] and isinstance(value, bool) for key, value in each.items())
+        for name, each in params.items()
+    )
+    if not is_known:
+        message = "The webhook conditional parameters specified are invalid."
+        raise refuse("INVALID_WEBHOOK_CONDITIONAL_PARAMS", message)
+    return {"webhookConditionalParams": params}
+
+
+def _is_callable(url: Any) -> bool:
+    """Whether a webhook's address is one on the loopback."""
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            return False
+        return parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse(code: str, message: str) -> Refused:
+    """Return the refusal of a request that is wrong."""
+    return Refused(400, write_error(code, message))

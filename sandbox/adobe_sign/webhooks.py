@@ -1,0 +1,264 @@
+"""Adobe Acrobat Sign's webhooks: kept on disk, and a thread each that sends what is waiting, one after the other.
+
+Documented: `X-ADOBESIGN-CLIENTID`, which the receiver must send back, in a header or in JSON, or the delivery has failed; that
+a failing delivery stops all that come after it; retries after a minute, doubling up to twelve hours, until 72 hours
+have passed; that the webhook is then inactive and what happens meanwhile is lost; five seconds for an answer. Chosen here: that
+spans pass `pace` times faster than the clock; that nothing else is ever sent out of order, twice or not at all, unless
+`disturb` asks for it.
+"""
+
+import contextlib
+import random
+import sqlite3
+import threading
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from sandbox.adobe_sign.agreements import Agreement, Event
+from sandbox.adobe_sign.messages import write_message
+from sandbox.server.clock import Clock
+from sandbox.server.response import write_moment
+
+__all__ = ["Webhooks", "is_echoed", "verify_intent", "write_message"]
+
+Row = dict[str, Any]
+
+CLIENT_HEADER = "X-ADOBESIGN-CLIENTID"
+ANSWER_SECONDS = 5.0
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 60, 12 * 3600
+GIVE_UP_SECONDS = 72 * 3600
+_NAMES = uuid.UUID("6c9a4d1e-5e0b-5f57-9f0e-2f3a1b7c8d90")
+_GLANCE_SECONDS = 0.05  # how soon a thread sees that somebody set the clock
+
+_TABLES = """
+create table if not exists webhook (id text primary key, body text not null) without rowid;
+create table if not exists message (number integer primary key, webhook text not null, state text not null,
+    position real not null, retry_at real not null default 0, attempts int not null default 0,
+    first_failed_at real, body blob);
+create index if not exists message_waiting on message (webhook, position, number) where state = 'waiting';
+"""
+
+
+class Webhooks:
+    """The webhooks of one sandbox and their messages.
+
+    Args:
+        state: Folder of the sandbox.
+        clock: Its time.
+        pace: How many times faster than the clock spans pass.
+    """
+
+    def __init__(self, state: Path, clock: Clock, pace: float) -> None:
+        self.clock, self.pace = clock, pace
+        self._changed = threading.Condition()
+        self._database = sqlite3.connect(
+            state / "adobe_sign.sqlite3", isolation_level=None, timeout=60, check_same_thread=False
+        )
+        self._database.execute("pragma journal_mode=wal")
+        self._database.execute("pragma synchronous=off")
+        self._database.executescript(_TABLES)
+        self._threads: dict[str, threading.Thread] = {}
+        self._is_running = False
+        self.disturb({})
+
+    def list(self) -> list[Row]:
+        """Return every webhook, oldest first."""
+        with self._changed:
+            rows = [orjson.loads(body) for (body,) in self._database.execute("select body from webhook")]
+        return sorted(rows, key=lambda row: (row["created"], row["id"]))
+
+    def find(self, id_: str) -> Row | None:
+        """Return one webhook."""
+        with self._changed:
+            found = self._database.execute("select body from webhook where id = ?", (id_,)).fetchone()
+        return orjson.loads(found[0]) if found else None
+
+    def keep(self, webhook: Row) -> None:
+        """Keep a webhook as it is now. What waits for an inactive one is lost."""
+        with self._changed:
+            self._database.execute(
+                "insert or replace into webhook values (?, ?)", (webhook["id"], orjson.dumps(webhook))
+            )
+            if webhook["status"] != "ACTIVE":
+                self._lose(webhook["id"])
+            self._changed.notify_all()
+        self._start_thread(webhook["id"])
+
+    def delete(self, id_: str) -> None:
+        """Delete a webhook and what waits for it."""
+        with self._changed:
+            self._database.execute("delete from webhook where id = ?", (id_,))
+            self._lose(id_)
+            self._changed.notify_all()
+
+    def _lose(self, id_: str) -> None:
+        lost = "update message set state = 'lost', body = null where webhook = ? and state = 'waiting'"
+        self._database.execute(lost, (id_,))
+
+    def emit(self, agreement: Agreement, first: int, user_ids: Mapping[str, str]) -> None:
+        """Let every webhook send what it asked for of an agreement's events from the `first` on, once documents are processed."""
+        webhooks = self.list()
+        for number, event in enumerate(agreement.events[first:], first):
+            due = max(event.at, agreement.ready_at).timestamp()
+            for webhook in webhooks:
+                if _is_asked(webhook, agreement, event):
+                    id_ = str(uuid.uuid5(_NAMES, f"{webhook['id']} {agreement.id} {number}"))
+                    self._queue(webhook, due, write_message(webhook, agreement, event, id_, user_ids))
+
+    def _queue(self, webhook: Row, due: float, body: bytes) -> None:
+        insert = "insert into message (webhook, state, position, body) values (?, ?, ?, ?)"
+        with self._changed:
+            if webhook["status"] != "ACTIVE":
+                self._database.execute(insert, (webhook["id"], "lost", due, None))
+            elif self._random.random() < self._drop:
+                self._database.execute(insert, (webhook["id"], "dropped", due, None))
+            else:
+                for _ in range(1 + self._duplicates):
+                    position = due + self._random.random() * self._shuffle
+                    self._database.execute(insert, (webhook["id"], "waiting", position, body))
+            self._changed.notify_all()
+
+    def disturb(self, values: Mapping[str, Any]) -> Row:
+        """Disturb the messages of all events from now on; without values, do so no more.
+
+        Args:
+            values: `duplicates`: further times that each is sent; `shuffle`: seconds of the clock over which they are strewn;
+                `drop`: share of them that is never sent; `seed`.
+
+        Raises:
+            ValueError: a value is none.
+        """
+        duplicates, shuffle, drop = (float(values.get(name, 0)) for name in ("duplicates", "shuffle", "drop"))
+        if duplicates < 0 or shuffle < 0 or not 0 <= drop <= 1:
+            raise ValueError("duplicates and shuffle are not below 0, drop is a share from 0 to 1")
+        self._duplicates, self._shuffle, self._drop = int(duplicates), shuffle, drop
+        self._random = random.Random(int(values.get("seed", 0)))
+        return {"duplicates": self._duplicates, "shuffle": shuffle, "drop": drop}
+
+    def count(self) -> dict[str, int]:
+        """Return how many messages are waiting, delivered, dropped and lost, and how many attempts have failed."""
+        with self._changed:
+            states = dict(self._database.execute("select state, count(*) from message group by state"))
+            failed = self._database.execute("select coalesce(sum(attempts), 0) from message").fetchone()[0]
+        return {name: states.get(name, 0) for name in ("waiting", "delivered", "dropped", "lost")} | {"failed": failed}
+
+    def wait(self, seconds: float) -> dict[str, int]:
+        """Wait until no message is waiting, for so many real seconds at most. Return the counts."""
+        with self._changed:
+            self._changed.wait_for(self._is_quiet, seconds)
+            return self.count()
+
+    def _is_quiet(self) -> bool:
+        return not self._database.execute("select 1 from message where state = 'waiting' limit 1").fetchone()
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._is_running = True
+        for webhook in self.list():
+            self._start_thread(webhook["id"])
+
+    def stop(self) -> None:
+        """Send no more; what waits is sent after the next start."""
+        with self._changed:
+            self._is_running = False
+            self._changed.notify_all()
+        for thread in self._threads.values():
+            thread.join(2 * ANSWER_SECONDS)
+        self._threads.clear()
+        self._database.close()
+
+    def _start_thread(self, id_: str) -> None:
+        if self._is_running and id_ not in self._threads:
+            self._threads[id_] = threading.Thread(target=self._run, args=(id_,), name=f"webhook {id_}", daemon=True)
+            self._threads[id_].start()
+
+    def _run(self, id_: str) -> None:
+        with httpx.Client(timeout=ANSWER_SECONDS, trust_env=False) as client:
+            while message := self._await_message(id_):
+                number, body, webhook = message
+                is_delivered = _deliver(client, webhook, body)
+                with self._changed:
+                    self._note(number, id_, is_delivered)
+                    self._changed.notify_all()
+
+    def _await_message(self, id_: str) -> tuple[int, bytes, Row] | None:
+        """Return the next message as soon as it is due, or None when there is nothing to send any more."""
+        head = """select number, body, max(position, retry_at) from message
+            where webhook = ? and state = 'waiting' order by position, number limit 1"""
+        with self._changed:
+            while self._is_running and (webhook := self.find(id_)):
+                found = self._database.execute(head, (id_,)).fetchone()
+                if found is None:
+                    self._changed.wait()
+                    continue
+                seconds = self.clock.real_seconds(found[2] - self.clock.now().timestamp())
+                if seconds <= 0:
+                    return found[0], found[1], webhook
+                self._changed.wait(min(seconds, _GLANCE_SECONDS))
+            if self._is_running:
+                del self._threads[id_]
+            return None
+
+    def _note(self, number: int, webhook: str, is_delivered: bool) -> None:
+        """Keep what became of an attempt: done, to be tried again, or the end of the webhook."""
+        if is_delivered:
+            self._database.execute("update message set state = 'delivered', body = null where number = ?", (number,))
+            return
+        now = self.clock.now().timestamp()
+        failed = self._database.execute(
+            "update message set attempts = attempts + 1, first_failed_at = coalesce(first_failed_at, ?) "
+            "where number = ? and state = 'waiting' returning attempts, first_failed_at",
+            (now, number),
+        ).fetchone()
+        if failed is None:  # somebody has turned the webhook off meanwhile
+            return
+        attempts, first = failed
+        if now - first >= GIVE_UP_SECONDS / self.pace:  # which the fifteenth retry is the first to reach
+            if current := self.find(webhook):
+                self.keep(current | {"status": "INACTIVE", "lastModified": write_moment(self.clock.now())})
+            return
+        wait = min(FIRST_RETRY_SECONDS * 2 ** (attempts - 1), LONGEST_RETRY_SECONDS) / self.pace
+        self._database.execute("update message set retry_at = ? where number = ?", (now + wait, number))
+
+
+def verify_intent(url: str, client_id: str) -> bool:
+    """Whether a receiver answers to a GET that it wants the notifications of this application."""
+    with httpx.Client(timeout=ANSWER_SECONDS, trust_env=False) as client:
+        try:
+            return is_echoed(client.get(url, headers={CLIENT_HEADER: client_id}), client_id)
+        except httpx.HTTPError:
+            return False
+
+
+def is_echoed(answer: httpx.Response, client_id: str) -> bool:
+    """Whether an answer is a success that sends the application's id back, in a header or in JSON."""
+    if not answer.is_success:
+        return False
+    if answer.headers.get(CLIENT_HEADER) == client_id:
+        return True
+    with contextlib.suppress(ValueError, AttributeError):
+        return bool(orjson.loads(answer.content).get("xAdobeSignClientId") == client_id)
+    return False
+
+
+def _deliver(client: httpx.Client, webhook: Row, body: bytes) -> bool:
+    headers = {CLIENT_HEADER: webhook["clientId"], "Content-Type": "application/json;charset=UTF-8"}
+    try:
+        answer = client.post(webhook["webhookUrlInfo"]["url"], content=body, headers=headers)
+    except httpx.HTTPError:
+        return False
+    return is_echoed(answer, webhook["clientId"])
+
+
+def _is_asked(webhook: Row, agreement: Agreement, event: Event) -> bool:
+    """Whether a webhook is subscribed to an event of such an agreement."""
+    if not {f"AGREEMENT_{event.kind}", "AGREEMENT_ALL"} & set(webhook["webhookSubscriptionEvents"]):
+        return False
+    if webhook["scope"] == "RESOURCE":
+        return bool(webhook["resourceId"] == agreement.id)
+    return webhook["scope"] != "USER" or agreement.has_party(webhook["creator"])

@@ -1,0 +1,161 @@
+"""The sandbox as one process on the loopback: every vendor and `/_sandbox` to steer them at one port, the CRM at its own.
+
+python -m sandbox.app --port 0 --org-port 0 --households 200 --seed 7 --state DIR [--data DIR] [--clock-rate N]
+
+The CRM's org has a root of its own, as a real one has: its clients append paths to the origin alone. Only what steers
+it is at the sandbox's port, under `/salesforce/_admin`.
+"""
+
+import argparse
+import contextlib
+import functools
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from sandbox import admin, own_data, salesforce
+from sandbox.adobe_sign import app as adobe_sign
+from sandbox.docusign import app as docusign
+from sandbox.emoney import app as emoney
+from sandbox.firm.world import World
+from sandbox.moneyguidepro import app as moneyguidepro
+from sandbox.nitrogen import app as nitrogen
+from sandbox.orion import app as orion
+from sandbox.orion.books import OrionBooks
+from sandbox.orion.dataset import Folder
+from sandbox.orion.render import Rendered
+from sandbox.server.calls import Calls
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Faults
+from sandbox.server.front import ByPort, Front
+from sandbox.tamarac import app as tamarac
+
+
+def create_app(
+    state: Path,
+    *,
+    org_port: int,
+    households: int = 200,
+    seed: int = 7,
+    first: date | None = None,
+    data: Path | None = None,
+    rendered: Path | None = None,
+    clock: Clock | None = None,
+    pace: float = 1.0,
+) -> ASGIApp:
+    """Return the whole sandbox as one ASGI application, to be run with two listeners.
+
+    Args:
+        state: Folder that keeps the firm, its edits and the CRM's records.
+        org_port: Of the listener at whose root the CRM's org is; any other's is the sandbox's.
+        households: Size of the made-up firm.
+        seed: Of the made-up firm.
+        first: First session of its history; None is 80 sessions ago at the first start.
+        data: Folder of anybody's data; a vendor with a folder in it is served from there.
+        rendered: Folder of pages that `sandbox.orion.render` wrote.
+        clock: The sandbox's time.
+        pace: How many times faster than the clock the vendors' limits of calls pass.
+
+    Raises:
+        ValueError: `state` holds another firm, or `data` a line that cannot be read.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    clock = clock or Clock()
+    faults, calls = Faults(), Calls(clock, pace)
+    world = World(state, clock, seed, households, first)
+    folders = {vendor: data / vendor for vendor in own_data.count_rows(data)} if data else {}
+    source = Folder(folders["orion"], world.edits, clock) if "orion" in folders else OrionBooks(world)
+    vendor = orion.Orion(source, faults, clock)
+    vendor.rendered = Rendered(rendered) if rendered else None
+    others = {"emoney": emoney, "moneyguidepro": moneyguidepro, "nitrogen": nitrogen, "tamarac": tamarac}
+    editors: dict[str, admin.Editor] = {name: functools.partial(other.edit, world) for name, other in others.items()}
+    office = docusign.Office(world, clock, pace, folders.get("docusign"))
+    editors["docusign"] = office.edit
+    account = adobe_sign.Account(world, faults, calls, folders.get("adobe_sign"))
+    editors["adobe_sign"] = account.edit
+    org = salesforce.create_app(state, faults, clock)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=functools.partial(_live, org))
+    app.include_router(docusign.create_admin(office))
+    app.include_router(adobe_sign.create_admin_router(account))
+    app.include_router(
+        admin.create_router(world, vendor, faults, calls, clock, editors, org_port, lambda: str(org.state.pubsub.url))
+    )
+    app.mount("/orion", orion.create_app(vendor))
+    for name, other in others.items():
+        app.mount(f"/{name}", other.create_app(world, faults, calls, clock, folders.get(name)))
+    app.mount("/docusign", docusign.create_app(office, faults, calls))
+    app.mount("/adobe_sign", adobe_sign.create_app(account))
+    app.mount("/salesforce", org.state.steering)
+    return ByPort(Front(app, faults, calls), {org_port: Front(org, faults, calls, "/salesforce")})
+
+
+@contextlib.asynccontextmanager
+async def _live(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
+    """Start and end the org and the mounted applications with the server; a mount alone does not."""
+    mounted = [each for route in app.routes if isinstance(each := getattr(route, "app", None), FastAPI)]
+    async with contextlib.AsyncExitStack() as stack:
+        for each in (org, *mounted):
+            await stack.enter_async_context(each.router.lifespan_context(each))
+        yield
+
+
+def listen(port: int = 0) -> socket.socket:
+    """Return a listener on the loopback; port 0 takes a free one."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    return listener
+
+
+class Server(uvicorn.Server):
+    """Says where it listens, in one line, as soon as it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()
+            sys.stdout.write(f"sandbox ready http://{host}:{port}\n")
+            sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the sandbox until it is told to stop (SIGTERM or SIGINT)."""
+    parser = argparse.ArgumentParser(prog="sandbox.app", description=__doc__.split("\n")[0])
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--org-port", type=int, default=0, help="of the CRM's org; 0 takes a free one")
+    parser.add_argument("--households", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--first", type=date.fromisoformat, help="first session of the firm's history")
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder of anybody's data, served instead of the made-up firm")
+    parser.add_argument("--rendered", type=Path, help="folder of pages from sandbox.orion.render")
+    parser.add_argument("--clock-rate", type=float, default=1.0)
+    parser.add_argument("--pace", type=float, default=1.0, help="how many times faster limits of calls pass")
+    parser.add_argument("--now", type=datetime.fromisoformat, help="time, with offset, at which the clock starts")
+    asked = parser.parse_args(argv)
+    clock = Clock()
+    clock.set(asked.now, asked.clock_rate)
+    listeners = [listen(asked.port), listen(asked.org_port)]
+    app = create_app(
+        asked.state,
+        org_port=listeners[1].getsockname()[1],
+        households=asked.households,
+        seed=asked.seed,
+        first=asked.first,
+        data=asked.data,
+        rendered=asked.rendered,
+        clock=clock,
+        pace=asked.pace,
+    )
+    Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)).run(listeners)
+
+
+if __name__ == "__main__":
+    main()

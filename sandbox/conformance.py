@@ -1,0 +1,91 @@
+"""Whether the sandbox answers as vendors' own API documents say, asked by schemathesis (a development tool).
+
+    python -m sandbox.conformance SPECS
+
+starts a sandbox on a free port, cuts every document of SURFACES that lies in the folder SPECS to the routes that are
+served, and lets schemathesis call them in all ways that it can think of. It fails (exit 1) on a violation, and where a route
+was never answered with success: such a run would prove nothing.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from sandbox.adobe_sign import conformance as adobe_sign
+from sandbox.docusign import conformance as docusign
+from sandbox.server.calls import name_route
+from sandbox.server.surface import Caller, Surface
+
+CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance,response_headers_conformance"
+"""Not `status_code_conformance`: the documents name 200, 201 and 400 alone. Not those of data: every parameter is text."""
+_LIMITLESS = "1000000"
+SURFACES = (adobe_sign.SURFACE, docusign.SURFACE)
+
+
+@contextmanager
+def _run_sandbox(folder: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "sandbox.app", "--households", "10", "--pace", _LIMITLESS]
+    with subprocess.Popen([*command, "--state", str(folder)], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            line = server.stdout.readline() if server.stdout else ""
+            yield line.rpartition(" ")[2].strip()
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def check(surface: Surface, specs: Path, examples: int) -> bool:
+    """Let schemathesis call one surface of a sandbox of its own; whether all was well."""
+    source = next(iter(sorted(specs.glob(surface.document))))
+    with tempfile.TemporaryDirectory() as folder, _run_sandbox(Path(folder) / "state") as url:
+        caller, path = surface.log_in(url), Path(folder) / "document.json"
+        path.write_text(json.dumps(surface.cut(json.loads(source.read_text()), caller)))
+        command = [sys.executable, "-m", "schemathesis.cli", "run", str(path), "--url", url + surface.root]
+        command += ["--checks", CHECKS, "--max-examples", str(examples), "--seed", "7", "--continue-on-failure"]
+        for name, value in caller.headers.items():
+            command += ["--header", f"{name}: {value}"]
+        is_conformant = subprocess.run(command, cwd=folder, check=False).returncode == 0
+        unproved = sorted(_find_unproved(surface, caller, url))
+    for route in unproved:
+        sys.stderr.write(f"never answered with success: {route}\n")
+    return is_conformant and not unproved
+
+
+def _find_unproved(surface: Surface, caller: Caller, url: str) -> Iterator[str]:
+    routes = requests.get(f"{url}/_sandbox/calls", timeout=10).json()["routes"]
+    answered = {route for route, told in routes.items() if any(status[0] == "2" for status in told["status"])}
+    for path in surface.routes:
+        called = surface.root + path
+        names = {
+            name_route(_fill(called, caller.parameters, place))
+            for place in range(max(map(len, caller.parameters.values())))
+        }
+        if not names & answered:
+            yield called
+
+
+def _fill(path: str, parameters: Mapping[str, Sequence[str]], place: int) -> str:
+    for name, values in parameters.items():
+        path = path.replace(f"{{{name}}}", values[place % len(values)])
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check every surface; return 1 on a violation."""
+    parser = argparse.ArgumentParser(prog="sandbox.conformance", description=__doc__.split("\n")[0])
+    parser.add_argument("specs", type=Path, help="folder of the vendors' documents")
+    parser.add_argument("--examples", type=int, default=25, help="most calls of each kind of a route")
+    asked = parser.parse_args(argv)
+    results = [check(surface, asked.specs, asked.examples) for surface in SURFACES]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""DocuSign: eSignature REST API v2.1 and Connect."""

@@ -1,0 +1,100 @@
+"""How DocuSign refuses, and how often it may be called.
+
+Documented: the form of an error; 3,000 calls an hour of the clock and 500 in 30 seconds for the whole account, told in the
+headers; one status call per envelope and address in 15 minutes, whose first excess is only flagged and whose heavy excess
+is refused with 400; downloads of an unfinished envelope's document; the codes. Chosen here: how heavy is heavy; that the
+account's limits answer 400 (a fault `hourly_limit` or `burst_limit` with `status` shows 429: callers must read the code);
+that a refused call is not counted.
+"""
+
+import math
+import uuid
+from datetime import datetime, timedelta
+
+from sandbox.server.calls import Calls
+from sandbox.server.faults import Faults
+from sandbox.server.response import Refused
+
+HOURLY, BURST, BURST_SECONDS = 3000, 500, 30
+POLLING_SECONDS = 900
+POLLED_AN_HOUR, POLLED_IN_A_BURST = 40, 20
+DOWNLOADS = {"combined": ((3, 3600), (5, 6 * 3600)), "one": ((10, 3600), (20, 6 * 3600))}
+_STATUS = 400
+
+
+def refuse(status: int, code: str, message: str) -> Refused:
+    """Return an error in DocuSign's form."""
+    return Refused(status, {"errorCode": code, "message": message})
+
+
+class Limits:
+    """The limits of one account. `calls` counts them, and reports every call beyond them."""
+
+    def __init__(self, calls: Calls, faults: Faults) -> None:
+        self.calls, self.faults = calls, faults
+
+    def admit(self, path: str) -> None:
+        """Count one call of the account.
+
+        Raises:
+            Refused: it is one too many.
+        """
+        for kind, code in (("hourly_limit", "HOURLY"), ("burst_limit", "BURST")):
+            if fault := self.faults.take(path, kind):
+                raise _exceed(f"{code}_APIINVOCATION_LIMIT_EXCEEDED", int(fault.options.get("status", _STATUS)))
+        if not self.calls.allow("docusign_burst", BURST, BURST_SECONDS):
+            raise _exceed("BURST_APIINVOCATION_LIMIT_EXCEEDED")
+        if not self.calls.allow("docusign", HOURLY, self._find_hour()[1]):
+            raise _exceed("HOURLY_APIINVOCATION_LIMIT_EXCEEDED")
+
+    def poll(self, path: str) -> None:
+        """Count one status call about an envelope.
+
+        Raises:
+            Refused: far too many.
+        """
+        self.calls.allow(f"docusign_polling {path}", 1, POLLING_SECONDS)
+        for word, most, seconds in (("Burst", POLLED_IN_A_BURST, 30), ("Hourly", POLLED_AN_HOUR, 3600)):
+            if not self.calls.allow(f"docusign_polling_{word.lower()} {path}", most, seconds):
+                raise _exceed(f"{word}_Envelope_Polling_Limit_Exceeded")
+
+    def download(self, path: str) -> None:
+        """Count one download of an unfinished envelope's document.
+
+        Raises:
+            Refused: one too many.
+        """
+        for most, seconds in DOWNLOADS["combined" if path.endswith("/combined") else "one"]:
+            if not self.calls.allow(f"docusign_download_{seconds} {path}", most, seconds):
+                raise refuse(400, "API_REQUEST_IS_THROTTLED", "GetDocument call blocked.")
+
+    def write_headers(self) -> dict[str, str]:
+        """Return what every answer of the REST API says about the limits."""
+        now, pace = self.calls.clock.now(), self.calls.pace
+        ends_at, elapsed = self._find_hour()
+        hour, burst = now - timedelta(seconds=elapsed / pace), now - timedelta(seconds=BURST_SECONDS / pace)
+        return {
+            "X-RateLimit-Limit": str(HOURLY),
+            "X-RateLimit-Remaining": str(HOURLY - self._count("docusign", hour)),
+            "X-RateLimit-Reset": str(int(ends_at)),
+            "X-BurstLimit-Limit": str(BURST),
+            "X-BurstLimit-Remaining": str(BURST - self._count("docusign_burst", burst)),
+        }
+
+    def _find_hour(self) -> tuple[float, float]:
+        """Return when this hour of the clock ends, and the seconds of it that passed; an hour passes by the pace."""
+        now, length = self.calls.clock.now().timestamp(), 3600 / self.calls.pace
+        passed = now % length
+        return math.ceil(now - passed + length), passed * self.calls.pace
+
+    def _count(self, limit: str, since: datetime) -> int:
+        return self.calls.count_since(limit, since)
+
+
+def write_trace() -> dict[str, str]:
+    """Return the header by which DocuSign's support finds a call."""
+    return {"X-DocuSign-TraceToken": str(uuid.uuid4())}
+
+
+def _exceed(code: str, status: int = _STATUS) -> Refused:
+    return refuse(status, code, "The maximum number of calls has been exceeded.")

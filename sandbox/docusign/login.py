@@ -1,0 +1,117 @@
+"""DocuSign's login: a JWT, signed with the integration's key in a user's name, against a bearer token.
+
+Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and what userinfo
+answers; known from DocuSign's support: the words of `invalid_grant`. Chosen here: `aud` is the host and port by which this
+server was called; a token lives 3600 seconds of the sandbox's clock, whatever the assertion asks; consent is given until
+the edit `consent` takes it back. The assertion's `exp` is judged by the machine's time, which both sides share.
+"""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.types import Options
+
+from sandbox.docusign.limits import refuse
+from sandbox.docusign.rows import ACCOUNT_ID, ACCOUNT_NAME, USER_EMAIL, USER_ID, USER_NAME
+from sandbox.docusign.store import Store
+from sandbox.server.clock import Clock
+from sandbox.server.key_file import keep_first
+from sandbox.server.response import Refused, read_bearer
+
+INTEGRATION_KEY = "0c9a7d52-4e1b-4f38-b6d7-91e2a5c3f804"  # opens nothing but this sandbox
+GRANT, SCOPES = "urn:ietf:params:oauth:grant-type:jwt-bearer", ("signature", "impersonation")
+TOKEN_SECONDS = 3600
+
+
+def hand_out_private_key(state: Path) -> str:
+    """Return the integration's RSA key as PEM, made when there is none yet; whoever comes second gets the first one's."""
+    path = state / "docusign.pem"
+    if not path.exists():
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        keep_first(path, key.private_bytes(*form))
+    return path.read_text()
+
+
+class Tokens:
+    """The access tokens of one sandbox; a restart forgets them."""
+
+    def __init__(self, state: Path, clock: Clock, store: Store) -> None:
+        self.state, self.clock, self.store = state, clock, store
+        self._expires_at: dict[str, datetime] = {}
+
+    def open(self, form: Mapping[str, str], host: str) -> dict[str, Any]:
+        """Return a new token. `host` is the authorization server's, to which the assertion must be addressed.
+
+        Raises:
+            Refused: 400 with OAuth's `error`.
+        """
+        if form.get("grant_type") != GRANT:
+            raise Refused(400, {"error": "unsupported_grant_type"})
+        claims = self._read(form.get("assertion", ""), host)
+        if claims.get("sub") != USER_ID:
+            raise _deny("user_not_found")
+        if not set(SCOPES) <= set(str(claims["scope"]).split()) or not self.store.find("consent", True):
+            raise Refused(400, {"error": "consent_required"})
+        token = secrets.token_urlsafe(48)
+        self._expires_at[token] = self.clock.now() + timedelta(seconds=TOKEN_SECONDS)
+        return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS, "scope": " ".join(SCOPES)}
+
+    def _read(self, assertion: str, host: str) -> dict[str, Any]:
+        key = serialization.load_pem_private_key(hand_out_private_key(self.state).encode(), None).public_key()
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise _deny("no_valid_keys_or_signatures")
+        needed: Options = {"require": ["iss", "sub", "aud", "exp", "scope"]}
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                assertion, key, algorithms=["RS256"], audience=host, issuer=INTEGRATION_KEY, options=needed
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise _deny("expired_grant") from error
+        except (jwt.InvalidIssuerError, jwt.InvalidAudienceError) as error:
+            raise _deny("issuer_not_found") from error
+        except jwt.InvalidTokenError as error:
+            raise _deny("no_valid_keys_or_signatures") from error
+        return claims
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Let a call pass, or not.
+
+        Raises:
+            Refused: 401, where the token is unknown or too old.
+        """
+        token = read_bearer(headers)
+        if not token:
+            raise refuse(401, "PARTNER_AUTHENTICATION_FAILED", "The call carries no access token.")
+        expires_at = self._expires_at.get(token)
+        if expires_at is None or expires_at <= self.clock.now():
+            raise refuse(401, "USER_AUTHENTICATION_FAILED", "Invalid access token.")
+
+    def forget(self, headers: Mapping[str, str]) -> None:
+        """Let the token of this call expire now."""
+        self._expires_at.pop(read_bearer(headers), None)
+
+
+def write_user(base_uri: str) -> dict[str, Any]:
+    """Return what userinfo answers; the REST API stands under `base_uri` + "/restapi"."""
+    given, _, family = USER_NAME.partition(" ")
+    account = {"account_id": ACCOUNT_ID, "is_default": True, "account_name": ACCOUNT_NAME, "base_uri": base_uri}
+    return {
+        "sub": USER_ID,
+        "name": USER_NAME,
+        "given_name": given,
+        "family_name": family,
+        "created": "2015-08-13T22:03:03.45",
+        "email": USER_EMAIL,
+        "accounts": [account],
+    }
+
+
+def _deny(description: str) -> Refused:
+    return Refused(400, {"error": "invalid_grant", "error_description": description})

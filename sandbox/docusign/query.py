@@ -1,0 +1,226 @@
+"""Lists of envelopes and templates: which parameters there are, and what they select.
+
+Documented: the parameters; `from_date` unless ids are given; which stamp and which statuses go with `from_to_status`, and
+an empty 200 where they contradict each other; drafts only when asked for. Chosen here: rows of the same sort key go by
+their id; an id that is asked for may be a draft's; a documented parameter that this sandbox cannot honor is refused, so
+that nobody believes it was.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from fastapi import Request
+
+from sandbox.docusign.life import Envelope, list_recipients
+from sandbox.docusign.limits import refuse
+from sandbox.docusign.rows import INCLUDES
+from sandbox.docusign.stamps import read_ticks, write_stamp
+
+STATUSES = ("created", "sent", "delivered", "signed", "completed", "declined", "voided", "deleted")
+_ALL = (*STATUSES, "processing", "timedout", "any", "template")
+_QUALIFIERS = {
+    "changed": ("statusChangedDateTime", STATUSES),
+    "any": ("statusChangedDateTime", STATUSES),
+    "created": ("createdDateTime", STATUSES),
+    "sent": ("sentDateTime", STATUSES[1:]),
+    "delivered": ("statusChangedDateTime", STATUSES[2:]),
+    "signed": ("statusChangedDateTime", STATUSES[3:]),
+    "completed": ("completedDateTime", STATUSES[4:]),
+    "declined": ("statusChangedDateTime", STATUSES[5:]),
+    "voided": ("voidedDateTime", STATUSES[6:]),
+    "deleted": ("statusChangedDateTime", STATUSES[7:]),
+    "timedout": ("statusChangedDateTime", ()),
+    "processing": ("statusChangedDateTime", ()),
+}
+"""`from_to_status` -> stamp that must lie in the period, current statuses that do not contradict it."""
+_ORDERS = {
+    "last_modified": "lastModifiedDateTime",
+    "status_changed": "statusChangedDateTime",
+    "created": "createdDateTime",
+    "sent": "sentDateTime",
+    "completed": "completedDateTime",
+    "expire": "expireDateTime",
+    "status": "status",
+    "subject": "emailSubject",
+    "envelope_name": "emailSubject",
+    "modified": "lastModified",
+    "used": "lastUsed",
+    "name": "name",
+}
+_PAGED = ("start_position", "count")
+STATUS_PARAMETERS = (
+    *_PAGED,
+    *("from_date", "to_date", "from_to_status", "status", "envelope_ids", "transaction_ids", "user_name", "email"),
+)
+ENVELOPE_PARAMETERS = (
+    *STATUS_PARAMETERS,
+    *("include", "exclude", "order", "order_by", "search_text", "custom_field", "user_id", "continuation_token"),
+    "last_queried_date",
+)
+TEMPLATE_PARAMETERS = (
+    *_PAGED,
+    *("include", "order", "order_by", "search_text", "from_date", "to_date", "created_from_date", "created_to_date"),
+    *("modified_from_date", "modified_to_date", "used_from_date", "used_to_date"),
+)
+_FIELD_OF = {"from": "created", "to": "created", "created": "created", "modified": "lastModified", "used": "lastUsed"}
+_TRANSACTION_DAYS = 7
+Query = dict[str, str]
+
+
+def read(request: Request, known: Iterable[str]) -> Query:
+    """Return the parameters of a call.
+
+    Raises:
+        Refused: 400, where one is unknown here or given twice.
+    """
+    given = request.query_params.multi_items()
+    for name, _ in given:
+        if name not in known:
+            raise wrong(f"Query parameter '{name}' is not known here.")
+        if len(request.query_params.getlist(name)) > 1:
+            raise wrong(f"Query parameter '{name}' is given twice.")
+    return {name: value for name, value in given if value}
+
+
+def wrong(message: str) -> Exception:
+    """Return the refusal of a parameter."""
+    return refuse(400, "INVALID_REQUEST_PARAMETER", message)
+
+
+def read_names(query: Query, name: str, known: Iterable[str]) -> set[str]:
+    """Return a list with commas, lower case."""
+    names = {word.strip().lower() for word in query.get(name, "").split(",")} - {""}
+    if unknown := sorted(names - set(known)):
+        raise wrong(f"Query parameter '{name}' has the unknown value '{unknown[0]}'.")
+    return names
+
+
+def read_include(query: Query) -> set[str]:
+    """Return which parts are asked for."""
+    include = read_names(query, "include", INCLUDES)
+    return include - read_names(query, "exclude", ("recipients", "powerforms", "folders"))
+
+
+def select_envelopes(query: Query, envelopes: Iterable[Envelope], now: datetime) -> list[Envelope]:
+    """Return the envelopes that a query asks for, in order.
+
+    Raises:
+        Refused: 400, where it is not a valid query.
+    """
+    tests = [*_test_ids(query, now), *_test_period(query, now), *_test_words(query)]
+    found = [envelope for envelope in envelopes if all(test(envelope) for test in tests)]
+    return _sort(query, found, "last_modified", "envelopeId")
+
+
+Test = Callable[[Envelope], bool]
+
+
+def _test_ids(query: Query, now: datetime) -> Iterable[Test]:
+    ids, transactions = query.get("envelope_ids"), query.get("transaction_ids")
+    if ids is not None:
+        wanted = {id_.strip().lower() for id_ in ids.split(",")}
+        yield lambda envelope: envelope["envelopeId"] in wanted
+    if transactions is not None:
+        named = {id_.strip() for id_ in transactions.split(",")}
+        since = read_ticks(write_stamp(now)) - _TRANSACTION_DAYS * 86_400 * 10_000_000
+        yield lambda envelope: envelope.get("transactionId") in named and _ticks(envelope, "createdDateTime") > since
+    if ids is None and transactions is None and "from_date" not in query:
+        raise wrong(
+            "Query parameter 'from_date' must be set to a valid DateTime, or 'envelope_ids' or 'transaction_ids' must be"
+            " specified."
+        )
+
+
+def _test_period(query: Query, now: datetime) -> Iterable[Test]:
+    qualifier = query.get("from_to_status", "changed").lower()
+    if qualifier not in _QUALIFIERS:
+        raise wrong(f"Query parameter 'from_to_status' has the unknown value '{qualifier}'.")
+    stamp, possible = _QUALIFIERS[qualifier]
+    statuses = read_names(query, "status", _ALL)
+    end = read_date(query, "to_date") if "to_date" in query else read_ticks(write_stamp(now))
+    if not possible or (statuses and "any" not in statuses and not statuses & set(possible)):
+        yield lambda envelope: False
+    if "from_date" in query:
+        start = read_date(query, "from_date")
+        yield lambda envelope: start <= _ticks(envelope, stamp) <= end
+    if statuses and "any" not in statuses:
+        yield lambda envelope: envelope["status"] in statuses
+    elif "from_date" in query:
+        yield lambda envelope: envelope["status"] != "created"
+
+
+def _test_words(query: Query) -> Iterable[Test]:
+    if text := query.get("search_text", "").lower():
+        yield lambda envelope: text in _write_searched(envelope)
+    if asked := query.get("custom_field"):
+        name, equals, value = asked.partition("=")
+        if not equals:
+            raise wrong("Query parameter 'custom_field' must be name=value.")
+        yield lambda envelope: (name, value) in _list_fields(envelope)
+    if user := query.get("user_id"):
+        yield lambda envelope: envelope["sender"]["userId"] == user.lower()
+    if ("email" in query) != ("user_name" in query):
+        raise wrong("Query parameters 'email' and 'user_name' must be given together.")
+    if "email" in query:
+        pair = (query["email"].lower(), query["user_name"].lower())
+        yield lambda envelope: (envelope["sender"]["email"].lower(), envelope["sender"]["userName"].lower()) == pair
+    if "last_queried_date" in query:
+        before = read_date(query, "last_queried_date")
+        yield lambda envelope: _ticks(envelope, "lastModifiedDateTime") < before
+
+
+def select_templates(query: Query, templates: Iterable[Envelope]) -> list[Envelope]:
+    """Return the templates that a query asks for, in order of their names unless it says otherwise."""
+    found, text = list(templates), query.get("search_text", "").lower()
+    for name in query:
+        if not name.endswith("_date"):
+            continue
+        field, limit = _FIELD_OF[name.split("_")[0]], read_date(query, name)
+        found = [row for row in found if (_ticks(row, field) >= limit) is ("from" in name)]
+    found = [row for row in found if text in row["name"].lower()]
+    return _sort(query, found, "name", "templateId")
+
+
+def _sort(query: Query, rows: list[Envelope], by: str, id_: str) -> list[Envelope]:
+    by, order = query.get("order_by", by).lower(), query.get("order", "asc").lower()
+    if by not in (*_ORDERS, "action_required", "signer_list", "user_name"):
+        raise wrong(f"Query parameter 'order_by' has the unknown value '{by}'.")
+    if order not in ("asc", "desc"):
+        raise wrong("Query parameter 'order' must be asc or desc.")
+    field = _ORDERS.get(by, "")
+    return sorted(rows, key=lambda row: (_write_key(row.get(field, "")), row[id_]), reverse=order == "desc")
+
+
+def _write_key(value: str) -> str:
+    try:
+        return f"{read_ticks(value):020d}"
+    except ValueError:
+        return value.lower()
+
+
+def read_date(query: Query, name: str) -> int:
+    """Return a date as ticks.
+
+    Raises:
+        Refused: 400, where it is no date.
+    """
+    try:
+        return read_ticks(query[name])
+    except ValueError as error:
+        raise wrong(f"Query parameter '{name}' must be set to a valid DateTime.") from error
+
+
+def _ticks(row: Envelope, name: str) -> int:
+    return read_ticks(row[name]) if row.get(name) else -1
+
+
+def _list_fields(envelope: Envelope) -> list[tuple[str, str]]:
+    fields = envelope.get("customFields", {})
+    return [(each["name"], each["value"]) for kind in fields.values() for each in kind]
+
+
+def _write_searched(envelope: Envelope) -> str:
+    words = [envelope["emailSubject"], envelope["sender"]["userName"], envelope["sender"]["email"]]
+    for _, recipient in list_recipients(envelope):
+        words += [recipient["name"], recipient.get("email", "")]
+    return "\n".join(words).lower()

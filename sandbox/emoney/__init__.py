@@ -1,0 +1,1 @@
+"""eMoney: clients, plans, simulations and accounts."""

@@ -1,0 +1,42 @@
+"""What people changed in the vendors' systems, kept in a file so that a restart keeps it too.
+
+An edit is `{"kind", "at", ...}`. The kind `mend` sets fields of one row of one vendor's table, in the vendor's own
+words: `{"vendor", "table", "id", "set": {...}, "as_of"?}`. All other kinds are the business of the books.
+"""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sandbox.server.rows import dump_line
+
+Edit = dict[str, Any]
+
+
+def parse(text: bytes) -> Edit:
+    """Return a JSON object with its decimals exact."""
+    value: Edit = json.loads(text, parse_float=Decimal)
+    return value
+
+
+class Edits:
+    """The edits of one sandbox, oldest first.
+
+    Args:
+        path: A file of JSON lines, read if it exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.all: list[Edit] = [parse(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+    def append(self, edit: Edit) -> None:
+        """Keep one more edit."""
+        with self.path.open("ab") as file:
+            file.write(dump_line(edit))
+        self.all.append(edit)
+
+    def of_books(self, vendor: str = "orion") -> list[Edit]:
+        """Return every edit but the mends of one vendor's books."""
+        return [edit for edit in self.all if edit["kind"] != "mend" and edit.get("vendor", "orion") == vendor]

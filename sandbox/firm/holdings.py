@@ -1,0 +1,134 @@
+"""What happens in an account: trades, and the positions that follow from them.
+
+A position of a day is the sum of the signed quantities of the trades up to that day, `Complete` ones alone; so
+yesterday's position and today's trades give today's, without any further rule. Cash is a position like any other: a
+purchase is two trades that share a link code, one in the security and one in the cash.
+"""
+
+import bisect
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from sandbox.firm.market import CENT, Security, round_money
+
+COMPLETE, PENDING, REVERSED, REJECTED, INACTIVE = "Complete", "Pending", "Reversed", "Rejected", "Inactive"
+
+
+class Kind(NamedTuple):
+    """A type of trade. Quantities and amounts are unsigned; `sign` is the direction of the quantity."""
+
+    id: int
+    code: str
+    name: str
+    sign: int
+    financial_type: str
+
+
+BUY = Kind(1, "BUY", "Buy", 1, "None")
+SELL = Kind(2, "SEL", "Sell", -1, "None")
+CONTRIBUTION = Kind(3, "CON", "Contribution", 1, "Contribution")
+DISTRIBUTION = Kind(4, "DST", "Distribution", -1, "Distribution")
+DIVIDEND = Kind(5, "DIV", "Dividend", 1, "DivCash")
+REINVESTMENT = Kind(6, "DRI", "DivReinvest", 1, "DivReinvest")
+FEE = Kind(7, "FEE", "Management Fee", -1, "MgmntFees")
+TRANSFER_IN = Kind(8, "TIN", "Transfer In", 1, "Journal")
+TRANSFER_OUT = Kind(9, "TOT", "Transfer Out", -1, "Journal")
+SPLIT = Kind(10, "SPL", "Split", 1, "None")
+CASH_OUT = Kind(11, "CDB", "Cash Debit", -1, "None")
+CASH_IN = Kind(12, "CCR", "Cash Credit", 1, "None")
+INTEREST = Kind(13, "INT", "Interest", 1, "Other")  # "Other" is no word of the documented enumeration
+
+_LEGS = (CASH_OUT, CASH_IN)
+
+
+@dataclass(slots=True, eq=False)
+class Trade:
+    """One row of an asset's history; `event` lists it and every trade that stands or falls with it."""
+
+    asset: "Asset"
+    kind: Kind
+    trade_date: date
+    quantity: Decimal
+    price: Decimal
+    amount: Decimal
+    entered_at: datetime
+    edited_at: datetime
+    link: str | None = None
+    status: str = COMPLETE
+    note: str | None = None
+    event: "list[Trade]" = field(default_factory=list)
+    id: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Asset:
+    """One security in one account, with its trades in the order of entry."""
+
+    id: int
+    account_id: int
+    security: Security
+    trades: list[Trade] = field(default_factory=list)
+    edited_at: datetime | None = None
+    _dates: list[date] = field(default_factory=list)
+    _quantities: list[Decimal] = field(default_factory=list)
+    _costs: list[Decimal] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Sum the trades up; call it again after any of them changed."""
+        self._dates, self._quantities, self._costs = [], [], []
+        self.edited_at = max((trade.edited_at for trade in self.trades), default=None)
+        quantity = cost = Decimal(0)
+        for trade in sorted(self.trades, key=lambda trade: trade.trade_date):
+            if trade.status != COMPLETE:
+                continue
+            if trade.kind.sign > 0:
+                cost += trade.amount
+            elif quantity:
+                cost -= round_money(cost * min(trade.quantity / quantity, Decimal(1)))
+            quantity += trade.kind.sign * trade.quantity
+            self._dates.append(trade.trade_date)
+            self._quantities.append(quantity)
+            self._costs.append(cost)
+
+    @property
+    def opened_on(self) -> date | None:
+        """Day of the first trade that counts."""
+        return self._dates[0] if self._dates else None
+
+    def find_quantity(self, day: date) -> Decimal:
+        """Return the units held at the end of `day`."""
+        index = bisect.bisect_right(self._dates, day)
+        return self._quantities[index - 1] if index else Decimal(0)
+
+    def find_cost(self, day: date) -> Decimal:
+        """Return what the units held at the end of `day` cost (average cost), in dollars."""
+        index = bisect.bisect_right(self._dates, day)
+        return self._costs[index - 1] if index else Decimal(0).quantize(CENT)
+
+
+# A trade of the day is entered in the evening; an edit at an earlier hour of the sandbox's clock still comes after it.
+def reverse_event(event: list[Trade], at: datetime) -> None:
+    """Take back a trade, its cash leg and their copies in a custodial parent."""
+    for trade in event:
+        trade.status, trade.edited_at = REVERSED, max(at, trade.edited_at)
+
+
+def complete_event(event: list[Trade], at: datetime) -> None:
+    """Let a pending trade count."""
+    for trade in event:
+        trade.status, trade.edited_at = COMPLETE, max(at, trade.edited_at)
+
+
+def correct_event(event: list[Trade], at: datetime, quantity: Decimal | None, price: Decimal | None) -> None:
+    """Correct units or price of a trade; amount and cash leg follow."""
+    main = [trade for trade in event if trade.kind not in _LEGS]
+    for trade in main:
+        trade.quantity = trade.quantity if quantity is None else quantity
+        trade.price = trade.price if price is None else price
+        trade.amount = round_money(trade.quantity * trade.price)
+    for trade in event:
+        if trade.kind in _LEGS:
+            trade.quantity = trade.amount = main[0].amount
+        trade.edited_at = max(at, trade.edited_at)

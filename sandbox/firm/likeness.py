@@ -1,0 +1,181 @@
+"""How another vendor knows the same person: by a nickname, with a typing error, at an old address, by a married name.
+
+A likeness depends on the seed, the vendor and the household, and on nothing else. So a vendor tells it again and again
+without keeping anything, and two vendors err independently of each other.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from sandbox.firm.households import Household
+from sandbox.firm.people import Home, Person, draw_home, draw_person
+
+_SHARES = {
+    "emoney": ("planning", 0.0, 0.6),
+    "moneyguidepro": ("planning", 0.5, 0.9),
+    "nitrogen": ("risk", 0.0, 0.8),
+    "tamarac": ("portfolio", 0.0, 0.15),
+}
+"""Vendor -> (which draw decides, from, to): eMoney and MoneyGuidePro share one, so that they overlap by a tenth."""
+
+_OTHER_NAMES = {
+    "Abe": "Abraham",
+    "Ada": "Adaline",
+    "Bea": "Beatrice",
+    "Ben": "Benjamin",
+    "Cleo": "Cleopatra",
+    "Dora": "Theodora",
+    "Elsie": "Elizabeth",
+    "Ezra": "Ez",
+    "Greta": "Margaret",
+    "Gus": "Augustus",
+    "Ivan": "Van",
+    "Jude": "Judah",
+    "Lena": "Helena",
+    "Leo": "Leonard",
+    "Mabel": "Mae",
+    "Milo": "Miles",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """One person as one vendor knows them.
+
+    Attributes:
+        first_name: With a middle initial now and then.
+        last_name: With a suffix now and then ("Sample Jr.").
+        gender: "F" or "M".
+        born: A typing error now and then; None where the vendor was not told.
+        email: Shared with the partner now and then; None where the vendor was not told.
+        phone: Written in the way of whoever typed it; None where the vendor was not told.
+        home: Of the household; now and then an old one.
+        tax_id: As the firm knows it.
+    """
+
+    first_name: str
+    last_name: str
+    gender: str
+    born: date | None
+    email: str | None
+    phone: str | None
+    home: Home
+    tax_id: str
+
+    @property
+    def name(self) -> str:
+        """First and last name."""
+        return f"{self.first_name} {self.last_name}"
+
+
+def has_household(seed: int, vendor: str, number: int) -> bool:
+    """Whether `vendor` knows household `number` (from 0) of the firm; number 0 is known to all."""
+    word, low, high = _SHARES[vendor]
+    return number == 0 or low <= random.Random(f"{seed}:{word}:{number}").random() < high
+
+
+def draw_likenesses(seed: int, vendor: str, household: Household) -> list[Likeness]:
+    """Return the household's people as `vendor` knows them, in the order of `household.people`."""
+    draw = random.Random(f"{seed}:likeness:{vendor}:{household.id}")
+    old = draw_home(draw)
+    home = old if draw.random() < 0.08 else household.home
+    phone = _draw_phone(draw, household.home, old)
+    return [
+        _draw_likeness(random.Random(f"{seed}:likeness:{vendor}:{household.id}:{place}"), household, place, home, phone)
+        for place in range(len(household.people))
+    ]
+
+
+def write_person_key(household: Household, place: int) -> str:
+    """Return what names a person of the firm in `truth()` of every vendor: "person:1001:0" heads household 1001."""
+    return f"person:{household.id}:{place}"
+
+
+def write_couple(people: list[Likeness]) -> str:
+    """Return the names of one or two people as one: "John & Mary Smith", "John Smith & Mary Jones", "John Smith"."""
+    head, *others = people
+    if others and others[0].last_name == head.last_name:
+        return f"{head.first_name} & {others[0].first_name} {head.last_name}"
+    return " & ".join(person.name for person in people)
+
+
+def _draw_likeness(draw: random.Random, household: Household, place: int, home: Home, phone: str | None) -> Likeness:
+    person = household.people[place]
+    return Likeness(
+        first_name=_draw_first_name(draw, person),
+        last_name=_draw_last_name(draw, household, place),
+        gender=person.gender,
+        born=_draw_birth_date(draw, person),
+        email=_draw_email(draw, household, place),
+        phone=phone if draw.random() < 0.9 else None,
+        home=home,
+        tax_id=person.tax_id,
+    )
+
+
+def _draw_first_name(draw: random.Random, person: Person) -> str:
+    chance, name = draw.random(), person.first_name
+    if chance < 0.12:
+        return _OTHER_NAMES.get(name, name)
+    if chance < 0.15:
+        return _mistype(draw, name)
+    return f"{name} {draw.choice('ABEJLMR')}." if chance < 0.20 else name
+
+
+def _draw_last_name(draw: random.Random, household: Household, place: int) -> str:
+    """A partner is now and then known by the name before the marriage, or by the head's."""
+    name, head = household.people[place].last_name, household.people[0].last_name
+    chance, maiden = draw.random(), draw_person(draw).last_name
+    if place and chance < 0.08:
+        return maiden if name == head else head
+    if chance > 0.97:
+        return _mistype(draw, name)
+    return f"{name} Jr." if place == 0 and household.people[0].gender == "M" and chance > 0.95 else name
+
+
+def _draw_birth_date(draw: random.Random, person: Person) -> date | None:
+    chance, born = draw.random(), person.born
+    if chance < 0.03:
+        return None
+    if chance < 0.045 and born.day <= 12:
+        return born.replace(month=born.day, day=born.month)
+    return born + timedelta(days=draw.choice((-1, 1, 10))) if chance > 0.985 else born
+
+
+def write_email(household: Household, place: int) -> str:
+    """Return the address at which the firm itself writes to a person."""
+    person = household.people[place]
+    return f"{person.first_name}.{person.last_name}.{household.id}@example.org".lower().replace("'", "")
+
+
+def _draw_email(draw: random.Random, household: Household, place: int) -> str | None:
+    chance, own = draw.random(), write_email(household, place)
+    if chance < 0.15:
+        return None
+    if chance < 0.30:
+        person = household.people[place]
+        return f"{person.first_name[0]}{person.last_name}{person.born:%y}@example.com".lower().replace("'", "")
+    if chance < 0.40:
+        return write_email(household, 0)
+    return own.upper() if chance < 0.43 else own
+
+
+def _draw_phone(draw: random.Random, home: Home, old: Home) -> str | None:
+    area, middle, last = (old if draw.random() < 0.08 else home).phone.split("-")
+    chance = draw.random()
+    if chance < 0.5:
+        return f"({area}) {middle}-{last}"
+    return f"{area}{middle}{last}" if chance < 0.7 else f"{area}-{middle}-{last}"
+
+
+def _mistype(draw: random.Random, name: str) -> str:
+    """Swap, drop or double one letter after the first."""
+    at = draw.randrange(1, len(name) - 1)
+    return draw.choice(
+        (
+            name[:at] + name[at + 1] + name[at] + name[at + 2 :],
+            name[:at] + name[at + 1 :],
+            name[: at + 1] + name[at:],
+        )
+    )

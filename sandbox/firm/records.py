@@ -1,0 +1,147 @@
+"""A vendor's records, told client by client: drawn from the firm or read from anybody's files, edits on top.
+
+A file is `<vendor>/<table>.jsonl`, one vendor object a line. Where the vendor's own object does not say whose it is, the
+line says so in a further field, which is not served (`Table.hidden`).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+from sandbox.firm.edits import Edit
+from sandbox.firm.world import World
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a vendor.
+
+    Attributes:
+        key: Field that says which of the vendor's clients (or households) a row belongs to.
+        id: Field that tells its rows apart.
+        hidden: Fields that rows have here and not on the wire.
+    """
+
+    key: str
+    id: str
+    hidden: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    @property
+    def keys(self) -> Mapping[Any, Any]:
+        """Every client, in the order of the vendor's list."""
+        ...
+
+    def tell(self, table: str, key: Any) -> Iterable[Row]:
+        """Return the rows of one client, hidden fields and all."""
+        ...
+
+
+class Drawn:
+    """The made-up firm, as one vendor knows it.
+
+    Args:
+        number: The vendor's key -> number of the household.
+        tellers: Table -> what tells the rows of one household by its number.
+    """
+
+    def __init__(self, numbers: Mapping[Any, int], tellers: Mapping[str, Callable[[int], Iterable[Row]]]) -> None:
+        self.keys, self._tellers = numbers, tellers
+
+    def tell(self, table: str, key: Any) -> Iterable[Row]:
+        """Return the rows of one household as of the last closed day."""
+        return self._tellers[table](self.keys[key])
+
+
+class Files:
+    """Anybody's data, read once.
+
+    Raises:
+        ValueError: a line is not a JSON object with its key.
+    """
+
+    def __init__(self, folder: Path, tables: Mapping[str, Table]) -> None:
+        self._rows: dict[str, dict[Any, list[Row]]] = {name: {} for name in tables}
+        for name, table in tables.items():
+            path = folder / f"{name}.jsonl"
+            for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
+                try:
+                    row = json.loads(line, parse_float=Decimal)
+                    self._rows[name].setdefault(row[table.key], []).append(row)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(f"{path}, line {number}: not one JSON object with {table.key}") from error
+        clients = next(iter(tables))
+        self.keys = dict(sorted(self._rows[clients].items()))
+
+    def tell(self, table: str, key: Any) -> Iterable[Row]:
+        """Return the lines of one client."""
+        return [dict(row) for row in self._rows[table].get(key, ())]
+
+
+class Records:
+    """What one vendor's API reads. The first of `tables` is the list of its clients."""
+
+    def __init__(self, world: World, vendor: str, tables: Mapping[str, Table], source: Source) -> None:
+        self.world, self.vendor, self.tables, self.source = world, vendor, tables, source
+        self.clients = next(iter(tables))
+
+    def list_keys(self) -> list[Any]:
+        """Return every client who was not deleted."""
+        deleted = self._find_deleted(self.clients)
+        return [key for key in self.source.keys if str(key) not in deleted]
+
+    def has(self, key: Any) -> bool:
+        """Whether there is such a client."""
+        return key in self.source.keys and str(key) not in self._find_deleted(self.clients)
+
+    def read(self, table: str, key: Any, **wanted: str) -> list[Row]:
+        """Return one client's rows whose fields equal `wanted`, as the vendor serves them."""
+        declared, deleted = self.tables[table], self._find_deleted(table)
+        with self.world.lock:
+            rows = list(self.source.tell(table, key))
+        mends = self._find_mends(table)
+        kept = []
+        for row in rows:
+            id_ = str(row[declared.id])
+            row |= mends.get(id_, {})
+            if id_ not in deleted and all(str(row[name]) == value for name, value in wanted.items()):
+                kept.append({name: value for name, value in row.items() if name not in declared.hidden})
+        return kept
+
+    def _find_deleted(self, table: str) -> set[str]:
+        return {str(edit["id"]) for edit in self._list_edits(table) if edit["kind"] == "delete"}
+
+    def _find_mends(self, table: str) -> dict[str, Row]:
+        mends: dict[str, Row] = {}
+        for edit in self._list_edits(table):
+            if edit["kind"] == "mend":
+                mends.setdefault(str(edit["id"]), {}).update(edit["set"])
+        return mends
+
+    def _list_edits(self, table: str) -> list[Edit]:
+        edits = self.world.edits.all
+        return [edit for edit in edits if edit.get("vendor") == self.vendor and edit.get("table") == table]
+
+
+def keep_edit(world: World, vendor: str, tables: Mapping[str, Table], kind: str, values: Mapping[str, Any]) -> Edit:
+    """Keep a `mend` (table, id, set) or a `delete` (table, id) for good. Return it as it is kept.
+
+    Raises:
+        KeyError, ValueError: it is no such edit, or a value is missing.
+    """
+    if kind not in ("mend", "delete"):
+        raise ValueError(f"there is no edit {kind!r}")
+    edit: Edit = {"vendor": vendor, "kind": kind, "at": world.clock.now().isoformat(), "table": values["table"]}
+    edit |= {"id": values["id"]} | ({"set": dict(values["set"])} if kind == "mend" else {})
+    _ = tables[edit["table"]]
+    with world.lock:
+        world.edits.append(edit)
+    return edit

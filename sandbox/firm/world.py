@@ -1,0 +1,111 @@
+"""The made-up firm in time: its books up to the day that is closed, as the clock or a test says, with all edits."""
+
+import threading
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sandbox.firm.book import Book
+from sandbox.firm.edits import Edits
+from sandbox.firm.households import Firm
+from sandbox.firm.market import find_closed_session, find_session, list_sessions
+from sandbox.server.clock import Clock
+
+HISTORY = 80
+"""Sessions of history before the first start, unless told otherwise."""
+
+
+class World:
+    """One firm, its clock and its edits. All methods may be called from several threads.
+
+    Args:
+        state: Folder that keeps `firm.json` and `edits.jsonl`; a restart with it goes on with the same firm.
+        clock: The sandbox's time.
+        seed: Of the firm.
+        households: Its size.
+        first: First session of its history; None is HISTORY sessions before the clock's day.
+
+    Raises:
+        ValueError: the folder holds a firm of another seed or size.
+    """
+
+    def __init__(
+        self, state: Path, clock: Clock, seed: int = 7, households: int = 200, first: date | None = None
+    ) -> None:
+        self.clock, self.path = clock, state / "firm.json"
+        self.edits = Edits(state / "edits.jsonl")
+        self.version = 0
+        self._override: date | None = None
+        self._book: Book | None = None
+        self.lock = threading.RLock()
+        self.firm = self._open_firm(seed, households, first)
+
+    def _open_firm(self, seed: int, households: int, first: date | None) -> Firm:
+        if self.path.exists():
+            kept = orjson.loads(self.path.read_bytes())
+            if (kept["seed"], kept["households"]) != (seed, households):
+                raise ValueError(
+                    f"{self.path} holds another firm: seed {kept['seed']}, {kept['households']} households"
+                )
+            through = kept["closed_through"]
+            self._override = date.fromisoformat(through) if through else None
+            return Firm(seed, households, date.fromisoformat(kept["first"]))
+        closed = find_closed_session(self.clock.now())
+        sessions = list_sessions()
+        firm = Firm(seed, households, first or sessions[sessions.index(closed) - HISTORY])
+        self._keep(firm)
+        return firm
+
+    def _keep(self, firm: Firm) -> None:
+        through = self._override.isoformat() if self._override else None
+        kept = {"seed": firm.seed, "households": firm.households, "first": firm.first.isoformat()}
+        self.path.write_bytes(orjson.dumps(kept | {"closed_through": through}))
+
+    @property
+    def closed_through(self) -> date:
+        """Last day in the books: what a test set, or the latest session that the clock has seen close."""
+        return self._override or find_closed_session(self.clock.now())
+
+    def close_through(self, day: date | None) -> None:
+        """Set the last closed day; None follows the clock again.
+
+        Raises:
+            ValueError: the day lies before the firm's history.
+        """
+        if day is not None and day < self.firm.first:
+            raise ValueError(f"the firm's history begins on {self.firm.first}")
+        with self.lock:
+            self._override = None if day is None else find_session(day)
+            self._keep(self.firm)
+            self.version += 1
+
+    def open_book(self) -> Book:
+        """Return the books as they are now."""
+        with self.lock:
+            through = self.closed_through
+            if self._book is None or self._book.through != through:
+                self._book = Book(self.firm, through, self.edits.of_books())
+                self.version += 1
+            return self._book
+
+    def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Change the books, for good. Return the edit as it is kept.
+
+        Raises:
+            KeyError, ValueError: it names something unknown or impossible; nothing is kept.
+        """
+        edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
+        with self.lock:
+            try:
+                if kind == "mend":
+                    _ = edit["table"], edit["id"], edit["set"].items()
+                else:
+                    self.open_book().apply(edit)
+            except Exception:
+                self._book = None  # it may have been changed half
+                raise
+            self.edits.append(edit)
+            self.version += 1
+            return edit

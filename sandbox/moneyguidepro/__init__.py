@@ -1,0 +1,1 @@
+"""MoneyGuidePro: plans and goals as texts for people."""

@@ -1,0 +1,59 @@
+"""Goals as MoneyGuidePro's plan summary prints them: texts for people, current beside recommended."""
+
+import random
+from decimal import Decimal
+
+from sandbox.firm.households import Household
+from sandbox.firm.planning import Goal, Plan
+from sandbox.firm.records import Row
+
+_ODD_TEXTS = ("see advisor notes", "TBD", "as needed", "about half of today's")
+
+
+def write_money(amount: Decimal) -> str:
+    """Return an amount as a person reads it: "$85,000", "-$5,000", "$1.2M" from a million on."""
+    sign, size = "-" if amount < 0 else "", abs(amount)
+    if size >= 1_000_000:
+        return f"{sign}${size / 1_000_000:.2f}".rstrip("0").rstrip(".") + "M"
+    return f"{sign}${size:,.0f}"
+
+
+def _write_goal(goal: Goal, amount: Decimal) -> str:
+    if goal.start_year == goal.end_year:
+        return f"{write_money(amount)} in {goal.start_year}"
+    return f"{write_money(amount)} / yr from {goal.start_year}"
+
+
+def write_categories(seed: int, house: Household, plan: Plan, is_recommended: bool) -> list[Row]:
+    """Return the categories of a plan summary; without a recommended scenario that column is null."""
+    age = _write_age(house, plan, is_recommended)
+    topics: dict[str, list[Row]] = {"Retirement": [age], "Other Goals": []}
+    for goal in plan.goals:
+        draw = random.Random(f"{seed}:moneyguidepro:item:{house.id}:{goal.number}")
+        topics["Other Goals" if goal.is_goal else "Retirement"].append(_write_item(draw, goal, is_recommended))
+    header = {"current": "Current", "recommended": "Recommended", "changes": "Changes", "description": "Goals"}
+    lines = [_line(name) | {"items": items} for name, items in topics.items() if items]
+    return [{"description": "Goals", "header": header, "topics": lines}]
+
+
+def _write_item(draw: random.Random, goal: Goal, is_recommended: bool) -> Row:
+    """In about one of a hundred somebody typed words instead."""
+    less = (goal.amount * draw.choice((0, 0, 1, 2)) / 20).quantize(Decimal(1))
+    current = draw.choice(_ODD_TEXTS) if draw.random() < 0.01 else _write_goal(goal, goal.amount)
+    if not is_recommended:
+        return _line(goal.name, current) | {"details": []}
+    changes = write_money(-less) if less else ""
+    return _line(goal.name, current, _write_goal(goal, goal.amount - less), changes) | {"details": []}
+
+
+def _write_age(house: Household, plan: Plan, is_recommended: bool) -> Row:
+    year = plan.goals[0].start_year
+    text = f"{year - house.people[0].born.year} ({year})"
+    line = _line("Retirement Age", text, text, "") if is_recommended else _line("Retirement Age", text)
+    return line | {"details": []}
+
+
+def _line(
+    description: str, current: str | None = None, recommended: str | None = None, changes: str | None = None
+) -> Row:
+    return {"description": description, "current": current, "recommended": recommended, "changes": changes}

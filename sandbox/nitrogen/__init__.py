@@ -1,0 +1,1 @@
+"""Nitrogen (formerly Riskalyze): one grant an advisor, clients, portfolios and questionnaires."""

@@ -1,0 +1,129 @@
+"""Nitrogen's API (formerly Riskalyze's) as clients of it show it: every list holds one advisor's records.
+
+Faults that it asks for by name: `token_expired`; `error_in_body` (an answer of 200 that is an error).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from sandbox.firm.edits import Edit
+from sandbox.firm.households import Firm
+from sandbox.firm.records import Drawn, Files, Records, Row, keep_edit
+from sandbox.firm.world import World
+from sandbox.nitrogen.login import CLIENT_ID, CLIENT_SECRET, Grants, connect, write_refresh_token
+from sandbox.nitrogen.rows import FIRST_ADVISOR, TABLES, VENDOR, Teller
+from sandbox.server.calls import Calls
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Faults, distort
+from sandbox.server.response import Refused, create_vendor_app, read_form, read_query, reply, write_moment
+
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "create_app", "edit", "hand_out_refresh_tokens", "truth"]
+
+_API = "/ap/v1"
+
+
+def hand_out_refresh_tokens(firm: Firm) -> dict[int, str]:
+    """Return every advisor's first refresh token, by `advisor_user_id`."""
+    return {advisor: write_refresh_token(advisor) for advisor in _list_advisors(firm)}
+
+
+def _list_advisors(firm: Firm) -> list[int]:
+    return [FIRST_ADVISOR + representative.id for representative in firm.draw_representatives()]
+
+
+def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: Path | None = None) -> FastAPI:
+    """Return the application to mount at `/nitrogen`.
+
+    Args:
+        world: The firm, in whose folder grants and edits are kept.
+        faults: Faults in wait.
+        calls: Not used: no limit is known.
+        clock: Time by which access tokens age.
+        data: Folder of anybody's data instead of the firm: `<table>.jsonl`, each line with `household` and
+            `advisor_user_id` (one of the firm's advisors), by which lists are cut.
+
+    Raises:
+        ValueError: `data` holds a line that cannot be read.
+    """
+    teller = Teller(world)
+    drawn = Drawn(teller.numbers, {table: getattr(teller, f"tell_{table}") for table in TABLES})
+    records = Records(world, VENDOR, TABLES, Files(data, TABLES) if data else drawn)
+    grants, advisors = Grants(world.path.parent, clock), _list_advisors(world.firm)
+    app = create_vendor_app()
+
+    @app.post(_API + "/oauthpro/token")
+    async def refresh(request: Request) -> Response:
+        _fail_in_body(faults, request)
+        form = await read_form(request)
+        return reply(await run_in_threadpool(grants.refresh, form, advisors))
+
+    def list_rows(request: Request, table: str) -> list[Row]:
+        if faults.take(request.url.path, "token_expired"):
+            grants.forget(request.headers)
+        advisor = grants.find_advisor(request.headers)
+        _fail_in_body(faults, request)
+        read_query(request)
+        rows = [row for key in records.list_keys() for row in records.read(table, key, advisor_user_id=str(advisor))]
+        return distort(faults, request.url.path, rows)
+
+    @app.get(_API + "/clients")
+    def list_clients(request: Request) -> Response:
+        return reply(list_rows(request, "clients"))
+
+    @app.get(_API + "/portfolios")
+    def list_portfolios(request: Request) -> Response:
+        return reply({"data": list_rows(request, "portfolios")})
+
+    @app.get(_API + "/questionnaires")
+    def list_questionnaires(request: Request) -> Response:
+        return reply({"data": list_rows(request, "questionnaires")})
+
+    return app
+
+
+def _fail_in_body(faults: Faults, request: Request) -> None:
+    if faults.take(request.url.path, "error_in_body"):
+        raise Refused(200, {"error": "server_error", "error_description": "Something went wrong."})
+
+
+def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
+    """Change a record for good, as an advisor or a client would.
+
+    Args:
+        world: The firm.
+        kind: `mend` (table, id, set), `delete` (table, id), `complete_questionnaire` (questionnaire_id, client_id,
+            risk_number: from 1 to 99), or `connect` (advisor_user_id), which grants access anew and returns its first
+            `refresh_token`.
+        values: Of the kind.
+
+    Raises:
+        KeyError, ValueError: it is no such edit, or a value is missing.
+    """
+    if kind == "connect":
+        advisor = int(values["advisor_user_id"])
+        if advisor not in _list_advisors(world.firm):
+            raise KeyError(advisor)
+        return {"refresh_token": connect(world.path.parent, advisor)}
+    if kind == "complete_questionnaire":
+        return _complete(world, values["questionnaire_id"], values["client_id"], int(values["risk_number"]))
+    return keep_edit(world, VENDOR, TABLES, kind, values)
+
+
+def _complete(world: World, questionnaire_id: int, client_id: int, risk_number: int) -> Edit:
+    if not 1 <= risk_number <= 99:
+        raise ValueError("a risk number is from 1 to 99")
+    done_at = write_moment(world.clock.now())
+    done = {"risk_number": risk_number, "completed": "1", "timestamp": done_at}
+    client = {"risk_number": risk_number, "risk_metric": {"type": "risk_number", "value": risk_number}}
+    keep_edit(world, VENDOR, TABLES, "mend", {"table": "clients", "id": client_id, "set": client})
+    return keep_edit(world, VENDOR, TABLES, "mend", {"table": "questionnaires", "id": questionnaire_id, "set": done})
+
+
+def truth(world: World) -> list[tuple[str, str]]:
+    """Return whose each client is: `clients:` -> the firm's household and its person, or persons."""
+    teller = Teller(world)
+    return [pair for number in teller.numbers.values() for pair in teller.tell_truth(number)]

@@ -1,0 +1,111 @@
+"""Nitrogen's login: one grant an advisor, whose refresh token is good once. Used again, it ends the whole grant.
+
+A refresh token says whose it is, in which grant, and how many came before it; so what must be kept is three numbers an
+advisor, in `nitrogen.json` of the sandbox's folder.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sandbox.server.clock import Clock
+from sandbox.server.response import Refused, read_bearer
+
+CLIENT_ID, CLIENT_SECRET = "tributary", "sandbox-only"  # open nothing but this sandbox
+TOKEN_SECONDS = 3600
+SCOPES = "com.riskalyze.client.read"
+_TOKEN = re.compile(r"r(\d+)-(\d+)-(\d+)-[0-9a-f]{24}")
+
+
+def write_refresh_token(advisor: int, grant: int = 1, count: int = 0) -> str:
+    """Return the refresh token of an advisor that comes after `count` others of a grant; by default the very first."""
+    name = f"r{advisor}-{grant}-{count}"
+    return f"{name}-{hmac.new(CLIENT_SECRET.encode(), name.encode(), hashlib.sha256).hexdigest()[:24]}"
+
+
+class Grants:
+    """The grants of one sandbox. Access tokens are forgotten by a restart, grants are not."""
+
+    def __init__(self, state: Path, clock: Clock) -> None:
+        self.path, self.clock = state / "nitrogen.json", clock
+        self._tokens: dict[str, tuple[int, datetime]] = {}
+        self._lock = threading.Lock()
+
+    def refresh(self, form: Mapping[str, str], advisors: list[int]) -> dict[str, Any]:
+        """Return a new access token and the next refresh token.
+
+        Raises:
+            Refused: 401 for an unknown caller, 400 for a token that is unknown, used, or of an ended grant.
+        """
+        if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            raise Refused(401, {"error": "invalid_client"})
+        if form.get("grant_type") != "refresh_token":
+            raise Refused(400, {"error": "unsupported_grant_type"})
+        with self._lock:
+            advisor, grant, count = self._read(form.get("refresh_token", ""), advisors)
+            kept = self._load()
+            current = kept.get(str(advisor), {"grant": 1, "count": 0, "is_ended": False})
+            if current["is_ended"] or (grant, count) != (current["grant"], current["count"]):
+                if grant == current["grant"]:
+                    self._end(kept, advisor, current)
+                raise Refused(400, {"error": "invalid_grant"})
+            self._keep(kept | {str(advisor): current | {"count": count + 1}})
+            token = secrets.token_urlsafe(32)
+            self._tokens[token] = (advisor, self.clock.now() + timedelta(seconds=TOKEN_SECONDS))
+        next_token = write_refresh_token(advisor, grant, count + 1)
+        return {"access_token": token, "refresh_token": next_token, "expires_in": TOKEN_SECONDS, "scopes": SCOPES}
+
+    def _read(self, token: str, advisors: list[int]) -> tuple[int, int, int]:
+        """Return advisor, grant and count of a token that was really issued."""
+        if match := _TOKEN.fullmatch(token):
+            advisor, grant, count = (int(part) for part in match.groups())
+            if advisor in advisors and hmac.compare_digest(token, write_refresh_token(advisor, grant, count)):
+                return advisor, grant, count
+        raise Refused(400, {"error": "invalid_grant"})
+
+    def _end(self, kept: dict[str, Any], advisor: int, current: dict[str, Any]) -> None:
+        self._keep(kept | {str(advisor): current | {"is_ended": True}})
+        self._tokens = {token: held for token, held in self._tokens.items() if held[0] != advisor}
+
+    def find_advisor(self, headers: Mapping[str, str]) -> int:
+        """Return whose call it is.
+
+        Raises:
+            Refused: 401, where the token is unknown or too old.
+        """
+        advisor, expires_at = self._tokens.get(read_bearer(headers), (0, self.clock.now()))
+        if expires_at <= self.clock.now():
+            raise Refused(401, {"error": "invalid_token"})
+        return advisor
+
+    def forget(self, headers: Mapping[str, str]) -> None:
+        """Let the access token of this call expire now."""
+        self._tokens.pop(read_bearer(headers), None)
+
+    def _load(self) -> dict[str, Any]:
+        kept: dict[str, Any] = orjson.loads(self.path.read_bytes()) if self.path.exists() else {}
+        return kept
+
+    def _keep(self, kept: dict[str, Any]) -> None:
+        whole = self.path.with_suffix(".part")
+        whole.write_bytes(orjson.dumps(kept))
+        whole.replace(self.path)
+
+
+def connect(state: Path, advisor: int) -> str:
+    """Let an advisor grant access anew: return the first refresh token of the next grant."""
+    path = state / "nitrogen.json"
+    kept = orjson.loads(path.read_bytes()) if path.exists() else {}
+    grant = kept.get(str(advisor), {"grant": 1})["grant"] + 1
+    whole = path.with_suffix(".new")
+    whole.write_bytes(orjson.dumps(kept | {str(advisor): {"grant": grant, "count": 0, "is_ended": False}}))
+    whole.replace(path)
+    return write_refresh_token(advisor, grant)

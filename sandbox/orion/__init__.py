@@ -1,0 +1,1 @@
+"""Orion: login, lists and the invented firm's books in its words."""

@@ -1,0 +1,185 @@
+"""Anybody's data: a folder that is served instead of the made-up firm, and the made-up firm written as such a folder.
+
+The folder holds `<vendor>/<table>.jsonl`, one vendor object a line, in the vendor's own field names. For Orion the
+tables are `ORION_TABLES`. A row that states what was so on one day carries that day in `asOfDate`: every line of
+`assets.jsonl` does, and lines of `accounts.jsonl` do where the account's values of several days are known. A row
+without `asOfDate` holds for every day. A day that has no rows is answered with those of the last day before it.
+`additional_accounts.jsonl` (`{"clientId", "accountId"}`) says which accounts of others a household is shown as well.
+Missing files are empty tables.
+
+Numbers are served with the digits that stand in the file. SSN and CUSIP stand there in clear; the API masks them.
+"""
+
+import json
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sandbox.firm.edits import Edits
+from sandbox.firm.market import round_money, slice_sessions
+from sandbox.orion.books import OrionBooks
+from sandbox.orion.fields import SHAPES
+from sandbox.orion.mends import mend
+from sandbox.server.clock import Clock
+from sandbox.server.rows import MISSING, Rows, Source, dump_line
+
+DATED = ("accounts", "assets")
+ORION_TABLES = tuple(SHAPES)
+_DAY = "asOfDate"
+
+
+class _Table:
+    """Where the rows of each day stand in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spans: dict[date | None, array[int]] = {}
+        if path.exists():
+            self._read_index()
+        self.days = sorted(day for day in self.spans if day is not None)
+
+    def _read_index(self) -> None:
+        start = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    self.spans.setdefault(self._find_day(line, number), array("Q")).extend((start, len(line)))
+                start += len(line)
+
+    def _find_day(self, line: bytes, number: int) -> date | None:
+        try:
+            day = orjson.loads(line).get(_DAY)
+            return None if day is None else date.fromisoformat(day[:10])
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"{self.path}, line {number}: not one JSON object with a readable {_DAY}: {error}"
+            ) from error
+
+    def read(self, as_of: date) -> Iterator[dict[str, Any]]:
+        known = bisect_right(self.days, as_of)
+        keys: list[date | None] = [None, self.days[known - 1]] if known else [None]
+        if not self.spans:
+            return
+        with self.path.open("rb") as file:
+            for key in keys:
+                spans = self.spans.get(key, array("Q"))
+                for start, length in zip(spans[::2], spans[1::2], strict=True):
+                    file.seek(start)
+                    yield json.loads(file.read(length), parse_float=Decimal)
+
+
+class Folder:
+    """A `rows.Source` over one vendor's files.
+
+    Args:
+        folder: The vendor's own folder.
+        edits: Mends and corrected prices to serve on top.
+        clock: Dates the edits.
+
+    Raises:
+        ValueError: a file holds a line that is not a JSON object.
+    """
+
+    def __init__(self, folder: Path, edits: Edits, clock: Clock) -> None:
+        self.vendor, self.edits, self.clock = folder.name, edits, clock
+        self._tables = {name: _Table(folder / f"{name}.jsonl") for name in ORION_TABLES}
+        self._shared = _Table(folder / "additional_accounts.jsonl")
+        self._override: date | None = None
+        self._kept: dict[tuple[str, date], tuple[int, Rows]] = {}
+
+    @property
+    def closed_through(self) -> date:
+        """What a test set, or the last day that any row states."""
+        days = [table.days[-1] for table in self._tables.values() if table.days]
+        return self._override or max(days, default=date.max)
+
+    def close_through(self, day: date | None) -> None:
+        """Serve nothing after `day`; None serves all."""
+        self._override = day
+        self._kept.clear()
+
+    def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Mend a row or correct a price, for good. Return the edit as it is kept.
+
+        Raises:
+            KeyError, ValueError: a value is missing, or it is another kind of edit; nothing is kept.
+        """
+        edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
+        if kind == "mend":
+            _ = edit["table"], edit["id"], edit["set"].items()
+        elif kind == "correct_price":
+            _ = edit["product_id"], date.fromisoformat(edit["date"]), Decimal(str(edit["price"]))
+        else:
+            raise ValueError("a folder's data has no history that this edit could change")
+        self.edits.append(edit)
+        return edit
+
+    def find_additional_accounts(self, client_id: int) -> set[int]:
+        """Return ids of accounts of other households that this one is shown as well."""
+        return {row["accountId"] for row in self._shared.read(date.max) if row["clientId"] == client_id}
+
+    def find_rows(self, table: str, as_of: date | None = None) -> Rows:
+        """Return a table; a dated one at the end of `as_of`, or of the last closed day.
+
+        Raises:
+            KeyError: the vendor has no such table.
+        """
+        day = min(as_of or self.closed_through, self.closed_through)
+        version, rows = self._kept.get((table, day), (-1, Rows((), ())))
+        if version != len(self.edits.all):
+            rows = self._load(table, day)
+            if len(self._kept) > 12:
+                self._kept.clear()
+            self._kept[table, day] = (len(self.edits.all), rows)
+        return rows
+
+    def _load(self, table: str, day: date) -> Rows:
+        rows = sorted(self._tables[table].read(day), key=lambda row: row["id"])
+        if table == "accounts":
+            for row in rows:
+                row.pop(_DAY, None)
+        if table == "assets":
+            self._correct_prices(rows, day)
+        # A field that is in no row, as in a table without a file, may still be asked for.
+        fields = tuple(dict.fromkeys([*(name for row in rows for name in row), *SHAPES[table].fields]))
+        values = [tuple([row.get(name, MISSING) for name in fields]) for row in rows]
+        return mend(self.edits, self.vendor, table, day, Rows(fields, values))
+
+    def _correct_prices(self, rows: list[dict[str, Any]], day: date) -> None:
+        prices = {
+            edit["product_id"]: Decimal(str(edit["price"]))
+            for edit in self.edits.of_books()
+            if edit["kind"] == "correct_price" and edit["date"] == day.isoformat()
+        }
+        for row in rows:
+            if (price := prices.get(row.get("productId"))) is not None:
+                row["currentPrice"] = price
+                row["currentValue"] = round_money(row["currentShares"] * price)
+
+
+def export_lines(source: Source, table: str, first: date, last: date) -> Iterator[bytes]:
+    """Yield the lines of one table: a dated one for each session from `first` to `last`."""
+    if table not in DATED:
+        yield from map(dump_line, source.find_rows(table).as_dicts())
+        return
+    for day in slice_sessions(first, last):
+        for row in source.find_rows(table, day).as_dicts():
+            yield dump_line(row if table == "assets" else row | {_DAY: day.isoformat()})
+
+
+def export(folder: Path, source: OrionBooks, first: date, last: date) -> None:
+    """Write the made-up firm's Orion data to `folder/orion`, unmasked, in the form that `Folder` reads."""
+    target = folder / "orion"
+    target.mkdir(parents=True, exist_ok=True)
+    for table in ORION_TABLES:
+        with (target / f"{table}.jsonl").open("wb") as file:
+            file.writelines(export_lines(source, table, first, last))
+    with (target / "additional_accounts.jsonl").open("wb") as file:
+        for house in source.world.open_book().households:
+            file.writelines(dump_line({"clientId": house.id, "accountId": id_}) for id_ in house.additional)

@@ -1,0 +1,29 @@
+"""What people set in single rows of a vendor's table, on top of the rows that the vendor holds."""
+
+from datetime import date, datetime
+
+from sandbox.firm.edits import Edits
+from sandbox.orion.rows import write_moment
+from sandbox.server.rows import MISSING, Rows
+
+
+def mend(edits: Edits, vendor: str, table: str, as_of: date | None, rows: Rows) -> Rows:
+    """Return `rows` with the mends of this table; a mend without `as_of` holds for every day."""
+    mends = [
+        edit
+        for edit in edits.all
+        if edit["kind"] == "mend"
+        and (edit.get("vendor", vendor), edit["table"]) == (vendor, table)
+        and edit.get("as_of") in (None, as_of and as_of.isoformat())
+    ]
+    if not mends:
+        return rows
+    fields = tuple(dict.fromkeys([*rows.fields, *(name for edit in mends for name in edit["set"])]))
+    added = (MISSING,) * (len(fields) - len(rows.fields))
+    by_id = {row["id"]: row for row in (dict(zip(fields, (*v, *added), strict=True)) for v in rows.values)}
+    for edit in mends:
+        if row := by_id.get(edit["id"]):
+            if row.get("editedDate", MISSING) is not MISSING:
+                row["editedDate"] = write_moment(datetime.fromisoformat(edit["at"]))
+            row.update(edit["set"])
+    return Rows(fields, [tuple(row.values()) for row in by_id.values()])

@@ -1,0 +1,227 @@
+"""A query to one of Orion's lists: its parameters checked, its rows chosen, ordered, and cut to a page."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+from sandbox.orion.fields import ACCOUNT_VALUE
+from sandbox.orion.routes import Route
+from sandbox.orion.rows import CENTRAL
+from sandbox.server.rows import MISSING, Rows, Source
+
+Test = Callable[[tuple[Any, ...]], bool]
+
+
+class BadQuery(Exception):
+    """The query is not one that Orion documents: an answer of 400 with this message."""
+
+
+def parse_day(text: str) -> date:
+    """Read a day as the documentation writes it: 05/28/2025, 05-28-2025, 2025-05-28, or a time stamp.
+
+    Raises:
+        BadQuery: it is no day.
+    """
+    if match := re.fullmatch(r"(\d\d)[/-](\d\d)[/-](\d{4})", text):
+        month, day, year = match.groups()
+        text = f"{year}-{month}-{day}"
+    try:
+        return date.fromisoformat(text[:10])
+    except ValueError:
+        raise BadQuery(f"{text!r} is not a date") from None
+
+
+def parse_moment(text: str) -> datetime:
+    """Read a time stamp or a day (its midnight); without an offset it is US Central time.
+
+    Raises:
+        BadQuery: it is neither.
+    """
+    try:
+        return read_moment(text.replace(" ", "+"))  # a bare + in a query string arrives as a space
+    except ValueError:
+        return read_moment(parse_day(text).isoformat())
+
+
+def read_moment(text: str) -> datetime:
+    """Read a time stamp of a row; without an offset it is US Central time.
+
+    Raises:
+        ValueError: it is none.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=CENTRAL)
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise BadQuery(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _parse_int(text: str) -> int:
+    if not text.isdecimal():
+        raise BadQuery(f"{text!r} is not a number")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Parameters of one call, their names in lower case.
+
+    Raises:
+        BadQuery: a parameter is not documented, not honoured by the sandbox, or given twice.
+    """
+
+    route: Route
+    values: Mapping[str, list[str]]
+    path_day: date | None = None
+
+    def __post_init__(self) -> None:
+        for name, given in self.values.items():
+            if name in self.route.unmodelled:
+                raise BadQuery(f"parameter {name!r} is documented, but this sandbox cannot honour it")
+            if name not in self.route.documented:
+                raise BadQuery(f"parameter {name!r} is not documented for this list")
+            if len(given) > 1 and name not in self.route.repeated:
+                raise BadQuery(f"parameter {name!r} is given twice")
+        if self.one("returnstyle", "Standard") != "Standard":
+            raise BadQuery("this sandbox knows returnStyle=Standard alone")
+
+    def one(self, name: str, default: str = "") -> str:
+        """Return a parameter's value."""
+        return self.values[name][0] if name in self.values else default
+
+    @property
+    def as_of(self) -> date | None:
+        """The day asked for."""
+        return parse_day(self.one("asofdate")) if "asofdate" in self.values else self.path_day
+
+    @property
+    def has_cost(self) -> bool:
+        """Whether what positions cost is asked for; it is null otherwise."""
+        return self.one("includecostbasis").lower() == "true"
+
+    @property
+    def page(self) -> tuple[int, int | None]:
+        """How many rows to skip, and how many to answer at most."""
+        top, skip = (self.one(f"${name}") or self.one(name) for name in ("top", "skip"))
+        return _parse_int(skip or "0"), _parse_int(top) if top else None
+
+    def select_rows(self, source: Source) -> Rows:
+        """Return the rows that match, in the order asked for."""
+        rows = self._read(source)
+        values, position = rows.values, rows.positions()
+        for test in self._list_tests(position, source):
+            values = [row for row in values if test(row)]
+        return Rows(rows.fields, self._order(list(values), position))
+
+    def _read(self, source: Source) -> Rows:
+        if self.route.table != "account_values":
+            return source.find_rows(self.route.table, self.as_of)
+        rows = source.find_rows("accounts", self.as_of)
+        taken = {"value": "currentValue", "cashValue": "cashBalance"}
+        places = [rows.fields.index(taken.get(name, name)) for name in ACCOUNT_VALUE.fields]
+        return Rows(ACCOUNT_VALUE.fields, [tuple([row[i] for i in places]) for row in rows.values])
+
+    def _list_tests(self, position: Mapping[str, int], source: Source) -> Iterator[Test]:
+        for name, field in self.route.filters.items():
+            if name in self.values and not (name == "clientid" and self.route.table == "accounts"):
+                yield _is_one_of(position[field], self.values[name])
+        for name, (given, named) in self.route.through_accounts.items():
+            if name in self.values:
+                accounts = source.find_rows("accounts")
+                at = accounts.positions()
+                ids = {str(row[at[named]]) for row in accounts.values if str(row[at[given]]) == self.one(name)}
+                yield _is_one_of(position["id"], list(ids))
+        if self.route.table == "accounts" and "clientid" in self.values:
+            yield self._belongs_to_clients(position, source)
+        if "hasvalue" in self.values:
+            yield self._has_value(position)
+        if "isused" in self.values:
+            used, at_count = _parse_bool(self.one("isused")), position["households"]
+            yield lambda row: bool(_told(row, at_count)) == used
+        if "createddatestart" in self.values:
+            yield _is_since(position["createdDate"], parse_moment(self.one("createddatestart")))
+        if "editedstartdate" in self.values:
+            yield _is_since(position["editedDate"], parse_moment(self.one("editedstartdate")))
+        if "editedenddate" in self.values:
+            yield _is_until(position["editedDate"], parse_moment(self.one("editedenddate")))
+        yield from self._list_trade_date_tests(position)
+
+    def _list_trade_date_tests(self, position: Mapping[str, int]) -> Iterator[Test]:
+        if "startdate" in self.values:
+            first, at = parse_day(self.one("startdate")).isoformat(), position["transDate"]
+            yield lambda row: (_told(row, at) or "")[:10] >= first
+        if "enddate" in self.values:
+            last, at_date = parse_day(self.one("enddate")).isoformat(), position["transDate"]
+            yield lambda row: (_told(row, at_date) or "")[:10] <= last
+
+    def _belongs_to_clients(self, position: Mapping[str, int], source: Source) -> Test:
+        clients, extra = set(self.values["clientid"]), set[int]()
+        if _parse_bool(self.one("includeadditionalaccounts", "false")):
+            extra = {id_ for client in clients for id_ in source.find_additional_accounts(_parse_int(client))}
+        at_client, at_id = position["clientId"], position["id"]
+        return lambda row: str(row[at_client]) in clients or row[at_id] in extra
+
+    def _has_value(self, position: Mapping[str, int]) -> Test:
+        wanted = _parse_bool(self.one("hasvalue"))
+        at = next(position[name] for name in ("currentValue", "value", "aum") if name in position)
+        return lambda row: bool(_told(row, at)) == wanted
+
+    def _order(self, rows: list[tuple[Any, ...]], position: Mapping[str, int]) -> list[tuple[Any, ...]]:
+        """Without `$orderby` the documentation promises no order: descending ids, so that nobody relies on one."""
+        asked = self.one("$orderby")
+        if not asked:
+            return rows[::-1]
+        for part in reversed(asked.split(",")):
+            name, _, direction = part.strip().partition(" ")
+            at = position.get(self.find_field(name, position))
+            if at is None or direction.lower() not in ("", "asc", "desc"):
+                raise BadQuery(f"cannot order by {part!r}")
+            rows.sort(key=partial(_rank, at), reverse=direction.lower() == "desc")
+        return rows
+
+    def find_field(self, name: str, position: Mapping[str, int]) -> str:
+        """Return our spelling of a property name, which OData writes in Pascal case.
+
+        Raises:
+            BadQuery: the object has no such property.
+        """
+        for field in position:
+            if field.lower() == name.lower():
+                return field
+        raise BadQuery(f"there is no property {name!r}")
+
+    def list_selected(self, rows: Rows) -> list[str]:
+        """Return the fields to answer."""
+        asked, position = self.one("$select"), rows.positions()
+        return [self.find_field(n.strip(), position) for n in asked.split(",")] if asked else list(rows.fields)
+
+
+def _is_one_of(at: int, given: list[str]) -> Test:
+    wanted = {value.lower() for value in given}
+    return lambda row: str(row[at]).lower() in wanted
+
+
+def _is_since(at: int, start: datetime) -> Test:
+    """A row that does not say when is not left out: it may have been since."""
+    return lambda row: _told(row, at) is None or read_moment(row[at]) >= start
+
+
+def _is_until(at: int, end: datetime) -> Test:
+    return lambda row: _told(row, at) is None or read_moment(row[at]) <= end
+
+
+def _rank(at: int, row: tuple[Any, ...]) -> tuple[bool, Any]:
+    """Rows without a value come first."""
+    value = _told(row, at)
+    return value is not None, value
+
+
+def _told(row: tuple[Any, ...], at: int) -> Any:
+    """Return a field's value; None where the row does not have it, too."""
+    return None if row[at] is MISSING else row[at]

@@ -1,0 +1,157 @@
+"""What tests and the operator do to the org behind the API's back, as a person in Salesforce would."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import BaseModel
+
+from sandbox.salesforce.deletes import delete_records, merge_records
+from sandbox.salesforce.errors import ApiError
+from sandbox.salesforce.ingest import set_batches
+from sandbox.salesforce.org import Org
+from sandbox.salesforce.sessions import Consumer
+
+
+class NewConsumer(BaseModel):
+    """A connected app to register; `public_key` is the PEM text of its key."""
+
+    client_id: str
+    username: str
+    client_secret: str | None = None
+    public_key: str | None = None
+
+
+class Allowance(BaseModel):
+    """What a day allows and what is left of it, in Salesforce's words."""
+
+    Max: int
+    Remaining: int
+
+
+class Limits(BaseModel):
+    """Allowances to set; a number alone is unused as yet."""
+
+    DailyApiRequests: Allowance | int | None = None
+    DailyBulkApiBatches: Allowance | int | None = None
+
+
+class Settings(BaseModel):
+    """What an administrator sets up once."""
+
+    person_accounts: bool
+
+
+class Chosen(BaseModel):
+    """The objects of which change data capture tells."""
+
+    objects: list[str]
+
+
+class Merge(BaseModel):
+    """Two records of one object; the second goes into the first."""
+
+    master: str
+    loser: str
+
+
+def create_router(org: Org, user_id: str) -> APIRouter:
+    """The routes under `/_admin`; edits are made as the user `user_id`."""
+    router = APIRouter(prefix="/_admin")
+
+    @router.post("/consumers", status_code=201)
+    def add_consumer(asked: NewConsumer) -> dict[str, str]:
+        """Register a connected app and its user."""
+        org.sessions.add_consumer(Consumer(**asked.model_dump()))
+        return {"user_id": org.find_user(asked.username)}
+
+    @router.delete("/sessions", status_code=204)
+    def expire_sessions() -> None:
+        """Make every token worthless."""
+        org.sessions.expire()
+
+    @router.get("/settings")
+    def read_settings() -> dict[str, bool]:
+        """How the org is set up."""
+        return {"person_accounts": org.has_person_accounts}
+
+    @router.post("/settings")
+    def change_settings(asked: Settings) -> dict[str, bool]:
+        """Enable person accounts: `{"person_accounts": true}`."""
+        if org.has_person_accounts and not asked.person_accounts:
+            raise ApiError(400, "INVALID_OPERATION", "Person accounts cannot be disabled")
+        if asked.person_accounts and not org.has_person_accounts:
+            org.enable_person_accounts()
+        return read_settings()
+
+    @router.get("/change_data_capture")
+    def read_chosen() -> Chosen:
+        """The objects whose changes are told."""
+        return Chosen(objects=org.bus.chosen())
+
+    @router.post("/change_data_capture")
+    def choose(asked: Chosen) -> Chosen:
+        """Select objects, as Setup > Change Data Capture does: `{"objects": ["Account"]}`."""
+        org.bus.choose([org.find_object(name).name for name in asked.objects])
+        return read_chosen()
+
+    @router.post("/limits", status_code=204)
+    def set_limits(limits: Limits) -> None:
+        """Set an allowance: `{"DailyApiRequests": n}`, or as `/limits` says it: `{"Max": n, "Remaining": k}`."""
+        if limits.DailyApiRequests is not None:
+            org.sessions.set_daily_calls(*_read_allowance(limits.DailyApiRequests))
+        if limits.DailyBulkApiBatches is not None:
+            with org.store.write() as connection:
+                set_batches(connection, *_read_allowance(limits.DailyBulkApiBatches))
+
+    @router.get("/records/{name}")
+    def dump_records(name: str, is_deleted: Annotated[bool, Query()] = False) -> Response:
+        """Every record of an object, one JSON line each, as the org keeps it."""
+        prefix = org.store.prefixes[org.find_object(name).name]
+        with org.store.read() as connection:
+            lines = connection.execute(
+                "select body from record where id glob ? and is_deleted = ? order by id", (f"{prefix}*", is_deleted)
+            )
+            text = "".join(f"{body}\n" for (body,) in lines)
+        return Response(text, media_type="application/x-ndjson")
+
+    @router.patch("/records/{name}/{record_id}")
+    def edit_record(name: str, record_id: str, values: Annotated[dict[str, Any], Body()]) -> Response:
+        """Edit a record as another user than the load."""
+        sobject = org.find_object(name)
+        with org.store.write() as connection:
+            row = values | {"Id": record_id}
+            outcome = org.writer(user_id).write(connection, sobject, "update", [row])[0]
+        if outcome.error is not None:
+            raise ApiError(400, outcome.error.code, outcome.error.message)
+        return Response(orjson.dumps({"id": outcome.id}), media_type="application/json")
+
+    @router.post("/records/{name}/merge", status_code=204)
+    def merge(name: str, pair: Merge) -> None:
+        """Merge two records of one object."""
+        sobject = org.find_object(name)
+        with org.store.write() as connection:
+            merge_records(connection, org.schema, org.store, sobject, (pair.master, pair.loser), org.stamp())
+
+    @router.delete("/records/{name}/{record_id}", status_code=204)
+    def delete_record(name: str, record_id: str) -> None:
+        """Delete one record, with what follows from it."""
+        sobject = org.find_object(name)
+        with org.store.write() as connection:
+            error = delete_records(connection, org.schema, org.store, sobject, [record_id], org.stamp())[record_id]
+        if error is not None:
+            raise ApiError(400, error.code, error.message)
+
+    @router.delete("/records", status_code=204)
+    def delete_all_records() -> None:
+        """Empty the org but for users and record types."""
+        with org.store.write() as connection:
+            for prefix in (p for name, p in org.store.prefixes.items() if name not in {"User", "RecordType"}):
+                connection.execute("delete from record where id glob ?", (f"{prefix}*",))
+                connection.execute("delete from record_key where id glob ?", (f"{prefix}*",))
+
+    return router
+
+
+def _read_allowance(given: Allowance | int) -> tuple[int, int]:
+    return (given, given) if isinstance(given, int) else (given.Max, given.Remaining)

@@ -1,0 +1,86 @@
+"""The columns of a write: which field a name means, how its value is read, and parents named by their own keys."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from typing import Any
+
+from sandbox.salesforce.errors import ApiError, unknown_column
+from sandbox.salesforce.schema import POLYMORPHIC, Field, Schema, SObject
+from sandbox.salesforce.values import Kept, value_parser
+
+Row = Mapping[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Column:
+    """One column of a write; with `parent_key`, its value is a key of the parent instead of the parent's id.
+
+    Attributes:
+        name: The field's own.
+        is_plain: Whether a value only has to be parsed: no id, no parent's key, nothing that callers may not write.
+        is_reference: Whether the parent must be looked at: it was named by its id, or a filter judges it.
+    """
+
+    field: Field
+    parse: Callable[[object], Kept]
+    parent_key: Field | None = None
+    name: str = attribute(init=False)
+    is_plain: bool = attribute(init=False)
+    is_reference: bool = attribute(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = self.field.name
+        self.is_plain = self.parent_key is None and not self.field.is_read_only
+        self.is_reference = self.field.is_reference and (self.is_plain or bool(self.field.excluded_record_types))
+
+
+class Columns(dict[str, Column]):
+    """Columns of one object by the name that the caller used, found once each."""
+
+    def __init__(self, schema: Schema, sobject: SObject) -> None:
+        super().__init__()
+        self._schema, self._sobject = schema, sobject
+
+    def __missing__(self, name: str) -> Column:
+        self[name] = column = self._find(name)
+        return column
+
+    def _find(self, name: str) -> Column:
+        relationship, _, key_name = name.rpartition(".")
+        if not relationship:
+            field = self._sobject.by_lower_name.get(name.lower())
+            if field is None:
+                raise unknown_column(self._sobject.name, name)
+            return Column(field, value_parser(field))
+        field = self._sobject.by_relationship.get(relationship.lower())
+        if field is None or field.reference_to is None:
+            raise unknown_column(self._sobject.name, name)
+        if (self._sobject.name, field.name) in POLYMORPHIC:
+            message = f"{name}: a parent of a polymorphic field is named by its id"
+            raise ApiError(400, "INVALID_FIELD", message)
+        key = self._schema[field.reference_to].by_lower_name.get(key_name.lower())
+        if key is None or not key.is_key:
+            message = f"Field name provided, {key_name} is not an External ID or indexed field for {field.reference_to}"
+            raise ApiError(400, "INVALID_FIELD", message)
+        return Column(field, value_parser(field)) if key.name == "Id" else Column(field, str, key)
+
+
+def flatten_json(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of a JSON call as one flat row: `{"X__r": {"Key__c": "k"}}` becomes `{"X__r.Key__c": "k"}`.
+
+    Raises:
+        ApiError: a nested parent is not named by exactly one key.
+    """
+    row = {}
+    for name, value in record.items():
+        if name == "attributes":
+            continue
+        if isinstance(value, dict):
+            keys = [key for key in value if key != "attributes"]
+            if len(keys) != 1:
+                raise ApiError(400, "INVALID_FIELD", f"{name} must name its parent by one key field")
+            row[f"{name}.{keys[0]}"] = value[keys[0]]
+        else:
+            row[name] = None if value == "" else value
+    return row

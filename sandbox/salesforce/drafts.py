@@ -1,0 +1,100 @@
+"""Rows on their way into the org, and what became of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sandbox.salesforce.columns import Column, Columns, Row
+from sandbox.salesforce.errors import RowError
+from sandbox.salesforce.schema import Field
+from sandbox.salesforce.store import Body
+from sandbox.salesforce.values import Kept, complete_id
+
+CLEARED = "#N/A"
+"""What a cell of a bulk file holds that clears its field."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one row."""
+
+    id: str | None = None
+    is_created: bool = False
+    error: RowError | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """One row on its way.
+
+    Attributes:
+        values: What was sent, in its kept form, by field.
+        parents: Parents that were named by a key of theirs.
+        body: The record as it will be; `before` is what it is now, empty for a new one.
+        has_new_keys: Whether the index of keys has to learn of it.
+    """
+
+    values: dict[str, Kept] = field(default_factory=dict)
+    parents: list[tuple[Column, str]] = field(default_factory=list)
+    id: str | None = None
+    is_new: bool = False
+    body: Body = field(default_factory=dict)
+    before: Body = field(default_factory=dict)
+    has_new_keys: bool = True
+    error: RowError | None = None
+
+
+def draft_row(columns: Columns, row: Row) -> Draft:
+    """Read a row of a JSON call.
+
+    Raises:
+        ApiError: a column does not exist.
+    """
+    draft = Draft()
+    for name, value in row.items():
+        _take(draft, columns[name], value)
+    return draft
+
+
+def draft_cells(columns: Sequence[Column], cells: Iterable[str]) -> Draft:
+    """Read a row of a bulk file: an empty cell is not sent at all, `#N/A` clears the field."""
+    draft = Draft()
+    values = draft.values
+    for column, cell in zip(columns, cells, strict=True):
+        if column.is_plain and cell and cell != CLEARED:
+            try:
+                values[column.name] = column.parse(cell)
+            except RowError as error:
+                draft.error = draft.error or error
+        elif cell:
+            _take(draft, column, None if cell == CLEARED else cell)
+    return draft
+
+
+def _take(draft: Draft, column: Column, value: object) -> None:
+    try:
+        if column.name == "Id":
+            draft.id = None if value is None else complete_id(str(value))
+        elif column.field.is_read_only:
+            raise refuse_field(column.field)
+        elif value is None:
+            draft.values[column.name] = False if column.field.type == "Checkbox" else None
+        elif column.parent_key is not None:
+            draft.parents.append((column, str(value)))
+        else:
+            draft.values[column.name] = column.parse(value)
+    except RowError as error:
+        draft.error = draft.error or error
+
+
+def good(drafts: Iterable[Draft]) -> Iterator[Draft]:
+    """The drafts that nothing spoke against yet."""
+    return (draft for draft in drafts if draft.error is None)
+
+
+def refuse_field(item: Field) -> RowError:
+    """The refusal of a value for a field that callers may not write."""
+    message = (
+        f"Unable to create/update fields: {item.name}. Please check the security settings of this field and verify "
+        "that it is read/write for your profile or permission set."
+    )
+    return RowError("INVALID_FIELD_FOR_INSERT_UPDATE", message, item.name)

@@ -1,0 +1,115 @@
+"""One org: its metadata, its records, its users; what every call and every job works on."""
+
+from pathlib import Path
+
+from sandbox.salesforce.columns import Columns, Row
+from sandbox.salesforce.errors import unknown_object
+from sandbox.salesforce.persons import TYPES, load_person_schema
+from sandbox.salesforce.pubsub_bus import Bus
+from sandbox.salesforce.query import Queries
+from sandbox.salesforce.schema import SObject, load_schema
+from sandbox.salesforce.sessions import Sessions
+from sandbox.salesforce.store import Store, find_ids, load_records, save_records
+from sandbox.salesforce.values import format_time
+from sandbox.salesforce.writes import Writer
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Faults
+
+_PERSON_ACCOUNTS = "PersonAccounts"
+ADMINISTRATOR = "administrator@sample-wealth.example"
+ORG_ID = "00DHp0000000001AAA"
+
+
+class Org:
+    """An org whose state is under `folder`; opening it again finds everything as it was."""
+
+    def __init__(self, folder: Path, faults: Faults, clock: Clock) -> None:
+        self.folder, self.faults, self.clock = folder, faults, clock
+        self.schema = load_schema()
+        self.store = Store(folder, self.schema)
+        self.bus = Bus(self.store, lambda: self.schema, faults, clock)
+        self.sessions = Sessions(self.store, clock.now)
+        self.queries = Queries(self.schema, self.store, self.clock.now)
+        self._seed()
+        with self.store.read() as connection:
+            is_on = connection.execute("select 1 from counter where name = ?", (_PERSON_ACCOUNTS,)).fetchone()
+        if is_on:
+            self.enable_person_accounts()
+
+    @property
+    def has_person_accounts(self) -> bool:
+        """Whether an account can be a person."""
+        return "PersonContactId" in self.schema["Account"].fields
+
+    def enable_person_accounts(self) -> None:
+        """Let accounts be persons, for good: as in Salesforce there is no way back."""
+        self.schema = load_person_schema()
+        self.queries = Queries(self.schema, self.store, self.clock.now)
+        self._seed()
+        with self.store.write() as connection:
+            connection.execute("insert or replace into counter values (?, 1)", (_PERSON_ACCOUNTS,))
+            ids = [self.record_type_ids(self.schema["Account"])[name] for name in TYPES]
+            types = load_records(connection, ids)
+            save_records(connection, [body | {"IsPersonType": True} for body in types.values()])
+
+    def find_object(self, name: str) -> SObject:
+        """The object of a name in a URL or a job.
+
+        Raises:
+            ApiError: 404 NOT_FOUND.
+        """
+        found = next((item for known, item in self.schema.items() if known.lower() == name.lower()), None)
+        if found is None:
+            raise unknown_object(name)
+        return found
+
+    def find_user(self, username: str) -> str:
+        """The id of a user; one that is not there yet is made."""
+        with self.store.read() as connection:
+            ids = find_ids(connection, "User", "Username", [username.casefold()])
+        return next(iter(ids.values()))[0] if ids else self._add_user(username)
+
+    def writer(self, user_id: str) -> Writer:
+        """What writes rows as a user."""
+        return Writer(self.schema, self.store, self.clock.now, user_id)
+
+    def columns(self, sobject: SObject) -> Columns:
+        """The writable columns of an object."""
+        return Columns(self.schema, sobject)
+
+    def stamp(self) -> str:
+        """The present time as records carry it."""
+        return format_time(self.clock.now())
+
+    def record_type_ids(self, sobject: SObject) -> dict[str, str]:
+        """An object's record types: ids by developer name."""
+        with self.store.read() as connection:
+            ids = [row[0] for row in connection.execute("select id from record where id glob '012*'")]
+            types = load_records(connection, ids).values()
+        return {body["DeveloperName"]: body["Id"] for body in types if body["SobjectType"] == sobject.name}
+
+    def _add_user(self, username: str) -> str:
+        name = username.partition("@")[0]
+        row = {"Username": username, "Email": username, "LastName": name}
+        return self._insert("User", [row], user_id="")[0]
+
+    def _insert(self, name: str, rows: list[Row], user_id: str) -> list[str]:
+        with self.store.write() as connection:
+            outcomes = self.writer(user_id).write(connection, self.schema[name], "insert", rows)
+        errors = [outcome.error for outcome in outcomes if outcome.error]
+        if errors:
+            raise errors[0]
+        return [outcome.id or "" for outcome in outcomes]
+
+    def _seed(self) -> None:
+        """Make the record types and the administrator, unless they are there."""
+        user_id = self.find_user(ADMINISTRATOR)
+        for sobject in self.schema.values():
+            known = self.record_type_ids(sobject)
+            rows: list[Row] = [
+                {"Name": label, "DeveloperName": name, "SobjectType": sobject.name}
+                for name, label in sobject.record_types
+                if name not in known
+            ]
+            if rows:
+                self._insert("RecordType", rows, user_id)

@@ -1,0 +1,101 @@
+"""Person accounts: one human being as an account and a contact, which the platform keeps in step.
+
+An org has them or has not, and cannot go back. The rules are those of
+https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_guidelines_personaccounts.htm ; the words of
+the refusal were seen in https://github.com/sorenkrabbe/Chrome-Salesforce-inspector/issues/38
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sandbox.salesforce.drafts import Draft, good
+from sandbox.salesforce.errors import RowError
+from sandbox.salesforce.schema import ROOT, TREES, Schema, load_schema
+from sandbox.salesforce.store import Body, load_records, save_records
+
+TREE = ROOT / "sandbox" / "salesforce" / "metadata" / "person_accounts"
+TYPES = ("PersonAccount",)
+"""Developer names of the record types that make an account a person's."""
+
+_STANDARD = {
+    "FirstName": "FirstName",
+    "LastName": "LastName",
+    "Salutation": "Salutation",
+    "PersonBirthdate": "Birthdate",
+    "PersonEmail": "Email",
+    "PersonMobilePhone": "MobilePhone",
+}
+_SHARED = ("OwnerId", "LastModifiedDate", "SystemModstamp", "LastModifiedById")
+
+
+def load_person_schema() -> Schema:
+    """The schema of an org with person accounts: a contact's custom field `X__c` is an account's `X__pc`, no key there."""
+    schema = load_schema((*TREES, TREE))
+    account, contact = schema["Account"], schema["Contact"]
+    for name, item in contact.fields.items():
+        if name.endswith("__c"):
+            mirror = name[:-1] + "pc"
+            account.fields[mirror] = replace(
+                item, name=mirror, is_external_id=False, is_unique=False, relationship=None
+            )
+    return schema
+
+
+class Persons:
+    """The person accounts of an org whose person record types have the ids `type_ids`."""
+
+    def __init__(self, schema: Schema, type_ids: frozenset[str]) -> None:
+        custom = {name: name[:-2] + "c" for name in schema["Account"].fields if name.endswith("__pc")}
+        self._fields = _STANDARD | custom
+        self._type_ids = type_ids
+
+    def judge(self, draft: Draft) -> None:
+        """Refuse an account's draft that mixes a person with a business; compose a person's name."""
+        is_person = draft.body.get("RecordTypeId") in self._type_ids
+        if draft.before and is_person != draft.before.get("IsPersonAccount", False):
+            message = "A business account cannot become a person account, or the other way round"
+            draft.error = RowError("FIELD_INTEGRITY_EXCEPTION", message, "RecordTypeId")
+        wrong = [name for name in draft.values if (name == "Name" if is_person else name in self._fields)]
+        if wrong:
+            draft.error = refuse_names(wrong)
+        elif is_person and "LastName" in draft.body:
+            names = (draft.body.get("FirstName"), draft.body["LastName"])
+            draft.body |= {"IsPersonAccount": True, "Name": " ".join(filter(None, names))}
+        elif is_person:
+            message = "Required fields are missing: [LastName]"
+            draft.error = RowError("REQUIRED_FIELD_MISSING", message, "LastName")
+
+    def draft_contacts(
+        self, connection: sqlite3.Connection, accounts: Iterable[Draft], fresh: Body
+    ) -> list[tuple[Draft, Draft]]:
+        """The contact of each person's account that is about to be saved; a new one begins as `fresh`."""
+        people = [draft for draft in good(accounts) if draft.body.get("IsPersonAccount")]
+        known = load_records(connection, [draft.body["PersonContactId"] for draft in people if not draft.is_new])
+        pairs = []
+        for draft in people:
+            before = known.get(draft.body.get("PersonContactId", ""), {})
+            body = {**(before or fresh), "IsPersonAccount": True}
+            body |= {theirs: draft.body.get(name) for name, theirs in self._fields.items()}
+            body |= {name: draft.body[name] for name in _SHARED}
+            body = {name: value for name, value in body.items() if value is not None}
+            pairs.append((draft, Draft(id=before.get("Id"), is_new=not before, before=before, body=body)))
+        return pairs
+
+    def follow_contacts(self, connection: sqlite3.Connection, contacts: Iterable[Draft]) -> None:
+        """Bring the accounts of persons in step with their contacts, which were written themselves."""
+        written = {d.body["AccountId"]: d.body for d in good(contacts) if d.body.get("IsPersonAccount")}
+        for account_id, account in load_records(connection, written).items():
+            contact = written[account_id]
+            changed = {name: contact.get(theirs) for name, theirs in self._fields.items()}
+            changed |= {name: contact[name] for name in _SHARED}
+            names = (contact.get("FirstName"), contact["LastName"])
+            body = account | changed | {"Name": " ".join(filter(None, names))}
+            save_records(connection, [{name: value for name, value in body.items() if value is not None}])
+
+
+def refuse_names(names: Iterable[str]) -> RowError:
+    """The refusal of fields that this kind of account does not take."""
+    names = list(names)
+    message = f"Account: bad field names on insert/update call: {', '.join(names)}"
+    return RowError("INVALID_FIELD_FOR_INSERT_UPDATE", message, *names)

@@ -1,0 +1,256 @@
+"""The org's event bus: what was committed, as events that are kept for 72 hours.
+
+The database itself notes what a transaction does to records of the chosen objects; just before it commits, that becomes events
+of the same transaction. So whatever writes, and however, is told, and what is rolled back is not.
+"""
+
+import itertools
+import sqlite3
+import struct
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from sandbox.salesforce.pubsub_schema import EventSchema, topic_of
+from sandbox.salesforce.schema import Schema
+from sandbox.salesforce.store import Body, Store, take_numbers
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Faults
+
+KEPT = timedelta(hours=72)
+_MOST_CHANGES = 100_000
+"""Changes of one transaction that are told singly; the rest is an overflow event."""
+_STAMPS = {"LastModifiedDate", "LastModifiedById"}
+
+client: ContextVar[str] = ContextVar("client", default="")
+"""What the caller calls itself in `Sforce-Call-Options`, for as long as its call is worked on."""
+
+_TABLES = """
+create table if not exists event (number integer primary key autoincrement, topic text, schema_id text, uuid text,
+    payload blob, at int);
+create index if not exists event_by_topic on event (topic, number);
+create table if not exists event_schema (id text primary key, json text);
+create table if not exists chosen (prefix text primary key) without rowid;
+create temp table noted (id text, before text, after text, was_deleted int, is_deleted int);
+create temp trigger note_insert after insert on main.record when substr(new.id, 1, 3) in (select prefix from chosen)
+    begin insert into noted values (new.id, null, new.body, 0, new.is_deleted); end;
+create temp trigger note_update after update on main.record when substr(new.id, 1, 3) in (select prefix from chosen)
+    begin insert into noted values (new.id, old.body, new.body, old.is_deleted, new.is_deleted); end;
+"""
+
+
+@dataclass
+class Change:
+    """What a transaction made of one record, or of several in the same way."""
+
+    object: str
+    kind: str
+    ids: list[str]
+    values: Body
+    changed: set[str]
+    user: str
+
+
+class Bus:
+    """The events of an org.
+
+    Args:
+        store: Where they are kept, beside the records.
+        read_schema: The org's present objects.
+        faults: Takes `change_gap` (changes of an object become gap events) and `change_overflow` (a whole transaction), by the
+            topic's name.
+        clock: The sandbox's time.
+    """
+
+    def __init__(self, store: Store, read_schema: Callable[[], Schema], faults: Faults, clock: Clock) -> None:
+        self._store, self._read_schema, self._faults, self._clock = store, read_schema, faults, clock
+        self._schemas: dict[str, EventSchema] = {}
+        self._known: Schema | None = None
+        self._news = threading.Condition()
+        store.watch(_TABLES, self._publish, self._ring)
+        with store.write() as connection:
+            for name in (name for name in read_schema() if name.endswith("__e")):
+                connection.execute("insert or ignore into chosen values (?)", (store.prefixes[name],))
+
+    def choose(self, names: list[str]) -> None:
+        """Turns change data capture on for these objects, and off for all others."""
+        with self._store.write() as connection:
+            events = [prefix for name, prefix in self._store.prefixes.items() if name.endswith("__e")]
+            connection.execute("delete from chosen")
+            prefixes = [*events, *(self._store.prefixes[name] for name in names)]
+            connection.executemany("insert into chosen values (?)", [(prefix,) for prefix in prefixes])
+
+    def chosen(self) -> list[str]:
+        """The objects whose changes are told."""
+        with self._store.read() as connection:
+            prefixes = {prefix for (prefix,) in connection.execute("select prefix from chosen")}
+        return sorted(n for n, prefix in self._store.prefixes.items() if prefix in prefixes and not n.endswith("__e"))
+
+    def find_schema(self, topic: str) -> EventSchema | None:
+        """The present schema of a topic; None where there is no such topic, or nobody chose its object."""
+        chosen = self.chosen()
+        schemas = (self.schema_of(name) for name in self._read_schema() if name.endswith("__e") or name in chosen)
+        return next((schema for schema in schemas if schema.topic == topic), None)
+
+    def schema_of(self, name: str) -> EventSchema:
+        """The present schema of an object's events."""
+        known = self._read_schema()
+        if known is not self._known:
+            self._known, self._schemas = known, {}
+        if name not in self._schemas:
+            self._schemas[name] = EventSchema(known[name])
+        return self._schemas[name]
+
+    def read_schema(self, schema_id: str) -> str | None:
+        """A schema, present or past, in JSON."""
+        with self._store.read() as connection:
+            row = connection.execute("select json from event_schema where id = ?", (schema_id,)).fetchone()
+        present = {schema.id: schema.json for schema in (self.schema_of(name) for name in self._read_schema())}
+        return row[0] if row else present.get(schema_id)
+
+    def read(self, topic: str, after: int, most: int) -> list[tuple[int, str, str, bytes, int]]:
+        """Events of a topic: number, schema, id, payload, milliseconds; those past keeping are gone."""
+        oldest = self.now() - int(KEPT.total_seconds() * 1000)
+        with self._store.read() as connection:
+            return connection.execute(
+                "select number, schema_id, uuid, payload, at from event where topic = ? and number > ? and at >= ?"
+                " order by number limit ?",
+                (topic, after, oldest, most),
+            ).fetchall()
+
+    def last(self) -> int:
+        """The number of the newest event of any topic."""
+        with self._store.read() as connection:
+            return int(connection.execute("select coalesce(max(number), 0) from event").fetchone()[0])
+
+    def now(self) -> int:
+        """The sandbox's time in milliseconds."""
+        return int(self._clock.now().timestamp() * 1000)
+
+    def wait(self, seconds: float) -> None:
+        """Waits until something was published, at most so long."""
+        with self._news:
+            self._news.wait(seconds)
+
+    def _ring(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    def _publish(self, connection: sqlite3.Connection) -> None:
+        noted = connection.execute("select * from noted").fetchall()
+        if not noted:
+            return
+        connection.execute("delete from noted")
+        by_id: dict[str, list[tuple[Any, ...]]] = {}
+        for row in noted:
+            by_id.setdefault(row[0], []).append(row)
+        events = [rows for rows in by_id.values() if (self._store.object_of(rows[0][0]) or "").endswith("__e")]
+        for rows in events:
+            self._add_platform_event(connection, orjson.loads(rows[-1][2]))
+        changes = [change for rows in by_id.values() if rows not in events and (change := self._compare(rows))]
+        self._add_changes(connection, self._merge(changes))
+
+    def _compare(self, rows: list[tuple[Any, ...]]) -> Change | None:
+        before: Body = orjson.loads(rows[0][1]) if rows[0][1] else {}
+        after: Body = orjson.loads(rows[-1][2])
+        name = str(self._store.object_of(after["Id"]))
+        user = str(after.get("LastModifiedById", ""))
+        if rows[-1][4] and not rows[0][3]:
+            return Change(name, "DELETE", [after["Id"]], {}, set(), user) if before else None
+        if not before:
+            return Change(name, "CREATE", [after["Id"]], after, set(), user)
+        changed = {field for field in self.schema_of(name).names if before.get(field) != after.get(field)}
+        if changed <= _STAMPS:
+            return None
+        return Change(name, "UPDATE", [after["Id"]], {f: after[f] for f in changed if f in after}, changed, user)
+
+    def _merge(self, changes: list[Change]) -> list[Change]:
+        """Neighbours that were updated in the same way become one event."""
+        merged: list[Change] = []
+        for change in changes:
+            last = merged[-1] if merged else None
+            same = (
+                last is not None and change.kind == "UPDATE" and (last.object, last.kind) == (change.object, "UPDATE")
+            )
+            if same and last is not None and (last.values, last.changed) == (change.values, change.changed):
+                last.ids += change.ids
+            else:
+                merged.append(change)
+        return merged
+
+    def _add_changes(self, connection: sqlite3.Connection, changes: list[Change]) -> None:
+        key, numbers = str(uuid.uuid4()), itertools.count(1)
+        weights = itertools.accumulate((len(change.changed) or 1) * len(change.ids) for change in changes)
+        most = 0 if changes and self._faults.take(topic_of(changes[0].object), "change_overflow") else _MOST_CHANGES
+        overflowed: dict[str, Change] = {}
+        for change, weight in zip(changes, weights, strict=True):
+            if weight > most:
+                overflowed.setdefault(change.object, Change(change.object, "GAP_OVERFLOW", [], {}, set(), change.user))
+                continue
+            if self._faults.take(topic_of(change.object), "change_gap"):
+                change = Change(change.object, f"GAP_{change.kind}", change.ids, {}, set(), change.user)
+            self._add_change(connection, change, key, next(numbers))
+        for change in overflowed.values():
+            self._add_change(connection, change, key, next(numbers))
+
+    def _add_change(self, connection: sqlite3.Connection, change: Change, key: str, number: int) -> None:
+        schema, at = self.schema_of(change.object), self.now()
+        name = client.get()
+        header = {
+            "entityName": change.object,
+            "recordIds": change.ids,
+            "changeType": change.kind,
+            "changeOrigin": f"com/salesforce/api/rest/66.0;client={name}" if name else "com/salesforce/api/rest/66.0",
+            "transactionKey": key,
+            "sequenceNumber": number,
+            "commitTimestamp": at,
+            "commitNumber": take_numbers(connection, "commitNumber", 1),
+            "commitUser": change.user,
+        }
+        self._add(connection, schema, schema.encode(change.values, header, change.changed), at)
+
+    def _add_platform_event(self, connection: sqlite3.Connection, body: Body) -> None:
+        schema = self.schema_of(str(self._store.object_of(body["Id"])))
+        self._add(connection, schema, schema.encode(body), self.now())
+        connection.execute("delete from record where id = ?", (body["Id"],))
+
+    def _add(self, connection: sqlite3.Connection, schema: EventSchema, payload: bytes, at: int) -> None:
+        connection.execute("insert or ignore into event_schema values (?, ?)", (schema.id, schema.json))
+        connection.execute(
+            "insert into event (topic, schema_id, uuid, payload, at) values (?, ?, ?, ?, ?)",
+            (schema.topic, schema.id, str(uuid.uuid4()), payload, at),
+        )
+
+
+@contextmanager
+def calling_as(name: str) -> Iterator[None]:
+    """Works on as a caller who calls itself so."""
+    token = client.set(name)
+    try:
+        yield
+    finally:
+        client.reset(token)
+
+
+def pack_replay_id(number: int, at: int) -> bytes:
+    """A place in the stream: behind an event, as of a time."""
+    return struct.pack(">QQ", number, at)
+
+
+def unpack_replay_id(packed: bytes) -> tuple[int, int]:
+    """Number and milliseconds of a place.
+
+    Raises:
+        ValueError: It is none of ours.
+    """
+    if len(packed) != 16:
+        raise ValueError("no replay id")
+    number, at = struct.unpack(">QQ", packed)
+    return number, at

@@ -1,0 +1,172 @@
+"""Change events and platform events as Avro: the schema of an object's topic, and its values in that schema.
+
+Shaped as in https://developer.salesforce.com/docs/platform/pub-sub-api/guide/event-deserialization-considerations.html :
+every field may be null, compound fields are records, and a bitmap says which fields a change is about. Fields that Salesforce
+derives are not in a change event.
+"""
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import fastavro
+import orjson
+
+from sandbox.salesforce.schema import Field, SObject
+from sandbox.salesforce.values import NUMBERS
+
+HEADER = "ChangeEventHeader"
+_LISTS = ("nulledFields", "diffFields", "changedFields")
+_TYPES = (
+    *("CREATE", "UPDATE", "DELETE", "UNDELETE"),
+    *("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE"),
+    "GAP_OVERFLOW",
+)
+_STRINGS: dict[str, Any] = {"type": "array", "items": "string"}
+_HEADER: dict[str, Any] = {
+    "type": "record",
+    "name": HEADER,
+    "fields": [
+        {"name": "entityName", "type": "string"},
+        {"name": "recordIds", "type": _STRINGS},
+        {"name": "changeType", "type": {"type": "enum", "name": "ChangeType", "symbols": list(_TYPES)}},
+        {"name": "changeOrigin", "type": "string"},
+        {"name": "transactionKey", "type": "string"},
+        {"name": "sequenceNumber", "type": "int"},
+        {"name": "commitTimestamp", "type": "long"},
+        {"name": "commitNumber", "type": "long"},
+        {"name": "commitUser", "type": "string"},
+        *({"name": name, "type": _STRINGS} for name in _LISTS),
+    ],
+}
+_LEFT_OUT = {"Id", "IsDeleted", "SystemModstamp", "MasterRecordId"}
+_PARTS = ("Street", "City", "State", "PostalCode", "Country")
+_PERSON = ("FirstName", "LastName", "Salutation")
+
+
+class EventSchema:
+    """The schema of one object's topic; another one as soon as the object has other fields."""
+
+    def __init__(self, sobject: SObject) -> None:
+        self.object = sobject.name
+        self.is_platform_event = sobject.name.endswith("__e")
+        self.topic = f"/event/{sobject.name}" if self.is_platform_event else topic_of(sobject.name)
+        self._fields = {
+            name: item for name, item in sobject.fields.items() if _is_carried(item, self.is_platform_event)
+        }
+        self._compounds = _find_compounds(sobject.name, self._fields)
+        inside = {name for names in self._compounds.values() for name in names.values()}
+        plain = [name for name in self._fields if name not in inside and name not in self._compounds]
+        self._order = [*plain, *self._compounds]
+        self.json = orjson.dumps(self._declare()).decode()
+        self.id = base64.urlsafe_b64encode(hashlib.sha256(self.json.encode()).digest())[:22].decode()
+        self._parsed = fastavro.parse_schema(orjson.loads(self.json))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The fields of a record that its events carry."""
+        return frozenset(self._fields)
+
+    def encode(
+        self, values: Mapping[str, Any], header: Mapping[str, Any] | None = None, changed: Iterable[str] = ()
+    ) -> bytes:
+        """An event of a record's `values` in their kept form; `changed` are the fields that an update is about."""
+        told = {name: _to_avro(self._fields[name], value) for name, value in values.items() if name in self._fields}
+        body: dict[str, Any] = {name: told.get(name) for name in self._order if name not in self._compounds}
+        for compound, parts in self._compounds.items():
+            found = {part: told.get(name) for part, name in parts.items()}
+            body[compound] = found if any(value is not None for value in found.values()) else None
+        if header is not None:
+            names = set(changed)
+            nulled = {name for name in names if told.get(name) is None}
+            maps = {"changedFields": self._bitmaps(names), "nulledFields": self._bitmaps(nulled), "diffFields": []}
+            body[HEADER] = {**header, **maps}
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, self._parsed, body)
+        return out.getvalue()
+
+    def _bitmaps(self, names: set[str]) -> list[str]:
+        first = 0 if self.is_platform_event else 1
+        places = {name: place for place, name in enumerate(self._order, first)}
+        top = sum(1 << places[name] for name in names if name in places)
+        maps = [_to_hex(top)] if top else []
+        for compound, parts in self._compounds.items():
+            bits = sum(1 << place for place, name in enumerate(parts.values()) if name in names)
+            maps += [f"{places[compound]}-{_to_hex(bits)}"] if bits else []
+        return maps
+
+    def _declare(self) -> dict[str, Any]:
+        fields: list[dict[str, Any]] = [] if self.is_platform_event else [{"name": HEADER, "type": _HEADER}]
+        for name in self._order:
+            kind: Any = (
+                _avro_type(self._fields[name]) if name not in self._compounds else _record(name, self._compounds[name])
+            )
+            fields.append({"name": name, "type": ["null", kind], "default": None})
+        name = self.object if self.is_platform_event else event_name(self.object)
+        return {"type": "record", "name": name, "namespace": "com.sforce.eventbus", "fields": fields}
+
+
+def event_name(name: str) -> str:
+    """`Account` -> `AccountChangeEvent`, `X__c` -> `X__ChangeEvent`."""
+    return f"{name.removesuffix('c')}ChangeEvent" if name.endswith("__c") else f"{name}ChangeEvent"
+
+
+def topic_of(name: str) -> str:
+    """The topic of an object's changes."""
+    return f"/data/{event_name(name)}"
+
+
+@lru_cache(maxsize=32)
+def _to_millis(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _is_carried(item: Field, is_platform_event: bool) -> bool:
+    if is_platform_event:
+        return item.name.endswith("__c") or item.name in {"CreatedDate", "CreatedById"}
+    return (
+        item.name not in _LEFT_OUT and item.formula is None and not (item.is_read_only and item.name.startswith("Is"))
+    )
+
+
+def _find_compounds(name: str, fields: Mapping[str, Field]) -> dict[str, dict[str, str]]:
+    """Compound field -> its parts, and the fields that they are elsewhere."""
+    found = {}
+    for kind in ("Billing", "Mailing"):
+        if f"{kind}City" in fields:
+            found[f"{kind}Address"] = {part: f"{kind}{part}" for part in _PARTS}
+    if name == "Contact":
+        found["Name"] = {part: part for part in _PERSON if part in fields}
+    return found
+
+
+def _record(name: str, parts: Mapping[str, str]) -> dict[str, Any]:
+    kind = "PersonName" if name == "Name" else name
+    fields = [{"name": part, "type": ["null", "string"], "default": None} for part in parts]
+    return {"type": "record", "name": kind, "fields": fields}
+
+
+def _avro_type(item: Field) -> str:
+    if item.type in NUMBERS:
+        return "double"
+    return {"Checkbox": "boolean", "Date": "long", "DateTime": "long"}.get(item.type, "string")
+
+
+def _to_avro(item: Field, kept: Any) -> Any:
+    if kept is None:
+        return None
+    if item.type in NUMBERS:
+        return float(kept)
+    if item.type in ("Date", "DateTime"):
+        return _to_millis(kept)
+    return bool(kept) if item.type == "Checkbox" else str(kept)
+
+
+def _to_hex(bits: int) -> str:
+    digits = f"{bits:X}"
+    return f"0x{digits:0>{len(digits) + len(digits) % 2}}"

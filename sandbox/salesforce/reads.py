@@ -1,0 +1,76 @@
+"""What can be asked of the org: its limits, its objects, its records by query."""
+
+from sandbox.salesforce.call import Answer, Call
+from sandbox.salesforce.describe import describe_object, describe_org, summarize_object
+from sandbox.salesforce.errors import ApiError
+from sandbox.salesforce.identity import identity_url
+from sandbox.salesforce.ingest import BATCHES, read_batches
+
+
+def show_limits(call: Call) -> Answer:
+    """The allowances and what is left of them."""
+    with call.read() as connection:
+        batches = read_batches(connection)
+        queries = connection.execute("select count(*) from job where body ->> 'jobType' = 'V2Query'").fetchone()[0]
+    sessions = call.org.sessions
+    pairs = {
+        "DailyApiRequests": (sessions.daily_calls, sessions.calls_used),
+        BATCHES: batches,
+        "DailyBulkV2QueryJobs": (10_000, queries),
+        "DailyBulkV2QueryFileStorageMB": (976_562, 0),
+    }
+    return Answer(200, {name: {"Max": most, "Remaining": max(0, most - used)} for name, (most, used) in pairs.items()})
+
+
+def list_resources(call: Call) -> Answer:
+    """List what this version of the API has."""
+    root = f"/services/data/{call.version}"
+    names = ("sobjects", "query", "queryAll", "limits", "composite", "jobs")
+    return Answer(200, {name: f"{root}/{name}" for name in names} | {"identity": identity_url(call.base, call.user_id)})
+
+
+def list_jobs(call: Call) -> Answer:
+    """List the kinds of bulk jobs."""
+    return Answer(200, {kind: f"/services/data/{call.version}/jobs/{kind}" for kind in ("ingest", "query")})
+
+
+def list_composite(call: Call) -> Answer:
+    """List the resources that make several calls in one."""
+    root = f"/services/data/{call.version}/composite"
+    return Answer(200, {name: f"{root}/{name}" for name in ("batch", "graph", "sobjects", "tree")})
+
+
+def list_objects(call: Call) -> Answer:
+    """Describe the org."""
+    return Answer(200, describe_org(call.org.schema, call.org.store.prefixes, call.version))
+
+
+def show_object(call: Call, name: str) -> Answer:
+    """Describe one object in short."""
+    org, sobject = call.org, call.org.find_object(name)
+    summary = summarize_object(sobject, org.store.prefixes[sobject.name], call.version)
+    return Answer(200, {"objectDescribe": summary, "recentItems": []})
+
+
+def describe(call: Call, name: str) -> Answer:
+    """Describe one object."""
+    org, sobject = call.org, call.org.find_object(name)
+    types = org.record_type_ids(sobject)
+    return Answer(200, describe_object(org.schema, sobject, org.store.prefixes[sobject.name], types, call.version))
+
+
+def run_query(call: Call, is_all: bool = False) -> Answer:
+    """The first page of a query."""
+    if "q" not in call.params:
+        raise ApiError(400, "MALFORMED_QUERY", "The parameter q is missing")
+    return Answer(200, call.queries.answer(call.params["q"], call.version, call.page_rows, is_all))
+
+
+def run_query_all(call: Call) -> Answer:
+    """The first page of a query that sees deleted records too."""
+    return run_query(call, is_all=True)
+
+
+def read_next_page(call: Call, cursor: str, start: str) -> Answer:
+    """A later page of a query."""
+    return Answer(200, call.queries.answer_page(cursor, int(start), call.version, call.page_rows))

@@ -1,0 +1,85 @@
+"""Which contact belongs to which account: the direct relation, which the platform makes and moves by itself.
+
+A contact's own account and its direct relation are one fact, kept twice. See
+https://help.salesforce.com/apex/HTViewHelpDoc?id=sales.account_contact_relationship_and_validation_rules.htm
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+from sandbox.salesforce.drafts import Draft, good
+from sandbox.salesforce.schema import SObject
+from sandbox.salesforce.store import (
+    Body,
+    Store,
+    drop_keys,
+    find_children,
+    index_keys,
+    load_records,
+    mark_deleted,
+    new_ids,
+    save_records,
+)
+
+NAME = "AccountContactRelation"
+
+
+def follow_contacts(
+    connection: sqlite3.Connection, store: Store, relation: SObject, contacts: Iterable[Draft], fresh: Body
+) -> None:
+    """Give contacts that were just saved the direct relation to their account; a new relation begins as `fresh`."""
+    moved = [
+        draft
+        for draft in good(contacts)
+        if draft.body.get("AccountId") != draft.before.get("AccountId") and not draft.body.get("IsPersonAccount")
+    ]
+    known_ids = [draft.body["Id"] for draft in moved if not draft.is_new]
+    old: dict[str, list[Body]] = {}
+    for body in find_children(connection, store.prefixes[NAME], "ContactId", known_ids):
+        old.setdefault(body["ContactId"], []).append(body)
+    changes: list[tuple[Body, Body]] = []
+    gone: list[Body] = []
+    for draft in moved:
+        contact_id, account_id = draft.body["Id"], draft.body.get("AccountId")
+        direct = next((body for body in old.get(contact_id, []) if body.get("IsDirect")), None)
+        known = next((body for body in old.get(contact_id, []) if body["AccountId"] == account_id), None)
+        if direct is not None and (known is not None or account_id is None):
+            gone.append(direct)
+        if account_id is not None:
+            begin = known or direct or fresh
+            wanted = {"AccountId": account_id, "ContactId": contact_id, "IsDirect": True}
+            changes.append((known or direct or {}, begin | wanted))
+    _save(connection, store, relation, changes, gone)
+
+
+def settle_merge(connection: sqlite3.Connection, store: Store, relation: SObject, moved: Iterable[Body]) -> None:
+    """Save relations after a merge: one for each pair of account and contact, direct where it is the contact's own.
+
+    Args:
+        moved: All relations of the two records, with the account and contact that they lead to now; of two for one
+            pair the first stays.
+    """
+    kept: dict[tuple[str, str], Body] = {}
+    gone = [body for body in moved if kept.setdefault((body["AccountId"], body["ContactId"]), body) is not body]
+    contacts = load_records(connection, {contact_id for _, contact_id in kept})
+    changes: list[tuple[Body, Body]] = [
+        ({}, body | {"IsDirect": contacts.get(contact_id, {}).get("AccountId") == account_id})
+        for (account_id, contact_id), body in kept.items()
+    ]
+    drop_keys(connection, [body["Id"] for body in kept.values()])
+    _save(connection, store, relation, changes, gone)
+
+
+def _save(
+    connection: sqlite3.Connection,
+    store: Store,
+    relation: SObject,
+    changes: list[tuple[Body, Body]],
+    gone: list[Body],
+) -> None:
+    mark_deleted(connection, gone)
+    new = [after for _, after in changes if "Id" not in after]
+    for body, record_id in zip(new, new_ids(connection, store.prefixes[NAME], len(new)), strict=True):
+        body["Id"] = record_id
+    save_records(connection, (after for _, after in changes))
+    index_keys(connection, relation, changes)

@@ -1,0 +1,327 @@
+"""The org's objects and fields, read from Salesforce DX source files: what describe says and rows are checked by.
+
+Two trees of the same format are united: `include/crm/metadata` (what the project deploys) and `sandbox/salesforce/metadata`
+(what the platform and the Financial Services Cloud package bring). A field exists when its file does.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+TREES = (ROOT / "sandbox" / "salesforce" / "metadata", ROOT / "include" / "crm" / "metadata")
+
+# Standard objects have documented key prefixes; custom objects get the next free `aNN` of their org.
+KEY_PREFIXES = {
+    "Account": "001",
+    "Contact": "003",
+    "Opportunity": "006",
+    "User": "005",
+    "RecordType": "012",
+    "Task": "00T",
+    "AccountContactRelation": "07k",
+}
+# Standard fields by which records can be matched although they are no external ids: the format has no tag for it.
+ID_LOOKUPS = {("RecordType", "DeveloperName"), ("User", "Username"), ("Contact", "Email")}
+# Custom fields of tasks are declared on Activity, an object that only the metadata has.
+DECLARED_ON = {"Task": "Activity"}
+# Standard fields that only the platform writes; the format has no tag for it.
+READ_ONLY = {
+    ("AccountContactRelation", "IsDirect"),
+    ("Account", "PersonContactId"),
+    ("Account", "IsPersonAccount"),
+    ("Contact", "IsPersonAccount"),
+    ("Opportunity", "IsClosed"),
+    ("Opportunity", "IsWon"),
+    ("RecordType", "IsPersonType"),
+}
+# References that can be set when a record is made and never moved, as a master-detail field is.
+FIXED_REFERENCES = {("AccountContactRelation", "AccountId"), ("AccountContactRelation", "ContactId")}
+# References to records of any of several objects: a parent's key alone would not say which.
+POLYMORPHIC = {("Task", "WhatId"), ("Task", "WhoId")}
+# Fields whose values together no other record of the object has.
+UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId")}
+# Objects whose records people can merge; a merged one names the one that it went into.
+MERGEABLE = {"Account", "Contact"}
+_STRIP_NAMESPACE = re.compile(r"\{.*?\}")
+# The filter operation of the metadata format that the package's lookup filter uses.
+_NOT_EQUAL = "notEqual"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """One field; `type` is the metadata type (`Text`, `Currency`, `Lookup`, ...), or `Id` for the record id.
+
+    A polymorphic reference leads to records of `reference_to`, by which queries read its parent, or of `also_to`.
+    `relationship` leads from a record to its parent, `child_relationship` from the parent to such records.
+    """
+
+    name: str
+    type: str
+    label: str = ""
+    length: int = 0
+    precision: int = 18
+    scale: int = 0
+    is_required: bool = False
+    is_external_id: bool = False
+    is_unique: bool = False
+    is_case_sensitive: bool = False
+    is_id_lookup: bool = False
+    is_restricted: bool = False
+    picklist: tuple[str, ...] = ()
+    default: str | None = None
+    reference_to: str | None = None
+    also_to: tuple[str, ...] = ()
+    relationship: str | None = None
+    child_relationship: str | None = None
+    on_delete: str = "SetNull"
+    excluded_record_types: tuple[str, ...] = ()
+    formula: str | None = None
+    is_read_only: bool = False
+    is_fixed_after_insert: bool = False
+
+    @property
+    def is_key(self) -> bool:
+        """Whether an upsert or a relationship column may match records by this field."""
+        return self.is_external_id or self.is_id_lookup
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the store keeps an index of this field's values."""
+        return self.name != "Id" and (self.is_key or self.is_unique)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the value is another record's id."""
+        return self.reference_to is not None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The objects that a reference may lead to; none for other fields."""
+        return (self.reference_to, *self.also_to) if self.reference_to is not None else ()
+
+    def fold(self, value: str) -> str:
+        """The form in which two key values are compared: case counts only where the field says so."""
+        return value if self.is_case_sensitive else value.casefold()
+
+
+@dataclass(frozen=True)
+class SObject:
+    """One object of the org, with its record types as (developer name, label) and fields by API name."""
+
+    name: str
+    label: str
+    fields: dict[str, Field]
+    record_types: tuple[tuple[str, str], ...] = ()
+    name_format: str | None = None
+    is_controlled_by_parent: bool = False
+    unique_together: tuple[str, ...] = ()
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether the API name is a custom object's."""
+        return self.name.endswith("__c")
+
+    @cached_property
+    def by_lower_name(self) -> dict[str, Field]:
+        """Fields by lower-case name: field names in the API ignore case."""
+        return {name.lower(): item for name, item in self.fields.items()}
+
+    @cached_property
+    def by_relationship(self) -> dict[str, Field]:
+        """Reference fields by lower-case relationship name (`finserv__household__r`)."""
+        return {item.relationship.lower(): item for item in self.fields.values() if item.relationship}
+
+    @cached_property
+    def indexed(self) -> tuple[Field, ...]:
+        """Fields whose values the store indexes."""
+        return tuple(item for item in self.fields.values() if item.is_indexed)
+
+    @cached_property
+    def unique(self) -> tuple[str, ...]:
+        """Names of the index under which two records may not have one value."""
+        return (*(item.name for item in self.indexed if item.is_unique), *self._together)
+
+    def keys_of(self, body: Mapping[str, Any]) -> dict[str, str]:
+        """What the store's index holds of a record: folded values by field, and those that are unique together."""
+        keys = {item.name: item.fold(body[item.name]) for item in self.indexed if item.name in body}
+        if self.unique_together and body:
+            keys[self._together[0]] = " ".join(body[name] for name in self.unique_together)
+        return keys
+
+    @cached_property
+    def _together(self) -> tuple[str, ...]:
+        return ("+".join(self.unique_together),) if self.unique_together else ()
+
+
+Schema = dict[str, SObject]
+
+
+def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
+    """Read the objects of all `trees`; a field that two trees declare is the later tree's.
+
+    Raises:
+        ValueError: a file lacks what its format requires, or a lookup points to an object that no tree has.
+    """
+    found = {path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()}
+    read = {name: _load_object(name, trees) for name in sorted(found - set(DECLARED_ON.values()))}
+    schema = {name: replace(sobject, fields=dict(sobject.fields)) for name, sobject in read.items()}
+    for sobject in schema.values():
+        for item in sobject.fields.values():
+            for target in item.targets:
+                if target not in schema:
+                    raise ValueError(f"{sobject.name}.{item.name} refers to {target}, which no file declares")
+    return schema
+
+
+def find_children_of(schema: Schema, sobject: SObject, relationship: str) -> tuple[SObject, Field] | None:
+    """Return the object of a child relationship and the field of it that leads to the parent; None is none."""
+    for child in schema.values():
+        for item in child.fields.values():
+            if sobject.name in item.targets and (item.child_relationship or "").lower() == relationship.lower():
+                return child, item
+    return None
+
+
+@cache
+def _load_object(name: str, trees: tuple[Path, ...]) -> SObject:
+    folders = [tree / "objects" / folder for tree in trees for folder in (name, DECLARED_ON.get(name)) if folder]
+    meta = next((path for folder in folders for path in folder.glob("*.object-meta.xml")), None)
+    if meta is None:
+        raise ValueError(f"{name} has fields but no {name}.object-meta.xml")
+    tag = _read(meta)
+    record_types = tuple(
+        (_text(item, "fullName").rpartition("__")[2], _text(item, "label"))
+        for folder in folders
+        for item in map(_read, sorted(folder.glob("recordTypes/*.recordType-meta.xml")))
+    )
+    controlled = _text(tag, "sharingModel") == "ControlledByParent"
+    name_tag = tag.find("nameField")
+    fields = _system_fields(has_owner=not controlled and name not in {"User", "RecordType", "AccountContactRelation"})
+    if name in MERGEABLE:
+        fields["MasterRecordId"] = replace(_reference("MasterRecordId", name), is_read_only=True)
+    if record_types:
+        fields["RecordTypeId"] = _reference("RecordTypeId", "RecordType")
+    if name_tag is not None:
+        is_auto = _text(name_tag, "type") == "AutoNumber"
+        fields["Name"] = Field(
+            "Name",
+            "AutoNumber" if is_auto else "Text",
+            _text(name_tag, "label"),
+            length=80,
+            is_read_only=is_auto,
+            is_required=not is_auto,
+        )
+    for folder in folders:
+        for path in sorted(folder.glob("fields/*.field-meta.xml")):
+            item = _load_field(path)
+            pair = (name, item.name)
+            fields[item.name] = replace(
+                item,
+                is_id_lookup=pair in ID_LOOKUPS,
+                is_read_only=item.is_read_only or pair in READ_ONLY,
+                is_fixed_after_insert=item.is_fixed_after_insert or pair in FIXED_REFERENCES,
+            )
+    return SObject(
+        name=name,
+        label=_text(tag, "label") or name,
+        fields=fields,
+        record_types=record_types,
+        name_format=_text(name_tag, "displayFormat") or None if name_tag is not None else None,
+        is_controlled_by_parent=controlled,
+        unique_together=UNIQUE_TOGETHER.get(name, ()),
+    )
+
+
+def _system_fields(has_owner: bool) -> dict[str, Field]:
+    stamps = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
+    fields = {"Id": Field("Id", "Id", "Record ID", length=18, is_read_only=True, is_id_lookup=True)}
+    fields["IsDeleted"] = Field("IsDeleted", "Checkbox", "Deleted", is_read_only=True)
+    fields |= {name: Field(name, "DateTime", name, is_read_only=True) for name in stamps}
+    for name in ("CreatedById", "LastModifiedById"):
+        fields[name] = replace(_reference(name, "User"), is_read_only=True)
+    if has_owner:
+        fields["OwnerId"] = _reference("OwnerId", "User")
+    return fields
+
+
+def _reference(name: str, target: str) -> Field:
+    relationship = name.removesuffix("Id")
+    return Field(name, "Lookup", relationship, length=18, reference_to=target, relationship=relationship)
+
+
+def _load_field(path: Path) -> Field:
+    tag = _read(path)
+    name, kind = _text(tag, "fullName"), _text(tag, "type")
+    if not name or not kind:
+        raise ValueError(f"{path} lacks fullName or type")
+    formula = _text(tag, "formula") or None
+    target = _text(tag, "referenceTo") or None
+    return Field(
+        name=name,
+        type=kind,
+        label=_text(tag, "label") or name,
+        length=int(_text(tag, "length") or (18 if target else 255)),
+        precision=int(_text(tag, "precision") or 18),
+        scale=int(_text(tag, "scale") or 0),
+        is_required=_is_true(tag, "required") or kind == "MasterDetail",
+        is_external_id=_is_true(tag, "externalId"),
+        is_unique=_is_true(tag, "unique"),
+        is_case_sensitive=_is_true(tag, "caseSensitive"),
+        is_restricted=_text(tag, "valueSet/restricted") == "true",
+        picklist=tuple(item.text or "" for item in tag.findall("valueSet/valueSetDefinition/value/fullName")),
+        default=_text(tag, "defaultValue") or ("false" if kind == "Checkbox" else None),
+        reference_to=target,
+        also_to=tuple(item.text or "" for item in tag.findall("referenceTo")[1:]),
+        relationship=_relationship(name) if target else None,
+        child_relationship=_child_relationship(name, _text(tag, "relationshipName")),
+        on_delete="Cascade" if kind == "MasterDetail" else _text(tag, "deleteConstraint") or "SetNull",
+        excluded_record_types=_excluded_record_types(tag),
+        formula=formula,
+        is_read_only=formula is not None or kind == "AutoNumber",
+        is_fixed_after_insert=kind == "MasterDetail" and not _is_true(tag, "reparentableMasterDetail"),
+    )
+
+
+def _relationship(name: str) -> str:
+    return name[:-1] + "r" if name.endswith("__c") else name.removesuffix("Id")
+
+
+def _child_relationship(field_name: str, name: str) -> str | None:
+    """The name by which a parent's children are asked for; a package's carries its namespace, as its fields do."""
+    if not name or not field_name.endswith("__c"):
+        return name or None
+    namespace, has_one, _ = field_name.removesuffix("__c").partition("__")
+    return f"{namespace}__{name}__r" if has_one else f"{name}__r"
+
+
+def _excluded_record_types(tag: ElementTree.Element) -> tuple[str, ...]:
+    items = tag.findall("lookupFilter/filterItems")
+    is_understood = all(
+        _text(item, "operation") == _NOT_EQUAL and _text(item, "field").endswith("RecordType.DeveloperName")
+        for item in items
+    )
+    if not is_understood:
+        raise ValueError(
+            f"{_text(tag, 'fullName')}: only `RecordType.DeveloperName notEqual` lookup filters are understood"
+        )
+    return tuple(value.strip() for item in items for value in _text(item, "value").split(","))
+
+
+def _read(path: Path) -> ElementTree.Element:
+    root = ElementTree.parse(path).getroot()  # noqa: S314 - the project's own files, never a caller's
+    for element in root.iter():
+        element.tag = _STRIP_NAMESPACE.sub("", element.tag)
+    return root
+
+
+def _text(tag: ElementTree.Element, path: str) -> str:
+    return (tag.findtext(path) or "").strip()
+
+
+def _is_true(tag: ElementTree.Element, path: str) -> bool:
+    return _text(tag, path) == "true"

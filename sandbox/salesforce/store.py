@@ -1,0 +1,212 @@
+"""The org's state in one SQLite file: records as JSON, the index of their keys, all else that must survive a restart.
+
+One writer at a time (`write`), any number of readers beside it (`read`): SQLite's write-ahead log.
+"""
+
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sandbox.salesforce.aggregates import AGGREGATES
+from sandbox.salesforce.schema import KEY_PREFIXES, Schema, SObject
+from sandbox.salesforce.values import make_id
+
+Body = dict[str, Any]
+ID_END = "~"
+"""Sorts after every character of an id."""
+
+_TABLES = """
+create table if not exists record (id text primary key, body text not null, is_deleted int not null) without rowid;
+create table if not exists record_key (object text, field text, value text, id text,
+    primary key (object, field, value, id)) without rowid;
+create table if not exists prefix (object text primary key, prefix text unique);
+create table if not exists counter (name text primary key, value int not null) without rowid;
+create table if not exists job (id text primary key, body text not null) without rowid;
+create table if not exists session (token text primary key, username text, client_id text, issued_at text);
+create table if not exists consumer (client_id text primary key, client_secret text, public_key text, username text);
+create table if not exists cursor_row (cursor text, position int, id text,
+    primary key (cursor, position)) without rowid;
+create table if not exists cursor (id text primary key, soql text, total int);
+"""
+
+
+class Store:
+    """The SQLite file of one org under `folder`."""
+
+    def __init__(self, folder: Path, schema: Schema) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "org.sqlite3"
+        self._lock = threading.Lock()
+        self._writer = self._connect()
+        self._writer.executescript(_TABLES)
+        self._before_commit: Callable[[sqlite3.Connection], None] | None = None
+        self._after_commit: Callable[[], None] | None = None
+        self.prefixes = self._assign_prefixes(schema)
+
+    def watch(
+        self, tables: str, before_commit: Callable[[sqlite3.Connection], None], after_commit: Callable[[], None]
+    ) -> None:
+        """Have every transaction looked at just before it commits, and told of when it has; `tables` are made for that."""
+        with self._lock:
+            self._writer.executescript(tables)
+        self._before_commit, self._after_commit = before_commit, after_commit
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction of the only writer: committed when the block ends, undone when it raises."""
+        with self._lock:
+            self._writer.execute("begin immediate")
+            try:
+                yield self._writer
+                if self._before_commit is not None:
+                    self._before_commit(self._writer)
+                self._writer.execute("commit")
+            except BaseException:
+                self._writer.execute("rollback")
+                raise
+        if self._after_commit is not None:
+            self._after_commit()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees the last committed state; a streamed answer uses it from one thread after the other."""
+        connection = self._connect()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Let go of the file, after a write in progress."""
+        with self._lock:
+            self._writer.close()
+
+    def object_of(self, record_id: str) -> str | None:
+        """The object whose key prefix an id has."""
+        return self._objects.get(record_id[:3])
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60, check_same_thread=False)
+        for name, function in AGGREGATES.items():
+            connection.create_aggregate(name, 1, function)
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")
+        return connection
+
+    def _assign_prefixes(self, schema: Schema) -> dict[str, str]:
+        with self.write() as connection:
+            known = dict(connection.execute("select object, prefix from prefix"))
+            for name in sorted(schema.keys() - known.keys()):
+                taken = sum(prefix.startswith("a") for prefix in known.values())
+                known[name] = KEY_PREFIXES.get(name) or (f"e{taken:02}" if name.endswith("__e") else f"a{taken:02}")
+                connection.execute("insert into prefix values (?, ?)", (name, known[name]))
+        self._objects = {prefix: name for name, prefix in known.items()}
+        return known
+
+
+def new_ids(connection: sqlite3.Connection, prefix: str, count: int) -> list[str]:
+    """Ids for `count` new records, ascending."""
+    last = take_numbers(connection, prefix, count)
+    return [make_id(prefix, number) for number in range(last - count + 1, last + 1)]
+
+
+def take_numbers(connection: sqlite3.Connection, name: str, count: int) -> int:
+    """Move the counter `name` on by `count` and return its new value."""
+    row = connection.execute(
+        "insert into counter values (?1, ?2) on conflict (name) do update set value = value + ?2 returning value",
+        (name, count),
+    ).fetchone()
+    return int(row[0])
+
+
+def load_records(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Body]:
+    """The live records among `ids`, by id."""
+    found = connection.execute(
+        "select id, body from record where id in (select value from json_each(?)) and not is_deleted",
+        (_array(ids),),
+    )
+    return {record_id: orjson.loads(body) for record_id, body in found}
+
+
+def find_ids(connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]) -> dict[str, list[str]]:
+    """The ids of live records by key value; a value that no record has is left out."""
+    found = defaultdict(list)
+    rows = connection.execute(
+        "select value, id from record_key where object = ? and field = ? and value in (select value from json_each(?))",
+        (sobject, field, _array(folded)),
+    )
+    for value, record_id in rows:
+        found[value].append(record_id)
+    return found
+
+
+def find_records(
+    connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]
+) -> dict[str, list[Body]]:
+    """The live records by key value; a value that no record has is left out."""
+    found = defaultdict(list)
+    rows = connection.execute(
+        "select k.value, r.body from record_key k cross join record r on r.id = k.id"
+        " where k.object = ? and k.field = ? and k.value in (select value from json_each(?))",
+        (sobject, field, _array(folded)),
+    )
+    for value, body in rows:
+        found[value].append(orjson.loads(body))
+    return found
+
+
+def find_children(connection: sqlite3.Connection, prefix: str, field: str, parents: Iterable[str]) -> list[Body]:
+    """The live records under a key prefix whose reference `field` (a name of the schema) is one of `parents`."""
+    wanted = list(parents)
+    if not wanted:
+        return []
+    rows = connection.execute(
+        "select body from record where id >= ? and id < ? and not is_deleted"  # noqa: S608 - a name of the schema
+        f" and json_extract(body, '$.{field}') in (select value from json_each(?))",
+        (prefix, prefix + ID_END, _array(wanted)),
+    )
+    return [orjson.loads(body) for (body,) in rows]
+
+
+def save_records(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:
+    """Insert or replace whole records."""
+    connection.executemany(
+        "insert into record values (?, ?, 0) on conflict (id) do update set body = excluded.body",
+        ((body["Id"], orjson.dumps(body).decode()) for body in bodies),
+    )
+
+
+def index_keys(connection: sqlite3.Connection, sobject: SObject, changes: Iterable[tuple[Body, Body]]) -> None:
+    """Bring the index of keys in step with records that went from the first to the second of each pair."""
+    gone, come = [], []
+    for before, after in changes:
+        old, new = sobject.keys_of(before), sobject.keys_of(after)
+        if old != new:
+            gone += [(sobject.name, name, value, after["Id"]) for name, value in old.items() - new.items()]
+            come += [(sobject.name, name, value, after["Id"]) for name, value in new.items() - old.items()]
+    connection.executemany("delete from record_key where object = ? and field = ? and value = ? and id = ?", gone)
+    connection.executemany("insert into record_key values (?, ?, ?, ?)", come)
+
+
+def mark_deleted(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:
+    """Take records out of every answer but `queryAll`, and their keys out of the index."""
+    bodies = list(bodies)
+    ids = _array(body["Id"] for body in bodies)
+    save_records(connection, bodies)
+    connection.execute("update record set is_deleted = 1 where id in (select value from json_each(?))", (ids,))
+    drop_keys(connection, [body["Id"] for body in bodies])
+
+
+def drop_keys(connection: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Take records out of the index of keys."""
+    connection.execute("delete from record_key where id in (select value from json_each(?))", (_array(ids),))
+
+
+def _array(values: Iterable[str]) -> str:
+    return orjson.dumps(list(values)).decode()

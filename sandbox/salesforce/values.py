@@ -1,0 +1,207 @@
+"""Field values: what a caller may send, how the org keeps it, how it says it again.
+
+Kept forms: numbers as decimal text (never a float), checkboxes as booleans, dates as `YYYY-MM-DD`, times as
+Salesforce's `YYYY-MM-DDThh:mm:ss.000+0000` in UTC, references as 18-character ids, everything else as text.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+
+import orjson
+
+from sandbox.salesforce.errors import RowError
+from sandbox.salesforce.schema import Field
+
+Kept = str | bool | None
+NUMBERS = frozenset({"Number", "Currency", "Percent"})
+# The types whose length is checked. A long text counts too.
+TEXTS = frozenset({"Text", "TextArea", "LongTextArea", "Phone", "Url", "Email", "AutoNumber"})
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+")
+_ID = re.compile(r"[0-9A-Za-z]{15}([0-9A-Za-z]{3})?")
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+
+def value_parser(field: Field) -> Callable[[object], Kept]:
+    """Return what turns a sent value (CSV text or JSON) into its kept form.
+
+    The parser gets no null: whether a field may be empty is not its question. It raises `RowError`.
+    """
+    if field.is_reference:
+        return lambda value: _parse_id(field, value)
+    if field.type in NUMBERS:
+        return _number_parser(field)
+    if field.type == "Picklist":
+        return _picklist_parser(field)
+    if field.type not in _PARSERS:
+        return _text_parser(field)
+    parse = _PARSERS[field.type]
+    return lambda value: parse(field, value)
+
+
+def format_time(moment: datetime) -> str:
+    """A moment in the form in which it is kept and said in JSON."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03}+0000"
+
+
+def say_json(field: Field, kept: object) -> object:
+    """A kept value as the JSON answers say it; decimals go out digit by digit."""
+    if kept is None:
+        return False if field.type == "Checkbox" else None
+    if field.type in NUMBERS:
+        return orjson.Fragment(str(kept))
+    return bool(kept) if field.type == "Checkbox" else kept
+
+
+def make_id(prefix: str, number: int) -> str:
+    """The 18-character id of the `number`-th record under a key prefix; ids ascend with their numbers."""
+    digits = ""
+    while number:
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return complete_id(f"{prefix}Hp0{digits:0>9}")
+
+
+def complete_id(value: str) -> str:
+    """A 15-character id with its three check characters, which say which letters are capitals."""
+    if len(value) != 15:
+        return value
+    return value + _check(value[:5]) + _check(value[5:10]) + _check(value[10:])
+
+
+@lru_cache(maxsize=4096)
+def _check(part: str) -> str:
+    return _CHECK[sum(char.isupper() << place for place, char in enumerate(part))]
+
+
+def _mistyped(field: Field, value: object) -> RowError:
+    message = f"{field.label}: value not of required type: {str(value)[:255]}"
+    return RowError("INVALID_TYPE_ON_FIELD_IN_RECORD", message, field.name)
+
+
+def _parse_text(field: Field, value: object) -> str:
+    if not isinstance(value, str):
+        if isinstance(value, dict | list | bool):
+            raise _mistyped(field, value)
+        value = str(value)
+    if len(value) > field.length:
+        message = f"{field.label}: data value too large: {value[:255]} (max length={field.length})"
+        raise RowError("STRING_TOO_LONG", message, field.name)
+    return value
+
+
+def _text_parser(field: Field) -> Callable[[object], str]:
+    length = field.length
+
+    def parse_text(value: object) -> str:
+        return value if isinstance(value, str) and len(value) <= length else _parse_text(field, value)
+
+    return parse_text
+
+
+def _parse_email(field: Field, value: object) -> str:
+    text = _parse_text(field, value)
+    if not _EMAIL.fullmatch(text):
+        raise RowError("INVALID_EMAIL_ADDRESS", f"{field.label}: invalid email address: {text}", field.name)
+    return text
+
+
+def _plain_number(field: Field) -> str:
+    """The pattern of what needs no rounding, as nearly every number of a load; the rest goes the long way."""
+    return rf"-?(?:0|[1-9][0-9]{{0,{field.precision - field.scale - 1}}})\.[0-9]{{1,{field.scale or 1}}}"
+
+
+def _number_parser(field: Field) -> Callable[[object], str]:
+    step = Decimal(1).scaleb(-field.scale)
+    bound = Decimal(10) ** (field.precision - field.scale)
+    is_plain = re.compile(_plain_number(field)).fullmatch
+
+    def parse_number(value: object) -> str:
+        if field.scale and isinstance(value, str) and is_plain(value):
+            short = value.rstrip("0")
+            return short + "0" if short[-1] == "." else short
+        text = str(value)
+        if isinstance(value, bool) or not _NUMBER.fullmatch(text):
+            raise _mistyped(field, value)
+        number = Decimal(text)
+        if abs(number) >= bound:
+            message = f"{field.label}: value outside of valid range on numeric field: {text}"
+            raise RowError("NUMBER_OUTSIDE_VALID_RANGE", message, field.name)
+        rounded = f"{number.quantize(step, ROUND_HALF_UP):f}"
+        if "." not in rounded:
+            return rounded + ".0"
+        short = rounded.rstrip("0")
+        return short + "0" if short.endswith(".") else short
+
+    return parse_number
+
+
+def _picklist_parser(field: Field) -> Callable[[object], str]:
+    allowed = frozenset(field.picklist)
+
+    def parse_choice(value: object) -> str:
+        if not isinstance(value, str):
+            raise _mistyped(field, value)
+        if field.is_restricted and value not in allowed:
+            message = f"{field.label}: bad value for restricted picklist field: {value}"
+            raise RowError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, field.name)
+        return value if len(value) <= field.length else _parse_text(field, value)
+
+    return parse_choice
+
+
+def _parse_multiselect(field: Field, value: object) -> str:
+    choices = _parse_text(field, value).split(";")
+    wrong = [choice for choice in choices if choice not in field.picklist]
+    if field.is_restricted and wrong:
+        message = f"{field.label}: bad value for restricted picklist field: {wrong[0]}"
+        raise RowError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, field.name)
+    return ";".join(choices)
+
+
+def _parse_checkbox(field: Field, value: object) -> bool:
+    truth = _TRUTH.get(str(value).lower())
+    if truth is None:
+        raise _mistyped(field, value)
+    return truth
+
+
+def _parse_date(field: Field, value: object) -> str:
+    try:
+        if isinstance(value, str) and _DATE.fullmatch(value):
+            return date.fromisoformat(value).isoformat()
+    except ValueError as error:
+        raise _mistyped(field, value) from error
+    raise _mistyped(field, value)
+
+
+def _parse_time(field: Field, value: object) -> str:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise _mistyped(field, value) from error
+    if moment.tzinfo is None:
+        raise _mistyped(field, value)
+    return format_time(moment)
+
+
+def _parse_id(field: Field, value: object) -> str:
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise RowError("MALFORMED_ID", f"{field.label}: id value of incorrect type: {value}", field.name)
+    return complete_id(value)
+
+
+_PARSERS: dict[str, Callable[[Field, object], Kept]] = {
+    "Checkbox": _parse_checkbox,
+    "Date": _parse_date,
+    "DateTime": _parse_time,
+    "Email": _parse_email,
+    "MultiselectPicklist": _parse_multiselect,
+}

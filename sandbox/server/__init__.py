@@ -1,0 +1,1 @@
+"""What every simulated system shares: the HTTP front with its faults, clock, call counts and response formats."""

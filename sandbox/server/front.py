@@ -1,0 +1,170 @@
+"""The sandbox's front: every call is counted, and the transport's faults are committed here, for all vendors.
+
+It must be the outermost ASGI application, because a reset needs the server's own connection.
+"""
+
+import asyncio
+import socket
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sandbox.server.calls import ABORTED, Calls
+from sandbox.server.faults import Fault, Faults
+
+_ADMIN = "/_sandbox"
+_HTML = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>Back soon.</body></html>"
+_SLAM = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: closing sends RST instead of FIN
+
+
+class ByPort:
+    """ASGI application that leads each listener's port in `own` to an application of its own, all else to `app`."""
+
+    def __init__(self, app: ASGIApp, own: Mapping[int, ASGIApp]) -> None:
+        self.app, self.own = app, own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call with the application of the port that received it."""
+        app = self.own.get(scope["server"][1], self.app) if scope["type"] == "http" else self.app
+        await app(scope, receive, send)
+
+
+class Front:
+    """ASGI application around one of the sandbox's own.
+
+    Args:
+        app: Gets every call that no fault answers.
+        root: Path under which an application with a listener of its own is named in faults and counts; the callers
+            of its listener do not see it.
+    """
+
+    def __init__(self, app: ASGIApp, faults: Faults, calls: Calls, root: str = "") -> None:
+        self.app, self.faults, self.calls, self.root = app, faults, calls, root
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call, perhaps badly."""
+        if scope["type"] != "http" or scope["path"].startswith(_ADMIN):
+            await self.app(scope, receive, send)
+            return
+        if self.root:
+            path, raw = self.root + scope["path"], self.root.encode() + scope["raw_path"]
+            scope = {**scope, "path": path, "raw_path": raw, "root_path": self.root}
+        begun = False
+
+        async def counted(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                self.calls.count(scope["path"], message["status"])  # before it leaves: whoever has it finds it counted
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, counted)
+        finally:
+            if not begun:
+                self.calls.count(scope["path"], ABORTED)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if fault := self.faults.take(path, "latency"):
+            await asyncio.sleep(float(fault.options.get("seconds", 1)))
+        if self.faults.take(path, "connection_reset"):
+            _reset(receive)
+        elif fault := self.faults.take(path, "too_many_requests"):
+            await _refuse(send, 429, fault)
+        elif fault := self.faults.take(path, "server_error"):
+            await _refuse(send, int(fault.options.get("status", 503)), fault)
+        elif self.faults.take(path, "html_page"):
+            await _reply(send, 200, b"text/html; charset=utf-8", _HTML)
+        elif fault := self.faults.take(path, "maintenance"):
+            await _close_for_maintenance(send, fault)
+        elif fault := self.faults.take(path, "bomb"):
+            await _reply(send, 200, b"application/json", _bomb(fault), [(b"content-encoding", b"gzip")])
+        elif fault := self.faults.take(path, "drip"):
+            await self._drip(scope, receive, send, fault)
+        elif self.faults.take(path, "body_cut"):
+            await self._cut(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _cut(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Announce the whole body, send the first half of it, and reset."""
+        start, body = await self._whole(scope, receive)
+        await send(start)
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        await asyncio.sleep(0.05)  # let the half leave before the reset discards what is still buffered
+        _reset(receive)
+
+    async def _drip(self, scope: Scope, receive: Receive, send: Send, fault: Fault) -> None:
+        """Send the body piece by piece, with a pause after each, as long as the caller is there."""
+        start, body = await self._whole(scope, receive)
+        await send(start)
+        size, pause = int(fault.options.get("bytes", 1)), float(fault.options.get("seconds", 1))
+        message = asyncio.ensure_future(receive())
+        for at in range(0, len(body), size):
+            await send({"type": "http.response.body", "body": body[at : at + size], "more_body": True})
+            await asyncio.wait({message}, timeout=pause)
+            if message.done():
+                if message.result()["type"] == "http.disconnect":
+                    return
+                message = asyncio.ensure_future(receive())  # the request itself, which the app has not read
+                await asyncio.sleep(pause)
+        message.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _whole(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
+        """Return the start of the app's response, with the length of its body, and its body."""
+        start: Message = {}
+        body = bytearray()
+
+        async def hold(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+            else:
+                body.extend(message.get("body", b""))
+
+        await self.app(scope, receive, hold)
+        headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        headers.append((b"content-length", str(len(body)).encode()))
+        return {**start, "headers": headers}, bytes(body)
+
+
+def _reset(receive: Receive) -> None:
+    """Close the caller's connection with RST."""
+    transport: Any = receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's request cycle
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _SLAM)
+    transport.abort()
+
+
+def _bomb(fault: Fault) -> bytes:
+    """Return an empty JSON array between very many blanks, compressed."""
+    packer, blanks = zlib.compressobj(wbits=31), b" " * 2**20
+    parts = [packer.compress(b"[")]
+    parts += [packer.compress(blanks) for _ in range(int(fault.options.get("bytes", 2**30)) // len(blanks) + 1)]
+    return b"".join([*parts, packer.compress(b"]"), packer.flush()])
+
+
+async def _close_for_maintenance(send: Send, fault: Fault) -> None:
+    status, kind = int(fault.options.get("status", 302)), fault.options.get("body", "html")
+    kinds = {"html": (b"text/html", _HTML), "json": (b"application/json", b'{"message": "No"}'), "empty": (b"", b"")}
+    extra = [(b"location", b"/maintenance.html")] if 300 <= status < 400 else []
+    await _reply(send, status, *kinds[kind], extra)
+
+
+async def _refuse(send: Send, status: int, fault: Fault) -> None:
+    wait = fault.options.get("retry_after")
+    extra = [] if wait is None else [(b"retry-after", str(wait).encode())]
+    await _reply(send, status, b"text/plain", b"", extra)
+
+
+async def _reply(
+    send: Send, status: int, kind: bytes, body: bytes, extra: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    headers = [(b"content-length", str(len(body)).encode()), *(extra or [])]
+    headers += [(b"content-type", kind)] if kind else []
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

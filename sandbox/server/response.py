@@ -1,0 +1,76 @@
+"""How a sandbox vendor answers over HTTP: exact JSON, refusals, and no parameter that its documentation does not name."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from sandbox.server.rows import dump
+
+
+class Refused(Exception):
+    """The call is answered with `status` and `body`, which may be None: nothing at all."""
+
+    def __init__(self, status: int, body: Any = None) -> None:
+        super().__init__(status, body)
+        self.status, self.body = status, body
+
+
+def create_vendor_app() -> FastAPI:
+    """Return an application without routes that answers what is raised as `Refused`."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+    @app.exception_handler(Refused)
+    def refuse(request: Request, error: Refused) -> Response:
+        return Response(status_code=error.status) if error.body is None else reply(error.body, error.status)
+
+    return app
+
+
+def reply(value: Any, status: int = 200) -> Response:
+    """Answer JSON with every digit of its decimals."""
+    return Response(dump(value), status, media_type="application/json")
+
+
+def write_moment(moment: datetime) -> str:
+    """Return a moment in UTC, to the second: "2026-11-20T15:00:00Z"."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def read_query(request: Request, **documented: str) -> dict[str, str]:
+    """Return the parameters of a call over their defaults.
+
+    Raises:
+        Refused: 400, where one is not documented or is given twice.
+    """
+    given = request.query_params.multi_items()
+    for name in {name for name, _ in given}:
+        if name not in documented:
+            raise Refused(400, {"message": f"parameter {name!r} is not documented"})
+        if len(request.query_params.getlist(name)) > 1:
+            raise Refused(400, {"message": f"parameter {name!r} is given twice"})
+    return documented | dict(given)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return the fields of a form."""
+    return {name: str(value) for name, value in (await request.form()).items()}
+
+
+def read_basic(headers: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return user and password of a Basic login, or None."""
+    scheme, _, encoded = headers.get("authorization", "").partition(" ")
+    try:
+        user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (user, password) if scheme.lower() == "basic" and colon else None
+
+
+def read_bearer(headers: Mapping[str, str]) -> str:
+    """Return the token of a Bearer login, or nothing."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""

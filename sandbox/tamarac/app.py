@@ -1,0 +1,161 @@
+"""Tamarac's API, as little of it as is public, and what was agreed on for the rest.
+
+What the public documentation leaves open, and what was chosen here: a night's files are in at 05:30 in New York, so a
+session is closed on the day after; `pageSize` is 200 and at most 1000; a page's link carries an opaque `pageToken`;
+a holding of a day after the last closed one is answered as of that one, which `As Of Date` tells.
+"""
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from sandbox.firm.edits import Edit
+from sandbox.firm.likeness import write_person_key
+from sandbox.firm.world import World
+from sandbox.server.calls import Calls
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Faults, distort
+from sandbox.server.response import Refused, create_vendor_app, read_basic, read_query, reply
+from sandbox.tamarac.folder import Folder
+from sandbox.tamarac.house import Drawing, label_client
+from sandbox.tamarac.office import Office
+from sandbox.tamarac.reports import Jobs
+from sandbox.tamarac.rows import IDS, Row
+
+USER, PASSWORD = "tributary-tamarac", "sandbox-only"  # opens nothing but this sandbox
+_ROWS, _MOST_ROWS = 200, 1000
+
+
+def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: Path | None = None) -> FastAPI:
+    """Return the application to mount at `/tamarac`.
+
+    Faults that it asks for by name: `sync_failed` on custodial-sync; `rows_added` and `rows_removed` on a list; those
+    of the reports are in `tamarac_reports.Jobs`.
+
+    Args:
+        world: The firm, its edits and its clock.
+        faults: Faults in wait.
+        calls: Not counted here: whoever stands in front counts.
+        clock: The world's own.
+        data: Folder of anybody's data instead of the made-up office.
+
+    Raises:
+        ValueError: `data` holds a line that cannot be read.
+    """
+    source = Folder(data, world) if data else Office(world)
+    jobs, app = Jobs(source, faults), create_vendor_app()
+
+    @app.get("/api/custodial-sync")
+    def read_sync(request: Request) -> Response:
+        _admit(request)
+        read_query(request)
+        status = "Complete" if source.is_synced else "Running"
+        if faults.take(request.url.path, "sync_failed"):
+            status = "Failed"
+        return reply({"status": status, "lastSuccessfulDate": source.closed_through.isoformat()})
+
+    @app.post("/api/reports")
+    async def submit(request: Request) -> Response:
+        _admit(request)
+        read_query(request)
+        job = await run_in_threadpool(jobs.submit, _read_json(await request.body()))
+        return reply({"jobId": job}, 202)
+
+    @app.get("/api/reports/{job}")
+    def ask(request: Request, job: int) -> Response:
+        _admit(request)
+        read_query(request)
+        return reply(jobs.ask(job))
+
+    @app.get("/api/reports/{job}/file")
+    def send(request: Request, job: int) -> Response:
+        _admit(request)
+        read_query(request)
+        return jobs.send(job)
+
+    @app.get("/api/{table}")
+    def list_rows(request: Request, table: str) -> Response:
+        _admit(request)
+        if table not in IDS:
+            raise Refused(404, {"message": f"there is no list {table!r}"})
+        return reply(_find_page(source, faults, request, table))
+
+    return app
+
+
+def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
+    """Change what people keep in Tamarac, for good. Return the edit as it is kept.
+
+    `correct_transaction` (transaction_id; quantity, price, trade_date), `reverse_transaction` (transaction_id),
+    `backdate_trade` (account_id, symbol, trade_date, quantity, below zero for a sale; price), `close_account`
+    (account_id, date), `move_account` (account_id, household_id), `rename_household` (household_id, name), `mend` (table,
+    id, set), `closed_through` (date; null follows the clock again). On a
+    folder's data the last two have an effect.
+
+    Raises:
+        KeyError, ValueError: it names something unknown or impossible; nothing is kept.
+    """
+    return Office(world).edit(kind, values)
+
+
+def truth(world: World) -> list[tuple[str, str]]:
+    """Return whose each record is: `households:` and `clients:` -> the firm's household or person, where Orion's too."""
+    drawing, pairs = Drawing(world.firm), list[tuple[str, str]]()
+    for number in drawing.numbers:
+        if origin := drawing.draw_origin(number):
+            id_ = number + 1001
+            pairs.append((f"households:H{id_}", f"household:{origin.id}"))
+            for place in range(len(origin.people)):
+                pairs.append((f"clients:{label_client(id_, place)}", write_person_key(origin, place)))
+    return pairs
+
+
+def _admit(request: Request) -> None:
+    """Let a call with the right login pass."""
+    if read_basic(request.headers) != (USER, PASSWORD):
+        raise Refused(401)
+
+
+def _read_json(body: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(body)
+    except ValueError as error:
+        raise Refused(400, {"message": "the body is not JSON"}) from error
+    if not isinstance(asked, dict):
+        raise Refused(400, {"message": "the body is not an object"})
+    return asked
+
+
+def _find_page(source: Office | Folder, faults: Faults, request: Request, table: str) -> Row:
+    """Return one page of a list. A page's token is where it begins, and where the page before it did."""
+    query = read_query(request, pageSize=str(_ROWS), pageToken="")
+    if not query["pageSize"].isdigit() or not 1 <= int(query["pageSize"]) <= _MOST_ROWS:
+        raise Refused(400, {"message": f"pageSize is a number from 1 to {_MOST_ROWS}"})
+    size, start, before = int(query["pageSize"]), 0, None
+    if query["pageToken"]:
+        start, before = _read_token(query["pageToken"])
+    rows = source.read(table, start)
+    if before is not None:
+        if fault := faults.take(request.url.path, "rows_removed"):
+            rows = itertools.islice(rows, int(fault.options.get("count", 1)), None)
+        elif fault := faults.take(request.url.path, "rows_added"):
+            passed = list(itertools.takewhile(lambda row: row[0] < start, source.read(table, before)))
+            rows = itertools.chain(passed[-int(fault.options.get("count", 1)) :], rows)
+    page = list(itertools.islice(rows, size + 1))
+    answer: Row = {"items": distort(faults, request.url.path, [row for _, row in page[:size]])}
+    if len(page) > size:
+        token = f"{page[size][0]}-{page[0][0]}"
+        answer["nextPageUrl"] = str(request.url.replace_query_params(pageSize=size, pageToken=token))
+    return answer
+
+
+def _read_token(token: str) -> tuple[int, int]:
+    start, dash, before = token.partition("-")
+    if not (start.isdigit() and dash and before.isdigit()):
+        raise Refused(400, {"message": "the pageToken is none of ours"})
+    return int(start), int(before)

@@ -1,0 +1,95 @@
+"""Anybody's data in place of the made-up office: `tamarac/<table>.jsonl`, one object a line, in Tamarac's own words.
+
+The tables are the four lists, with the names of the API, and `holdings` and `transactions`, with the names of the two
+reports' columns. `As Of Date` says of which day a holding is; a day without any is answered with the last one before.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from sandbox.firm.world import World
+from sandbox.tamarac.edits import find_mends, find_override
+from sandbox.tamarac.house import VENDOR
+from sandbox.tamarac.positions import HOLDINGS, Row
+from sandbox.tamarac.rows import IDS
+from sandbox.tamarac.trades import TRANSACTIONS
+
+_BLOCK = 500
+
+
+class Folder:
+    """What Tamarac's API serves from files, read again for every call.
+
+    Args:
+        folder: The vendor's own folder; a file that is missing is an empty table.
+        world: Its clock and its edits.
+
+    Raises:
+        ValueError: a line of `holdings.jsonl` cannot be read.
+    """
+
+    is_synced = True
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self.folder, self.world = folder, world
+        self._days = sorted({read_day(row["As Of Date"]) for _, row in self._read_lines("holdings")})
+
+    @property
+    def closed_through(self) -> date:
+        """What a test set, or the last day that any holding states."""
+        return find_override(self.world.edits.of_books(VENDOR)) or (self._days[-1] if self._days else date.max)
+
+    def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
+        """Yield a list's rows from position `start` on, each with its position.
+
+        Raises:
+            KeyError: Tamarac has no such list.
+        """
+        id_, mends = IDS[table], find_mends(self.world.edits.all, table)
+        for position, row in self._read_lines(table, start):
+            row |= mends.get(row[id_], {})
+            yield position, {name: value for name, value in row.items() if value is not None}
+
+    def read_holdings(self, day: date) -> Iterator[list[Row]]:
+        """Yield the holdings at the end of `day`."""
+        known = [each for each in self._days if each <= min(day, self.closed_through)]
+        wanted = known[-1] if known else None
+        rows = (row for _, row in self._read_lines("holdings") if read_day(row["As Of Date"]) == wanted)
+        yield from _make_blocks(rows, HOLDINGS)
+
+    def read_transactions(self, by: str, first: date, last: date) -> Iterator[list[Row]]:
+        """Yield the transactions whose day of "Entry" or "Trade" is one of `first` to `last`."""
+        rows = (row for _, row in self._read_lines("transactions") if first <= read_day(row[f"{by} Date"]) <= last)
+        yield from _make_blocks(rows, TRANSACTIONS)
+
+    def _read_lines(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
+        """Yield the objects of a file with their places in it, in bytes."""
+        path = self.folder / f"{table}.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(start)
+            for line in file:
+                if line.strip():
+                    yield start, json.loads(line, parse_float=Decimal)
+                start += len(line)
+
+
+def read_day(text: str) -> date:
+    """Read a day as the reports write it: 11/20/2026.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return datetime.strptime(text, "%m/%d/%Y").replace(tzinfo=UTC).date()
+
+
+def _make_blocks(rows: Iterator[Row], columns: tuple[str, ...]) -> Iterator[list[Row]]:
+    """Yield rows by the hundreds, with an empty cell for what a row does not have."""
+    empty = dict.fromkeys(columns, "")
+    while block := [empty | row for row in itertools.islice(rows, _BLOCK)]:
+        yield block

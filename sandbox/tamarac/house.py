@@ -1,0 +1,179 @@
+"""One household as Tamarac knows it: drawn from the seed like the firm's own, with the same trading behind it.
+
+Households of the firm that Tamarac knows too have other accounts there, under the names of the same people. The rest
+are the clients of an office that was bought, and Orion knows nothing of them.
+"""
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from itertools import chain
+
+from sandbox.firm.holdings import Trade
+from sandbox.firm.households import ACCOUNTS, INDIVIDUAL, JOINT, Account, Firm, Household, Representative
+from sandbox.firm.likeness import Likeness, draw_likenesses, has_household, write_couple
+from sandbox.firm.market import Market
+from sandbox.tamarac.groups import Group, Member
+
+VENDOR = "tamarac"
+_COMMON, _OWN = 500_000, 700_000
+"""Numbers of households in Tamarac: those of the firm from the first on, the office's own from the second on."""
+_OFFICE_SEED = 1_000_003
+_FIRST_ACCOUNT = 300_001
+
+
+@dataclass(slots=True)
+class House:
+    """One household in Tamarac.
+
+    Attributes:
+        number: Its place, from which all ids follow.
+        household: Registrations and accounts as drawn; its people are not the ones that count.
+        origin: The same family as the firm knows it; None where it is Tamarac's alone.
+        people: As Tamarac knows them.
+        name: Of the household.
+        advisor: Id and name.
+        accounts: Without custodial parents, which would repeat their sleeves.
+        market: Prices up to the last closed day.
+        groups: Every group.
+        members: What it holds.
+        moved: Accounts that went to another household, with the first client there.
+    """
+
+    number: int
+    household: Household
+    origin: Household | None
+    people: list[Likeness]
+    name: str
+    advisor: tuple[str, str]
+    accounts: list[Account]
+    market: Market
+    groups: list[Group] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Tamarac's id of the household."""
+        return f"H{self.household.id}"
+
+    @property
+    def day(self) -> date:
+        """The last closed day."""
+        return self.market.sessions[-1]
+
+    @property
+    def reported(self) -> list[Group]:
+        """Groups that stand among the accounts."""
+        return [group for group in self.groups if group.is_reported]
+
+    def find_owners(self, account: Account) -> list[int]:
+        """Return places in `people` of an account's owners; a partner whom nobody knows gives way to the head."""
+        drawn = self.household.people
+        places = (drawn.index(owner) for owner in account.registration.owners)
+        return list(dict.fromkeys(place if place < len(self.people) else 0 for place in places))
+
+    def name_account(self, account: Account) -> str:
+        """Return the account's title: its owners' names and its type."""
+        owners = [self.people[place] for place in self.find_owners(account)]
+        return f"{write_couple(owners)} {self.find_type(account)}"
+
+    def find_type(self, account: Account) -> str:
+        """Return the account's type in words."""
+        kind = account.registration.kind
+        return (INDIVIDUAL if kind is JOINT and len(self.find_owners(account)) == 1 else kind).name
+
+
+def label_account(account_id: int) -> str:
+    """Return Tamarac's id of an account."""
+    return f"A{account_id}"
+
+
+def label_client(household_id: int, place: int) -> str:
+    """Return Tamarac's id of a person."""
+    return f"C{household_id}{place + 1}"
+
+
+def read_account(label: str) -> tuple[int, int]:
+    """Return an account's id and the number of the household that it was drawn with.
+
+    Raises:
+        ValueError: it is no id of an account.
+    """
+    if not label.startswith("A"):
+        raise ValueError(f"{label!r} is no id of an account")
+    id_ = int(label[1:])
+    return id_, (id_ - _FIRST_ACCOUNT) // ACCOUNTS
+
+
+def list_trades(account: Account) -> list[Trade]:
+    """Return an account's trades in the order of their entry."""
+    trades = chain.from_iterable(asset.trades for asset in account.assets.values())
+    return sorted(trades, key=lambda trade: (trade.entered_at, trade.asset.id))
+
+
+class Drawing:
+    """Draws the households that Tamarac knows.
+
+    Args:
+        firm: The firm whose households are known to Tamarac too, and whose prices are everybody's.
+    """
+
+    def __init__(self, firm: Firm) -> None:
+        self.firm = firm
+        self.office = replace(firm, seed=firm.seed + _OFFICE_SEED, households=firm.households // 10 + 3)
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of all households, in ascending order."""
+        known = (n for n in range(self.firm.households) if has_household(self.firm.seed, VENDOR, n))
+        return (*(_COMMON + n for n in known), *(_OWN + n for n in range(self.office.households)))
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Number of a household -> its place among all."""
+        return {number: place for place, number in enumerate(self.numbers)}
+
+    def draw_origin(self, number: int) -> Household | None:
+        """Return the firm's own household behind `number`, without its history; None where there is none."""
+        if number >= _OWN:
+            return None
+        start = Market(self.firm.seed, self.firm.first, self.firm.first)
+        return self.firm.draw_household(number - _COMMON, start)
+
+    def draw_house(self, number: int, market: Market) -> House:
+        """Return a household with its accounts' histories, their trades numbered; as yet without groups."""
+        household, origin = self.office.draw_household(number, market), self.draw_origin(number)
+        people = draw_likenesses(self.firm.seed, VENDOR, origin or household)
+        accounts = [account for account in household.accounts if not account.is_parent]
+        for account in accounts:
+            for place, trade in enumerate(list_trades(account), 1):
+                trade.id = place
+        return House(
+            number=number,
+            household=household,
+            origin=origin,
+            people=people,
+            name=write_couple(people),
+            advisor=self._find_advisor(household, origin),
+            accounts=accounts,
+            market=market,
+        )
+
+    def draw_luck(self, number: int) -> random.Random:
+        """Return random numbers for a household's groups."""
+        return random.Random(f"{self.firm.seed}:{VENDOR}:groups:{number}")
+
+    def _find_advisor(self, household: Household, origin: Household | None) -> tuple[str, str]:
+        prefix, known = ("ADV-", self._advisors) if origin else ("OFF-", self._office_advisors)
+        advisor = known[(origin or household).representative_id]
+        return f"{prefix}{advisor.id}", advisor.person.name
+
+    @cached_property
+    def _advisors(self) -> dict[int, Representative]:
+        return {rep.id: rep for rep in self.firm.draw_representatives()}
+
+    @cached_property
+    def _office_advisors(self) -> dict[int, Representative]:
+        return {rep.id: rep for rep in self.office.draw_representatives()}

@@ -1,0 +1,221 @@
+"""Tamarac's bulk reports: asked for, waited for, and fetched as a CSV file that is written while it is sent."""
+
+import csv
+import io
+import itertools
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+
+from sandbox.server.faults import POISON, Fault, Faults, scale
+from sandbox.server.response import Refused
+from sandbox.tamarac.positions import HOLDINGS, Row
+from sandbox.tamarac.trades import TRANSACTIONS
+
+ROUTE = "/tamarac/api/reports"
+_STAGES = ("Queued", "Running", "Complete")
+_ZIPPED, _MARKED = 3, 4
+"""Every third job's file is a zip archive; every fourth's CSV begins with a byte order mark."""
+_CHUNK = 65_536
+_ASKED = {
+    "AccountHoldingsAV": {"report", "asOfDate"},
+    "AccountTransactions": {"report", "dateType", "startDate", "endDate"},
+}
+
+Blocks = Iterable[list[Row]]
+
+
+class Books(Protocol):
+    """What reports are made of."""
+
+    def read_holdings(self, day: date) -> Blocks:
+        """Return the positions at the end of a day, block by block."""
+        ...
+
+    def read_transactions(self, by: str, first: date, last: date) -> Blocks:
+        """Return the transactions of some days of "Entry" or "Trade", block by block."""
+        ...
+
+
+@dataclass
+class Job:
+    """One report that was asked for."""
+
+    id: int
+    report: str
+    columns: tuple[str, ...]
+    read: Callable[[], Blocks]
+    fate: str = ""  # "report_failed" or "report_hangs", if one struck
+    asked: int = 0
+
+    @property
+    def file_name(self) -> str:
+        """Name of its CSV file."""
+        return f"{self.report}_{self.id}.csv"
+
+
+class Jobs:
+    """The jobs since the start: a job is queued at the first question after it, running at the next, then complete.
+
+    Faults that it asks for, on the route `/tamarac/api/reports/<report>`: `report_failed` and `report_hangs`, when a
+    report is asked for; on `/tamarac/api/reports/<report>/file`: `zip_cut` (an archive that ends in its middle) and
+    those of rows, of which a renamed or an added field is a column of the whole file.
+    """
+
+    def __init__(self, books: Books, faults: Faults) -> None:
+        self.books, self.faults = books, faults
+        self._jobs: dict[int, Job] = {}
+        self._ids = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def submit(self, asked: Mapping[str, Any]) -> int:
+        """Take a report on and return the job's id.
+
+        Raises:
+            Refused: 400, where it is not a documented question.
+        """
+        report, columns, read = self._read(asked)
+        kinds = ("report_failed", "report_hangs")
+        fate = next((kind for kind in kinds if self.faults.take(f"{ROUTE}/{report}", kind)), "")
+        with self._lock:
+            id_ = next(self._ids)
+            self._jobs[id_] = Job(id_, report, columns, read, fate)
+        return id_
+
+    def _read(self, asked: Mapping[str, Any]) -> tuple[str, tuple[str, ...], Callable[[], Blocks]]:
+        report = str(asked.get("report"))
+        if report not in _ASKED:
+            raise _refuse(f"there is no report {report!r}")
+        if set(asked) != _ASKED[report]:
+            raise _refuse(f"{report} takes {', '.join(sorted(_ASKED[report]))}")
+        if report == "AccountHoldingsAV":
+            day = _read_day(asked, "asOfDate")
+            return report, HOLDINGS, lambda: self.books.read_holdings(day)
+        by, first, last = asked["dateType"], _read_day(asked, "startDate"), _read_day(asked, "endDate")
+        if by not in ("Entry", "Trade"):
+            raise _refuse("dateType is Entry or Trade")
+        if first > last:
+            raise _refuse("startDate is after endDate")
+        return report, TRANSACTIONS, lambda: self.books.read_transactions(by, first, last)
+
+    def ask(self, id_: int) -> Row:
+        """Return a job's status.
+
+        Raises:
+            Refused: 404, where there is no such job.
+        """
+        job = self._find(id_)
+        with self._lock:
+            job.asked += 1
+            stage = _find_stage(job)
+        return {"status": stage} | ({"message": "the report could not be generated"} if stage == "Failed" else {})
+
+    def send(self, id_: int) -> Response:
+        """Return a job's file.
+
+        Raises:
+            Refused: 404, where there is no such job; 409, where its file is not ready.
+        """
+        job = self._find(id_)
+        if _find_stage(job) != "Complete":
+            raise Refused(409, {"message": "the report is not complete"})
+        route = f"{ROUTE}/{job.report}/file"
+        is_cut = self.faults.take(route, "zip_cut") is not None
+        chunks = write_csv(job.columns, job.read(), self.faults, route, has_mark=job.id % _MARKED == 0)
+        if not is_cut and job.id % _ZIPPED:
+            return StreamingResponse(chunks, media_type="text/csv; charset=utf-8")
+        return StreamingResponse(_make_archive(job.file_name, chunks, is_cut), media_type="application/zip")
+
+    def _find(self, id_: int) -> Job:
+        if id_ not in self._jobs:
+            raise Refused(404, {"message": f"there is no job {id_}"})
+        return self._jobs[id_]
+
+
+def _find_stage(job: Job) -> str:
+    stage = _STAGES[min(max(job.asked, 1), len(_STAGES)) - 1]
+    if stage == "Complete" and job.fate:
+        return "Failed" if job.fate == "report_failed" else "Running"
+    return stage
+
+
+def _read_day(asked: Mapping[str, Any], name: str) -> date:
+    try:
+        return date.fromisoformat(asked[name])
+    except (TypeError, ValueError) as error:
+        raise _refuse(f"{name} is not a date such as 2026-11-20") from error
+
+
+def _refuse(message: str) -> Refused:
+    return Refused(400, {"message": message})
+
+
+def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str, has_mark: bool) -> Iterator[bytes]:
+    """Yield a CSV file, as the row faults on `route` leave it."""
+    header, spoil = _drift(list(columns), faults, route)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    yield ("\ufeff" if has_mark else "").encode()
+    for block in blocks:
+        writer.writerows(spoil([row[name] for name in columns]) for row in block)
+        if text.tell() > _CHUNK:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()
+
+
+def _drift(columns: list[str], faults: Faults, route: str) -> tuple[list[str], Callable[[list[Any]], list[Any]]]:
+    """Return the header as drifted, and what spoils the cells of one row."""
+    header, added = list(columns), list[Any]()
+    if fault := faults.take(route, "field_renamed"):
+        name = fault.options["field"]
+        header = [fault.options.get("to", f"{name} V2") if column == name else column for column in header]
+    if fault := faults.take(route, "field_added"):
+        header.append(fault.options.get("field", "Brand New Column"))
+        added.append(fault.options.get("value", "new"))
+    struck = [fault for kind in ("field_retyped", "field_scaled", "poison") if (fault := faults.take(route, kind))]
+
+    def spoil(cells: list[Any]) -> list[Any]:
+        for fault in struck:
+            if fault.picks_row():
+                _spoil_cell(fault, columns, cells)
+        return cells + added
+
+    return header, spoil
+
+
+def _spoil_cell(fault: Fault, columns: list[str], cells: list[Any]) -> None:
+    if fault.kind == "field_scaled":
+        for name in fault.options["field"]:
+            cells[columns.index(name)] = scale(cells[columns.index(name)], fault.options["factor"])
+        return
+    place = columns.index(fault.options.get("field") or fault.random.choice(columns))
+    if fault.kind == "field_retyped":
+        cells[place] = f"'{cells[place]}"  # as a spreadsheet keeps a number as text
+    else:
+        cells[place] = fault.options["value"] if "value" in fault.options else fault.random.choice(POISON)
+
+
+def _make_archive(name: str, chunks: Iterable[bytes], is_cut: bool) -> Iterator[bytes]:
+    """Yield a zip archive with one file; a cut one is sent as if it were whole."""
+    with tempfile.TemporaryFile() as file:
+        with (
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open(name, "w", force_zip64=True) as entry,
+        ):
+            for chunk in chunks:
+                entry.write(chunk)
+        left = file.tell() // (2 if is_cut else 1)
+        file.seek(0)
+        while chunk := file.read(min(_CHUNK, left)):
+            left -= len(chunk)
+            yield chunk
