@@ -65,7 +65,7 @@ def approve_salesforce() -> None:
         """Records the decision with who made it and why; continues where something was approved."""
         import firm
 
-        from include.crm import approval
+        from include.crm.sync import approval
 
         answer = ti.xcom_pull(task_ids="decide")
         is_approved = answer["chosen_options"] == [APPROVE]

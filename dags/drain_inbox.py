@@ -43,7 +43,7 @@ def drain_inbox() -> None:
         import firm
 
         from include.control import inbox
-        from include.drain import vendor_of
+        from include.pipeline.inbox import vendor_of
         from include.vendors import VENDORS
 
         waiting = {vendor_of(sender) for sender in inbox.senders_waiting(firm.database())}
@@ -53,8 +53,8 @@ def drain_inbox() -> None:
     def drain(name: str, run_id: Any = None) -> int:
         import firm
 
-        from include import drain as draining
-        from include.run import Run
+        from include.pipeline import inbox as draining
+        from include.pipeline.run import Run
         from include.vendors import named
 
         site, vendor, connection = firm.site(), named(name), firm.connection(name)
@@ -66,9 +66,9 @@ def drain_inbox() -> None:
     def show_envelopes(run_id: Any = None) -> dict[str, int]:
         import firm
 
-        from include import sessions
-        from include.crm.envelope import is_news
-        from include.crm.load import sync
+        from include import business_dates
+        from include.crm.objects.envelope import is_news
+        from include.crm.sync.load import sync
         from include.errors import ApprovalNeeded, SyncUnderWay
 
         firm.skip_without_salesforce()
@@ -81,7 +81,7 @@ def drain_inbox() -> None:
                 firm.connection("salesforce"),
                 firm.work_folder(),
                 run_id,
-                sessions.business_date(site.clock()),
+                business_dates.business_date(site.clock()),
                 settings,
                 only=("envelope",),
             )

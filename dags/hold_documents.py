@@ -41,8 +41,8 @@ def hold_documents() -> None:
     def hold(params: Any = None, dag_run: Any = None) -> int:
         import firm
 
-        from include import documents
         from include.errors import ConfigurationError
+        from include.pipeline import documents
 
         who = dag_run.triggering_user_name or "unknown"
         reason = None if params["end_hold"] else params["reason"]

@@ -35,8 +35,8 @@ def keep_documents() -> None:
             def keep(name: str, run_id: Any = None) -> int:
                 import firm
 
-                from include import documents
-                from include.run import Run
+                from include.pipeline import documents
+                from include.pipeline.run import Run
                 from include.vendors import named
 
                 site, vendor = firm.site(), named(name)

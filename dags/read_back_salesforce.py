@@ -42,7 +42,7 @@ def read_back_salesforce() -> None:
 
         import firm
 
-        from include.crm.readback import read_back as read
+        from include.crm.sync.readback import read_back as read
 
         firm.skip_without_salesforce()
         say = logging.getLogger(__name__).info
@@ -68,7 +68,7 @@ def read_back_salesforce() -> None:
     def make_again(params: Any = None) -> int:
         import firm
 
-        from include.crm.readback import recreate
+        from include.crm.sync.readback import recreate
 
         return recreate(firm.site().engine, firm.crm_settings()) if params["make_again"] else 0
 

@@ -80,14 +80,14 @@ def replay_dead_letters() -> None:
 
         import firm
 
-        from include import sessions
-        from include.replay import replay as send_again
-        from include.run import Run
+        from include import business_dates
+        from include.pipeline.replay import replay as send_again
+        from include.pipeline.run import Run
 
         vendor_name, table = params["table"].split(".")
         asked = params["business_date"]
-        day = date.fromisoformat(asked) if asked else sessions.business_date(None)
-        run = Run(run_id, day, sessions.previous(day))
+        day = date.fromisoformat(asked) if asked else business_dates.business_date(None)
+        run = Run(run_id, day, business_dates.previous(day))
         outcome = send_again(
             firm.site(),
             named(vendor_name),

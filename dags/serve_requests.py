@@ -40,11 +40,11 @@ def serve_requests() -> None:
     def take_requests() -> list[dict[str, Any]]:
         import firm
 
-        from include.gateway.api import asked
+        from include.gateway.api import request_queue
 
         return [
             {"trigger_dag_id": _dag_id(request), "trigger_run_id": request.run_id, "conf": dict(request.params)}
-            for request in asked.take(firm.database())
+            for request in request_queue.take(firm.database())
         ]
 
     start = TriggerDagRunOperator.partial(
@@ -60,15 +60,15 @@ def serve_requests() -> None:
 
         import firm
 
-        from include.gateway.api import asked
+        from include.gateway.api import request_queue
 
         engine, seen = firm.database(), Counter[str]()
-        for request in asked.open_requests(engine):
+        for request in request_queue.open_requests(engine):
             there = ti.get_dr_count(_dag_id(request), run_ids=[request.run_id])
             state = DagRunState(ti.get_dagrun_state(_dag_id(request), request.run_id)).value if there else None
-            asked.settle(engine, request, state)
+            request_queue.settle(engine, request, state)
             seen[state or "not there"] += 1
-        asked.forget_answers(engine)
+        request_queue.forget_answers(engine)
         return dict(seen)
 
     start.expand_kwargs(take_requests()) >> note_states()

@@ -1,4 +1,4 @@
-"""One DAG a vendor: its day, from its API into the warehouse. Wiring only; the work is in `include.flow`.
+"""One DAG a vendor: its day, from its API into the warehouse. Wiring only; the work is in `include.pipeline.vendor_day`.
 
 A vendor that can be asked for single clients has a second one for them, of the same tasks: who waits for one client does not
 wait for a day that takes hours. It takes the calls that are kept for people, and no slot of the day's pool.
@@ -15,7 +15,7 @@ from forms import client_form, vendor_form
 from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, deadline, on_demand
 
 from include.contract import Vendor
-from include.plan import find_key_table, find_keyed
+from include.pipeline.plan import find_key_table, find_keyed
 from include.vendors import VENDORS
 
 CLIENTS_AT_ONCE = 4

@@ -36,8 +36,8 @@ def vendor_live(vendor: Vendor) -> None:
         def look_for_edits(run_id: Any = None) -> int:
             import firm
 
-            from include.live import look_for_edits as look
-            from include.run import Run
+            from include.pipeline.incremental import look_for_edits as look
+            from include.pipeline.run import Run
 
             site = firm.site()
             return look(site, vendor, firm.connection(vendor.name), Run.of_now(run_id, site.clock()))

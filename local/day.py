@@ -45,7 +45,7 @@ def replay(api: AirflowApi, table: str, day: str | None, *, is_dry: bool, timeou
         timeout: Seconds that it may take.
 
     Returns:
-        Counts of what became of them; see `include.replay.Replayed`.
+        Counts of what became of them; see `include.pipeline.replay.Replayed`.
 
     Raises:
         ConfigurationError: There is no such table.

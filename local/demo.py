@@ -17,7 +17,7 @@ from typing import Any
 
 import requests
 
-from include import sessions
+from include import business_dates
 from include.connection import Connection
 from include.errors import ConfigurationError, TargetUnavailable
 from include.vendors import VENDORS
@@ -293,7 +293,7 @@ class Demo:
                 }
                 requests.post(f"{url}/salesforce/_admin/consumers", json=consumer, timeout=10)
                 # A vendor that closes its day at night has closed it: the demo does not wait for the morning.
-                closed = {"date": sessions.latest_closed(datetime.now(UTC)).isoformat()}
+                closed = {"date": business_dates.latest_closed(datetime.now(UTC)).isoformat()}
                 requests.post(f"{url}/_sandbox/tamarac/closed_through", json=closed, timeout=10)
                 connections: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
                 return connections

@@ -49,7 +49,7 @@ class Changes(BaseEventTrigger):
         import firm
 
         from include.crm.changes.subscriber import listen
-        from include.refresh import plan_refresh
+        from include.pipeline.refresh import plan_refresh
 
         try:
             if not await asyncio.to_thread(firm.is_connected, "salesforce"):

@@ -20,11 +20,11 @@ def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] |
 
     import firm
 
-    from include import sessions
+    from include import business_dates
     from include.identity.resolve import resolve
     from include.vendors import VENDORS
 
-    day, policy = sessions.business_date(None), firm.identity_policy()
+    day, policy = business_dates.business_date(None), firm.identity_policy()
     found = resolve(firm.site().engine, VENDORS, run_id, day, policy)
     return None if found is None else asdict(found)
 
@@ -50,17 +50,18 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
     import firm
 
-    from include import rehearsal, sessions
-    from include.crm import difference
-    from include.crm.preview import preview
+    from include import business_dates
+    from include.crm.sync import difference
+    from include.crm.sync.preview import preview
+    from include.pipeline import dry_run
     from include.vendors import VENDORS
 
     firm.skip_without_salesforce()
     engine, settings, resends = firm.site().engine, firm.crm_settings(), params["resend_refused"]
     if params["dry_run"]:
         policies = firm.identity_policy(), firm.rule_policy()
-        day = sessions.business_date(None)
-        shown = rehearsal.rehearse(engine, VENDORS, *policies, settings, run_id, day, 1000, resends=resends)
+        day = business_dates.business_date(None)
+        shown = dry_run.rehearse(engine, VENDORS, *policies, settings, run_id, day, 1000, resends=resends)
     else:
         shown = preview(engine, settings, resends=resends)
     page = difference.write(firm.data_docs(), run_id, shown)
@@ -88,8 +89,8 @@ def find_questions(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
     """Open the questions that a person has to decide; return nothing where there are none, or they are open or rejected already."""
     import firm
 
-    from include.crm import approval
-    from include.crm.preview import preview
+    from include.crm.sync import approval
+    from include.crm.sync.preview import preview
 
     engine, settings = firm.site().engine, firm.crm_settings()
     if not shown["concerns"]:
@@ -107,9 +108,9 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     """Send what changed; return what was sent of each object. Fails where all of it is held back."""
     import firm
 
-    from include import sessions
-    from include.crm import approval
-    from include.crm.load import sync
+    from include import business_dates
+    from include.crm.sync import approval
+    from include.crm.sync.load import sync
     from include.errors import RowsFailed
 
     engine = firm.site().engine
@@ -119,7 +120,7 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
             firm.connection("salesforce"),
             firm.work_folder(),
             run_id,
-            sessions.business_date(None),
+            business_dates.business_date(None),
             firm.crm_settings(),
             approved=approval.find_approved(engine),
             resends=params["resend_refused"],
@@ -137,8 +138,8 @@ def report_held_back(run_id: Any = None) -> list[str]:
     import firm
     from alerts import fingerprint, page, send
 
-    from include.crm import approval, holding
-    from include.crm.readback import count_differing
+    from include.crm.sync import approval, holding
+    from include.crm.sync.readback import count_differing
 
     engine, patience = firm.database(), timedelta(hours=DEADLINE_HOURS)
     held = holding.read(engine)
@@ -162,14 +163,14 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
     """Create a Task in Salesforce for each finding that needs one, and complete those whose finding is resolved."""
     import firm
 
-    from include import sessions
+    from include import business_dates
     from include.crm import tasks
     from include.rules import PICTURE_RULES, RULES
 
     _refuse_paused(firm.is_crm_paused())
     rules = (*RULES, *PICTURE_RULES)
     wanted = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in rules if r.task_subject}
-    connection, day = firm.connection("salesforce"), sessions.business_date(None)
+    connection, day = firm.connection("salesforce"), business_dates.business_date(None)
     counts = tasks.sync(firm.site().engine, connection, run_id, day, firm.crm_settings(), wanted)
     return {"created": counts.created, "completed": counts.updated}
 

@@ -30,8 +30,8 @@ app = FastAPI(title="Documents", dependencies=[Depends(MAY_READ)], openapi_url=N
 @app.get("/{content_hash}")
 def read_document(content_hash: str) -> Response:
     """Returns a document; 404 where there is none, 502 where it is not any more what was kept."""
-    from include import documents
     from include.errors import TributaryError
+    from include.pipeline import documents
 
     if not re.fullmatch(r"[0-9a-f]{64}", content_hash):
         raise HTTPException(404, headers=HEADERS)

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from include.gateway.api.asked import IS_WAITING as IS_REQUESTED
+from include.gateway.api.request_queue import IS_WAITING as IS_REQUESTED
 from include.outbound.outbox import IS_WAITING_NOW
 
 LOOK_S = 30.0

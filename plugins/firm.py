@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from include.connection import Connection
     from include.crm.settings import Settings
     from include.identity.policy import Policy as IdentityPolicy
+    from include.pipeline.run import Site
     from include.rules.policy import Policy
-    from include.run import Site
-    from include.staging import Staging
+    from include.staging.partitions import Staging
 
 
 def site() -> Site:
     """Opens the firm's database, staging and secrets; called inside a task."""
-    from include.run import Site
+    from include.pipeline.run import Site
     from include.sensitive import Redactor
 
     secret = find_connection("tributary_secret").password or ""
@@ -56,7 +56,7 @@ def site() -> Site:
 
 def staging() -> Staging:
     """Opens the place of partitions, and of documents."""
-    from include.staging import Staging
+    from include.staging.partitions import Staging
 
     known = find_connection("tributary_staging").extra_dejson
     return Staging(known["root"], known.get("options"))

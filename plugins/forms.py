@@ -8,7 +8,7 @@ from airflow.sdk import Param
 from jsonschema import FormatChecker
 
 from include.contract import Vendor
-from include.plan import find_key_table
+from include.pipeline.plan import find_key_table
 
 # Airflow checks a form against its JSON schema in the API server, before it creates a run or a backfill. This format is known wherever
 # this module is loaded: in the API server as one of the plugins, elsewhere with the DAGs.
@@ -17,10 +17,10 @@ SESSION = "closed session of the New York Stock Exchange"
 
 def _is_session(value: Any) -> bool:
     """Whether a day can be asked for; raises what is wrong with it, in words that Airflow shows under the form."""
-    from include import sessions
+    from include import business_dates
 
     if isinstance(value, str):
-        sessions.read_asked(value)
+        business_dates.read_asked(value)
     return True
 
 

@@ -20,9 +20,9 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
 from include.gateway.api.settings import Settings
-from include.gateway.app import create_app
-from include.gateway.authenticity import Keyring
-from include.gateway.senders import SENDERS, Sender
+from include.gateway.webhooks.app import create_app
+from include.gateway.webhooks.authenticity import Keyring
+from include.gateway.webhooks.senders import SENDERS, Sender
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

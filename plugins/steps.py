@@ -1,4 +1,4 @@
-"""The tasks of a vendor's run: from its API into the warehouse, two lines around each step of `include.flow`."""
+"""The tasks of a vendor's run: from its API into the warehouse, two lines around each step of `include.pipeline.vendor_day`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> dict[str, An
     """What the run is about, from the form and the schedule; logs which chosen tables are left out, and why."""
     import logging
 
-    from include import plan
+    from include.pipeline import plan
 
     # A person means today, whatever interval Airflow infers for a manual run.
     interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
@@ -45,7 +45,7 @@ def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_i
         return PokeReturnValue(is_done=True)
     import firm
 
-    from include import vendor_pull
+    from include.pipeline import pull as vendor_pull
 
     closed = vendor_pull.closed_through(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
     report_answer(name)
@@ -57,9 +57,9 @@ def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str
     """Pulls a table into staging; returns its partition."""
     import firm
 
-    from include import flow
+    from include.pipeline import vendor_day
 
-    path = flow.stage(firm.site(), named(name), table, firm.connection(name), _run(plan, run_id))
+    path = vendor_day.stage(firm.site(), named(name), table, firm.connection(name), _run(plan, run_id))
     report_answer(name)
     return path
 
@@ -75,10 +75,10 @@ def validate(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = No
     """Holds the partitions against their suites; returns dead letters by table."""
     import firm
 
-    from include import flow
+    from include.pipeline import vendor_day
 
     by_table = {path.split("/")[1]: path for path in paths}
-    return flow.validate(firm.site(), named(name), by_table, _run(plan, run_id), rows_only=bool(plan["keys"]))
+    return vendor_day.validate(firm.site(), named(name), by_table, _run(plan, run_id), rows_only=bool(plan["keys"]))
 
 
 @task(map_index_template=TABLE_OF_PATH)
@@ -86,9 +86,9 @@ def transform(name: str, path: str, plan: dict[str, Any], run_id: Any = None) ->
     """Makes canonical entities of a partition; returns rows by entity."""
     import firm
 
-    from include import flow
+    from include.pipeline import vendor_day
 
-    return flow.transform(firm.site(), named(name), path, _run(plan, run_id))
+    return vendor_day.transform(firm.site(), named(name), path, _run(plan, run_id))
 
 
 @task
@@ -96,9 +96,9 @@ def publish(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = Non
     """Loads the day and reconciles it in one transaction; returns what was written of each entity, and what was compared."""
     import firm
 
-    from include import flow
+    from include.pipeline import vendor_day
 
-    loaded, checks = flow.publish(firm.site(), named(name), paths, _run(plan, run_id))
+    loaded, checks = vendor_day.publish(firm.site(), named(name), paths, _run(plan, run_id))
     return {
         "loaded": {
             entity: {"inserted": c.inserted, "updated": c.updated, "withdrawn": c.withdrawn}
@@ -134,11 +134,11 @@ def ask_for_lost(name: str, plan: dict[str, Any], run_id: Any = None) -> int:
     """Has the vendor deliver again what our gateway missed; this run finds it, too."""
     import firm
 
-    from include import live
     from include.errors import AuthenticationError
+    from include.pipeline import incremental
 
     try:
-        count = live.republish(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
+        count = incremental.republish(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
     except AuthenticationError as error:
         raise AirflowSkipException(f"Its user may not manage deliveries: {error}") from error
     report_answer(name)
@@ -173,7 +173,7 @@ def report_quality(paths: list[str] | None, run_id: Any = None) -> str:
 def _run(plan: dict[str, Any], run_id: str) -> Any:
     from datetime import date
 
-    from include.run import Run
+    from include.pipeline.run import Run
 
     return Run(
         run_id,

@@ -20,14 +20,15 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from include import flow, sessions
+from include import business_dates
 from include.connection import Connection
 from include.contract import Vendor
 from include.control.ledger import Counts
 from include.extract.login import LOGINS, Door
-from include.run import Run, Site
+from include.pipeline import vendor_day
+from include.pipeline.run import Run, Site
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local.postgres import Postgres
@@ -149,25 +150,25 @@ class Firm:
 
     def new_run(self, day: date = LAST, **options: Any) -> Run:
         self._runs += 1
-        return Run(f"run-{self._runs}", day, sessions.previous(day), **options)
+        return Run(f"run-{self._runs}", day, business_dates.previous(day), **options)
 
     def stage(self, run: Run, *tables: str) -> dict[str, str]:
-        is_past = sessions.is_past(run.business_date, self.clock())
+        is_past = business_dates.is_past(run.business_date, self.clock())
         wanted = tables or [t.name for t in self.vendor.asked if (t.states_past or not is_past)]
         in_order = [name for wave in self.vendor.waves for name in wave if name in wanted]
-        return {name: flow.stage(self.site, self.vendor, name, self.connection, run) for name in in_order}
+        return {name: vendor_day.stage(self.site, self.vendor, name, self.connection, run) for name in in_order}
 
     def publish(self, run: Run, paths: dict[str, str]) -> dict[str, Counts]:
         for path in paths.values():
-            flow.transform(self.site, self.vendor, path, run)
-        loaded, _ = flow.publish(self.site, self.vendor, list(paths.values()), run)
+            vendor_day.transform(self.site, self.vendor, path, run)
+        loaded, _ = vendor_day.publish(self.site, self.vendor, list(paths.values()), run)
         return {entity: counts for table in loaded.values() for entity, counts in table.items()}
 
     def day(self, day: date = LAST, *tables: str, **options: Any) -> dict[str, Counts]:
         """Runs a whole day; returns the counts of its loads by entity."""
         run = self.new_run(day, **options)
         paths = self.stage(run, *tables)
-        flow.validate(self.site, self.vendor, paths, run)
+        vendor_day.validate(self.site, self.vendor, paths, run)
         return self.publish(run, paths)
 
     def held(self, day: date = LAST) -> dict[str, tuple[Decimal, Decimal]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from include.contract import BOOLEAN, DATE, INTEGER, PAIRS, TIMESTAMP, Column, Table
-from include.pushed import stated_columns
+from include.extract.pushed import stated_columns
 
 
 def sample_value(col: Column) -> object:

@@ -34,10 +34,10 @@ _DAY = """
 import json, sys
 from datetime import date
 from include import flow
-from include.run import Run, Site
+from include.pipeline.run import Run, Site
 from include.connection import Connection
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
 from include.vendors import named
 from include.warehouse.schema import engine
 

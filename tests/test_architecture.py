@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import sys
 from collections.abc import Iterator
@@ -75,7 +76,38 @@ def test_the_product_never_imports_the_sandbox_or_local() -> None:
 def test_sandbox_imports_nothing_of_the_product_but_the_messages_of_pubsub() -> None:
     pattern = re.compile(r"(include|local)(\.|$)")
     found = {name for path in under("sandbox/") for name in imports(path) if pattern.match(name)}
-    assert {name for name in found if not name.startswith("include.pubsub")} <= {"include"}
+    assert {name for name in found if not name.startswith("include.crm.changes.pubsub")} <= {"include.crm.changes"}
+
+
+def test_few_modules_stand_outside_a_package() -> None:
+    alone = {path.stem for path in (ROOT / "include").glob("*.py")} - {"__init__"}
+    assert alone == {"alerts", "business_dates", "cli", "connection", "errors", "sensitive", "version"}
+
+
+def package_of(module: str) -> str:
+    """The package of a module; the module itself where its folder holds packages."""
+    folder = ROOT.joinpath(*module.split(".")[:-1])
+    return module if any(path.parent != folder for path in folder.glob("*/*.py")) else module.rpartition(".")[0]
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Package -> packages that its modules import, of the product, the sandbox and the local tools."""
+    paths = under("include/", "sandbox/", "local/")
+    modules = {named(path).removesuffix(".py").replace("/", "."): path for path in paths}
+    graph: dict[str, set[str]] = {package_of(module): set() for module in modules}
+    for module, path in modules.items():
+        names = {name if name in modules else f"{name}.__init__" for name in imports(path)}
+        targets = {package_of(name) for name in names if name in modules}
+        graph[package_of(module)] |= targets - {package_of(module)}
+    return graph
+
+
+def test_packages_import_each_other_in_one_direction() -> None:
+    try:
+        order = list(graphlib.TopologicalSorter(import_graph()).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"packages import each other in a circle: {' -> '.join(error.args[1])}")
+    assert order.index("include.contract") < order.index("include.extract") < order.index("include.pipeline")
 
 
 def test_nobody_imports_dags() -> None:
@@ -105,7 +137,7 @@ def test_vendor_is_named_only_where_it_is_declared_or_shown(vendor: Vendor) -> N
         "local/demo.py",
         "local/bench/day.py",
         "local/cli.py",
-        "include/gateway/senders.py",  # who may send webhooks: a declared table, too
+        "include/gateway/webhooks/senders.py",  # who may send webhooks: a declared table, too
     )
     telling = [path for path in SOURCES if not named(path).startswith(allowed)]
     pattern = re.compile(re.escape(vendor.name), re.IGNORECASE)

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from include.gateway.api.records import MAX_BYTES
-from include.gateway.senders import SENDERS
+from include.gateway.webhooks.senders import SENDERS
 from include.vendors import VENDORS
 from include.warehouse.schema import ROLES
 from local import airflow

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from include.warehouse.copy import copy_in
+from include.database.copy import copy_in
 
 # Rules whose last look is not newer than this one. Their rows stay locked: two runs settle one after the other.
 _CLAIM = sa.text("""

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from croniter import croniter
 
+from include.business_dates import latest_closed
 from include.contract import Vendor
-from include.sessions import latest_closed
 
 # Single clients, what webhooks bring and replays are not the day.
 _FIND = sa.text("""

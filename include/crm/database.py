@@ -9,8 +9,8 @@ import psycopg
 import sqlalchemy as sa
 
 from include.control.writer import Fence
+from include.database import statistics
 from include.errors import SyncUnderWay, TargetUnavailable
-from include.warehouse import statistics
 
 _SMALL_SYNC_S = 30
 # A number of our own. Whole syncs share the lock; a small one has it alone, and so begins only where there is no other.

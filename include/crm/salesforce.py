@@ -19,6 +19,7 @@ import requests
 import tenacity
 
 from include.connection import Connection
+from include.contract.limits import DEFAULT
 from include.control.calls import Call, CallLog
 from include.errors import (
     AuthenticationError,
@@ -27,7 +28,6 @@ from include.errors import (
     TargetUnavailable,
 )
 from include.extract.bounded import BoundedAdapter, translate
-from include.limits import DEFAULT
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

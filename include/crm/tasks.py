@@ -21,14 +21,14 @@ from include.connection import Connection
 from include.control import writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts
-from include.crm.bulk import Bulk
-from include.crm.collections import COLLECTION_ROWS, Batch, outcome_of
-from include.crm.jobs import Jobs
-from include.crm.mapping import CrmObject
-from include.crm.objects import ACCOUNT, FINANCIAL_ACCOUNT
-from include.crm.results import Outcome
+from include.crm.objects.mapping import CrmObject
+from include.crm.objects.portfolio import ACCOUNT, FINANCIAL_ACCOUNT
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
+from include.crm.sync.bulk import Bulk
+from include.crm.sync.collections import COLLECTION_ROWS, Batch, outcome_of
+from include.crm.sync.jobs import Jobs
+from include.crm.sync.results import Outcome
 from include.errors import ConfigurationError, RowsFailed, TargetUnavailable
 
 SOBJECT = "Task"

@@ -19,8 +19,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from include.contract.limits import Limits
 from include.errors import LimitExceeded, RetriableError, TributaryError
-from include.limits import Limits
 
 _PIECE_BYTES = 1 << 16
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.arrow import arrow_type
 from include.contract import DATE, STRING, TIMESTAMP, Column, Table
+from include.contract.arrow import arrow_type
 from include.extract import number
 from include.sensitive import Redactor
 

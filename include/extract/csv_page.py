@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from include.contract import BOOLEAN, INTEGER, Column
+from include.contract.limits import DEFAULT
 from include.errors import SchemaDrift, VendorUnavailable
 from include.extract.bounded import read_member
 from include.extract.number import WIRE, read_integers, shape
 from include.extract.page import Page, PageReader
-from include.limits import DEFAULT
 
 _PIECE_ROWS = 20_000
 # Of a file, in bytes: its header is in there.

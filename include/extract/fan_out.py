@@ -17,7 +17,7 @@ from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.flatten import flatten, next_link, numbered, unwrap
 from include.extract.session import Ask, VendorSession
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
 
 log = logging.getLogger(__name__)
 

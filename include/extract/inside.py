@@ -8,7 +8,7 @@ from typing import Any
 from include.contract import Inside, Table
 from include.extract.exact_json import dump, load
 from include.extract.flatten import flat, numbered
-from include.staging import Staging
+from include.staging.partitions import Staging
 
 
 def rows_inside(table: Table, shape: Inside, staged: str, staging: Staging) -> Iterator[bytes]:

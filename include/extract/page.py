@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from include.arrow import arrow_type
 from include.contract import INTEGER, STRING, Column, Table
+from include.contract.arrow import arrow_type
 from include.errors import VendorUnavailable
 from include.extract import number
 from include.extract.columns import ColumnConverter, wire_type

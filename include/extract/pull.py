@@ -19,7 +19,7 @@ from include.extract.repeats import Repeats
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, windows_of
 from include.sensitive import Redactor
-from include.staging import Manifest, PartWriter, Staging, total
+from include.staging.partitions import Manifest, PartWriter, Staging, total
 
 log = logging.getLogger(__name__)
 

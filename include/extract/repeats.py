@@ -23,7 +23,7 @@ from include.contract import FanOut, Table
 from include.extract.conflict import as_dead, compared, differences, shared
 from include.extract.page import DeadRow
 from include.extract.paging import Window
-from include.staging import ROWS_A_PART, PartWriter
+from include.staging.partitions import ROWS_A_PART, PartWriter
 
 _RECENT = 2
 

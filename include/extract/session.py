@@ -17,6 +17,7 @@ import tenacity
 
 from include.connection import Connection
 from include.contract import Vendor
+from include.contract.limits import Limits
 from include.control.budget import RateBudget
 from include.control.calls import Call, CallLog
 from include.control.clocks import Clocks
@@ -33,7 +34,6 @@ from include.extract.answer import read_kind, refuse_maintenance, refuse_overloa
 from include.extract.bounded import BoundedAdapter, translate
 from include.extract.login import Door, Token
 from include.extract.tokens import Tokens
-from include.limits import Limits
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from include.contract import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Table, Vendor, Whole
+from include.contract.limits import DEFAULT
 from include.control.answers import Answers
 from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.conflict import has_unique_keys, separate
@@ -22,9 +23,8 @@ from include.extract.page import Page
 from include.extract.paging import Window, only_fresh, ordered_pages
 from include.extract.report import report_pages
 from include.extract.session import Ask, VendorSession
-from include.limits import DEFAULT
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
 
 _SWEEPS = 4
 _MOST_PAGES = 100_000

@@ -1,4 +1,4 @@
-"""Pages of rows that callers pushed; see `include.pushed`."""
+"""Pages of rows that callers pushed; see `include.extract.pushed`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from include.extract.exact_json import load
 from include.extract.page import REFUSED, Page, PageReader
-from include.pushed import ABSENT, find_absent
+from include.extract.pushed import ABSENT, find_absent
 
 
 class WholeRowReader(PageReader):

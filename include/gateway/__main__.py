@@ -1,4 +1,4 @@
-"""The gateway by itself: `python -m include.gateway [--host 127.0.0.1] [--port 8090]`, settings as in `include.gateway.keys`.
+"""The gateway by itself: `python -m include.gateway [--host 127.0.0.1] [--port 8090]`, settings as in `include.gateway.settings`.
 
 With the settings of `include.gateway.api.settings`, it serves the API for programs, too, as a database role of its own.
 
@@ -23,10 +23,10 @@ from include.errors import ConfigurationError
 from include.gateway.api import settings as api
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
-from include.gateway.app import create_app
 from include.gateway.connections import Limits, bound, limit_calls
-from include.gateway.keys import read_database, read_keyring
-from include.gateway.senders import SENDERS
+from include.gateway.settings import read_database, read_keyring
+from include.gateway.webhooks.app import create_app
+from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
 
 CALLS_AT_ONCE = 500

@@ -13,14 +13,14 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from include.contract import Vendor
+from include.database import statistics
+from include.identity import store as kept
 from include.identity.account import link_accounts
 from include.identity.household import link_households
 from include.identity.link import Linked, link
 from include.identity.policy import Policy
 from include.identity.record import CLUSTERS, KNOWN, LINKS
 from include.identity.security import link_securities
-from include.warehouse import identity as kept
-from include.warehouse import statistics
 
 ENTITIES = ("person", "account")
 """What persons decide on; whose household is whose follows from the people in it."""

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.validation.check_digit import has_check_digit
+from include.canonical.check_digit import has_check_digit
 
 SECURITIES = pa.schema(
     {

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from include.control import findings
 from include.control.findings import Look, Tally
+from include.database import statistics
 from include.errors import FatalError
 from include.rules import PICTURE_RULES, RULES
 from include.rules.book import Book, PresentDay, find_present_days, read_book
@@ -18,7 +19,6 @@ from include.rules.finding import FINDINGS
 from include.rules.picture import Picture, find_vendors, read_picture
 from include.rules.policy import Policy
 from include.rules.rule import Looked, Rule
-from include.warehouse import statistics
 
 Within = Callable[[], AbstractContextManager[sa.Connection]]
 """Opens a transaction."""

@@ -19,11 +19,11 @@ import pyarrow as pa
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError, DataQualityError
 from include.extract.columns import staged_schema
-from include.staging import Staging
+from include.staging.partitions import Staging
+from include.staging.rows import FAULTS, commonest_reason, write_faults
 from include.validation.compared import ACCEPTABLE
 from include.validation.date_bounds import anchors_of
 from include.validation.measures import measure
-from include.validation.rows import FAULTS, commonest_reason, write_faults
 from include.validation.suite import Expectation, read_suite
 from include.validation.view import plain, view
 

@@ -24,11 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import EntityMap, Table, Vendor
-from include.staging import Staging
-from include.transform import evaluate
+from include.staging.partitions import Staging
+from include.staging.rows import good_rows, name_first
+from include.transform.entities import evaluate
 from include.validation.matched import MATCHED, Comparison, eased_share, match
 from include.validation.posted import POSTED
-from include.validation.rows import good_rows, name_first
 
 _NEGLIGIBLE_USD = Decimal(10_000)
 _LARGE_CLASS = Decimal("0.2")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.errors import ConfigurationError
-from include.staging import Manifest
+from include.staging.partitions import Manifest
 
 Anchors = Mapping[str, date]
 """Name -> day: `business_date`, and `extracted_at` as a day in UTC."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import FatalError
-from include.staging import Staging
+from include.staging.partitions import Staging
 
 KEPT = 1000
 """Results that the site shows: about five months of six tables a day. Partitions keep their own for ever."""

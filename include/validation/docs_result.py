@@ -17,7 +17,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 )
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-from include.staging import Staging
+from include.staging.partitions import Staging
 from include.validation.date_bounds import anchors_of, name_days
 
 _CONSEQUENCES = {"row": "The row becomes a dead letter.", "batch": "The day stops before anything is loaded."}

@@ -29,8 +29,8 @@ import pyarrow.compute as pc
 
 from include.contract import FanOut, Pushed, Table, Vendor
 from include.extract.columns import staged_schema
-from include.staging import Staging
-from include.validation.rows import good_rows, name_first
+from include.staging.partitions import Staging
+from include.staging.rows import good_rows, name_first
 
 _SAMPLE = 5_000
 _STEADY = 0.1

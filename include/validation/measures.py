@@ -31,15 +31,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.arrow import arrow_type
 from include.contract import Column, Table, Vendor
-from include.dead_rows import read_dead
+from include.contract.arrow import arrow_type
 from include.extract.columns import staged_schema
-from include.staging import Staging, total
+from include.staging.partitions import Staging, total
+from include.staging.rows import count_reasons, faults_of, good_rows, name_first, refused_rows
+from include.transform.dead_rows import read_dead
 from include.validation.compared import compare
 from include.validation.matched import Comparison
 from include.validation.posted import measure_posted
-from include.validation.rows import count_reasons, faults_of, good_rows, name_first, refused_rows
 
 REASONS = 5
 """Most reasons of dead rows that are named: the commonest."""

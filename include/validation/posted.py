@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import EntityMap, Table, Vendor
-from include.staging import Staging
-from include.transform import evaluate
+from include.staging.partitions import Staging
+from include.staging.rows import good_rows, name_first
+from include.transform.entities import evaluate
 from include.validation.matched import Comparison, eased_share, is_comparable, pick_keys, read_keys, read_rows
-from include.validation.rows import good_rows, name_first
 
 POSTED = ("restated_ratio", "repeated_ratio", "mispriced_ratio")
 _FACTS = ("account_key", "security_key", "trade_date", "type_code", "quantity", "amount_usd")

@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.canonical.check_digit import has_check_digit
 from include.errors import ConfigurationError
-from include.validation.check_digit import has_check_digit
 from include.validation.date_bounds import Anchors, within_dates
 from include.validation.suite import Expectation
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from include.business_dates import latest_closed
 from include.canonical import Entity
 from include.control.ledger import Counts, Pull
 from include.errors import TargetUnavailable
-from include.sessions import latest_closed
 from include.warehouse import protection
 from include.warehouse.protection import is_unprotected
 

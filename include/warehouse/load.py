@@ -15,18 +15,19 @@ from datetime import datetime, timedelta
 import psycopg
 import sqlalchemy as sa
 
-from include import arrow, canonical, transform
+from include import canonical
+from include.business_dates import previous
 from include.canonical import Entity
-from include.contract import Table, Vendor
+from include.contract import Table, Vendor, arrow
 from include.control import dead_letters, ledger, writer
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
+from include.database.copy import copy_in
 from include.errors import BalanceError, ConfigurationError, TargetUnavailable, WriterSuperseded
-from include.sessions import previous
-from include.staging import Manifest, Staging
-from include.validation.rows import good_rows
+from include.staging.partitions import Manifest, Staging
+from include.staging.rows import good_rows
+from include.transform import entities as transform
 from include.warehouse import absence, description, fact
-from include.warehouse.copy import copy_in
 from include.warehouse.fact import Reach
 
 _MANY = 10_000

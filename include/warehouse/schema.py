@@ -10,8 +10,8 @@ from alembic import command
 from alembic.config import Config
 from psycopg import sql
 
+from include.database.lock_holders import find_lock_holders
 from include.errors import ConfigurationError, TargetUnavailable
-from include.warehouse.lock_holders import find_lock_holders
 
 ROLES = (
     "tributary_migrate", "tributary_load", "tributary_read", "tributary_hear", "tributary_gateway", "tributary_api",

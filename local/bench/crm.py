@@ -36,11 +36,11 @@ from rich.console import Console
 from rich.table import Table
 
 from include.connection import Connection
-from include.crm import delta, file, load, readiness, results, rounds, sender
-from include.crm.bulk import Bulk
-from include.crm.mapping import CrmObject
-from include.crm.objects import HOLDING, objects
+from include.crm.objects.mapping import CrmObject
+from include.crm.objects.portfolio import HOLDING, objects
 from include.crm.settings import Settings
+from include.crm.sync import delta, file, load, readiness, results, rounds, sender
+from include.crm.sync.bulk import Bulk
 from include.errors import BalanceError, TargetUnavailable
 from include.warehouse import schema
 from local.postgres import Postgres

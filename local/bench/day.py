@@ -26,19 +26,21 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from include import flow, sessions, transform
-from include.arrow import schema as arrow_schema
+from include import business_dates
 from include.canonical import named as entity_named
 from include.connection import Connection
 from include.contract import Budget
+from include.contract.arrow import schema as arrow_schema
+from include.database.copy import copy_in
 from include.errors import TargetUnavailable
-from include.run import Run, Site
+from include.pipeline import vendor_day
+from include.pipeline.run import Run, Site
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
+from include.transform import entities
 from include.validation.suite import read_suite
 from include.vendors import named
 from include.warehouse import schema
-from include.warehouse.copy import copy_in
 from local.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +51,7 @@ UNBOUND = Budget(calls_per_minute=600_000, burst=1000)
 
 def bench(sizes: list[int]) -> None:
     """Measures each size in a fresh database and process, and prints the table."""
-    day = sessions.latest_closed(datetime.now(UTC))
+    day = business_dates.latest_closed(datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         work = Path(folder)
         work.chmod(0o711)
@@ -87,7 +89,7 @@ def _measure(positions: int, day: date, work: Path) -> dict[str, Any]:
             urls["tributary_load"],
             str(work / f"staging-{positions}"),
             day.isoformat(),
-            str(sessions.previous(day)),
+            str(business_dates.previous(day)),
         ]
         said = subprocess.run(
             [sys.executable, "-m", "local.bench.day", *asked], cwd=ROOT, check=True, capture_output=True, text=True
@@ -114,17 +116,17 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
     with clock("import of Great Expectations"):
         import great_expectations  # noqa: F401
     with clock("extract and stage"):
-        path = flow.stage(site, vendor, "assets", connection, run)
+        path = vendor_day.stage(site, vendor, "assets", connection, run)
     with clock("validate"):
-        flow.validate(site, vendor, {"assets": path}, run)
+        vendor_day.validate(site, vendor, {"assets": path}, run)
     with clock("transform"):
-        flow.transform(site, vendor, path, run)
+        vendor_day.transform(site, vendor, path, run)
     with clock("load"):
-        counts = flow.load(site, vendor, path, run)
+        counts = vendor_day.load(site, vendor, path, run)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with clock("plain COPY"), site.engine.begin() as db:
         copy_in(
-            db, "plain", arrow_schema(entity_named("position").columns), transform.rows(site.staging, path, "position")
+            db, "plain", arrow_schema(entity_named("position").columns), entities.rows(site.staging, path, "position")
         )
     return {"seconds": seconds, "rows": counts["position"].inserted, "peak_mb": peak}
 

@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 from include.errors import TargetUnavailable
-from include.gateway.authenticity import SignedBody
-from include.gateway.senders import SENDERS
+from include.gateway.webhooks.authenticity import SignedBody
+from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
 from local.postgres import Postgres
 from local.processes import find_free_port

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 
-from include import pubsub as api
+from include.crm.changes import pubsub as api
 from sandbox.salesforce.org import ORG_ID, Org
 from sandbox.salesforce.pubsub_bus import KEPT, Bus, pack_replay_id, unpack_replay_id
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from include import sessions
+from include import business_dates
 from include.vendors import VENDORS
 
 HOLDING = [vendor.name for vendor in VENDORS if any(each.entity == "position" for each in vendor.maps)]
@@ -95,9 +95,9 @@ def draw_round(seed: int, database: psycopg.Connection[Any]) -> Round:
 
 
 def _draw_past(rng: random.Random) -> str:
-    day = sessions.latest_closed(datetime.now(UTC))
+    day = business_dates.latest_closed(datetime.now(UTC))
     for _ in range(rng.randint(1, PAST_SESSIONS)):
-        day = sessions.previous(day)
+        day = business_dates.previous(day)
     return day.isoformat()
 
 

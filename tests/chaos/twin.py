@@ -14,21 +14,21 @@ from typing import Any
 
 import requests
 
-from include import flow
+from include.business_dates import latest_closed
 from include.connection import Connection
 from include.crm import tasks
-from include.crm.load import sync
-from include.crm.preview import preview
 from include.crm.settings import Settings
+from include.crm.sync.load import sync
+from include.crm.sync.preview import preview
 from include.identity.resolve import resolve
-from include.plan import plan_day
+from include.pipeline import vendor_day
+from include.pipeline.plan import plan_day
+from include.pipeline.run import Run, Site
 from include.rules import PICTURE_RULES, RULES
 from include.rules.judgement import judge_all
 from include.rules.policy import Policy
-from include.run import Run, Site
 from include.sensitive import Redactor
-from include.sessions import latest_closed
-from include.staging import Staging
+from include.staging.partitions import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local.demo import DATABASE, PACE, Demo
@@ -89,11 +89,11 @@ class Twin:
         business_date, previous_date = (date.fromisoformat(plan[name]) for name in ("business_date", "previous_date"))
         run = Run(run_id, business_date, previous_date)
         names = [name for stage in vendor.waves for name in stage if name in plan["tables"]]
-        paths = {name: flow.stage(self.site, vendor, name, connection, run) for name in names}
-        flow.validate(self.site, vendor, paths, run)
+        paths = {name: vendor_day.stage(self.site, vendor, name, connection, run) for name in names}
+        vendor_day.validate(self.site, vendor, paths, run)
         for path in paths.values():
-            flow.transform(self.site, vendor, path, run)
-        flow.publish(self.site, vendor, list(paths.values()), run)
+            vendor_day.transform(self.site, vendor, path, run)
+        vendor_day.publish(self.site, vendor, list(paths.values()), run)
 
     def sync(self, run_id: str) -> None:
         """Identity, rules and Salesforce, as the DAG does it, with all that a person would be asked about approved."""

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from include import flow
 from include.contract import Vendor
+from include.contract.overrides import ignores_clock
 from include.control.clocks import Clocks
 from include.errors import ClockSkew, RetriableError
-from include.vendor_settings import ignores_clock
+from include.pipeline import vendor_day
 from include.warehouse import schema
 from tests.conftest import Database, Firm
 
@@ -97,7 +97,7 @@ def test_pull_under_a_wrong_clock_stages_nothing(start_firm: Callable[..., Firm]
     firm.site = replace(firm.site, machine_clock=lambda: datetime.now(UTC) + HOURS)
     table = vendor.asked[0].name
     with pytest.raises(ClockSkew, match=f"this machine is 2 days, 12:00:00 ahead.*vendor={vendor.name}") as raised:
-        flow.stage(firm.site, vendor, table, firm.connection, firm.new_run())
+        vendor_day.stage(firm.site, vendor, table, firm.connection, firm.new_run())
     assert isinstance(raised.value, RetriableError)
     assert not list((firm.folder / "staging").rglob("manifest.json"))
     assert firm.database.value("select count(*) from control.ledger") == 0

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from croniter import croniter
 
-from include import sessions
+from include import business_dates
 from include.contract import Vendor
 from include.control.lateness import Late, find_late, mark_told
 from tests.conftest import Firm
@@ -62,14 +62,14 @@ def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
     mapped = {entity_map.table for entity_map in firm.vendor.maps} & asked
     expected = {(table.name, "stage") for table in firm.vendor.asked} | {(name, "load") for name in mapped}
     assert {(each.table, each.stage) for each in late} == expected
-    assert {each.business_date for each in late} == {sessions.latest_closed(start(firm))}
+    assert {each.business_date for each in late} == {business_dates.latest_closed(start(firm))}
     mark_told(firm.engine, late)
     assert late_at(firm, evening) == []
 
 
 @pytest.mark.others_long
 def test_a_day_that_is_in_is_not_late(firm: Firm) -> None:
-    day = sessions.latest_closed(start(firm))
+    day = business_dates.latest_closed(start(firm))
     firm.day()
     firm.database.do("update control.ledger set business_date = :day where run_id <> 'earlier'", day=day)
     assert late_at(firm, start(firm).replace(hour=20)) == []
@@ -116,7 +116,7 @@ def test_nothing_is_late_before_the_firm_goes_live(firm: Firm) -> None:
 @pytest.mark.others_long
 @pytest.mark.parametrize("how", ["chosen", "pushed", "replay"])
 def test_some_rows_of_a_day_are_not_the_day(firm: Firm, how: str) -> None:
-    pulled(firm, start(firm), sessions.latest_closed(start(firm)), how)
+    pulled(firm, start(firm), business_dates.latest_closed(start(firm)), how)
     assert {each.stage for each in late_at(firm, start(firm).replace(hour=20))} == {"stage", "load"}
 
 
@@ -125,7 +125,7 @@ def test_people_are_told_how_late_and_what_is_there(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     nothing = late_at(firm, evening)[0]
     assert nothing.say(nothing.due_at).endswith(", 0 h 00 min ago; nothing staged")
-    pulled(firm, start(firm), sessions.latest_closed(start(firm)))
+    pulled(firm, start(firm), business_dates.latest_closed(start(firm)))
     [load, *_] = late = late_at(firm, evening)
     assert {each.stage for each in late} == {"load"}
     due = f"{load.table}: load was due at {firm.vendor.due['load']} {load.due_at:%Z}"

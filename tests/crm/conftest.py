@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from include.connection import Connection
 from include.control.ledger import Counts
-from include.crm import load
 from include.crm.settings import Settings
+from include.crm.sync import load
 from include.vendors import named
 from include.warehouse import schema
 from local.postgres import Postgres

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from include.connection import Connection
-from include.crm import collections, jobs, load, results, tasks
-from include.crm.bulk import Bulk
+from include.crm import tasks
 from include.crm.salesforce import SalesforceSession
 from include.crm.settings import Settings
+from include.crm.sync import collections, jobs, load, results
+from include.crm.sync.bulk import Bulk
 from include.warehouse import schema
 from tests.running_sandbox import LAST
 

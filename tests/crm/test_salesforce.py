@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from include.connection import Connection
+from include.contract.limits import Limits
 from include.control.calls import CallLog
 from include.crm.salesforce import SalesforceSession
 from include.errors import AuthenticationError, ConfigurationError, RateLimited, TargetUnavailable
-from include.limits import Limits
 from tests.crm.conftest import API, SECRET, Crm
 
 USER = "load@tributary.example"

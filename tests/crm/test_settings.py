@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from include.crm.objects import objects
-from include.crm.readback import read_back
+from include.crm.objects.portfolio import objects
 from include.crm.settings import Settings
+from include.crm.sync.readback import read_back
 from include.errors import ConfigurationError
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, Crm
 

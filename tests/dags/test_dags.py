@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from include import sessions
-from include.plan import find_keyed
+from include import business_dates
+from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS
 from tests.conftest import Firm
 from tests.dags.airflow_home import ROOT, run, said, said_each, whole_run
@@ -44,7 +44,7 @@ def test_every_dag_imports_tells_of_failures_and_says_what_it_is(airflow: dict[s
 
 
 def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today: Firm, tmp_path: Path) -> None:
-    day = sessions.latest_closed(datetime.now(UTC))
+    day = business_dates.latest_closed(datetime.now(UTC))
     for told in said_each(run(airflow, whole_run("orion", "salesforce")), "RUN"):
         state, tasks = told.split(" ", 1)
         assert state == "success", tasks

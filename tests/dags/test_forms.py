@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from include import sessions
+from include import business_dates
 from include.errors import ConfigurationError
-from include.plan import find_keyed
+from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS, named
 from local.airflow_api import AirflowApi
 from tests.dags.stored_dags import serve_dags
@@ -68,7 +68,7 @@ def test_a_wrong_date_starts_no_backfill(api: AirflowApi) -> None:
 
 
 def test_a_session_and_an_empty_date_start_a_run(api: AirflowApi) -> None:
-    closed = sessions.latest_closed(datetime.now(UTC)).isoformat()
+    closed = business_dates.latest_closed(datetime.now(UTC)).isoformat()
     for dag_id in DATED:
         for day in ("2026-11-20", closed, None):
             api.trigger(dag_id, filled_in(dag_id, day))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include import sessions
+from include import business_dates
 from tests.conftest import Firm
 from tests.dags.airflow_home import run, said, whole_run
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.airflow
 def loaded(today: Firm) -> Firm:
     """A firm whose day is in the warehouse, and nothing of it in Salesforce."""
     today.now = datetime.now(UTC)
-    today.day(sessions.latest_closed(today.now))
+    today.day(business_dates.latest_closed(today.now))
     return today
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from include.gateway.api import asked
-from include.gateway.api.asked import Attempt
+from include.gateway.api import request_queue
+from include.gateway.api.request_queue import Attempt
 from tests.conftest import Firm
 from tests.dags.airflow_home import run, said
 
@@ -51,7 +51,9 @@ def serve(airflow: dict[str, str], *ends: str) -> tuple[list[Any], list[Any]]:
 
 
 def ask(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
-    return asked.ask(engine, Attempt.of("key:test", f"{what}-{vendor}-1", what, b""), what, vendor, params).request_id
+    return request_queue.ask(
+        engine, Attempt.of("key:test", f"{what}-{vendor}-1", what, b""), what, vendor, params
+    ).request_id
 
 
 def test_requests_are_started_once_single_clients_by_themselves_and_their_ends_are_noticed(

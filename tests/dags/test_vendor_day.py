@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.plan import find_keyed
+from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS, named
 from tests.dags.airflow_home import ROOT, environment, run, said
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include import sessions
+from include import business_dates
 from tests.conftest import Firm
 from tests.dags.airflow_home import run, said_each, whole_run
 
@@ -34,7 +34,7 @@ def test_without_a_connection_salesforce_is_skipped_and_nothing_alerts(
     airflow: dict[str, str], today: Firm, tmp_path: Path
 ) -> None:
     today.now = datetime.now(UTC)
-    today.day(sessions.latest_closed(today.now))
+    today.day(business_dates.latest_closed(today.now))
 
     output = run(airflow | {"AIRFLOW_CONN_SALESFORCE": ""}, whole_run(*ENDS), timeout=500)
 

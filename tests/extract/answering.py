@@ -26,7 +26,7 @@ from include.extract.pull import Span, stage
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, windows_of
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
 
 DAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 23, tzinfo=UTC)

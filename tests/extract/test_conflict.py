@@ -32,7 +32,7 @@ from include.extract.conflict import separate
 from include.extract.page import PageReader
 from include.extract.paging import ordered_pages
 from include.extract.pull import Span, stage
-from include.staging import Staging
+from include.staging.partitions import Staging
 from tests.extract.answering import DAY, NOW, REDACTOR, Asked, Puller, Reply, listen, vendor_of
 
 TABLE = Table(

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include import flow
 from include.connection import Connection
 from include.contract import (
     INTEGER,
@@ -35,8 +34,9 @@ from include.contract import (
 from include.control.answers import Answers
 from include.errors import AuthenticationError, ConfigurationError, PagingUnstable, SchemaDrift, VendorUnavailable
 from include.extract.fan_out import Keys
-from include.run import Run, Site
-from include.staging import Staging
+from include.pipeline import vendor_day
+from include.pipeline.run import Run, Site
+from include.staging.partitions import Staging
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.extract.answering import DAY, NOW, REDACTOR, Asked, Puller, Reply, listen, vendor_of
@@ -409,8 +409,8 @@ def test_answers_are_forgotten_when_the_partition_is_complete(
     another = Answers(engine, "another run", "somebody", "accounts")
     another.keep("a", b"[]")
     connection = Connection(listener.url, "user", "password")
-    flow.stage(site, vendor, "clients", connection, run)
-    path = flow.stage(site, vendor, "accounts", connection, run)
+    vendor_day.stage(site, vendor, "clients", connection, run)
+    path = vendor_day.stage(site, vendor, "accounts", connection, run)
     assert site.staging.manifest(path).staged == 4
     assert kept(shared_database, run.run_id) == {}
     assert another.known() == {"a"}
@@ -422,7 +422,7 @@ def test_fan_out_over_grants_without_a_grant_is_a_configuration_error(engine: sa
     )
     site = Site(engine, Staging(str(tmp_path)), REDACTOR, lambda: NOW)
     with pytest.raises(ConfigurationError, match="grant"):
-        flow.stage(
+        vendor_day.stage(
             site,
             vendor_of(table),
             "clients",

@@ -19,7 +19,7 @@ from include.contract import (
 from include.errors import ConfigurationError
 from include.extract.columns import staged_schema
 from include.extract.fan_out import keys_of
-from include.staging import Manifest, PartWriter, Staging
+from include.staging.partitions import Manifest, PartWriter, Staging
 from tests.extract.answering import DAY, NOW
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, clients
 

@@ -18,7 +18,7 @@ from include.extract.columns import staged_schema
 from include.extract.inside import rows_inside
 from include.extract.page import DeadRow, PageReader
 from include.sensitive import Redactor
-from include.staging import Manifest, PartWriter, Staging
+from include.staging.partitions import Manifest, PartWriter, Staging
 from tests.extract.answering import DAY, NOW
 
 HOUSES = Table(

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from include import staging
 from include.contract import (
     INTEGER,
     MONEY,
@@ -28,6 +27,7 @@ from include.contract import (
     Table,
     column,
 )
+from include.staging import partitions
 from tests.extract.answering import Asked, Puller, Reply, listen, vendor_of
 
 TABLE = Table(
@@ -122,7 +122,7 @@ def pages(shape: Shape, second: Row) -> list[list[Row]]:
 def test_rows_of_two_pages_that_share_a_key_and_differ_are_dead_letters(
     start: Start, shape: Shape, part_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "ROWS_A_PART", part_rows)
+    monkeypatch.setattr(partitions, "ROWS_A_PART", part_rows)
     table = table_of(shape)
     puller = start(paged(shape, *pages(shape, row(29, "7.00", "b"))), table)
     path = puller.pull(table)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from include import sessions
+from include import business_dates
 from include.contract import Vendor
 from tests.conftest import Firm
 from tests.faults.wrong_day import WrongDay
@@ -27,7 +27,7 @@ def start_wrong_day(start_firm: Callable[..., Firm]) -> Callable[[Vendor], Wrong
         firm.turn_to(NOW)
         firm.day(LAST)
         firm.turn_to(NOW + timedelta(days=3))
-        run = firm.new_run(sessions.latest_closed(firm.clock()))
+        run = firm.new_run(business_dates.latest_closed(firm.clock()))
         return WrongDay(firm, run, firm.stage(run))
 
     return start

@@ -10,10 +10,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include import sessions
+from include import business_dates
 from include.connection import Connection
 from include.contract import Vendor
-from include.run import Run
+from include.pipeline.run import Run
 from local.postgres import Postgres
 from tests.conftest import Database, connect, new_database
 from tests.faults.matters import MATTERS
@@ -107,7 +107,7 @@ class Day:
 
 
 def new_run(run_id: str, day: date) -> Run:
-    return Run(run_id, day, sessions.previous(day))
+    return Run(run_id, day, business_dates.previous(day))
 
 
 def finish(work: Work) -> Worker:

@@ -12,10 +12,10 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include import flow
 from include.contract import Column, Table
 from include.extract.columns import staged_schema
-from include.staging import PartWriter, total
+from include.pipeline import vendor_day
+from include.staging.partitions import PartWriter, total
 from tests.conftest import Firm
 
 Reshape = Callable[[pa.Table], pa.Table]
@@ -29,7 +29,7 @@ def read_rows(firm: Firm, table: Table, path: str) -> pa.Table:
     return pa.concat_tables([none, *(part for _, part in firm.site.staging.rows(path))])
 
 
-def write_rows(firm: Firm, table: Table, path: str, rows: pa.Table, run: flow.Run) -> str:
+def write_rows(firm: Firm, table: Table, path: str, rows: pa.Table, run: vendor_day.Run) -> str:
     """Stages rows as a pull of their own, like the partition at `path`; returns its path."""
     manifest = firm.site.staging.manifest(path)
     pull_id = f"{manifest.pull_id[:-8]}{secrets.token_hex(4)}"
@@ -43,7 +43,7 @@ def write_rows(firm: Firm, table: Table, path: str, rows: pa.Table, run: flow.Ru
     money = total(rows, table.money) if table.money else None
     sealed = replace(manifest, pull_id=pull_id, parts=tuple(writer.parts), money=money, **counts)
     firm.site.staging.seal(ours, sealed)
-    flow.record_staged(firm.site, firm.vendor, ours, run, 0.0)
+    vendor_day.record_staged(firm.site, firm.vendor, ours, run, 0.0)
     return ours
 
 

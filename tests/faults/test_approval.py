@@ -14,7 +14,7 @@ import httpx
 import psycopg
 import pytest
 
-from include import sessions
+from include import business_dates
 from local import airflow
 from local.airflow_api import AirflowApi
 from local.postgres import Postgres
@@ -96,7 +96,7 @@ def asking(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         httpx.post(f"{sandbox.url}/salesforce/_admin/consumers", json=APP).raise_for_status()
         firm = Firm(ORION, sandbox, database, folder)
         firm.now = now
-        firm.day(sessions.latest_closed(now))
+        firm.day(business_dates.latest_closed(now))
         firm.engine.dispose()
         salesforce = {
             "conn_type": "http", "host": sandbox.org_url, "login": APP["client_id"],

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from include.live import republish
+from include.pipeline.incremental import republish
 from include.vendors import named
 from include.warehouse import schema
 from local import airflow

@@ -35,24 +35,24 @@ QUICK = {
     "faults, no ledger": Hold(VALIDATE, "include.validation.check:write_faults", call=5),
     "in the middle of COPY": Hold(LOAD, "psycopg:Copy.write", call=5, within=ROWS),
     "merged, fences not checked": Hold(LOAD, "include.control.writer:Fence.check", "before"),
-    "committed, not reported": Hold(LOAD, "include.flow:load_partitions"),
+    "committed, not reported": Hold(LOAD, "include.pipeline.vendor_day:load_partitions"),
 }
 MORE = {
     "in the middle of a page": Hold(STAGE, "include.extract.page:PageReader.read", "before", call=2),
-    "parts, no manifest": Hold(STAGE, "include.staging:PartWriter.flush", call=2),
-    "all parts, no manifest": Hold(STAGE, "include.staging:Staging.seal", "before"),
-    "manifest, no ledger": Hold(STAGE, "include.staging:Staging.seal"),
+    "parts, no manifest": Hold(STAGE, "include.staging.partitions:PartWriter.flush", call=2),
+    "all parts, no manifest": Hold(STAGE, "include.staging.partitions:Staging.seal", "before"),
+    "manifest, no ledger": Hold(STAGE, "include.staging.partitions:Staging.seal"),
     "stage recorded, not committed": Hold(STAGE, "include.control.ledger:record"),
-    "staged, not told": Hold(STAGE, "include.flow:record_staged"),
+    "staged, not told": Hold(STAGE, "include.pipeline.vendor_day:record_staged"),
     "faults of some tables": Hold(VALIDATE, "include.validation.check:write_faults", call=2),
     "some tables recorded": Hold(VALIDATE, "include.control.dead_letters:bury", call=3),
     "letters not committed": Hold(VALIDATE, "include.control.dead_letters:bury", call=5),
-    "validated, not told": Hold(VALIDATE, "include.flow:validate"),
-    "canonical parts, no manifest": Hold(TRANSFORM, "include.staging:PartWriter.flush", call=3),
-    "one entity of two": Hold(TRANSFORM, "include.transform:_produce"),
-    "transformed, no ledger": Hold(TRANSFORM, "include.transform:transform"),
+    "validated, not told": Hold(VALIDATE, "include.pipeline.vendor_day:validate"),
+    "canonical parts, no manifest": Hold(TRANSFORM, "include.staging.partitions:PartWriter.flush", call=3),
+    "one entity of two": Hold(TRANSFORM, "include.transform.entities:_produce"),
+    "transformed, no ledger": Hold(TRANSFORM, "include.transform.entities:transform"),
     "transform recorded, not committed": Hold(TRANSFORM, "include.control.ledger:record", call=1),
-    "transformed, not told": Hold(TRANSFORM, "include.flow:transform"),
+    "transformed, not told": Hold(TRANSFORM, "include.pipeline.vendor_day:transform"),
     "fences taken": Hold(LOAD, "include.control.writer:take_all"),
     "keys known, nothing loaded": Hold(LOAD, "include.warehouse.load:_add_source_keys"),
     "before COPY": Hold(LOAD, "include.warehouse.load:copy_in", "before", within=ROWS),
@@ -62,8 +62,8 @@ MORE = {
     "checked, not committed": Hold(LOAD, "include.control.writer:Fence.check", call=2),
     "descriptions changed": Hold(LOAD, "include.warehouse.description:load"),
     "all tables but one merged": Hold(LOAD, "include.warehouse.load:_load_partition", call=2),
-    "reconciled, not committed": Hold(LOAD, "include.flow:reconcile"),
-    "checks recorded, not committed": Hold(LOAD, "include.flow:record_checks"),
+    "reconciled, not committed": Hold(LOAD, "include.pipeline.vendor_day:reconcile"),
+    "checks recorded, not committed": Hold(LOAD, "include.pipeline.vendor_day:record_checks"),
 }
 
 
@@ -250,7 +250,7 @@ def wait_gone(day: Day, pid: int) -> bool:
     return False
 
 
-BEFORE_LOAD = Hold(LOAD, "include.flow:load_partitions", "before")
+BEFORE_LOAD = Hold(LOAD, "include.pipeline.vendor_day:load_partitions", "before")
 STOPS = {
     "in the middle of COPY": QUICK["in the middle of COPY"],
     "merged, fences not checked": QUICK["merged, fences not checked"],

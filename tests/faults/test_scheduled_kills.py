@@ -16,7 +16,7 @@ import psutil
 import psycopg
 import pytest
 
-from include import sessions
+from include import business_dates
 from include.vendors import named
 from local import airflow
 from local.airflow_api import AirflowApi
@@ -106,7 +106,7 @@ def scheduled(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
             api.ensure_pool("orion_api", 4)
             api.wait_dag("orion")
             api.unpause("orion")
-            day = sessions.latest_closed(now)
+            day = business_dates.latest_closed(now)
             yield Scheduled(api, processes, sandbox, database, day, folder / "alerts.jsonl")
         finally:
             processes.stop_all()

@@ -8,12 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from include import flow, sessions
+from include import business_dates
 from include.contract import Inside, Report, Table, Vendor
 from include.control.ledger import find_earlier_partitions
 from include.errors import DataQualityError, SchemaDrift
+from include.pipeline import vendor_day
+from include.staging.rows import FAULTS, write_faults
 from include.validation.matched import lists_all, match
-from include.validation.rows import FAULTS, write_faults
 from include.validation.suite import read_suite
 from include.vendors import VENDORS
 from tests.conftest import Firm, place_of
@@ -58,13 +59,13 @@ def test_day_whose_money_is_doubled_halved_or_zeroed_leaves_the_last_good_day_in
     firm.day(LAST)
     firm.turn_to(NOW + timedelta(days=3))
     good = LastGoodDay(firm, Crm(firm.database, firm.sandbox, firm.folder / "crm"), LAST)
-    day = sessions.latest_closed(firm.clock())
+    day = business_dates.latest_closed(firm.clock())
     for factor in WRONG.values():
         for table in money_tables(vendor):
             scale(firm, table, factor)
         run = firm.new_run(day)
         with pytest.raises(DataQualityError, match=r"total_ratio\) is .*, expected 0\.6 to 1\.67 \(.*\$"):
-            flow.validate(firm.site, vendor, firm.stage(run), run)
+            vendor_day.validate(firm.site, vendor, firm.stage(run), run)
         for table in money_tables(vendor):
             good.check_rejected(run, "validate", f"{table.name}: ")
         good.crm.no_faults()
@@ -81,7 +82,7 @@ def test_day_whose_money_is_zeroed_may_be_accepted(start_firm: Callable[..., Fir
     firm.turn_to(NOW + timedelta(days=3))
     for table in money_tables(vendor):
         scale(firm, table, WRONG["zeroed"])
-    firm.day(sessions.latest_closed(firm.clock()), accept_unusual=True)
+    firm.day(business_dates.latest_closed(firm.clock()), accept_unusual=True)
     accepted = "select sum(jsonb_array_length(notes -> 'accepted')) from control.ledger where stage = 'validate'"
     assert firm.database.value(accepted) > 0
 
@@ -117,7 +118,7 @@ def test_rows_codes_and_columns_of_any_table_that_are_wrong_are_over_a_bound(
     day, silent, tried = start_wrong_day(vendor), list[str](), 0
     staging = day.firm.site.staging
     for table in (table for table in vendor.asked if lists_all(vendor, table)):
-        of = flow.pull_of(staging.manifest(day.paths[table.name]), day.run)
+        of = vendor_day.pull_of(staging.manifest(day.paths[table.name]), day.run)
         earlier = find_earlier_partitions(day.firm.site.engine, of)
         assert len(earlier) == 2, table.name
         bounds = {
@@ -164,21 +165,21 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
         if field := field_to_rename(day, table):
             add_fault(firm, table, "field_renamed", field=field, to="nowCalledThis")
             try:
-                path = flow.stage(firm.site, vendor, table.name, firm.connection, run)
+                path = vendor_day.stage(firm.site, vendor, table.name, firm.connection, run)
             except SchemaDrift:
                 renamed += 1
             else:
                 if "nowCalledThis" in firm.site.staging.manifest(path).undeclared:  # the fault reached its rows
                     renamed += 1
                     with pytest.raises(DataQualityError, match=f"{table.name}: .*blanked_ratio"):
-                        flow.validate(firm.site, vendor, day.paths | {table.name: path}, run)
+                        vendor_day.validate(firm.site, vendor, day.paths | {table.name: path}, run)
             good.crm.no_faults()
     assert renamed or vendor.name in ("docusign", "adobe_sign"), "their whole lists are short"
     for table in (table for table in vendor.asked if lists_all(vendor, table)):
         firsts = {kind: (what, reshape) for kind, what, reshape in reversed(list(day.cases(table)))}
         for kind, (what, reshape) in firsts.items():
             with pytest.raises(DataQualityError, match=f"not fit to be loaded: .*{table.name}: ") as error:
-                flow.validate(firm.site, vendor, day.reshaped(table, reshape), run)
+                vendor_day.validate(firm.site, vendor, day.reshaped(table, reshape), run)
             log.info("%s %s %s, %s: %s", vendor.name, table.name, kind, what, error.value)
             good.check_rejected(run, "validate", f"{table.name}: ")
     good.check_salesforce()

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from include import flow
 from include.contract import Table, Vendor
 from include.errors import BalanceError, DataQualityError
+from include.pipeline import vendor_day
 from include.validation.posted import POSTED
 from include.validation.suite import read_suite
 from include.vendors import VENDORS
@@ -80,7 +80,7 @@ def test_day_of_wrong_transactions_leaves_the_last_good_day_in_force_and_the_cor
     crm = Crm(firm.database, firm.sandbox, firm.folder / "crm", settings=replace(BULK, has_transactions=True))
     good = LastGoodDay(firm, crm, LAST)
     table, code = trades_of(vendor)
-    flow.validate(firm.site, vendor, day.paths, run)
+    vendor_day.validate(firm.site, vendor, day.paths, run)
     for what, reshape in wrong_trades(table, code, LAST).items():
         paths = day.reshaped(table, reshape)
         try:

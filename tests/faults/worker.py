@@ -23,12 +23,13 @@ from typing import Any, Literal
 import great_expectations  # noqa: F401  (seconds, once, in the server that workers are forked from)
 
 import include.validation.check  # noqa: F401
-from include import flow, staging
 from include.connection import Connection
 from include.contract import Vendor
 from include.errors import TributaryError
-from include.run import Run, Site
+from include.pipeline import vendor_day
+from include.pipeline.run import Run, Site
 from include.sensitive import Redactor
+from include.staging import partitions
 from include.vendors import named
 from include.warehouse import schema
 from tests.running_sandbox import NOW, PACE
@@ -65,7 +66,7 @@ class Work:
     """What a worker does, and where; pages and parts are small, so that there are several of each."""
 
     database_url: str
-    staging: str
+    partitions: str
     connection: Connection
     run: Run
     steps: tuple[Step, ...]
@@ -164,10 +165,10 @@ class Worker:
 
 
 def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
-    staging.ROWS_A_PART = work.rows_a_part
+    partitions.ROWS_A_PART = work.rows_a_part
     known = named(work.vendor)
     vendor = replace(known, tables=tuple(replace(table, page_rows=work.page_rows) for table in known.tables))
-    engine, files = schema.engine(work.database_url), staging.Staging(work.staging)
+    engine, files = schema.engine(work.database_url), partitions.Staging(work.staging)
     site = Site(engine, files, Redactor(b"only for tests"), work.clock, speed=PACE)
     paths = dict(work.paths)
     for step in work.steps:
@@ -187,13 +188,13 @@ def _do(step: Step, site: Site, vendor: Vendor, work: Work, paths: dict[str, str
     """Does one step as its task does; returns the path of what it pulled."""
     name, table = step
     if name == "stage":
-        return {table: flow.stage(site, vendor, table, work.connection, work.run)}
+        return {table: vendor_day.stage(site, vendor, table, work.connection, work.run)}
     if name == "validate":
-        flow.validate(site, vendor, paths, work.run)
+        vendor_day.validate(site, vendor, paths, work.run)
     elif name == "publish":
-        flow.publish(site, vendor, list(paths.values()), work.run)
+        vendor_day.publish(site, vendor, list(paths.values()), work.run)
     else:
-        flow.transform(site, vendor, paths[table], work.run)
+        vendor_day.transform(site, vendor, paths[table], work.run)
     return {}
 
 

@@ -8,11 +8,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from include import flow
 from include.contract import Table
 from include.control.digest import write_digest
-from include.crm.objects import objects
-from include.run import Run
+from include.crm.objects.portfolio import objects
+from include.pipeline import vendor_day
+from include.pipeline.run import Run
 from tests.conftest import Firm
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, Crm
 from tests.faults.reshaping import Reshape, list_missing, list_renamed, list_shifted, read_rows, write_rows
@@ -57,7 +57,7 @@ class WrongDay:
 
     def publish(self, paths: dict[str, str]) -> None:
         """Do the rest of the day."""
-        flow.validate(self.firm.site, self.firm.vendor, paths, self.run)
+        vendor_day.validate(self.firm.site, self.firm.vendor, paths, self.run)
         self.firm.publish(self.run, paths)
 
     def cases(self, table: Table) -> Iterator[tuple[str, str, Reshape]]:

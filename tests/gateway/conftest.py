@@ -18,9 +18,9 @@ import pytest
 import sqlalchemy as sa
 import uvicorn
 
-from include.gateway.app import create_app
-from include.gateway.authenticity import Keyring
-from include.gateway.senders import SENDERS, Sender
+from include.gateway.webhooks.app import create_app
+from include.gateway.webhooks.authenticity import Keyring
+from include.gateway.webhooks.senders import SENDERS, Sender
 from include.warehouse import schema
 from tests.conftest import Database
 

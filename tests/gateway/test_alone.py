@@ -18,10 +18,10 @@ from starlette.applications import Starlette
 
 from include.errors import ConfigurationError
 from include.gateway.__main__ import add_health
-from include.gateway.authenticity import Keyring
 from include.gateway.connections import limit_calls
-from include.gateway.keys import read_database, read_keyring
-from include.gateway.senders import SENDERS
+from include.gateway.settings import read_database, read_keyring
+from include.gateway.webhooks.authenticity import Keyring
+from include.gateway.webhooks.senders import SENDERS
 from local.processes import find_free_port
 from tests.conftest import Database
 from tests.gateway.conftest import EVENT, KEY, sign

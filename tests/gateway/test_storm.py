@@ -25,7 +25,7 @@ from sandbox.docusign import life
 from sandbox.docusign.message import sign, write_message
 from sandbox.docusign.rows import TEMPLATES, write_envelope, write_guid
 from tests.conftest import Database, new_database
-from tests.test_drain import Inbox
+from tests.pipeline.test_inbox import Inbox
 
 ROOT = Path(__file__).parents[2]
 KEY = "only-for-tests"

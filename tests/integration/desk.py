@@ -12,11 +12,11 @@ from typing import Any
 import requests
 import uvicorn
 
-from include.drain import drain
 from include.extract.login import LOGINS, Door
-from include.gateway.app import create_app
-from include.gateway.authenticity import Keyring
-from include.gateway.senders import SENDERS, Sender
+from include.gateway.webhooks.app import create_app
+from include.gateway.webhooks.authenticity import Keyring
+from include.gateway.webhooks.senders import SENDERS, Sender
+from include.pipeline.inbox import drain
 from include.vendors import VENDORS
 from include.warehouse import schema
 from local.one_envelope import subscribe

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from include import flow, vendor_pull
 from include.contract import Table
 from include.extract.columns import staged_schema
 from include.extract.exact_json import dump
-from include.run import Run
-from include.staging import PartWriter
+from include.pipeline import pull, vendor_day
+from include.pipeline.run import Run
+from include.staging.partitions import PartWriter
 from tests.conftest import Firm
 
 Choose = Callable[[pa.Table], Mapping[int, Collection[str]]]
@@ -53,11 +53,11 @@ def run_spoilt(firm: Firm, run: Run, target: str, choose: Choose, *, rows_only: 
     """
     paths, dead = {}, 0
     for name in (name for wave in firm.vendor.waves for name in wave):
-        span = vendor_pull.span_of(firm.site, run, None)
-        paths[name] = vendor_pull.fetch(firm.site, firm.vendor, name, firm.connection, run, span)
+        span = pull.span_of(firm.site, run, None)
+        paths[name] = pull.fetch(firm.site, firm.vendor, name, firm.connection, run, span)
         if name == target:
             dead = spoil(firm, firm.vendor.table(name), paths[name], choose)
-        flow.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)
-    flow.validate(firm.site, firm.vendor, paths, run, rows_only=rows_only)
+        vendor_day.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)
+    vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=rows_only)
     firm.publish(run, paths)
     return dead

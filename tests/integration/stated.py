@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from include import vendor_pull
 from include.extract.session import Ask, VendorSession
+from include.pipeline import pull
 from tests.conftest import Firm
 from tests.running_sandbox import LAST
 
@@ -25,7 +25,7 @@ _POSITIONS = "select position_key, quantity, market_value_usd from warehouse.pos
 def stated(firm: Firm) -> tuple[Stated, Stated]:
     """What the vendor states of its main matter by key, and what the warehouse holds."""
     ask, query = _ASKED[firm.vendor.name]
-    with vendor_pull.open_session(firm.site, firm.vendor, firm.connection, firm.new_run()) as session:
+    with pull.open_session(firm.site, firm.vendor, firm.connection, firm.new_run()) as session:
         theirs = ask(firm, session)
     ours = [tuple(row.values()) for row in firm.database.rows(query)]
     assert len({row[0] for row in ours}) == len(ours)

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from include import flow, sessions
+from include import business_dates
 from include.control.ledger import Counts
-from include.run import Run
+from include.pipeline import vendor_day
+from include.pipeline.run import Run
 from include.vendors import named
 from local.postgres import Postgres
 from tests.conftest import HISTORIC, HOLDING, Firm, new_database
 from tests.integration import truth
 from tests.running_sandbox import LAST, run_sandbox
 
-MONTH = sessions.between(date(2026, 10, 22), date(2026, 11, 18))
+MONTH = business_dates.between(date(2026, 10, 22), date(2026, 11, 18))
 WEEK = MONTH[-5:]
 assert len(MONTH) == 20
 
@@ -66,7 +67,7 @@ class Backfill:
 
 def run_day(firm: Firm, day: date, run: Run) -> dict[str, Counts]:
     paths = firm.stage(run)
-    flow.validate(firm.site, firm.vendor, paths, run)
+    vendor_day.validate(firm.site, firm.vendor, paths, run)
     return firm.publish(run, paths)
 
 

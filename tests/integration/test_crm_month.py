@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from include import sessions
+from include import business_dates
 from include.control.ledger import Counts
 from include.crm import tasks
-from include.crm.readback import Found, read_back
 from include.crm.settings import Settings
+from include.crm.sync.readback import Found, read_back
 from include.rules import RULES
 from include.rules.judgement import judge_all
 from include.rules.policy import Policy
@@ -33,7 +33,7 @@ from tests.running_sandbox import run_sandbox
 
 pytestmark = pytest.mark.timeout(900)
 
-MONTH = sessions.between(date(2026, 10, 21), date(2026, 11, 18))
+MONTH = business_dates.between(date(2026, 10, 21), date(2026, 11, 18))
 WEEK = MONTH[-6:]
 assert (len(MONTH), len(WEEK)) == (21, 6)
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from include import canonical, transform
+from include import canonical
 from include.contract import Table
 from include.control.dead_letters import DeadLetter
-from include.dead_rows import unreadable_letters
 from include.extract.columns import staged_schema
 from include.extract.exact_json import dump
-from include.staging import PartWriter
-from include.validation.rows import FAULTS, write_faults
+from include.staging.partitions import PartWriter
+from include.staging.rows import FAULTS, write_faults
+from include.transform import entities
+from include.transform.dead_rows import unreadable_letters
 from include.vendors import named
 from tests.conftest import Firm
 
@@ -68,11 +69,11 @@ def described_rows(
     write_faults(firm.site.staging, single, FAULTS.empty_table())
     made: dict[str, set[tuple[str, str | None]]] = {}
     only_named = {each.entity for each in firm.vendor.maps if each.table == table.name and each.is_partial}
-    for result in transform.transform(firm.vendor, single, firm.site.staging, paths.get):
+    for result in entities.transform(firm.vendor, single, firm.site.staging, paths.get):
         entity = canonical.named(result.entity)
         if entity.name in only_named:
             continue
-        for part in transform.rows(firm.site.staging, single, entity.name):
+        for part in entities.rows(firm.site.staging, single, entity.name):
             parents = part.column(f"{entity.parent}_key").to_pylist() if entity.parent else [None] * part.num_rows
             made.setdefault(entity.name, set()).update(zip(part.column(entity.key).to_pylist(), parents, strict=True))
     return made

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from include.crm.preview import preview
 from include.crm.settings import Settings
+from include.crm.sync.preview import preview
 from include.identity import decisions
 from include.identity.decisions import Decision
 from include.identity.resolve import Resolved, resolve

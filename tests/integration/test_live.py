@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from include.contract import Vendor
-from include.crm.readiness import find_unsettled
-from include.live import edited_tables, look_for_edits, republish
+from include.crm.sync.readiness import find_unsettled
+from include.pipeline.incremental import edited_tables, look_for_edits, republish
 from include.vendors import VENDORS
 from tests.conftest import Firm
 from tests.integration.test_webhooks import at, live

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from include import flow
 from include.errors import TargetUnavailable
-from include.plan import keep_keyed
+from include.pipeline import vendor_day
+from include.pipeline.plan import keep_keyed
 from include.vendors import VENDORS
 from tests.conftest import Firm
 from tests.faults.disturbed import contents
@@ -28,7 +28,7 @@ def ask_for(firm: Firm, *keys: str) -> dict[str, str]:
     tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked])
     run = firm.new_run(LAST, on_demand=True, keys=keys)
     paths = firm.stage(run, *tables)
-    flow.validate(firm.site, firm.vendor, paths, run, rows_only=True)
+    vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=True)
     firm.publish(run, paths)
     return paths
 
@@ -129,8 +129,8 @@ def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -
     tables = [each.name for each in firm.vendor.asked]
     staged = [(run, firm.stage(run, *(keep_keyed(firm.vendor, tables) if run.keys else tables))) for run in runs]
     for run, paths in staged:
-        flow.validate(firm.site, firm.vendor, paths, run, rows_only=bool(run.keys))
-        flow.transform(firm.site, firm.vendor, paths[table], run)
+        vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=bool(run.keys))
+        vendor_day.transform(firm.site, firm.vendor, paths[table], run)
     waiting = """
         select count(*) from pg_stat_activity where usename = 'tributary_load' and datname = current_database()
         and wait_event_type = 'Lock'
@@ -139,11 +139,11 @@ def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -
         connection.execute("lock table warehouse.plan_result in access exclusive mode")
         loads = []
         for run, paths in staged:
-            loads.append(pool.submit(flow.load, firm.site, firm.vendor, paths[table], run))
+            loads.append(pool.submit(vendor_day.load, firm.site, firm.vendor, paths[table], run))
             while firm.database.value(waiting) < len(loads) and not any(load.done() for load in loads):
                 time.sleep(0.05)
         connection.rollback()
     for (run, paths), load in zip(staged, loads, strict=True):
         # Where two meet at a row, one of them tries again; nobody is refused for good.
         assert isinstance(load.exception(), TargetUnavailable | None)
-        assert "plan_result" in flow.load(firm.site, firm.vendor, paths[table], run)
+        assert "plan_result" in vendor_day.load(firm.site, firm.vendor, paths[table], run)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from include.crm.preview import preview
+from include.crm.sync.preview import preview
 from include.vendors.orion import ORION
 from tests.conftest import Database, Firm
 from tests.crm.conftest import ACCOUNTS, SECURITIES, Crm

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from include import flow
 from include.control.digest import write_warning
 from include.errors import BalanceError, SchemaDrift
-from include.live import look_for_edits
+from include.pipeline import vendor_day
+from include.pipeline.incremental import look_for_edits
 from include.vendors import named
 from tests.conftest import Database, Firm
 from tests.running_sandbox import LAST, NOW
@@ -41,9 +41,9 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     before = seen(firm)
     run = firm.new_run()
     paths = firm.stage(run)
-    flow.validate(firm.site, firm.vendor, paths, run)
+    vendor_day.validate(firm.site, firm.vendor, paths, run)
     for path in paths.values():
-        flow.transform(firm.site, firm.vendor, path, run)
+        vendor_day.transform(firm.site, firm.vendor, path, run)
     [late] = firm.database.rows(
         "select position_key, account_id, quantity from warehouse.position where recorded_to is null order by 1 limit 1"
     )
@@ -57,7 +57,7 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
         day=LAST, key=late["position_key"],
     )  # fmt: skip
     with pytest.raises(BalanceError, match=f"roll-forward: 1 breaks.*{late['position_key']} by -7"):
-        flow.publish(firm.site, firm.vendor, list(paths.values()), run)
+        vendor_day.publish(firm.site, firm.vendor, list(paths.values()), run)
     assert seen(firm) == before
     assert firm.held(LAST) == {}
     [checked] = firm.database.rows(
@@ -113,7 +113,7 @@ def test_run_of_single_clients_or_a_replay_that_is_refused_says_nothing_of_the_d
     for refused in (replace(run, keys=("1",)), replace(run, is_replay=True), run):
         assert firm.database.rows("select * from control.rejection") == []
         with pytest.raises(SchemaDrift):
-            flow.stage(firm.site, firm.vendor, "clients", firm.connection, refused)
+            vendor_day.stage(firm.site, firm.vendor, "clients", firm.connection, refused)
     assert firm.database.value("select step from control.rejection") == "stage"
 
 

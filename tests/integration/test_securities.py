@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.crm.readback import read_back
+from include.crm.sync.readback import read_back
 from include.identity.resolve import resolve
 from include.vendors import VENDORS, named
 from local.postgres import Postgres

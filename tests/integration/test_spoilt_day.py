@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from include import canonical
-from include.crm.objects import objects
+from include.crm.objects.portfolio import objects
 from include.extract.exact_json import load
 from tests.conftest import Firm
 from tests.crm.conftest import Crm

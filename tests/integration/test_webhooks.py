@@ -17,7 +17,7 @@ from include.contract import Vendor
 from include.control import inbox
 from include.control.answers import Answers
 from include.control.inbox import Delivery
-from include.drain import NO_KEY, drain
+from include.pipeline.inbox import NO_KEY, drain
 from local.postgres import Postgres
 from tests.conftest import Firm, connect
 from tests.integration.desk import SIGNING, at, live, states, truth

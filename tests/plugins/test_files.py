@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from include import documents
-from include.staging import Staging
+from include.pipeline import documents
+from include.staging.partitions import Staging
 from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve

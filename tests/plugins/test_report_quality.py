@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include import flow
+from include.pipeline import vendor_day
 from tests.conftest import Firm
 from tests.dags.airflow_home import ROOT, connections, environment, run, said_each
 
@@ -35,7 +35,7 @@ def test_without_a_validated_partition_it_is_skipped(start_firm: Callable[..., F
     reported = said_each(run(environ, _REPORT.format(each=[None, [], paths])), "REPORTED")
     assert reported == ["Nothing was validated in this run: the pages are those of earlier runs"] * 3
 
-    flow.validate(firm.site, firm.vendor, staged, day)
+    vendor_day.validate(firm.site, firm.vendor, staged, day)
     [page] = said_each(run(environ, _REPORT.format(each=[paths])), "REPORTED")
     assert Path(page) == tmp_path / "docs" / "site" / "index.html"
     assert Path(page).exists()

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from include import flow
-from include import staging as staging_module
 from include.contract import (
     BOOLEAN,
     DATE,
@@ -33,11 +31,13 @@ from include.errors import ConfigurationError, DataQualityError
 from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
+from include.pipeline import vendor_day
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging import partitions as staging_module
+from include.staging.partitions import Staging
+from include.staging.rows import faults_of, good_rows
 from include.validation import check
 from include.validation.check import Outcome, stop_if_unfit, validate_day
-from include.validation.rows import faults_of, good_rows
 from include.validation.suite import read_suite
 from tests.conftest import Firm
 
@@ -636,7 +636,7 @@ def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
         DataQualityError,
         match=r"suite orion__assets: .*between\(market_value_usd\): at most -1000000 refuses ([\d,]+) of \1 rows",
     ):
-        flow.validate(firm.site, firm.vendor, paths, run)
+        vendor_day.validate(firm.site, firm.vendor, paths, run)
     [step] = firm.database.rows(
         "select * from control.ledger where stage = 'validate' and table_name = 'assets' and staged > 100"
     )

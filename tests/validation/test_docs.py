@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from include.errors import FatalError
-from include.staging import Manifest, Staging
+from include.staging.partitions import Manifest, Staging
 from include.validation import docs
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -218,7 +218,7 @@ def test_a_page_that_is_being_read_outlives_the_next_build(staging: Staging, roo
 BUILDER = """
 import sys
 from pathlib import Path
-from include.staging import Staging
+from include.staging.partitions import Staging
 from include.validation import docs
 _, root, staging, times, run_id, *paths = sys.argv
 for _ in range(int(times)):

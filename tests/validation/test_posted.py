@@ -16,10 +16,10 @@ from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
+from include.staging.rows import FAULTS, write_faults
 from include.validation.matched import Comparison
 from include.validation.posted import measure_posted
-from include.validation.rows import FAULTS, write_faults
 
 TRADES = Table(
     name="trades",

@@ -15,14 +15,15 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from include import flow, transform
 from include.connection import Connection
 from include.contract import FanOut, Report, Vendor
-from include.run import Run, Site
+from include.pipeline import vendor_day
+from include.pipeline.run import Run, Site
 from include.sensitive import Redactor
-from include.staging import Staging
-from include.transform import Produced
-from include.validation.rows import faults_of
+from include.staging.partitions import Staging
+from include.staging.rows import faults_of
+from include.transform import entities as transform
+from include.transform.entities import Produced
 from tests.extract.answering import Answer, Asked, Reply, listen
 
 HERE = Path(__file__).parent
@@ -117,7 +118,7 @@ class Day:
 
     def load(self) -> None:
         for path in self.paths.values():
-            flow.load(self.site, self.vendor, path, self.run)
+            vendor_day.load(self.site, self.vendor, path, self.run)
 
 
 def run_day(
@@ -130,10 +131,10 @@ def run_day(
     wanted = [table.name for table in vendor.asked if not tables or table.name in tables]
     with listen(answers if callable(answers) else answering(vendor, answers)) as listener:
         connection = Connection(listener.url, "user", "password", {"grants": '{"8001": "first"}'})
-        paths = {name: flow.stage(site, open_to_all, name, connection, run) for name in wanted}
-    flow.validate(site, open_to_all, paths, run, rows_only=True)
+        paths = {name: vendor_day.stage(site, open_to_all, name, connection, run) for name in wanted}
+    vendor_day.validate(site, open_to_all, paths, run, rows_only=True)
     for path in paths.values():
-        flow.transform(site, open_to_all, path, run)
+        vendor_day.transform(site, open_to_all, path, run)
     return Day(site, open_to_all, run, paths)
 
 

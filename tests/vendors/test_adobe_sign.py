@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from include import flow
-from include.plan import keep_keyed
+from include.pipeline import vendor_day
+from include.pipeline.plan import keep_keyed
 from include.vendors.adobe_sign import ADOBE_SIGN, COMPLETED, OUT, VOIDED, is_final, member_status, purpose_of
 from local.postgres import Postgres
 from sandbox.adobe_sign.agreements import ROLES
@@ -237,7 +237,7 @@ def ask(firm: Firm, key: str) -> None:
     )
     run = firm.new_run(LAST, on_demand=True, keys=(f"{key}|{sender}",))
     paths = firm.stage(run, *keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked]))
-    flow.validate(firm.site, firm.vendor, paths, run, rows_only=True)
+    vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=True)
     firm.publish(run, paths)
 
 

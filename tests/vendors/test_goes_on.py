@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from include import flow
 from include.connection import Connection
 from include.control.answers import Answers
-from include.run import Run, Site
+from include.pipeline import vendor_day
+from include.pipeline.run import Run, Site
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
 from include.vendors.emoney import EMONEY
 from include.warehouse import schema
 from tests.conftest import Database
@@ -45,13 +45,13 @@ class House:
 
         with listen(answering(VENDOR, changed(goldens(EMONEY), "plans", call_it))) as listener:
             connection = Connection(listener.url, "user", "password", {})
-            return [flow.stage(self.site, VENDOR, table, connection, run) for table in tables]
+            return [vendor_day.stage(self.site, VENDOR, table, connection, run) for table in tables]
 
     def publish(self, run: Run, paths: list[str]) -> None:
-        flow.validate(self.site, VENDOR, {path.split("/")[1]: path for path in paths}, run, rows_only=True)
+        vendor_day.validate(self.site, VENDOR, {path.split("/")[1]: path for path in paths}, run, rows_only=True)
         for path in paths:
-            flow.transform(self.site, VENDOR, path, run)
-            flow.load(self.site, VENDOR, path, run)
+            vendor_day.transform(self.site, VENDOR, path, run)
+            vendor_day.load(self.site, VENDOR, path, run)
 
 
 @pytest.fixture

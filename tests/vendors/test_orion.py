@@ -16,9 +16,9 @@ from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
 from include.sensitive import Redactor
-from include.staging import Staging
+from include.staging.partitions import Staging
+from include.staging.rows import faults_of
 from include.validation.check import validate_day
-from include.validation.rows import faults_of
 from include.validation.suite import read_suite
 from include.vendors.orion import DIRECTIONS, FLOWS, ORION, STATUSES, flow, signed, status
 from sandbox.firm import holdings

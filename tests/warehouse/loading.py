@@ -11,14 +11,15 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from include import arrow, canonical, transform
+from include import canonical
 from include.canonical import ENTITIES, Entity
-from include.contract import Budget, EntityMap, Table, Vendor, column
+from include.contract import Budget, EntityMap, Table, Vendor, arrow, column
 from include.control import dead_letters
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
-from include.staging import Manifest, PartWriter, Staging
-from include.validation.rows import FAULTS, write_faults
+from include.staging.partitions import Manifest, PartWriter, Staging
+from include.staging.rows import FAULTS, write_faults
+from include.transform import entities
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.conftest import Database
@@ -91,7 +92,7 @@ class Loader:
         writer.flush()
         self.staging.seal(self.path, self._manifest(writer, len(filled), is_past or pulled == "past"))
         write_faults(self.staging, self.path, FAULTS.empty_table())
-        transform.transform(self.vendor, self.path, self.staging)
+        entities.transform(self.vendor, self.path, self.staging)
         letters = [
             each if isinstance(each, DeadLetter) else dead_letter(entity, each, n) for n, each in enumerate(dead)
         ]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from include.identity import decisions
+from include.identity import decisions, store
 from include.identity.policy import Policy
 from include.identity.resolve import Resolved, resolve
-from include.warehouse import identity, schema
+from include.warehouse import schema
 from tests.conftest import Database
 from tests.warehouse.loading import DAY, NEXT, Loader, position
 
@@ -148,7 +148,7 @@ def test_an_address_is_taken_whole_from_one_vendor(firm: Firm) -> None:
     firm.resolve()
     firm.ranks = {"alpha": {"": 2, "address": 0}, "beta": {"": 2, "address": 1}}
     with firm.engine.begin() as db:
-        identity.rank_vendors(db, [replace(each.vendor, ranks=firm.ranks[name]) for name, each in firm.loaders.items()])
+        store.rank_vendors(db, [replace(each.vendor, ranks=firm.ranks[name]) for name, each in firm.loaders.items()])
     [home] = firm.known("known_household")
     assert (home["street"], home["city"], home["postal_code"]) == ("99 Sample Ave", None, "80202")
 

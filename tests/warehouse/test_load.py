@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from include import transform
 from include.control.ledger import Pull
 from include.errors import BalanceError, TributaryError, WriterSuperseded
-from include.staging import Staging
+from include.staging.partitions import Staging
+from include.transform import entities
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.warehouse.loading import DAY, NEXT, Loader, declare, position, told
@@ -30,7 +30,7 @@ def stored(loader: Loader) -> list[list[dict[str, Any]]]:
 
 def falsify(loader: Loader, **values: Any) -> None:
     """Lets the transformed partition claim something else."""
-    folder = transform.folder(loader.staging, loader.path, loader.pull.table_name)
+    folder = entities.folder(loader.staging, loader.path, loader.pull.table_name)
     said = json.loads(folder.read("manifest.json"))
     folder.write("manifest.json", json.dumps(said | values).encode())
 

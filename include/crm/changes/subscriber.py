@@ -18,9 +18,9 @@ import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 import sqlalchemy as sa
 
-from include import pubsub as api
 from include.connection import Connection
 from include.control.calls import CallLog
+from include.crm.changes import pubsub as api
 from include.crm.changes import store
 from include.crm.changes.decoding import EPOCH, Change, EventSchema, Told, Unread, is_ours, read_change, read_event
 from include.crm.changes.records import Records

@@ -11,18 +11,18 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
 
-from include import plan
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError
-from include.gateway.api import asked, messages, reading
-from include.gateway.api.asked import Answer, Attempt
+from include.gateway.api import messages, reading, request_queue
 from include.gateway.api.callers import Caller, Issuer
 from include.gateway.api.document import build, tell
-from include.gateway.api.door import Door, add_refusals, check_parameters, need, take_json
+from include.gateway.api.endpoint import Door, add_refusals, check_parameters, need, take_json
 from include.gateway.api.messages import Accepted, Name, ReplayOrder, RunOrder
 from include.gateway.api.records import MAX_BYTES, check_records
+from include.gateway.api.request_queue import Answer, Attempt
 from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal
+from include.pipeline import plan
 from include.vendors import VENDORS
 
 RATE = "600/minute"
@@ -97,10 +97,10 @@ def start_run(
     if order.clients:
         params["keys"] = order.clients
     engine, attempt = _engine(request), Attempt.of(caller.name, key, "runs", body)
-    answer = asked.recall(engine, attempt)
+    answer = request_queue.recall(engine, attempt)
     if answer is None:
         _check_plan(vendor, params)
-        answer = asked.ask(engine, attempt, "run", vendor.name, params)
+        answer = request_queue.ask(engine, attempt, "run", vendor.name, params)
     return _accept(request, "runs", answer)
 
 
@@ -149,7 +149,7 @@ def push_records(
         raise Refusal(404, "Records of this table can't be pushed; see listVendors")
     checked = check_records(declared, body)
     attempt = Attempt.of(caller.name, key, f"{vendor}/{table}", body)
-    taken = _accept(request, "pushes", asked.push(_engine(request), attempt, vendor, table, body))
+    taken = _accept(request, "pushes", request_queue.push(_engine(request), attempt, vendor, table, body))
     told = taken.model_dump() | {"accepted": checked.accepted, "rejected": checked.rejected}
     return messages.AcceptedRecords.model_validate(told)
 
@@ -245,7 +245,7 @@ def replay_dead_letters(
     if table.over:
         raise Refusal(422, f"Rows of this table come of {table.over}: start a run instead")
     engine, attempt = _engine(request), Attempt.of(caller.name, key, "replays", body)
-    answer = asked.recall(engine, attempt)
+    answer = request_queue.recall(engine, attempt)
     if answer is None:
         reading.check_open(engine, order.vendor, order.table, order.business_date, order.letters)
         params = {
@@ -254,7 +254,7 @@ def replay_dead_letters(
             "dead_letters": order.letters,
             "dry_run": order.dry_run,
         }
-        answer = asked.ask(engine, attempt, "replay", order.vendor, params)
+        answer = request_queue.ask(engine, attempt, "replay", order.vendor, params)
     return _accept(request, "runs", answer)
 
 

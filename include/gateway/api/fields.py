@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from include.contract import BOOLEAN, DATE, INTEGER, PAIRS, TIMESTAMP, Column, Table, Vendor
-from include.pushed import stated_columns
+from include.extract.pushed import stated_columns
 
 _WORDS = {INTEGER: "integer", BOOLEAN: "boolean", DATE: "date", TIMESTAMP: "timestamp", PAIRS: "pairs"}
 _SCHEMAS: dict[str, dict[str, Any]] = {

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from include.errors import ConfigurationError, TributaryError
 from include.gateway.api.scopes import SCOPES
-from include.gateway.keys import read_setting
+from include.gateway.settings import read_setting
 from include.warehouse import schema
 
 PREFIX = "trb_"

@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from croniter import croniter
 
-from include import sessions
+from include import business_dates
 from include.contract import FanOut, Table, Vendor
 from include.gateway.api.fields import describe_fields
 from include.gateway.api.records import describe_rejected
 from include.gateway.problem import Refusal
-from include.plan import find_keyed
+from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS
 
 _RUN_COLUMNS = "request_id as id, run_id, what, vendor, state, detail, asked_at, ended_at"
@@ -230,7 +230,7 @@ def _due(vendor: Vendor, stage: str, now: datetime) -> tuple[date, datetime | No
     start = croniter(vendor.cron, local).get_prev(datetime)
     clock = vendor.due.get(stage)
     due_at = None if clock is None else datetime.combine(start.date(), time.fromisoformat(clock), local.tzinfo)
-    return sessions.latest_closed(start), due_at
+    return business_dates.latest_closed(start), due_at
 
 
 def _cursor(name: str, place: int) -> str:

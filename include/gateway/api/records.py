@@ -9,9 +9,9 @@ import orjson
 
 from include.contract import Table
 from include.extract.flatten import flat
+from include.extract.pushed import MOST_REJECTED, expand, find_faults
 from include.gateway.bounds import MAX_DEPTH
 from include.gateway.problem import Refusal
-from include.pushed import MOST_REJECTED, expand, find_faults
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_ROWS = 10_000

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError
-from include.gateway.keys import read_setting
+from include.gateway.settings import read_setting
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -16,7 +16,7 @@ import pytest
 
 from include.connection import Connection
 from include.crm.changes.subscriber import TOPICS, listen
-from include.refresh import plan_refresh
+from include.pipeline.refresh import plan_refresh
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.crm.conftest import SECRET

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from include.crm import load, tasks
+from include.crm import tasks
 from include.crm.settings import Settings
+from include.crm.sync import load
 from include.rules import PICTURE_RULES
 from include.rules.judgement import judge_all
 from include.rules.policy import Policy

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from include.crm.changes import store
 from include.crm.changes.refresh import Client, find_clients
-from include.refresh import plan_refresh
+from include.pipeline.refresh import plan_refresh
 from include.vendors import VENDORS
 from tests.crm.changes.conftest import REFRESHES, Hearing, wait_for
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include import pubsub as api
+from include.crm.changes import pubsub as api
 from include.crm.changes import store
 from include.crm.changes.subscriber import _open
 from include.errors import ConfigurationError

@@ -11,6 +11,7 @@ from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator, validate
 
 from include.contract import Table, Vendor
+from include.extract.pushed import stated_columns
 from include.gateway.api.app import create_app
 from include.gateway.api.callers import Issuer
 from include.gateway.api.document import build, render
@@ -18,7 +19,6 @@ from include.gateway.api.fields import describe_fields
 from include.gateway.api.reading import is_pushable
 from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
-from include.pushed import stated_columns
 from include.vendors import VENDORS
 from include.warehouse import schema
 from tests.gateway.api.conftest import Api, refused, told

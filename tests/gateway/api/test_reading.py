@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from include.business_dates import previous
 from include.control import lateness, ledger
 from include.control.ledger import Counts, Pull
 from include.gateway.api.reading import read_freshness
-from include.sessions import previous
 from include.vendors import VENDORS
 from tests.conftest import Database
 from tests.gateway.api.conftest import Api, refused, told

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from include.business_dates import latest_closed
 from include.control import dead_letters, ledger
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
-from include.gateway.api import asked
-from include.sessions import latest_closed
+from include.gateway.api import request_queue
 from include.vendors import VENDORS
 from tests.conftest import Database
 from tests.gateway.api.conftest import Api, refused, run_api, told
@@ -33,7 +33,7 @@ FANNED, FAN = next((each, table) for each in VENDORS for table in each.asked if 
 def bell(database: Database) -> Iterator[Callable[[], list[str]]]:
     """What the bell has said since it was last asked."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
-        listening.execute(f"listen {asked.CHANNEL}".encode())
+        listening.execute(f"listen {request_queue.CHANNEL}".encode())
         yield lambda: [heard.payload for heard in listening.notifies(timeout=0.3)]
 
 
@@ -58,7 +58,7 @@ def test_run_is_kept_with_what_the_dag_needs_and_rings(
     answer = told(api.post("/runs", ORDER | {"business_date": day, "wait": False}), 202)
     assert answer["status_url"] == f"/api/v1/runs/{answer['id']}"
     assert bell() == ["run"]
-    [request] = asked.take(engine)
+    [request] = request_queue.take(engine)
     assert (request.request_id, request.run_id) == (answer["id"], f"api__{answer['id']}")
     assert (request.what, request.vendor) == ("run", VENDOR.name)
     assert request.params == {
@@ -69,14 +69,14 @@ def test_run_is_kept_with_what_the_dag_needs_and_rings(
 
 def test_run_without_tables_takes_all_and_waits_for_the_vendor(api: Api, engine: sa.Engine) -> None:
     told(api.post("/runs", {"vendor": VENDOR.name}), 202)
-    [request] = asked.take(engine)
+    [request] = request_queue.take(engine)
     assert request.params["tables"] == [table.name for table in VENDOR.asked]
     assert (request.params["business_date"], request.params["wait"]) == (None, True)
 
 
 def test_single_clients_are_asked_for(api: Api, engine: sa.Engine) -> None:
     told(api.post("/runs", {"vendor": BY_CLIENT.name, "clients": ["c1", "c-2"]}), 202)
-    assert asked.take(engine)[0].params["keys"] == ["c1", "c-2"]
+    assert request_queue.take(engine)[0].params["keys"] == ["c1", "c-2"]
 
 
 def test_vendor_that_says_it_takes_clients_takes_them_and_no_other_does(api: Api, engine: sa.Engine) -> None:
@@ -178,7 +178,7 @@ def test_key_is_forgotten_after_a_day(api: Api, engine: sa.Engine) -> None:
     api.database.do("update control.idempotency set answered_at = answered_at - interval '24 hours 1 second'")
     assert told(api.post("/runs", ORDER, key="the-same-1"), 202)["id"] != first["id"]
     api.database.do("update control.idempotency set answered_at = answered_at - interval '26 hours'")
-    asked.forget_answers(engine)
+    request_queue.forget_answers(engine)
     assert api.database.value("select count(*) from control.idempotency") == 0
 
 
@@ -198,7 +198,7 @@ def test_without_a_key_nothing_is_started(api: Api) -> None:
 def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> None:
     ids = bury(engine, "k1", "k2")
     told(api.post("/dead-letters/replays", REPLAY | {"letters": ids[:1], "dry_run": True}), 202)
-    [request] = asked.take(engine)
+    [request] = request_queue.take(engine)
     assert request.what == "replay"
     assert request.params == {
         "table": f"{VENDOR.name}.{TABLE}", "business_date": "2026-11-23", "dead_letters": ids[:1], "dry_run": True,
@@ -230,16 +230,16 @@ def state_of(api: Api, run: str) -> str:
 
 def test_state_follows_the_run(api: Api, engine: sa.Engine) -> None:
     run = ask(api)
-    assert asked.is_waiting(engine)
+    assert request_queue.is_waiting(engine)
     assert state_of(api, run) == "waiting"
-    [request] = asked.take(engine)
+    [request] = request_queue.take(engine)
     for said, state in (("queued", "started"), ("running", "started"), ("success", "succeeded")):
-        asked.settle(engine, request, said)
+        request_queue.settle(engine, request, said)
         assert state_of(api, run) == state
-        assert not asked.is_waiting(engine)
-    asked.settle(engine, request, "failed")
+        assert not request_queue.is_waiting(engine)
+    request_queue.settle(engine, request, "failed")
     assert state_of(api, run) == "succeeded"
-    assert asked.open_requests(engine) == []
+    assert request_queue.open_requests(engine) == []
     assert told(api.get(f"/runs/{run}"), 200)["ended_at"]
 
 
@@ -248,41 +248,41 @@ def test_run_that_has_started_or_ended_since_is_told(api: Api, engine: sa.Engine
         return [run["id"] for run in told(api.get("/runs", since=moment.isoformat()), 200)["items"]]
 
     run = ask(api)
-    [request] = asked.take(engine)
+    [request] = request_queue.take(engine)
     for state in ("running", "success"):
         seen_at = api.database.value("select clock_timestamp()")
         assert told_since(seen_at) == []
-        asked.settle(engine, request, state)
+        request_queue.settle(engine, request, state)
         assert told_since(seen_at) == [run]
 
 
 def test_run_that_failed_says_so(api: Api, engine: sa.Engine) -> None:
     run = ask(api)
-    asked.settle(engine, asked.take(engine)[0], "failed")
+    request_queue.settle(engine, request_queue.take(engine)[0], "failed")
     answer = told(api.get(f"/runs/{run}"), 200)
     assert (answer["state"], bool(answer["detail"])) == ("failed", True)
 
 
 def test_request_that_can_not_be_started_is_given_up_after_some_tries(api: Api, engine: sa.Engine) -> None:
     run = ask(api)
-    for _ in range(asked.MOST_TRIES):
+    for _ in range(request_queue.MOST_TRIES):
         assert state_of(api, run) == "waiting"
-        [request] = asked.take(engine)
-        asked.settle(engine, request, None)
+        [request] = request_queue.take(engine)
+        request_queue.settle(engine, request, None)
     assert state_of(api, run) == "failed"
-    assert asked.take(engine) == []
+    assert request_queue.take(engine) == []
 
 
 def test_run_under_way_is_looked_at_again_after_a_while(api: Api, engine: sa.Engine) -> None:
     ask(api)
-    asked.settle(engine, asked.take(engine)[0], "running")
+    request_queue.settle(engine, request_queue.take(engine)[0], "running")
     api.database.do("update control.request set looked_at = looked_at - interval '3 minutes'")
-    assert asked.is_waiting(engine)
+    assert request_queue.is_waiting(engine)
 
 
 def test_requests_are_taken_in_their_order_and_some_at_a_time(api: Api, engine: sa.Engine) -> None:
     ids = [ask(api) for _ in range(3)]
-    assert [request.request_id for request in asked.take(engine, 2)] == ids[:2]
+    assert [request.request_id for request in request_queue.take(engine, 2)] == ids[:2]
 
 
 def test_steps_of_the_run_are_told(api: Api, engine: sa.Engine) -> None:

@@ -1,0 +1,40 @@
+"""The declarations: what a vendor, its tables and their columns are, and how each table is requested.
+
+Nothing here imports more than the standard library, so that parsing a DAG stays cheap. `arrow` and `overrides` are for the steps that
+read a declaration.
+"""
+
+from include.contract.limits import Limits
+from include.contract.shape import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Shape, Whole
+from include.contract.vendor import (
+    BOOLEAN,
+    DATE,
+    INTEGER,
+    MONEY,
+    PAIRS,
+    PRICE,
+    QUANTITY,
+    STRING,
+    TIMESTAMP,
+    Beside,
+    Budget,
+    Column,
+    Constant,
+    Derived,
+    EntityMap,
+    Probe,
+    Table,
+    Vendor,
+    column,
+    constant,
+    derived,
+    ignored,
+    sensitive,
+)
+from include.contract.webhook import Document, Webhook
+
+__all__ = [
+    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Beside", "Budget", "Column", "Constant", "Derived",
+    "Document", "EntityMap", "FanOut", "Inside", "Limits", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
+    "Table", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""What Salesforce should hold: one mapping an object, one field a line."""

@@ -1,0 +1,117 @@
+"""Planning and risk in Salesforce: a summary on households and persons, and the goals of the plan that leads a household."""
+
+from __future__ import annotations
+
+from include.crm.objects.mapping import (
+    CrmObject,
+    Field,
+    always,
+    current,
+    daily,
+    day,
+    flag,
+    key,
+    link,
+    money,
+    number,
+    once,
+    text,
+)
+from include.crm.settings import Settings
+
+GOAL = "FinServ__FinancialGoal__c"
+
+SUMMARY = (
+    daily(number("Tributary_Plan_Success__c", "n.probability_ratio * 100", 2)),
+    daily(number("Tributary_Plan_Recommended__c", "n.recommended_ratio * 100", 2)),
+    daily(day("Tributary_Plan_Computed__c", "n.computed_on")),
+    day("Tributary_Plan_Changed__c", "n.changed_on"),
+    text("Tributary_Plan_Source__c", "n.vendor", 80),
+    daily(flag("Tributary_Plan_Stale__c", "n.is_stale")),
+    number("Tributary_Risk_Number__c", "r.client_risk_number", 0),
+    daily(number("Tributary_Portfolio_Risk__c", "r.portfolio_risk_number", 0)),
+    daily(day("Tributary_Risk_Measured__c", "r.portfolio_measured_on")),
+    day("Tributary_Questionnaire_Date__c", "q.completed_on"),
+)
+"""Fields of an account, from the plan `n` that leads the household, the risk `r` and the questionnaire `q`."""
+
+HELD_AWAY = daily(money("Tributary_Held_Away__c", "w.held_away_usd"))
+
+_LEADING = "(select * from mart.plan_freshness where is_leading) n"
+
+
+def _risk(by: str) -> str:
+    """The risk of the portfolio that is farthest off, by household or by person."""
+    return f"""
+        (select distinct on ({by}) * from mart.risk_alignment where {by} is not null
+         order by {by}, abs(difference) desc nulls last, portfolio_id) r
+    """  # noqa: S608
+
+
+# A household shows the risk of the member whose portfolio is farthest off.
+OF_HOUSEHOLD = f"""
+    left join {_LEADING} on n.household_id = h.household_id
+    left join {_risk("household_id")} on r.household_id = h.household_id
+    left join mart.questionnaire q on q.person_id = r.person_id
+    left join mart.plan_assets w on w.household_id = h.household_id and w.vendor = n.vendor
+"""
+
+OF_PERSON = f"""
+    left join mart.person_as_one('infinity') o on o.person_id = p.person_id
+    left join {_LEADING} on n.household_id = o.household_id
+    left join {_risk("person_id")} on r.person_id = p.person_id
+    left join mart.questionnaire q on q.person_id = p.person_id
+"""
+
+# Salesforce's four types, from the planners' words.
+_TYPE = """
+    case when concat_ws(' ', o.goal_type, o.name) ~* 'retire' then 'Retirement'
+         when concat_ws(' ', o.goal_type, o.name) ~* 'educat|college' then 'Education'
+         when o.goal_type ~* 'home|house' then 'Home Purchase' else 'Other' end
+"""
+# Over all of its years, in today's dollars.
+_COST = "o.amount_usd * greatest(coalesce(o.end_year, o.start_year) - o.start_year + 1, 1)"
+# A planner's key may be longer than the field.
+_KEY = "(:firm || ':' || o.vendor || ':goal:' || case when length(o.goal_key) > 64 then md5(o.goal_key) else o.goal_key end)"
+
+
+# One that was shown stays in step, and says so when it is not in that plan any more. A goal needs an owner that is no
+# household: the eldest member.
+def goal(settings: Settings, account: str) -> CrmObject:
+    """A goal of the plan that leads the household; `account` is the object of households and persons."""
+    return CrmObject(
+        entity="goal",
+        sobject=GOAL,
+        key_field=settings.key_of(GOAL),
+        key=_KEY,
+        fields=(
+            text("Name", "coalesce(o.name, o.goal_type, 'Goal')", 80),
+            link(settings, "FinServ__PrimaryOwner__r", account, key("person", "p")),
+            link(settings, "FinServ__Household__r", account, key("household", "h")),
+            Field("FinServ__Type__c", _TYPE),
+            once(always("FinServ__Status__c", "In Progress")),
+            text("FinServ__Description__c", "o.wording", 255),
+            money("FinServ__TargetValue__c", f"coalesce({_COST}, o.amount_usd)"),
+            daily(money("FinServ__ActualValue__c", f"g.funded_ratio * {_COST}")),
+            day("FinServ__TargetDate__c", "make_date(o.start_year::int, 1, 1)"),
+            daily(number("Tributary_Success__c", "g.probability_ratio * 100", 2)),
+            daily(number("Tributary_Funded__c", "g.funded_ratio * 100", 2)),
+            daily(number("Tributary_Shortfall_Year__c", "g.shortfall_year", 0)),
+            daily(day("Tributary_Computed__c", "g.computed_on")),
+            flag("Tributary_Current__c", "g.is_leading and g.is_named"),
+        ),
+        source=f"""
+            warehouse.goal o
+            left join mart.goal_health g on g.goal_id = o.goal_id
+            join warehouse.known_household h on h.household_id = o.household_id
+            join (
+                select distinct on (m.identity_id) m.identity_id, e.vendor, e.person_key
+                from warehouse.known_person e join warehouse.known_household m on m.household_id = e.household_id
+                where e.is_anchor order by m.identity_id, e.birth_date nulls last, e.person_id
+            ) p on p.identity_id = h.identity_id
+            where {current("o")} and (
+                (g.is_leading and g.is_named)
+                or exists (select from control.crm_state s where s.sobject = '{GOAL}' and s.external_key = {_KEY}))
+        """,  # noqa: S608
+        parent=f"FinServ__PrimaryOwner__r.{settings.key_of(account)}",
+    )

@@ -1,0 +1,343 @@
+"""What Salesforce should hold: objects of Financial Services Cloud (managed package), one field a line.
+
+Every object starts from the warehouse's present state. A field that would change every day by itself (a "last updated"
+date) is not mapped: it would send every row every day. Nor is a total that the package rolls up itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from include.crm.objects import envelope, planning
+from include.crm.objects.mapping import (
+    CrmObject,
+    Field,
+    always,
+    current,
+    daily,
+    day,
+    flag,
+    key,
+    link,
+    money,
+    noon,
+    number,
+    once,
+    text,
+)
+from include.crm.settings import Settings
+
+ACCOUNT = "Account"
+CONTACT = "Contact"
+RELATION = "AccountContactRelation"
+FINANCIAL_ACCOUNT = "FinServ__FinancialAccount__c"
+HOLDING = "FinServ__FinancialHolding__c"
+SECURITY = "FinServ__Securities__c"
+TRANSACTION = "FinServ__FinancialAccountTransaction__c"
+ALERT = "FinServ__Alert__c"
+
+
+def objects(settings: Settings) -> tuple[CrmObject, ...]:
+    """The firm's objects, parents before children."""
+    persons = [_person_account(settings)] if settings.persons == "person_accounts" else _individual(settings)
+    chosen = [_household(settings), *persons, _membership(settings), _security(settings), _account(settings)]
+    chosen.append(_position(settings))
+    if settings.has_transactions:
+        chosen.append(_transaction(settings))
+    return (*chosen, planning.goal(settings, ACCOUNT), envelope.envelope(settings, ACCOUNT), _alert(settings))
+
+
+def _household(settings: Settings) -> CrmObject:
+    return CrmObject(
+        entity="household",
+        sobject=ACCOUNT,
+        key_field=settings.key_of(ACCOUNT),
+        key=key("household", "h"),
+        fields=(
+            always("RecordType.DeveloperName", "IndustriesHousehold"),
+            always("FinServ__IndividualType__c", "Group"),
+            text("Name", "h.name", 255),
+            once(text("FinServ__ClientCategory__c", "h.category", 255)),
+            Field("FinServ__Status__c", "case when h.is_active then 'Active' when not h.is_active then 'Inactive' end"),
+            text("BillingStreet", "h.street", 255),
+            text("BillingCity", "h.city", 40),
+            text("BillingState", "h.state_code", 80),
+            text("BillingPostalCode", "h.postal_code", 20),
+            text("BillingCountry", "h.country", 80),
+            once(text("Phone", "h.phone", 40)),
+            *planning.SUMMARY,
+            planning.HELD_AWAY,
+        ),
+        source=f"""
+            warehouse.known_household h
+            {planning.OF_HOUSEHOLD}
+            where h.is_anchor
+        """,
+    )
+
+
+def _person_account(settings: Settings) -> CrmObject:
+    return CrmObject(
+        entity="person",
+        sobject=ACCOUNT,
+        key_field=settings.key_of(ACCOUNT),
+        key=key("person", "p"),
+        fields=(
+            always("RecordType.DeveloperName", "PersonAccount"),
+            text("FirstName", "p.first_name", 40),
+            text("LastName", "coalesce(p.last_name, p.name)", 80),
+            day("PersonBirthdate", "p.birth_date"),
+            # A relation to a household names the contact half of a person account, by a field of its own.
+            Field(f"{settings.key_of(CONTACT).removesuffix('__c')}__pc", key("person", "p")),
+            *planning.SUMMARY,
+        ),
+        source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",
+    )
+
+
+def _individual(settings: Settings) -> list[CrmObject]:
+    """A financial account needs an owner that is an account and no household, a relation needs a contact: so both."""
+    account = CrmObject(
+        entity="person",
+        sobject=ACCOUNT,
+        key_field=settings.key_of(ACCOUNT),
+        key=key("person", "p"),
+        fields=(
+            always("RecordType.DeveloperName", "IndustriesIndividual"),
+            always("FinServ__IndividualType__c", "Individual"),
+            text("Name", "p.name", 255),
+            *planning.SUMMARY,
+        ),
+        source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",
+    )
+    contact = CrmObject(
+        entity="contact",
+        sobject=CONTACT,
+        key_field=settings.key_of(CONTACT),
+        key=key("person", "p"),
+        fields=(
+            link(settings, "Account", ACCOUNT, key("person", "p")),
+            text("FirstName", "p.first_name", 40),
+            text("LastName", "coalesce(p.last_name, p.name)", 80),
+            day("Birthdate", "p.birth_date"),
+        ),
+        source="warehouse.known_person p where p.is_anchor",
+    )
+    return [account, contact]
+
+
+# Salesforce fixes both ends of a relation when it is made: a person who moves gets a new one, and the old one ends.
+def _membership(settings: Settings) -> CrmObject:
+    contact = link(settings, "Contact", CONTACT, key("person", "p"))
+    if settings.persons == "person_accounts":  # it names the contact half of a record that is sent as an account
+        contact = replace(contact, links_to=ACCOUNT)
+    return CrmObject(
+        entity="membership",
+        sobject=RELATION,
+        key_field=settings.key_of(RELATION),
+        key="(:firm || ':' || p.vendor || ':membership:' || p.person_key || ':' || h.household_key)",
+        fields=(
+            once(contact),
+            once(link(settings, "Account", ACCOUNT, key("household", "h"))),
+            once(always("Roles", "Client")),
+            flag("IsActive", "true", when_gone="false"),
+            flag("FinServ__PrimaryGroup__c", "true", when_gone="false"),
+            flag("FinServ__IncludeInGroup__c", "true", when_gone="false"),
+        ),
+        source="""
+            warehouse.known_person p
+            join warehouse.known_household h on h.household_id = p.household_id
+            where p.is_anchor
+        """,
+        parent=f"Account.{settings.key_of(ACCOUNT)}",
+        died_as="person",
+    )
+
+
+# One record for a security that several vendors hold. Salesforce wants its name unique, whatever its case: the first to bear it keeps
+# it, others add a key; so does one whose name another record has there, such as one from before two were known to be one.
+def _security(settings: Settings) -> CrmObject:
+    return CrmObject(
+        entity="security",
+        sobject=SECURITY,
+        key_field=settings.key_of(SECURITY),
+        key=key("security", "s"),
+        fields=(
+            text("Name", "coalesce(s.ticker, s.cusip, s.security_key)", 80),
+            text(
+                "FinServ__SecuritiesName__c",
+                "case when s.is_first then s.name"
+                " else left(s.name, 110) || ' (' || s.vendor || ' ' || s.security_key || ')' end",
+                150,
+            ),
+            Field("FinServ__CUSIP__c", "case when length(s.cusip) = 9 then s.cusip end"),
+            text("FinServ__AssetClass__c", "s.asset_class", 255),
+        ),
+        source=f"""
+            (select s.*, o.external_key is null
+                    and row_number() over (partition by lower(left(btrim(s.name), 150)) order by s.identity_id) = 1 as is_first
+             from warehouse.known_security s
+             left join (
+                 select distinct on (name) lower(payload ->> 'FinServ__SecuritiesName__c') as name, external_key
+                 from control.crm_state where sobject = '{SECURITY}' and missing is null order by 1, 2
+             ) o on o.name = lower(left(btrim(s.name), 150)) and o.external_key <> {key("security", "s")}
+             where s.is_anchor) s
+        """,  # noqa: S608
+    )
+
+
+# A custodial parent of sleeves is not counted: its sleeves show the same assets. A closed account that the vendor no
+# longer values is worth nothing; an open one without a value today (its row is a dead letter) keeps what it shows.
+def _worth(name: str, sql: str) -> Field:
+    worth = f"case when a.is_counted then coalesce({sql}, case when not a.is_active then 0 end) end"
+    return daily(
+        money(name, worth, unknown=f"a.is_counted is not false and a.is_active is not false and {sql} is null")
+    )
+
+
+def _is_no_copy(account_id: str) -> str:
+    """An account of one portfolio system that is another's is there once, as the original."""
+    return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
+
+
+# The largest share first; who owns jointly has none.
+_OWNERS = f"""
+    select o.account_id, o.person_id, row_number() over (
+               partition by o.account_id order by coalesce(o.role = 'joint', false), o.share_ratio desc, o.account_owner_key) as nth
+    from warehouse.account_owner o where {current("o")} and o.person_id is not null
+"""  # noqa: S608
+
+
+def _account(settings: Settings) -> CrmObject:
+    return CrmObject(
+        entity="account",
+        sobject=FINANCIAL_ACCOUNT,
+        key_field=settings.key_of(FINANCIAL_ACCOUNT),
+        key=key("account", "a"),
+        fields=(
+            always("RecordType.DeveloperName", "InvestmentAccount"),
+            text("Name", "a.name", 80),
+            link(settings, "FinServ__PrimaryOwner__r", ACCOUNT, key("person", "p")),
+            link(settings, "FinServ__JointOwner__r", ACCOUNT, key("person", "j")),
+            link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
+            text("FinServ__FinancialAccountType__c", "a.account_type", 255),
+            Field("FinServ__FinancialAccountNumber__c", "'xxxx' || a.account_number_last4"),
+            Field("FinServ__Status__c", "case when a.is_active then 'Open' when not a.is_active then 'Closed' end"),
+            day("FinServ__OpenDate__c", "a.open_date"),
+            day("FinServ__CloseDate__c", "a.close_date"),
+            flag("FinServ__Managed__c", "a.is_managed"),
+            flag("FinServ__Discretionary__c", "a.is_discretionary"),
+            _worth("FinServ__Balance__c", "v.market_value_usd"),
+            _worth("FinServ__CashBalance__c", "v.cash_usd"),
+        ),
+        source=f"""
+            warehouse.account a
+            left join ({_OWNERS}) first on first.account_id = a.account_id and first.nth = 1
+            left join ({_OWNERS}) second on second.account_id = a.account_id and second.nth = 2
+            left join warehouse.known_person p on p.person_id = first.person_id
+            left join warehouse.known_person j on j.person_id = second.person_id and j.identity_id <> p.identity_id
+            left join warehouse.known_household h on h.household_id = a.household_id
+            left join present_day d on d.vendor = a.vendor
+            left join warehouse.account_value v on v.business_date = d.business_date and v.vendor = d.vendor
+                  and v.account_id = a.account_id and v.recorded_to is null
+            where {current("a")} and {_is_no_copy("a.account_id")}
+        """,
+        parent=f"FinServ__PrimaryOwner__r.{settings.key_of(ACCOUNT)}",
+        closed_by=("FinServ__Status__c", "Closed"),
+        worth="FinServ__Balance__c",
+    )
+
+
+def _position(settings: Settings) -> CrmObject:
+    return CrmObject(
+        entity="position",
+        sobject=HOLDING,
+        key_field=settings.key_of(HOLDING),
+        key=key("position", "p"),
+        fields=(
+            text("Name", "coalesce(s.name, s.ticker)", 80),
+            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
+            link(settings, "FinServ__Securities__r", SECURITY, key("security", "s")),
+            link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
+            text("FinServ__AssetClass__c", "s.asset_class", 255),
+            number("FinServ__Shares__c", "p.quantity", 4, when_gone="0.0000"),
+            daily(number("FinServ__Price__c", "p.price_usd", 4)),
+            daily(money("FinServ__MarketValue__c", "p.market_value_usd", when_gone="0.00")),
+            daily(money("FinServ__GainLoss__c", "p.market_value_usd - p.cost_basis_usd", when_gone="0.00")),
+        ),
+        source=f"""
+            present_day d
+            join warehouse.position p on p.business_date = d.business_date and p.vendor = d.vendor and p.recorded_to is null
+            left join warehouse.account a on a.account_id = p.account_id and {current("a")}
+            left join warehouse.known_security s on s.security_id = p.security_id
+            left join warehouse.known_household h on h.household_id = a.household_id
+            where a.is_counted is not false and {_is_no_copy("p.account_id")}
+        """,
+        parent=f"FinServ__FinancialAccount__r.{settings.key_of(FINANCIAL_ACCOUNT)}",
+        worth="FinServ__MarketValue__c",
+    )
+
+
+# A trade that was never posted is not shown; one that was shown stays in step, however old it grows and whatever becomes of it.
+def _transaction(settings: Settings) -> CrmObject:
+    return CrmObject(
+        entity="transaction",
+        sobject=TRANSACTION,
+        key_field=settings.key_of(TRANSACTION),
+        key=key("transaction", "t"),
+        fields=(
+            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
+            noon("FinServ__TransactionDate__c", "t.trade_date"),
+            money("FinServ__Amount__c", "coalesce(t.amount_usd, 0)"),
+            Field("FinServ__TransactionType__c", "case when t.amount_usd < 0 then 'Debit' else 'Credit' end"),
+            Field(
+                "FinServ__TransactionStatus__c",
+                "case when t.status = 'posted' then 'Posted' else 'Cancelled' end",
+                when_gone="Cancelled",
+            ),
+            noon("FinServ__PostDate__c", "t.settle_date"),
+            text("FinServ__Description__c", "coalesce(t.description, t.transaction_type)", 255),
+        ),
+        source=f"""
+            present_day d
+            join warehouse.transaction t on t.vendor = d.vendor and t.recorded_to is null
+            join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false and {_is_no_copy("a.account_id")}
+            where t.trade_date between d.business_date - {int(settings.transaction_days)} and d.business_date
+                  and t.status in ('posted', 'reversed')
+               or exists (select from control.crm_state s where s.sobject = '{TRANSACTION}'
+                          and s.external_key = {key("transaction", "t")})
+        """,
+        parent=f"FinServ__FinancialAccount__r.{settings.key_of(FINANCIAL_ACCOUNT)}",
+    )
+
+
+# A finding of the business rules, as the advisor sees it on the record; a closed one is no longer active, and one that
+# was closed before anybody saw it is not shown.
+def _alert(settings: Settings) -> CrmObject:
+    return CrmObject(
+        entity="finding",
+        sobject=ALERT,
+        key_field=settings.key_of(ALERT),
+        key="(:firm || ':' || f.vendor || ':finding:' || f.finding_id)",
+        fields=(
+            text("FinServ__Message__c", "replace(f.rule, '_', ' ')", 255),
+            text("FinServ__MessageDescription__c", "f.details", 255),
+            Field(
+                "FinServ__Severity__c",
+                "case f.severity when 'critical' then 'Error' when 'warning' then 'Warning' else 'Info' end",
+            ),
+            flag("FinServ__Active__c", "f.closed_at is null"),
+            link(settings, "FinServ__Account__r", ACCOUNT, f"coalesce({key('person', 'p')}, {key('household', 'h')})"),
+            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
+        ),
+        source=f"""
+            control.finding f
+            left join warehouse.known_household h on h.household_id = f.household_id
+            left join warehouse.known_person p on f.subject_entity = 'person' and p.person_id = f.subject_id
+            left join warehouse.account a on f.subject_entity = 'account' and a.account_id = f.subject_id and {current("a")}
+            where f.closed_at is null
+               or exists (select from control.crm_state s where s.sobject = '{ALERT}'
+                          and s.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id)
+        """,
+        parent=f"FinServ__Account__r.{settings.key_of(ACCOUNT)}",
+    )

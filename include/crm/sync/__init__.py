@@ -1,0 +1,1 @@
+"""The sync to Salesforce: what changed, in which order, by which jobs, and the outcome of every row."""

@@ -1,0 +1,136 @@
+"""Questions about changes that are too great to be sent without a person's decision, and the decisions, kept.
+
+A question is open for a day. While it is, none is asked about the same object and kind of change; whatever the difference is by then,
+an approval allows what was asked about, once. A rejection counts until the difference is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from include.crm.settings import Settings
+from include.crm.sync.delta import Delta
+from include.crm.sync.guard import Concern, find_unapproved
+from include.errors import FatalError
+
+REASON_LENGTH = 500
+
+_ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('crm_question'))")
+_OPEN = sa.text("""
+select entity, question from control.crm_question where is_approved is null and asked_at > now() - interval '1 day'
+""")
+_REJECTED = sa.text("select entity, question, difference from control.crm_question where is_approved = false")
+_APPROVED = sa.text("""
+select entity, question, records, wording as reason from control.crm_question
+where is_approved and used_by is null and decided_at > now() - interval '1 day'
+""")
+_ASK = sa.text("""
+insert into control.crm_question (entity, question, records, difference, wording, run_id)
+values (:entity, :question, :records, :difference, :reason, :run_id) returning question_id
+""")
+_DECIDE = sa.text("""
+update control.crm_question set is_approved = :is_approved, reason = :reason, decided_by = :by, decided_at = clock_timestamp()
+where question_id = any(:ids) and is_approved is null returning question_id
+""")
+_USE = sa.text("""
+update control.crm_question set used_by = :run_id
+where is_approved and used_by is null
+  and entity in (select entity from control.ledger where run_id = :run_id and stage = 'crm' and sent > 0)
+""")
+_STATES = sa.text("""
+select distinct on (entity) entity, is_approved, decided_by, decided_at, reason, asked_at from control.crm_question
+where entity = any(:entities) order by entity, question_id desc
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A concern that a person is asked about; `question_id` names it in `control.crm_question`."""
+
+    question_id: int
+    entity: str
+    wording: str
+
+
+def ask(
+    engine: sa.Engine, concerns: Sequence[Concern], deltas: Mapping[str, Delta], settings: Settings, run_id: str
+) -> list[Question]:
+    """Opens a question about each concern that a person has not decided on and is not asked about already.
+
+    Args:
+        engine: As the loading role.
+        concerns: Of a preview.
+        deltas: Of the same, by entity.
+        settings: Say how much more than was approved needs no new question.
+        run_id: Names the run that found them.
+
+    Returns:
+        The new questions.
+    """
+    with engine.begin() as db:
+        db.execute(_ONE_AT_A_TIME)
+        is_open = {tuple(row) for row in db.execute(_OPEN)}
+        rejected = {tuple(row) for row in db.execute(_REJECTED)}
+        asked = []
+        for concern in find_unapproved(list(concerns), _read_approved(db), settings):
+            difference = identify(concern, deltas[concern.entity])
+            about = (concern.entity, concern.question)
+            if about not in is_open and (*about, difference) not in rejected:
+                values: dict[str, Any] = asdict(concern) | {"difference": difference, "run_id": run_id}
+                question_id = db.execute(_ASK, values).scalar_one()
+                asked.append(Question(question_id, concern.entity, concern.reason))
+    return asked
+
+
+def identify(concern: Concern, delta: Delta) -> str:
+    """Returns what tells one difference from another: the records and their new values; of a total worth, its change."""
+    return f"{delta.worth_usd} {delta.moved_usd}" if concern.question == "worth" else delta.difference
+
+
+def decide(engine: sa.Engine, question_ids: Sequence[int], is_approved: bool, reason: str, decided_by: str) -> int:
+    """Keeps a person's decision on questions; one that was decided before stays as it was. Returns how many were decided.
+
+    Raises:
+        FatalError: A rejection without a reason.
+    """
+    reason = reason.strip()[:REASON_LENGTH]
+    if not is_approved and not reason:
+        raise FatalError("A rejection needs a reason", questions=list(question_ids))
+    values = {"ids": list(question_ids), "is_approved": is_approved, "reason": reason, "by": decided_by}
+    with engine.begin() as db:
+        return db.execute(_DECIDE, values).rowcount
+
+
+def find_approved(engine: sa.Engine) -> list[Concern]:
+    """Returns what persons have approved within a day and no sync has sent yet."""
+    with engine.connect() as db:
+        return _read_approved(db)
+
+
+def use(engine: sa.Engine, run_id: str) -> None:
+    """Ends the approvals of the objects that a run sent: an approval counts once."""
+    with engine.begin() as db:
+        db.execute(_USE, {"run_id": run_id})
+
+
+def describe(engine: sa.Engine, entities: Sequence[str]) -> dict[str, str]:
+    """Returns in words how the newest question about each object ended, or since when it waits."""
+    with engine.connect() as db:
+        rows = db.execute(_STATES, {"entities": list(entities)}).mappings().all()
+    return {row["entity"]: _describe(row) for row in rows}
+
+
+def _describe(row: sa.RowMapping) -> str:
+    if row["is_approved"] is None:
+        return f"waits for a decision since {row['asked_at']:%Y-%m-%d %H:%M} UTC"
+    decision = "approved" if row["is_approved"] else "rejected"
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return f"{decision} by {row['decided_by']} at {row['decided_at']:%Y-%m-%d %H:%M} UTC{reason}"
+
+
+def _read_approved(db: sa.Connection) -> list[Concern]:
+    return [Concern(**row) for row in db.execute(_APPROVED).mappings()]

@@ -1,0 +1,216 @@
+"""What must go out: the desired state against what Salesforce accepted last, as sets, in the database.
+
+Temporary table of one session, which must be a connection of its own:
+    outgoing_<entity>    records that are new or changed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from include.crm.objects.mapping import CrmObject
+from include.crm.settings import Settings
+from include.crm.sync import desired
+
+# What Salesforce refused, as it was sent. It goes out again if it changes, if a record that it names was accepted since,
+# after a day (the org may have been mended), or when somebody asks.
+_REFUSED = """
+create temporary table refused as
+select s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
+where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not :resends
+  and j.changed_at > now() - interval '20 hours'
+  and not exists (select from unnest(cast(:links as text[]), cast(:parents as text[])) l(name, sobject)
+                  join control.crm_state p on p.sobject = l.sobject and p.external_key = s.payload ->> l.name
+                  where p.accepted_at > j.changed_at)
+"""
+
+_OUTGOING = """
+create temporary table outgoing_{entity} as
+with compared as (
+    select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) end as payload,
+           s.payload as accepted, s.external_key is null as is_new, s.missing
+    from desired d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
+)
+select c.external_key, c.payload, c.is_new,
+       coalesce(c.payload ->> :parent, c.accepted ->> :parent, c.external_key) collate "C" as family,
+       r.external_key is not null as is_refused,
+       c.is_new or not c.accepted @> (c.payload - cast(:daily as text[])) as is_notable,
+       coalesce(v.vendor, u.vendor) as held_by, null::text as waits_for
+from compared c left join refused r on r.external_key = c.external_key and r.payload = c.payload
+left join unsettled v on v.vendor = split_part(c.external_key, ':', 2)
+left join unsettled_record u on :firm || ':' || u.external_key = c.external_key
+where c.missing is null and (c.is_new or not c.accepted @> c.payload)
+"""
+
+_COUNTS = """
+select count(*) filter (where is_new and is_free) as new,
+       count(*) filter (where not is_new and is_free) as changed,
+       count(*) filter (where is_refused and held_by is null) as refused,
+       count(*) filter (where held_by is not null) as withheld,
+       count(*) filter (where is_notable and is_free) as notable,
+       sum(hashtextextended(external_key || (payload - cast(:daily as text[]))::text, 0)::numeric)
+           filter (where is_notable and is_free) as difference,
+       count(*) filter (where held_by is null and not is_new and payload ->> :field = :closed
+                        and (select s.payload ->> :field from control.crm_state s
+                             where s.sobject = :sobject and s.external_key = o.external_key)
+                            is distinct from :closed) as closing,
+       sum((payload ->> :worth)::numeric
+           - coalesce((select (s.payload ->> :worth)::numeric from control.crm_state s
+                       where s.sobject = :sobject and s.external_key = o.external_key), 0))
+           filter (where not is_new and is_free and :worth <> '') as moved,
+       (select sum((payload ->> :worth)::numeric) from control.crm_state
+        where :worth <> '' and sobject = :sobject and external_key like :keys) as worth,
+       (select count(*) from control.crm_state where sobject = :sobject and external_key like :keys) as held
+from (select *, not is_refused and held_by is null as is_free from outgoing_{entity}) o
+"""
+
+# A refusal of what nobody wants to send any more.
+_FORGET_REFUSED = """
+update control.dead_letter l set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
+where l.vendor = 'salesforce' and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
+  and l.row_key like :keys and not exists (select from outgoing_{entity} o where o.external_key = l.row_key)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """How many records are new to Salesforce, changed, and as it holds them already.
+
+    Attributes:
+        refused: New or changed, but refused as they are, and not sent again yet.
+        withheld: New or changed, but of a vendor that is not settled: they stay as Salesforce accepted them last.
+        difference: Identifies what would change, but for what changes every day by its nature.
+        held: Records of the object that Salesforce holds of us.
+        notable: New, or changed in more than what changes every day by its nature.
+        closing: Of the changed ones, those that close.
+        worth_usd: What the records are worth together, as Salesforce holds them; 0 for objects that are worth nothing.
+        moved_usd: By how much that would change.
+    """
+
+    new: int
+    changed: int
+    unchanged: int
+    refused: int = 0
+    held: int = 0
+    notable: int = 0
+    closing: int = 0
+    worth_usd: Decimal = Decimal(0)
+    moved_usd: Decimal = Decimal(0)
+    withheld: int = 0
+    difference: str = ""
+
+    @property
+    def going_out(self) -> int:
+        """Records that would be sent."""
+        return self.new + self.changed
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field that a sync would change. `old` is None for null, and for a record that Salesforce does not hold."""
+
+    external_key: str
+    field: str
+    old: str | None
+    new: str | None
+
+    def __str__(self) -> str:
+        return f"{self.external_key}  {self.field}: {self.old} -> {self.new}"
+
+
+def compare(db: sa.Connection, wanted: CrmObject, settings: Settings, *, resends: bool = False) -> Delta:
+    """Create `outgoing_<entity>` of one object; return its counts.
+
+    Args:
+        db: After `readiness.find_present_days`, in a transaction.
+        wanted: The object.
+        settings: The firm's.
+        resends: Whether what was refused goes out again although nothing changed.
+    """
+    values = {
+        "firm": settings.firm,
+        "sobject": wanted.sobject,
+        "entity": wanted.entity,
+        "parent": wanted.parent,
+        "once": wanted.once,
+        "daily": wanted.daily,
+        "resends": resends,
+        **wanted.lookups,
+    }
+    db.execute(sa.text("set local work_mem = '128MB'"))  # or a join of half a million payloads spills to disk
+    db.execute(sa.text(f"drop table if exists pg_temp.refused, pg_temp.outgoing_{wanted.entity}"))
+    total = desired.build(db, wanted, settings)
+    db.execute(sa.text(_REFUSED), values)
+    db.execute(sa.text(_OUTGOING.format(entity=wanted.entity)), values)
+    db.execute(sa.text("drop table desired, refused"))
+    return _count(db, wanted, settings, total)
+
+
+def _count(db: sa.Connection, wanted: CrmObject, settings: Settings, total: int) -> Delta:
+    found = db.execute(
+        sa.text(_COUNTS.format(entity=wanted.entity)),
+        {
+            "daily": wanted.daily,
+            "sobject": wanted.sobject,
+            "keys": keys_like(wanted, settings),
+            "field": wanted.closed_by[0],
+            "closed": wanted.closed_by[1],
+            "worth": wanted.worth,
+        },
+    ).one()
+    return Delta(
+        new=found.new,
+        changed=found.changed,
+        unchanged=total - found.new - found.changed - found.refused - found.withheld,
+        refused=found.refused,
+        held=found.held,
+        notable=found.notable,
+        closing=found.closing,
+        worth_usd=found.worth or Decimal(0),
+        moved_usd=found.moved or Decimal(0),
+        withheld=found.withheld,
+        difference=str(found.difference or ""),
+    )
+
+
+def keys_like(wanted: CrmObject, settings: Settings) -> str:
+    """Return a pattern of the keys of an object's records, of every vendor."""
+    entity = "person" if wanted.entity == "contact" else wanted.entity
+    return f"{settings.firm}:%:{entity}:%".replace("_", r"\_")
+
+
+def forget_refused(db: sa.Connection, wanted: CrmObject, settings: Settings, run_id: str) -> None:
+    """End the dead letters of refused records that are as Salesforce holds them by now, or that are not desired any more."""
+    db.execute(
+        sa.text(_FORGET_REFUSED.format(entity=wanted.entity)),
+        {"sobject": wanted.sobject, "keys": keys_like(wanted, settings), "run_id": run_id},
+    )
+
+
+def count_withheld(db: sa.Connection, wanted: CrmObject) -> dict[str, int]:
+    """Return how many records of `outgoing_<entity>` are held back, by the vendor that is not settled."""
+    query = f"select held_by, count(*) from outgoing_{wanted.entity} where held_by is not null group by 1"  # noqa: S608
+    return dict(db.execute(sa.text(query)).tuples().all())
+
+
+def sample(db: sa.Connection, wanted: CrmObject, keys: int) -> list[Change]:
+    """Return what would change in the first records of `outgoing_<entity>`, field by field."""
+    rows = db.execute(
+        sa.text(f"""
+        with few as (
+            select external_key, payload from outgoing_{wanted.entity} where not is_refused and held_by is null
+            order by (payload ->> :field = :closed) desc nulls last, is_notable desc, is_new, external_key limit :keys
+        )
+        select f.external_key, n.key as field, s.payload ->> n.key as old, n.value as new
+        from few f
+        left join control.crm_state s on s.sobject = :sobject and s.external_key = f.external_key
+        cross join lateral jsonb_each_text(f.payload) n
+        where s.payload ->> n.key is distinct from n.value
+        order by f.external_key, n.key
+        """),  # noqa: S608
+        {"keys": keys, "sobject": wanted.sobject, "field": wanted.closed_by[0], "closed": wanted.closed_by[1]},
+    )
+    return [Change(*row) for row in rows]

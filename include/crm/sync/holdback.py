@@ -1,0 +1,120 @@
+"""What one sync holds back, as it finds out.
+
+An object that fails or that a person has to approve first is not sent; neither are the records of a vendor whose newest day is not
+reconciled, and records that name any of these. The rest is sent. What was held back is kept by `include.crm.sync.holding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from include.crm.objects.mapping import CrmObject
+from include.crm.settings import Settings
+from include.crm.sync import delta, rounds
+from include.crm.sync.delta import Delta
+from include.crm.sync.guard import Concern, find_concerns, find_unapproved
+from include.crm.sync.holding import Held
+from include.errors import BalanceError, ConfigurationError, ObjectUnavailable, TributaryError
+
+STOPPING = (ObjectUnavailable, ConfigurationError, BalanceError)
+"""Errors that stop one object. Every other error stops the sync."""
+
+
+class Holdback:
+    """The objects and records that one sync does not send.
+
+    Args:
+        db: The sync's connection.
+        objects: Of the sync, parents first.
+        settings: The firm's.
+        say: Receives a line for each object that fails.
+
+    Attributes:
+        failures: The errors that stopped an object.
+    """
+
+    def __init__(
+        self, db: sa.Connection, objects: Sequence[CrmObject], settings: Settings, say: Callable[[str], None]
+    ) -> None:
+        self._db, self._objects, self._settings, self._say = db, objects, settings, say
+        self.failures: list[TributaryError] = []
+        self._stopped: dict[str, Held] = {}
+        self._withheld: list[Held] = []
+        self._waits: dict[str, int] = {}
+        self._going_out: dict[str, int] = {}
+
+    def is_stopped(self, entity: str) -> bool:
+        """Whether nothing of an object is sent any more."""
+        return entity in self._stopped
+
+    @contextmanager
+    def stopping(self, wanted: CrmObject) -> Iterator[None]:
+        """Let a failure of one object stop that object, and what has to wait for it, but no other."""
+        try:
+            yield
+        except STOPPING as error:
+            self._say(f"{wanted.sobject} ({wanted.entity}) is held back: {error}")
+            self.failures.append(error)
+            records = self._going_out.get(wanted.entity, 0)
+            self._stopped[wanted.entity] = Held(wanted.entity, "failure", type(error).__name__, records, str(error))
+            if wanted.entity in self._going_out:
+                self._hold_children(wanted)
+
+    def note_compared(self, deltas: Mapping[str, Delta]) -> None:
+        """Take over how many records of each compared object would be sent."""
+        self._going_out |= {entity: found.going_out for entity, found in deltas.items()}
+
+    def decide(self, deltas: Mapping[str, Delta], approved: list[Concern], unsettled: Mapping[str, datetime]) -> None:
+        """Decide which objects are not sent, and note what is held back of the others.
+
+        Args:
+            deltas: Of all objects, by entity.
+            approved: What a person has approved.
+            unsettled: Vendors whose rows are held back, and since when.
+        """
+        self._stop_unapproved(deltas, approved)
+        for wanted in self._objects:
+            found = deltas[wanted.entity]
+            if (stopped := self._stopped.get(wanted.entity)) is not None:
+                self._stopped[wanted.entity] = replace(stopped, records=found.going_out)
+                self._hold_children(wanted)
+            if found.withheld:
+                self._withhold(wanted, unsettled)
+
+    def wait_for_parents(self, wanted: CrmObject) -> None:
+        """Take out of an object's next round the records whose parents Salesforce has not accepted; in a transaction."""
+        self._waits[wanted.entity] = rounds.wait_for_parents(self._db, wanted)
+
+    @property
+    def held(self) -> list[Held]:
+        """All that this sync held back."""
+        waiting = [
+            Held(entity, "parent", "", records, "they name records that Salesforce has not accepted yet")
+            for entity, records in self._waits.items()
+            if records and entity not in self._stopped
+        ]
+        return [*self._stopped.values(), *self._withheld, *waiting]
+
+    def _stop_unapproved(self, deltas: Mapping[str, Delta], approved: list[Concern]) -> None:
+        unapproved = find_unapproved(find_concerns(deltas, self._settings), approved, self._settings)
+        for entity in dict.fromkeys(each.entity for each in unapproved):
+            if entity not in self._stopped:
+                mine = [each for each in unapproved if each.entity == entity]
+                questions, reasons = ",".join(each.question for each in mine), "; ".join(each.reason for each in mine)
+                self._stopped[entity] = Held(entity, "approval", questions, 0, reasons)
+
+    def _hold_children(self, wanted: CrmObject) -> None:
+        with self._db.begin():
+            rounds.hold_children(self._db, wanted)
+
+    def _withhold(self, wanted: CrmObject, unsettled: Mapping[str, datetime]) -> None:
+        with self._db.begin():
+            counts = delta.count_withheld(self._db, wanted)
+        for vendor, records in sorted(counts.items()):
+            reason = f"the newest day of {vendor} is not reconciled"
+            self._withheld.append(Held(wanted.entity, "vendor", vendor, records, reason, unsettled.get(vendor)))

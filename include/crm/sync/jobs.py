@@ -1,0 +1,233 @@
+"""The life of a bulk job, kept in `control.crm_job` so that whoever comes after a killed task knows what is under way.
+
+open ──> uploaded ──> closed          every row has its result
+  └──> abandoned                      nothing of it was done; its rows go out again
+             └──────> unbalanced      its results did not account for its rows, which go out again
+
+A job's row and the rows that it carries are committed before its file is uploaded. Before Salesforce is told to begin,
+the writer looks at its fence. A writer that was stopped there and wakes after another took over finds its job aborted.
+
+What goes by collections is booked in the same way, as a job of our own that Salesforce does not know.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import date
+
+import sqlalchemy as sa
+
+from include.control.ledger import Counts
+from include.control.writer import Fence
+from include.crm.objects.mapping import CrmObject
+from include.crm.sync import results
+from include.crm.sync.bulk import Bulk, JobInfo
+from include.crm.sync.collections import Batch, rows_of
+from include.crm.sync.file import File
+from include.crm.sync.results import Job
+from include.errors import BalanceError, ConfigurationError, ObjectUnavailable, RateLimited, TargetUnavailable
+
+LONGEST_JOB_S = 2 * 3600.0
+"""After which a job is left to the next attempt, which adopts it."""
+
+LONGEST_STALL_S = 900.0
+"""Without a row done, after which a job is left to the next attempt: other objects wait behind it."""
+
+LONGEST_ADOPTED_STALL_S = 60.0
+"""The same of a job of an earlier attempt, which had its time."""
+
+_UPLOADS = 3
+_FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
+_USED_UP = "ExceededQuota"
+_NEVER_TAKEN = ("InvalidBatch", "ClientInputError")
+
+Say = Callable[[str], None]
+
+
+class Jobs:
+    """The jobs of one object in one run.
+
+    Args:
+        db: The writer's connection, in no transaction.
+        bulk: The org.
+        wanted: The object.
+        fence: The right to write it.
+        run_id: Names the run.
+        business_date: The day the data is about.
+        say: Told how it goes.
+    """
+
+    def __init__(
+        self, db: sa.Connection, bulk: Bulk, wanted: CrmObject, fence: Fence, run_id: str, business_date: date, say: Say
+    ) -> None:
+        self._db, self._bulk, self._wanted, self._fence = db, bulk, wanted, fence
+        self._run_id, self._business_date, self._say = run_id, business_date, say
+
+    def adopt(self) -> Iterator[Counts]:
+        """Ends what an earlier run left: what was given to Salesforce is settled, what was not is aborted."""
+        with self._db.begin():
+            rows = self._db.execute(
+                sa.text("""
+                select job_id, sobject, entity, run_id, business_date, rows, state, sent_by from control.crm_job
+                where sobject = :sobject and entity = :entity and state in ('open', 'uploaded') order by created_at
+                """),
+                {"sobject": self._wanted.sobject, "entity": self._wanted.entity},
+            ).all()
+        for row in rows:
+            job = Job(*row[:-2])
+            if row.sent_by == "collections":  # may be done twice: its rows go out again
+                self._mark(job.job_id, "abandoned")
+                continue
+            self._say(f"{job.sobject}: job {job.job_id} of run {job.run_id} is unfinished")
+            info = self._bulk.ask(job.job_id)
+            if info is not None and info.state == "Open":
+                self._bulk.abort(job.job_id)
+                info = self._bulk.ask(job.job_id)
+            is_untouched = info is not None and info.has_ended and info.processed == 0 and info.state != "JobComplete"
+            if info is None or (is_untouched and row.state == "open"):
+                self._mark(job.job_id, "abandoned")
+                continue
+            yield self._finish(job, info, LONGEST_ADOPTED_STALL_S)
+
+    def collect(self) -> Batch:
+        """Books all of `sending` as a job of our own, to be sent by collections."""
+        with self._db.begin():
+            batch = Batch(self._wanted, rows_of(self._db))
+        self._book(self._job(batch.job_id, len(batch.rows)), "collections", "", None)
+        return batch
+
+    def settle(self, batch: Batch) -> Counts:
+        """Settles what was sent by collections; raises as `send` does."""
+        self.check_fence()
+        results.take(self._db, batch.outcomes)
+        return self._settle(self._job(batch.job_id, len(batch.rows)), JobInfo("JobComplete", len(batch.rows), ""))
+
+    def send(self, part: int, file: File) -> Counts:
+        """Sends one part of `sending` and settles it.
+
+        Raises:
+            TargetUnavailable: Salesforce did not take the file, or does not end the job, which is adopted later.
+            ConfigurationError: Salesforce refuses the file as a whole.
+            RateLimited: The org's batches of the day are used up.
+            BalanceError: The results do not account for the rows.
+            WriterSuperseded: Another writer has taken over.
+        """
+        for _ in range(_UPLOADS):
+            self._bulk.session.check_reserve()
+            job = self._open(part, file)
+            if self._give(job, file):
+                return self._finish(job, None)
+            self._bulk.abort(job.job_id)
+            self._mark(job.job_id, "abandoned")
+        raise ObjectUnavailable("Salesforce did not take a file", sobject=self._wanted.sobject, tries=_UPLOADS)
+
+    def _open(self, part: int, file: File) -> Job:
+        job = self._job(self._bulk.create(self._wanted.sobject, self._wanted.key_field), file.rows)
+        self._book(job, "bulk", file.sha256, part)
+        return job
+
+    def _job(self, job_id: str, rows: int) -> Job:
+        return Job(job_id, self._wanted.sobject, self._wanted.entity, self._run_id, self._business_date, rows)
+
+    def _book(self, job: Job, sent_by: str, sha256: str, part: int | None) -> None:
+        """Commits a job and the rows that it carries; None stands for every part."""
+        with self._db.begin():
+            self._db.execute(
+                sa.text("""
+                insert into control.crm_job (job_id, sobject, entity, run_id, business_date, rows, file_sha256, sent_by)
+                values (:job_id, :sobject, :entity, :run_id, :business_date, :rows, :sha256, :sent_by)
+                """),
+                asdict(job) | {"sha256": sha256, "sent_by": sent_by},
+            )
+            carried = self._db.execute(
+                sa.text("""
+                insert into control.crm_sent (job_id, external_key, row_number, payload)
+                select :job_id, external_key, row_number, payload from sending
+                where part = coalesce(cast(:part as int), part)
+                """),
+                {"job_id": job.job_id, "part": part},
+            ).rowcount
+            if carried != job.rows:
+                raise BalanceError("A job does not hold its rows", sobject=job.sobject, rows=carried, written=job.rows)
+            self._fence.check(self._db)
+
+    def _give(self, job: Job, file: File) -> bool:
+        """Uploads and starts; False where the job can't be used: one upload is all that a job takes."""
+        try:
+            self._bulk.upload(job.job_id, file.path)
+        except TargetUnavailable as error:
+            self._say(f"{job.sobject}: the upload to job {job.job_id} failed: {error}")
+            return False
+        except ConfigurationError:
+            self.check_fence()  # whoever took over has aborted the job: then that is what to say
+            raise
+        self.check_fence()
+        if not self._bulk.start(job.job_id):
+            return False
+        self._mark(job.job_id, "uploaded")
+        return True
+
+    def check_fence(self) -> None:
+        """Makes sure that nobody has taken over."""
+        with self._db.begin():
+            self._fence.check(self._db)
+
+    def _finish(self, job: Job, info: JobInfo | None, longest_stall_s: float | None = None) -> Counts:
+        while info is None or not info.has_ended:
+            info = self._wait(job, LONGEST_STALL_S if longest_stall_s is None else longest_stall_s)
+        results.read(self._db, self._bulk, self._wanted, job, info)
+        counts = self._settle(job, info)
+        if info.state == "Failed" and info.error.startswith(_USED_UP):
+            raise RateLimited("The org's batches of the day are used up", job=job.job_id, sobject=job.sobject)
+        if info.state == "Failed" and info.error.startswith(_NEVER_TAKEN):
+            raise ConfigurationError(f"Salesforce refuses a file: {info.error}", job=job.job_id, sobject=job.sobject)
+        return counts
+
+    def _settle(self, job: Job, info: JobInfo) -> Counts:
+        try:
+            counts = results.settle(self._db, job, info, self._fence, self._run_id)
+        except BalanceError:
+            self._mark(job.job_id, "unbalanced")
+            raise
+        self._say(
+            f"{job.sobject}: {counts.sent} sent, {counts.created} created, {counts.updated} updated, "
+            f"{counts.failed} failed, {counts.unprocessed} unprocessed (job {job.job_id})"
+        )
+        return counts
+
+    def _wait(self, job: Job, longest_stall_s: float) -> JobInfo:
+        pause, until = _FASTEST_POLL_S, time.monotonic() + LONGEST_JOB_S
+        processed, moved_at = -1, time.monotonic()
+        while time.monotonic() < until:
+            info = self._bulk.ask(job.job_id)
+            if info is None:
+                self._mark(job.job_id, "unbalanced")
+                raise BalanceError("Salesforce lost a job that it had taken", job=job.job_id, sobject=job.sobject)
+            if info.has_ended:
+                return info
+            if info.processed > processed:
+                processed, moved_at = info.processed, time.monotonic()
+            if time.monotonic() - moved_at > longest_stall_s:
+                break
+            self._say(f"{job.sobject}: {info.processed} of {job.rows} rows done (job {job.job_id})")
+            time.sleep(pause)
+            pause = min(pause * 1.5, _SLOWEST_POLL_S)
+        raise ObjectUnavailable(
+            "Salesforce does not end a job; the next run looks at it again", job=job.job_id, sobject=job.sobject,
+            rows=job.rows, done=max(processed, 0),
+        )  # fmt: skip
+
+    def _mark(self, job_id: str, state: str) -> None:
+        with self._db.begin():
+            values = {"job_id": job_id, "state": state}
+            self._db.execute(
+                sa.text("""
+                update control.crm_job set state = :state, changed_at = clock_timestamp() where job_id = :job_id
+                """),
+                values,
+            )
+            if state in ("abandoned", "unbalanced"):
+                self._db.execute(sa.text("delete from control.crm_sent where job_id = :job_id"), values)
+            self._fence.check(self._db)

@@ -1,0 +1,284 @@
+"""What became of the rows that were sent, matched by external id, as sets: a bulk job's three files, or answers.
+
+Nothing is settled unless each row that was sent has exactly one result.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from include.control import dead_letters, ledger
+from include.control.dead_letters import DeadLetter
+from include.control.ledger import Counts, Pull
+from include.control.writer import Fence
+from include.crm.objects.mapping import CrmObject
+from include.crm.salesforce import VENDOR
+from include.crm.sync.bulk import RESULTS, Bulk, JobInfo, Result
+from include.errors import BalanceError
+
+PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
+"""Codes of refusals that say nothing against the row; a trigger of a package wraps them in codes of its own."""
+
+_FETCHED_AT_ONCE = 1000
+
+_FATES = {
+    "successfulResults": "case lower(sf__created) when 'true' then 'created' else 'updated' end, sf__id, null",
+    "failedResults": "'failed', null, sf__error",
+    "unprocessedrecords": "'unprocessed', null, null",
+}
+
+_UNMATCHED = """
+select count(*) from (select external_key from control.crm_sent where job_id = :job_id) s
+full join (select external_key, count(*) as times from outcome group by 1) o using (external_key)
+where s.external_key is null or o.external_key is null or o.times <> 1
+"""
+
+_ACCEPT = """
+insert into control.crm_state as c (sobject, external_key, payload, salesforce_id, job_id)
+select :sobject, s.external_key, s.payload, o.salesforce_id, :job_id
+from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
+where o.fate in ('created', 'updated') and o.external_key not in (select external_key from remade)
+on conflict (sobject, external_key) do update
+set missing = null, payload = c.payload || excluded.payload, salesforce_id = excluded.salesforce_id, job_id = excluded.job_id,
+    accepted_at = clock_timestamp()
+"""
+
+# Somebody had deleted it, and it was made again, without the fields that are sent once: told of, and, unknown to us again,
+# sent whole the next time.
+_FIND_REMADE = """
+create temporary table remade on commit drop as
+select c.external_key, c.salesforce_id from control.crm_state c join outcome o on o.external_key = c.external_key
+where c.sobject = :sobject and o.fate = 'created' and c.salesforce_id <> o.salesforce_id
+"""
+
+_NOTE_REMADE = """
+insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind)
+select :run_id, :sobject, :entity, external_key, salesforce_id, 'remade' from remade
+"""
+
+_FORGET_REMADE = """
+delete from control.crm_state c using remade r where c.sobject = :sobject and c.external_key = r.external_key
+"""
+
+# A letter ends when its row is accepted; one that dies anew gets a newer one.
+_CLOSE_LETTERS = """
+update control.dead_letter l set status = 'replayed', replayed_by = :run_id, closed_at = clock_timestamp()
+from outcome o
+where l.vendor = :vendor and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
+  and l.row_key = o.external_key and o.fate in ('created', 'updated')
+"""
+
+_FAILED = """
+select o.external_key, o.error, s.row_number, s.payload
+from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
+where o.fate = 'failed' and not o.is_passing order by s.row_number
+"""
+
+_WAIT = "insert into waiting select external_key from outcome where is_passing or fate = 'unprocessed'"
+_CLOSE = "update control.crm_job set state = 'closed', changed_at = clock_timestamp() where job_id = :job_id"
+
+# Only the content of dead letters is kept, and only of their last try.
+_FORGET_SENT = """
+delete from control.crm_sent s using outcome o, control.crm_job j
+where s.external_key = o.external_key and j.job_id = s.job_id and j.sobject = :sobject and j.entity = :entity
+  and (s.job_id <> :job_id or o.fate <> 'failed' or o.is_passing)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of `control.crm_job`: who sent which rows of which object, by which job."""
+
+    job_id: str
+    sobject: str
+    entity: str
+    run_id: str
+    business_date: date
+    rows: int
+
+
+def read(db: sa.Connection, bulk: Bulk, wanted: CrmObject, job: Job, info: JobInfo) -> None:
+    """Reads the three result files into the temporary table `outcome`.
+
+    Raises:
+        TargetUnavailable: Salesforce did not give them whole.
+        BalanceError: They are not what result files are.
+    """
+    _open_outcome(db)
+    for which in RESULTS:
+        bulk.session.persist(lambda which=which: _read_one(db, bulk, wanted.key_field, job, which))  # type: ignore[misc]
+    if info.state == "Aborted":
+        with db.begin():
+            db.execute(
+                sa.text("""
+                insert into outcome select external_key, 'unprocessed' from control.crm_sent s
+                where job_id = :job_id and not exists (select from outcome o where o.external_key = s.external_key)
+                """),
+                {"job_id": job.job_id},
+            )
+    _close_outcome(db)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row: `fate` is created, updated or failed; `error` is `CODE:message`."""
+
+    external_key: str
+    fate: str
+    salesforce_id: str | None = None
+    error: str | None = None
+
+
+def take(db: sa.Connection, outcomes: Iterable[Outcome]) -> None:
+    """Puts answers into the temporary table `outcome`."""
+    _open_outcome(db)
+    if rows := [asdict(each) for each in outcomes]:
+        with db.begin():
+            db.execute(sa.text("insert into outcome values (:external_key, :fate, :salesforce_id, :error)"), rows)
+    _close_outcome(db)
+
+
+def _open_outcome(db: sa.Connection) -> None:
+    with db.begin():
+        db.execute(sa.text("drop table if exists pg_temp.outcome"))
+        db.execute(
+            sa.text("""
+            create temporary table outcome (
+                external_key text collate "C", fate text, salesforce_id text, error text, is_passing boolean)
+            """)
+        )
+
+
+def _close_outcome(db: sa.Connection) -> None:
+    with db.begin():
+        db.execute(
+            sa.text("update outcome set is_passing = coalesce(error ~ :passing, false)"),
+            {"passing": "|".join(PASSING)},
+        )
+        db.execute(sa.text("analyze outcome"))
+
+
+def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str) -> Counts:
+    """Closes a job whose results were read, in one transaction: state, dead letters, ledger, the job itself.
+
+    What was not accepted but may be the next time is in the temporary table `waiting` afterwards.
+
+    Returns:
+        sent, created, updated, failed, unprocessed; `dead` counts those that will fail again.
+
+    Raises:
+        BalanceError: A row that was sent has no result, or two, or there is a result of a row that was not.
+        WriterSuperseded: Somebody has taken over this object.
+    """
+    started = time.perf_counter()
+    values = {
+        "job_id": job.job_id, "sobject": job.sobject, "entity": job.entity, "vendor": VENDOR, "run_id": run_id,
+    }  # fmt: skip
+    with db.begin():
+        if unmatched := db.scalar(sa.text(_UNMATCHED), values):
+            raise BalanceError(
+                "The results of a job do not account for its rows", job=job.job_id, sobject=job.sobject, rows=unmatched
+            )
+        for statement in (_FIND_REMADE, _ACCEPT, _NOTE_REMADE, _FORGET_REMADE):
+            db.execute(sa.text(statement), values)
+        db.execute(sa.text(_CLOSE_LETTERS), values)
+        pull = _pull(job, run_id)
+        dead_letters.bury(db, pull, "crm", f"salesforce/{job.job_id}", _letters(db, job), own_day=False)
+        counts = _count(db, job, info, time.perf_counter() - started)
+        ledger.record(db, pull, "crm", counts, job.entity)
+        for statement in (_WAIT, _FORGET_SENT, _CLOSE):
+            db.execute(sa.text(statement), values)
+        fence.check(db)
+    return counts
+
+
+def _pull(job: Job, run_id: str) -> Pull:
+    """How the ledger names a job: its id stands where a vendor's pull has its own."""
+    now = datetime.now(UTC)
+    return Pull(run_id, VENDOR, job.sobject, job.business_date, job.job_id, "present", now)
+
+
+def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Result) -> None:
+    with db.begin(), bulk.results(job.job_id, which) as (pieces, _):
+        header, pieces = _header(pieces)
+        if not header and which == "unprocessedrecords":
+            return
+        names = [name.lower() for name in header]
+        missing = {key_field.lower(), *_needed(which)} - set(names)
+        if missing or len(set(names)) != len(names):
+            raise BalanceError("A result file lacks a column", job=job.job_id, file=which, missing=sorted(missing))
+        try:
+            _copy(db, names, pieces)
+        except psycopg.DataError as error:
+            raise BalanceError("A result file is no CSV", job=job.job_id, file=which) from error
+        key = db.dialect.identifier_preparer.quote(key_field.lower())
+        db.execute(sa.text(f"insert into outcome select {key}, {_FATES[which]} from result"))  # noqa: S608
+
+
+def _copy(db: sa.Connection, names: list[str], pieces: Iterator[bytes]) -> None:
+    driver = db.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor:
+        columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
+        cursor.execute(sql.SQL("create temporary table result ({}) on commit drop").format(columns))
+        with cursor.copy("copy result from stdin (format csv, header, encoding 'UTF8')") as copy:
+            for piece in pieces:
+                copy.write(piece)
+
+
+def _needed(which: Result) -> set[str]:
+    return {"successfulResults": {"sf__id", "sf__created"}, "failedResults": {"sf__error"}}.get(which, set())
+
+
+def _header(pieces: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
+    """The names in a file's first line, and the whole file again."""
+    first = b""
+    for piece in pieces:
+        first += piece
+        if b"\n" in first:
+            break
+    line = first.partition(b"\n")[0].decode()
+
+    def whole() -> Iterator[bytes]:
+        yield first
+        yield from pieces
+
+    return next(csv.reader([line]), []), whole()
+
+
+def _letters(db: sa.Connection, job: Job) -> Iterator[DeadLetter]:
+    rows = db.execute(sa.text(_FAILED), {"job_id": job.job_id}, execution_options={"yield_per": _FETCHED_AT_ONCE})
+    for external_key, error, row_number, payload in rows:
+        yield DeadLetter(external_key, [_reason(error, payload)], "failedResults", row_number)
+
+
+def _reason(error: str, payload: dict[str, str | None]) -> str:
+    """Salesforce's words without the row's values; our keys may stay, they say which record is missing."""
+    for name, value in payload.items():
+        if value and "." not in name:
+            # Salesforce cuts a long value short when it quotes it.
+            error = error.replace(value[:255], "...") if len(value) > 2 else error
+    return error.removesuffix("--").rstrip(": ")
+
+
+def _count(db: sa.Connection, job: Job, info: JobInfo, seconds: float) -> Counts:
+    fates: dict[str, int] = dict(db.execute(sa.text("select fate, count(*) from outcome group by fate")).tuples().all())
+    dead = int(db.scalar(sa.text("select count(*) from outcome where fate = 'failed' and not is_passing")) or 0)
+    return Counts(
+        sent=job.rows,
+        created=fates.get("created", 0),
+        updated=fates.get("updated", 0),
+        failed=fates.get("failed", 0),
+        unprocessed=fates.get("unprocessed", 0),
+        dead=dead,
+        seconds=round(seconds, 3),
+        notes={"job_state": info.state, "sent_by": job.run_id} | ({"error": info.error} if info.error else {}),
+    )

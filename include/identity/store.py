@@ -1,0 +1,205 @@
+"""Who is who, and what is what: records out of the warehouse, and into it which belong together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from psycopg import sql
+
+from include.contract import Vendor
+from include.database.copy import copy_in
+from include.identity.record import ACCOUNTS, DECISIONS, KNOWN, PERSONS
+from include.identity.security import SECURITIES, Conflict
+
+_PERSONS = sa.text("""
+with number as (
+    select household_id, array_agg(distinct 'number:account:' || hash) as keys from (
+        select o.household_id, a.account_number_hash as hash from warehouse.account_owner o
+        join warehouse.account a using (account_id)
+        where o.recorded_to is null and o.valid_to is null and a.recorded_to is null and a.valid_to is null
+          and o.role is distinct from 'joint'
+        union all
+        select household_id, account_number_hash from warehouse.outside_account where recorded_to is null and valid_to is null
+    ) held where hash is not null group by 1
+)
+select p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, p.birth_date,
+       p.email, h.email as household_email, coalesce(p.phone, h.phone) as phone, coalesce(p.street, h.street) as street,
+       coalesce(p.city, h.city) as city, coalesce(p.state_code, h.state_code) as state_code,
+       coalesce(p.postal_code, h.postal_code) as postal_code, p.tax_id_hash, p.tax_id_last4,
+       coalesce(string_to_array(p.cross_references, ' '), '{}') || coalesce(n.keys, '{}') as strong_keys
+from warehouse.person p
+left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null
+left join number n on n.household_id = p.household_id
+where p.recorded_to is null and p.valid_to is null and not p.is_past_only
+order by p.person_id
+""")
+
+_ACCOUNTS = sa.text("""
+select a.account_id, a.vendor, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
+       a.custodian as institution, v.market_value_usd as value_usd,
+       array(select coalesce(i.identity_id, o.person_id) from warehouse.account_owner o
+             left join warehouse.identity i on i.entity = 'person' and i.id = o.person_id and i.recorded_to is null
+             where o.account_id = a.account_id and o.person_id is not null and o.recorded_to is null and o.valid_to is null) as owners,
+       0 as priority
+from warehouse.account a
+left join lateral (select market_value_usd from warehouse.account_value v where v.account_id = a.account_id and v.recorded_to is null
+                   order by business_date desc limit 1) v on true
+where a.recorded_to is null and a.valid_to is null and not a.is_past_only
+union all
+select o.outside_account_id, o.vendor, o.account_number_hash, o.account_number_last4, o.institution, v.market_value_usd,
+       array(select distinct coalesce(i.identity_id, p.person_id) from warehouse.person p
+             left join warehouse.identity i on i.entity = 'person' and i.id = p.person_id and i.recorded_to is null
+             where p.household_id = o.household_id and p.recorded_to is null and p.valid_to is null), 1
+from warehouse.outside_account o
+left join lateral (select market_value_usd from warehouse.outside_value v
+                   where v.outside_account_id = o.outside_account_id and v.recorded_to is null
+                   order by asked_on desc limit 1) v on true
+where o.recorded_to is null and o.valid_to is null
+order by 1
+""")
+
+_SECURITIES = sa.text("""
+select security_id, vendor, name, ticker, cusip, security_type from warehouse.security
+where recorded_to is null and valid_to is null and not is_past_only
+order by security_id
+""")
+
+_HOUSEHOLDS = sa.text("""
+select vendor, household_key as household, household_id from warehouse.household
+where recorded_to is null and valid_to is null and not is_past_only
+""")
+
+# With those that stand for others, which have no row of their own.
+_KNOWN = sa.text("""
+select id as record_id, identity_id as person_id from warehouse.identity where entity = :entity and recorded_to is null
+union select identity_id, identity_id from warehouse.identity where entity = :entity and recorded_to is null
+order by 1
+""")
+
+_DECISIONS = sa.text("""
+select left_id as left, right_id as right, is_same from control.identity_said where entity = :entity order by 1, 2
+""")
+
+# Closes who is somebody else now, or nobody; opens what is new. A record that stands for itself alone has no row.
+_CLOSE = sa.text("""
+update warehouse.identity i set recorded_to = :at
+where i.entity = :entity and i.recorded_to is null
+  and not exists (select from found f where f.id = i.id and f.identity_id = i.identity_id)
+""")
+_OPEN = sa.text("""
+insert into warehouse.identity (entity, id, identity_id, how, recorded_from, source_run_id)
+select :entity, f.id, f.identity_id, :how, :at, :run_id from found f
+where not exists (select from warehouse.identity i where i.entity = :entity and i.id = f.id and i.recorded_to is null)
+""")
+
+
+_DELETE = {
+    table: sa.text(f"delete from control.{table} where entity = :entity")  # noqa: S608
+    for table in ("identity_link", "identity_review")
+}
+_FORGET_CONFLICTS = sa.text("delete from control.security_conflict where number <> all(:numbers)")
+_KEEP_CONFLICT = sa.text("""
+insert into control.security_conflict (number, security_ids, kinds, run_id) values (:number, :security_ids, :kinds, :run_id)
+on conflict (number) do update set security_ids = excluded.security_ids, kinds = excluded.kinds, run_id = excluded.run_id
+""")
+_COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, how, run_id) from stdin"
+
+
+def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
+    """Writes down whose word counts first, as the vendors declare it."""
+    ranks = [{"vendor": v.name, "attribute": name, "rank": rank} for v in vendors for name, rank in v.ranks.items()]
+    connection.execute(sa.text("delete from control.survivorship"))
+    if ranks:
+        connection.execute(sa.text("insert into control.survivorship values (:vendor, :attribute, :rank)"), ranks)
+
+
+def read_persons(connection: sa.Connection) -> pa.Table:
+    """All persons as they are known now, as `PERSONS`; who has no address of their own has the household's."""
+    return _table(connection, _PERSONS, PERSONS)
+
+
+def read_accounts(connection: sa.Connection) -> pa.Table:
+    """All accounts, and those that planners list, as `ACCOUNTS`."""
+    return _table(connection, _ACCOUNTS, ACCOUNTS)
+
+
+def read_securities(connection: sa.Connection) -> pa.Table:
+    """All securities as they are known now, as `SECURITIES`."""
+    return _table(connection, _SECURITIES, SECURITIES)
+
+
+def read_known(connection: sa.Connection, entity: str) -> pa.Table:
+    """Who was whom, as `KNOWN`; also of households."""
+    return _table(connection, _KNOWN, KNOWN, {"entity": entity})
+
+
+def read_decisions(connection: sa.Connection, entity: str) -> pa.Table:
+    """What persons said of pairs of an entity's records, as `DECISIONS`."""
+    return _table(connection, _DECISIONS, DECISIONS, {"entity": entity})
+
+
+def fingerprint(tables: Sequence[pa.Table]) -> str:
+    """Tells whether anything that links depend on has changed."""
+    digest = hashlib.sha256()
+    for table in tables:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+        digest.update(sink.getvalue())
+    return digest.hexdigest()
+
+
+def store(connection: sa.Connection, entity: str, found: Mapping[int, int], how: str, run_id: str) -> int:
+    """Keeps who belongs to whom, with history; returns how many records are of another than before."""
+    pairs = pa.table({"id": list(found), "identity_id": list(found.values())}, schema=_PAIR)
+    copy_in(connection, "found", _PAIR, [pairs])
+    # Not the transaction's time: it may have waited for one that began later.
+    values = {
+        "entity": entity,
+        "how": how,
+        "run_id": run_id,
+        "at": connection.scalar(sa.text("select clock_timestamp()")),
+    }
+    closed = connection.execute(_CLOSE, values).rowcount
+    opened = connection.execute(_OPEN, values).rowcount
+    connection.execute(sa.text("drop table found"))
+    return max(closed, opened)
+
+
+def store_reasons(connection: sa.Connection, entity: str, links: pa.Table, review: pa.Table, run_id: str) -> None:
+    """Replaces an entity's links, and its pairs for review, by those of this run; both as `LINKS`."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    for table, pairs in (("identity_link", links), ("identity_review", review)):
+        connection.execute(_DELETE[table], {"entity": entity})
+        copying = sql.SQL(_COPY).format(sql.Identifier(table))
+        with driver.cursor() as cursor, cursor.copy(copying) as copy:
+            for row in pairs.to_pylist():
+                copy.write_row((entity, *row.values(), run_id))
+
+
+def store_conflicts(connection: sa.Connection, conflicts: Sequence[Conflict], run_id: str) -> None:
+    """Replaces the securities that could not be decided by those of this run; what was there already keeps its time."""
+    connection.execute(_FORGET_CONFLICTS, {"numbers": [each.number for each in conflicts]})
+    if conflicts:
+        connection.execute(_KEEP_CONFLICT, [asdict(each) | {"run_id": run_id} for each in conflicts])
+
+
+def household_ids(connection: sa.Connection) -> dict[tuple[str, str], int]:
+    """Our id of each vendor's household."""
+    return {(row.vendor, row.household): row.household_id for row in connection.execute(_HOUSEHOLDS)}
+
+
+_PAIR = pa.schema({"id": pa.int64(), "identity_id": pa.int64()})
+
+
+def _table(
+    connection: sa.Connection, query: sa.TextClause, schema: pa.Schema, values: Mapping[str, Any] | None = None
+) -> pa.Table:
+    rows = [dict(row) for row in connection.execute(query, values).mappings()]
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -1,0 +1,122 @@
+"""A vendor's table, pulled for one run of the firm: within its budget, with its grants, and from where an earlier attempt stopped."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from include import business_dates, canonical
+from include.connection import Connection
+from include.contract import FanOut, Table, Vendor
+from include.contract.overrides import configured, ignores_clock
+from include.control import ledger
+from include.control.answers import Answers
+from include.control.budget import RateBudget
+from include.control.calls import CallLog
+from include.control.clocks import Clocks
+from include.control.grants import Grants
+from include.errors import ConfigurationError
+from include.extract.closed import closed_through as ask_closed
+from include.extract.fan_out import Keys, keys_of
+from include.extract.pull import Keep, Span, pull
+from include.extract.session import VendorSession
+from include.extract.shapes import Source, most_rows
+from include.pipeline.run import Run, Site
+from include.warehouse.fact import ended_keys
+
+
+def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
+    """Return what a run requests. Whether its day is past is decided here, and kept in the manifest."""
+    is_past = business_dates.is_past(run.business_date, site.clock())
+    first = run.previous_date + timedelta(days=1)
+    return Span(run.business_date, is_past, first, edited_since, chosen=run.keys)
+
+
+def fetch(
+    site: Site,
+    vendor: Vendor,
+    table_name: str,
+    connection: Connection,
+    run: Run,
+    span: Span,
+    keep: Keep = lambda windows: windows,
+) -> str:
+    """Pull one table into staging and record nothing in the ledger; return the partition's path.
+
+    Args:
+        site: Where the firm runs.
+        vendor: The declaration.
+        table_name: What to pull.
+        connection: Address and credentials.
+        run: For which day.
+        span: What to request, from `span_of`.
+        keep: Leaves out rows that are not needed.
+
+    Raises:
+        TributaryError: As `extract.pull.pull` raises.
+    """
+    vendor = configured(vendor, connection.extra)
+    table = vendor.table(table_name)
+    answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
+    staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
+    if span.is_pushed:
+        answers.forget()  # answers of an earlier attempt may be old: there is news
+    keys = _find_keys(site, vendor, table, connection, run, staged)
+    is_routine = not (span.is_pushed or run.keys or run.full_refresh)
+    most = most_rows(vendor.limits.rows, ledger.most_fetched(site.engine, vendor.name, table_name))
+    source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine, most)
+    with open_session(site, vendor, connection, run, table_name) as session:
+        # A fan-out that resumes knows nothing newer than its first answers.
+        path = pull(vendor, table, span, session, site.staging, site.redactor, answers.began_at(), source, keep)
+    if isinstance(table.shape, FanOut):
+        answers.forget()
+    return path
+
+
+def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, table_name: str = "") -> VendorSession:
+    """Open a session that keeps to the vendor's budget, as the firm has it, and records its calls."""
+    vendor = configured(vendor, connection.extra)
+    budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
+    calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
+    grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
+    clocks = Clocks(site.engine, site.machine_clock, is_vendor_trusted=not ignores_clock(connection.extra))
+    return VendorSession(vendor, connection, budget, calls, grants, clocks=clocks)
+
+
+def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
+    """Ask the vendor for the last day that it has closed; raises as `extract.closed.closed_through` does."""
+    vendor = configured(vendor, connection.extra)
+    with open_session(site, vendor, connection, run) as session:
+        return ask_closed(vendor, session)
+
+
+def _find_keys(
+    site: Site, vendor: Vendor, table: Table, connection: Connection, run: Run, staged: str | None
+) -> list[Keys]:
+    """Return the keys that a fan-out requests; empty for other tables."""
+    if not isinstance(table.shape, FanOut):
+        return []
+    if not table.over:
+        return _list_grants(site, vendor, connection)
+    parent, shape = vendor.table(table.over), table.shape
+    keys = keys_of(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
+    if not shape.final or run.keys or run.full_refresh:
+        return keys
+    ended = ended_keys(site.engine, vendor.name, canonical.named(shape.final)) - _find_open(site, parent, shape, staged)
+    return [each for each in keys if each[parent.key[0]] not in ended]
+
+
+def _list_grants(site: Site, vendor: Vendor, connection: Connection) -> list[Keys]:
+    grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
+    if not grants.firsts:
+        raise ConfigurationError("The connection holds no grants", vendor=vendor.name)
+    return [{"grant": name} for name in sorted(grants.firsts)]
+
+
+def _find_open(site: Site, parent: Table, shape: FanOut, staged: str | None) -> set[str]:
+    """Return the keys that the parent table does not show as ended, whatever the warehouse knows."""
+    column, words = shape.ended
+    if not column or staged is None:
+        return set()
+    key = parent.key[0]
+    rows = (row for _, part in site.staging.rows(staged, [key, column]) for row in part.to_pylist())
+    return {row[key] for row in rows if row[column] not in words}

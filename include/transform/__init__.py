@@ -1,0 +1,1 @@
+"""Staged rows of a vendor to canonical entities, as the vendor's maps declare."""

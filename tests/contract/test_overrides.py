@@ -1,0 +1,147 @@
+"""What a firm chooses about a vendor reaches every call, and only ever asks for fewer of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.connection import Connection
+from include.contract import Budget, Vendor
+from include.contract.overrides import configured
+from include.control import ledger
+from include.errors import ConfigurationError, RateLimited
+from include.pipeline import pull, vendor_day
+from include.pipeline.run import Run, Site
+from include.sensitive import Redactor
+from include.staging.partitions import Staging
+from include.vendors import VENDORS
+from include.vendors.emoney import EMONEY
+from include.vendors.moneyguidepro import MONEYGUIDEPRO
+from include.vendors.orion import ORION
+from include.vendors.tamarac import TAMARAC
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.extract.answering import Answer, Asked, Reply, listen
+from tests.vendors.answered import BEFORE, DAY, NOW, answering, goldens
+
+RUN = Run("run", DAY, BEFORE)
+
+
+@pytest.fixture
+def site(database: Database, tmp_path: Path) -> Iterator[Site]:
+    engine = schema.engine(database.url())
+    yield Site(engine, Staging(str(tmp_path)), Redactor(b"only for tests"), lambda: NOW)
+    engine.dispose()
+
+
+def stage(site: Site, vendor: Vendor, table: str, answer: Answer, **extra: Any) -> list[dict[str, Any]]:
+    """The rows of a table that is pulled through a connection with these extra fields."""
+    with listen(answer) as listener:
+        given = {"institution_id": "1"} | {name: json.dumps(value) for name, value in extra.items()}
+        connection = Connection(listener.url, "user", "password", given)
+        path = vendor_day.stage(site, vendor, table, connection, RUN)
+    return [row for _, part in site.staging.rows(path) for row in part.to_pylist()]
+
+
+def test_lower_budget_is_kept_to(site: Site) -> None:
+    answer = answering(MONEYGUIDEPRO, goldens(MONEYGUIDEPRO))
+    slow = {"calls_per_minute": 0.1}
+    assert stage(site, MONEYGUIDEPRO, "households", answer, budget=slow)  # one call
+    with pytest.raises(RateLimited):
+        stage(site, MONEYGUIDEPRO, "meters", answer, budget=slow)
+
+
+def test_budget_is_lowered_in_part() -> None:
+    lower = configured(EMONEY, {"budget": '{"calls_per_minute": 30, "calls_per_hour": {"monte_carlo": 100}}'})
+    assert lower.budget == Budget(calls_per_minute=30, burst=10, calls_per_hour={"monte_carlo": 100})
+
+
+def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: Site) -> None:
+    rows = json.loads(goldens(TAMARAC)["accounts"])
+    for row in rows["items"]:
+        row["Value"] = row.pop("marketValue", None)
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(rows) if asked.path == "/v9/firm/accounts" else Reply({}, 404)
+
+    chosen = {"paths": {"accounts": "v9/firm/accounts"}, "columns": {"accounts": {"market_value_usd": "Value"}}}
+    worth = [row["market_value_usd"] for row in stage(site, TAMARAC, "accounts", answer, **chosen)]
+    assert any(worth)
+    path = ledger.staged_partition(site.engine, RUN.run_id, TAMARAC.name, "accounts")
+    assert path is not None
+    assert vendor_day.validate(site, TAMARAC, {"accounts": path}, RUN, rows_only=True) == {
+        "accounts": 1
+    }  # as in the goldens
+
+
+def test_report_s_headers_are_the_firm_s(site: Site) -> None:
+    answers = goldens(TAMARAC)
+    renamed = answers["holdings"].replace(b"Account ID", b"Acct", 1)
+    answer = answering(TAMARAC, answers | {"holdings": renamed})
+    assert stage(site, TAMARAC, "holdings", answer, columns={"holdings": {"account_id": "Acct"}})
+
+
+def test_closed_day_is_asked_for_where_the_firm_says(site: Site) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply({"lastSuccessfulDate": "2026-11-20"}) if asked.path == "/v2/sync" else Reply({}, 404)
+
+    with listen(answer) as listener:
+        connection = Connection(listener.url, "user", "password", {"paths": '{"closed": "v2/sync"}'})
+        assert pull.closed_through(site, TAMARAC, connection, RUN) == DAY
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_without_a_choice_the_declaration_stands(vendor: Vendor) -> None:
+    assert configured(vendor, {"client_id": "4711"}) is vendor
+
+
+def test_limits_are_chosen_in_part() -> None:
+    wider = configured(ORION, {"limits": '{"rows": 90000000}'})
+    assert wider.limits == replace(ORION.limits, rows=90_000_000)
+
+
+def test_what_is_configured_stays_as_it_is() -> None:
+    extra = {
+        "budget": '{"burst": 2}',
+        "paths": '{"accounts": "v2/accounts", "closed": "v2/sync"}',
+        "columns": '{"accounts": {"cash_usd": "Cash"}}',
+    }
+    once = configured(TAMARAC, extra)
+    assert once.closed is not None
+    assert (once.budget.burst, once.table("accounts").path, once.closed.path) == (2, "v2/accounts", "v2/sync")
+    assert configured(once, extra) == once
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "value", "says"),
+    [
+        (ORION, "budget", '{"calls_per_minute": 601}', "calls_per_minute is 601, not a number above 0 and up to 600"),
+        (ORION, "budget", '{"calls_per_minute": 0}', "above 0"),
+        (ORION, "budget", '{"burst": true}', "burst is True"),
+        (ORION, "budget", '{"calls_per_minute": NaN}', "is nan"),
+        (ORION, "budget", '{"calls_per_second": 1}', "calls_per_second is none of calls_per_minute, burst"),
+        (EMONEY, "budget", '{"calls_per_hour": {"monte_carlo": 251}}', "up to 250"),
+        (EMONEY, "budget", '{"calls_per_hour": 5}', "no JSON object"),
+        (ORION, "budget", "few", "makes no sense"),
+        (TAMARAC, "paths", '{"acounts": "x"}', "acounts is none of"),
+        (TAMARAC, "paths", '{"accounts": "https://elsewhere.example/accounts"}', "no path below the base URL"),
+        (TAMARAC, "paths", '{"accounts": "../accounts"}', "no path below the base URL"),
+        (EMONEY, "paths", '{"plans": "plans/{other}"}', "plans needs {client_id} in its path"),
+        (TAMARAC, "columns", '{"accounts": {"cash": "Cash"}}', "accounts.cash is none of"),
+        (TAMARAC, "columns", '{"accounts": {"cash_usd": ""}}', "no field's name"),
+        (TAMARAC, "columns", '{"accounts": {"cash_usd": "marketValue"}}', "accounts: a field is declared twice"),
+        (EMONEY, "columns", '{"plans": {"client_id": "owner"}}', "plans.client_id is none of"),
+        (ORION, "limits", '{"pages": 5}', "pages is none of response_seconds"),
+        (ORION, "limits", '{"rows": 0}', "rows is 0, not a whole number above 0"),
+        (ORION, "limits", '{"rows": 1.5}', "rows is 1.5"),
+    ],
+)
+def test_nonsense_is_spoken_of(vendor: Vendor, name: str, value: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"The connection's `{name}` makes no sense") as refused:
+        configured(vendor, {name: value})
+    assert says in str(refused.value)

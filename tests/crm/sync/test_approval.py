@@ -1,0 +1,134 @@
+"""Questions about large changes: each asked once, decided by a person, and the decision kept with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from include.crm.settings import Settings
+from include.crm.sync import approval
+from include.crm.sync.preview import preview
+from include.errors import FatalError
+from tests.conftest import Database
+from tests.crm.conftest import HOLDINGS, Crm
+from tests.running_sandbox import run_sandbox
+
+
+@pytest.fixture
+def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
+    """An org that holds the day, of a firm that lets five records change unasked."""
+    with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
+        made = Crm(database, sandbox, tmp_path / "work")
+        made.sync()
+        made.settings = Settings("sample", few=5)
+        yield made
+        made.engine.dispose()
+
+
+def double_shares(crm: Crm) -> None:
+    crm.database.do("update warehouse.position set quantity = quantity * 2")
+
+
+def ask(crm: Crm) -> list[approval.Question]:
+    shown = preview(crm.engine, crm.settings)
+    return approval.ask(crm.engine, shown.concerns, shown.deltas, crm.settings, "a-run")
+
+
+def decide(crm: Crm, questions: list[approval.Question], is_approved: bool, reason: str = "Asked the advisor") -> None:
+    ids = [question.question_id for question in questions]
+    assert approval.decide(crm.engine, ids, is_approved, reason, "ursula") == len(ids)
+
+
+def test_a_question_names_object_and_counts(crm: Crm) -> None:
+    double_shares(crm)
+
+    [question] = ask(crm)
+
+    assert question.entity == "position"
+    assert question.wording.startswith("position: 95% of ")
+
+
+def test_a_question_that_waits_is_not_asked_again_even_if_the_difference_moves(crm: Crm) -> None:
+    double_shares(crm)
+    ask(crm)
+    double_shares(crm)
+
+    assert ask(crm) == []
+
+
+def test_a_question_that_nobody_answered_is_asked_again_after_a_day(crm: Crm) -> None:
+    double_shares(crm)
+    ask(crm)
+    crm.database.do("update control.crm_question set asked_at = asked_at - interval '25 hours'")
+
+    assert len(ask(crm)) == 1
+
+
+def test_a_rejected_difference_is_not_asked_about_again_and_its_reason_is_kept(crm: Crm) -> None:
+    double_shares(crm)
+    decide(crm, ask(crm), False, "The vendor sent shares twice")
+    # Prices are no part of what was rejected: they change every day.
+    crm.database.do("update warehouse.position set price_usd = price_usd + 1")
+
+    assert ask(crm) == []
+    assert approval.find_approved(crm.engine) == []
+    assert approval.describe(crm.engine, ["position"])["position"].endswith("The vendor sent shares twice")
+
+
+def test_a_difference_that_changed_since_it_was_rejected_is_asked_about(crm: Crm) -> None:
+    double_shares(crm)
+    decide(crm, ask(crm), False)
+    crm.database.do(
+        "update warehouse.position set quantity = quantity + 1 where position_key = (select min(position_key) from warehouse.position)"
+    )
+
+    assert len(ask(crm)) == 1
+
+
+def test_what_was_approved_is_sent_once(crm: Crm) -> None:
+    double_shares(crm)
+    decide(crm, ask(crm), True)
+
+    counts = crm.sync(run_id="sent", approved=approval.find_approved(crm.engine))
+    approval.use(crm.engine, "sent")
+
+    assert 0 < counts["position"].updated <= len(crm.records(HOLDINGS))
+    assert approval.find_approved(crm.engine) == []
+    double_shares(crm)
+    assert len(ask(crm)) == 1
+
+
+def test_what_is_approved_and_not_sent_yet_is_not_asked_about(crm: Crm) -> None:
+    double_shares(crm)
+    decide(crm, ask(crm), True)
+
+    assert ask(crm) == []
+
+
+def test_a_rejection_without_a_reason_is_refused(crm: Crm) -> None:
+    double_shares(crm)
+    [question] = ask(crm)
+
+    with pytest.raises(FatalError, match="needs a reason"):
+        approval.decide(crm.engine, [question.question_id], False, "  ", "ursula")
+
+
+def test_a_decision_is_not_overruled(crm: Crm) -> None:
+    double_shares(crm)
+    [question] = ask(crm)
+    decide(crm, [question], False)
+
+    assert approval.decide(crm.engine, [question.question_id], True, "", "vera") == 0
+
+
+def test_a_total_worth_that_moves_differently_is_another_difference(crm: Crm) -> None:
+    crm.settings = replace(crm.settings, few=1_000_000)
+    crm.database.do("update warehouse.position set market_value_usd = market_value_usd * 2")
+    decide(crm, ask(crm), False)
+    assert ask(crm) == []
+    crm.database.do("update warehouse.position set market_value_usd = market_value_usd + 1")
+
+    assert [question.entity for question in ask(crm)] == ["position"]

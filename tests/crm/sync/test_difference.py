@@ -1,0 +1,120 @@
+"""The page of what a sync would change: whole, readable, and harmless whatever a record holds."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+from include.crm.sync import difference
+from include.crm.sync.delta import Change, Delta
+from include.crm.sync.guard import Concern
+from include.crm.sync.preview import Preview, preview
+from include.validation import docs
+from tests.crm.conftest import Crm
+
+EVIL = "<script>alert('1')</script> & \"Sons\""
+DELTA = Delta(1200, 34, 5678, refused=9, held=100, notable=1234, closing=26)
+
+
+class Texts(HTMLParser):
+    """Tags and texts of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def render(*changes: Change, run_id: str = "a-run", concerns: tuple[Concern, ...] = ()) -> Texts:
+    return Texts(difference.render(run_id, Preview({"household": DELTA}, {"household": changes}, list(concerns))))
+
+
+def test_values_are_shown_as_they_are_and_never_run() -> None:
+    page = render(Change(EVIL, EVIL, EVIL, EVIL), run_id=EVIL, concerns=(Concern("a", "change", 1, EVIL),))
+
+    assert "script" not in page.tags
+    assert page.texts.count(EVIL) == 5
+    assert page.texts.count(f"What would change in Salesforce: {EVIL}") == 2
+
+
+def test_it_counts_by_object() -> None:
+    row = ["household", "1,200", "34", "5,678", "9", "26"]
+
+    texts = render().texts
+
+    assert texts[texts.index("household") :][: len(row)] == row
+
+
+def test_it_names_what_a_person_is_asked_about() -> None:
+    assert "26 accounts would close" in render(concerns=(Concern("a", "close", 26, "26 accounts would close"),)).texts
+
+
+def test_a_change_is_shown_field_by_field() -> None:
+    texts = render(Change("k", "BillingCity", "Old Town", "New Town")).texts
+
+    assert texts[texts.index("k") :] == ["k", "BillingCity", "Old Town", "New Town"]
+
+
+def test_nothing_stands_where_a_field_is_or_becomes_empty() -> None:
+    page = difference.render("r", Preview({}, {"household": [Change("k", "Name", None, None)]}, []))
+
+    assert "<td>k</td><td>Name</td><td></td><td></td>" in page
+
+
+def test_an_object_of_which_nothing_changes_has_no_table_of_changes() -> None:
+    assert render().tags.count("table") == 1
+
+
+def test_its_name_holds_nothing_that_a_path_could_mind(tmp_path: Path) -> None:
+    name = difference.write(tmp_path, "manual__2026-11-20T23:00:00+00:00/../x y", Preview({}, {}, []))
+
+    assert re.fullmatch(r"salesforce-[A-Za-z0-9_.-]+\.html", name)
+    assert [path.name for path in tmp_path.rglob("*.html")] == [name]
+
+
+def test_letters_of_every_alphabet_are_kept(tmp_path: Path) -> None:
+    name = difference.write(tmp_path, "r", Preview({}, {"household": [Change("k", "Name", None, "École 学校 🏦")]}, []))
+
+    assert "École 学校 🏦" in (tmp_path / "site" / name).read_text("utf-8")
+
+
+def test_a_page_that_is_written_while_the_site_is_built_is_in_the_new_site(tmp_path: Path) -> None:
+    (tmp_path / "site-1").mkdir()
+    (tmp_path / "site").symlink_to("site-1")
+    with ThreadPoolExecutor(1) as pool:
+        with docs.locked(tmp_path):
+            fresh = docs._copy_site(tmp_path)
+            writing = pool.submit(difference.write, tmp_path, "r", Preview({}, {}, []))
+            time.sleep(0.3)  # for a writer that does not wait
+            docs._swap(tmp_path, fresh)
+        name = writing.result(10)
+
+    assert (tmp_path / "site" / name).exists()
+
+
+def test_it_says_whose_records_are_held_back() -> None:
+    page = difference.render("r", Preview({}, {}, [], {"plans": datetime(2026, 11, 20, 5, tzinfo=UTC)}))
+
+    assert "records of plans, whose newest day is not reconciled since 2026-11-20 05:00 UTC" in page
+
+
+def test_a_real_preview_is_whole(crm: Crm) -> None:
+    crm.database.do("update warehouse.household set name = '<b>Sample</b> & Co'")
+
+    page = Texts(difference.render("r", preview(crm.engine, crm.settings, keys=2)))
+
+    assert "<b>Sample</b> & Co" in page.texts
+    assert "b" not in page.tags
+    assert {"household", "position"} <= set(page.texts)

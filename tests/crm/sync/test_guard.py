@@ -1,0 +1,290 @@
+"""What asks a person first: a first load, a great change, many closings; and nothing is sent before the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from include.crm.settings import Settings
+from include.crm.sync import holding
+from include.crm.sync.delta import Delta
+from include.crm.sync.guard import Concern, find_concerns, find_unapproved
+from include.crm.sync.preview import preview
+from include.errors import ApprovalNeeded
+from tests.conftest import Database
+from tests.crm.conftest import ACCOUNTS, HOLDINGS, Crm
+from tests.running_sandbox import run_sandbox
+
+SETTINGS = Settings("sample", few=10, most_changed_ratio=Decimal("0.3"), most_closed=5)
+
+
+def delta(new: int = 0, changed: int = 0, *, held: int, notable: int | None = None, closing: int = 0) -> Delta:
+    return Delta(new, changed, 0, held=held, notable=new + changed if notable is None else notable, closing=closing)
+
+
+@pytest.mark.parametrize(
+    ("found", "asks"),
+    [
+        pytest.param(delta(held=0), False, id="nothing at all"),
+        pytest.param(delta(10, held=0), False, id="a first load of a few"),
+        pytest.param(delta(11, held=0), True, id="a first load of one more"),
+        pytest.param(delta(changed=10, held=12), False, id="a few, whatever their share"),
+        pytest.param(delta(changed=30, held=100), False, id="just the share"),
+        pytest.param(delta(changed=31, held=100), True, id="one more than the share"),
+        pytest.param(delta(20, 11, held=100), True, id="new ones count like changed ones"),
+        pytest.param(delta(changed=1000, held=1000, notable=0), False, id="what changes every day"),
+        pytest.param(delta(changed=1000, held=1000, notable=31), False, id="a little more than what changes every day"),
+        pytest.param(delta(changed=5, held=1000, closing=5), False, id="as many closings as may be"),
+        pytest.param(delta(changed=6, held=1000, closing=6), True, id="one closing more"),
+    ],
+)
+def test_a_run_asks_beyond_its_bounds(found: Delta, asks: bool) -> None:
+    assert bool(find_concerns({"account": found}, SETTINGS)) is asks
+
+
+def test_a_firm_that_wants_to_be_asked_of_every_change_is() -> None:
+    settings = replace(SETTINGS, few=0, most_changed_ratio=Decimal(0), most_closed=0)
+
+    assert find_concerns({"account": delta(held=0)}, settings) == []
+    assert len(find_concerns({"account": delta(changed=1, held=1000, closing=1)}, settings)) == 2
+
+
+def test_a_question_says_what_it_is_about() -> None:
+    found = {
+        "household": delta(40, held=0),
+        "account": delta(100, 300, held=1000, closing=26),
+        "position": delta(changed=1, held=1000),
+    }
+
+    assert find_concerns(found, SETTINGS) == [
+        Concern("household", "change", 40, "household: a first load (40 new, 40 in all)"),
+        Concern("account", "change", 400, "account: 40% of 1,000 records would change (100 new, 400 in all)"),
+        Concern("account", "close", 26, "account: 26 accounts would close"),
+    ]
+
+
+def change(records: int, entity: str = "account") -> Concern:
+    return Concern(entity, "change", records, f"{entity}: {records} would change")
+
+
+def closing(records: int) -> Concern:
+    return Concern("account", "close", records, f"{records} would close")
+
+
+@pytest.mark.parametrize(
+    ("concerns", "approved", "is_refused"),
+    [
+        ([], [], False),
+        ([change(100)], [], True),
+        ([change(100)], [change(100)], False),
+        ([change(90)], [change(100)], False),
+        ([change(110)], [change(100)], False),
+        ([change(111)], [change(100)], True),
+        ([change(100)], [change(100, "position")], True),
+        ([change(100), change(100, "position")], [change(100)], True),
+        ([closing(26)], [change(26)], True),
+        ([closing(26)], [closing(26)], False),
+        ([closing(25)], [closing(26)], False),
+        ([closing(36)], [closing(26)], True),
+    ],
+)
+def test_what_was_approved_may_happen_and_no_more(
+    concerns: list[Concern], approved: list[Concern], is_refused: bool
+) -> None:
+    assert bool(find_unapproved(concerns, approved, SETTINGS)) is is_refused
+
+
+def test_only_what_was_not_approved_is_left() -> None:
+    found = find_unapproved([change(100), change(70, "position"), closing(26)], [change(100)], SETTINGS)
+
+    assert found == [change(70, "position"), closing(26)]
+
+
+@pytest.fixture
+def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
+    with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
+        made = Crm(database, sandbox, tmp_path / "work")
+        made.settings = Settings("sample", few=5)
+        yield made
+        made.engine.dispose()
+
+
+@pytest.fixture
+def held(crm: Crm) -> Crm:
+    """An org that holds the day."""
+    crm.sync(settings=replace(crm.settings, few=1_000_000))
+    return crm
+
+
+def concerns(crm: Crm) -> list[Concern]:
+    return preview(crm.engine, crm.settings).concerns
+
+
+def test_a_first_load_is_refused_and_nothing_sent(crm: Crm) -> None:
+    with pytest.raises(ApprovalNeeded, match="household: a first load"):
+        crm.sync()
+
+    assert crm.records("Account") == crm.records(HOLDINGS) == {}
+    assert crm.database.value("select count(*) from control.crm_job") == 0
+
+
+def test_an_approved_first_load_goes(crm: Crm) -> None:
+    asked = concerns(crm)
+
+    counts = crm.sync(approved=asked)
+
+    assert len(asked) == len([c for c in counts.values() if c.created])
+    assert all(c.created == c.sent for c in counts.values())
+
+
+def held_back(crm: Crm) -> dict[str, str]:
+    """What is held back, by object: the cause."""
+    return {each.entity: each.cause for each in holding.read(crm.engine)}
+
+
+def test_an_object_that_was_not_approved_is_held_back_and_the_others_are_sent(crm: Crm) -> None:
+    asked = [concern for concern in concerns(crm) if concern.entity != "position"]
+
+    counts = crm.sync(approved=asked)
+
+    assert counts["account"].created == len(crm.records(ACCOUNTS)) > 0
+    assert crm.records(HOLDINGS) == {}
+    assert held_back(crm) == {"position": "approval"}
+
+
+def test_records_wait_for_a_parent_that_was_not_approved(crm: Crm) -> None:
+    asked = [concern for concern in concerns(crm) if concern.entity != "account"]
+
+    counts = crm.sync(approved=asked)
+
+    assert counts["household"].created > 0
+    assert crm.records(ACCOUNTS) == crm.records(HOLDINGS) == {}
+    assert held_back(crm) == {"account": "approval", "position": "parent"}
+    assert crm.letters() == []
+
+
+def test_holdings_of_accounts_that_nobody_has_let_close_keep_their_shares(held: Crm) -> None:
+    held.settings = replace(held.settings, few=1_000, most_closed=3)
+    close_accounts(held, 4)
+    held.database.do("update warehouse.position set quantity = quantity + 1")
+    before = held.records(HOLDINGS)
+
+    sent = held.sync()["position"].updated
+
+    after = held.records(HOLDINGS)
+    closing = {
+        held.records(ACCOUNTS)[f"sample:orion:account:{row['account_key']}"]["Id"]
+        for row in held.database.rows("select account_key from warehouse.account where close_date = '2026-11-20'")
+    }
+    kept = {key for key in before if after[key]["FinServ__Shares__c"] == before[key]["FinServ__Shares__c"]}
+    assert kept == {key for key, record in after.items() if record["FinServ__FinancialAccount__c"] in closing} != set()
+    assert sent == len(after) - len(kept) > 0
+    assert held_back(held) == {"account": "approval", "position": "parent"}
+
+
+def test_prices_of_all_holdings_ask_nothing(held: Crm) -> None:
+    held.database.do(
+        "update warehouse.position set price_usd = price_usd * 1.01, market_value_usd = market_value_usd + 1"
+    )
+    held.database.do("update warehouse.account_value set market_value_usd = market_value_usd + 1")
+
+    counts = held.sync()
+
+    assert counts["position"].updated == len(held.records(HOLDINGS))
+
+
+def test_half_of_the_holdings_gone_in_a_day_asks(held: Crm) -> None:
+    before = held.records(HOLDINGS)
+    held.database.do("update warehouse.position set recorded_to = now() where position_key::bigint % 2 = 0")
+
+    with pytest.raises(ApprovalNeeded, match=r"position: \d\d% of"):
+        held.sync()
+
+    assert held.records(HOLDINGS) == before
+
+
+def test_other_share_counts_of_all_holdings_ask(held: Crm) -> None:
+    held.database.do("update warehouse.position set quantity = quantity * 2")
+
+    assert [concern.entity for concern in concerns(held)] == ["position"]
+
+
+def close_accounts(crm: Crm, count: int) -> None:
+    crm.database.do(
+        "update warehouse.account set is_active = false, close_date = '2026-11-20' where account_id in"
+        " (select account_id from warehouse.account where is_active order by account_id limit :count)",
+        count=count,
+    )
+
+
+def test_accounts_that_close_ask_beyond_their_number(held: Crm) -> None:
+    held.settings = replace(held.settings, few=1_000, most_closed=3)
+    close_accounts(held, 4)
+
+    with pytest.raises(ApprovalNeeded, match="4 accounts would close"):
+        held.sync()
+
+    assert all(record.get("FinServ__CloseDate__c") != "2026-11-20" for record in held.records(ACCOUNTS).values())
+    assert held.sync(approved=concerns(held))["account"].updated == 4
+    assert concerns(held) == []
+
+
+def test_closed_accounts_that_change_again_are_no_closings(held: Crm) -> None:
+    held.settings = replace(held.settings, few=1_000, most_closed=3)
+    close_accounts(held, 4)
+    held.sync(approved=concerns(held))
+    held.database.do("update warehouse.account set name = 'Renamed' where not is_active")
+
+    assert concerns(held) == []
+
+
+def test_more_closings_than_approved_ask_again(held: Crm) -> None:
+    held.settings = replace(held.settings, few=1_000, most_closed=3)
+    close_accounts(held, 4)
+    asked = concerns(held)
+    close_accounts(held, 2)
+
+    with pytest.raises(ApprovalNeeded, match="6 accounts would close"):
+        held.sync(approved=asked)
+
+
+def test_more_than_approved_asks_again(crm: Crm) -> None:
+    asked = [replace(concern, records=concern.records - 6) for concern in concerns(crm)]
+
+    with pytest.raises(ApprovalNeeded):
+        crm.sync(approved=asked)
+
+    assert crm.records("Account") == {}
+
+
+def test_a_preview_asks_salesforce_nothing(crm: Crm) -> None:
+    preview(crm.engine, crm.settings)
+
+    assert crm.database.value("select count(*) from control.api_call where vendor = 'salesforce'") == 0
+
+
+def test_a_second_attempt_with_the_same_answer_asks_nothing(crm: Crm) -> None:
+    asked = concerns(crm)
+    crm.sync(approved=asked)
+
+    assert crm.sync(approved=asked)["position"].sent == 0
+
+
+def test_a_worth_that_jumps_asks_though_every_value_moves_every_day(held: Crm) -> None:
+    held.database.do("update warehouse.account_value set market_value_usd = 0, cash_usd = 0")
+    held.database.do("update warehouse.position set market_value_usd = 0, price_usd = 0")
+
+    assert {(c.entity, c.question) for c in concerns(held)} == {("account", "worth"), ("position", "worth")}
+    with pytest.raises(ApprovalNeeded, match="worth"):
+        held.sync()
+
+
+def test_a_day_of_the_market_is_no_question(held: Crm) -> None:
+    held.database.do("update warehouse.account_value set market_value_usd = market_value_usd * 0.93")
+    held.database.do("update warehouse.position set market_value_usd = market_value_usd * 0.93")
+
+    assert concerns(held) == []

@@ -1,0 +1,25 @@
+"""What a sync would send, shown and not sent."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from include.crm.sync.preview import preview
+from tests.crm.conftest import BULK, Crm
+
+
+def test_a_preview_says_what_would_change_and_changes_nothing(crm: Crm) -> None:
+    crm.sync()
+    row = crm.one_position()
+    crm.database.do(
+        "update warehouse.position set price_usd = price_usd + 1 where position_key = :key", key=row["position_key"]
+    )
+
+    shown = preview(crm.engine, BULK)
+
+    assert (shown.deltas["position"].new, shown.deltas["position"].changed) == (0, 1)
+    old = row["price_usd"].quantize(Decimal("0.0001"))
+    assert [str(change) for change in shown.samples["position"]] == [
+        f"sample:orion:position:{row['position_key']}  FinServ__Price__c: {old} -> {old + 1}"
+    ]
+    assert crm.sent() == {"position": 1}

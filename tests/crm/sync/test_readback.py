@@ -1,0 +1,191 @@
+"""What people do in Salesforce is found, and ends as the ownership of each field says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from include.crm.sync import readback
+from include.crm.sync.readback import Found, read_back, recreate
+from include.errors import ConfigurationError, TargetUnavailable
+from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, Crm
+
+
+def read(crm: Crm, run_id: str = "read") -> dict[str, Found]:
+    """What differs, by entity."""
+    found = read_back(crm.engine, crm.connection, run_id, crm.settings, lambda _: None)
+    return {entity: replace(each, read=0) for entity, each in found.items() if not each.is_as_believed}
+
+
+def first(crm: Crm, sobject: str, entity: str = "") -> tuple[str, str]:
+    """Key and id of a record."""
+    key, record = min(crm.records(sobject, entity).items())
+    return key, record["Id"]
+
+
+def edit(crm: Crm, sobject: str, record_id: str, **values: object) -> None:
+    assert crm.http.patch(f"/salesforce/_admin/records/{sobject}/{record_id}", json=values).status_code == 200
+
+
+def notes(crm: Crm) -> list[tuple[str, str, list[str]]]:
+    rows = crm.database.rows("select kind, external_key, fields from control.crm_difference order by 1, 2")
+    return [tuple(row.values()) for row in rows]
+
+
+@pytest.mark.parametrize("persons", ["individuals", "person_accounts"])
+def test_after_a_sync_all_is_as_believed(crm: Crm, persons: str) -> None:
+    if persons == "person_accounts":
+        crm.http.post("/salesforce/_admin/settings", json={"person_accounts": True})
+    crm.settings = replace(crm.settings, persons=persons, has_transactions=True)
+    counts = crm.sync()
+
+    found = read_back(crm.engine, crm.connection, "read", crm.settings, lambda _: None)
+
+    assert {entity: each.read for entity, each in found.items()} == {e: c.created for e, c in counts.items()}
+    assert all(each.is_as_believed for each in found.values())
+    assert crm.sent() == {}
+
+
+def test_pages_are_read_to_the_last(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    crm.sync()
+    monkeypatch.setattr(readback, "PAGE_ROWS", 7)
+
+    assert read(crm) == {}
+
+
+def test_a_field_that_we_write_is_written_over(crm: Crm) -> None:
+    crm.sync()
+    key, record_id = first(crm, HOLDINGS)
+    shown = crm.records(HOLDINGS)[key]["FinServ__Price__c"]
+    edit(crm, HOLDINGS, record_id, FinServ__Price__c=1.5)
+
+    assert read(crm) == {"position": Found(0, edited=1)}
+    assert notes(crm) == [("edited", key, ["FinServ__Price__c"])]
+    assert crm.sent() == {"position": 1}
+    assert crm.records(HOLDINGS)[key]["FinServ__Price__c"] == shown
+    assert read(crm, "again") == {}
+
+
+def test_a_field_that_we_write_once_is_left_to_the_firm(crm: Crm) -> None:
+    crm.sync()
+    key, record_id = first(crm, "Account", "household")
+    edit(crm, "Account", record_id, Phone="555-0100", FinServ__ClientCategory__c="A")
+
+    assert read(crm) == {}
+    assert crm.sent() == {}
+    assert crm.records("Account")[key]["Phone"] == "555-0100"
+
+
+def test_a_field_that_salesforce_owns_is_nobody_elses(crm: Crm) -> None:
+    crm.sync()
+    key, record_id = first(crm, "Account", "household")
+    edit(crm, "Account", record_id, FinServ__ServiceModel__c="Gold", FinServ__NextReview__c="2027-01-15")
+    crm.database.do("update warehouse.household set city = 'Sample City'")
+
+    assert read(crm) == {}
+    crm.sync()
+    assert crm.records("Account")[key]["FinServ__NextReview__c"] == "2027-01-15"
+
+
+def test_a_lookup_that_somebody_changed_is_found(crm: Crm) -> None:
+    crm.sync()
+    key, record_id = first(crm, ACCOUNTS)
+    edit(crm, ACCOUNTS, record_id, FinServ__Household__c=None)
+
+    assert read(crm) == {"account": Found(0, edited=1)}
+    assert crm.sent() == {"account": 1}
+    assert crm.records(ACCOUNTS)[key]["FinServ__Household__c"]
+
+
+def test_a_deleted_record_is_left_alone_until_somebody_decides(crm: Crm) -> None:
+    crm.sync()
+    key, record_id = first(crm, HOLDINGS)
+    crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record_id}")
+    crm.database.do("update warehouse.position set price_usd = price_usd + 1")
+
+    assert read(crm) == {"position": Found(0, deleted=1)}
+    sent = crm.sync()["position"]
+    assert (sent.created, sent.updated) == (0, len(crm.records(HOLDINGS)))
+    assert key not in crm.records(HOLDINGS)
+    assert read(crm, "again") == {}
+
+    assert recreate(crm.engine, crm.settings) == 1
+    assert crm.sync()["position"].created == 1
+    assert key in crm.records(HOLDINGS)
+    assert read(crm, "third") == {}
+
+
+def test_a_record_that_somebody_made_anew_under_our_key_is_ours_again(crm: Crm) -> None:
+    crm.sync()
+    key, record_id = first(crm, HOLDINGS)
+    parent = crm.records(HOLDINGS)[key]["FinServ__FinancialAccount__c"]
+    crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record_id}")
+    assert read(crm) == {"position": Found(0, deleted=1)}
+    crm.log_in()
+    values = {"Name": "By hand", "FinServ__FinancialAccount__c": parent}
+    path = f"{DATA}/sobjects/{HOLDINGS}/Tributary_Key__c/{key}"
+    assert crm.sandbox.org.patch(path, json=values).status_code == 201
+
+    assert read(crm, "again") == {"position": Found(0, other_id=1)}
+    assert crm.sent() == {"position": 1}
+    assert crm.records(HOLDINGS)[key]["Name"] != "By hand"
+    assert read(crm, "third") == {}
+
+
+def test_a_merged_household_is_found_with_what_it_went_into(crm: Crm) -> None:
+    crm.sync()
+    [(_, master), (key, loser), *_] = sorted((k, r["Id"]) for k, r in crm.records("Account", "household").items())
+    pair = {"master": master, "loser": loser}
+    assert crm.http.post("/salesforce/_admin/records/Account/merge", json=pair).status_code == 204
+
+    found = read(crm)
+
+    assert found["household"] == Found(0, merged=1)
+    rows = crm.database.rows("select external_key, master_id from control.crm_difference where kind = 'merged'")
+    assert [tuple(row.values()) for row in rows] == [(key, master)]
+    # What looked up to the merged one looks up to the other now: edited, by us to be set right once somebody has decided.
+    assert found["account"].edited > 0
+
+
+def test_a_record_under_our_key_that_we_forgot_is_ours_again(crm: Crm) -> None:
+    crm.sync()
+    key, _ = first(crm, HOLDINGS)
+    crm.database.do("delete from control.crm_state where external_key = :key", key=key)
+
+    assert read(crm) == {"position": Found(0, unknown=1)}
+    counts = crm.sync()["position"]
+    assert counts.created == 0
+    assert read(crm, "again") == {}
+
+
+def test_what_was_sent_while_it_was_read_is_left_to_the_next_time(crm: Crm) -> None:
+    crm.sync()
+    _, record_id = first(crm, HOLDINGS)
+    edit(crm, HOLDINGS, record_id, FinServ__Price__c=1.5)
+    crm.database.do("update control.crm_state set accepted_at = now() + interval '1 hour'")
+
+    assert read(crm) == {}
+
+
+def test_an_answer_that_is_not_whole_is_not_believed(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    crm.sync()
+    take = readback._take_page
+    monkeypatch.setattr(readback, "PAGE_ROWS", 5)
+    monkeypatch.setattr(readback, "_take_page", lambda *args: (take(*args), "null")[1])
+
+    with pytest.raises(TargetUnavailable, match="not whole"):
+        read(crm)
+
+    assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0
+
+
+def test_so_many_missing_records_are_asked_about(crm: Crm) -> None:
+    crm.sync()
+    crm.settings = replace(crm.settings, few=5)
+    crm.http.delete("/salesforce/_admin/records")
+
+    with pytest.raises(ConfigurationError, match="sharing rule"):
+        read(crm)
+
+    assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0

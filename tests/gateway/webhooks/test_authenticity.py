@@ -1,0 +1,157 @@
+"""Who is believed to be the sender, and who is not."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+
+import pytest
+from starlette.datastructures import Headers
+
+from include.errors import ConfigurationError
+from include.gateway.problem import Refusal
+from include.gateway.webhooks.authenticity import EchoedId, Head, Keyring, SignedBody
+from tests.gateway.conftest import sign
+
+SIGNED, ECHOED = SignedBody("X-Signed"), EchoedId("X-Client")
+BODY = '{"a":"é"}'.encode()
+OLD, NEW = "an-old-key=", "a-new-key="
+KNOWN = Keyring.of("one-id another-id", "203.0.113.0/24 2001:db8::/32")
+
+
+def head(*headers: tuple[str, str], address: str = "203.0.113.7") -> Head:
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+    return Head(Headers(raw=raw), address)
+
+
+def is_believed(keys: str, *headers: tuple[str, str], body: bytes = BODY) -> bool:
+    given, keyring = head(*headers), Keyring.of(keys)
+    try:
+        SIGNED.check_head(given, keyring)
+        SIGNED.check_body(given, body, keyring)
+    except Refusal as refusal:
+        return refusal.status != 401
+    return True
+
+
+# --- a signature over the body ---
+
+
+def test_signature_is_the_hmac_sha_256_of_the_raw_body_under_the_key_as_it_is_written() -> None:
+    # RFC 4231, test case 2.
+    digest = bytes.fromhex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+    given = ("X-Signed-1", base64.b64encode(digest).decode())
+    assert is_believed("Jefe", given, body=b"what do ya want for nothing?")
+
+
+def test_signature_of_a_body_that_was_written_anew_is_not_its_own() -> None:
+    assert not is_believed(OLD, ("X-Signed-1", sign(BODY, OLD)), body=b'{"a": "\\u00e9"}')
+
+
+@pytest.mark.parametrize("keys", [OLD, f"{OLD} {NEW}", f"{NEW} {OLD}", f"{NEW}\n{OLD}\n"])
+def test_any_live_key_will_do(keys: str) -> None:
+    assert is_believed(keys, ("X-Signed-1", sign(BODY, OLD)))
+
+
+@pytest.mark.parametrize("place", [1, 2, 17, 100])
+def test_any_numbered_header_will_do(place: int) -> None:
+    signatures = [(f"X-Signed-{n}", sign(BODY, f"retired-{n}")) for n in range(1, 101)]
+    signatures[place - 1] = (f"X-SIGNED-{place}", sign(BODY, NEW))
+    assert is_believed(f"{OLD} {NEW}", *signatures)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("X-Signed-1", sign(BODY, "wrong")), ("X-Signed-1", ""), ("X-Signed-1", sign(BODY, OLD)[:-1]),
+        ("X-Signed-1", sign(BODY, OLD).lower()), ("X-Signed-1", "é"), ("X-Signed-1", sign(BODY, "")),
+        ("X-Signed", sign(BODY, OLD)), ("X-Signed-", sign(BODY, OLD)), ("X-Signed-1x", sign(BODY, OLD)),
+        ("X-Signed-1-1", sign(BODY, OLD)), ("Not-X-Signed-1", sign(BODY, OLD)),
+    ],
+)  # fmt: skip
+def test_anything_else_is_not_believed(header: tuple[str, str]) -> None:
+    assert not is_believed(OLD, header)
+
+
+def test_without_a_signature_a_call_is_refused_by_its_headers() -> None:
+    with pytest.raises(Refusal, match="no header X-Signed-1") as refused:
+        SIGNED.check_head(head(), Keyring.of(OLD))
+    assert refused.value.status == 401
+
+
+def test_without_a_key_nobody_is_believed() -> None:
+    with pytest.raises(Refusal, match="set this sender up") as refused:
+        SIGNED.check_head(head(("X-Signed-1", sign(BODY, ""))), Keyring.of("  "))
+    assert refused.value.status == 404
+    with pytest.raises(Refusal):
+        SIGNED.check_body(head(("X-Signed-1", sign(BODY, ""))), BODY, Keyring())
+
+
+def test_each_signature_is_compared_with_each_key_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, another: bytes) -> bool:
+        compared.append((one, another))
+        return hmac_compare(one, another)
+
+    hmac_compare = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert is_believed(f"{OLD} {NEW}", ("X-Signed-1", sign(BODY, OLD)), ("X-Signed-2", sign(BODY, NEW)))
+    assert len(set(compared)) == len(compared) == 4
+    compared.clear()
+    ECHOED.check_head(head(("X-Client", "one-id")), KNOWN)
+    assert len(compared) == 2
+
+
+# --- an id, from a network ---
+
+
+@pytest.mark.parametrize("address", ["203.0.113.1", "::ffff:203.0.113.9", "2001:db8::1"])
+@pytest.mark.parametrize("client", ["one-id", "another-id"])
+def test_known_id_from_a_known_network_is_believed_and_sent_back(address: str, client: str) -> None:
+    given = head(("x-CLIENT", client), address=address)
+    ECHOED.check_head(given, KNOWN)
+    assert ECHOED.answer(given) == {"X-Client": client}
+
+
+@pytest.mark.parametrize("address", ["198.51.100.1", "::ffff:198.51.100.1", "2001:db9::1", "::1", "", "testclient"])
+def test_known_id_from_elsewhere_is_refused(address: str) -> None:
+    with pytest.raises(Refusal, match="network") as refused:
+        ECHOED.check_head(head(("X-Client", "one-id"), address=address), KNOWN)
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("headers", [[], [("X-Client", "")], [("X-Client", "one")], [("X-Client", "é")],
+                                     [("X-Client", "one-id"), ("X-Client", "another-id")], [("Client", "one-id")]])  # fmt: skip
+def test_unknown_id_is_refused(headers: list[tuple[str, str]]) -> None:
+    with pytest.raises(Refusal, match="header X-Client") as refused:
+        ECHOED.check_head(head(*headers), KNOWN)
+    assert refused.value.status == 401
+    assert "one-id" not in refused.value.detail
+
+
+@pytest.mark.parametrize("keyring", [Keyring(), Keyring.of("one-id"), Keyring.of("", "0.0.0.0/0")])
+def test_sender_without_id_or_network_is_not_set_up(keyring: Keyring) -> None:
+    with pytest.raises(Refusal) as refused:
+        ECHOED.check_head(head(("X-Client", "one-id")), keyring)
+    assert refused.value.status == 404
+
+
+def test_any_network_can_be_allowed_in_so_many_words() -> None:
+    anywhere = Keyring.of("one-id", "0.0.0.0/0 ::/0")
+    for address in ("198.51.100.1", "2001:db9::1"):
+        ECHOED.check_head(head(("X-Client", "one-id"), address=address), anywhere)
+
+
+# --- what the firm knows ---
+
+
+def test_nothing_shows_a_secret() -> None:
+    assert "one-id" not in repr(KNOWN)
+
+
+@pytest.mark.parametrize("network", ["somewhere", "203.0.113.7/24", "203.0.113.0/24,198.51.100.0/24"])
+def test_network_that_can_not_be_read_is_told(network: str) -> None:
+    with pytest.raises(ConfigurationError, match="can't be read") as told:
+        Keyring.of("s3cret", network)
+    assert "s3cret" not in str(told.value)

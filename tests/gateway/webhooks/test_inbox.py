@@ -1,0 +1,151 @@
+"""The inbox and its bell: what is the same is one, and whoever should hear of it does."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from include.control.inbox import CHANNEL, Delivery, receive
+from include.errors import TargetUnavailable
+from include.gateway.webhooks import app
+from tests.conftest import Database
+from tests.gateway.conftest import EVENT, NOTICE, Gateway, refused
+
+Run = Callable[..., Gateway]
+Bell = Callable[[], list[str]]
+
+
+# --- the same delivery ---
+
+
+def test_delivery_that_comes_again_is_counted_and_not_doubled(gateway: Gateway) -> None:
+    assert [gateway.send().json()["status"] for _ in range(3)] == ["kept", "known", "known"]
+    [kept] = gateway.kept()
+    assert kept["copies"] == 3
+    assert kept["last_seen_at"] > kept["received_at"]
+
+
+def test_copies_at_once_are_one(gateway: Gateway) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        told = list(threads.map(lambda _: gateway.send().json()["status"], range(48)))
+    assert sorted(told) == ["kept"] + ["known"] * 47
+    assert [kept["copies"] for kept in gateway.kept()] == [48]
+
+
+def test_deliveries_that_differ_in_the_attempt_alone_are_one(gateway: Gateway) -> None:
+    bodies = [b'{"event":"a","retryCount":%d,"data":{"n":1.0}}' % attempt for attempt in (0, 1, 7)]
+    assert [gateway.send(body).json()["status"] for body in bodies] == ["kept", "known", "known"]
+    assert [kept["body"] for kept in gateway.kept()] == [bodies[0]]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'{"event":"b","retryCount":0,"data":{"n":1.0}}', b'{"event":"a","retryCount":0,"data":{"n":1.00}}',
+        b'{"event":"a","retryCount":0,"data":{"n":1.000000000000000000001}}',
+        b'{"event":"a","data":{"n":1.0,"retryCount":0}}', b'{"event":"a","retrycount":0,"data":{"n":1.0}}',
+    ],
+)  # fmt: skip
+def test_deliveries_that_differ_in_anything_else_are_two(gateway: Gateway, other: bytes) -> None:
+    gateway.send(b'{"event":"a","retryCount":0,"data":{"n":1.0}}')
+    assert gateway.send(other).json()["status"] == "kept"
+    assert len(gateway.kept()) == 2
+
+
+def test_senders_are_apart(gateway: Gateway) -> None:
+    body = b'{"webhookNotificationId":"n1"}'
+    assert [gateway.send(body).json(), gateway.notify(body).json()] == [{"status": "kept"}] * 2
+    assert [kept["sender"] for kept in gateway.kept()] == ["docusign", "adobe_sign"]
+
+
+# --- the bell ---
+
+
+def test_bell_says_who_sent_and_the_row_is_there_when_it_rings(gateway: Gateway, database: Database) -> None:
+    with psycopg.connect(database.url(), autocommit=True) as listening, ThreadPoolExecutor(1) as threads:
+        listening.execute(f"listen {CHANNEL}".encode())
+        answer = threads.submit(gateway.notify)
+        [heard] = listening.notifies(timeout=10, stop_after=1)
+        found = listening.execute("select body from control.inbox where processed_at is null").fetchall()
+        assert answer.result(10).status_code == 200
+    assert (heard.payload, found) == ("adobe_sign", [(NOTICE,)])
+
+
+def test_copy_of_one_that_waits_rings_again(gateway: Gateway, bell: Bell) -> None:
+    gateway.send()
+    assert bell() == ["docusign"]
+    gateway.send()
+    assert bell() == ["docusign"]
+
+
+def test_copy_of_one_that_is_done_is_quiet(gateway: Gateway, bell: Bell, database: Database) -> None:
+    gateway.send()
+    database.do("update control.inbox set processed_at = now()")
+    bell()
+    assert gateway.send().json() == {"status": "known"}
+    assert bell() == []
+
+
+def test_refused_call_is_quiet(gateway: Gateway, bell: Bell) -> None:
+    gateway.send(key="wrong")
+    assert bell() == []
+
+
+# --- the database away ---
+
+
+def test_database_that_is_away_is_told_and_the_sender_comes_again(run: Run) -> None:
+    gateway = run(url="postgresql://tributary_gateway:only-for-tests@127.0.0.1:1/nowhere")
+    answer = gateway.send()
+    reason = refused(answer, 503)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "only-for-tests" not in reason
+    assert "127.0.0.1" not in reason
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_database_that_does_not_answer_is_not_waited_for(
+    run: Run, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "PATIENCE_S", 0.5)
+    url = f"postgresql://tributary_gateway:only-for-tests@127.0.0.1:{silent}/nowhere?connect_timeout=3"
+    gateway = run(url=url)
+    started = time.monotonic()
+    refused(gateway.send(), 503)
+    assert time.monotonic() - started < 2.5
+
+
+def test_database_that_comes_back_serves_again(gateway: Gateway, database: Database) -> None:
+    assert gateway.send().status_code == 200
+    database.do("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tributary_gateway'")
+    assert gateway.send(b"{}").status_code == 200
+
+
+def test_row_that_somebody_holds_is_not_waited_for_ever(
+    engine: sa.Engine, gateway: Gateway, database: Database
+) -> None:
+    gateway.send()
+    delivery = Delivery("docusign", EVENT, gateway.kept()[0]["content_hash"], None, {})
+    with psycopg.connect(database.admin_url) as holding:
+        holding.execute("update control.inbox set error = error")
+        started = time.monotonic()
+        with pytest.raises(TargetUnavailable):
+            receive(engine, delivery)
+        assert time.monotonic() - started < 15
+    assert receive(engine, delivery) is False
+
+
+def test_delivery_does_not_show_its_body() -> None:
+    assert "envelope" not in repr(Delivery("docusign", EVENT, "hash", None, {}))

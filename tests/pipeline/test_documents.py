@@ -1,0 +1,152 @@
+"""Signed documents: fetched once, kept by what they hold, and never twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from include.errors import DataQualityError
+from include.pipeline import documents
+from include.vendors import VENDORS, named
+from tests.conftest import Firm
+
+SIGNING = [vendor for vendor in VENDORS if vendor.documents]
+FEW = 4
+
+
+@pytest.fixture
+def signed(start_firm: Callable[..., Firm], request: pytest.FixtureRequest) -> Firm:
+    """A firm whose vendor's envelopes are in the warehouse: a few of them completed."""
+    firm = start_firm(request.param, households=12)
+    firm.day()
+    firm.database.do(
+        "update warehouse.envelope set status = 'other' where recorded_to is null and status = 'completed' and envelope_key not in"
+        f" (select envelope_key from warehouse.envelope where status = 'completed' order by envelope_key limit {FEW})"
+    )
+    return firm
+
+
+every = pytest.mark.parametrize("signed", SIGNING, ids=lambda vendor: vendor.name, indirect=True)
+
+
+def keep(firm: Firm) -> int:
+    return documents.keep_documents(firm.site, firm.vendor, firm.connection, firm.new_run())
+
+
+@every
+def test_every_completed_envelope_gets_its_documents_once(signed: Firm) -> None:
+    completed = signed.database.value(
+        "select count(*) from warehouse.envelope where recorded_to is null and status = 'completed'"
+    )
+    assert completed == FEW
+    assert documents.is_lacking(signed.site, signed.vendor)
+
+    assert [keep(signed), keep(signed)] == [completed * len(signed.vendor.documents), 0]
+
+    assert not documents.is_lacking(signed.site, signed.vendor)
+    for row in signed.database.rows("select * from control.document"):
+        content = documents.read(signed.site.staging, row["content_hash"])
+        assert content.startswith(b"%PDF-")
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (row["bytes"], row["content_hash"])
+
+
+@every
+def test_a_document_is_kept_for_years_after_the_last_signature(signed: Firm) -> None:
+    keep(signed)
+
+    for row in signed.database.rows(
+        "select d.retain_until, e.completed_at from control.document d join warehouse.envelope e using (vendor, envelope_key)"
+        " where e.recorded_to is null"
+    ):
+        years = row["retain_until"].year - row["completed_at"].year
+        assert years == 7
+        assert row["retain_until"] - row["completed_at"].date() > timedelta(days=7 * 365)
+
+
+@every
+def test_a_vendor_that_goes_away_in_the_middle_loses_nothing(signed: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = documents._fetch
+    calls = iter(range(100))
+
+    def fail(*args: object) -> bytes:
+        if next(calls) == 3:
+            raise ConnectionResetError
+        return answered(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(documents, "_fetch", fail)
+    with pytest.raises(ConnectionResetError):
+        keep(signed)
+    assert signed.database.value("select count(*) from control.document") == 3
+    monkeypatch.setattr(documents, "_fetch", answered)
+
+    keep(signed)
+
+    assert signed.database.value("select count(*) from control.document") == FEW * len(signed.vendor.documents)
+
+
+@pytest.mark.parametrize("signed", [named("adobe_sign")], indirect=True)
+def test_what_is_no_pdf_is_refused(signed: Firm) -> None:
+    table = replace(signed.vendor.documents[0], path="agreements/{envelope_key}/formData")
+    signed.vendor = replace(signed.vendor, documents=(table,))
+
+    with pytest.raises(DataQualityError, match="no PDF"):
+        keep(signed)
+
+    assert signed.database.value("select count(*) from control.document") == 0
+
+
+def test_a_document_that_was_altered_is_not_shown(start_firm: Callable[..., Firm]) -> None:
+    firm = start_firm(SIGNING[0], households=3)
+    content_hash = documents.write(firm.site.staging, b"%PDF-1.7 what was signed")
+    assert documents.write(firm.site.staging, b"%PDF-1.7 what was signed") == content_hash
+    firm.site.staging.folder(f"documents/{content_hash[:2]}").write(f"{content_hash}.pdf", b"%PDF-1.7 something else")
+
+    with pytest.raises(DataQualityError, match="altered"):
+        documents.read(firm.site.staging, content_hash)
+
+
+@every
+def test_a_hold_stands_beside_the_date_and_no_loader_takes_a_document_away(signed: Firm) -> None:
+    keep(signed)
+    name = signed.database.value("select min(envelope_key) from control.document")
+
+    assert documents.hold(signed.engine, signed.vendor.name, name, "counsel", "a dispute") == len(
+        signed.vendor.documents
+    )
+
+    held = signed.database.rows("select held_for, held_by from control.document where envelope_key = :name", name=name)
+    assert {(row["held_for"], row["held_by"]) for row in held} == {("a dispute", "counsel")}
+    with signed.engine.connect() as db, pytest.raises(Exception, match="permission denied"):
+        db.exec_driver_sql("delete from control.document")
+
+
+@every
+def test_a_document_that_cannot_be_had_stops_no_other_and_is_left_alone_for_a_while(signed: Firm) -> None:
+    # The vendor knows no such envelope.
+    signed.database.do(
+        "insert into warehouse.envelope (vendor, envelope_key, status, is_final, sender_email, completed_at, recorded_from, source_run_id)"
+        " values (:vendor, :key, 'completed', true, 'nobody@elsewhere.example', now(), now(), 1)",
+        vendor=signed.vendor.name,
+        key="../nowhere?",
+    )
+
+    assert keep(signed) == FEW * len(signed.vendor.documents)
+
+    tried = signed.database.rows("select envelope_key, tries, error from control.document_try")
+    assert {(row["envelope_key"], row["tries"]) for row in tried} == {("../nowhere?", 1)}
+    assert not documents.is_lacking(signed.site, signed.vendor)
+
+
+def test_half_a_document_that_a_killed_run_left_is_written_whole(start_firm: Callable[..., Firm]) -> None:
+    firm = start_firm(SIGNING[0], households=3)
+    content = b"%PDF-1.7 what was signed"
+    content_hash = hashlib.sha256(content).hexdigest()
+    firm.site.staging.folder(f"documents/{content_hash[:2]}").write(f"{content_hash}.pdf", content[:9])
+
+    assert documents.write(firm.site.staging, content) == content_hash
+
+    assert documents.read(firm.site.staging, content_hash) == content

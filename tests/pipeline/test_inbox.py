@@ -1,0 +1,557 @@
+"""What webhooks brought, on its way from the inbox into the warehouse."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from include import business_dates
+from include.connection import Connection
+from include.control import inbox
+from include.control.inbox import Delivery
+from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
+from include.pipeline import inbox as draining
+from include.pipeline import vendor_day
+from include.pipeline.run import Run, Site
+from include.sensitive import Redactor
+from include.staging.partitions import Staging
+from include.vendors import named
+from include.vendors.docusign import DOCUSIGN
+from include.warehouse import schema
+from local.postgres import Postgres
+from tests.conftest import Database, new_database
+from tests.running_sandbox import LAST
+
+T0 = datetime(2026, 11, 20, 15, tzinfo=UTC)
+LIFE = ("created", "sent", "delivered", "completed")
+STAMPS = {"created": "createdDateTime", "sent": "sentDateTime", "delivered": "deliveredDateTime"} | {
+    end: f"{end}DateTime" for end in ("completed", "declined", "voided")
+}
+
+
+def moment(step: int) -> str:
+    return (T0 + timedelta(minutes=step)).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+
+
+def body(envelope: str, life: tuple[str, ...], **changes: Any) -> dict[str, Any]:
+    """A message that says what became of an envelope last."""
+    status, step = life[-1], len(life) - 1
+    summary = {
+        "envelopeId": envelope,
+        "status": status,
+        "emailSubject": "Advisory agreement",
+        "lastModifiedDateTime": moment(step),
+        "statusChangedDateTime": moment(step),
+        "sender": {"userName": "Sam Sample", "email": "sam@firm.example", "userId": "u", "accountId": "a"},
+        "customFields": {
+            "textCustomFields": [
+                {"name": "Household", "value": "orion:17"},
+                {"name": "Purpose", "value": "account opening"},
+            ]
+        },
+        "recipients": {
+            "signers": [
+                {
+                    "recipientId": "1",
+                    "name": "Ann Sample",
+                    "email": "ann@client.example",
+                    "routingOrder": "1",
+                    "status": "completed" if status == "completed" else "sent",
+                    **({"sentDateTime": moment(1)} if step else {}),
+                    **({"signedDateTime": moment(3)} if status == "completed" else {}),
+                }
+            ],
+            "carbonCopies": [
+                {"recipientId": "2", "name": "Copy Sample", "email": "copy@firm.example", "status": "created"}
+            ],
+            "recipientCount": "2",
+        },
+    } | {STAMPS[each]: moment(n) for n, each in enumerate(life)}
+    return {
+        "event": f"envelope-{status}",
+        "apiVersion": "v2.1",
+        "uri": f"/restapi/v2.1/accounts/a/envelopes/{envelope}",
+        "retryCount": 0,
+        "configurationId": 1,
+        "generatedDateTime": moment(step),
+        "data": {"accountId": "a", "userId": "u", "envelopeId": envelope, "envelopeSummary": summary | changes},
+    }
+
+
+class Inbox:
+    """A firm's database with an inbox, and the drain of it."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database, self.engine = database, schema.engine(database.url())
+        self.site = Site(
+            self.engine,
+            Staging(str(folder / "staging")),
+            Redactor(b"only for tests"),
+            clock=lambda: T0 + timedelta(days=7),
+        )
+        self.runs = 0
+
+    def put(self, *bodies: dict[str, Any]) -> None:
+        for each in bodies:
+            raw = orjson.dumps(each)
+            name = hashlib.sha256(raw).hexdigest()
+            inbox.receive(self.engine, Delivery("docusign", raw, name, None, {}))
+
+    def drain(self) -> int:
+        self.runs += 1
+        run = Run(f"drain-{self.runs}", LAST, business_dates.previous(LAST))
+        return draining.drain(self.site, DOCUSIGN, Connection("http://127.0.0.1:9"), run)
+
+    def envelopes(self) -> list[dict[str, Any]]:
+        return self.database.rows("select * from warehouse.envelope where recorded_to is null order by envelope_key")
+
+    def statuses(self) -> dict[str, str]:
+        return {row["envelope_key"]: row["status"] for row in self.envelopes()}
+
+    def errors(self) -> list[str | None]:
+        rows = self.database.rows("select error from control.inbox where processed_at is not null order by inbox_id")
+        return [row["error"] for row in rows]
+
+
+@pytest.fixture
+def box(database: Database, tmp_path: Path) -> Iterator[Inbox]:
+    made = Inbox(database, tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+def test_a_delivery_becomes_an_envelope_with_its_recipients_and_its_history(box: Inbox) -> None:
+    box.put(body("e1", LIFE))
+
+    assert box.drain() == 1
+
+    [envelope] = box.envelopes()
+    assert envelope["status"] == "completed"
+    assert envelope["is_final"]
+    assert envelope["household_reference"] == "orion:household:17"
+    assert envelope["purpose"] == "account opening"
+    assert envelope["completed_at"] == T0 + timedelta(minutes=3)
+    recipients = box.database.rows("select * from warehouse.envelope_recipient order by routing_order")
+    assert [(r["role"], r["name"], r["status"]) for r in recipients] == [
+        ("signer", "Ann Sample", "completed"),
+        ("carbon_copy", "Copy Sample", "waiting"),
+    ]
+    events = box.database.rows("select event, actor_name from warehouse.envelope_event order by happened_at, event")
+    assert [(e["event"], e["actor_name"]) for e in events] == [
+        ("created", "Sam Sample"),
+        ("received", "Ann Sample"),
+        ("sent", "Sam Sample"),
+        ("delivered", "Sam Sample"),
+        ("completed", "Sam Sample"),
+        ("signed", "Ann Sample"),
+    ]
+    assert box.errors() == [None]
+
+
+def test_what_was_drained_is_not_drained_again(box: Inbox) -> None:
+    box.put(body("e1", LIFE))
+
+    assert [box.drain(), box.drain()] == [1, 0]
+
+
+LIVES = {
+    "e1": LIFE,
+    "e2": LIFE[:3],
+    "e3": ("created", "sent", "declined"),
+    "e4": ("created", "sent", "delivered", "voided"),
+}
+TOLD = [body(name, life[:n]) for name, life in LIVES.items() for n in range(1, len(life) + 1)]
+
+
+@pytest.fixture(scope="module")
+def shared_box(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
+    with new_database(postgres) as database:
+        made = Inbox(database, tmp_path_factory.mktemp("staging"))
+        yield made
+        made.engine.dispose()
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 10_000), copies=st.integers(1, 3), batches=st.integers(1, 4))
+def test_in_whatever_order_and_however_often_it_is_told_every_envelope_ends_as_it_did(
+    shared_box: Inbox, seed: int, copies: int, batches: int
+) -> None:
+    for table in ("envelope", "envelope_recipient", "envelope_event"):
+        shared_box.database.do(f"delete from warehouse.{table}")
+    shared_box.database.do("delete from control.inbox")
+    told = TOLD * copies
+    random.Random(seed).shuffle(told)
+    size = -(-len(told) // batches)
+    for first in range(0, len(told), size):
+        shared_box.put(*told[first : first + size])
+        shared_box.drain()
+
+    assert shared_box.statuses() == {name: life[-1] for name, life in LIVES.items()}
+    signed = shared_box.database.rows(
+        "select r.envelope_key from warehouse.envelope_recipient r join warehouse.envelope e"
+        " on e.envelope_key = r.envelope_key and e.changed_at = r.changed_at and e.recorded_to is null"
+        " where r.recorded_to is null and r.signed_at is not null"
+    )
+    assert [row["envelope_key"] for row in signed] == ["e1"]
+    events = shared_box.database.value(
+        "select count(*) from warehouse.envelope_event e where recorded_to is null and actor_name = 'Sam Sample'"
+    )
+    assert events == sum(len(life) for life in LIVES.values())
+    assert shared_box.database.value("select count(*) from control.inbox") == len(TOLD)
+
+
+def test_an_end_is_not_undone_by_a_state_that_says_it_is_newer(box: Inbox) -> None:
+    box.put(body("e1", LIFE))
+    box.drain()
+    box.put(body("e1", LIFE[:3], lastModifiedDateTime=moment(50)))
+    box.drain()
+
+    assert box.statuses() == {"e1": "completed"}
+
+
+def test_an_end_is_not_undone_within_a_batch_either(box: Inbox) -> None:
+    box.put(body("e1", LIFE[:3], lastModifiedDateTime=moment(50)), body("e1", LIFE))
+    box.drain()
+
+    assert box.statuses() == {"e1": "completed"}
+
+
+def test_a_body_that_cannot_be_read_is_told_of_and_holds_nobody_up(box: Inbox) -> None:
+    box.put(
+        body("e1", LIFE, createdDateTime="on Friday"),
+        body("e2", LIFE),
+        {"event": "envelope-sent", "data": {}},
+    )
+
+    assert box.drain() == 3
+
+    assert box.statuses() == {"e2": "completed"}
+    broken, fine, nobody = box.errors()
+    assert broken == "envelopes: createdDateTime: not timestamp"
+    assert fine is None
+    assert nobody is not None
+    letters = box.database.rows("select table_name, row_key from control.dead_letter order by table_name")
+    assert [(each["table_name"], each["row_key"]) for each in letters] == [("deliveries", "3"), ("envelopes", "e1")]
+
+
+def test_a_list_of_recipients_that_we_do_not_know_is_told_as_drift(box: Inbox) -> None:
+    box.put(body("e1", LIFE, recipients={"signers": [], "robots": [{"recipientId": "9"}]}))
+    box.drain()
+
+    assert box.statuses() == {"e1": "completed"}
+    assert "recipients.robots" in [row["field"] for row in box.database.rows("select field from control.drift")]
+
+
+ENDLESS = "".join(random.Random(7).choices("abcdefghij0123456789", k=10_000))
+
+
+@pytest.mark.parametrize("name", [ENDLESS, "e\0e"], ids=["endless", "with-nul"])
+def test_a_delivery_with_an_id_that_no_database_takes_is_told_of_and_holds_nobody_up(box: Inbox, name: str) -> None:
+    box.put(body("e1", LIFE), body(name, LIFE), body("e2", LIFE))
+
+    assert [box.drain(), box.drain()] == [3, 0]
+
+    assert box.statuses() == {"e1": "completed", "e2": "completed"}
+    first, broken, last = box.errors()
+    assert (first, last) == (None, None)
+    assert broken is not None
+    assert "envelopeId: not" in broken
+
+
+def test_a_field_with_a_name_that_no_database_takes_is_told_as_drift(box: Inbox) -> None:
+    box.put(body("e1", LIFE, **{"new\0field": 1, "x" * 5_000: 1}))
+
+    box.drain()
+
+    assert box.statuses() == {"e1": "completed"}
+    fields = [row["field"] for row in box.database.rows("select field from control.drift order by 1")]
+    assert fields == ["new?field", "x" * 200]
+
+
+def test_what_the_warehouse_refuses_of_one_delivery_is_told_and_the_others_of_its_batch_are_loaded(box: Inbox) -> None:
+    # The event is a part of a key of ours: no index holds that, and nothing before the load knows.
+    box.put(*(body(f"e{n}", LIFE) for n in range(5)), body("e5", LIFE) | {"event": ENDLESS}, body("e6", LIFE))
+
+    with pytest.raises(RowsFailed, match="1 of 7"):
+        box.drain()
+
+    assert sorted(box.statuses()) == [f"e{n}" for n in range(7)]
+    assert [error is None for error in box.errors()] == [True] * 5 + [False, True]
+    assert box.drain() == 0
+
+
+def test_where_no_delivery_can_be_loaded_the_fault_is_ours_and_all_wait(
+    box: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise BalanceError("The database refuses the rows")
+
+    box.put(*(body(f"e{n}", LIFE) for n in range(3)))
+    with monkeypatch.context() as broken:
+        broken.setattr(vendor_day, "load", refuse)
+        with pytest.raises(BalanceError):
+            box.drain()
+    assert box.errors() == []
+
+    assert box.drain() == 3
+    assert sorted(box.statuses()) == ["e0", "e1", "e2"]
+
+
+def test_what_a_load_could_not_bring_waits_on_and_is_brought_once(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.put(*TOLD)
+    first = vendor_day.load
+
+    def fails(*args: Any) -> Any:
+        raise TargetUnavailable("the database went away")
+
+    monkeypatch.setattr(vendor_day, "load", fails)
+    with pytest.raises(TargetUnavailable):
+        box.drain()
+    assert box.errors() == []
+    monkeypatch.setattr(vendor_day, "load", first)
+
+    assert box.drain() == len(TOLD)
+    assert box.statuses() == {name: life[-1] for name, life in LIVES.items()}
+
+
+def test_every_load_of_a_drain_balances_and_says_what_it_left(box: Inbox) -> None:
+    box.put(*TOLD, *TOLD)
+    box.drain()
+
+    staged = box.database.rows(
+        "select table_name, fetched, staged, dead from control.ledger where stage = 'stage' order by table_name"
+    )
+    assert [tuple(row.values()) for row in staged] == [
+        ("deliveries", len(TOLD), len(TOLD), 0),
+        ("envelopes", len(TOLD), len(TOLD), 0),
+        ("recipients", 2 * len(TOLD), 2 * len(TOLD), 0),
+    ]
+    merged = box.database.value("select merged from control.ledger where stage = 'transform' and entity = 'envelope'")
+    assert merged == len(TOLD) - len(LIVES)
+
+
+def test_a_state_is_known_whatever_the_case_of_its_letters(box: Inbox) -> None:
+    box.put(body("e1", LIFE, status="Completed"))
+    box.drain()
+
+    [envelope] = box.envelopes()
+    assert (envelope["status"], envelope["is_final"]) == ("completed", True)
+
+
+@pytest.mark.parametrize("stamp", ["completedDateTime", "sentDateTime", "lastModifiedDateTime"])
+@pytest.mark.parametrize("year", ["2099", "0202"])
+def test_what_cannot_have_happened_yet_is_a_dead_letter_and_told_with_its_delivery(
+    box: Inbox, stamp: str, year: str
+) -> None:
+    box.put(body("e1", LIFE, **{stamp: f"{year}-01-01T00:00:00Z"}), body("e2", LIFE))
+    box.drain()
+
+    assert box.statuses() == {"e2": "completed"}
+    assert box.errors() == [f"envelopes: {stamp}: not within 1970-01-01 to extracted_at+1d", None]
+    assert box.database.rows("select row_key, status from control.dead_letter") == [{"row_key": "e1", "status": "open"}]
+
+
+def test_while_a_vendor_cannot_be_asked_dead_letters_are_made_and_told_once(box: Inbox) -> None:
+    box.put(
+        body("e1", LIFE, createdDateTime="on Friday"),
+        body("x" * 2_000, LIFE),  # no key: nothing tells that it is the same row again
+        body("e2", LIFE),
+        {"event": "envelope-sent", "generatedDateTime": moment(0), "data": {"envelopeId": "e3"}},  # to be asked for
+    )
+    for _ in range(4):
+        with pytest.raises(ConfigurationError, match="lacks a credential"):
+            box.drain()
+
+    told = "select sum((data->>'count')::int) from control.outbox where type = 'tributary.dead_letter.made'"
+    letters = box.database.rows("select table_name, row_key, status from control.dead_letter order by dead_letter_id")
+    assert box.database.value(told) == len(letters) == len({tuple(each.values()) for each in letters})
+    assert {each["status"] for each in letters} == {"open"}
+    assert box.statuses() == {"e2": "completed"}
+
+
+NOTHING = {col.source: None for col in named("orion").table("clients").columns}
+IGNORED = [col.source for col in named("orion").table("clients").columns if col.kind == "ignored"]
+CLIENTS = [
+    NOTHING | {"id": 901, "name": "Pushed Sample", "isActive": True},
+    NOTHING | {"id": 902, "name": "Other Sample", "isActive": True},
+]
+
+
+class Pushes(Inbox):
+    """The same, of rows that a caller pushed for a table of the portfolio system."""
+
+    extra: Mapping[str, str] = {}
+
+    def push(self, rows: object, table: str = "clients") -> None:
+        raw = orjson.dumps(rows)
+        name = hashlib.sha256(raw).hexdigest()
+        inbox.receive(self.engine, Delivery(f"push.orion.{table}", raw, name, None, {}))
+
+    def drain(self) -> int:
+        self.runs += 1
+        run = Run(f"drain-{self.runs}", LAST, business_dates.previous(LAST))
+        return draining.drain_pushes(self.site, named("orion"), Connection("http://127.0.0.1:9", extra=self.extra), run)
+
+
+@pytest.fixture
+def pushes(database: Database, tmp_path: Path) -> Iterator[Pushes]:
+    made = Pushes(database, tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+def households(pushes: Pushes) -> list[tuple[str, str]]:
+    rows = pushes.database.rows(
+        "select household_key, name from warehouse.household where recorded_to is null and valid_to is null order by 1"
+    )
+    return [(row["household_key"], row["name"]) for row in rows]
+
+
+def test_rows_that_a_caller_pushed_are_in_the_warehouse_once(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.push([*CLIENTS, CLIENTS[0]])
+
+    assert pushes.drain() == 2
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
+    assert pushes.errors() == [None, None]
+
+
+def test_what_was_pushed_is_kept_in_clear_no_longer_than_until_it_is_drained(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.push({"id": 1})
+    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 2
+
+    pushes.drain()
+
+    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 0
+
+
+def test_a_pushed_row_that_cannot_be_read_is_told_of_and_the_others_are_loaded(pushes: Pushes) -> None:
+    pushes.push([NOTHING | {"id": "nine", "name": "Broken", "isActive": True}, *CLIENTS])
+    pushes.push({"id": 1})
+    pushes.push(CLIENTS[:1])
+
+    assert pushes.drain() == 3
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
+    first, second, third = pushes.errors()
+    assert first == "clients: id: not int64: aaaa, and 0 more of 3"
+    assert second is not None
+    assert "not a JSON array" in second
+    assert third is None
+
+
+def test_a_pushed_number_in_us_notation_is_loaded(pushes: Pushes) -> None:
+    texts = ["1234.56", "1,234.56", "$1,234.56", 1234.56]
+    pushes.push([CLIENTS[0] | {"id": n, "aum": text} for n, text in enumerate(texts)])
+    pushes.drain()
+
+    [partition] = pushes.database.rows(
+        "select distinct business_date, pull_id from control.ledger where stage = 'stage'"
+    )
+    path = f"orion/clients/{partition['business_date']}/{partition['pull_id']}"
+    values = [value for _, rows in pushes.site.staging.rows(path) for value in rows.column("aum_usd").to_pylist()]
+    assert values == [Decimal("1234.56")] * 4
+    assert pushes.errors() == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [("1.234,56", "9.999,99"), ("12,34", "99,99"), ("1 234.56", "9 999.99"), ("1'234.56", "9'999.99")],
+)
+def test_a_pushed_number_in_another_notation_is_rejected_with_its_shape(pushes: Pushes, text: str, shape: str) -> None:
+    pushes.push([CLIENTS[0] | {"aum": text}, CLIENTS[1]])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Other Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    [rejected] = row["outcome"]["rejected"]
+    assert rejected == {"row": 0, "reasons": [f"aum: not decimal(20,2): {shape}"]}
+    letters = pushes.database.rows("select row_key, status from control.dead_letter")
+    assert letters == [{"row_key": "901", "status": "open"}]
+
+
+def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.drain()
+    partial = {name: value for name, value in CLIENTS[0].items() if name != "name"}
+    pushes.push([partial, CLIENTS[1] | {"name": "New Sample"}, {"id": 903}])
+    pushes.drain()
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "New Sample")]
+    [outcome] = pushes.database.rows("select outcome, error from control.inbox order by inbox_id desc limit 1")
+    rejected = outcome["outcome"].pop("rejected")
+    assert outcome == {"outcome": {"rows": 3, "dead": 2}, "error": "clients: name: absent, and 1 more of 3"}
+    assert rejected[0] == {"row": 0, "reasons": ["name: absent"]}
+    assert (rejected[1]["row"], len(rejected[1]["reasons"])) == (2, len(NOTHING) - len(IGNORED) - 1)
+    letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")
+    assert [tuple(row.values()) for row in letters] == [("901", "open"), ("903", "open")]
+
+
+def test_a_rejected_row_that_is_pushed_whole_is_loaded_and_its_dead_letter_closed(pushes: Pushes) -> None:
+    pushes.push([{"id": 901, "name": "Pushed Sample"}, CLIENTS[1]])
+    pushes.push(CLIENTS)
+    pushes.drain()
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
+    assert pushes.database.rows("select status from control.dead_letter") == [{"status": "replayed"}]
+
+
+def test_pushed_rows_that_share_a_key_and_differ_are_named_by_their_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, *CLIENTS, CLIENTS[0] | {"name": "Another Sample"}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Other Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    places = [each["row"] for each in row["outcome"]["rejected"]]
+    assert sorted(places) == [0, 1, 3]
+
+
+def test_pushed_rows_are_read_by_declared_names_where_the_connection_names_columns_otherwise(pushes: Pushes) -> None:
+    pushes.extra = {"columns": '{"clients": {"name": "Client Name"}}'}
+    pushes.push(CLIENTS)
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
+
+
+def test_a_pushed_row_of_a_day_that_cannot_be_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"createdDate": "2099-01-01T00:00:00Z"}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    assert [each["row"] for each in row["outcome"]["rejected"]] == [0, 2]
+    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("createdDate: not within 1")
+
+
+def test_a_pushed_row_that_the_suite_refuses_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"name": "N" * 256}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    assert (row["outcome"]["dead"], [each["row"] for each in row["outcome"]["rejected"]]) == (2, [0, 2])
+    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("name: expect_column_value_lengths_to_be_between")
+    assert pushes.database.value("select count(*) from control.dead_letter where stage = 'validate'") == 1
+
+
+def test_a_body_alone_that_lacks_what_is_required_is_told_of_and_does_not_wait(box: Inbox) -> None:
+    box.put(body("e1", LIFE, lastModifiedDateTime=None))
+    box.put({"event": "template-created", "generatedDateTime": moment(0), "data": {"templateId": "t"}})
+
+    assert [box.drain(), box.drain()] == [2, 0]
+
+    assert all(box.errors())
+    assert box.statuses() == {}

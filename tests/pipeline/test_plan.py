@@ -1,0 +1,87 @@
+"""What a run is about: its day, and the tables that the vendor can state for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from include.errors import ConfigurationError, InputRejected
+from include.pipeline.plan import choose_tables, plan_day
+from include.vendors import VENDORS, named
+
+VENDOR = VENDORS[0]
+ALL = [table.name for table in VENDOR.tables]
+PAST = [table.name for table in VENDOR.tables if table.states_past]
+NOW = datetime(2026, 11, 27, 11, tzinfo=UTC)
+
+
+def params(**asked: Any) -> dict[str, Any]:
+    return {"business_date": None, "tables": ALL, "full_refresh": False, "on_demand": False} | asked
+
+
+def test_without_a_date_a_run_is_about_the_last_session_closed_by_now() -> None:
+    plan = plan_day(VENDOR, params(), None, NOW)
+    assert (plan["business_date"], plan["previous_date"]) == ("2026-11-25", "2026-11-24")
+    assert (plan["is_past"], plan["tables"]) == (False, ALL)
+
+
+def test_an_interval_that_ends_after_a_holiday_is_about_the_session_before_it() -> None:
+    plan = plan_day(VENDOR, params(), datetime(2026, 11, 27, 11, tzinfo=UTC), datetime(2026, 12, 4, tzinfo=UTC))
+    assert (plan["business_date"], plan["is_past"]) == ("2026-11-25", True)
+
+
+def test_a_past_day_takes_only_what_can_be_stated_as_of_then() -> None:
+    plan = plan_day(VENDOR, params(business_date="2026-11-20"), None, NOW)
+    assert (plan["business_date"], plan["is_past"], plan["tables"]) == ("2026-11-20", True, PAST)
+
+
+def test_a_holiday_that_is_asked_for_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no session"):
+        plan_day(VENDOR, params(business_date="2026-11-26"), None, NOW)
+
+
+def test_tables_come_in_the_vendors_order_whatever_order_they_were_asked_in() -> None:
+    assert choose_tables(VENDOR, ALL[::-1], is_past=False) == ALL
+
+
+def test_an_unknown_table_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=rf"no table pets; it has {', '.join(ALL)}"):
+        choose_tables(VENDOR, [ALL[0], "pets"], is_past=False)
+
+
+def test_no_table_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=rf"No table is chosen; .* has {', '.join(ALL)}"):
+        choose_tables(VENDOR, [], is_past=False)
+
+
+def test_tables_that_can_not_be_stated_as_of_a_past_date_are_refused_with_those_that_can() -> None:
+    described = [name for name in ALL if name not in PAST]
+    with pytest.raises(
+        ConfigurationError, match=rf"can't state {', '.join(described)} .* choose from {', '.join(PAST)}"
+    ):
+        choose_tables(VENDOR, described, is_past=True)
+
+
+def test_a_plan_says_of_every_chosen_table_that_is_left_out_why() -> None:
+    plan = plan_day(VENDOR, params(business_date="2026-11-20"), None, NOW)
+    assert set(plan["left_out"]) == {*ALL} - {*PAST} != set()
+    assert set(plan["left_out"].values()) == {f"{VENDOR.title} can't state it as of 2026-11-20, which is past"}
+    assert plan_day(VENDOR, params(), None, NOW)["left_out"] == {}
+    assert plan_day(VENDOR, params(business_date="2026-11-20", tables=PAST), None, NOW)["left_out"] == {}
+
+
+def test_a_plan_for_single_clients_says_which_tables_have_none() -> None:
+    vendor = named("docusign")
+    chosen = params(tables=[table.name for table in vendor.asked], keys=["1"])
+    assert plan_day(vendor, chosen, None, NOW)["left_out"] == {
+        "templates": "DocuSign can't be asked for single envelopes of it"
+    }
+
+
+def test_a_date_in_the_form_of_a_backfill_is_rejected() -> None:
+    end = datetime(2026, 11, 24, 11, tzinfo=UTC)
+    with pytest.raises(InputRejected, match="A backfill's runs have business dates of their own"):
+        plan_day(VENDOR, params(business_date="2026-11-20"), end, NOW, is_backfill=True)
+    assert plan_day(VENDOR, params(), end, NOW, is_backfill=True)["business_date"] == "2026-11-23"

@@ -1,0 +1,301 @@
+"""A partition exists when its manifest does, gives the same rows again, and tells when it was altered; disk or S3."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from moto.server import ThreadedMotoServer
+
+from include.contract import INTEGER, MONEY, STRING, Budget, Table, Vendor, column, sensitive
+from include.errors import (
+    ConfigurationError,
+    FatalError,
+    SchemaDrift,
+    TargetUnavailable,
+    TributaryError,
+    VendorUnavailable,
+)
+from include.extract.page import PageReader
+from include.extract.paging import Window
+from include.extract.pull import Span, stage
+from include.sensitive import Redactor
+from include.staging import partitions as staging_module
+from include.staging.partitions import PartWriter, Staging, total
+
+TABLE = Table(
+    name="rows",
+    path="Some/Rows",
+    key=("row_id",),
+    money="amount_usd",
+    columns=(
+        column("row_id", "id", INTEGER, required=True),
+        column("amount_usd", "amount", MONEY),
+        column("name", "name", STRING),
+        sensitive("tax_id", "ssn"),
+    ),
+)
+VENDOR = Vendor("somebody", "Somebody", "", "session_token", (TABLE,), (), "0 6 * * *", Budget(60))
+SPAN = Span(date(2026, 11, 20))
+STARTED = datetime(2026, 11, 20, 23, tzinfo=UTC)
+SSN = "123-45-6789"
+
+
+def start_s3() -> tuple[ThreadedMotoServer, dict[str, Any]]:
+    """An object store with one empty bucket, `staging`, that runs here and forgets everything; and its options."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = ThreadedMotoServer("127.0.0.1", port)
+    server.start()
+    url = f"http://127.0.0.1:{port}"
+    boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="only", aws_secret_access_key="tests"
+    ).create_bucket(Bucket="staging")
+    options = {"endpoint_url": url, "key": "only", "secret": "tests", "client_kwargs": {"region_name": "us-east-1"}}
+    return server, {**options, "skip_instance_cache": True, "use_listings_cache": False}
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[dict[str, Any]]:
+    server, options = start_s3()
+    yield options
+    server.stop()
+
+
+@pytest.fixture(params=["disk", "s3"])
+def staging(request: pytest.FixtureRequest, tmp_path: Path) -> Staging:
+    if request.param == "disk":
+        return Staging(str(tmp_path / "staging"))
+    return Staging(f"s3://staging/{tmp_path.name}", request.getfixturevalue("s3"))
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging_module, "ROWS_A_PART", 25)
+
+
+def new_windows(reader: PageReader, pages: int, rows: int = 10) -> Iterator[Window]:
+    """Pages of rows; every seventh row can't be read."""
+    for page in range(pages):
+        cells = []
+        for n in range(page * rows, (page + 1) * rows):
+            amount = '"N/A"' if n % 7 == 6 else f"{n}.10"
+            cells.append(f'{{"id":{n},"amount":{amount},"name":"row {n}","ssn":"{SSN}"}}')
+        yield Window(reader.read(f"[{','.join(cells)}]".encode()), rows, 0)
+
+
+def stage_pages(staging: Staging, pages: int) -> str:
+    reader = PageReader(TABLE, Redactor(b"only for tests"))
+    return stage(VENDOR, TABLE, SPAN, new_windows(reader, pages), reader, staging, STARTED)
+
+
+def test_long_pull_is_staged_in_parts_and_gives_its_rows_in_order(staging: Staging, small_parts: None) -> None:
+    path = stage_pages(staging, 12)
+    manifest = staging.manifest(path)
+    parts = list(staging.rows(path))
+    alive = [n for n in range(120) if n % 7 != 6]
+    assert len(parts) == len(manifest.parts) > 3
+    assert [rows.num_rows for _, rows in parts] == [part.rows for part in manifest.parts]
+    assert pa.concat_tables([rows for _, rows in parts]).column("row_id").to_pylist() == alive
+    assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (120, len(alive), 17, 0)
+    assert manifest.money == sum((Decimal(n) + Decimal("0.10") for n in alive), Decimal(0))
+
+
+def test_same_partition_gives_the_same_rows(staging: Staging, small_parts: None) -> None:
+    path = stage_pages(staging, 6)
+    assert list(staging.rows(path)) == list(staging.rows(path))
+    [name, first], *_ = staging.rows(path, ["amount_usd", "row_id"])
+    assert (name, first.column_names) == ("part-00000.parquet", ["amount_usd", "row_id"])
+
+
+def test_manifest_says_what_was_asked_for_and_by_which_contract(staging: Staging) -> None:
+    manifest = staging.manifest(stage_pages(staging, 1))
+    assert (manifest.vendor, manifest.table, manifest.business_date) == ("somebody", "rows", SPAN.business_date)
+    assert (manifest.contract, manifest.api_version, manifest.pulled) == (TABLE.staged_hash, "v1", "present")
+    assert (manifest.extracted_at, manifest.window, manifest.undeclared) == (STARTED, None, ())
+
+
+def test_two_pulls_of_a_day_have_folders_of_their_own(staging: Staging) -> None:
+    assert stage_pages(staging, 1) != stage_pages(staging, 1)
+
+
+def test_pull_that_ends_before_its_manifest_does_not_exist(
+    staging: Staging, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    def end(self: Staging, path: str, manifest: object) -> None:
+        ended.append(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Staging, "seal", end)
+    with pytest.raises(KeyboardInterrupt):
+        stage_pages(staging, 6)
+    assert staging.folder(ended[0]).has("part-00000.parquet")
+    assert staging.folder(ended[0]).has("dead.jsonl")
+    with pytest.raises(FatalError, match="not complete: pull it again"):
+        list(staging.rows(ended[0]))
+
+
+def test_pull_that_fails_between_two_pages_leaves_no_manifest(staging: Staging, small_parts: None) -> None:
+    reader = PageReader(TABLE, Redactor(b"only for tests"))
+
+    def windows() -> Iterator[Window]:
+        yield from new_windows(reader, 6)
+        raise VendorUnavailable("gone")
+
+    with pytest.raises(VendorUnavailable):
+        stage(VENDOR, TABLE, SPAN, windows(), reader, staging, STARTED)
+    found = staging._fs.find(staging._root)
+    assert [name for name in found if name.endswith(".parquet")]
+    assert not [name for name in found if name.endswith("manifest.json")]
+
+
+@pytest.mark.parametrize("cut", [0, 20, -1])
+def test_half_a_manifest_is_none(staging: Staging, cut: int) -> None:
+    path = stage_pages(staging, 1)
+    folder = staging.folder(path)
+    folder.write("manifest.json", folder.read("manifest.json")[:cut])
+    with pytest.raises(FatalError, match="not complete"):
+        staging.manifest(path)
+
+
+def test_altered_part_is_told(staging: Staging, small_parts: None) -> None:
+    path = stage_pages(staging, 6)
+    folder = staging.folder(path)
+    other = pq.read_table(io.BytesIO(folder.read("part-00001.parquet"))).slice(1)
+    buffer = io.BytesIO()
+    pq.write_table(other, buffer)
+    folder.write("part-00001.parquet", buffer.getvalue())
+    rows = staging.rows(path)
+    next(rows)
+    with pytest.raises(FatalError, match=r"altered after it was written.*part-00001\.parquet"):
+        next(rows)
+
+
+def test_part_that_went_away_is_an_error(staging: Staging) -> None:
+    path = stage_pages(staging, 1)
+    staging._fs.rm(f"{staging.folder(path).path}/part-00000.parquet")
+    with pytest.raises(FatalError, match=r"gone: pull it again.*part-00000\.parquet"):
+        list(staging.rows(path))
+
+
+def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3: dict[str, Any]) -> None:
+    elsewhere = Staging("s3://no-such-bucket/staging", s3)
+    with pytest.raises(ConfigurationError, match=r"NoSuchBucket.*no-such-bucket/staging"):
+        stage_pages(elsewhere, 1)
+    with pytest.raises(ConfigurationError, match="NoSuchBucket"):
+        elsewhere.manifest("somebody/rows/2026-11-20/1")
+    assert not elsewhere._fs.exists("no-such-bucket")
+
+
+def test_object_store_that_does_not_answer_is_tried_again_later() -> None:
+    server, options = start_s3()
+    staging = Staging("s3://staging", {**options, "config_kwargs": {"retries": {"max_attempts": 0}}})
+    path = stage_pages(staging, 1)
+    server.stop()
+    for reach in (
+        lambda: stage_pages(staging, 1),
+        lambda: list(staging.rows(path)),
+        lambda: staging.folder("x").has("y"),
+    ):
+        with pytest.raises(TargetUnavailable, match=r"EndpointConnectionError.*path=staging/"):
+            reach()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (errno.ENOSPC, TargetUnavailable),
+        (errno.EIO, TargetUnavailable),
+        (errno.EACCES, ConfigurationError),
+        (errno.ENOTDIR, ConfigurationError),
+    ],
+)
+def test_disk_that_refuses_is_told_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[TributaryError]
+) -> None:
+    """The tests may run as root, to whom no disk says no: the refusal is the file system's own, raised in its place."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path))
+
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", refuse)
+    with pytest.raises(error, match=f"Staging .*path={tmp_path}"):
+        stage_pages(Staging(str(tmp_path)), 1)
+
+
+def test_root_that_is_a_file_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "staging").write_text("in the way")
+    with pytest.raises(ConfigurationError, match="Staging can't be used"):
+        stage_pages(Staging(str(tmp_path / "staging")), 1)
+
+
+def test_no_file_of_a_partition_holds_a_clear_sensitive_value(staging: Staging, small_parts: None) -> None:
+    path = stage_pages(staging, 6)
+    names = staging._fs.find(staging.folder(path).path)
+    assert len(names) > 3
+    for name in names:
+        content = staging._fs.cat_file(name)
+        if name.endswith(".parquet"):
+            content = str(pq.read_table(io.BytesIO(content)).to_pydict()).encode()
+        assert SSN.encode() not in content
+        assert b"123456789" not in content
+
+
+def test_empty_answer_is_a_partition_without_parts(staging: Staging) -> None:
+    path = stage_pages(staging, 0)
+    assert staging.manifest(path).parts == ()
+    assert list(staging.rows(path)) == []
+
+
+def test_field_that_no_row_has_any_more_stops_the_pull(staging: Staging) -> None:
+    reader = PageReader(TABLE, Redactor(b"only for tests"))
+    windows = iter([Window(reader.read(b'[{"id":1,"amount":1,"name":"x"}]'), 1, 0)])
+    with pytest.raises(SchemaDrift, match="vendor=somebody table=rows fields=ssn"):
+        stage(VENDOR, TABLE, SPAN, windows, reader, staging, STARTED)
+
+
+def test_rows_without_key_are_each_a_dead_letter_and_once_where_pages_overlap(staging: Staging) -> None:
+    reader = PageReader(TABLE, Redactor(b"only for tests"))
+    rows = [
+        '{"id":"N/A","amount":1,"name":"a","ssn":null}',
+        '{"id":"N/A","amount":2,"name":"b","ssn":null}',
+        "17",
+        "18",
+    ]
+    first, second = (reader.read(f"[{','.join(texts)}]".encode()) for texts in (rows, rows[1:2]))
+    path = stage(VENDOR, TABLE, SPAN, iter([Window(first, 4, 0), Window(second, 1, 0)]), reader, staging, STARTED)
+    manifest = staging.manifest(path)
+    assert (manifest.fetched, manifest.staged, manifest.duplicate, manifest.dead) == (5, 0, 1, 4)
+    assert len(staging.folder(path).read("dead.jsonl").splitlines()) == 4
+
+
+def test_writer_holds_rows_back_until_a_part_is_full(staging: Staging, small_parts: None) -> None:
+    schema = pa.schema([("n", pa.int64())])
+    writer = PartWriter(staging.folder("here"), schema)
+    for start in range(0, 50, 10):
+        writer.write(pa.table({"n": pa.array(range(start, start + 10))}))
+    assert [part.rows for part in writer.parts] == [30]
+    writer.flush()
+    writer.flush()
+    assert [part.rows for part in writer.parts] == [30, 20]
+
+
+def test_total_is_exact_and_nulls_are_nothing() -> None:
+    money = pa.array([Decimal("999999999999999999.99"), None, Decimal("0.01")], pa.decimal128(20, 2))
+    assert total(pa.table({"m": money}), "m") == Decimal("1000000000000000000.00")
+    assert total(pa.table({"m": money.slice(1, 1)}), "m") == 0

@@ -1,0 +1,44 @@
+"""Business dates that people ask for are checked before anything is pulled."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from include import business_dates
+from include.errors import ConfigurationError
+
+EVENING = datetime(2026, 11, 24, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("day", ["2026-11-24", "2026-11-20", "2010-01-04"])
+def test_a_closed_session_is_taken(day: str) -> None:
+    assert business_dates.read_asked(day, EVENING) == date.fromisoformat(day)
+
+
+def test_the_first_session_that_can_be_asked_for_has_one_before_it() -> None:
+    assert business_dates.previous(date(2010, 1, 4)) == date(2009, 12, 31)
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ("2026-11-22", "2026-11-22 is no session of the New York Stock Exchange; the one before is 2026-11-20"),
+        ("2026-11-26", "2026-11-26 is no session of the New York Stock Exchange; the one before is 2026-11-25"),
+        ("2026-11-25", "2026-11-25 has not closed yet; the latest session that has is 2026-11-24"),
+        ("2063-04-05", "2063-04-05 has not closed yet; the latest session that has is 2026-11-24"),
+        ("2009-12-31", "2009-12-31 is too long ago; business dates begin with 2010-01-04"),
+        ("yesterday", "'yesterday' is no date; write it like 2026-11-25"),
+    ],
+)
+def test_any_other_day_is_refused_with_what_to_do(day: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        business_dates.read_asked(day, EVENING)
+    assert str(refused.value) == said
+
+
+def test_a_session_can_be_asked_for_once_it_has_closed() -> None:
+    with pytest.raises(ConfigurationError):
+        business_dates.read_asked("2026-11-24", datetime(2026, 11, 24, 20, 59, tzinfo=UTC))
+    assert business_dates.read_asked("2026-11-24", datetime(2026, 11, 24, 21, tzinfo=UTC)) == date(2026, 11, 24)
