@@ -14,7 +14,8 @@ import pendulum
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Param, dag, task
-from policy import DEFAULTS, GO_LIVE
+
+from tributary.policy import DEFAULTS, GO_LIVE
 
 APPROVE, REJECT = "Approve", "Reject"
 
@@ -44,7 +45,7 @@ def approve_salesforce() -> None:
     @task
     def alert_people(params: Any = None, run_id: Any = None) -> None:
         """Alert once of the questions of this run, however often the task is tried."""
-        from alerts import page, send
+        from tributary.alerts import page, send
 
         ids = ",".join(map(str, params["question_ids"]))
         where = f"Decide: {page('approve_salesforce')}/runs/{quote(run_id)}/tasks/decide/required_actions"
@@ -63,9 +64,8 @@ def approve_salesforce() -> None:
     @task.short_circuit
     def record_decision(params: Any = None, ti: Any = None) -> bool:
         """Records the decision with who made it and why; continues where something was approved."""
-        import firm
-
         from include.crm.sync import approval
+        from tributary import connections
 
         answer = ti.xcom_pull(task_ids="decide")
         is_approved = answer["chosen_options"] == [APPROVE]
@@ -74,7 +74,7 @@ def approve_salesforce() -> None:
         )
         user = answer["responded_by_user"] or {}
         approval.decide(
-            firm.database(),
+            connections.database(),
             params["question_ids"],
             is_approved,
             reason,

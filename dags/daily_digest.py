@@ -12,7 +12,8 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import CronTriggerTimetable, dag, task
-from policy import DEFAULTS, GO_LIVE
+
+from tributary.policy import DEFAULTS, GO_LIVE
 
 
 @dag(
@@ -33,13 +34,12 @@ def daily_digest() -> None:
     def send_digest(run_id: Any = None) -> str:
         from datetime import UTC, datetime
 
-        import firm
-        from alerts import page, send
-
         from include.control.digest import write_digest
+        from tributary import connections
+        from tributary.alerts import page, send
 
         now = datetime.now(UTC)
-        body = write_digest(firm.database(), now)
+        body = write_digest(connections.database(), now)
         if body:
             title = f"Daily digest of {now.astimezone(pendulum.timezone('America/New_York')):%Y-%m-%d}"
             send("digest", title, f"{body}\nLink: {page('daily_digest')}", dag_id="daily_digest", run_id=run_id)

@@ -11,13 +11,14 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, dag, task
-from doorbell import Doorbell
-from policy import DEFAULTS, GO_LIVE
+
+from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.triggers.wake_up import WakeUp
 
 OUTBOX = Asset(
     name="outbox",
     uri="x-tributary://outbox",
-    watchers=[AssetWatcher(name="outbox_bell", trigger=Doorbell("tributary_outbox"))],
+    watchers=[AssetWatcher(name="outbox_bell", trigger=WakeUp("tributary_outbox"))],
 )
 
 
@@ -70,12 +71,11 @@ def deliver_events() -> None:
     @task.short_circuit
     def has_subscribers(params: Any = None) -> bool:
         """Whether there are subscribers, or something of a removed one is still to be recorded or reported; else the run ends here."""
-        import firm
-
         from include.outbound import outbox
+        from tributary import connections
 
-        names = firm.find_variable("tributary_subscribers", default="").strip()
-        return bool(names or params["subscriber"]) or outbox.has_unfinished(firm.database())
+        names = connections.find_variable("tributary_subscribers", default="").strip()
+        return bool(names or params["subscriber"]) or outbox.has_unfinished(connections.database())
 
     @task
     def make_due_again(params: Any = None) -> dict[str, int]:
@@ -83,13 +83,12 @@ def deliver_events() -> None:
         from datetime import UTC, datetime
         from uuid import UUID
 
-        import firm
-
         from include.outbound import outbox
+        from tributary import connections
 
         if not params["subscriber"]:
             return {}
-        engine, name, now = firm.database(), params["subscriber"], datetime.now(UTC)
+        engine, name, now = connections.database(), params["subscriber"], datetime.now(UTC)
         done: dict[str, int] = {}
         if params["enable"]:
             done["enabled"] = outbox.enable(engine, name, now)
@@ -109,38 +108,37 @@ def deliver_events() -> None:
     def deliver() -> dict[str, int]:
         from dataclasses import asdict
 
-        import firm
         from airflow.sdk.exceptions import AirflowNotFoundException
 
         from include.errors import ConfigurationError
         from include.outbound.deliver import deliver as send
         from include.outbound.subscriber import Subscriber
+        from tributary import connections
 
         known, unreadable = [], {}
-        for name in dict.fromkeys(firm.find_variable("tributary_subscribers", default="").split()):
+        for name in dict.fromkeys(connections.find_variable("tributary_subscribers", default="").split()):
             try:
-                found = firm.find_connection(name)
+                found = connections.find_connection(name)
                 known.append(Subscriber.of(name, found.host or "", found.password or "", found.extra_dejson))
             except AirflowNotFoundException:
                 unreadable[name] = "there is no such connection"
             except ConfigurationError as error:
                 unreadable[name] = str(error)
-        return asdict(send(firm.database(), known, unreadable))
+        return asdict(send(connections.database(), known, unreadable))
 
     @task
     def tell_troubles(run_id: Any = None) -> list[str]:
         """What was disabled or given up, each told once."""
-        import firm
-        from alerts import send as send_alert
-
         from include.outbound import outbox
+        from tributary import connections
+        from tributary.alerts import send as send_alert
 
         def tell(troubles: list[outbox.Trouble]) -> None:
             lines = [f"{each.subscriber}: {each.what}" for each in troubles]
             about = {"dag_id": "deliver_events", "run_id": run_id, "subject": " ".join(t.subscriber for t in troubles)}
             send_alert("subscriber", "Events do not reach a subscriber", "\n".join(lines), **about)
 
-        return [each.subscriber for each in outbox.tell_troubles(firm.database(), tell)]
+        return [each.subscriber for each in outbox.tell_troubles(connections.database(), tell)]
 
     has_subscribers() >> make_due_again() >> deliver() >> tell_troubles()
 

@@ -14,13 +14,14 @@ import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
-from doorbell import Doorbell
-from policy import DEFAULTS, GO_LIVE
+
+from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.triggers.wake_up import WakeUp
 
 INBOX = Asset(
     name="inbox",
     uri="x-tributary://inbox",
-    watchers=[AssetWatcher(name="inbox_bell", trigger=Doorbell("tributary_inbox"))],
+    watchers=[AssetWatcher(name="inbox_bell", trigger=WakeUp("tributary_inbox"))],
 )
 
 
@@ -40,46 +41,43 @@ def drain_inbox() -> None:
 
     @task
     def find_waiting() -> list[str]:
-        import firm
-
         from include.control import inbox
         from include.pipeline.inbox import vendor_of
         from include.vendors import VENDORS
+        from tributary import connections
 
-        waiting = {vendor_of(sender) for sender in inbox.senders_waiting(firm.database())}
+        waiting = {vendor_of(sender) for sender in inbox.senders_waiting(connections.database())}
         return [vendor.name for vendor in VENDORS if vendor.name in waiting]
 
     @task(map_index_template="{{ task.op_kwargs['name'] }}")
     def drain(name: str, run_id: Any = None) -> int:
-        import firm
-
         from include.pipeline import inbox as draining
         from include.pipeline.run import Run
         from include.vendors import named
+        from tributary import connections
 
-        site, vendor, connection = firm.site(), named(name), firm.connection(name)
+        site, vendor, connection = connections.site(), named(name), connections.connection(name)
         run = Run.of_now(run_id, site.clock())
         pushed = draining.drain_pushes(site, vendor, connection, run)
         return pushed + (draining.drain(site, vendor, connection, run) if vendor.webhook is not None else 0)
 
     @task(trigger_rule="all_done")
     def show_envelopes(run_id: Any = None) -> dict[str, int]:
-        import firm
-
         from include import business_dates
         from include.crm.objects.envelope import is_news
         from include.crm.sync.load import sync
         from include.errors import ApprovalNeeded, SyncUnderWay
+        from tributary import connections
 
-        firm.skip_without_salesforce()
-        site, settings = firm.site(), firm.crm_settings()
-        if firm.is_crm_paused() or not is_news(site.engine):
+        connections.skip_without_salesforce()
+        site, settings = connections.site(), connections.crm_settings()
+        if connections.is_crm_paused() or not is_news(site.engine):
             raise AirflowSkipException("There is nothing to show, or writing to Salesforce is paused")
         try:
             counts = sync(
                 site.engine,
-                firm.connection("salesforce"),
-                firm.work_folder(),
+                connections.connection("salesforce"),
+                connections.work_folder(),
                 run_id,
                 business_dates.business_date(site.clock()),
                 settings,

@@ -1,6 +1,6 @@
 """Keeps the ear on Salesforce: what people change there, and which client they want refreshed, comes while this DAG is on.
 
-The listening itself lives in the triggerer (`crm_changes.Changes`), which Airflow runs for the asset below. A run of this DAG looks
+The listening itself lives in the triggerer (`tributary.triggers.crm_changes.Changes`), which Airflow runs for the asset below. A run of this DAG looks
 whether every topic is heard, each hour and as soon as one is not; it fails, and people are told, while one is not. It also fails where
 an event of the last hour could not be read: that one is kept in the inbox, and those behind it were heard.
 """
@@ -12,8 +12,9 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
-from crm_changes import Changes
-from policy import DEFAULTS, GO_LIVE
+
+from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.triggers.crm_changes import Changes
 
 UNHEARD = Asset(
     name="salesforce_unheard",
@@ -39,12 +40,11 @@ def hear_salesforce() -> None:
 
     @task
     def check_topics() -> None:
-        import firm
-        from crm_changes import find_troubles
-
         from include.errors import TargetUnavailable
+        from tributary import connections
+        from tributary.triggers.crm_changes import find_troubles
 
-        firm.skip_without_salesforce()
+        connections.skip_without_salesforce()
         troubles = find_troubles()
         if troubles is None:
             raise AirflowSkipException("The connection salesforce has no pubsub: nothing is to be heard")
@@ -56,12 +56,11 @@ def hear_salesforce() -> None:
 
     @task
     def check_events() -> None:
-        import firm
-        from crm_changes import find_unread
-
         from include.errors import DataQualityError
+        from tributary import connections
+        from tributary.triggers.crm_changes import find_unread
 
-        firm.skip_without_salesforce()
+        connections.skip_without_salesforce()
         if unread := find_unread():
             raise DataQualityError(
                 "Platform events could not be read: they are in control.inbox, by inbox_id",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from policy import DEFAULTS
 
 from include.vendors import VENDORS
+from tributary.policy import DEFAULTS
 
 SIGNING = [vendor.name for vendor in VENDORS if vendor.documents]
 
@@ -39,14 +39,13 @@ def hold_documents() -> None:
 
     @task
     def hold(params: Any = None, dag_run: Any = None) -> int:
-        import firm
-
         from include.errors import ConfigurationError
         from include.pipeline import documents
+        from tributary import connections
 
         who = dag_run.triggering_user_name or "unknown"
         reason = None if params["end_hold"] else params["reason"]
-        held = documents.hold(firm.database(), params["vendor"], params["envelope"].strip(), who, reason)
+        held = documents.hold(connections.database(), params["vendor"], params["envelope"].strip(), who, reason)
         if not held:
             raise ConfigurationError("No document is kept of it", vendor=params["vendor"], envelope=params["envelope"])
         return held

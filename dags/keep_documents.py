@@ -10,9 +10,9 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import CronTriggerTimetable, dag, task
-from policy import DEFAULTS, GO_LIVE
 
 from include.vendors import VENDORS
+from tributary.policy import DEFAULTS, GO_LIVE
 
 
 @dag(
@@ -33,18 +33,17 @@ def keep_documents() -> None:
 
             @task(task_id=vendor.name, pool=f"{vendor.name}_api")
             def keep(name: str, run_id: Any = None) -> int:
-                import firm
-
                 from include.pipeline import documents
                 from include.pipeline.run import Run
                 from include.vendors import named
+                from tributary import connections
 
-                site, vendor = firm.site(), named(name)
+                site, vendor = connections.site(), named(name)
                 if not documents.is_lacking(site, vendor):
                     return 0
                 run = Run.of_now(run_id, site.clock())
-                years = firm.retention_years()
-                return documents.keep_documents(site, vendor, firm.connection(name), run, years=years)
+                years = connections.retention_years()
+                return documents.keep_documents(site, vendor, connections.connection(name), run, years=years)
 
             keep(vendor.name)
 

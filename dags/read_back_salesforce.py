@@ -10,7 +10,8 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
-from policy import DEFAULTS, GO_LIVE
+
+from tributary.policy import DEFAULTS, GO_LIVE
 
 
 @dag(
@@ -40,18 +41,19 @@ def read_back_salesforce() -> None:
         import logging
         from dataclasses import asdict
 
-        import firm
-
         from include.crm.sync.readback import read_back as read
+        from tributary import connections
 
-        firm.skip_without_salesforce()
+        connections.skip_without_salesforce()
         say = logging.getLogger(__name__).info
-        found = read(firm.site().engine, firm.connection("salesforce"), run_id, firm.crm_settings(), say)
+        found = read(
+            connections.site().engine, connections.connection("salesforce"), run_id, connections.crm_settings(), say
+        )
         return {entity: asdict(each) for entity, each in found.items()}
 
     @task
     def tell_differences(found: dict[str, dict[str, int]], run_id: Any = None) -> list[str]:
-        from alerts import send
+        from tributary.alerts import send
 
         lines = [
             f"{entity}: " + ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in kinds.items() if count)
@@ -66,11 +68,10 @@ def read_back_salesforce() -> None:
 
     @task
     def make_again(params: Any = None) -> int:
-        import firm
-
         from include.crm.sync.readback import recreate
+        from tributary import connections
 
-        return recreate(firm.site().engine, firm.crm_settings()) if params["make_again"] else 0
+        return recreate(connections.site().engine, connections.crm_settings()) if params["make_again"] else 0
 
     found = read_back()
     tell_differences(found) >> make_again()

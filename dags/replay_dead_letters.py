@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from forms import day_param
-from policy import DEFAULTS, WAREHOUSE
 
 from include.vendors import VENDORS, named
+from tributary.forms import day_param
+from tributary.policy import DEFAULTS, WAREHOUSE
 
 REPLAY, DISCARD = "replay", "discard"
 TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.asked if not table.over]
@@ -78,21 +78,20 @@ def replay_dead_letters() -> None:
         from dataclasses import asdict
         from datetime import date
 
-        import firm
-
         from include import business_dates
         from include.pipeline.replay import replay as send_again
         from include.pipeline.run import Run
+        from tributary import connections
 
         vendor_name, table = params["table"].split(".")
         asked = params["business_date"]
         day = date.fromisoformat(asked) if asked else business_dates.business_date(None)
         run = Run(run_id, day, business_dates.previous(day))
         outcome = send_again(
-            firm.site(),
+            connections.site(),
             named(vendor_name),
             table,
-            firm.connection(vendor_name),
+            connections.connection(vendor_name),
             run,
             params["dead_letters"] or None,
             is_dry=params["dry_run"],
@@ -104,13 +103,14 @@ def replay_dead_letters() -> None:
         """Close the chosen dead letters; log each of them and what they release, and return how many that is."""
         import logging
 
-        import firm
-
         from include.control import dead_letters
+        from tributary import connections
 
         ids, is_dry = params["dead_letters"], params["dry_run"]
         who = str(dag_run.triggering_user_name or "unknown")
-        outcome = dead_letters.discard(firm.database(), ids, params["reason"], who, dag_run.run_id, is_dry=is_dry)
+        outcome = dead_letters.discard(
+            connections.database(), ids, params["reason"], who, dag_run.run_id, is_dry=is_dry
+        )
         logging.getLogger(__name__).info("%s%s", "Dry run, nothing was discarded. " if is_dry else "", outcome)
         money = None if outcome.money_usd is None else str(outcome.money_usd)
         return {

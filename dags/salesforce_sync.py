@@ -8,11 +8,12 @@ these; the rest goes. The Variable `tributary_crm_paused` set to `true` keeps ev
 
 from __future__ import annotations
 
-import crm_steps
 import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag
-from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, WAREHOUSE, deadline
+
+from tributary.policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, WAREHOUSE, deadline
+from tributary.tasks import salesforce as crm_steps
 
 
 @dag(

@@ -12,13 +12,14 @@ from typing import Any
 import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, DagRunState, dag, task
-from doorbell import Doorbell
-from policy import DEFAULTS, GO_LIVE, on_demand
+
+from tributary.policy import DEFAULTS, GO_LIVE, on_demand
+from tributary.triggers.wake_up import WakeUp
 
 REQUESTS = Asset(
     name="requests",
     uri="x-tributary://requests",
-    watchers=[AssetWatcher(name="requests_bell", trigger=Doorbell("tributary_requests"))],
+    watchers=[AssetWatcher(name="requests_bell", trigger=WakeUp("tributary_requests"))],
 )
 
 
@@ -38,13 +39,12 @@ def serve_requests() -> None:
 
     @task
     def take_requests() -> list[dict[str, Any]]:
-        import firm
-
         from include.gateway.api import request_queue
+        from tributary import connections
 
         return [
             {"trigger_dag_id": _dag_id(request), "trigger_run_id": request.run_id, "conf": dict(request.params)}
-            for request in request_queue.take(firm.database())
+            for request in request_queue.take(connections.database())
         ]
 
     start = TriggerDagRunOperator.partial(
@@ -58,11 +58,10 @@ def serve_requests() -> None:
     def note_states(ti: Any = None) -> dict[str, int]:
         from collections import Counter
 
-        import firm
-
         from include.gateway.api import request_queue
+        from tributary import connections
 
-        engine, seen = firm.database(), Counter[str]()
+        engine, seen = connections.database(), Counter[str]()
         for request in request_queue.open_requests(engine):
             there = ti.get_dr_count(_dag_id(request), run_ids=[request.run_id])
             state = DagRunState(ti.get_dagrun_state(_dag_id(request), request.run_id)).value if there else None

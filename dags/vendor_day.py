@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import pendulum
-import steps
 from airflow.sdk import CronDataIntervalTimetable, dag
-from forms import client_form, vendor_form
-from policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, deadline, on_demand
 
 from include.contract import Vendor
 from include.pipeline.plan import find_key_table, find_keyed
 from include.vendors import VENDORS
+from tributary.forms import client_form, vendor_form
+from tributary.policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, deadline, on_demand
+from tributary.tasks import vendor_day as steps
 
 CLIENTS_AT_ONCE = 4
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import CronTriggerTimetable, dag, task
-from policy import DEFAULTS, GO_LIVE, WAREHOUSE
 
 from include.contract import Vendor
 from include.vendors import VENDORS
+from tributary.policy import DEFAULTS, GO_LIVE, WAREHOUSE
 
 
 def vendor_live(vendor: Vendor) -> None:
@@ -34,13 +34,12 @@ def vendor_live(vendor: Vendor) -> None:
     def live() -> None:
         @task.short_circuit(pool=f"{vendor.name}_api")
         def look_for_edits(run_id: Any = None) -> int:
-            import firm
-
             from include.pipeline.incremental import look_for_edits as look
             from include.pipeline.run import Run
+            from tributary import connections
 
-            site = firm.site()
-            return look(site, vendor, firm.connection(vendor.name), Run.of_now(run_id, site.clock()))
+            site = connections.site()
+            return look(site, vendor, connections.connection(vendor.name), Run.of_now(run_id, site.clock()))
 
         @task(outlets=[WAREHOUSE])
         def ring_bell() -> None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pendulum
 from airflow.sdk import CronTriggerTimetable, dag, task
-from policy import DEFAULTS, GO_LIVE
 
 from include.vendors import VENDORS
+from tributary.policy import DEFAULTS, GO_LIVE
 
 
 @dag(
@@ -29,15 +29,14 @@ def watch_lateness() -> None:
     def tell_late(vendor_name: str) -> list[str]:
         from datetime import UTC, datetime
 
-        import firm
-        from alerts import page, send
-
         from include.control.lateness import find_late, mark_told
         from include.vendors import named
+        from tributary import connections
+        from tributary.alerts import page, send
 
-        if not firm.is_connected(vendor_name):
+        if not connections.is_connected(vendor_name):
             return []
-        vendor, engine, now = named(vendor_name), firm.database(), datetime.now(UTC)
+        vendor, engine, now = named(vendor_name), connections.database(), datetime.now(UTC)
         late = find_late(engine, vendor, now, pendulum.parse(GO_LIVE, tz=vendor.timezone))
         lines = [each.say(now) for each in late]
         if late:

@@ -115,8 +115,8 @@ def test_nothing_else_knows_more_than_it_needs(name: str) -> None:
 
 
 def test_the_triggerer_has_every_connection_that_a_trigger_asks_for() -> None:
-    triggers = [text for text in map(Path.read_text, (ROOT / "plugins").glob("*.py")) if "(BaseEventTrigger)" in text]
-    asked = {name for text in triggers for name in re.findall(r'firm\.connection\W+"(\w+)"', text)}
+    triggers = [text for text in map(Path.read_text, (ROOT / "plugins").rglob("*.py")) if "(BaseEventTrigger)" in text]
+    asked = {name for text in triggers for name in re.findall(r'connections\.connection\W+"(\w+)"', text)}
     assert asked == {"salesforce"}
     assert {f"AIRFLOW_CONN_{name}".upper() for name in asked | {"tributary_db"}} <= settings("triggerer").keys()
 

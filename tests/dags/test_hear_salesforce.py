@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long]
 
 _LISTEN = """
 import asyncio, contextlib, json, sys
-import crm_changes
+from tributary.triggers import crm_changes
 crm_changes.LOOK_S, crm_changes.PATIENCE_S = 1.5, 2.0
 async def listen():
     events = crm_changes.Changes().run()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.airflow
 _DESCRIBE = """
 import json
 from types import SimpleNamespace as Thing
-from alerts import describe
+from tributary.alerts import describe
 from include.errors import SchemaDrift
 
 run, task = Thing(dag_id="a_vendor", run_id="a_run"), Thing(task_id="load", try_number=1)
@@ -89,7 +89,7 @@ def test_airflows_ui_has_the_pages_that_links_lead_to() -> None:
 
 
 _SEND = """
-from alerts import Alert
+from tributary.alerts import Alert
 
 late = {"dag_id": "orion_on_demand", "dag_run_id": "a_run"}
 for run_type in ("backfill", "scheduled"):
@@ -119,7 +119,7 @@ def test_a_missed_deadline_tells_what_is_done_and_none_of_a_backfill_is_told(
 
 _TWICE = """
 import threading
-from alerts import Alert
+from tributary.alerts import Alert
 
 late = {"dag_id": "orion", "dag_run_id": "a_run", "run_type": "manual"}
 about = {"dag_run": late, "deadline": {"id": "a deadline", "deadline_time": "12:00"}}
@@ -158,7 +158,7 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_try(tmp_path: Path,
 _FAIL = """
 import sys
 from types import SimpleNamespace as Thing
-from alerts import Alert
+from tributary.alerts import Alert
 from include.errors import ApprovalNeeded, ConfigurationError, HeldBack, InputRejected
 
 task = Thing(task_id="plan_day", try_number=1, map_index=-1)
@@ -174,7 +174,7 @@ for run_id, run_type, error in (
     Alert("Failed").notify({"dag_run": run, "ti": task, "exception": error})
 """
 _MISS = """
-from alerts import Alert
+from tributary.alerts import Alert
 
 for run_id in ("rejected", "scheduled", "by an error", "held back", "unapproved"):
     run = {"dag_id": "orion", "dag_run_id": run_id, "run_type": "manual"}

@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow.sdk import dag, get_current_context, task
-from outages import report_answer
-from policy import DEFAULTS, PULL
+from tributary.outages import report_answer
+from tributary.policy import DEFAULTS, PULL
 
 from include.errors import VendorUnavailable
 
@@ -90,7 +90,7 @@ def test_a_short_outage_alerts_nobody(tmp_path: Path, database: Database, airflo
 
 _GIVE_UP = """
 from types import SimpleNamespace as Thing
-from alerts import Alert
+from tributary.alerts import Alert
 from include.errors import VendorUnavailable
 
 run = Thing(dag_id="orion", run_id="a_run", run_type="scheduled")

@@ -124,7 +124,7 @@ def test_a_loss_that_passes_is_tried_again_by_every_task_and_what_lasts_by_none(
 
 _AWAY = """
 import json
-import firm
+from tributary import connections as firm
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, GetVariableKeys, VariableKeysResult

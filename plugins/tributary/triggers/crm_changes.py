@@ -24,7 +24,7 @@ class Changes(BaseEventTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How Airflow makes it again in the triggerer."""
-        return "crm_changes.Changes", {}
+        return "tributary.triggers.crm_changes.Changes", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Listens for ever."""
@@ -46,18 +46,17 @@ class Changes(BaseEventTrigger):
                 await asyncio.gather(hearing, return_exceptions=True)
 
     async def _start(self) -> asyncio.Task[None] | None:
-        import firm
-
         from include.crm.changes.subscriber import listen
         from include.pipeline.refresh import plan_refresh
+        from tributary import connections
 
         try:
-            if not await asyncio.to_thread(firm.is_connected, "salesforce"):
+            if not await asyncio.to_thread(connections.is_connected, "salesforce"):
                 return None
-            connection = await asyncio.to_thread(firm.connection, "salesforce")
+            connection = await asyncio.to_thread(connections.connection, "salesforce")
             if not connection.extra.get("pubsub"):
                 return None
-            engine = await asyncio.to_thread(firm.database)
+            engine = await asyncio.to_thread(connections.database)
         except Exception as error:  # the connection may come, or come right, later
             self.log.warning("Salesforce is not heard: %s", type(error).__name__)
             return None
@@ -77,21 +76,19 @@ class Changes(BaseEventTrigger):
 
 def find_troubles() -> dict[str, str] | None:
     """Returns topics that are not heard for too long, and why; None where nobody wants them heard."""
-    import firm
-
     from include.crm.changes import store
     from include.crm.changes.subscriber import TOPICS
+    from tributary import connections
 
-    if not firm.connection("salesforce").extra.get("pubsub"):
+    if not connections.connection("salesforce").extra.get("pubsub"):
         return None
-    return store.find_troubles(firm.database(), [topic.name for topic in TOPICS], PATIENCE_S)
+    return store.find_troubles(connections.database(), [topic.name for topic in TOPICS], PATIENCE_S)
 
 
 def find_unread() -> dict[str, list[int]]:
     """Returns topics of which events of the last hour could not be read, and where in the inbox those are."""
-    import firm
-
     from include.crm.changes import store
     from include.crm.changes.subscriber import TOPICS
+    from tributary import connections
 
-    return store.find_unread(firm.database(), [topic.name for topic in TOPICS], UNREAD_S)
+    return store.find_unread(connections.database(), [topic.name for topic in TOPICS], UNREAD_S)

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from alerts import name_task, open_database, page, send
-
 from include.errors import VendorUnavailable
+from tributary.alerts import name_task, open_database, page, send
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +21,9 @@ def alert_of_outage(context: Any) -> None:
     error = context.get("exception")
     if not isinstance(error, VendorUnavailable):
         return
-    from policy import OUTAGE_MINUTES, vendor_of
-
     from include.control.outages import find_next_tries, record_failure
     from include.extract.session import PATIENCE_S
+    from tributary.policy import OUTAGE_MINUTES, vendor_of
 
     task, run, now = context["ti"], context["dag_run"], datetime.now(UTC)
     vendor = str(error.facts.get("vendor") or vendor_of(run.dag_id))

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.airflow
 
 _REPORT = """
 from airflow.sdk.exceptions import AirflowSkipException
-from steps import report_quality
+from tributary.tasks.vendor_day import report_quality
 
 for paths in {each!r}:
     try:

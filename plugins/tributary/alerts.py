@@ -77,16 +77,15 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
         body: Reason, counts, a link.
         about: `dag_id`, `run_id`, `task`, `subject`: with `kind`, which alert it is.
     """
-    import firm
-
     from include import alerts
     from include.control.alerts import Record, send_once
+    from tributary import connections
 
     tries: list[str] = []
 
     def deliver() -> None:
         tries.append(title)
-        alerts.send(firm.alert_urls(), title, body)
+        alerts.send(connections.alert_urls(), title, body)
 
     try:
         with open_database() as engine:
@@ -102,9 +101,9 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
 @contextmanager
 def open_database() -> Iterator[Any]:
     """The firm's database for a statement or two."""
-    import firm
+    from tributary import connections
 
-    engine = firm.database()
+    engine = connections.database()
     try:
         yield engine
     finally:
@@ -184,9 +183,8 @@ def page(dag_id: str) -> str:
 
 def _counts(dag_id: str, run_id: str) -> str:
     """What the ledger knows of a vendor's run; nothing where it can't be asked: an alert goes out all the same."""
-    from policy import vendor_of
-
     from include.control.lateness import say_progress
+    from tributary.policy import vendor_of
 
     try:
         with open_database() as engine:

@@ -23,14 +23,18 @@ pytestmark = pytest.mark.airflow
 
 LOOK_S = 2.0
 _LISTEN = f"""
-import asyncio, doorbell, firm, psycopg
-doorbell.LOOK_S = {LOOK_S}
+import asyncio
+import psycopg
+from tributary import connections
+from tributary.triggers import wake_up
+
+wake_up.LOOK_S = {LOOK_S}
 
 async def listen():
-    with psycopg.connect(firm.database_url()) as db:
-        for question in doorbell.WAITING.values():
+    with psycopg.connect(connections.database_url()) as db:
+        for question in wake_up.WAITING.values():
             print("WAITS", db.execute(question).fetchone()[0], flush=True)
-    async for event in doorbell.Doorbell("tributary_inbox").run():
+    async for event in wake_up.WakeUp("tributary_inbox").run():
         print("RING", flush=True)
 
 asyncio.run(listen())

@@ -33,9 +33,9 @@ FRESH_S = 30
 
 @cache
 def _database() -> Engine:
-    import firm
+    from tributary import connections
 
-    return firm.database()
+    return connections.database()
 
 
 def _keyring(sender: Sender) -> Keyring:
@@ -44,10 +44,10 @@ def _keyring(sender: Sender) -> Keyring:
 
 @lru_cache(maxsize=2 * len(SENDERS))
 def _read(connection: str, _: int) -> Keyring:
-    import firm
+    from tributary import connections
 
     try:
-        known = firm.connection(connection)
+        known = connections.connection(connection)
     except AirflowNotFoundException:
         return Keyring()
     return Keyring.of(known.password, known.extra.get("networks", ""))
@@ -59,10 +59,10 @@ def _settings() -> Settings:
 
 @lru_cache(maxsize=2)
 def _read_settings(_: int) -> Settings:
-    import firm
+    from tributary import connections
 
     try:
-        known = firm.connection("tributary_api")
+        known = connections.connection("tributary_api")
     except AirflowNotFoundException:
         return Settings()
     named = ("issuer", "audience", "jwks_url", "token_url", "url")

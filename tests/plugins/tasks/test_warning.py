@@ -16,7 +16,7 @@ pytestmark = pytest.mark.airflow
 
 _WARN = """
 from types import SimpleNamespace as Thing
-from steps import warn
+from tributary.tasks.vendor_day import warn
 
 warn.function("orion", run_id="a_run", dag_run=Thing(dag_id="orion"))
 """

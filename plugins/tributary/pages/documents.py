@@ -46,9 +46,9 @@ def read_document(content_hash: str) -> Response:
 
 
 def _staging() -> Any:
-    import firm
+    from tributary import connections
 
-    return firm.staging()
+    return connections.staging()
 
 
 class Documents(AirflowPlugin):

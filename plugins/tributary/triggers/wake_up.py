@@ -29,7 +29,7 @@ WAITING = {
 """Channel -> question whether anything waits."""
 
 
-class Doorbell(BaseEventTrigger):
+class WakeUp(BaseEventTrigger):
     """Rings while something waits.
 
     Args:
@@ -42,17 +42,18 @@ class Doorbell(BaseEventTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How Airflow makes it again in the triggerer."""
-        return "doorbell.Doorbell", {"channel": self.channel}
+        return "tributary.triggers.wake_up.WakeUp", {"channel": self.channel}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yields an event whenever something waits that no event has told of yet, and again while it goes on waiting."""
-        import firm
         import psycopg
+
+        from tributary import connections
 
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    await asyncio.to_thread(firm.database_url), autocommit=True
+                    await asyncio.to_thread(connections.database_url), autocommit=True
                 ) as db:
                     await db.execute(f"listen {self.channel}")  # type: ignore[arg-type]  # one of our own names
                     while True:

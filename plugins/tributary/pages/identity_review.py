@@ -96,9 +96,9 @@ def tell_unavailable(request: Request, error: TargetUnavailable) -> JSONResponse
 
 @cache
 def _database() -> Engine:
-    import firm
+    from tributary import connections
 
-    return firm.database()
+    return connections.database()
 
 
 @app.get("/")

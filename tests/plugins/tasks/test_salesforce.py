@@ -13,7 +13,7 @@ from tests.dags.airflow_home import ROOT, environment, run
 pytestmark = pytest.mark.airflow
 
 _REPORT = """
-from crm_steps import report_held_back
+from tributary.tasks.salesforce import report_held_back
 
 for _ in range(2):
     try:

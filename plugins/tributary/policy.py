@@ -16,10 +16,10 @@ from airflow.sdk import (
     RetryDecision,
     RetryRule,
 )
-from alerts import Alert
-from outages import alert_of_outage
 
 from include.errors import ConfigurationError
+from tributary.alerts import Alert
+from tributary.outages import alert_of_outage
 
 # Rung when the warehouse has news. A doorbell, never the message: events may be merged, so whoever hears it looks.
 WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")

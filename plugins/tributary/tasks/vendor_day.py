@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from airflow.sdk import PokeReturnValue, task
 from airflow.sdk.exceptions import AirflowSkipException
-from outages import report_answer
-from policy import PULL, WAREHOUSE
 
 from include.vendors import named
+from tributary.outages import report_answer
+from tributary.policy import PULL, WAREHOUSE
 
 # Airflow renders these when a mapped task starts: its table is named while it runs.
 TABLE = "{{ task.op_kwargs['table'] }}"
@@ -43,11 +43,12 @@ def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_i
     """Waits for the vendor to close the day, unless somebody does not want to."""
     if not params.get("wait", True):
         return PokeReturnValue(is_done=True)
-    import firm
-
     from include.pipeline import pull as vendor_pull
+    from tributary import connections
 
-    closed = vendor_pull.closed_through(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
+    closed = vendor_pull.closed_through(
+        connections.site(), named(name), connections.connection(name), _run(plan, run_id)
+    )
     report_answer(name)
     return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
@@ -55,11 +56,10 @@ def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_i
 @task(map_index_template=TABLE, trigger_rule="none_failed", **PULL)
 def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str:
     """Pulls a table into staging; returns its partition."""
-    import firm
-
     from include.pipeline import vendor_day
+    from tributary import connections
 
-    path = vendor_day.stage(firm.site(), named(name), table, firm.connection(name), _run(plan, run_id))
+    path = vendor_day.stage(connections.site(), named(name), table, connections.connection(name), _run(plan, run_id))
     report_answer(name)
     return path
 
@@ -73,32 +73,31 @@ def gather(waves: list[list[str]]) -> list[str]:
 @task
 def validate(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
     """Holds the partitions against their suites; returns dead letters by table."""
-    import firm
-
     from include.pipeline import vendor_day
+    from tributary import connections
 
     by_table = {path.split("/")[1]: path for path in paths}
-    return vendor_day.validate(firm.site(), named(name), by_table, _run(plan, run_id), rows_only=bool(plan["keys"]))
+    return vendor_day.validate(
+        connections.site(), named(name), by_table, _run(plan, run_id), rows_only=bool(plan["keys"])
+    )
 
 
 @task(map_index_template=TABLE_OF_PATH)
 def transform(name: str, path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
     """Makes canonical entities of a partition; returns rows by entity."""
-    import firm
-
     from include.pipeline import vendor_day
+    from tributary import connections
 
-    return vendor_day.transform(firm.site(), named(name), path, _run(plan, run_id))
+    return vendor_day.transform(connections.site(), named(name), path, _run(plan, run_id))
 
 
 @task
 def publish(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
     """Loads the day and reconciles it in one transaction; returns what was written of each entity, and what was compared."""
-    import firm
-
     from include.pipeline import vendor_day
+    from tributary import connections
 
-    loaded, checks = vendor_day.publish(firm.site(), named(name), paths, _run(plan, run_id))
+    loaded, checks = vendor_day.publish(connections.site(), named(name), paths, _run(plan, run_id))
     return {
         "loaded": {
             entity: {"inserted": c.inserted, "updated": c.updated, "withdrawn": c.withdrawn}
@@ -115,12 +114,11 @@ def warn(name: str, run_id: Any = None, dag_run: Any = None) -> str:
 
     A run that was cleared and leaves other rows aside alerts again.
     """
-    import firm
-    from alerts import fingerprint, page, send
-
     from include.control.digest import write_warning
+    from tributary import connections
+    from tributary.alerts import fingerprint, page, send
 
-    body = write_warning(firm.database(), run_id)
+    body = write_warning(connections.database(), run_id)
     if body:
         dag_id = dag_run.dag_id
         link = f"Link: {page(dag_id)}/runs/{quote(run_id)}"
@@ -132,13 +130,12 @@ def warn(name: str, run_id: Any = None, dag_run: Any = None) -> str:
 @task
 def ask_for_lost(name: str, plan: dict[str, Any], run_id: Any = None) -> int:
     """Has the vendor deliver again what our gateway missed; this run finds it, too."""
-    import firm
-
     from include.errors import AuthenticationError
     from include.pipeline import incremental
+    from tributary import connections
 
     try:
-        count = incremental.republish(firm.site(), named(name), firm.connection(name), _run(plan, run_id))
+        count = incremental.republish(connections.site(), named(name), connections.connection(name), _run(plan, run_id))
     except AuthenticationError as error:
         raise AirflowSkipException(f"Its user may not manage deliveries: {error}") from error
     report_answer(name)
@@ -159,15 +156,14 @@ def ring_bell() -> None:
 @task(trigger_rule="all_done")
 def report_quality(paths: list[str] | None, run_id: Any = None) -> str:
     """Build the pages that show the results of the suites; skipped where nothing was validated, such as after a failed pull."""
-    import firm
-
     from include.validation import docs
+    from tributary import connections
 
-    staging = firm.site().staging
+    staging = connections.site().staging
     validated = docs.find_validated(staging, paths or [])
     if not validated:
         raise AirflowSkipException("Nothing was validated in this run: the pages are those of earlier runs")
-    return str(docs.build(firm.data_docs(), staging, validated, run_id))
+    return str(docs.build(connections.data_docs(), staging, validated, run_id))
 
 
 def _run(plan: dict[str, Any], run_id: str) -> Any:

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
-from policy import DEADLINE_HOURS
+
+from tributary.policy import DEADLINE_HOURS
 
 
 @task
@@ -18,14 +19,13 @@ def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] |
         return None  # `show_changes` does it, and takes it back
     from dataclasses import asdict
 
-    import firm
-
     from include import business_dates
     from include.identity.resolve import resolve
     from include.vendors import VENDORS
+    from tributary import connections
 
-    day, policy = business_dates.business_date(None), firm.identity_policy()
-    found = resolve(firm.site().engine, VENDORS, run_id, day, policy)
+    day, policy = business_dates.business_date(None), connections.identity_policy()
+    found = resolve(connections.site().engine, VENDORS, run_id, day, policy)
     return None if found is None else asdict(found)
 
 
@@ -34,11 +34,10 @@ def judge_day(params: Any = None, run_id: Any = None) -> dict[str, dict[str, str
     """Evaluate the business rules; return the count of findings by vendor and rule."""
     if params["dry_run"]:
         return {}
-    import firm
-
     from include.rules.judgement import judge_all
+    from tributary import connections
 
-    tallies = judge_all(firm.site().engine, firm.rule_policy(), run_id)
+    tallies = judge_all(connections.site().engine, connections.rule_policy(), run_id)
     return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
 
 
@@ -48,23 +47,22 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     """Compare everything, and write the page of what would change; a dry run also resolves and evaluates, and rolls back."""
     import logging
 
-    import firm
-
     from include import business_dates
     from include.crm.sync import difference
     from include.crm.sync.preview import preview
     from include.pipeline import dry_run
     from include.vendors import VENDORS
+    from tributary import connections
 
-    firm.skip_without_salesforce()
-    engine, settings, resends = firm.site().engine, firm.crm_settings(), params["resend_refused"]
+    connections.skip_without_salesforce()
+    engine, settings, resends = connections.site().engine, connections.crm_settings(), params["resend_refused"]
     if params["dry_run"]:
-        policies = firm.identity_policy(), firm.rule_policy()
+        policies = connections.identity_policy(), connections.rule_policy()
         day = business_dates.business_date(None)
         shown = dry_run.rehearse(engine, VENDORS, *policies, settings, run_id, day, 1000, resends=resends)
     else:
         shown = preview(engine, settings, resends=resends)
-    page = difference.write(firm.data_docs(), run_id, shown)
+    page = difference.write(connections.data_docs(), run_id, shown)
     for name, found in shown.deltas.items():
         changes = (f"{change.external_key}  {change.field}" for change in shown.samples[name][:20])
         logging.getLogger(__name__).info("\n".join([f"{name}: {found}", *changes]))
@@ -79,20 +77,19 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 @task.short_circuit
 def may_write(params: Any = None) -> bool:
     """Whether this run may write: it is no dry run, and writing is not paused."""
-    import firm
+    from tributary import connections
 
-    return not params["dry_run"] and not firm.is_crm_paused()
+    return not params["dry_run"] and not connections.is_crm_paused()
 
 
 @task.short_circuit
 def find_questions(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
     """Open the questions that a person has to decide; return nothing where there are none, or they are open or rejected already."""
-    import firm
-
     from include.crm.sync import approval
     from include.crm.sync.preview import preview
+    from tributary import connections
 
-    engine, settings = firm.site().engine, firm.crm_settings()
+    engine, settings = connections.site().engine, connections.crm_settings()
     if not shown["concerns"]:
         return {}
     found = preview(engine, settings, 0)
@@ -106,22 +103,21 @@ def find_questions(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
 @task
 def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     """Send what changed; return what was sent of each object. Fails where all of it is held back."""
-    import firm
-
     from include import business_dates
     from include.crm.sync import approval
     from include.crm.sync.load import sync
     from include.errors import RowsFailed
+    from tributary import connections
 
-    engine = firm.site().engine
+    engine = connections.site().engine
     try:
         counts = sync(
             engine,
-            firm.connection("salesforce"),
-            firm.work_folder(),
+            connections.connection("salesforce"),
+            connections.work_folder(),
             run_id,
             business_dates.business_date(None),
-            firm.crm_settings(),
+            connections.crm_settings(),
             approved=approval.find_approved(engine),
             resends=params["resend_refused"],
         )
@@ -135,13 +131,12 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 @task(trigger_rule="all_done")
 def report_held_back(run_id: Any = None) -> list[str]:
     """Return what was held back, and why; alert once of each state that lasts."""
-    import firm
-    from alerts import fingerprint, page, send
-
     from include.crm.sync import approval, holding
     from include.crm.sync.readback import count_differing
+    from tributary import connections
+    from tributary.alerts import fingerprint, page, send
 
-    engine, patience = firm.database(), timedelta(hours=DEADLINE_HOURS)
+    engine, patience = connections.database(), timedelta(hours=DEADLINE_HOURS)
     held = holding.read(engine)
     states = approval.describe(engine, [each.entity for each in held if each.cause == "approval"])
     lines = [f"{each}; {states[each.entity]}" if each.entity in states else str(each) for each in held]
@@ -161,17 +156,16 @@ def report_held_back(run_id: Any = None) -> list[str]:
 @task
 def raise_tasks(run_id: Any = None) -> dict[str, int]:
     """Create a Task in Salesforce for each finding that needs one, and complete those whose finding is resolved."""
-    import firm
-
     from include import business_dates
     from include.crm import tasks
     from include.rules import PICTURE_RULES, RULES
+    from tributary import connections
 
-    _refuse_paused(firm.is_crm_paused())
+    _refuse_paused(connections.is_crm_paused())
     rules = (*RULES, *PICTURE_RULES)
     wanted = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in rules if r.task_subject}
-    connection, day = firm.connection("salesforce"), business_dates.business_date(None)
-    counts = tasks.sync(firm.site().engine, connection, run_id, day, firm.crm_settings(), wanted)
+    connection, day = connections.connection("salesforce"), business_dates.business_date(None)
+    counts = tasks.sync(connections.site().engine, connection, run_id, day, connections.crm_settings(), wanted)
     return {"created": counts.created, "completed": counts.updated}
 
 

@@ -1,0 +1,1 @@
+"""Pages and routes inside Airflow's API server."""
