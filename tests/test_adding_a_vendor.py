@@ -33,7 +33,7 @@ ROWS = [
 _DAY = """
 import json, sys
 from datetime import date
-from include import flow
+from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site
 from include.connection import Connection
 from include.sensitive import Redactor
@@ -44,10 +44,10 @@ from include.warehouse.schema import engine
 url, database, folder = sys.argv[1:]
 vendor, run = named("toybank"), Run("toy", date(2026, 11, 20), date(2026, 11, 19))
 site = Site(engine(database), Staging(folder), Redactor(b"only for tests"))
-path = flow.stage(site, vendor, "portfolios", Connection(url, "user", "password"), run)
-flow.validate(site, vendor, {"portfolios": path}, run)
-flow.transform(site, vendor, path, run)
-flow.load(site, vendor, path, run)
+path = vendor_day.stage(site, vendor, "portfolios", Connection(url, "user", "password"), run)
+vendor_day.validate(site, vendor, {"portfolios": path}, run)
+vendor_day.transform(site, vendor, path, run)
+vendor_day.load(site, vendor, path, run)
 """
 
 
