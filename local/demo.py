@@ -275,7 +275,7 @@ class Demo:
 
     def _start_sandbox(self, url: str, org_port: int, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
         """Start the sandbox; returns the connection of each vendor."""
-        command = [sys.executable, "-m", "include.cli", "sandbox", "--port", url.rsplit(":", 1)[1]]
+        command = [sys.executable, "-m", "sandbox.app", "--port", url.rsplit(":", 1)[1]]
         command += ["--org-port", str(org_port)]
         command += ["--households", str(households), "--state", str(self.folder / "sandbox")]
         command += ["--data", str(data.resolve())] if data else []

@@ -20,21 +20,13 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from sandbox import admin, own_data, salesforce
-from sandbox.adobe_sign import app as adobe_sign
-from sandbox.docusign import app as docusign
-from sandbox.emoney import app as emoney
 from sandbox.firm.world import World
-from sandbox.moneyguidepro import app as moneyguidepro
-from sandbox.nitrogen import app as nitrogen
-from sandbox.orion import app as orion
-from sandbox.orion.books import OrionBooks
-from sandbox.orion.dataset import Folder
-from sandbox.orion.render import Rendered
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
 from sandbox.server.front import ByPort, Front
-from sandbox.tamarac import app as tamarac
+from sandbox.vendor import Setting
+from sandbox.vendors import VENDORS
 
 
 def create_app(
@@ -45,7 +37,6 @@ def create_app(
     seed: int = 7,
     first: date | None = None,
     data: Path | None = None,
-    rendered: Path | None = None,
     clock: Clock | None = None,
     pace: float = 1.0,
 ) -> ASGIApp:
@@ -58,7 +49,6 @@ def create_app(
         seed: Of the made-up firm.
         first: First session of its history; None is 80 sessions ago at the first start.
         data: Folder of anybody's data; a vendor with a folder in it is served from there.
-        rendered: Folder of pages that `sandbox.orion.render` wrote.
         clock: The sandbox's time.
         pace: How many times faster than the clock the vendors' limits of calls pass.
 
@@ -70,27 +60,18 @@ def create_app(
     faults, calls = Faults(), Calls(clock, pace)
     world = World(state, clock, seed, households, first)
     folders = {vendor: data / vendor for vendor in own_data.count_rows(data)} if data else {}
-    source = Folder(folders["orion"], world.edits, clock) if "orion" in folders else OrionBooks(world)
-    vendor = orion.Orion(source, faults, clock)
-    vendor.rendered = Rendered(rendered) if rendered else None
-    others = {"emoney": emoney, "moneyguidepro": moneyguidepro, "nitrogen": nitrogen, "tamarac": tamarac}
-    editors: dict[str, admin.Editor] = {name: functools.partial(other.edit, world) for name, other in others.items()}
-    office = docusign.Office(world, clock, pace, folders.get("docusign"))
-    editors["docusign"] = office.edit
-    account = adobe_sign.Account(world, faults, calls, folders.get("adobe_sign"))
-    editors["adobe_sign"] = account.edit
     org = salesforce.create_app(state, faults, clock)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=functools.partial(_live, org))
-    app.include_router(docusign.create_admin(office))
-    app.include_router(adobe_sign.create_admin_router(account))
-    app.include_router(
-        admin.create_router(world, vendor, faults, calls, clock, editors, org_port, lambda: str(org.state.pubsub.url))
-    )
-    app.mount("/orion", orion.create_app(vendor))
-    for name, other in others.items():
-        app.mount(f"/{name}", other.create_app(world, faults, calls, clock, folders.get(name)))
-    app.mount("/docusign", docusign.create_app(office, faults, calls))
-    app.mount("/adobe_sign", adobe_sign.create_app(account))
+    running = {
+        vendor.name: vendor.start(Setting(world, faults, calls, clock, pace, folders.get(vendor.name)))
+        for vendor in VENDORS
+    }
+    for each in running.values():
+        app.include_router(each.routes)
+    pubsub = org.state.pubsub
+    app.include_router(admin.create_router(world, faults, calls, clock, running, org_port, lambda: str(pubsub.url)))
+    for name, each in running.items():
+        app.mount(f"/{name}", each.app)
     app.mount("/salesforce", org.state.steering)
     return ByPort(Front(app, faults, calls), {org_port: Front(org, faults, calls, "/salesforce")})
 
@@ -135,7 +116,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=date.fromisoformat, help="first session of the firm's history")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="folder of anybody's data, served instead of the made-up firm")
-    parser.add_argument("--rendered", type=Path, help="folder of pages from sandbox.orion.render")
     parser.add_argument("--clock-rate", type=float, default=1.0)
     parser.add_argument("--pace", type=float, default=1.0, help="how many times faster limits of calls pass")
     parser.add_argument("--now", type=datetime.fromisoformat, help="time, with offset, at which the clock starts")
@@ -150,7 +130,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=asked.seed,
         first=asked.first,
         data=asked.data,
-        rendered=asked.rendered,
         clock=clock,
         pace=asked.pace,
     )

@@ -1,58 +1,16 @@
 """What the sandbox reads of anybody's data, and a look through it before anything is served: `docs/own_data.md`."""
 
 import json
-import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from sandbox.emoney import rows as emoney_rows
-from sandbox.firm.records import Table
-from sandbox.moneyguidepro import rows as moneyguidepro_rows
-from sandbox.nitrogen import rows as nitrogen_rows
-from sandbox.orion.dataset import ORION_TABLES
-from sandbox.orion.query import read_moment
-from sandbox.tamarac.folder import read_day
-from sandbox.tamarac.rows import IDS
+from sandbox.vendors import VENDORS
 
 _LONG = re.compile(rb"\d{19}")
-Needed = Mapping[str, tuple[str, ...]]
-
-
-def _needed(tables: Mapping[str, Table]) -> Needed:
-    return {name: tuple(dict.fromkeys((each.key, each.id, *each.hidden))) for name, each in tables.items()}
-
-
-TABLES: Mapping[str, Needed] = {
-    "orion": dict.fromkeys(ORION_TABLES, ("id",)) | {"additional_accounts": ("clientId", "accountId")},
-    "tamarac": {name: (id_,) for name, id_ in IDS.items()}
-    | {"holdings": ("As Of Date",), "transactions": ("Entry Date", "Trade Date")},
-    "emoney": _needed(emoney_rows.TABLES),
-    "moneyguidepro": _needed(moneyguidepro_rows.TABLES),
-    "nitrogen": {**_needed(nitrogen_rows.TABLES), "clients": ("household", "id", "advisor_user_id")},
-    "docusign": {"envelopes": ("envelopeId", "status"), "templates": ("templateId", "name")},
-    "adobe_sign": {
-        "users": ("id", "email", "isAccountAdmin"),
-        "agreements": ("id", "name", "status", "createdDate", "senderEmail", "participantSetsInfo"),
-        "library_documents": ("id", "sharingMode", "creatorEmail"),
-    },
-}
-"""Vendor -> table, which is the file `<vendor>/<table>.jsonl` -> fields that each of its lines must have."""
-
-_READ: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
-    "orion": {
-        "id": operator.index,
-        "asOfDate": lambda text: date.fromisoformat(text[:10]),
-        "createdDate": read_moment,
-        "editedDate": read_moment,
-    },
-    "tamarac": dict.fromkeys(("As Of Date", "Entry Date", "Trade Date"), read_day),
-}
-"""Vendor -> field that the sandbox itself reads where a line has it -> how."""
 
 
 def count_rows(folder: Path) -> dict[str, dict[str, int]]:
@@ -62,24 +20,25 @@ def count_rows(folder: Path) -> dict[str, dict[str, int]]:
         ValueError: a line can't be served; with file and line.
     """
     return {
-        vendor: {
-            table: _count(path, needed, _READ.get(vendor, {}))
-            for table, needed in tables.items()
-            if (path := folder / vendor / f"{table}.jsonl").is_file()
+        vendor.name: {
+            table: _count(path, needed, vendor.read)
+            for table, needed in vendor.own_data.items()
+            if (path := folder / vendor.name / f"{table}.jsonl").is_file()
         }
-        for vendor, tables in TABLES.items()
-        if (folder / vendor).is_dir()
+        for vendor in VENDORS
+        if (folder / vendor.name).is_dir()
     }
 
 
 def describe(folder: Path) -> Iterator[str]:
     """Yield what is served from `folder` and what is not, a vendor a line; raises as `count_rows` does."""
     counted = count_rows(folder)
+    tables = {vendor.name: vendor.own_data for vendor in VENDORS}
     for vendor, rows in counted.items():
         found = ", ".join(f"{table} {count:,}" for table, count in rows.items()) or "no table"
-        missing = ", ".join(table for table in TABLES[vendor] if table not in rows)
+        missing = ", ".join(table for table in tables[vendor] if table not in rows)
         yield f"{vendor}: {found}" + (f"; empty, for want of a file: {missing}" if missing else "")
-    yield "invented: " + (", ".join(vendor for vendor in TABLES if vendor not in counted) or "nothing")
+    yield "invented: " + (", ".join(vendor for vendor in tables if vendor not in counted) or "nothing")
     read = {folder / vendor / f"{table}.jsonl" for vendor, rows in counted.items() for table in rows}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in read)
     if files:

@@ -329,8 +329,7 @@ def _sandbox(state: Path) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "include.cli",
-        "sandbox",
+        "sandbox.app",
         "--port",
         "0",
         "--households",

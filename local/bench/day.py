@@ -133,8 +133,7 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
 
 @contextlib.contextmanager
 def _sandbox(state: Path, pages: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "include.cli", "sandbox", "--port", "0", "--households", "20"]
-    command += ["--state", str(state), "--rendered", str(pages)]
+    command = [sys.executable, "-m", "sandbox.app", "--port", "0", "--households", "20", "--state", str(state)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -142,7 +141,7 @@ def _sandbox(state: Path, pages: Path) -> Iterator[str]:
             if "ready" not in line:
                 raise TargetUnavailable("The sandbox did not start", said=line.strip())
             url = line.split()[-1]
-            requests.get(f"{url}/_sandbox/clock", timeout=30)
+            requests.post(f"{url}/_sandbox/orion/rendered", json={"folder": str(pages)}, timeout=30).raise_for_status()
             yield url
         finally:
             process.terminate()

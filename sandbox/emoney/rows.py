@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from sandbox.firm.households import Household
-from sandbox.firm.likeness import draw_likenesses, has_household
+from sandbox.firm.likeness import Share, draw_likenesses, has_household
 from sandbox.firm.outside import draw_holdings
 from sandbox.firm.planning import Goal, Plan, draw_plans, round_ratio
 from sandbox.firm.records import Row, Table
@@ -19,6 +19,7 @@ from sandbox.firm.world import World
 from sandbox.server.response import write_moment
 
 VENDOR = "emoney"
+SHARE = Share("planning", 0.0, 0.6)
 _OF_PLAN = ("clientId", "planId")
 TABLES = {
     "clients": Table("clientId", "clientId"),
@@ -45,7 +46,7 @@ class Teller:
     @cached_property
     def numbers(self) -> Mapping[str, int]:
         """clientId -> number of the household, in the order of clientId."""
-        known = (n for n in range(self.world.firm.households) if has_household(self.seed, VENDOR, n))
+        known = (n for n in range(self.world.firm.households) if has_household(self.seed, SHARE, n))
         return dict(sorted((write_guid(self.seed, "client", 1001 + n), n) for n in known))
 
     def tell_clients(self, number: int) -> list[Row]:

@@ -11,13 +11,21 @@ from datetime import date, timedelta
 from sandbox.firm.households import Household
 from sandbox.firm.people import Home, Person, draw_home, draw_person
 
-_SHARES = {
-    "emoney": ("planning", 0.0, 0.6),
-    "moneyguidepro": ("planning", 0.5, 0.9),
-    "nitrogen": ("risk", 0.0, 0.8),
-    "tamarac": ("portfolio", 0.0, 0.15),
-}
-"""Vendor -> (which draw decides, from, to): eMoney and MoneyGuidePro share one, so that they overlap by a tenth."""
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of the firm's households a vendor knows.
+
+    Attributes:
+        draw: Which draw decides: vendors with the same one overlap where their ranges do.
+        low: From.
+        high: To.
+    """
+
+    draw: str
+    low: float
+    high: float
+
 
 _OTHER_NAMES = {
     "Abe": "Abraham",
@@ -69,10 +77,9 @@ class Likeness:
         return f"{self.first_name} {self.last_name}"
 
 
-def has_household(seed: int, vendor: str, number: int) -> bool:
-    """Whether `vendor` knows household `number` (from 0) of the firm; number 0 is known to all."""
-    word, low, high = _SHARES[vendor]
-    return number == 0 or low <= random.Random(f"{seed}:{word}:{number}").random() < high
+def has_household(seed: int, share: Share, number: int) -> bool:
+    """Whether a vendor with this share knows household `number` (from 0) of the firm; number 0 is known to all."""
+    return number == 0 or share.low <= random.Random(f"{seed}:{share.draw}:{number}").random() < share.high
 
 
 def draw_likenesses(seed: int, vendor: str, household: Household) -> list[Likeness]:

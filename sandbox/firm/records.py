@@ -86,6 +86,11 @@ class Files:
         return [dict(row) for row in self._rows[table].get(key, ())]
 
 
+def list_needed(tables: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
+    """Return the fields that each line of a table must have where other data is served."""
+    return {name: tuple(dict.fromkeys((each.key, each.id, *each.hidden))) for name, each in tables.items()}
+
+
 class Records:
     """What one vendor's API reads. The first of `tables` is the list of its clients."""
 

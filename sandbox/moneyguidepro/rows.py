@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from sandbox.firm.households import Household
-from sandbox.firm.likeness import draw_likenesses, has_household, write_couple
+from sandbox.firm.likeness import Share, draw_likenesses, has_household, write_couple
 from sandbox.firm.outside import Holding, draw_holdings
 from sandbox.firm.planning import Plan, draw_plans
 from sandbox.firm.records import Row, Table
@@ -19,6 +19,7 @@ from sandbox.moneyguidepro.goals import write_categories, write_money
 from sandbox.server.response import write_moment
 
 VENDOR = "moneyguidepro"
+SHARE = Share("planning", 0.5, 0.9)  # a tenth of the households is known to eMoney as well
 _KEY = "householdId"
 TABLES = {
     "households": Table(_KEY, _KEY),
@@ -43,7 +44,7 @@ class Teller:
     def numbers(self) -> Mapping[int, int]:
         """householdId -> number of the household."""
         numbers = range(self.world.firm.households)
-        return {FIRST_HOUSEHOLD + n: n for n in numbers if has_household(self.seed, VENDOR, n)}
+        return {FIRST_HOUSEHOLD + n: n for n in numbers if has_household(self.seed, SHARE, n)}
 
     def tell_households(self, number: int) -> list[Row]:
         """Return the household, its people as participants."""

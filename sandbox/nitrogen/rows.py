@@ -12,12 +12,13 @@ from decimal import Decimal
 from functools import cached_property
 
 from sandbox.firm.households import Account, Household, find_value
-from sandbox.firm.likeness import Likeness, draw_likenesses, has_household, write_person_key
+from sandbox.firm.likeness import Likeness, Share, draw_likenesses, has_household, write_person_key
 from sandbox.firm.records import Row, Table
 from sandbox.firm.world import World
 from sandbox.server.response import write_moment
 
 VENDOR = "nitrogen"
+SHARE = Share("risk", 0.0, 0.8)
 TABLES = {
     "clients": Table("household", "id", ("household",)),
     "portfolios": Table("household", "id", ("household", "advisor_user_id")),
@@ -82,7 +83,7 @@ class Teller:
     def numbers(self) -> Mapping[int, int]:
         """Firm's household id -> number of the household."""
         numbers = range(self.world.firm.households)
-        return {1001 + n: n for n in numbers if has_household(self.seed, VENDOR, n)}
+        return {1001 + n: n for n in numbers if has_household(self.seed, SHARE, n)}
 
     def tell_clients(self, number: int) -> list[Row]:
         """Return the household's clients, their risk numbers as of the last closed day."""

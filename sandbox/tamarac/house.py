@@ -12,11 +12,12 @@ from itertools import chain
 
 from sandbox.firm.holdings import Trade
 from sandbox.firm.households import ACCOUNTS, INDIVIDUAL, JOINT, Account, Firm, Household, Representative
-from sandbox.firm.likeness import Likeness, draw_likenesses, has_household, write_couple
+from sandbox.firm.likeness import Likeness, Share, draw_likenesses, has_household, write_couple
 from sandbox.firm.market import Market
 from sandbox.tamarac.groups import Group, Member
 
 VENDOR = "tamarac"
+SHARE = Share("portfolio", 0.0, 0.15)
 _COMMON, _OWN = 500_000, 700_000
 """Numbers of households in Tamarac: those of the firm from the first on, the office's own from the second on."""
 _OFFICE_SEED = 1_000_003
@@ -127,7 +128,7 @@ class Drawing:
     @cached_property
     def numbers(self) -> tuple[int, ...]:
         """Numbers of all households, in ascending order."""
-        known = (n for n in range(self.firm.households) if has_household(self.firm.seed, VENDOR, n))
+        known = (n for n in range(self.firm.households) if has_household(self.firm.seed, SHARE, n))
         return (*(_COMMON + n for n in known), *(_OWN + n for n in range(self.office.households)))
 
     @cached_property

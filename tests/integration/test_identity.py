@@ -20,9 +20,8 @@ from include.identity.resolve import Resolved, resolve
 from include.vendors import VENDORS
 from include.warehouse import schema
 from local.postgres import Postgres
-from sandbox.emoney import app as emoney
+from sandbox import vendors as simulated
 from sandbox.firm.world import World
-from sandbox.moneyguidepro import app as moneyguidepro
 from sandbox.server.clock import Clock
 from tests.conftest import Database, Firm, new_database
 from tests.running_sandbox import LAST, NOW, run_sandbox
@@ -134,8 +133,8 @@ def _held_away(state: Path) -> dict[tuple[str, str], str]:
     clock.set(NOW)
     world = World(state, clock, households=HOUSEHOLDS)
     return {
-        (vendor.__name__.rsplit(".", 1)[1], ours.split(":", 1)[1]): theirs.removeprefix("account:")
-        for vendor in (emoney, moneyguidepro)
+        (vendor.name, ours.split(":", 1)[1]): theirs.removeprefix("account:")
+        for vendor in simulated.VENDORS
         for ours, theirs in vendor.truth(world)
         if theirs.startswith("account:")
     }

@@ -2,9 +2,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from sandbox.emoney import rows as emoney
 from sandbox.firm.likeness import draw_likenesses, has_household, write_couple, write_email
 from sandbox.firm.world import World
+from sandbox.moneyguidepro import rows as moneyguidepro
+from sandbox.nitrogen import rows as nitrogen
 from sandbox.server.clock import Clock
+from sandbox.tamarac import house
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +62,9 @@ def test_couple_is_written_as_one_name(households):
 
 
 def test_first_household_is_known_to_all_and_the_others_to_their_share():
-    vendors = ("emoney", "moneyguidepro", "nitrogen", "tamarac")
-    assert all(has_household(seed, vendor, 0) for vendor in vendors for seed in range(20))
-    shares = [sum(has_household(7, vendor, n) for n in range(4000)) / 4000 for vendor in vendors]
+    vendors = (emoney.SHARE, moneyguidepro.SHARE, nitrogen.SHARE, house.SHARE)
+    assert all(has_household(seed, share, 0) for share in vendors for seed in range(20))
+    shares = [sum(has_household(7, share, n) for n in range(4000)) / 4000 for share in vendors]
     assert shares == pytest.approx([0.6, 0.4, 0.8, 0.15], abs=0.03)
-    both = sum(has_household(7, "emoney", n) and has_household(7, "moneyguidepro", n) for n in range(4000))
+    both = sum(has_household(7, emoney.SHARE, n) and has_household(7, moneyguidepro.SHARE, n) for n in range(4000))
     assert both / 4000 == pytest.approx(0.1, abs=0.02)

@@ -9,6 +9,7 @@ from sandbox.firm.world import World
 from sandbox.orion.books import OrionBooks
 from sandbox.orion.dataset import ORION_TABLES, Folder, export
 from sandbox.server.clock import Clock
+from sandbox.vendors import VENDORS
 
 FIRST, LAST = date(2026, 11, 18), date(2026, 11, 20)
 PATHS = [
@@ -163,11 +164,12 @@ def test_start_is_told_what_is_served_and_what_is_not(tmp_path):
 
 def test_page_names_every_file_that_is_served_and_what_its_lines_must_have():
     page = (Path(__file__).parents[3] / "docs" / "own_data.md").read_text()
-    orion = own_data.TABLES["orion"]
+    tables_of = {vendor.name: vendor.own_data for vendor in VENDORS}
+    orion = tables_of["orion"]
     assert [name for name in orion if f"folder/orion/{name}.jsonl" not in page and f"`{name}`" not in page] == []
     rows = {
         f"| `{vendor}/{name}.jsonl` | {', '.join(f'`{field}`' for field in needed)} |"
-        for vendor, tables in own_data.TABLES.items()
+        for vendor, tables in tables_of.items()
         if vendor != "orion"
         for name, needed in tables.items()
     }

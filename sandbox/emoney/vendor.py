@@ -1,0 +1,28 @@
+"""eMoney as the sandbox runs it."""
+
+import functools
+
+from sandbox.emoney import app
+from sandbox.emoney.rows import TABLES
+from sandbox.firm.records import list_needed
+from sandbox.firm.world import World
+from sandbox.vendor import Running, Setting, SimulatedVendor
+
+
+def _start(setting: Setting) -> Running:
+    created = app.create_app(setting.world, setting.faults, setting.calls, setting.clock, setting.data)
+    return Running(created, functools.partial(app.edit, setting.world))
+
+
+def _connect(world: World, url: str) -> dict[str, str]:
+    credentials = app.hand_out_credentials(world.path.parent)
+    return {
+        "host": f"{url}/emoney/public/v1",
+        "token_url": f"{url}/emoney/connect/token",
+        "client_id": credentials.client_id,
+        "private_key": credentials.private_key,
+        "api_key": credentials.api_key,
+    }
+
+
+EMONEY = SimulatedVendor("emoney", _start, _connect, list_needed(TABLES), truth=app.truth)

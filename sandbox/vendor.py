@@ -1,0 +1,74 @@
+"""What a simulated vendor is: one object of this kind in a folder of its own, and one line in `sandbox.vendors`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from sandbox.firm.edits import Edit
+from sandbox.firm.world import World
+from sandbox.server.calls import Calls
+from sandbox.server.clock import Clock
+from sandbox.server.faults import Faults
+
+Edits = Callable[[str, dict[str, Any]], Edit]
+"""Change what people keep in a vendor's system: kind of edit and values -> the edit as kept."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a simulated vendor runs in.
+
+    Attributes:
+        world: The invented firm, its edits, and the folder in which a vendor keeps its state.
+        faults: Faults on demand.
+        calls: Counts of calls, by which limits are enforced.
+        clock: The sandbox's time.
+        pace: How many times faster than the clock the limits of calls pass.
+        data: Folder of other data, which is served instead of the invented firm.
+    """
+
+    world: World
+    faults: Faults
+    calls: Calls
+    clock: Clock
+    pace: float = 1.0
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started vendor.
+
+    Attributes:
+        app: Mounted at `/<name>`.
+        edit: Called by `POST /_sandbox/<name>/<kind>`.
+        routes: Further routes below `/_sandbox`.
+    """
+
+    app: FastAPI
+    edit: Edits
+    routes: APIRouter = field(default_factory=APIRouter)
+
+
+@dataclass(frozen=True)
+class SimulatedVendor:
+    """One simulated vendor.
+
+    Attributes:
+        name: Of its folder, its path and its Airflow connection.
+        start: Start it; raises ValueError where the data can't be served.
+        connect: World and URL of the sandbox -> `host`, `login`, `password` and extra fields of the Airflow connection.
+        own_data: Table -> fields that each line of `<name>/<table>.jsonl` must have.
+        read: Field of these lines that the sandbox itself reads -> how; it raises ValueError or TypeError.
+        truth: World -> pairs of this vendor's record (`clients:17`) and the firm's own (`household:1001`, `person:1001:0`, `account:...`).
+    """
+
+    name: str
+    start: Callable[[Setting], Running]
+    connect: Callable[[World, str], Mapping[str, str]]
+    own_data: Mapping[str, tuple[str, ...]]
+    read: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    truth: Callable[[World], list[tuple[str, str]]] = lambda world: []
