@@ -1,7 +1,7 @@
-"""A change of Salesforce that is too great to be sent without a person: the question, the decision, and the sync that follows.
+"""Approval of a large Salesforce change: the request, the decision, and the sync that follows.
 
-Started by the DAG `salesforce`, which continues meanwhile and sends everything else. A question waits for twenty hours. What is approved is
-sent by the run of `salesforce` that this one starts; a rejection counts, with its reason, until the difference is another one.
+The DAG `salesforce` starts it, and meanwhile sends all other changes. A request waits for twenty hours. After an approval, this DAG starts
+a run of `salesforce`, which sends the approved changes. A rejection stays in force, with its reason, until the difference changes.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ APPROVE, REJECT = "Approve", "Reject"
     tags=["crm"],
     params={
         "question_ids": Param(
-            [], type="array", items={"type": "integer"}, title="Questions", description="By their ids."
+            [], type="array", items={"type": "integer"}, title="Requests", description="Ids of the approval requests."
         ),
-        "wordings": Param([], type="array", items={"type": "string"}, title="What would change"),
+        "wordings": Param([], type="array", items={"type": "string"}, title="Changes"),
         "page": Param("", type="string", title="Page of the first changes"),
     },
 )
 def approve_salesforce() -> None:
-    """Alerts people, waits for the decision, keeps it, and has what was approved sent."""
+    """Alert, wait for the decision, record it, and start the sync of the approved changes."""
 
     @task
     def alert_people(params: Any = None, run_id: Any = None) -> None:
-        """Alert once of the questions of this run, however often the task is tried."""
+        """Alert once about the requests of this run, however often the task is retried."""
         from tributary.alerts import page, send
 
         ids = ",".join(map(str, params["question_ids"]))
@@ -63,15 +63,13 @@ def approve_salesforce() -> None:
 
     @task.short_circuit
     def record_decision(params: Any = None, ti: Any = None) -> bool:
-        """Records the decision with who made it and why; continues where something was approved."""
+        """Record the decision with its user and reason; continue after an approval."""
         from include.crm.sync import approval
         from tributary import connections
 
         answer = ti.xcom_pull(task_ids="decide")
         is_approved = answer["chosen_options"] == [APPROVE]
-        reason = str(answer["params_input"].get("reason") or "").strip() or (
-            "" if is_approved else "No reason was given"
-        )
+        reason = str(answer["params_input"].get("reason") or "").strip() or ("" if is_approved else "No reason given")
         user = answer["responded_by_user"] or {}
         approval.decide(
             connections.database(),

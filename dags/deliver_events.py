@@ -1,7 +1,7 @@
-"""Tells subscribers what happened: loads, findings, dead letters, completed envelopes, missed deadlines.
+"""Deliver events to subscribers: loads, findings, dead letters, completed envelopes, missed deadlines.
 
-The Variable `tributary_subscribers` names a connection for each, separated by blanks (see docs/outbound_events.md). By hand, its form
-sends events again, or enables a subscriber that was disabled.
+The Variable `tributary_subscribers` lists a connection for each subscriber, separated by blanks (see docs/outbound_events.md). The form of a
+manual run sends events again, or re-enables a disabled subscriber.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tributary.triggers.wake_up import WakeUp
 OUTBOX = Asset(
     name="outbox",
     uri="x-tributary://outbox",
-    watchers=[AssetWatcher(name="outbox_bell", trigger=WakeUp("tributary_outbox"))],
+    watchers=[AssetWatcher(name="outbox_waiting", trigger=WakeUp("tributary_outbox"))],
 )
 
 
@@ -34,43 +34,53 @@ OUTBOX = Asset(
     tags=["events"],
     params={
         "subscriber": Param(
-            None, type=["null", "string"], title="Subscriber", description="Its connection. Empty: only what is due."
+            None,
+            type=["null", "string"],
+            title="Subscriber",
+            description="The subscriber's connection. Empty: deliver only what is due.",
         ),
-        "enable": Param(False, type="boolean", title="Enable", description="Let it have its events again."),
+        "enable": Param(False, type="boolean", title="Enable", description="Re-enable this subscriber."),
         "replay_dead": Param(
-            False, type="boolean", title="Send given-up events again", description="Of the time below, or all."
+            False,
+            type="boolean",
+            title="Retry failed events",
+            description="Events whose delivery was given up: in the period below, or all.",
         ),
         "event_ids": Param(
             [],
             type=["null", "array"],
             items={"type": "string", "format": "uuid"},
             title="Events",
-            description="Ids of events to send again, one a line, whatever became of them.",
+            description="Ids of events to send again, one a line, delivered or not.",
         ),
         "since": Param(
             None,
             type=["null", "string"],
             format="date-time",
             title="Since",
-            description="Send again what occurred then or later, whatever became of it.",
+            description="Send the events since then again, delivered or not.",
         ),
         "until": Param(
-            None, type=["null", "string"], format="date-time", title="Until", description="And before this."
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Until",
+            description="End of the period (exclusive).",
         ),
         "types": Param(
             None,
             type=["null", "string"],
             title="Types",
-            description="Of these types alone, such as tributary.finding.*; empty: of all that it wants.",
+            description="Only these types, such as tributary.finding.*; empty: all types of the subscription.",
         ),
     },
 )
 def deliver_events() -> None:
-    """Does what the form asks for, sends what is due, and tells people of trouble."""
+    """Apply the form, deliver what is due, and alert about failing subscribers."""
 
     @task.short_circuit
     def has_subscribers(params: Any = None) -> bool:
-        """Whether there are subscribers, or something of a removed one is still to be recorded or reported; else the run ends here."""
+        """Whether there are subscribers, or deliveries of a removed subscriber are unfinished; otherwise skip the rest of the run."""
         from include.outbound import outbox
         from tributary import connections
 
@@ -78,8 +88,8 @@ def deliver_events() -> None:
         return bool(names or params["subscriber"]) or outbox.has_unfinished(connections.database())
 
     @task
-    def make_due_again(params: Any = None) -> dict[str, int]:
-        """Counts of what was enabled and of what is sent again."""
+    def retry_deliveries(params: Any = None) -> dict[str, int]:
+        """Return how many subscribers were enabled, and how many events are sent again."""
         from datetime import UTC, datetime
         from uuid import UUID
 
@@ -127,8 +137,8 @@ def deliver_events() -> None:
         return asdict(send(connections.database(), known, unreadable))
 
     @task
-    def tell_troubles(run_id: Any = None) -> list[str]:
-        """What was disabled or given up, each told once."""
+    def report_troubles(run_id: Any = None) -> list[str]:
+        """Alert once about each disabled subscriber and each delivery that was given up; return the subscribers."""
         from include.outbound import outbox
         from tributary import connections
         from tributary.alerts import send as send_alert
@@ -140,7 +150,7 @@ def deliver_events() -> None:
 
         return [each.subscriber for each in outbox.tell_troubles(connections.database(), tell)]
 
-    has_subscribers() >> make_due_again() >> deliver() >> tell_troubles()
+    has_subscribers() >> retry_deliveries() >> deliver() >> report_troubles()
 
 
 deliver_events()

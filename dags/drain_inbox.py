@@ -1,8 +1,8 @@
-"""What webhooks brought, and callers pushed, into the warehouse and to Salesforce: when a bell rings, and every ten minutes.
+"""Load webhook deliveries and pushed records into the warehouse and send envelopes to Salesforce: when notified, and every ten minutes.
 
-A run takes everything that waits, each vendor by itself. What it can't bring stays in the inbox, and the next run tries again; what
-can't be read is told with the delivery (`control.inbox`, column `error`) and is a dead letter. Then Salesforce is shown the envelopes
-that are news, unless another sync is under way (the next run does it then) or the Variable `tributary_crm_paused` is `true`.
+A run processes all waiting deliveries, one task a vendor. A delivery that can't be loaded stays in the inbox for the next run; one that can't
+be parsed gets its reason (`control.inbox`, column `error`) and becomes a dead letter. Then changed envelopes are sent to Salesforce,
+unless another sync is running (the next run sends them) or the Variable `tributary_crm_paused` is `true`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tributary.triggers.wake_up import WakeUp
 INBOX = Asset(
     name="inbox",
     uri="x-tributary://inbox",
-    watchers=[AssetWatcher(name="inbox_bell", trigger=WakeUp("tributary_inbox"))],
+    watchers=[AssetWatcher(name="inbox_waiting", trigger=WakeUp("tributary_inbox"))],
 )
 
 
 @dag(
     dag_id="drain_inbox",
-    dag_display_name="Webhooks: the inbox into the warehouse",
+    dag_display_name="Inbox: webhooks and pushed records",
     doc_md=__doc__,
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/10 * * * *", timezone="UTC"), assets=[INBOX]),
     start_date=pendulum.parse(GO_LIVE, tz="UTC"),
@@ -37,7 +37,7 @@ INBOX = Asset(
     tags=["events"],
 )
 def drain_inbox() -> None:
-    """Drains each vendor's deliveries, then shows Salesforce what they changed."""
+    """Drain each vendor's deliveries, then send the changed envelopes to Salesforce."""
 
     @task
     def find_waiting() -> list[str]:
@@ -62,7 +62,7 @@ def drain_inbox() -> None:
         return pushed + (draining.drain(site, vendor, connection, run) if vendor.webhook is not None else 0)
 
     @task(trigger_rule="all_done")
-    def show_envelopes(run_id: Any = None) -> dict[str, int]:
+    def send_envelopes(run_id: Any = None) -> dict[str, int]:
         from include import business_dates
         from include.crm.objects.envelope import is_news
         from include.crm.sync.load import sync
@@ -72,7 +72,7 @@ def drain_inbox() -> None:
         connections.skip_without_salesforce()
         site, settings = connections.site(), connections.crm_settings()
         if connections.is_crm_paused() or not is_news(site.engine):
-            raise AirflowSkipException("There is nothing to show, or writing to Salesforce is paused")
+            raise AirflowSkipException("No envelope changed, or writing to Salesforce is paused")
         try:
             counts = sync(
                 site.engine,
@@ -84,15 +84,15 @@ def drain_inbox() -> None:
                 only=("envelope",),
             )
         except SyncUnderWay as error:
-            raise AirflowSkipException("Another sync is under way; the next run shows what is left") from error
+            raise AirflowSkipException("Another sync is running; the next run sends the remaining envelopes") from error
         except ApprovalNeeded as error:
-            raise AirflowSkipException(f"The next sync of everything asks a person: {error}") from error
+            raise AirflowSkipException(f"The next full sync requests approval: {error}") from error
         return {"created": counts["envelope"].created, "updated": counts["envelope"].updated}
 
-    # The leaves say how a run ended; `show_envelopes` alone, which runs whatever happened, would hide a drain that failed.
+    # The leaf tasks decide the state of a run; `send_envelopes` alone, which always runs, would hide a failed drain.
     ended = EmptyOperator(task_id="ended", trigger_rule="none_failed")
     drained = drain.expand(name=find_waiting())
-    drained >> [show_envelopes(), ended]
+    drained >> [send_envelopes(), ended]
 
 
 drain_inbox()

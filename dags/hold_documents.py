@@ -1,4 +1,4 @@
-"""Holds the documents of an envelope for a dispute or an audit, whatever their retention date, or ends the hold."""
+"""Place a retention hold on the documents of an envelope for a dispute or an audit, or end the hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNING = [vendor.name for vendor in VENDORS if vendor.documents]
 
 @dag(
     dag_id="hold_documents",
-    dag_display_name="Hold signed documents",
+    dag_display_name="Signed documents: retention hold",
     doc_md=__doc__,
     schedule=None,
     max_active_runs=1,
@@ -22,20 +22,26 @@ SIGNING = [vendor.name for vendor in VENDORS if vendor.documents]
     tags=["events"],
     params={
         "vendor": Param(SIGNING[0], enum=SIGNING, title="Vendor"),
-        "envelope": Param("", type="string", minLength=1, title="Envelope", description="The vendor's id of it."),
+        "envelope": Param(
+            "", type="string", minLength=1, title="Envelope", description="The vendor's id of the envelope."
+        ),
         "reason": Param(
-            "", type="string", minLength=3, title="Reason", description="Kept with the documents, with who said so."
+            "",
+            type="string",
+            minLength=3,
+            title="Reason",
+            description="Stored with the documents and the name of the user.",
         ),
         "end_hold": Param(
             False,
             type="boolean",
             title="End the hold",
-            description="The retention date counts again; the run keeps why.",
+            description="The retention date applies again. The run stores the reason.",
         ),
     },
 )
 def hold_documents() -> None:
-    """One statement; a run that finds no such document fails, so that nobody believes what is not so."""
+    """Change the hold by one statement; the run fails where the envelope has no document."""
 
     @task
     def hold(params: Any = None, dag_run: Any = None) -> int:
@@ -47,7 +53,9 @@ def hold_documents() -> None:
         reason = None if params["end_hold"] else params["reason"]
         held = documents.hold(connections.database(), params["vendor"], params["envelope"].strip(), who, reason)
         if not held:
-            raise ConfigurationError("No document is kept of it", vendor=params["vendor"], envelope=params["envelope"])
+            raise ConfigurationError(
+                "No document of this envelope is stored", vendor=params["vendor"], envelope=params["envelope"]
+            )
         return held
 
     hold()

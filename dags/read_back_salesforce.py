@@ -1,7 +1,7 @@
-"""Every Sunday: what Salesforce really holds against what we believe. People edit, merge and delete records there.
+"""Every Sunday, compare the records in Salesforce with the last state that Salesforce accepted. Users edit, merge and delete records there.
 
-A field that we write and somebody edited is written over by the next sync; a field that we write once is the firm's. What
-is deleted or merged in Salesforce is left alone, and told of; with **Make again** the next sync creates it anew.
+The next sync overwrites a user's edit of a field that we write always; a field that we write once belongs to the firm. Records that were
+deleted or merged in Salesforce are reported and left alone; with **Recreate missing records** the next sync creates them again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tributary.policy import DEFAULTS, GO_LIVE
 
 @dag(
     dag_id="read_back_salesforce",
-    dag_display_name="Salesforce: is it as we believe?",
+    dag_display_name="Salesforce: drift check",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("0 7 * * 0", timezone="UTC"),
     start_date=pendulum.parse(GO_LIVE, tz="UTC"),
@@ -25,16 +25,16 @@ from tributary.policy import DEFAULTS, GO_LIVE
     default_args=DEFAULTS,
     tags=["crm"],
     params={
-        "make_again": Param(
+        "recreate_missing": Param(
             False,
             type="boolean",
-            title="Make again",
-            description="Let the next sync create what was deleted or merged in Salesforce.",
+            title="Recreate missing records",
+            description="Let the next sync create the records that were deleted or merged in Salesforce.",
         )
     },
 )
 def read_back_salesforce() -> None:
-    """Reads, repairs what we believe, and tells."""
+    """Read the records, correct the accepted state, and alert about differences."""
 
     @task
     def read_back(run_id: Any = None) -> dict[str, dict[str, int]]:
@@ -52,7 +52,7 @@ def read_back_salesforce() -> None:
         return {entity: asdict(each) for entity, each in found.items()}
 
     @task
-    def tell_differences(found: dict[str, dict[str, int]], run_id: Any = None) -> list[str]:
+    def report_differences(found: dict[str, dict[str, int]], run_id: Any = None) -> list[str]:
         from tributary.alerts import send
 
         lines = [
@@ -62,19 +62,19 @@ def read_back_salesforce() -> None:
         ]
         if lines:
             where = f"Each record: control.crm_difference, run_id {run_id}"
-            title = "Salesforce is not as we believed"
+            title = "Salesforce differs from the accepted state"
             send("crm_difference", title, "\n".join([*lines, where]), dag_id="read_back_salesforce", run_id=run_id)
         return lines
 
     @task
-    def make_again(params: Any = None) -> int:
+    def recreate_missing(params: Any = None) -> int:
         from include.crm.sync.readback import recreate
         from tributary import connections
 
-        return recreate(connections.site().engine, connections.crm_settings()) if params["make_again"] else 0
+        return recreate(connections.site().engine, connections.crm_settings()) if params["recreate_missing"] else 0
 
     found = read_back()
-    tell_differences(found) >> make_again()
+    report_differences(found) >> recreate_missing()
 
 
 read_back_salesforce()

@@ -125,12 +125,12 @@ def replay_dead_letters() -> None:
         return outcome["landed"] > 0 and not params["dry_run"]
 
     @task(outlets=[WAREHOUSE])
-    def ring_bell() -> None:
+    def notify_warehouse_updated() -> None:
         """Tells the CRM that the warehouse has news."""
 
     replayed = replay()
     choose_action() >> [replayed, discard()]
-    has_landed(replayed) >> ring_bell()
+    has_landed(replayed) >> notify_warehouse_updated()
 
 
 replay_dead_letters()

@@ -1,9 +1,9 @@
-"""The warehouse's present state into Salesforce: when the warehouse has news, and every hour in case a bell was lost.
+"""Send the current state of the warehouse to Salesforce: when the warehouse has new data, and every hour in case a notification was lost.
 
-First, identity is resolved across vendors; then the business rules evaluate the day. Then everything is compared and sent. Held back are
-the rows of a vendor whose newest day is not reconciled, an object that would change too much (a first load, a third of its records,
-dozens of accounts that close) until a person approves it in the DAG `approve_salesforce`, an object that fails, and what names any of
-these; the rest goes. The Variable `tributary_crm_paused` set to `true` keeps every run from writing.
+First identities are resolved across vendors, then the business rules are evaluated, then all objects are compared and the changes sent.
+Held back are the rows of a vendor whose newest day is not reconciled, an object with a large change (a first load, a third of its records,
+dozens of accounts that close) until someone approves it in the DAG `approve_salesforce`, an object that fails, and the records that refer to
+any of these. All other changes are sent. The Variable `tributary_crm_paused` set to `true` stops every run from writing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tributary.tasks import salesforce as crm_steps
 
 @dag(
     dag_id="salesforce",
-    dag_display_name="Salesforce: what changed",
+    dag_display_name="Salesforce: sync",
     doc_md=__doc__,
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("17 * * * *", timezone="UTC"), assets=[WAREHOUSE]),
     start_date=pendulum.parse(GO_LIVE, tz="UTC"),
@@ -26,33 +26,31 @@ from tributary.tasks import salesforce as crm_steps
     max_active_runs=1,
     default_args=DEFAULTS,
     tags=["crm"],
-    deadline=deadline(f"Salesforce is in step within {DEADLINE_HOURS:g} hours"),
+    deadline=deadline(f"Salesforce is up to date within {DEADLINE_HOURS:g} hours"),
     params={
-        "dry_run": Param(
-            False, type="boolean", title="Dry run", description="Show what would change, and change nothing."
-        ),
+        "dry_run": Param(False, type="boolean", title="Dry run", description="Show the changes, and write nothing."),
         "resend_refused": Param(
             False,
             type="boolean",
-            title="Send refused rows again",
-            description="Also those that did not change since Salesforce refused them: the org was mended.",
+            title="Resend rejected rows",
+            description="Include rows that have not changed since Salesforce rejected them, such as after a fix in the org.",
         ),
     },
 )
 def salesforce() -> None:
-    """Evaluate the day, show what would change, request approval where it must, and send the rest."""
+    """Evaluate the rules, show the changes, request approvals, and send the rest."""
     request_approval = TriggerDagRunOperator(
         task_id="request_approval",
         trigger_dag_id="approve_salesforce",
-        conf="{{ ti.xcom_pull(task_ids='find_questions') | tojson }}",  # type: ignore[arg-type]  # JSON is read
+        conf="{{ ti.xcom_pull(task_ids='open_approvals') | tojson }}",  # type: ignore[arg-type]  # JSON is read
         logical_date=None,
         openlineage_inject_parent_info=False,
     )
-    judged, shown, sent = crm_steps.judge_day(), crm_steps.show_changes(), crm_steps.send_changes()
-    questions = crm_steps.find_questions(shown)
-    crm_steps.resolve_identity() >> judged >> shown >> crm_steps.may_write() >> [questions, sent]
+    evaluated, shown, sent = crm_steps.evaluate_rules(), crm_steps.show_changes(), crm_steps.send_changes()
+    questions = crm_steps.open_approvals(shown)
+    crm_steps.resolve_identity() >> evaluated >> shown >> crm_steps.may_write() >> [questions, sent]
     questions >> request_approval
-    [sent, judged] >> crm_steps.raise_tasks()
+    [sent, evaluated] >> crm_steps.raise_tasks()
     sent >> crm_steps.report_held_back()
 
 

@@ -1,7 +1,7 @@
-"""Starts what callers of the HTTP API asked for, and notes what becomes of it.
+"""Start the DAG runs that callers of the HTTP API requested, and record their states.
 
-A request's run is named after it, so it is started once: a second try finds the run that is there. One that can't be started is
-tried again with the next run of this DAG, and given up after some.
+The run id is derived from the request, so a retry finds the run instead of starting a second one. A request whose run can't be started is
+retried by the next runs of this DAG, and fails after several attempts.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tributary.triggers.wake_up import WakeUp
 REQUESTS = Asset(
     name="requests",
     uri="x-tributary://requests",
-    watchers=[AssetWatcher(name="requests_bell", trigger=WakeUp("tributary_requests"))],
+    watchers=[AssetWatcher(name="requests_waiting", trigger=WakeUp("tributary_requests"))],
 )
 
 
 @dag(
     dag_id="serve_requests",
-    dag_display_name="Requests of callers",
+    dag_display_name="Requests of API callers",
     doc_md=__doc__,
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/10 * * * *", timezone="UTC"), assets=[REQUESTS]),
     start_date=pendulum.parse(GO_LIVE, tz="UTC"),
@@ -35,7 +35,7 @@ REQUESTS = Asset(
     tags=["api"],
 )
 def serve_requests() -> None:
-    """Takes what waits, starts it, and looks at all that is not done."""
+    """Take the waiting requests, start their runs, and record the states of all unfinished ones."""
 
     @task
     def take_requests() -> list[dict[str, Any]]:
@@ -49,13 +49,13 @@ def serve_requests() -> None:
 
     start = TriggerDagRunOperator.partial(
         task_id="start",
-        logical_date=None,  # two runs of one DAG may be asked for in one moment
+        logical_date=None,  # two runs of one DAG may be requested in one moment
         skip_when_already_exists=True,
         map_index_template="{{ task.trigger_run_id }}",
     )
 
     @task(trigger_rule="all_done")
-    def note_states(ti: Any = None) -> dict[str, int]:
+    def record_states(ti: Any = None) -> dict[str, int]:
         from collections import Counter
 
         from include.gateway.api import request_queue
@@ -70,7 +70,7 @@ def serve_requests() -> None:
         request_queue.forget_answers(engine)
         return dict(seen)
 
-    start.expand_kwargs(take_requests()) >> note_states()
+    start.expand_kwargs(take_requests()) >> record_states()
 
 
 def _dag_id(request: Any) -> str:

@@ -1,7 +1,7 @@
-"""One DAG a vendor: its day, from its API into the warehouse. Wiring only; the work is in `include.pipeline.vendor_day`.
+"""One DAG a vendor: its day, from its API to the warehouse. Wiring only; the work is in `include.pipeline.vendor_day`.
 
-A vendor that can be asked for single clients has a second one for them, of the same tasks: who waits for one client does not
-wait for a day that takes hours. It takes the calls that are kept for people, and no slot of the day's pool.
+A vendor with requests for single clients has a second DAG for them with the same tasks, so that a refresh of one client does not
+wait for a day that takes hours. Its calls use the share of the budget that is reserved for users, and no slot of the daily pool.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ CLIENTS_AT_ONCE = 4
 
 
 def vendor_day(vendor: Vendor) -> None:
-    """Makes the DAG of a vendor's day."""
+    """Create the DAG of a vendor's day."""
 
     @dag(
         dag_id=vendor.name,
-        dag_display_name=f"{vendor.title}: the day into the warehouse",
+        dag_display_name=f"{vendor.title}: daily load",
         doc_md=vendor.notes,
         schedule=CronDataIntervalTimetable(vendor.cron, timezone=vendor.timezone),
         start_date=pendulum.parse(GO_LIVE, tz=vendor.timezone),
@@ -40,19 +40,19 @@ def vendor_day(vendor: Vendor) -> None:
     def day() -> None:
         plan = steps.plan_day(vendor.name)
         if vendor.webhook is not None and vendor.webhook.failures:
-            steps.ask_for_lost.override(pool=f"{vendor.name}_api")(vendor.name, plan)
-        bring_in(vendor, plan, pool=f"{vendor.name}_api")
+            steps.request_redelivery.override(pool=f"{vendor.name}_api")(vendor.name, plan)
+        load_day(vendor, plan, pool=f"{vendor.name}_api")
 
     day()
 
 
 def vendor_on_demand(vendor: Vendor) -> None:
-    """Makes the DAG of a vendor's single clients, or of what else its keys are of."""
+    """Create the DAG that refreshes single clients of a vendor, or the rows of another key table."""
     noun = find_key_table(vendor)
 
     @dag(
         dag_id=on_demand(vendor.name),
-        dag_display_name=f"{vendor.title}: single {noun}, now",
+        dag_display_name=f"{vendor.title}: refresh single {noun}",
         doc_md=vendor.notes,
         schedule=None,
         max_active_runs=CLIENTS_AT_ONCE,
@@ -62,32 +62,32 @@ def vendor_on_demand(vendor: Vendor) -> None:
         params=client_form(vendor),
     )
     def clients() -> None:
-        bring_in(vendor, steps.plan_day(vendor.name), pool="default_pool")
+        load_day(vendor, steps.plan_day(vendor.name), pool="default_pool")
 
     clients()
 
 
-def bring_in(vendor: Vendor, plan: Any, pool: str) -> None:
-    """The arrows from the vendor's API to the warehouse's bell; `pool` is where pulls take their slots."""
+def load_day(vendor: Vendor, plan: Any, pool: str) -> None:
+    """Chain the tasks from the vendor's API to the notification; pulls take their slots from `pool`."""
     name = vendor.name
     before = steps.wait_until_closed(name, plan) if vendor.closed else plan
-    waves = []
-    for wave in range(len(vendor.waves)):
+    stages = []
+    for stage in range(len(vendor.waves)):
         pulled = (
             steps.pull.override(pool=pool)
             .partial(name=name, plan=plan)
-            .expand(table=steps.choose_tables(name, plan, wave))
+            .expand(table=steps.list_tables(name, plan, stage))
         )
         before >> pulled
         before = pulled
-        waves.append(pulled)
-    paths = waves[0] if len(waves) == 1 else steps.gather(waves)
+        stages.append(pulled)
+    paths = stages[0] if len(stages) == 1 else steps.collect_partitions(stages)
     valid = steps.validate(name, paths, plan)
     transformed = steps.transform.partial(name=name, plan=plan).expand(path=paths)
     published = steps.publish(name, paths, plan)
     valid >> [transformed, steps.report_quality(paths)]
-    transformed >> published >> steps.is_present(plan) >> steps.ring_bell()
-    published >> steps.warn(name)
+    transformed >> published >> steps.is_current_day(plan) >> steps.notify_warehouse_updated()
+    published >> steps.report_warnings(name)
 
 
 for vendor in VENDORS:

@@ -1,7 +1,7 @@
-"""Between the daily runs: what was edited at a vendor, every few minutes; and what it could not deliver, once more.
+"""Between the daily runs: pull a vendor's edits every few minutes, and pull again the rows that a webhook could not load.
 
-Its runs are many and small. They never stand in the way of the day: the ledger calls what they load `pushed`, the next daily run
-asks for all of it again, and where both meet at a row, one of them tries again. The warehouse's bell rings only where something changed.
+The runs are many and small, and never block the daily run: the ledger records their loads as `pushed`, the next daily run pulls all of the
+rows again, and where both write one row, one of them retries. The asset `warehouse_updated` is notified only where a row changed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tributary.policy import DEFAULTS, GO_LIVE, WAREHOUSE
 
 
 def vendor_live(vendor: Vendor) -> None:
-    """Makes the DAG of one vendor."""
+    """Create the DAG of one vendor."""
 
     @dag(
         dag_id=f"{vendor.name}_live",
-        dag_display_name=f"{vendor.title}: what was edited since",
+        dag_display_name=f"{vendor.title}: edits since the last run",
         doc_md=__doc__,
         schedule=CronTriggerTimetable(vendor.live, timezone=vendor.timezone),
         start_date=pendulum.parse(GO_LIVE, tz=vendor.timezone),
@@ -33,19 +33,19 @@ def vendor_live(vendor: Vendor) -> None:
     )
     def live() -> None:
         @task.short_circuit(pool=f"{vendor.name}_api")
-        def look_for_edits(run_id: Any = None) -> int:
-            from include.pipeline.incremental import look_for_edits as look
+        def pull_edits(run_id: Any = None) -> int:
+            from include.pipeline.incremental import look_for_edits
             from include.pipeline.run import Run
             from tributary import connections
 
             site = connections.site()
-            return look(site, vendor, connections.connection(vendor.name), Run.of_now(run_id, site.clock()))
+            return look_for_edits(site, vendor, connections.connection(vendor.name), Run.of_now(run_id, site.clock()))
 
         @task(outlets=[WAREHOUSE])
-        def ring_bell() -> None:
-            """Tells the CRM that the warehouse has news; the news itself is in the warehouse."""
+        def notify_warehouse_updated() -> None:
+            """Notify the DAG `salesforce` that the warehouse has new data."""
 
-        look_for_edits() >> ring_bell()
+        pull_edits() >> notify_warehouse_updated()
 
     live()
 

@@ -1,4 +1,4 @@
-"""Looks into the ledger by day, and tells people of every stage that is due and not done; once each."""
+"""During the day, alert once about each stage of a vendor's day that is overdue in the ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tributary.policy import DEFAULTS, GO_LIVE
 
 @dag(
     dag_id="watch_lateness",
-    dag_display_name="Is every vendor in?",
+    dag_display_name="Vendors: lateness",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("*/15 6-18 * * *", timezone="America/New_York"),
     start_date=pendulum.parse(GO_LIVE, tz="America/New_York"),
@@ -23,10 +23,10 @@ from tributary.policy import DEFAULTS, GO_LIVE
     tags=["watch"],
 )
 def watch_lateness() -> None:
-    """One task a vendor."""
+    """Map one task to each vendor."""
 
     @task(map_index_template="{{ task.op_kwargs['vendor_name'] }}")
-    def tell_late(vendor_name: str) -> list[str]:
+    def report_late(vendor_name: str) -> list[str]:
         from datetime import UTC, datetime
 
         from include.control.lateness import find_late, mark_told
@@ -41,12 +41,12 @@ def watch_lateness() -> None:
         lines = [each.say(now) for each in late]
         if late:
             title = f"Late: {vendor.title}, business date {late[0].business_date}"
-            told = [*lines, f"DAG: {vendor_name}", f"Link: {page(vendor_name)}"]
-            send("late", title, "\n".join(told), dag_id=vendor_name, subject=now.isoformat())
+            body = [*lines, f"DAG: {vendor_name}", f"Link: {page(vendor_name)}"]
+            send("late", title, "\n".join(body), dag_id=vendor_name, subject=now.isoformat())
             mark_told(engine, late)
         return lines
 
-    tell_late.expand(vendor_name=[vendor.name for vendor in VENDORS])
+    report_late.expand(vendor_name=[vendor.name for vendor in VENDORS])
 
 
 watch_lateness()

@@ -1,4 +1,4 @@
-"""Tells people: a task failed, a run missed its deadline, a stage is late."""
+"""Alerts: a task failed, a run missed its deadline, a stage is late."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from airflow.sdk import BaseNotifier
 log = logging.getLogger(__name__)
 
 UNATTENDED = ("scheduled", "asset_triggered")
-"""Runs whose input no person chose."""
+"""Types of runs whose input no user entered."""
 
 
 class Alert(BaseNotifier):
-    """Sends an alert with DAG, task, reason, counts and a link; usable as failure callback and in a deadline.
+    """Send an alert with DAG, task, reason, counts and a link, as failure callback or from a deadline.
 
-    Each alert is sent once: per run and deadline, per task and try, and per run and try where its vendor can't be reached. None is sent of
+    Each alert is sent once: per run and deadline, per task and try, and per run and try where its vendor can't be reached. No alert is sent about
 
     - a backfill's deadline: its runs wait for each other;
-    - a run whose input was rejected: the person who started it sees why;
-    - a run that sent nothing to Salesforce because everything is held back: `approve_salesforce` and `report_held_back` alert of that.
+    - a run whose input was rejected: the user who started it sees the reason;
+    - a run that sent nothing to Salesforce because every change is held back: `approve_salesforce` and `report_held_back` alert about it.
 
     Args:
         what: The first words of the title, such as `Failed` or `Deadline missed`.
-        context: What a deadline is about. Airflow's triggerer gives it here, and only to a callable that names it;
-            a callback is given its own when it is called.
+        context: Context of a deadline. Airflow's triggerer passes it here, and only to a callable with this argument;
+            a callback receives its context when it is called.
     """
 
     template_fields = ("what",)
@@ -40,7 +40,7 @@ class Alert(BaseNotifier):
         self.what = what
 
     def notify(self, context: Any) -> None:
-        """Sends it, unless it is not to be sent or was sent before."""
+        """Send the alert, unless it is suppressed or was sent before."""
         run, deadline = context.get("dag_run"), context.get("deadline")
         dag_id, run_id = _of(run, "dag_id"), _run_id(run)
         if deadline and (_of(run, "run_type") == "backfill" or _is_silent(dag_id, run_id)):
@@ -62,20 +62,20 @@ class Alert(BaseNotifier):
         send(kind, title, body, dag_id=dag_id, run_id=run_id, **about)
 
     async def async_notify(self, context: Any) -> None:
-        """Sends it from the triggerer, where deadlines are kept."""
+        """Send the alert from the triggerer, which evaluates deadlines."""
         await asyncio.to_thread(self.notify, context)
 
 
 def send(kind: str, title: str, body: str, **about: str) -> bool:
-    """Sends an alert unless the same one was sent before; returns whether it was sent now.
+    """Send an alert unless the same one was sent before; return whether it was sent now.
 
-    Where the database can't record it, it is sent all the same.
+    If the database can't record the alert, it is sent anyway.
 
     Args:
         kind: What happened, such as `failed`; see `include.control.alerts`.
         title: One line.
         body: Reason, counts, a link.
-        about: `dag_id`, `run_id`, `task`, `subject`: with `kind`, which alert it is.
+        about: `dag_id`, `run_id`, `task`, `subject`: they identify the alert, together with `kind`.
     """
     from include import alerts
     from include.control.alerts import Record, send_once
@@ -93,14 +93,14 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
     except Exception as error:
         if tries:
             raise
-        log.warning("The alert %r could not be recorded, and is sent all the same: %s", title, type(error).__name__)
+        log.warning("The alert %r could not be recorded, and is sent anyway: %s", title, type(error).__name__)
         deliver()
         return True
 
 
 @contextmanager
 def open_database() -> Iterator[Any]:
-    """The firm's database for a statement or two."""
+    """Open the firm's database for a statement or two."""
     from tributary import connections
 
     engine = connections.database()
@@ -111,14 +111,14 @@ def open_database() -> Iterator[Any]:
 
 
 def _is_reported_elsewhere(reason: Any, run_type: str) -> bool:
-    """Whether people learn of a failure without an alert of the run: from the form, or from alerts of what is held back."""
+    """Whether a failure is reported without an alert of the run: in the form, or by the alerts about held-back records."""
     from include.errors import HeldBack, InputRejected
 
     return isinstance(reason, HeldBack) or (isinstance(reason, InputRejected) and run_type not in UNATTENDED)
 
 
 def _record_silent(dag_id: str, run_id: str, reason: Any) -> None:
-    """Keep the run's deadline from alerting, too."""
+    """Suppress the alert of the run's deadline."""
     from include.control import alerts
 
     log.warning("%s: no alert is sent: %s", dag_id, reason)
@@ -126,7 +126,7 @@ def _record_silent(dag_id: str, run_id: str, reason: Any) -> None:
         with open_database() as engine:
             alerts.record_silent(engine, dag_id, run_id, f"{type(reason).__name__}: {reason}")
     except Exception as error:
-        log.warning("%s: that its deadline sends no alert is not recorded: %s", dag_id, type(error).__name__)
+        log.warning("%s: could not record that its deadline sends no alert: %s", dag_id, type(error).__name__)
 
 
 def _is_out_of_reach(reason: Any) -> bool:
@@ -142,14 +142,14 @@ def _is_silent(dag_id: str, run_id: str) -> bool:
         with open_database() as engine:
             return alerts.is_silent(engine, dag_id, run_id)
     except Exception as error:
-        log.warning("%s: whether its deadline may alert can't be read: %s", dag_id, type(error).__name__)
+        log.warning("%s: could not read whether its deadline may alert: %s", dag_id, type(error).__name__)
         return False
 
 
 def describe(what: str, context: Any) -> tuple[str, str]:
-    """Returns title and body of an alert.
+    """Return title and body of an alert.
 
-    A deadline's context holds only the run (as a dict) and the deadline; a task's holds the task instance as well.
+    The context of a deadline holds only the run (as a dict) and the deadline; that of a task also holds the task instance.
     """
     run = context.get("dag_run")
     dag_id, run_id = _of(run, "dag_id"), _run_id(run)
@@ -158,7 +158,7 @@ def describe(what: str, context: Any) -> tuple[str, str]:
     task = context.get("ti") or context.get("task_instance")
     if task is not None:
         lines.insert(0, f"Task: {name_task(task)}, try {task.try_number}")
-        # A task of a group has its group in its id; Airflow's page of one of several mapped ones is its own.
+        # The id of a task in a group contains the group; each mapped task instance has a page of its own.
         link += f"/tasks/{task.task_id}" + (f"/mapped/{task.map_index}" if _is_mapped(task) else "")
     if reason := context.get("exception"):
         lines.append(f"Reason: {type(reason).__name__}: {_message(reason)}")
@@ -170,19 +170,19 @@ def describe(what: str, context: Any) -> tuple[str, str]:
 
 
 def fingerprint(content: str) -> str:
-    """A short name of an alert's content, for its subject: changed content is another alert."""
+    """Hash an alert's content for its subject, so that changed content is a new alert."""
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def page(dag_id: str) -> str:
-    """The address of a DAG's page."""
+    """Return the URL of a DAG's page."""
     from airflow.sdk.configuration import conf
 
     return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}"
 
 
 def _counts(dag_id: str, run_id: str) -> str:
-    """What the ledger knows of a vendor's run; nothing where it can't be asked: an alert goes out all the same."""
+    """Return the ledger's counts of a vendor's run; empty where the database does not answer, so that the alert is sent anyway."""
     from include.control.lateness import say_progress
     from tributary.policy import vendor_of
 
@@ -190,7 +190,7 @@ def _counts(dag_id: str, run_id: str) -> str:
         with open_database() as engine:
             return say_progress(engine, vendor_of(dag_id), run_id)
     except Exception as error:
-        log.warning("An alert of %s goes without counts: %s", dag_id, type(error).__name__)
+        log.warning("An alert about %s is sent without counts: %s", dag_id, type(error).__name__)
         return ""
 
 
@@ -200,7 +200,7 @@ def _is_mapped(task: Any) -> bool:
 
 
 def name_task(task: Any, by_index: bool = False) -> str:
-    """A task's id with what is mapped: its name in words where it has one, or its index."""
+    """Return a task's id with the name of the mapped task instance, or else its index."""
     shown = None if by_index else getattr(task, "rendered_map_index", None)
     if shown is None and _is_mapped(task):
         shown = task.map_index
@@ -212,7 +212,7 @@ def _run_id(run: Any) -> str:
 
 
 def _message(reason: BaseException) -> str:
-    """What may be told of an error: ours hold no secret and no row, others quote what they were given."""
+    """Return the text of our own errors, which hold no secret and no row; other errors may quote their input."""
     from include.errors import TributaryError
 
     return str(reason) if isinstance(reason, TributaryError) else "see the task's log"

@@ -1,4 +1,4 @@
-"""The forms of the DAGs' parameters, and what they reject before there is a run."""
+"""The forms of the DAGs' parameters, and the values that they reject before a run exists."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from jsonschema import FormatChecker
 from include.contract import Vendor
 from include.pipeline.plan import find_key_table
 
-# Airflow checks a form against its JSON schema in the API server, before it creates a run or a backfill. This format is known wherever
-# this module is loaded: in the API server as one of the plugins, elsewhere with the DAGs.
+# The API server checks a form against its JSON schema before it creates a run or a backfill. It knows this format because it loads this
+# module as a plugin (see .airflowignore); other components import it with the DAGs.
 SESSION = "closed session of the New York Stock Exchange"
 
 
 def _is_session(value: Any) -> bool:
-    """Whether a day can be asked for; raises what is wrong with it, in words that Airflow shows under the form."""
+    """Return True for a valid business date; else raise the reason, which Airflow shows under the form."""
     from include import business_dates
 
     if isinstance(value, str):
@@ -28,7 +28,7 @@ FormatChecker.checkers[SESSION] = (_is_session, ())
 
 
 def day_param(description: str) -> Param:
-    """A business date, or none; a day that can't be asked for is rejected before there is a run."""
+    """Return a parameter for a business date or none; an invalid date is rejected before a run exists."""
     return Param(
         None,
         type=["null", "string"],
@@ -40,7 +40,7 @@ def day_param(description: str) -> Param:
 
 
 def vendor_form(vendor: Vendor) -> dict[str, Param]:
-    """What a person may choose for a run of a vendor's day."""
+    """Return the parameters of a run of a vendor's day."""
     tables = [table.name for table in vendor.asked]
     form = {
         "tables": Param(
@@ -50,13 +50,16 @@ def vendor_form(vendor: Vendor) -> dict[str, Param]:
             minItems=1,
             examples=tables,  # what the form offers
             title="Tables",
-            description=f"What to pull. {_describe_past(vendor)}",
+            description=f"Tables to pull. {_describe_past(vendor)}",
         ),
         "business_date": day_param(
             "Empty: the latest closed session. Leave it empty in a backfill: each run has its own."
         ),
         "full_refresh": Param(
-            False, type="boolean", title="Full refresh", description="Ignore when tables were last pulled."
+            False,
+            type="boolean",
+            title="Full refresh",
+            description="Pull everything, not only edits since the last pull.",
         ),
     }
     if vendor.closed:
@@ -71,13 +74,16 @@ def vendor_form(vendor: Vendor) -> dict[str, Param]:
         " run of the day has reported. Your name is recorded, and the marts show the day as accepted.",
     )
     form["on_demand"] = Param(
-        False, type="boolean", title="On demand", description="Use the share of the rate budget kept for people."
+        False,
+        type="boolean",
+        title="On demand",
+        description="Use the share of the rate budget that is reserved for users.",
     )
     return form
 
 
 def client_form(vendor: Vendor) -> dict[str, Param]:
-    """What a person may choose for single clients (or envelopes), who always take from the share kept for people."""
+    """Return the parameters of a refresh of single clients (or envelopes), which always uses the users' share of the budget."""
     form = vendor_form(vendor)
     del form["on_demand"]
     noun = find_key_table(vendor)
@@ -93,10 +99,10 @@ def client_form(vendor: Vendor) -> dict[str, Param]:
 
 
 def _describe_past(vendor: Vendor) -> str:
-    """Which tables a past date leaves out."""
+    """Describe which tables a past date leaves out."""
     left_out = [table.name for table in vendor.asked if not table.states_past]
     if len(left_out) == len(vendor.asked):
-        return f"Only of the latest day: {vendor.title} can't state a past one."
+        return f"Only the latest day: {vendor.title} can't report a past one."
     if not left_out:
-        return "All of them also of a past date."
-    return f"A past date leaves out {', '.join(left_out)}: {vendor.title} can't state them as of then."
+        return "A past date pulls all of them."
+    return f"A past date leaves out {', '.join(left_out)}: {vendor.title} can't report them as of a past date."

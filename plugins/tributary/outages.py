@@ -1,4 +1,4 @@
-"""Alerts of a vendor that can't be reached: one for a run and outage, and one more when it is over."""
+"""Alerts about a vendor that can't be reached: one for each run and outage, and one when the outage is over."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 
 def alert_of_outage(context: Any) -> None:
-    """Record a try that did not reach its vendor, and alert when it has been out of reach for long (`on_retry_callback`).
+    """Record a try that did not reach its vendor, and alert when the outage has lasted `OUTAGE_MINUTES` (`on_retry_callback`).
 
-    It is sent already if the vendor will have been out of reach that long when the next try begins.
+    The alert is sent early if the outage would last that long when the next try begins.
     """
     error = context.get("exception")
     if not isinstance(error, VendorUnavailable):
@@ -52,9 +52,9 @@ def alert_of_outage(context: Any) -> None:
 
 
 def report_answer(vendor: str) -> None:
-    """Record that the current task has the vendor's answer; alert that an outage is over, if it was alerted.
+    """Record that the vendor answered the current task; alert that the outage is over, if its start was alerted.
 
-    It never fails the task that has its answer.
+    It never fails the task.
     """
     from airflow.sdk import get_current_context
 
@@ -76,7 +76,7 @@ def report_answer(vendor: str) -> None:
 
 
 def _list_delays(task: Any) -> list[timedelta]:
-    """The longest pause before each try that is left: Airflow adds up to as much again to a pause that doubles."""
+    """Return the longest delay before each remaining try: Airflow adds up to 100 % jitter to a doubling delay."""
     base, longest = task.task.retry_delay, task.task.max_retry_delay or timedelta(days=1)
     left = range(task.try_number, max(task.max_tries, task.try_number) + 1)
     return [min(2 * base * 2 ** (number - 1), longest) for number in left]

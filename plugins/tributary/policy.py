@@ -1,4 +1,4 @@
-"""What every DAG has in common: what is tried again, who is told, and the bell that the warehouse rings."""
+"""What all DAGs share: retries, alerts, deadlines, and the asset that notifies of new data in the warehouse."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from include.errors import ConfigurationError
 from tributary.alerts import Alert
 from tributary.outages import alert_of_outage
 
-# Rung when the warehouse has news. A doorbell, never the message: events may be merged, so whoever hears it looks.
+# A notification of new data, never the message: Airflow merges events, so the receiver reads the warehouse.
 WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
 
 # The first day of the schedules: a firm sets the day it goes live.
@@ -44,8 +44,8 @@ DEADLINE_HOURS = _read_number("TRIBUTARY_DEADLINE_HOURS", "2", "hours")
 OUTAGE_MINUTES = _read_number("TRIBUTARY_OUTAGE_MINUTES", "10", "minutes")
 
 
-# What ends with a session, a server or a network that is away for a moment, from whatever library it comes. Of the errors of our own
-# engine most are `TargetUnavailable` already; these come from a driver's cursor, a pool, or Airflow's own client.
+# Errors of a session, server or network that is unavailable for a moment, whichever library raises them. Most errors of our own engine are
+# `TargetUnavailable` already; these come from a driver's cursor, a pool, or Airflow's client.
 PASSING = (
     "include.errors.RetriableError",
     "sqlalchemy.exc.OperationalError",
@@ -61,16 +61,16 @@ PASSING = (
 
 
 class Retries(ExceptionRetryPolicy):
-    """An error's class says whether another try can help; what is not known here fails at once, and is looked at.
+    """Retry by the class of the error; an unknown error fails at once.
 
-    Airflow's own errors are of one class whatever happened, so their content decides: the API server was away, or failed.
+    Airflow raises one class for every error of its own, so the content decides: the API server was unavailable, or failed.
 
     Args:
-        also: Dotted names of further classes that are tried again.
+        also: Dotted names of further classes to retry.
     """
 
     def __init__(self, *also: str) -> None:
-        # A vendor that asks for a long pause gets it; the short ones are waited for inside the task.
+        # A long pause that a vendor requests; the task itself waits for short ones.
         patient = RetryRule(
             exception="include.errors.RateLimited", action=RetryAction.RETRY, retry_delay=timedelta(minutes=20)
         )
@@ -78,14 +78,14 @@ class Retries(ExceptionRetryPolicy):
         super().__init__(rules=[patient, passing], default=RetryAction.FAIL)
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
-        """Decides from the error, and from what it says of Airflow's API server."""
+        """Decide by the error's class, and by the status in Airflow's own errors."""
         if _is_airflow_away(exception):
-            return RetryDecision.retry(reason="Airflow's API server or database was away")
+            return RetryDecision.retry(reason="Airflow's API server or database was unavailable")
         return super().evaluate(exception, try_number, max_tries, context)
 
 
 def _is_airflow_away(exception: BaseException) -> bool:
-    """Whether Airflow itself did not answer, or failed: no status, or one of 5xx, or 429."""
+    """Whether Airflow did not answer, or failed: no status, 5xx, or 429."""
     from airflow.sdk.api.client import ServerResponseError
     from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 
@@ -112,31 +112,31 @@ DEFAULTS: dict[str, Any] = {
     "on_retry_callback": alert_of_outage,
 }
 
-# A vendor's limits decide how long a pull takes: 2,000 simulations at the 192 an hour that are left to batch runs are over ten
-# hours. One whose time is over is tried again, since a fan-out goes on where it stopped.
+# A vendor's limits decide how long a pull takes: 2,000 simulations, at the 192 an hour that remain for batch runs, take over ten
+# hours. A pull that times out is retried, since a fan-out resumes where it stopped.
 PULL: dict[str, Any] = {
     "execution_timeout": timedelta(hours=12),
     "retry_policy": Retries("airflow.sdk.exceptions.AirflowTaskTimeout"),
-    # Of the six slots of a vendor's pool: a backfill that pulls leaves two to today.
+    # A vendor's pool has six slots: a backfill leaves two of them to the current day.
     "max_active_tis_per_dagrun": 4,
 }
 
 
 def on_demand(vendor_name: str) -> str:
-    """The DAG of a vendor's single clients."""
+    """Return the id of the DAG that refreshes single clients of a vendor."""
     return f"{vendor_name}{_ON_DEMAND}"
 
 
 def vendor_of(dag_id: str) -> str:
-    """The vendor whose day, or single clients, a DAG brings in."""
+    """Return the vendor of a vendor's DAG, daily or on demand."""
     return dag_id.removesuffix(_ON_DEMAND)
 
 
 def deadline(name: str, hours: float = DEADLINE_HOURS) -> DeadlineAlert:
-    """A deadline of a whole run, from the moment it was queued (Airflow has none for a single task).
+    """Return a deadline for a whole run, counted from the moment it was queued (Airflow has none for a single task).
 
-    The interval is a number of seconds, which Airflow stores as it is: of a `timedelta`, stored as an object, Airflow 3.3.2 can't
-    move the deadline when the run is cleared, and refuses to clear it (apache/airflow#70368).
+    The interval is a number of seconds. Airflow 3.3.2 stores a `timedelta` as an object, can't move such a deadline when the run is
+    cleared, and refuses to clear it (apache/airflow#70368).
     """
     return DeadlineAlert(
         name=name,

@@ -33,7 +33,7 @@ def test_every_dag_imports_tells_of_failures_and_says_what_it_is(airflow: dict[s
     assert bag["errors"] == {}
     ours = {
         "salesforce", "read_back_salesforce", "replay_dead_letters", "watch_lateness", "drain_inbox", "deliver_events",
-        "serve_requests", "hear_salesforce", "keep_documents", "hold_documents", "daily_digest",
+        "serve_requests", "subscribe_salesforce", "store_documents", "hold_documents", "daily_digest",
         "approve_salesforce",
     }  # fmt: skip
     ours |= {f"{v.name}_live" for v in VENDORS if v.live} | {f"{v.name}_on_demand" for v in VENDORS if find_keyed(v)}

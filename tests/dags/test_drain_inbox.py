@@ -33,11 +33,11 @@ def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, st
     }
     inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}))
 
-    drained, kept = said_each(run(airflow, whole_run("drain_inbox", "keep_documents")), "RUN")
+    drained, kept = said_each(run(airflow, whole_run("drain_inbox", "store_documents")), "RUN")
 
     state, tasks = drained.split(" ", 1)
     assert state == "success", tasks
-    ended = dict.fromkeys(["find_waiting", "drain[0]", "show_envelopes", "ended"], "success")
+    ended = dict.fromkeys(["find_waiting", "drain[0]", "send_envelopes", "ended"], "success")
     assert json.loads(tasks) == ended
     [envelope] = today.database.rows("select * from warehouse.envelope where recorded_to is null")
     assert (envelope["envelope_key"], envelope["status"]) == (told["envelopeId"], "completed")

@@ -44,7 +44,7 @@ def test_documents_are_held_or_held_no_more_and_a_hold_of_nothing_is_no_success(
     first, nothing, ended = json.loads(said(run(environ, _HOLD), "HELD"))
 
     assert (first, ended) == (2, 2)
-    assert "No document is kept of it" in nothing
+    assert "No document of this envelope is stored" in nothing
     held = database.rows("select envelope_key as key, held_for, held_by from control.document order by 1")
     assert [tuple(row.values()) for row in held] == [
         *[("e1", "a dispute", "counsel")] * 2,

@@ -69,7 +69,7 @@ def look_for_clients(day, clients):
         "scheduled": clients.timetable.can_be_scheduled,
         "day_takes": "keys" in day.params,
         "takes": [is_taken(clients, "keys", keys) for keys in (["a"], [])],
-        "same": {t.task_id for t in day.tasks} - {t.task_id for t in clients.tasks} <= {"ask_for_lost"},
+        "same": {t.task_id for t in day.tasks} - {t.task_id for t in clients.tasks} <= {"request_redelivery"},
     }
 
 bag = DagBag()

@@ -17,16 +17,16 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long]
 ENDS = {
     "salesforce": {
         "resolve_identity": "success",
-        "judge_day": "success",
+        "evaluate_rules": "success",
         "report_held_back": "success",
         **dict.fromkeys(
-            ["show_changes", "may_write", "find_questions", "request_approval", "send_changes", "raise_tasks"],
+            ["show_changes", "may_write", "open_approvals", "request_approval", "send_changes", "raise_tasks"],
             "skipped",
         ),
     },
-    "read_back_salesforce": dict.fromkeys(["read_back", "tell_differences", "make_again"], "skipped"),
-    "hear_salesforce": dict.fromkeys(["check_topics", "check_events"], "skipped"),
-    "drain_inbox": {"find_waiting": "success", "drain": "skipped", "show_envelopes": "skipped", "ended": "success"},
+    "read_back_salesforce": dict.fromkeys(["read_back", "report_differences", "recreate_missing"], "skipped"),
+    "subscribe_salesforce": dict.fromkeys(["check_topics", "check_events"], "skipped"),
+    "drain_inbox": {"find_waiting": "success", "drain": "skipped", "send_envelopes": "skipped", "ended": "success"},
 }
 
 

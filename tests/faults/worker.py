@@ -66,7 +66,7 @@ class Work:
     """What a worker does, and where; pages and parts are small, so that there are several of each."""
 
     database_url: str
-    partitions: str
+    staging: str
     connection: Connection
     run: Run
     steps: tuple[Step, ...]

@@ -217,7 +217,7 @@ from include.control import lateness
 find = lateness.find_late
 lateness.find_late = lambda engine, vendor, now, go_live: find(engine, vendor, datetime(2026, 11, 24, 20, tzinfo=UTC), go_live)
 for vendor in ("orion", "tamarac"):
-    DagBag().dags["watch_lateness"].get_task("tell_late").python_callable(vendor)
+    DagBag().dags["watch_lateness"].get_task("report_late").python_callable(vendor)
 """
 
 

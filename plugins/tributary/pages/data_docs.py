@@ -1,6 +1,6 @@
 """Data Docs inside Airflow: in the menu under Browse, and on every run.
 
-The environment variable `TRIBUTARY_DATA_DOCS` names the folder that `include.validation.docs.build` builds in.
+`include.validation.docs.build` writes the pages to the folder in the environment variable `TRIBUTARY_DATA_DOCS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 
 FOLDER = "TRIBUTARY_DATA_DOCS"
 
-# The pages hold vendors' values: nothing in them may run, and nothing is loaded from elsewhere.
+# The pages hold vendors' values: no script may run in them, and nothing is loaded from other hosts.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -25,13 +25,13 @@ HEADERS = {
     "Cache-Control": "private, no-store",
 }
 
-# Airflow asks for no log-in in front of a plugin's pages by itself.
+# Airflow mounts plugin apps without authentication.
 app = FastAPI(title="Data Docs", dependencies=[Depends(get_user)], openapi_url=None)
 
 
 @app.get("/{page:path}")
 def read_page(page: str) -> HTMLResponse:
-    """Returns a page of the site; 404 where there is none, 503 where nobody said where the site is."""
+    """Return a page of the site; 404 without such a page, 503 without the environment variable."""
     if not os.environ.get(FOLDER):
         raise HTTPException(503, f"The environment variable {FOLDER} is not set")
     site = (Path(os.environ[FOLDER]) / "site").resolve()
@@ -47,7 +47,7 @@ def read_page(page: str) -> HTMLResponse:
 
 
 class DataDocs(AirflowPlugin):
-    """Makes Airflow load all this."""
+    """The plugin that Airflow loads."""
 
     name = "data_docs"
     # Airflow takes plain class attributes.

@@ -1,6 +1,6 @@
-"""Signed documents, by the hash of what they hold: `/documents/<hash>`, behind Airflow's own log-in.
+"""Signed documents by the hash of their content: `/documents/<hash>`, behind Airflow's login.
 
-Whoever may answer the questions of the DAG `salesforce`, and so sees the pages *Who is who*, sees these: they hold what clients signed.
+Users who may answer the approval requests of the DAG `salesforce`, and so see the pages *Who is who*, may read them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import Response
 
-# What a client signed may hold anything: it is shown as a file, and nothing in it may reach for more.
+# A signed file may hold any content: it is shown as a file, sandboxed, without access to anything else.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -22,14 +22,14 @@ HEADERS = {
     "Cache-Control": "private, no-store",
 }
 
-# Airflow asks for no log-in in front of a plugin's pages by itself.
+# Airflow mounts plugin apps without authentication.
 MAY_READ = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
 app = FastAPI(title="Documents", dependencies=[Depends(MAY_READ)], openapi_url=None)
 
 
 @app.get("/{content_hash}")
 def read_document(content_hash: str) -> Response:
-    """Returns a document; 404 where there is none, 502 where it is not any more what was kept."""
+    """Return a document; 404 without such a document, 502 where its content no longer matches its hash."""
     from include.errors import TributaryError
     from include.pipeline import documents
 
@@ -52,7 +52,7 @@ def _staging() -> Any:
 
 
 class Documents(AirflowPlugin):
-    """Makes Airflow load all this."""
+    """The plugin that Airflow loads."""
 
     name = "documents"
     # Airflow takes plain class attributes.

@@ -1,11 +1,11 @@
 """Webhooks and the API for programs inside Airflow's API server, for a firm that runs on one machine: `/webhooks/...`, `/api/v1/...`.
 
-No log-in is asked for, for a vendor has none: each call proves by its signature, or by what else the sender's declaration says,
-who sent it. A sender's secrets are in the connection that it declares: password: each that is live, separated by blanks; extra:
-networks (where it calls from, separated by blanks). A sender without a connection is answered 404.
+These routes need no login, since a vendor has none: each request is authenticated by its signature, or as the sender's declaration says.
+A sender's secrets are in the connection that it declares. Password: the live secrets, separated by blanks; extra: `networks` (the
+sender's networks, separated by blanks). A sender without a connection gets 404.
 
-The connection `tributary_api` says whose tokens the API takes: extra: issuer, audience, jwks_url, and token_url and url, which its
-OpenAPI document tells. Without it, only API keys are taken.
+The connection `tributary_api` configures the tokens that the API accepts: extra: issuer, audience, jwks_url, and token_url and url for the
+OpenAPI document. Without it, the API accepts only API keys.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 FRESH_S = 30
-"""How old what we know of a sender may be: a storm must not ask the secrets' store for each call."""
+"""How long a sender's secrets are cached: many requests at once must not query the secrets backend for each."""
 
 
 @cache
@@ -75,7 +75,7 @@ def _issuer(settings: Settings) -> Issuer:
 
 
 class Gateway(AirflowPlugin):
-    """Makes Airflow load all this."""
+    """The plugin that Airflow loads."""
 
     name = "gateway"
     # Airflow takes plain class attributes.

@@ -1,7 +1,7 @@
-"""Who is who, inside Airflow: pairs that wait for a person, links that may be taken apart, and the same as a JSON API.
+"""Who is who, inside Airflow: pairs that wait for a decision, links that may be separated, and the same as a JSON API.
 
-Whoever may answer the questions of the DAG `salesforce`, which shows the outcome to advisors, sees these pages and decides
-here: the pages hold people's names, addresses and birth dates.
+Users who may answer the approval requests of the DAG `salesforce`, which shows the outcome to advisors, may see these pages and decide:
+the pages hold names, addresses and birth dates of persons.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DAG_ID = "salesforce"
 TITLES = {vendor.name: vendor.title for vendor in VENDORS}
 
-# What vendors and people wrote stands in the pages: nothing in them may run, and their forms lead nowhere else.
+# The pages hold texts of vendors and users: no script may run in them, and their forms post to this server only.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
@@ -39,15 +39,15 @@ HEADERS = {
 }
 
 Id = Annotated[int, Field(gt=-(2**63), lt=2**63)]
-Words = Annotated[
+Text = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00]*$", max_length=decisions.REASON_LENGTH)
 ]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, lt=2**31)]
 
 
-class Word(BaseModel):
-    """What a person says of a pair; `seen` is the id of the newest decision that was shown with it."""
+class Decision(BaseModel):
+    """A user's decision about a pair; `seen` is the id of the newest decision that the page showed with it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -55,21 +55,21 @@ class Word(BaseModel):
     left: Id
     right: Id
     is_same: bool
-    reason: Annotated[Words, StringConstraints(min_length=1)]
+    reason: Annotated[Text, StringConstraints(min_length=1)]
     seen: Id | None = None
 
 
-class WordOfForm(Word):
-    """The same from a page, which is shown again."""
+class FormDecision(Decision):
+    """A decision from a page, which is shown again afterwards."""
 
     place: Literal["", "links"] = ""
 
 
 def refuse_foreign_page(request: Request) -> None:
-    """Browsers send the log-in's cookie with whatever any page posts; a token is sent on purpose.
+    """Reject cross-site posts: browsers send the login cookie with posts of any page, while a token is sent on purpose.
 
     Raises:
-        HTTPException: 403, where the call is not of this server's own page.
+        HTTPException: 403, the request does not come from a page of this server.
     """
     headers = request.headers
     if headers.get("authorization", "").lower().startswith("bearer "):
@@ -77,10 +77,10 @@ def refuse_foreign_page(request: Request) -> None:
     own = urlsplit(headers.get("origin", "")).netloc
     is_own = headers.get("sec-fetch-site", "same-origin") == "same-origin" and own and own == headers.get("host")
     if not is_own:
-        raise HTTPException(403, "Only this server's own pages, or a call with a token, may decide", headers=HEADERS)
+        raise HTTPException(403, "Only pages of this server, or a request with a token, may decide", headers=HEADERS)
 
 
-# Airflow asks for no log-in in front of a plugin's pages by itself.
+# Airflow mounts plugin apps without authentication.
 app = FastAPI(
     title="Who is who",
     dependencies=[Depends(requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, DAG_ID))],
@@ -89,8 +89,8 @@ app = FastAPI(
 
 
 @app.exception_handler(TargetUnavailable)
-def tell_unavailable(request: Request, error: TargetUnavailable) -> JSONResponse:
-    """The database is away: another try may help."""
+def answer_unavailable(request: Request, error: TargetUnavailable) -> JSONResponse:
+    """Answer 503 while the database is unavailable."""
     return JSONResponse({"detail": str(error)}, 503, HEADERS)
 
 
@@ -103,37 +103,37 @@ def _database() -> Engine:
 
 @app.get("/")
 def show_queue(offset: Offset = 0, kept: Offset = 0) -> HTMLResponse:
-    """Returns the page of pairs that wait."""
-    return _queue(offset, _told(kept))
+    """Return the page of pairs that wait for a decision."""
+    return _queue(offset, _confirm(kept))
 
 
 @app.get("/links")
-def show_links(name: Words = "", offset: Offset = 0, kept: Offset = 0) -> HTMLResponse:
-    """Returns the page of links."""
-    return _links(name, offset, _told(kept))
+def show_links(name: Text = "", offset: Offset = 0, kept: Offset = 0) -> HTMLResponse:
+    """Return the page of links."""
+    return _links(name, offset, _confirm(kept))
 
 
 @app.get("/decisions")
 def show_decisions(undone: Offset = 0) -> HTMLResponse:
-    """Returns the page of what was decided."""
-    return _decisions(f"Decision {undone} is taken back." if undone else "")
+    """Return the page of decisions."""
+    return _decisions(f"Decision {undone} was undone." if undone else "")
 
 
 @app.post("/decide", dependencies=[Depends(refuse_foreign_page)])
-def decide_on_page(word: Annotated[WordOfForm, Form()], user: GetUserDep) -> Response:
-    """Keeps a word and shows the page again; 409 with the reason where it could not be kept."""
+def decide_on_page(decision: Annotated[FormDecision, Form()], user: GetUserDep) -> Response:
+    """Record a decision and show the page again; 409 with the reason where it was refused."""
     try:
-        kept = _decide(word, user)
+        kept = _decide(decision, user)
     except decisions.DecisionRefused as refused:
-        shown = _links("", 0, str(refused)) if word.place else _queue(0, str(refused))
+        shown = _links("", 0, str(refused)) if decision.place else _queue(0, str(refused))
         shown.status_code = 409
         return shown
-    return RedirectResponse(f"{word.place or './'}?kept={kept.decision_id}", 303, HEADERS)
+    return RedirectResponse(f"{decision.place or './'}?kept={kept.decision_id}", 303, HEADERS)
 
 
 @app.post("/undo", dependencies=[Depends(refuse_foreign_page)])
 def undo_on_page(decision_id: Annotated[Id, Form()], user: GetUserDep) -> Response:
-    """Takes back a decision that no run has used and shows the decisions; 409 with the reason where that is too late."""
+    """Undo a decision that no run has used and show the decisions; 409 with the reason where it is too late."""
     try:
         decisions.undo(_database(), decision_id, user.get_name())
     except decisions.DecisionRefused as refused:
@@ -145,15 +145,15 @@ def undo_on_page(decision_id: Annotated[Id, Form()], user: GetUserDep) -> Respon
 
 @app.get("/api/queue")
 def read_queue(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
-    """Returns the pairs that wait, the likeliest first."""
+    """Return the pairs that wait for a decision, the likeliest first."""
     with _database().connect() as db:
         total, pairs = decisions.list_open(db, limit, offset)
     return _answer({"total": total, "pairs": pairs})
 
 
 @app.get("/api/links")
-def read_links(name: Words = "", limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
-    """Returns the links, the least sure first."""
+def read_links(name: Text = "", limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
+    """Return the links, the least certain first."""
     with _database().connect() as db:
         total, pairs = decisions.list_links(db, name, limit, offset)
     return _answer({"total": total, "pairs": pairs})
@@ -161,14 +161,14 @@ def read_links(name: Words = "", limit: Limit = 50, offset: Offset = 0) -> JSONR
 
 @app.get("/api/decisions")
 def read_decisions(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
-    """Returns what was decided, the newest first."""
+    """Return the decisions, the newest first."""
     with _database().connect() as db:
         return _answer({"decisions": decisions.list_decisions(db, limit, offset)})
 
 
 @app.post("/api/decisions/{decision_id}/undo", dependencies=[Depends(refuse_foreign_page)])
 def undo_by_call(decision_id: Id, user: GetUserDep) -> JSONResponse:
-    """Takes back a decision that no run has used, and returns the one that says so; 409 with the reason otherwise."""
+    """Undo a decision that no run has used, and return the decision that undoes it; 409 with the reason otherwise."""
     try:
         return _answer(decisions.undo(_database(), decision_id, user.get_name()))
     except decisions.DecisionRefused as refused:
@@ -176,40 +176,40 @@ def undo_by_call(decision_id: Id, user: GetUserDep) -> JSONResponse:
 
 
 @app.post("/api/decisions", dependencies=[Depends(refuse_foreign_page)])
-def decide_by_call(word: Word, user: GetUserDep) -> JSONResponse:
-    """Keeps a word and returns it; 409 with the reason, and the word that stands in its way, where it could not be kept."""
+def decide_by_call(decision: Decision, user: GetUserDep) -> JSONResponse:
+    """Record a decision and return it; 409 with the reason and the conflicting decision where it was refused."""
     try:
-        return _answer(_decide(word, user))
+        return _answer(_decide(decision, user))
     except decisions.DecisionRefused as refused:
         return _answer({"detail": str(refused), "known": refused.known}, 409)
 
 
-def _decide(word: Word, user: Any) -> decisions.Decision:
-    said = (word.entity, word.left, word.right, word.is_same, word.reason, user.get_name(), word.seen)
-    return decisions.decide(_database(), *said)
+def _decide(decision: Decision, user: Any) -> decisions.Decision:
+    pair = decision.entity, decision.left, decision.right
+    return decisions.decide(_database(), *pair, decision.is_same, decision.reason, user.get_name(), decision.seen)
 
 
-def _queue(offset: int, told: str) -> HTMLResponse:
+def _queue(offset: int, message: str) -> HTMLResponse:
     with _database().connect() as db:
         total, pairs = decisions.list_open(db, offset=offset)
-    return HTMLResponse(page.render_queue(pairs, total, offset, TITLES, told), headers=HEADERS)
+    return HTMLResponse(page.render_queue(pairs, total, offset, TITLES, message), headers=HEADERS)
 
 
-def _links(name: str, offset: int, told: str) -> HTMLResponse:
+def _links(name: str, offset: int, message: str) -> HTMLResponse:
     with _database().connect() as db:
         total, pairs = decisions.list_links(db, name, offset=offset)
-    return HTMLResponse(page.render_links(pairs, total, offset, TITLES, name, told), headers=HEADERS)
+    return HTMLResponse(page.render_links(pairs, total, offset, TITLES, name, message), headers=HEADERS)
 
 
-def _decisions(told: str) -> HTMLResponse:
+def _decisions(message: str) -> HTMLResponse:
     with _database().connect() as db:
-        shown = page.render_decisions(decisions.list_decided(db, 200), TITLES, told)
+        shown = page.render_decisions(decisions.list_decided(db, 200), TITLES, message)
     return HTMLResponse(shown, headers=HEADERS)
 
 
-def _told(kept: int) -> str:
+def _confirm(kept: int) -> str:
     return (
-        f"Kept as decision {kept}. It counts from the next run on; until then, Decisions has a button to undo it."
+        f"Recorded as decision {kept}. The next run applies it; until then, you can undo it on the page Decisions."
         if kept
         else ""
     )
@@ -220,7 +220,7 @@ def _answer(content: Any, status: int = 200) -> JSONResponse:
 
 
 class IdentityReview(AirflowPlugin):
-    """Makes Airflow load all this."""
+    """The plugin that Airflow loads."""
 
     name = "identity_review"
     # Airflow takes plain class attributes.

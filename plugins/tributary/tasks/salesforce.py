@@ -1,4 +1,4 @@
-"""The tasks of the DAG `salesforce`: from the warehouse's present state into Salesforce."""
+"""The tasks of the DAG `salesforce`: from the current state of the warehouse to Salesforce."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tributary.policy import DEADLINE_HOURS
 
 @task
 def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] | None:
-    """Resolve identities across vendors, before anything is shown; does nothing where nothing changed."""
+    """Resolve identities across vendors; do nothing where no record changed."""
     if params["dry_run"]:
-        return None  # `show_changes` does it, and takes it back
+        return None  # `show_changes` resolves, and rolls back
     from dataclasses import asdict
 
     from include import business_dates
@@ -30,7 +30,7 @@ def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] |
 
 
 @task
-def judge_day(params: Any = None, run_id: Any = None) -> dict[str, dict[str, str]]:
+def evaluate_rules(params: Any = None, run_id: Any = None) -> dict[str, dict[str, str]]:
     """Evaluate the business rules; return the count of findings by vendor and rule."""
     if params["dry_run"]:
         return {}
@@ -41,10 +41,10 @@ def judge_day(params: Any = None, run_id: Any = None) -> dict[str, dict[str, str
     return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
 
 
-# Runs although a rule failed: that keeps nothing from Salesforce but the Tasks of the rule, and makes the run fail.
+# Runs although a rule failed: the failure holds back only the Tasks of that rule, and fails the run.
 @task(trigger_rule="all_done")
 def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
-    """Compare everything, and write the page of what would change; a dry run also resolves and evaluates, and rolls back."""
+    """Compare the desired with the accepted state and write the page of changes; a dry run also resolves and evaluates, and rolls back."""
     import logging
 
     from include import business_dates
@@ -76,15 +76,15 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
 @task.short_circuit
 def may_write(params: Any = None) -> bool:
-    """Whether this run may write: it is no dry run, and writing is not paused."""
+    """Whether this run may write: it is not a dry run, and writing is not paused."""
     from tributary import connections
 
     return not params["dry_run"] and not connections.is_crm_paused()
 
 
 @task.short_circuit
-def find_questions(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
-    """Open the questions that a person has to decide; return nothing where there are none, or they are open or rejected already."""
+def open_approvals(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
+    """Request the approvals that the changes need; return nothing where none is needed, or all are already requested or rejected."""
     from include.crm.sync import approval
     from include.crm.sync.preview import preview
     from tributary import connections
@@ -102,7 +102,7 @@ def find_questions(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
 
 @task
 def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
-    """Send what changed; return what was sent of each object. Fails where all of it is held back."""
+    """Send the changes; return the counts by object. Fail where every change is held back."""
     from include import business_dates
     from include.crm.sync import approval
     from include.crm.sync.load import sync
@@ -130,7 +130,7 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
 @task(trigger_rule="all_done")
 def report_held_back(run_id: Any = None) -> list[str]:
-    """Return what was held back, and why; alert once of each state that lasts."""
+    """Return what was held back, and why; alert once about each state that persists."""
     from include.crm.sync import approval, holding
     from include.crm.sync.readback import count_differing
     from tributary import connections

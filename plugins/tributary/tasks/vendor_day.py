@@ -19,28 +19,28 @@ TABLE_OF_PATH = "{{ task.op_kwargs['path'].split('/')[1] }}"
 
 @task
 def plan_day(name: str, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
-    """What the run is about, from the form and the schedule; logs which chosen tables are left out, and why."""
+    """Return the plan of the run, from the form and the schedule; log which selected tables are left out, and why."""
     import logging
 
     from include.pipeline import plan
 
-    # A person means today, whatever interval Airflow infers for a manual run.
+    # A manual run is about today, whatever interval Airflow infers for it.
     interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
     planned = plan.plan_day(named(name), params, interval_end, is_backfill=dag_run.run_type == "backfill")
-    for table, why in planned["left_out"].items():
-        logging.getLogger(__name__).warning("%s is left out: %s", table, why)
+    for table, reason in planned["left_out"].items():
+        logging.getLogger(__name__).warning("%s is left out: %s", table, reason)
     return planned | {"user": str(dag_run.triggering_user_name or "")}
 
 
 @task
-def choose_tables(name: str, plan: dict[str, Any], wave: int) -> list[str]:
-    """Hands the tables on by themselves: Airflow maps over a whole result only."""
-    return [table for table in named(name).waves[wave] if table in plan["tables"]]
+def list_tables(name: str, plan: dict[str, Any], stage: int) -> list[str]:
+    """Return the tables of one stage: Airflow maps only over the whole result of a task."""
+    return [table for table in named(name).waves[stage] if table in plan["tables"]]
 
 
 @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
 def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_id: Any = None) -> PokeReturnValue:
-    """Waits for the vendor to close the day, unless somebody does not want to."""
+    """Wait until the vendor has closed the day, unless the form says not to wait."""
     if not params.get("wait", True):
         return PokeReturnValue(is_done=True)
     from include.pipeline import pull as vendor_pull
@@ -55,7 +55,7 @@ def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_i
 
 @task(map_index_template=TABLE, trigger_rule="none_failed", **PULL)
 def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str:
-    """Pulls a table into staging; returns its partition."""
+    """Pull a table into staging; return its partition."""
     from include.pipeline import vendor_day
     from tributary import connections
 
@@ -65,14 +65,14 @@ def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str
 
 
 @task(trigger_rule="none_failed")
-def gather(waves: list[list[str]]) -> list[str]:
-    """The partitions of all waves of tables."""
-    return [path for wave in waves for path in wave or ()]
+def collect_partitions(stages: list[list[str]]) -> list[str]:
+    """Return the partitions of all stages."""
+    return [path for stage in stages for path in stage or ()]
 
 
 @task
 def validate(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
-    """Holds the partitions against their suites; returns dead letters by table."""
+    """Validate the partitions by their suites; return the count of dead letters by table."""
     from include.pipeline import vendor_day
     from tributary import connections
 
@@ -84,7 +84,7 @@ def validate(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = No
 
 @task(map_index_template=TABLE_OF_PATH)
 def transform(name: str, path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
-    """Makes canonical entities of a partition; returns rows by entity."""
+    """Transform a partition to canonical entities; return the count of rows by entity."""
     from include.pipeline import vendor_day
     from tributary import connections
 
@@ -93,7 +93,7 @@ def transform(name: str, path: str, plan: dict[str, Any], run_id: Any = None) ->
 
 @task
 def publish(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
-    """Loads the day and reconciles it in one transaction; returns what was written of each entity, and what was compared."""
+    """Load the day and reconcile it in one transaction; return the counts written by entity, and the checks."""
     from include.pipeline import vendor_day
     from tributary import connections
 
@@ -109,10 +109,10 @@ def publish(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = Non
 
 
 @task
-def warn(name: str, run_id: Any = None, dag_run: Any = None) -> str:
-    """Alert once of what a run left aside although it did not fail: new dead letters, and breaks that they explain.
+def report_warnings(name: str, run_id: Any = None, dag_run: Any = None) -> str:
+    """Alert once about rows that a successful run did not load: new dead letters, and breaks that they explain.
 
-    A run that was cleared and leaves other rows aside alerts again.
+    A cleared run alerts again if its dead letters differ.
     """
     from include.control.digest import write_warning
     from tributary import connections
@@ -128,8 +128,8 @@ def warn(name: str, run_id: Any = None, dag_run: Any = None) -> str:
 
 
 @task
-def ask_for_lost(name: str, plan: dict[str, Any], run_id: Any = None) -> int:
-    """Has the vendor deliver again what our gateway missed; this run finds it, too."""
+def request_redelivery(name: str, plan: dict[str, Any], run_id: Any = None) -> int:
+    """Ask the vendor to redeliver webhooks that our gateway missed; this run pulls their rows anyway."""
     from include.errors import AuthenticationError
     from include.pipeline import incremental
     from tributary import connections
@@ -137,32 +137,32 @@ def ask_for_lost(name: str, plan: dict[str, Any], run_id: Any = None) -> int:
     try:
         count = incremental.republish(connections.site(), named(name), connections.connection(name), _run(plan, run_id))
     except AuthenticationError as error:
-        raise AirflowSkipException(f"Its user may not manage deliveries: {error}") from error
+        raise AirflowSkipException(f"The connection's user may not manage deliveries: {error}") from error
     report_answer(name)
     return count
 
 
 @task.short_circuit
-def is_present(plan: dict[str, Any]) -> bool:
-    """Whether the run is about today: a past day does not ring."""
+def is_current_day(plan: dict[str, Any]) -> bool:
+    """Whether the run is about today; a past day does not start the DAG `salesforce`."""
     return not plan["is_past"]
 
 
 @task(outlets=[WAREHOUSE])
-def ring_bell() -> None:
-    """Tells the CRM that the warehouse has news; the news itself is in the warehouse."""
+def notify_warehouse_updated() -> None:
+    """Notify the DAG `salesforce` that the warehouse has new data."""
 
 
 @task(trigger_rule="all_done")
 def report_quality(paths: list[str] | None, run_id: Any = None) -> str:
-    """Build the pages that show the results of the suites; skipped where nothing was validated, such as after a failed pull."""
+    """Build the data quality pages; skip where nothing was validated, such as after a failed pull."""
     from include.validation import docs
     from tributary import connections
 
     staging = connections.site().staging
     validated = docs.find_validated(staging, paths or [])
     if not validated:
-        raise AirflowSkipException("Nothing was validated in this run: the pages are those of earlier runs")
+        raise AirflowSkipException("Nothing was validated in this run; the pages show earlier runs")
     return str(docs.build(connections.data_docs(), staging, validated, run_id))
 
 

@@ -1,7 +1,7 @@
-"""Hears what people change in Salesforce, in the triggerer, as long as that lives; see `include.crm.changes`.
+"""Receive Salesforce's change events in the triggerer; see `include.crm.changes`.
 
-It is on where the connection `salesforce` says where (`pubsub` in its extra), and begins to listen within a minute. What it hears is
-in the database when it is heard; Airflow is told only when a topic is not heard.
+It subscribes within a minute where the connection `salesforce` names the Pub/Sub address (`pubsub` in its extra). Received events are
+stored in the database; Airflow gets an event only when a subscription fails.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-LOOK_S = 60.0
+POLL_S = 60.0
 PATIENCE_S = 900.0
-"""How long a topic may not be heard until people are told."""
+"""How long a subscription may fail until it alerts."""
 UNREAD_S = 3900.0
-"""Events that could not be read are looked for so far back: a little more than from one hourly look to the next."""
+"""How far back to look for events that could not be decoded: a little more than an hour, the interval of the check."""
 
 
 class Changes(BaseEventTrigger):
-    """Listens, and yields an event when a topic is not heard for too long."""
+    """Subscribe, and yield an event when a subscription has failed for `PATIENCE_S`."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """How Airflow makes it again in the triggerer."""
+        """Serialize the trigger for the triggerer."""
         return "tributary.triggers.crm_changes.Changes", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Listens for ever."""
-        hearing: asyncio.Task[None] | None = None
-        told: set[str] = set()
+        """Keep the subscriptions running."""
+        subscription: asyncio.Task[None] | None = None
+        reported: set[str] = set()
         try:
             while True:
-                if hearing is None or hearing.done():
-                    self._say_end(hearing)
-                    hearing = await self._start()
-                await asyncio.sleep(LOOK_S)
-                silent = await asyncio.to_thread(self._find_troubles) if hearing is not None else set()
-                if silent - told:
+                if subscription is None or subscription.done():
+                    self._log_end(subscription)
+                    subscription = await self._start()
+                await asyncio.sleep(POLL_S)
+                silent = await asyncio.to_thread(self._find_troubles) if subscription is not None else set()
+                if silent - reported:
                     yield TriggerEvent({"topics": sorted(silent)})
-                told = silent
+                reported = silent
         finally:
-            if hearing is not None:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
+            if subscription is not None:
+                subscription.cancel()
+                await asyncio.gather(subscription, return_exceptions=True)
 
     async def _start(self) -> asyncio.Task[None] | None:
         from include.crm.changes.subscriber import listen
@@ -57,25 +57,25 @@ class Changes(BaseEventTrigger):
             if not connection.extra.get("pubsub"):
                 return None
             engine = await asyncio.to_thread(connections.database)
-        except Exception as error:  # the connection may come, or come right, later
-            self.log.warning("Salesforce is not heard: %s", type(error).__name__)
+        except Exception as error:  # the connection may be created or fixed later
+            self.log.warning("Salesforce's change events are not received: %s", type(error).__name__)
             return None
         return asyncio.create_task(listen(engine, connection, plan_refresh, lambda topic, new: None))
 
-    def _say_end(self, hearing: asyncio.Task[None] | None) -> None:
-        if hearing is not None and not hearing.cancelled() and (error := hearing.exception()):
-            self.log.warning("Salesforce is not heard: %s: %s", type(error).__name__, error)
+    def _log_end(self, subscription: asyncio.Task[None] | None) -> None:
+        if subscription is not None and not subscription.cancelled() and (error := subscription.exception()):
+            self.log.warning("Salesforce's change events are not received: %s: %s", type(error).__name__, error)
 
     def _find_troubles(self) -> set[str]:
         try:
             return set(find_troubles() or {})
         except Exception as error:
-            self.log.warning("The database is away (%s)", type(error).__name__)
+            self.log.warning("The database is unavailable (%s)", type(error).__name__)
             return set()
 
 
 def find_troubles() -> dict[str, str] | None:
-    """Returns topics that are not heard for too long, and why; None where nobody wants them heard."""
+    """Return the topics whose subscription has failed for `PATIENCE_S`, and why; None where the connection has no `pubsub`."""
     from include.crm.changes import store
     from include.crm.changes.subscriber import TOPICS
     from tributary import connections
@@ -86,7 +86,7 @@ def find_troubles() -> dict[str, str] | None:
 
 
 def find_unread() -> dict[str, list[int]]:
-    """Returns topics of which events of the last hour could not be read, and where in the inbox those are."""
+    """Return the topics with events of the last hour that could not be decoded, and their ids in the inbox."""
     from include.crm.changes import store
     from include.crm.changes.subscriber import TOPICS
     from tributary import connections

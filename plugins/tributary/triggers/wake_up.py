@@ -1,7 +1,7 @@
-"""Wakes a DAG when there is something in the database that waits for it.
+"""Wake a DAG when rows in the database wait for it.
 
-A bell (LISTEN and NOTIFY of PostgreSQL) may be lost or ring twice. So what waits is looked at, too: when a bell rings, and every
-half minute. An event of Airflow says only that something waits; several at once become one run, which takes all there is.
+A notification (LISTEN and NOTIFY of PostgreSQL) may be lost or arrive twice. So the trigger queries the waiting rows at each notification and every
+half minute. An Airflow event says only that rows wait; Airflow merges several events into one run, which processes all rows.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from include.gateway.api.request_queue import IS_WAITING as IS_REQUESTED
 from include.outbound.outbox import IS_WAITING_NOW
 
-LOOK_S = 30.0
-"""How long a lost bell can go unnoticed."""
-REST_S = 1.0
-"""Between two events: bells that ring meanwhile are one."""
+POLL_S = 30.0
+"""Longest delay after a lost notification."""
+PAUSE_S = 1.0
+"""Between two events: notifications in between become one."""
 
 WAITING = {
     "tributary_inbox": "select exists (select from control.inbox where processed_at is null)",
     "tributary_outbox": IS_WAITING_NOW,
     "tributary_requests": IS_REQUESTED,
 }
-"""Channel -> question whether anything waits."""
+"""Channel -> query whether rows wait."""
 
 
 class WakeUp(BaseEventTrigger):
-    """Rings while something waits.
+    """Emit an event while rows wait.
 
     Args:
         channel: One of `WAITING`.
@@ -41,11 +41,11 @@ class WakeUp(BaseEventTrigger):
         self.channel = channel
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """How Airflow makes it again in the triggerer."""
+        """Serialize the trigger for the triggerer."""
         return "tributary.triggers.wake_up.WakeUp", {"channel": self.channel}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yields an event whenever something waits that no event has told of yet, and again while it goes on waiting."""
+        """Yield an event when rows wait, and again while they keep waiting."""
         import psycopg
 
         from tributary import connections
@@ -59,20 +59,22 @@ class WakeUp(BaseEventTrigger):
                     while True:
                         if await self._is_waiting(db):
                             yield TriggerEvent({"channel": self.channel})
-                            await asyncio.sleep(REST_S)
-                            await self._hear(db, LOOK_S - REST_S)
+                            await asyncio.sleep(PAUSE_S)
+                            await self._wait_for_notification(db, POLL_S - PAUSE_S)
                         else:
-                            await self._hear(db, LOOK_S)
+                            await self._wait_for_notification(db, POLL_S)
             except (psycopg.OperationalError, OSError) as error:
-                self.log.warning("The database is away (%s); the bell goes on when it is back", type(error).__name__)
-                await asyncio.sleep(REST_S)
+                self.log.warning(
+                    "The database is unavailable (%s); listening resumes when it is back", type(error).__name__
+                )
+                await asyncio.sleep(PAUSE_S)
 
     async def _is_waiting(self, db: Any) -> bool:
         row = await (await db.execute(WAITING[self.channel])).fetchone()
         return bool(row[0])
 
-    async def _hear(self, db: Any, seconds: float) -> None:
-        """Waits for a bell, at most so long."""
+    async def _wait_for_notification(self, db: Any, seconds: float) -> None:
+        """Wait for a notification, at most this long."""
         with suppress(TimeoutError):
             async for _ in db.notifies(timeout=seconds, stop_after=1):
                 return

@@ -33,7 +33,7 @@ def test_without_a_validated_partition_it_is_skipped(start_firm: Callable[..., F
     staged = firm.stage(day, "representatives")
     paths = list(staged.values())
     reported = said_each(run(environ, _REPORT.format(each=[None, [], paths])), "REPORTED")
-    assert reported == ["Nothing was validated in this run: the pages are those of earlier runs"] * 3
+    assert reported == ["Nothing was validated in this run; the pages show earlier runs"] * 3
 
     vendor_day.validate(firm.site, firm.vendor, staged, day)
     [page] = said_each(run(environ, _REPORT.format(each=[paths])), "REPORTED")

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.airflow
 
 _WARN = """
 from types import SimpleNamespace as Thing
-from tributary.tasks.vendor_day import warn
+from tributary.tasks.vendor_day import report_warnings
 
-warn.function("orion", run_id="a_run", dag_run=Thing(dag_id="orion"))
+report_warnings.function("orion", run_id="a_run", dag_run=Thing(dag_id="orion"))
 """
 
 

@@ -21,14 +21,14 @@ from tests.dags.airflow_home import ROOT, environment
 
 pytestmark = pytest.mark.airflow
 
-LOOK_S = 2.0
+POLL_S = 2.0
 _LISTEN = f"""
 import asyncio
 import psycopg
 from tributary import connections
 from tributary.triggers import wake_up
 
-wake_up.LOOK_S = {LOOK_S}
+wake_up.POLL_S = {POLL_S}
 
 async def listen():
     with psycopg.connect(connections.database_url()) as db:
@@ -72,7 +72,7 @@ class Bell:
     def settle(self) -> None:
         """Nothing waits any more, and what rang for it has been heard."""
         self.database.do("update control.inbox set processed_at = clock_timestamp() where processed_at is null")
-        while self.rings_within(LOOK_S + 1):
+        while self.rings_within(POLL_S + 1):
             pass
 
     def rings_within(self, seconds: float) -> bool:
@@ -97,7 +97,7 @@ def bell(listening: Bell) -> Bell:
 
 def test_where_nothing_waits_every_bell_is_silent(bell: Bell) -> None:
     assert bell.waits == ["WAITS False"] * 3
-    assert not bell.rings_within(LOOK_S + 1)
+    assert not bell.rings_within(POLL_S + 1)
 
 
 def test_it_rings_soon_after_a_delivery_and_once_for_many(bell: Bell) -> None:
@@ -105,16 +105,16 @@ def test_it_rings_soon_after_a_delivery_and_once_for_many(bell: Bell) -> None:
     for n in range(5):
         bell.deliver(b"%d" % n)
 
-    assert bell.rings_within(LOOK_S / 2)
-    assert time.monotonic() - started < LOOK_S / 2
+    assert bell.rings_within(POLL_S / 2)
+    assert time.monotonic() - started < POLL_S / 2
     assert not bell.rings_within(0.5)
 
 
 def test_it_goes_on_ringing_while_something_waits(bell: Bell) -> None:
     bell.deliver(b"nobody drains")
 
-    assert bell.rings_within(LOOK_S)
-    assert bell.rings_within(2 * LOOK_S)
+    assert bell.rings_within(POLL_S)
+    assert bell.rings_within(2 * POLL_S)
 
 
 def test_a_lost_notification_is_made_good_by_a_look(bell: Bell) -> None:
@@ -122,7 +122,7 @@ def test_a_lost_notification_is_made_good_by_a_look(bell: Bell) -> None:
         "insert into control.inbox (sender, body, content_hash, headers) values ('somebody', '', 'quiet', '{}')"
     )
 
-    assert bell.rings_within(2 * LOOK_S)
+    assert bell.rings_within(2 * POLL_S)
 
 
 def test_it_goes_on_when_its_connection_was_cut(bell: Bell) -> None:
@@ -130,4 +130,4 @@ def test_it_goes_on_when_its_connection_was_cut(bell: Bell) -> None:
     assert bell.database.rows(cut)
     bell.deliver(b"after the cut")
 
-    assert bell.rings_within(3 * LOOK_S)
+    assert bell.rings_within(3 * POLL_S)

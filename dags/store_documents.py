@@ -1,7 +1,7 @@
-"""Signed documents of completed envelopes: fetched once, every ten minutes, and kept by what they hold.
+"""Every ten minutes, fetch the signed documents of newly completed envelopes, once each, and store them by the hash of their content.
 
-A document that can't be had is noted (`control.document_try`) and asked for again later, and the longer the rarer. Salesforce links to
-it the next time that envelopes are shown.
+A failed fetch is recorded (`control.document_try`) and retried at growing intervals. The next update of envelopes in Salesforce links to the
+stored document.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tributary.policy import DEFAULTS, GO_LIVE
 
 
 @dag(
-    dag_id="keep_documents",
-    dag_display_name="Signed documents into the store",
+    dag_id="store_documents",
+    dag_display_name="Signed documents: store",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("3-59/10 * * * *", timezone="UTC"),
     start_date=pendulum.parse(GO_LIVE, tz="UTC"),
@@ -26,13 +26,13 @@ from tributary.policy import DEFAULTS, GO_LIVE
     default_args=DEFAULTS,
     tags=["events"],
 )
-def keep_documents() -> None:
-    """Each vendor by itself, in its own pool."""
+def store_documents() -> None:
+    """Run one task a vendor, in the vendor's own pool."""
     for vendor in VENDORS:
         if vendor.documents:
 
             @task(task_id=vendor.name, pool=f"{vendor.name}_api")
-            def keep(name: str, run_id: Any = None) -> int:
+            def store(name: str, run_id: Any = None) -> int:
                 from include.pipeline import documents
                 from include.pipeline.run import Run
                 from include.vendors import named
@@ -45,7 +45,7 @@ def keep_documents() -> None:
                 years = connections.retention_years()
                 return documents.keep_documents(site, vendor, connections.connection(name), run, years=years)
 
-            keep(vendor.name)
+            store(vendor.name)
 
 
-keep_documents()
+store_documents()

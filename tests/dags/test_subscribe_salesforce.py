@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long]
 _LISTEN = """
 import asyncio, contextlib, json, sys
 from tributary.triggers import crm_changes
-crm_changes.LOOK_S, crm_changes.PATIENCE_S = 1.5, 2.0
+crm_changes.POLL_S, crm_changes.PATIENCE_S = 1.5, 2.0
 async def listen():
     events = crm_changes.Changes().run()
     with contextlib.suppress(TimeoutError):
@@ -42,20 +42,20 @@ def test_topics_are_heard_or_people_are_told(hearing: dict[str, str], today: Fir
     unheard = json.loads(said(run(hearing, _LISTEN), "HEARD"))
     assert "/data/OpportunityChangeEvent" in unheard
     today.database.do("update control.crm_topic set trouble_since = trouble_since - interval '1 hour'")
-    assert said(run(hearing, whole_run("hear_salesforce")), "RUN").startswith("failed")
+    assert said(run(hearing, whole_run("subscribe_salesforce")), "RUN").startswith("failed")
     chosen = {"objects": ["Account", "Contact", "Opportunity"]}
     httpx.post(f"{today.sandbox.url}/salesforce/_admin/change_data_capture", json=chosen).raise_for_status()
     today.sandbox.http.post("/_sandbox/clock", json={"rate": 900.0})
     today.database.do("delete from control.crm_topic")
     assert json.loads(said(run(hearing, _LISTEN), "HEARD")) is None
     assert today.database.value("select count(*) from control.crm_topic where replay_id is not null") == 4
-    assert said(run(hearing, whole_run("hear_salesforce")), "RUN").startswith("success")
+    assert said(run(hearing, whole_run("subscribe_salesforce")), "RUN").startswith("success")
 
     with today.engine.begin() as db:
         inbox.refuse(db, Delivery("/event/Tributary_Refresh__e", b"?", "a hash", "an event", {}), "it can't be decoded")
-    state, tasks = said(run(hearing, whole_run("hear_salesforce")), "RUN").split(" ", 1)
+    state, tasks = said(run(hearing, whole_run("subscribe_salesforce")), "RUN").split(" ", 1)
     assert (state, json.loads(tasks)) == ("failed", {"check_topics": "success", "check_events": "failed"})
 
 
 def test_without_an_address_nothing_is_heard_and_nothing_fails(airflow: dict[str, str]) -> None:
-    assert said(run(airflow, whole_run("hear_salesforce")), "RUN").startswith("success")
+    assert said(run(airflow, whole_run("subscribe_salesforce")), "RUN").startswith("success")

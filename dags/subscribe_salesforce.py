@@ -1,8 +1,8 @@
-"""Keeps the ear on Salesforce: what people change there, and which client they want refreshed, comes while this DAG is on.
+"""Receive change events and refresh requests from Salesforce, as long as this DAG is on.
 
-The listening itself lives in the triggerer (`tributary.triggers.crm_changes.Changes`), which Airflow runs for the asset below. A run of this DAG looks
-whether every topic is heard, each hour and as soon as one is not; it fails, and people are told, while one is not. It also fails where
-an event of the last hour could not be read: that one is kept in the inbox, and those behind it were heard.
+The triggerer holds the subscriptions (`tributary.triggers.crm_changes.Changes`), which Airflow starts for the asset below. A run of this DAG checks
+that every topic is subscribed, each hour and as soon as one fails; while one fails, the run fails and alerts. It also fails where an
+event of the last hour could not be decoded: the event stays in the inbox, and the events after it were received.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from airflow.sdk.exceptions import AirflowSkipException
 from tributary.policy import DEFAULTS, GO_LIVE
 from tributary.triggers.crm_changes import Changes
 
-UNHEARD = Asset(
-    name="salesforce_unheard",
-    uri="x-tributary://salesforce/unheard",
+DISCONNECTED = Asset(
+    name="salesforce_disconnected",
+    uri="x-tributary://salesforce/disconnected",
     watchers=[AssetWatcher(name="salesforce_changes", trigger=Changes())],
 )
 
 
 @dag(
-    dag_id="hear_salesforce",
-    dag_display_name="Salesforce: what people change",
+    dag_id="subscribe_salesforce",
+    dag_display_name="Salesforce: change events",
     doc_md=__doc__,
-    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("41 * * * *", timezone="UTC"), assets=[UNHEARD]),
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("41 * * * *", timezone="UTC"), assets=[DISCONNECTED]),
     start_date=pendulum.parse(GO_LIVE, tz="UTC"),
     catchup=False,
     max_active_runs=1,
@@ -35,8 +35,8 @@ UNHEARD = Asset(
     | {"retries": 2, "retry_delay": timedelta(seconds=10), "execution_timeout": timedelta(minutes=5)},
     tags=["crm", "events"],
 )
-def hear_salesforce() -> None:
-    """Looks whether Salesforce is heard."""
+def subscribe_salesforce() -> None:
+    """Check the subscriptions and the received events."""
 
     @task
     def check_topics() -> None:
@@ -47,11 +47,11 @@ def hear_salesforce() -> None:
         connections.skip_without_salesforce()
         troubles = find_troubles()
         if troubles is None:
-            raise AirflowSkipException("The connection salesforce has no pubsub: nothing is to be heard")
+            raise AirflowSkipException("The connection salesforce has no pubsub: there is nothing to subscribe to")
         if troubles:
             raise TargetUnavailable(
-                "Salesforce's changes are not heard; after 72 hours they are read by query",
-                **{topic.rpartition("/")[2]: words for topic, words in troubles.items()},
+                "Salesforce's change events are not received; after 72 hours the changes are read by query",
+                **{topic.rpartition("/")[2]: trouble for topic, trouble in troubles.items()},
             )
 
     @task
@@ -63,7 +63,7 @@ def hear_salesforce() -> None:
         connections.skip_without_salesforce()
         if unread := find_unread():
             raise DataQualityError(
-                "Platform events could not be read: they are in control.inbox, by inbox_id",
+                "Platform events could not be decoded; they are in control.inbox, by inbox_id",
                 **{topic.rpartition("/")[2]: ",".join(map(str, ids)) for topic, ids in unread.items()},
             )
 
@@ -71,4 +71,4 @@ def hear_salesforce() -> None:
     check_events()
 
 
-hear_salesforce()
+subscribe_salesforce()
