@@ -7,12 +7,12 @@ manual run sends events again, or re-enables a disabled subscriber.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pendulum
-from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, dag, task
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, dag
 
 from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.tasks import events
 from tributary.triggers.wake_up import WakeUp
 
 OUTBOX = Asset(
@@ -78,79 +78,7 @@ OUTBOX = Asset(
 def deliver_events() -> None:
     """Apply the form, deliver what is due, and alert about failing subscribers."""
 
-    @task.short_circuit
-    def has_subscribers(params: Any = None) -> bool:
-        """Whether there are subscribers, or deliveries of a removed subscriber are unfinished; otherwise skip the rest of the run."""
-        from include.outbound import outbox
-        from tributary import connections
-
-        names = connections.find_variable("tributary_subscribers", default="").strip()
-        return bool(names or params["subscriber"]) or outbox.has_unfinished(connections.database())
-
-    @task
-    def retry_deliveries(params: Any = None) -> dict[str, int]:
-        """Return how many subscribers were enabled, and how many events are sent again."""
-        from datetime import UTC, datetime
-        from uuid import UUID
-
-        from include.outbound import outbox
-        from tributary import connections
-
-        if not params["subscriber"]:
-            return {}
-        engine, name, now = connections.database(), params["subscriber"], datetime.now(UTC)
-        done: dict[str, int] = {}
-        if params["enable"]:
-            done["enabled"] = outbox.enable(engine, name, now)
-        if params["replay_dead"] or params["event_ids"] or params["since"]:
-            since, until = (params[key] and pendulum.parse(params[key]) for key in ("since", "until"))
-            done["replayed"] = outbox.replay(
-                engine, name, now,
-                event_ids=[UUID(each) for each in params["event_ids"] or []],
-                since=since,
-                until=until,
-                types=(params["types"] or "*").split(),
-                only_dead=params["replay_dead"],
-            )  # fmt: skip
-        return done
-
-    @task
-    def deliver() -> dict[str, int]:
-        from dataclasses import asdict
-
-        from airflow.sdk.exceptions import AirflowNotFoundException
-
-        from include.errors import ConfigurationError
-        from include.outbound.deliver import deliver as send
-        from include.outbound.subscriber import Subscriber
-        from tributary import connections
-
-        known, unreadable = [], {}
-        for name in dict.fromkeys(connections.find_variable("tributary_subscribers", default="").split()):
-            try:
-                found = connections.find_connection(name)
-                known.append(Subscriber.of(name, found.host or "", found.password or "", found.extra_dejson))
-            except AirflowNotFoundException:
-                unreadable[name] = "there is no such connection"
-            except ConfigurationError as error:
-                unreadable[name] = str(error)
-        return asdict(send(connections.database(), known, unreadable))
-
-    @task
-    def report_troubles(run_id: Any = None) -> list[str]:
-        """Alert once about each disabled subscriber and each delivery that was given up; return the subscribers."""
-        from include.outbound import outbox
-        from tributary import connections
-        from tributary.alerts import send as send_alert
-
-        def tell(troubles: list[outbox.Trouble]) -> None:
-            lines = [f"{each.subscriber}: {each.what}" for each in troubles]
-            about = {"dag_id": "deliver_events", "run_id": run_id, "subject": " ".join(t.subscriber for t in troubles)}
-            send_alert("subscriber", "Events do not reach a subscriber", "\n".join(lines), **about)
-
-        return [each.subscriber for each in outbox.tell_troubles(connections.database(), tell)]
-
-    has_subscribers() >> retry_deliveries() >> deliver() >> report_troubles()
+    events.has_subscribers() >> events.retry_deliveries() >> events.deliver() >> events.report_troubles()
 
 
 deliver_events()

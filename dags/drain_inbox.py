@@ -15,7 +15,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.policy import DEFAULTS, GO_LIVE, show_argument
 from tributary.triggers.wake_up import WakeUp
 
 INBOX = Asset(
@@ -49,7 +49,7 @@ def drain_inbox() -> None:
         waiting = {vendor_of(sender) for sender in inbox.senders_waiting(connections.database())}
         return [vendor.name for vendor in VENDORS if vendor.name in waiting]
 
-    @task(map_index_template="{{ task.op_kwargs['name'] }}")
+    @task(map_index_template=show_argument("name"))
     def drain(name: str, run_id: Any = None) -> int:
         from include.pipeline import inbox as draining
         from include.pipeline.run import Run

@@ -42,7 +42,7 @@ def salesforce() -> None:
     request_approval = TriggerDagRunOperator(
         task_id="request_approval",
         trigger_dag_id="approve_salesforce",
-        conf="{{ ti.xcom_pull(task_ids='open_approvals') | tojson }}",  # type: ignore[arg-type]  # JSON is read
+        conf=crm_steps.APPROVALS,  # type: ignore[arg-type]  # a template of JSON
         logical_date=None,
         openlineage_inject_parent_info=False,
     )

@@ -13,7 +13,7 @@ import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, DagRunState, dag, task
 
-from tributary.policy import DEFAULTS, GO_LIVE, on_demand
+from tributary.policy import DEFAULTS, GO_LIVE, SHOW_RUN_ID, on_demand
 from tributary.triggers.wake_up import WakeUp
 
 REQUESTS = Asset(
@@ -51,7 +51,7 @@ def serve_requests() -> None:
         task_id="start",
         logical_date=None,  # two runs of one DAG may be requested in one moment
         skip_when_already_exists=True,
-        map_index_template="{{ task.trigger_run_id }}",
+        map_index_template=SHOW_RUN_ID,
     )
 
     @task(trigger_rule="all_done")

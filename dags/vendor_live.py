@@ -14,7 +14,8 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 
 from include.contract import Vendor
 from include.vendors import VENDORS
-from tributary.policy import DEFAULTS, GO_LIVE, WAREHOUSE
+from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.tasks.vendor_day import notify_warehouse_updated
 
 
 def vendor_live(vendor: Vendor) -> None:
@@ -40,10 +41,6 @@ def vendor_live(vendor: Vendor) -> None:
 
             site = connections.site()
             return look_for_edits(site, vendor, connections.connection(vendor.name), Run.of_now(run_id, site.clock()))
-
-        @task(outlets=[WAREHOUSE])
-        def notify_warehouse_updated() -> None:
-            """Notify the DAG `salesforce` that the warehouse has new data."""
 
         pull_edits() >> notify_warehouse_updated()
 

@@ -8,7 +8,7 @@ import pendulum
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from include.vendors import VENDORS
-from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.policy import DEFAULTS, GO_LIVE, show_argument
 
 
 @dag(
@@ -25,7 +25,7 @@ from tributary.policy import DEFAULTS, GO_LIVE
 def watch_lateness() -> None:
     """Map one task to each vendor."""
 
-    @task(map_index_template="{{ task.op_kwargs['vendor_name'] }}")
+    @task(map_index_template=show_argument("vendor_name"))
     def report_late(vendor_name: str) -> list[str]:
         from datetime import UTC, datetime
 

@@ -29,6 +29,9 @@ GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 
 _ON_DEMAND = "_on_demand"
 
+SHOW_RUN_ID = "{{ task.trigger_run_id }}"
+"""Template that names a mapped task instance by the run that it starts."""
+
 
 def _read_number(name: str, default: str, unit: str) -> float:
     text = os.environ.get(name) or default
@@ -120,6 +123,11 @@ PULL: dict[str, Any] = {
     # A vendor's pool has six slots: a backfill leaves two of them to the current day.
     "max_active_tis_per_dagrun": 4,
 }
+
+
+def show_argument(name: str) -> str:
+    """Return a template that names a mapped task instance by one of its arguments; Airflow renders it when the instance starts."""
+    return f"{{{{ task.op_kwargs['{name}'] }}}}"
 
 
 def on_demand(vendor_name: str) -> str:

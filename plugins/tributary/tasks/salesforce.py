@@ -11,6 +11,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from tributary.policy import DEADLINE_HOURS
 
+APPROVALS = "{{ ti.xcom_pull(task_ids='open_approvals') | tojson }}"
+"""Template of the parameters of the DAG `approve_salesforce`: the result of `open_approvals`."""
+
 
 @task
 def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] | None:

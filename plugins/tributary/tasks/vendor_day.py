@@ -10,10 +10,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.vendors import named
 from tributary.outages import report_answer
-from tributary.policy import PULL, WAREHOUSE
+from tributary.policy import PULL, WAREHOUSE, show_argument
 
-# Airflow renders these when a mapped task starts: its table is named while it runs.
-TABLE = "{{ task.op_kwargs['table'] }}"
 TABLE_OF_PATH = "{{ task.op_kwargs['path'].split('/')[1] }}"
 
 
@@ -53,7 +51,7 @@ def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_i
     return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
 
-@task(map_index_template=TABLE, trigger_rule="none_failed", **PULL)
+@task(map_index_template=show_argument("table"), trigger_rule="none_failed", **PULL)
 def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str:
     """Pull a table into staging; return its partition."""
     from include.pipeline import vendor_day

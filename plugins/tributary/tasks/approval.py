@@ -1,0 +1,43 @@
+"""The tasks of the DAG `approve_salesforce`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from airflow.sdk import task
+
+APPROVE, REJECT = "Approve", "Reject"
+BODY = "{% for wording in params.wordings %}- {{ wording }}\n{% endfor %}\n[The first changes]({{ params.page }})"
+"""What the page of the decision shows, in Markdown."""
+
+
+@task
+def alert_people(params: Any = None, run_id: Any = None) -> None:
+    """Alert once about the requests of this run, however often the task is retried."""
+    from tributary.alerts import page, send
+
+    ids = ",".join(map(str, params["question_ids"]))
+    where = f"Decide: {page('approve_salesforce')}/runs/{quote(run_id)}/tasks/decide/required_actions"
+    body = "\n".join([*params["wordings"], f"Run: {run_id}", where])
+    send("approval", "Approval required: Salesforce", body, dag_id="approve_salesforce", run_id=run_id, subject=ids)
+
+
+@task.short_circuit
+def record_decision(params: Any = None, ti: Any = None) -> bool:
+    """Record the decision with its user and reason; continue after an approval."""
+    from include.crm.sync import approval
+    from tributary import connections
+
+    answer = ti.xcom_pull(task_ids="decide")
+    is_approved = answer["chosen_options"] == [APPROVE]
+    reason = str(answer["params_input"].get("reason") or "").strip() or ("" if is_approved else "No reason given")
+    user = answer["responded_by_user"] or {}
+    approval.decide(
+        connections.database(),
+        params["question_ids"],
+        is_approved,
+        reason,
+        str(user.get("name") or user.get("id") or "unknown"),
+    )
+    return is_approved

@@ -1,0 +1,69 @@
+"""The tasks of the DAG `replay_dead_letters`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import task
+
+from include.vendors import named
+
+
+@task.branch
+def choose_action(params: Any = None) -> str:
+    """Return the task of the form's action."""
+    return str(params["action"])
+
+
+@task
+def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
+    """Request the rows of the dead letters again and load the good ones; return the counts."""
+    from dataclasses import asdict
+    from datetime import date
+
+    from include import business_dates
+    from include.pipeline.replay import replay as send_again
+    from include.pipeline.run import Run
+    from tributary import connections
+
+    vendor_name, table = params["table"].split(".")
+    asked = params["business_date"]
+    day = date.fromisoformat(asked) if asked else business_dates.business_date(None)
+    run = Run(run_id, day, business_dates.previous(day))
+    outcome = send_again(
+        connections.site(),
+        named(vendor_name),
+        table,
+        connections.connection(vendor_name),
+        run,
+        params["dead_letters"] or None,
+        is_dry=params["dry_run"],
+    )
+    return asdict(outcome)
+
+
+@task
+def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
+    """Close the listed dead letters; log each one and what it releases, and return the counts."""
+    import logging
+
+    from include.control import dead_letters
+    from tributary import connections
+
+    ids, is_dry = params["dead_letters"], params["dry_run"]
+    who = str(dag_run.triggering_user_name or "unknown")
+    outcome = dead_letters.discard(connections.database(), ids, params["reason"], who, dag_run.run_id, is_dry=is_dry)
+    logging.getLogger(__name__).info("%s%s", "Dry run, nothing was discarded. " if is_dry else "", outcome)
+    money = None if outcome.money_usd is None else str(outcome.money_usd)
+    return {
+        "dead_letters": len(outcome.dead_letters),
+        "money_usd": money,
+        "released": len(outcome.released),
+        "is_dry": is_dry,
+    }
+
+
+@task.short_circuit
+def has_landed(outcome: dict[str, Any], params: Any = None) -> bool:
+    """Whether a row was loaded; else skip the notification."""
+    return outcome["landed"] > 0 and not params["dry_run"]
