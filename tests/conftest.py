@@ -33,8 +33,8 @@ from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local.postgres import Postgres
 from tests.running_sandbox import LAST, NOW, PACE, Sandbox, run_sandbox
+from tests.vendors.matter import matter_of
 
-CLOSE_AT_NIGHT = ("tamarac",)
 PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
 
 
@@ -144,7 +144,7 @@ class Firm:
 
     def _close(self) -> None:
         """A vendor that closes its day in the night has closed the clock's, too."""
-        if self.vendor.name in CLOSE_AT_NIGHT:
+        if matter_of(self.vendor.name).closes_at_night:
             today = self.sandbox.http.get("/_sandbox/clock").json()["now"][:10]
             self.sandbox.admin(f"{self.vendor.name}/closed_through", date=today)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ import psycopg
 
 from include import business_dates
 from include.vendors import VENDORS
+from tests.vendors.matter import Edit, matter_of
 
 HOLDING = [vendor.name for vendor in VENDORS if any(each.entity == "position" for each in vendor.maps)]
 """Vendors that are asked for past dates, too."""
@@ -47,14 +47,6 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Edit:
-    """What somebody does at a vendor: `path` and `values` of the sandbox's admin."""
-
-    path: str
-    values: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Round:
     """A seed's plan.
 
@@ -86,7 +78,7 @@ def draw_round(seed: int, database: psycopg.Connection[Any]) -> Round:
     )
     names = chooser.sample([vendor.name for vendor in VENDORS], chooser.choice((1, 2, 2)))
     days = {name: _draw_past(chooser) if name in HOLDING and chooser.random() < 0.4 else None for name in names}
-    edits = [edit for name in names for edit in EDITS[name](editor, lambda *of: _keys(database, *of))]
+    edits = [edit for name in names for edit in matter_of(name).draw_edits(editor, lambda *of: _keys(database, *of))]
     households = [int(key) for key in _keys(database, "household", "orion")]
     envelopes = signer.sample(households, 2 if signer.random() < 0.5 else 0)
     day_faults = [_draw_fault(striker, DAY_SPAN_S) for _ in range(striker.randint(2, 4))]
@@ -109,92 +101,8 @@ def _draw_fault(rng: random.Random, span_s: float) -> Fault:
     return Fault(rng.uniform(1.0, span_s), victim, stopped_s, rng.random())
 
 
-Keys = Callable[..., list[str]]
-
-
 def _keys(database: psycopg.Connection[Any], entity: str, vendor: str, where: str = "true") -> list[str]:
     query = (
         f"select {entity}_key from warehouse.{entity} where vendor = %s and recorded_to is null and {where} order by 1"
     )
     return [str(row[f"{entity}_key"]) for row in database.execute(query, [vendor]).fetchall()]
-
-
-def _name(rng: random.Random) -> str:
-    return f"Sample {rng.randrange(10**6)}"
-
-
-def _orion(rng: random.Random, keys: Keys) -> list[Edit]:
-    trade = rng.choice(keys("transaction", "orion", "transaction_type = 'Buy'") or [""])
-    renamed = Edit(
-        "orion/rename_household", {"client_id": int(rng.choice(keys("household", "orion"))), "name": _name(rng)}
-    )
-    return [renamed, *([Edit("orion/reverse_transaction", {"transaction_id": int(trade)})] if trade else [])]
-
-
-def _tamarac(rng: random.Random, keys: Keys) -> list[Edit]:
-    trades = [key for key in keys("transaction", "tamarac") if not key.endswith(":cash")]
-    household = rng.choice(keys("household", "tamarac"))
-    return [
-        Edit("tamarac/rename_household", {"household_id": household, "name": _name(rng)}),
-        Edit("tamarac/reverse_transaction", {"transaction_id": rng.choice(trades)}),
-    ]
-
-
-def _emoney(rng: random.Random, keys: Keys) -> list[Edit]:
-    email = f"sample-{rng.randrange(10**6)}@example.com"
-    return [
-        Edit(
-            "emoney/mend", {"table": "clients", "id": rng.choice(keys("household", "emoney")), "set": {"email": email}}
-        ),
-        Edit("emoney/change_plan", {"plan_id": rng.choice(keys("plan", "emoney")), "name": _name(rng)}),
-    ]
-
-
-def _moneyguidepro(rng: random.Random, keys: Keys) -> list[Edit]:
-    plan, household = rng.choice(keys("plan", "moneyguidepro")), rng.choice(keys("household", "moneyguidepro"))
-    return [
-        Edit("moneyguidepro/change_plan", {"household_id": plan, "probability": f"{rng.randint(20, 95)}%"}),
-        Edit("moneyguidepro/mend", {"table": "households", "id": int(household), "set": {"name": _name(rng)}}),
-    ]
-
-
-def _nitrogen(rng: random.Random, keys: Keys) -> list[Edit]:
-    changed = {"lname": f"Sample{rng.randrange(10**6)}", "risk_number": rng.randint(20, 80)}
-    return [
-        Edit(
-            "nitrogen/mend",
-            {
-                "table": "clients",
-                "id": int(rng.choice(keys("person", "nitrogen", "person_key !~ '[^0-9]'"))),
-                "set": changed,
-            },
-        )
-    ]
-
-
-def _envelopes(vendor: str, key: str, ends: tuple[Edit, ...]) -> Callable[[random.Random, Keys], list[Edit]]:
-    """One open envelope, if there is one left, comes to an end."""
-
-    def draw(rng: random.Random, keys: Keys) -> list[Edit]:
-        envelopes = keys("envelope", vendor, "status in ('sent', 'delivered')")
-        end = rng.choice(ends)
-        return [Edit(end.path, end.values | {key: rng.choice(envelopes)})] if envelopes else []
-
-    return draw
-
-
-EDITS: dict[str, Callable[[random.Random, Keys], list[Edit]]] = {
-    "orion": _orion,
-    "tamarac": _tamarac,
-    "emoney": _emoney,
-    "moneyguidepro": _moneyguidepro,
-    "nitrogen": _nitrogen,
-    "docusign": _envelopes(
-        "docusign", "envelope_id", (Edit("docusign/void", {"reason": "Sample"}), Edit("docusign/sign", {}))
-    ),
-    "adobe_sign": _envelopes(
-        "adobe_sign", "agreement_id", (Edit("adobe_sign/cancel", {}), Edit("adobe_sign/sign", {}))
-    ),
-}
-"""Vendor -> what people change there before its day is pulled, as drawn."""
-assert set(EDITS) == {vendor.name for vendor in VENDORS}

@@ -16,9 +16,9 @@ from include.contract import Vendor
 from include.pipeline.run import Run
 from local.postgres import Postgres
 from tests.conftest import Database, connect, new_database
-from tests.faults.matters import MATTERS
 from tests.faults.worker import Work, Worker, steps_of
 from tests.running_sandbox import LAST, NOW, Sandbox
+from tests.vendors.matter import matter_of
 
 DRAWN = {"probability_ratio", "probability_text", "shortfall_year", "shortfall_usd", "funded_ratio"}
 """What a vendor computes anew for every call, and so never quite the same; and the time of the call."""
@@ -64,7 +64,7 @@ class World:
     def work(self, database: Database, run: Run, now: datetime = NOW + timedelta(hours=1)) -> Work:
         """A day's work; without `now`, after the days that the template holds."""
         staging = self.folder / database.admin_url.rsplit("/", 1)[1]
-        connection, rows = self.connect_anew(), MATTERS[self.vendor.name].rows
+        connection, rows = self.connect_anew(), matter_of(self.vendor.name).rows
         steps = steps_of(self.vendor)
         return Work(database.url(), str(staging), connection, run, steps, {}, self.vendor.name, now, rows, rows)
 

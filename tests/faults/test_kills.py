@@ -20,11 +20,10 @@ import pytest
 from include.contract import Vendor
 from include.vendors import VENDORS, named
 from local.postgres import Postgres
-from tests.conftest import CLOSE_AT_NIGHT
 from tests.faults.disturbed import Day, Place, World, contents, finish, new_run, spoil
-from tests.faults.matters import MATTERS
 from tests.faults.worker import Hold, Worker
 from tests.running_sandbox import LAST, NOW, run_sandbox
+from tests.vendors.matter import matter_of
 
 BEFORE = date(2026, 11, 19)
 STAGE, VALIDATE, TRANSFORM, LOAD = ("stage", "assets"), ("validate", ""), ("transform", "assets"), ("publish", "")
@@ -83,7 +82,7 @@ def world(
             close(world, LAST)
             sandbox.log_in()
             finish(world.work(loaded, new_run("day-2", LAST), NOW))
-            MATTERS[vendor.name].correct(sandbox, loaded)
+            matter_of(vendor.name).correct(sandbox, loaded)
             loaded.close()
             world.places = {
                 "first": Place("template_tributary", new_run("day", LAST)),
@@ -94,7 +93,7 @@ def world(
 
 def close(world: World, day: date) -> None:
     """A vendor that closes its day in the night has closed this one."""
-    if world.vendor.name in CLOSE_AT_NIGHT:
+    if matter_of(world.vendor.name).closes_at_night:
         world.sandbox.admin(f"{world.vendor.name}/closed_through", date=str(day))
 
 
@@ -113,7 +112,7 @@ def placed(hold: Hold, vendor: Vendor) -> Hold:
     """The same place in another vendor's day: at its own tables, and at the first call of what is called less often there."""
     if vendor.name == "orion":
         return hold
-    matter = MATTERS[vendor.name]
+    matter = matter_of(vendor.name)
     tables = {"assets": matter.facts, "clients": matter.people, "transactions": matter.events}
     step, table = hold.step
     return replace(hold, step=(step, tables.get(table, table)), call=2 if hold.where.endswith("_paced") else 1)
