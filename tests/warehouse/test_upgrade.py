@@ -1,43 +1,38 @@
-"""An installation of any earlier revision, with data in it, becomes the same as a fresh one and keeps every row."""
+"""A database of an earlier released version, with data in it, becomes the same as a fresh one and keeps every row."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 
-from include.errors import ConfigurationError
-from include.warehouse import schema
+from include.errors import ConfigurationError, TargetUnavailable
+from include.warehouse import marts, schema
 from local.postgres import Postgres
-from tests.conftest import Database, new_database
+from tests.conftest import PASSWORDS, Database, new_database
 from tests.warehouse.catalog import read_catalog
 
 ROOT = Path(__file__).parents[2]
-MIGRATIONS = Path(schema.__file__).parent / "migrations"
-VERSIONS = MIGRATIONS / "versions"
 RELEASED = Path(__file__).parent / "released_migrations.sha256"
 MIGRATE = "tributary_migrate"
+FIRST_RELEASE = "0012"
+"""Revision of the first release: the files up to it were never installed one by one."""
+FILES = {path.name.partition("_")[0]: path for path in sorted(schema.FOLDER.glob("*.sql"))}
+REVISIONS = [revision for revision in FILES if revision >= FIRST_RELEASE]
 
-
-def config() -> Config:
-    made = Config()
-    made.set_main_option("script_location", str(MIGRATIONS))
-    made.set_main_option("path_separator", "os")
-    return made
-
-
-REVISIONS = [script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()][::-1]
-
-SINCE_0001 = """
+A_DAY = """
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,
                             fetched, staged, dead, produced, inserted, money_in, money_out)
 values (1, 'run-1', 'orion', 'assets', '', '2026-11-20', 'stage', 'pull-1', 'present', '2026-11-21', 3, 2, 1, 0, 0, null, null),
@@ -80,28 +75,25 @@ values ('2026-10-30', 'orion', 'a1', 5, 6, 1.00000001, 11.11, '2026-10-31', null
        ('2026-11-20', 'orion', 'a1', 5, 6, 1.5, 22.21, '2026-11-21', '2026-11-22', 2),
        ('2026-11-20', 'orion', 'a1', 5, 6, 1.5, 22.22, '2026-11-22', null, 2);
 insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, trade_date, amount_usd, recorded_from, source_run_id)
-values ('orion', 't1', 5, 6, '2026-11-20', -100.01, '2026-11-21', 2)
-"""
-SINCE_0003 = """
+values ('orion', 't1', 5, 6, '2026-11-20', -100.01, '2026-11-21', 2);
 insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id)
-values ('Account', 'firm:household:2', '{"Name": "Invented, married"}', '001000000000001AAA', 'job-1')
-"""
-SINCE_0007 = """
+values ('Account', 'firm:household:2', '{"Name": "Invented, married"}', '001000000000001AAA', 'job-1');
 insert into control.inbox (sender, body, content_hash, headers) values ('docusign', '\\x7b7d', 'hash', '{}');
 insert into warehouse.source_key (entity, vendor, source_key) values ('plan', 'emoney', 'PL1')
 """
-
-DATA = {"0001": SINCE_0001, "0003": SINCE_0003, "0007": SINCE_0007}
-"""Rows of tables that are there since a revision."""
+DATA = {FIRST_RELEASE: A_DAY}
+"""Revision -> rows of tables and columns that exist since then."""
 
 
 def migrate_to(database: Database, revision: str) -> None:
-    """Build the schema as it was at a revision."""
+    """Create the tables of a revision. Their views are not needed to load rows, and later versions drop those that they find."""
     engine = schema.engine(database.url(MIGRATE))
     with engine.connect() as connection:
-        made = config()
-        made.attributes["connection"] = connection
-        command.upgrade(made, revision)
+        config = Config()
+        config.set_main_option("script_location", str(schema.FOLDER))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
         connection.commit()
     engine.dispose()
 
@@ -117,7 +109,7 @@ def read_rows(database: Database) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table that has any, as JSON."""
     tables = database.rows(
         "select oid::regclass::text as name from pg_class where relkind in ('r', 'p') and not relispartition"
-        " and relnamespace::regnamespace::text in ('control', 'warehouse') and relname <> 'alembic_version'"
+        " and relnamespace::regnamespace::text in ('control', 'warehouse') and relname <> 'schema_version'"
     )
     rows = {
         each["name"]: [row["row"] for row in database.rows(f"select to_jsonb(t) as row from {each['name']} t")]
@@ -142,7 +134,7 @@ def fresh(postgres: Postgres) -> Iterator[set[tuple[str, str]]]:
         yield read_catalog(database)
 
 
-@pytest.mark.parametrize("revision", REVISIONS[:-1])
+@pytest.mark.parametrize("revision", REVISIONS)
 def test_an_upgrade_with_data_gives_a_fresh_schema_and_keeps_every_row(
     empty: Database, fresh: set[tuple[str, str]], revision: str
 ) -> None:
@@ -157,65 +149,109 @@ def test_an_upgrade_with_data_gives_a_fresh_schema_and_keeps_every_row(
     assert read_catalog(empty) == fresh
 
 
-EDITED_IN_PLACE = {
-    "kinds of pull": (
-        "0007",
-        "alter table control.ledger drop constraint ledger_pulled_check",
-        "alter table control.ledger add constraint ledger_pulled_check check (pulled in ('present', 'past', 'chosen', 'replay'))",
-    ),
-    "rights of the triggerer": (
-        "0015",
-        "revoke select (ledger_id, run_id, vendor, table_name, stage, staged, dead) on control.ledger from tributary_hear",
-    ),
-    "one right of the triggerer": ("0017", "revoke select (ledger_id) on control.ledger from tributary_hear"),
-}
-"""What a schema lacks that was created when a migration was not yet what it is now: the revision, and what was different then."""
-
-
-@pytest.mark.parametrize("edit", EDITED_IN_PLACE)
-def test_a_schema_from_before_a_migration_was_edited_is_repaired(
-    empty: Database, fresh: set[tuple[str, str]], edit: str
-) -> None:
-    revision, *statements = EDITED_IN_PLACE[edit]
-    migrate_to(empty, revision)
-    for statement in statements:
-        empty.do(statement)
-    fill(empty, revision)
-    before = read_rows(empty)
-
-    schema.migrate(empty.url(MIGRATE))
-
-    check_kept(before, read_rows(empty))
-    assert read_catalog(empty) == fresh
-
-
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
-def test_a_schema_that_can_not_be_upgraded_is_refused_and_left_as_it_is(empty: Database, revision: str) -> None:
-    migrate_to(empty, revision)
-    empty.do("drop table control.answer, control.refresh_token")
+@pytest.mark.parametrize("revision", ["0001", "0037"])
+def test_a_schema_from_before_the_first_release_is_refused_and_left_as_it_is(empty: Database, revision: str) -> None:
+    with psycopg.connect(empty.url(MIGRATE)) as connection:
+        connection.execute("create schema control")
+        connection.execute("create table control.alembic_version (version_num text primary key)")
+        connection.execute("insert into control.alembic_version values (%s)", [revision])
     before = read_catalog(empty)
 
     with pytest.raises(ConfigurationError, match=rf"before the first release .* \[revision={revision}\]"):
         schema.migrate(empty.url(MIGRATE))
 
     assert read_catalog(empty) == before
-    assert empty.value("select version_num from control.alembic_version") == revision
 
 
-def test_released_migrations_are_never_edited() -> None:
+def test_released_files_are_never_edited() -> None:
     released = {name: digest for digest, name in (line.split() for line in RELEASED.read_text().splitlines())}
-    found = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(VERSIONS.iterdir())
-        if path.suffix in (".py", ".sql")
-    }
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in FILES.values()}
     edited = [name for name, digest in released.items() if found.get(name) != digest]
-    assert not edited, "These migrations are released: restore them, and put the change into a new migration"
+    assert not edited, "These files are released: restore them, and put the change into a new file"
     new = " ".join(sorted(found.keys() - released.keys()))
     assert not new, (
-        "List the new migration once it is final: "
-        f"(cd {VERSIONS.relative_to(ROOT)} && sha256sum {new}) >> {RELEASED.relative_to(ROOT)}"
+        "List the new file once it is final: "
+        f"(cd {schema.FOLDER.relative_to(ROOT)} && sha256sum {new}) >> {RELEASED.relative_to(ROOT)}"
     )
+
+
+def test_each_number_is_used_once() -> None:
+    assert list(FILES) == [f"{number:04}" for number in range(1, len(list(schema.FOLDER.glob("*.sql"))) + 1)]
+
+
+def test_views_and_mart_functions_are_in_the_files_of_their_names_alone() -> None:
+    created = re.compile(r"^create (?:or replace )?(?:view|function) (?:\w+)\.(\w+)", re.MULTILINE)
+    assert sorted(marts.MARTS) == sorted(path.stem for path in marts.FOLDER.glob("*.sql"))
+    for name in marts.MARTS:
+        names = created.findall((marts.FOLDER / f"{name}.sql").read_text())
+        assert names, name
+        assert set(names) <= {name, f"{name}_as_known"}, name
+    for path in FILES.values():
+        assert not re.search(r"\bcreate (or replace )?(view|function mart\.)", path.read_text()), path
+
+
+@pytest.fixture
+def changed(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Database:
+    """A database at the newest version, for which `mart.freshness` then has a file with another column."""
+    folder = shutil.copytree(marts.FOLDER, tmp_path / "marts")
+    file = folder / "freshness.sql"
+    text = file.read_text().replace("run_id text)", "run_id text, stage text)").replace("run_id\n", "run_id, stage\n")
+    file.write_text(text)
+    monkeypatch.setattr(marts, "FOLDER", folder)
+    schema.create_roles(database.admin_url, PASSWORDS)  # a copied database lacks the rights on the database itself
+    return database
+
+
+def test_a_changed_view_is_applied_with_its_rights(
+    changed: Database, fresh: set[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(changed.url(MIGRATE)) as connection:
+        connection.execute("create view mart.removed as select * from mart.freshness")
+        connection.execute("create function mart.removed(a int) returns int language sql as 'select a'")
+
+    schema.migrate(changed.url(MIGRATE))
+
+    assert {name for what, name in read_catalog(changed) ^ fresh if what == "column"} == {
+        next(name for what, name in read_catalog(changed) if name.startswith("mart.freshness stage text"))
+    }
+    with psycopg.connect(changed.url("tributary_read")) as reader:
+        reader.execute("select stage from mart.freshness")
+        reader.execute("select stage from mart.freshness_as_known('infinity')")
+
+    monkeypatch.undo()
+    schema.migrate(changed.url(MIGRATE))
+    assert read_catalog(changed) == fresh
+
+
+def test_a_view_outside_our_schemas_blocks_only_a_change_of_the_views_it_uses(
+    changed: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(changed.admin_url) as connection:
+        connection.execute("create schema firm create view firm.late as select * from mart.freshness")
+    before = read_catalog(changed)
+
+    with pytest.raises(ConfigurationError, match=r"\[objects=view firm\.late depends on view mart\.freshness\]"):
+        schema.migrate(changed.url(MIGRATE))
+
+    assert read_catalog(changed) == before
+    monkeypatch.undo()
+    schema.migrate(changed.url(MIGRATE))
+    assert changed.value("select count(*) from firm.late") == 0
+
+
+def test_a_migration_that_gets_no_lock_names_its_holder(changed: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def engine(url: str) -> sa.Engine:
+        impatient = patient(url)
+        sa.event.listen(impatient, "connect", lambda connection, _: connection.execute("set lock_timeout = '200ms'"))
+        return impatient
+
+    patient = schema.engine
+    monkeypatch.setattr(schema, "engine", engine)
+    with psycopg.connect(changed.url("tributary_read")) as reader:
+        reader.execute("select * from mart.freshness")
+        holder = f"pid {reader.info.backend_pid}, role tributary_read, .*AccessShareLock on freshness"
+        with pytest.raises(TargetUnavailable, match=holder):
+            schema.migrate(changed.url(MIGRATE))
 
 
 _MIGRATE = """

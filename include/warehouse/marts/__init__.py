@@ -1,0 +1,67 @@
+"""The views of our schemas and the functions of `mart`.
+
+Each is defined once, in the SQL file of its name, and edited in place: `include.warehouse.schema.migrate` recreates all of them when any
+file changes. A new file is added to `MARTS`, and a new mart to `mart.source` by a numbered file, for `mart.completeness`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from psycopg import errors
+
+from include.errors import ConfigurationError
+
+FOLDER = Path(__file__).parent
+MARTS = (
+    # identity
+    "identity_said", "known_household", "known_person", "known_security", "account_known", "account_owner_known", "household_known",
+    "representative_known", "security_known", "household_as_one", "person_as_one",
+    # portfolios
+    "holding", "aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "net_worth", "openings_and_closings",
+    # planning, risk and rules
+    "plan_freshness", "plan_assets", "goal_health", "risk_alignment", "questionnaire", "questionnaire_age", "out_of_line",
+    # envelopes and Salesforce
+    "acting_roles", "envelope", "crm_superseded", "crm_record", "crm_change", "deal_stage", "deal",
+    # freshness and completeness
+    "freshness", "completeness", "day_in_force",
+)  # fmt: skip
+"""Names of the files, in the order of creation: each after those that it uses."""
+
+_DROP = """
+do $$
+declare
+    views     text := (select string_agg(oid::regclass::text, ', ') from pg_class
+                       where relkind = 'v' and relnamespace::regnamespace::text in ('control', 'warehouse', 'mart'));
+    functions text := (select string_agg(oid::regprocedure::text, ', ') from pg_proc where pronamespace::regnamespace::text = 'mart');
+begin
+    if views is not null then execute 'drop view ' || views; end if;
+    if functions is not null then execute 'drop function ' || functions; end if;
+end $$
+"""
+
+
+def read() -> str:
+    """Return the statements that create all views and mart functions."""
+    return "\n".join((FOLDER / f"{name}.sql").read_text() for name in MARTS)
+
+
+def drop(connection: sa.Connection) -> None:
+    """Drop all views of our schemas, and all functions of `mart`.
+
+    Raises:
+        ConfigurationError: A view or function in another schema depends on one of them.
+    """
+    try:
+        connection.exec_driver_sql(_DROP, execution_options={"no_parameters": True})
+    except sa.exc.InternalError as error:
+        if not isinstance(error.orig, errors.DependentObjectsStillExist):
+            raise
+        message = "Objects of your own depend on views that change: drop them, migrate, and create them again; nothing was changed"
+        raise ConfigurationError(message, objects=error.orig.diag.message_detail) from error
+
+
+def create(connection: sa.Connection, statements: str) -> None:
+    """Create all views and mart functions, by the statements of `read`; none may exist. Default privileges grant the rights on them."""
+    connection.exec_driver_sql(statements, execution_options={"no_parameters": True})

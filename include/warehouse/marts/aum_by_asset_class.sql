@@ -1,0 +1,20 @@
+-- AUM per business date and asset class: that of the record that represents the security; where it has none, the vendor's own, then
+-- another vendor's.
+create function mart.aum_by_asset_class_as_known(known_at timestamptz)
+returns table (business_date date, asset_class text, aum_usd numeric, positions bigint)
+language sql stable as $$
+    with other as (
+        select distinct on (i.identity_id) i.identity_id, s.asset_class
+        from warehouse.identity i
+        join mart.security_known(known_at) s on s.security_id = i.id and upper_inf(s.covers) and s.asset_class is not null
+        where i.entity = 'security' and i.recorded_from <= known_at and (i.recorded_to is null or i.recorded_to > known_at)
+        order by i.identity_id, i.id
+    )
+    select p.business_date, coalesce(s.asset_class, v.asset_class, o.asset_class), round(sum(p.market_value_usd), 2), count(*)
+    from mart.holding_as_known(known_at) p
+    left join mart.security_known(known_at) s on s.security_id = p.security_id and s.covers @> p.business_date
+    left join mart.security_known(known_at) v on v.security_id = p.own_security_id and v.covers @> p.business_date
+    left join other o on o.identity_id = p.security_id
+    group by 1, 2
+$$;
+create view mart.aum_by_asset_class as select * from mart.aum_by_asset_class_as_known('infinity');

@@ -1,0 +1,45 @@
+-- Envelopes with their household: the one in the sender's reference, else the only one that the signers' e-mail addresses lead to.
+-- `waits_for` is the first signer in order who has not acted.
+create function mart.envelope_as_known(known_at timestamptz)
+returns table (vendor text, envelope_key text, subject text, purpose text, status text, is_final boolean, reason text,
+               household_id bigint, sender_name text, sender_email text, created_at timestamptz, sent_at timestamptz,
+               delivered_at timestamptz, completed_at timestamptz, ended_at timestamptz, changed_at timestamptz,
+               recipients bigint, signed bigint, waits_for text)
+language sql stable as $$
+    with envelope as (
+        select * from warehouse.envelope
+        where recorded_from <= known_at and (recorded_to is null or recorded_to > known_at)
+    ), recipient as (  -- of the newest state: an envelope's own row may be loaded before those of its recipients
+        select * from (
+            select r.*, rank() over (partition by r.vendor, r.envelope_key order by r.changed_at desc nulls last) as place
+            from warehouse.envelope_recipient r
+            where r.recorded_from <= known_at and (r.recorded_to is null or r.recorded_to > known_at)
+        ) newest where place = 1
+    ), addressed as (
+        select lower(p.email) as email, min(h.identity_id) as household_id
+        from warehouse.known_person p
+        join warehouse.known_household h on h.household_id = p.household_id
+        where p.email is not null group by 1 having count(distinct h.identity_id) = 1
+    ), led as (
+        select r.vendor, r.envelope_key, min(a.household_id) as household_id
+        from recipient r join addressed a on a.email = lower(r.email)
+        where r.role = any(mart.acting_roles()) group by 1, 2 having count(distinct a.household_id) = 1
+    ), acted as (
+        select vendor, envelope_key, count(*) as recipients, count(signed_at) as signed,
+               min(reason) filter (where declined_at is not null) as declined_for,
+               (array_agg(name order by routing_order, envelope_recipient_key)
+                filter (where signed_at is null and declined_at is null and status <> 'completed'))[1] as waits_for
+        from recipient where role = any(mart.acting_roles()) group by 1, 2
+    )
+    select e.vendor, e.envelope_key, e.subject, e.purpose, e.status, e.is_final, coalesce(e.reason, a.declined_for),
+           coalesce(h.identity_id, l.household_id), e.sender_name, e.sender_email, e.created_at, e.sent_at, e.delivered_at,
+           e.completed_at, e.ended_at, e.changed_at, coalesce(a.recipients, 0), coalesce(a.signed, 0),
+           case when not e.is_final then a.waits_for end
+    from envelope e
+    left join warehouse.source_key k on k.entity = 'household' and split_part(e.household_reference, ':', 2) = 'household'
+         and k.vendor = split_part(e.household_reference, ':', 1) and k.source_key = split_part(e.household_reference, ':', 3)
+    left join warehouse.known_household h on h.household_id = k.id
+    left join led l on l.vendor = e.vendor and l.envelope_key = e.envelope_key
+    left join acted a on a.vendor = e.vendor and a.envelope_key = e.envelope_key
+$$;
+create view mart.envelope as select * from mart.envelope_as_known('infinity');

@@ -1,0 +1,6 @@
+-- The decisions in force: the newest of each pair, unless withdrawn.
+create view control.identity_said as
+select * from (
+    select distinct on (entity, left_id, right_id) * from control.identity_decision
+    order by entity, left_id, right_id, decision_id desc
+) newest where not is_withdrawn;

@@ -1,0 +1,36 @@
+"""Alembic's environment: each numbered SQL file beside this one is a revision, named by its number, after the file before it."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import context
+from alembic.script import Script
+from alembic.script.revision import RevisionMap
+
+connection: sa.Connection = context.config.attributes["connection"]
+
+
+def run(path: Path) -> None:
+    """Run the statements of a file."""
+    connection.exec_driver_sql(path.read_text(), execution_options={"no_parameters": True})
+
+
+def read_revisions() -> Iterator[Script]:
+    """Yield a revision per file, in the order of their numbers."""
+    previous = None
+    for path in sorted(Path(__file__).parent.glob("[0-9]*_*.sql")):
+        number = path.name.partition("_")[0]
+        module: Any = SimpleNamespace(__doc__=path.stem, down_revision=previous, upgrade=partial(run, path))
+        yield Script(module, number, path)
+        previous = number
+
+
+context.script.revision_map = RevisionMap(read_revisions)
+connection.execute(sa.text("create schema if not exists control"))
+context.configure(connection=connection, version_table="schema_version", version_table_schema="control")
+with context.begin_transaction():
+    context.run_migrations()
