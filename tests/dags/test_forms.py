@@ -97,7 +97,7 @@ def test_a_form_on_demand_speaks_of_what_the_vendor_is_asked_for(api: AirflowApi
     assert keys["schema"]["title"] == title
     assert title.lower() in keys["description"]
     dag = api._call("GET", f"dags/{vendor_name}_on_demand")
-    assert dag["dag_display_name"].endswith(f"single {title.lower()}, now")
+    assert dag["dag_display_name"].endswith(f"refresh single {title.lower()}")
 
 
 def test_only_a_vendor_with_a_closing_offers_to_wait_for_it(api: AirflowApi) -> None:
