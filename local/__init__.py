@@ -1,1 +1,1 @@
-"""The whole project on one machine, without Docker: a PostgreSQL server and Airflow's processes."""
+"""Run the whole project on one machine without Docker: a PostgreSQL server, the sandbox and Airflow's processes."""

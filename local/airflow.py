@@ -1,10 +1,10 @@
-"""Airflow on this machine: its settings, and its four processes from an empty database to healthy.
+"""Airflow on this machine: its settings, and the start of its four processes from an empty database.
 
-Not `airflow standalone`: that forces its own settings, and leaves children behind when it is ended. Logs are
-read from the disk, so no log server listens; the API server is the only one that does, on 127.0.0.1.
+This does not use `airflow standalone`, which forces its own settings and leaves children behind when it is stopped. Logs are read
+from disk, so no log server listens; only the API server listens, on 127.0.0.1.
 
-    home/secrets.json      0600: keys that all processes share; made once, for one encrypts the database
-    home/passwords.json    0600: the log-in of the pages, `admin`
+    home/secrets.json      0600: keys that all processes share; generated once, since one encrypts values in the database
+    home/passwords.json    0600: the login of the web UI, `admin`
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def environment(
     connections: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The environment of an Airflow process: this process's own, with all Airflow settings in it replaced.
+    """Return the environment of an Airflow process: this process's environment with all Airflow settings replaced.
 
     Args:
-        home: AIRFLOW_HOME, made if it is not there; keys and the password of `admin` are made in it once.
+        home: AIRFLOW_HOME; created if it does not exist, with keys and the password of `admin`.
         metadata_url: `postgresql://...` of Airflow's own database.
-        port: of the pages and the API, on 127.0.0.1.
-        project_root: goes on PYTHONPATH; holds `plugins` and `dags`.
-        dags_folder: instead of the project's `dags`.
-        connections: connection id -> URI or JSON.
-        variables: variable name -> value.
+        port: Port of the web UI and the API, on 127.0.0.1.
+        project_root: Added to PYTHONPATH; contains `plugins` and `dags`.
+        dags_folder: Replaces the project's `dags`.
+        connections: Connection id -> URI or JSON.
+        variables: Variable name -> value.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
-    keys = _keep_keys(home)
-    _keep_password(home)
+    keys = _ensure_keys(home)
+    _ensure_password(home)
     sections: dict[str, dict[str, object]] = {
         "core": {
             "dags_folder": dags_folder or project_root / "dags",
@@ -69,7 +69,7 @@ def environment(
             "simple_auth_manager_users": f"{USER}:admin",
             "simple_auth_manager_passwords_file": home / "passwords.json",
             "execution_api_server_url": f"{url}/execution/",
-            # The default asks the network's name servers, which a laptop without network waits long for.
+            # The default queries DNS, which takes long on a laptop without a network.
             "hostname_callable": "socket.gethostname",
         },
         "database": {"sql_alchemy_conn": metadata_url.replace("postgresql://", "postgresql+psycopg2://", 1)},
@@ -81,14 +81,14 @@ def environment(
             "secret_key": keys["secret_key"],
         },
         "api_auth": {"jwt_secret": keys["jwt_secret"]},
-        # A worker that died is noticed within a minute, and so are the tasks of a scheduler that did: 30 s until it is held for dead.
+        # Detect a dead worker, and the tasks of a dead scheduler, within a minute; a scheduler counts as dead after 30 s.
         "scheduler": {
             "scheduler_idle_sleep_time": 0.1,
             "task_instance_heartbeat_timeout": 45,
             "orphaned_tasks_check_interval": 20,
         },
-        # A task's supervisor often notices the end of its task only at the next heartbeat, and keeps its slot until
-        # then: 16 short tasks take 3 s at 1 and 12 to 16 s at the default of 5. The patience stays: 30 s.
+        # A task's supervisor often detects the end of its task only at the next heartbeat, and keeps its slot until then:
+        # 16 short tasks take 3 s at an interval of 1 and 12 to 16 s at the default of 5. The total timeout stays at 30 s.
         "workers": {"min_heartbeat_interval": 1, "max_failed_heartbeats": 30},
         "dag_processor": {"refresh_interval": 10, "bundle_refresh_check_interval": 2},
         "logging": {"base_log_folder": home / "logs", "colored_console_log": False},
@@ -115,16 +115,16 @@ def environment(
 
 
 def start(settings: Mapping[str, str], processes: Processes) -> None:
-    """Bring the metadata database up to date, then start those of the four components that do not run yet.
+    """Migrate the metadata database, then start the components that do not run yet.
 
-    It does not wait for them: see `AirflowApi.wait_healthy`.
+    It does not wait until they are healthy: see `AirflowApi.wait_healthy`.
 
     Args:
-        settings: what `environment` gave.
-        processes: where the components are recorded, under the names in `COMPONENTS`.
+        settings: The result of `environment`.
+        processes: Records the components, under the names in `COMPONENTS`.
 
     Raises:
-        ConfigurationError: the database could not be migrated; the message ends with Airflow's last lines.
+        ConfigurationError: The migration failed; the message ends with Airflow's last lines.
     """
     if not has_died(processes):
         return
@@ -133,25 +133,25 @@ def start(settings: Mapping[str, str], processes: Processes) -> None:
     done = subprocess.run(command, env=settings, cwd=home, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
-        raise ConfigurationError(f"`airflow db migrate` failed with {done.returncode}:\n{last}")
+        raise ConfigurationError(f"`airflow db migrate` failed with exit code {done.returncode}:\n{last}")
     for name, arguments in COMPONENTS.items():
-        # -P: the folder of a file that is run would hide Airflow behind this module's own name.
+        # -P keeps the script's folder off sys.path: this module's name would shadow the airflow package.
         how = ["-P", str(Path(__file__).with_name("warm.py"))] if name == "scheduler" else ["-m", "airflow"]
         processes.start(name, [sys.executable, *how, *arguments], environment=settings, folder=home)
 
 
 def has_died(processes: Processes) -> bool:
-    """Whether a component that `start` started runs no more; its log, `processes.log(name)`, says why."""
+    """Return whether a component does not run (any more); see its log, `processes.log(name)`."""
     return not all(processes.is_running(name) for name in COMPONENTS)
 
 
 def read_password(home: Path) -> str:
-    """The password of `admin`, who may do everything."""
+    """Return the password of `admin`, who has all permissions."""
     passwords: dict[str, str] = json.loads((home / "passwords.json").read_text(encoding="utf-8"))
     return passwords[USER]
 
 
-def _keep_keys(home: Path) -> dict[str, str]:
+def _ensure_keys(home: Path) -> dict[str, str]:
     path = home / "secrets.json"
     if not path.exists():
         keys = {
@@ -160,10 +160,10 @@ def _keep_keys(home: Path) -> dict[str, str]:
             "secret_key": secrets.token_urlsafe(32),
         }
         write_private(path, json.dumps(keys))
-    kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    return kept
+    stored: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return stored
 
 
-def _keep_password(home: Path) -> None:
+def _ensure_password(home: Path) -> None:
     if not (home / "passwords.json").exists():
         write_private(home / "passwords.json", json.dumps({USER: secrets.token_urlsafe(12)}))

@@ -1,7 +1,7 @@
-"""Airflow's public REST API, as far as starting DAG runs and following them needs it.
+"""Client of Airflow's public REST API, limited to starting and following DAG runs.
 
-A call that meets a time-out, no server or an error of the server is repeated for `PATIENCE_SECONDS`: a loaded machine is slow, and a
-server that died is restarted. Each call may be repeated: a run is started under an id of ours, so a repetition finds it there.
+A request that times out, finds no server or gets a server error is retried for `PATIENCE_SECONDS`: a loaded machine is slow, and a
+dead server is restarted. Every request can be repeated safely: we choose the run id, so a repeated start finds the run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENDED = ("success", "failed")
 class AirflowApi:
     """Airflow at `url` (`http://127.0.0.1:8080`), as one user.
 
-    Calls raise `ConfigurationError` with Airflow's own words if it refuses one.
+    Methods raise `ConfigurationError` with Airflow's message if it rejects a request.
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
@@ -45,12 +45,12 @@ class AirflowApi:
         """Wait until all components report in, then log in.
 
         Args:
-            timeout: seconds.
-            is_hopeless: called between polls; True ends the wait, for instance because a process died.
-            say: takes a line of progress every `QUIET_SECONDS`.
+            timeout: Seconds.
+            is_hopeless: Called between polls; True ends the wait, for instance because a process died.
+            say: Prints a line of progress every `QUIET_SECONDS`.
 
         Raises:
-            TargetUnavailable: they did not; the message names the missing components.
+            TargetUnavailable: Not all components reported in; the message names the missing ones.
         """
         began = reported = time.monotonic()
         while missing := self._find_unhealthy():
@@ -66,15 +66,15 @@ class AirflowApi:
         self.log_in()
 
     def log_in(self) -> str:
-        """Take a token for all further calls, and return it.
+        """Get a token, use it for all further requests, and return it.
 
         Raises:
-            AuthenticationError: user or password is wrong.
+            AuthenticationError: The user or password is wrong.
         """
         credentials = {"username": self._user, "password": self._password}
         answer = self._send("POST", "auth/token", json=credentials)
         if answer.status_code != 201:
-            raise AuthenticationError("Airflow refused the log-in", user=self._user, status=answer.status_code)
+            raise AuthenticationError("Airflow rejected the login", user=self._user, status=answer.status_code)
         token: str = answer.json()["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
         return token
@@ -83,9 +83,9 @@ class AirflowApi:
         """Wait until Airflow has read the DAG.
 
         Raises:
-            ConfigurationError: it did not turn up in `timeout` seconds, and a DAG file does not import; the
-                message is that file's traceback.
-            TargetUnavailable: it did not turn up, and all that was read imports.
+            ConfigurationError: The DAG did not appear within `timeout` seconds, and a DAG file has an import error; the message
+                includes the traceback.
+            TargetUnavailable: The DAG did not appear, and there is no import error.
         """
         end = time.monotonic() + timeout
         while True:
@@ -94,52 +94,48 @@ class AirflowApi:
             if time.monotonic() > end:
                 break
             time.sleep(POLL_SECONDS)
-        # Not earlier: an error may be of a file that was repaired since and is not read again yet.
+        # Check import errors only now: earlier, an error may belong to a file that was fixed but not read again yet.
         for broken in self._pages("importErrors", "import_errors"):
             raise ConfigurationError(f"{broken['filename']} does not import:\n{broken['stack_trace']}")
         raise TargetUnavailable("Airflow has not read the DAG", dag_id=dag_id, seconds=timeout)
 
     def ensure_pool(self, name: str, slots: int) -> None:
-        """Make a pool if it is not there; one that is stays as somebody set it."""
+        """Create a pool unless it exists; an existing pool is not changed."""
         if name not in {pool["name"] for pool in self._pages("pools", "pools")}:
             body = {"name": name, "slots": slots, "include_deferred": False}
             self._call("POST", "pools", repeated=True, json=body)
 
     def dags(self) -> dict[str, list[str]]:
-        """All DAGs that Airflow has read, with their tags."""
+        """Return all DAGs that Airflow has read -> their tags."""
         return {dag["dag_id"]: [tag["name"] for tag in dag["tags"]] for dag in self._pages("dags", "dags")}
 
     def find_active(self, dag_ids: Sequence[str]) -> list[tuple[str, str]]:
-        """DAG and id of every run of these DAGs that has not ended."""
+        """Return the DAG id and run id of every unfinished run of these DAGs."""
         body = {"dag_ids": [*dag_ids], "states": ["queued", "running"], "order_by": "run_after"}
-        found = self._call("POST", "dags/~/dagRuns/list", json=body)["dag_runs"]
-        return [(run["dag_id"], run["dag_run_id"]) for run in found]
+        runs = self._call("POST", "dags/~/dagRuns/list", json=body)["dag_runs"]
+        return [(run["dag_id"], run["dag_run_id"]) for run in runs]
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """State of one run."""
+        """Return the state of a run."""
         state: str = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
         return state
 
     def find_changed_tasks(self, since: datetime) -> list[dict[str, Any]]:
-        """Task instances of all runs that changed since then."""
+        """Return the task instances, of all runs, that changed since a time."""
         return list(self._pages("dags/~/dagRuns/~/taskInstances", "task_instances", updated_at_gte=since.isoformat()))
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The runs of a DAG, the newest first."""
+        """Return the runs of a DAG, the newest first."""
         return list(self._call("GET", f"dags/{dag_id}/dagRuns", params={"order_by": "-run_after"})["dag_runs"])
 
     def unpause(self, dag_id: str) -> None:
-        """Let the DAG run, by schedule and by `trigger`."""
+        """Unpause a DAG."""
         self._call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
     def trigger(
         self, dag_id: str, conf: Mapping[str, object] | None = None, logical_date: datetime | None = None
     ) -> str:
-        """Start a run; the DAG must not be paused, or the run waits.
-
-        Returns:
-            The run id.
-        """
+        """Start a run and return its id. If the DAG is paused, the run waits."""
         run_id = f"manual__{datetime.now(UTC).isoformat()}"
         date = logical_date.isoformat() if logical_date else None
         body = {"dag_run_id": run_id, "logical_date": date, "conf": dict(conf or {})}
@@ -147,7 +143,7 @@ class AirflowApi:
         return run_id
 
     def approve(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Say yes to a task that waits for a person; one that somebody has answered stays as it is."""
+        """Approve a task that waits for a decision; an existing decision is not changed."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
         self._call("PATCH", path, repeated=True, json={"chosen_options": ["Approve"], "params_input": {}})
 
@@ -161,14 +157,14 @@ class AirflowApi:
         """Follow a run to its end.
 
         Args:
-            timeout: seconds.
-            on_progress: called with the state of every task whenever one changed; see `task_states`.
+            timeout: Seconds.
+            on_progress: Called with the states of all tasks whenever one changed; see `task_states`.
 
         Returns:
             `success` or `failed`.
 
         Raises:
-            TargetUnavailable: the run has not ended in time; the message holds its tasks' states.
+            TargetUnavailable: The run did not end in time; the message includes the states of its tasks.
         """
         end = time.monotonic() + timeout
         seen: dict[str, str] = {}
@@ -181,18 +177,18 @@ class AirflowApi:
             if state in ENDED:
                 return state
             if time.monotonic() > end:
-                raise TargetUnavailable("the run has not ended", dag_id=dag_id, run_id=run_id, tasks=states)
+                raise TargetUnavailable("The DAG run did not end in time", dag_id=dag_id, run_id=run_id, tasks=states)
             time.sleep(POLL_SECONDS)
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """State of every task of a run, mapped ones as `task[0]`, `task[1]`; `none` before its turn."""
+        """Return task -> state for a run; mapped tasks are `task[0]`, `task[1]`; the state is `none` before a task is scheduled."""
         return {
             task["task_id"] + (f"[{task['map_index']}]" if task["map_index"] >= 0 else ""): task["state"] or "none"
             for task in self._pages(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
         }
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """What a task returned."""
+        """Return the return value of a task."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         return self._call("GET", path, params={"deserialize": True})["value"]
 
@@ -214,18 +210,20 @@ class AirflowApi:
                 return
 
     def _call(self, method: str, path: str, *, repeated: bool = False, **arguments: Any) -> dict[str, Any]:
-        """Call once and well; `repeated` takes a conflict (409) as done, for an earlier try was."""
+        """Send a request and return its JSON; with `repeated`, a conflict (409) counts as success, since an earlier attempt succeeded."""
         call = f"{method} {path}"
         answer = self._send(method, f"api/v2/{path}", **arguments)
         if repeated and answer.status_code == requests.codes.conflict:
             return {}
         if not answer.ok:
-            raise ConfigurationError(f"Airflow refused: {answer.text[:500]}", call=call, status=answer.status_code)
+            raise ConfigurationError(
+                f"Airflow rejected the request: {answer.text[:500]}", call=call, status=answer.status_code
+            )
         body: dict[str, Any] = answer.json()
         return body
 
     def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """Send a request until it is answered with less than 500, for `PATIENCE_SECONDS`."""
+        """Send a request; retry on connection errors and 5xx for `PATIENCE_SECONDS`."""
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
@@ -236,5 +234,5 @@ class AirflowApi:
             except requests.RequestException as error:
                 cause = type(error).__name__
             if time.monotonic() > end:
-                raise TargetUnavailable("Airflow did not answer", call=f"{method} {path}", cause=cause)
+                raise TargetUnavailable("Airflow does not respond", call=f"{method} {path}", cause=cause)
             time.sleep(POLL_SECONDS)

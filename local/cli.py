@@ -21,37 +21,39 @@ from include.errors import ConfigurationError, TributaryError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; an error of ours is one line, and exit code 1."""
+    """Run one command; on a `TributaryError`, print one line and return 1."""
     parser = argparse.ArgumentParser(prog="tributary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="start everything here, run a day, show what became of it")
+    demo = commands.add_parser("demo", help="start everything here, run a day, show the results")
     demo.add_argument("--data", type=Path, help="folder of <vendor>/<table>.jsonl to serve instead of invented data")
-    demo.add_argument("--households", type=int, help="how many households to invent (200)")
-    bench = commands.add_parser("bench", help="measure a day of positions, beside a plain COPY")
+    demo.add_argument("--households", type=int, help="number of households to generate (200)")
+    bench = commands.add_parser("bench", help="measure a day of positions, compared with a plain COPY")
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
     crm = commands.add_parser(
-        "bench-crm", help="measure changed holdings into Salesforce, beside simple-salesforce and polars"
+        "bench-crm", help="measure changed holdings into Salesforce, compared with simple-salesforce and polars"
     )
     crm.add_argument("--positions", type=int, default=500_000)
     rules = commands.add_parser("bench-rules", help="measure the business rules over a day of positions")
     rules.add_argument("--positions", type=int, default=1_000_000)
-    identity = commands.add_parser("bench-identity", help="measure who is who: quality on labelled data, and speed")
+    identity = commands.add_parser(
+        "bench-identity", help="measure identity resolution: quality on labelled data, and speed"
+    )
     identity.add_argument("--clients", type=int, default=50_000)
     identity.add_argument("--records", type=int, default=1_000_000)
     gateway = commands.add_parser("bench-gateway", help="measure webhooks into the inbox: a steady rate, and a storm")
     gateway.add_argument("--seconds", type=int, default=20)
     gateway.add_argument("--storm", type=int, default=1000)
-    commands.add_parser("stop", help="end what demo started")
-    replay = commands.add_parser("replay", help="send the dead letters of a table and day again")
+    commands.add_parser("stop", help="stop all processes that demo started")
+    replay = commands.add_parser("replay", help="replay the dead letters of a table and day")
     replay.add_argument("--vendor", required=True)
     replay.add_argument("--table", required=True)
-    replay.add_argument("--date", help="business date of the letters; left out: the latest closed session")
-    replay.add_argument("--dry", action="store_true", help="pull and check, and write nothing")
+    replay.add_argument("--date", help="business date of the dead letters; default: the latest closed session")
+    replay.add_argument("--dry", action="store_true", help="pull and check, but write nothing")
     commands.add_parser("airflow", help="run Airflow's own command line in the demo's environment", add_help=False)
     commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
     arguments, rest = parser.parse_known_args(argv)
     if rest and arguments.command not in ("sandbox", "airflow"):
-        parser.error(f"unknown: {' '.join(rest)}")
+        parser.error(f"unknown arguments: {' '.join(rest)}")
     try:
         return COMMANDS[arguments.command](arguments, rest)
     except TributaryError as error:
@@ -70,7 +72,7 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
         print(line, flush=True)
 
     if arguments.data and not arguments.data.is_dir():
-        say(f"There is no folder {arguments.data}: DATA must be a folder of <vendor>/<table>.jsonl files.")
+        say(f"No such folder: {arguments.data}. DATA must be a folder of <vendor>/<table>.jsonl files.")
         return 1
     if arguments.data:
         try:
@@ -78,7 +80,7 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
                 say(line)
         except ValueError as error:
             raise ConfigurationError(f"DATA can't be served: {error}") from None
-    for number in (signal.SIGTERM, signal.SIGHUP):  # ends as Ctrl-C does: what was begun is left in order
+    for number in (signal.SIGTERM, signal.SIGHUP):  # exit like Ctrl-C, so that cleanup runs
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     place = demo.Demo().start(say, arguments.data, arguments.households)
     say(f"Up after {(datetime.now(UTC) - began).total_seconds():.0f} s.")
@@ -87,12 +89,12 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     outcomes = day.run_day(place, say)
     steps = []
     if day.SYNC in outcomes and outcomes[day.SYNC].state == "success":
-        say("An envelope goes through its life ...")
+        say("Sending and signing an envelope ...")
         steps = demo.sign_an_envelope(place, say)
     summary.show(place, outcomes, began, steps)
     if unseen := [step.status for step in steps if step.salesforce_s is None]:
         say(
-            f"The envelope was not seen in Salesforce in time when it was {', '.join(unseen)}: look at the runs of drain_inbox."
+            f"Salesforce did not show the envelope's status in time: {', '.join(unseen)}. Look at the runs of drain_inbox."
         )
     is_whole = not unseen and {outcome.state for outcome in outcomes.values()} == {"success"}
     return 0 if is_whole else 1
@@ -114,15 +116,15 @@ def _replay(arguments: argparse.Namespace, _: list[str]) -> int:
     print(
         f"{table}, {arguments.date or 'latest closed session'}{': dry run, nothing was written' if arguments.dry else ''}"
     )
-    words = {
+    headings = {
         "asked": "letters",
         "keyless": "without a key",
         "found": "rows found",
         "landed": "landed",
         "still_dead": "still dead",
     }
-    print("  ".join(words.values()))
-    print("  ".join(f"{outcome[name]:>{len(word)},}" for name, word in words.items()))
+    print("  ".join(headings.values()))
+    print("  ".join(f"{outcome[name]:>{len(heading)},}" for name, heading in headings.items()))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a started demo does: every vendor's day into the warehouse, Salesforce after it, and replays."""
+"""Run DAGs in a started demo: every vendor's day into the warehouse, then the Salesforce sync; and replays."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from local.follow import Follower, Outcome, Say
 
 SYNC, APPROVAL = "salesforce", "approve_salesforce"
 ANSWERING = ("drain_inbox", "serve_requests", "deliver_events")
-"""DAGs that answer webhooks, requests and subscribers."""
+"""DAGs that process webhooks, API requests and outbound events."""
 
 
 def run_day(place: Place, say: Say) -> dict[str, Outcome]:
-    """Run every vendor's day, then send what they brought to Salesforce; returns how the last run of each DAG ended.
+    """Run every vendor's day, then the Salesforce sync; return the outcome of each DAG's last run.
 
-    However this ends, the DAGs that answer requests and keep Salesforce in step are unpaused.
+    The DAGs for requests, webhooks and Salesforce are unpaused afterwards, even on failure.
     """
     follower = Follower(place.api, say, place.alerts)
     vendors = [vendor.name for vendor in VENDORS]
@@ -35,28 +35,28 @@ def run_day(place: Place, say: Say) -> dict[str, Outcome]:
 
 
 def replay(api: AirflowApi, table: str, day: str | None, *, is_dry: bool, timeout: float = 600) -> dict[str, int]:
-    """Send dead letters again, as the DAG's form does.
+    """Replay dead letters through the DAG `replay_dead_letters`.
 
     Args:
         api: Airflow.
         table: `<vendor>.<table>` of the dead letters.
         day: Their business date (2026-11-20); None is the latest closed session.
-        is_dry: Pull and check, and write nothing.
-        timeout: Seconds that it may take.
+        is_dry: Pull and check, but write nothing.
+        timeout: Limit in seconds.
 
     Returns:
-        Counts of what became of them; see `include.pipeline.replay.Replayed`.
+        Counts by outcome; see `include.pipeline.replay.Replayed`.
 
     Raises:
-        ConfigurationError: There is no such table.
-        TargetUnavailable: The run failed, or has not ended in time.
+        ConfigurationError: The table is unknown.
+        TargetUnavailable: The run failed or did not end in time.
     """
     dag_id = "replay_dead_letters"
     api.unpause(dag_id)
     run_id = api.trigger(dag_id, {"table": table, "business_date": day, "dead_letters": [], "dry_run": is_dry})
     if api.wait_run(dag_id, run_id, timeout) != "success":
         raise TargetUnavailable(
-            "The replay failed; its page has the reason", page=f"{api.url}/dags/{dag_id}/runs/{run_id}"
+            "The replay failed; see the reason on its page", page=f"{api.url}/dags/{dag_id}/runs/{run_id}"
         )
     outcome: dict[str, int] = api.result(dag_id, run_id, "replay")
     return outcome

@@ -1,4 +1,4 @@
-"""The whole project on one machine, in one folder: PostgreSQL, the sandbox, Airflow, and a supervisor that restarts what died."""
+"""The demo: PostgreSQL, the sandbox, Airflow and a supervisor that restarts dead processes, in one folder on one machine."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ ROOT = Path(__file__).parents[1]
 STATE = ROOT / ".tributary"
 DATABASE = "tributary"
 PACE = 240
-"""How many times faster the sandbox's limits of calls pass, so that hours of simulations take seconds."""
+"""Factor by which the sandbox's rate-limit windows are shortened, so that hours of simulations take seconds."""
 
 SIGNING, PORTFOLIO = "docusign", "orion"
-"""The vendor whose envelope goes through its life, and the one whose household is sent it."""
+"""The vendor that sends the demo's envelope, and the vendor whose household receives it."""
 
 IDLE_SECONDS = 120
-"""A session of Airflow that leaves a transaction open for so long is cut: a stopped process must not hold locks."""
+"""The server ends an Airflow session whose transaction is idle for this long: a stopped process must not hold locks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a started demo answers to.
+    """The addresses and credentials of a started demo.
 
     Attributes:
         read_url: The database, as the reading role.
-        airflow_url: Airflow's pages.
-        password: Of `admin` there.
+        airflow_url: Airflow's web UI.
+        password: Password of Airflow's user `admin`.
         alerts: File that alerts are appended to.
         docs: Folder of the data quality reports.
-        api: Airflow, logged in.
-        sandbox_url: The vendors.
-        connections: What a vendor's sandbox wants to be told, by vendor.
+        api: Airflow's API, logged in.
+        sandbox_url: The sandbox's vendors.
+        connections: Vendor -> connection to its sandbox.
     """
 
     read_url: str
@@ -72,17 +72,17 @@ PREFERRED_PORTS = {"airflow": 8080, "sandbox": 8765, "org": 8766}
 START_SECONDS = 900.0
 """How long Airflow may take to start on a slow machine."""
 RESTARTS = 5
-"""A component that was restarted so often before Airflow was healthy will not start."""
+"""Restarts of a component before Airflow is healthy, after which the start is given up."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """The processes and the data in one folder. Several can run side by side, each in a folder of its own.
+    """The demo's processes and data in one folder. Several demos can run at once, each in its own folder.
 
     Attributes:
-        folder: Keeps everything: databases, settings, logs, the sandbox's firm.
-        ports: Preferred ports of `airflow`, `sandbox`, `org` (its Salesforce) and `postgres`. A port that is taken is replaced by a free one, and the chosen
-            ones are kept for the next start.
+        folder: Folder of databases, settings, logs and the sandbox's firm.
+        ports: Preferred ports of `airflow`, `sandbox`, `org` (its Salesforce) and `postgres`. A port in use is replaced by a free one;
+            the chosen ports are kept for the next start.
     """
 
     folder: Path = field(default_factory=lambda: STATE)
@@ -98,29 +98,29 @@ class Demo:
 
     @property
     def postgres(self) -> Postgres:
-        """The server of both databases."""
+        """The PostgreSQL server."""
         return Postgres(self.folder / "postgres", int(self._settings().get("postgres_port") or 0))
 
     def pids(self) -> dict[str, int]:
-        """The pid of everything that runs: `postgres`, `sandbox`, Airflow's components (`airflow.COMPONENTS`), `supervisor`."""
+        """Return the pids of running processes: `postgres`, `sandbox`, Airflow's components (`airflow.COMPONENTS`), `supervisor`."""
         server = self.postgres.pid
         return ({"postgres": server} if server else {}) | self.processes.pids()
 
     def start(self, say: Say, data: Path | None = None, households: int | None = None) -> Place:
-        """Start whatever does not run yet, and have it restarted when it dies; twice changes nothing.
+        """Start all processes that do not run yet, and restart them when they die. Idempotent.
 
         Args:
-            say: Takes lines of progress.
-            data: Folder of vendor files to serve instead of invented ones.
-            households: How many to invent; None keeps the firm that is there, or invents 200.
+            say: Prints a line of progress.
+            data: Folder of vendor files to serve instead of generated ones.
+            households: Number of households to generate; None keeps the existing firm, or generates 200.
 
         Raises:
             ConfigurationError: Another firm is running or loaded here; the message says what to do.
             TributaryError: A component did not start; the message names its log.
         """
         households = self._find_households(households)
-        settings = self._keep(str(data.resolve()) if data else "")
-        supervisor.stop(self.processes)  # so that it restarts nothing with the settings of an earlier start
+        settings = self._update_settings(str(data.resolve()) if data else "")
+        supervisor.stop(self.processes)  # it must not restart a process with the settings of an earlier start
         sandbox_url = f"http://127.0.0.1:{settings['sandbox_port']}"
         with ThreadPoolExecutor(2) as pool:
             sandbox = pool.submit(self._start_sandbox, sandbox_url, settings["org_port"], data, households)
@@ -130,9 +130,9 @@ class Demo:
             urls = {role: _as(postgres.url(DATABASE), role, settings["passwords"][role]) for role in schema.ROLES}
             environment = self._environment(postgres, urls, settings, sandbox.result())
             say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
-            booted = pool.submit(airflow.start, environment, self.processes)
+            airflow_start = pool.submit(airflow.start, environment, self.processes)
             schema.migrate(urls["tributary_migrate"])
-            booted.result()
+            airflow_start.result()
         supervisor.start(self.processes, postgres)
         api = AirflowApi(
             f"http://127.0.0.1:{settings['airflow_port']}", airflow.USER, airflow.read_password(self.folder / "airflow")
@@ -152,7 +152,7 @@ class Demo:
         )
 
     def reach(self) -> AirflowApi:
-        """Return the Airflow of the demo that runs, logged in.
+        """Return the running demo's Airflow API, logged in.
 
         Raises:
             ConfigurationError: The demo does not run.
@@ -163,7 +163,7 @@ class Demo:
         return api
 
     def call_airflow(self, arguments: Sequence[str]) -> int:
-        """Run Airflow's own command line in the environment of the demo's processes; returns the exit code.
+        """Run Airflow's command line in the environment of the demo's processes; return the exit code.
 
         Raises:
             ConfigurationError: The demo does not run.
@@ -173,7 +173,7 @@ class Demo:
         return subprocess.run(command, env=environment, cwd=environment["AIRFLOW_HOME"], check=False).returncode
 
     def stop(self) -> list[str]:
-        """End everything that `start` started, the supervisor first, and nothing else; returns what was ended."""
+        """Stop everything that `start` started, the supervisor first, and nothing else; return the names of stopped processes."""
         if not self.folder.exists():
             return []
         ended = [supervisor.NAME] if supervisor.stop(self.processes) else []
@@ -184,7 +184,7 @@ class Demo:
         return ended
 
     def remove(self) -> None:
-        """Stop, and delete the folder with all data."""
+        """Stop the demo and delete its folder with all data."""
         self.stop()
         if (self.folder / "postgres").exists():
             self.postgres.remove()
@@ -196,23 +196,23 @@ class Demo:
         return settings
 
     def _find_households(self, requested: int | None) -> int:
-        """Number of households of the firm that is here or will be; its days are loaded, so no other firm can take its place."""
+        """Return the firm's number of households. An existing firm can't be replaced by another, since its days are loaded."""
         path = self.folder / "sandbox" / "firm.json"
         if not path.exists():
             return requested or 200
         present = int(json.loads(path.read_text())["households"])
         if requested not in (None, present):
             raise ConfigurationError(
-                f"The firm here has {present} households: `make clean` forgets it, then {requested} can be invented"
+                f"The firm here has {present} households: `make clean` deletes it, then {requested} can be generated"
             )
         return present
 
-    def _keep(self, data: str) -> dict[str, Any]:
-        """Passwords, made once; ports, kept while free or ours; and the folder that is served, kept while the sandbox runs."""
+    def _update_settings(self, data: str) -> dict[str, Any]:
+        """Write and return the settings: passwords (generated once), ports (kept while free or ours), and the served data folder."""
         settings, running = self._settings(), self.pids()
         if "sandbox" in running and settings.get("data", "") != data:
-            served = settings.get("data") or "an invented firm"
-            raise ConfigurationError(f"The sandbox that runs here serves {served}: `make stop` first")
+            served = settings.get("data") or "a generated firm"
+            raise ConfigurationError(f"The running sandbox serves {served}: run `make stop` first")
         settings["data"] = data
         passwords = settings.setdefault("passwords", {})
         passwords |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in passwords}
@@ -254,10 +254,10 @@ class Demo:
         return environment
 
     def _wait_healthy(self, api: AirflowApi, say: Say) -> None:
-        """Wait for Airflow, and report which components are missing; give up when one keeps dying.
+        """Wait for Airflow and report missing components; give up if one keeps dying.
 
         Raises:
-            TargetUnavailable: It did not become healthy; the message names the component and its log.
+            TargetUnavailable: Airflow did not become healthy; the message names the component and its log.
         """
         processes = self.processes
         before = {name: processes.restarts(name) for name in airflow.COMPONENTS}
@@ -271,10 +271,10 @@ class Demo:
             dying = find_dying()
             logs = ", ".join(str(processes.log(name)) for name in dying or before)
             reason = f"{', '.join(dying)} keeps dying" if dying else str(error)
-            raise TargetUnavailable(f"Airflow did not start: {reason}; the reason is in the log", log=logs) from error
+            raise TargetUnavailable(f"Airflow did not start: {reason}; see the log", log=logs) from error
 
     def _start_sandbox(self, url: str, org_port: int, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
-        """Start the sandbox; returns the connection of each vendor."""
+        """Start the sandbox; return the connection of each vendor."""
         command = [sys.executable, "-m", "sandbox.app", "--port", url.rsplit(":", 1)[1]]
         command += ["--org-port", str(org_port)]
         command += ["--households", str(households), "--state", str(self.folder / "sandbox")]
@@ -292,7 +292,7 @@ class Demo:
                     "username": "load@tributary.example",
                 }
                 requests.post(f"{url}/salesforce/_admin/consumers", json=consumer, timeout=10)
-                # A vendor that closes its day at night has closed it: the demo does not wait for the morning.
+                # Close the vendor's day now: the demo does not wait until the vendor closes it at night.
                 closed = {"date": business_dates.latest_closed(datetime.now(UTC)).isoformat()}
                 requests.post(f"{url}/_sandbox/tamarac/closed_through", json=closed, timeout=10)
                 connections: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
@@ -301,17 +301,17 @@ class Demo:
                 time.sleep(0.2)
         log = processes.log("sandbox")
         last = (log.read_text().splitlines() or [""])[-1]
-        raise TargetUnavailable("The sandbox did not start: its log has the reason", last_line=last, log=log)
+        raise TargetUnavailable("The sandbox did not start; see its log", last_line=last, log=log)
 
 
 def listen(place: Place) -> None:
-    """Have the vendor send webhooks to the gateway."""
-    known = place.connections[SIGNING]
-    subscribe(Connection(known["host"], extra=known["extra"]), f"{place.airflow_url}/webhooks/{SIGNING}")
+    """Subscribe the gateway to the vendor's webhooks."""
+    settings = place.connections[SIGNING]
+    subscribe(Connection(settings["host"], extra=settings["extra"]), f"{place.airflow_url}/webhooks/{SIGNING}")
 
 
 def sign_an_envelope(place: Place, say: Say) -> list[Step]:
-    """Has an envelope go through its life at the vendor, which tells of it by webhook; returns when each step was seen."""
+    """Send and sign an envelope at the vendor, which sends webhooks; return when each step was seen."""
     reading = schema.engine(place.read_url)
     try:
         return live(f"{place.sandbox_url}/_sandbox/{SIGNING}", PORTFOLIO, reading, say)
@@ -320,7 +320,7 @@ def sign_an_envelope(place: Place, say: Say) -> list[Step]:
 
 
 def _connections(folder: Path, load_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """The firm's connections; the sandbox's credentials open nothing but the sandbox."""
+    """Return the firm's connections; the sandbox's credentials are valid only for the sandbox."""
     signing = vendors[SIGNING]["extra"]
     known: dict[str, dict[str, Any]] = {
         **vendors,

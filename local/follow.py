@@ -1,4 +1,4 @@
-"""Follow runs of several DAGs together: which tasks ended, which run, and why a run failed."""
+"""Follow runs of several DAGs together: report finished and running tasks, and why a run failed."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from local.airflow_api import QUIET_SECONDS, AirflowApi
 
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 15 * 60.0
-"""Longer than Airflow's longest pause before a retry: nothing changes after that."""
+"""Longer than Airflow's longest retry delay: without a change for this long, the runs are stuck."""
 OVERLAP = timedelta(seconds=15)
-"""Changes are asked for again this far back: a transaction is seen later than the time that it wrote."""
+"""Overlap of queries for changes: a transaction becomes visible later than the timestamp that it wrote."""
 
 REPORTED = ("success", "failed", "upstream_failed", "up_for_retry")
 WAITING = ("running", "queued", "scheduled", "up_for_retry", "deferred", "awaiting_input")
 
 Say = Callable[[str], None]
 Key = tuple[str, str, str, int]
-"""DAG, run, task, index of a mapped one."""
+"""DAG id, run id, task id, map index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the last run of a DAG ended.
+    """Outcome of the last run of a DAG.
 
     Attributes:
         state: `success` or `failed`.
-        reasons: For a failed run, which tasks failed and why, a line each.
+        reasons: For a failed run, the failed tasks with the reason, one line each.
     """
 
     state: str
@@ -43,12 +43,12 @@ class Outcome:
 
 
 class Follower:
-    """Starts runs and reports their progress until they end.
+    """Start runs and report their progress until they end.
 
     Args:
-        api: Airflow, logged in.
-        say: Takes the lines of progress.
-        alerts: File of alerts, which hold the reasons of failures.
+        api: Airflow's API, logged in.
+        say: Prints a line of progress.
+        alerts: File of alerts, which contain the reasons of failures.
     """
 
     def __init__(self, api: AirflowApi, say: Say, alerts: Path) -> None:
@@ -60,16 +60,14 @@ class Follower:
         self._tasks: dict[Key, dict[str, Any]] = {}
 
     def run(self, dag_ids: Sequence[str], also: Sequence[str] = ()) -> dict[str, Outcome]:
-        """Start a run of each DAG, and follow them until no run of these DAGs is left.
-
-        A task that waits for approval is approved.
+        """Start a run of each DAG and follow them until no run of these DAGs is active. Approve tasks that wait for approval.
 
         Args:
             dag_ids: DAGs to unpause and start.
-            also: DAGs whose runs these start, followed as well.
+            also: Further DAGs to follow, which the started runs trigger.
 
         Raises:
-            TargetUnavailable: No task changed its state for `STALLED_SECONDS`; the message lists what they wait for.
+            TargetUnavailable: No task changed its state for `STALLED_SECONDS`; the message lists the unfinished tasks.
         """
         for dag_id in (*also, *dag_ids):
             self._api.wait_dag(dag_id, STALLED_SECONDS)
@@ -85,7 +83,7 @@ class Follower:
                 if not active:
                     return self._find_outcomes(runs)
             except TargetUnavailable as error:
-                self._line(f"Airflow does not answer, waiting for it: {error}")
+                self._line(f"Airflow does not respond, waiting: {error}")
             self._report_quiet(runs)
             time.sleep(POLL_SECONDS)
 
@@ -104,7 +102,7 @@ class Follower:
         self._since = begun
 
     def _approve(self, dag_id: str, run_id: str, task_id: str) -> None:
-        time.sleep(2)  # an answer within the first moments can meet the asking process still at its end
+        time.sleep(2)  # an immediate decision can arrive while the requesting process is still ending
         self._api.approve(dag_id, run_id, task_id)
         self._line(f"{dag_id}: {task_id}: approved by the demo (a first load is sent only once it is approved)")
 
@@ -121,7 +119,7 @@ class Follower:
             self._line("waiting for " + ("; ".join(self._list_waiting(runs)) or "the scheduler"))
 
     def _list_waiting(self, runs: Sequence[tuple[str, str]]) -> list[str]:
-        """Tasks that have not ended, by DAG: `<dag>: pull[<table>] running for 34 s`."""
+        """Return the unfinished tasks by DAG: `<dag>: pull[<table>] running for 34 s`."""
         waiting = defaultdict(list)
         for (dag_id, run_id, *_), task in self._tasks.items():
             if (dag_id, run_id) in runs and task["state"] in WAITING:
@@ -129,7 +127,7 @@ class Follower:
         return [f"{dag_id}: {', '.join(tasks)}" for dag_id, tasks in waiting.items()]
 
     def _find_outcomes(self, runs: Sequence[tuple[str, str]]) -> dict[str, Outcome]:
-        """Of each DAG the last run's."""
+        """Return the outcome of each DAG's last run."""
         outcomes = {}
         for dag_id, run_id in dict(runs).items():
             state = self._api.run_state(dag_id, run_id)
@@ -138,7 +136,7 @@ class Follower:
         return outcomes
 
     def _find_reasons(self, dag_id: str, run_id: str) -> list[str]:
-        """Return the reasons in the alerts of a run; the names of the failed tasks where there is no alert."""
+        """Return the reasons from the alerts of a run; without an alert, the names of the failed tasks."""
         if reasons := read_reasons(self._alerts, dag_id, run_id):
             return reasons
         failed = [name for name, state in self._api.task_states(dag_id, run_id).items() if state == "failed"]
@@ -151,7 +149,7 @@ class Follower:
 
 
 def read_reasons(alerts: Path, dag_id: str, run_id: str) -> list[str]:
-    """Task, reason and page of every alert of a failure in this run, a line each."""
+    """Return task, reason and page of every failure alert of this run."""
     if not alerts.exists():
         return []
     sent = [json.loads(line) for line in alerts.read_text(encoding="utf-8").splitlines()]
@@ -160,7 +158,7 @@ def read_reasons(alerts: Path, dag_id: str, run_id: str) -> list[str]:
 
 
 def _explain(lines: Sequence[str]) -> str:
-    """An alert without its run and counts; a reason may have several lines."""
+    """Return an alert's text without its run and counts; a reason may have several lines."""
     left_out = ("Run: ", "So far: ")
     return "\n".join(line for line in lines if not line.startswith(left_out))
 

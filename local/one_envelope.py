@@ -1,4 +1,4 @@
-"""One envelope through its life, told by webhook: how long each step takes to be seen in the warehouse and in Salesforce."""
+"""Send and sign one envelope, and measure how long each webhook takes to reach the warehouse and Salesforce."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happened to the envelope, and after how many seconds it was seen; None where it was not."""
+    """A status of the envelope, and the seconds until it was seen; None if it was not seen in time."""
 
     status: str
     warehouse_s: float | None
@@ -47,13 +47,13 @@ class Step:
 
 
 def subscribe(connection: Connection, webhook_url: str) -> None:
-    """Has the vendor tell our gateway of everything that happens to envelopes, signed, and again where we do not answer."""
+    """Subscribe our gateway to all envelope events at the vendor, with signatures and retries; do nothing if it is subscribed."""
     with requests.Session() as http:
         token = impersonation(Door(http, connection, (5, 20)))
-        known = http.get(f"{token.url}/connect", headers=token.headers, timeout=20).json()
-        if any(each.get("urlToPublishTo") == webhook_url for each in known.get("configurations") or ()):
+        existing = http.get(f"{token.url}/connect", headers=token.headers, timeout=20).json()
+        if any(each.get("urlToPublishTo") == webhook_url for each in existing.get("configurations") or ()):
             return
-        wanted = {
+        configuration = {
             "configurationType": "custom",
             "name": "Tributary",
             "urlToPublishTo": webhook_url,
@@ -66,32 +66,34 @@ def subscribe(connection: Connection, webhook_url: str) -> None:
             "events": [f"envelope-{name}" for name in ENVELOPE_EVENTS]
             + [f"recipient-{name}" for name in RECIPIENT_EVENTS],
         }
-        http.post(f"{token.url}/connect", json=wanted, headers=token.headers, timeout=20).raise_for_status()
+        http.post(f"{token.url}/connect", json=configuration, headers=token.headers, timeout=20).raise_for_status()
 
 
 def live(desk: str, household: str, engine: sa.Engine, say: Say) -> list[Step]:
-    """Sends an envelope to a household, has it opened and signed by all, and watches for each step to be seen.
+    """Send an envelope to a household, open it, have all recipients sign it, and wait until each step is seen.
 
     Args:
-        desk: URL of the sandbox at which people do such things.
-        household: Vendor of whose first household it is.
-        engine: As the reading role.
-        say: Told how it goes.
+        desk: URL of the sandbox for the actions of people.
+        household: Vendor whose first household receives the envelope.
+        engine: The database, as the reading role.
+        say: Prints a line of progress.
     """
     with engine.connect() as db:
         key = db.scalar(_HOUSEHOLD, {"vendor": household})
-    told = _do(desk, "send", household=int(key), template="Advisory agreement")
-    steps = [_watch(engine, told, say)]
-    told = _do(desk, "deliver", envelope_id=told["envelopeId"])
-    steps.append(_watch(engine, told, say))
-    while told["status"] != "completed":
-        told = _do(desk, "sign", envelope_id=told["envelopeId"])
-    return [*steps, _watch(engine, told, say)]
+    envelope = _post(desk, "send", household=int(key), template="Advisory agreement")
+    steps = [_wait_seen(engine, envelope, say)]
+    envelope = _post(desk, "deliver", envelope_id=envelope["envelopeId"])
+    steps.append(_wait_seen(engine, envelope, say))
+    while envelope["status"] != "completed":
+        envelope = _post(desk, "sign", envelope_id=envelope["envelopeId"])
+    return [*steps, _wait_seen(engine, envelope, say)]
 
 
 def show(steps: Sequence[Step]) -> Table:
-    """The steps as a table."""
-    table = Table(title="An envelope through its life, told by webhook", box=box.SIMPLE_HEAD, title_justify="left")
+    """Return the steps as a table."""
+    table = Table(
+        title="An envelope's webhooks, from the vendor to Salesforce", box=box.SIMPLE_HEAD, title_justify="left"
+    )
     table.add_column("envelope")
     for name in ("seen in the warehouse after", "in Salesforce after"):
         table.add_column(name, justify="right")
@@ -101,22 +103,22 @@ def show(steps: Sequence[Step]) -> Table:
     return table
 
 
-def _do(desk: str, kind: str, **values: Any) -> dict[str, Any]:
-    answer = requests.post(f"{desk}/{kind}", json=values, timeout=20)
-    answer.raise_for_status()
-    told: dict[str, Any] = answer.json()
-    return told
+def _post(desk: str, kind: str, **values: Any) -> dict[str, Any]:
+    response = requests.post(f"{desk}/{kind}", json=values, timeout=20)
+    response.raise_for_status()
+    envelope: dict[str, Any] = response.json()
+    return envelope
 
 
-def _watch(engine: sa.Engine, told: dict[str, Any], say: Say) -> Step:
+def _wait_seen(engine: sa.Engine, envelope: dict[str, Any], say: Say) -> Step:
     started, warehouse_s = time.monotonic(), None
     while (passed := time.monotonic() - started) < PATIENCE_S:
         with engine.connect() as db:
-            row = db.execute(_SEEN, {"envelope": told["envelopeId"]}).first()
-        if row is not None and row.status == told["status"]:
+            row = db.execute(_SEEN, {"envelope": envelope["envelopeId"]}).first()
+        if row is not None and row.status == envelope["status"]:
             warehouse_s = warehouse_s or passed
             if row.is_shown:
                 say(f"  {passed:5.1f} s  envelope {row.status}: seen in the warehouse and in Salesforce")
                 return Step(row.status, warehouse_s, passed)
         time.sleep(0.2)
-    return Step(told["status"], warehouse_s, None)
+    return Step(envelope["status"], warehouse_s, None)

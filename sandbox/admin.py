@@ -1,4 +1,4 @@
-"""What a test or the demo does to the sandbox itself, under `/_sandbox`. No vendor has anything like it."""
+"""Control routes of the sandbox under `/_sandbox`, for tests and the demo. No vendor has such routes."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The sandbox as one process on the loopback: every vendor and `/_sandbox` to steer them at one port, the CRM at its own.
+"""The sandbox as one process on the loopback: every vendor and `/_sandbox` on one port, the CRM on its own port.
 
 python -m sandbox.app --port 0 --org-port 0 --households 200 --seed 7 --state DIR [--data DIR] [--clock-rate N]
 
@@ -87,7 +87,7 @@ async def _live(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
 
 
 def listen(port: int = 0) -> socket.socket:
-    """Return a listener on the loopback; port 0 takes a free one."""
+    """Return a listener on the loopback; port 0 means a free one."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -95,10 +95,10 @@ def listen(port: int = 0) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Says where it listens, in one line, as soon as it does."""
+    """A server that prints its address in one line as soon as it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then print the address."""
         await super().startup(sockets)
         if self.started and sockets:
             host, port = sockets[0].getsockname()
@@ -107,7 +107,7 @@ class Server(uvicorn.Server):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the sandbox until it is told to stop (SIGTERM or SIGINT)."""
+    """Run the sandbox until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="sandbox.app", description=__doc__.split("\n")[0])
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--org-port", type=int, default=0, help="of the CRM's org; 0 takes a free one")

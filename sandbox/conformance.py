@@ -1,4 +1,4 @@
-"""Whether the sandbox answers as vendors' own API documents say, asked by schemathesis (a development tool).
+"""Check of the sandbox's responses against the vendors' own API documents, by schemathesis (a development tool).
 
     python -m sandbox.conformance SPECS
 
@@ -42,7 +42,7 @@ def _run_sandbox(folder: Path) -> Iterator[str]:
 
 
 def check(surface: Surface, specs: Path, examples: int) -> bool:
-    """Let schemathesis call one surface of a sandbox of its own; whether all was well."""
+    """Test one surface, in a separate sandbox, with schemathesis; return whether it passed."""
     source = next(iter(sorted(specs.glob(surface.document))))
     with tempfile.TemporaryDirectory() as folder, _run_sandbox(Path(folder) / "state") as url:
         caller, path = surface.log_in(url), Path(folder) / "document.json"

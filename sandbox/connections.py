@@ -1,4 +1,4 @@
-"""What a firm would enter in its Airflow connections to reach this sandbox. It opens nothing else."""
+"""The Airflow connections to this sandbox. Their credentials are valid only here."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the sandbox reads of anybody's data, and a look through it before anything is served: `docs/own_data.md`."""
+"""Data from files (`docs/own_data.md`): read it, and check it before it is served."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _LONG = re.compile(rb"\d{19}")
 
 
 def count_rows(folder: Path) -> dict[str, dict[str, int]]:
-    """Return the rows of every file, by vendor and table; a vendor without a folder is not there, nor a table without a file.
+    """Return the rows of every file, by vendor and table; vendors without a folder and tables without a file are missing.
 
     Raises:
         ValueError: a line can't be served; with file and line.
@@ -31,7 +31,7 @@ def count_rows(folder: Path) -> dict[str, dict[str, int]]:
 
 
 def describe(folder: Path) -> Iterator[str]:
-    """Yield what is served from `folder` and what is not, a vendor a line; raises as `count_rows` does."""
+    """Yield one line per vendor with the served and the missing tables of `folder`; raises as `count_rows` does."""
     counted = count_rows(folder)
     tables = {vendor.name: vendor.own_data for vendor in VENDORS}
     for vendor, rows in counted.items():
@@ -57,7 +57,7 @@ def _count(path: Path, needed: tuple[str, ...], readers: Mapping[str, Callable[[
 
 
 def _find_fault(line: bytes, needed: tuple[str, ...], readers: Mapping[str, Callable[[Any], Any]]) -> str:
-    """Return why a line can't be served; empty where it can."""
+    """Return why a line can't be served; empty if it can."""
     try:
         row = orjson.loads(line)
     except ValueError as error:
@@ -81,7 +81,7 @@ def _find_fault(line: bytes, needed: tuple[str, ...], readers: Mapping[str, Call
 
 
 def _has_wide(value: Any) -> bool:
-    """Whether there is an integer in it that the sandbox can't write as JSON."""
+    """Return whether it contains an integer that the sandbox can't write as JSON."""
     if isinstance(value, dict | list):
         return any(map(_has_wide, value.values() if isinstance(value, dict) else value))
     return isinstance(value, int) and not -(2**63) <= value < 2**64

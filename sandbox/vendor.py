@@ -1,4 +1,4 @@
-"""What a simulated vendor is: one object of this kind in a folder of its own, and one line in `sandbox.vendors`."""
+"""The definition of a simulated vendor: one object in its own folder, and one line in `sandbox.vendors`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
 
 Edits = Callable[[str, dict[str, Any]], Edit]
-"""Change what people keep in a vendor's system: kind of edit and values -> the edit as kept."""
+"""Apply an edit of people in a vendor's system: kind of edit and values -> the stored edit."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a simulated vendor runs in.
+    """The environment of a simulated vendor.
 
     Attributes:
         world: The invented firm, its edits, and the folder in which a vendor keeps its state.

@@ -1,1 +1,1 @@
-"""The HTTP front door: webhooks in."""
+"""The HTTP gateway: the webhook endpoints and the API for programs."""

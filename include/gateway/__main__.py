@@ -1,9 +1,9 @@
-"""The gateway by itself: `python -m include.gateway [--host 127.0.0.1] [--port 8090]`, settings as in `include.gateway.settings`.
+"""Run the gateway as its own process: `python -m include.gateway [--host 127.0.0.1] [--port 8090]`; see `include.gateway.settings`.
 
-With the settings of `include.gateway.api.settings`, it serves the API for programs, too, as a database role of its own.
+If the settings of `include.gateway.api.settings` are present, it also serves the API for programs, as a separate database role.
 
-Behind a proxy that ends TLS, the variable FORWARDED_ALLOW_IPS names the proxy's address: without it a sender's address is the
-proxy's own, for networks, for counting refusals and for connections of one address.
+Behind a proxy that terminates TLS, set FORWARDED_ALLOW_IPS to the proxy's address. Otherwise every request appears to come from the
+proxy's address, which breaks the network check, the refusal count and the limit of connections per address.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
 
 CALLS_AT_ONCE = 500
-"""Beyond them, a call is answered 503 before it is read."""
+"""Further requests get a 503 before they are read."""
 
 
 def main() -> int:
-    """Serves until it is told to end; then calls under way are answered first."""
+    """Serve until a termination signal; finish the requests in progress before exiting."""
     parser = argparse.ArgumentParser(prog="python -m include.gateway", description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1: this machine only")
     parser.add_argument("--port", type=int, default=8090)
@@ -42,7 +42,7 @@ def main() -> int:
     try:
         engine = schema.engine(read_database())
         for sender in SENDERS:
-            read_keyring(sender)  # what can't be read is told now, not to the first sender
+            read_keyring(sender)  # an unreadable setting fails the start, not the first delivery
         apps = Starlette(routes=[Mount("/webhooks", create_app(lambda: engine, SENDERS, read_keyring)), *_mount_api()])
     except ConfigurationError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def add_health(app: ASGIApp) -> Starlette:
-    """Returns an app that answers `GET /health` by itself, whatever the other is busy with: this process serves calls."""
+    """Return an app that answers `GET /health` without calling the wrapped app: 200 means that this process serves requests."""
 
     async def answer(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok")
@@ -72,7 +72,7 @@ def add_health(app: ASGIApp) -> Starlette:
 
 
 def _mount_api() -> list[Mount]:
-    """The API, where it has a database to speak for."""
+    """Mount the API if its database is configured."""
     url = api.read_database()
     if not url:
         return []

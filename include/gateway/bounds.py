@@ -1,4 +1,4 @@
-"""How large and how deep a body may be, how many values it may hold, and how long it may take to arrive."""
+"""Limits of a request body: size, depth, number of values, and time to arrive."""
 
 from __future__ import annotations
 
@@ -9,65 +9,65 @@ from contextlib import contextmanager
 from include.gateway.problem import Refusal
 
 MAX_DEPTH = 50
-"""Objects and lists within one another; the deepest of the known payloads has twelve."""
+"""Nesting of objects and lists; the deepest known payload has twelve levels."""
 MAX_VALUES = 500_000
 BODY_S = 20.0
-"""How long a body may take to arrive."""
+"""Seconds that a body may take to arrive."""
 FREE_BYTES = 64 * 1024
-"""Of each body, outside the budget: nearly every call is smaller, and comes through whatever large ones do."""
+"""Bytes of each body that the budget does not count. Nearly every body is smaller, so large bodies can't block it."""
 
 
 class Budget:
-    """Bytes of bodies that a process has in its memory at once, for whatever reads in its event loop.
+    """A limit on the bytes of request bodies in a process's memory. Not thread-safe: use it in the event loop only.
 
     Args:
-        most: So many, beyond what is free of each.
+        max_bytes: The limit, beyond the free bytes of each body.
     """
 
-    def __init__(self, most: int) -> None:
-        self._left = most
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
 
     @contextmanager
     def share(self) -> Iterator[Callable[[int], None]]:
-        """Gives what a body calls with its size as it grows; all of it is given back at the end of the block.
+        """Yield a function to call with the body's size as it grows; release the reserved bytes at the end of the block.
 
-        What it gives raises `Refusal` (503) where nothing is left.
+        The function raises `Refusal` (503) when the budget is exhausted.
         """
-        held = 0
+        reserved = 0
 
         def grow(size: int) -> None:
-            nonlocal held
-            more = max(0, size - FREE_BYTES) - held
+            nonlocal reserved
+            more = max(0, size - FREE_BYTES) - reserved
             if more > self._left:
-                raise Refusal(503, "Too many large bodies come at once; send it again", {"Retry-After": "5"})
+                raise Refusal(503, "Too many large bodies at once; send the request again", {"Retry-After": "5"})
             self._left -= more
-            held += more
+            reserved += more
 
         try:
             yield grow
         finally:
-            self._left += held
+            self._left += reserved
 
 
 IN_FLIGHT = Budget(64 * 1024 * 1024)
-"""A body is copied some times while it is looked at and kept."""
+"""Actual memory use is a few times higher: a body is copied while it is checked and stored."""
 
 
 async def read_body(
     headers: Mapping[str, str], stream: AsyncIterator[bytes], max_bytes: int, grow: Callable[[int], None]
 ) -> bytes:
-    """Reads a body as it arrives, and stops where it is too large.
+    """Read a body as it arrives; stop when it exceeds the limit.
 
     Args:
-        headers: Of the request, names in lower case.
+        headers: The request's headers, names in lower case.
         stream: The body.
-        max_bytes: The most.
-        grow: A share of `IN_FLIGHT`, kept for as long as the body is.
+        max_bytes: The largest body to accept.
+        grow: From `IN_FLIGHT.share()`, held as long as the body is in memory.
 
     Raises:
         Refusal: 413, too large; 408, too slow; 503, too many at once.
     """
-    too_large = Refusal(413, f"A body may have {max_bytes} bytes")
+    too_large = Refusal(413, f"The body is larger than {max_bytes} bytes, or its Content-Length is not a number")
     length = headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit() or len(length) > 15 or int(length) > max_bytes:
         raise too_large

@@ -1,4 +1,4 @@
-"""Why a call was not served, in the form of RFC 9457."""
+"""Refused requests and their problem details (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fastapi.responses import JSONResponse
 
 
 class Refusal(Exception):
-    """A call that is not served.
+    """A request that is not served.
 
     Args:
-        status: Of HTTP.
-        detail: What was wrong, for the people who run the caller; nothing of what was expected.
-        headers: To answer with.
-        members: Of the problem detail, beside those of RFC 9457.
+        status: The HTTP status code.
+        detail: The reason, for the people who run the caller; it must not reveal expected secrets.
+        headers: Response headers.
+        members: Extension members of the problem detail.
     """
 
     def __init__(
@@ -31,14 +31,14 @@ class Refusal(Exception):
 
 
 def describe(refusal: Refusal) -> dict[str, Any]:
-    """Returns a refusal as a problem detail."""
+    """Return a refusal as a problem detail."""
     title = HTTPStatus(refusal.status).phrase
-    described = {"type": "about:blank", "title": title, "status": refusal.status, "detail": refusal.detail}
-    return described | refusal.members
+    problem = {"type": "about:blank", "title": title, "status": refusal.status, "detail": refusal.detail}
+    return problem | refusal.members
 
 
 def render(refusal: Refusal) -> JSONResponse:
-    """Returns the response for a refusal."""
+    """Return the HTTP response for a refusal."""
     content = describe(refusal)
     headers = {"Cache-Control": "no-store"} | refusal.headers
     return JSONResponse(content, refusal.status, headers, media_type="application/problem+json")

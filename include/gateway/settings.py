@@ -1,11 +1,11 @@
-"""The settings of a gateway that runs by itself: environment variables, or files that they name.
+"""Settings of a gateway that runs as its own process: environment variables, or files that they name.
 
 TRIBUTARY_GATEWAY_DATABASE       postgresql://tributary_gateway:...@host:5432/tributary
-<CONNECTION>_SECRETS             a sender's secrets, separated by blanks; its entry names the connection
-<CONNECTION>_NETWORKS            the networks it calls from, separated by blanks, where it is asked for them
+<CONNECTION>_SECRETS             the sender's secrets, separated by blanks; <CONNECTION> is `Sender.connection` in upper case
+<CONNECTION>_NETWORKS            the sender's networks, separated by blanks; needed if its authenticity check uses networks
 
-Each may be given as `..._FILE`, the path of a file that holds the value. Files are read at each call, so that a key is exchanged
-without a restart.
+Append `_FILE` to a name to give the path of a file that holds the value. Files are read on every request, so a secret can be
+rotated without a restart.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from include.gateway.webhooks.senders import Sender
 
 
 def read_keyring(sender: Sender) -> Keyring:
-    """Returns what the settings say of a sender; a keyring of nothing, which accepts nobody, where they say nothing.
+    """Return the secrets and networks of a sender; an empty keyring, which rejects every delivery, if none are set.
 
     Raises:
-        ConfigurationError: A file or a network can't be read.
+        ConfigurationError: A file can't be read, or a network is invalid.
     """
     name = sender.connection.upper()
     return Keyring.of(read_setting(f"{name}_SECRETS"), read_setting(f"{name}_NETWORKS"))
 
 
 def read_database() -> str:
-    """Returns the database's URL, looked at here: drivers quote one that they can't read, password included.
+    """Return the database URL. It is validated here because drivers quote an invalid URL, password included, in their errors.
 
     Raises:
-        ConfigurationError: There is none, or it is no URL of a database.
+        ConfigurationError: It is missing or not a PostgreSQL URL.
     """
     name = "TRIBUTARY_GATEWAY_DATABASE"
     url = read_setting(name)
@@ -49,10 +49,10 @@ def read_database() -> str:
 
 
 def read_setting(name: str) -> str:
-    """Returns a setting, or "".
+    """Return a setting; "" if it is not set.
 
     Raises:
-        ConfigurationError: It names a file that can't be read.
+        ConfigurationError: The `_FILE` variable names a file that can't be read.
     """
     path = os.environ.get(f"{name}_FILE", "")
     if not path:
@@ -60,4 +60,4 @@ def read_setting(name: str) -> str:
     try:
         return Path(path).read_text().strip()
     except (OSError, ValueError):
-        raise ConfigurationError(f"The file that {name}_FILE names can't be read") from None
+        raise ConfigurationError(f"Can't read the file named by {name}_FILE") from None

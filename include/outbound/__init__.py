@@ -1,4 +1,4 @@
-"""Events out: what happened here, told to those who subscribed, by signed webhooks.
+"""Outbound events: signed webhooks to subscribers.
 
-The database writes events itself (`control.outbox`); `deliver` makes deliveries of them and sends those that are due.
+Database triggers write events to `control.outbox`; `deliver` creates deliveries for them and sends those that are due.
 """

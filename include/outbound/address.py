@@ -1,7 +1,7 @@
-"""Which addresses events may be sent to: public ones, and those of networks that the operator has named.
+"""Check of receivers' addresses: events may go to public addresses and to networks that the operator allows.
 
-A name is resolved once for each connection, every address that it has is checked, and the connection goes to one that was
-checked. So a name that changes its address between check and use (DNS rebinding) gains nothing. TLS still verifies the name.
+For each connection, the host name is resolved once, all its addresses are checked, and the connection uses a checked address. So
+DNS rebinding (a name that changes its address between check and use) has no effect. TLS still verifies the name.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ Network = IPv4Network | IPv6Network
 Networks = Sequence[Network]
 
 _NAT64 = IPv6Network("64:ff9b::/96")
-"""IPv4 addresses, as networks without IPv4 write them (RFC 6052)."""
+"""Prefix of IPv4 addresses in networks without IPv4 (RFC 6052)."""
 _AZURE = IPv4Address("168.63.129.16")
-"""Public in form; each machine of Azure reaches its host's services there."""
+"""A public address, but on Azure machines it leads to services of their host."""
 _FIRST_TRIES_S = 3.0
-"""For each address of a host but the last: where IPv6 leads nowhere, there is time left for IPv4."""
+"""Connect timeout in seconds for each address except the last: if IPv6 does not respond, time is left for IPv4."""
 
 
 class AddressNotAllowed(ConnectionError):
-    """An address is not public, nor of a network that the operator has named."""
+    """An address is neither public nor in a network that the operator allows."""
 
 
 def read_networks(text: str) -> tuple[Network, ...]:
-    """Return networks written like `10.20.0.0/16 fd00::/8`; raises ValueError where one is none."""
+    """Parse networks such as `10.20.0.0/16 fd00::/8`; raise ValueError if one is invalid."""
     return tuple(ip_network(each) for each in text.split())
 
 
 def check(addresses: Iterable[str], networks: Networks) -> None:
-    """Raise `AddressNotAllowed` unless events may be sent to each of some addresses.
+    """Raise `AddressNotAllowed` unless events may be sent to all given addresses.
 
     Args:
-        addresses: All that a host has: one that should not be reached makes the host suspect.
-        networks: What is allowed beside public addresses.
+        addresses: All addresses of a host: a single forbidden one makes the host suspect.
+        networks: Networks allowed in addition to public addresses.
     """
     for text in addresses:
-        address = _unwrapped(ip_address(text))
+        address = _unwrap(ip_address(text))
         if not (_is_public(address) or any(address in network for network in networks)):
             raise AddressNotAllowed(f"The address {address} is not public and in none of the connection's `networks`")
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host; raises OSError where it has none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    """Return the addresses of a host; raise OSError if it has none."""
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in infos))
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections to addresses that were checked."""
+    """A network backend that connects only to checked addresses."""
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
@@ -67,7 +67,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address of a host that takes the connection; raises `AddressNotAllowed` before any is tried."""
+        """Connect to the first address of a host that accepts; raise `AddressNotAllowed` before the first attempt."""
         try:
             addresses = await resolve(host, port)
         except OSError as error:
@@ -83,8 +83,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         return await self._backend.connect_tcp(last, port, timeout, local_address, socket_options)
 
 
-def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that an IPv6 address stands for, where it does."""
+def _unwrap(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that an IPv6 address embeds, otherwise the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:
@@ -93,6 +93,6 @@ def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is none of a private, local, shared, multicast, reserved or metadata network."""
+    """Return whether an address is outside private, local, shared, multicast, reserved and metadata networks."""
     is_special = address.is_multicast or address.is_reserved or getattr(address, "is_site_local", False)
     return address.is_global and not is_special and address != _AZURE

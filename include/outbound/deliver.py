@@ -1,7 +1,7 @@
-"""Sends what is due: at least once each, in order by subject, several subjects at a time.
+"""Send due deliveries: at least once, in order within each subject, several subjects in parallel.
 
-A delivery is locked while it is sent, in a transaction that ends with what became of it. Whoever dies meanwhile loses its lock with
-its connection, and the delivery is sent again.
+A delivery's row is locked while it is sent, and the outcome is written in the same transaction. If the process dies, the lock ends
+with its connection, and the delivery is sent again.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from include.outbound import outbox
 from include.outbound.message import Event, render, sign
 from include.outbound.post import Answer, Sender
 from include.outbound.subscriber import Subscriber
-from include.outbound.verdict import DISABLE_AFTER, Verdict, judge
+from include.outbound.verdict import DISABLE_AFTER, Verdict, evaluate
 
-HANDS = 12
-"""Deliveries sent at once; fewer than the connections that an engine opens."""
-HANDS_EACH = 4
-"""Of these, for one subscriber: a slow one leaves hands to the others."""
+THREADS = 12
+"""Deliveries sent at once; fewer than the engine's connections."""
+THREADS_EACH = 4
+"""Deliveries sent at once to one subscriber, so that a slow one does not use all threads."""
 MOST_FAILURES = 5
-"""In a row; then a receiver counts as down, and is left alone for a while, instead of each event trying it anew."""
+"""Consecutive failures after which a receiver counts as down: all its deliveries are paused, instead of each trying it again."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=30)
 
 _KEEP_LOCK = sa.text(
     "set local idle_in_transaction_session_timeout = '120s'"
-)  # a machine that vanished holds it no longer
+)  # releases the lock of a machine that vanished
 
 _CLAIM = sa.text(f"""
 select d.event_number, d.tries, e.event_id, e.type, e.subject, e.occurred_at, e.data
@@ -46,13 +46,13 @@ set status = :status, tries = tries + 1, due_at = :due_at, tried_at = :now, last
 where subscriber = :subscriber and event_number = :event_number
 """)
 
-# A pause goes on: the try that arrived may have begun before it was asked for.
+# Keep a pause: the successful attempt may have begun before the receiver requested it.
 _RECOVER = sa.text("""
 update control.outbound_subscriber set failures = 0, failing_since = null
 where subscriber = :subscriber and failing_since is not null
 """)
 
-# Those that were under way when a pause began tell nothing new.
+# Don't count failures of attempts that were in progress when a pause began.
 _FAIL = sa.text("""
 with counted as (
     select subscriber, case when paused_until > :now then failures else failures + 1 end as failures,
@@ -66,9 +66,9 @@ set failures = c.failures, failing_since = c.failing_since,
     state = case when s.state = 'active' and (:is_gone or c.failing_since <= :now - :disable_after)
             then 'disabled' else s.state end,
     reason = case when s.state <> 'active' then s.reason
-                  when :is_gone then 'it answered 410: it wants nothing any more'
+                  when :is_gone then 'the receiver responded 410 Gone: it wants no more events'
                   when c.failing_since <= :now - :disable_after
-                  then 'nothing has arrived since ' || to_char(c.failing_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
+                  then 'no delivery has succeeded since ' || to_char(c.failing_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
                   else s.reason end
 from counted c where s.subscriber = c.subscriber
 """)
@@ -78,21 +78,21 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the tries of one run: `failed` will be tried again, `dead` was tried for the last time."""
+    """Outcomes of one run's attempts: a `failed` delivery will be retried, a `dead` one will not."""
 
     delivered: int = 0
     failed: int = 0
     dead: int = 0
 
     def plus(self, verdict: Verdict) -> Counts:
-        """Counts one more."""
+        """Return the counts with one more attempt."""
         name = {"waiting": "failed"}.get(verdict.status, verdict.status)
         counts = asdict(self)
         return Counts(**counts | {name: counts[name] + 1})
 
 
 def read_clock() -> datetime:
-    """The time, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -104,17 +104,17 @@ def deliver(
     clock: Clock = read_clock,
     lasting: timedelta = timedelta(minutes=4),
 ) -> Counts:
-    """Makes deliveries of new events, and sends what is due until nothing is.
+    """Create deliveries for new events, and send until none is due.
 
     Args:
-        engine: As the loading role.
-        subscribers: All that there are and can be read; one that is in neither list gets no more.
-        unreadable: Names of those that can't be read, with the reason.
-        clock: Says what is due.
-        lasting: After it no further try is begun; the rest is for the next run.
+        engine: The database, as the loading role.
+        subscribers: All subscribers with valid settings. A known subscriber in neither list is recorded as removed.
+        unreadable: Subscribers with invalid settings -> the reason.
+        clock: Returns the time that decides which deliveries are due.
+        lasting: No attempt begins after this time; the next run sends the rest.
 
     Raises:
-        TargetUnavailable: The database is away; what was under way is sent again.
+        TargetUnavailable: The database is unavailable; deliveries in progress will be sent again.
     """
     with Sender() as sender:
         refused = sender.find_refused({each.name: (each.url, each.networks) for each in subscribers})
@@ -127,10 +127,10 @@ def _send_due(
     engine: sa.Engine, sender: Sender, subscribers: Sequence[Subscriber], clock: Clock, until: datetime
 ) -> Counts:
     counts = Counts()
-    pool = ThreadPoolExecutor(HANDS, "outbound")
+    pool = ThreadPoolExecutor(THREADS, "outbound")
     try:
         running: dict[Future[Verdict | None], Subscriber] = {}
-        for each in list(subscribers) * HANDS_EACH:
+        for each in list(subscribers) * THREADS_EACH:
             running[pool.submit(_send_next, engine, sender, each, clock)] = each
         while running:
             for done in wait(running, return_when=FIRST_COMPLETED).done:
@@ -138,7 +138,7 @@ def _send_due(
                 if verdict is None:
                     continue
                 counts = counts.plus(verdict)
-                if clock() < until:  # at the end of the queue, so that subscribers take turns
+                if clock() < until:  # to the end of the queue, so that subscribers take turns
                     running[pool.submit(_send_next, engine, sender, subscriber, clock)] = subscriber
         return counts
     finally:
@@ -146,7 +146,7 @@ def _send_due(
 
 
 def _send_next(engine: sa.Engine, sender: Sender, subscriber: Subscriber, clock: Clock) -> Verdict | None:
-    """Sends the next delivery of a subscriber; None where nothing may be sent now."""
+    """Send the next delivery of a subscriber; return None if none may be sent now."""
     with engine.begin() as connection:
         connection.execute(_KEEP_LOCK)
         row = connection.execute(_CLAIM, {"subscriber": subscriber.name, "now": clock()}).first()
@@ -154,14 +154,14 @@ def _send_next(engine: sa.Engine, sender: Sender, subscriber: Subscriber, clock:
             return None
         answer = _send(sender, subscriber, Event(str(row.event_id), row.type, row.subject, row.occurred_at, row.data))
         now = clock()
-        verdict = judge(answer, row.tries + 1, now, random.uniform(-1, 1))
+        verdict = evaluate(answer, row.tries + 1, now, random.uniform(-1, 1))
         _settle(connection, subscriber.name, row.event_number, now, answer, verdict)
         return verdict
 
 
 def _send(sender: Sender, subscriber: Subscriber, event: Event) -> Answer:
     body = render(event)
-    # By the wall clock: the receiver compares it with its own.
+    # Sign with the wall clock: the receiver compares the timestamp with its own clock.
     headers = sign(subscriber.secrets, event.event_id, body, read_clock())
     return sender.post(subscriber.url, headers, body, subscriber.networks)
 

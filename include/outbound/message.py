@@ -1,4 +1,4 @@
-"""An event as it goes over the wire: CloudEvents 1.0 in structured JSON, signed as Standard Webhooks say."""
+"""The wire format of an event: CloudEvents 1.0 in structured JSON mode, signed per Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SOURCE = "/tributary"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened.
+    """An outbound event.
 
     Attributes:
-        event_id: By which receivers know a copy.
+        event_id: Its id, by which receivers detect duplicates.
         type: One of `include.outbound.subscriber.TYPES`.
-        subject: Events of one subject arrive in their order.
+        subject: Events with the same subject are delivered in order.
         occurred_at: In UTC.
         data: Ids, counts, keys and dates.
     """
@@ -33,7 +33,7 @@ class Event:
 
 
 def render(event: Event) -> bytes:
-    """Returns the body, the same for every copy."""
+    """Return the body; it is identical for every attempt and subscriber."""
     envelope = {
         "specversion": "1.0",
         "id": event.event_id,
@@ -48,13 +48,13 @@ def render(event: Event) -> bytes:
 
 
 def sign(secrets: Iterable[str], event_id: str, body: bytes, sent_at: datetime) -> dict[str, str]:
-    """Returns the headers of one try: a signature under each secret, so that one can be exchanged for another.
+    """Return the headers of one attempt, with a signature for each secret, so that secrets can be rotated.
 
     Args:
         secrets: `whsec_...`.
-        event_id: The same for every copy.
-        body: As it will be sent.
-        sent_at: In UTC, by this machine's clock: receivers refuse what is minutes old.
+        event_id: The event's id.
+        body: The exact bytes to send.
+        sent_at: In UTC, by this machine's clock: receivers reject timestamps that are minutes old.
     """
     text = body.decode()
     signatures = [Webhook(secret).sign(event_id, sent_at, text) for secret in secrets]

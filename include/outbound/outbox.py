@@ -1,4 +1,4 @@
-"""The outbox: events become deliveries, and people send them again, enable a subscriber, or are told of trouble."""
+"""The outbox: create deliveries for events, replay events, enable subscribers, and report problems to operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from include.errors import ConfigurationError
 from include.outbound.subscriber import Subscriber, expand
 
 CHANNEL = "tributary_outbox"
-"""Notified when events are committed that an active subscriber wants. A notification may be lost: the listener also looks now and then."""
+"""Channel notified when events are committed that an active subscriber wants. A notification may be lost, so the listener also polls."""
 
 READY = """
 d.status = 'waiting' and d.due_at <= :now
@@ -23,11 +23,11 @@ and not exists (select from control.outbound_delivery earlier
                 where earlier.subscriber = d.subscriber and earlier.subject = d.subject and earlier.status = 'waiting'
                   and earlier.event_number < d.event_number)
 """
-"""Whether a delivery `d` may be sent: it is due, its subscriber is there, and nothing of its subject waits before it."""
+"""Condition for sending a delivery `d`: it is due, its subscriber is active and not paused, and no earlier delivery of its subject waits."""
 
 _WANTED = "e.type = any(s.types) and (cardinality(s.vendors) = 0 or e.vendor = any(s.vendors))"
 
-# One at a time: of two events of a subject, the second must not be seen as a delivery before the first is one.
+# Only one process routes at a time: otherwise a subject's second event could become a delivery before its first.
 _LOCK = sa.text("select pg_advisory_xact_lock(hashtext('tributary outbox'))")
 _ROUTE = sa.text(f"""
 with fresh as (
@@ -39,7 +39,7 @@ select s.subscriber, e.event_number, e.subject, :now
 from fresh e join control.outbound_subscriber s on s.state <> 'removed' and {_WANTED}
 """)  # noqa: S608
 
-_MEET = sa.text("""
+_UPSERT = sa.text("""
 insert into control.outbound_subscriber as known (subscriber, state, types, vendors, first_seen_at)
 values (:name, 'active', :types, :vendors, :now)
 on conflict (subscriber) do update set
@@ -50,26 +50,26 @@ on conflict (subscriber) do update set
 where (known.types, known.vendors) is distinct from (excluded.types, excluded.vendors)
    or known.state in ('unreadable', 'removed')
 """)
-_MEET_UNREADABLE = sa.text("""
+_UPSERT_UNREADABLE = sa.text("""
 insert into control.outbound_subscriber as known (subscriber, state, reason, types, vendors, first_seen_at)
 values (:name, 'unreadable', :reason, '{}', '{}', :now)
 on conflict (subscriber) do update set state = 'unreadable', reason = excluded.reason, told_at = null
 where known.state <> 'disabled' and (known.state, known.reason) <> ('unreadable', excluded.reason)
 """)
-_PART = sa.text("""
+_REMOVE = sa.text("""
 update control.outbound_subscriber
 set state = 'removed', reason = '', failures = 0, failing_since = null, paused_until = null
 where subscriber <> all(:names) and state <> 'removed'
 """)
 
-# Events that no subscriber wants wait for the next scheduled run, which routes them to none: no run is started for them.
+# Events that no subscriber wants start no run; the next scheduled run marks them as routed.
 _IS_WAITING = f"""
 select exists (select from control.outbox e join control.outbound_subscriber s on s.state = 'active' and {_WANTED}
                where e.routed_at is null)
     or exists (select from control.outbound_delivery d where {READY})
 """  # noqa: S608
 IS_WAITING_NOW = _IS_WAITING.replace(":now", "clock_timestamp()")
-"""The question of `is_waiting`, by the database's clock, for whoever has a connection and no engine."""
+"""The query of `is_waiting` by the database's clock, for a caller with a connection instead of an engine."""
 
 _REPLAY = sa.text(f"""
 insert into control.outbound_delivery as known (subscriber, event_number, subject, due_at)
@@ -87,7 +87,7 @@ on conflict (subscriber, event_number) do update
 set status = 'waiting', tries = 0, due_at = excluded.due_at, told_at = null
 """)  # noqa: S608
 
-# Deliveries first, as those who send lock them: delivery, then subscriber.
+# Lock in the same order as `deliver`: delivery, then subscriber.
 _DUE_AGAIN = sa.text("""
 update control.outbound_delivery set tries = 0, due_at = :now where subscriber = :subscriber and status = 'waiting'
 """)
@@ -97,11 +97,11 @@ set state = 'active', reason = '', failures = 0, failing_since = null, paused_un
 where subscriber = :subscriber and state in ('active', 'disabled')
 """)
 
-_TELL_STATES = sa.text("""
+_REPORT_STATES = sa.text("""
 update control.outbound_subscriber set told_at = clock_timestamp()
 where state in ('disabled', 'unreadable') and told_at is null returning subscriber, state, reason
 """)
-_TELL_DEAD = sa.text("""
+_REPORT_DEAD = sa.text("""
 with told as (
     update control.outbound_delivery set told_at = clock_timestamp() where status = 'dead' and told_at is null
     returning subscriber
@@ -111,29 +111,29 @@ select subscriber, count(*) as events from told group by 1 order by 1
 
 
 def route(engine: sa.Engine, subscribers: Sequence[Subscriber], unreadable: Mapping[str, str], now: datetime) -> None:
-    """Makes a delivery of each new event for each subscriber that wants it, and then meets the subscribers.
+    """Create a delivery of each new event for each subscriber that wants it; then update the recorded subscribers.
 
-    In this order, so that what is new to us gets what is committed from now on, and a changed filter counts from now on.
+    The order matters: a new subscriber or a changed filter applies only to events committed from now on.
 
     Args:
-        engine: As the loading role.
-        subscribers: All that there are and can be read.
-        unreadable: Those that can't be read now, with the reason: their events are kept, by the filter last read.
-        now: Since when the new deliveries are due.
+        engine: The database, as the loading role.
+        subscribers: All subscribers with valid settings.
+        unreadable: Subscribers with invalid settings -> the reason. Their deliveries are still created, by the last valid filter.
+        now: When the new deliveries become due.
     """
     with engine.begin() as connection:
         connection.execute(_LOCK)
         connection.execute(_ROUTE, {"now": now})
         for each in subscribers:
             filters = {"types": list(each.types), "vendors": list(each.vendors)}
-            connection.execute(_MEET, {"name": each.name, "now": now, **filters})
+            connection.execute(_UPSERT, {"name": each.name, "now": now, **filters})
         for name, reason in unreadable.items():
-            connection.execute(_MEET_UNREADABLE, {"name": name, "reason": reason, "now": now})
-        connection.execute(_PART, {"names": [*(each.name for each in subscribers), *unreadable]})
+            connection.execute(_UPSERT_UNREADABLE, {"name": name, "reason": reason, "now": now})
+        connection.execute(_REMOVE, {"names": [*(each.name for each in subscribers), *unreadable]})
 
 
 def is_waiting(engine: sa.Engine, now: datetime) -> bool:
-    """Whether there is anything to deliver now."""
+    """Return whether a delivery is due, or a new event is wanted by a subscriber."""
     with engine.connect() as connection:
         return bool(connection.scalar(sa.text(_IS_WAITING), {"now": now}))
 
@@ -149,38 +149,38 @@ def replay(
     types: Sequence[str] = ("*",),
     only_dead: bool = False,
 ) -> int:
-    """Makes events due again for a subscriber, also those that it never got; returns how many.
+    """Make events due again for a subscriber, including events that it never received; return how many.
 
-    They keep their ids and their place in the order. What its filter leaves out stays out.
+    Events keep their ids and their order. Events outside the subscriber's filter are not sent.
 
     Args:
-        engine: As the loading role.
-        subscriber: Its name.
-        now: Since when they are due.
-        event_ids: These; none: all of the time.
-        since: That occurred then or later.
-        until: That occurred before.
+        engine: The database, as the loading role.
+        subscriber: The subscriber's name.
+        now: When the events become due.
+        event_ids: Ids of the events; empty for all in the time range.
+        since: Only events that occurred at this time or later.
+        until: Only events that occurred before this time.
         types: Patterns of types.
-        only_dead: Those alone that were given up.
+        only_dead: Only dead deliveries.
 
     Raises:
-        ConfigurationError: The subscriber was never met, a pattern names no type, or nothing says which events.
+        ConfigurationError: The subscriber is unknown, a pattern matches no type, or no selection is given.
     """
     if not (event_ids or since or only_dead):
-        raise ConfigurationError("Say which events: by id, by time, or those given up", subscriber=subscriber)
+        raise ConfigurationError("Select events by id, by start time, or only dead deliveries", subscriber=subscriber)
     values = {
         "subscriber": subscriber, "now": now, "event_ids": list(event_ids) or None, "since": since, "until": until,
         "types": list(expand(types, subscriber)), "only_dead": only_dead,
     }  # fmt: skip
     with engine.begin() as connection:
-        known = sa.text("select 1 from control.outbound_subscriber where subscriber = :subscriber")
-        if connection.scalar(known, values) is None:
-            raise ConfigurationError("There is no such subscriber", subscriber=subscriber)
+        is_known = sa.text("select 1 from control.outbound_subscriber where subscriber = :subscriber")
+        if connection.scalar(is_known, values) is None:
+            raise ConfigurationError("Unknown subscriber", subscriber=subscriber)
         return connection.execute(_REPLAY, values).rowcount
 
 
 def has_unfinished(engine: sa.Engine) -> bool:
-    """Return whether a known subscriber was not recorded as removed, or an event that was given up was not reported."""
+    """Return whether a recorded subscriber is not removed, or a dead delivery is not reported yet."""
     query = """
     select exists (select from control.outbound_subscriber where state <> 'removed')
         or exists (select from control.outbound_delivery where status = 'dead' and told_at is null)
@@ -190,37 +190,43 @@ def has_unfinished(engine: sa.Engine) -> bool:
 
 
 def enable(engine: sa.Engine, subscriber: str, now: datetime) -> int:
-    """Lets a disabled subscriber have its events again, with all tries; returns how many waited.
+    """Re-enable a disabled subscriber and reset its attempts; return the number of waiting deliveries.
 
     Raises:
-        ConfigurationError: It was never met, was removed, or can't be read.
+        ConfigurationError: The subscriber is unknown or removed, or its settings are invalid.
     """
     values = {"subscriber": subscriber, "now": now}
     with engine.begin() as connection:
         waiting = connection.execute(_DUE_AGAIN, values).rowcount
         if not connection.execute(_ENABLE, values).rowcount:
-            raise ConfigurationError("There is no such subscriber, or it can't be read", subscriber=subscriber)
+            raise ConfigurationError(
+                "Can't enable the subscriber: it is unknown or removed, or its settings are invalid",
+                subscriber=subscriber,
+            )
         return waiting
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What people must know of a subscriber: it gets nothing any more, or events were given up."""
+    """A problem to report to operators: a subscriber is disabled or unreadable, or has dead deliveries."""
 
     subscriber: str
     what: str
 
 
 def tell_troubles(engine: sa.Engine, tell: Callable[[list[Trouble]], None]) -> list[Trouble]:
-    """Tells of each trouble once: what `tell` raises makes it untold again.
+    """Report each problem once; return the problems. If `tell` raises, they are reported again next time.
 
     Args:
-        engine: As the loading role.
-        tell: Called once, if there is any.
+        engine: The database, as the loading role.
+        tell: Called once with all new problems, if there are any.
     """
     with engine.begin() as connection:
-        dead = [Trouble(row.subscriber, f"{row.events} events were given up") for row in connection.execute(_TELL_DEAD)]
-        states = [Trouble(row.subscriber, f"{row.state}: {row.reason}") for row in connection.execute(_TELL_STATES)]
+        dead = [
+            Trouble(row.subscriber, f"{row.events} events failed every attempt and will not be retried")
+            for row in connection.execute(_REPORT_DEAD)
+        ]
+        states = [Trouble(row.subscriber, f"{row.state}: {row.reason}") for row in connection.execute(_REPORT_STATES)]
         if troubles := states + dead:
             tell(troubles)
         return troubles

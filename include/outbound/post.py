@@ -1,4 +1,4 @@
-"""Calls to receivers, each of which is over in time whatever the receiver does; a receiver keeps its connection for the next event."""
+"""HTTP requests to receivers, with a total time limit that no receiver can extend; connections are reused."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from include.outbound.address import AddressNotAllowed, CheckedBackend, Networks
 from include.version import VERSION
 
 PATIENCE_S = 10.0
-"""For the whole call: looking the host up, connecting, sending, and the head of the answer."""
+"""Seconds for a whole request: resolve, connect, send, and read the response's headers."""
 USER_AGENT = f"Tributary/{VERSION}"
-# The rest of an answer is read, so that the connection can be used again: so long, and so much.
+# Limits for reading the rest of a response, which lets the connection be reused.
 _REST_S, _REST_BYTES = 1.0, 64 * 1024
 _CONNECTIONS, _IDLE_S = 100, 5.0
 
-# It tells every URL, and in some of them is a secret.
+# At INFO, httpx logs every URL, and some URLs contain a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 T = TypeVar("T")
@@ -35,12 +35,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver said.
+    """A receiver's response.
 
     Attributes:
-        status: Of HTTP; None where it said nothing in time.
-        retry_after: Its header of that name.
-        error: Why there was no answer: a class of errors, since a text could hold the URL.
+        status: HTTP status code; None if there was no response in time.
+        retry_after: The `Retry-After` header.
+        error: Why there was no response: only the error's class, since its text could contain the URL.
     """
 
     status: int | None = None
@@ -49,12 +49,12 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether the event has arrived; a redirect is none."""
+        """Whether the receiver accepted the event (2xx); a redirect is a failure."""
         return self.status is not None and 200 <= self.status < 300
 
 
 class Sender:
-    """Posts to receivers, from any thread, while it is open; connections are kept for a receiver's next event."""
+    """A client that posts to receivers from any thread; a context manager. Connections are reused."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -72,13 +72,13 @@ class Sender:
         self._loop.close()
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, networks: Networks = ()) -> Answer:
-        """Post a body, and look at no more than the head of the answer.
+        """Post a body; return the response's status, without its body.
 
         Args:
-            url: Where to.
-            headers: Beside those of every call.
-            body: What.
-            networks: In which its address may be, beside public ones.
+            url: The receiver's URL.
+            headers: Headers in addition to those of every request.
+            body: The body.
+            networks: Networks allowed in addition to public addresses.
         """
         try:
             return self._run(self._post(url, headers, body, networks))
@@ -86,13 +86,13 @@ class Sender:
             return Answer(error=type(error).__name__)
 
     def find_refused(self, receivers: Mapping[str, tuple[str, Networks]]) -> dict[str, str]:
-        """Return which receivers, of name -> (URL, networks), have an address that events may not be sent to, with the reason.
+        """Return the receivers whose address is not allowed -> the reason, given name -> (URL, networks).
 
-        One whose address can't be found now is none of them: it may be found when there is something to send.
+        A host that can't be resolved now is not included: it may be resolvable when an event is sent.
         """
 
         async def find() -> list[str | None]:
-            return await asyncio.gather(*(_fault(url, networks) for url, networks in receivers.values()))
+            return await asyncio.gather(*(_find_fault(url, networks) for url, networks in receivers.values()))
 
         return {name: reason for name, reason in zip(receivers, self._run(find()), strict=True) if reason}
 
@@ -102,14 +102,14 @@ class Sender:
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, networks: Networks) -> Answer:
         client = self._clients.get(networks) or self._clients.setdefault(networks, _client(networks))
         request = client.build_request("POST", url, headers=dict(headers), content=body)
-        # A client's own time-outs are of one read each: a receiver that sends a byte every nine seconds would be waited for for ever.
+        # httpx's timeouts apply to each read: a receiver that sends one byte every nine seconds would never time out.
         async with asyncio.timeout(PATIENCE_S):
-            answer = await client.send(request, stream=True)
+            response = await client.send(request, stream=True)
         try:
-            await _read_rest(answer)
+            await _read_rest(response)
         finally:
-            await answer.aclose()
-        return Answer(answer.status_code, answer.headers.get("retry-after"))
+            await response.aclose()
+        return Answer(response.status_code, response.headers.get("retry-after"))
 
     async def _close(self) -> None:
         for client in self._clients.values():
@@ -117,7 +117,7 @@ class Sender:
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    """The transport of httpx, with connections that go to addresses which were checked."""
+    """The httpx transport, restricted to checked addresses."""
 
     def __init__(self, networks: Networks) -> None:
         self._pool = httpcore.AsyncConnectionPool(
@@ -129,7 +129,7 @@ class _Transport(httpx.AsyncHTTPTransport):
 
 
 def _client(networks: Networks) -> httpx.AsyncClient:
-    """A client that goes where the URL leads: by no proxy, to no redirect, and without cookies."""
+    """Return a client that uses no proxy, follows no redirects and stores no cookies."""
     return httpx.AsyncClient(
         transport=_Transport(networks),
         timeout=PATIENCE_S,
@@ -140,22 +140,22 @@ def _client(networks: Networks) -> httpx.AsyncClient:
     )
 
 
-async def _read_rest(answer: httpx.Response) -> None:
+async def _read_rest(response: httpx.Response) -> None:
     size = 0
     with suppress(httpx.HTTPError, TimeoutError):
         async with asyncio.timeout(_REST_S):
-            async for piece in answer.aiter_raw():
+            async for piece in response.aiter_raw():
                 size += len(piece)
                 if size > _REST_BYTES:
                     return
 
 
-async def _fault(url: str, networks: Networks) -> str | None:
+async def _find_fault(url: str, networks: Networks) -> str | None:
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(PATIENCE_S):
             addresses = await resolve(parts.hostname or "", parts.port or 443)
-        check(sorted(addresses), networks)  # the same reason each time, in whatever order they come
+        check(sorted(addresses), networks)  # sorted, so that the reason is always the same
     except AddressNotAllowed as error:
         return str(error)
     except (OSError, UnicodeError):
@@ -165,5 +165,5 @@ async def _fault(url: str, networks: Networks) -> str | None:
 
 @cache
 def _tls() -> SSLContext:
-    """Certificates take longer to read than a call takes."""
+    """Return the TLS context; cached because loading the certificates takes longer than a request."""
     return httpx.create_ssl_context()

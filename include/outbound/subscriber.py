@@ -1,4 +1,4 @@
-"""Who is told of what, and where."""
+"""Subscribers of outbound events: URL, signing secrets and filters."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ TYPES = (
     "tributary.envelope.completed",
     "tributary.deadline.missed",
 )
-"""All that there is to be told of; the database's triggers write them."""
+"""All event types; database triggers write the events."""
 
 _PREFIX = "whsec_"
 _SECRET_BYTES = range(24, 65)
 
 
 def expand(patterns: Iterable[str], subscriber: str) -> tuple[str, ...]:
-    """Returns the types that any of some patterns, such as `tributary.finding.*`, names.
+    """Return the event types that match any of the patterns, such as `tributary.finding.*`.
 
     Raises:
-        ConfigurationError: A pattern names none.
+        ConfigurationError: A pattern matches no type.
     """
-    named = {pattern: [known for known in TYPES if fnmatchcase(known, pattern)] for pattern in patterns}
-    if nothing := [pattern for pattern, found in named.items() if not found]:
-        raise ConfigurationError("There is no such type of event", subscriber=subscriber, type=" ".join(nothing))
-    return tuple(known for known in TYPES if any(known in found for found in named.values()))
+    matches = {pattern: [each for each in TYPES if fnmatchcase(each, pattern)] for pattern in patterns}
+    if unmatched := [pattern for pattern, types in matches.items() if not types]:
+        raise ConfigurationError("Unknown event type", subscriber=subscriber, type=" ".join(unmatched))
+    return tuple(each for each in TYPES if any(each in types for types in matches.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Subscriber:
     """One receiver of events.
 
     Attributes:
-        name: By which we know it.
-        url: Where events are posted; never shown, for some receivers keep a secret in it.
-        secrets: Under each of which every event is signed; never shown.
-        types: Those of `TYPES` that it wants.
-        vendors: Of which alone it wants to hear; none: of all.
-        networks: In which its address may be, beside public ones.
+        name: Its name, from the connection.
+        url: URL that events are posted to; never shown, because some receivers put a secret in it.
+        secrets: Signing secrets; every event is signed with each of them. Never shown.
+        types: The types of `TYPES` that it wants.
+        vendors: The vendors whose events it wants; empty for all.
+        networks: Networks allowed for its address in addition to public addresses.
     """
 
     name: str
@@ -62,36 +62,38 @@ class Subscriber:
 
     @classmethod
     def of(cls, name: str, url: str, secrets: str, extra: Mapping[str, Any]) -> Subscriber:
-        """Reads what a connection says.
+        """Create a subscriber from the fields of a connection.
 
         Args:
-            name: The connection's.
-            url: `https://...`; `http://` to this machine only.
+            name: The connection's name.
+            url: `https://...`; `http://` is allowed only to this machine.
             secrets: `whsec_...`, separated by blanks.
-            extra: `types`, such as `tributary.finding.* tributary.load.committed`; `vendors`. Without them: everything. `networks`,
-                such as `10.20.0.0/16`, in which its address may be; without them: public addresses only.
+            extra: `types`, such as `tributary.finding.* tributary.load.committed`, and `vendors`; missing: all. `networks`, such as
+                `10.20.0.0/16`: networks allowed for its address; missing: public addresses only.
 
         Raises:
-            ConfigurationError: Something of it can't be meant.
+            ConfigurationError: A field is missing, unknown or invalid.
         """
         if unknown := sorted(set(extra) - {"types", "vendors", "networks"}):
             raise ConfigurationError("A subscriber has unknown settings", subscriber=name, unknown=", ".join(unknown))
         networks = _read_networks(name, str(extra.get("networks") or ""))
         _check_url(name, url, networks)
-        known = tuple(secrets.split())
-        if not known:
+        parsed_secrets = tuple(secrets.split())
+        if not parsed_secrets:
             raise ConfigurationError("A subscriber has no signing secret", subscriber=name)
-        for secret in known:
+        for secret in parsed_secrets:
             _check_secret(name, secret)
-        wanted = expand(str(extra.get("types") or "*").split(), name)
-        return cls(name, url, known, wanted, tuple(str(extra.get("vendors") or "").split()), networks)
+        types = expand(str(extra.get("types") or "*").split(), name)
+        return cls(name, url, parsed_secrets, types, tuple(str(extra.get("vendors") or "").split()), networks)
 
 
 def _read_networks(name: str, text: str) -> tuple[Network, ...]:
     try:
         return read_networks(text)
     except ValueError:
-        raise ConfigurationError("A subscriber's `networks` are none like 10.20.0.0/16", subscriber=name) from None
+        raise ConfigurationError(
+            "Invalid `networks` of a subscriber; expected: 10.20.0.0/16", subscriber=name
+        ) from None
 
 
 def _check_url(name: str, url: str, networks: tuple[Network, ...]) -> None:
@@ -101,13 +103,13 @@ def _check_url(name: str, url: str, networks: tuple[Network, ...]) -> None:
     except ValueError:
         host, parts = "", urlsplit("")
     if not host or parts.scheme not in ("https", "http"):
-        raise ConfigurationError("A subscriber's address is no URL like https://host/path", subscriber=name)
+        raise ConfigurationError("A subscriber's address is not a URL like https://host/path", subscriber=name)
     if parts.scheme == "http" and not _is_loopback(host):
-        raise ConfigurationError("A subscriber's address must be https, but on this machine", subscriber=name)
+        raise ConfigurationError("A subscriber's address must be https, except on this machine", subscriber=name)
     try:
         ip_address(host)
     except ValueError:
-        return  # a name: its addresses are checked when it is resolved
+        return  # a host name: its addresses are checked when it is resolved
     try:
         check([host], networks)
     except AddressNotAllowed as error:

@@ -1,4 +1,4 @@
-"""What follows from a receiver's answer: the waits, the end of patience, and when a receiver is left alone."""
+"""Retry policy: the waits between attempts, the last attempt, and when to pause or disable a receiver."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ WAITS = (
     timedelta(minutes=30),
     *(timedelta(hours=hours) for hours in (2, 5, 10, 14, 20, 24, 24, 24)),
 )
-"""After each try that failed: what Standard Webhooks propose, and two days more. Twelve tries in about five days."""
+"""Wait after each failed attempt: the schedule of Standard Webhooks plus two days. Twelve attempts in about five days."""
 JITTER = 0.2
-"""A wait is longer or shorter by up to this share."""
+"""Fraction by which a wait varies in either direction."""
 DISABLE_AFTER = timedelta(days=5)
-"""Without a single success."""
+"""Time without a success after which a subscriber is disabled."""
 LONGEST_RETRY_AFTER = timedelta(days=1)
 
 _GONE = 410
@@ -27,13 +27,13 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a delivery, and of its subscriber.
+    """The consequences of an attempt for the delivery and its subscriber.
 
     Attributes:
-        status: Of the delivery.
-        due_at: Of its next try, if it waits.
-        paused_until: Until when the receiver asks to be left alone.
-        is_gone: Whether it wants nothing any more.
+        status: Status of the delivery.
+        due_at: Time of the next attempt, if the delivery waits.
+        paused_until: End of the pause that the receiver requested (`Retry-After`).
+        is_gone: Whether the receiver wants no more events (HTTP 410).
     """
 
     status: Literal["waiting", "delivered", "dead"]
@@ -42,36 +42,36 @@ class Verdict:
     is_gone: bool = False
 
 
-def judge(answer: Answer, tries: int, now: datetime, chance: float) -> Verdict:
-    """Judges a try.
+def evaluate(answer: Answer, tries: int, now: datetime, chance: float) -> Verdict:
+    """Evaluate an attempt.
 
     Args:
-        answer: What the receiver said.
-        tries: How many there have been, with this one.
-        now: When.
-        chance: From -1 to 1: by how much of the jitter the wait changes.
+        answer: The receiver's response.
+        tries: Number of attempts, including this one.
+        now: The time of the attempt.
+        chance: From -1 to 1: the fraction of the jitter to apply to the wait.
     """
     if answer.is_success:
         return Verdict("delivered", now)
     if answer.status == _GONE:
-        return Verdict("waiting", now, is_gone=True)  # kept, for the day on which somebody enables it again
-    asked = _read_retry_after(answer.retry_after, now)
+        return Verdict("waiting", now, is_gone=True)  # it waits until an operator re-enables the subscriber
+    retry_at = _read_retry_after(answer.retry_after, now)
     if tries > len(WAITS):
-        return Verdict("dead", now, asked)
+        return Verdict("dead", now, retry_at)
     due_at = now + WAITS[tries - 1] * (1 + JITTER * chance)
-    return Verdict("waiting", max(due_at, asked or due_at), asked)
+    return Verdict("waiting", max(due_at, retry_at or due_at), retry_at)
 
 
 def _read_retry_after(text: str | None, now: datetime) -> datetime | None:
-    """Reads seconds or a date; nothing where it is neither, or past."""
+    """Parse a `Retry-After` header, in seconds or as a date; return None if it is neither or not in the future."""
     if text is None:
         return None
     try:
         if text.isascii() and text.isdigit():
-            asked = now + min(timedelta(seconds=int(text[:9])), LONGEST_RETRY_AFTER)
+            retry_at = now + min(timedelta(seconds=int(text[:9])), LONGEST_RETRY_AFTER)
         else:
             when = parsedate_to_datetime(text)
-            asked = min(when.replace(tzinfo=when.tzinfo or UTC), now + LONGEST_RETRY_AFTER)
+            retry_at = min(when.replace(tzinfo=when.tzinfo or UTC), now + LONGEST_RETRY_AFTER)
     except (ValueError, OverflowError):
         return None
-    return asked if asked > now else None
+    return retry_at if retry_at > now else None

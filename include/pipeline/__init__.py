@@ -1,1 +1,1 @@
-"""What strings the steps together: the vendor's day, the inbox, incremental polls, replay, documents."""
+"""Orchestration of the steps: the vendor's day, the inbox, incremental polls, replay, documents."""

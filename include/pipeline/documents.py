@@ -1,10 +1,10 @@
-"""Signed documents: fetched once when their envelope is completed, kept by what they hold, and found again by whoever may see them.
+"""Signed documents: downloaded once when their envelope is completed, and stored under their content hash.
 
     <root>/documents/<first two digits>/<SHA-256>.pdf
 
-A file is written before the database says that it is there, so a killed run leaves at most a file that nobody names, and the next
-writes the same one. The same document of two envelopes is one file. Nothing is ever deleted here: until when a document must be
-kept, and who holds it for a dispute, stands beside it (`control.document`).
+The file is written before its database row, so a killed run leaves at most a file without a row, and the next run writes the same
+file. Two envelopes with the same document share one file. Nothing is deleted here; `control.document` holds each document's
+retention date and retention hold.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from include.staging.partitions import Staging
 log = logging.getLogger(__name__)
 
 MOST = 200
-"""Envelopes whose documents one run fetches: downloads are long, and the vendor counts them."""
+"""Documents that one run downloads at most: downloads are slow and count against the vendor's limits."""
 
 _LACKING = sa.text("""
 select e.envelope_key, e.sender_email, e.completed_at, k.kind
@@ -42,14 +42,14 @@ where e.vendor = :vendor and e.recorded_to is null and e.status = 'completed'
 order by e.completed_at desc nulls last, e.envelope_key, k.kind limit :most
 """)
 
-_KEEP = sa.text("""
+_STORE = sa.text("""
 insert into control.document (vendor, envelope_key, kind, content_hash, bytes, retain_until)
 values (:vendor, :envelope_key, :kind, :content_hash, :bytes,
         (coalesce(cast(:completed_at as timestamptz), now()) + make_interval(years => :years))::date)
 on conflict do nothing
 """)
 
-_NOTE = sa.text("""
+_RECORD_FAILURE = sa.text("""
 insert into control.document_try as known (vendor, envelope_key, kind, error) values (:vendor, :envelope_key, :kind, :error)
 on conflict (vendor, envelope_key, kind) do update
 set tries = known.tries + 1, tried_at = clock_timestamp(), error = excluded.error
@@ -63,7 +63,7 @@ where vendor = :vendor and envelope_key = :envelope_key
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """A document of a completed envelope that is not kept yet."""
+    """A document of a completed envelope that is not stored yet."""
 
     envelope_key: str
     sender_email: str | None
@@ -72,97 +72,97 @@ class Lacking:
 
 
 def is_lacking(site: Site, vendor: Vendor) -> bool:
-    """Whether a completed envelope of the vendor lacks a document."""
+    """Return whether a document of a completed envelope is missing and due for a download."""
     kinds = [each.kind for each in vendor.documents]
     with site.engine.connect() as db:
         return db.execute(_LACKING, {"vendor": vendor.name, "kinds": kinds, "most": 1}).first() is not None
 
 
 def keep_documents(site: Site, vendor: Vendor, connection: Connection, run: Run, *, years: int = 7) -> int:
-    """Fetches what completed envelopes lack, the newest first.
+    """Download the missing documents of completed envelopes, the newest first.
 
     Args:
-        site: Where the firm runs; documents lie beside its staging.
+        site: Where the firm runs; documents are stored next to its staging.
         vendor: The declaration; one with documents.
         connection: Address and credentials.
-        run: Named in the log of calls.
-        years: For which a document is kept after its envelope was completed.
+        run: The run, for the log of calls.
+        years: Retention period after the envelope's completion.
 
     Returns:
-        How many documents were kept; one that can't be had is noted, and asked for again later, and the longer the rarer.
+        Number of documents stored. A failed download is recorded and retried later, at growing intervals.
 
     Raises:
-        RetriableError: As `VendorSession.ask` raises; what came before is kept.
-        FatalError: Not one could be had; the first reason.
+        RetriableError: As `VendorSession.ask` raises; documents downloaded before it stay stored.
+        FatalError: Every download failed; the first error.
     """
     kinds = {each.kind: each for each in vendor.documents}
     with site.engine.connect() as db:
         rows = db.execute(_LACKING, {"vendor": vendor.name, "kinds": list(kinds), "most": MOST})
         lacking = [Lacking(*row) for row in rows]
-    kept, failures = 0, list[FatalError]()
+    stored, failures = 0, list[FatalError]()
     with open_session(site, vendor, connection, run, "documents") as session:
         for each in lacking:
-            of = {"vendor": vendor.name, "envelope_key": each.envelope_key, "kind": each.kind}
+            key = {"vendor": vendor.name, "envelope_key": each.envelope_key, "kind": each.kind}
             try:
                 content = _fetch(session, kinds[each.kind], each)
-            except FatalError as error:  # of this document: the others are none the worse
+            except FatalError as error:  # of this document only: continue with the others
                 failures.append(error)
                 with site.engine.begin() as db:
-                    db.execute(_NOTE, of | {"error": str(error)})
+                    db.execute(_RECORD_FAILURE, key | {"error": str(error)})
                 continue
-            values = of | {
+            values = key | {
                 "years": years, "content_hash": write(site.staging, content), "bytes": len(content),
                 "completed_at": each.completed_at,
             }  # fmt: skip
             with site.engine.begin() as db:
-                kept += db.execute(_KEEP, values).rowcount
-            log.info("%s: %s of %s documents kept", vendor.name, kept, len(lacking))
-    if failures and not kept:
+                stored += db.execute(_STORE, values).rowcount
+            log.info("%s: stored %s of %s documents", vendor.name, stored, len(lacking))
+    if failures and not stored:
         raise failures[0]
-    return kept
+    return stored
 
 
 def write(staging: Staging, content: bytes) -> str:
-    """Writes a document, unless it is there, and returns its SHA-256 in hex."""
+    """Write a document unless it is stored already; return its SHA-256 in hex."""
     content_hash = hashlib.sha256(content).hexdigest()
     folder, name = staging.folder(f"documents/{content_hash[:2]}"), f"{content_hash}.pdf"
-    # A disk may hold half of it, where somebody was killed.
+    # A killed process may have left a partial file.
     if not folder.has(name) or hashlib.sha256(folder.read(name)).hexdigest() != content_hash:
         folder.write(name, content)
     return content_hash
 
 
 def read(staging: Staging, content_hash: str) -> bytes:
-    """Reads a document.
+    """Read a document.
 
     Raises:
-        FileNotFoundError: There is none.
-        DataQualityError: It was altered since it was kept.
+        FileNotFoundError: The document is not stored.
+        DataQualityError: The file was altered after it was stored.
     """
     content = staging.folder(f"documents/{content_hash[:2]}").read(f"{content_hash}.pdf")
     if hashlib.sha256(content).hexdigest() != content_hash:
-        raise DataQualityError("A document was altered after it was kept", content_hash=content_hash)
+        raise DataQualityError("A document was altered after it was stored", content_hash=content_hash)
     return content
 
 
 def hold(engine: sa.Engine, vendor: str, envelope_key: str, who: str, reason: str | None) -> int:
-    """Holds the documents of an envelope, whatever their date (a dispute, an audit); None ends the hold. Returns how many."""
+    """Place a retention hold on an envelope's documents (a dispute, an audit); a reason of None ends it. Return the number of documents."""
     values = {"vendor": vendor, "envelope_key": envelope_key, "who": who, "reason": reason}
     with engine.begin() as db:
         return db.execute(_HOLD, values).rowcount
 
 
-def _fetch(session: VendorSession, document: Document, of: Lacking) -> bytes:
-    """Raises DataQualityError where the vendor has none, or none yet, or something else than a PDF."""
-    facts = {"vendor": session.vendor, "envelope": of.envelope_key, "kind": document.kind}
-    if not of.envelope_key.strip("."):
-        raise DataQualityError("A key of dots would lead elsewhere", **facts)
-    headers = {name: value.format(sender_email=of.sender_email or "") for name, value in document.headers.items()}
-    path = document.path.format(envelope_key=quote(of.envelope_key, safe=""))
-    question = Ask(path, document.params, missing=(404,), is_file=True, headers=headers)
-    content = session.ask(question, bytes)
+def _fetch(session: VendorSession, document: Document, lacking: Lacking) -> bytes:
+    """Download a document; raise DataQualityError if the vendor has none (yet), or the response is not a PDF."""
+    facts = {"vendor": session.vendor, "envelope": lacking.envelope_key, "kind": document.kind}
+    if not lacking.envelope_key.strip("."):
+        raise DataQualityError("Refusing a path-traversal key", **facts)
+    headers = {name: value.format(sender_email=lacking.sender_email or "") for name, value in document.headers.items()}
+    path = document.path.format(envelope_key=quote(lacking.envelope_key, safe=""))
+    request = Ask(path, document.params, missing=(404,), is_file=True, headers=headers)
+    content = session.ask(request, bytes)
     if content is None:
-        raise DataQualityError("The vendor has no such document, or not yet", **facts)
+        raise DataQualityError("The vendor does not have the document (yet)", **facts)
     if not content.startswith(b"%PDF-"):
-        raise DataQualityError("A document is no PDF", **facts)
+        raise DataQualityError("The vendor's document is not a PDF", **facts)
     return content

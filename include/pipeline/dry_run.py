@@ -1,4 +1,4 @@
-"""What a sync to Salesforce would do, who is who and findings included, in one transaction that is taken back."""
+"""Dry run of a Salesforce sync, including identity resolution and business rules, in a transaction that is rolled back."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def rehearse(
     *,
     resends: bool = False,
 ) -> Preview:
-    """Resolves identities, evaluates the rules and compares everything, and leaves no row changed.
+    """Resolve identities, evaluate the rules and preview the sync, without changing a row.
 
     Args:
-        engine: As the loading role.
-        vendors: Say whose value counts first.
-        identity_policy: Thresholds of who is who.
+        engine: The database, as the loading role.
+        vendors: The vendors, which define whose value takes precedence.
+        identity_policy: Thresholds of identity resolution.
         rule_policy: Thresholds of the business rules.
-        settings: The firm's Salesforce.
-        run_id: Names the run.
-        on: Day for which age is reckoned.
-        keys: How many records of each object are shown field by field.
+        settings: The firm's Salesforce settings.
+        run_id: Id of the run.
+        on: Date at which ages are computed.
+        keys: Number of records per object to show field by field.
         resends: As for `sync`.
     """
     statistics.refresh(engine)
@@ -49,9 +49,9 @@ def rehearse(
         transaction = db.begin()
         try:
             resolve_within(db, vendors, run_id, on, identity_policy)
-            with suppress(FatalError):  # rules that fail keep nothing back but their own findings
+            with suppress(FatalError):  # a failed rule only loses its own findings
                 judge_within(db, rule_policy, run_id)
             return preview_within(db, settings, keys, resends=resends)
         finally:
             transaction.rollback()
-            db.invalidate()  # its temporary tables end with it
+            db.invalidate()  # closing the connection drops its temporary tables

@@ -1,12 +1,11 @@
-"""The inbox into the warehouse: what webhooks brought, in small batches, by the same way as what is asked for.
+"""Load webhook deliveries from the inbox into the warehouse, in small batches, through the same steps as pulled rows.
 
-    body --row--> contract -> staging -> transform -> load          the row is in the body
-    body --key--> the vendor is asked for these keys, the same way  the body only says of what there is news
+    body --row--> contract -> staging -> transform -> load      the body contains the row
+    body --key--> pull these keys from the vendor -> same steps  the body contains only a key
 
-A delivery is marked as processed when everything of it is in the warehouse: killed at any point, a drain can be run
-again, and what was loaded is then unchanged. One whose content can't be loaded is marked, too, with why, and holds nobody up; where
-none of several can be, the fault is ours, and all wait. Which state is the newest is told by the vendor's time, never by who
-came first.
+A delivery is marked as processed once all of it is in the warehouse, so a killed drain can be run again; rows already loaded are then
+unchanged. A delivery that can't be loaded is marked as processed with its error and blocks no other. If all of several deliveries
+fail, the fault is probably ours: they all stay pending. The vendor's timestamps, not the order of arrival, decide which state is newest.
 """
 
 from __future__ import annotations
@@ -54,19 +53,19 @@ log = logging.getLogger(__name__)
 BATCH = 500
 BATCH_BYTES = 32 * 1024 * 1024
 PUSH = "push"
-"""First word of the senders whose deliveries are rows that callers pushed."""
+"""Prefix of the senders of pushed records: `push.<vendor>.<table>`."""
 KEYS = 50
-"""Asked for at once: so many still fit into an address."""
+"""Keys per request: this many still fit into a URL."""
 KEY_LENGTH = 200
-NO_KEY = "The body names nothing that the vendor could be asked for"
+NO_KEY = "The body contains no key to look up at the vendor"
 
-# What a delivery holds, or what the vendor says of it, is at fault, and not where we run nor who we are.
+# Errors caused by the delivery's content or the vendor's data, not by our environment or credentials.
 _UNFIT = (BalanceError, DataQualityError, SchemaDrift)
 
 
 @dataclass
 class _Batch:
-    """What was read of some deliveries: rows as JSON by table, keys to ask for and who named them, what each delivery came to."""
+    """Parsed deliveries: rows as (inbox id, JSON) by table, keys to look up -> inbox ids, and the error of each inbox id."""
 
     rows: dict[str, list[tuple[int, bytes]]]
     keys: dict[str, list[int]] = field(default_factory=dict)
@@ -74,21 +73,21 @@ class _Batch:
 
 
 def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budget_s: float = 240.0) -> int:
-    """Brings the waiting deliveries of a vendor into the warehouse.
+    """Load a vendor's pending deliveries into the warehouse.
 
     Args:
         site: Where the firm runs.
         vendor: The declaration; one with a webhook.
-        connection: Address and credentials, for deliveries that only name a key.
-        run: Named in the ledger.
-        budget_s: No batch is begun after so many seconds; what is left waits for the next run.
+        connection: Address and credentials, for deliveries that contain only a key.
+        run: The run, for the ledger.
+        budget_s: No batch begins after this many seconds; the rest stays pending for the next run.
 
     Returns:
-        How many deliveries were processed.
+        Number of deliveries processed.
 
     Raises:
-        RowsFailed: Some hold what can't be loaded, where others could be. All were processed, these with why.
-        TributaryError: As the steps of `include.pipeline.vendor_day` raise; the batch waits on.
+        RowsFailed: Some deliveries could not be loaded, others could. All are marked as processed, the failed ones with their error.
+        TributaryError: As the steps of `include.pipeline.vendor_day` raise; the batch stays pending.
     """
     vendor = configured(vendor, connection.extra)
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
@@ -98,39 +97,38 @@ def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budge
             break
         refused = _settle(site, vendor, connection, run, deliveries, deadline)
         if len(refused) == len(deliveries) > 1:
-            raise next(iter(refused.values()))  # it is not they: nothing can be loaded now, and all of them wait
+            raise next(iter(refused.values()))  # all failed, so they are not the cause: they stay pending
         inbox.settle(site.engine, {inbox_id: str(error) for inbox_id, error in refused.items()})
         unfit += len(refused)
         done += len(deliveries)
         log.info("%s: %s deliveries processed", vendor.name, done)
     if unfit:
         raise RowsFailed(
-            f"{unfit} of {done} deliveries can't be loaded; control.inbox tells why of each", vendor=vendor.name
+            f"{unfit} of {done} deliveries can't be loaded; see control.inbox.error for each reason", vendor=vendor.name
         )
     return done
 
 
 def vendor_of(sender: str) -> str:
-    """The vendor whose deliveries a sender's are."""
+    """Return the vendor's name for a sender's name."""
     words = sender.split(".")
     return words[1] if len(words) == 3 and words[0] == PUSH else sender
 
 
 def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run) -> int:
-    """Brings in the rows that callers pushed for a vendor's tables, each delivery by itself: one that is refused stops no other.
+    """Load pushed records of a vendor's tables, one delivery at a time: a refused delivery blocks no other.
 
     Args:
         site: Where the firm runs.
-        declared: The declaration; a sender is called `push.<vendor>.<table>`. Callers name fields as it does, whatever names the
-            connection gives them.
-        connection: For tables whose rows come inside those.
-        run: Named in the ledger.
+        declared: The declaration. Callers use its field names, even if the connection renames fields.
+        connection: Address and credentials, for the nested tables of the pushed ones.
+        run: The run, for the ledger.
 
     Returns:
-        How many deliveries were processed; the outcome of each, and of its rows, is recorded with it.
+        Number of deliveries processed; the outcome of each delivery and of its rows is recorded with it.
 
     Raises:
-        TributaryError: Database or staging is away, or not as it must be; the delivery waits on.
+        TributaryError: The database or staging is unavailable or invalid; the delivery stays pending.
     """
     vendor, done = configured(declared, connection.extra), 0
     for table in declared.asked:
@@ -139,7 +137,7 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
             error, outcome = None, None
             try:
                 path, outcome = _stage_push(site, vendor, table, each.body, run)
-                paths = [path, *_stage_inside(site, vendor, table.name, connection, run)]
+                paths = [path, *_stage_nested(site, vendor, table.name, connection, run)]
                 vendor_day.validate(site, vendor, _by_table(paths), run, rows_only=True)
                 outcome = _with_refused(site, table, path, outcome)
                 _load(site, vendor, paths, run)
@@ -152,12 +150,12 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
 
 
 def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run) -> tuple[str, dict[str, Any]]:
-    """Stage pushed rows; returns the partition's path, and the outcome of the rows: `{"rows", "dead", "rejected"}`."""
+    """Stage pushed rows; return the partition's path and the rows' outcome: `{"rows", "dead", "rejected"}`."""
     started = time.perf_counter()
     if table.is_nested:
         body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
     reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
-    [window] = only_fresh([_reading(site, vendor, table, reader, run)(body)], table.key)
+    [window] = only_fresh([_make_reader(site, vendor, table, reader, run)(body)], table.key)
     span = Span(run.business_date, is_pushed=True, has_whole_rows=True)
     path = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
     vendor_day.record_staged(site, vendor, path, run, time.perf_counter() - started)
@@ -172,7 +170,7 @@ def _with_refused(site: Site, table: Table, path: str, outcome: dict[str, Any]) 
     faults = faults_of(site.staging, path).to_pylist()
     dead = {each["row"] for each in outcome["rejected"]}
     places = [row for row in range(outcome["rows"]) if row not in dead]
-    if len(places) != site.staging.manifest(path).staged:  # a row that came twice was left out: places are not known
+    if len(places) != site.staging.manifest(path).staged:  # duplicates were removed, so positions are unknown
         places = []
     refused = [
         {
@@ -189,15 +187,15 @@ def _with_refused(site: Site, table: Table, path: str, outcome: dict[str, Any]) 
     return outcome | {"dead": outcome["dead"] + len(faults), "rejected": rejected}
 
 
-def _reading(site: Site, vendor: Vendor, table: Table, reader: PageReader, run: Run) -> Callable[[bytes], Page]:
-    """Reads bodies of rows; of each, rows that share a key and differ, or whose dates can't be, are dead."""
+def _make_reader(site: Site, vendor: Vendor, table: Table, reader: PageReader, run: Run) -> Callable[[bytes], Page]:
+    """Return a function that parses a body; rows with conflicting duplicates of a key or impossible dates are dead."""
     ranges = find_date_ranges(vendor, table)
     anchors = {"business_date": run.business_date, "extracted_at": site.clock().date()}
     return lambda body: separate(separate_dates(reader.read(body), table, ranges, anchors), table)
 
 
 def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
-    """Return which rows of a push are dead letters; None where none is."""
+    """Return a summary of a push's dead letters; None if there are none."""
     if not outcome["dead"]:
         return None
     reasons = outcome["rejected"][0]["reasons"] if outcome["rejected"] else ["rejected by the suite"]
@@ -212,15 +210,17 @@ def _settle(
     deliveries: Sequence[Waiting],
     deadline: float,
 ) -> dict[int, FatalError]:
-    """Brings in a batch, or else each half of it, until what can't be loaded stands alone: returns that, which waits on."""
+    """Load a batch, bisecting on failure; return the deliveries that could not be loaded (they stay pending), with their error."""
     pending = deliveries
     try:
-        batch = _bring_in_rows(site, vendor, connection, run, deliveries)
-        asking = {inbox_id for ids in batch.keys.values() for inbox_id in ids}
-        # Before the vendor is asked: while it is away, the same rows would become dead letters again at each try.
-        inbox.settle(site.engine, {inbox_id: why for inbox_id, why in batch.errors.items() if inbox_id not in asking})
-        pending = [each for each in deliveries if each.inbox_id in asking]
-        inbox.settle(site.engine, _bring_in_keys(site, vendor, connection, run, batch))
+        batch = _load_rows(site, vendor, connection, run, deliveries)
+        with_keys = {inbox_id for ids in batch.keys.values() for inbox_id in ids}
+        # Settle before the lookup: while the vendor is unavailable, each retry would record the same rows as dead letters again.
+        inbox.settle(
+            site.engine, {inbox_id: error for inbox_id, error in batch.errors.items() if inbox_id not in with_keys}
+        )
+        pending = [each for each in deliveries if each.inbox_id in with_keys]
+        inbox.settle(site.engine, _load_keys(site, vendor, connection, run, batch))
     except _UNFIT as error:
         if len(pending) == 1:
             return {pending[0].inbox_id: error}
@@ -232,42 +232,38 @@ def _settle(
     return {}
 
 
-def _bring_in_rows(
-    site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]
-) -> _Batch:
-    """Brings the rows of a batch into the warehouse; returns what it holds, with why which delivery came to nothing."""
+def _load_rows(site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]) -> _Batch:
+    """Load the rows of a batch into the warehouse; return the batch with the errors of its deliveries."""
     assert vendor.webhook is not None
-    batch = _read(vendor, vendor.webhook, deliveries)
+    batch = _parse(vendor, vendor.webhook, deliveries)
     for table, rows in batch.rows.items():
         if rows:
             paths = [_stage(site, vendor, table, rows, run, batch.errors)]
-            paths += _stage_inside(site, vendor, table, connection, run)
+            paths += _stage_nested(site, vendor, table, connection, run)
             _publish(site, vendor, paths, run)
     return batch
 
 
-def _bring_in_keys(
-    site: Site, vendor: Vendor, connection: Connection, run: Run, batch: _Batch
-) -> dict[int, str | None]:
-    """Fetch what a batch only names; returns the error of each delivery, None where it succeeded."""
+def _load_keys(site: Site, vendor: Vendor, connection: Connection, run: Run, batch: _Batch) -> dict[int, str | None]:
+    """Pull and load the keys of a batch; return the error of each delivery, None for success."""
     if not batch.keys:
         return {}
-    refused = _ask(site, vendor, connection, run, sorted(batch.keys))
+    refused = _look_up(site, vendor, connection, run, sorted(batch.keys))
     errors: dict[int, str | None] = {}
     for key, ids in batch.keys.items():
-        why = f"{vendor.name}: lookup failed: {refused[key]}" if key in refused else None
-        errors |= {inbox_id: why or batch.errors[inbox_id] for inbox_id in ids}
+        error = f"{vendor.name}: lookup failed: {refused[key]}" if key in refused else None
+        errors |= {inbox_id: error or batch.errors[inbox_id] for inbox_id in ids}
     return errors
 
 
-def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _Batch:
+def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _Batch:
     batch = _Batch({webhook.table: [], webhook.log: []})
     for each in deliveries:
         body = load(each.body)
-        told = {"@inbox_id": each.inbox_id, "@received_at": each.received_at.isoformat()}
-        row = _take(body, webhook.row) if webhook.row else None
+        receipt = {"@inbox_id": each.inbox_id, "@received_at": each.received_at.isoformat()}
+        row = _pop(body, webhook.row) if webhook.row else None
         key = [part for part in (_find(body, fields) for fields in webhook.keys) if _is_key(part)]
-        batch.rows[webhook.log].append((each.inbox_id, dump([flat(body, vendor.table(webhook.log).skipped) | told])))
+        batch.rows[webhook.log].append((each.inbox_id, dump([flat(body, vendor.table(webhook.log).skipped) | receipt])))
         batch.errors[each.inbox_id] = None
         if isinstance(row, dict):
             batch.rows[webhook.table].append((each.inbox_id, dump([flat(row, vendor.table(webhook.table).skipped)])))
@@ -286,17 +282,17 @@ def _stage(
     run: Run,
     errors: dict[int, str | None],
 ) -> str:
-    """Stages rows, each read by itself: so that it is known of which delivery one was that died."""
+    """Stage rows, parsing each delivery separately to attribute dead rows to it."""
     table, started = vendor.table(table_name), time.perf_counter()
     reader: PageReader = CsvReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
-    read_page = _reading(site, vendor, table, reader, run)
+    read_page = _make_reader(site, vendor, table, reader, run)
 
     def read() -> Iterator[Window]:
         for inbox_id, row in rows:
             [window] = only_fresh([read_page(row)], table.key)
             if dead := window.page.dead:
-                told = f", and {len(dead) - 1} more of {window.fetched}" if window.fetched > 1 else ""
-                errors[inbox_id] = f"{table_name}: {'; '.join(dead[0].reasons)}{told}"
+                others = f", and {len(dead) - 1} more of {window.fetched}" if window.fetched > 1 else ""
+                errors[inbox_id] = f"{table_name}: {'; '.join(dead[0].reasons)}{others}"
             yield window
 
     span = Span(run.business_date, is_pushed=True)
@@ -305,16 +301,16 @@ def _stage(
     return path
 
 
-def _stage_inside(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> list[str]:
-    """Stages the tables whose rows came inside those."""
+def _stage_nested(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> list[str]:
+    """Stage the tables whose rows are nested in the given table's rows."""
     span = Span(run.business_date, is_pushed=True)
-    inside = [t.name for t in vendor.asked if isinstance(t.shape, Inside) and t.over == table_name]
-    return [_fetch(site, vendor, table, connection, run, span) for table in inside]
+    nested = [t.name for t in vendor.asked if isinstance(t.shape, Inside) and t.over == table_name]
+    return [_fetch(site, vendor, table, connection, run, span) for table in nested]
 
 
 def _publish(site: Site, vendor: Vendor, paths: Sequence[str], run: Run) -> None:
     for path in paths:
-        # Contract and dates were checked. Other expectations are about a day: they look at these rows when the vendor is asked for it.
+        # Contract and dates were checked. Other expectations need a whole day: they run on the day's own pull.
         write_faults(site.staging, path, FAULTS.empty_table())
     _load(site, vendor, paths, run)
 
@@ -329,11 +325,13 @@ def _by_table(paths: Sequence[str]) -> dict[str, str]:
     return {path.split("/")[1]: path for path in paths}
 
 
-def _ask(site: Site, vendor: Vendor, connection: Connection, run: Run, keys: Sequence[str]) -> dict[str, FatalError]:
-    """Asks the vendor for what deliveries only named; returns the keys that it refuses, which anybody may have made up.
+def _look_up(
+    site: Site, vendor: Vendor, connection: Connection, run: Run, keys: Sequence[str]
+) -> dict[str, FatalError]:
+    """Pull and load keys from the vendor; return the keys that it refuses, which may be forged, with the error.
 
     Raises:
-        FatalError: It refuses whatever we ask, or what it answers can't be loaded.
+        FatalError: The vendor refuses every request, or its rows can't be loaded.
         RetriableError: As the steps of `include.pipeline.vendor_day` raise.
     """
     refused: dict[str, FatalError] = {}
@@ -341,7 +339,7 @@ def _ask(site: Site, vendor: Vendor, connection: Connection, run: Run, keys: Seq
     while waiting:
         some = waiting.pop()
         try:
-            _bring(site, vendor, connection, replace(run, keys=some, on_demand=True))
+            _load_selected(site, vendor, connection, replace(run, keys=some, on_demand=True))
         except (AuthenticationError, ConfigurationError) as error:
             if len(some) == 1:
                 refused[some[0]] = error
@@ -349,16 +347,16 @@ def _ask(site: Site, vendor: Vendor, connection: Connection, run: Run, keys: Seq
                 waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
     if len(refused) == len(keys):
         with pull.open_session(site, vendor, connection, run) as session:
-            session.get(vendor.asked[0].path, {}, bytes)  # raises where it is us whom it refuses
+            session.get(vendor.asked[0].path, {}, bytes)  # raises if the vendor refuses our credentials
     return refused
 
 
-def _bring(site: Site, vendor: Vendor, connection: Connection, run: Run) -> None:
-    """Asks for some keys, on the reserved share of the vendor's budget: somebody waits."""
+def _load_selected(site: Site, vendor: Vendor, connection: Connection, run: Run) -> None:
+    """Pull and load the run's keys, using the reserved share of the vendor's rate budget."""
     keyed = plan.keep_keyed(vendor, [table.name for table in vendor.asked])
     span = Span(run.business_date, chosen=run.keys, is_pushed=True)
-    wanted = [table for wave in vendor.waves for table in wave if table in keyed]
-    paths = [_fetch(site, vendor, table, connection, run, span) for table in wanted]
+    tables = [table for wave in vendor.waves for table in wave if table in keyed]
+    paths = [_fetch(site, vendor, table, connection, run, span) for table in tables]
     vendor_day.validate(site, vendor, _by_table(paths), run, rows_only=True)
     _load(site, vendor, paths, run)
 
@@ -370,11 +368,11 @@ def _fetch(site: Site, vendor: Vendor, table_name: str, connection: Connection, 
     return path
 
 
-def _take(body: Any, fields: Sequence[str]) -> Any:
-    """Takes what is at the end of the path out of the body; None where there is nothing."""
-    *way, last = fields
-    holder = _find(body, way)
-    return holder.pop(last, None) if isinstance(holder, dict) else None
+def _pop(body: Any, fields: Sequence[str]) -> Any:
+    """Remove and return the value at a path of the body; None if there is none."""
+    *parents, last = fields
+    parent = _find(body, parents)
+    return parent.pop(last, None) if isinstance(parent, dict) else None
 
 
 def _find(body: Any, fields: Sequence[str]) -> Any:
@@ -384,5 +382,5 @@ def _find(body: Any, fields: Sequence[str]) -> Any:
 
 
 def _is_key(part: Any) -> TypeGuard[str]:
-    """Whether a vendor may be asked for it."""
+    """Return whether a value is usable as a key in a request to the vendor."""
     return isinstance(part, str) and 0 < len(part) <= KEY_LENGTH and part.isprintable()

@@ -1,8 +1,8 @@
-"""Between the daily runs: what was edited meanwhile, a few minutes old at most, by the same way and never in its way.
+"""Incremental pulls between the daily runs: rows edited since the last daily pull, through the same steps.
 
-Only tables that know when a row was edited can be asked so. What comes is newer than the last daily pull, by the vendor's own time of
-the edit, or as old as what is there; the ledger calls such a pull `pushed`, so that it neither counts as the day's nor moves the
-window of the next daily one, which asks for all of it again.
+This works only for tables with an edit time. The rows are at least as new as the last daily pull, by the vendor's edit time. The
+ledger records such a pull as `pushed`, so it does not count as the day's pull and does not move the window of the next daily pull,
+which requests these rows again.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from include.pipeline.run import Run, Site
 
 
 def edited_tables(vendor: Vendor) -> tuple[Table, ...]:
-    """Tables of which the vendor says what was edited."""
+    """Return the tables that can be pulled by edit time."""
     return tuple(table for table in vendor.asked if table.pull == "window")
 
 
 def look_for_edits(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
-    """Brings in what was edited since the last daily pull.
+    """Pull and load rows edited since the last daily pull.
 
     Args:
         site: Where the firm runs.
         vendor: The declaration.
         connection: Address and credentials.
-        run: Named in the ledger.
+        run: The run, for the ledger.
 
     Returns:
-        How many canonical rows are new or changed; 0 also before the first daily pull, which asks for everything.
+        Number of new or changed canonical rows. Tables are skipped until their first daily pull, which requests all rows.
 
     Raises:
         TributaryError: As the steps of `include.pipeline.vendor_day` raise.
@@ -55,7 +55,7 @@ def look_for_edits(site: Site, vendor: Vendor, connection: Connection, run: Run)
 
 
 def republish(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
-    """Has the vendor send again what it could not deliver; returns how many. The poll would find it, too, and later.
+    """Request redelivery of the vendor's failed webhooks; return how many. Otherwise, only the next poll would bring the changes.
 
     Raises:
         TributaryError: As `VendorSession.ask` raises.

@@ -1,4 +1,4 @@
-"""A vendor's table, pulled for one run of the firm: within its budget, with its grants, and from where an earlier attempt stopped."""
+"""Pull of one vendor table for a run: within the rate budget, with the firm's grants, resuming where an earlier attempt stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from include.warehouse.fact import ended_keys
 
 
 def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
-    """Return what a run requests. Whether its day is past is decided here, and kept in the manifest."""
+    """Return the span that a run requests. It fixes whether the day is past; the manifest records that."""
     is_past = business_dates.is_past(run.business_date, site.clock())
     first = run.previous_date + timedelta(days=1)
     return Span(run.business_date, is_past, first, edited_since, chosen=run.keys)
@@ -45,11 +45,11 @@ def fetch(
     Args:
         site: Where the firm runs.
         vendor: The declaration.
-        table_name: What to pull.
+        table_name: The table to pull.
         connection: Address and credentials.
-        run: For which day.
-        span: What to request, from `span_of`.
-        keep: Leaves out rows that are not needed.
+        run: The run, with its business date.
+        span: The span to request, from `span_of`.
+        keep: Filter that drops rows that are not needed.
 
     Raises:
         TributaryError: As `extract.pull.pull` raises.
@@ -59,13 +59,13 @@ def fetch(
     answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
     staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
     if span.is_pushed:
-        answers.forget()  # answers of an earlier attempt may be old: there is news
+        answers.forget()  # responses stored by an earlier attempt may be stale
     keys = _find_keys(site, vendor, table, connection, run, staged)
     is_routine = not (span.is_pushed or run.keys or run.full_refresh)
     most = most_rows(vendor.limits.rows, ledger.most_fetched(site.engine, vendor.name, table_name))
     source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine, most)
     with open_session(site, vendor, connection, run, table_name) as session:
-        # A fan-out that resumes knows nothing newer than its first answers.
+        # A resumed fan-out is only as new as its first stored responses.
         path = pull(vendor, table, span, session, site.staging, site.redactor, answers.began_at(), source, keep)
     if isinstance(table.shape, FanOut):
         answers.forget()
@@ -73,7 +73,7 @@ def fetch(
 
 
 def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, table_name: str = "") -> VendorSession:
-    """Open a session that keeps to the vendor's budget, as the firm has it, and records its calls."""
+    """Open a session that respects the firm's rate budget for the vendor and records its calls."""
     vendor = configured(vendor, connection.extra)
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
@@ -83,7 +83,7 @@ def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, t
 
 
 def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
-    """Ask the vendor for the last day that it has closed; raises as `extract.closed.closed_through` does."""
+    """Request the last day that the vendor has closed; raises as `extract.closed.closed_through` does."""
     vendor = configured(vendor, connection.extra)
     with open_session(site, vendor, connection, run) as session:
         return ask_closed(vendor, session)
@@ -108,12 +108,12 @@ def _find_keys(
 def _list_grants(site: Site, vendor: Vendor, connection: Connection) -> list[Keys]:
     grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
     if not grants.firsts:
-        raise ConfigurationError("The connection holds no grants", vendor=vendor.name)
+        raise ConfigurationError("The vendor's connection has no grants", vendor=vendor.name)
     return [{"grant": name} for name in sorted(grants.firsts)]
 
 
 def _find_open(site: Site, parent: Table, shape: FanOut, staged: str | None) -> set[str]:
-    """Return the keys that the parent table does not show as ended, whatever the warehouse knows."""
+    """Return the keys that the parent table does not show as ended, even if the warehouse does."""
     column, words = shape.ended
     if not column or staged is None:
         return set()

@@ -1,4 +1,4 @@
-"""What has to be pulled to bring one client's figures up to date: of each vendor that can be asked for single clients."""
+"""On-demand refresh of one client: the pulls to run, for each vendor that can return single clients."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from include.vendors import VENDORS
 
 
 def plan_refresh(clients: Sequence[Client], name: str = "") -> dict[str, dict[str, Any]]:
-    """Plans on-demand runs.
+    """Plan on-demand runs.
 
     Args:
-        clients: The records that vendors have of the client.
-        name: Of the vendor to ask; empty for every one that can be asked for single clients.
+        clients: The client's records at the vendors.
+        name: The vendor to pull from; empty for all that can return single clients.
 
     Returns:
-        Vendor -> what the form of its DAG is filled in with. A vendor that has no record of the client, or can only be asked for
-        everything at once, is left out.
+        Vendor -> params of its DAG run. Vendors without a record of the client, or that can only return all clients, are left out.
     """
-    found = {}
+    plans = {}
     for vendor in VENDORS:
         keys = sorted({each.key for each in clients if each.vendor == vendor.name and each.entity == _entity(vendor)})
         params = {
@@ -34,19 +33,19 @@ def plan_refresh(clients: Sequence[Client], name: str = "") -> dict[str, dict[st
             "on_demand": True,
             "keys": keys,
         }
-        if keys and name in ("", vendor.name) and _can_be_asked(vendor, params):
-            found[vendor.name] = params
-    return found
+        if keys and name in ("", vendor.name) and _can_plan(vendor, params):
+            plans[vendor.name] = params
+    return plans
 
 
 def _entity(vendor: Vendor) -> str:
-    """The entity whose keys choose single clients: a person's own may be made of a household's."""
+    """Return the entity whose keys select single clients; household first, since a person's key may derive from a household's."""
     keyed = {table.name for table in vendor.asked if vendor.is_keyed(table)}
     entities = {each.entity for each in vendor.maps if each.table in keyed}
     return "household" if "household" in entities else "person"
 
 
-def _can_be_asked(vendor: Vendor, params: dict[str, Any]) -> bool:
+def _can_plan(vendor: Vendor, params: dict[str, Any]) -> bool:
     try:
         plan_day(vendor, params, None)
     except ConfigurationError:

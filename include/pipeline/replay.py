@@ -1,11 +1,11 @@
-"""Sends dead letters again, once the cause is mended.
+"""Replay dead letters after their cause is fixed.
 
-The rows are pulled from the vendor again, and only those with a dead letter go on: through the same reading, suite,
-transformation and load as any row, as a pull of its own in the ledger (`replay`). A letter closes in the transaction that
-loads its row; a row that is still bad stays a dead letter.
+A replay pulls the rows from the vendor again and processes only those with a dead letter, through the same steps as any row, as a
+separate pull in the ledger (`replay`). A dead letter closes in the transaction that loads its row; a row that is still bad stays a
+dead letter.
 
-What is asked for is what the letter's own pull asked for: of a snapshot its day, of a window its edits or its day's
-trades. A description is asked for as it is now, for today.
+The replay repeats the request of the dead letter's pull: for a snapshot, its day; for a window, its edits or its day's trades. A
+table pulled in full is requested as it is now, for today.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ order by dead_letter_id
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of the letters of one table and day.
+    """Outcome of the replay of one table and day.
 
     Attributes:
-        asked: Open letters that were chosen.
-        keyless: Of these, those whose key could not be read: only a new run of the day brings them.
+        asked: Open dead letters that were selected.
+        keyless: Those of them whose key could not be read: only a new run of the day can load them.
         found: Rows that the vendor still has.
-        landed: Letters that closed, or in a dry run would.
-        still_dead: Rows that are bad again.
+        landed: Dead letters that closed, or in a dry run would close.
+        still_dead: Rows that are still bad.
     """
 
     asked: int
@@ -67,16 +67,16 @@ def replay(
     *,
     is_dry: bool = False,
 ) -> Replayed:
-    """Replays the open dead letters of one table and business date.
+    """Replay the open dead letters of one table and business date.
 
     Args:
         site: Where the firm runs.
         vendor: The declaration.
-        table_name: Which table.
+        table_name: The table.
         connection: Address and credentials.
-        run: Names the run; its business date is the letters'.
-        ids: Only these letters; None takes all open ones.
-        is_dry: Pulls and checks; records and loads nothing.
+        run: The run; its business date is that of the dead letters.
+        ids: Ids of the dead letters; None for all that are open.
+        is_dry: Only pull and check; record and load nothing.
 
     Raises:
         InputRejected: A dead letter is not open in this table and day, or the table's rows are requested per row of another.
@@ -85,7 +85,7 @@ def replay(
     table = vendor.table(table_name)
     if table.over:
         raise InputRejected(
-            "Rows of this table are requested one by one: run the vendor's DAG again, for these clients or for all",
+            "Rows of this table are requested per parent row and can't be replayed: run the vendor's DAG again, for these clients or all",
             vendor=vendor.name,
             table=table_name,
             over=table.over,
@@ -100,7 +100,7 @@ def replay(
         for beside in sorted({name for each in vendor.maps if each.table == table_name for name in each.beside}):
             path = vendor_day.stage(site, vendor, beside, connection, replaying)
             vendor_day.validate(site, vendor, {beside: path}, replaying, rows_only=True)
-    for span, some in _asked(site, table, replaying, letters):
+    for span, some in _plan_pulls(site, table, replaying, letters):
         keys = [letter["row_key"] for letter in some]
         path = pull.fetch(
             site,
@@ -109,9 +109,9 @@ def replay(
             connection,
             replaying,
             span,
-            lambda w, k=keys: _only(w, table, k),  # type: ignore[misc]
+            lambda w, k=keys: _filter(w, table, k),  # type: ignore[misc]
         )
-        refused = _check(site, vendor, path) if is_dry else _land(site, vendor, path, replaying)
+        refused = _check(site, vendor, path) if is_dry else _process(site, vendor, path, replaying)
         manifest = site.staging.manifest(path)
         done = replace(
             done,
@@ -129,41 +129,41 @@ def _open_letters(
     with site.engine.connect() as connection:
         letters = connection.execute(_OPEN, facts | {"ids": None if ids is None else list(ids)}).mappings().all()
     if unknown := set(ids or ()) - {letter["dead_letter_id"] for letter in letters}:
-        raise InputRejected("Not open dead letters of this table and day", **facts, ids=sorted(unknown))
+        raise InputRejected("Some ids are not open dead letters of this table and day", **facts, ids=sorted(unknown))
     return letters
 
 
-def _asked(
+def _plan_pulls(
     site: Site, table: Table, run: Run, letters: Sequence[sa.RowMapping]
 ) -> Iterator[tuple[Span, list[dict[str, Any]]]]:
-    """What to ask the vendor for, and the letters that it may bring."""
+    """Yield the spans to pull, each with its dead letters."""
     known: list[dict[str, Any]] = []
     for letter in letters:
         if letter["row_key"] is not None:
             window = site.staging.manifest(letter["partition"]).window if table.pull == "window" else None
             known.append({**letter, "since": None if window is None else datetime.fromisoformat(window[0])})
-    # A window's letter without edit bounds was pulled by its day, as a past one.
-    for is_dated, some in groupby(
+    # A dead letter of a window table without edit bounds was pulled by its day, as a past date.
+    for is_dated, group in groupby(
         sorted(known, key=lambda each: each["since"] is None), lambda each: each["since"] is None
     ):
-        chosen = list(some)
+        selected = list(group)
         span = pull.span_of(site, run, None)
         if table.pull == "window":
-            since = None if is_dated else min(map(itemgetter("since"), chosen))
+            since = None if is_dated else min(map(itemgetter("since"), selected))
             span = replace(span, is_past=is_dated, edited_since=since)
-        yield span, chosen
+        yield span, selected
 
 
 def _check(site: Site, vendor: Vendor, path: str) -> int:
-    """Looks at the rows as the day's validation does; returns how many it would refuse."""
+    """Validate the rows without recording; return the number of refused rows."""
     from include.validation.check import validate_day
 
     table = path.split("/")[1]
     return validate_day(vendor, {table: path}, site.staging, {}, rows_only=True)[table].refused
 
 
-def _land(site: Site, vendor: Vendor, path: str, run: Run) -> int:
-    """Takes the rows through every step; returns how many were refused."""
+def _process(site: Site, vendor: Vendor, path: str, run: Run) -> int:
+    """Run the rows through every step; return the number of refused rows."""
     table = path.split("/")[1]
     vendor_day.record_staged(site, vendor, path, run, 0.0)
     refused = vendor_day.validate(site, vendor, {table: path}, run, rows_only=True)[table]
@@ -172,20 +172,20 @@ def _land(site: Site, vendor: Vendor, path: str, run: Run) -> int:
     return refused
 
 
-def _only(windows: Iterator[Window], table: Table, keys: Sequence[str]) -> Iterator[Window]:
-    """Keeps the rows whose key is among the letters'; the others are not counted as fetched."""
-    wanted = pa.array(sorted(set(keys)), pa.string())
-    known = set(keys)
+def _filter(windows: Iterator[Window], table: Table, keys: Sequence[str]) -> Iterator[Window]:
+    """Keep only rows with one of the dead letters' keys; other rows are not counted as fetched."""
+    key_array = pa.array(sorted(set(keys)), pa.string())
+    key_set = set(keys)
 
     def select(rows: pa.Table) -> pa.Table:
         texts = [rows.column(name).cast(pa.string()) for name in table.key]
         key = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, ":")
-        return rows.filter(pc.is_in(key, value_set=wanted))
+        return rows.filter(pc.is_in(key, value_set=key_array))
 
     for window in windows:
         rows = select(window.page.rows)
         repeated = None if window.repeated is None else select(window.repeated)
         duplicate = 0 if repeated is None else repeated.num_rows
-        dead = tuple(row for row in window.page.dead if row.key in known)
+        dead = tuple(row for row in window.page.dead if row.key in key_set)
         page = replace(window.page, rows=rows, dead=dead)
         yield Window(page, rows.num_rows + len(dead) + duplicate, duplicate, repeated)

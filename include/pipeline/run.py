@@ -1,4 +1,4 @@
-"""Where a firm runs, and what one run of a vendor's DAG is about."""
+"""The site (a firm's environment) and the facts of one run of a vendor's DAG."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from include.staging.partitions import Staging
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a firm runs: its database, its staging, its secrets.
+    """A firm's environment: its database, staging and secrets.
 
     Attributes:
         engine: The database, as the loading role.
         staging: Where partitions are stored.
-        redactor: Hides sensitive values under the firm's key.
-        clock: Returns the time, aware; a sandbox may live on another day.
-        speed: How many times faster than the wall clock a sandbox's minutes pass.
-        machine_clock: The clock of this machine, aware: compared with the database's and the vendor's.
+        redactor: Replaces sensitive values, using the firm's key.
+        clock: Returns the time, aware; a sandbox may use another day.
+        speed: How many times faster than the wall clock a sandbox's time passes.
+        machine_clock: Returns this machine's time, aware; compared with the database's and the vendor's.
     """
 
     engine: sa.Engine
@@ -39,15 +39,15 @@ class Run:
     """One run of a vendor's DAG.
 
     Attributes:
-        run_id: Airflow's.
-        business_date: The day the data is about.
+        run_id: Airflow's run id.
+        business_date: The day of the data.
         previous_date: The session before it.
-        full_refresh: Whether edit windows are ignored.
+        full_refresh: Whether to ignore edit windows.
         on_demand: Whether the reserved share of the rate budget may be used.
         is_replay: Whether only dead letters are pulled again.
-        keys: Clients that an operator chose; empty for all.
-        accept_unusual: Whether an operator accepts a day that compares badly with earlier ones, or does not add up.
-        user: Who started it; empty where that is not known.
+        keys: Clients that an operator selected; empty for all.
+        accept_unusual: Whether an operator accepts a day that deviates from earlier days, or does not balance.
+        user: The user who started the run; empty if unknown.
     """
 
     run_id: str
@@ -62,11 +62,11 @@ class Run:
 
     @property
     def accepted_by(self) -> str:
-        """The operator who accepts the day; empty for none."""
+        """The operator who accepts an unusual day; empty if none."""
         return (self.user or "unknown") if self.accept_unusual else ""
 
     @classmethod
     def of_now(cls, run_id: str, now: datetime) -> Run:
-        """Return a run about the present: its day is the one that was closed last."""
+        """Return a run for the latest closed session."""
         day = business_dates.business_date(now)
         return cls(run_id, day, business_dates.previous(day))

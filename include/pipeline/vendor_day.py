@@ -1,4 +1,4 @@
-"""The steps of a vendor-day, each of which can be killed and run again. Airflow's tasks are two lines around these.
+"""The steps of a vendor's day. Each can be killed and run again; Airflow's tasks are thin wrappers.
 
 stage  ->  validate  ->  transform  ->  publish (load and reconcile: the day becomes visible as a whole, or not at all)
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from include.validation.check import Outcome
 
 _EVIDENCE = 100
-"""Rows that become dead letters where more died than the suite allows: the table is at fault, and all its rows come anew."""
+"""Rows recorded as dead letters if more died than the suite allows: the table must be pulled again as a whole anyway."""
 
 
 def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> str:
@@ -42,9 +42,9 @@ def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, r
     Args:
         site: Where the firm runs.
         vendor: The declaration.
-        table_name: What to pull.
+        table_name: The table to pull.
         connection: Address and credentials.
-        run: For which day.
+        run: The run, with its business date.
 
     Returns:
         The partition's path below the staging root.
@@ -61,14 +61,14 @@ def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, r
 
 
 def _rejection(site: Site, vendor: Vendor, run: Run, step: str) -> AbstractContextManager[None]:
-    """Record why a step refuses a vendor's day; single clients and replays are no day."""
+    """Return a context that records why a step rejects a vendor's day; it does nothing for single clients and replays."""
     if run.keys or run.is_replay:
         return nullcontext()
     return record_rejection(site.engine, run.run_id, vendor.name, run.business_date, step)
 
 
 def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: float) -> None:
-    """Write the ledger's row of a staged partition, its dead letters and its drift; idempotent."""
+    """Record a staged partition: its ledger row, dead letters and schema drift. Idempotent."""
     manifest = site.staging.manifest(path)
     table = vendor.table(manifest.table)
     letters = list(unreadable_letters(vendor, table, path, site.staging))
@@ -83,10 +83,10 @@ def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: floa
         seconds=round(seconds, 3),
         notes={"money": str(manifest.money), "undeclared": list(manifest.undeclared)},
     )
-    of = pull_of(manifest, run)
+    source = pull_of(manifest, run)
     with site.engine.begin() as connection:
-        ledger.record(connection, of, "stage", counts)
-        dead_letters.bury(connection, of, "stage", path, letters, own_day=table.pull == "snapshot")
+        ledger.record(connection, source, "stage", counts)
+        dead_letters.bury(connection, source, "stage", path, letters, own_day=table.pull == "snapshot")
         for name in manifest.undeclared:
             connection.execute(
                 sa.text("""
@@ -102,18 +102,18 @@ def validate(
 ) -> dict[str, int]:
     """Run the suites over the day's partitions, record dead letters, and stop an unfit day.
 
-    Where more rows of a table died than its suite allows, only the first become dead letters: which died, and of what, is
-    whole in its partition (`faults.parquet`), and how many is in the ledger.
+    If more rows of a table died than its suite allows, only the first become dead letters. The partition's `faults.parquet` lists
+    all of them with reasons; the ledger has their number.
 
     Args:
         site: Where the firm runs.
         vendor: The declaration.
-        paths: Partition by table.
-        run: For which day.
-        rows_only: Leaves batch-level expectations out (a replay is no whole day).
+        paths: Table -> its partition.
+        run: The run, with its business date.
+        rows_only: Skip batch-level expectations (a replay is not a whole day).
 
     Returns:
-        Dead letters by table.
+        Table -> number of dead rows.
 
     Raises:
         DataQualityError: A batch-level expectation failed; nothing of the day may be loaded.
@@ -122,8 +122,8 @@ def validate(
 
     started = time.perf_counter()
     pulls = {name: pull_of(site.staging.manifest(path), run) for name, path in paths.items()}
-    recent = {name: ledger.count_recent_rows(site.engine, of) for name, of in pulls.items()}
-    earlier = {name: ledger.find_earlier_partitions(site.engine, of) for name, of in pulls.items()}
+    recent = {name: ledger.count_recent_rows(site.engine, source) for name, source in pulls.items()}
+    earlier = {name: ledger.find_earlier_partitions(site.engine, source) for name, source in pulls.items()}
     outcomes = validate_day(
         vendor, paths, site.staging, recent, earlier=earlier, accept_unusual=run.accept_unusual, rows_only=rows_only
     )
@@ -135,10 +135,10 @@ def validate(
     return {name: outcome.refused for name, outcome in outcomes.items()}
 
 
-def _record_validated(site: Site, vendor: Vendor, path: str, of: Pull, outcome: Outcome, seconds: float) -> None:
-    """Write the ledger's row of a validated partition and its dead letters."""
-    table = vendor.table(of.table_name)
-    buried = min(outcome.refused, _EVIDENCE) if outcome.is_wreck else outcome.refused
+def _record_validated(site: Site, vendor: Vendor, path: str, source: Pull, outcome: Outcome, seconds: float) -> None:
+    """Record a validated partition: its ledger row and dead letters."""
+    table = vendor.table(source.table_name)
+    recorded = min(outcome.refused, _EVIDENCE) if outcome.is_wreck else outcome.refused
     money = refused_money(vendor, table, path, site.staging)
     counts = Counts(
         staged=outcome.staged,
@@ -147,18 +147,18 @@ def _record_validated(site: Site, vendor: Vendor, path: str, of: Pull, outcome: 
         dead_money_usd=money.usd,
         dead_money_unreadable=money.unreadable,
         seconds=seconds,
-        notes={"failed": outcome.failed, "accepted": outcome.accepted, "buried": buried},
+        notes={"failed": outcome.failed, "accepted": outcome.accepted, "buried": recorded},
     )
-    letters = islice(refused_letters(vendor, table, path, site.staging), buried)
+    letters = islice(refused_letters(vendor, table, path, site.staging), recorded)
     with site.engine.begin() as connection:
-        ledger.record(connection, of, "validate", counts)
-        dead_letters.bury(connection, of, "validate", path, letters, own_day=table.pull == "snapshot")
+        ledger.record(connection, source, "validate", counts)
+        dead_letters.bury(connection, source, "validate", path, letters, own_day=table.pull == "snapshot")
 
 
 def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]:
-    """Produce the canonical entities of a partition and record them; return rows by entity."""
+    """Produce and record the canonical entities of a partition; return entity -> number of rows."""
     started = time.perf_counter()
-    of = pull_of(site.staging.manifest(path), run)
+    source = pull_of(site.staging.manifest(path), run)
     results = transforming.transform(
         vendor,
         path,
@@ -168,34 +168,34 @@ def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]
     )
     seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
     with site.engine.begin() as connection:
-        for made in results:
-            ledger.record(connection, of, "transform", _count_transformed(made, seconds), made.entity)
-    return {made.entity: made.produced for made in results}
+        for result in results:
+            ledger.record(connection, source, "transform", _count_transformed(result, seconds), result.entity)
+    return {result.entity: result.produced for result in results}
 
 
-def _count_transformed(made: transforming.Produced, seconds: float) -> Counts:
-    money_out = None if made.money is None or made.money_in is None else made.money + made.money_dropped
+def _count_transformed(result: transforming.Produced, seconds: float) -> Counts:
+    money_out = None if result.money is None or result.money_in is None else result.money + result.money_dropped
     return Counts(
-        staged=made.staged,
-        produced=made.produced,
-        split=made.split,
-        merged=made.merged,
-        dropped=sum(made.dropped.values()),
-        money_in=made.money_in,
+        staged=result.staged,
+        produced=result.produced,
+        split=result.split,
+        merged=result.merged,
+        dropped=sum(result.dropped.values()),
+        money_in=result.money_in,
         money_out=money_out,
         seconds=seconds,
         notes={
-            "dropped": dict(made.dropped),
-            "money_dropped": str(made.money_dropped),
-            "money_held_back": str(made.money_held_back),
+            "dropped": dict(result.dropped),
+            "money_dropped": str(result.money_dropped),
+            "money_held_back": str(result.money_held_back),
         },
     )
 
 
 def load(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, Counts]:
-    """Load one partition that is no whole day, such as rows that a webhook brought; raises as `warehouse.load` does."""
-    of = pull_of(site.staging.manifest(path), run)
-    return load_partitions(site.engine, vendor, {path: of}, site.staging)[of.table_name]
+    """Load one partition that is not a whole day, such as rows of webhooks; raises as `warehouse.load` does."""
+    source = pull_of(site.staging.manifest(path), run)
+    return load_partitions(site.engine, vendor, {path: source}, site.staging)[source.table_name]
 
 
 def publish(
@@ -207,13 +207,13 @@ def publish(
         site: Where the firm runs.
         vendor: The declaration.
         paths: The day's partitions, transformed.
-        run: For which day.
+        run: The run, with its business date.
 
     Returns:
-        Counts by table and entity, and what was compared.
+        Counts by table and entity, and the reconciliation checks.
 
     Raises:
-        BalanceError: The day does not add up, dead letters do not explain it, and no operator accepts it. The last good day stays
+        BalanceError: The day does not balance, dead letters do not explain it, and no operator accepts it. The last good day stays
             in force; the differences are in `control.reconciliation` and the tables of breaks.
         TributaryError: As `warehouse.load` raises.
     """
@@ -225,7 +225,7 @@ def publish(
         record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
 
     partitions = {path: pull_of(site.staging.manifest(path), run) for path in paths}
-    if run.is_replay:  # rows that are refused leave the day as it is: in force, and reconciled
+    if run.is_replay:  # a failed replay does not affect the day, which stays in force and reconciled
         return load_partitions(site.engine, vendor, partitions, site.staging, verify), checks
     with _rejection(site, vendor, run, "load"):
         try:
@@ -237,7 +237,7 @@ def publish(
 
 
 def pull_of(manifest: Manifest, run: Run) -> Pull:
-    """Return how the ledger names the pull of a partition."""
+    """Return the ledger's record of the pull of a partition."""
     return Pull(
         run_id=run.run_id,
         vendor=manifest.vendor,

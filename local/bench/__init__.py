@@ -1,1 +1,1 @@
-"""Benchmarks: how fast the flow, the CRM load, the rules, identity and the gateway are, and in how much memory."""
+"""Benchmarks of the vendor's day, the CRM load, the rules, identity resolution and the gateway: speed and memory."""

@@ -1,4 +1,4 @@
-"""The least that a webhook's door can do: a FastAPI route that inserts the body and says yes. The gateway is measured beside it.
+"""The minimal webhook endpoint: a FastAPI route that inserts the body and responds. The baseline of the gateway benchmark.
 
 python -m local.bench.bare_route --port N, with the database's URL in TRIBUTARY_BARE_DATABASE
 """
@@ -19,20 +19,20 @@ _INSERT = sa.text("insert into bare (body) values (:body)")
 
 
 def main() -> None:
-    """Serves until it is ended."""
+    """Serve until the process is stopped."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
     engine = schema.engine(os.environ["TRIBUTARY_BARE_DATABASE"])
     app = FastAPI(openapi_url=None)
 
-    def keep(body: bytes) -> None:
+    def insert(body: bytes) -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(_INSERT, {"body": body})
 
     @app.post("/")
     async def receive(request: Request) -> dict[str, str]:
-        await run_in_threadpool(keep, await request.body())
+        await run_in_threadpool(insert, await request.body())
         return {"status": "kept"}
 
     uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="warning")

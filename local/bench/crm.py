@@ -1,15 +1,15 @@
-"""How fast changed holdings reach Salesforce, and in how much memory, beside the tools that people use instead.
+"""Benchmark of changed holdings into Salesforce: time and memory, compared with simple-salesforce and polars.
 
-The firm is made inside the database: twenty holdings an account, two accounts a household, five thousand securities. A
-first sync fills an empty org. Then every holding's price and value change, and each of these runs in a process of its own:
+The firm is generated in the database: twenty holdings per account, two accounts per household, five thousand securities. A
+first sync fills an empty org. Then every holding's price and value change, and each of these runs in a separate process:
 
     unchanged           a sync that finds nothing to send
-    file                the file of the changed holdings, beside polars writing the same rows from memory
-    sync                the changed holdings, from the comparison until every row's result is booked
-    simple-salesforce   its bulk upsert of the same file into the same org, and the fetching of its results
+    file                writing the changed holdings to a file, compared with polars writing the same rows from memory
+    sync                the changed holdings, from the comparison until every row's result is recorded
+    simple-salesforce   its bulk upsert of the same file into the same org, and fetching its results
 
-It compares nothing, writes no file and keeps no results, so two spans are shown of ours: the whole, and the share that
-both do. The org is the sandbox, in a process of its own on the same machine: its time is in every span that waits for it.
+simple-salesforce compares nothing, writes no file and stores no results. So our sync is shown twice: the whole, and the share that both
+do. The org is the sandbox, in a separate process on the same machine: its time is part of every span that waits for it.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 BEFORE, DAY = date(2026, 11, 19), date(2026, 11, 20)
 APP = {"client_id": "bench", "client_secret": "bench-only", "username": "load@sample-wealth.example"}
-SETTINGS = Settings("sample", few=10_000_000, most_collected=0)  # nobody is there to ask; everything by bulk jobs
+SETTINGS = Settings("sample", few=10_000_000, most_collected=0)  # no approvals; bulk jobs only
 TIMES = 3
-"""How often a file is written; the median counts."""
+"""Number of times a file is written; the median is reported."""
 
 SHARED = ("upload", "wait for Salesforce", "results")
 
@@ -98,7 +98,7 @@ insert into warehouse.account_value (business_date, vendor, account_value_key, a
 select '{before}', 'sample', account_id, account_id, sum(market_value_usd), 100, now(), 1 from warehouse.position group by account_id;
 """
 
-# The accounts' values stay, so that holdings are all that changes.
+# Account values stay the same, so that only holdings change.
 _NEXT_DAY = """
 insert into warehouse.position (business_date, vendor, position_key, account_id, security_id, quantity, price_usd,
                                 market_value_usd, cost_basis_usd, is_cash, recorded_from, source_run_id)
@@ -119,7 +119,7 @@ values ('load {day}', 'sample', '{day}', 'control total', 0, 0, 0, true);
 
 
 def bench_crm(positions: int) -> None:
-    """Measures a day on which so many holdings change, in a fresh database and a fresh org, and prints the tables."""
+    """Measure a day on which this many holdings change, in a new database and a new org, and print the tables."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         work = Path(folder)
         work.chmod(0o711)
@@ -139,13 +139,13 @@ def bench_crm(positions: int) -> None:
             theirs = _measure("upsert", org_url, work)
     sent = [first["sent"]["position"], sum(unchanged["sent"].values()), written["rows"], sum(ours["sent"].values())]
     if sent != [positions, 0, positions, positions] or theirs["rows"] != positions:
-        raise BalanceError("Not every holding was sent, once", sent=sent, theirs=theirs["rows"])
+        raise BalanceError("Not every holding was sent exactly once", sent=sent, theirs=theirs["rows"])
     _show(positions, unchanged, ours, theirs)
     _show_file(positions, written)
 
 
 def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[str, Any]:
-    """Syncs in this process; returns seconds by step, rows sent by entity, and peak memory in MB."""
+    """Sync in this process; return seconds by step, rows sent by entity, and peak memory in MB."""
     engine = schema.engine(load_url)
     connection = Connection(org_url, APP["client_id"], APP["client_secret"], {"grant": "client_credentials"})
     laps = Laps()
@@ -170,53 +170,53 @@ def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[
 
 
 def write(load_url: str, work: str) -> dict[str, Any]:
-    """Writes the changed holdings, and has polars do it from memory; returns seconds, rows, and MB and number of the files."""
+    """Write the changed holdings, and let polars write them from memory; return seconds, rows, and MB and number of the files."""
     import polars as pl
 
-    [wanted] = [each for each in objects(SETTINGS) if each.entity == "position"]
+    [mapping] = [each for each in objects(SETTINGS) if each.entity == "position"]
     engine, ours, reading, rows = schema.engine(load_url), list[float](), list[float](), 0
     theirs = dict[str, float]()
     copy = Path(work) / "polars.csv"
     with engine.connect() as db:
         readiness.find_present_days(db)
-        delta.compare(db, wanted, SETTINGS)
-        parts = {part: _part(Path(work), part) for part in rounds.cut(db, wanted, sender.MOST_ROWS)}
+        delta.compare(db, mapping, SETTINGS)
+        parts = {part: _part(Path(work), part) for part in rounds.cut(db, mapping, sender.MOST_ROWS)}
         for _ in range(TIMES):
             started = time.perf_counter()
-            rows = sum(file.write(db, wanted, part, path).rows for part, path in parts.items())
+            rows = sum(file.write(db, mapping, part, path).rows for part, path in parts.items())
             ours.append(time.perf_counter() - started)
-            reading.append(_time_read(db, wanted, parts))
+            reading.append(_time_read(db, mapping, parts))
         db.rollback()
     engine.dispose()
     for path in parts.values():
         text = pl.read_csv(path, infer_schema=False)
-        for name, table in (("text", text), ("decimals", _with_decimals(text, wanted))):
+        for name, table in (("text", text), ("decimals", _with_decimals(text, mapping))):
             theirs[name] = theirs.get(name, 0.0) + statistics.median(_times_written(table, copy))
             if not pl.read_csv(copy, infer_schema=False).equals(text):
-                raise BalanceError("polars wrote other rows", file=path.name)
+                raise BalanceError("polars wrote different rows", file=path.name)
     size = sum(path.stat().st_size for path in parts.values()) / 1e6
     whole, read = statistics.median(ours), statistics.median(reading)
     return {"ours": whole, "reading": read, "polars": theirs, "rows": rows, "mb": size, "files": len(parts)}
 
 
-def _time_read(db: sa.Connection, wanted: CrmObject, parts: Iterable[int]) -> float:
-    """Seconds that it takes to fetch the same cells from the database, in its own binary form, and do nothing with them."""
+def _time_read(db: sa.Connection, mapping: CrmObject, parts: Iterable[int]) -> float:
+    """Return the seconds to fetch the same cells from the database in binary form, without using them."""
     driver = db.connection.driver_connection
     assert driver is not None
     started = time.perf_counter()
     for part in parts:
-        query = sql.SQL("copy ({}) to stdout (format binary)").format(file.lines(wanted, part))
+        query = sql.SQL("copy ({}) to stdout (format binary)").format(file.lines(mapping, part))
         with driver.cursor() as cursor, cursor.copy(query) as copy:
             for _ in copy:
                 pass
     return time.perf_counter() - started
 
 
-def _with_decimals(text: pl.DataFrame, wanted: CrmObject) -> pl.DataFrame:
-    """The same rows, with numbers as numbers: as a program holds them that computes."""
+def _with_decimals(text: pl.DataFrame, mapping: CrmObject) -> pl.DataFrame:
+    """Return the same rows with decimals instead of text, as a computing program holds them."""
     import polars as pl
 
-    numbers = [each.name for each in wanted.fields if each.kind == "number"]
+    numbers = [each.name for each in mapping.fields if each.kind == "number"]
     scales = {name: int(text[name].str.extract(r"\.(\d+)$").str.len_chars().max() or 0) for name in numbers}  # type: ignore[arg-type]
     return text.with_columns(pl.col(name).cast(pl.Decimal(28, scale)) for name, scale in scales.items())
 
@@ -229,7 +229,7 @@ def _times_written(table: pl.DataFrame, path: Path) -> Iterator[float]:
 
 
 def upsert(org_url: str, work: str) -> dict[str, Any]:
-    """Has simple-salesforce upsert the same files; returns seconds by step, rows, and peak memory in MB."""
+    """Upsert the same files with simple-salesforce; return seconds by step, rows, and peak memory in MB."""
     from simple_salesforce.api import Salesforce
 
     with requests.Session() as session:
@@ -252,10 +252,10 @@ def upsert(org_url: str, work: str) -> dict[str, Any]:
 
 
 class Laps:
-    """Where the time of one thread goes; every moment is counted once.
+    """Time of one thread by step; every moment is counted once.
 
     Attributes:
-        seconds: By step.
+        seconds: Step -> seconds.
     """
 
     def __init__(self) -> None:
@@ -263,13 +263,13 @@ class Laps:
         self._last = time.perf_counter()
 
     def mark(self, step: str) -> None:
-        """Counts the time since the last mark."""
+        """Add the time since the last mark to a step."""
         now = time.perf_counter()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
         self._last = now
 
     def follow(self, owner: object, name: str, step: str, *, before: str = "rest") -> None:
-        """Counts the calls of a function as one step, and the time that leads to them as another."""
+        """Count the calls of a function as one step, and the time before each call as another."""
         work: Callable[..., Any] = getattr(owner, name)
 
         def marked(*given: Any, **named: Any) -> Any:
@@ -283,7 +283,7 @@ class Laps:
 
 
 class _ToOrg(requests.adapters.HTTPAdapter):
-    """Takes what simple-salesforce means for any host, always by https, to the sandbox."""
+    """Redirect simple-salesforce's requests, which use https and any host, to the sandbox."""
 
     def __init__(self, org_url: str) -> None:
         super().__init__()
@@ -300,7 +300,7 @@ def _part(work: Path, part: int) -> Path:
 
 
 def _ignore(_: str) -> None:
-    """Nobody listens."""
+    """Discard a line of progress."""
 
 
 def _peak_mb() -> float:
@@ -310,22 +310,22 @@ def _peak_mb() -> float:
 def _fill(server: Postgres, statements: str, day: date, **sizes: int) -> None:
     with psycopg.connect(server.url("tributary"), autocommit=True) as connection:
         connection.execute((statements + _LOADED).format(day=day, before=BEFORE, **sizes).encode())
-        connection.execute("vacuum analyze")  # as it stands before a morning's sync, not in the middle of a load
+        connection.execute("vacuum analyze")  # the state before a morning's sync, not in the middle of a load
         connection.execute("checkpoint")
 
 
-def _measure(what: str, *asked: object) -> dict[str, Any]:
-    sys.stdout.write(f"{what}: {asked[-1]} ...\n")
+def _measure(what: str, *arguments: object) -> dict[str, Any]:
+    sys.stdout.write(f"{what}: {arguments[-1]} ...\n")
     sys.stdout.flush()
-    command = [sys.executable, "-m", "local.bench.crm", what, *map(str, asked)]
-    said = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    result: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
+    command = [sys.executable, "-m", "local.bench.crm", what, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
 @contextlib.contextmanager
 def _sandbox(state: Path) -> Iterator[str]:
-    """The URL of an empty org that knows our app."""
+    """Run the sandbox; yield the URL of an empty org in which our app is registered."""
     command = [
         sys.executable,
         "-m",
@@ -342,7 +342,7 @@ def _sandbox(state: Path) -> Iterator[str]:
             assert process.stdout is not None
             line = process.stdout.readline()
             if "ready" not in line:
-                raise TargetUnavailable("The sandbox did not start", said=line.strip())
+                raise TargetUnavailable("The sandbox did not start", output=line.strip())
             url = line.split()[-1]
             requests.post(f"{url}/salesforce/_admin/consumers", json=APP, timeout=30).raise_for_status()
             known: dict[str, Any] = requests.get(f"{url}/_sandbox/connections", timeout=30).json()

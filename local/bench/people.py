@@ -1,7 +1,7 @@
-"""A firm with its truth: labelled people, as five vendors know them.
+"""Generator of a firm with labeled people, as five vendors record them.
 
-Names come in the frequencies of the 1990 census, so that common ones collide. There are couples, Jr and Sr, twins, shared
-e-mails and telephones, nicknames, typing errors, people who moved or married. Their numbers and addresses are nobody's.
+Names have the frequencies of the 1990 US census, so that common names collide. There are couples, Jr and Sr, twins, shared
+e-mails and telephones, nicknames, typing errors, and people who moved or married. All numbers and addresses are fictitious.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from include.identity.record import PERSONS
 
-# Written by hand, so that the matcher's own list of nicknames is not what it is measured by.
+# Written by hand: the matcher must not be measured by its own list of nicknames.
 _CALLED = {
     "Robert": ("Bob", "Rob"), "William": ("Bill", "Will"), "Richard": ("Dick", "Rick"), "James": ("Jim", "Jimmy"),
     "John": ("Jack", "Johnny"), "Michael": ("Mike", "Mick"), "Charles": ("Chuck", "Charlie"), "Thomas": ("Tom", "Tommy"),
@@ -43,7 +43,7 @@ _STATES = ("NE", "CO", "MA", "TX", "WI", "NC", "FL", "ID", "CA", "NY", "IL", "OH
 
 @dataclass(frozen=True)
 class Feed:
-    """What a vendor knows: share of its people for whom a field is filled."""
+    """A vendor's coverage: for each field, the share of its people that have it."""
 
     vendor: str
     covers: float
@@ -71,7 +71,7 @@ FEEDS = (
 
 @dataclass
 class Home:
-    """Where people live."""
+    """An address with its telephone number."""
 
     street: str
     city: str
@@ -82,7 +82,7 @@ class Home:
 
 @dataclass
 class Human:
-    """One person of the truth."""
+    """A true person."""
 
     number: int
     first: str
@@ -101,10 +101,10 @@ class Human:
 
 @dataclass(frozen=True)
 class Firm:
-    """Labelled records.
+    """Labeled records.
 
     Attributes:
-        persons: As `include.identity.record.PERSONS`, in no order.
+        persons: Rows of the schema `include.identity.record.PERSONS`, shuffled.
         truth: record_id -> number of the person; the second person of a joint record has the negated id.
         tax_ids: Number of the person -> tax id.
         birth_dates: Number of the person -> birth date.
@@ -117,7 +117,7 @@ class Firm:
 
 
 def make_firm(people: int, seed: int = 7, feeds: tuple[Feed, ...] = FEEDS) -> Firm:
-    """Makes a firm of about so many people; a further feed adds records and changes none."""
+    """Generate a firm with about this many people; an additional feed adds records and changes no others."""
     town = _Town(random.Random(f"{seed} people"), people)
     households: list[list[Human]] = []
     while sum(map(len, households[-1:])) + (town.count if households else 0) < people:
@@ -139,7 +139,7 @@ def make_firm(people: int, seed: int = 7, feeds: tuple[Feed, ...] = FEEDS) -> Fi
 
 
 class _Town:
-    """Draws households whose names and addresses are as common as people's are."""
+    """Generator of households with realistic frequencies of names and addresses."""
 
     def __init__(self, draw: random.Random, people: int) -> None:
         self.draw = draw
@@ -227,7 +227,7 @@ class _Town:
 def _write(
     draw: random.Random, feed: Feed, at: int, household: list[Human], first_id: int
 ) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """A vendor's records of a household, each with the numbers of whom it means."""
+    """Yield a vendor's records of a household, each with the numbers of the people that it describes."""
     known = [human for human in household if draw.random() < feed.covers]
     couple = len(known) > 1 and household[:2] == known[:2] and draw.random() < feed.joint
     for human in known[1:] if couple else known:
@@ -344,7 +344,7 @@ def _slip(draw: random.Random, text: str, share: float) -> str:
 
 @cache
 def _census(kind: str) -> tuple[list[str], list[float]]:
-    """Names and their cumulative frequency in the United States' census of 1990, as the package `names` brings them."""
+    """Return names and their cumulative frequencies in the 1990 US census, from the package `names`."""
     spec = importlib.util.find_spec("names")
     assert spec is not None
     assert spec.origin is not None

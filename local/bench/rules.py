@@ -1,7 +1,7 @@
-"""How long the business rules take over a day of positions, and in how much memory.
+"""Benchmark of the business rules over a day of positions: time and memory.
 
-The rows are made inside the database: twenty positions an account, two accounts a household, five thousand securities,
-a day before with other values. The work runs in a process of its own.
+The rows are generated in the database: twenty positions per account, two accounts per household, five thousand securities,
+and a previous day with other values. The rules run in a separate process.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ select 'run 2026-11-20', 'sample', '2026-11-20', name, 0, 0, 0, true from unnest
 
 
 def bench_rules(positions: int) -> None:
-    """Measures the rules over a day of so many positions in a fresh database, and prints the table."""
+    """Measure the rules over a day with this many positions in a new database, and print the table."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         Path(folder).chmod(0o711)
         with Postgres.start(Path(folder) / "postgres", durable=True) as server:
@@ -87,16 +87,16 @@ def bench_rules(positions: int) -> None:
             fill = _FILL.format(positions=positions, accounts=accounts, households=accounts // 2)
             with psycopg.connect(server.url("tributary"), autocommit=True) as connection:
                 connection.execute(fill.encode())
-                connection.execute("vacuum analyze")  # as it stands before a morning's run, not in the middle of a load
+                connection.execute("vacuum analyze")  # the state before a morning's run, not in the middle of a load
                 connection.execute("checkpoint")
             url = f"postgresql://tributary_load:bench-only@{place}"
             command = [sys.executable, "-m", "local.bench.rules", url]
-            said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    _show(positions, json.loads(said.stdout.splitlines()[-1]))
+            done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    _show(positions, json.loads(done.stdout.splitlines()[-1]))
 
 
 def work_a_day(load_url: str) -> dict[str, Any]:
-    """Judges the day in this process; returns seconds by step and rule, findings by rule, and peak memory in MB."""
+    """Evaluate the rules in this process; return seconds by step and rule, findings by rule, and peak memory in MB."""
     engine, failed, clock = schema.engine(load_url), dict[str, Exception](), time.perf_counter
     started = clock()
     with engine.connect() as connection:
@@ -132,7 +132,7 @@ def _show(positions: int, result: dict[str, Any]) -> None:
     for step, seconds in result["seconds"].items():
         table.add_row(step, f"{seconds:.2f}", f"{result['found'].get(step, ''):,}" if step in result["found"] else "")
     whole = sum(seconds for step, seconds in result["seconds"].items() if step != "settle again")
-    table.add_row("read, judge and settle", f"{whole:.2f}", f"{sum(result['found'].values()):,}")
+    table.add_row("read, evaluate and settle", f"{whole:.2f}", f"{sum(result['found'].values()):,}")
     table.add_row("peak memory, MB", f"{result['peak_mb']:.0f}", "")
     Console(width=110).print(table)
 

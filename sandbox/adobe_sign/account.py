@@ -1,4 +1,4 @@
-"""One firm's account at Adobe Acrobat Sign: its users, library documents and agreements, drawn or anybody's, and their edits.
+"""A firm's account at Adobe Acrobat Sign: its users, library documents and agreements, generated or from files, and their edits.
 
 What people do is kept as edits of the sandbox and lived again at the next start; so what is drawn and what was done give the
 same account for ever. All of it is chosen here.
@@ -61,12 +61,12 @@ class Account:
 
     @property
     def users(self) -> list[Row]:
-        """The account's users, as they are now."""
+        """Return the account's current users."""
         return self._mend("users", self._users)
 
     @property
     def library(self) -> list[Row]:
-        """The account's library documents, as they are now."""
+        """Return the account's current library documents."""
         return self._mend("library_documents", [{"hidden": False} | row for row in self._library])
 
     @property
@@ -79,7 +79,7 @@ class Account:
         return self.world.clock.now()
 
     def open(self, request: Request, *, has_etag: bool = False, **documented: str) -> Visit:
-        """Let a call in; see `Door.open`."""
+        """Admit a request; see `Door.open`."""
         return self.door.open(request, self.users, has_etag=has_etag, **documented)
 
     def find(self, id_: str) -> Agreement | None:
@@ -96,7 +96,7 @@ class Account:
         return sorted(found, key=lambda each: (each.created_at, each.id))
 
     def edit(self, kind: str, values: dict[str, Any]) -> Edit:
-        """Let something happen, for good, as an advisor or a client would; webhooks tell of it.
+        """Apply and store an action of an advisor or a client, and trigger the webhooks.
 
         Args:
             kind: `send`: `household_id`, and any value of `create_agreement` instead of those drawn for it, or all of them;
@@ -184,7 +184,7 @@ def open_kept(world: World) -> Kept:
 
 
 def _live(agreements: dict[str, Agreement], edit: Edit) -> None:
-    """Let an edit happen."""
+    """Apply an edit."""
     at, id_ = datetime.fromisoformat(edit["at"]), edit["agreement_id"]
     if edit["kind"] == "send":
         agreements[id_] = create_agreement(id_, edit, at)

@@ -1,4 +1,4 @@
-"""The life of an agreement in Adobe Acrobat Sign: who must act next, and what every act leaves behind.
+"""The life cycle of an agreement in Adobe Acrobat Sign: who must act next, and the effects of every action.
 
 Documented: the statuses, the roles, the names of the events, and that documents are processed after the creation. Chosen
 here: that the sets of one order act side by side, that a rejection or a cancellation ends the agreement for everybody,
@@ -33,7 +33,7 @@ ROLES = {
     "FORM_FILLER": Role("OUT_FOR_FORM_FILLING", "FORM_FILLED", "WAITING_FOR_MY_FORM_FILLING", "FORM_FILLED"),
 }
 STATES = {"IN_PROCESS": "", "DRAFT": "DRAFT", "AUTHORING": "AUTHORING", "ARCHIVED": "ARCHIVED"}
-"""What an agreement can be made as -> the status that it then has; one in process has that of its roles."""
+"""State in which an agreement can be created -> its status; in process, the status depends on its roles."""
 
 UNPROCESSED = "DOCUMENTS_NOT_YET_PROCESSED"
 _UNSENT = ("DRAFT", "AUTHORING")
@@ -109,11 +109,11 @@ class Agreement:
         return self.events[-1].at if self.events else self.created_at
 
     def has_party(self, email: str) -> bool:
-        """Whether somebody sent it, takes part in it or gets a copy."""
+        """Return whether an e-mail address is the sender, a participant or a copy recipient."""
         return email == self.sender or email in self.ccs or any(each.email == email for each in self.participants)
 
     def find_status(self, now: datetime) -> str:
-        """Return the status for everybody, which for a while is that its documents are not processed."""
+        """Return the status; UNPROCESSED until its documents are processed."""
         return self.status if now >= self.ready_at else UNPROCESSED
 
     def open(self, at: datetime, state: str) -> None:
@@ -125,7 +125,7 @@ class Agreement:
             self.status = STATES[state]
 
     def move(self, kind: str, values: Mapping[str, Any], at: datetime) -> None:
-        """Let one thing happen; see `adobe_sign.AdobeSign.edit` for the kinds.
+        """Apply one action; see `adobe_sign.AdobeSign.edit` for the kinds.
 
         Raises:
             KeyError, ValueError: it is no such thing, or it cannot happen now; nothing is changed.
@@ -212,11 +212,11 @@ class Agreement:
             self._note("ACTION_REQUESTED", at, self.sender, who.email, who.role)
 
     def _follow(self) -> None:
-        """Take the status of whoever is awaited first."""
+        """Set the status from the next pending participant."""
         self.status = ROLES[next(each.role for each in self.participants if each.status == "WAITING")].awaited
 
     def _find_done(self) -> str:
-        """Return the status of a whole agreement: signed, if anybody signed."""
+        """Return the status of a whole agreement: signed if any participant signed."""
         roles = [each.role for each in self.participants]
         return ROLES["SIGNER" if "SIGNER" in roles else roles[-1]].done
 

@@ -1,4 +1,4 @@
-"""What of Adobe Acrobat Sign's document the sandbox serves, and where that document (of 2022, Swagger 1.2 made 2.0) can't hold.
+"""The served part of Adobe Acrobat Sign's API document (of 2022, Swagger 1.2 converted to 2.0), and the document's known errors.
 
 It requires fields that its own text, or the vendor's newer guide, says are not answered: `nextCursor` on a last page, `state`
 (which is written only), `fileInfos`, and an event's fields that most events have no value for.
@@ -34,7 +34,7 @@ OPTIONAL = {
 
 
 class _Fitted(Surface):
-    """The document, with OPTIONAL optional, and without a media type where nothing is answered."""
+    """Return the document with the OPTIONAL fields optional, and without a media type for empty responses."""
 
     def cut(self, document: Document, caller: Caller) -> Document:
         """Return the document with the served routes alone, called with what exists."""
@@ -95,7 +95,7 @@ class _Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 def _start_receiver() -> str:

@@ -1,4 +1,4 @@
-"""How Adobe Acrobat Sign lets a call in and answers it: whom it acts for, how often it may be asked, ETags, errors, pages.
+"""Request handling of Adobe Acrobat Sign: authorization, acting user, rate limits, ETags, errors, pages.
 
 Documented: three identical GETs of one user a minute, above which a conditional GET of what has an ETag is 304 (even if it
 changed) and any other 429; `Retry-After` and the body of a 429; that an early retry begins the wait anew; the codes of the
@@ -56,7 +56,7 @@ class Visit:
 
     @property
     def path(self) -> str:
-        """Of the call, from the sandbox's root."""
+        """Path of the request, from the sandbox's root."""
         return self.request.url.path
 
     def is_true(self, name: str) -> bool:
@@ -94,7 +94,7 @@ def create_adobe_app() -> FastAPI:
 
 
 class Door:
-    """Lets the calls of one sandbox in."""
+    """Authorizes the requests of one sandbox."""
 
     def __init__(self, login: Login, faults: Faults, calls: Calls, clock: Clock) -> None:
         self.login, self.faults, self.calls, self.clock = login, faults, calls, clock
@@ -102,7 +102,7 @@ class Door:
         self._lock = threading.Lock()
 
     def open(self, request: Request, users: list[Row], *, has_etag: bool = False, **documented: str) -> Visit:
-        """Let a call in.
+        """Admit a request.
 
         Args:
             request: The call.

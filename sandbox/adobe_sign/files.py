@@ -1,4 +1,4 @@
-"""Anybody's agreements, users and library documents instead of the firm's: one object of the vendor's a line.
+"""Agreements, users and library documents from files instead of the generated firm: one JSON object of the vendor per line.
 
 A line of `agreements.jsonl` is the vendor's AgreementInfo, in which a set may have its `status` beside it and a member its
 `name`, and which may have `events`, as the vendor lists them. Chosen here: what is not told is taken from the
@@ -45,7 +45,7 @@ def read_agreements(folder: Path) -> list[Agreement]:
 
 
 def read_agreement(row: Mapping[str, Any]) -> Agreement:
-    """Return one agreement of anybody's.
+    """Return one agreement from a file.
 
     Raises:
         KeyError, TypeError, ValueError: something is missing, or is none.

@@ -1,4 +1,4 @@
-"""Ids of Adobe Acrobat Sign: opaque to callers, constant in time and for every caller (which is documented)."""
+"""Ids of Adobe Acrobat Sign: opaque, and constant over time and for every caller (as documented)."""
 
 import base64
 import hashlib

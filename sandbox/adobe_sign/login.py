@@ -1,4 +1,4 @@
-"""Adobe Acrobat Sign's login: a refresh token that stays, access tokens of an hour, or an integration key.
+"""Adobe Acrobat Sign's login: a refresh token that stays valid, access tokens valid for an hour, or an integration key.
 
 Documented: paths, fields, one hour, sixty days of a refresh token that each use begins anew, five minutes of a code, what a
 revocation takes with it and its errors, the forms of `x-api-user`, and the errors of the API. Chosen here: OAuth's own form
@@ -26,7 +26,7 @@ _USER = re.compile(r"(email|userid):(.+)")
 
 
 class Kept:
-    """What must survive a restart: when the firm's agreements were drawn, grants and codes, in one JSON file.
+    """State that survives a restart, in one JSON file: when the agreements were generated, grants and codes.
 
     Args:
         state: Folder of the sandbox.
@@ -60,7 +60,7 @@ class Login:
         self._lock = threading.Lock()
 
     def authorize(self) -> str:
-        """Let the administrator grant access anew: return the code with which the browser would come back."""
+        """Grant access again as the administrator: return the code that the browser would receive."""
         code = f"CBNCKBAA{secrets.token_urlsafe(24)}"
         with self._lock:
             kept = self.kept.load()
@@ -126,7 +126,7 @@ class Login:
             self._tokens = {access: kept for access, kept in self._tokens.items() if access not in ended}
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Let a call pass, or not.
+        """Authorize a request.
 
         Raises:
             Refused: 401.
@@ -139,7 +139,7 @@ class Login:
             raise Refused(401, write_error("INVALID_ACCESS_TOKEN", "Access token provided is invalid or has expired."))
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Let the access token of this call expire now."""
+        """Expire the access token of this request."""
         self._tokens.pop(read_bearer(headers), None)
 
     def _find_grant(self, kept: dict[str, Any], token: str) -> dict[str, Any] | None:
@@ -157,7 +157,7 @@ class Login:
 
 
 def find_user(headers: Mapping[str, str], users: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return for whom a call acts: whom `x-api-user` names, or the account's administrator.
+    """Return the acting user of a request: the user in `x-api-user`, or the account's administrator.
 
     Raises:
         Refused: 400 where a header has another form, 401 for nobody of the account, 403 for another's account that is not

@@ -1,4 +1,4 @@
-"""Adobe Acrobat Sign's REST v6, but for its webhooks: the account's address, users, library documents and agreements.
+"""Adobe Acrobat Sign's REST v6 except webhooks: base URI, users, library documents and agreements.
 
 Documented: paths, parameters and fields; that `GET /agreements` lists what concerns the user for whom the call acts; that a
 new agreement's documents are processed for a while. Chosen here: that the administrator may read every agreement by its id,
@@ -214,7 +214,7 @@ def _find(rows: list[Row], id_: str, code: str, message: str) -> Row:
 
 
 def _is_shared(row: Row, visit: Visit) -> bool:
-    """Whether a library document is the user's own or everybody's."""
+    """Return whether a library document is the user's own or shared with all."""
     return bool(row["sharingMode"] != "USER" or row["creatorEmail"] == visit.user["email"])
 
 

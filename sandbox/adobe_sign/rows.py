@@ -1,4 +1,4 @@
-"""What Adobe Acrobat Sign holds of the made-up firm: its representatives as users, and agreements of every third household.
+"""Adobe Acrobat Sign's data on the generated firm: its representatives as users, and agreements of every third household.
 
 An agreement is drawn as the acts that befell it in the sixty days before the sandbox's first start, and then lived like
 those that a test lets happen. All of it is chosen here.
@@ -99,7 +99,7 @@ def draw_library(users: list[Row], anchor: datetime) -> list[Row]:
 
 
 def write_send(house: Household, sender: str, representative: Row, kind: Kind) -> Row:
-    """Return the values of a `send` to a household: its persons in their order, its representative in copy, or last as well."""
+    """Return the values of a `send` to a household: its persons in order, its representative in copy (and as the last approver, if needed)."""
     email = representative["email"]
     parties = [
         {"email": write_email(house, place), "name": person.name, "role": kind.role, "order": place + 1}
@@ -120,7 +120,7 @@ def write_send(house: Household, sender: str, representative: Row, kind: Kind) -
 
 
 def draw_agreements(book: Book, users: list[Row], anchor: datetime) -> Iterator[tuple[Household, Agreement]]:
-    """Tell every drawn agreement with its household, by household and then by the order of sending."""
+    """Yield every generated agreement with its household, by household and then in the order of sending."""
     fates = itertools.cycle(_FATES)
     by_id = {each.id: user for each, user in zip(book.representatives, users, strict=True)}
     for house in book.households[::EVERY]:

@@ -1,4 +1,4 @@
-"""Adobe Acrobat Sign as the sandbox runs it."""
+"""The simulated vendor Adobe Acrobat Sign."""
 
 from sandbox.adobe_sign import app
 from sandbox.firm.world import World

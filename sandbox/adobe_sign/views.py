@@ -1,4 +1,4 @@
-"""How Adobe Acrobat Sign tells of an agreement over REST: in the list, alone, with its members, its events, its documents.
+"""REST representations of an agreement in Adobe Acrobat Sign: in lists, alone, with members, events and documents.
 
 Documented: the fields, and that the list's status is relative to the caller. Chosen here: that a field which has no value is
 left out; the words of an event's description; `OTHER` for a restart, for which the list of REST events has no word; the
@@ -53,7 +53,7 @@ def _find_relative_status(agreement: Agreement, email: str, now: datetime) -> st
 
 
 def tell_info(agreement: Agreement, now: datetime) -> Row:
-    """Return AgreementInfo; `state`, which is only written, and `fileInfos` are not told."""
+    """Return AgreementInfo without `state`, which is write-only, and `fileInfos`."""
     sets = [
         {
             "memberInfos": [{"email": each.email, "securityOption": {"authenticationMethod": "NONE"}}],
@@ -66,7 +66,7 @@ def tell_info(agreement: Agreement, now: datetime) -> Row:
 
 
 def tell_details(agreement: Agreement, now: datetime) -> Row:
-    """Return what an agreement says of itself, in REST and in webhooks alike."""
+    """Return the fields of an agreement that REST and webhooks share."""
     found = {
         "senderEmail": agreement.sender,
         "createdDate": write_moment(agreement.created_at),
@@ -163,7 +163,7 @@ def tell_documents(agreement: Agreement) -> Row:
 
 
 def write_combined(agreement: Agreement, *, with_audit: bool = False) -> bytes:
-    """Return all documents of an agreement as one PDF, signed by whoever has signed; its trail at the end if asked."""
+    """Return all documents of an agreement as one PDF, with the signatures so far; with the audit trail at the end if requested."""
     acted = [
         f"{each.role}: {each.name} <{each.email}>" for each in agreement.participants if each.status == "COMPLETED"
     ]
@@ -177,7 +177,7 @@ def write_combined(agreement: Agreement, *, with_audit: bool = False) -> bytes:
 
 
 def write_audit_trail(agreement: Agreement) -> bytes:
-    """Return the PDF that says what happened when."""
+    """Return the audit trail as a PDF."""
     return write_pdf([_list_trail(agreement)])
 
 

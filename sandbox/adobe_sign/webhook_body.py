@@ -1,4 +1,4 @@
-"""What a caller says of a webhook: which fields it may set, and the vendor's code for each that is wrong.
+"""Validation of a webhook's body: the fields that a caller may set, and the vendor's error code for each invalid field.
 
 Documented: fields, values and codes. The vendor refuses addresses on a loopback; here it is the other way round: nothing but a
 loopback is ever called, over http if need be.
@@ -32,7 +32,7 @@ EVENTS = frozenset((
     )),
 ))
 # fmt: on
-"""What a webhook can subscribe to: the events of the vendor's specification, and those that its guide has in addition."""
+"""Events that a webhook can subscribe to: those of the vendor's specification, plus those that only its guide lists."""
 SCOPES, RESOURCES = ("ACCOUNT", "GROUP", "USER", "RESOURCE"), ("AGREEMENT", "WIDGET", "MEGASIGN")
 _PARAMS = {
     "webhookAgreementEvents": (
@@ -47,7 +47,7 @@ _PARAMS = {
 
 
 def read_object(body: bytes) -> Row:
-    """Return what a body says.
+    """Return the fields of a body.
 
     Raises:
         Refused: 400, where it is not a JSON object.

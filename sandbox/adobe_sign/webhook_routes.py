@@ -1,4 +1,4 @@
-"""Adobe Acrobat Sign's `/webhooks`: to make one, to read it, to change it, to turn it off and on, to delete it.
+"""Adobe Acrobat Sign's `/webhooks`: create, read, update, deactivate, activate and delete webhooks.
 
 Documented: the fields, the codes of the errors, the verification of intent before a webhook is made or turned on, `If-Match`
 before any change, and that no two webhooks may be alike. Chosen here: BAD_REQUEST where the verification fails; that the

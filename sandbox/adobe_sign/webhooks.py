@@ -1,4 +1,4 @@
-"""Adobe Acrobat Sign's webhooks: kept on disk, and a thread each that sends what is waiting, one after the other.
+"""Adobe Acrobat Sign's webhooks: stored on disk, each with a thread that sends its pending notifications in order.
 
 Documented: `X-ADOBESIGN-CLIENTID`, which the receiver must send back, in a header or in JSON, or the delivery has failed; that
 a failing delivery stops all that come after it; retries after a minute, doubling up to twelve hours, until 72 hours
@@ -33,7 +33,7 @@ ANSWER_SECONDS = 5.0
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 60, 12 * 3600
 GIVE_UP_SECONDS = 72 * 3600
 _NAMES = uuid.UUID("6c9a4d1e-5e0b-5f57-9f0e-2f3a1b7c8d90")
-_GLANCE_SECONDS = 0.05  # how soon a thread sees that somebody set the clock
+_GLANCE_SECONDS = 0.05  # how soon a thread detects that the clock was set
 
 _TABLES = """
 create table if not exists webhook (id text primary key, body text not null) without rowid;
@@ -79,7 +79,7 @@ class Webhooks:
         return orjson.loads(found[0]) if found else None
 
     def keep(self, webhook: Row) -> None:
-        """Keep a webhook as it is now. What waits for an inactive one is lost."""
+        """Store a webhook. Pending notifications of an inactive one are lost."""
         with self._changed:
             self._database.execute(
                 "insert or replace into webhook values (?, ?)", (webhook["id"], orjson.dumps(webhook))
@@ -101,7 +101,7 @@ class Webhooks:
         self._database.execute(lost, (id_,))
 
     def emit(self, agreement: Agreement, first: int, user_ids: Mapping[str, str]) -> None:
-        """Let every webhook send what it asked for of an agreement's events from the `first` on, once documents are processed."""
+        """Queue the subscribed events of an agreement, from the `first` on, for every webhook, once documents are processed."""
         webhooks = self.list()
         for number, event in enumerate(agreement.events[first:], first):
             due = max(event.at, agreement.ready_at).timestamp()
@@ -205,7 +205,7 @@ class Webhooks:
             return None
 
     def _note(self, number: int, webhook: str, is_delivered: bool) -> None:
-        """Keep what became of an attempt: done, to be tried again, or the end of the webhook."""
+        """Store the outcome of an attempt: done, to be retried, or the end of the webhook."""
         if is_delivered:
             self._database.execute("update message set state = 'delivered', body = null where number = ?", (number,))
             return
@@ -215,7 +215,7 @@ class Webhooks:
             "where number = ? and state = 'waiting' returning attempts, first_failed_at",
             (now, number),
         ).fetchone()
-        if failed is None:  # somebody has turned the webhook off meanwhile
+        if failed is None:  # the webhook was deactivated meanwhile
             return
         attempts, first = failed
         if now - first >= GIVE_UP_SECONDS / self.pace:  # which the fifteenth retry is the first to reach

@@ -1,4 +1,4 @@
-"""DocuSign's eSignature REST API v2.1 and Connect; what is documented of each and what is chosen stands in each module.
+"""DocuSign's eSignature REST API v2.1 and Connect. Each module states which behavior is documented and which is our choice.
 
 Documented: the paths and the form of answers and errors. Chosen here: which of many paths are served; the status of
 errors, but for the documented 400s; that unknown paths and parameters are refused.
@@ -152,7 +152,7 @@ class _DocuSign:
         self.office.store.close()
 
     async def answer(self, request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Let a call of the REST API pass, and say in every answer how it stands with the limits."""
+        """Admit a REST request, and add the rate-limit headers to its response."""
         path = request.url.path
         is_rest = API + "/" in path
         try:
@@ -194,7 +194,7 @@ class _DocuSign:
         return said | {"envelopeTemplates": rows}
 
     def poll(self, request: Request, envelope_id: str) -> Envelope:
-        """Return an envelope to somebody who asks for its status."""
+        """Return an envelope, and count the request as a status poll."""
         envelope = self.office.find_envelope(envelope_id)
         self.limits.poll(request.url.path)
         return distort(self.faults, request.url.path, [envelope])[0]
@@ -247,7 +247,7 @@ def _list_documents(envelope: Envelope) -> Iterator[Envelope]:
 
 
 def _list_audit_events(envelope: Envelope) -> Iterator[Envelope]:
-    """Tell what happened from the stamps. Which fields an event has is not documented: names and dates are chosen."""
+    """Derive the audit events from the timestamps. The fields of an event are not documented: names and dates are our choice."""
     told = [(envelope[name], name, envelope["sender"]["userName"]) for name in envelope if name.endswith("DateTime")]
     for _, each in list_recipients(envelope):
         told += [(each[name], name, each["name"]) for name in each if name.endswith("DateTime")]

@@ -1,4 +1,4 @@
-"""DocuSign's API document, and what of it this sandbox serves."""
+"""DocuSign's API document, and the part of it that this sandbox serves."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Connect: messages about envelopes, sent from a thread of their own, tried again, and kept until they are acknowledged.
+"""Connect: messages about envelopes, sent by a separate thread, retried, and stored until they are acknowledged.
 
 Documented: a 2xx within 100 seconds acknowledges; without `requiresAcknowledgement` nothing is tried again; with it, a
 failure marks the configuration as down: later messages are queued as "Pending" without a try, and the first success lets
@@ -148,7 +148,7 @@ class Sender:
                 if any(served):
                     continue
             self._woken.wait(_LOOK_SECONDS if self._is_waiting() else None)
-            self._woken.clear()  # before the next look, which waits for the transaction of whoever woke us: none is missed
+            self._woken.clear()  # before the next query, which waits for the waking transaction, so no message is missed
 
     def _is_waiting(self) -> bool:
         """Whether a message waits for its time, which comes also by the clock's being set."""
@@ -213,7 +213,7 @@ class Sender:
             )
 
     def _fail(self, row: sqlite3.Row, config: Mapping[str, Any], error: str, attempts: int) -> None:
-        """Keep a failure; where it will be tried again, the configuration is down until then."""
+        """Record a failure; if it will be retried, the configuration is down until then."""
         retries = self.store.find("retries", {}).get("seconds", RETRIES)
         is_acknowledged, tried = config.get("requiresAcknowledgement") == "true", row["retry_count"]
         is_last = not is_acknowledged or tried >= len(retries)

@@ -1,4 +1,4 @@
-"""What stands on the pages of an envelope's documents and of its certificate."""
+"""The text on the pages of an envelope's documents and of its certificate."""
 
 from sandbox.docusign.life import Envelope, list_recipients
 from sandbox.server.pdf import Page

@@ -1,4 +1,4 @@
-"""The firm's envelopes and templates, drawn from its seed and lived as `docusign_life` lets them live.
+"""The firm's envelopes and templates, generated from its seed; their life cycle is in `docusign.life`.
 
 All of it is chosen here. An envelope depends on the seed, its household and the moment up to which the firm has lived.
 """
@@ -24,7 +24,7 @@ from sandbox.docusign.stamps import write_stamp
 from sandbox.firm.households import Household, Representative
 
 DAYS = 60
-"""How far back the firm's envelopes were sent, but for a few forgotten ones."""
+"""The time span in which the firm's envelopes were sent, except a few forgotten ones."""
 _FATES = {"completed": 52, "opened": 12, "sent": 10, "declined": 8, "voided": 10, "draft": 8}
 _THIRDS = ("certifiedDeliveries", "inPersonSigners", "witnesses")
 _THIRD = ("Wanda Placeholder", "wanda.placeholder@example.com")
@@ -100,7 +100,7 @@ class _Life:
         self.draw, self.envelope, self.moment, self.until = draw, envelope, moment, until
 
     def lead(self, fate: str) -> None:
-        """Let it live as far as its fate goes, or the time does."""
+        """Advance the envelope to its outcome, or to the present."""
         if fate == "draft" or not self._pass(120, 3000):
             return
         launch(self.envelope, self.moment)
@@ -113,7 +113,7 @@ class _Life:
             self._end(fate, acting[steps][1])
 
     def _act(self, acting: Sequence[tuple[str, str]]) -> bool:
-        """Let some recipients do their part; whether time was left for all of them."""
+        """Let some recipients act; return whether there was time for all of them."""
         for kind, recipient_id in acting:
             if not self._pass(600, 2 * 86_400):
                 return False
@@ -133,7 +133,7 @@ class _Life:
             void(self.envelope, self.draw.choice(_VOIDED), self.moment)
 
     def _pass(self, least: int, most: int) -> bool:
-        """Let time pass; whether it is still in the past."""
+        """Advance the time; return whether it is still in the past."""
         self.moment += _wait(self.draw, least, most)
         return self.moment < self.until
 

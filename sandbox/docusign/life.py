@@ -1,4 +1,4 @@
-"""What happens to an envelope: pure changes of one envelope in DocuSign's own field names, and the events they cause.
+"""The life cycle of an envelope: pure changes of one envelope in DocuSign's field names, and the events they cause.
 
 Documented: the statuses, which stamp each of them sets, recipients grouped by type and served by routing order, and that
 the last signer's event is followed by the envelope's. Chosen here: an envelope is "delivered" once everybody whose turn
@@ -25,11 +25,11 @@ _EXPIRES = timedelta(days=120)
 
 
 class Impossible(ValueError):
-    """The envelope, or the recipient, is not in a state in which this could happen."""
+    """The state of the envelope or the recipient does not allow this action."""
 
 
 def list_recipients(envelope: Envelope) -> Iterator[tuple[str, Envelope]]:
-    """Yield every recipient with the array that it stands in."""
+    """Yield every recipient with the name of its array."""
     for kind in KINDS:
         for recipient in envelope["recipients"].get(kind) or ():
             yield kind, recipient
@@ -45,7 +45,7 @@ def launch(envelope: Envelope, at: datetime) -> list[Event]:
 
 
 def deliver(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
-    """Let a recipient open the envelope."""
+    """Open the envelope as a recipient."""
     _require(envelope, *OPEN)
     kind, recipient = _find(envelope, recipient_id, "sent")
     recipient |= {"status": "delivered", "deliveredDateTime": write_stamp(at)}
@@ -62,7 +62,7 @@ def deliver(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
 
 
 def sign(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
-    """Let a recipient sign; the last one completes the envelope."""
+    """Sign as a recipient; the last signature completes the envelope."""
     _require(envelope, *OPEN)
     kind, recipient = _find(envelope, recipient_id, *OPEN)
     events = deliver(envelope, recipient_id, at) if recipient["status"] == "sent" else []
@@ -74,7 +74,7 @@ def sign(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
 
 
 def decline(envelope: Envelope, recipient_id: str, reason: str, at: datetime) -> list[Event]:
-    """Let a recipient refuse to sign, which ends the envelope."""
+    """Decline as a recipient, which ends the envelope."""
     _require(envelope, *OPEN)
     _, recipient = _find(envelope, recipient_id, *OPEN)
     recipient |= {"status": "declined", "declinedDateTime": write_stamp(at), "declinedReason": reason}
@@ -83,7 +83,7 @@ def decline(envelope: Envelope, recipient_id: str, reason: str, at: datetime) ->
 
 
 def void(envelope: Envelope, reason: str, at: datetime) -> list[Event]:
-    """Let the sender take the envelope back, which ends it."""
+    """Void the envelope as its sender, which ends it."""
     _require(envelope, *OPEN)
     _touch(envelope, at, "voided")
     envelope["voidedReason"] = reason
@@ -91,7 +91,7 @@ def void(envelope: Envelope, reason: str, at: datetime) -> list[Event]:
 
 
 def correct(envelope: Envelope, recipient_id: str, changed: Mapping[str, str], at: datetime) -> list[Event]:
-    """Let the sender mend a recipient who has not acted yet."""
+    """Correct, as the sender, a recipient who has not acted yet."""
     _require(envelope, *OPEN)
     _find(envelope, recipient_id, "created", *OPEN)[1].update(changed)
     _touch(envelope, at)
@@ -99,7 +99,7 @@ def correct(envelope: Envelope, recipient_id: str, changed: Mapping[str, str], a
 
 
 def resend(envelope: Envelope, at: datetime) -> list[Event]:
-    """Write once more to everybody whose turn it is."""
+    """Send the envelope again to all recipients whose turn it is."""
     _require(envelope, *OPEN)
     _touch(envelope, at)
     waiting = [each["recipientId"] for _, each in list_recipients(envelope) if each["status"] in OPEN]
@@ -107,7 +107,7 @@ def resend(envelope: Envelope, at: datetime) -> list[Event]:
 
 
 def _route(envelope: Envelope, at: datetime) -> list[Event]:
-    """Send to whoever is next in turn; complete the envelope when nobody is."""
+    """Send to the next recipients in the routing order; complete the envelope if there are none."""
     events: list[Event] = []
     while True:
         waiting = [pair for pair in list_recipients(envelope) if pair[1]["status"] not in ("completed", "declined")]

@@ -1,4 +1,4 @@
-"""How DocuSign refuses, and how often it may be called.
+"""DocuSign's error responses and rate limits.
 
 Documented: the form of an error; 3,000 calls an hour of the clock and 500 in 30 seconds for the whole account, told in the
 headers; one status call per envelope and address in 15 minutes, whose first excess is only flagged and whose heavy excess
@@ -69,7 +69,7 @@ class Limits:
                 raise refuse(400, "API_REQUEST_IS_THROTTLED", "GetDocument call blocked.")
 
     def write_headers(self) -> dict[str, str]:
-        """Return what every answer of the REST API says about the limits."""
+        """Return the rate-limit headers of every REST response."""
         now, pace = self.calls.clock.now(), self.calls.pace
         ends_at, elapsed = self._find_hour()
         hour, burst = now - timedelta(seconds=elapsed / pace), now - timedelta(seconds=BURST_SECONDS / pace)

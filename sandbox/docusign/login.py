@@ -1,4 +1,4 @@
-"""DocuSign's login: a JWT, signed with the integration's key in a user's name, against a bearer token.
+"""DocuSign's login: exchange a JWT, signed with the integration's key in a user's name, for a bearer token.
 
 Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and what userinfo
 answers; known from DocuSign's support: the words of `invalid_grant`. Chosen here: `aud` is the host and port by which this
@@ -30,7 +30,7 @@ TOKEN_SECONDS = 3600
 
 
 def hand_out_private_key(state: Path) -> str:
-    """Return the integration's RSA key as PEM, made when there is none yet; whoever comes second gets the first one's."""
+    """Return the integration's RSA key as PEM, generated if there is none yet; a concurrent caller gets the first one."""
     path = state / "docusign.pem"
     if not path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -81,7 +81,7 @@ class Tokens:
         return claims
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Let a call pass, or not.
+        """Authorize a request.
 
         Raises:
             Refused: 401, where the token is unknown or too old.
@@ -94,12 +94,12 @@ class Tokens:
             raise refuse(401, "USER_AUTHENTICATION_FAILED", "Invalid access token.")
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Let the token of this call expire now."""
+        """Expire the token of this request."""
         self._expires_at.pop(read_bearer(headers), None)
 
 
 def write_user(base_uri: str) -> dict[str, Any]:
-    """Return what userinfo answers; the REST API stands under `base_uri` + "/restapi"."""
+    """Return the userinfo response; the REST API is at `base_uri` + "/restapi"."""
     given, _, family = USER_NAME.partition(" ")
     account = {"account_id": ACCOUNT_ID, "is_default": True, "account_name": ACCOUNT_NAME, "base_uri": base_uri}
     return {

@@ -1,4 +1,4 @@
-"""What Connect sends: one JSON message an event, signed with every live key.
+"""The messages of Connect: one JSON message per event, signed with every live key.
 
 Documented: the body (SIM), numbers for `retryCount` and `configurationId` while all else is text, `envelopeSummary` only
 where data is asked for, the headers, a key's bytes as they are typed. Chosen here: `generatedDateTime` stays the same when

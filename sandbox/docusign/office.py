@@ -1,4 +1,4 @@
-"""One firm's account at DocuSign: its envelopes and templates, and what people do to them.
+"""A firm's account at DocuSign: its envelopes and templates, and the actions of people.
 
 The firm's own envelopes are drawn at the first use, as of that moment, which is kept; what changes afterwards is kept as
 whole envelopes. So a restart goes on with the same account.
@@ -108,7 +108,7 @@ class Office:
             yield from draw_envelopes(seed, household, representatives[household.representative_id], until)
 
     def edit(self, kind: str, values: Mapping[str, Any]) -> Edit:
-        """Do what people do at DocuSign, for good, and let Connect tell of it.
+        """Apply and store an action of people at DocuSign, and queue Connect's messages.
 
         Args:
             kind: `send` (household: its id, or signers: [{name, email}]; template: its name; draft: stop before it is

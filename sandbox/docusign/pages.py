@@ -19,7 +19,7 @@ _CHANGING = ("start_position", "count", "continuation_token")
 
 
 def cut(query: Query, rows: Sequence[Any], path: str, default: int = PAGE) -> tuple[Sequence[Any], dict[str, str]]:
-    """Return one page and what is said about it; `path` is that of the list, relative to the API."""
+    """Return one page and its paging fields; `path` is the list's path, relative to the API."""
     asked = hashlib.sha256(repr(sorted(pair for pair in query.items() if pair[0] not in _CHANGING)).encode())
     start, count = _read_number(query, "start_position", 0), _read_number(query, "count", default)
     if token := query.get("continuation_token"):

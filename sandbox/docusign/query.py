@@ -1,4 +1,4 @@
-"""Lists of envelopes and templates: which parameters there are, and what they select.
+"""Queries for lists of envelopes and templates: the parameters and their filters.
 
 Documented: the parameters; `from_date` unless ids are given; which stamp and which statuses go with `from_to_status`, and
 an empty 200 where they contradict each other; drafts only when asked for. Chosen here: rows of the same sort key go by
@@ -96,7 +96,7 @@ def read_names(query: Query, name: str, known: Iterable[str]) -> set[str]:
 
 
 def read_include(query: Query) -> set[str]:
-    """Return which parts are asked for."""
+    """Return the requested parts."""
     include = read_names(query, "include", INCLUDES)
     return include - read_names(query, "exclude", ("recipients", "powerforms", "folders"))
 
@@ -170,7 +170,7 @@ def _test_words(query: Query) -> Iterable[Test]:
 
 
 def select_templates(query: Query, templates: Iterable[Envelope]) -> list[Envelope]:
-    """Return the templates that a query asks for, in order of their names unless it says otherwise."""
+    """Return the templates that a query selects, ordered by name unless it specifies another order."""
     found, text = list(templates), query.get("search_text", "").lower()
     for name in query:
         if not name.endswith("_date"):

@@ -1,4 +1,4 @@
-"""Envelopes as DocuSign writes them.
+"""DocuSign's JSON of envelopes.
 
 Documented: the fields, all of them text; recipients grouped by type; which parts are there only when asked for (`show`).
 Chosen here: which of the many fields are filled; the others are absent, never null.
@@ -44,7 +44,7 @@ _PARTS = {
     "powerform": "powerForm",
 }
 INCLUDES = frozenset(_PARTS) | {"payment_tabs", "tabs", "workflow", "prefill_tabs"}
-"""What `include` may name; the last ones add nothing here."""
+"""Values allowed in `include`; the last ones have no effect here."""
 
 
 def write_guid(*parts: object) -> str:
@@ -53,7 +53,7 @@ def write_guid(*parts: object) -> str:
 
 
 def show(envelope: Envelope, include: Iterable[str] = ()) -> Envelope:
-    """Return an envelope with those of its parts that were asked for."""
+    """Return an envelope with the requested parts."""
     hidden = set(_PARTS.values()) - {_PARTS[part] for part in include if part in _PARTS}
     return {name: value for name, value in envelope.items() if name not in hidden}
 

@@ -1,4 +1,4 @@
-"""DocuSign's dates: stamps of seven decimals, and the many ways in which a caller may write a date.
+"""DocuSign's dates: timestamps with seven decimals, and the many formats that a caller may use.
 
 Documented: seven decimals ("2020-05-09T21:56:12.2500000Z"); whatever .NET's `DateTime.Parse` reads is accepted; a date
 without an offset is read in the time zone of DocuSign's servers. Chosen here: that zone is Pacific time; ISO 8601 and
@@ -48,7 +48,7 @@ def read_ticks(text: str) -> int:
 def _read_seconds(text: str) -> datetime:
     for form in _AMERICAN:
         try:
-            return datetime.strptime(text, form)  # noqa: DTZ007  # read_ticks says in which zone
+            return datetime.strptime(text, form)  # noqa: DTZ007  # read_ticks sets the zone
         except ValueError:
             continue
     return datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""What DocuSign must remember over a restart, in one SQLite file: changed envelopes, Connect and its messages.
+"""DocuSign's state that survives a restart, in one SQLite file: changed envelopes, Connect and its messages.
 
 An envelope and the messages about its change are kept in one transaction: there is never one without the other.
 """
@@ -67,7 +67,7 @@ class Store:
         return orjson.loads(rows[0]["value"]) if rows else default
 
     def keep(self, name: str, value: Any) -> None:
-        """Keep a value."""
+        """Store a value."""
         with self.write() as connection:
             connection.execute("insert or replace into kept values (?, ?)", (name, orjson.dumps(value).decode()))
 

@@ -1,4 +1,4 @@
-"""DocuSign as the sandbox runs it."""
+"""The simulated vendor DocuSign."""
 
 from sandbox.docusign import app
 from sandbox.docusign.login import INTEGRATION_KEY, hand_out_private_key

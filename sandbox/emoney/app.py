@@ -1,4 +1,4 @@
-"""eMoney's API as far as it is public. Its limits are counted by the sandbox's clock, and violations of them reported.
+"""eMoney's API as far as it is public. Its rate limits follow the sandbox's clock; violations are reported.
 
 Faults that it asks for by name: `token_expired`; `not_calculated` (a projection answers 409).
 """
@@ -100,7 +100,7 @@ class _Emoney:
         self._lock = threading.Lock()
 
     def admit(self, request: Request) -> None:
-        """Let a call pass: its token, its key, and the calls of the last minute."""
+        """Authorize a request by its token, its key, and the rate limit of the last minute."""
         if self.faults.take(request.url.path, "token_expired"):
             self.tokens.forget(request.headers)
         self.tokens.check(request.headers)

@@ -1,4 +1,4 @@
-"""eMoney's login: a client assertion, signed with the key of a certificate, against a bearer token.
+"""eMoney's login: exchange a client assertion, signed with the key of a certificate, for a bearer token.
 
 The assertion's `exp` is judged by the machine's time, which both sides share; the token ages by the sandbox's clock.
 """
@@ -29,7 +29,7 @@ _LEEWAY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a program needs to log in: ids in clear, key and certificate as PEM."""
+    """A program's login credentials: ids in clear text, key and certificate as PEM."""
 
     client_id: str
     api_key: str
@@ -38,7 +38,7 @@ class Credentials:
 
 
 def hand_out_credentials(state: Path) -> Credentials:
-    """Return the credentials of the sandbox whose state is in `state`; the key pair is made when there is none yet."""
+    """Return the credentials of the sandbox whose state is in `state`; the key pair is generated if there is none yet."""
     path = state / "emoney.pem"
     if not path.exists():
         _make_pair(path)
@@ -47,7 +47,7 @@ def hand_out_credentials(state: Path) -> Credentials:
 
 
 def _make_pair(path: Path) -> None:
-    """Write a certificate and its key, for the owner's eyes alone. Whoever comes second keeps the first one's."""
+    """Write a certificate and its key, readable only by the owner, unless another process wrote them first."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, CLIENT_ID)])
     now = datetime.now(UTC)
@@ -118,7 +118,7 @@ class Tokens:
             self._seen[claims["jti"]] = claims["exp"] + _LEEWAY_SECONDS
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Let a call pass, or not.
+        """Authorize a request.
 
         Raises:
             Refused: 401, where the token is unknown or too old, or the API key is wrong.
@@ -130,7 +130,7 @@ class Tokens:
             raise Refused(401, {"error": "invalid_apikey"})
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Let the token of this call expire now."""
+        """Expire the token of this request."""
         self._expires_at.pop(read_bearer(headers), None)
 
 

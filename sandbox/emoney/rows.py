@@ -1,4 +1,4 @@
-"""The firm's households in eMoney's words: clients, plans, expenses, projections and accounts.
+"""The firm's households as eMoney's objects: clients, plans, expenses, projections and accounts.
 
 GUIDs follow from the seed and the firm's own ids. Half of the clients carry Orion's id as `externalId`.
 """
@@ -38,7 +38,7 @@ def write_guid(seed: int, *parts: Any) -> str:
 
 
 class Teller:
-    """Tells the rows of one household by its number."""
+    """Returns the rows of one household by its number."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed

@@ -1,4 +1,4 @@
-"""eMoney as the sandbox runs it."""
+"""The simulated vendor eMoney."""
 
 import functools
 

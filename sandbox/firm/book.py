@@ -1,4 +1,4 @@
-"""The made-up firm's books as the vendors keep them: everything up to the closed day, with people's edits on top.
+"""The generated firm's books as the vendors keep them: everything up to the closed day, with people's edits on top.
 
 The state is a function of the firm, the closed day and the list of edits, and of nothing else. So a restart only needs
 `firm.json` and `edits.jsonl`.
@@ -75,7 +75,7 @@ class Book:
         registration.household.accounts.append(account)
 
     def apply(self, edit: Edit) -> None:
-        """Change the books as `edit` says.
+        """Apply `edit` to the books.
 
         Raises:
             KeyError: an id in it is unknown, or a value is missing.

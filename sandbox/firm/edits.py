@@ -1,4 +1,4 @@
-"""What people changed in the vendors' systems, kept in a file so that a restart keeps it too.
+"""People's edits in the vendors' systems, stored in a file so that they survive a restart.
 
 An edit is `{"kind", "at", ...}`. The kind `mend` sets fields of one row of one vendor's table, in the vendor's own
 words: `{"vendor", "table", "id", "set": {...}, "as_of"?}`. All other kinds are the business of the books.
@@ -32,7 +32,7 @@ class Edits:
         self.all: list[Edit] = [parse(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
     def append(self, edit: Edit) -> None:
-        """Keep one more edit."""
+        """Store an edit."""
         with self.path.open("ab") as file:
             file.write(dump_line(edit))
         self.all.append(edit)

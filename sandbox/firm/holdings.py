@@ -1,4 +1,4 @@
-"""What happens in an account: trades, and the positions that follow from them.
+"""The activity of an account: trades, and the positions that result from them.
 
 A position of a day is the sum of the signed quantities of the trades up to that day, `Complete` ones alone; so
 yesterday's position and today's trades give today's, without any further rule. Cash is a position like any other: a
@@ -38,14 +38,14 @@ TRANSFER_OUT = Kind(9, "TOT", "Transfer Out", -1, "Journal")
 SPLIT = Kind(10, "SPL", "Split", 1, "None")
 CASH_OUT = Kind(11, "CDB", "Cash Debit", -1, "None")
 CASH_IN = Kind(12, "CCR", "Cash Credit", 1, "None")
-INTEREST = Kind(13, "INT", "Interest", 1, "Other")  # "Other" is no word of the documented enumeration
+INTEREST = Kind(13, "INT", "Interest", 1, "Other")  # "Other" is not in the documented enumeration
 
 _LEGS = (CASH_OUT, CASH_IN)
 
 
 @dataclass(slots=True, eq=False)
 class Trade:
-    """One row of an asset's history; `event` lists it and every trade that stands or falls with it."""
+    """One row of an asset's history; `event` lists it and the trades that depend on it."""
 
     asset: "Asset"
     kind: Kind
@@ -116,7 +116,7 @@ def reverse_event(event: list[Trade], at: datetime) -> None:
 
 
 def complete_event(event: list[Trade], at: datetime) -> None:
-    """Let a pending trade count."""
+    """Make a pending trade effective."""
     for trade in event:
         trade.status, trade.edited_at = COMPLETE, max(at, trade.edited_at)
 

@@ -1,4 +1,4 @@
-"""The made-up firm: households with their registrations, accounts, sleeves and histories, drawn from a seed.
+"""The generated firm: households with their registrations, accounts, sleeves and histories, drawn from a seed.
 
 One household depends on the seed, its own number and the firm's first session, and on nothing else: so a firm of any
 size can be told household by household without being held in memory, and a day more adds rows and changes none but
@@ -55,7 +55,7 @@ class Representative:
 
     @property
     def number(self) -> str:
-        """The representative's number, which is text and begins with zeros."""
+        """The representative's number: text with leading zeros."""
         return f"{self.id:05d}"
 
 
@@ -99,7 +99,7 @@ class Account:
         return self.sleeve is not None and self.parent is None
 
     def find_assets(self, security: Security) -> list[Asset]:
-        """Return the asset of `security`, made when there is none yet, and the parent's where there is a parent."""
+        """Return the asset of `security`, created if there is none yet; also the parent's, if there is a parent."""
         asset = self.assets.get(security.id)
         if asset is None:
             asset = Asset(self.id * 64 + _SLOTS[security.id], self.id, security)
@@ -109,7 +109,7 @@ class Account:
 
 @dataclass(slots=True, eq=False)
 class Household:
-    """A family; `additional` are the ids of accounts of others that it is shown as well."""
+    """A family; `additional` are ids of other households' accounts that it also sees."""
 
     id: int
     name: str
@@ -125,7 +125,7 @@ class Household:
 
 @dataclass(frozen=True, slots=True)
 class Firm:
-    """What a firm is drawn from: the seed, its size, and the first session of its history."""
+    """The inputs of a generated firm: the seed, its size, and the first session of its history."""
 
     seed: int
     households: int
@@ -245,7 +245,7 @@ class Firm:
             account.edited_at = enter_at(account.closed_on, draw)
 
     def _change_household(self, draw: random.Random, household: Household, number: int, market: Market) -> None:
-        """Let some families move house, some accounts change registration, some households see others' accounts."""
+        """Move some families, re-register some accounts, and let some households see others' accounts."""
         if number and draw.random() < 0.08:
             household.additional.append(300_001 + (number - 1) * ACCOUNTS)
         moves, when, home = draw.random() < 0.06, draw.randrange(10, 79), draw_home(draw)

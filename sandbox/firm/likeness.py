@@ -1,4 +1,4 @@
-"""How another vendor knows the same person: by a nickname, with a typing error, at an old address, by a married name.
+"""Another vendor's record of the same person: with a nickname, a typing error, an old address, or a married name.
 
 A likeness depends on the seed, the vendor and the household, and on nothing else. So a vendor tells it again and again
 without keeping anything, and two vendors err independently of each other.
@@ -14,7 +14,7 @@ from sandbox.firm.people import Home, Person, draw_home, draw_person
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Which part of the firm's households a vendor knows.
+    """The share of the firm's households that a vendor has.
 
     Attributes:
         draw: Which draw decides: vendors with the same one overlap where their ranges do.

@@ -1,4 +1,4 @@
-"""The securities that the made-up firm holds, the NYSE's sessions, and a price for every session.
+"""The securities of the generated firm, the NYSE's sessions, and a price for every session.
 
 Tickers, names and the rough level of prices are real; every price is a seeded random walk from there. CUSIPs are made
 up: their first two digits are 99, which the numbering leaves to private use. One stock splits, which no one announced.
@@ -17,7 +17,7 @@ import exchange_calendars
 
 CENT = Decimal("0.01")
 SPLIT_TICKER, SPLIT_RATIO, SPLIT_SESSION = "COST", 2, 45
-"""Which security splits, how many shares one becomes, and at which session of the firm's history."""
+"""Stock splits: the security, the split ratio, and the session of the firm's history."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a household has according to its planner: the firm's own accounts, copied, and assets held away from the firm."""
+"""A household's assets in a planning tool: copies of the firm's own accounts, and assets held away from the firm."""
 
 import random
 from collections.abc import Iterator

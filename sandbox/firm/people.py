@@ -1,4 +1,4 @@
-"""Made-up people: names that nobody bears, numbers that nobody was given, addresses where nobody lives."""
+"""Fictitious people, with names, numbers and addresses that belong to no real person."""
 
 import random
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a household lives, and how it is reached (telephone numbers of the fictional 555-01 range)."""
+    """A household's address and contact data (telephone numbers of the fictional 555-01 range)."""
 
     street: str
     unit: str | None
@@ -73,7 +73,7 @@ def draw_person(draw: random.Random, last_name: str | None = None) -> Person:
 
 
 def draw_spouse(draw: random.Random, head: Person) -> Person:
-    """Draw somebody of about the same age, most often of the same last name."""
+    """Draw a person of about the same age, usually with the same last name."""
     spouse = draw_person(draw, head.last_name if draw.random() < 0.85 else None)
     return replace(spouse, born=head.born + timedelta(days=draw.randrange(-2000, 2000)))
 

@@ -1,4 +1,4 @@
-"""Financial plans of the made-up firm's households: goals, versions, and a probability that drifts week by week.
+"""Financial plans of the generated firm's households: goals, versions, and a probability that drifts week by week.
 
 A plan on a day depends on the seed, the vendor, the household, the firm's first day and that day, and on nothing else.
 Each week its probability of success moves a little, as markets do; in some weeks a planner changes a goal, which makes
@@ -80,7 +80,7 @@ def round_ratio(value: float | Decimal) -> Decimal:
 
 
 def _live(key: str, plan: Plan, day: date) -> Plan:
-    """Let a plan live from its first Monday, one week after the other."""
+    """Simulate a plan week by week from its first Monday."""
     monday = plan.created_at.date() + timedelta(days=7 - plan.created_at.weekday())
     probability = float(plan.probability)
     for _ in range(max((day - monday).days // 7 + 1, 0)):

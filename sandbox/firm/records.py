@@ -1,4 +1,4 @@
-"""A vendor's records, told client by client: drawn from the firm or read from anybody's files, edits on top.
+"""A vendor's records by client: generated from the firm or read from files, with edits on top.
 
 A file is `<vendor>/<table>.jsonl`, one vendor object a line. Where the vendor's own object does not say whose it is, the
 line says so in a further field, which is not served (`Table.hidden`).
@@ -33,7 +33,7 @@ class Table:
 
 
 class Source(Protocol):
-    """Where rows come from."""
+    """A source of rows."""
 
     @property
     def keys(self) -> Mapping[Any, Any]:
@@ -46,7 +46,7 @@ class Source(Protocol):
 
 
 class Drawn:
-    """The made-up firm, as one vendor knows it.
+    """The generated firm, as one vendor records it.
 
     Args:
         number: The vendor's key -> number of the household.
@@ -62,7 +62,7 @@ class Drawn:
 
 
 class Files:
-    """Anybody's data, read once.
+    """Data from files, read once.
 
     Raises:
         ValueError: a line is not a JSON object with its key.
@@ -92,7 +92,7 @@ def list_needed(tables: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
 
 
 class Records:
-    """What one vendor's API reads. The first of `tables` is the list of its clients."""
+    """The data of one vendor's API. The first of `tables` is the list of its clients."""
 
     def __init__(self, world: World, vendor: str, tables: Mapping[str, Table], source: Source) -> None:
         self.world, self.vendor, self.tables, self.source = world, vendor, tables, source
@@ -137,7 +137,7 @@ class Records:
 
 
 def keep_edit(world: World, vendor: str, tables: Mapping[str, Table], kind: str, values: Mapping[str, Any]) -> Edit:
-    """Keep a `mend` (table, id, set) or a `delete` (table, id) for good. Return it as it is kept.
+    """Store a `mend` (table, id, set) or a `delete` (table, id). Return the stored edit.
 
     Raises:
         KeyError, ValueError: it is no such edit, or a value is missing.

@@ -1,4 +1,4 @@
-"""The seeded life of one account, session by session: the same beginning, however far it is told."""
+"""The seeded trading history of one account, session by session; a longer history starts with the same sessions."""
 
 import random
 from collections import defaultdict
@@ -203,7 +203,7 @@ class Trader:
         return event
 
     def _unsettle(self, event: list[Trade], share: float, is_purchase: bool = False) -> None:
-        """Let some trades be pending at first, be taken back two sessions later, or be corrected after three."""
+        """Make some trades pending at first, reversed two sessions later, or corrected after three."""
         luck = self.draw.random()
         if self.is_steady:
             return

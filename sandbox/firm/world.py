@@ -1,4 +1,4 @@
-"""The made-up firm in time: its books up to the day that is closed, as the clock or a test says, with all edits."""
+"""The generated firm over time: its books up to the closed day, by the clock or set by a test, with all edits."""
 
 import threading
 from datetime import date
@@ -14,7 +14,7 @@ from sandbox.firm.market import find_closed_session, find_session, list_sessions
 from sandbox.server.clock import Clock
 
 HISTORY = 80
-"""Sessions of history before the first start, unless told otherwise."""
+"""Default number of sessions of history before the first start."""
 
 
 class World:

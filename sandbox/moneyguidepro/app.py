@@ -1,4 +1,4 @@
-"""MoneyGuidePro's API, in the shapes that a partner's typed model of it shows.
+"""MoneyGuidePro's API, with the shapes of a partner's typed model of it.
 
 A fault that it asks for by name: `refresh_failed` (option `status`, "Failure"): an answer of 200 whose positions could
 not be refreshed.

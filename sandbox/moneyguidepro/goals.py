@@ -1,4 +1,4 @@
-"""Goals as MoneyGuidePro's plan summary prints them: texts for people, current beside recommended."""
+"""Goals in MoneyGuidePro's plan summary: text for people, current next to recommended."""
 
 import random
 from decimal import Decimal
@@ -37,7 +37,7 @@ def write_categories(seed: int, house: Household, plan: Plan, is_recommended: bo
 
 
 def _write_item(draw: random.Random, goal: Goal, is_recommended: bool) -> Row:
-    """In about one of a hundred somebody typed words instead."""
+    """Return a goal as a line; in about 1% of cases, its current text is odd free text typed by a person."""
     less = (goal.amount * draw.choice((0, 0, 1, 2)) / 20).quantize(Decimal(1))
     current = draw.choice(_ODD_TEXTS) if draw.random() < 0.01 else _write_goal(goal, goal.amount)
     if not is_recommended:

@@ -1,4 +1,4 @@
-"""The firm's households in MoneyGuidePro's words. Its numbers are texts that people read: "82%", "$85,000 / yr from 2031".
+"""The firm's households as MoneyGuidePro's objects. Its numbers are text for people: "82%", "$85,000 / yr from 2031".
 
 A refresh of positions fails for some households in some weeks. The answer is whole then, and rests on last week's values.
 """
@@ -19,7 +19,7 @@ from sandbox.moneyguidepro.goals import write_categories, write_money
 from sandbox.server.response import write_moment
 
 VENDOR = "moneyguidepro"
-SHARE = Share("planning", 0.5, 0.9)  # a tenth of the households is known to eMoney as well
+SHARE = Share("planning", 0.5, 0.9)  # a tenth of the households is also in eMoney
 _KEY = "householdId"
 TABLES = {
     "households": Table(_KEY, _KEY),
@@ -35,7 +35,7 @@ _MARITAL = ("Single", "Single", "Divorced", "Widowed")
 
 
 class Teller:
-    """Tells the rows of one household by its number."""
+    """Returns the rows of one household by its number."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed

@@ -1,4 +1,4 @@
-"""MoneyGuidePro as the sandbox runs it."""
+"""The simulated vendor MoneyGuidePro."""
 
 import functools
 

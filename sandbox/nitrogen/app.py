@@ -1,4 +1,4 @@
-"""Nitrogen's API (formerly Riskalyze's) as clients of it show it: every list holds one advisor's records.
+"""Nitrogen's API (formerly Riskalyze's), as its clients show it: every list holds one advisor's records.
 
 Faults that it asks for by name: `token_expired`; `error_in_body` (an answer of 200 that is an error).
 """

@@ -1,4 +1,4 @@
-"""Nitrogen's login: one grant an advisor, whose refresh token is good once. Used again, it ends the whole grant.
+"""Nitrogen's login: one grant per advisor, with single-use refresh tokens. Reusing a token revokes the whole grant.
 
 A refresh token says whose it is, in which grant, and how many came before it; so what must be kept is three numbers an
 advisor, in `nitrogen.json` of the sandbox's folder.
@@ -87,7 +87,7 @@ class Grants:
         return advisor
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Let the access token of this call expire now."""
+        """Expire the access token of this request."""
         self._tokens.pop(read_bearer(headers), None)
 
     def _load(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Grants:
 
 
 def connect(state: Path, advisor: int) -> str:
-    """Let an advisor grant access anew: return the first refresh token of the next grant."""
+    """Grant access again as an advisor: return the first refresh token of the new grant."""
     path = state / "nitrogen.json"
     kept = orjson.loads(path.read_bytes()) if path.exists() else {}
     grant = kept.get(str(advisor), {"grant": 1})["grant"] + 1

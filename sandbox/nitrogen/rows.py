@@ -1,4 +1,4 @@
-"""The firm's people in Nitrogen's words: clients (one a person, now and then a couple in one name), portfolios, questionnaires.
+"""The firm's people as Nitrogen's objects: clients (one per person, sometimes a couple in one name), portfolios, questionnaires.
 
 A client's risk number is what the latest finished questionnaire found; a portfolio's is what its holdings make of it, and
 is calculated anew every night.
@@ -58,7 +58,7 @@ class Questionnaire:
 
 
 def draw_clients(seed: int, household: Household) -> list[Client]:
-    """Return whom Nitrogen has of a household: the head, or both apart, or both in one name."""
+    """Return Nitrogen's clients of a household: the head, both partners separately, or both in one name."""
     number, people = household.id - 1001, draw_likenesses(seed, VENDOR, household)
     chance = random.Random(f"{seed}:{VENDOR}:clients:{household.id}").random()
     head, *others = people
@@ -74,7 +74,7 @@ def draw_clients(seed: int, household: Household) -> list[Client]:
 
 
 class Teller:
-    """Tells the rows of one household by its number."""
+    """Returns the rows of one household by its number."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed

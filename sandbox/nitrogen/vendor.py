@@ -1,4 +1,4 @@
-"""Nitrogen as the sandbox runs it."""
+"""The simulated vendor Nitrogen."""
 
 import functools
 

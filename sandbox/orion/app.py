@@ -1,4 +1,4 @@
-"""Orion's API as its public documentation describes it, and nothing more: an undocumented parameter is refused.
+"""Orion's API exactly as publicly documented: an undocumented parameter is rejected.
 
 What the documentation leaves open, and what was chosen here: a masked SSN shows its last four digits, and so does a
 masked CUSIP; without `$orderby` rows come in descending order of id; `asOfDate` after the last closed day is answered
@@ -71,7 +71,7 @@ class Sessions:
         return partner
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Let the token of this call expire now."""
+        """Expire the token of this request."""
         self._sessions.pop(headers.get("authorization", "").partition(" ")[2], None)
 
 
@@ -146,7 +146,7 @@ class Orion:
         return distort(self.faults, path, page)
 
     def _shift(self, path: str, values: Any, skip: int) -> Any:
-        """Let rows come or go before the window of a page that is not the first."""
+        """Insert or remove rows before the window of a page that is not the first."""
         if skip and (fault := self.faults.take(path, "rows_removed")):
             return values[int(fault.options.get("count", 1)) :]
         if skip and (fault := self.faults.take(path, "rows_added")):

@@ -1,4 +1,4 @@
-"""The made-up firm's books as the tables of Orion."""
+"""The generated firm's books as the tables of Orion."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class OrionBooks:
         return self.world.closed_through
 
     def find_additional_accounts(self, client_id: int) -> set[int]:
-        """Return ids of accounts of other households that this one is shown as well."""
+        """Return ids of other households' accounts that this household also sees."""
         try:
             return set(self.world.open_book().find_household(client_id).additional)
         except KeyError:

@@ -1,4 +1,4 @@
-"""Anybody's data: a folder that is served instead of the made-up firm, and the made-up firm written as such a folder.
+"""Data from files: a folder that is served instead of the generated firm, and the export of the generated firm as such a folder.
 
 The folder holds `<vendor>/<table>.jsonl`, one vendor object a line, in the vendor's own field names. For Orion the
 tables are `ORION_TABLES`. A row that states what was so on one day carries that day in `asOfDate`: every line of
@@ -35,7 +35,7 @@ _DAY = "asOfDate"
 
 
 class _Table:
-    """Where the rows of each day stand in one file."""
+    """Positions of each day's rows in one file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -95,7 +95,7 @@ class Folder:
 
     @property
     def closed_through(self) -> date:
-        """What a test set, or the last day that any row states."""
+        """Return the day that a test set, or else the last day in any row."""
         days = [table.days[-1] for table in self._tables.values() if table.days]
         return self._override or max(days, default=date.max)
 
@@ -121,7 +121,7 @@ class Folder:
         return edit
 
     def find_additional_accounts(self, client_id: int) -> set[int]:
-        """Return ids of accounts of other households that this one is shown as well."""
+        """Return ids of other households' accounts that this household also sees."""
         return {row["accountId"] for row in self._shared.read(date.max) if row["clientId"] == client_id}
 
     def find_rows(self, table: str, as_of: date | None = None) -> Rows:
@@ -146,7 +146,7 @@ class Folder:
                 row.pop(_DAY, None)
         if table == "assets":
             self._correct_prices(rows, day)
-        # A field that is in no row, as in a table without a file, may still be asked for.
+        # A field that is in no row, as in a table without a file, may still be requested.
         fields = tuple(dict.fromkeys([*(name for row in rows for name in row), *SHAPES[table].fields]))
         values = [tuple([row.get(name, MISSING) for name in fields]) for row in rows]
         return mend(self.edits, self.vendor, table, day, Rows(fields, values))

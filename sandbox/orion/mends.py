@@ -1,4 +1,4 @@
-"""What people set in single rows of a vendor's table, on top of the rows that the vendor holds."""
+"""People's edits of single rows in a vendor's table, on top of the vendor's rows."""
 
 from datetime import date, datetime
 

@@ -1,4 +1,4 @@
-"""A query to one of Orion's lists: its parameters checked, its rows chosen, ordered, and cut to a page."""
+"""A query to one of Orion's lists: check its parameters, then filter, sort and page its rows."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -97,22 +97,22 @@ class Query:
 
     @property
     def as_of(self) -> date | None:
-        """The day asked for."""
+        """The requested day."""
         return parse_day(self.one("asofdate")) if "asofdate" in self.values else self.path_day
 
     @property
     def has_cost(self) -> bool:
-        """Whether what positions cost is asked for; it is null otherwise."""
+        """Whether the cost of positions is requested; it is null otherwise."""
         return self.one("includecostbasis").lower() == "true"
 
     @property
     def page(self) -> tuple[int, int | None]:
-        """How many rows to skip, and how many to answer at most."""
+        """Return the number of rows to skip, and the largest number to return."""
         top, skip = (self.one(f"${name}") or self.one(name) for name in ("top", "skip"))
         return _parse_int(skip or "0"), _parse_int(top) if top else None
 
     def select_rows(self, source: Source) -> Rows:
-        """Return the rows that match, in the order asked for."""
+        """Return the rows that match, in the requested order."""
         rows = self._read(source)
         values, position = rows.values, rows.positions()
         for test in self._list_tests(position, source):
@@ -173,7 +173,7 @@ class Query:
         return lambda row: bool(_told(row, at)) == wanted
 
     def _order(self, rows: list[tuple[Any, ...]], position: Mapping[str, int]) -> list[tuple[Any, ...]]:
-        """Without `$orderby` the documentation promises no order: descending ids, so that nobody relies on one."""
+        """Without `$orderby` the documentation promises no order: descending ids, so that no caller relies on one."""
         asked = self.one("$orderby")
         if not asked:
             return rows[::-1]
@@ -208,7 +208,7 @@ def _is_one_of(at: int, given: list[str]) -> Test:
 
 
 def _is_since(at: int, start: datetime) -> Test:
-    """A row that does not say when is not left out: it may have been since."""
+    """Keep a row without an edit time: it may have been edited since."""
     return lambda row: _told(row, at) is None or read_moment(row[at]) >= start
 
 
@@ -223,5 +223,5 @@ def _rank(at: int, row: tuple[Any, ...]) -> tuple[bool, Any]:
 
 
 def _told(row: tuple[Any, ...], at: int) -> Any:
-    """Return a field's value; None where the row does not have it, too."""
+    """Return a field's value; None if it is null or missing."""
     return None if row[at] is MISSING else row[at]

@@ -1,4 +1,4 @@
-"""Pages of a very large firm's positions, written to disk beforehand and sent without being parsed.
+"""Prepared pages of a very large firm's positions, written to disk and sent without being parsed.
 
     python -m sandbox.orion.render --positions 1000000 --as-of 2026-11-20 --page 5000 --overlap 1 --out DIR
 
@@ -92,7 +92,7 @@ def render(folder: Path, rows: Iterator[bytes], as_of: date, page: int, overlap:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Render pages as the command line says."""
+    """Render the pages by the command line's options."""
     parser = argparse.ArgumentParser(prog="sandbox.orion.render", description=__doc__.split("\n")[0])
     parser.add_argument("--positions", type=int, default=1_000_000)
     parser.add_argument("--as-of", type=parse_day, required=True)

@@ -1,4 +1,4 @@
-"""Which parameters Orion documents for each of its lists, and what they mean. Whatever is not here does not exist."""
+"""The parameters that Orion documents for each of its lists. Parameters not listed here are rejected."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

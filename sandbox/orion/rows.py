@@ -1,4 +1,4 @@
-"""The firm's books in Orion's words: one function an object. Masks are put on by the API, not here."""
+"""The firm's books as Orion's objects: one function per object. The API applies masks, not this module."""
 
 import uuid
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""Orion as the sandbox runs it; only Orion has a day that a test closes, pages written beforehand, and an export."""
+"""The simulated vendor Orion; only Orion has a day closed by a test, prepared pages, and an export."""
 
 import operator
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What tests and the operator do to the org behind the API's back, as a person in Salesforce would."""
+"""Changes to the org that bypass the API, as made by people in Salesforce: for tests and the operator."""
 
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ class NewConsumer(BaseModel):
 
 
 class Allowance(BaseModel):
-    """What a day allows and what is left of it, in Salesforce's words."""
+    """A daily limit and the rest of it, in Salesforce's field names."""
 
     Max: int
     Remaining: int
@@ -37,13 +37,13 @@ class Limits(BaseModel):
 
 
 class Settings(BaseModel):
-    """What an administrator sets up once."""
+    """The settings of an administrator."""
 
     person_accounts: bool
 
 
 class Chosen(BaseModel):
-    """The objects of which change data capture tells."""
+    """The objects selected for change data capture."""
 
     objects: list[str]
 
@@ -72,7 +72,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.get("/settings")
     def read_settings() -> dict[str, bool]:
-        """How the org is set up."""
+        """Return the org's settings."""
         return {"person_accounts": org.has_person_accounts}
 
     @router.post("/settings")
@@ -86,7 +86,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.get("/change_data_capture")
     def read_chosen() -> Chosen:
-        """The objects whose changes are told."""
+        """Return the objects selected for change data capture."""
         return Chosen(objects=org.bus.chosen())
 
     @router.post("/change_data_capture")
@@ -97,7 +97,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.post("/limits", status_code=204)
     def set_limits(limits: Limits) -> None:
-        """Set an allowance: `{"DailyApiRequests": n}`, or as `/limits` says it: `{"Max": n, "Remaining": k}`."""
+        """Set an allowance: `{"DailyApiRequests": n}`, or in the format of `/limits`: `{"Max": n, "Remaining": k}`."""
         if limits.DailyApiRequests is not None:
             org.sessions.set_daily_calls(*_read_allowance(limits.DailyApiRequests))
         if limits.DailyBulkApiBatches is not None:

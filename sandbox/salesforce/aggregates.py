@@ -1,4 +1,4 @@
-"""Sums and averages of numbers that the store keeps as decimal texts: exact, to the cent."""
+"""Exact sums and averages of numbers that the store holds as decimal text."""
 
 from decimal import Decimal
 from typing import Any

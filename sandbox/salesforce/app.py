@@ -1,4 +1,4 @@
-"""The org over HTTP: login, the guard before every data call, the data and bulk resources, the admin's routes."""
+"""The org over HTTP: login, the checks before every data request, the data and bulk resources, the admin routes."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""The HTTP face of Bulk API 2.0: jobs, the upload of their file, their results."""
+"""The HTTP routes of Bulk API 2.0: jobs, uploads and results."""
 
 import base64
 import binascii
@@ -73,7 +73,7 @@ def _not_allowed(method: str) -> ApiError:
 
 
 async def read_json(request: Request) -> Any:
-    """The body of a call, decimals exact; None when there is none.
+    """Return the request's body with exact decimals; None if there is none.
 
     Raises:
         ApiError: JSON_PARSER_ERROR.
@@ -137,7 +137,7 @@ def _say_page(org: Org, job: Job, version: str, params: dict[str, str]) -> Respo
 
 
 def _stream_page(org: Org, job: Job, plan: Plan, start: int, end: int) -> Iterator[str]:
-    """The CSV of a page, piece by piece."""
+    """Yield a page as CSV, in pieces."""
     text = io.StringIO(newline="")
     writer = csv.writer(
         text,

@@ -1,4 +1,4 @@
-"""One call of a data resource, and its answer; HTTP is elsewhere, so that a composite call can make calls too."""
+"""One request to a data resource, and its response, independent of HTTP, so that a composite request can contain requests."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -45,12 +45,12 @@ class Call:
 
     @property
     def queries(self) -> Queries:
-        """What runs queries in this call's transaction."""
+        """Return the object that runs queries in this request's transaction."""
         return Queries(self.org.schema, self.org.store, self.org.clock.now, self)
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """What to read with."""
+        """Yield a connection for reading."""
         if self.connection is not None:
             yield self.connection
         else:
@@ -59,7 +59,7 @@ class Call:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """What to write with: undone when the block raises."""
+        """Yield a connection for writing; it is rolled back if the block raises."""
         if self.connection is not None:
             with _savepoint(self.connection):
                 yield self.connection

@@ -1,4 +1,4 @@
-"""The columns of a write: which field a name means, how its value is read, and parents named by their own keys."""
+"""The columns of a write: the field for each name, the parsing of its value, and parents referenced by external keys."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Calls made of calls: composite, composite graph and composite batch. Each part runs through the table of resources."""
+"""Requests made of requests: composite, composite graph and composite batch. Each part runs through the table of resources."""
 
 import re
 from collections.abc import Callable

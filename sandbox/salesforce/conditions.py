@@ -1,4 +1,4 @@
-"""Paths, functions and conditions of a query as SQL over the records' JSON: what stands behind FROM and WHERE."""
+"""FROM and WHERE of a query: paths, functions and conditions as SQL over the records' JSON."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Catalog:
-    """What a query is compiled against."""
+    """The context in which a query is compiled."""
 
     schema: Schema
     store: Store
@@ -83,7 +83,7 @@ class Scope:
 
     @property
     def condition(self) -> str:
-        """What holds of every row."""
+        """Return the conditions that every result row must satisfy."""
         return " and ".join(self._conditions)
 
     def resolve(self, expression: Expression) -> Value:

@@ -1,4 +1,4 @@
-"""Deleting and merging records with what follows from it: children go along, let go, or forbid it."""
+"""Delete and merge records, with the effect on children: cascade, clear the reference, or restrict."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def _keep_persons(connection: sqlite3.Connection, known: dict[str, Body], outcom
 def merge_records(
     connection: sqlite3.Connection, schema: Schema, store: Store, sobject: SObject, ids: tuple[str, str], stamp: str
 ) -> None:
-    """Merge the second record into the first as a person would: its children move over, then it is gone.
+    """Merge the second record into the first as a person would: its children move over, then it is deleted.
 
     Raises:
         KeyError: one of the two is not there.

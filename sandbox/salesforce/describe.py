@@ -1,4 +1,4 @@
-"""What the describe calls say, built from the metadata alone."""
+"""The describe responses, built from the metadata alone."""
 
 from typing import Any
 

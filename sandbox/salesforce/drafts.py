@@ -1,4 +1,4 @@
-"""Rows on their way into the org, and what became of them."""
+"""Rows being written to the org, and their outcome."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from sandbox.salesforce.store import Body
 from sandbox.salesforce.values import Kept, complete_id
 
 CLEARED = "#N/A"
-"""What a cell of a bulk file holds that clears its field."""
+"""Value of a cell in a bulk file that clears its field."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one row."""
+    """The outcome of one row."""
 
     id: str | None = None
     is_created: bool = False

@@ -1,4 +1,4 @@
-"""How the org says no: to a whole request (`ApiError`) and to one row of it (`RowError`)."""
+"""Errors of the org: for a whole request (`ApiError`) and for one row (`RowError`)."""
 
 
 class ApiError(Exception):
@@ -15,7 +15,7 @@ class ApiError(Exception):
 
     @property
     def body(self) -> list[dict[str, str]]:
-        """The answer's body."""
+        """Return the response's body."""
         return [{"message": self.message, "errorCode": self.code}]
 
 

@@ -1,4 +1,4 @@
-"""Who a token belongs to: the identity URL and the userinfo endpoint, with the addresses of what the org serves."""
+"""The identity URL and the userinfo endpoint: a token's user, and the addresses of the org's services."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The work of one ingest job: batch after batch from its file, and the three result files that come out of it."""
+"""Processing of one ingest job: its file in batches, and the three result files."""
 
 import csv
 import gc
@@ -59,7 +59,7 @@ class Ingest:
         self._writer = org.writer(job["createdById"])
 
     def run(self, failing: Fault | None, closing: threading.Event) -> None:
-        """Process the rows that are left; `failing` ends the job as Failed after its `processed` rows (0 unless said).
+        """Process the remaining rows; `failing` ends the job as Failed after its `processed` rows (default 0).
 
         Raises:
             ApiError: a column that the object lacks, a row with too few or too many cells, no batch left for the day.
@@ -143,7 +143,7 @@ class Ingest:
         )
 
     def _find_locks(self, drafts: list[Draft]) -> Callable[[Draft], bool] | None:
-        """What says whether a row is locked; None while no fault lies in wait."""
+        """Return a function that decides whether a row is locked; None if there is no such fault."""
         locked, parent_locked, held = self._locked, self._parent_locked, self._held
         if parent_locked is not None:
             self._held = {
@@ -159,7 +159,7 @@ class Ingest:
         return None if locked is None else lambda draft: locked.picks_row()
 
     def _save_results(self, job: "Job", batch: list[list[str]], outcomes: Sequence[Outcome]) -> None:
-        """Write the batch's results, shuffled: nobody may count on the order of the file."""
+        """Write the batch's results, shuffled: callers must not rely on the file's order."""
         pairs = list(zip(batch, outcomes, strict=True))
         random.Random(f"{job['id']} {job['_batches']}").shuffle(pairs)
         folder, number = self._jobs.folder(job["id"]), job["_batches"]
@@ -199,7 +199,7 @@ def set_batches(connection: sqlite3.Connection, most: int, remaining: int) -> No
 
 @contextmanager
 def open_data(folder: Path, job: "Job") -> Iterator[Iterator[list[str]]]:
-    """The rows of a job's file, header first, read as they are asked for.
+    """The rows of a job's file, header first, read lazily.
 
     Raises:
         ApiError: its lines end otherwise than the job says.

@@ -1,4 +1,4 @@
-"""Bulk API 2.0 jobs: kept on disk, worked off in threads beside the event loop, taken up again after a restart.
+"""Bulk API 2.0 jobs: stored on disk, processed in threads beside the event loop, resumed after a restart.
 
 A batch of rows and the job's count of rows done commit together; the batch's results are written just before. So a job
 that dies between two batches goes on with the next one, and one that dies inside a batch does that batch again.
@@ -31,7 +31,7 @@ _HIDDEN = "_"
 
 
 class Jobs:
-    """The bulk jobs of an org. A fault on a job's work lies on the job's URL path, as the caller sees it."""
+    """The bulk jobs of an org. A fault on a job's processing is set on the job's URL path."""
 
     def __init__(self, org: Org) -> None:
         self._org = org
@@ -75,7 +75,7 @@ class Jobs:
         return job
 
     def list_jobs(self) -> list[Job]:
-        """All jobs, oldest first."""
+        """Return all jobs, oldest first."""
         with self._org.store.read() as connection:
             return [orjson.loads(body) for (body,) in connection.execute("select body from job order by id")]
 
@@ -145,7 +145,7 @@ class Jobs:
             path.unlink()
 
     def folder(self, job_id: str) -> Path:
-        """Where a job's file and results are."""
+        """Return the folder of a job's file and results."""
         return self._org.folder / "jobs" / job_id
 
     def _check_ingest(self, asked: Job) -> Job:
@@ -211,7 +211,7 @@ class Jobs:
         return job
 
     def save(self, connection: sqlite3.Connection, job: Job) -> None:
-        """Keep a job inside a transaction."""
+        """Store a job inside a transaction."""
         job |= {"systemModstamp": self._org.stamp()}
         connection.execute("update job set body = ? where id = ?", (orjson.dumps(job).decode(), job["id"]))
 

@@ -1,4 +1,4 @@
-"""Opportunities: what their stage says of them, as the platform's own stages do."""
+"""Opportunities: the fields derived from their stage, as for the platform's own stages."""
 
 from sandbox.salesforce.store import Body
 

@@ -1,4 +1,4 @@
-"""One org: its metadata, its records, its users; what every call and every job works on."""
+"""One org: its metadata, its records and its users; shared by all requests and jobs."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Org:
         return "PersonContactId" in self.schema["Account"].fields
 
     def enable_person_accounts(self) -> None:
-        """Let accounts be persons, for good: as in Salesforce there is no way back."""
+        """Enable person accounts; as in Salesforce, this can't be undone."""
         self.schema = load_person_schema()
         self.queries = Queries(self.schema, self.store, self.clock.now)
         self._seed()
@@ -70,7 +70,7 @@ class Org:
         return next(iter(ids.values()))[0] if ids else self._add_user(username)
 
     def writer(self, user_id: str) -> Writer:
-        """What writes rows as a user."""
+        """Return a writer that writes rows as a user."""
         return Writer(self.schema, self.store, self.clock.now, user_id)
 
     def columns(self, sobject: SObject) -> Columns:
@@ -82,7 +82,7 @@ class Org:
         return format_time(self.clock.now())
 
     def record_type_ids(self, sobject: SObject) -> dict[str, str]:
-        """An object's record types: ids by developer name."""
+        """Return an object's record types: developer name -> id."""
         with self.store.read() as connection:
             ids = [row[0] for row in connection.execute("select id from record where id glob '012*'")]
             types = load_records(connection, ids).values()

@@ -1,4 +1,4 @@
-"""Person accounts: one human being as an account and a contact, which the platform keeps in step.
+"""Person accounts: one person as an account and a contact, which the platform keeps in sync.
 
 An org has them or has not, and cannot go back. The rules are those of
 https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_guidelines_personaccounts.htm ; the words of

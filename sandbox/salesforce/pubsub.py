@@ -1,4 +1,4 @@
-"""The org's Pub/Sub API: a gRPC server of its own on the loopback, without TLS."""
+"""The org's Pub/Sub API: a separate gRPC server on the loopback, without TLS."""
 
 import threading
 import uuid
@@ -33,7 +33,7 @@ class PubSub:
         self.url = ""
 
     def start(self) -> None:
-        """Listens on a free port; `url` says which."""
+        """Listen on a free port; see `url`."""
         self._closing.clear()
         self._server = grpc.server(ThreadPoolExecutor(_MOST_STREAMS))
         streams = {"Subscribe": grpc.stream_stream_rpc_method_handler}
@@ -136,7 +136,7 @@ class _Stream:
         self._want(first)
 
     def take_requests(self, requests: Iterator[Any]) -> None:
-        """Takes what the subscriber asks for, until it ends."""
+        """Read the subscriber's fetch requests until it disconnects."""
         try:
             for request in requests:
                 self._want(request)

@@ -1,4 +1,4 @@
-"""The org's event bus: what was committed, as events that are kept for 72 hours.
+"""The org's event bus: committed changes as events, retained for 72 hours.
 
 The database itself notes what a transaction does to records of the chosen objects; just before it commits, that becomes events
 of the same transaction. So whatever writes, and however, is told, and what is rolled back is not.
@@ -26,11 +26,11 @@ from sandbox.server.faults import Faults
 
 KEPT = timedelta(hours=72)
 _MOST_CHANGES = 100_000
-"""Changes of one transaction that are told singly; the rest is an overflow event."""
+"""Changes of one transaction that get individual events; the rest are combined in an overflow event."""
 _STAMPS = {"LastModifiedDate", "LastModifiedById"}
 
 client: ContextVar[str] = ContextVar("client", default="")
-"""What the caller calls itself in `Sforce-Call-Options`, for as long as its call is worked on."""
+"""The client's name in `Sforce-Call-Options`, during its request."""
 
 _TABLES = """
 create table if not exists event (number integer primary key autoincrement, topic text, schema_id text, uuid text,
@@ -48,7 +48,7 @@ create temp trigger note_update after update on main.record when substr(new.id, 
 
 @dataclass
 class Change:
-    """What a transaction made of one record, or of several in the same way."""
+    """A transaction's change of one record, or of several records in the same way."""
 
     object: str
     kind: str
@@ -88,13 +88,13 @@ class Bus:
             connection.executemany("insert into chosen values (?)", [(prefix,) for prefix in prefixes])
 
     def chosen(self) -> list[str]:
-        """The objects whose changes are told."""
+        """Return the objects selected for change data capture."""
         with self._store.read() as connection:
             prefixes = {prefix for (prefix,) in connection.execute("select prefix from chosen")}
         return sorted(n for n, prefix in self._store.prefixes.items() if prefix in prefixes and not n.endswith("__e"))
 
     def find_schema(self, topic: str) -> EventSchema | None:
-        """The present schema of a topic; None where there is no such topic, or nobody chose its object."""
+        """Return the current schema of a topic; None if the topic is unknown or its object is not selected."""
         chosen = self.chosen()
         schemas = (self.schema_of(name) for name in self._read_schema() if name.endswith("__e") or name in chosen)
         return next((schema for schema in schemas if schema.topic == topic), None)
@@ -109,14 +109,14 @@ class Bus:
         return self._schemas[name]
 
     def read_schema(self, schema_id: str) -> str | None:
-        """A schema, present or past, in JSON."""
+        """Return a schema, current or earlier, as JSON."""
         with self._store.read() as connection:
             row = connection.execute("select json from event_schema where id = ?", (schema_id,)).fetchone()
         present = {schema.id: schema.json for schema in (self.schema_of(name) for name in self._read_schema())}
         return row[0] if row else present.get(schema_id)
 
     def read(self, topic: str, after: int, most: int) -> list[tuple[int, str, str, bytes, int]]:
-        """Events of a topic: number, schema, id, payload, milliseconds; those past keeping are gone."""
+        """Return events of a topic within the retention period: number, schema, id, payload, milliseconds."""
         oldest = self.now() - int(KEPT.total_seconds() * 1000)
         with self._store.read() as connection:
             return connection.execute(
@@ -131,7 +131,7 @@ class Bus:
             return int(connection.execute("select coalesce(max(number), 0) from event").fetchone()[0])
 
     def now(self) -> int:
-        """The sandbox's time in milliseconds."""
+        """Return the sandbox's time in milliseconds."""
         return int(self._clock.now().timestamp() * 1000)
 
     def wait(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Queries over the store: SOQL becomes SQL, and results are read page by page.
+"""Queries over the store: translate SOQL to SQL, and read results page by page.
 
 A query with more rows than a page keeps the ids of its rows as a cursor: a page can be read again, also after a
 restart, and a record that is written meanwhile neither shifts the pages nor comes twice.
@@ -25,7 +25,7 @@ MOST_WITH_ALL_FIELDS = 200
 
 
 class Source(Protocol):
-    """Gives connections: the store, or the transaction of a composite call."""
+    """A source of connections: the store, or the transaction of a composite request."""
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection to read with."""
@@ -68,7 +68,7 @@ class Plan:
         return [row[0] for row in connection.execute(sql, self._scope.parameters)]
 
     def save_cursor(self, connection: sqlite3.Connection, cursor: str, soql: str) -> int:
-        """Keep the ids of all rows as `cursor`; return how many there are."""
+        """Store the ids of all rows as `cursor`; return their number."""
         numbered = f"select ?, row_number() over () - 1, id from ({self._ids_sql()})"  # noqa: S608 - see Scope
         parameters = (cursor, *self._scope.parameters)
         total = connection.execute(f"insert into cursor_row {numbered}", parameters).rowcount
@@ -76,7 +76,7 @@ class Plan:
         return total
 
     def count(self, connection: sqlite3.Connection) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         sql = f"select count(*) from ({self._ids_sql()})"  # noqa: S608
         return int(connection.execute(sql, self._scope.parameters).fetchone()[0])
 
@@ -90,7 +90,7 @@ class Plan:
     def read_cursor(
         self, connection: sqlite3.Connection, cursor: str, start: int, most: int, is_csv: bool = False
     ) -> Iterator[tuple[Any, ...]]:
-        """Up to `most` rows of a kept cursor from row `start` on, as `read_rows` gives them; read as they are asked for.
+        """Up to `most` rows of a kept cursor from row `start` on, as `read_rows` returns them; read lazily.
 
         With `is_csv` a row is only its selected values, as a bulk query's results have them.
         """
@@ -135,7 +135,7 @@ class Plan:
         }
 
     def _list_paths(self) -> Iterator[str]:
-        """The selected paths; FIELDS(...) stands for those of the object."""
+        """Return the selected paths; FIELDS(...) is expanded to those of the object."""
         for item in self._query.items:
             if not item.expression.function:
                 yield item.expression.path
@@ -176,7 +176,7 @@ class Plan:
 
 
 class Queries:
-    """Runs queries and keeps cursors; `source` is where to read and write, the store itself unless said."""
+    """Runs queries and keeps cursors; `source` is where to read and write, by default the store."""
 
     def __init__(self, schema: Schema, store: Store, now: Callable[[], datetime], source: Source | None = None) -> None:
         self._catalog, self._source = Catalog(schema, store, now), source or store
@@ -278,7 +278,7 @@ def _attributes(sobject: str, record_id: str, version: str) -> dict[str, str]:
 
 
 def _csv_sql(value: Value) -> str:
-    """What gives a value as a bulk query's results say it; null is an empty cell."""
+    """Return the SQL expression of a value in a bulk query's results; null is an empty cell."""
     if value.field.type == "Checkbox":
         return f"iif({value.sql}, 'true', 'false')"
     return f"replace({value.sql}, '+0000', 'Z')" if value.field.type == "DateTime" else value.sql

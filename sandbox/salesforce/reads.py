@@ -1,4 +1,4 @@
-"""What can be asked of the org: its limits, its objects, its records by query."""
+"""Read resources of the org: its limits, its objects, and its records by query."""
 
 from sandbox.salesforce.call import Answer, Call
 from sandbox.salesforce.describe import describe_object, describe_org, summarize_object

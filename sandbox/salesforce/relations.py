@@ -1,4 +1,4 @@
-"""Which contact belongs to which account: the direct relation, which the platform makes and moves by itself.
+"""The direct relation of a contact to its account, which the platform creates and moves by itself.
 
 A contact's own account and its direct relation are one fact, kept twice. See
 https://help.salesforce.com/apex/HTViewHelpDoc?id=sales.account_contact_relationship_and_validation_rules.htm

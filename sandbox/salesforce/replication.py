@@ -1,4 +1,4 @@
-"""Which records of an object were changed or deleted in a span of time: what tools that keep a copy ask."""
+"""The records of an object that were updated or deleted in a time range: used by replication tools."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""The table of data resources; calls made of calls run their parts through the same table."""
+"""The table of data resources; composite requests run their parts through the same table."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Records one by one: made, read, changed, upserted, deleted."""
+"""Single records: create, read, update, upsert, delete."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def insert_row(call: Call, name: str) -> Answer:
 
 
 def read_row(call: Call, name: str, record_id: str) -> Answer:
-    """One record, all its fields or those asked for."""
+    """Return one record, with all its fields or the requested ones."""
     sobject = call.org.find_object(name)
     fields = split_list(call.params.get("fields", "")) or list(sobject.fields)
     [found] = find_rows(call, sobject, fields, [record_id])
@@ -32,7 +32,7 @@ def read_row(call: Call, name: str, record_id: str) -> Answer:
 
 
 def find_rows(call: Call, sobject: SObject, fields: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any] | None]:
-    """Read up to a page of records; one that is not there is None.
+    """Read up to a page of records; a missing one is None.
 
     Raises:
         ApiError: INVALID_FIELD.

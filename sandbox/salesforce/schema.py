@@ -1,4 +1,4 @@
-"""The org's objects and fields, read from Salesforce DX source files: what describe says and rows are checked by.
+"""The org's objects and fields, read from Salesforce DX source files; used by describe and by the validation of rows.
 
 Two trees of the same format are united: `include/crm/metadata` (what the project deploys) and `sandbox/salesforce/metadata`
 (what the platform and the Financial Services Cloud package bring). A field exists when its file does.
@@ -41,7 +41,7 @@ READ_ONLY = {
 }
 # References that can be set when a record is made and never moved, as a master-detail field is.
 FIXED_REFERENCES = {("AccountContactRelation", "AccountId"), ("AccountContactRelation", "ContactId")}
-# References to records of any of several objects: a parent's key alone would not say which.
+# References to records of several objects: a parent's key alone would not identify the object.
 POLYMORPHIC = {("Task", "WhatId"), ("Task", "WhoId")}
 # Fields whose values together no other record of the object has.
 UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId")}
@@ -105,7 +105,7 @@ class Field:
         return (self.reference_to, *self.also_to) if self.reference_to is not None else ()
 
     def fold(self, value: str) -> str:
-        """The form in which two key values are compared: case counts only where the field says so."""
+        """Return the form in which key values are compared: case matters only if the field is case-sensitive."""
         return value if self.is_case_sensitive else value.casefold()
 
 
@@ -147,7 +147,7 @@ class SObject:
         return (*(item.name for item in self.indexed if item.is_unique), *self._together)
 
     def keys_of(self, body: Mapping[str, Any]) -> dict[str, str]:
-        """What the store's index holds of a record: folded values by field, and those that are unique together."""
+        """Return a record's entries in the store's index: folded values by field, and combined unique keys."""
         keys = {item.name: item.fold(body[item.name]) for item in self.indexed if item.name in body}
         if self.unique_together and body:
             keys[self._together[0]] = " ".join(body[name] for name in self.unique_together)
@@ -179,7 +179,7 @@ def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
 
 
 def find_children_of(schema: Schema, sobject: SObject, relationship: str) -> tuple[SObject, Field] | None:
-    """Return the object of a child relationship and the field of it that leads to the parent; None is none."""
+    """Return the object of a child relationship and its field that references the parent; None if there is none."""
     for child in schema.values():
         for item in child.fields.values():
             if sobject.name in item.targets and (item.child_relationship or "").lower() == relationship.lower():
@@ -292,7 +292,7 @@ def _relationship(name: str) -> str:
 
 
 def _child_relationship(field_name: str, name: str) -> str | None:
-    """The name by which a parent's children are asked for; a package's carries its namespace, as its fields do."""
+    """Return the name of a child relationship in queries; a package's has its namespace, like its fields."""
     if not name or not field_name.endswith("__c"):
         return name or None
     namespace, has_one, _ = field_name.removesuffix("__c").partition("__")

@@ -1,4 +1,4 @@
-"""Who may call: connected apps, the tokens given to them, and the day's allowance of calls."""
+"""Authorization: connected apps, their tokens, and the daily limit of API requests."""
 
 import secrets
 import threading

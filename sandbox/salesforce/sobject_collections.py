@@ -1,4 +1,4 @@
-"""Records in collections: made, changed, upserted and deleted by up to 200, read by up to 2,000."""
+"""Collections of records: create, update, upsert and delete up to 200, read up to 2,000."""
 
 from collections import defaultdict
 from collections.abc import Sequence

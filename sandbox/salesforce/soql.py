@@ -1,4 +1,4 @@
-"""SOQL, parsed: what a query selects, from which object, under which conditions.
+"""SOQL parser: the selected fields, the object and the conditions of a query.
 
     SELECT item, ... FROM object [alias] [WHERE condition] [GROUP BY expression, ... [HAVING condition]]
         [ORDER BY expression [ASC|DESC] [NULLS FIRST|LAST], ...] [LIMIT n] [OFFSET n]
@@ -51,7 +51,7 @@ class Expression:
 
     @property
     def key(self) -> str:
-        """What is equal for equal expressions: case does not count."""
+        """Return a value that is equal for equal expressions; case does not matter."""
         return str(self).lower()
 
     @property

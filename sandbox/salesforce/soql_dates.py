@@ -1,4 +1,4 @@
-"""Date literals of SOQL: `TODAY`, `LAST_N_DAYS:30`, `THIS_QUARTER`; each is a span of whole days.
+"""Date literals of SOQL: `TODAY`, `LAST_N_DAYS:30`, `THIS_QUARTER`; each is a range of whole days.
 
 Source: https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_dateformats.htm
 """
@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 TIME_ZONE = ZoneInfo("America/New_York")
-"""Of every user of the org: in it a day begins and ends."""
+"""Time zone of all users of the org; it determines where a day begins and ends."""
 
 _DAYS = {"YESTERDAY": -1, "TODAY": 0, "TOMORROW": 1}
 _WHICH = {"LAST": -1, "THIS": 0, "NEXT": 1}

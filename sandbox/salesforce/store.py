@@ -1,4 +1,4 @@
-"""The org's state in one SQLite file: records as JSON, the index of their keys, all else that must survive a restart.
+"""The org's state in one SQLite file: records as JSON, the index of their keys, and everything else that must survive a restart.
 
 One writer at a time (`write`), any number of readers beside it (`read`): SQLite's write-ahead log.
 """
@@ -52,7 +52,7 @@ class Store:
     def watch(
         self, tables: str, before_commit: Callable[[sqlite3.Connection], None], after_commit: Callable[[], None]
     ) -> None:
-        """Have every transaction looked at just before it commits, and told of when it has; `tables` are made for that."""
+        """Register callbacks before and after every commit; `tables` are created for them."""
         with self._lock:
             self._writer.executescript(tables)
         self._before_commit, self._after_commit = before_commit, after_commit
@@ -83,7 +83,7 @@ class Store:
             connection.close()
 
     def close(self) -> None:
-        """Let go of the file, after a write in progress."""
+        """Close the file, after a write in progress."""
         with self._lock:
             self._writer.close()
 

@@ -1,4 +1,4 @@
-"""New records with their children in one call: all of them or none."""
+"""Create records with their children in one request: all or none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Field values: what a caller may send, how the org keeps it, how it says it again.
+"""Field values: the formats that a caller may send, the stored form, and the form in responses.
 
 Kept forms: numbers as decimal text (never a float), checkboxes as booleans, dates as `YYYY-MM-DD`, times as
 Salesforce's `YYYY-MM-DDThh:mm:ss.000+0000` in UTC, references as 18-character ids, everything else as text.
@@ -46,13 +46,13 @@ def value_parser(field: Field) -> Callable[[object], Kept]:
 
 
 def format_time(moment: datetime) -> str:
-    """A moment in the form in which it is kept and said in JSON."""
+    """Return a moment in the form used in storage and JSON."""
     utc = moment.astimezone(UTC)
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03}+0000"
 
 
 def say_json(field: Field, kept: object) -> object:
-    """A kept value as the JSON answers say it; decimals go out digit by digit."""
+    """Return a stored value for a JSON response; decimals keep every digit."""
     if kept is None:
         return False if field.type == "Checkbox" else None
     if field.type in NUMBERS:
@@ -70,7 +70,7 @@ def make_id(prefix: str, number: int) -> str:
 
 
 def complete_id(value: str) -> str:
-    """A 15-character id with its three check characters, which say which letters are capitals."""
+    """Return a 15-character id with its three check characters, which encode the letters' case."""
     if len(value) != 15:
         return value
     return value + _check(value[:5]) + _check(value[5:10]) + _check(value[10:])

@@ -1,4 +1,4 @@
-"""Inserts, updates and upserts of a batch of rows, each row judged by the org's metadata; one row's error is its own.
+"""Inserts, updates and upserts of a batch of rows, each validated by the org's metadata; an error affects only its own row.
 
 A batch goes through its steps together, so that every look-up is one query for the whole batch. Only one thing is
 judged over the batch as a whole, as Salesforce does: a key that two of its rows carry fails all of these rows.
@@ -222,7 +222,7 @@ class Writer:
         return refuse_names(["AccountId"]) if is_persons and _differs(draft, "AccountId") else None
 
     def _stamps(self) -> tuple[Body, Body]:
-        """What a change leaves on a record, and what a record's making leaves on it."""
+        """Return the audit fields of an update, and those of an insert."""
         now = format_time(self._now())
         changed = {"LastModifiedDate": now, "SystemModstamp": now, "LastModifiedById": self._user_id}
         return changed, changed | {"CreatedDate": now, "CreatedById": self._user_id}

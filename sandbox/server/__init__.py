@@ -1,1 +1,1 @@
-"""What every simulated system shares: the HTTP front with its faults, clock, call counts and response formats."""
+"""Parts shared by all simulated systems: the HTTP front with its faults, clock, call counts and response formats."""

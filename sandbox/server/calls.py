@@ -1,4 +1,4 @@
-"""How often each route was called: by second of the sandbox's clock, and by status."""
+"""Call counts of each route, by second of the sandbox's clock and by status."""
 
 import re
 import threading
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sandbox.server.clock import Clock
 
 ABORTED = 0
-"""Stands for the status of a call whose connection was reset before an answer began."""
+"""Status recorded for a request whose connection was reset before the response began."""
 
 _VARIABLE = re.compile(
     r"""/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}  # a GUID
@@ -28,7 +28,7 @@ def name_route(path: str) -> str:
 
 @dataclass
 class Calls:
-    """Counts of calls, and the vendors' limits of them, kept until cleared.
+    """Counts of requests and rate-limit violations, until cleared.
 
     Attributes:
         clock: The sandbox's time.
@@ -51,7 +51,7 @@ class Calls:
             self._by_status[route][status] += 1
 
     def allow(self, limit: str, most: int, seconds: float) -> bool:
-        """Whether one more call keeps within `most` in any `seconds` of the clock; if not, it is a violation.
+        """Return whether one more call stays within `most` per `seconds` of the clock; record a violation if not.
 
         Args:
             limit: Name under which these calls are counted together, and violations reported.
@@ -73,7 +73,7 @@ class Calls:
             return sum(at > since for at in self._allowed.get(limit, ()))
 
     def clear(self) -> None:
-        """Forget every call."""
+        """Clear all counts."""
         with self._lock:
             self._by_second.clear()
             self._by_status.clear()

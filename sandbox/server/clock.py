@@ -1,4 +1,4 @@
-"""The sandbox's time, which a test may set and which can run N times faster than the wall clock."""
+"""The sandbox's clock, which a test can set, and which can run N times faster than the wall clock."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass
 class Clock:
-    """A clock of its own: starts at the machine's time unless `start` is given.
+    """A clock that starts at the machine's time unless `start` is given.
 
     Attributes:
         rate: Sandbox seconds that pass in one real second.

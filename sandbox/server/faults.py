@@ -42,12 +42,12 @@ POISON: tuple[Any, ...] = (
     True,
     -1,
 )
-"""What a poisoned cell holds, unless the fault names its own value."""
+"""Content of a poisoned cell, unless the fault specifies a value."""
 
 
 @dataclass
 class Fault:
-    """One fault in wait.
+    """One active fault.
 
     Attributes:
         route: Path of the route, case-insensitive; `*` and `?` are wildcards.
@@ -79,33 +79,33 @@ class Fault:
 
     @property
     def is_row_kind(self) -> bool:
-        """Whether `share` is a share of rows."""
+        """Return whether `share` is a share of rows."""
         return self.kind in ROWS or self.kind.startswith("row_")
 
     def has_route(self, path: str) -> bool:
-        """Whether this fault lies on `path`."""
+        """Return whether this fault applies to `path`."""
         return fnmatch.fnmatchcase(path.lower().rstrip("/"), self.route)
 
     def picks_row(self) -> bool:
-        """Draw whether the next row is one of `share`."""
+        """Draw whether the next row is affected, with probability `share`."""
         return self.random.random() < self.share
 
 
 class Faults:
-    """The faults in wait, asked in the order in which they were added."""
+    """The active faults, checked in the order in which they were added."""
 
     def __init__(self) -> None:
         self._faults: dict[int, Fault] = {}
         self._ids = itertools.count(1)
 
     def add(self, fault: Fault) -> int:
-        """Put `fault` in wait and return its id."""
+        """Add `fault` and return its id."""
         fault.id = next(self._ids)
         self._faults[fault.id] = fault
         return fault.id
 
     def remove(self, fault_id: int) -> None:
-        """Take a fault away.
+        """Remove a fault.
 
         Raises:
             KeyError: there is none of that id.
@@ -113,7 +113,7 @@ class Faults:
         del self._faults[fault_id]
 
     def clear(self) -> None:
-        """Take every fault away."""
+        """Remove all faults."""
         self._faults.clear()
 
     def report(self) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ class Faults:
         return [asdict(fault) for fault in self._faults.values()]
 
     def take(self, route: str, kind: str) -> Fault | None:
-        """Return the fault of `kind` that strikes this call of `route`, counted as a hit, or None."""
+        """Return the fault of `kind` that applies to this request of `route`, and count a hit; None if there is none."""
         for fault in list(self._faults.values()):
             if fault.kind == kind and fault.has_route(route) and self._strikes(fault):
                 return fault
@@ -140,7 +140,7 @@ class Faults:
 
 
 def scale(value: Any, factor: Any) -> Any:
-    """A number times the factor, as a number or as the text that it was; anything else stays as it is."""
+    """Return a number, or a number in text, times the factor; return any other value unchanged."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         return value
     try:
@@ -151,7 +151,7 @@ def scale(value: Any, factor: Any) -> Any:
 
 
 def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
-    """Return `rows` as the row faults on `route` leave them; `rows` itself when there is none."""
+    """Apply the row faults on `route` to `rows`; return `rows` itself if there are none."""
     for kind in ROWS:
         if fault := faults.take(route, kind):
             rows = list(_spoil(fault, rows))
@@ -159,7 +159,7 @@ def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
 
 
 def shift(faults: Faults, route: str, rows: Sequence[Any], skip: int) -> Sequence[Any]:
-    """Let rows come or go before the window of a page that skips `skip` rows, if it is not the first."""
+    """Insert or remove rows before the window of a page that skips `skip` rows, if it is not the first."""
     if skip and (fault := faults.take(route, "rows_removed")):
         return rows[int(fault.options.get("count", 1)) :]
     if skip and (fault := faults.take(route, "rows_added")):
@@ -187,5 +187,5 @@ def _spoil(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
 
 
 def _retype(value: Any) -> Any:
-    """A number becomes text, text becomes an object, anything else becomes text."""
+    """Change a value's type: a number to text, text to an object, anything else to text."""
     return {"value": value} if isinstance(value, str) else str(value)

@@ -21,7 +21,7 @@ _SLAM = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: closing sends RST
 
 
 class ByPort:
-    """ASGI application that leads each listener's port in `own` to an application of its own, all else to `app`."""
+    """ASGI application that routes each port in `own` to its application, and all others to `app`."""
 
     def __init__(self, app: ASGIApp, own: Mapping[int, ASGIApp]) -> None:
         self.app, self.own = app, own
@@ -45,7 +45,7 @@ class Front:
         self.app, self.faults, self.calls, self.root = app, faults, calls, root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call, perhaps badly."""
+        """Serve one request, with the active faults."""
         if scope["type"] != "http" or scope["path"].startswith(_ADMIN):
             await self.app(scope, receive, send)
             return
@@ -58,7 +58,7 @@ class Front:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                self.calls.count(scope["path"], message["status"])  # before it leaves: whoever has it finds it counted
+                self.calls.count(scope["path"], message["status"])  # counted before it is sent
             await send(message)
 
         try:
@@ -91,7 +91,7 @@ class Front:
             await self.app(scope, receive, send)
 
     async def _cut(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Announce the whole body, send the first half of it, and reset."""
+        """Declare the full length, send half of the body, and reset the connection."""
         start, body = await self._whole(scope, receive)
         await send(start)
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
@@ -99,7 +99,7 @@ class Front:
         _reset(receive)
 
     async def _drip(self, scope: Scope, receive: Receive, send: Send, fault: Fault) -> None:
-        """Send the body piece by piece, with a pause after each, as long as the caller is there."""
+        """Send the body in pieces, with a pause after each, until the caller disconnects."""
         start, body = await self._whole(scope, receive)
         await send(start)
         size, pause = int(fault.options.get("bytes", 1)), float(fault.options.get("seconds", 1))

@@ -1,4 +1,4 @@
-"""Keys that a sandbox makes for itself, kept for the owner's eyes alone."""
+"""Keys that a sandbox generates for itself, readable only by their owner."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def keep_first(path: Path, pem: bytes) -> None:
-    """Write a key; whoever comes second keeps the first one's."""
+    """Write a key unless one exists: of concurrent writers, the first wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, whole = tempfile.mkstemp(prefix=".key-", dir=path.parent)
     try:

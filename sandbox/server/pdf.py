@@ -1,4 +1,4 @@
-"""Small, valid PDF files: pages of plain lines, the same bytes for the same words."""
+"""Small, valid PDF files: pages of plain lines; the same text gives the same bytes."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Bodies and answers of the sandbox's own routes, below `/_sandbox`."""
+"""Request bodies and responses of the sandbox's own routes, below `/_sandbox`."""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""How a sandbox vendor answers over HTTP: exact JSON, refusals, and no parameter that its documentation does not name."""
+"""HTTP responses of a sandbox vendor: exact JSON, errors, and rejection of undocumented parameters."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from sandbox.server.rows import dump
 
 
 class Refused(Exception):
-    """The call is answered with `status` and `body`, which may be None: nothing at all."""
+    """An error response with `status` and `body` (None for an empty body)."""
 
     def __init__(self, status: int, body: Any = None) -> None:
         super().__init__(status, body)
@@ -20,7 +20,7 @@ class Refused(Exception):
 
 
 def create_vendor_app() -> FastAPI:
-    """Return an application without routes that answers what is raised as `Refused`."""
+    """Return an application without routes that renders `Refused` errors."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.exception_handler(Refused)
@@ -31,7 +31,7 @@ def create_vendor_app() -> FastAPI:
 
 
 def reply(value: Any, status: int = 200) -> Response:
-    """Answer JSON with every digit of its decimals."""
+    """A JSON response that keeps every digit of decimals."""
     return Response(dump(value), status, media_type="application/json")
 
 
@@ -71,6 +71,6 @@ def read_basic(headers: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def read_bearer(headers: Mapping[str, str]) -> str:
-    """Return the token of a Bearer login, or nothing."""
+    """Return the token of a Bearer login, or ""."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token if scheme.lower() == "bearer" else ""

@@ -1,4 +1,4 @@
-"""Rows as an API answers them: tuples over a list of field names, and JSON that keeps every digit of a decimal."""
+"""Rows in an API's responses: tuples over a list of field names, and JSON that keeps every digit of a decimal."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Missing:
 
 
 MISSING = Missing()
-"""Stands in a row for a field that this row does not have (which is not the same as null)."""
+"""Marks a field that a row does not have (not the same as null)."""
 
 
 class Rows(NamedTuple):
@@ -37,19 +37,19 @@ class Rows(NamedTuple):
 
 
 class Source(Protocol):
-    """Where a vendor's API takes its rows from: a made-up firm or anybody's data."""
+    """Source of a vendor's rows: a generated firm or data from files."""
 
     @property
     def closed_through(self) -> date:
-        """Last day that the vendor has closed."""
+        """Return the last day that the vendor has closed."""
         ...
 
     def find_rows(self, table: str, as_of: date | None = None) -> Rows:
-        """Return a table: as of the end of a day where the table is dated, else as it is now."""
+        """Return a table: as of the end of a day if the table is dated, otherwise as it is now."""
         ...
 
     def find_additional_accounts(self, client_id: int) -> set[int]:
-        """Return ids of accounts of other households that this one is shown as well."""
+        """Return ids of other households' accounts that this household also sees."""
         ...
 
 
@@ -64,7 +64,7 @@ class Shape:
         return dict.fromkeys(self.fields)
 
     def fill(self, known: dict[str, Any]) -> tuple[Any, ...]:
-        """Return a row with null in every field that is not `known`."""
+        """Return a row with the `known` fields, and null in all others."""
         return tuple((self._blank | known).values())
 
 

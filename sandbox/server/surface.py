@@ -1,4 +1,4 @@
-"""What of a vendor's API document the sandbox serves, and how it is called to be compared with it."""
+"""The served part of a vendor's API document, and the test requests that compare the sandbox with it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Caller:
-    """A program that is logged in, and what exists for it.
+    """An authenticated client, and the objects that exist for it.
 
     Attributes:
         headers: Of every call.
@@ -24,7 +24,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Surface:
-    """What one vendor's document says, and how much of it is served.
+    """A vendor's API document, and its served part.
 
     Attributes:
         document: Pattern of the document's file name (OpenAPI or Swagger, JSON).

@@ -1,4 +1,4 @@
-"""Tamarac's API, as little of it as is public, and what was agreed on for the rest.
+"""Tamarac's API: the little that is public, and agreed assumptions for the rest.
 
 What the public documentation leaves open, and what was chosen here: a night's files are in at 05:30 in New York, so a
 session is closed on the day after; `pageSize` is 200 and at most 1000; a page's link carries an opaque `pageToken`;
@@ -116,7 +116,7 @@ def truth(world: World) -> list[tuple[str, str]]:
 
 
 def _admit(request: Request) -> None:
-    """Let a call with the right login pass."""
+    """Admit a request with valid credentials."""
     if read_basic(request.headers) != (USER, PASSWORD):
         raise Refused(401)
 

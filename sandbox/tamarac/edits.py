@@ -1,4 +1,4 @@
-"""What people change in Tamarac: trades corrected, reversed or entered late, accounts closed or moved, names."""
+"""People's edits in Tamarac: trades corrected, reversed or entered late, accounts closed or moved, names."""
 
 from collections.abc import Callable, Iterable
 from datetime import date, datetime

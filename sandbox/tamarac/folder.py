@@ -1,4 +1,4 @@
-"""Anybody's data in place of the made-up office: `tamarac/<table>.jsonl`, one object a line, in Tamarac's own words.
+"""Data from files instead of the generated office: `tamarac/<table>.jsonl`, one JSON object per line, in Tamarac's field names.
 
 The tables are the four lists, with the names of the API, and `holdings` and `transactions`, with the names of the two
 reports' columns. `As Of Date` says of which day a holding is; a day without any is answered with the last one before.
@@ -22,7 +22,7 @@ _BLOCK = 500
 
 
 class Folder:
-    """What Tamarac's API serves from files, read again for every call.
+    """Tamarac's data from files, read again for every request.
 
     Args:
         folder: The vendor's own folder; a file that is missing is an empty table.
@@ -40,7 +40,7 @@ class Folder:
 
     @property
     def closed_through(self) -> date:
-        """What a test set, or the last day that any holding states."""
+        """Return the day that a test set, or else the last day in any holding."""
         return find_override(self.world.edits.of_books(VENDOR)) or (self._days[-1] if self._days else date.max)
 
     def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:

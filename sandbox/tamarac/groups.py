@@ -1,4 +1,4 @@
-"""Tamarac's groups: who belongs to a household through what, and with which share.
+"""Tamarac's groups: the members of a household, by which relation, and with which share.
 
 A household holds accounts and reporting groups; a group holds accounts and other groups. Billing and rebalancing
 groups list the same accounts again for other ends. So the way from a household to its accounts is a graph, and the
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 REPORTING, BILLING, REBALANCING = "Reporting", "Billing", "Rebalancing"
 OWNER_PERCENT, PARTNER_PERCENT = 60, 40
-"""How two households share an account."""
+"""The ways in which two households share an account."""
 
 
 class Member(NamedTuple):
@@ -36,7 +36,7 @@ class Group:
 
     @property
     def is_reported(self) -> bool:
-        """Whether it stands among the accounts: reporting groups do, while they are open."""
+        """Whether the group is listed among the accounts: open reporting groups are."""
         return self.type == REPORTING and self.closed_on is None
 
 

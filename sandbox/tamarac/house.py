@@ -1,4 +1,4 @@
-"""One household as Tamarac knows it: drawn from the seed like the firm's own, with the same trading behind it.
+"""One household in Tamarac: drawn from the seed like the firm's own, with the same trading history.
 
 Households of the firm that Tamarac knows too have other accounts there, under the names of the same people. The rest
 are the clients of an office that was bought, and Orion knows nothing of them.
@@ -70,7 +70,7 @@ class House:
         return [group for group in self.groups if group.is_reported]
 
     def find_owners(self, account: Account) -> list[int]:
-        """Return places in `people` of an account's owners; a partner whom nobody knows gives way to the head."""
+        """Return places in `people` of an account's owners; the head replaces an unknown partner."""
         drawn = self.household.people
         places = (drawn.index(owner) for owner in account.registration.owners)
         return list(dict.fromkeys(place if place < len(self.people) else 0 for place in places))
@@ -137,7 +137,7 @@ class Drawing:
         return {number: place for place, number in enumerate(self.numbers)}
 
     def draw_origin(self, number: int) -> Household | None:
-        """Return the firm's own household behind `number`, without its history; None where there is none."""
+        """Return the firm's own household behind `number`, without its history; None if there is none."""
         if number >= _OWN:
             return None
         start = Market(self.firm.seed, self.firm.first, self.firm.first)

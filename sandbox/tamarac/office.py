@@ -1,4 +1,4 @@
-"""Tamarac's books: households drawn when they are asked for, with people's edits on top; only a few stay in memory.
+"""Tamarac's books: households generated on request, with people's edits on top; only a few stay in memory.
 
 A day is closed when the custodians' files of the night are in, at 05:30 in New York on the day after.
 """

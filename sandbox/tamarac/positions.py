@@ -1,4 +1,4 @@
-"""A household in the rows of Tamarac's report `AccountHoldingsAV`; every cell is text.
+"""A household's rows in Tamarac's report `AccountHoldingsAV`; every cell is text.
 
 Reporting groups stand among the accounts, with what their members hold: whoever adds everything up counts it twice.
 """
@@ -26,7 +26,7 @@ _LOTS = 23  # every so many positions stand in two rows
 
 
 class Position(NamedTuple):
-    """What an account or a group holds of one security; value and cost in dollars."""
+    """The position of an account or a group in one security; value and cost in dollars."""
 
     security: Security
     quantity: Decimal

@@ -1,4 +1,4 @@
-"""Tamarac's bulk reports: asked for, waited for, and fetched as a CSV file that is written while it is sent."""
+"""Tamarac's bulk reports: requested, polled, and downloaded as a CSV file that is generated while it is sent."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ Blocks = Iterable[list[Row]]
 
 
 class Books(Protocol):
-    """What reports are made of."""
+    """The data that reports are generated from."""
 
     def read_holdings(self, day: date) -> Blocks:
         """Return the positions at the end of a day, block by block."""
@@ -46,7 +46,7 @@ class Books(Protocol):
 
 @dataclass
 class Job:
-    """One report that was asked for."""
+    """One requested report."""
 
     id: int
     report: str

@@ -1,4 +1,4 @@
-"""A household in Tamarac's words: the rows of its lists. Null says that a row is without that property."""
+"""A household as rows of Tamarac's lists. Null means that a row lacks the property."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from sandbox.tamarac.house import House, label_account, label_client
 Row = dict[str, Any]
 
 IDS = {"accounts": "accountId", "groups": "groupId", "households": "householdId", "clients": "clientId"}
-"""List -> the field that tells its rows apart."""
+"""List -> the field that identifies its rows."""
 GROUP_TYPE = "Reporting Group"
 _ZERO = Decimal("0.00")
 
@@ -112,11 +112,11 @@ WRITERS: dict[str, Callable[[House, date], Iterator[Row]]] = {
     "households": write_households,
     "clients": write_clients,
 }
-"""List -> what tells the rows of one household."""
+"""List -> the function that returns the rows of one household."""
 
 
 def _write_member(member: Member) -> Row:
-    """Return a membership; a whole one does not say its share."""
+    """Return a membership; the share is left out if it is 100%."""
     row: Row = {"type": member.type, "id": member.id}
     return row if member.percent == 100 else row | {"ownershipPercent": member.percent}
 

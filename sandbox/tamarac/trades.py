@@ -1,4 +1,4 @@
-"""A household in the rows of Tamarac's report `AccountTransactions`; every cell is text.
+"""A household's rows in Tamarac's report `AccountTransactions`; every cell is text.
 
 What the public documentation leaves open, and what was chosen here: `Entry Date` is the day on which a row was last
 entered, so a correction or a reversal moves it; cash moves by `Amount`, but for a transfer of a security, whose amount

@@ -1,4 +1,4 @@
-"""Tamarac as the sandbox runs it."""
+"""The simulated vendor Tamarac."""
 
 import functools
 

@@ -11,7 +11,7 @@ import pytest
 from include.identity.link import Linked, link
 from include.identity.policy import Policy
 from include.identity.record import KNOWN
-from local.bench.identity import SINGLE, compare_ids, count_crossed, judge
+from local.bench.identity import SINGLE, compare_ids, count_crossed, evaluate
 from local.bench.people import FEEDS, Firm, make_firm
 from tests.identity.rows import ADAM, BEA, decisions, pairs, people, persons
 
@@ -29,7 +29,7 @@ def linked(firm: Firm) -> Linked:
 
 
 def test_firm_is_linked_well(firm: Firm, linked: Linked) -> None:
-    quality = judge(linked.clusters, firm.truth)
+    quality = evaluate(linked.clusters, firm.truth)
     assert quality["precision"] >= 0.995
     assert quality["pure"] >= 0.995
     assert quality["recall"] >= 0.92
@@ -84,7 +84,7 @@ def test_register_of_single_persons_is_linked_well() -> None:
             changed[at] = date(1912, 12, 12) if at == "birth_date" else f"{row[at][:2]}x{row[at][3:]}"
         truth |= {len(rows) + 1: number, len(rows) + 2: number}
         rows += [row, changed]
-    quality = judge(link(persons(*rows), policy=SINGLE).clusters, truth)
+    quality = evaluate(link(persons(*rows), policy=SINGLE).clusters, truth)
     assert quality["precision"] >= 0.995
     assert quality["recall"] >= 0.99
 

@@ -45,5 +45,5 @@ def test_demo_of_other_data_beside_a_running_sandbox_says_what_to_do(
         assert cli.main(["demo", "--data", str(data)]) == 1
     finally:
         processes.stop_all()
-    assert "serves an invented firm: `make stop`" in capsys.readouterr().err
+    assert "serves a generated firm: run `make stop`" in capsys.readouterr().err
     assert [path.name for path in state.iterdir()] == ["processes"]

@@ -91,7 +91,7 @@ def test_a_server_that_refuses_our_password_is_not_adopted(server: Postgres) -> 
     kept = passwords.read_text()
     passwords.write_text('{"postgres": "wrong"}')
     try:
-        with pytest.raises(ConfigurationError, match="did not let us in"):
+        with pytest.raises(ConfigurationError, match="rejected the login"):
             Postgres.start(server.data_dir)
     finally:
         passwords.write_text(kept)

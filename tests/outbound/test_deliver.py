@@ -187,7 +187,7 @@ def test_a_receiver_that_is_gone_is_disabled_at_once_and_its_events_are_kept(fir
     receiver.choose = lambda _: 410
     firm.happen("a", "a")
     firm.deliver()
-    assert firm.state() == ("disabled", "it answered 410: it wants nothing any more")
+    assert firm.state() == ("disabled", "the receiver responded 410 Gone: it wants no more events")
     firm.happen("b")
     firm.turn(days=1)
     assert firm.deliver() == Counts()
@@ -205,7 +205,7 @@ def test_a_receiver_that_has_failed_for_days_is_disabled(firm: Firm, receiver: R
         firm.turn(hours=12)
         firm.deliver()
     assert timedelta(days=5) <= firm.now - start < timedelta(days=6)
-    assert firm.state() == ("disabled", f"nothing has arrived since {start:%Y-%m-%d %H:%M} UTC")
+    assert firm.state() == ("disabled", f"no delivery has succeeded since {start:%Y-%m-%d %H:%M} UTC")
 
 
 def test_one_success_ends_the_count_of_days(firm: Firm, receiver: Receiver) -> None:

@@ -168,8 +168,8 @@ def test_people_are_told_of_each_trouble_once(firm: Firm, receiver: Receiver) ->
         outbox.tell_troubles(firm.engine, heard.append)
     assert [sorted((each.subscriber, each.what) for each in troubles) for troubles in heard] == [
         [
-            ("hub", "1 events were given up"),
-            ("hub", "disabled: it answered 410: it wants nothing any more"),
+            ("hub", "1 events failed every attempt and will not be retried"),
+            ("hub", "disabled: the receiver responded 410 Gone: it wants no more events"),
             ("other", "unreadable: there is no such connection"),
         ]
     ]

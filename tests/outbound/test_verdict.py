@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.outbound.post import Answer
-from include.outbound.verdict import JITTER, WAITS, judge
+from include.outbound.verdict import JITTER, WAITS, evaluate
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FAILED = Answer(500)
@@ -22,29 +22,29 @@ def test_waits_grow_over_about_five_days() -> None:
 
 @given(tries=st.integers(1, len(WAITS)), chance=st.floats(-1, 1))
 def test_a_failed_try_waits_for_its_time_give_or_take_the_jitter(tries: int, chance: float) -> None:
-    verdict = judge(FAILED, tries, NOW, chance)
+    verdict = evaluate(FAILED, tries, NOW, chance)
     wait = WAITS[tries - 1]
     assert verdict.status == "waiting"
     assert abs((verdict.due_at - NOW) / wait - 1) <= JITTER + 1e-6
 
 
 def test_the_last_try_is_the_last() -> None:
-    assert judge(FAILED, len(WAITS) + 1, NOW, 0).status == "dead"
+    assert evaluate(FAILED, len(WAITS) + 1, NOW, 0).status == "dead"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_any_2xx_is_success(status: int) -> None:
-    assert judge(Answer(status), 12, NOW, 0).status == "delivered"
+    assert evaluate(Answer(status), 12, NOW, 0).status == "delivered"
 
 
 @pytest.mark.parametrize("answer", [Answer(302), Answer(100), Answer(404), Answer(500), Answer(error="ConnectError")])
 def test_all_else_is_tried_again(answer: Answer) -> None:
-    verdict = judge(answer, 1, NOW, 0)
+    verdict = evaluate(answer, 1, NOW, 0)
     assert (verdict.status, verdict.is_gone, verdict.paused_until) == ("waiting", False, None)
 
 
 def test_410_is_goodbye() -> None:
-    assert judge(Answer(410), 1, NOW, 0).is_gone
+    assert evaluate(Answer(410), 1, NOW, 0).is_gone
 
 
 @pytest.mark.parametrize(
@@ -58,16 +58,16 @@ def test_410_is_goodbye() -> None:
     ],
 )
 def test_retry_after_pauses_up_to_a_day(text: str, seconds: int) -> None:
-    verdict = judge(Answer(503, text), 1, NOW, 0)
+    verdict = evaluate(Answer(503, text), 1, NOW, 0)
     assert verdict.paused_until == verdict.due_at == NOW + timedelta(seconds=seconds)
 
 
 def test_retry_after_does_not_shorten_a_wait() -> None:
-    verdict = judge(Answer(503, "2"), 3, NOW, 0)
+    verdict = evaluate(Answer(503, "2"), 3, NOW, 0)
     assert verdict.due_at == NOW + WAITS[2]
 
 
 @given(st.text())
 def test_a_retry_after_that_means_nothing_changes_nothing(text: str) -> None:
-    verdict = judge(Answer(503, f"x{text}"), 1, NOW, 0)
+    verdict = evaluate(Answer(503, f"x{text}"), 1, NOW, 0)
     assert verdict.due_at == NOW + WAITS[0]

@@ -93,7 +93,7 @@ def test_what_is_no_pdf_is_refused(signed: Firm) -> None:
     table = replace(signed.vendor.documents[0], path="agreements/{envelope_key}/formData")
     signed.vendor = replace(signed.vendor, documents=(table,))
 
-    with pytest.raises(DataQualityError, match="no PDF"):
+    with pytest.raises(DataQualityError, match="not a PDF"):
         keep(signed)
 
     assert signed.database.value("select count(*) from control.document") == 0

@@ -52,14 +52,14 @@ def test_an_unknown_table_is_refused_with_the_known_ones() -> None:
 
 
 def test_no_table_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match=rf"No table is chosen; .* has {', '.join(ALL)}"):
+    with pytest.raises(ConfigurationError, match=rf"No table is selected; .* has {', '.join(ALL)}"):
         choose_tables(VENDOR, [], is_past=False)
 
 
 def test_tables_that_can_not_be_stated_as_of_a_past_date_are_refused_with_those_that_can() -> None:
     described = [name for name in ALL if name not in PAST]
     with pytest.raises(
-        ConfigurationError, match=rf"can't state {', '.join(described)} .* choose from {', '.join(PAST)}"
+        ConfigurationError, match=rf"can't return {', '.join(described)} .* select from {', '.join(PAST)}"
     ):
         choose_tables(VENDOR, described, is_past=True)
 
@@ -67,7 +67,7 @@ def test_tables_that_can_not_be_stated_as_of_a_past_date_are_refused_with_those_
 def test_a_plan_says_of_every_chosen_table_that_is_left_out_why() -> None:
     plan = plan_day(VENDOR, params(business_date="2026-11-20"), None, NOW)
     assert set(plan["left_out"]) == {*ALL} - {*PAST} != set()
-    assert set(plan["left_out"].values()) == {f"{VENDOR.title} can't state it as of 2026-11-20, which is past"}
+    assert set(plan["left_out"].values()) == {f"{VENDOR.title} can't return it as of 2026-11-20, a past date"}
     assert plan_day(VENDOR, params(), None, NOW)["left_out"] == {}
     assert plan_day(VENDOR, params(business_date="2026-11-20", tables=PAST), None, NOW)["left_out"] == {}
 
@@ -76,12 +76,12 @@ def test_a_plan_for_single_clients_says_which_tables_have_none() -> None:
     vendor = named("docusign")
     chosen = params(tables=[table.name for table in vendor.asked], keys=["1"])
     assert plan_day(vendor, chosen, None, NOW)["left_out"] == {
-        "templates": "DocuSign can't be asked for single envelopes of it"
+        "templates": "DocuSign can't return it for single envelopes"
     }
 
 
 def test_a_date_in_the_form_of_a_backfill_is_rejected() -> None:
     end = datetime(2026, 11, 24, 11, tzinfo=UTC)
-    with pytest.raises(InputRejected, match="A backfill's runs have business dates of their own"):
+    with pytest.raises(InputRejected, match="Each run of a backfill has its own business date"):
         plan_day(VENDOR, params(business_date="2026-11-20"), end, NOW, is_backfill=True)
     assert plan_day(VENDOR, params(), end, NOW, is_backfill=True)["business_date"] == "2026-11-23"

@@ -103,7 +103,7 @@ def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:
 
 def test_letters_that_are_not_open_are_refused_in_words(firm: Firm) -> None:
     _poisoned(firm)
-    with pytest.raises(InputRejected, match=r"Not open dead letters.*ids=\[0\]"):
+    with pytest.raises(InputRejected, match=r"Some ids are not open dead letters.*ids=\[0\]"):
         _replay(firm, ids=[0])
 
 

@@ -1,1 +1,1 @@
-"""The HTTP API for programs: `/api/v1`. It needs the database and nothing else, and never talks to Airflow."""
+"""The HTTP API for programs: `/api/v1`. It depends only on the database and never calls Airflow."""

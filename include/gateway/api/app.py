@@ -1,4 +1,4 @@
-"""The routes of the API. What is asked for is checked, kept and acknowledged; what is read comes of the database as it is."""
+"""The routes of the API. Writes are checked, queued and acknowledged; reads come from the database."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from include.contract import Table, Vendor
 from include.errors import ConfigurationError
 from include.gateway.api import messages, reading, request_queue
 from include.gateway.api.callers import Caller, Issuer
-from include.gateway.api.document import build, tell
-from include.gateway.api.endpoint import Door, add_refusals, check_parameters, need, take_json
+from include.gateway.api.document import build, describe_route
+from include.gateway.api.endpoint import Endpoint, add_error_handlers, check_parameters, read_json, require
 from include.gateway.api.messages import Accepted, Name, ReplayOrder, RunOrder
 from include.gateway.api.records import MAX_BYTES, check_records
 from include.gateway.api.request_queue import Answer, Attempt
@@ -35,17 +35,17 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[A-Za-z0-9._:-]{8,200}$",
-        description="New for everything that is asked for, and the same when it is asked for again: then it is done once. "
+        description="A new key for each new request; the same key when a request is retried, so that it is done once. "
         "Kept for 24 hours.",
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=500, description="At most so many.")]
+Limit = Annotated[int, Query(ge=1, le=500, description="The largest number of items to return.")]
 Cursor = Annotated[
     str | None,
-    Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="`next` of the page before; left out: the first page."),
+    Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="`next` of the previous page; left out: the first page."),
 ]
-Since = Annotated[messages.Moment | None, Query(description="Only what is new or has changed since.")]
-SmallBody = Annotated[bytes, Depends(take_json(SMALL_BYTES))]
+Since = Annotated[messages.Moment | None, Query(description="Only items that are new or have changed since.")]
+SmallBody = Annotated[bytes, Depends(read_json(SMALL_BYTES))]
 
 
 def create_app(
@@ -54,18 +54,18 @@ def create_app(
     issuer: Callable[[], Issuer],
     rate: str = RATE,
 ) -> FastAPI:
-    """Makes the API, to be mounted under `/api/v1`.
+    """Create the API app, to be mounted under `/api/v1`.
 
     Args:
-        database: Gives the engine when it is first needed; its role needs no more than `tributary_api` may.
-        settings: Gives what the firm chose.
-        issuer: Gives the issuer of tokens, who keeps what it knows of keys.
-        rate: How often one caller may call, as `limits` reads it; each process counts for itself.
+        database: Returns the engine; called when first needed. Its role needs only the privileges of `tributary_api`.
+        settings: Returns the firm's settings.
+        issuer: Returns the token issuer, which caches its public keys.
+        rate: Rate limit per caller, in the notation of `limits`; each process counts separately.
     """
     app = FastAPI(title="Tributary", openapi_url=None, redirect_slashes=False)
-    app.state.door = Door(database, issuer, settings, rate)
+    app.state.endpoint = Endpoint(database, issuer, settings, rate)
     app.include_router(router)
-    add_refusals(app)
+    add_error_handlers(app)
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(check_parameters)])
     def show_document() -> JSONResponse:
@@ -79,12 +79,12 @@ def create_app(
     operation_id="startRun",
     summary="Start a run on demand",
     status_code=202,
-    **tell("runs", "runs:write", RunOrder, leads_to="getRun"),
+    **describe_route("runs", "runs:write", RunOrder, leads_to="getRun"),
 )
 def start_run(
-    request: Request, caller: Annotated[Caller, Depends(need("runs:write"))], body: SmallBody, key: IdempotencyKey
+    request: Request, caller: Annotated[Caller, Depends(require("runs:write"))], body: SmallBody, key: IdempotencyKey
 ) -> Accepted:
-    """Takes an order for a run of a vendor's day. It starts within minutes; ask `status_url` what became of it."""
+    """Order a run of a vendor's day. It starts within minutes; get its state from `status_url`."""
     order = RunOrder.model_validate_json(body)
     vendor = _vendor(order.vendor, 422)
     params: dict[str, Any] = {
@@ -104,45 +104,48 @@ def start_run(
     return _accept(request, "runs", answer)
 
 
-@router.get("/runs", operation_id="listRuns", summary="List runs and replays", **tell("runs", "status:read"))
+@router.get("/runs", operation_id="listRuns", summary="List runs and replays", **describe_route("runs", "status:read"))
 def list_runs(
     request: Request,
-    _: Annotated[Caller, Depends(need("status:read"))],
+    _: Annotated[Caller, Depends(require("status:read"))],
     vendor: Annotated[Name | None, Query()] = None,
     state: Annotated[Literal["waiting", "started", "succeeded", "failed"] | None, Query()] = None,
     since: Since = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> messages.RunPage:
-    """Returns runs and replays that were asked for by this API, the newest first. Of one under way, each look at it is a change."""
+    """Return the runs and replays ordered through this API, the newest first. For `since`, each check of a running one is a change."""
     filters = {"vendor": vendor, "state": state, "since": since}
     return messages.RunPage(**reading.read_page(_engine(request), "runs", filters, limit, cursor))
 
 
 @router.get(
-    "/runs/{id}", operation_id="getRun", summary="Get a run or a replay", **tell("runs", "status:read", has_id=True)
+    "/runs/{id}",
+    operation_id="getRun",
+    summary="Get a run or a replay",
+    **describe_route("runs", "status:read", has_id=True),
 )
-def get_run(request: Request, _: Annotated[Caller, Depends(need("status:read"))], id: UUID) -> messages.RunWithSteps:
-    """Returns what became of a run or a replay: its state, and what each step took in and gave out."""
+def get_run(request: Request, _: Annotated[Caller, Depends(require("status:read"))], id: UUID) -> messages.RunWithSteps:
+    """Return a run or a replay: its state, and the row counts of each step."""
     return messages.RunWithSteps(**reading.read_run(_engine(request), id))
 
 
 @router.post(
     "/vendors/{vendor}/tables/{table}/records", operation_id="pushRecords", summary="Push records of a table", status_code=202,
-    **tell("records", "records:write", "Records", has_id=True, leads_to="getPush"),
+    **describe_route("records", "records:write", "Records", has_id=True, leads_to="getPush"),
 )  # fmt: skip
 def push_records(
     request: Request,
-    caller: Annotated[Caller, Depends(need("records:write"))],
-    body: Annotated[bytes, Depends(take_json(MAX_BYTES))],
+    caller: Annotated[Caller, Depends(require("records:write"))],
+    body: Annotated[bytes, Depends(read_json(MAX_BYTES))],
     vendor: Name,
     table: Name,
     key: IdempotencyKey,
 ) -> messages.AcceptedRecords:
-    """Takes rows of a declared table in the vendor's own field names, and returns which of them are rejected, and why.
+    """Store rows of a declared table, in the vendor's field names; return the rejected rows with reasons.
 
-    Each row states every field of the table (see getTable), null where it has no value: an absent field is not null, and overwrites nothing.
-    A rejected row becomes a dead letter; the others are loaded. Where none is accepted, or more than 1,000 are rejected, nothing is kept.
+    Each row must state every field of the table (see getTable), null if it has no value: an absent field is not null, and rejects the row.
+    A rejected row becomes a dead letter; the others are loaded. If no row is accepted, or more than 1,000 are rejected, nothing is stored.
     """
     declared = _table(_vendor(vendor, 404), table, 404)
     if not reading.is_pushable(declared):
@@ -150,48 +153,60 @@ def push_records(
     checked = check_records(declared, body)
     attempt = Attempt.of(caller.name, key, f"{vendor}/{table}", body)
     taken = _accept(request, "pushes", request_queue.push(_engine(request), attempt, vendor, table, body))
-    told = taken.model_dump() | {"accepted": checked.accepted, "rejected": checked.rejected}
-    return messages.AcceptedRecords.model_validate(told)
+    response = taken.model_dump() | {"accepted": checked.accepted, "rejected": checked.rejected}
+    return messages.AcceptedRecords.model_validate(response)
 
 
-@router.get("/pushes/{id}", operation_id="getPush", summary="Get a push", **tell("records", "status:read", has_id=True))
-def get_push(request: Request, _: Annotated[Caller, Depends(need("status:read"))], id: UUID) -> messages.Push:
-    """Returns what became of pushed records."""
+@router.get(
+    "/pushes/{id}",
+    operation_id="getPush",
+    summary="Get a push",
+    **describe_route("records", "status:read", has_id=True),
+)
+def get_push(request: Request, _: Annotated[Caller, Depends(require("status:read"))], id: UUID) -> messages.Push:
+    """Return a push: its state, its row counts, and the rejected rows."""
     return messages.Push(**reading.read_push(_engine(request), id))
 
 
-@router.get("/vendors", operation_id="listVendors", summary="List vendors and tables", **tell("vendors", "status:read"))
-def list_vendors(_: Annotated[Caller, Depends(need("status:read"))]) -> messages.Vendors:
-    """Returns the declared vendors and their tables, and what each can be asked for."""
+@router.get(
+    "/vendors",
+    operation_id="listVendors",
+    summary="List vendors and tables",
+    **describe_route("vendors", "status:read"),
+)
+def list_vendors(_: Annotated[Caller, Depends(require("status:read"))]) -> messages.Vendors:
+    """Return the declared vendors, their tables, and which requests each table supports."""
     return messages.Vendors.model_validate({"items": reading.list_vendors()})
 
 
 @router.get(
     "/vendors/{vendor}/tables/{table}", operation_id="getTable", summary="Get a table and its fields",
-    **tell("vendors", "status:read", has_id=True),
+    **describe_route("vendors", "status:read", has_id=True),
 )  # fmt: skip
 def get_table(
-    _: Annotated[Caller, Depends(need("status:read"))], vendor: Name, table: Name
+    _: Annotated[Caller, Depends(require("status:read"))], vendor: Name, table: Name
 ) -> messages.TableWithFields:
-    """Returns a declared table of a vendor and the fields that every pushed row states."""
+    """Return a declared table of a vendor and the fields that every pushed row must state."""
     declared = _vendor(vendor, 404)
     return messages.TableWithFields.model_validate(reading.describe_table(declared, _table(declared, table, 404)))
 
 
 @router.get(
-    "/freshness", operation_id="getFreshness", summary="Get how new the data is", **tell("vendors", "status:read")
+    "/freshness", operation_id="getFreshness", summary="Get data freshness", **describe_route("vendors", "status:read")
 )
-def get_freshness(request: Request, _: Annotated[Caller, Depends(need("status:read"))]) -> messages.FreshnessOfAll:
-    """Returns of every table the newest day that is in, and whether it is late."""
+def get_freshness(request: Request, _: Annotated[Caller, Depends(require("status:read"))]) -> messages.FreshnessOfAll:
+    """Return, for every table, the newest loaded business date and whether the table is late."""
     return messages.FreshnessOfAll.model_validate(
         {"items": reading.read_freshness(_engine(request), datetime.now(UTC))}
     )
 
 
-@router.get("/findings", operation_id="listFindings", summary="List findings", **tell("findings", "findings:read"))
+@router.get(
+    "/findings", operation_id="listFindings", summary="List findings", **describe_route("findings", "findings:read")
+)
 def list_findings(
     request: Request,
-    _: Annotated[Caller, Depends(need("findings:read"))],
+    _: Annotated[Caller, Depends(require("findings:read"))],
     vendor: Annotated[Name | None, Query()] = None,
     rule: Annotated[Name | None, Query()] = None,
     severity: Annotated[Literal["info", "warning", "critical"] | None, Query()] = None,
@@ -201,7 +216,7 @@ def list_findings(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> messages.FindingPage:
-    """Returns what the business rules found, the newest first."""
+    """Return the findings of the business rules, the newest first."""
     filters = {
         "vendor": vendor,
         "rule": rule,
@@ -214,11 +229,14 @@ def list_findings(
 
 
 @router.get(
-    "/dead-letters", operation_id="listDeadLetters", summary="List dead letters", **tell("dead_letters", "letters:read")
+    "/dead-letters",
+    operation_id="listDeadLetters",
+    summary="List dead letters",
+    **describe_route("dead_letters", "letters:read"),
 )
 def list_dead_letters(
     request: Request,
-    _: Annotated[Caller, Depends(need("letters:read"))],
+    _: Annotated[Caller, Depends(require("letters:read"))],
     vendor: Annotated[Name | None, Query()] = None,
     table: Annotated[Name | None, Query()] = None,
     business_date: Annotated[messages.Day | None, Query()] = None,
@@ -227,23 +245,28 @@ def list_dead_letters(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> messages.LetterPage:
-    """Returns rows that could not go on, and why, the newest first; never what they hold."""
+    """Return dead letters with their reasons, the newest first; never their content."""
     filters = {"vendor": vendor, "table": table, "business_date": business_date, "status": status, "since": since}
     return messages.LetterPage(**reading.read_page(_engine(request), "dead-letters", filters, limit, cursor))
 
 
 @router.post(
-    "/dead-letters/replays", operation_id="replayDeadLetters", summary="Send dead letters again", status_code=202,
-    **tell("dead_letters", "letters:replay", ReplayOrder, leads_to="getRun"),
+    "/dead-letters/replays", operation_id="replayDeadLetters", summary="Replay dead letters", status_code=202,
+    **describe_route("dead_letters", "letters:replay", ReplayOrder, leads_to="getRun"),
 )  # fmt: skip
 def replay_dead_letters(
-    request: Request, caller: Annotated[Caller, Depends(need("letters:replay"))], body: SmallBody, key: IdempotencyKey
+    request: Request,
+    caller: Annotated[Caller, Depends(require("letters:replay"))],
+    body: SmallBody,
+    key: IdempotencyKey,
 ) -> Accepted:
-    """Takes an order to pull the rows of open dead letters again; ask `status_url` what became of it."""
+    """Order a replay, which pulls the rows of open dead letters again; get its state from `status_url`."""
     order = ReplayOrder.model_validate_json(body)
     table = _table(_vendor(order.vendor, 422), order.table, 422)
     if table.over:
-        raise Refusal(422, f"Rows of this table come of {table.over}: start a run instead")
+        raise Refusal(
+            422, f"Rows of this table are requested per row of {table.over} and can't be replayed: start a run instead"
+        )
     engine, attempt = _engine(request), Attempt.of(caller.name, key, "replays", body)
     answer = request_queue.recall(engine, attempt)
     if answer is None:
@@ -259,7 +282,7 @@ def replay_dead_letters(
 
 
 def _check_plan(vendor: Vendor, params: dict[str, Any]) -> None:
-    """Tells now what can't be had; the run would tell it later."""
+    """Raise `Refusal` (422) for an impossible order now, rather than let the run fail later."""
     try:
         plan.plan_day(vendor, params, None)
     except ConfigurationError as error:
@@ -267,13 +290,13 @@ def _check_plan(vendor: Vendor, params: dict[str, Any]) -> None:
 
 
 def _engine(request: Request) -> sa.Engine:
-    door: Door = request.app.state.door
-    return door.database()
+    endpoint: Endpoint = request.app.state.endpoint
+    return endpoint.database()
 
 
-def _accept(request: Request, what: str, answer: Answer) -> Accepted:
-    door: Door = request.app.state.door
-    url = f"{door.settings().url}/{what}/{answer.request_id}"
+def _accept(request: Request, collection: str, answer: Answer) -> Accepted:
+    endpoint: Endpoint = request.app.state.endpoint
+    url = f"{endpoint.settings().url}/{collection}/{answer.request_id}"
     return Accepted(id=UUID(answer.request_id), asked_at=answer.asked_at, status_url=url)
 
 
@@ -281,11 +304,11 @@ def _vendor(name: str, status: int) -> Vendor:
     for vendor in VENDORS:
         if vendor.name == name:
             return vendor
-    raise Refusal(status, "There is no such vendor; see listVendors")
+    raise Refusal(status, "Unknown vendor; see listVendors")
 
 
 def _table(vendor: Vendor, name: str, status: int) -> Table:
     for table in vendor.asked:
         if table.name == name:
             return table
-    raise Refusal(status, "The vendor has no such table; see listVendors")
+    raise Refusal(status, "Unknown table of this vendor; see listVendors")

@@ -1,7 +1,8 @@
-"""Who calls, and what they may: a token of the firm's identity provider, or an API key of ours.
+"""Authentication and scopes of callers: a token from the firm's identity provider, or one of our API keys.
 
-We issue no tokens. One is taken if its issuer signed it, for us, for now, by a public key: the key's own kind says by which
-algorithm, and the token's word for it only has to agree. So no token can choose `none`, or be signed with what is public.
+We issue no tokens. A token is valid if one of the issuer's public keys verifies it, it names our audience, and it has not expired.
+The key's type determines the algorithm, and the token's `alg` must agree. So a token can neither choose `none` nor use a public key
+as an HMAC secret.
 """
 
 from __future__ import annotations
@@ -26,62 +27,64 @@ ALGORITHMS = ("RS256", "ES256")
 LEEWAY_S = 30
 MAX_TOKEN = 8192
 KEYS_S = 300
-"""How long the issuer's keys are taken for granted; a key that it takes back counts so long."""
-ANEW_S = 30
-"""How soon after its last answer the issuer is asked again for the sake of a key that is new: anybody can name one."""
+"""Seconds that the issuer's keys are cached; a revoked key stays valid that long."""
+REFETCH_S = 30
+"""Seconds between fetches of the keys for an unknown key id: any caller can name an unknown one."""
 QUIET_S = 10
-"""How long an issuer that did not answer is left alone: callers with API keys must not wait for it."""
+"""Seconds without requests to an issuer that did not respond: callers with API keys must not wait for it."""
 REALM = 'Bearer realm="tributary"'
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A program that may call.
+    """An authenticated program.
 
     Attributes:
-        name: `token:<subject>` or `key:<caller>`: a subject that is called like a key's caller is another.
-        scopes: What it may.
+        name: `token:<subject>` or `key:<caller>`. The prefix keeps a subject apart from a key's caller of the same name.
+        scopes: The scopes granted to it.
     """
 
     name: str
     scopes: frozenset[str]
 
     def check(self, scope: str) -> None:
-        """Raises `Refusal` (403) unless the caller has the scope."""
+        """Raise `Refusal` (403) unless the caller has the scope."""
         if scope not in self.scopes:
-            told = {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{scope}"'}
-            raise Refusal(403, f"This needs the scope {scope}", told)
+            headers = {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{scope}"'}
+            raise Refusal(403, f"This request needs the scope {scope}", headers)
 
 
 class Issuer:
-    """The firm's identity provider, as far as we know it: its public keys."""
+    """The firm's identity provider, with a cache of its public keys."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client = PyJWKClient(settings.jwks_url, cache_jwk_set=False, timeout=3) if settings.issuer else None
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._answered_at, self._quiet_until = -math.inf, -math.inf
+        self._fetched_at, self._quiet_until = -math.inf, -math.inf
 
     def read(self, token: str) -> Caller:
-        """Returns who a token speaks for.
+        """Return the caller that a token identifies.
 
         Raises:
-            Refusal: 401, it is not good; 503, the issuer's keys can't be had.
+            Refusal: 401, the token is invalid; 503, the issuer's keys are unavailable.
         """
         if self._client is None:
-            raise _unknown("No issuer of tokens is set up here")
+            raise _unauthorized("Tokens are not accepted: no token issuer is configured")
         if len(token) > MAX_TOKEN:
-            raise _unknown("The token is too long")
+            raise _unauthorized(f"The token is longer than {MAX_TOKEN} characters")
         try:
             claims = self._verify(self._client, token)
         except jwt.ExpiredSignatureError:
-            raise _unknown("The token has expired") from None
+            raise _unauthorized("The token has expired") from None
         except jwt.PyJWTError:
-            raise _unknown("The token is none of the issuer's for this API") from None
+            raise _unauthorized(
+                "Invalid token: wrong issuer, audience, key or signature, or a required claim is missing"
+            ) from None
         subject = claims["sub"]
         if not subject.isprintable() or not 0 < len(subject) <= 200:
-            raise _unknown("The token's subject can't be read")
+            raise _unauthorized("The token's subject is empty, too long, or not printable")
         return Caller(f"token:{subject}", _scopes(claims))
 
     def _verify(self, client: PyJWKClient, token: str) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class Issuer:
             raise jwt.InvalidTokenError("no kid")
         key = self._find_key(client, kid)
         if key.algorithm_name not in ALGORITHMS:
-            raise jwt.InvalidTokenError("not a key of ours")
+            raise jwt.InvalidTokenError("algorithm not allowed")
         claims: dict[str, Any] = jwt.decode(
             token,
             key.key,
@@ -103,73 +106,73 @@ class Issuer:
         return claims
 
     def _find_key(self, client: PyJWKClient, kid: str) -> jwt.PyJWK:
-        # Outside the lock: while the issuer is asked for a key that is new, the others go on.
-        key = self._recall(kid)
+        # Look up without the lock: requests with a cached key don't wait while new keys are fetched.
+        key = self._cached_key(kid)
         if key is None:
             with self._lock:
-                key = self._recall(kid) or self._ask(client).get(kid)
+                key = self._cached_key(kid) or self._fetch_keys(client).get(kid)
         if key is None:
             raise jwt.InvalidTokenError("no such key")
         return key
 
-    def _recall(self, kid: str) -> jwt.PyJWK | None:
-        return self._keys.get(kid) if time.monotonic() < self._answered_at + KEYS_S else None
+    def _cached_key(self, kid: str) -> jwt.PyJWK | None:
+        return self._keys.get(kid) if time.monotonic() < self._fetched_at + KEYS_S else None
 
-    def _ask(self, client: PyJWKClient) -> dict[str, jwt.PyJWK]:
-        """Returns the issuer's keys by id, asked for unless it was just now; what it gave before stays where it has no answer."""
+    def _fetch_keys(self, client: PyJWKClient) -> dict[str, jwt.PyJWK]:
+        """Return the issuer's keys by id; fetch them unless they were just fetched. A failed fetch leaves the cache as it is."""
         now = time.monotonic()
         if now < self._quiet_until:
-            raise _away()
-        if now >= self._answered_at + ANEW_S:
+            raise _unavailable()
+        if now >= self._fetched_at + REFETCH_S:
             try:
                 self._keys = {str(key.key_id): key for key in client.get_signing_keys()}
             except (jwt.PyJWTError, OSError, ValueError):
                 self._quiet_until = time.monotonic() + QUIET_S
-                raise _away() from None
-            self._answered_at = time.monotonic()
+                raise _unavailable() from None
+            self._fetched_at = time.monotonic()
         return self._keys
 
 
 def identify(headers: Headers, engine: sa.Engine, issuer: Issuer) -> Caller:
-    """Returns who calls.
+    """Return the caller that the request's headers identify.
 
     Raises:
-        Refusal: 401, nobody known; 503, the issuer of tokens is away.
+        Refusal: 401, no valid credentials; 503, the token issuer is unavailable.
     """
     authorization, key = headers.getlist("authorization"), headers.getlist("x-api-key")
     if len(authorization) + len(key) != 1:
-        raise _unknown("Give one token (Authorization: Bearer ...) or one key (X-API-Key: ...)", is_missing=True)
+        raise _unauthorized("Send one token (Authorization: Bearer ...) or one key (X-API-Key: ...)", is_missing=True)
     if key:
         return _identify_key(engine, key[0])
     scheme, _, token = authorization[0].partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise _unknown("Give a token as Authorization: Bearer ...", is_missing=True)
-    if token.startswith(keys.PREFIX):  # some programs can set no other header
+        raise _unauthorized("Send the token as Authorization: Bearer ...", is_missing=True)
+    if token.startswith(keys.PREFIX):  # some programs can't set another header
         return _identify_key(engine, token)
     return issuer.read(token.strip())
 
 
 def _identify_key(engine: sa.Engine, text: str) -> Caller:
-    known = keys.find(engine, text)
-    if known is None:
-        raise _unknown("The key is unknown, expired or revoked")
-    return Caller(f"key:{known.caller}", frozenset(known.scopes))
+    grant = keys.find(engine, text)
+    if grant is None:
+        raise _unauthorized("The key is unknown, expired or revoked")
+    return Caller(f"key:{grant.caller}", frozenset(grant.scopes))
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """Providers name scopes in `scope` or `scp`, and what a program was assigned to in `roles`; as text or as a list."""
-    found: set[str] = set()
+    """Return a token's scopes. Providers put them in `scope` or `scp`, and role assignments in `roles`; as a string or a list."""
+    scopes: set[str] = set()
     for claim in (claims.get("scope"), claims.get("scp"), claims.get("roles")):
         if isinstance(claim, str):
-            found.update(claim.split())
+            scopes.update(claim.split())
         elif isinstance(claim, list):
-            found.update(each for each in claim if isinstance(each, str))
-    return frozenset(found & SCOPES.keys())
+            scopes.update(each for each in claim if isinstance(each, str))
+    return frozenset(scopes & SCOPES.keys())
 
 
-def _unknown(detail: str, *, is_missing: bool = False) -> Refusal:
+def _unauthorized(detail: str, *, is_missing: bool = False) -> Refusal:
     return Refusal(401, detail, {"WWW-Authenticate": REALM if is_missing else f'{REALM}, error="invalid_token"'})
 
 
-def _away() -> Refusal:
-    return Refusal(503, "The issuer of tokens does not answer; try again", {"Retry-After": str(QUIET_S)})
+def _unavailable() -> Refusal:
+    return Refusal(503, "The token issuer does not respond; try again", {"Retry-After": str(QUIET_S)})

@@ -1,4 +1,4 @@
-"""The OpenAPI document, in version 3.0: of the programs that import it, some read no newer one.
+"""The OpenAPI document, in version 3.0: some of the programs that import it read no newer version.
 
 python -m include.gateway.api.document > docs/openapi.json
 """
@@ -22,31 +22,31 @@ from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
 from include.vendors import VENDORS
 
-DESCRIPTION = """Starts runs, takes records, and tells of runs, freshness, findings and dead letters.
+DESCRIPTION = """Start runs, push records, and read runs, freshness, findings and dead letters.
 
-Whatever changes something needs an Idempotency-Key: sent again with the same, it is done once and answered the same.
-Lists come in pages: ask again with `cursor` set to `next` until that is null.
-What is not served is a problem detail (RFC 9457); 429 and 503 say in Retry-After when to come again."""
+Every POST needs an Idempotency-Key: a request that is retried with the same key is done once and gets the same response.
+Lists come in pages: repeat the request with `cursor` set to `next` until `next` is null.
+Errors are problem details (RFC 9457); 429 and 503 state in Retry-After when to retry."""
 TOKEN_URL = "https://identity.example/oauth2/token"  # noqa: S105
 JSON = "application/json"
 TAGS = {
     "runs": "Runs on demand, and their outcome.",
     "records": "Rows that callers push, and their outcome.",
-    "vendors": "Vendors, their tables and fields, and how new the data is.",
+    "vendors": "Vendors, their tables and fields, and data freshness.",
     "findings": "Findings of the business rules.",
     "dead_letters": "Rows that could not be loaded, and their replay.",
 }
-"""By which generators divide a client into modules."""
+"""Generators of clients make one module per tag."""
 
 _PROBLEM = {
     "type": "object",
-    "description": "Why a call was not served (RFC 9457).",
+    "description": "Why a request was not served (RFC 9457).",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string", "description": "Always about:blank."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What was wrong, for people."},
+        "detail": {"type": "string", "description": "The reason, for people."},
         "rejected": {
             "type": "array",
             "description": "For pushRecords: the rejected rows. Nothing was stored.",
@@ -57,65 +57,65 @@ _PROBLEM = {
         "type": "about:blank",
         "title": "Forbidden",
         "status": 403,
-        "detail": "This needs the scope runs:write",
+        "detail": "This request needs the scope runs:write",
     },
 }
 _RECORDS = {
     "type": "array",
-    "description": "Rows of the table, in the vendor's own field names. Each states every field, null where it has no value: getTable lists "
-    "them, as does the schema that is called after vendor and table.",
+    "description": "Rows of the table, in the vendor's field names. Each row must state every field, null if it has no value. For the "
+    "fields, see getTable or the schema named after the vendor and the table.",
     "minItems": 1,
     "maxItems": MAX_ROWS,
     "items": {"type": "object", "additionalProperties": True},
     "example": [{"id": 1, "name": "Sample"}],
 }
 _WAIT = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
-_WHO = {"WWW-Authenticate": {"description": "What is asked for (RFC 6750).", "schema": {"type": "string"}}}
+_CHALLENGE = {"WWW-Authenticate": {"description": "The required credentials (RFC 6750).", "schema": {"type": "string"}}}
 _REFUSALS: Mapping[int, tuple[str, dict[str, Any]]] = {
-    400: ("The body ended before its end; or, in plain text, this is no HTTP that can be read.", {}),
-    401: ("Nobody known: no token or key, or none that is good.", _WHO),
-    403: ("The caller lacks the scope.", _WHO),
-    404: ("There is nothing that is called so.", {}),
+    400: ("The body is incomplete; or, in plain text, invalid HTTP.", {}),
+    401: ("No valid credentials: the token or key is missing or invalid.", _CHALLENGE),
+    403: ("The caller lacks the scope.", _CHALLENGE),
+    404: ("Not found.", {}),
     408: ("The body did not arrive in time.", {}),
     413: ("The body is too large.", {}),
     415: ("The body is not application/json.", {}),
-    422: ("What was sent does not fit, can't be had, or uses an Idempotency-Key again for something else.", {}),
-    429: ("Too many calls.", _WAIT),
-    503: ("Not served now, and not kept; send it again.", _WAIT),
+    422: ("The request is invalid or impossible, or its Idempotency-Key was used for a different request.", {}),
+    429: ("Too many requests.", _WAIT),
+    503: ("Temporarily unavailable; nothing was stored. Retry.", _WAIT),
 }
 
 
 def security(scope: str) -> list[dict[str, list[str]]]:
-    """Either of the two ways to prove who calls; a program that knows only one takes the first."""
+    """Return the two alternative security schemes; a program that supports only one uses the first."""
     return [{"oauth2": [scope]}, {"apiKey": []}]
 
 
-def tell(
+def describe_route(
     tag: str, scope: str, body: type[BaseModel] | str | None = None, *, has_id: bool = False, leads_to: str = ""
 ) -> dict[str, Any]:
-    """Returns what the document says of a route, beside what its parameters say.
+    """Return a route's arguments for the document: tag, responses, security, request body.
 
     Args:
         tag: One of `TAGS`.
-        scope: That callers need.
-        body: What they send.
-        has_id: Whether the path may name something that there is not.
-        leads_to: The operation that tells what became of it.
+        scope: The scope that callers need.
+        body: Schema of the request body, or its name; None for no body.
+        has_id: Whether the path names an object, so that the response may be a 404.
+        leads_to: The operation that returns the state of the accepted request; "" for none.
     """
     statuses = {400, 401, 403, 422, 429, 503} | ({404} if has_id else set()) | ({408, 413, 415} if body else set())
     extra: dict[str, Any] = {"security": security(scope)}
     if body:
         name = body if isinstance(body, str) else body.__name__
         extra["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref(name)}}}
-    told: dict[int, Any] = {status: _refusal(status) for status in sorted(statuses)}
+    responses: dict[int, Any] = {status: _refusal(status) for status in sorted(statuses)}
     if leads_to:
         link = {"operationId": leads_to, "parameters": {"id": "$response.body#/id"}}
-        told[202] = {"description": "Kept; it will be done.", "links": {leads_to: link}}
-    return {"tags": [tag], "responses": told, "openapi_extra": extra}
+        responses[202] = {"description": "Accepted: stored, and will be done.", "links": {leads_to: link}}
+    return {"tags": [tag], "responses": responses, "openapi_extra": extra}
 
 
 def build(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    """Returns the document of an app."""
+    """Return the OpenAPI document of an app."""
     document = get_openapi(
         title="Tributary",
         version="1",
@@ -140,14 +140,14 @@ def build(app: FastAPI, settings: Settings) -> dict[str, Any]:
     document["components"]["securitySchemes"] = {
         "oauth2": {
             "type": "oauth2",
-            "description": "A token of the firm's identity provider, whose address stands here.",
+            "description": "A token from the firm's identity provider; `tokenUrl` is its token endpoint.",
             "flows": {"clientCredentials": flow},
         },
         "apiKey": {
             "type": "apiKey",
             "in": "header",
             "name": "X-API-Key",
-            "description": "An API key; a program that can set no other header sends it as Authorization: Bearer.",
+            "description": "An API key; a program that can't set this header may send it as Authorization: Bearer.",
         },
     }
     document["components"]["schemas"] = dict(sorted(schemas.items()))
@@ -162,14 +162,14 @@ def _ref(name: str) -> dict[str, str]:
 def _refusal(status: int) -> dict[str, Any]:
     description, headers = _REFUSALS[status]
     content = {"application/problem+json": {"schema": _ref("Problem")}}
-    if status == 400:  # the server's own word, before the request is one of ours
+    if status == 400:  # the server's own response to invalid HTTP, before the app sees the request
         content["text/plain"] = {"schema": {"type": "string"}}
-    told = {"description": description, "content": content}
-    return told | ({"headers": headers} if headers else {})
+    response = {"description": description, "content": content}
+    return response | ({"headers": headers} if headers else {})
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is left out, and never null."""
+    """Return a schema without its null alternative: a parameter is left out, never null."""
     rest: list[dict[str, Any]] = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(rest) != 1:
         return schema
@@ -177,7 +177,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lower(node: Any) -> Any:
-    """Says in the words of 3.0 what pydantic says in those of 3.1; and takes its titles away, which repeat names."""
+    """Convert pydantic's OpenAPI 3.1 to 3.0, and remove titles, which only repeat names."""
     if isinstance(node, list):
         return [_lower(each) for each in node]
     if not isinstance(node, dict):
@@ -195,17 +195,17 @@ def _lower(node: Any) -> Any:
 
 
 def render(app: FastAPI) -> str:
-    """Returns the document as it is kept among the docs, without what a firm chose."""
+    """Return the document as JSON for `docs/openapi.json`, with default settings."""
     return json.dumps(build(app, Settings()), indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> int:
-    """Writes the document."""
+    """Write the document to standard output."""
     from include.gateway.api.app import create_app
     from include.gateway.api.callers import Issuer
 
     def refuse_database() -> Any:
-        raise AssertionError("nothing is asked")
+        raise AssertionError("the document needs no database")
 
     sys.stdout.write(render(create_app(refuse_database, Settings, lambda: Issuer(Settings()))))
     return 0

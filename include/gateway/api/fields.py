@@ -1,4 +1,4 @@
-"""The fields of a table's rows as callers see them: as a list, and as a schema of OpenAPI 3.0."""
+"""The fields of a table's rows for callers: as a list, and as an OpenAPI 3.0 schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "decimal": {"type": "number"},
     "string": {"type": "string"},
 }
-# End of a column's name -> unit; the first that fits.
+# Suffix of a column's name -> unit; the first match wins.
 _UNITS = {
     "price_usd": "US dollars for one unit",
     "_usd": "US dollars",
@@ -27,7 +27,7 @@ _UNITS = {
 
 
 def describe_fields(vendor: Vendor, table: Table) -> list[dict[str, Any]]:
-    """Returns the fields of a table's rows: the vendor's name, our column, type, unit, whether it may be null, whether it is in the key."""
+    """Return the fields of a table's rows: vendor's name, our column, type, unit, and whether it is nullable, in the key, sensitive."""
     return [
         {
             "name": col.source,
@@ -43,23 +43,23 @@ def describe_fields(vendor: Vendor, table: Table) -> list[dict[str, Any]]:
 
 
 def find_unit(vendor: Vendor, col: Column) -> str | None:
-    """Returns the unit of a field's values; None where they have none."""
+    """Return the unit of a field's values; None if it has none."""
     if col.type == TIMESTAMP:
-        return f"time; one without an offset is in {vendor.zone}"
+        return f"time; without an offset, it is in {vendor.zone}"
     if col.type == INTEGER or col.type.startswith("decimal"):
         return next((unit for end, unit in _UNITS.items() if col.name.endswith(end)), None)
     return None
 
 
 def schemas_of(vendor: Vendor, table: Table) -> dict[str, Any]:
-    """Returns the schema of one row, by the name that it has in the document."""
-    row = _object(f"A row of the table {table.name} of {vendor.title}. Every field is stated.")
+    """Return the schema of one row, keyed by its name in the document."""
+    row = _object(f"A row of the table {table.name} of {vendor.title}. Every field must be stated.")
     for col in stated_columns(table):
-        *way, last = col.source.split(".") if table.is_nested else [col.source]
-        holder = row
-        for name in way:
-            holder = holder["properties"].setdefault(name, _object("Null states that every field in it is null.", True))
-        holder["properties"][last] = _schema(vendor, col)
+        *parents, last = col.source.split(".") if table.is_nested else [col.source]
+        parent = row
+        for name in parents:
+            parent = parent["properties"].setdefault(name, _object("Null means that every field in it is null.", True))
+        parent["properties"][last] = _schema(vendor, col)
     return {f"{vendor.name}_{table.name}": _with_required(row)}
 
 
@@ -68,9 +68,9 @@ def _schema(vendor: Vendor, col: Column) -> dict[str, Any]:
     schema = dict(_SCHEMAS[kind])
     notes = [find_unit(vendor, col)]
     if kind == "decimal":
-        notes.append(f"Exact, {col.type}; may be a text in US notation.")
+        notes.append(f"Exact, {col.type}; may be a string in US notation.")
     if col.kind == "sensitive":
-        notes.append("Sensitive: kept as a keyed hash and the last four characters.")
+        notes.append("Sensitive: stored as a keyed hash and the last four characters.")
     if description := ". ".join(filter(None, notes)):
         schema["description"] = description
     return schema if col.required else schema | {"nullable": True}

@@ -1,12 +1,12 @@
-"""API keys, for callers that can't get a token: `trb_<id>_<secret>`, shown once, kept as a hash, and never without an end.
+"""API keys, for callers that can't get a token: `trb_<id>_<secret>`, shown once, stored as a hash, always with an expiry.
 
 python -m include.gateway.api.keys make CALLER --scopes status:read findings:read [--days 90]
 python -m include.gateway.api.keys rotate CALLER [--days 90] [--overlap-hours 24]
 python -m include.gateway.api.keys list
 python -m include.gateway.api.keys revoke KEY_ID
 
-They need TRIBUTARY_MIGRATE_URL: only the schema's owner makes keys. A rotation makes a key like the caller's newest; the older
-ones end when the overlap does.
+The commands need TRIBUTARY_MIGRATE_URL: only the schema's owner can create keys. A rotation creates a key with the scopes of the
+caller's newest key; the older keys expire at the end of the overlap.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from include.warehouse import schema
 PREFIX = "trb_"
 _SHAPE = re.compile(PREFIX + r"([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_NOBODY = bytes(32)
+_NO_HASH = bytes(32)
 MAX_DAYS = 366
 
 _FIND = sa.text("""
@@ -58,41 +58,41 @@ _LIST = sa.text("select * from control.api_key order by caller, created_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """Whose a key is."""
+class Grant:
+    """The caller and the scopes of a key."""
 
     caller: str
     scopes: tuple[str, ...]
 
 
-def find(engine: sa.Engine, text: str) -> Known | None:
-    """Returns whose a key is; None where it is unknown, expired or revoked."""
-    shaped = _SHAPE.fullmatch(text)
-    if shaped is None:
+def find(engine: sa.Engine, text: str) -> Grant | None:
+    """Return the caller and scopes of a key; None if it is unknown, expired or revoked."""
+    match = _SHAPE.fullmatch(text)
+    if match is None:
         return None
-    key_id, secret = shaped.groups()
+    key_id, secret = match.groups()
     with engine.begin() as connection:
         row = connection.execute(_FIND, {"key_id": key_id}).first()
-        is_right = hmac.compare_digest(bytes(row.secret_hash) if row else _NOBODY, _hash(secret))
-        if row is None or not is_right or not row.is_live:
+        is_match = hmac.compare_digest(bytes(row.secret_hash) if row else _NO_HASH, _hash(secret))
+        if row is None or not is_match or not row.is_live:
             return None
         if row.is_first_today:
             connection.execute(_USE, {"key_id": key_id})
-    return Known(row.caller, tuple(row.scopes))
+    return Grant(row.caller, tuple(row.scopes))
 
 
 def make(engine: sa.Engine, caller: str, scopes: Sequence[str], days: int) -> str:
-    """Makes a key and returns it; nobody can read it again.
+    """Create a key and return it; it can't be read again.
 
     Raises:
-        ConfigurationError: There is no such scope, or the caller's name or the days can't be meant so.
+        ConfigurationError: A scope is unknown, or the caller's name or the number of days is invalid.
     """
     with engine.begin() as connection:
         return _make(connection, caller, scopes, days)
 
 
 def rotate(engine: sa.Engine, caller: str, days: int, overlap: timedelta) -> str:
-    """Makes a key like the caller's newest and returns it; its older keys end after the overlap.
+    """Create and return a key with the scopes of the caller's newest key; the older keys expire after the overlap.
 
     Raises:
         ConfigurationError: The caller has no key.
@@ -100,31 +100,33 @@ def rotate(engine: sa.Engine, caller: str, days: int, overlap: timedelta) -> str
     with engine.begin() as connection:
         scopes = connection.scalar(_NEWEST, {"caller": caller})
         if scopes is None:
-            raise ConfigurationError("The caller has no key", caller=caller)
-        made = _make(connection, caller, scopes, days)
+            raise ConfigurationError("The caller has no key to rotate; create one with `make`", caller=caller)
+        key = _make(connection, caller, scopes, days)
         ends_at = datetime.now(UTC) + overlap
-        connection.execute(_END, {"caller": caller, "key_id": made.split("_")[1], "ends_at": ends_at})
-    return made
+        connection.execute(_END, {"caller": caller, "key_id": key.split("_")[1], "ends_at": ends_at})
+    return key
 
 
 def revoke(engine: sa.Engine, key_id: str) -> None:
-    """Ends a key at once.
+    """Revoke a key at once.
 
     Raises:
-        ConfigurationError: There is no such key, or it is revoked.
+        ConfigurationError: The key is unknown or already revoked.
     """
     with engine.begin() as connection:
         if not connection.execute(_REVOKE, {"key_id": key_id}).rowcount:
-            raise ConfigurationError("There is no such key to revoke", key_id=key_id)
+            raise ConfigurationError("The key is unknown or already revoked", key_id=key_id)
 
 
 def _make(connection: sa.Connection, caller: str, scopes: Sequence[str], days: int) -> str:
     if unknown := set(scopes) - SCOPES.keys():
-        raise ConfigurationError(f"There is no scope {', '.join(sorted(unknown))}; there are {', '.join(SCOPES)}")
+        raise ConfigurationError(f"Unknown scope: {', '.join(sorted(unknown))}; known: {', '.join(SCOPES)}")
     if not _NAME.fullmatch(caller):
-        raise ConfigurationError("A caller's name has letters, digits, dots and dashes", caller=caller)
+        raise ConfigurationError(
+            "Invalid caller's name: use up to 64 letters, digits, dots, dashes and underscores", caller=caller
+        )
     if not 0 < days <= MAX_DAYS:
-        raise ConfigurationError(f"A key lives for 1 to {MAX_DAYS} days", days=days)
+        raise ConfigurationError(f"A key must be valid for 1 to {MAX_DAYS} days", days=days)
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     values = {"key_id": key_id, "caller": caller, "secret_hash": _hash(secret), "scopes": sorted(set(scopes))}
     connection.execute(_MAKE, values | {"expires_at": datetime.now(UTC) + timedelta(days=days)})
@@ -132,23 +134,23 @@ def _make(connection: sa.Connection, caller: str, scopes: Sequence[str], days: i
 
 
 def _hash(secret: str) -> bytes:
-    """Plain: there is nothing to guess in 256 random bits, so nothing to slow down."""
+    """Return the stored hash; unsalted SHA-256 is enough for 256-bit random secrets."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; an error of ours is one line, and exit code 1."""
+    """Run one command; on a `TributaryError`, print one line and return 1."""
     parser = argparse.ArgumentParser(prog="python -m include.gateway.api.keys", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    making = commands.add_parser("make", help="make a key and show it once")
-    making.add_argument("--scopes", nargs="+", required=True)
-    rotating = commands.add_parser("rotate", help="make the next key of a caller, and let the older ones end")
-    rotating.add_argument("--overlap-hours", type=float, default=24.0)
-    for each in (making, rotating):
+    make_parser = commands.add_parser("make", help="create a key and show it once")
+    make_parser.add_argument("--scopes", nargs="+", required=True)
+    rotate_parser = commands.add_parser("rotate", help="create a caller's next key, and let the older ones expire")
+    rotate_parser.add_argument("--overlap-hours", type=float, default=24.0)
+    for each in (make_parser, rotate_parser):
         each.add_argument("caller")
         each.add_argument("--days", type=int, default=90)
-    commands.add_parser("list", help="show every key but its secret")
-    commands.add_parser("revoke", help="end a key at once").add_argument("key_id")
+    commands.add_parser("list", help="list all keys, without their secrets")
+    commands.add_parser("revoke", help="revoke a key at once").add_argument("key_id")
     arguments = parser.parse_args(argv)
     try:
         url = read_setting("TRIBUTARY_MIGRATE_URL")
@@ -166,8 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _rotate(engine: sa.Engine, asked: argparse.Namespace) -> list[str]:
-    return [rotate(engine, asked.caller, asked.days, timedelta(hours=asked.overlap_hours))]
+def _rotate(engine: sa.Engine, arguments: argparse.Namespace) -> list[str]:
+    return [rotate(engine, arguments.caller, arguments.days, timedelta(hours=arguments.overlap_hours))]
 
 
 def _list(engine: sa.Engine, _: argparse.Namespace) -> list[str]:
@@ -180,13 +182,13 @@ def _list(engine: sa.Engine, _: argparse.Namespace) -> list[str]:
     ]
 
 
-def _revoke(engine: sa.Engine, asked: argparse.Namespace) -> list[str]:
-    revoke(engine, asked.key_id)
+def _revoke(engine: sa.Engine, arguments: argparse.Namespace) -> list[str]:
+    revoke(engine, arguments.key_id)
     return []
 
 
 COMMANDS: dict[str, Callable[[sa.Engine, argparse.Namespace], list[str]]] = {
-    "make": lambda engine, asked: [make(engine, asked.caller, asked.scopes, asked.days)],
+    "make": lambda engine, arguments: [make(engine, arguments.caller, arguments.scopes, arguments.days)],
     "rotate": _rotate,
     "list": _list,
     "revoke": _revoke,

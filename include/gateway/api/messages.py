@@ -1,4 +1,4 @@
-"""What callers send and what they are answered, in the words of the OpenAPI document."""
+"""The request and response bodies of the API; their descriptions appear in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from include.vendors import VENDORS
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-"""Of a vendor, a table or a rule."""
+"""Name of a vendor, a table or a rule."""
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+-]{0,199}$")]
-"""A vendor's id of a client. It stands in the path of a call to the vendor: no slash, and no comma."""
+"""A vendor's id of a client. It becomes part of a request path: no slash and no comma."""
 Number = Annotated[int, Field(ge=1, le=2**53 - 1)]
-"""JSON readers that take every number for a double still read it exactly."""
+"""JSON parsers that read every number as a double still read it exactly."""
 
 
-def _written_as(pattern: str, example: str) -> BeforeValidator:
-    """A number could be meant as seconds since 1970, or not be meant at all."""
+def _require_format(pattern: str, example: str) -> BeforeValidator:
+    """Return a validator that accepts only text of a pattern; pydantic would read a number as seconds since 1970."""
 
     def check(text: object) -> object:
         if not isinstance(text, str) or not re.fullmatch(pattern, text):
-            raise ValueError(f"write it like {example}")
+            raise ValueError(f"must be a string like {example}")
         return text
 
     return BeforeValidator(check)
 
 
-Day = Annotated[date, Field(strict=False), _written_as(r"\d{4}-\d{2}-\d{2}", "2026-11-25")]
+Day = Annotated[date, Field(strict=False), _require_format(r"\d{4}-\d{2}-\d{2}", "2026-11-25")]
 Moment = Annotated[
-    AwareDatetime, _written_as(r"\d{4}-\d{2}-\d{2}[Tt ].+", "2026-11-25T13:04:11Z: a day with its time and zone")
+    AwareDatetime, _require_format(r"\d{4}-\d{2}-\d{2}[Tt ].+", "2026-11-25T13:04:11Z: date, time and time zone")
 ]
 Stage = Literal["stage", "validate", "transform", "load", "crm"]
 T = TypeVar("T")
@@ -42,31 +42,32 @@ _ID = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
 _MOMENT = "2026-11-25T13:04:11.482Z"
 
 
-class _Sent(BaseModel):
+class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class RunOrder(_Sent):
-    """A run of a vendor's day on demand."""
+class RunOrder(_Body):
+    """An order for a run of a vendor's day."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"vendor": _VENDOR, "tables": [_TABLE]}})
 
-    vendor: Name = Field(description="Which vendor; see listVendors.")
-    tables: list[Name] = Field([], max_length=100, description="What to pull; none: every table.")
+    vendor: Name = Field(description="The vendor's name; see listVendors.")
+    tables: list[Name] = Field([], max_length=100, description="The tables to pull; empty: every table.")
     business_date: Day | None = Field(
-        None, description="Left out: the latest closed session. A past date takes only what can be stated as of then."
+        None,
+        description="Left out: the latest closed session. For a past date, only tables with `states_past` can be pulled.",
     )
     clients: list[Key] = Field(
         [],
         max_length=1000,
-        description="The vendor's ids of single clients, where it can be asked for them; none: all.",
+        description="The vendor's ids of the clients to pull, for tables with `takes_clients`; empty: all clients.",
     )
-    full_refresh: bool = Field(False, description="Ignore when tables were last pulled.")
+    full_refresh: bool = Field(False, description="Pull all rows, not only those edited since the last pull.")
     wait: bool = Field(True, description="Wait until the vendor has closed the day.")
 
 
-class ReplayOrder(_Sent):
-    """Dead letters of one table and day that shall be sent again."""
+class ReplayOrder(_Body):
+    """An order to replay dead letters of one table and business date."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"vendor": _VENDOR, "table": _TABLE, "business_date": "2026-11-25"}}
@@ -74,13 +75,15 @@ class ReplayOrder(_Sent):
 
     vendor: Name
     table: Name
-    business_date: Day = Field(description="The letters' own.")
-    letters: list[Number] = Field([], max_length=1000, description="Ids of open letters; none: every open one.")
-    dry_run: bool = Field(False, description="Pull and check, and load nothing.")
+    business_date: Day = Field(description="The business date of the dead letters.")
+    letters: list[Number] = Field(
+        [], max_length=1000, description="Ids of open dead letters; empty: all that are open."
+    )
+    dry_run: bool = Field(False, description="Pull and check the rows, but load nothing.")
 
 
 class Accepted(BaseModel):
-    """Something that was taken and will be done."""
+    """An accepted request, which will be done."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"id": _ID, "asked_at": _MOMENT, "status_url": f"/api/v1/runs/{_ID}"}}
@@ -88,19 +91,19 @@ class Accepted(BaseModel):
 
     id: UUID
     asked_at: datetime
-    status_url: str = Field(description="Ask there what became of it.")
+    status_url: str = Field(description="URL that returns the state of the request.")
 
 
 class RejectedRow(BaseModel):
-    """A row of a push that is not loaded, and why; its values are not returned."""
+    """A row of a push that is not loaded, with the reasons; its values are not returned."""
 
-    row: int = Field(description="Its place in the body, from 0.")
-    fields: list[str] = Field(description="Which fields are absent or do not fit; empty: it is not a row of the table.")
-    reasons: list[str] = Field(description="Why, one for each field.")
+    row: int = Field(description="Position of the row in the body, from 0.")
+    fields: list[str] = Field(description="The absent or invalid fields; empty: the row as a whole is invalid.")
+    reasons: list[str] = Field(description="The reasons, one for each field.")
 
 
 class AcceptedRecords(Accepted):
-    """Pushed rows that will be loaded, and those that are rejected; `status_url` has the final result."""
+    """The result of the first check of pushed rows; `status_url` returns the final result."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -115,7 +118,7 @@ class AcceptedRecords(Accepted):
     )
 
     accepted: int = Field(
-        description="Rows that have the shape of the table's; how their texts are written is checked later."
+        description="Number of rows with the shape of the table; the notation of their text values is checked later."
     )
     rejected: list[RejectedRow] = Field(
         description="Rows that become dead letters; the others are loaded without them."
@@ -123,11 +126,11 @@ class AcceptedRecords(Accepted):
 
 
 class Step(BaseModel):
-    """What a step of a run took in and gave out."""
+    """The row counts of one step of a run."""
 
     stage: Stage
     table: str
-    entity: str = Field(description="Of the warehouse; empty before the step `transform`.")
+    entity: str = Field(description="The warehouse's entity; empty before the step `transform`.")
     business_date: date
     fetched: int
     staged: int
@@ -142,39 +145,41 @@ class Step(BaseModel):
 
 
 class Run(BaseModel):
-    """A run or a replay that was asked for."""
+    """A run or a replay that was ordered through this API."""
 
     id: UUID
-    run_id: str = Field(description="Its name in Airflow, and in the ledger.")
+    run_id: str = Field(description="The id of the run in Airflow and in the ledger.")
     what: Literal["run", "replay"]
     vendor: str
     state: Literal["waiting", "started", "succeeded", "failed"]
-    detail: str | None = Field(description="Why it failed, where that is known.")
+    detail: str | None = Field(description="Why it failed, if known.")
     asked_at: datetime
-    ended_at: datetime | None = Field(description="When the end was noticed.")
+    ended_at: datetime | None = Field(description="When the end of the run was detected.")
 
 
 class RunWithSteps(Run):
-    """A run or a replay, and what it did so far."""
+    """A run or a replay, with the steps done so far."""
 
     steps: list[Step]
 
 
 class Push(BaseModel):
-    """Pushed records, and what became of them."""
+    """Pushed records and their outcome."""
 
     id: UUID
     vendor: str
     table: str
     state: Literal["waiting", "processed", "partial", "error"] = Field(
-        description="`processed`: every row is loaded; `partial`: but for the rejected ones; `error`: none is."
+        description="`processed`: all rows are loaded; `partial`: all except the rejected rows; `error`: no row is loaded."
     )
     received_at: datetime
     processed_at: datetime | None
-    error: str | None = Field(description="Why rows were not loaded; null: every row was, or they wait.")
-    rows: int | None = Field(description="How many rows were read; null: they wait, or came to nothing.")
-    dead: int | None = Field(description="How many of them are dead letters.")
-    rejected: list[RejectedRow] = Field(description="The first 1,000 of those.")
+    error: str | None = Field(
+        description="Why rows were not loaded; null: all rows are loaded, or the push is waiting."
+    )
+    rows: int | None = Field(description="Number of rows read; null: the push is waiting, or failed as a whole.")
+    dead: int | None = Field(description="Number of rows that are dead letters.")
+    rejected: list[RejectedRow] = Field(description="The first 1,000 of the dead letters.")
 
 
 class DeclaredTable(BaseModel):
@@ -182,21 +187,23 @@ class DeclaredTable(BaseModel):
 
     name: str
     is_pushable: bool = Field(description="Whether its records can be pushed.")
-    states_past: bool = Field(description="Whether it can be had as of a past date.")
-    takes_clients: bool = Field(description="Whether it can be asked for single clients.")
-    key_fields: list[str] = Field(description="The vendor's fields that every record needs.")
+    states_past: bool = Field(description="Whether it can be pulled as of a past date.")
+    takes_clients: bool = Field(description="Whether it can be pulled for single clients.")
+    key_fields: list[str] = Field(
+        description="The vendor's names of the key's fields; empty if records can't be pushed."
+    )
 
 
 class DeclaredField(BaseModel):
     """A field of a table's rows."""
 
-    name: str = Field(description="The vendor's; `address.city` is the field `city` of the object `address`.")
-    column: str = Field(description="Our name of it.")
+    name: str = Field(description="The vendor's name; `address.city` is the field `city` of the object `address`.")
+    column: str = Field(description="Tributary's name.")
     type: str = Field(description="integer, boolean, string, date, timestamp, pairs, or decimal(digits,decimals).")
-    unit: str | None = Field(description="Of its values; null: they have none.")
-    is_nullable: bool = Field(description="Whether a row may state it as null; every row states it.")
-    is_key: bool = Field(description="Whether it is a part of what identifies a row.")
-    is_sensitive: bool = Field(description="Whether only its keyed hash and last four characters are kept.")
+    unit: str | None = Field(description="The unit of its values; null: they have none.")
+    is_nullable: bool = Field(description="Whether its value may be null; every row must state it.")
+    is_key: bool = Field(description="Whether it is part of the row's key.")
+    is_sensitive: bool = Field(description="Whether only its keyed hash and last four characters are stored.")
 
 
 class TableWithFields(DeclaredTable):
@@ -215,22 +222,24 @@ class DeclaredVendor(BaseModel):
 
 
 class Freshness(BaseModel):
-    """How new what we have of a table is."""
+    """The freshness of a table."""
 
     vendor: str
     table: str
-    stage: Literal["stage", "load"] = Field(description="`stage` for a table of which the warehouse holds nothing.")
-    business_date: date | None = Field(description="The newest day that is in; null: none yet.")
+    stage: Literal["stage", "load"] = Field(
+        description="The table's last stage; `stage` if it is not loaded to the warehouse."
+    )
+    business_date: date | None = Field(description="The newest business date that is in; null: none yet.")
     recorded_at: datetime | None
     extracted_at: datetime | None
-    rows: int | None = Field(description="Rows of that day that could be read.")
-    due_date: date = Field(description="The day that should be in by `due_at`.")
-    due_at: datetime | None = Field(description="Null: the vendor has no time by which it is due.")
+    rows: int | None = Field(description="Number of readable rows of that day.")
+    due_date: date = Field(description="The business date that is due by `due_at`.")
+    due_at: datetime | None = Field(description="The deadline; null: the vendor has none for this stage.")
     is_late: bool
 
 
 class Finding(BaseModel):
-    """What a business rule found, once, however often it was seen."""
+    """A finding of a business rule, reported once, however often the rule finds it again."""
 
     id: int
     vendor: str
@@ -250,7 +259,7 @@ class Finding(BaseModel):
 
 
 class Letter(BaseModel):
-    """A row that could not go on, and why; what it holds is not told."""
+    """A dead letter: a row that could not be loaded, with the reasons but without its content."""
 
     id: int
     run_id: str
@@ -259,33 +268,33 @@ class Letter(BaseModel):
     business_date: date
     stage: str
     key: str | None = Field(description="The row's key at the vendor; null: it could not be read.")
-    reasons: list[str] = Field(description="Of what the CRM refused the code alone.")
+    reasons: list[str] = Field(description="Why the row died; for a row that the CRM refused, only the error code.")
     status: Literal["open", "replayed", "superseded", "discarded"]
     died_at: datetime
     closed_at: datetime | None
 
 
 class Page(BaseModel, Generic[T]):
-    """Some of a list, the newest first."""
+    """One page of a list, the newest first."""
 
     items: list[T]
-    next: str | None = Field(description="The `cursor` of the next page; null: this is the last.")
+    next: str | None = Field(description="The `cursor` of the next page; null: this is the last page.")
 
 
 class RunPage(Page[Run]):
-    """Some of the runs that were asked for, the newest first."""
+    """One page of the runs and replays, the newest first."""
 
 
 class FindingPage(Page[Finding]):
-    """Some of the findings, the newest first."""
+    """One page of the findings, the newest first."""
 
 
 class LetterPage(Page[Letter]):
-    """Some of the dead letters, the newest first."""
+    """One page of the dead letters, the newest first."""
 
 
 class Vendors(BaseModel):
-    """Every vendor."""
+    """All vendors."""
 
     items: list[DeclaredVendor]
 

@@ -1,4 +1,4 @@
-"""What callers may read: runs, pushes, freshness, findings, dead letters; in pages by key, so that none is skipped or seen twice."""
+"""The API's reads: runs, pushes, freshness, findings, dead letters. Lists are paged by key, so no item is skipped or repeated."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ left join control.ledger s on s.pull_id = n.pull_id and s.vendor = t.vendor and 
 order by t.place
 """)
 
-# List -> the column of its order, what is told, and what may be asked for.
+# List -> its sort column, its query, and its filters.
 _LISTS = {
     "runs": (
         "number",
@@ -87,62 +87,64 @@ _LISTS = {
 
 
 @contextmanager
-def looking(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Opens a connection that reads, for as long as a caller would wait."""
+def connect_read_only(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a read-only transaction with a statement timeout of 10 s."""
     with engine.begin() as connection:
         connection.execute(sa.text("set transaction read only"))
         connection.execute(sa.text("set local statement_timeout = '10s'"))
         yield connection
 
 
-def read_page(engine: sa.Engine, name: str, asked: Mapping[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
-    """Returns some of a list, the newest first.
+def read_page(
+    engine: sa.Engine, name: str, filters: Mapping[str, Any], limit: int, cursor: str | None
+) -> dict[str, Any]:
+    """Return one page of a list, the newest first.
 
     Args:
         engine: The database.
-        name: Of the list.
-        asked: Filter -> value; None stands for any.
-        limit: At most so many.
-        cursor: As the page before said; None begins.
+        name: Name of the list.
+        filters: Filter -> value; None for any.
+        limit: The largest number of items.
+        cursor: `next` of the previous page; None for the first page.
 
     Raises:
-        Refusal: 422, it is no cursor of this list.
+        Refusal: 422, invalid cursor for this list.
     """
-    order, select, filters = _LISTS[name]
-    values = {key: value for key, value in asked.items() if value is not None}
-    clauses = [filters[key] for key in values]
+    order, select, known_filters = _LISTS[name]
+    values = {key: value for key, value in filters.items() if value is not None}
+    clauses = [known_filters[key] for key in values]
     if cursor is not None:
-        values["after"] = _open_cursor(name, cursor)
+        values["after"] = _parse_cursor(name, cursor)
         clauses.append(f"{order} < :after")
     where = f"where {' and '.join(clauses)}" if clauses else ""
     statement = sa.text(f"{select} {where} order by {order} desc limit :limit")
-    with looking(engine) as connection:
+    with connect_read_only(engine) as connection:
         rows = connection.execute(statement, values | {"limit": limit + 1}).mappings().all()
     is_last = len(rows) <= limit
     return {"items": rows[:limit], "next": None if is_last else _cursor(name, rows[limit - 1]["place"])}
 
 
 def read_run(engine: sa.Engine, request_id: UUID) -> dict[str, Any]:
-    """Returns a run and its steps; raises `Refusal` (404) where there is none."""
-    with looking(engine) as connection:
+    """Return a run and its steps; raise `Refusal` (404) if there is none."""
+    with connect_read_only(engine) as connection:
         run = connection.execute(_RUN, {"id": request_id}).mappings().first()
         if run is None:
-            raise Refusal(404, "There is no such run")
+            raise Refusal(404, "Run not found")
         steps = connection.execute(_STEPS, {"run_id": run["run_id"]}).mappings().all()
     return {**run, "steps": steps}
 
 
 def read_push(engine: sa.Engine, push_id: UUID) -> dict[str, Any]:
-    """Returns a push; raises `Refusal` (404) where there is none."""
-    with looking(engine) as connection:
+    """Return a push; raise `Refusal` (404) if there is none."""
+    with connect_read_only(engine) as connection:
         push = connection.execute(_PUSHED, {"id": str(push_id)}).mappings().first()
     if push is None:
-        raise Refusal(404, "There is no such push")
+        raise Refusal(404, "Push not found")
     _, vendor, table = push["sender"].split(".")
     outcome = push["outcome"] or {"rows": None, "dead": None, "rejected": []}
     rejected = [describe_rejected(each["row"], each["reasons"]) for each in outcome["rejected"]]
-    told = {"vendor": vendor, "table": table, "rows": outcome["rows"], "dead": outcome["dead"], "rejected": rejected}
-    return {**push, **told, "state": _push_state(push["processed_at"] is not None, push["error"], outcome)}
+    result = {"vendor": vendor, "table": table, "rows": outcome["rows"], "dead": outcome["dead"], "rejected": rejected}
+    return {**push, **result, "state": _push_state(push["processed_at"] is not None, push["error"], outcome)}
 
 
 def _push_state(is_processed: bool, error: str | None, outcome: Mapping[str, Any]) -> str:
@@ -154,37 +156,37 @@ def _push_state(is_processed: bool, error: str | None, outcome: Mapping[str, Any
 
 
 def read_freshness(engine: sa.Engine, now: datetime) -> list[dict[str, Any]]:
-    """Returns how new what we have of every declared table is; `now` is aware."""
-    asked = [(vendor, table, _last_stage(vendor, table)) for vendor in VENDORS for table in vendor.asked]
+    """Return the freshness of every declared table; `now` is aware."""
+    tables = [(vendor, table, _last_stage(vendor, table)) for vendor in VENDORS for table in vendor.asked]
     values = {
-        "vendors": [vendor.name for vendor, _, _ in asked],
-        "names": [table.name for _, table, _ in asked],
-        "stages": [stage for _, _, stage in asked],
+        "vendors": [vendor.name for vendor, _, _ in tables],
+        "names": [table.name for _, table, _ in tables],
+        "stages": [stage for _, _, stage in tables],
     }
-    with looking(engine) as connection:
+    with connect_read_only(engine) as connection:
         rows = connection.execute(_FRESH, values).all()
-    found = []
-    for (vendor, _, stage), row in zip(asked, rows, strict=True):
+    items = []
+    for (vendor, _, stage), row in zip(tables, rows, strict=True):
         due_date, due_at = _due(vendor, stage, now)
         is_in = row.business_date is not None and row.business_date >= due_date
-        told = {"vendor": row.vendor, "table": row.name, "stage": stage, "business_date": row.business_date}
-        told |= {"recorded_at": row.recorded_at, "extracted_at": row.extracted_at, "rows": row.staged}
+        item = {"vendor": row.vendor, "table": row.name, "stage": stage, "business_date": row.business_date}
+        item |= {"recorded_at": row.recorded_at, "extracted_at": row.extracted_at, "rows": row.staged}
         is_late = due_at is not None and now >= due_at and not is_in
-        found.append(told | {"due_date": due_date, "due_at": due_at, "is_late": is_late})
-    return found
+        items.append(item | {"due_date": due_date, "due_at": due_at, "is_late": is_late})
+    return items
 
 
 def check_open(engine: sa.Engine, vendor: str, table: str, day: date, ids: Sequence[int]) -> None:
-    """Raises `Refusal` (422) unless there are open letters of a table and day, and all the given ones are among them."""
+    """Raise `Refusal` (422) unless the table and day have open dead letters that include all given ids."""
     values = {"vendor": vendor, "table": table, "day": day, "ids": list(ids) or None}
-    with looking(engine) as connection:
-        found = connection.scalar(_OPEN_LETTERS, values) or 0
-    if not found or (ids and found < len(set(ids))):
-        raise Refusal(422, "These are not open letters of this table and day")
+    with connect_read_only(engine) as connection:
+        count = connection.scalar(_OPEN_LETTERS, values) or 0
+    if not count or (ids and count < len(set(ids))):
+        raise Refusal(422, "No such open dead letters for this table and business date; see listDeadLetters")
 
 
 def list_vendors() -> list[dict[str, Any]]:
-    """Returns the declared vendors and their tables."""
+    """Return the declared vendors and their tables."""
     return [
         {
             "name": vendor.name,
@@ -196,7 +198,7 @@ def list_vendors() -> list[dict[str, Any]]:
 
 
 def describe_table(vendor: Vendor, table: Table) -> dict[str, Any]:
-    """Returns a declared table and its fields."""
+    """Return a declared table and its fields."""
     return {"vendor": vendor.name, **_summarize(vendor, table), "fields": describe_fields(vendor, table)}
 
 
@@ -211,12 +213,12 @@ def _summarize(vendor: Vendor, table: Table) -> dict[str, Any]:
 
 
 def is_pushable(table: Table) -> bool:
-    """Whether its rows stand for themselves: those of a fan-out carry what they were asked for by."""
+    """Return whether a table's rows can be pushed: rows of a fan-out depend on the parent row of their request."""
     return not isinstance(table.shape, FanOut) and not table.over
 
 
 def key_fields(table: Table) -> list[str]:
-    """The vendor's names of the fields that make the key."""
+    """Return the vendor's names of the key's fields."""
     return [table.named(name).source for name in table.key]
 
 
@@ -225,7 +227,10 @@ def _last_stage(vendor: Vendor, table: Table) -> str:
 
 
 def _due(vendor: Vendor, stage: str, now: datetime) -> tuple[date, datetime | None]:
-    """The day that the newest start of the vendor's schedule is about, and when it is due, whether the firm has that vendor or not."""
+    """Return the business date of the schedule's latest start, and its deadline (None if the stage has none).
+
+    It applies even if the firm does not use the vendor.
+    """
     local = now.astimezone(ZoneInfo(vendor.timezone))
     start = croniter(vendor.cron, local).get_prev(datetime)
     clock = vendor.due.get(stage)
@@ -237,11 +242,11 @@ def _cursor(name: str, place: int) -> str:
     return base64.urlsafe_b64encode(f"{name}:{place}".encode()).decode().rstrip("=")
 
 
-def _open_cursor(name: str, cursor: str) -> int:
+def _parse_cursor(name: str, cursor: str) -> int:
     try:
-        said, _, place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
-        if said == name and place.isascii() and place.isdigit() and len(place) < 19:
+        list_name, _, place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+        if list_name == name and place.isascii() and place.isdigit() and len(place) < 19:
             return int(place)
     except (binascii.Error, ValueError):
         pass
-    raise Refusal(422, "The cursor is none of this list")
+    raise Refusal(422, "Invalid cursor for this list")

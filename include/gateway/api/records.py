@@ -1,4 +1,4 @@
-"""Pushed records: which rows have the shape of a table's rows. The notation of their texts is checked when they are staged."""
+"""Check of pushed records: which rows have the shape of the table. Staging checks the notation of their text values."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is known of pushed rows before they are staged.
+    """Result of the check of pushed rows.
 
     Attributes:
-        accepted: How many have the shape of the table's rows.
-        rejected: The others, as `describe_rejected` returns them.
+        accepted: Number of rows that have the shape of the table.
+        rejected: The other rows, as `describe_rejected` returns them.
     """
 
     accepted: int
@@ -33,10 +33,10 @@ class Checked:
 
 
 def check_records(table: Table, body: bytes) -> Checked:
-    """Returns which rows of a body are rejected, and why.
+    """Check the rows of a body; return the number accepted and the rejected rows with reasons.
 
     Raises:
-        Refusal: 422, it is no array of some thousand rows, none of them is accepted, or more are rejected than are named.
+        Refusal: 422, the body is not an array of 1 to `MAX_ROWS` rows, no row is accepted, or more than `MOST_REJECTED` are rejected.
     """
     rows = _read(body)
     if not isinstance(rows, list) or not 0 < len(rows) <= MAX_ROWS:
@@ -44,19 +44,19 @@ def check_records(table: Table, body: bytes) -> Checked:
     rejected = []
     for place, row in enumerate(rows):
         if _is_deeper(row, MAX_DEPTH):
-            raise Refusal(422, f"Row {place} is nested deeper than {MAX_DEPTH}")
+            raise Refusal(422, f"Row {place} is nested deeper than {MAX_DEPTH} levels")
         if reasons := _faults(table, row):
             rejected.append(describe_rejected(place, reasons))
     if len(rejected) == len(rows):
-        raise _refuse(f"No row is accepted, and nothing was kept. {_summary(rejected)}", rejected)
+        raise _refusal(f"All rows are rejected; nothing was stored. {_summary(rejected)}", rejected)
     if len(rejected) > MOST_REJECTED:
-        told = f"More than {MOST_REJECTED} rows are rejected, and nothing was kept. {_summary(rejected)}"
-        raise _refuse(told, rejected)
+        detail = f"More than {MOST_REJECTED} rows are rejected; nothing was stored. {_summary(rejected)}"
+        raise _refusal(detail, rejected)
     return Checked(len(rows) - len(rejected), rejected)
 
 
 def describe_rejected(place: int, reasons: list[str]) -> dict[str, Any]:
-    """Return a rejected row as callers see it: its place in the body, and which fields are wrong, never a value."""
+    """Return a rejected row for callers: its position in the body, the invalid fields and the reasons; never a value."""
     fields = [reason.partition(": ")[0] for reason in reasons if ": " in reason]
     return {"row": place, "fields": fields, "reasons": reasons}
 
@@ -70,7 +70,7 @@ def _faults(table: Table, row: Any) -> list[str]:
     return find_faults(table, row)
 
 
-def _refuse(detail: str, rejected: list[dict[str, Any]]) -> Refusal:
+def _refusal(detail: str, rejected: list[dict[str, Any]]) -> Refusal:
     return Refusal(422, detail, members={"rejected": rejected[:MOST_REJECTED]})
 
 
@@ -80,11 +80,11 @@ def _summary(rejected: list[dict[str, Any]]) -> str:
 
 def _read(body: bytes) -> Any:
     if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
-        raise Refusal(422, f"A body may have {MAX_VALUES} values")
+        raise Refusal(422, f"The body has more than {MAX_VALUES} values")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Refusal(422, "The body is no JSON in UTF-8, or nested too deep") from None
+        raise Refusal(422, "The body is not valid JSON in UTF-8, or is nested too deep") from None
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

@@ -1,6 +1,7 @@
-"""What callers ask of us, kept until it is done. The API puts it in and rings; the DAG `serve_requests` takes it out.
+"""The queue of callers' requests. The API adds a request and sends a notification; the DAG `serve_requests` starts it.
 
-A request is started once, whatever dies in between: the run in Airflow is named after it, and a name is given once.
+Each request starts at most one run, even after a crash: its run id in Airflow derives from the request, and Airflow rejects a second run
+with the same id.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _RECALL = sa.text("""
 select request_hash = :hash as is_same, answer from control.idempotency
 where caller = :caller and idempotency_key = :key and answered_at >= clock_timestamp() - interval '24 hours'
 """)
-# While something runs, now and then is soon enough to see its end.
+# For a started run, a check every two minutes is often enough to see its end.
 IS_WAITING = """
 select exists (select from control.request
                where state = 'waiting'
                   or state = 'started' and looked_at < clock_timestamp() - interval '2 minutes')
 """
-"""The question of `is_waiting`, for whoever has a connection and no engine."""
+"""The query of `is_waiting`, for a caller with a connection instead of an engine."""
 _TAKE = sa.text("""
 update control.request set tries = tries + 1
 where request_id in (select request_id from control.request where state = 'waiting' order by number limit :most for update skip locked)
@@ -40,7 +41,7 @@ returning number, request_id, run_id, what, vendor, params
 _OPEN = sa.text("""
 select number, request_id, run_id, what, vendor, params from control.request where state in ('waiting', 'started') order by number
 """)
-# One that is done stays as it is.
+# A finished request is not changed.
 _SETTLE = sa.text("""
 update control.request
 set state = :state, detail = :detail, looked_at = clock_timestamp(),
@@ -49,7 +50,7 @@ where request_id = :request_id and state in ('waiting', 'started')
 """)
 _GIVE_UP = sa.text("""
 update control.request
-set state = 'failed', detail = 'It could not be started', looked_at = clock_timestamp(), ended_at = clock_timestamp()
+set state = 'failed', detail = 'The run could not be started', looked_at = clock_timestamp(), ended_at = clock_timestamp()
 where request_id = :request_id and state = 'waiting' and tries >= :most
 """)
 _FORGET = sa.text("delete from control.idempotency where answered_at < clock_timestamp() - interval '25 hours'")
@@ -57,12 +58,12 @@ _FORGET = sa.text("delete from control.idempotency where answered_at < clock_tim
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A call that changes something, by which it is known when it comes again.
+    """The identity of a request that changes something, to recognize a retry.
 
     Attributes:
-        caller: Who calls.
+        caller: The caller's name.
         key: The caller's idempotency key.
-        hash: Of what is asked.
+        hash: SHA-256 of the path and the body.
     """
 
     caller: str
@@ -71,18 +72,18 @@ class Attempt:
 
     @classmethod
     def of(cls, caller: str, key: str, path: str, body: bytes) -> Attempt:
-        """Two attempts are one if path and body are the same, byte for byte."""
+        """Return the attempt of a request. A retry must have the same path and body, byte for byte."""
         return cls(caller, key, hashlib.sha256(path.encode() + b"\n" + body).digest())
 
     @property
     def values(self) -> dict[str, Any]:
-        """For a statement."""
+        """The parameters for SQL statements."""
         return {"caller": self.caller, "key": self.key, "hash": self.hash}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an attempt was answered, now or when it first came."""
+    """The response to an attempt; for a retry, that of the first attempt."""
 
     request_id: str
     asked_at: datetime
@@ -90,14 +91,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that is not done.
+    """A request that is not finished.
 
     Attributes:
         request_id: Its id.
-        run_id: What its run is called in Airflow.
+        run_id: The id of its run in Airflow.
         what: `run` or `replay`.
-        vendor: Whose.
-        params: What the form of the DAG is filled in with.
+        vendor: The vendor's name.
+        params: The params for the DAG run.
     """
 
     request_id: str
@@ -108,72 +109,72 @@ class Request:
 
 
 def ask(engine: sa.Engine, attempt: Attempt, what: str, vendor: str, params: Mapping[str, Any]) -> Answer:
-    """Keeps a request and rings, in one transaction.
+    """Store a request and send the notification, in one transaction.
 
     Raises:
-        Refusal: 422, the attempt's key was used for something else.
-        TargetUnavailable: The database is away or busy.
+        Refusal: 422, the idempotency key was used for a different request.
+        TargetUnavailable: The database is unavailable or busy.
     """
     values = attempt.values | {"what": what, "vendor": vendor, "params": orjson.dumps(dict(params)).decode()}
-    return _answer(engine, _ASK, values)
+    return _execute(engine, _ASK, values)
 
 
 def push(engine: sa.Engine, attempt: Attempt, vendor: str, table: str, body: bytes) -> Answer:
-    """Puts records into the inbox and rings, in one transaction; raises as `ask`."""
-    return _answer(engine, _PUSH, attempt.values | {"vendor": vendor, "table": table, "body": body})
+    """Store records in the inbox and send the notification, in one transaction; raises as `ask`."""
+    return _execute(engine, _PUSH, attempt.values | {"vendor": vendor, "table": table, "body": body})
 
 
 def recall(engine: sa.Engine, attempt: Attempt) -> Answer | None:
-    """Returns what an attempt was answered when it first came, whatever has become of that; None where it is new.
+    """Return the response to the first attempt, whatever its state is now; None if the attempt is new.
 
     Raises:
         Refusal: As `ask`.
     """
     with engine.connect() as connection:
-        told = connection.execute(_RECALL, attempt.values).first()
-    return None if told is None else _read(told)
+        row = connection.execute(_RECALL, attempt.values).first()
+    return None if row is None else _to_answer(row)
 
 
-def _answer(engine: sa.Engine, statement: sa.TextClause, values: Mapping[str, Any]) -> Answer:
+def _execute(engine: sa.Engine, statement: sa.TextClause, values: Mapping[str, Any]) -> Answer:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        return _read(connection.execute(statement, values).one())
+        return _to_answer(connection.execute(statement, values).one())
 
 
-def _read(told: sa.Row[Any]) -> Answer:
-    if not told.is_same:
-        raise Refusal(422, "This Idempotency-Key was used for something else within the last 24 hours")
-    return Answer(told.answer["id"], datetime.fromisoformat(told.answer["asked_at"]))
+def _to_answer(row: sa.Row[Any]) -> Answer:
+    if not row.is_same:
+        raise Refusal(422, "This Idempotency-Key was used for a different request within the last 24 hours")
+    return Answer(row.answer["id"], datetime.fromisoformat(row.answer["asked_at"]))
 
 
 def is_waiting(engine: sa.Engine) -> bool:
-    """Whether there is something to start, or a run at whose end somebody should look."""
+    """Return whether a request waits to be started, or the state of a started run is due for a check."""
     with engine.connect() as connection:
         return bool(connection.scalar(sa.text(IS_WAITING)))
 
 
 def take(engine: sa.Engine, most: int = 50) -> list[Request]:
-    """Returns the first requests that wait, and counts that somebody sets out to start them."""
+    """Return the oldest waiting requests, and count an attempt to start each."""
     with engine.begin() as connection:
         rows = connection.execute(_TAKE, {"most": most}).all()
     return [_request(row) for row in sorted(rows, key=lambda row: int(row.number))]
 
 
 def open_requests(engine: sa.Engine) -> list[Request]:
-    """Returns the requests that are not done."""
+    """Return the requests that are not finished."""
     with engine.connect() as connection:
         return [_request(row) for row in connection.execute(_OPEN)]
 
 
 def settle(engine: sa.Engine, request: Request, run_state: str | None) -> None:
-    """Notes what Airflow says of a request's run; None: there is none, and after some tries there will be none.
+    """Record the state of a request's run in Airflow.
 
     Args:
         engine: The control database.
-        request: Which.
-        run_state: `queued`, `running`, `success` or `failed`.
+        request: The request.
+        run_state: `queued`, `running`, `success` or `failed`; None if there is no run, which fails the request after `MOST_TRIES`.
     """
     state = {"success": "succeeded", "failed": "failed"}.get(run_state or "", "started")
-    detail = "A step failed; Airflow says which" if state == "failed" else None
+    detail = "A step failed; see the run in Airflow" if state == "failed" else None
     with engine.begin() as connection:
         if run_state is None:
             connection.execute(_GIVE_UP, {"request_id": request.request_id, "most": MOST_TRIES})
@@ -183,7 +184,7 @@ def settle(engine: sa.Engine, request: Request, run_state: str | None) -> None:
 
 
 def forget_answers(engine: sa.Engine) -> None:
-    """Drops answers that nobody may ask for again."""
+    """Delete responses that are too old for a retry (25 hours)."""
     with engine.begin() as connection:
         connection.execute(_FORGET)
 

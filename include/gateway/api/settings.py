@@ -1,13 +1,13 @@
-"""What the API is told of the firm: whose tokens it takes, and where it is reached.
+"""The API's settings: its database, the token issuer, and its public URL.
 
-TRIBUTARY_API_DATABASE     postgresql://tributary_api:...@host:5432/tributary; without it, there is no API
-TRIBUTARY_API_ISSUER       the identity provider, as tokens name it (`iss`); without it, only API keys are taken
-TRIBUTARY_API_AUDIENCE     how tokens name this API (`aud`)
-TRIBUTARY_API_JWKS_URL     where the issuer's public keys are
-TRIBUTARY_API_TOKEN_URL    where callers get tokens; only told in the OpenAPI document
-TRIBUTARY_API_URL          where callers reach this API, such as https://tributary.example/api/v1; for links and the document
+TRIBUTARY_API_DATABASE     postgresql://tributary_api:...@host:5432/tributary; without it, the API is not served
+TRIBUTARY_API_ISSUER       the identity provider, as in the tokens' `iss` claim; without it, only API keys are accepted
+TRIBUTARY_API_AUDIENCE     this API, as in the tokens' `aud` claim
+TRIBUTARY_API_JWKS_URL     URL of the issuer's public keys
+TRIBUTARY_API_TOKEN_URL    URL at which callers get tokens; used only in the OpenAPI document
+TRIBUTARY_API_URL          public URL of this API, such as https://tributary.example/api/v1; for links and the document
 
-Each may be given as `..._FILE`, the path of a file that holds the value.
+Append `_FILE` to a name to give the path of a file that holds the value.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is said above, as it is named there.
+    """The settings above, except the database.
 
     Raises:
-        ConfigurationError: An issuer without audience or keys, or keys that would be fetched without TLS.
+        ConfigurationError: An issuer without an audience or a keys URL, or a keys URL without TLS.
     """
 
     issuer: str = ""
@@ -40,28 +40,28 @@ class Settings:
             return
         if not self.audience or not self.jwks_url:
             raise ConfigurationError(
-                "An issuer of tokens needs an audience and the URL of its keys", issuer=self.issuer
+                "TRIBUTARY_API_ISSUER needs TRIBUTARY_API_AUDIENCE and TRIBUTARY_API_JWKS_URL", issuer=self.issuer
             )
         if not _is_safe(self.jwks_url):
-            raise ConfigurationError("An issuer's keys must be fetched by https", issuer=self.issuer)
+            raise ConfigurationError("TRIBUTARY_API_JWKS_URL must be an https URL", issuer=self.issuer)
 
 
 def read_settings() -> Settings:
-    """Returns the settings of the environment.
+    """Read the settings from the environment.
 
     Raises:
-        ConfigurationError: A file can't be read, or the settings can't be meant so.
+        ConfigurationError: A file can't be read, or the settings are invalid.
     """
     names = ("issuer", "audience", "jwks_url", "token_url")
-    known = {name: read_setting(f"TRIBUTARY_API_{name.upper()}") for name in names}
-    return Settings(**known, url=read_setting("TRIBUTARY_API_URL").rstrip("/") or Settings().url)
+    values = {name: read_setting(f"TRIBUTARY_API_{name.upper()}") for name in names}
+    return Settings(**values, url=read_setting("TRIBUTARY_API_URL").rstrip("/") or Settings().url)
 
 
 def read_database() -> str:
-    """Returns the database's URL, "" where there is none; looked at here: drivers quote one that they can't read.
+    """Return the database URL; "" if there is none. It is validated here because drivers quote an invalid URL in their errors.
 
     Raises:
-        ConfigurationError: It is no URL of a database.
+        ConfigurationError: It is not a PostgreSQL URL.
     """
     url = read_setting("TRIBUTARY_API_DATABASE")
     try:

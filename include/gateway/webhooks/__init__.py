@@ -1,1 +1,1 @@
-"""Webhooks in: each sender's route, and how a delivery proves who sent it."""
+"""Incoming webhooks: one route per sender, and the authenticity check of deliveries."""

@@ -1,7 +1,7 @@
-"""How a call proves who sent it, before anything in its body is looked at.
+"""Authenticity of webhook requests, checked before the body is parsed.
 
-What the headers alone can refute is refused before the body is read, so that a stranger can't make us hold one. Secrets are
-compared in constant time, each with each: how long it takes tells nothing of how much of one was right, or which.
+A request with invalid headers is refused before its body is read, so an unknown sender can't fill the memory. Every given
+value is compared with every secret in constant time, so that the response time reveals neither a partial match nor which secret matched.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from include.gateway.problem import Refusal
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """What the firm knows of a sender.
+    """A sender's secrets and networks.
 
     Attributes:
-        secrets: Each that is live; while one is exchanged for another, both. Never shown.
-        networks: From which it calls; where the sender's declaration asks for them.
+        secrets: All live secrets; during a rotation, both the old and the new. Never shown.
+        networks: The networks it sends from; needed only if its authenticity check uses them.
     """
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -35,112 +35,114 @@ class Keyring:
 
     @classmethod
     def of(cls, secrets: str, networks: str = "") -> Keyring:
-        """Reads secrets and networks, such as `203.0.113.0/24`, separated by blanks.
+        """Parse secrets and networks, such as `203.0.113.0/24`, separated by blanks.
 
         Raises:
-            ConfigurationError: A network is none.
+            ConfigurationError: A network is invalid.
         """
         try:
-            known = tuple(ip_network(each) for each in networks.split())
+            parsed = tuple(ip_network(each) for each in networks.split())
         except ValueError as error:
-            raise ConfigurationError("A sender's network can't be read", network=str(error)) from None
-        return cls(tuple(each.encode() for each in secrets.split()), known)
+            raise ConfigurationError("Invalid network of a webhook sender", network=str(error)) from None
+        return cls(tuple(each.encode() for each in secrets.split()), parsed)
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A call without its body: its headers, and the address that it came from."""
+    """A request without its body: its headers and its source address."""
 
     headers: Headers
     address: str
 
 
 class Authenticity(Protocol):
-    """One way of proof."""
+    """A method of authentication."""
 
     @property
     def has_handshake(self) -> bool:
-        """Whether the sender asks by GET, before its first delivery, whether we want any."""
+        """Whether the sender verifies the endpoint by a GET request before its first delivery."""
 
     def check_head(self, head: Head, keyring: Keyring) -> None:
-        """Raises `Refusal` where the headers alone show that the call is not the sender's."""
+        """Raise `Refusal` if the headers or the address show that the request is not from the sender."""
 
     def check_body(self, head: Head, body: bytes, keyring: Keyring) -> None:
-        """Raises `Refusal` unless the body is the sender's."""
+        """Raise `Refusal` unless the body is from the sender."""
 
     def answer(self, head: Head) -> dict[str, str]:
-        """Returns the headers by which the sender knows that we know it."""
+        """Return the response headers that the sender requires."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedBody:
-    """HMAC-SHA256 of the raw body under a shared secret, in base64; one numbered header for each secret that the sender holds.
+    """HMAC-SHA256 of the raw body with a shared secret, in base64; one numbered header per secret of the sender.
 
     Attributes:
-        header: Name without the number: `X-Signature` stands for `X-Signature-1`, `X-Signature-2`, ...
+        header: Name without the number: `X-Signature` means `X-Signature-1`, `X-Signature-2`, ...
     """
 
     header: str
     has_handshake = False
 
     def check_head(self, head: Head, keyring: Keyring) -> None:
-        """Refuses a call without any signature."""
+        """Refuse a request without a signature."""
         if not keyring.secrets:
-            raise _not_set_up()
+            raise _not_configured()
         if not self._signatures(head):
-            raise Refusal(401, f"There is no header {self.header}-1")
+            raise Refusal(401, f"Missing header {self.header}-1")
 
     def check_body(self, head: Head, body: bytes, keyring: Keyring) -> None:
-        """Accepts a body if any of its signatures is that of any live secret."""
+        """Accept the body if any of its signatures matches any live secret."""
         expected = [base64.b64encode(hmac.digest(secret, body, hashlib.sha256)) for secret in keyring.secrets]
         if not _has_match(self._signatures(head), expected):
-            raise Refusal(401, f"No header {self.header}-N is the signature of this body under a key known here")
+            raise Refusal(
+                401, f"Invalid signature: no header {self.header}-N matches this body and a configured secret"
+            )
 
     def answer(self, head: Head) -> dict[str, str]:
-        """Nothing: the status says all."""
+        """Return no headers: the status is enough."""
         return {}
 
     def _signatures(self, head: Head) -> list[bytes]:
-        named = re.compile(re.escape(self.header) + r"-\d+", re.IGNORECASE)
-        return [value.encode("latin-1") for name, value in head.headers.items() if named.fullmatch(name)]
+        pattern = re.compile(re.escape(self.header) + r"-\d+", re.IGNORECASE)
+        return [value.encode("latin-1") for name, value in head.headers.items() if pattern.fullmatch(name)]
 
 
 @dataclass(frozen=True, slots=True)
 class EchoedId:
-    """An id that only the sender and we know, from a network that is the sender's; we send the id back.
+    """A client id that only the sender and we know, sent from one of the sender's networks; the response repeats it.
 
-    The id signs nothing: who learns it could send anything. So the networks are asked for always (a firm that leaves them to
-    its proxy, or to mutual TLS there, says so with `0.0.0.0/0 ::/0`), and what a delivery says is a hint to look at the vendor.
+    The id signs nothing: anyone who learns it can forge a delivery. So networks are required (set `0.0.0.0/0 ::/0` if the proxy
+    checks them, or uses mutual TLS), and a delivery is only a hint to read the record from the vendor.
 
     Attributes:
-        header: Where the id stands, in the call and in our answer.
+        header: The header with the id, in the request and in the response.
     """
 
     header: str
     has_handshake = True
 
     def check_head(self, head: Head, keyring: Keyring) -> None:
-        """Accepts a call that has a live id and comes from one of the networks."""
+        """Accept a request with a live id from one of the networks."""
         if not keyring.secrets or not keyring.networks:
-            raise _not_set_up()
+            raise _not_configured()
         if not _is_within(head.address, keyring.networks):
-            raise Refusal(403, "The call does not come from a network of the sender's that is known here")
-        named = head.headers.getlist(self.header)
-        if not named:
-            raise Refusal(401, f"There is no header {self.header}")
-        if len(named) > 1 or not _has_match([named[0].encode("latin-1")], keyring.secrets):
-            raise Refusal(401, f"The header {self.header} names nobody known here")
+            raise Refusal(403, "The request does not come from a configured network of the sender")
+        ids = head.headers.getlist(self.header)
+        if not ids:
+            raise Refusal(401, f"Missing header {self.header}")
+        if len(ids) > 1 or not _has_match([ids[0].encode("latin-1")], keyring.secrets):
+            raise Refusal(401, f"Unknown id in the header {self.header}")
 
     def check_body(self, head: Head, body: bytes, keyring: Keyring) -> None:
-        """Nothing of a body proves anything."""
+        """Accept any body: it holds no proof."""
 
     def answer(self, head: Head) -> dict[str, str]:
-        """The id, which was found good."""
+        """Return the id, which was checked."""
         return {self.header: head.headers[self.header]}
 
 
-def _not_set_up() -> Refusal:
-    return Refusal(404, "Nobody has set this sender up here yet")
+def _not_configured() -> Refusal:
+    return Refusal(404, "This sender is not configured yet")
 
 
 def _has_match(given: Iterable[bytes], known: Iterable[bytes]) -> bool:
@@ -151,7 +153,7 @@ def _has_match(given: Iterable[bytes], known: Iterable[bytes]) -> bool:
 def _is_within(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
     try:
         parsed = ip_address(address)
-    except ValueError:  # a Unix socket, or a proxy that says no address
+    except ValueError:  # a Unix socket, or a proxy that forwards no address
         return False
-    known = getattr(parsed, "ipv4_mapped", None) or parsed
-    return any(known in network for network in networks)
+    unmapped = getattr(parsed, "ipv4_mapped", None) or parsed
+    return any(unmapped in network for network in networks)

@@ -1,4 +1,4 @@
-"""Who sends webhooks. A new sender is one entry here, and its secrets in a connection."""
+"""The webhook senders. To add a sender, add an entry here and put its secrets in a connection."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class Sender:
     """One sender.
 
     Attributes:
-        name: In the inbox and on the bell.
-        path: Of its door, after `/webhooks/`.
-        connection: Where its secrets are: an Airflow connection, or settings of that name (see `include.gateway.settings`).
-        authenticity: How its calls prove that they are its own.
+        name: Its name in the inbox and in notifications.
+        path: Path of its endpoint, after `/webhooks/`.
+        connection: The Airflow connection with its secrets, or the prefix of its settings (see `include.gateway.settings`).
+        authenticity: How its requests are authenticated.
         max_bytes: The largest body.
-        rate: The most authentic deliveries, as `limits` reads it; beyond it, the sender is asked to come again later.
-        headers: Those that are kept with a delivery; no secrets.
-        event_id: Field of the body, at its top, with the sender's own id of the delivery, where it gives one.
-        attempt: Field of the body, at its top, that counts the sender's attempts, where there is one: two deliveries that
-            differ in it alone are one.
-        json_setting: What to set at the vendor so that it sends plain JSON; part of the reason where a delivery is something else.
+        rate: Rate limit of authentic deliveries, in the notation of `limits`; beyond it, the response is a 429.
+        headers: Request headers to store with a delivery; no secrets.
+        event_id: Top-level field of the body with the sender's id of the delivery; None if it has none.
+        attempt: Top-level field of the body that counts the sender's attempts; None if it has none. Two deliveries that differ
+            only in this field are duplicates.
+        json_setting: How to configure the vendor to send plain JSON; quoted in the refusal of another format.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Sender:
 
 
 SENDERS = (
-    # The most bytes of a message are not documented. Its configurations hold no documents: those are fetched.
+    # DocuSign documents no maximum size. Our Connect configurations exclude documents: we fetch them.
     Sender(
         "docusign",
         "docusign",
@@ -52,7 +52,7 @@ SENDERS = (
         attempt="retryCount",
         json_setting="set the Connect configuration's data format to JSON (REST v2.1)",
     ),
-    # At most 10 MB, says the vendor, and leaves parts out beyond it.
+    # Adobe documents a maximum of 10 MB, beyond which it leaves parts out.
     Sender(
         "adobe_sign",
         "adobe-sign",

@@ -63,7 +63,7 @@ def test_gateway_by_itself_serves_the_api_as_a_role_of_its_own(
     ("settings", "told"),
     [
         ({"TRIBUTARY_API_DATABASE": "postgresql://a:s3cret@db"}, "TRIBUTARY_API_DATABASE"),
-        ({"TRIBUTARY_API_ISSUER": "https://i.example"}, "audience"),
+        ({"TRIBUTARY_API_ISSUER": "https://i.example"}, "AUDIENCE"),
         ({"TRIBUTARY_API_ISSUER_FILE": "/nowhere/s3cret"}, "TRIBUTARY_API_ISSUER_FILE"),
     ],
 )

@@ -201,7 +201,7 @@ def test_known_keys_go_on_while_the_issuer_has_no_answer_for_a_new_one(
     api = run()
     assert api.get(PLACE).status_code == 200
     api.provider.broken, api.provider.signing["new"] = broken, STRANGER
-    monkeypatch.setattr(callers, "ANEW_S", 0.0)
+    monkeypatch.setattr(callers, "REFETCH_S", 0.0)
     assert [refused(api.get(PLACE, api.provider.token(kid="new")), 503) for _ in range(2)]
     assert api.get(PLACE).status_code == 200
     assert api.provider.asked == 2

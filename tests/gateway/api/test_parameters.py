@@ -60,4 +60,4 @@ def test_date_that_does_not_fit_is_answered_with_how_it_is_written(
     api: Api, path: str, query: str, example: str
 ) -> None:
     reason = refused(api.http.get(f"{path}?{query}", headers=api.bearer()), 422)
-    assert reason.split("write it like ")[1].split(": ")[0] == example
+    assert reason.split("must be a string like ")[1].split(": ")[0] == example

@@ -104,8 +104,8 @@ def test_one_key_for_other_records_is_refused(api: Api) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "no JSON"), (b"{", "no JSON"), (b"\xff", "no JSON"), (b"[NaN]", "no JSON"), (b"{}", "array"), (b"[]", "array"),
-        (b"[1]", "Row 0: the row is not an object"), (b"[" * 100_000, "no JSON"), (b"[" + b"[" * 51 + b"]" * 52, "nested deeper"),
+        (b"", "not valid JSON"), (b"{", "not valid JSON"), (b"\xff", "not valid JSON"), (b"[NaN]", "not valid JSON"), (b"{}", "array"), (b"[]", "array"),
+        (b"[1]", "Row 0: the row is not an object"), (b"[" * 100_000, "not valid JSON"), (b"[" + b"[" * 51 + b"]" * 52, "nested deeper"),
         (json.dumps([ROW] * 10_001), "10000 rows"), (b"[" + b"," * 2_000_001, "values"),
     ],
     ids=range(11),
@@ -166,7 +166,7 @@ def test_same_attempt_is_answered_with_the_same_rows(api: Api) -> None:
 
 def test_push_of_which_no_row_is_accepted_is_refused_with_its_rows_and_nothing_is_kept(api: Api) -> None:
     answer = api.post(PLACE, [{KEY: 1}, {KEY: 2}])
-    assert "nothing was kept. Row 0: " in refused(answer, 422)
+    assert "nothing was stored. Row 0: " in refused(answer, 422)
     assert [each["row"] for each in answer.json()["rejected"]] == [0, 1]
     assert OPTIONAL in answer.json()["rejected"][0]["fields"]
     assert kept(api) == []

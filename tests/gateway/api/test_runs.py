@@ -90,7 +90,7 @@ def test_vendor_that_says_it_takes_clients_takes_them_and_no_other_does(api: Api
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"vendor": "nobody"}, "no such vendor"),
+        ({"vendor": "nobody"}, "Unknown vendor"),
         ({"tables": ["pets"]}, "pets"),
         ({"business_date": "2026-11-22"}, "no session"),
         ({"business_date": "2999-01-04"}, "closed yet"),
@@ -209,7 +209,7 @@ def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> N
 def test_replay_of_letters_that_are_not_open_is_refused(api: Api, engine: sa.Engine, letters: list[int]) -> None:
     if letters:
         bury(engine, "k1")
-    assert "open letters" in refused(api.post("/dead-letters/replays", REPLAY | {"letters": letters}), 422)
+    assert "open dead letters" in refused(api.post("/dead-letters/replays", REPLAY | {"letters": letters}), 422)
 
 
 def test_replay_of_a_fan_out_is_refused(api: Api) -> None:
@@ -299,7 +299,7 @@ def test_steps_of_the_run_are_told(api: Api, engine: sa.Engine) -> None:
 
 
 def test_run_that_nobody_asked_for_is_not_found(api: Api) -> None:
-    assert "no such run" in refused(api.get("/runs/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"), 404)
+    assert "Run not found" in refused(api.get("/runs/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"), 404)
     refused(api.get("/runs/1"), 422)
 
 

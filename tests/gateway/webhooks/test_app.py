@@ -148,7 +148,7 @@ def test_authentic_body_that_can_not_be_the_sender_s_is_refused_with_a_reason(ga
 @pytest.mark.parametrize(
     ("body", "advice"),
     [(b"<?xml version='1.0'?><DocuSignEnvelopeInformation>Doe</DocuSignEnvelopeInformation>", "JSON (REST v2.1)"),
-     (b"\xef\xbb\xbf <a>Doe</a>", "JSON (REST v2.1)"), (gzip.compress(b'{"a": "Doe"}'), "uncompressed"), (b"Doe", "no JSON")],
+     (b"\xef\xbb\xbf <a>Doe</a>", "JSON (REST v2.1)"), (gzip.compress(b'{"a": "Doe"}'), "uncompressed"), (b"Doe", "not valid JSON")],
     ids=["XML", "XML behind a mark", "gzip", "text"],
 )  # fmt: skip
 def test_rejected_authentic_delivery_is_logged_and_counted_with_what_to_set(
@@ -177,7 +177,7 @@ def test_door_that_takes_deliveries_takes_nothing_else(gateway: Gateway, method:
 
 def test_sender_that_is_not_set_up_is_told(run: Run) -> None:
     gateway = run(docusign=Keyring(), adobe_sign=Keyring())
-    assert "set this sender up" in refused(gateway.send(), 404)
+    assert "not configured" in refused(gateway.send(), 404)
     refused(gateway.notify(), 404)
     assert gateway.kept() == []
 

@@ -74,13 +74,13 @@ def test_anything_else_is_not_believed(header: tuple[str, str]) -> None:
 
 
 def test_without_a_signature_a_call_is_refused_by_its_headers() -> None:
-    with pytest.raises(Refusal, match="no header X-Signed-1") as refused:
+    with pytest.raises(Refusal, match="Missing header X-Signed-1") as refused:
         SIGNED.check_head(head(), Keyring.of(OLD))
     assert refused.value.status == 401
 
 
 def test_without_a_key_nobody_is_believed() -> None:
-    with pytest.raises(Refusal, match="set this sender up") as refused:
+    with pytest.raises(Refusal, match="not configured") as refused:
         SIGNED.check_head(head(("X-Signed-1", sign(BODY, ""))), Keyring.of("  "))
     assert refused.value.status == 404
     with pytest.raises(Refusal):
@@ -152,6 +152,6 @@ def test_nothing_shows_a_secret() -> None:
 
 @pytest.mark.parametrize("network", ["somewhere", "203.0.113.7/24", "203.0.113.0/24,198.51.100.0/24"])
 def test_network_that_can_not_be_read_is_told(network: str) -> None:
-    with pytest.raises(ConfigurationError, match="can't be read") as told:
+    with pytest.raises(ConfigurationError, match="Invalid network") as told:
         Keyring.of("s3cret", network)
     assert "s3cret" not in str(told.value)

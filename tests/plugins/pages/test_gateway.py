@@ -50,4 +50,4 @@ def test_sender_without_a_connection_is_told(served: str) -> None:
         requests.get(f"{served}/adobe-sign", headers=headers, timeout=30),
     ):
         assert answer.status_code == 404
-        assert "set this sender up" in answer.json()["detail"]
+        assert "not configured" in answer.json()["detail"]
