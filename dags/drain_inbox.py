@@ -46,7 +46,7 @@ def drain_inbox() -> None:
         from include.vendors import VENDORS
         from tributary import connections
 
-        waiting = {vendor_of(sender) for sender in inbox.senders_waiting(connections.database())}
+        waiting = {vendor_of(sender) for sender in inbox.find_pending_senders(connections.database())}
         return [vendor.name for vendor in VENDORS if vendor.name in waiting]
 
     @task(map_index_template="{{ task.op_kwargs['name'] }}")

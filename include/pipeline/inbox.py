@@ -23,7 +23,7 @@ from include.connection import Connection
 from include.contract import Inside, Table, Vendor, Webhook
 from include.contract.overrides import configured
 from include.control import inbox
-from include.control.inbox import Waiting
+from include.control.inbox import Pending
 from include.errors import (
     AuthenticationError,
     BalanceError,
@@ -93,7 +93,7 @@ def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budge
     vendor = configured(vendor, connection.extra)
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
     while time.monotonic() < deadline:
-        deliveries = inbox.waiting(site.engine, vendor.name, BATCH, BATCH_BYTES)
+        deliveries = inbox.list_pending(site.engine, vendor.name, BATCH, BATCH_BYTES)
         if not deliveries:
             break
         refused = _settle(site, vendor, connection, run, deliveries, deadline)
@@ -134,7 +134,7 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
     """
     vendor, done = configured(declared, connection.extra), 0
     for table in declared.asked:
-        while deliveries := inbox.waiting(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
+        while deliveries := inbox.list_pending(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
             [each] = deliveries
             error, outcome = None, None
             try:
@@ -209,7 +209,7 @@ def _settle(
     vendor: Vendor,
     connection: Connection,
     run: Run,
-    deliveries: Sequence[Waiting],
+    deliveries: Sequence[Pending],
     deadline: float,
 ) -> dict[int, FatalError]:
     """Brings in a batch, or else each half of it, until what can't be loaded stands alone: returns that, which waits on."""
@@ -233,7 +233,7 @@ def _settle(
 
 
 def _bring_in_rows(
-    site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]
+    site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Pending]
 ) -> _Batch:
     """Brings the rows of a batch into the warehouse; returns what it holds, with why which delivery came to nothing."""
     assert vendor.webhook is not None
@@ -260,7 +260,7 @@ def _bring_in_keys(
     return errors
 
 
-def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _Batch:
+def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending]) -> _Batch:
     batch = _Batch({webhook.table: [], webhook.log: []})
     for each in deliveries:
         body = load(each.body)

@@ -57,12 +57,12 @@ def fetch(
     vendor = configured(vendor, connection.extra)
     table = vendor.table(table_name)
     answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
-    staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
+    staged = ledger.find_staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
     if span.is_pushed:
         answers.forget()  # answers of an earlier attempt may be old: there is news
     keys = _find_keys(site, vendor, table, connection, run, staged)
     is_routine = not (span.is_pushed or run.keys or run.full_refresh)
-    most = most_rows(vendor.limits.rows, ledger.most_fetched(site.engine, vendor.name, table_name))
+    most = most_rows(vendor.limits.rows, ledger.find_most_fetched(site.engine, vendor.name, table_name))
     source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine, most)
     with open_session(site, vendor, connection, run, table_name) as session:
         # A fan-out that resumes knows nothing newer than its first answers.

@@ -78,7 +78,7 @@ def load(
         with engine.connect() as connection:
             fences += writer.take_all(connection, sorted(subjects))
             for pull in partitions.values():
-                if newer := ledger.newer_load(connection, pull):
+                if newer := ledger.find_newer_load(connection, pull):
                     raise WriterSuperseded("A newer pull was loaded already", pull=pull.pull_id, newer=newer)
             connection.rollback()
             for path, pull in partitions.items():
@@ -210,13 +210,13 @@ def _add_source_keys(
 def _close_letters(connection: sa.Connection, table: Table, path: str, pull: Pull, staging: Staging) -> None:
     """A dead letter whose row has come good, or is gone, ends with the load that says so."""
     own_day = table.pull == "snapshot"
-    if waiting := set(dead_letters.open_keys(connection, pull, own_day=own_day)):
+    if waiting := set(dead_letters.find_open_keys(connection, pull, own_day=own_day)):
         landed: set[str] = set()
         for rows in good_rows(staging, path, list(table.key)):
             landed |= waiting & {
                 ":".join(map(str, row)) for row in zip(*(rows.column(k).to_pylist() for k in table.key), strict=True)
             }
-        dead_letters.close_landed(connection, pull, landed, own_day=own_day, partition=path)
+        dead_letters.close_loaded(connection, pull, landed, own_day=own_day, partition=path)
     if table.pull != "window" and pull.is_whole:
         dead_letters.supersede_rest(connection, pull, path, own_day=own_day)
 
@@ -230,7 +230,7 @@ def _load_entity(
     staging: Staging,
     reach: Reach | None,
 ) -> Counts:
-    if before := ledger.found(connection, pull, "load", entity.name):
+    if before := ledger.find(connection, pull, "load", entity.name):
         return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
     started = time.perf_counter()
     made = transform.produced(staging, path, entity.name)
@@ -242,7 +242,7 @@ def _load_entity(
     connection.execute(sa.text(f"set local enable_nestloop = {'off' if copied > _MANY else 'on'}"))
     if copied > _MANY:
         connection.execute(sa.text("set local work_mem = '128MB'"))
-    source_run_id = ledger.next_id(connection)
+    source_run_id = ledger.take_id(connection)
     if entity.kind == "description":
         is_past = staging.manifest(path).pulled == "past"
         is_partial = any(m.is_partial for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name))

@@ -191,7 +191,7 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
             db.execute(sa.text(statement), values)
         db.execute(sa.text(_CLOSE_LETTERS), values)
         pull = _pull(job, run_id)
-        dead_letters.bury(db, pull, "crm", f"salesforce/{job.job_id}", _letters(db, job), own_day=False)
+        dead_letters.insert(db, pull, "crm", f"salesforce/{job.job_id}", _letters(db, job), own_day=False)
         counts = _count(db, job, info, time.perf_counter() - started)
         ledger.record(db, pull, "crm", counts, job.entity)
         for statement in (_WAIT, _FORGET_SENT, _CLOSE):
