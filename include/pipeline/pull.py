@@ -21,7 +21,7 @@ from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, most_rows
 from include.pipeline.run import Run, Site
-from include.warehouse.fact import ended_keys
+from include.warehouse.fact import find_final_keys
 
 
 def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
@@ -101,7 +101,9 @@ def _find_keys(
     keys = keys_of(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
     if not shape.final or run.keys or run.full_refresh:
         return keys
-    ended = ended_keys(site.engine, vendor.name, canonical.named(shape.final)) - _find_open(site, parent, shape, staged)
+    ended = find_final_keys(site.engine, vendor.name, canonical.named(shape.final)) - _find_open(
+        site, parent, shape, staged
+    )
     return [each for each in keys if each[parent.key[0]] not in ended]
 
 
