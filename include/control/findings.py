@@ -119,14 +119,14 @@ class Tally:
 
 
 def settle(
-    connection: sa.Connection, look: Look, judged: Mapping[str, int], found: pa.Table, silent: pa.Table
+    connection: sa.Connection, look: Look, evaluated: Mapping[str, int], found: pa.Table, silent: pa.Table
 ) -> dict[str, Tally]:
     """Open, update and close findings so that the open ones match those found. Repeating it, or an older look, changes nothing.
 
     Args:
         connection: In a transaction of its own; the caller commits.
         look: The reading that was evaluated.
-        judged: Rules that could be evaluated -> calendar days that their findings stay open after they were last seen.
+        evaluated: Rules that could be evaluated -> calendar days that their findings stay open after they were last seen.
         found: rule, severity, and the columns of a finding; one row per rule and subject.
         silent: subject_entity, subject_id. No finding on these subjects opens or closes. With a null id, no finding closes.
 
@@ -139,8 +139,8 @@ def settle(
     copy_in(connection, "found", found.schema, [found])
     copy_in(connection, "silent", silent.schema, [silent])
     connection.execute(sa.text("analyze found"))
-    rules = sorted(connection.scalars(_CLAIM, values | {"rules": sorted(judged)}))
-    values |= {"rules": rules, "open_days": [judged[rule] for rule in rules]}
+    rules = sorted(connection.scalars(_CLAIM, values | {"rules": sorted(evaluated)}))
+    values |= {"rules": rules, "open_days": [evaluated[rule] for rule in rules]}
     connection.execute(_KEEP_QUIET, values)
     counts = {
         "found": _count(connection, sa.text("select rule from found"), values),
