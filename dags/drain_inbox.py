@@ -64,14 +64,14 @@ def drain_inbox() -> None:
     @task(trigger_rule="all_done")
     def show_envelopes(run_id: Any = None) -> dict[str, int]:
         from include import business_dates
-        from include.crm.objects.envelope import is_news
+        from include.crm.objects.envelope import has_changes
         from include.crm.sync.load import sync
         from include.errors import ApprovalNeeded, SyncUnderWay
         from tributary import connections
 
         connections.skip_without_salesforce()
         site, settings = connections.site(), connections.crm_settings()
-        if connections.is_crm_paused() or not is_news(site.engine):
+        if connections.is_crm_paused() or not has_changes(site.engine):
             raise AirflowSkipException("There is nothing to show, or writing to Salesforce is paused")
         try:
             counts = sync(

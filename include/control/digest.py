@@ -105,7 +105,7 @@ class DeadLetters:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return one line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20, with $1,234.50: price is negative`."""
+        """Return one line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20, with $1,234.50: price < 0`."""
         named = "; ".join(self.reasons[:REASONS]) + ("; ..." if len(self.reasons) > REASONS else "")
         counts = f"{self.open:,} dead letters open, {self.new:,} new, the oldest of {self.since:%Y-%m-%d}"
         if self.money_usd is not None:

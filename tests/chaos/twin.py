@@ -105,7 +105,9 @@ class Twin:
         concerns = preview(engine, SETTINGS, 0).concerns
         org = self._connect("salesforce")
         sync(engine, org, work, run_id, today, SETTINGS, approved=concerns)
-        asked = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in (*RULES, *HOUSEHOLD_RULES) if r.task_subject}
+        asked = {
+            r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in (*RULES, *HOUSEHOLD_RULES) if r.task_subject
+        }
         tasks.sync(engine, org, run_id, today, SETTINGS, asked)
 
     def stop(self) -> None:

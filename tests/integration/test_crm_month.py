@@ -41,7 +41,7 @@ SETTINGS = Settings("sample", has_transactions=True, few=1_000_000)
 # Tight, so that a small firm has findings that open and close.
 POLICY = Policy.of({"aum_move_percent": 1, "aum_move_floor_usd": 1000, "large_flow_floor_usd": 500, "large_flow_percent": 1,
                     "excess_cash_floor_usd": 1000, "excess_cash_percent": 3, "flow_review_days": 3})  # fmt: skip
-ASKED = {rule.name: tasks.Asked(rule.task_subject, rule.due_days) for rule in RULES if rule.task_subject}
+ASKED = {rule.name: tasks.TaskSpec(rule.task_subject, rule.due_days) for rule in RULES if rule.task_subject}
 NAMES = ['The "Sample", Renamed', "Sämple Ægir 家", "  Sample of spaces  ", "O'Sample; 100%", "Sample " * 28, "x,\ty"]
 
 

@@ -120,7 +120,7 @@ def test_it_is_a_task_on_the_deal_for_its_owner_and_an_alert(hearing: Hearing, t
     made = win(hearing, AccountId=hearing.make("Account", Name="Somebody"))
     judge(hearing)
     settings = Settings("sample", few=1_000_000)
-    wanted = {RULE.name: tasks.Asked(RULE.task_subject or "", RULE.due_days)}
+    wanted = {RULE.name: tasks.TaskSpec(RULE.task_subject or "", RULE.due_days)}
     counts = tasks.sync(hearing.engine, hearing.connection, "tasks", LAST, settings, wanted)
     [task] = map(orjson.loads, hearing.sandbox.http.get("/salesforce/_admin/records/Task").content.splitlines())
     assert (counts.created, task["WhatId"], task["OwnerId"]) == (1, made, hearing.record(made)["OwnerId"])

@@ -186,7 +186,7 @@ def test_a_finding_about_a_person_is_an_alert_and_a_task_on_the_person(office: O
     office.crm.sync()
     alerts = [r for r in office.crm.records(ALERTS).values() if r["FinServ__Message__c"] == "risk misaligned"]
     assert [r["FinServ__Account__c"] for r in alerts] == [office.member()["Id"]]
-    asked = {rule.name: tasks.Asked(rule.task_subject or "", rule.due_days) for rule in HOUSEHOLD_RULES}
+    asked = {rule.name: tasks.TaskSpec(rule.task_subject or "", rule.due_days) for rule in HOUSEHOLD_RULES}
     tasks.sync(office.crm.engine, office.crm.connection, "tasks", LAST, office.crm.settings, asked)
     raised = {r["Subject"]: r for r in office.crm.records("Task").values()}
     task = raised["Review a portfolio out of line with the client's risk"]
