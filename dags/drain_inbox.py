@@ -46,7 +46,7 @@ def drain_inbox() -> None:
         from include.vendors import VENDORS
         from tributary import connections
 
-        waiting = {vendor_of(sender) for sender in inbox.senders_waiting(connections.database())}
+        waiting = {vendor_of(sender) for sender in inbox.find_pending_senders(connections.database())}
         return [vendor.name for vendor in VENDORS if vendor.name in waiting]
 
     @task(map_index_template=show_argument("name"))
@@ -64,14 +64,14 @@ def drain_inbox() -> None:
     @task(trigger_rule="all_done")
     def send_envelopes(run_id: Any = None) -> dict[str, int]:
         from include import business_dates
-        from include.crm.objects.envelope import is_news
+        from include.crm.objects.envelope import has_changes
         from include.crm.sync.load import sync
         from include.errors import ApprovalNeeded, SyncUnderWay
         from tributary import connections
 
         connections.skip_without_salesforce()
         site, settings = connections.site(), connections.crm_settings()
-        if connections.is_crm_paused() or not is_news(site.engine):
+        if connections.is_crm_paused() or not has_changes(site.engine):
             raise AirflowSkipException("No envelope changed, or writing to Salesforce is paused")
         try:
             counts = sync(

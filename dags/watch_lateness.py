@@ -29,7 +29,7 @@ def watch_lateness() -> None:
     def report_late(vendor_name: str) -> list[str]:
         from datetime import UTC, datetime
 
-        from include.control.lateness import find_late, mark_told
+        from include.control.lateness import find_late, mark_alerted
         from include.vendors import named
         from tributary import connections
         from tributary.alerts import page, send
@@ -38,12 +38,12 @@ def watch_lateness() -> None:
             return []
         vendor, engine, now = named(vendor_name), connections.database(), datetime.now(UTC)
         late = find_late(engine, vendor, now, pendulum.parse(GO_LIVE, tz=vendor.timezone))
-        lines = [each.say(now) for each in late]
+        lines = [each.describe(now) for each in late]
         if late:
             title = f"Late: {vendor.title}, business date {late[0].business_date}"
             body = [*lines, f"DAG: {vendor_name}", f"Link: {page(vendor_name)}"]
             send("late", title, "\n".join(body), dag_id=vendor_name, subject=now.isoformat())
-            mark_told(engine, late)
+            mark_alerted(engine, late)
         return lines
 
     report_late.expand(vendor_name=[vendor.name for vendor in VENDORS])

@@ -1,4 +1,4 @@
-"""Which alerts were sent: each once, however many processes notice what it is about."""
+"""Alerts that were sent. Each alert is sent once, however many processes raise it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-# A second process waits here until the first has sent: what it rolls back, the second sends.
+# A second process waits here until the first has sent the alert; if the first rolls back, the second sends it.
 _RECORD = sa.text("""
 insert into control.alert (kind, dag_id, run_id, task, subject, title)
 values (:kind, :dag_id, :run_id, :task, :subject, :title) on conflict do nothing returning alert_id
@@ -16,20 +16,20 @@ _SENT = sa.text("update control.alert set sent_at = clock_timestamp() where aler
 _HAS = sa.text("select exists (select from control.alert where kind = :kind and dag_id = :dag_id and run_id = :run_id)")
 
 SILENT = "silent"
-"""Kind of a run that failed and sends no alert: its input was rejected, or an alert of what it meets exists already."""
+"""Kind of a failed run that sends no alert: its input was rejected, or an alert about the same cause exists already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What an alert is about; two with the same fields but for the title are one alert.
+    """The subject of an alert. Two records that differ only in their title are one alert.
 
     Attributes:
         kind: `failed`, `deadline`, `late`, ...
         title: First line of the alert.
-        dag_id: Empty where it is about no DAG.
-        run_id: Empty where it is about no run.
+        dag_id: Empty if the alert concerns no DAG.
+        run_id: Empty if the alert concerns no run.
         task: With its map index, such as `pull[2]`.
-        subject: What else it is about: a deadline, a try, a day.
+        subject: Further detail: a deadline, a try, a day.
     """
 
     kind: str
@@ -41,9 +41,9 @@ class Record:
 
 
 def send_once(engine: sa.Engine, record: Record, send: Callable[[], None]) -> bool:
-    """Sends an alert unless it was sent before; returns whether it was sent now.
+    """Send an alert unless it was sent before. Return whether it was sent now.
 
-    What `send` raises undoes the record, so that another try sends.
+    If `send` raises, the record is rolled back and the next try sends the alert.
     """
     with engine.begin() as connection:
         alert_id = connection.execute(_RECORD, asdict(record)).scalar()
@@ -55,13 +55,13 @@ def send_once(engine: sa.Engine, record: Record, send: Callable[[], None]) -> bo
 
 
 def record_silent(engine: sa.Engine, dag_id: str, run_id: str, title: str) -> None:
-    """Record that a run failed without an alert: its deadline sends none either."""
+    """Record that a run failed without an alert, so that its deadline sends no alert either."""
     with engine.begin() as connection:
         connection.execute(_RECORD, asdict(Record(SILENT, title, dag_id, run_id)))
 
 
 def is_silent(engine: sa.Engine, dag_id: str, run_id: str) -> bool:
-    """Whether a run failed without an alert."""
+    """Return whether a run failed without an alert."""
     with engine.connect() as connection:
         values = {"kind": SILENT, "dag_id": dag_id, "run_id": run_id}
         return bool(connection.execute(_HAS, values).scalar())

@@ -1,11 +1,11 @@
 """One rate budget per vendor, of one or more buckets, shared by every process of the firm.
 
-A bucket is one row that holds the time up to which calls are spoken for (the generic cell rate algorithm: a leaky bucket
-kept as a single time). A caller moves that time forward by one call and sleeps until its own turn, so two processes can
+A bucket is one row that stores the time up to which calls are reserved (the generic cell rate algorithm: a leaky bucket
+stored as a single time). A process moves that time forward by one call and sleeps until its own turn, so two processes can
 never take the same turn. Batch runs also pass a narrower bucket, which leaves the reserved share to on-demand runs.
 
-A vendor's limit is the most calls in any minute (or hour). A bucket that gives a burst at once gives the rest of the limit
-evenly, so that burst and what follows it stay within the limit together.
+A vendor's limit is the maximum number of calls in any minute (or hour). A bucket that allows a burst spreads the rest of the
+limit evenly, so that the burst and the calls after it stay within the limit together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ set spoken_until = greatest(b.spoken_until, clock_timestamp()) + make_interval(s
 returning extract(epoch from spoken_until - clock_timestamp())::float8 - :step * :burst
 """)
 
-# What a crash of the server forgets is a few turns of the last moment; nothing is worth waiting for the disk.
+# A crash of the server loses at most a few turns, which is not worth waiting for the disk.
 _NOT_DURABLE = sa.text("set local synchronous_commit = off")
 
 _PAUSE = sa.text("""
@@ -38,7 +38,7 @@ set spoken_until = greatest(b.spoken_until, clock_timestamp() + make_interval(se
 
 
 class _Bucket(NamedTuple):
-    """A row of `control.rate_budget`: how long a turn takes, in seconds, and how many may be had at once."""
+    """A row of `control.rate_budget`: the length of a turn in seconds, and how many turns a burst may take at once."""
 
     name: str
     step_s: float
@@ -46,7 +46,7 @@ class _Bucket(NamedTuple):
 
 
 def _buckets(name: str, calls: float, seconds: float, burst: int, reserved_ratio: float) -> tuple[_Bucket, ...]:
-    """The bucket of all runs, and that of batch runs if they leave a share to others."""
+    """Return the bucket of all runs and, if a share is reserved for on-demand runs, the narrower bucket of batch runs."""
     burst = max(1, min(burst, int(calls / 2)))
     step_s = seconds / max(calls - burst, calls / 2)
     whole = _Bucket(name or "all", step_s, burst)
@@ -60,12 +60,11 @@ class RateBudget:
 
     Args:
         engine: The control database; each turn is its own short transaction.
-        vendor: Whose budget.
-        budget: What is allowed.
+        vendor: Name of the vendor.
+        budget: The declared limits.
         on_demand: Whether this run may use the reserved share.
         speed: How many times faster than the wall clock the vendor's minutes pass (a sandbox's clock).
-        patience_s: The longest wait for a turn, in seconds: a vendor that asks for hours gets them from Airflow's retry,
-            not from a task that sleeps.
+        patience_s: The longest wait for a turn, in seconds. Longer waits are left to Airflow's retry, not to a sleeping task.
     """
 
     def __init__(
@@ -87,13 +86,13 @@ class RateBudget:
             self._buckets[name] = _buckets(name, calls, 3600.0 / speed, budget.burst, reserved)
 
     def take(self, bucket: str = "") -> None:
-        """Waits until one more call is within the budget, and within a narrower bucket of it, if one is named.
+        """Wait until the budget, and the narrower bucket if one is named, allows one more call.
 
         Raises:
-            RateLimited: That is further away than patience lasts.
+            RateLimited: The wait would exceed `patience_s`.
         """
         passed = self._buckets[""] + (self._buckets[bucket] if bucket else ())
-        # The narrowest first: a turn of the whole is taken when its call can be made, and not while it still waits.
+        # The narrowest first, so that a turn of the whole budget is taken only when the call can be made.
         for each in reversed(passed):
             self._pass(each)
 
@@ -103,12 +102,12 @@ class RateBudget:
             connection.execute(_NOT_DURABLE)
             wait = connection.scalar(_TAKE, turn) or 0.0
             if wait > self._patience_s:
-                raise RateLimited("The vendor's calls are spoken for", wait, vendor=self._vendor)
+                raise RateLimited("The vendor's rate budget is used up for now", wait, vendor=self._vendor)
         if wait > 0:
             time.sleep(wait)
 
     def pause(self, seconds: float) -> None:
-        """Keeps every process from calling for some seconds, a day at most: the vendor asked for it (`Retry-After`)."""
+        """Stop every process from calling the vendor for some seconds, at most a day, as `Retry-After` requests."""
         [whole, *_] = self._buckets[""]
         wait = min(seconds, 86_400.0) + whole.step_s * whole.burst
         with self._engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Every call to a vendor, as a row: path, status, latency, bytes, the vendor's correlation id."""
+"""The log of calls to vendors, one row a call: path, status, latency, bytes, the vendor's correlation id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ values (:called_at, :vendor, :table_name, :path, :status, :latency_ms, :bytes, :
 
 
 _SUCCESS = (200, 201, 202)
-_ANSWERED = sa.text("""
+_HAS_ANSWERED = sa.text("""
 select exists (
     select from control.api_call
     where vendor = :vendor and path = :path and status in (200, 201, 202) and called_at > now() - interval '14 days'
@@ -25,7 +25,7 @@ select exists (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `status` is None where no answer came; the path holds no query string."""
+    """One call. `status` is None if there was no response; the path contains no query string."""
 
     called_at: datetime
     path: str
@@ -40,9 +40,9 @@ class CallLog:
 
     Args:
         engine: The control database.
-        vendor: Whom was called.
-        table_name: For which table.
-        run_id: In which run.
+        vendor: The vendor that is called.
+        table_name: The table that the calls are for.
+        run_id: The run that makes the calls.
     """
 
     def __init__(self, engine: sa.Engine, vendor: str, table_name: str, run_id: str) -> None:
@@ -53,24 +53,24 @@ class CallLog:
 
     @property
     def table_name(self) -> str:
-        """For which table calls are made; empty for none."""
+        """The table that the calls are for; empty for none."""
         return self._of["table_name"]
 
     def has_answered(self, path: str) -> bool:
-        """Whether this path was answered with success before: in this task, or in the last days."""
+        """Return whether a call to this path has succeeded, in this task or in the last 14 days."""
         with self._lock:
             if any(call.path == path and call.status in _SUCCESS for call in self._calls):
                 return True
         with self._engine.connect() as connection:
-            return bool(connection.scalar(_ANSWERED, {"vendor": self._of["vendor"], "path": path}))
+            return bool(connection.scalar(_HAS_ANSWERED, {"vendor": self._of["vendor"], "path": path}))
 
     def add(self, call: Call) -> None:
-        """Notes one call."""
+        """Add one call."""
         with self._lock:
             self._calls.append(call)
 
     def flush(self) -> None:
-        """Writes what was noted since the last time."""
+        """Write the calls added since the last flush."""
         with self._lock:
             calls, self._calls = self._calls, []
         if calls:

@@ -1,4 +1,4 @@
-"""Three clocks: this machine's, the database's and the vendor's. One that is off is found before anything is staged."""
+"""Compare three clocks before anything is staged: this machine's, the database's and the vendor's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 MOST = timedelta(minutes=5)
 MOST_OF_VENDOR = timedelta(hours=1)
-"""Largest difference from the vendor's clock. Where database and worker share a machine, only the vendor's clock shows that both are wrong."""
+"""Largest difference from the vendor's clock. If database and worker share a machine, only the vendor's clock shows that both are wrong."""
 
 
 _ADVICE = "synchronize it (NTP), then clear the task; nothing was staged"
@@ -24,13 +24,13 @@ _ADVICE = "synchronize it (NTP), then clear the task; nothing was staged"
 class Clocks:
     """Compares the clock of this machine with the database's and the vendor's.
 
-    Our clock stamps what is staged, and bounds the windows of edits; the database's stamps what is loaded. Where only the vendor's differs,
-    by minutes, it is logged.
+    Our clock timestamps staged rows and bounds the windows of edits; the database's clock timestamps loaded rows. If only the vendor's
+    clock differs, by minutes, the difference is logged.
 
     Args:
         engine: The control database.
         ours: The clock of this machine, aware.
-        is_vendor_trusted: Whether hours by which the vendor's clock differs count as an error of ours.
+        is_vendor_trusted: Whether a difference of hours from the vendor's clock is treated as an error of our clocks.
     """
 
     def __init__(
@@ -44,16 +44,16 @@ class Clocks:
         self._is_compared = False
 
     def compare(self, vendor: str, date_header: str, age: str = "") -> None:
-        """Compare the clocks once, by a vendor's response; later calls do nothing.
+        """Compare the clocks, using a vendor's response. Only the first call does anything.
 
         Args:
             vendor: Named in the error.
-            date_header: Of the response; empty where it has none.
-            age: The response's header `Age` in seconds, where a cache gave it.
+            date_header: The response's header `Date`; empty if it has none.
+            age: The response's header `Age` in seconds, set by a cache.
 
         Raises:
-            ClockSkew: This machine's clock and the database's differ by more than five minutes, and the message says which one is off, by
-                the vendor's; or the vendor's differs from both by more than an hour.
+            ClockSkew: This machine's clock and the database's differ by more than five minutes (the message names the wrong one, judged by
+                the vendor's clock); or the vendor's clock differs from both by more than an hour.
         """
         if self._is_compared:
             return
@@ -77,7 +77,7 @@ class Clocks:
 
 
 def _explain(ours: datetime, database: datetime, theirs: datetime | None) -> str:
-    """Say which of the two clocks is off; the vendor's decides."""
+    """Return a message that names the wrong clock of the two, using the vendor's clock as the reference."""
     if theirs is not None and abs(database - theirs) <= MOST:
         return f"The clock of this machine is {_difference(ours, database)}, by the database and the vendor: {_ADVICE}"
     if theirs is not None and abs(ours - theirs) <= MOST:

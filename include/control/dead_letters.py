@@ -1,4 +1,4 @@
-"""Dead letters: rows that could not go on, why, and where their content is."""
+"""Dead letters: rows that could not be processed, with the reasons and the location of their content."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from include.control.ledger import Pull
 from include.errors import InputRejected
 
-# Dead letters of one statement, of which the outbox tells by one event: so many, since each is a value in this process' memory, and
-# PostgreSQL takes no document beyond 256 MB.
-_AT_ONCE = 10_000
+# Dead letters per statement, and per event of the outbox. Limited because all of them are in this process's memory, and because
+# PostgreSQL accepts no JSON document beyond 256 MB.
+_BATCH_SIZE = 10_000
 
 _INCOMING = """
 incoming as (
@@ -27,18 +27,18 @@ incoming as (
 )
 """
 
-# Open dead letters that a pull may close, if they are not of a newer one. Of a snapshot each day has rows of its own; a description
-# or an event is one thing, whatever the day on which it died.
+# Open dead letters that a pull may close, unless a newer pull wrote them. In a snapshot, each day has its own rows. A description or an
+# event is the same row on every day.
 _OPEN = """
 vendor = :vendor and table_name = :table_name and status = 'open' and (not :own_day or business_date = :business_date)
 """
 _OLDER = f"{_OPEN} and partition <> :partition and extracted_at <= :extracted_at"
 
-# Of these dead letters those of some rows: the index `dead_letter_open` holds so much of a key.
+# Dead letters with certain row keys. The index `dead_letter_open` stores this many characters of a key.
 _START = 200
 _OF_ROWS = f"left(row_key, {_START}) = any(:starts) and row_key = any(:keys)"
 
-# A row that dies again of the same reasons keeps its dead letter, which then shows the newest content.
+# A row that fails again for the same reasons keeps its dead letter, which then points to the newest content.
 _KEEP = sa.text(f"""
 with {_INCOMING}, known as (
     select dead_letter_id, row_key, reasons,
@@ -77,13 +77,13 @@ update control.dead_letter set status = 'superseded', replayed_by = :run_id, clo
 where {_OLDER} and business_date <= :business_date
 """)  # noqa: S608
 
-# Dead letters that the same run discarded count as chosen, so that its task can be retried.
-_IS_CHOSEN = """
+# Includes dead letters that the same run discarded, so that its task can be retried.
+_IS_SELECTED = """
 l.dead_letter_id = any(:ids) and (l.status = 'open' or l.status = 'discarded' and l.replayed_by = :run_id)
 """
-_CHOOSE = sa.text(f"""
+_SELECT = sa.text(f"""
 select l.dead_letter_id, l.vendor, l.table_name, l.business_date, l.row_key, l.told_reasons, l.money_usd
-from control.dead_letter l where {_IS_CHOSEN} order by l.dead_letter_id for update
+from control.dead_letter l where {_IS_SELECTED} order by l.dead_letter_id for update
 """)  # noqa: S608
 
 _DESCRIBED = """
@@ -92,9 +92,9 @@ select l.vendor, case d.entity when '*' then l.table_name else d.entity end as e
 from control.dead_letter l cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text)
 where l.stage <> 'crm'
 """
-# What Salesforce refused protects nothing. What another open dead letter describes stays protected.
+# A dead letter of stage crm protects nothing. Rows that another open dead letter describes stay protected.
 _RELEASED = sa.text(f"""
-{_DESCRIBED} and {_IS_CHOSEN} except {_DESCRIBED} and l.status = 'open' and l.dead_letter_id <> all(:ids)
+{_DESCRIBED} and {_IS_SELECTED} except {_DESCRIBED} and l.status = 'open' and l.dead_letter_id <> all(:ids)
 order by 1, 2, 3, 4, 5
 """)
 
@@ -107,18 +107,18 @@ where dead_letter_id = any(:ids) and status = 'open'
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A row that could not go on.
+    """A row that could not be processed.
 
     Attributes:
-        row_key: Its key at the vendor; None where it could not be read.
-        reasons: Names of the failed expectations, or what is wrong with which field; never a value.
-        part: File of the partition that holds the row.
+        row_key: The row's key at the vendor; None if it could not be read.
+        reasons: Names of the failed expectations, or the field and its fault; never a value.
+        part: File of the partition that contains the row.
         row_number: Row within that file, from 0.
-        money_usd: Its amount of the table's money column; None where the table has none, or it can't be read.
-        is_money_unreadable: Whether the table has money and the row's can't be read.
-        row_date: The day that the row is about, where it can be read.
-        describes: What it may describe: `{"entity", "key"}`, `{"entity", "parent"}` or `{"entity"}` of each entity, and of
-            transactions `position` and `quantity`, where they can be read; see `dead_rows`.
+        money_usd: The row's amount in the table's money column; None if the table has no such column, or the amount can't be read.
+        is_money_unreadable: Whether the table has a money column and the row's amount can't be read.
+        row_date: The row's own date, if it can be read.
+        describes: The stored rows that this row may describe: `{"entity", "key"}`, `{"entity", "parent"}` or `{"entity"}` for each
+            entity; for transactions also `position` and `quantity`, if they can be read. See `dead_rows`.
     """
 
     row_key: str | None
@@ -131,32 +131,32 @@ class DeadLetter:
     describes: tuple[dict[str, str], ...] = ({"entity": "*"},)
 
 
-def bury(
+def insert(
     connection: sa.Connection, pull: Pull, stage: str, partition: str, letters: Iterable[DeadLetter], *, own_day: bool
 ) -> None:
-    """Writes dead letters; one that was written before stays as it is.
+    """Insert dead letters. A dead letter that exists already is left unchanged.
 
-    A row that died in an earlier pull and dies again has one open dead letter: the same one where the reasons are the same.
+    A row that failed in an earlier pull and fails again has one open dead letter: the same one if the reasons are the same.
 
     Args:
         connection: In a transaction.
-        pull: Whose rows they are.
-        stage: Where they died.
-        partition: Where their content is.
-        letters: The rows, however many: no more than `_AT_ONCE` are held at a time.
-        own_day: Whether each day has rows of its own (a snapshot).
+        pull: The pull that the rows belong to.
+        stage: The stage that the rows failed in.
+        partition: The partition that contains the rows.
+        letters: The dead letters, any number of them; at most `_BATCH_SIZE` are in memory at a time.
+        own_day: Whether each day has its own rows (a snapshot).
     """
     of = {**asdict(pull), "stage": stage, "partition": partition, "own_day": own_day}
-    left = iter(letters)
-    while rows := [asdict(letter) for letter in islice(left, _AT_ONCE)]:
+    remaining = iter(letters)
+    while rows := [asdict(letter) for letter in islice(remaining, _BATCH_SIZE)]:
         keys = [row["row_key"] for row in rows if row["row_key"] is not None]
         incoming = of | _of_rows(keys) | {"letters": orjson.dumps(rows, default=str).decode()}
         for statement in (_KEEP, _SUPERSEDE, _INSERT):
             connection.execute(statement, incoming)
 
 
-def open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[str]:
-    """Returns the keys of rows of a vendor's table that are dead now."""
+def find_open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[str]:
+    """Return the row keys of a table's open dead letters."""
     return list(
         connection.scalars(
             sa.text(f"select distinct row_key from control.dead_letter where {_OPEN} and row_key is not null"),  # noqa: S608
@@ -165,17 +165,18 @@ def open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[s
     )
 
 
-def close_landed(
+def close_loaded(
     connection: sa.Connection, pull: Pull, keys: Iterable[str], *, own_day: bool, partition: str = ""
 ) -> int:
-    """Closes the letters of rows that this pull loads; returns how many.
+    """Close the dead letters of rows that this pull loads; return their number.
 
     Args:
         connection: In the load's transaction.
-        pull: The load.
-        keys: Those of its good rows that had a letter.
-        own_day: As for `bury`.
-        partition: What is loaded: its own letters stay, for several rows may have one key, such as the lots of a holding.
+        pull: The pull that is loaded.
+        keys: Keys of its good rows that had a dead letter.
+        own_day: As for `insert`.
+        partition: The loaded partition. Its own dead letters stay open, because several rows, such as the lots of a holding, may
+            share one key.
     """
     return connection.execute(
         sa.text(f"""
@@ -187,9 +188,9 @@ def close_landed(
 
 
 def supersede_rest(connection: sa.Connection, pull: Pull, partition: str, *, own_day: bool) -> int:
-    """Ends the letters of earlier pulls of a table that was pulled whole; returns how many.
+    """Mark the dead letters of earlier pulls as superseded after a full pull of the table; return their number.
 
-    Each of their rows has landed, or has a newer letter, or the vendor has it no more.
+    Each of their rows was loaded, or has a newer dead letter, or was removed at the vendor.
     """
     return connection.execute(_SUPERSEDE_REST, asdict(pull) | {"partition": partition, "own_day": own_day}).rowcount
 
@@ -204,8 +205,9 @@ class Discarded:
 
     Attributes:
         dead_letters: A line for each: `17 <vendor>.assets 2026-11-20 4711: price_usd: not a number`.
-        money_usd: Their money, as far as it can be read; None where they have none.
-        released: What they alone protected, and the next run may withdraw: `<vendor>: position 4711, 2026-11-20`.
+        money_usd: The sum of the amounts that can be read; None if there are none.
+        released: Stored rows that only these dead letters protected, and that the next run may withdraw:
+            `<vendor>: position 4711, 2026-11-20`.
     """
 
     dead_letters: tuple[str, ...]
@@ -213,7 +215,7 @@ class Discarded:
     released: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Two lists, each with a heading."""
+        """Return two lists, each with a heading."""
         money = "" if self.money_usd is None else f" with ${self.money_usd:,.2f}"
         return "\n- ".join([f"{len(self.dead_letters):,} dead letters{money}:", *self.dead_letters]) + "\n- ".join(
             [f"\nReleased, so that the next run may withdraw it: {len(self.released):,}", *self.released]
@@ -227,9 +229,9 @@ def discard(
 
     Args:
         engine: As the loading role.
-        ids: Which.
-        reason: Why, in the operator's words.
-        discarded_by: Who the operator is.
+        ids: Ids of the dead letters.
+        reason: The operator's reason.
+        discarded_by: The operator.
         run_id: Of the discarding run; the same run may repeat it.
         is_dry: Change nothing.
 
@@ -237,12 +239,12 @@ def discard(
         InputRejected: No ids, no reason, or a dead letter that is not open.
     """
     if not ids:
-        raise InputRejected("No dead letters are chosen: discarding needs their ids")
+        raise InputRejected("No dead letters are selected: enter the ids of those to discard")
     if not reason.strip():
-        raise InputRejected("Discarding dead letters needs a reason")
+        raise InputRejected("The reason for discarding is empty: enter one")
     values = {"ids": list(ids), "reason": reason.strip(), "by": discarded_by, "run_id": run_id}
     with engine.begin() as connection:
-        rows = connection.execute(_CHOOSE, values).all()
+        rows = connection.execute(_SELECT, values).all()
         if missing := sorted(set(ids) - {row.dead_letter_id for row in rows}):
             raise InputRejected("These dead letters are not open; nothing was discarded", ids=missing)
         released = connection.execute(_RELEASED, values).all()

@@ -1,4 +1,4 @@
-"""What people should know in one place: rejected days, dead letters, explained breaks, what Salesforce waits for, conflicts, new fields."""
+"""The daily digest: rejected days, dead letters, explained breaks, days held back from Salesforce, conflicts, new fields."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 REASONS = 3
-"""Most reasons that are named of a table: the commonest."""
+"""Maximum number of reasons listed per table, the most frequent first."""
 
 FIELDS = 20
-"""Most undeclared fields that are named of a table."""
+"""Maximum number of undeclared fields listed per table."""
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before all that is recorded."""
+"""A time before every record."""
 
-# A letter is new where the same row was not dead before for the same reasons: each whole pull records its dead rows anew.
+# A dead letter is new unless the same row had one before for the same reasons: each full pull records its dead rows anew.
 _IS_NEW = """
 not exists (select from control.dead_letter e
             where e.vendor = l.vendor and e.table_name = l.table_name and e.stage = l.stage and e.row_key = l.row_key
               and e.reasons = l.reasons and e.dead_letter_id < l.dead_letter_id and e.status in ('open', 'superseded'))
 """
 
-# By table and reason at first, so that the commonest reasons can be named. Reasons as programs outside are told of them.
+# Grouped by table and reason first, to list the most frequent reasons; `told_reasons` are the reasons in the form that subscribers get.
 _DEAD_LETTERS = f"""
 with shown as (
     select l.dead_letter_id, l.vendor, l.table_name, l.told_reasons, l.died_at, l.money_usd, l.is_money_unreadable, (l.died_at >= :since and {_IS_NEW}) as is_new
@@ -43,7 +43,7 @@ select vendor, table_name, count(*) as open, count(*) filter (where is_new) as n
 from shown s group by vendor, table_name order by vendor, table_name
 """  # noqa: S608
 
-# Of a check that was made again, the newest counts.
+# If a check was repeated, only the newest result counts.
 _BREAKS = sa.text("""
 select * from (
     select distinct on (vendor, business_date, check_name)
@@ -55,7 +55,7 @@ select * from (
 order by vendor, business_date, check_name
 """)
 
-# A vendor's newest load that is not reconciled, or does not add up: nothing of the vendor is sent to Salesforce until it is.
+# Vendors whose newest load is not reconciled, or failed to reconcile: nothing of theirs is sent to Salesforce until it does.
 _HELD_BACK = sa.text("""
 select n.vendor, n.business_date, n.loaded_at as since,
        exists (select from control.reconciliation r where (r.vendor, r.run_id, r.business_date) = (n.vendor, n.run_id, n.business_date)
@@ -84,16 +84,16 @@ select vendor, table_name, array_agg(field order by field) as fields, min(first_
 from control.drift where first_seen_at >= :since group by 1, 2 order by 1, 2
 """)
 
-# Recorded before it is sent: what is found while it is sent belongs to the next one.
+# `recorded_at`, not `sent_at`: anything recorded while a digest is being sent belongs to the next one.
 _LAST = sa.text("select max(recorded_at) from control.alert where kind = 'digest' and sent_at < :before")
 
 UNDER_WAY = timedelta(hours=2)
-"""A load that is younger may still be reconciled by its own run."""
+"""Grace period: a younger load may still be reconciled by its own run."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Open dead letters of a table, how many of them are new, their money, and the commonest reasons."""
+    """Open dead letters of a table: their number, the number of new ones, their money, and the most frequent reasons."""
 
     vendor: str
     table: str
@@ -105,7 +105,7 @@ class DeadLetters:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        """One line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20, with $1,234.50: price is negative`."""
+        """Return one line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20, with $1,234.50: price < 0`."""
         named = "; ".join(self.reasons[:REASONS]) + ("; ..." if len(self.reasons) > REASONS else "")
         counts = f"{self.open:,} dead letters open, {self.new:,} new, the oldest of {self.since:%Y-%m-%d}"
         if self.money_usd is not None:
@@ -117,7 +117,7 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A reconciliation check that does not agree, or only with what dead letters explain or an operator accepted."""
+    """A reconciliation check that failed, or that passed only because dead letters explain the breaks or an operator accepted them."""
 
     vendor: str
     business_date: date
@@ -130,7 +130,7 @@ class Break:
     accepted_by: str | None = None
 
     def __str__(self) -> str:
-        """One line: `<vendor> 2026-11-25 control_total: 17 breaks, 17 explained by dead letters; expected ..., actual ...`."""
+        """Return one line: `<vendor> 2026-11-25 control_total: 17 breaks, 17 explained by dead letters; expected ..., actual ...`."""
         verdict = "" if self.is_passed else "NOT RECONCILED: "
         verdict = f"ACCEPTED by {self.accepted_by}: " if self.accepted_by else verdict
         counts = f"{self.breaks:,} breaks, {self.explained:,} explained by dead letters"
@@ -140,7 +140,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """A vendor whose newest day Salesforce does not get."""
+    """A vendor whose newest day is held back from Salesforce. `is_off`: the day failed to reconcile, else it was not reconciled."""
 
     vendor: str
     business_date: date
@@ -148,27 +148,27 @@ class HeldBack:
     is_off: bool
 
     def __str__(self) -> str:
-        """One line: `<vendor> 2026-11-25: held back since 2026-11-26 07:12 UTC, not reconciled`."""
-        why = "it does not add up" if self.is_off else "not reconciled"
+        """Return one line: `<vendor> 2026-11-25: held back since 2026-11-26 07:12 UTC, not reconciled`."""
+        why = "reconciliation failed" if self.is_off else "not reconciled"
         return f"{self.vendor} {self.business_date}: held back since {self.since:%Y-%m-%d %H:%M} UTC, {why}"
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityConflict:
-    """A number that vendors give to different kinds of security: each is kept as a security of its own until they agree."""
+    """A number that vendors assign to different kinds of security. Each kind stays a separate security until the vendors agree."""
 
     number: str
     kinds: tuple[str, ...]
     since: datetime
 
     def __str__(self) -> str:
-        """One line: `037833100 since 2026-11-25: <vendor>: Common Stock, <vendor>: Option`."""
+        """Return one line: `037833100 since 2026-11-25: <vendor>: Common Stock, <vendor>: Option`."""
         return f"{self.number} since {self.since:%Y-%m-%d}: {', '.join(self.kinds)}"
 
 
 @dataclass(frozen=True, slots=True)
 class UndeclaredFields:
-    """Fields that a vendor sends in a table and its declaration does not name: they are not staged."""
+    """Fields that a vendor sends in a table and the table's declaration does not name. They are not staged."""
 
     vendor: str
     table: str
@@ -176,7 +176,7 @@ class UndeclaredFields:
     since: datetime
 
     def __str__(self) -> str:
-        """One line: `<vendor>.<table>: 2 since 2026-11-25: advisoryFee, rebate`."""
+        """Return one line: `<vendor>.<table>: 2 since 2026-11-25: advisoryFee, rebate`."""
         more = f" and {len(self.fields) - FIELDS:,} more" if len(self.fields) > FIELDS else ""
         names = ", ".join(self.fields[:FIELDS])
         return f"{self.vendor}.{self.table}: {len(self.fields):,} since {self.since:%Y-%m-%d}: {names}{more}"
@@ -184,7 +184,7 @@ class UndeclaredFields:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A vendor's day that was rejected, and that no later load has made up for."""
+    """A vendor's rejected day, with no later load."""
 
     vendor: str
     business_date: date
@@ -193,26 +193,26 @@ class Rejected:
     reason: str
 
     def __str__(self) -> str:
-        """One line: `<vendor> 2026-11-25: rejected by validate; 2026-11-24 is in force: <reason>`."""
+        """Return one line: `<vendor> 2026-11-25: rejected by validate; 2026-11-24 is in force: <reason>`."""
         return (
             f"{self.vendor} {self.business_date}: rejected by {self.step}; {self.in_force} is in force: {self.reason}"
         )
 
 
 def find_rejected(engine: sa.Engine) -> list[Rejected]:
-    """Returns vendors whose newest rejected day is newer than their newest load."""
+    """Return the vendors whose newest rejected day is newer than their newest load."""
     with engine.connect() as connection:
         rows = connection.execute(_REJECTED).all()
     return [Rejected(r.vendor, r.rejected_date, r.rejected_in, r.business_date, r.reason) for r in rows]
 
 
 def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> list[DeadLetters]:
-    """Returns tables with open dead letters; those that died later than `since`, and were not dead before, count as new.
+    """Return the tables with open dead letters. A dead letter is new if it was recorded at or after `since` and its row had none before.
 
     Args:
         engine: The control database.
         since: Aware.
-        run_id: Only the letters of this run; empty for all.
+        run_id: Only the dead letters of this run; empty for all.
     """
     with engine.connect() as connection:
         rows = connection.execute(sa.text(_DEAD_LETTERS), {"since": since, "run_id": run_id}).all()
@@ -223,39 +223,39 @@ def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> l
 
 
 def find_breaks(engine: sa.Engine, since: datetime, run_id: str = "") -> list[Break]:
-    """Returns checks since a moment, or of a run, that did not pass, or passed only because dead letters explain the breaks."""
+    """Return the checks since a time, or of a run, that failed, or passed only by dead letters or an operator's acceptance."""
     with engine.connect() as connection:
         return [Break(*row) for row in connection.execute(_BREAKS, {"since": since, "run_id": run_id})]
 
 
 def find_held_back(engine: sa.Engine, now: datetime) -> list[HeldBack]:
-    """Returns vendors whose newest load is not reconciled although its run should be over."""
+    """Return the vendors whose newest load has not reconciled although its run should be over."""
     with engine.connect() as connection:
         return [HeldBack(*row) for row in connection.execute(_HELD_BACK, {"before": now - UNDER_WAY})]
 
 
 def find_conflicts(engine: sa.Engine) -> list[SecurityConflict]:
-    """Returns the numbers that vendors give to different kinds of security."""
+    """Return the numbers that vendors assign to different kinds of security."""
     with engine.connect() as connection:
         return [SecurityConflict(row.number, tuple(row.kinds), row.since) for row in connection.execute(_CONFLICTS)]
 
 
 def find_undeclared(engine: sa.Engine, since: datetime) -> list[UndeclaredFields]:
-    """Returns fields by table that no declaration names, and that were first seen at or after `since`."""
+    """Return the undeclared fields of each table that were first seen at or after `since`."""
     with engine.connect() as connection:
         rows = connection.execute(_UNDECLARED, {"since": since}).all()
     return [UndeclaredFields(row.vendor, row.table_name, tuple(row.fields), row.since) for row in rows]
 
 
 def find_last(engine: sa.Engine, now: datetime) -> datetime | None:
-    """Returns when the digest before this one was written; None where none was sent."""
+    """Return when the previous digest was written; None if none was sent."""
     with engine.connect() as connection:
         last: datetime | None = connection.execute(_LAST, {"before": now}).scalar()
     return last
 
 
 def write_digest(engine: sa.Engine, now: datetime) -> str:
-    """Returns the day's digest, a heading and a line for each thing; empty where there is nothing to report."""
+    """Return the day's digest, with a heading per section and a line per item; empty if there is nothing to report."""
     last = find_last(engine, now)
     since = last or now - timedelta(days=1)
     return _write(
@@ -264,12 +264,12 @@ def write_digest(engine: sa.Engine, now: datetime) -> str:
         ("Reconciliation: breaks since the last digest", find_breaks(engine, since)),
         ("Held back from Salesforce", find_held_back(engine, now)),
         ("Securities that vendors describe as different kinds", find_conflicts(engine)),
-        ("New fields that are not declared, and not staged", find_undeclared(engine, last or BEGINNING)),
+        ("New undeclared fields: not staged", find_undeclared(engine, last or BEGINNING)),
     )
 
 
 def write_warning(engine: sa.Engine, run_id: str) -> str:
-    """Returns what a run that did not fail left aside: its new dead letters, and breaks; empty where there is nothing."""
+    """Return a successful run's new dead letters and breaks, as text; empty if there are none."""
     new = [each for each in find_dead_letters(engine, BEGINNING, run_id) if each.new]
     return _write(
         ("New dead letters", new), ("Reconciliation: breaks of this run", find_breaks(engine, BEGINNING, run_id))
@@ -277,4 +277,4 @@ def write_warning(engine: sa.Engine, run_id: str) -> str:
 
 
 def _write(*parts: tuple[str, Sequence[object]]) -> str:
-    return "\n".join("\n".join([f"{title}:", *(f"- {each}" for each in found)]) for title, found in parts if found)
+    return "\n".join("\n".join([f"{title}:", *(f"- {each}" for each in items)]) for title, items in parts if items)

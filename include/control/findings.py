@@ -1,8 +1,8 @@
 """Findings of the business rules: opened, seen again and closed, as sets, in one transaction.
 
-A finding is one record however often it is seen. What it tells (measure, words) is rewritten only if it changed
-materially: its measure by a tenth, its words (figures apart), who is to act, or how urgent it is. A finding that is
-seen as it was is not written at all, but for the day on which it was last seen.
+A finding is one record, however often it is seen. Its content is rewritten only after a material change: of its measure
+by more than a tenth, of its words (figures apart), of its household or representative, or of its severity. Otherwise
+only the day on which it was last seen is updated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from include.database.copy import copy_in
 
-# Rules whose last look is not newer than this one. Their rows stay locked: two runs settle one after the other.
+# Rules with no newer evaluation than this one. Their rows stay locked, so that two runs settle one after the other.
 _CLAIM = sa.text("""
 insert into control.judged_day as j (vendor, rule, business_date, read_at, run_id)
 select :vendor, rule, :day, :read_at, :run_id from unnest(cast(:rules as text[])) as r(rule) order by rule
@@ -63,7 +63,7 @@ where o.vendor = :vendor and o.rule = f.rule and o.subject_entity = f.subject_en
   and o.closed_at is null and o.business_date_seen < :day
 """)
 
-# Not found today. What was seen earlier on this very day was a mistake; else it stays open as long as its rule says.
+# Findings that were not found now. Close those already seen today (they were a mistake), and those past their rule's open days.
 _CLOSE = sa.text("""
 update control.finding o
 set business_date_closed = :day, closed_run_id = :run_id, closed_at = clock_timestamp()
@@ -92,13 +92,13 @@ returning rule
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What rules looked at.
+    """One reading of the data that rules evaluate.
 
     Attributes:
-        vendor: Whose day.
-        business_date: Which day.
-        read_at: When it was read, by the database's clock.
-        run_id: By which run.
+        vendor: The vendor whose day was read.
+        business_date: The day.
+        read_at: Time of reading, by the database's clock.
+        run_id: The run that read it.
     """
 
     vendor: str
@@ -109,7 +109,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of one rule's findings: `found = opened + seen`; `changed` of those seen tell something else now."""
+    """Counts of one rule's findings: `found = opened + seen`; `changed` is how many of those seen were rewritten."""
 
     found: int = 0
     opened: int = 0
@@ -119,19 +119,19 @@ class Tally:
 
 
 def settle(
-    connection: sa.Connection, look: Look, judged: Mapping[str, int], found: pa.Table, silent: pa.Table
+    connection: sa.Connection, look: Look, evaluated: Mapping[str, int], found: pa.Table, silent: pa.Table
 ) -> dict[str, Tally]:
-    """Makes the open findings those that were found. Twice changes nothing, and an older look changes nothing.
+    """Open, update and close findings so that the open ones match those found. Repeating it, or an older look, changes nothing.
 
     Args:
         connection: In a transaction of its own; the caller commits.
-        look: What was looked at.
-        judged: The rules that could tell -> calendar days that a finding of theirs stays open after it was last seen.
-        found: rule, severity, and the columns of a finding; one row a rule and subject.
-        silent: subject_entity, subject_id: of these, nothing is opened or closed. With a null id, nothing closes at all.
+        look: The reading that was evaluated.
+        evaluated: Rules that could be evaluated -> calendar days that their findings stay open after they were last seen.
+        found: rule, severity, and the columns of a finding; one row per rule and subject.
+        silent: subject_entity, subject_id. No finding on these subjects opens or closes. With a null id, no finding closes.
 
     Returns:
-        Counts by rule; a rule whose last look was newer is left out.
+        Counts by rule, without the rules whose last look was newer.
     """
     values: dict[str, Any] = {
         "vendor": look.vendor, "day": look.business_date, "read_at": look.read_at, "run_id": look.run_id,
@@ -139,8 +139,8 @@ def settle(
     copy_in(connection, "found", found.schema, [found])
     copy_in(connection, "silent", silent.schema, [silent])
     connection.execute(sa.text("analyze found"))
-    rules = sorted(connection.scalars(_CLAIM, values | {"rules": sorted(judged)}))
-    values |= {"rules": rules, "open_days": [judged[rule] for rule in rules]}
+    rules = sorted(connection.scalars(_CLAIM, values | {"rules": sorted(evaluated)}))
+    values |= {"rules": rules, "open_days": [evaluated[rule] for rule in rules]}
     connection.execute(_KEEP_QUIET, values)
     counts = {
         "found": _count(connection, sa.text("select rule from found"), values),

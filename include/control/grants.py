@@ -1,9 +1,9 @@
-"""Refresh tokens that work once: kept sealed, and used by one process at a time.
+"""Single-use refresh tokens, stored sealed and used by one process at a time.
 
-The first token of a grant comes from the connection. Whoever exchanges one holds its row until the vendor's answer is
-stored, so that no two workers use the same token, and the next token is on disk before the access token that came with it
-is used. A connection that names another first token than the one that was taken from it begins anew: somebody authorised
-us again.
+The first token of a grant comes from the connection. A process that exchanges a token locks its row until the vendor's
+response is stored. So no two workers use the same token, and the next token is on disk before the access token that came
+with it is used. If the connection's first token has changed, the grant was authorized again, and the exchange starts over
+with the new token.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Grants:
 
     Attributes:
         engine: The control database.
-        vendor: Whose.
+        vendor: Name of the vendor.
         redactor: Seals the tokens.
-        firsts: Grant -> the first refresh token, as somebody entered it in the connection.
+        firsts: Grant -> its first refresh token, as entered in the connection.
     """
 
     engine: sa.Engine
@@ -51,25 +51,29 @@ class Grants:
 
     @classmethod
     def of(cls, engine: sa.Engine, vendor: str, redactor: Redactor, extra: Mapping[str, str]) -> Grants:
-        """Reads the first tokens from a connection's extra: `grants`, a JSON object of name -> token.
+        """Read the first tokens from a connection's extra: `grants`, a JSON object of name -> token.
 
         Raises:
-            ConfigurationError: It is no such object.
+            ConfigurationError: `grants` is not a JSON object.
         """
         try:
             firsts = json.loads(extra.get("grants", "{}"))
             return cls(engine, vendor, redactor, {str(name): str(token) for name, token in firsts.items()})
         except (ValueError, AttributeError):
-            raise ConfigurationError("The connection's `grants` is no JSON object", vendor=vendor) from None
+            raise ConfigurationError(
+                "`grants` in the connection's extra is not a JSON object of name -> token; correct it", vendor=vendor
+            ) from None
 
     def exchange(self, grant: str, ask: Callable[[str], tuple[str, T]]) -> T:
-        """Hands the newest refresh token of a grant to `ask`, which gives the next one, and stores that at once.
+        """Pass a grant's newest refresh token to `ask`, which returns the next one, and store that at once.
 
         Raises:
-            ConfigurationError: The firm holds no such grant.
+            ConfigurationError: The connection has no such grant.
         """
         if grant not in self.firsts:
-            raise ConfigurationError("There is no such grant in the connection", vendor=self.vendor, grant=grant)
+            raise ConfigurationError(
+                "The connection has no such grant; add it to `grants` in its extra", vendor=self.vendor, grant=grant
+            )
         first = self.firsts[grant]
         values = {"vendor": self.vendor, "grant": grant, "first_hash": self.redactor.hash(first)}
         with self.engine.begin() as connection:

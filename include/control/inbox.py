@@ -1,7 +1,7 @@
-"""What others' webhooks brought, and events that can't be read, kept as they came; and the bell that says so.
+"""The inbox: webhook deliveries and unreadable events, stored byte for byte, and the notification about new ones.
 
-A delivery that is in the inbox was acknowledged, and one that was acknowledged is in the inbox. The bell is a notification on
-`CHANNEL` whose payload is the sender's name; it may be lost or come twice, so whoever hears it reads the inbox.
+A delivery is in the inbox if and only if it was acknowledged. The notification is sent on `CHANNEL`, with the sender's name
+as its payload. It may be lost or arrive twice, so a listener always reads the inbox.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import sqlalchemy as sa
 CHANNEL = "tributary_inbox"
 _ERROR_LENGTH = 2_000
 
-# In the order in which they came, and no more at once than memory holds.
-_WAITING = sa.text("""
+# In order of arrival, limited by the bytes of their bodies.
+_LIST_PENDING = sa.text("""
 select inbox_id, body, received_at from (
     select inbox_id, body, received_at, sum(octet_length(body)) over (order by inbox_id) - octet_length(body) as bytes_before
     from (select * from control.inbox where sender = :sender and processed_at is null order by inbox_id limit :most) first
 ) counted where bytes_before < :most_bytes order by inbox_id
 """)
-# What callers pushed may hold what is sensitive, and callers have it: it is not kept in clear once it was read.
+# Pushed rows may contain sensitive values, and their callers still have them: delete the body once it was processed.
 _SETTLE = sa.text("""
 update control.inbox i set processed_at = clock_timestamp(), error = s.error, outcome = cast(s.outcome as jsonb),
                            body = case when i.sender like 'push.%' then '' else i.body end
@@ -47,10 +47,10 @@ class Delivery:
 
     Attributes:
         sender: Its name.
-        body: Byte for byte as it came; never shown.
-        content_hash: SHA-256 in hex; deliveries of one sender with the same are one.
-        event_id: The sender's own id of it, where it gives one.
-        headers: Those that tell of the delivery; no secrets.
+        body: Byte for byte as received; never displayed.
+        content_hash: SHA-256 in hex; deliveries of one sender with the same hash are one.
+        event_id: The sender's id of the event, if it sends one.
+        headers: Those that describe the delivery; no secrets.
     """
 
     sender: str
@@ -61,21 +61,21 @@ class Delivery:
 
 
 def receive(engine: sa.Engine, delivery: Delivery) -> bool:
-    """Puts a delivery into the inbox and rings, in one durable transaction.
+    """Store a delivery in the inbox and notify listeners, in one durable transaction.
 
     Returns:
-        Whether it is new; one that was there is counted, and rings again if it still waits.
+        Whether it is new. A repeated delivery is counted, and notifies again if it is still pending.
 
     Raises:
-        TargetUnavailable: The database is away or busy.
+        TargetUnavailable: The database is unavailable or busy.
     """
-    # One statement is one transaction: no further way to the database and back for its beginning and its end.
+    # Autocommit: one statement is one transaction, without round trips for BEGIN and COMMIT.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         return bool(connection.scalar(_RECEIVE, _values(delivery)))
 
 
 def refuse(connection: sa.Connection, delivery: Delivery, error: str) -> None:
-    """Keeps a delivery that came to nothing, with why; in the caller's transaction."""
+    """Store a delivery that can't be processed, with its error, in the caller's transaction."""
     connection.execute(_REFUSE, _values(delivery) | {"error": error})
 
 
@@ -84,23 +84,23 @@ def _values(delivery: Delivery) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A delivery that waits; its body is never shown."""
+class Pending:
+    """A pending delivery; its body is never displayed."""
 
     inbox_id: int
     body: bytes = field(repr=False)
     received_at: datetime
 
 
-def waiting(engine: sa.Engine, sender: str, most: int, most_bytes: int) -> list[Waiting]:
-    """Returns the first deliveries of a sender that wait: at most so many, and about so many bytes, but at least one."""
+def list_pending(engine: sa.Engine, sender: str, most: int, most_bytes: int) -> list[Pending]:
+    """Return a sender's first pending deliveries: at most `most`, about `most_bytes` in total, and at least one if there is one."""
     with engine.connect() as connection:
-        rows = connection.execute(_WAITING, {"sender": sender, "most": most, "most_bytes": most_bytes})
-        return [Waiting(row.inbox_id, bytes(row.body), row.received_at) for row in rows]
+        rows = connection.execute(_LIST_PENDING, {"sender": sender, "most": most, "most_bytes": most_bytes})
+        return [Pending(row.inbox_id, bytes(row.body), row.received_at) for row in rows]
 
 
-def senders_waiting(engine: sa.Engine) -> set[str]:
-    """Returns of which senders anything waits."""
+def find_pending_senders(engine: sa.Engine) -> set[str]:
+    """Return the senders that have pending deliveries."""
     with engine.connect() as connection:
         return set(connection.scalars(sa.text("select distinct sender from control.inbox where processed_at is null")))
 
@@ -108,15 +108,15 @@ def senders_waiting(engine: sa.Engine) -> set[str]:
 def settle(
     engine: sa.Engine, errors: Mapping[int, str | None], outcomes: Mapping[int, Mapping[str, Any]] | None = None
 ) -> None:
-    """Marks deliveries as processed, each with why it came to nothing, or None; one that is marked stays as it is.
+    """Mark deliveries as processed, each with its error or None. Deliveries already processed are left unchanged.
 
     Args:
         engine: The control database.
-        errors: By delivery.
-        outcomes: What became of the rows of pushes, by delivery.
+        errors: Delivery id -> error, or None.
+        outcomes: Delivery id -> outcome of the pushed rows.
     """
-    told = [error and error.replace("\0", "\ufffd")[:_ERROR_LENGTH] for error in errors.values()]
-    rows = [(outcomes or {}).get(inbox_id) for inbox_id in errors]
-    kept = [None if each is None else orjson.dumps(each).decode() for each in rows]
+    messages = [error and error.replace("\0", "\ufffd")[:_ERROR_LENGTH] for error in errors.values()]
+    by_delivery = [(outcomes or {}).get(inbox_id) for inbox_id in errors]
+    documents = [None if each is None else orjson.dumps(each).decode() for each in by_delivery]
     with engine.begin() as connection:
-        connection.execute(_SETTLE, {"ids": list(errors), "errors": told, "outcomes": kept})
+        connection.execute(_SETTLE, {"ids": list(errors), "errors": messages, "outcomes": documents})

@@ -1,4 +1,4 @@
-"""Which steps of a vendor's day are late, from the ledger; each is told once."""
+"""Late steps of a vendor's day, found in the ledger. Each is alerted once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from croniter import croniter
 from include.business_dates import latest_closed
 from include.contract import Vendor
 
-# Single clients, what webhooks bring and replays are not the day.
+# Pulls of single clients, webhook deliveries and replays do not count as the day's pull.
 _FIND = sa.text("""
 select t.name, s.staged, s.dead from unnest(cast(:tables as text[])) as t(name)
 left join lateral (
@@ -28,7 +28,7 @@ where exists (select from control.ledger l where l.vendor = :vendor and l.record
                   where o.vendor = :vendor and o.table_name = t.name and o.business_date = :day and o.stage = :stage)
 """)
 
-# Of a pull that was tried again, the newest counts.
+# If a pull was retried, only the newest try counts.
 _PROGRESS = sa.text("""
 select count(*) filter (where stage = 'stage') as tables, count(*) filter (where stage = 'load') as loaded,
        sum(staged) filter (where stage = 'stage') as rows, sum(dead) filter (where stage in ('stage', 'validate')) as dead
@@ -38,7 +38,7 @@ from (
 ) newest
 """)
 
-_TOLD = sa.text("""
+_MARK = sa.text("""
 insert into control.lateness (vendor, table_name, business_date, stage, due_at)
 values (:vendor, :table, :business_date, :stage, :due_at) on conflict do nothing
 """)
@@ -46,7 +46,7 @@ values (:vendor, :table, :business_date, :stage, :due_at) on conflict do nothing
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A step that was due and is not in the ledger; with rows and dead letters of the table, where it is staged."""
+    """A step that was due and is not in the ledger, with the table's rows and dead letters if it is staged."""
 
     vendor: str
     table: str
@@ -56,8 +56,8 @@ class Late:
     staged: int | None = None
     dead: int | None = None
 
-    def say(self, now: datetime) -> str:
-        """The line of an alert: what is late, by how much, and what is there already."""
+    def describe(self, now: datetime) -> str:
+        """Return the line of an alert: the late step, by how much it is late, and the rows staged so far."""
         minutes = int((now - self.due_at).total_seconds() // 60)
         there = "nothing staged" if self.staged is None else f"{self.staged:,} rows staged, {self.dead:,} dead letters"
         due = f"{self.stage} was due at {self.due_at:%H:%M %Z}, {minutes // 60} h {minutes % 60:02} min ago"
@@ -65,16 +65,16 @@ class Late:
 
 
 def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetime) -> list[Late]:
-    """Finds steps that are due, not done, and not told of before.
+    """Find the steps that are due, not done, and not yet alerted.
 
-    Nothing is due of a start before the vendor was first pulled: then its DAG was not switched on yet.
+    Nothing is due for a start before the vendor's first pull, because the vendor's DAG was still paused.
 
     Args:
         engine: The control database.
-        vendor: Says by when which stage is due, in its own time zone.
-        now: Aware. The day in question is the last session before the newest start of the vendor's schedule, and it is due
-            on that start's morning: what closes this afternoon is due tomorrow, and a weekly vendor once a week.
-        go_live: Aware. Nothing is due of a start before it.
+        vendor: Declares when each stage is due, in its own time zone.
+        now: Aware. Checks the last session before the newest start of the vendor's schedule, due on the morning of that start:
+            a session that closes this afternoon is due tomorrow, and a weekly vendor's is due once a week.
+        go_live: Aware. Nothing is due for a start before it.
     """
     local = now.astimezone(ZoneInfo(vendor.timezone))
     start = croniter(vendor.cron, local).get_prev(datetime)
@@ -82,7 +82,7 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetim
         return []
     day = latest_closed(start)
     mapped = {entity_map.table for entity_map in vendor.maps}
-    found: list[Late] = []
+    late: list[Late] = []
     for stage, clock in vendor.due.items():
         due_at = datetime.combine(start.date(), time.fromisoformat(clock), local.tzinfo)
         if local < due_at:
@@ -95,20 +95,20 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetim
             "start": start,
         }
         with engine.begin() as connection:
-            late = connection.execute(_FIND, values).all()
-        found += [Late(vendor.name, row.name, day, stage, due_at, row.staged, row.dead) for row in late]
-    return found
+            rows = connection.execute(_FIND, values).all()
+        late += [Late(vendor.name, row.name, day, stage, due_at, row.staged, row.dead) for row in rows]
+    return late
 
 
-def mark_told(engine: sa.Engine, late: list[Late]) -> None:
-    """Notes what people were told of, so that it is told once; called after the alert has gone out."""
+def mark_alerted(engine: sa.Engine, late: list[Late]) -> None:
+    """Record late steps as alerted, so that each is alerted once. Call it after the alert was sent."""
     if late:
         with engine.begin() as connection:
-            connection.execute(_TOLD, [asdict(each) for each in late])
+            connection.execute(_MARK, [asdict(each) for each in late])
 
 
-def say_progress(engine: sa.Engine, vendor_name: str, run_id: str) -> str:
-    """What a vendor's run has done so far, in words; empty where the ledger knows nothing of it."""
+def describe_progress(engine: sa.Engine, vendor_name: str, run_id: str) -> str:
+    """Return the progress of a vendor's run as text; empty if it has no rows in the ledger."""
     with engine.connect() as connection:
         done = connection.execute(_PROGRESS, {"vendor": vendor_name, "run_id": run_id}).one()
     if not done.tables:

@@ -1,7 +1,7 @@
-"""The ledger: what every step took in and gave out. A row that does not balance can't be written.
+"""The ledger: the input and output counts of every step. A row that does not balance can't be written.
 
-The sums are constraints of `control.ledger`. A load's row commits in the same transaction as its data, and its id is
-every warehouse row's `source_run_id`.
+The sums are constraints of `control.ledger`. A load's ledger row commits in the same transaction as its data, and its id is
+the `source_run_id` of every warehouse row that the load wrote.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from include.errors import BalanceError
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """Which pull, of which run, a ledger row speaks of."""
+    """The pull, and its run, that a ledger row records."""
 
     run_id: str
     vendor: str
@@ -32,13 +32,13 @@ class Pull:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it asked for all that there is: what it lacks is gone."""
+        """Whether this is a full pull: rows missing from it were removed at the vendor."""
         return self.pulled in ("present", "past")
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts of one step; those that a step does not have stay 0. Money is in dollars, None where there is none."""
+    """The counts of one step; counts that a step does not have stay 0. Money is in dollars, None if there is none."""
 
     fetched: int = 0
     staged: int = 0
@@ -75,7 +75,7 @@ select * from control.ledger
 where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and entity = :entity
   and business_date = :business_date and stage = :stage
 """)
-# Of a day that its run then loaded: some tables are loaded by way of another one.
+# Staged days that the same run then loaded. The load may be of another table, since some tables are loaded through another one.
 _LOADED_DAYS = """
 select distinct on (s.business_date) s.business_date, s.pull_id, s.staged
 from control.ledger s
@@ -88,23 +88,23 @@ order by s.business_date desc, s.recorded_at desc
 """
 
 
-def next_id(connection: sa.Connection) -> int:
-    """Takes the id of a row that will be recorded later, so that data can carry it as `source_run_id`."""
+def take_id(connection: sa.Connection) -> int:
+    """Return a new id for a row that will be recorded later, so that data can carry it as `source_run_id`."""
     return int(connection.scalar(sa.text("select nextval('control.ledger_id')")) or 0)
 
 
 def record(
     connection: sa.Connection, pull: Pull, stage: str, counts: Counts, entity: str = "", ledger_id: int | None = None
 ) -> int:
-    """Writes a step's row; a step that was recorded before keeps its first row.
+    """Record a step. A step that was recorded before keeps its first row.
 
     Args:
         connection: In a transaction.
-        pull: Which pull, of which run.
+        pull: The pull, and its run.
         stage: stage, validate, transform, load or crm.
-        counts: What went in and out.
+        counts: The step's input and output counts.
         entity: Canonical entity, for transform and load.
-        ledger_id: From `next_id`; None takes a new one.
+        ledger_id: From `take_id`; None takes a new one.
 
     Returns:
         The row's id.
@@ -113,7 +113,7 @@ def record(
         BalanceError: Rows or money do not add up.
     """
     values = asdict(pull) | asdict(counts) | {"entity": entity, "stage": stage, "notes": json.dumps(counts.notes)}
-    values["ledger_id"] = next_id(connection) if ledger_id is None else ledger_id
+    values["ledger_id"] = take_id(connection) if ledger_id is None else ledger_id
     try:
         written = connection.scalar(_INSERT, values)
     except sa.exc.IntegrityError:
@@ -122,17 +122,17 @@ def record(
             vendor=pull.vendor, table=pull.table_name, business_date=pull.business_date, stage=stage,
             counts={name: value for name, value in asdict(counts).items() if value},
         ) from None  # fmt: skip
-    return int(written if written is not None else found(connection, pull, stage, entity)["ledger_id"])
+    return int(written if written is not None else find(connection, pull, stage, entity)["ledger_id"])
 
 
-def found(connection: sa.Connection, pull: Pull, stage: str, entity: str = "") -> dict[str, Any]:
-    """Returns the row of a step of a pull as a dict; empty where it was not recorded."""
+def find(connection: sa.Connection, pull: Pull, stage: str, entity: str = "") -> dict[str, Any]:
+    """Return the row of a pull's step as a dict; empty if it was not recorded."""
     row = connection.execute(_FIND, asdict(pull) | {"entity": entity, "stage": stage}).mappings().first()
     return dict(row) if row else {}
 
 
-def last_window(engine: sa.Engine, vendor: str, table: str, now: datetime) -> datetime | None:
-    """Returns when the newest loaded pull of what is edited began; None where there was none.
+def find_last_window(engine: sa.Engine, vendor: str, table: str, now: datetime) -> datetime | None:
+    """Return the end of the newest edit window that was loaded; None if there was none.
 
     Windows that end after `now` are ignored: a clock was wrong, and edits made until then would be missed.
     """
@@ -148,8 +148,8 @@ def last_window(engine: sa.Engine, vendor: str, table: str, now: datetime) -> da
     return newest
 
 
-def most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
-    """Returns the rows of the largest pull of a table that was loaded; None where none was."""
+def find_most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
+    """Return the row count of the table's largest loaded pull; None if none was loaded."""
     with engine.connect() as connection:
         most: int | None = connection.scalar(
             sa.text("""
@@ -163,7 +163,7 @@ def most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
 
 
 def find_earlier_partitions(engine: sa.Engine, pull: Pull) -> list[str]:
-    """Return the partitions of the two last loaded days before a pull, the newest first, however long ago: some are quarterly."""
+    """Return the partitions of the last two loaded days before a pull, the newest first. No age limit: some tables are quarterly."""
     query = f"select * from ({_LOADED_DAYS}) days order by business_date desc limit 2"  # noqa: S608
     with engine.connect() as connection:
         rows = connection.execute(sa.text(query), asdict(pull) | {"kinds": ["present", "past"]})
@@ -171,14 +171,14 @@ def find_earlier_partitions(engine: sa.Engine, pull: Pull) -> list[str]:
 
 
 def count_recent_rows(engine: sa.Engine, pull: Pull) -> list[int]:
-    """Return the staged rows of the five last loaded days before a pull, of the same kind of pull, the newest first."""
+    """Return the staged row counts of the last five loaded days before a pull, for the same kind of pull, the newest first."""
     query = f"select staged from ({_LOADED_DAYS}) days order by business_date desc limit 5"  # noqa: S608
     with engine.connect() as connection:
         return list(connection.scalars(sa.text(query), asdict(pull) | {"kinds": [pull.pulled]}))
 
 
-def newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
-    """Returns the time of a pull of the same partition that is newer than this one and already loaded."""
+def find_newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
+    """Return `extracted_at` of the newest loaded pull of the same table and day, if it is newer than this pull; else None."""
     newer: datetime | None = connection.scalar(
         sa.text("""
         select max(extracted_at) from control.ledger
@@ -190,8 +190,8 @@ def newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
     return newer
 
 
-def last_partition(engine: sa.Engine, vendor: str, table: str) -> str | None:
-    """Returns the path of the partition that was loaded last of a table as a whole, for the present; None where none was."""
+def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | None:
+    """Return the path of the table's last loaded partition of a current full pull; None if there was none."""
     query = sa.text("""
     select business_date, pull_id from control.ledger
     where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'present'
@@ -202,8 +202,8 @@ def last_partition(engine: sa.Engine, vendor: str, table: str) -> str | None:
     return None if row is None else f"{vendor}/{table}/{row.business_date}/{row.pull_id}"
 
 
-def staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: str) -> str | None:
-    """Returns the path of the partition that a run staged of a table; None where it staged none."""
+def find_staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: str) -> str | None:
+    """Return the path of the partition that a run staged for a table; None if it staged none."""
     query = sa.text("""
     select business_date, pull_id from control.ledger
     where run_id = :run_id and vendor = :vendor and table_name = :table and stage = 'stage'

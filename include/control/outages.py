@@ -1,4 +1,4 @@
-"""Vendors that a run can't reach: since when, how often they were tried, and which tasks wait for them."""
+"""Vendor outages, per run: start, number of failed requests, and waiting tasks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ on conflict (vendor, run_id) where over_at is null do update set
 returning outage_id, vendor, tasks, error, since, tries
 """)
 
-# The row is locked: of several tasks that are in again at once, the last one ends the outage.
-_ANSWERED = sa.text("""
+# The update locks the row, so that among tasks that recover at the same time, the last one ends the outage.
+_RECOVERED = sa.text("""
 update control.outage set tasks = array_remove(tasks, :task),
     over_at = case when array_remove(tasks, :task) = '{}' then cast(:now as timestamptz) end
 where vendor = :vendor and run_id = :run_id and over_at is null and :task = any(tasks)
@@ -36,10 +36,10 @@ class Outage:
     """A vendor that a run can't reach.
 
     Attributes:
-        tasks: Those that wait for it, such as `pull[2]`; empty where it is over.
+        tasks: Tasks that wait for the vendor, such as `pull[2]`; empty once the outage is over.
         error: Class of the newest error.
-        since: When the first request that failed was sent.
-        tries: Requests that failed.
+        since: When the first failed request was sent.
+        tries: Number of failed requests.
     """
 
     outage_id: int
@@ -51,14 +51,14 @@ class Outage:
 
     @property
     def subject(self) -> str:
-        """What its alerts are about."""
+        """The subject of its alerts."""
         return f"outage {self.outage_id}"
 
 
 def record_failure(
     engine: sa.Engine, vendor: str, run_id: str, task: str, error: VendorUnavailable, now: datetime
 ) -> Outage:
-    """Records a try that did not reach the vendor; returns the run's outage."""
+    """Record a try that did not reach the vendor; return the run's outage."""
     values = {
         "vendor": vendor,
         "run_id": run_id,
@@ -73,10 +73,10 @@ def record_failure(
 
 
 def record_answer(engine: sa.Engine, vendor: str, run_id: str, task: str, now: datetime) -> Outage | None:
-    """Records that a task has its answer; returns the outage that ended by it, if people were alerted of it."""
+    """Record that a task got its response. If that ends the outage, and an alert about it was sent, return the outage."""
     values = {"vendor": vendor, "run_id": run_id, "task": task, "now": now}
     with engine.begin() as connection:
-        row = connection.execute(_ANSWERED, values).one_or_none()
+        row = connection.execute(_RECOVERED, values).one_or_none()
         if row is None or row.tasks:
             return None
         outage = Outage(*row)
@@ -85,11 +85,11 @@ def record_answer(engine: sa.Engine, vendor: str, run_id: str, task: str, now: d
 
 
 def find_next_tries(now: datetime, delays: list[timedelta], patience: timedelta) -> tuple[datetime, datetime]:
-    """Returns by when the next try begins, and by when the last one gives up.
+    """Return the latest start of the next try, and the latest end of the last one.
 
     Args:
         now: When a try has just failed.
-        delays: Longest pause before each of the tries that are left, one or more.
+        delays: Longest delay before each of the remaining tries, one or more.
         patience: How long a try repeats a request.
     """
     return now + delays[0], now + sum(delays, timedelta()) + patience * len(delays)

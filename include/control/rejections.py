@@ -1,4 +1,4 @@
-"""Vendor days that a check refused: nothing of them was loaded, and the last good day stays in force."""
+"""Rejected vendor days. Nothing of a rejected day was loaded, and the last good day stays in force."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ on conflict (run_id, vendor, business_date, step) do update set reason = exclude
 
 @contextlib.contextmanager
 def record_rejection(engine: sa.Engine, run_id: str, vendor: str, business_date: date, step: str) -> Iterator[None]:
-    """Records why a step refused a vendor's day, and lets the error pass on.
+    """Record the reason when a step rejects a vendor's day, then re-raise the error.
 
     Args:
         engine: As the loading role.
-        run_id: Of the run whose day it is.
-        vendor: Whose day.
-        business_date: Which day.
+        run_id: The run that processes the day.
+        vendor: Name of the vendor.
+        business_date: The day.
         step: stage, validate or load.
     """
     try:

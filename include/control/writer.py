@@ -1,7 +1,7 @@
-"""Who may write: one writer per subject, by fencing token. The newest wins, and an older one changes nothing.
+"""One writer per subject, enforced by a fencing token. The newest writer wins, and an older one changes nothing.
 
-A writer that was stopped and wakes again may still hold an open transaction. So whoever takes over ends the session of
-the one before, and every writer looks at its fence once more, with the row locked, just before it commits.
+A writer that was suspended and resumes may still have an open transaction. So a new writer ends the session of the previous
+one, and every writer checks its fence again, with the row locked, just before it commits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where pid = :pid and backend_start = :start and pid <> pg_backend_pid() and usename = current_user
 """)
 
-# The number of who takes over is drawn under the row's lock: so that who comes later has the higher one.
+# The fence number is drawn under the row's lock, so that a later writer always has a higher number.
 _TAKE = sa.text("""
 insert into control.writer as w (subject, fence, backend_pid, backend_start)
 select :subject, nextval('control.fence'), pid, backend_start from pg_stat_activity where pid = pg_backend_pid()
@@ -35,40 +35,40 @@ set fence = nextval('control.fence'), backend_pid = excluded.backend_pid, backen
 returning fence, old.backend_pid, old.backend_start
 """)
 
-_HELD = sa.text("select fence from control.writer where subject = :subject for update")
+_LOCK_FENCE = sa.text("select fence from control.writer where subject = :subject for update")
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The right to write to a subject, until somebody takes a higher one."""
+    """The right to write to a subject, until another writer takes a higher number."""
 
     subject: str
     number: int
 
     def check(self, connection: sa.Connection) -> None:
-        """Makes sure, up to the end of the transaction, that nobody has taken over.
+        """Check that no other writer has taken over, and prevent it until the end of the transaction.
 
         Raises:
-            WriterSuperseded: Somebody has.
+            WriterSuperseded: Another writer has taken over.
         """
-        if connection.scalar(_HELD, {"subject": self.subject}) != self.number:
+        if connection.scalar(_LOCK_FENCE, {"subject": self.subject}) != self.number:
             raise WriterSuperseded("A newer writer took over; nothing was changed", subject=self.subject)
 
 
 def take(connection: sa.Connection, subject: str) -> Fence:
-    """Takes over one subject; see `take_all`."""
+    """Take over one subject; see `take_all`."""
     return take_all(connection, [subject])[0]
 
 
 def take_all(connection: sa.Connection, subjects: Sequence[str]) -> list[Fence]:
-    """Takes over subjects, all at once, and ends the sessions of the writers before; commits.
+    """Take over subjects, all at once; end the sessions of the previous writers; commit.
 
-    Two writers that want the same subjects can't each get one of them: both would be refused then. So all are taken in
-    one transaction, and whoever was the writer before it is ended after it.
+    All subjects are taken in one transaction. Otherwise two writers could each take some of the same subjects, and both would be
+    refused. The sessions of writers that this transaction replaced are ended after it.
 
     Args:
         connection: The one that will write; outside a transaction.
-        subjects: What only one writer may change, such as `load:<vendor>:<table>:<business date>`; in the same order everywhere.
+        subjects: Each may have only one writer, such as `load:<vendor>:<table>:<business date>`; in the same order everywhere.
     """
     for subject in subjects:
         connection.execute(_END, {"subject": subject})

@@ -1,4 +1,4 @@
-"""The database as one sync needs it: a connection of its own, a turn among syncs, and errors translated."""
+"""Database access of a sync: its own connection, a turn among syncs, and error translation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from include.database import statistics
 from include.errors import SyncUnderWay, TargetUnavailable
 
 _SMALL_SYNC_S = 30
-# A number of our own. Whole syncs share the lock; a small one has it alone, and so begins only where there is no other.
+# An advisory lock number of our own. Full syncs share the lock; a small sync needs it alone, so it starts only if no other sync runs.
 _LOCK_SHARED = sa.text("select pg_advisory_lock_shared(7421, 1)")
 _TRY_ALONE = sa.text("select pg_try_advisory_lock(7421, 1)")
 
 
 @contextmanager
 def open_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a connection that the pool does not get back: its temporary tables end with it."""
+    """Open a connection that does not return to the pool, so that its temporary tables end with it."""
     statistics.refresh(engine)
     with engine.connect() as db:
         try:
@@ -31,22 +31,22 @@ def open_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def take_turn(engine: sa.Engine, *, is_whole: bool) -> Iterator[None]:
-    """Keep a sync of few objects and a whole one from writing the same object; the fences would let the newer one win.
+    """Keep a small sync and a full sync from writing the same object at once; the fences alone would let the newer one win.
 
-    A sync of few objects does not begin beside another sync. A whole one waits a while for one of few, which is soon over, and for
-    no other whole one: that may be stopped, and is then taken over from.
+    A small sync (of few objects) does not start beside another sync. A full sync waits up to 30 seconds for a small one. It does not
+    wait for another full sync, which may have been killed: the fences let it take over.
 
     Raises:
-        SyncUnderWay: Another sync is under way.
+        SyncUnderWay: Another sync is running.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         try:
             if is_whole:
                 db.execute(sa.text(f"set lock_timeout = '{_SMALL_SYNC_S}s'"))
-                with suppress(sa.exc.OperationalError, TargetUnavailable):  # one that hangs is taken over from
+                with suppress(sa.exc.OperationalError, TargetUnavailable):  # take over from a sync that hangs
                     db.execute(_LOCK_SHARED)
             elif not db.scalar(_TRY_ALONE):
-                raise SyncUnderWay("Another sync is under way")
+                raise SyncUnderWay("Another sync is under way; try again when it has ended")
             yield
         finally:
             db.invalidate()  # the lock ends with the session
@@ -58,7 +58,7 @@ def translate_errors(db: sa.Connection, fences: Sequence[Fence]) -> Iterator[Non
 
     Raises:
         WriterSuperseded: A newer writer took over.
-        TargetUnavailable: The database went away or was busy.
+        TargetUnavailable: The database is unavailable or busy.
     """
     try:
         yield
@@ -68,4 +68,4 @@ def translate_errors(db: sa.Connection, fences: Sequence[Fence]) -> Iterator[Non
                 fence.check(other)
         if isinstance(error, TargetUnavailable):
             raise
-        raise TargetUnavailable("The database went away or was busy", cause=type(error).__name__) from error
+        raise TargetUnavailable("The database is unavailable or busy; try again", cause=type(error).__name__) from error

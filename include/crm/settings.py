@@ -1,4 +1,4 @@
-"""What a firm chooses about its Salesforce, from the extra fields of the Airflow connection."""
+"""A firm's settings for its Salesforce org, from the extra fields of the Airflow connection."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _PERSONS = ("individuals", "person_accounts")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The firm's choices; each has the default that fits most.
+    """The firm's settings, with defaults that suit most firms.
 
     Attributes:
-        firm: Short name, first part of every key; without a colon.
+        firm: Short name, the first part of every key; without a colon.
         persons: Person accounts, or an individual's account with a contact below it.
-        has_transactions: Whether transactions are loaded too.
-        transaction_days: Trade dates of so many days before the latest business date.
-        key_field: Our external id on every object.
-        key_fields: Object -> another field for it, where the org has its own.
-        documents_url: Where people see signed documents, such as `https://airflow.firm.example/documents`; empty: not linked.
-        most_collected: Changed rows of one object up to which collections carry them; beyond, a bulk job does.
-        most_changed_ratio: Share (0-1) of an object's records that a run may change without asking.
-        few: Records that may change without asking, whatever their share.
-        most_moved_ratio: Share (0-1) by which what an object's records are worth together may change without asking.
-        most_closed: Accounts that a run may close without asking.
-        reserved_ratio: Share (0-1) of the org's daily calls and batches that we leave to others.
+        has_transactions: Whether transactions are loaded.
+        transaction_days: How many days before the latest business date trades are loaded, by trade date.
+        key_field: Our external id field on every object.
+        key_fields: Object -> external id field, for objects with a different one.
+        documents_url: URL of signed documents, such as `https://airflow.firm.example/documents`; empty: no links.
+        most_collected: Maximum changed rows of one object sent by collections; more are sent by a bulk job.
+        most_changed_ratio: Share (0-1) of an object's records that a run may change without approval.
+        few: Records that may change without approval, whatever their share.
+        most_moved_ratio: Share (0-1) by which the total worth of an object's records may change without approval.
+        most_closed: Accounts that a run may close without approval.
+        reserved_ratio: Share (0-1) of the org's daily calls and batches reserved for others.
     """
 
     firm: str
@@ -48,7 +48,7 @@ class Settings:
     reserved_ratio: Decimal = Decimal("0.2")
 
     def __post_init__(self) -> None:
-        wanted: list[tuple[str, Any, bool, str]] = [
+        checks: list[tuple[str, Any, bool, str]] = [
             (
                 "firm, the short name,",
                 self.firm,
@@ -59,10 +59,10 @@ class Settings:
         ]
         for name in ("most_changed_ratio", "most_moved_ratio", "reserved_ratio"):
             value = getattr(self, name)
-            wanted.append((name, value, value.is_finite() and 0 <= value <= 1, "0 to 1"))
+            checks.append((name, value, value.is_finite() and 0 <= value <= 1, "0 to 1"))
         for name in ("transaction_days", "most_collected", "few", "most_closed"):
-            wanted.append((name, getattr(self, name), getattr(self, name) >= 0, "0 or more"))
-        wanted.append(
+            checks.append((name, getattr(self, name), getattr(self, name) >= 0, "0 or more"))
+        checks.append(
             (
                 "documents_url",
                 self.documents_url,
@@ -71,33 +71,33 @@ class Settings:
             )
         )
         for name in (self.key_field, *self.key_fields.values()):
-            wanted.append(("key_field", name, bool(re.fullmatch(r"\w+", name)), "a field's API name"))
+            checks.append(("key_field", name, bool(re.fullmatch(r"\w+", name)), "a field's API name"))
         if faults := [
-            f"{name} is {value!s}, not {what}" for name, value, is_sensible, what in wanted if not is_sensible
+            f"{name} is {value!s}, not {expected}" for name, value, is_valid, expected in checks if not is_valid
         ]:
-            raise ConfigurationError("Settings of the connection salesforce make no sense: " + "; ".join(faults))
+            raise ConfigurationError("Invalid settings in the extra of the connection salesforce: " + "; ".join(faults))
 
     @classmethod
     def of(cls, extra: Mapping[str, Any]) -> Settings:
-        """Reads the connection's extra fields; those that are not of these settings are left alone.
+        """Read the settings from the connection's extra fields; ignore other fields.
 
         Raises:
-            ConfigurationError: A value makes no sense.
+            ConfigurationError: A value is invalid.
         """
         known = {f.name: f.default for f in fields(cls)}
-        given = {name: _typed(name, known[name], value) for name, value in extra.items() if name in known}
+        given = {name: _convert(name, known[name], value) for name, value in extra.items() if name in known}
         return cls(**{"firm": ""} | given)
 
     def key_of(self, sobject: str) -> str:
-        """The field of an object that holds our key."""
+        """Return an object's field that stores our key."""
         return self.key_fields.get(sobject, self.key_field)
 
 
-def _typed(name: str, default: Any, value: Any) -> Any:
+def _convert(name: str, default: Any, value: Any) -> Any:
     text = str(value).strip()
     if name == "key_fields":
         if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
-            raise ConfigurationError("key_fields names a field by object, in JSON", key_fields=value)
+            raise ConfigurationError("key_fields is not a JSON object of object -> field", key_fields=value)
         return dict(value)
     if isinstance(default, bool):
         if text.lower() not in ("true", "false"):
@@ -105,9 +105,9 @@ def _typed(name: str, default: Any, value: Any) -> Any:
         return text.lower() == "true"
     if not isinstance(default, (int, Decimal)):
         if not isinstance(value, str):
-            raise ConfigurationError(f"{name} is no text", **{name: value})
+            raise ConfigurationError(f"{name} is not a text", **{name: value})
         return text
     try:
         return type(default)(text)
     except (ValueError, InvalidOperation):
-        raise ConfigurationError(f"{name} is no number", **{name: value}) from None
+        raise ConfigurationError(f"{name} is not a number", **{name: value}) from None

@@ -1,5 +1,5 @@
-"""The same person, household and account across vendors: explainable links under constraints, doubtful pairs to a person.
+"""Match persons, households and accounts across vendors: explainable links under constraints, doubtful pairs to a reviewer.
 
-Pure: Arrow tables in, Arrow tables out. `link.link` is the way in for persons, `household.link_households` and
+The matching is pure: Arrow tables in, Arrow tables out. `link.link` matches persons; `household.link_households` and
 `account.link_accounts` build on its clusters.
 """

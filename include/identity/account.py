@@ -1,4 +1,4 @@
-"""Copies of accounts: what one vendor manages and another one's plan shows as held away is one account, and counts once."""
+"""Find copies of accounts: an account that one vendor manages and another vendor's plan lists as held away must count once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.identity import names
 from include.identity.record import ACCOUNTS, COPIES, conform
 
 VALUE_RATIO = Decimal("0.1")
-"""Values of one account may differ by so much: the vendors price it on different days."""
+"""Allowed difference between two values of one account, because vendors price it on different days."""
 
 _COMMON_WORDS = names.lexicon(
     "inc llc lp llp co company corp corporation na the and of services service brokerage investments investment institutional "
@@ -25,23 +25,23 @@ Account = Mapping[str, Any]
 
 
 def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) -> pa.Table:
-    """Finds the accounts that are copies of others.
+    """Find the accounts that are copies of others.
 
     Args:
-        accounts: ACCOUNTS. Of the same account, the one with the smallest `priority` (then id) is the original.
-        apart: Pairs of ids that a person has said to be two accounts.
+        accounts: ACCOUNTS. Among copies, the one with the smallest `priority` (then id) is the original.
+        apart: Pairs of ids that a reviewer decided are two accounts.
 
     Returns:
-        COPIES: a row a copy, with the reasons. Where `is_sure` is false a person should look, and both count until then.
+        COPIES: one row per copy, with the reasons. If `is_sure` is false, the pair needs review, and both count until then.
     """
     rows = sorted(conform(accounts, ACCOUNTS).to_pylist(), key=lambda row: (row["priority"], row["account_id"]))
     order = {row["account_id"]: at for at, row in enumerate(rows)}
-    found = [
+    matches = [
         match
-        for left, right in _candidates(rows)
+        for left, right in _find_candidates(rows)
         if frozenset((left["account_id"], right["account_id"])) not in apart and (match := _compare(left, right))
     ]
-    found.sort(
+    matches.sort(
         key=lambda match: (
             not match["is_sure"],
             -len(match["agreed"]),
@@ -52,10 +52,10 @@ def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) ->
     vendors = {row["account_id"]: row["vendor"] for row in rows}
     copies: dict[int, dict[str, Any]] = {}
     taken: set[tuple[int, str]] = set()
-    for match in found:
+    for match in matches:
         copy, original = match["account_id"], match["original_id"]
         place = (original, vendors[copy])
-        # A vendor that shows two accounts means two, unless their numbers say otherwise.
+        # Two accounts of one vendor are two accounts, unless their numbers are the same.
         if copy in copies or original in copies or (match["how"] != "key" and place in taken):
             continue
         copies[copy] = match
@@ -63,8 +63,8 @@ def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) ->
     return pa.Table.from_pylist(sorted(copies.values(), key=lambda match: match["account_id"]), schema=COPIES)
 
 
-def _candidates(rows: list[Account]) -> Iterator[tuple[Account, Account]]:
-    """Pairs of two vendors that share a number, or an owner and either last four or institution; the original first."""
+def _find_candidates(rows: list[Account]) -> Iterator[tuple[Account, Account]]:
+    """Yield pairs of two vendors that share a number, or an owner and either last four or institution; the original first."""
     shared: dict[object, list[Account]] = defaultdict(list)
     for row in rows:
         if row["number_hash"]:
@@ -122,6 +122,6 @@ def _near(left: Decimal | None, right: Decimal | None) -> bool | None:
 
 
 def _words(institution: str | None) -> set[str]:
-    """What tells an institution from others: `Charles Schwab & Co., Inc.` -> charles, schwab."""
+    """Return the distinctive words of an institution's name: `Charles Schwab & Co., Inc.` -> charles, schwab."""
     words = re.split(r"[\s,&+-]+", names.plain(institution))
     return {word for word in words if word and word not in _COMMON_WORDS} or {word for word in words if word}

@@ -1,4 +1,4 @@
-"""Records into people: the surest link first, and never across what can't be one person, whatever the chain between."""
+"""Cluster records into people: the most certain link first, and never across incompatible evidence, whatever the chain of links."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from functools import cache
 Values = tuple[str, ...]
 
 GENERATION_YEARS = 15
-"""Least years between a parent and a child."""
+"""Minimum years between a parent and a child."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One field of which two incompatible values are two people.
+    """A field whose incompatible values mean two people.
 
     Attributes:
-        values: Of each record; None says nothing.
-        is_compatible: Whether two different values may be one person's.
+        values: The value of each record; None is no evidence.
+        is_compatible: Whether two different values may belong to one person.
     """
 
     values: Sequence[str | None]
@@ -27,17 +27,16 @@ class Evidence:
 
 @dataclass
 class Clusters:
-    """Disjoint sets of records 0, 1, ..., each named by its smallest.
+    """Disjoint sets of records 0, 1, ..., each identified by its smallest record.
 
-    Evidence is weighed within what it has joined. A person's word against it ties two such sets into one person: what stands
-    between them is answered by that word, and takes no record away from those that it fits.
+    Evidence is checked within groups of compatible records. A decision against the evidence joins two such groups into one person,
+    but does not merge the groups: each still accepts the records that fit it.
 
     Args:
-        count: Of records.
-        evidence: What keeps records apart.
-        apart: Pairs that a person keeps apart.
-        members: Of each record, the household in which a vendor lists it, and as which of its members: two members of
-            one household are two people.
+        count: Number of records.
+        evidence: Evidence that separates records.
+        apart: Pairs decided as different.
+        members: Per record, its vendor's household and its member there. Two members of one household are two people.
     """
 
     count: int
@@ -46,14 +45,14 @@ class Clusters:
     members: Iterable[tuple[int, int] | None] = ()
     _parent: list[int] = field(init=False)
     _fitting: list[int] = field(init=False)
-    _held: list[dict[int, Values]] = field(init=False)
+    _values: list[dict[int, Values]] = field(init=False)
     _homes: dict[int, dict[int, int]] = field(init=False)
     _foes: dict[int, set[int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._parent = list(range(self.count))
         self._fitting = list(self._parent)
-        self._held = [
+        self._values = [
             {at: (value,) for at, value in enumerate(each.values) if value is not None} for each in self.evidence
         ]
         self._homes = {at: dict([each]) for at, each in enumerate(self.members) if each}
@@ -62,16 +61,16 @@ class Clusters:
             self._foes.setdefault(right, set()).add(left)
 
     def find(self, record: int) -> int:
-        """Returns the smallest record of the set."""
+        """Return the smallest record of a record's set."""
         return _root(self._parent, record)
 
     def join(self, left: int, right: int, *, is_decided: bool = False) -> bool:
-        """Joins the sets of two records; returns False where they can't be one person.
+        """Join the sets of two records; return False if they can't be one person.
 
         Args:
             left: A record.
-            right: Another.
-            is_decided: A person says so: only another person's word is stronger.
+            right: Another record.
+            is_decided: Whether a reviewer decided it. Only another decision overrides that.
         """
         ours, theirs = sorted((_root(self._fitting, left), _root(self._fitting, right)))
         if ours == theirs:
@@ -90,11 +89,11 @@ class Clusters:
         return True
 
     def _fits(self, a: int, b: int) -> bool:
-        """Whether the evidence lets two sets be one person."""
+        """Return whether the evidence allows two groups to be one person."""
         ours_at, theirs_at = self._homes.get(a), self._homes.get(b)
         if ours_at and theirs_at and any(ours_at.get(home, member) != member for home, member in theirs_at.items()):
             return False
-        for evidence, held in zip(self.evidence, self._held, strict=True):
+        for evidence, held in zip(self.evidence, self._values, strict=True):
             ours, theirs = held.get(a, ()), held.get(b, ())
             if ours != theirs and not all(evidence.is_compatible(x, y) for x in ours for y in theirs if x != y):
                 return False
@@ -102,7 +101,7 @@ class Clusters:
 
     def _weigh_together(self, a: int, b: int) -> None:
         self._fitting[b] = a
-        for held in self._held:
+        for held in self._values:
             other = held.pop(b, ())
             if other and held.get(a) != other:
                 held[a] = tuple(sorted({*held.get(a, ()), *other}))
@@ -122,9 +121,9 @@ def _root(parent: list[int], record: int) -> int:
 
 @cache
 def is_slip(left: str, right: str) -> bool:
-    """Whether one digit typed wrong, left out, doubled or exchanged with its neighbour makes one number of the other.
+    """Return whether two numbers differ by one typing error: a digit wrong, missing, doubled or swapped with its neighbor.
 
-    Of a hash nothing is known but that it differs.
+    Two different hashes never do.
     """
     if len(left) > 16 or abs(len(left) - len(right)) > 1:
         return False
@@ -139,9 +138,9 @@ def is_slip(left: str, right: str) -> bool:
 
 @cache
 def is_same_day(left: str, right: str) -> bool:
-    """Whether two dates, as `yyyymmdd`, may mean one: a slip, day and month exchanged, or a year alone (1 January).
+    """Return whether two dates, as `yyyymmdd`, may be the same: one typing error, day and month swapped, or only a year (1 January).
 
-    Dates a generation apart are a parent's and a child's, whatever the slip.
+    Dates a generation apart are a parent's and a child's, even if they differ by one typing error.
     """
     if abs(int(left[:4]) - int(right[:4])) >= GENERATION_YEARS:
         return False
@@ -151,5 +150,5 @@ def is_same_day(left: str, right: str) -> bool:
 
 
 def is_same(left: str, right: str) -> bool:
-    """Whether two texts are one."""
+    """Return whether two texts are equal."""
     return left == right

@@ -1,6 +1,6 @@
-"""What persons say of who is who: the pairs that wait for them, the links that they may take apart, and their word, kept.
+"""Review decisions on identity: the queue of pairs, the links that a reviewer may separate, and the decisions.
 
-A word is never changed and never overruled; a newer one on the same pair takes its place. It counts from the next run on.
+A decision is never changed and never overruled; a newer one on the same pair replaces it. It takes effect in the next run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from include.errors import FatalError
 
 REASON_LENGTH = 500
 
-# Evidence on pairs, with the newest word on each.
+# Evidence on pairs, with the newest decision on each.
 _PAIRS = """
 select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how,
        s.decision_id, s.is_same, s.reason, s.decided_by, s.decided_at, count(*) over () as total
@@ -40,7 +40,7 @@ with named as (
     or (r.entity, abs(r.right_id)) in (select entity, id from named)
 {_PAGE}""".format("identity_link", "asc")  # noqa: S608
 )
-# A run that began before a decision has not used it: until one does, the decision may be taken back.
+# A run that began before a decision has not used it. Until a run does, the decision can be undone.
 _IS_PENDING = """
 d.decided_at > coalesce((select max(ended_at - make_interval(secs => seconds)) from control.identity_run), '-infinity')
 """
@@ -57,7 +57,7 @@ where entity = :entity and left_id = :left and right_id = :right and decision_id
 """)
 _BEFORE = sa.text("select * from control.identity_decision where decision_id = :id and not is_withdrawn")
 
-# What an advisor may see: nothing of a tax id, and of an account's number its end.
+# Fields that an advisor may see: no tax id, and only the last four digits of an account number.
 _PERSONS = sa.text("""
 select distinct on (p.person_id) p.person_id as id, p.vendor, p.person_key as key,
        coalesce(p.name, concat_ws(' ', p.first_name, p.last_name)) as name, cast(p.birth_date as text) as "birth date",
@@ -102,8 +102,8 @@ values (:entity, :left, :right, :is_same, :reason, :by, :is_withdrawn,
 returning *
 """)
 
-# Words on other pairs that this one can't stand beside: whom persons called the same as either record, up to a word that
-# keeps two of them apart; or, for "not the same", a chain that leads from one record to the other.
+# Decisions on other pairs that contradict this one. For "same": a "not the same" between two records that decisions join to either
+# side. For "not the same": a chain of "same" decisions from one record to the other.
 _CONTRADICTED = sa.text("""
 with recursive other as (
     select * from control.identity_said where entity = :entity and not (left_id = :left and right_id = :right)
@@ -127,10 +127,10 @@ class Record:
     """A vendor's record as an advisor may see it.
 
     Attributes:
-        id: Ours; negative for the second person of a record that names two.
-        vendor: Whose; empty where the record is no longer known.
-        key: The vendor's own.
-        facts: Name of an attribute -> its value, None where the vendor does not say.
+        id: Our id; negative for the second person of a joint record.
+        vendor: Name of the vendor; empty if the record no longer exists.
+        key: The vendor's key.
+        facts: Attribute -> value, None if the vendor does not state it.
     """
 
     id: int
@@ -141,7 +141,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A person's word on a pair; `left` is the smaller id."""
+    """A reviewer's decision on a pair; `left` is the smaller id."""
 
     decision_id: int
     entity: str
@@ -156,7 +156,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision with its records, and whether it may be taken back: no run has used it yet."""
+    """A decision with its records. `is_pending`: no run has used it yet, so it can be undone."""
 
     decision: Decision
     left: Record
@@ -166,17 +166,17 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two records, what speaks for one and against it, and the newest word on them.
+    """Two records, the evidence for and against a match, and the newest decision on them.
 
     Attributes:
-        entity: `person`, `account` or `household`; of the last nobody decides, it follows from the people in it.
+        entity: `person`, `account` or `household`. Households are not reviewed: they follow from their members.
         left: A record.
-        right: Another.
-        score: log2 of the odds that they are one; None where a rule decided.
-        agreed: Names of what agreed.
-        differed: Names of what did not.
+        right: Another record.
+        score: log2 of the odds that they are one; None if a rule matched them.
+        agreed: Names of the comparisons that agreed.
+        differed: Names of the comparisons that differed.
         how: `key`, `model`, `rule`, `members` or `person`.
-        said: The newest word on them.
+        said: The newest decision on them (the name in the JSON).
     """
 
     entity: str
@@ -190,11 +190,11 @@ class Pair:
 
 
 class DecisionRefused(FatalError):
-    """A word that can't be kept.
+    """A decision that was rejected.
 
     Args:
         message: Why, and what to do next.
-        known: The word that stands in its way; None where it is of records that nobody knows.
+        known: The existing decision that conflicts with it; None if there is none.
     """
 
     def __init__(self, message: str, known: Decision | None = None) -> None:
@@ -203,29 +203,29 @@ class DecisionRefused(FatalError):
 
 
 def list_open(connection: sa.Connection, limit: int = 50, offset: int = 0) -> tuple[int, list[Pair]]:
-    """Returns how many pairs wait for a person, and a page of them, the likeliest first."""
+    """Return the number of pairs to review, and a page of them, the most certain first."""
     return _read_pairs(connection, _OPEN, {"limit": limit, "offset": offset})
 
 
 def list_links(connection: sa.Connection, name: str = "", limit: int = 50, offset: int = 0) -> tuple[int, list[Pair]]:
-    """Returns how many links there are, and a page of them, the least sure first.
+    """Return the number of links, and a page of them, the least certain first.
 
     Args:
         connection: Of the loading role, or the reading one.
-        name: A part of the name of a person, or of an account; empty for all.
-        limit: At most so many.
-        offset: Left out before them.
+        name: Part of the name of a person, household or account; empty for all.
+        limit: Maximum number of pairs.
+        offset: Number of pairs to skip.
     """
     return _read_pairs(connection, _LINKS, {"name": name, "limit": limit, "offset": offset})
 
 
 def list_decisions(connection: sa.Connection, limit: int = 50, offset: int = 0) -> list[Decision]:
-    """Returns what persons said, the newest first, replaced words too."""
-    return [_decision(row) for row in connection.execute(_DECIDED, {"limit": limit, "offset": offset}).mappings()]
+    """Return the decisions, the newest first, including replaced ones."""
+    return [_read_decision(row) for row in connection.execute(_DECIDED, {"limit": limit, "offset": offset}).mappings()]
 
 
 def list_decided(connection: sa.Connection, limit: int = 50, offset: int = 0) -> list[Decided]:
-    """Returns the same with the records that each decision is about."""
+    """Return the same decisions with their records."""
     rows = connection.execute(_DECIDED, {"limit": limit, "offset": offset}).mappings().all()
     known = {
         entity: _read_records(
@@ -235,40 +235,44 @@ def list_decided(connection: sa.Connection, limit: int = 50, offset: int = 0) ->
     }
     decided = []
     for row in rows:
-        left, right = (_record(row[side], known[row["entity"]].get(abs(row[side]), {})) for side in _SIDES)
-        decided.append(Decided(_decision(row), left, right, row["is_pending"]))
+        left, right = (_build_record(row[side], known[row["entity"]].get(abs(row[side]), {})) for side in _SIDES)
+        decided.append(Decided(_read_decision(row), left, right, row["is_pending"]))
     return decided
 
 
 def undo(engine: sa.Engine, decision_id: int, decided_by: str) -> Decision:
-    """Takes back the newest decision on a pair that no run has used yet: what was decided before counts again, or nothing.
+    """Undo the newest decision on a pair, if no run has used it yet. The previous decision, if any, applies again.
 
     Args:
         engine: As the loading role.
-        decision_id: Names the decision.
-        decided_by: Who takes it back.
+        decision_id: The decision to undo.
+        decided_by: The reviewer who undoes it.
 
     Returns:
-        The decision that says so; the one that was taken back stays on record.
+        The new decision that records the undo; the undone one stays on record.
 
     Raises:
-        DecisionRefused: There is no such decision, a newer one took its place, or a run has used it.
+        DecisionRefused: The decision does not exist, was replaced by a newer one, or a run has used it.
     """
     with engine.begin() as db:
         db.execute(_ONE_AT_A_TIME)
         row = db.execute(_UNDOABLE, {"id": decision_id}).mappings().first()
         if row is None or row["is_withdrawn"]:
-            raise DecisionRefused("There is no such decision; look at the decisions again")
+            raise DecisionRefused("Decision not found; reload the list of decisions")
         of = {"entity": row["entity"], "left": row["left_id"], "right": row["right_id"]}
         newer = db.execute(_NEWER, of | {"id": decision_id}).mappings().first()
         if newer is not None:
-            raise DecisionRefused("A newer decision took its place; look at the decisions again", _decision(newer))
+            raise DecisionRefused(
+                "A newer decision replaced this one; reload the list of decisions", _read_decision(newer)
+            )
         if not row["is_pending"]:
-            raise DecisionRefused("A run has used this decision: decide anew on the page of links", _decision(row))
+            raise DecisionRefused(
+                "A run has used this decision: make a new decision on the page Links", _read_decision(row)
+            )
         before = db.execute(_BEFORE, {"id": row["replaces"]}).mappings().first()
         is_same = row["is_same"] if before is None else before["is_same"]
         values = of | {"is_same": is_same, "reason": f"Undo of decision {decision_id}", "by": decided_by}
-        return _decision(db.execute(_INSERT, values | {"is_withdrawn": before is None}).mappings().one())
+        return _read_decision(db.execute(_INSERT, values | {"is_withdrawn": before is None}).mappings().one())
 
 
 def decide(
@@ -281,21 +285,21 @@ def decide(
     decided_by: str,
     seen: int | None = None,
 ) -> Decision:
-    """Keeps a person's word on a pair; the same word of the same person again changes nothing.
+    """Record a reviewer's decision on a pair. Repeating the same decision changes nothing.
 
     Args:
         engine: As the loading role.
         entity: `person` or `account`.
         left: A record.
-        right: Another, in either order.
-        is_same: Whether both are one; False also takes a link apart.
-        reason: Why; up to `REASON_LENGTH` characters.
-        decided_by: Who says so.
-        seen: `decision_id` of the newest word that this person saw on the pair; None where there was none.
+        right: Another record; the order does not matter.
+        is_same: Whether both are one; False also separates a link.
+        reason: The reason; up to `REASON_LENGTH` characters.
+        decided_by: The reviewer.
+        seen: `decision_id` of the newest decision on the pair that the reviewer saw; None if there was none.
 
     Raises:
-        DecisionRefused: There are no such records, somebody else decided in the meantime, or the word contradicts
-            another pair's.
+        DecisionRefused: The records do not exist, another reviewer has decided since, or the decision contradicts that on
+            another pair.
     """
     low, high = sorted((left, right))
     of = {"entity": entity, "left": low, "right": high, "is_same": is_same}
@@ -303,34 +307,34 @@ def decide(
         db.execute(_ONE_AT_A_TIME)
         _require_records(db, entity, low, high)
         row = db.execute(_NEWEST, of).mappings().first()
-        last = None if row is None else _decision(row)
+        last = None if row is None else _read_decision(row)
         if last is not None and last.is_same == is_same and (last.decided_by == decided_by or last.decision_id == seen):
             return last
         if (last.decision_id if last else None) != seen:
-            raise DecisionRefused(f"In the meantime {_tell(last)}; look again", last)
+            raise DecisionRefused(f"The pair has changed: {_describe(last)}; reload the page", last)
         row = db.execute(_CONTRADICTED, of).mappings().first()
         if row is not None:
-            other = _decision(row)
+            other = _read_decision(row)
             raise DecisionRefused(
-                f"This contradicts another pair, of which {_tell(other)}; change that word first", other
+                f"This contradicts the decision on another pair: {_describe(other)}; change that decision first", other
             )
         values = of | {"reason": reason.strip(), "by": decided_by, "is_withdrawn": False}
-        return _decision(db.execute(_INSERT, values).mappings().one())
+        return _read_decision(db.execute(_INSERT, values).mappings().one())
 
 
 def _require_records(db: sa.Connection, entity: str, left: int, right: int) -> None:
     is_person = entity == "person"
     ids = {abs(left), abs(right)} if is_person else {left, right}
     if len(ids) < 2 or len(_read_records(db, entity, ids)) < 2:
-        raise DecisionRefused("These are no two records that are known; look at the queue again")
+        raise DecisionRefused("The two records were not found; reload the queue")
 
 
-def _tell(decision: Decision | None) -> str:
+def _describe(decision: Decision | None) -> str:
     if decision is None:
-        return "nobody has decided on this pair"
+        return "there is no decision on it"
     word = "the same" if decision.is_same else "not the same"
     at = f"{decision.decided_at:%Y-%m-%d %H:%M} UTC"
-    return f"{decision.decided_by} said at {at} that {decision.left} and {decision.right} are {word}"
+    return f"{decision.decided_by} decided at {at} that {decision.left} and {decision.right} are {word}"
 
 
 def _read_pairs(db: sa.Connection, query: sa.TextClause, values: dict[str, Any]) -> tuple[int, list[Pair]]:
@@ -339,27 +343,27 @@ def _read_pairs(db: sa.Connection, query: sa.TextClause, values: dict[str, Any])
     for entity in _RECORDS:
         ends = {row[side] for row in rows if row["entity"] == entity for side in ("left_id", "right_id")}
         known[entity] = _read_records(db, entity, {abs(end) for end in ends})
-    return rows[0]["total"] if rows else 0, [_pair(row, known[row["entity"]]) for row in rows]
+    return rows[0]["total"] if rows else 0, [_build_pair(row, known[row["entity"]]) for row in rows]
 
 
 def _read_records(db: sa.Connection, entity: str, ids: set[int]) -> dict[int, dict[str, Any]]:
-    found = db.execute(_RECORDS[entity], {"ids": sorted(ids)}).mappings() if ids else ()
-    return {row["id"]: dict(row) for row in found}
+    rows = db.execute(_RECORDS[entity], {"ids": sorted(ids)}).mappings() if ids else ()
+    return {row["id"]: dict(row) for row in rows}
 
 
-def _pair(row: sa.RowMapping, known: dict[int, dict[str, Any]]) -> Pair:
-    left, right = (_record(row[side], known.get(abs(row[side]), {})) for side in ("left_id", "right_id"))
-    said = None if row["decision_id"] is None else _decision(row)
+def _build_pair(row: sa.RowMapping, known: dict[int, dict[str, Any]]) -> Pair:
+    left, right = (_build_record(row[side], known.get(abs(row[side]), {})) for side in ("left_id", "right_id"))
+    decision = None if row["decision_id"] is None else _read_decision(row)
     evidence = (row["score"], list(row["agreed"]), list(row["differed"]), row["how"])
-    return Pair(row["entity"], left, right, *evidence, said)
+    return Pair(row["entity"], left, right, *evidence, decision)
 
 
-def _record(record_id: int, row: dict[str, Any]) -> Record:
+def _build_record(record_id: int, row: dict[str, Any]) -> Record:
     facts = {name: value or None for name, value in row.items() if name not in ("id", "vendor", "key")}
     return Record(record_id, row.get("vendor", ""), row.get("key", ""), facts)
 
 
-def _decision(row: sa.RowMapping) -> Decision:
+def _read_decision(row: sa.RowMapping) -> Decision:
     left, right = sorted((row["left_id"], row["right_id"]))
     return Decision(
         row["decision_id"], row["entity"], left, right, row["is_same"], row["reason"], row["decided_by"], row["decided_at"],

@@ -1,4 +1,4 @@
-"""What is compared: each record's fields in one plain form, a column each. Every distinct text is read once."""
+"""Normalize the fields of records for comparison, one column each. Every distinct text is parsed once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEATURES = pa.schema(
         "household": pa.string(),  # the vendor's, with the vendor
         "first": pa.string(),
         "roots": TEXTS,  # the formal names that the first name may stand for
-        "is_listed": pa.bool_(),  # the first name is a name
+        "is_listed": pa.bool_(),  # whether the first name is a known name
         "middle": pa.string(),
         "last": pa.string(),
         "generation": pa.string(),
@@ -47,38 +47,38 @@ _KINDS = names.lexicon(
 _UNITS = names.lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg")
 _COMPASS = {"north": "n", "south": "s", "east": "e", "west": "w"}
 MOST_ALIKE = 60
-"""An e-mail, telephone or tax id that more records have is a placeholder."""
+"""An e-mail, telephone or tax id in more records than this is a placeholder."""
 
 MOST_BORN = 20
-"""So is a birth date that so many times more records have than one date has on average."""
+"""A birth date in this many times the average number of records per date is a placeholder."""
 
 _UNIQUE = ("email", "home_email", "phone", "tax")
-_NOBODYS_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])
+_PLACEHOLDER_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])
 _EMAIL = r"^[^@\s]+@[^@\s]+$"
-_NOBODYS_EMAIL = r"^(none|no|na|n/a|null|unknown|test|no[._-]?(e?mail|reply)|do[._-]?not[._-]?reply)@"
+_PLACEHOLDER_EMAIL = r"^(none|no|na|n/a|null|unknown|test|no[._-]?(e?mail|reply)|do[._-]?not[._-]?reply)@"
 _NO_DAY, _EPOCH = date(1900, 1, 1), date(1970, 1, 1)
 _SHARED = r"^[^:]*:(household|account):"
 
 
 def read(persons: pa.Table, on: date | None = None) -> pa.Table:
-    """Returns FEATURES of records; a record of two people becomes two, the second with the negated id.
+    """Return the FEATURES of records; a record of two people becomes two, the second with the negated id.
 
     Args:
         persons: As `include.identity.record.PERSONS`.
-        on: As `read_births` has it.
+        on: As for `read_births`.
     """
     persons = conform(persons, PERSONS).combine_chunks()
     people = _read_names(persons)
     first, second = ([each[at] if len(each) > at else None for each in people] for at in (0, 1))
     joint = pa.array([each is not None for each in second], pa.bool_())
     shared = _read_fields(persons, on)
-    # Two people of one record are two members of a household, also where the vendor has no key of it.
+    # Two people of one record are two members of a household, even if the vendor has no household key.
     own_home = pc.if_else(joint, pc.cast(shared["record_id"], pa.string()), None)
     at = FEATURES.get_field_index("household")
     shared = shared.set_column(at, FEATURES.field(at), pc.coalesce(shared["household"], own_home))
     both = [_with_names(shared, first)]
     if pc.any(joint).as_py():
-        # Birth date, tax id and keys of a person are the first one's: vendors write the head of the household first.
+        # Birth date, tax id and keys belong to the first person: vendors list the head of the household first.
         other = _with_names(shared.filter(joint), [each for each in second if each is not None])
         own = {
             name: pa.nulls(len(other), FEATURES.field(name).type)
@@ -89,44 +89,46 @@ def read(persons: pa.Table, on: date | None = None) -> pa.Table:
     table = pa.concat_tables(both).combine_chunks()
     for at, name in enumerate(table.column_names):
         if name in _UNIQUE:
-            table = table.set_column(at, name, _believed(table[name], MOST_ALIKE))
+            table = table.set_column(at, name, _clear_placeholders(table[name], MOST_ALIKE))
         elif name == "birth":
             dates = max(pc.count_distinct(table[name]).as_py(), 1)
-            table = table.set_column(at, name, _believed(table[name], MOST_BORN * max(len(table) // dates, 1)))
+            table = table.set_column(
+                at, name, _clear_placeholders(table[name], MOST_BORN * max(len(table) // dates, 1))
+            )
     return table
 
 
 def read_street(text: str) -> tuple[str | None, str | None]:
-    """Returns house number and street name of a line: `12 North Main St, Apt 4` -> 12, `n main`."""
+    """Return the house number and street name of a line: `12 North Main St, Apt 4` -> 12, `n main`."""
     words = re.sub(r"[,&+-]", " ", names.plain(text.replace("#", " unit "))).split()
-    kept: list[str] = []
+    parts: list[str] = []
     skip = False
     for word in words:
         if not skip and word not in _UNITS:
-            kept.append(_COMPASS.get(word, word))
+            parts.append(_COMPASS.get(word, word))
         skip = word in _UNITS and not skip
-    house = next((word for word in kept if word[0].isdigit()), None)
-    rest = [word for word in kept if word != house]
+    house = next((word for word in parts if word[0].isdigit()), None)
+    rest = [word for word in parts if word != house]
     street = [word for word in rest if word not in _KINDS] or rest
     return house, " ".join(street) or None
 
 
 def read_births(dates: pa.ChunkedArray, on: date | None = None) -> pa.ChunkedArray:
-    """Returns birth dates, null where one is nobody's: of the future, up to 1900, or a computer's first day.
+    """Return birth dates, with implausible ones as null: in the future, up to 1 January 1900, or 1 January 1970 (a system default).
 
     Args:
-        dates: As a vendor has them, `date32`.
-        on: Nobody is born after this day; today where None.
+        dates: The vendor's dates, `date32`.
+        on: Today's date; None for the current day.
     """
     is_lived = pc.and_(pc.greater(dates, _NO_DAY), pc.less_equal(dates, on or datetime.now(UTC).date()))
     return pc.if_else(pc.and_(is_lived, pc.not_equal(dates, _EPOCH)), dates, None)
 
 
 def _read_names(persons: pa.Table) -> list[tuple[Name, ...]]:
-    given = _each(persons["first_name"], names.read_given)
-    family = _each(persons["last_name"], names.read_family)
+    given = _map_distinct(persons["first_name"], names.read_given)
+    family = _map_distinct(persons["last_name"], names.read_family)
     in_parts = pc.and_(pc.is_valid(persons["first_name"]), pc.is_valid(persons["last_name"]))
-    whole = _each(pc.if_else(in_parts, None, persons["name"]), names.read_whole)
+    whole = _map_distinct(pc.if_else(in_parts, None, persons["name"]), names.read_whole)
     return [_read_name(*each) for each in zip(given, family, whole, strict=True)]
 
 
@@ -149,32 +151,36 @@ def _with_names(fields: pa.Table, people: list[Name | None]) -> pa.Table:
 
 
 def _read_fields(persons: pa.Table, on: date | None) -> pa.Table:
-    line = _each(persons["street"], read_street)
+    line = _map_distinct(persons["street"], read_street)
     digits = pc.replace_substring_regex(persons["phone"], r"(?i)(x|ext).*|\D", "")
     digits = pc.utf8_slice_codeunits(digits, -10)
-    is_phone = pc.and_(pc.equal(pc.utf8_length(digits), 10), pc.invert(pc.is_in(digits, value_set=_NOBODYS_NUMBERS)))
+    is_phone = pc.and_(
+        pc.equal(pc.utf8_length(digits), 10), pc.invert(pc.is_in(digits, value_set=_PLACEHOLDER_NUMBERS))
+    )
     phone = pc.if_else(is_phone, digits, None)
     tax = pc.replace_substring_regex(persons["tax_id"], r"\D", "")
-    is_tax = pc.and_(pc.greater(pc.utf8_length(tax), 4), pc.invert(pc.is_in(tax, value_set=_NOBODYS_NUMBERS)))
+    is_tax = pc.and_(pc.greater(pc.utf8_length(tax), 4), pc.invert(pc.is_in(tax, value_set=_PLACEHOLDER_NUMBERS)))
     tax = pc.if_else(is_tax, tax, None)
-    # The end of a number that lacks a digit, or has one too many, is not its end.
+    # If the number has a digit too few or too many, its last four digits are unreliable.
     end = pc.if_else(pc.equal(pc.utf8_length(tax), 9), pc.utf8_slice_codeunits(tax, -4), None)
     own = _keys(persons["strong_keys"], is_shared=False)
     columns: dict[str, Any] = {
         "record_id": persons["record_id"],
         "household": pc.binary_join_element_wise(persons["vendor"], persons["household"], ":"),
         "birth": pc.strftime(read_births(persons["birth_date"], on), "%Y%m%d"),
-        "email": _emails(persons["email"]),
-        "home_email": _emails(persons["household_email"]),
+        "email": _read_emails(persons["email"]),
+        "home_email": _read_emails(persons["household_email"]),
         "phone": phone,
         "house": pa.array([each and each[0] for each in line], pa.string()),
         "street": pa.array([each and each[1] for each in line], pa.string()),
-        "city": pa.array(_each(persons["city"], lambda text: names.plain(text).replace(" ", "") or None), pa.string()),
+        "city": pa.array(
+            _map_distinct(persons["city"], lambda text: names.plain(text).replace(" ", "") or None), pa.string()
+        ),
         "zip": pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(persons["postal_code"]), 0, 5),
         "tax": pc.coalesce(tax, persons["tax_id_hash"]),
         "tax_last4": pc.coalesce(end, persons["tax_id_last4"]),
         "person_keys": own,
-        "key_systems": pa.array([keys and _systems(keys) for keys in own.to_pylist()], TEXTS),
+        "key_systems": pa.array([keys and _list_systems(keys) for keys in own.to_pylist()], TEXTS),
         "shared_keys": _keys(persons["strong_keys"], is_shared=True),
     }
     return pa.table(
@@ -182,15 +188,15 @@ def _read_fields(persons: pa.Table, on: date | None) -> pa.Table:
     )
 
 
-def _emails(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def _read_emails(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     email = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
     is_known = pc.and_(
-        pc.match_substring_regex(email, _EMAIL), pc.invert(pc.match_substring_regex(email, _NOBODYS_EMAIL))
+        pc.match_substring_regex(email, _EMAIL), pc.invert(pc.match_substring_regex(email, _PLACEHOLDER_EMAIL))
     )
     return pc.if_else(is_known, email, None)
 
 
-def _believed(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
+def _clear_placeholders(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
     counted = column.value_counts()
     placeholders = counted.field("values").filter(pc.greater(counted.field("counts"), most))
     return pc.if_else(pc.is_in(column, value_set=placeholders.drop_null()), None, column)
@@ -207,13 +213,13 @@ def _keys(lists: pa.ChunkedArray, *, is_shared: bool) -> pa.Array:
     )
 
 
-def _systems(keys: list[str]) -> list[str]:
-    """`portfolio:person:17` -> `portfolio:person`; of a bare id nobody knows whose it is."""
+def _list_systems(keys: list[str]) -> list[str]:
+    """Return the systems of keys: `portfolio:person:17` -> `portfolio:person`. An id without a system has none."""
     return sorted({system for system, colon, _ in (key.rpartition(":") for key in keys) if colon})
 
 
-def _each(texts: pa.ChunkedArray, read: Callable[[str], Any]) -> list[Any]:
-    """Reads every distinct text once; null stays None."""
+def _map_distinct(texts: pa.ChunkedArray, read: Callable[[str], Any]) -> list[Any]:
+    """Call `read` once for every distinct text; null stays None."""
     coded = texts.combine_chunks().dictionary_encode()
     values = [read(text) for text in coded.dictionary.to_pylist()]
     return [None if at is None else values[at] for at in coded.indices.to_pylist()]

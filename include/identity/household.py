@@ -1,4 +1,4 @@
-"""Households across vendors: the same where most of their adults are, and never two of one vendor, who keeps them apart."""
+"""Match households across vendors: two are the same if most of their adults are the same. Two of one vendor are never the same."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ ADULT_YEARS, PARENT_YEARS = 18, 20
 
 @dataclass
 class _Household:
-    """One household, or several that are one.
+    """One household, or several merged into one.
 
     Attributes:
-        first: Smallest record id of its members, which names it.
-        vendors: Who has it.
+        first: Smallest record id of its members, which is its id.
+        vendors: The vendors that have it.
         members: Person ids.
-        adults: Person ids of those that count; everybody, where all are minors.
-        keys: Household keys that its records carry, its own among them.
-        birth_years: Of its members, where they are known.
-        postal_codes: Of its records.
+        adults: Person ids of its adults.
+        keys: Household keys in its records, including its own.
+        birth_years: Person id -> year of birth, if known.
+        postal_codes: Postal codes of its records.
     """
 
     first: int
@@ -37,7 +37,7 @@ class _Household:
     birth_years: dict[int, int] = field(default_factory=dict)
     postal_codes: set[str] = field(default_factory=set)
 
-    def take(self, other: _Household) -> None:
+    def absorb(self, other: _Household) -> None:
         self.first = min(self.first, other.first)
         self.vendors |= other.vendors
         self.members |= other.members
@@ -47,7 +47,7 @@ class _Household:
         self.postal_codes |= other.postal_codes
 
     def has_most_of(self, other: _Household) -> bool:
-        """Whether most of the smaller one's adults are in both; a grown child alone does not tie his home to his parents'."""
+        """Return whether most adults of the smaller household are in both. A grown child alone does not link two homes."""
         ours, theirs = self.adults or self.members, other.adults or other.members
         both = ours & theirs
         if len(both) <= min(len(ours), len(theirs)) / 2:
@@ -55,41 +55,41 @@ class _Household:
         return len(both) > 1 or not (self._is_apart(other) and self._has_parent(other, *both))
 
     def _is_apart(self, other: _Household) -> bool:
-        """Whether the two have another postal code, or each has somebody whom the other has not."""
+        """Return whether the two have different postal codes, or each has a member that the other lacks."""
         if self.postal_codes and other.postal_codes and not self.postal_codes & other.postal_codes:
             return True
         return not (self.members <= other.members or other.members <= self.members)
 
     def _has_parent(self, other: _Household, child: int) -> bool:
-        """Whether anybody in one of the two is old enough to be the child's parent, and not just an older spouse."""
+        """Return whether a member of either is old enough to be the child's parent rather than an older spouse."""
         years = self.birth_years | other.birth_years
         return child in years and years[child] - min(years.values()) >= PARENT_YEARS
 
 
 def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table:
-    """Links the households of all vendors.
+    """Match the households of all vendors.
 
     Args:
         persons: As `include.identity.record.PERSONS`; records without a household are left out.
-        clusters: Who they are, from `include.identity.link.link`.
-        on: Day for which age is reckoned.
+        clusters: The persons' clusters, from `include.identity.link.link`.
+        on: Day for which ages are computed.
 
     Returns:
-        HOUSEHOLDS: a row a vendor's household; `household_id` is the smallest record id of a member, and stays when a
-        vendor is added.
+        HOUSEHOLDS: one row per household of a vendor. `household_id` is the smallest record id of a member, and stays the same when
+        a vendor is added.
     """
     found = _read(persons, clusters, on)
     names = sorted(found, key=lambda name: found[name].first)
     place = {name: at for at, name in enumerate(names)}
     whole = {at: found[name] for at, name in enumerate(names)}
     sets = Clusters(len(names), ())
-    for left, right in _candidates(found, place):
+    for left, right in _find_candidates(found, place):
         a, b = sorted((sets.find(left), sets.find(right)))
         ours, theirs = whole[a], whole[b]
-        # Asked of what the households have become: a widow's must not tie two families together.
+        # Compare the merged households, not the original ones: a widow's household must not link two families.
         if a != b and not ours.vendors & theirs.vendors and (ours.keys & theirs.keys or ours.has_most_of(theirs)):
             sets.join(a, b)
-            ours.take(whole.pop(b))
+            ours.absorb(whole.pop(b))
     rows = [
         {"vendor": vendor, "household": key, "household_id": whole[sets.find(place[vendor, key])].first}
         for vendor, key in sorted(found)
@@ -104,14 +104,14 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
     youngest = on.replace(year=on.year - ADULT_YEARS, day=min(on.day, 28))
     found: dict[tuple[str, str], _Household] = {}
     table = conform(persons, PERSONS)
-    wanted = [table[name] for name in ("record_id", "vendor", "household", "postal_code", "strong_keys")]
-    wanted.append(read_births(table["birth_date"], on))
-    for record, vendor, key, zip_code, strong, born in zip(*(each.to_pylist() for each in wanted), strict=True):
+    columns = [table[name] for name in ("record_id", "vendor", "household", "postal_code", "strong_keys")]
+    columns.append(read_births(table["birth_date"], on))
+    for record, vendor, key, zip_code, strong, born in zip(*(each.to_pylist() for each in columns), strict=True):
         if key is None:
             continue
         own = f"{vendor}:household:{key}"
         home = found.setdefault((vendor, key), _Household(record, {vendor}, keys={own}))
-        home.take(
+        home.absorb(
             _Household(
                 record,
                 {vendor},
@@ -125,8 +125,10 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
     return found
 
 
-def _candidates(found: dict[tuple[str, str], _Household], place: dict[tuple[str, str], int]) -> list[tuple[int, int]]:
-    """Pairs that share a person or a key: by key first, then the most alike."""
+def _find_candidates(
+    found: dict[tuple[str, str], _Household], place: dict[tuple[str, str], int]
+) -> list[tuple[int, int]]:
+    """Return the pairs that share a person or a key: those with a shared key first, then the most similar."""
     shared: dict[int | str, list[tuple[str, str]]] = defaultdict(list)
     for name, home in found.items():
         for person in home.members:

@@ -1,4 +1,4 @@
-"""Records into people, with the reasons, and what a person should look at."""
+"""Match records to people, with the reasons, and find the pairs to review."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from include.identity.record import DECISIONS, LINKS, conform
 from include.identity.score import score
 
 AMBIGUOUS = 3.0
-"""A record that fits one person by less than so many points better than another is nobody's."""
+"""Minimum score difference between the two best people for a record; with less, the record is linked to neither."""
 
 LEAST_QUEUE = 20
-"""Records that a queue may hold, however small the firm."""
+"""Minimum size of the review queue, in records, however small the firm."""
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Linked:
-    """Who is who.
+    """The result of matching persons.
 
     Attributes:
-        clusters: CLUSTERS, a row a record; the second person of a joint record has the negated record_id.
-        links: LINKS within people, the surest first.
-        review: LINKS between people that a person should decide on, the surest first; one for any two people.
-        left_over: Further such pairs, for which the queue has no room.
+        clusters: CLUSTERS, one row per record; the second person of a joint record has the negated record_id.
+        links: LINKS within people, the most certain first.
+        review: LINKS between people to review, the most certain first; at most one for any two people.
+        left_over: Number of further such pairs that the queue has no room for.
     """
 
     clusters: pa.Table
@@ -51,51 +51,51 @@ def link(
     known: pa.Table | None = None,
     on: date | None = None,
 ) -> Linked:
-    """Links the records of all vendors.
+    """Match the records of all vendors to people.
 
     Args:
         persons: As `include.identity.record.PERSONS`.
-        decisions: DECISIONS of people; on records that are not among `persons` they are left out.
-        policy: Thresholds and trust; the default where None.
+        decisions: DECISIONS of reviewers; those on records that are not in `persons` are ignored.
+        policy: Thresholds and trust; None for the default.
         threads: Cores to use.
-        known: KNOWN from the last time, so that people keep their ids; without, a person's id is its smallest record's.
-        on: Day on which this is asked, today where None: nobody is born later.
+        known: KNOWN from the previous run, so that people keep their ids; without it, a person's id is its smallest record id.
+        on: Today's date; None for the current day. Later birth dates are ignored.
 
     Returns:
-        The same, whatever the order of the rows and the number of threads.
+        The result, which does not depend on the order of the rows or the number of threads.
     """
     policy = policy or Policy()
     table = features.read(persons, on)
     ids = people.by_rank(table["record_id"].to_numpy())
     table = table.take(people.places(table["record_id"].to_numpy(), ids))
     pairs = _Pairs(score(table, policy, threads), ids, policy)
-    evidence = _evidence(table, policy)
-    same, apart = _read(decisions, ids)
-    members = _members(table, pairs) if policy.has_households else []
+    evidence = _collect_evidence(table, policy)
+    same, apart = _read_decisions(decisions, ids)
+    members = _find_members(table, pairs) if policy.has_households else []
 
     def cluster(doubtful: frozenset[int]) -> tuple[Clusters, list[int]]:
         return _cluster(Clusters(len(ids), evidence, apart, members), same, pairs, doubtful)
 
     clusters, refused = cluster(frozenset())
-    if doubtful := _ambiguous(clusters, pairs, refused, evidence):
+    if doubtful := _find_ambiguous(clusters, pairs, refused, evidence):
         clusters, _ = cluster(doubtful)
     roots = np.array([clusters.find(place) for place in range(len(ids))], dtype=np.int64)
     most = max(int(policy.review_ratio * len(ids)), LEAST_QUEUE)
     return Linked(
         people.name(ids, roots, known),
-        _links(pairs, roots, ids, same),
-        *_review(pairs, roots, same + apart, most),
+        _build_links(pairs, roots, ids, same),
+        *_build_review(pairs, roots, same + apart, most),
     )
 
 
 class _Pairs:
-    """The scored pairs: keys before scores, then the surest first; `left` before `right` by rank.
+    """The scored pairs: those linked by key first, then the most certain first; `left` before `right` by rank.
 
     Attributes:
         table: LINKS and `is_doubtful`.
-        left: Places of the left records.
-        right: Places of the right records.
-        may_join: Whether the machine may join them.
+        left: Positions of the left records.
+        right: Positions of the right records.
+        may_join: Whether they may be joined without a reviewer.
     """
 
     def __init__(self, scored: pa.Table, ids: Ints, policy: Policy) -> None:
@@ -109,23 +109,23 @@ class _Pairs:
         self.may_join = (self.score >= policy.link_score) & ~self.table["is_doubtful"].to_numpy()
 
 
-def _evidence(table: pa.Table, policy: Policy) -> list[Evidence]:
-    held = []
+def _collect_evidence(table: pa.Table, policy: Policy) -> list[Evidence]:
+    evidence = []
     if "tax_id" in policy.trusted:
-        held.append(Evidence(table["tax"].to_pylist(), is_slip))
-        # Two ends more than one edit apart are of two ids more than one edit apart: a vendor may have no more than the end.
-        held.append(Evidence(table["tax_last4"].to_pylist(), is_slip))
+        evidence.append(Evidence(table["tax"].to_pylist(), is_slip))
+        # A vendor may have only the last four digits. If these differ by more than one edit, the whole ids do.
+        evidence.append(Evidence(table["tax_last4"].to_pylist(), is_slip))
     if "birth_date" in policy.trusted:
-        held.append(Evidence(table["birth"].to_pylist(), is_same_day))
+        evidence.append(Evidence(table["birth"].to_pylist(), is_same_day))
     if policy.has_households:
-        held.append(Evidence(table["generation"].to_pylist(), is_same))
-    return held
+        evidence.append(Evidence(table["generation"].to_pylist(), is_same))
+    return evidence
 
 
-def _members(table: pa.Table, pairs: _Pairs) -> list[tuple[int, int] | None]:
-    """The vendor's household of each record that is not alone there, and the first record of the same member.
+def _find_members(table: pa.Table, pairs: _Pairs) -> list[tuple[int, int] | None]:
+    """Return, per record, its vendor's household and the first record of the same member; None if it is the only record there.
 
-    Two that a vendor lists are two members, unless their own records say that they are one.
+    Two records in one household of a vendor are two members, unless the records themselves match.
     """
     homes = table["household"].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
     listed_twice = (homes[pairs.left] == homes[pairs.right]) & (homes[pairs.left] >= 0) & pairs.may_join
@@ -138,18 +138,20 @@ def _members(table: pa.Table, pairs: _Pairs) -> list[tuple[int, int] | None]:
     ]
 
 
-def _read(decisions: pa.Table | None, ids: Ints) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Places that a person said are the same, and that are not."""
+def _read_decisions(decisions: pa.Table | None, ids: Ints) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the pairs of positions decided as the same, and those decided as different."""
     table = conform(decisions if decisions is not None else DECISIONS.empty_table(), DECISIONS)
     ends = np.sort([people.places(ids, table[side].to_numpy()) for side in ("left", "right")], axis=0).T.tolist()
-    said = sorted((a, b, is_same) for (a, b), is_same in zip(ends, table["is_same"].to_pylist(), strict=True) if a >= 0)
-    return [(a, b) for a, b, is_same in said if is_same], [(a, b) for a, b, is_same in said if not is_same]
+    pairs = sorted(
+        (a, b, is_same) for (a, b), is_same in zip(ends, table["is_same"].to_pylist(), strict=True) if a >= 0
+    )
+    return [(a, b) for a, b, is_same in pairs if is_same], [(a, b) for a, b, is_same in pairs if not is_same]
 
 
 def _cluster(
     clusters: Clusters, same: list[tuple[int, int]], pairs: _Pairs, doubtful: frozenset[int]
 ) -> tuple[Clusters, list[int]]:
-    """Joins what may be joined, the doubtful records only by a person's word; tells which pairs were refused."""
+    """Join the pairs that may be joined, doubtful records only by a decision; return the clusters and the refused pairs."""
     refused = []
     for left, right in same:
         clusters.join(left, right, is_decided=True)
@@ -161,16 +163,17 @@ def _cluster(
     return clusters, refused
 
 
-def _ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:
-    """Records that say nothing decisive themselves, joined one person, and fit another nearly as well."""
+def _find_ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:
+    """Return the records without evidence of their own that were joined to one person and fit another nearly as well."""
     other: dict[int, float] = {}
     for at in refused:
         for record in (int(pairs.left[at]), int(pairs.right[at])):
             if all(each.values[record] is None for each in evidence):
                 other[record] = max(other.get(record, 0.0), float(pairs.score[at]))
     own = dict.fromkeys(other, 0.0)
-    wanted = np.array(list(other), np.int64)
-    for at in np.flatnonzero(pairs.may_join & (np.isin(pairs.left, wanted) | np.isin(pairs.right, wanted))).tolist():
+    candidates = np.array(list(other), np.int64)
+    is_candidate = np.isin(pairs.left, candidates) | np.isin(pairs.right, candidates)
+    for at in np.flatnonzero(pairs.may_join & is_candidate).tolist():
         left, right = int(pairs.left[at]), int(pairs.right[at])
         if clusters.find(left) == clusters.find(right):
             for record in own.keys() & {left, right}:
@@ -178,26 +181,26 @@ def _ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evidence: 
     return frozenset(record for record, points in other.items() if own[record] - points < AMBIGUOUS)
 
 
-def _links(pairs: _Pairs, roots: Ints, ids: Ints, same: list[tuple[int, int]]) -> pa.Table:
-    """Why people are one: a person's word first, with what was compared if it was."""
+def _build_links(pairs: _Pairs, roots: Ints, ids: Ints, same: list[tuple[int, int]]) -> pa.Table:
+    """Return the LINKS within people: decisions first, with the comparison of the pair if there was one."""
     inside = roots[pairs.left] == roots[pairs.right]
-    said: dict[tuple[int, int], dict[str, Any]] = {
+    decided: dict[tuple[int, int], dict[str, Any]] = {
         (a, b): {"left": ids[a], "right": ids[b], "agreed": [], "differed": [], "how": "person"}
         for a, b in same
         if roots[a] == roots[b]
     }
-    kept = inside & pairs.may_join
-    if said:
+    is_link = inside & pairs.may_join
+    if decided:
         for at, pair in enumerate(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)):
-            if pair in said:
-                said[pair] = pairs.table.select(LINKS.names).slice(at, 1).to_pylist()[0] | {"how": "person"}
-                kept[at] = False
-    links = pairs.table.filter(pa.array(kept)).select(LINKS.names).cast(LINKS)
-    return pa.concat_tables([pa.Table.from_pylist(list(said.values()), schema=LINKS), links])
+            if pair in decided:
+                decided[pair] = pairs.table.select(LINKS.names).slice(at, 1).to_pylist()[0] | {"how": "person"}
+                is_link[at] = False
+    links = pairs.table.filter(pa.array(is_link)).select(LINKS.names).cast(LINKS)
+    return pa.concat_tables([pa.Table.from_pylist(list(decided.values()), schema=LINKS), links])
 
 
-def _review(pairs: _Pairs, roots: Ints, settled: list[tuple[int, int]], most: int) -> tuple[pa.Table, int]:
-    """The surest pair between any two people, up to so many records; and how many such pairs are beyond that."""
+def _build_review(pairs: _Pairs, roots: Ints, settled: list[tuple[int, int]], most: int) -> tuple[pa.Table, int]:
+    """Return the most certain pair between any two people, up to `most` records, and the number of pairs beyond that."""
 
     def people_of(left: Ints, right: Ints) -> Ints:
         low, high = np.sort([roots[left], roots[right]], axis=0)

@@ -1,12 +1,12 @@
-"""How much each agreement weighs: the comparisons, a level a line, for Splink's Fellegi-Sunter model.
+"""The weight of each agreement: the comparisons for Splink's Fellegi-Sunter model, one level per line.
 
-Of a level, `m` is how often it is seen between two records of one person, `u` between records of two, where it can be seen
-at all. Weights are written here: learned from a firm's records (expectation maximisation) they link no better, and change
-with every load. What does depend on the firm is measured every time: how frequent a value is (its frequency takes the place
-of `u`), and how likely two records are one person before anything is compared.
+For each level, `m` is its share of the pairs of records of one person, `u` its share of the pairs of two persons, among pairs that
+have the values. The weights are fixed here: weights learned from a firm's records (expectation maximization) link no better, and
+change with every load. Two numbers depend on the firm and are measured in every run: the frequency of a value, which replaces
+`u`, and the prior probability that two records are one person.
 
-A household is one piece of evidence: address, telephone and its e-mail are one comparison, and how rare they are is bounded,
-because everybody in the house shares them.
+A household is one piece of evidence: its address, telephone and e-mail are one comparison with a bounded rarity, because everybody
+in the house shares them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from splink import SettingsCreator
 from include.identity.cluster import GENERATION_YEARS
 
 RARE = 3e-4
-"""A home counts as if at least so many records had it."""
+"""Minimum frequency of a home: the share of records that is assumed to have it."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Level:
     """One way in which two values may agree.
 
     Attributes:
-        when: SQL over `l` and `r` (as suffixes); the first level that holds is taken.
-        m: Share of pairs of one person that are here.
-        u: Share of pairs of two persons that are here.
-        frequency_of: Column whose frequency takes the place of `u`.
-        least: Least frequency that is believed.
-        says: What is the same, where it is less than the whole.
+        when: SQL condition with the suffixes `_l` and `_r`; a pair gets the first level whose condition is true.
+        m: Share of the pairs of one person at this level.
+        u: Share of the pairs of two persons at this level.
+        frequency_of: Column whose frequency replaces `u`.
+        least: Minimum frequency to use.
+        says: Description of a partial agreement; empty for a full one.
     """
 
     when: str
@@ -48,9 +48,9 @@ class Comparison:
     """One piece of evidence.
 
     Attributes:
-        name: As links tell it.
-        missing: SQL that holds where nothing can be said.
-        levels: From the strongest; the last is the disagreement.
+        name: Name in the links' reasons.
+        missing: SQL condition that the values to compare are missing.
+        levels: The strongest first; the last is the disagreement.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Comparison:
 
     @property
     def column(self) -> str:
-        """Name in SQL; Splink says which level it was in `gamma_<column>`: 0 for the last, -1 for missing."""
+        """Name in SQL. Splink returns a pair's level in `gamma_<column>`: 0 for the last level, -1 for missing."""
         return self.name.replace(" ", "_").replace("-", "")
 
     def says(self, level: Level) -> str:
-        """SQL: `when` a pair is at the level, the words for it."""
+        """Return a SQL `when` clause that gives the description of a level for the pairs at it."""
         words = f"{self.name} ({level.says})" if level.says else self.name
         return f"when gamma_{self.column} = {len(self.levels) - 1 - self.levels.index(level)} then '{words}'"
 
@@ -82,7 +82,7 @@ def _near(left: str, right: str, similarity: float) -> str:
 
 _SWAPPED = f"{_near('first_l', 'last_r', 0.85)} and {_near('last_l', 'first_r', 0.85)}"
 _SHORT = "starts_with(first_l, first_r) or starts_with(first_r, first_l)"
-# A day a generation away is a parent's or a child's, whatever the slip; compared with care, because it is slow.
+# Dates a generation apart are a parent's and a child's, even if they look like a typing error. The slow comparison comes last.
 _SLIP_OF_DAY = (
     f"case when hamming(birth_l, birth_r) <= 2 and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS} "
     f"then {_slip('birth')} else false end"
@@ -96,7 +96,7 @@ _WORD = "list_has_any(string_split(street_l, ' '), string_split(street_r, ' '))"
 COMPARISONS = (
     Comparison(
         "cross reference",
-        # Keys of different systems say nothing; two of one system are two people's, unless it has somebody twice.
+        # Keys of different systems are no evidence. Two keys of one system mean two people, unless it has a person twice.
         "not coalesce(list_has_any(key_systems_l, key_systems_r) or list_has_any(person_keys_l, person_keys_r), false)",
         (Level("list_has_any(person_keys_l, person_keys_r)", 0.9, 1e-9), Level("true", 0.1, 0.9)),
     ),
@@ -159,7 +159,7 @@ COMPARISONS = (
     ),
 )
 
-# A household's e-mail may be one person's as well: that says who lives there, and nothing of who it is.
+# A household's e-mail may also be one person's: evidence of the home, but not of the person.
 _HOME_EMAIL = "coalesce(home_email_l = home_email_r or home_email_l = email_r or email_l = home_email_r, false)"
 
 HOME = Comparison(
@@ -211,7 +211,7 @@ PERSONAL = (
     "tax_last4, first",
     "least(first, last), greatest(first, last)",
 )
-"""What two records must share to be compared, a rule a line."""
+"""Blocking rules: two records are compared if they share one of these combinations of values."""
 
 OF_HOME = (
     "email",
@@ -226,8 +226,8 @@ OF_HOME = (
     "first, street",
     "first, zip",
 )
-"""As well; where there are households, only records whose first names, or the formal names behind them, begin alike: these
-rules would compare everybody in a house with everybody."""
+"""Further blocking rules. If the records have households, they apply only to records whose first names, or formal names, have the same
+initial; otherwise they would compare everybody in a house with everybody."""
 
 TERMS = {
     "first": 1e-3,
@@ -239,35 +239,35 @@ TERMS = {
     "street": 1e-5,
     "zip": 1e-4,
 }
-"""Column -> how frequent a value is that nothing is known of."""
+"""Column -> assumed frequency of a value without data."""
 
 SAMPLE = 1000
-"""Records that stand behind the frequencies in TERMS: they steady a small firm's."""
+"""Weight of the frequencies in TERMS, as a number of records: it smooths the frequencies of a small firm."""
 
 
 def level(name: str, says: str = "") -> int:
-    """Returns Splink's number of a comparison's level."""
+    """Return Splink's number of a comparison's level."""
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
     return len(compared.levels) - 1 - [each.says for each in compared.levels].index(says)
 
 
 def at(name: str, says: str = "") -> str:
-    """SQL: the pair is at that level."""
+    """Return the SQL condition that a pair is at that level."""
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
     return f"gamma_{compared.column} = {level(name, says)}"
 
 
 def comparisons(*, has_households: bool) -> tuple[Comparison, ...]:
-    """Returns what is compared.
+    """Return the comparisons to use.
 
     Args:
-        has_households: Whether an address is shared by several people of the records.
+        has_households: Whether several people of the records share an address.
     """
     return (*COMPARISONS, HOME) if has_households else COMPARISONS + ADDRESS
 
 
 def settings(compared: tuple[Comparison, ...], prior: float) -> SettingsCreator:
-    """Returns Splink's settings.
+    """Return Splink's settings.
 
     Args:
         compared: The comparisons.
@@ -278,7 +278,7 @@ def settings(compared: tuple[Comparison, ...], prior: float) -> SettingsCreator:
         unique_id_column_name="record_id",
         comparisons=[_settings(each) for each in compared],
         probability_two_random_records_match=prior,
-        retain_matching_columns=True,  # else Splink does not say which level a pair was in
+        retain_matching_columns=True,  # otherwise Splink does not return a pair's levels
         additional_columns_to_retain=["generation", "household", "middle", "is_name"],
     )
 

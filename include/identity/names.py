@@ -1,4 +1,4 @@
-"""Names of people: one or two in a text, suffixes and titles, accents, nicknames."""
+"""Parse names of people: one or two people in a text, suffixes and titles, accents, nicknames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nicknames import NickNamer
 
 
 def lexicon(text: str) -> frozenset[str]:
-    """Returns the set of a text's words."""
+    """Return the set of a text's words."""
     return frozenset(text.split())
 
 
@@ -38,12 +38,12 @@ _LETTERS = str.maketrans(
 
 
 class Name(NamedTuple):
-    """One person's name, in lower-case ASCII; what is missing is None.
+    """One person's name, in lower-case ASCII; missing parts are None.
 
     Attributes:
         first: Given name, or its initial.
-        middle: Further given names and nicknames, with a space between.
-        last: Family name; the parts of a double name have a hyphen between, particles are run together.
+        middle: Further given names and nicknames, separated by spaces.
+        last: Family name; parts of a double name are joined by a hyphen, particles are written together.
         generation: `1` for Sr, `2` for Jr and II, `3` for III, ...
     """
 
@@ -54,59 +54,59 @@ class Name(NamedTuple):
 
 
 def plain(text: str | None) -> str:
-    """Returns a text in lower-case ASCII, without accents and apostrophes; of signs, `,`, `&`, `+` and `-` stay."""
+    """Return a text in lower-case ASCII, without accents and apostrophes; the only punctuation left is `,`, `&`, `+` and `-`."""
     ascii_text = unicodedata.normalize("NFKD", (text or "").translate(_LETTERS)).encode("ascii", "ignore").decode()
     return " ".join(_OTHER.sub(" ", ascii_text.lower()).split())
 
 
 def read_given(text: str | None) -> tuple[Name, ...]:
-    """Returns the one or two people of a field for given names: `John & Mary`; their last names are None."""
+    """Return the one or two people of a field for given names: `John & Mary`; their last names are None."""
     parts = [part.split() for part in _AND.split(plain(text).replace(",", " "))]
-    return tuple(_given(words) for words in parts[:2] if not set(words) <= _TITLES)
+    return tuple(_read_given(words) for words in parts[:2] if not set(words) <= _TITLES)
 
 
 def read_family(text: str | None) -> Name:
-    """Returns last name and generation of a field for family names: `O'Brien, Jr.`"""
+    """Return last name and generation of a field for family names: `O'Brien, Jr.`"""
     words = [word for word in plain(text).replace(",", " ").split() if word not in _TITLES]
-    kept = words[:1] + [word for word in words[1:] if word not in _ENDS]
-    return Name(None, None, "".join(kept).strip("-") or None, _generation(words[1:]))
+    parts = words[:1] + [word for word in words[1:] if word not in _ENDS]
+    return Name(None, None, "".join(parts).strip("-") or None, _find_generation(words[1:]))
 
 
 def read_whole(text: str | None) -> tuple[Name, ...]:
-    """Returns the one or two people of a whole name: `John Q. Smith Jr`, `Smith, John & Mary`."""
+    """Return the one or two people of a full name: `John Q. Smith Jr`, `Smith, John & Mary`."""
     head, comma, tail = plain(text).partition(",")
     if comma and not set(tail.replace(",", " ").split()) <= _ENDS:
         family, given = read_family(head), read_given(tail)
-        return tuple(_joined(each, family) for each in given)
+        return tuple(_combine(each, family) for each in given)
     parts = [part.split() for part in _AND.split(f"{head} {tail}".replace(",", " "))]
     named = [_split(words) for words in parts[:2] if not set(words) <= _TITLES]
     shared = next((last for _, last in reversed(named) if last), None)  # "John & Mary Smith": both are Smiths
-    return tuple(_joined(_given(given), read_family(last or shared)) for given, last in named)
+    return tuple(_combine(_read_given(given), read_family(last or shared)) for given, last in named)
 
 
 @cache
 def roots(first: str) -> tuple[str, ...]:
-    """Returns the formal names that a given name may stand for, itself among them: bob -> bob, robert, ..."""
+    """Return the formal names that a given name may stand for, including itself: bob -> bob, robert, ..."""
     return tuple(sorted({first} | _nicknames().canonicals_of(first)))
 
 
 @cache
 def is_listed(first: str) -> bool:
-    """Whether the list of nicknames knows a given name, so that it is no typing error of another."""
+    """Return whether a given name is in the list of nicknames, so that it is no typing error of another name."""
     return bool(_nicknames().canonicals_of(first) or _nicknames().nicknames_of(first))
 
 
-def _given(words: list[str]) -> Name:
-    kept = [part for word in words if word not in _TITLES for part in word.split("-") if part]
-    generation = _generation(kept[1:])
-    kept = kept[:1] + [word for word in kept[1:] if word not in _ENDS]
-    if len(kept) > 1 and len(kept[0]) == 1 < len(kept[1]):
-        kept = [kept[1], kept[0], *kept[2:]]  # "J. Robert" is called Robert
-    return Name(kept[0] if kept else None, " ".join(kept[1:]) or None, None, generation)
+def _read_given(words: list[str]) -> Name:
+    parts = [part for word in words if word not in _TITLES for part in word.split("-") if part]
+    generation = _find_generation(parts[1:])
+    parts = parts[:1] + [word for word in parts[1:] if word not in _ENDS]
+    if len(parts) > 1 and len(parts[0]) == 1 < len(parts[1]):
+        parts = [parts[1], parts[0], *parts[2:]]  # "J. Robert" is called Robert
+    return Name(parts[0] if parts else None, " ".join(parts[1:]) or None, None, generation)
 
 
 def _split(words: list[str]) -> tuple[list[str], str | None]:
-    """Given names, and the last name with its suffixes: None where a word is all there is."""
+    """Return the given names, and the last name with its suffixes; the last name is None if there is only one word."""
     ends = len(words)
     while ends > 1 and words[ends - 1] in _ENDS:
         ends -= 1
@@ -117,11 +117,11 @@ def _split(words: list[str]) -> tuple[list[str], str | None]:
     return (words[:at], " ".join(words[at:])) if has_last else (words, None)
 
 
-def _joined(given: Name, family: Name) -> Name:
+def _combine(given: Name, family: Name) -> Name:
     return Name(given.first, given.middle, family.last, family.generation or given.generation)
 
 
-def _generation(words: list[str]) -> str | None:
+def _find_generation(words: list[str]) -> str | None:
     return next((_GENERATIONS[word] for word in words if word in _GENERATIONS), None)
 
 

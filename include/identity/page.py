@@ -1,4 +1,4 @@
-"""The pages on which persons decide who is who: plain HTML, in which nothing runs."""
+"""The identity review pages: plain HTML without scripts."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ th { color: #555 } thead th { color: #1a1a1a; font-weight: 600 } .same { color: 
 
 _PLACES = {"": "To decide", "links": "Links", "decisions": "Decisions"}
 
-# A browser that submits on Enter takes the form's first button. This one can't be pressed, so Enter does nothing.
+# Enter submits a form with its first button. This one is disabled, so Enter does nothing.
 _NO_DEFAULT = '<button disabled hidden aria-hidden="true"></button>'
 
 _ANSWERS = {"": (("true", "Same"), ("false", "Not the same")), "links": (("false", "Take apart"),)}
 
 
 def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], told: str = "") -> str:
-    """Returns the queue: pairs side by side, each with the two answers.
+    """Return the review queue: pairs side by side, each with two buttons.
 
     Args:
-        pairs: One page of them.
-        total: How many there are.
-        offset: How many come before these.
-        titles: Vendor -> what people call it.
-        told: A sentence about what the person did last.
+        pairs: One page of pairs.
+        total: Number of all pairs.
+        offset: Number of pairs before these.
+        titles: Vendor -> display name.
+        told: A message about the user's last action.
     """
     empty = "Nothing waits for a person."
     shown = "".join(_pair(pair, titles, "") for pair in pairs) or f"<p>{empty}</p>"
@@ -42,7 +42,7 @@ def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping
 def render_links(
     pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], name: str = "", told: str = ""
 ) -> str:
-    """Returns the links, the least sure first, each with the way to take it apart; `name` is what was looked for."""
+    """Return the links, the least certain first, each with a button that separates it; `name` is the search text."""
     search = (
         f'<form method="get" action="links"><input name="name" aria-label="Name" value="{escape(name)}"> '
         "<button>Look for a name</button></form><p>Taken apart, two records stay apart, whatever speaks for them.</p>"
@@ -54,12 +54,12 @@ def render_links(
 
 
 def render_decisions(decided: Sequence[Decided], titles: Mapping[str, str], told: str = "") -> str:
-    """Returns what persons decided, the newest first; what no run has used yet has a button that takes it back.
+    """Return the decisions, the newest first. A decision that no run has used yet has an Undo button.
 
     Args:
-        decided: Newest first.
-        titles: Vendor -> what people call it.
-        told: A sentence about what the person did last.
+        decided: The decisions, the newest first.
+        titles: Vendor -> display name.
+        told: A message about the user's last action.
     """
     head = _row("th", "when", "who", "of", "records", "decided", "because", "")
     rows = []
@@ -97,15 +97,16 @@ def _page(place: str, body: str, told: str = "") -> str:
 
 def _pair(pair: Pair, titles: Mapping[str, str], place: str) -> str:
     score = "a rule" if pair.score is None else f"score {pair.score:.1f}"
-    said = ""
+    decision = ""
     if pair.said is not None:
-        said = f"<p>{escape(pair.said.decided_by)} said: {_word(pair.said.is_same)}. {escape(pair.said.reason)}</p>"
+        by, reason = escape(pair.said.decided_by), escape(pair.said.reason)
+        decision = f"<p>{by} decided: {_word(pair.said.is_same)}. {reason}</p>"
     return (
         f"<section><table><thead>{_row('th', pair.entity, *(_title(r, titles) for r in (pair.left, pair.right)))}</thead>"
         f"{_facts(pair)}</table><p>{score}, by {escape(pair.how)}. "
         f'Agreed: <span class="same">{escape(", ".join(pair.agreed) or "nothing")}</span>. '
         f'Differed: <span class="other">{escape(", ".join(pair.differed) or "nothing")}</span>.</p>'
-        f"{said}{_form(pair, place)}</section>"
+        f"{decision}{_form(pair, place)}</section>"
     )
 
 

@@ -1,4 +1,4 @@
-"""Ids of people: the smallest record's, kept for as long as it can be."""
+"""Assign ids to people: the smallest record's id, kept stable between runs."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ Ints = npt.NDArray[np.int64]
 
 
 def by_rank(ids: Ints) -> Ints:
-    """Returns record ids by rank: the smaller number first, a joint record's second person right after the first."""
+    """Return record ids by rank: the smaller number first, a joint record's second person directly after the first."""
     return ids[np.lexsort((ids < 0, np.abs(ids)))]
 
 
-def places(ids: Ints, wanted: Ints) -> Ints:
-    """Returns where among `ids` each wanted one stands; -1 for what is not there."""
+def places(ids: Ints, searched: Ints) -> Ints:
+    """Return the position in `ids` of each searched id; -1 if it is missing."""
     order = np.argsort(ids)
     if not len(ids):
-        return np.full(len(wanted), -1)
-    at = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
-    return np.where(ids[at] == wanted, at, -1)
+        return np.full(len(searched), -1)
+    at = order[np.minimum(np.searchsorted(ids, searched, sorter=order), len(ids) - 1)]
+    return np.where(ids[at] == searched, at, -1)
 
 
 def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
-    """Names people.
+    """Assign ids to people.
 
-    An id that a person had before is kept by those records that hold the record it is named by, else by most of its
-    records; where several people became one, the smallest id stays.
+    If a person was split, the part with the record that the id comes from keeps the id; without that record, the part with most
+    of the records keeps it. If several people were merged, the smallest id stays.
 
     Args:
         ids: Record ids, by rank.
-        roots: For each, the place of its person's first record.
-        known: KNOWN from the last time.
+        roots: Per record, the position of its person's first record.
+        known: KNOWN from the previous run.
 
     Returns:
         CLUSTERS, by rank.
@@ -46,14 +46,14 @@ def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
         kept = _keep(ids, roots, conform(known, KNOWN))
         taken = set(kept.values())
         for root in sorted(set(roots.tolist()) - kept.keys()):
-            if int(ids[root]) in taken:  # somebody else kept it: the next of its records names it
+            if int(ids[root]) in taken:  # another person kept that id: use the next of its records
                 kept[root] = next(int(ids[at]) for at in np.flatnonzero(roots == root) if int(ids[at]) not in taken)
         names = np.array([kept.get(root, first) for root, first in zip(roots.tolist(), names.tolist(), strict=True)])
     return pa.table({"record_id": ids, "person_id": names}, schema=CLUSTERS)
 
 
 def _keep(ids: Ints, roots: Ints, known: pa.Table) -> dict[int, int]:
-    """Root -> the id that it keeps."""
+    """Return root -> the id that its person keeps."""
     before = known["person_id"].to_numpy()
     at = places(ids, known["record_id"].to_numpy())
     heirs: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))

@@ -1,4 +1,4 @@
-"""What a firm may choose about identity."""
+"""The firm's thresholds for identity matching."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ class Policy:
     Scores are log2 of the odds that two records are one person.
 
     Attributes:
-        link_score: A pair at least so sure is linked without a person.
-        review_score: A pair at least so sure, and below `link_score`, may be worth a person's time.
-        review_ratio: At most so much of the records stand in the queue; the surest pairs first.
-        trusted: Fields of which two incompatible values are never one person. Data whose ids carry errors that no
-            typing slip explains must leave them out.
-        has_households: Whether people of one home are among the records. Where not (a register of single persons), an
-            address tells a person.
+        link_score: Minimum score of a pair that is linked without review.
+        review_score: Minimum score of a pair that is reviewed.
+        review_ratio: Maximum share of the records in the review queue; the most certain pairs come first.
+        trusted: Fields whose incompatible values mean two people. Leave out fields with errors that are no typing errors.
+        has_households: Whether several people of one home are among the records. If not (a register of single persons), an
+            address identifies a person.
     """
 
     link_score: float = 3.0
@@ -35,36 +34,36 @@ class Policy:
     has_households: bool = True
 
     def __post_init__(self) -> None:
-        wanted = {
+        checks = {
             "link_score": (self.review_score < self.link_score <= 40, "above review_score and up to 40"),
             "review_score": (self.review_score >= 0, "0 or more"),
             "review_ratio": (0 < self.review_ratio <= 1, "above 0 and up to 1"),
         }
         _refuse(
-            [f"{name} is {getattr(self, name)}, not {what}" for name, (is_met, what) in wanted.items() if not is_met]
+            [f"{name} is {getattr(self, name)}, not {rule}" for name, (is_met, rule) in checks.items() if not is_met]
         )
 
     @classmethod
     def of(cls, overrides: Mapping[str, Any]) -> Self:
-        """Returns the defaults with a firm's own thresholds, as they stand in JSON.
+        """Return the defaults with a firm's own thresholds applied.
 
         Args:
-            overrides: Name -> number, or number as text. What is trusted is no firm's choice.
+            overrides: As in JSON: name -> number, or number as text. A firm can't change `trusted` or `has_households`.
 
         Raises:
-            ConfigurationError: A name that is no threshold, or a value that makes no sense; all of them are named.
+            ConfigurationError: Unknown names or invalid values; names all of them.
         """
-        faults = [f"{name} is no threshold" for name in overrides if name not in _THRESHOLDS]
-        read: dict[str, Any] = {}
+        faults = [f"{name} is not a threshold" for name in overrides if name not in _THRESHOLDS]
+        values: dict[str, Any] = {}
         for name in _THRESHOLDS & overrides.keys():
             try:
-                read[name] = float(str(overrides[name]))
+                values[name] = float(str(overrides[name]))
             except ValueError:
                 faults.append(f"{name} must be a number")
         _refuse(faults)
-        return cls(**read)
+        return cls(**values)
 
 
 def _refuse(faults: list[str]) -> None:
     if faults:
-        raise ConfigurationError(f"The thresholds of identity are wrong: {'; '.join(sorted(faults))}")
+        raise ConfigurationError(f"Invalid thresholds of identity matching: {'; '.join(sorted(faults))}")

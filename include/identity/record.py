@@ -1,7 +1,7 @@
-"""What identity takes and gives: Arrow schemas, a column a line.
+"""Inputs and outputs of identity matching: Arrow schemas, one column per line.
 
-Ids are ours (surrogates) and stay what they are; no result depends on their order of arrival. A record that names two
-people ("John & Mary Smith") is two records: the second person's id is the record's, negated.
+Ids are our surrogate ids and never change; results do not depend on the order in which they were assigned. A record that names
+two people ("John & Mary Smith") becomes two records: the second person's id is the record's, negated.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ PERSONS = pa.schema(
         "household": pa.string(),  # the vendor's own key of the household
         "first_name": pa.string(),
         "last_name": pa.string(),
-        "name": pa.string(),  # the whole, as the vendor writes it; read where first or last name is missing
+        "name": pa.string(),  # full name as the vendor writes it; used if first or last name is missing
         "birth_date": pa.date32(),
         "email": pa.string(),
-        "household_email": pa.string(),  # what the vendor writes with the household: anybody's in it
+        "household_email": pa.string(),  # the household's e-mail, which may belong to any member
         "phone": pa.string(),
         "street": pa.string(),
         "city": pa.string(),
         "state_code": pa.string(),
         "postal_code": pa.string(),
-        "tax_id": pa.string(),  # in clear: in benchmarks only, and then in all records
-        "tax_id_hash": pa.string(),  # keyed: equal or not
+        "tax_id": pa.string(),  # unencrypted: only in benchmarks, and then in all records
+        "tax_id_hash": pa.string(),  # keyed hash: can only be compared for equality
         "tax_id_last4": pa.string(),
-        # `<system>:household:<key>` and `<system>:account:<key>` are shared by a household; any other key is one person's.
+        # `<system>:household:<key>` and `<system>:account:<key>` are shared by a household; every other key belongs to one person.
         "strong_keys": TEXTS,
     }
 )
-"""Records of persons, one a person and vendor; columns that are left out are null."""
+"""Records of persons, one per person and vendor; missing columns are null."""
 
 DECISIONS = pa.schema({"left": pa.int64(), "right": pa.int64(), "is_same": pa.bool_()})
-"""A person's word on a pair. It is never overruled; of two that contradict each other, `different` wins."""
+"""A reviewer's decision on a pair. It is never overruled; if two decisions contradict each other, "different" wins."""
 
 KNOWN = pa.schema({"record_id": pa.int64(), "person_id": pa.int64()})
-"""Who a record was when last linked, so that a person keeps the id."""
+"""The person of each record in the previous run, so that people keep their ids."""
 
 LINKS = pa.schema(
     {
@@ -51,7 +51,7 @@ LINKS = pa.schema(
         "how": pa.string(),  # key, model or person
     }
 )
-"""Pairs of records and why; `left` comes before `right` by `rank`."""
+"""Pairs of records with the reasons; `left` comes before `right` by rank."""
 
 CLUSTERS = pa.schema({"record_id": pa.int64(), "person_id": pa.int64()})
 
@@ -62,10 +62,10 @@ ACCOUNTS = pa.schema(
     {
         "account_id": pa.int64(),
         "vendor": pa.string(),
-        "priority": pa.int64(),  # whose word counts: of the same account, the smallest is the original
-        "number_hash": pa.string(),  # keyed
+        "priority": pa.int64(),  # among copies of an account, the smallest is the original
+        "number_hash": pa.string(),  # keyed hash
         "number_last4": pa.string(),
-        "institution": pa.string(),  # who holds it
+        "institution": pa.string(),  # custodian or institution
         "owners": pa.list_(pa.int64()),  # person ids
         "value_usd": pa.decimal128(20, 2),
     }
@@ -84,7 +84,7 @@ COPIES = pa.schema(
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Returns the table with exactly the schema's columns, nulls for those left out."""
+    """Return the table with exactly the schema's columns; missing columns become null."""
     return pa.table(
         [
             table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)

@@ -1,4 +1,4 @@
-"""Who is who, in the warehouse: reads what vendors say of persons, accounts and securities, links it, and keeps the result."""
+"""Resolve identities in the warehouse: read the vendors' persons, accounts and securities, match them, and store the result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from include.contract import Vendor
 from include.database import statistics
-from include.identity import store as kept
+from include.identity import store
 from include.identity.account import link_accounts
 from include.identity.household import link_households
 from include.identity.link import Linked, link
@@ -23,11 +23,11 @@ from include.identity.record import CLUSTERS, KNOWN, LINKS
 from include.identity.security import link_securities
 
 ENTITIES = ("person", "account")
-"""What persons decide on; whose household is whose follows from the people in it."""
+"""Entities that reviewers decide on. Households follow from their members."""
 
 _LAST = sa.text("select fingerprint from control.identity_run order by ended_at desc limit 1")
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('identity'))")
-_NOTE = sa.text("""
+_RECORD = sa.text("""
 insert into control.identity_run (run_id, fingerprint, records, people, households, copies, review, changed, seconds)
 values (:run_id, :fingerprint, :records, :people, :households, :copies, :review, :changed, :seconds)
 on conflict (run_id) do update
@@ -39,18 +39,18 @@ set fingerprint = excluded.fingerprint, records = excluded.records, people = exc
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a run found.
+    """Counts of a run.
 
     Attributes:
-        records: Of persons, of all vendors.
-        people: Who they are.
-        households: Which the vendors' households are.
-        copies: Accounts that are another vendor's, listed again.
-        securities: Securities that another one identifies.
-        conflicts: Numbers of securities that vendors use for different kinds of thing.
-        review: Pairs that a person should look at.
-        left_over: Further such pairs of persons, for which the queue has no room.
-        changed: Records that are of another than before.
+        records: Records of persons, of all vendors.
+        people: People that they belong to.
+        households: Distinct households.
+        copies: Accounts that are copies of another vendor's account.
+        securities: Securities that another one represents.
+        conflicts: Security numbers that vendors use for different kinds of security.
+        review: Pairs to review.
+        left_over: Further pairs of persons to review, for which the queue has no room.
+        changed: Records whose identity changed.
     """
 
     records: int
@@ -67,52 +67,55 @@ class Resolved:
 def resolve(
     engine: sa.Engine, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
 ) -> Resolved | None:
-    """Links the persons, households, accounts and securities of all vendors; None where nothing changed since the last time.
+    """Match the persons, households, accounts and securities of all vendors. Return None if nothing changed since the last run.
 
     Args:
         engine: As the loading role.
-        vendors: Say whose word counts first.
+        vendors: Declare each vendor's rank per attribute.
         run_id: Names the run.
-        on: Day for which age is reckoned, and after which nobody is born.
-        policy: Thresholds; the default where None.
+        on: Day for which ages are computed; later birth dates are ignored.
+        policy: Thresholds; None for the default.
     """
     statistics.refresh(engine)
-    with engine.begin() as db:  # one: a run that began earlier must not write over what a later one found
+    with engine.begin() as db:  # one transaction: an earlier run must not overwrite the result of a later one
         return resolve_within(db, vendors, run_id, on, policy)
 
 
 def resolve_within(
     db: sa.Connection, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
 ) -> Resolved | None:
-    """Does as `resolve` within a transaction, which the caller commits or rolls back."""
+    """Do the same as `resolve` within a transaction, which the caller commits or rolls back."""
     started, policy = time.perf_counter(), policy or Policy()
     db.execute(_ONE_AT_A_TIME)
-    kept.rank_vendors(db, vendors)
-    securities = kept.read_securities(db)
-    persons, said = kept.read_persons(db), {entity: kept.read_decisions(db, entity) for entity in ENTITIES}
-    chosen = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
-    # Owners are people, so they follow from the rest.
-    seen = kept.fingerprint(
-        [persons, kept.read_accounts(db).drop_columns(["owners"]), securities, *said.values(), chosen]
+    store.rank_vendors(db, vendors)
+    securities = store.read_securities(db)
+    persons, decisions = store.read_persons(db), {entity: store.read_decisions(db, entity) for entity in ENTITIES}
+    settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
+    # Without the owners, who are people and so follow from the rest.
+    fingerprint = store.fingerprint(
+        [persons, store.read_accounts(db).drop_columns(["owners"]), securities, *decisions.values(), settings]
     )
-    if db.scalar(_LAST) == seen:
+    if db.scalar(_LAST) == fingerprint:
         return None
-    linked = link(persons, said["person"], policy, known=kept.read_known(db, "person"), on=on)
-    changed = kept.store(db, "person", _people(linked), "link", run_id)
-    kept.store_reasons(db, "person", linked.links, linked.review, run_id)
+    linked = link(persons, decisions["person"], policy, known=store.read_known(db, "person"), on=on)
+    changed = store.store(db, "person", _map_people(linked), "link", run_id)
+    store.store_reasons(db, "person", linked.links, linked.review, run_id)
     homes = link_households(persons, linked.clusters, on)
-    ids = kept.household_ids(db)
-    households = _households(homes, ids, kept.read_known(db, "household"))
-    changed += kept.store(db, "household", households, "members", run_id)
-    kept.store_reasons(db, "household", _why(persons, linked, households, ids), LINKS.empty_table(), run_id)
-    accounts = kept.read_accounts(db)
-    copies, doubtful = _copies(accounts, said["account"])
-    changed += kept.store(db, "account", dict(zip(*_ends(copies), strict=True)), "copy", run_id)
-    kept.store_reasons(db, "account", copies, doubtful, run_id)
-    same, conflicts = link_securities(securities, _as_mapping(kept.read_known(db, "security")))
-    changed += kept.store(db, "security", same, "number", run_id)
-    kept.store_conflicts(db, conflicts, run_id)
-    found = Resolved(
+    ids = store.read_household_ids(db)
+    households = _map_households(homes, ids, store.read_known(db, "household"))
+    changed += store.store(db, "household", households, "members", run_id)
+    store.store_reasons(
+        db, "household", _explain_households(persons, linked, households, ids), LINKS.empty_table(), run_id
+    )
+    accounts = store.read_accounts(db)
+    copies, doubtful = _find_copies(accounts, decisions["account"])
+    originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
+    changed += store.store(db, "account", originals, "copy", run_id)
+    store.store_reasons(db, "account", copies, doubtful, run_id)
+    same, conflicts = link_securities(securities, _to_mapping(store.read_known(db, "security")))
+    changed += store.store(db, "security", same, "number", run_id)
+    store.store_conflicts(db, conflicts, run_id)
+    resolved = Resolved(
         records=persons.num_rows,
         people=len(set(linked.clusters["person_id"].to_pylist())),
         households=homes.num_rows - len(households),
@@ -124,16 +127,16 @@ def resolve_within(
         changed=changed,
     )
     seconds = round(time.perf_counter() - started, 3)
-    db.execute(_NOTE, asdict(found) | {"run_id": run_id, "fingerprint": seen, "seconds": seconds})
-    return found
+    db.execute(_RECORD, asdict(resolved) | {"run_id": run_id, "fingerprint": fingerprint, "seconds": seconds})
+    return resolved
 
 
-def _as_mapping(known: pa.Table) -> dict[int, int]:
+def _to_mapping(known: pa.Table) -> dict[int, int]:
     return dict(zip(*(known[name].to_pylist() for name in KNOWN.names), strict=True))
 
 
-def _people(linked: Linked) -> dict[int, int]:
-    """Records that another stands for. The second person of a record that names two has no record of its own."""
+def _map_people(linked: Linked) -> dict[int, int]:
+    """Return record -> the record that represents it. The second person of a joint record has no record of its own."""
     people: dict[int, list[int]] = defaultdict(list)
     for record, person in zip(*(linked.clusters[name].to_pylist() for name in ("record_id", "person_id")), strict=True):
         if record > 0:
@@ -142,22 +145,24 @@ def _people(linked: Linked) -> dict[int, int]:
     return {each: anchors[person] for person, records in people.items() for each in records if each != anchors[person]}
 
 
-def _households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.Table) -> dict[int, int]:
-    """Households that another stands for: of those that are one, the one that we knew first, also if it is gone by now."""
+def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.Table) -> dict[int, int]:
+    """Return household -> the one that represents it: the one that we knew first, even if it no longer exists."""
     same: dict[int, list[int]] = defaultdict(list)
     for row in homes.to_pylist():
         same[row["household_id"]].append(ids[row["vendor"], row["household"]])
-    before = _as_mapping(known)
-    taken, found = set(ids.values()), dict[int, int]()
+    before = _to_mapping(known)
+    taken, anchors = set(ids.values()), dict[int, int]()
     for one in sorted(same.values(), key=min):
         anchor = min({*one, *(before[each] for each in one if before.get(each, each) not in taken)})
         taken.add(anchor)
-        found |= {each: anchor for each in one if each != anchor}
-    return found
+        anchors |= {each: anchor for each in one if each != anchor}
+    return anchors
 
 
-def _why(persons: pa.Table, linked: Linked, households: dict[int, int], ids: dict[tuple[str, str], int]) -> pa.Table:
-    """Why households are one, as LINKS: how many people each shares with the others, and how many it has for itself."""
+def _explain_households(
+    persons: pa.Table, linked: Linked, households: dict[int, int], ids: dict[tuple[str, str], int]
+) -> pa.Table:
+    """Return the reasons for matched households, as LINKS: the number of people each shares with the others, and of its own."""
     person_of = dict(zip(*(linked.clusters[name].to_pylist() for name in CLUSTERS.names), strict=True))
     members: dict[int, set[int]] = defaultdict(set)
     for record, *home in zip(
@@ -172,36 +177,32 @@ def _why(persons: pa.Table, linked: Linked, households: dict[int, int], ids: dic
     for each, anchor in households.items():
         others = set[int]().union(*(members[other] for other in together[anchor] if other != each))
         counts = {"agreed": len(members[each] & others), "differed": len(members[each] - others)}
-        said = {name: [f"people ({count})"] if count else [] for name, count in counts.items()}
+        reasons = {name: [f"people ({count})"] if count else [] for name, count in counts.items()}
         how = "members" if counts["agreed"] else "key"
-        rows.append({"left": anchor, "right": each, "score": None, "how": how} | said)
-    return _links(rows)
+        rows.append({"left": anchor, "right": each, "score": None, "how": how} | reasons)
+    return _build_links(rows)
 
 
-def _copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Copies of accounts, and pairs that a person should look at, as LINKS: the original left, the copy right."""
-    said = {frozenset((row["left"], row["right"])): row["is_same"] for row in decisions.to_pylist()}
-    apart = {pair for pair, is_same in said.items() if not is_same}
+def _find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the copies of accounts, and the pairs to review, as LINKS: the original left, the copy right."""
+    decided = {frozenset((row["left"], row["right"])): row["is_same"] for row in decisions.to_pylist()}
+    apart = {pair for pair, is_same in decided.items() if not is_same}
     sure, doubtful = {}, []
     for copy in link_accounts(accounts, apart).to_pylist():
         pair = {"left": copy["original_id"], "right": copy["account_id"], "score": None} | copy
-        is_same = said.pop(frozenset((pair["left"], pair["right"])), None)
+        is_same = decided.pop(frozenset((pair["left"], pair["right"])), None)
         if is_same is None and not copy["is_sure"]:
             doubtful.append(pair)
         else:
             sure[pair["right"]] = pair | ({"how": "person"} if is_same else {})
     rank = {row["account_id"]: (row["priority"], row["account_id"]) for row in accounts.to_pylist()}
-    for one in (pair for pair, is_same in said.items() if is_same and pair <= rank.keys()):
+    for one in (pair for pair, is_same in decided.items() if is_same and pair <= rank.keys()):
         original, copy = sorted(one, key=rank.__getitem__)
-        original = sure[original]["left"] if original in sure else original  # a copy stands for nobody
+        original = sure[original]["left"] if original in sure else original  # a copy represents no other account
         sure |= {each: pair | {"left": original} for each, pair in sure.items() if pair["left"] == copy}
         sure[copy] = {"left": original, "right": copy, "score": None, "agreed": [], "differed": [], "how": "person"}
-    return _links(list(sure.values())), _links(doubtful)
+    return _build_links(list(sure.values())), _build_links(doubtful)
 
 
-def _links(rows: list[dict[str, Any]]) -> pa.Table:
+def _build_links(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([{name: row[name] for name in LINKS.names} for row in rows], schema=LINKS)
-
-
-def _ends(copies: pa.Table) -> tuple[list[int], list[int]]:
-    return copies["right"].to_pylist(), copies["left"].to_pylist()

@@ -1,4 +1,4 @@
-"""Which pairs are compared, and how sure it is that they are one person."""
+"""Select pairs of records to compare, and score how certain it is that they are one person."""
 
 # ruff: noqa: S608  (the SQL is made of our own column names and numbers; no text of the data is in it)
 
@@ -12,24 +12,24 @@ from include.identity import model
 from include.identity.policy import Policy
 
 MOST_IN_BLOCK = 400
-"""What more records share does not make a pair of them worth comparing."""
+"""Maximum block size: values shared by more records do not make their pairs worth comparing."""
 
 NAME_COUNT, NAME_SHARE = 3, 5e-5
-"""What at least so many records have as first name, and such a share of all, is a name and no typing error, listed or not."""
+"""Minimum number and share of records with a first name for it to count as a name rather than a typing error, even if it is not listed."""
 
 CHUNK = 4_000_000
-"""Pairs compared at a time: it bounds the memory."""
+"""Pairs compared at a time, to limit the memory."""
 
-# How many pairs are one person is estimated from each, over the records that have the columns, and the most is believed.
+# The number of pairs of one person is estimated from each combination, over the records that have its columns. The highest estimate counts.
 _SURE = ("tax", "birth, last, first[1]", "email, first", "phone, first, last", "first, last, zip, house")
 
 _SAME_NUMBER = f"{model.at('birth date')} or gamma_tax_id > 0"
 _SAME_PERSONAL = f"({_SAME_NUMBER} or gamma_cross_reference = 1)"
 _SAME_TAX = f"(gamma_tax_id > 0 and not {model.at('tax id', 'close')})"
 
-# A household's members share name, address and telephone, sometimes e-mail, and clerks type the head's number for
-# everybody: what speaks of a person must agree. Twins share a birth date too, and their numbers may stand in a row.
-# A pair that one of these holds for is never linked by a score:
+# A household's members share name, address and telephone, sometimes e-mail, and clerks enter the head's number for everybody. So
+# personal values must agree. Twins also share a birth date, and their numbers may be consecutive.
+# A pair that meets one of these conditions is never linked by its score:
 _DOUBTS = {
     "other first name": f"gamma_first_name = 0 and not ({model.at('birth date')} and {_SAME_TAX}) "
     "and not (gamma_birth_date <> 0 and gamma_cross_reference = 1)",
@@ -47,7 +47,7 @@ _DOUBTS = {
     f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')})",
     "nothing but the name": f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}",
 }
-# ... and those are not worth a person's time either: somebody else in the house, a parent and a child of one name.
+# A pair that meets one of these is not reviewed either: different people of one house, a parent and a child with one name.
 _VETO = """
     (gamma_first_name = 0 and gamma_birth_date <= 0 and gamma_tax_id <= 0 and gamma_cross_reference < 1)
     or (generation_l is distinct from generation_r and gamma_birth_date = 0)
@@ -55,17 +55,17 @@ _VETO = """
 
 
 def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
-    """Compares what may be one person.
+    """Score the pairs of records that may be one person.
 
     Args:
         features: As `include.identity.features.FEATURES`.
         policy: Pairs below its `review_score` are left out.
-        threads: How many cores to use; the outcome does not depend on it.
+        threads: Cores to use; the result does not depend on it.
 
     Returns:
-        LINKS, `how` being `key` or `model`, with `is_doubtful`: whether a person has to say; in no order.
+        LINKS, with `how` as `key` or `model`, and `is_doubtful`: whether the pair needs a reviewer; in no order.
     """
-    # Without a folder for what memory can't hold, no name or number is ever written to disk.
+    # No temporary directory, so that no name or number is ever written to disk.
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": threads,
         "preserve_insertion_order": False,
@@ -92,9 +92,9 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
 
 
 def _fill(db: duckdb.DuckDBPyConnection) -> None:
-    """Makes the tables of records and of how frequent a value is.
+    """Create the table of records and the tables of value frequencies.
 
-    The frequencies stand in the records as well: joined while pairs are compared, they take DuckDB twenty times as long.
+    The frequencies are also columns of the records: joining them while pairs are compared takes DuckDB twenty times as long.
     """
     for name, share in model.TERMS.items():
         db.execute(
@@ -111,7 +111,7 @@ def _fill(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Makes the table of pairs to compare."""
+    """Create the table of pairs to compare."""
     alike = ", initial" if policy.has_households else ""
     db.execute("""
         create table lettered as select record_id, email, home_email, phone, house, street, city, zip, first, last, shared_keys,
@@ -133,13 +133,13 @@ def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 
 
 def _known(columns: str) -> str:
-    """SQL: none of the columns is null."""
+    """Return the SQL condition that none of the columns is null."""
     parts = columns.replace("least(", "").replace("greatest(", "").replace(")", "").split(", ")
     return " and ".join(f"{part} is not null" for part in parts)
 
 
 def _prior(db: duckdb.DuckDBPyConnection) -> float:
-    """Probability that two records drawn at random are one person."""
+    """Return the probability that two records drawn at random are one person."""
     [(count,)] = db.execute("select count(*) from person").fetchall()
     pairs, estimates = max(count * (count - 1) / 2, 1.0), [1.0]
     for columns in _SURE:
@@ -153,7 +153,7 @@ def _prior(db: duckdb.DuckDBPyConnection) -> float:
 
 
 def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy) -> str:
-    """SQL for LINKS out of Splink's predictions."""
+    """Return SQL that builds LINKS from Splink's predictions."""
     agreed = ", ".join(f"case {' '.join(each.says(level) for level in each.levels[:-1])} end" for each in compared)
     differed = ", ".join(f"case when gamma_{each.column} = 0 then '{each.name}' end" for each in compared)
     doubts = " or ".join(f"({doubt})" for doubt in _DOUBTS.values())

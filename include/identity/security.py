@@ -1,13 +1,13 @@
-"""Which securities of the vendors are one: those that bear the same number, CUSIP or ISIN, with a right check digit.
+"""Match the vendors' securities by number: CUSIP or ISIN with a valid check digit.
 
-A symbol alone is not enough: it is given to another company once it is free. A number is one security, also where its name or symbol
-differs: companies are renamed, and vendors follow on different days. Exceptions:
+A symbol alone is not enough, because free symbols are reassigned to other companies. Securities with the same number are one, even if
+name or symbol differ: companies are renamed, and vendors follow on different days. Exceptions:
 
-a number of private use     identifies nothing outside the vendor, unless symbol (or, where neither has one, name) is the same too
-two kinds of thing          an option or a bond under the number of a share is a mistake of one vendor: both stay, as a conflict
-cash                        has no number, or one of private use: it stays the vendor's
+private-use numbers         valid within one vendor only, unless the symbol (or the name, if there is no symbol) is also the same
+different kinds             an option or a bond with the number of a share is one vendor's mistake: both stay, as a conflict
+cash                        has no number, or a private-use one: it stays separate per vendor
 
-An ISIN of the United States or Canada holds the CUSIP: both are read as the CUSIP.
+An ISIN of the United States or Canada contains the CUSIP, and is read as the CUSIP.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ SECURITIES = pa.schema(
 _NUMBER = r"^(([0-9]{3}|[A-Z][0-9]{3})[0-9A-Z*@#]{4,5}[0-9]|[A-Z]{2}[A-Z0-9]{9}[0-9])$"
 _NUMBER_SIZES = (9, 12)
 _WITH_CUSIP = r"^(US|CA)([0-9A-Z]{9})[0-9]$"
-# Issuers 99xxxx and xxx99x, and issues from 90 on, are for users: internal numbers, options of one issuer.
+# Private use: issuers 99xxxx and xxx99x, and issues from 90 on (internal numbers, options of one issuer).
 _PRIVATE = re.compile(r"^(99|.{3}99|.{6}9)")
 _PLACEHOLDER = re.compile(r"^(.)\1+$")
 
-# By words of `security_type`; any other word is no evidence. A fund of bonds, or of the money market, is a fund.
+# By words of `security_type`; other words are no evidence. The first match counts: a bond or money-market fund is a fund.
 _KINDS = (
     ("fund or share", r"stock|share|equit|etf|fund|trust|adr|reit"),
     ("option", r"option|warrant|\bcall\b|\bput\b"),
@@ -51,7 +51,7 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Securities that bear one number and can't be one: their ids, and what each vendor calls them."""
+    """Securities with the same number but of different kinds: their ids, and each vendor's security type."""
 
     number: str
     security_ids: list[int]
@@ -59,14 +59,14 @@ class Conflict:
 
 
 def link_securities(securities: pa.Table, known: Mapping[int, int]) -> tuple[dict[int, int], list[Conflict]]:
-    """Finds the securities that are one.
+    """Match the vendors' securities.
 
     Args:
         securities: As SECURITIES, of all vendors.
-        known: Security -> the one that identified it before, which is kept; otherwise the smallest id identifies all.
+        known: Security -> the one that represented it before, which continues to do so; otherwise the smallest id represents all.
 
     Returns:
-        Security -> the one that identifies it, if that is another one; and the conflicts.
+        Security -> the one that represents it, if that is another one; and the conflicts.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     numbers = read_numbers(securities["cusip"]).to_pylist()
@@ -88,7 +88,7 @@ def link_securities(securities: pa.Table, known: Mapping[int, int]) -> tuple[dic
 
 
 def read_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Returns CUSIPs and other ISINs as they are compared; null where a text is no number of the standards, or has a wrong digit."""
+    """Return normalized CUSIPs and other ISINs; null for texts that are no valid number, or have a wrong check digit."""
     plain = pc.utf8_upper(pc.utf8_trim_whitespace(values.combine_chunks()))
     is_sized = pc.is_in(pc.utf8_length(plain).cast(pa.int64()), value_set=pa.array(_NUMBER_SIZES, pa.int64()))
     is_number = pc.and_(is_sized, pc.match_substring_regex(plain, _NUMBER))
@@ -99,7 +99,7 @@ def read_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _key(row: Mapping[str, Any], number: str) -> tuple[str, ...] | None:
-    """What a security must share with another to be the same; None where it stays the vendor's own."""
+    """Return the key that matching securities share; None if the security stays separate per vendor."""
     if _PLACEHOLDER.match(number[:8]):
         return None
     if len(number) != _NUMBER_SIZES[0] or not _PRIVATE.match(number):

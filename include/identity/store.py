@@ -1,4 +1,4 @@
-"""Who is who, and what is what: records out of the warehouse, and into it which belong together."""
+"""Read records for identity matching from the warehouse, and store the result there."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ select vendor, household_key as household, household_id from warehouse.household
 where recorded_to is null and valid_to is null and not is_past_only
 """)
 
-# With those that stand for others, which have no row of their own.
+# Includes the representing records, which have no row of their own.
 _KNOWN = sa.text("""
 select id as record_id, identity_id as person_id from warehouse.identity where entity = :entity and recorded_to is null
 union select identity_id, identity_id from warehouse.identity where entity = :entity and recorded_to is null
@@ -85,7 +85,7 @@ _DECISIONS = sa.text("""
 select left_id as left, right_id as right, is_same from control.identity_said where entity = :entity order by 1, 2
 """)
 
-# Closes who is somebody else now, or nobody; opens what is new. A record that stands for itself alone has no row.
+# Close rows whose identity changed or ended; open new ones. A record that represents itself has no row.
 _CLOSE = sa.text("""
 update warehouse.identity i set recorded_to = :at
 where i.entity = :entity and i.recorded_to is null
@@ -103,7 +103,7 @@ _DELETE = {
     for table in ("identity_link", "identity_review")
 }
 _FORGET_CONFLICTS = sa.text("delete from control.security_conflict where number <> all(:numbers)")
-_KEEP_CONFLICT = sa.text("""
+_STORE_CONFLICT = sa.text("""
 insert into control.security_conflict (number, security_ids, kinds, run_id) values (:number, :security_ids, :kinds, :run_id)
 on conflict (number) do update set security_ids = excluded.security_ids, kinds = excluded.kinds, run_id = excluded.run_id
 """)
@@ -111,7 +111,7 @@ _COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, ho
 
 
 def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
-    """Writes down whose word counts first, as the vendors declare it."""
+    """Store each vendor's rank per attribute, as declared."""
     ranks = [{"vendor": v.name, "attribute": name, "rank": rank} for v in vendors for name, rank in v.ranks.items()]
     connection.execute(sa.text("delete from control.survivorship"))
     if ranks:
@@ -119,32 +119,32 @@ def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
 
 
 def read_persons(connection: sa.Connection) -> pa.Table:
-    """All persons as they are known now, as `PERSONS`; who has no address of their own has the household's."""
+    """Read the current version of all persons, as `PERSONS`. Address and telephone fall back to the household's."""
     return _table(connection, _PERSONS, PERSONS)
 
 
 def read_accounts(connection: sa.Connection) -> pa.Table:
-    """All accounts, and those that planners list, as `ACCOUNTS`."""
+    """Read all accounts, including those that planners list, as `ACCOUNTS`."""
     return _table(connection, _ACCOUNTS, ACCOUNTS)
 
 
 def read_securities(connection: sa.Connection) -> pa.Table:
-    """All securities as they are known now, as `SECURITIES`."""
+    """Read the current version of all securities, as `SECURITIES`."""
     return _table(connection, _SECURITIES, SECURITIES)
 
 
 def read_known(connection: sa.Connection, entity: str) -> pa.Table:
-    """Who was whom, as `KNOWN`; also of households."""
+    """Read the stored identities of an entity, as `KNOWN`."""
     return _table(connection, _KNOWN, KNOWN, {"entity": entity})
 
 
 def read_decisions(connection: sa.Connection, entity: str) -> pa.Table:
-    """What persons said of pairs of an entity's records, as `DECISIONS`."""
+    """Read the decisions on pairs of an entity's records, as `DECISIONS`."""
     return _table(connection, _DECISIONS, DECISIONS, {"entity": entity})
 
 
 def fingerprint(tables: Sequence[pa.Table]) -> str:
-    """Tells whether anything that links depend on has changed."""
+    """Return a hash of all inputs, which shows whether any has changed."""
     digest = hashlib.sha256()
     for table in tables:
         sink = pa.BufferOutputStream()
@@ -154,11 +154,11 @@ def fingerprint(tables: Sequence[pa.Table]) -> str:
     return digest.hexdigest()
 
 
-def store(connection: sa.Connection, entity: str, found: Mapping[int, int], how: str, run_id: str) -> int:
-    """Keeps who belongs to whom, with history; returns how many records are of another than before."""
-    pairs = pa.table({"id": list(found), "identity_id": list(found.values())}, schema=_PAIR)
+def store(connection: sa.Connection, entity: str, identities: Mapping[int, int], how: str, run_id: str) -> int:
+    """Store record -> representing record, with history; return the number of records whose identity changed."""
+    pairs = pa.table({"id": list(identities), "identity_id": list(identities.values())}, schema=_PAIR)
     copy_in(connection, "found", _PAIR, [pairs])
-    # Not the transaction's time: it may have waited for one that began later.
+    # Not the transaction's start time: this run may have waited for one that began later.
     values = {
         "entity": entity,
         "how": how,
@@ -172,7 +172,7 @@ def store(connection: sa.Connection, entity: str, found: Mapping[int, int], how:
 
 
 def store_reasons(connection: sa.Connection, entity: str, links: pa.Table, review: pa.Table, run_id: str) -> None:
-    """Replaces an entity's links, and its pairs for review, by those of this run; both as `LINKS`."""
+    """Replace an entity's links and its pairs for review by those of this run; both as `LINKS`."""
     driver = connection.connection.driver_connection
     assert driver is not None
     for table, pairs in (("identity_link", links), ("identity_review", review)):
@@ -184,14 +184,14 @@ def store_reasons(connection: sa.Connection, entity: str, links: pa.Table, revie
 
 
 def store_conflicts(connection: sa.Connection, conflicts: Sequence[Conflict], run_id: str) -> None:
-    """Replaces the securities that could not be decided by those of this run; what was there already keeps its time."""
+    """Replace the conflicts of securities by those of this run; conflicts that existed before keep their time."""
     connection.execute(_FORGET_CONFLICTS, {"numbers": [each.number for each in conflicts]})
     if conflicts:
-        connection.execute(_KEEP_CONFLICT, [asdict(each) | {"run_id": run_id} for each in conflicts])
+        connection.execute(_STORE_CONFLICT, [asdict(each) | {"run_id": run_id} for each in conflicts])
 
 
-def household_ids(connection: sa.Connection) -> dict[tuple[str, str], int]:
-    """Our id of each vendor's household."""
+def read_household_ids(connection: sa.Connection) -> dict[tuple[str, str], int]:
+    """Read (vendor, household key) -> our id."""
     return {(row.vendor, row.household): row.household_id for row in connection.execute(_HOUSEHOLDS)}
 
 

@@ -16,7 +16,7 @@ from include.errors import FatalError
 from include.identity import policy as identity
 from include.identity.resolve import resolve_within
 from include.rules import policy as rules
-from include.rules.judgement import judge_within
+from include.rules.evaluation import evaluate_within
 
 
 def rehearse(
@@ -50,7 +50,7 @@ def rehearse(
         try:
             resolve_within(db, vendors, run_id, on, identity_policy)
             with suppress(FatalError):  # a failed rule only loses its own findings
-                judge_within(db, rule_policy, run_id)
+                evaluate_within(db, rule_policy, run_id)
             return preview_within(db, settings, keys, resends=resends)
         finally:
             transaction.rollback()

@@ -22,7 +22,7 @@ from include.connection import Connection
 from include.contract import Inside, Table, Vendor, Webhook
 from include.contract.overrides import configured
 from include.control import inbox
-from include.control.inbox import Waiting
+from include.control.inbox import Pending
 from include.errors import (
     AuthenticationError,
     BalanceError,
@@ -92,7 +92,7 @@ def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budge
     vendor = configured(vendor, connection.extra)
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
     while time.monotonic() < deadline:
-        deliveries = inbox.waiting(site.engine, vendor.name, BATCH, BATCH_BYTES)
+        deliveries = inbox.list_pending(site.engine, vendor.name, BATCH, BATCH_BYTES)
         if not deliveries:
             break
         refused = _settle(site, vendor, connection, run, deliveries, deadline)
@@ -132,7 +132,7 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
     """
     vendor, done = configured(declared, connection.extra), 0
     for table in declared.asked:
-        while deliveries := inbox.waiting(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
+        while deliveries := inbox.list_pending(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
             [each] = deliveries
             error, outcome = None, None
             try:
@@ -207,7 +207,7 @@ def _settle(
     vendor: Vendor,
     connection: Connection,
     run: Run,
-    deliveries: Sequence[Waiting],
+    deliveries: Sequence[Pending],
     deadline: float,
 ) -> dict[int, FatalError]:
     """Load a batch, bisecting on failure; return the deliveries that could not be loaded (they stay pending), with their error."""
@@ -232,7 +232,7 @@ def _settle(
     return {}
 
 
-def _load_rows(site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Waiting]) -> _Batch:
+def _load_rows(site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Pending]) -> _Batch:
     """Load the rows of a batch into the warehouse; return the batch with the errors of its deliveries."""
     assert vendor.webhook is not None
     batch = _parse(vendor, vendor.webhook, deliveries)
@@ -256,7 +256,7 @@ def _load_keys(site: Site, vendor: Vendor, connection: Connection, run: Run, bat
     return errors
 
 
-def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _Batch:
+def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending]) -> _Batch:
     batch = _Batch({webhook.table: [], webhook.log: []})
     for each in deliveries:
         body = load(each.body)

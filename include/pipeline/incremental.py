@@ -41,7 +41,7 @@ def look_for_edits(site: Site, vendor: Vendor, connection: Connection, run: Run)
     """
     changed = 0
     for table in edited_tables(vendor):
-        since = ledger.last_window(site.engine, vendor.name, table.name, site.clock())
+        since = ledger.find_last_window(site.engine, vendor.name, table.name, site.clock())
         if since is None:
             continue
         started = time.perf_counter()

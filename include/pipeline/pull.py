@@ -21,7 +21,7 @@ from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, most_rows
 from include.pipeline.run import Run, Site
-from include.warehouse.fact import ended_keys
+from include.warehouse.fact import find_final_keys
 
 
 def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
@@ -57,12 +57,12 @@ def fetch(
     vendor = configured(vendor, connection.extra)
     table = vendor.table(table_name)
     answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
-    staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
+    staged = ledger.find_staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
     if span.is_pushed:
         answers.forget()  # responses stored by an earlier attempt may be stale
     keys = _find_keys(site, vendor, table, connection, run, staged)
     is_routine = not (span.is_pushed or run.keys or run.full_refresh)
-    most = most_rows(vendor.limits.rows, ledger.most_fetched(site.engine, vendor.name, table_name))
+    most = most_rows(vendor.limits.rows, ledger.find_most_fetched(site.engine, vendor.name, table_name))
     source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine, most)
     with open_session(site, vendor, connection, run, table_name) as session:
         # A resumed fan-out is only as new as its first stored responses.
@@ -101,7 +101,9 @@ def _find_keys(
     keys = keys_of(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
     if not shape.final or run.keys or run.full_refresh:
         return keys
-    ended = ended_keys(site.engine, vendor.name, canonical.named(shape.final)) - _find_open(site, parent, shape, staged)
+    ended = find_final_keys(site.engine, vendor.name, canonical.named(shape.final)) - _find_open(
+        site, parent, shape, staged
+    )
     return [each for each in keys if each[parent.key[0]] not in ended]
 
 

@@ -53,7 +53,7 @@ def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, r
         TributaryError: As `pull` raises.
     """
     started = time.perf_counter()
-    since = None if run.full_refresh else ledger.last_window(site.engine, vendor.name, table_name, site.clock())
+    since = None if run.full_refresh else ledger.find_last_window(site.engine, vendor.name, table_name, site.clock())
     with _rejection(site, vendor, run, "stage"):
         path = fetch(site, vendor, table_name, connection, run, span_of(site, run, since))
     record_staged(site, vendor, path, run, time.perf_counter() - started)
@@ -86,7 +86,7 @@ def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: floa
     source = pull_of(manifest, run)
     with site.engine.begin() as connection:
         ledger.record(connection, source, "stage", counts)
-        dead_letters.bury(connection, source, "stage", path, letters, own_day=table.pull == "snapshot")
+        dead_letters.insert(connection, source, "stage", path, letters, own_day=table.pull == "snapshot")
         for name in manifest.undeclared:
             connection.execute(
                 sa.text("""
@@ -152,7 +152,7 @@ def _record_validated(site: Site, vendor: Vendor, path: str, source: Pull, outco
     letters = islice(refused_letters(vendor, table, path, site.staging), recorded)
     with site.engine.begin() as connection:
         ledger.record(connection, source, "validate", counts)
-        dead_letters.bury(connection, source, "validate", path, letters, own_day=table.pull == "snapshot")
+        dead_letters.insert(connection, source, "validate", path, letters, own_day=table.pull == "snapshot")
 
 
 def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]:
@@ -163,8 +163,8 @@ def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]
         vendor,
         path,
         site.staging,
-        lambda table: ledger.staged_partition(site.engine, run.run_id, vendor.name, table),
-        lambda table: ledger.last_partition(site.engine, vendor.name, table),
+        lambda table: ledger.find_staged_partition(site.engine, run.run_id, vendor.name, table),
+        lambda table: ledger.find_last_partition(site.engine, vendor.name, table),
     )
     seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
     with site.engine.begin() as connection:

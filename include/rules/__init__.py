@@ -1,16 +1,15 @@
-"""The business rules: what asks for somebody's action. A rule is one function, its entry here, and its test."""
+"""The business rules, which find what needs action. A rule is one function, its entry here, and its test."""
 
 from __future__ import annotations
 
 from include.rules import household
 from include.rules.account import find_absent, find_closed, find_unfunded, find_unowned
 from include.rules.aum import find_aum_moves, find_broken_totals
-from include.rules.book import Book
 from include.rules.cash import find_excess_cash, find_negative_cash
 from include.rules.concentration import find_account_concentration, find_household_concentration
 from include.rules.deals import find_unserved_deals
 from include.rules.flows import find_large_deposits, find_large_withdrawals
-from include.rules.picture import Picture
+from include.rules.household_view import HouseholdView
 from include.rules.planning import (
     find_assets_apart,
     find_goals_at_risk,
@@ -22,8 +21,9 @@ from include.rules.risk import find_misaligned, find_old_questionnaires
 from include.rules.roll_forward import find_roll_forward_breaks
 from include.rules.rule import Rule
 from include.rules.signatures import find_ended_envelopes, find_unopened_accounts, find_waiting_envelopes
+from include.rules.snapshot import Snapshot
 
-RULES: tuple[Rule[Book], ...] = (
+RULES: tuple[Rule[Snapshot], ...] = (
     Rule("household_aum_moved", find_aum_moves, "warning", "Review a large move in assets", 2, open_days=5),
     Rule("large_withdrawal", find_large_withdrawals, "warning", "Confirm a large withdrawal", 1),
     Rule("large_deposit", find_large_deposits, "info", "Invest a large deposit", 3),
@@ -46,9 +46,9 @@ RULES: tuple[Rule[Book], ...] = (
     Rule("roll_forward_break", find_roll_forward_breaks, "warning", None, 0, is_about_data=True),
     Rule("household_total_broken", find_broken_totals, "warning", None, 0, is_about_data=True),
 )
-"""On a vendor's day."""
+"""Rules on one vendor's day."""
 
-PICTURE_RULES: tuple[Rule[Picture], ...] = (
+HOUSEHOLD_RULES: tuple[Rule[HouseholdView], ...] = (
     Rule("risk_misaligned", find_misaligned, "warning", "Review a portfolio out of line with the client's risk", 10),
     Rule("questionnaire_old", find_old_questionnaires, "info", "Ask for a new risk questionnaire", 20),
     Rule("goal_at_risk", find_goals_at_risk, "warning", "Review a plan that may not succeed", 10),
@@ -61,4 +61,4 @@ PICTURE_RULES: tuple[Rule[Picture], ...] = (
     Rule("deal_unserved", find_unserved_deals, "warning", "Set up a household for a deal that was won", 3),
     Rule("account_unopened", find_unopened_accounts, "warning", "Open an account whose papers are signed", 3),
 )
-"""On what all vendors together say of a household or person."""
+"""Rules on the household view: the data of all vendors on households and persons."""

@@ -1,4 +1,4 @@
-"""An account's life: opened but empty, owned by nobody, closed, gone without a word."""
+"""Rules about accounts that are empty, without owners, closed, or missing from the vendor's pull."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.rules.book import SUM_OF_SHARES, USD, Book, to_decimal, total
 from include.rules.finding import about_accounts, dollars, usd
 from include.rules.policy import Policy
+from include.rules.snapshot import SUM_OF_SHARES, USD, Snapshot, to_decimal, total
 
 
-def find_unfunded(book: Book, policy: Policy) -> pa.Table:
-    """An account was opened and holds nothing.
+def find_unfunded(snapshot: Snapshot, policy: Policy) -> pa.Table:
+    """An open account is empty.
 
-    What: active, opened at least so many days ago, and worth exactly nothing (or not valued by the vendor at all). One
-        that was emptied and left open is found too; one that the vendor does not name any more is not.
+    What: active, opened at least `unfunded_days` ago, with a value of exactly 0 (or no value from the vendor). Includes
+        accounts that were emptied and left open, but not accounts that the vendor no longer lists.
     Why: a transfer got stuck, or paperwork is missing; an empty account costs the client a fee.
     Threshold: `unfunded_days` calendar days from the opening. Measure: dollars.
-    Closes: something is in it, or it is closed.
+    Closes: the account has a value, or is closed.
     """
-    due = pa.scalar(book.business_date - timedelta(days=policy.unfunded_days))
-    accounts = book.accounts.filter(pc.and_(book.accounts["is_active"], pc.is_null(book.accounts["absent_since"])))
+    due = pa.scalar(snapshot.business_date - timedelta(days=policy.unfunded_days))
+    accounts = snapshot.accounts.filter(
+        pc.and_(snapshot.accounts["is_active"], pc.is_null(snapshot.accounts["absent_since"]))
+    )
     is_old = pc.less_equal(accounts["open_date"], due)
     is_empty = pc.equal(pc.fill_null(accounts["market_value_usd"], Decimal(0)), usd(Decimal(0)))
     unfunded = accounts.filter(pc.and_(is_old, is_empty))
@@ -34,16 +36,16 @@ def find_unfunded(book: Book, policy: Policy) -> pa.Table:
     )  # fmt: skip
 
 
-def find_unowned(book: Book, policy: Policy) -> pa.Table:
+def find_unowned(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An active account has no owner, or its owners' shares do not add up to the whole.
 
-    What: shares of owners of whom a household is known.
-    Why: what nobody owns is missing from every household's assets; what is owned twice counts twice.
-    Threshold: off 1 by more than `share_tolerance_ratio`. Measure: sum of the shares, a ratio.
+    What: the shares of owners whose household is known.
+    Why: a share without an owner is missing from every household's assets; a share with two owners counts twice.
+    Threshold: the sum differs from 1 by more than `share_tolerance_ratio`. Measure: sum of the shares, a ratio.
     Closes: the shares add up to 1, or the account is closed.
     """
-    owned = total(book.shares, ["account_id"], {"share_ratio": SUM_OF_SHARES})
-    accounts = book.accounts.filter(book.accounts["is_active"]).join(owned, "account_id")
+    owned = total(snapshot.shares, ["account_id"], {"share_ratio": SUM_OF_SHARES})
+    accounts = snapshot.accounts.filter(snapshot.accounts["is_active"]).join(owned, "account_id")
     accounts = accounts.append_column("owned_ratio", pc.fill_null(accounts["share_ratio"], Decimal(0)))
     off = pc.abs(pc.subtract(accounts["owned_ratio"], pa.scalar(Decimal(1), SUM_OF_SHARES)))
     unowned = accounts.filter(pc.greater(off, pa.scalar(policy.share_tolerance_ratio, SUM_OF_SHARES)))
@@ -53,32 +55,36 @@ def find_unowned(book: Book, policy: Policy) -> pa.Table:
     return about_accounts(unowned, owned_ratio, pc.if_else(is_nobody, "The account has no owner.", some))
 
 
-def find_closed(book: Book, policy: Policy) -> pa.Table | None:
+def find_closed(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     """An account was closed.
 
-    What: active on the day before, and not any more. A backdated closing is found on the day that the vendor shows it.
+    What: active on the previous day, and not today. A backdated closing is found on the day on which the vendor reports it.
     Why: assets leave; standing orders, billing and beneficiaries must follow.
-    Threshold: none. Measure: dollars that it held the day before.
-    Closes: the closing is of one day; the finding stays for the rule's `open_days`.
+    Threshold: none. Measure: its value on the previous day, dollars.
+    Closes: after the rule's `open_days`, because a closing is an event of one day.
     """
-    if book.before is None:
+    if snapshot.before is None:
         return None
-    closed = book.accounts.filter(pc.and_(book.accounts["was_active"], pc.invert(book.accounts["is_active"])))
+    closed = snapshot.accounts.filter(
+        pc.and_(snapshot.accounts["was_active"], pc.invert(snapshot.accounts["is_active"]))
+    )
     held = pc.fill_null(closed["before_usd"], Decimal(0)).cast(USD)
-    on = pc.fill_null(closed["close_date"].cast(pa.string()), f"{book.business_date}")
-    return about_accounts(closed, held, "Closed on ", on, "; held ", dollars(held), f" on {book.before}.")
+    on = pc.fill_null(closed["close_date"].cast(pa.string()), f"{snapshot.business_date}")
+    return about_accounts(closed, held, "Closed on ", on, "; held ", dollars(held), f" on {snapshot.before}.")
 
 
-def find_absent(book: Book, policy: Policy) -> pa.Table:
-    """The vendor does not name an account any more, and never said that it was closed.
+def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
+    """The vendor no longer lists an account, and never reported it as closed.
 
-    What: active when it was last named, and missing from the newest pull of all accounts; a row that can't be read is not
+    What: active when it was last listed, and missing from the newest full pull of accounts. An unreadable row is not
         missing.
-    Why: it was deleted, or merged into another. Salesforce goes on showing what it was worth, which nobody can confirm.
-        Nothing is deleted by itself.
-    Threshold: none. Measure: dollars that it held the day before, where it was still valued then.
-    Closes: the vendor names it again, or somebody ends it in the warehouse.
+    Why: it was deleted, or merged into another. Salesforce continues to show its last value, which nothing confirms.
+        Nothing is deleted automatically.
+    Threshold: none. Measure: its value on the previous day, dollars; 0 if it had none.
+    Closes: the vendor lists it again, or it is ended in the warehouse.
     """
-    gone = book.accounts.filter(pc.and_(book.accounts["is_active"], pc.is_valid(book.accounts["absent_since"])))
-    held = pc.fill_null(gone["before_usd"], Decimal(0)).cast(USD)
-    return about_accounts(gone, held, "Not named by the vendor since ", gone["absent_since"], ", and not closed.")
+    absent = snapshot.accounts.filter(
+        pc.and_(snapshot.accounts["is_active"], pc.is_valid(snapshot.accounts["absent_since"]))
+    )
+    held = pc.fill_null(absent["before_usd"], Decimal(0)).cast(USD)
+    return about_accounts(absent, held, "Not named by the vendor since ", absent["absent_since"], ", and not closed.")

@@ -1,4 +1,4 @@
-"""A household's assets: did they move too far, and do the two ways to add them up agree?"""
+"""Rules about a household's assets: large moves, and totals that disagree."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.rules.book import USD, Book
 from include.rules.finding import about_households, dollars, is_share, percent, percent_of, usd
 from include.rules.policy import Policy
+from include.rules.snapshot import USD, Snapshot
 
 
-def find_aum_moves(book: Book, policy: Policy) -> pa.Table | None:
-    """A household's assets moved beyond a limit, and deposits and withdrawals do not explain it.
+def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
+    """A household's assets moved beyond a threshold, and deposits and withdrawals do not explain it.
 
-    What: its share of its accounts' values, against the day before, less net flows. The owners are today's on both
-        days, so that an account which changes hands is no move. A household that had nothing before is not judged.
+    What: its share of its accounts' values, compared with the previous day, less net flows. Today's owners apply to both
+        days, so that a change of owner is no move. A household without assets on the previous day is not evaluated.
     Why: a shock, a wrong price or a missed transfer; the advisor should know before the family calls.
     Threshold: `aum_move_percent` and `aum_move_floor_usd`, both, up or down. Measure: percent, signed.
-    Closes: a move is of one day; the finding stays for the rule's `open_days`.
+    Closes: after the rule's `open_days`, because a move is an event of one day.
     """
-    if book.before is None:
+    if snapshot.before is None:
         return None
-    owned = book.owned(book.accounts, "market_value_usd", "before_usd", "net_flow_usd")
+    owned = snapshot.owned(snapshot.accounts, "market_value_usd", "before_usd", "net_flow_usd")
     change = pc.subtract(owned["market_value_usd"], owned["before_usd"])
     owned = owned.append_column("move_usd", pc.subtract(change, owned["net_flow_usd"]).cast(USD))
     size = pc.abs(owned["move_usd"])
@@ -34,27 +34,27 @@ def find_aum_moves(book: Book, policy: Policy) -> pa.Table | None:
     moved = owned.filter(pc.and_(pc.greater(owned["before_usd"], usd(Decimal(0))), is_moved))
     share = percent_of(moved["move_usd"], moved["before_usd"])
     return about_households(
-        book, moved, share,
-        "Assets moved by ", percent(share), " (", dollars(moved["move_usd"]), f") since {book.before}, from ",
+        snapshot, moved, share,
+        "Assets moved by ", percent(share), " (", dollars(moved["move_usd"]), f") since {snapshot.before}, from ",
         dollars(moved["before_usd"]), " to ", dollars(moved["market_value_usd"]), ", net flows of ",
         dollars(moved["net_flow_usd"]), " left out.",
     )  # fmt: skip
 
 
-def find_broken_totals(book: Book, policy: Policy) -> pa.Table:
+def find_broken_totals(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """A household's positions do not add up to the values of its accounts.
 
-    What: both by the household's shares, of the same day.
-    Why: one of the two numbers that the advisor sees is wrong; nobody should quote either.
+    What: both weighted by the household's shares, on the same day.
+    Why: one of the two numbers that the advisor sees is wrong, and neither should be quoted.
     Threshold: a difference of more than `household_total_tolerance_usd`. Measure: dollars, positions less values.
     Closes: they agree again.
     """
-    accounts = book.accounts.select(["account_id", "market_value_usd"]).join(book.held, "account_id")
-    owned = book.owned(accounts, "market_value_usd", "held_usd")
+    accounts = snapshot.accounts.select(["account_id", "market_value_usd"]).join(snapshot.held, "account_id")
+    owned = snapshot.owned(accounts, "market_value_usd", "held_usd")
     owned = owned.append_column("gap_usd", pc.subtract(owned["held_usd"], owned["market_value_usd"]).cast(USD))
     broken = owned.filter(pc.greater(pc.abs(owned["gap_usd"]), usd(policy.household_total_tolerance_usd)))
     return about_households(
-        book, broken, broken["gap_usd"],
+        snapshot, broken, broken["gap_usd"],
         "Positions add up to ", dollars(broken["held_usd"]), ", but the accounts' values to ",
         dollars(broken["market_value_usd"]), ": a difference of ", dollars(broken["gap_usd"]), ".",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The answer of a query as Arrow columns, without a Python object a value."""
+"""Read query results as Arrow columns, without a Python object per value."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
 
 
 def read_table(connection: sa.Connection, query: str, schema: pa.Schema, values: Mapping[str, Any]) -> pa.Table:
-    """Reads a query by COPY, as CSV: any types, at half a million rows a second.
+    """Read a query by COPY, as CSV: any types, at half a million rows a second.
 
     Args:
-        connection: Where to ask.
-        query: With `%(name)s` for values; gives the columns of `schema` in their order.
+        connection: The database.
+        query: With `%(name)s` for values; returns the columns of `schema` in their order.
         schema: Names and types; decimals are read as decimals. An empty text is read as null.
-        values: By name.
+        values: Name -> value.
     """
     sink = pa.BufferOutputStream()
     with _driver(connection).cursor() as cursor, cursor.copy(f"copy ({query}) to stdout (format csv)", values) as copy:
@@ -42,13 +42,13 @@ def read_table(connection: sa.Connection, query: str, schema: pa.Schema, values:
 
 
 def read_integers(connection: sa.Connection, query: str, names: list[str], values: Mapping[str, Any]) -> pa.Table:
-    """Reads bigints that are never null, a column a value: millions of rows a second.
+    """Read columns of bigints without nulls, each as one array: millions of rows a second.
 
     Args:
-        connection: Where to ask.
-        query: With `%(name)s` for values; gives the columns of `names`.
-        names: Of the columns.
-        values: By name.
+        connection: The database.
+        query: With `%(name)s` for values; returns the columns of `names`.
+        names: Names of the columns.
+        values: Name -> value.
     """
     sent = ", ".join(f"array_send(array_agg({name}))" for name in names)
     with _driver(connection).cursor(binary=True) as cursor:
@@ -57,7 +57,7 @@ def read_integers(connection: sa.Connection, query: str, names: list[str], value
 
 
 def cents(integers: pa.ChunkedArray) -> pa.Array:
-    """Returns whole cents as dollars, `decimal(18,2)`."""
+    """Convert whole cents to dollars, `decimal(18,2)`."""
     low = integers.to_numpy()
     both = np.stack([low, low >> 63], axis=1)  # a decimal is an integer of 128 bits: the upper half is the sign
     return pa.Array.from_buffers(pa.decimal128(18, 2), len(low), [None, pa.py_buffer(both)])

@@ -1,4 +1,4 @@
-"""Too much of one security, in a household and in an account."""
+"""Rules about concentration in one security, in a household and in an account."""
 
 from __future__ import annotations
 
@@ -7,61 +7,63 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.rules.book import USD, Book, total
 from include.rules.finding import Words, about_accounts, about_households, dollars, is_share, percent, percent_of, usd
 from include.rules.policy import Policy
+from include.rules.snapshot import USD, Snapshot, total
 
 
-def find_household_concentration(book: Book, policy: Policy) -> pa.Table:
+def find_household_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """A household has too much in one security.
 
-    What: one security over all of its accounts, by its shares, against all that it holds. Cash, and what spreads the
-        risk itself (`concentration_exempt_types`), is not judged, but belongs to the whole. The largest one is named.
-    Why: one company's bad day becomes the family's; a fiduciary has to have talked about it.
+    What: one security across all of its accounts, by its shares, compared with everything that it holds. Cash and diversified
+        securities (`concentration_exempt_types`) are not evaluated, but count in the whole. The finding names the largest one.
+    Why: one company's bad day becomes the family's; a fiduciary must have discussed it.
     Threshold: `household_concentration_percent` and `household_concentration_floor_usd`, both. Measure: percent.
-    Closes: none is above.
+    Closes: no security is above the thresholds.
     """
-    pairs = _judged(book, policy).join(book.shares, "account_id", join_type="inner")
+    pairs = _select_evaluated(snapshot, policy).join(snapshot.shares, "account_id", join_type="inner")
     pairs = pairs.append_column("part_usd", pc.multiply(pairs["market_value_usd"], pairs["share_ratio"]))
     held = total(pairs, ["household_id", "security_id"], {"part_usd": USD})
-    whole = book.owned(book.held, "held_usd")
+    whole = snapshot.owned(snapshot.held, "held_usd")
     floor, least = policy.household_concentration_floor_usd, policy.household_concentration_percent
-    worst = _largest(book, held, whole, "household_id", floor, least)
-    return about_households(book, worst, worst["share"], *_told(worst, "household"))
+    worst = _largest(snapshot, held, whole, "household_id", floor, least)
+    return about_households(snapshot, worst, worst["share"], *_describe(worst, "household"))
 
 
-def find_account_concentration(book: Book, policy: Policy) -> pa.Table:
+def find_account_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An account has too much in one security.
 
-    What: as in a household, but within one account.
-    Why: an account has a mandate of its own, whatever else the family holds.
+    What: as for a household, but within one account.
+    Why: an account has its own mandate, whatever else the family holds.
     Threshold: `account_concentration_percent` and `account_concentration_floor_usd`, both. Measure: percent.
-    Closes: none is above.
+    Closes: no security is above the thresholds.
     """
-    judged = _judged(book, policy).rename_columns({"market_value_usd": "part_usd"})
-    held = total(judged, ["account_id", "security_id"], {"part_usd": USD})
+    evaluated = _select_evaluated(snapshot, policy).rename_columns({"market_value_usd": "part_usd"})
+    held = total(evaluated, ["account_id", "security_id"], {"part_usd": USD})
     floor, least = policy.account_concentration_floor_usd, policy.account_concentration_percent
-    worst = _largest(book, held, book.held, "account_id", floor, least)
-    ids = book.accounts.select(["account_id", "household_id", "representative_id"])
+    worst = _largest(snapshot, held, snapshot.held, "account_id", floor, least)
+    ids = snapshot.accounts.select(["account_id", "household_id", "representative_id"])
     worst = worst.join(ids, "account_id", join_type="inner")
-    return about_accounts(worst, worst["share"], *_told(worst, "account"))
+    return about_accounts(worst, worst["share"], *_describe(worst, "account"))
 
 
-def _judged(book: Book, policy: Policy) -> pa.Table:
-    """Positions whose security may be too much: account_id, security_id, market_value_usd."""
+def _select_evaluated(snapshot: Snapshot, policy: Policy) -> pa.Table:
+    """Return the positions that concentration counts: account_id, security_id, market_value_usd."""
     exempt = pa.array(sorted(policy.concentration_exempt_types), pa.string())
-    securities = book.securities
+    securities = snapshot.securities
     spreads = pc.or_(
         pc.is_in(securities["category"], value_set=exempt), pc.is_in(securities["security_type"], value_set=exempt)
     )
-    is_judged = pc.invert(pc.is_in(book.positions["security_id"], value_set=securities["security_id"].filter(spreads)))
+    is_evaluated = pc.invert(
+        pc.is_in(snapshot.positions["security_id"], value_set=securities["security_id"].filter(spreads))
+    )
     if not policy.concentration_includes_cash:
-        is_judged = pc.and_(is_judged, pc.invert(book.positions["is_cash"]))
-    return book.positions.drop_columns("is_cash").filter(is_judged)
+        is_evaluated = pc.and_(is_evaluated, pc.invert(snapshot.positions["is_cash"]))
+    return snapshot.positions.drop_columns("is_cash").filter(is_evaluated)
 
 
-def _largest(book: Book, held: pa.Table, whole: pa.Table, by: str, floor: Decimal, least: Decimal) -> pa.Table:
-    """Subjects with a security beyond both limits: how many such securities, and the largest one's title and share."""
+def _largest(snapshot: Snapshot, held: pa.Table, whole: pa.Table, by: str, floor: Decimal, least: Decimal) -> pa.Table:
+    """Return subjects with a security beyond both thresholds: the number of such securities, and the largest one's title and share."""
     held = held.filter(pc.greater_equal(held["part_usd"], usd(floor)))
     both = held.join(whole, by, join_type="inner")
     both = both.filter(pc.greater(both["held_usd"], usd(Decimal(0))))
@@ -70,11 +72,11 @@ def _largest(book: Book, held: pa.Table, whole: pa.Table, by: str, floor: Decima
     ordered = ordered.append_column("place", pa.array(range(ordered.num_rows), pa.int64()))
     first = ordered.group_by(by).aggregate([("place", "min"), ("place", "count")])
     worst = ordered.take(first["place_min"]).append_column("count", first["place_count"])
-    worst = worst.join(book.securities.select(["security_id", "title"]), "security_id")
+    worst = worst.join(snapshot.securities.select(["security_id", "title"]), "security_id")
     return worst.append_column("share", percent_of(worst["part_usd"], worst["held_usd"]))
 
 
-def _told(worst: pa.Table, holder: str) -> tuple[Words, ...]:
+def _describe(worst: pa.Table, holder: str) -> tuple[Words, ...]:
     more = pc.subtract(worst["count"], 1).cast(pa.string())
     others = pc.binary_join_element_wise(" Others beyond the limit: ", more, ".", "")
     return (

@@ -1,4 +1,4 @@
-"""Deals: won in Salesforce, and nothing came of it."""
+"""Rules about deals won in Salesforce whose household no portfolio system has."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.rules.finding import about_deals
-from include.rules.picture import Picture
+from include.rules.household_view import HouseholdView
 from include.rules.policy import Policy
 
 
-def find_unserved_deals(picture: Picture, policy: Policy) -> pa.Table:
+def find_unserved_deals(view: HouseholdView, policy: Policy) -> pa.Table:
     """A deal was won, and no portfolio system has the household.
 
-    What: opportunities that Salesforce calls won, whose account is no household of a portfolio system, nor a person of one; those
-        whose account we have never written have no household at all.
-    Why: a client has said yes, and nobody has opened anything; nothing of it is billed or invested.
+    What: opportunities that are won in Salesforce and whose account is neither a household of a portfolio system nor a person of
+        one. A deal whose account we never wrote has no household at all.
+    Why: the client has agreed, and no account was opened; nothing is billed or invested.
     Threshold: won more than `deal_household_days` ago. Measure: days since.
     Closes: a portfolio system has the household, or the deal is no longer won.
     """
-    first = picture.business_date - timedelta(days=policy.deal_household_days)
-    is_late = pc.fill_null(pc.less(picture.deals["won_on"], pa.scalar(first)), False)
-    rows = picture.deals.filter(pc.and_(is_late, pc.invert(picture.deals["is_served"])))
-    days = pc.days_between(rows["won_on"], pa.scalar(picture.business_date))
+    first = view.business_date - timedelta(days=policy.deal_household_days)
+    is_late = pc.fill_null(pc.less(view.deals["won_on"], pa.scalar(first)), False)
+    rows = view.deals.filter(pc.and_(is_late, pc.invert(view.deals["is_served"])))
+    days = pc.days_between(rows["won_on"], pa.scalar(view.business_date))
     return about_deals(
         rows, days, "A deal was won on ", rows["won_on"],
         f", and after {policy.deal_household_days} days no portfolio system has the household.",

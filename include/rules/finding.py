@@ -1,4 +1,4 @@
-"""What a rule gives: findings as an Arrow table, and figures as words. No names of persons, no account numbers."""
+"""The result of a rule: findings as an Arrow table, with figures as text. No names of persons, no account numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.rules.book import Book, to_decimal
-from include.rules.picture import Picture
+from include.rules.household_view import HouseholdView
+from include.rules.snapshot import Snapshot, to_decimal
 
 MEASURE = pa.decimal128(28, 4)
 FINDINGS = pa.schema(
@@ -30,32 +30,34 @@ _PERCENT = pa.decimal128(22, 1)
 
 
 def about_accounts(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Makes a finding of each row, which must have account_id, household_id and representative_id."""
+    """Return one finding per row. Rows have account_id, household_id and representative_id."""
     return _findings("account", rows["account_id"], rows["household_id"], rows["representative_id"], measure, details)
 
 
-def about_households(book: Book | Picture, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Makes a finding of each row, which must have household_id; the representative is the household's."""
-    place = pc.index_in(rows["household_id"], book.households["household_id"].combine_chunks())
-    representatives = book.households["representative_id"].take(place)
+def about_households(
+    data: Snapshot | HouseholdView, rows: pa.Table, measure: pa.ChunkedArray, *details: Words
+) -> pa.Table:
+    """Return one finding per row. Rows have household_id; the representative is the household's."""
+    place = pc.index_in(rows["household_id"], data.households["household_id"].combine_chunks())
+    representatives = data.households["representative_id"].take(place)
     ids = rows["household_id"]
     return _findings("household", ids, ids, representatives, measure, details)
 
 
-def about_persons(picture: Picture, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Makes a finding of each row, which must have person_id; household and representative are the person's."""
-    place = pc.index_in(rows["person_id"], picture.persons["person_id"].combine_chunks())
-    homes = picture.persons.select(["household_id", "representative_id"]).take(place)
+def about_persons(view: HouseholdView, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
+    """Return one finding per row. Rows have person_id; household and representative are the person's."""
+    place = pc.index_in(rows["person_id"], view.persons["person_id"].combine_chunks())
+    homes = view.persons.select(["household_id", "representative_id"]).take(place)
     return _findings("person", rows["person_id"], homes["household_id"], homes["representative_id"], measure, details)
 
 
 def about_deals(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Makes a finding of each row, which must have deal_id, household_id and representative_id."""
+    """Return one finding per row. Rows have deal_id, household_id and representative_id."""
     return _findings("deal", rows["deal_id"], rows["household_id"], rows["representative_id"], measure, details)
 
 
 def worst_of(rows: pa.Table, subject: str, order: list[tuple[str, str]]) -> pa.Table:
-    """Returns the first row of each subject in an order, with a column `count` of how many it has."""
+    """Return each subject's first row in an order, with a column `count`: the subject's number of rows."""
     ordered = rows.sort_by(order)
     ordered = ordered.append_column("place", pa.array(range(ordered.num_rows), pa.int64()))
     first = ordered.group_by(subject).aggregate([("place", "min"), ("place", "count")])
@@ -63,7 +65,7 @@ def worst_of(rows: pa.Table, subject: str, order: list[tuple[str, str]]) -> pa.T
 
 
 def dollars(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Money as text, such as `-$1,234.50`."""
+    """Format money, such as `-$1,234.50`."""
     backwards = pc.utf8_reverse(pc.abs(values).cast(pa.string()))
     grouped = pc.utf8_ltrim(pc.utf8_reverse(pc.replace_substring_regex(backwards, r"(\d{3})", r"\1,")), ",")
     sign = pc.if_else(pc.less(values, pa.scalar(0, pa.decimal128(1, 0))), "-$", "$")
@@ -71,19 +73,19 @@ def dollars(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def percent_of(part: pa.ChunkedArray, whole: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Percentage to one decimal; nowhere may the whole be 0. Both are `decimal(18,2)`."""
+    """Return a percentage with one decimal. Both arguments are `decimal(18,2)`; `whole` must contain no 0."""
     hundred = pa.scalar(100, pa.decimal128(3, 0))
     ratio = to_decimal(pc.divide(part, whole), pa.decimal128(28, 10))
     return to_decimal(pc.multiply(ratio, hundred), _PERCENT)
 
 
 def percent(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A percentage as text, such as `12.5%`."""
+    """Format a percentage, such as `12.5%`."""
     return pc.binary_join_element_wise(values.cast(pa.string()), "%", "")
 
 
 def is_share(part: pa.ChunkedArray, whole: pa.ChunkedArray, least_percent: Decimal) -> pa.ChunkedArray:
-    """Whether a part is at least so many percent of a whole; compared without dividing, to the cent."""
+    """Return whether a part is at least `least_percent` of a whole; compared without division, exact to the cent."""
     hundred = pa.scalar(100, pa.decimal128(3, 0))
     return pc.greater_equal(
         pc.multiply(part, hundred), pc.multiply(whole, pa.scalar(least_percent, pa.decimal128(7, 4)))
@@ -91,7 +93,7 @@ def is_share(part: pa.ChunkedArray, whole: pa.ChunkedArray, least_percent: Decim
 
 
 def usd(threshold: Decimal) -> pa.Scalar:
-    """A threshold in dollars, to compare with."""
+    """Return a threshold in dollars as an Arrow scalar, for comparisons."""
     return pa.scalar(threshold, pa.decimal128(17, 4))
 
 

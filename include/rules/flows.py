@@ -1,4 +1,4 @@
-"""Money that came from, or went to, outside the firm."""
+"""Rules about large deposits and withdrawals."""
 
 from __future__ import annotations
 
@@ -8,43 +8,45 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.rules.book import USD, Book, total
 from include.rules.finding import about_accounts, dollars, is_share, usd
 from include.rules.policy import Policy
+from include.rules.snapshot import USD, Snapshot, total
 
 
-def find_large_deposits(book: Book, policy: Policy) -> pa.Table:
-    """Much money came into an account.
+def find_large_deposits(snapshot: Snapshot, policy: Policy) -> pa.Table:
+    """An account received large deposits.
 
-    What: posted deposits of the last `flow_review_days` days by trade date, added up, so that one entered late or in
-        pieces is found; against the account's value, in which they are.
+    What: the sum of posted deposits of the last `flow_review_days` days by trade date, so that late or split deposits are
+        found, compared with the account's value, which includes them.
     Why: new money has to be invested, and its origin known.
     Threshold: `large_flow_percent` and `large_flow_floor_usd`, both; or `large_flow_always_usd`. Measure: dollars.
-    Closes: the days are over, or the deposit is reversed.
+    Closes: the days have passed, or the deposit is reversed.
     """
-    came, value = _flow(book, policy, "contribution")
-    return _find(came, value, policy, "Deposits")
+    deposits, value = _sum_flows(snapshot, policy, "contribution")
+    return _find(deposits, value, policy, "Deposits")
 
 
-def find_large_withdrawals(book: Book, policy: Policy) -> pa.Table:
-    """Much money left an account.
+def find_large_withdrawals(snapshot: Snapshot, policy: Policy) -> pa.Table:
+    """Large withdrawals left an account.
 
-    What: as for deposits; against the account's value and what left it.
-    Why: it may be a client leaving, a plan gone wrong, or theft from an older person; somebody should call.
+    What: as for deposits, compared with the account's value plus the withdrawals.
+    Why: a client may be leaving, a plan may have gone wrong, or an older person may be robbed; the advisor should call.
     Threshold: as for deposits. Measure: dollars.
-    Closes: the days are over, or the withdrawal is reversed.
+    Closes: the days have passed, or the withdrawal is reversed.
     """
-    left, value = _flow(book, policy, "distribution")
-    left = left.set_column(left.schema.get_field_index("flow_usd"), "flow_usd", pc.negate(left["flow_usd"]))
-    return _find(left, pc.add(value, left["flow_usd"]).cast(USD), policy, "Withdrawals")
+    flows, value = _sum_flows(snapshot, policy, "distribution")
+    flows = flows.set_column(flows.schema.get_field_index("flow_usd"), "flow_usd", pc.negate(flows["flow_usd"]))
+    return _find(flows, pc.add(value, flows["flow_usd"]).cast(USD), policy, "Withdrawals")
 
 
-def _flow(book: Book, policy: Policy, kind: str) -> tuple[pa.Table, pa.ChunkedArray]:
-    """Accounts with their sum of one kind of flow (`flow_usd`), and their values."""
-    first = pa.scalar(book.business_date - timedelta(days=policy.flow_review_days))
-    recent = book.flows.filter(pc.and_(pc.greater(book.flows["trade_date"], first), pc.equal(book.flows["flow"], kind)))
+def _sum_flows(snapshot: Snapshot, policy: Policy, kind: str) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Return accounts with their sum of one kind of flow (`flow_usd`), and their values."""
+    first = pa.scalar(snapshot.business_date - timedelta(days=policy.flow_review_days))
+    recent = snapshot.flows.filter(
+        pc.and_(pc.greater(snapshot.flows["trade_date"], first), pc.equal(snapshot.flows["flow"], kind))
+    )
     sums = total(recent, ["account_id"], {"amount_usd": USD}).rename_columns(["account_id", "flow_usd"])
-    accounts = book.accounts.join(sums, "account_id", join_type="inner")
+    accounts = snapshot.accounts.join(sums, "account_id", join_type="inner")
     return accounts, pc.fill_null(accounts["market_value_usd"], Decimal(0))
 
 

@@ -1,4 +1,4 @@
-"""A household's life: there, and not any more."""
+"""Rules about households missing from the vendor's pull."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.rules.book import USD, Book
 from include.rules.finding import about_households, dollars
 from include.rules.policy import Policy
+from include.rules.snapshot import USD, Snapshot
 
 
-def find_absent(book: Book, policy: Policy) -> pa.Table:
-    """The vendor does not name a household any more.
+def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
+    """The vendor no longer lists a household.
 
-    What: it was in an earlier pull of all households and is not in the newest one; a row that can't be read is not absent.
-    Why: it was deleted, or merged into another: its record in Salesforce is nobody's, its history should go somewhere.
-        Nothing is deleted by itself.
+    What: it was in an earlier full pull of households and is missing from the newest one. An unreadable row is not absent.
+    Why: it was deleted, or merged into another. Its record in Salesforce has no owner, and its history belongs elsewhere.
+        Nothing is deleted automatically.
     Threshold: none. Measure: dollars in accounts that it still owns.
-    Closes: the vendor names it again, or somebody ends it in the warehouse.
+    Closes: the vendor lists it again, or it is ended in the warehouse.
     """
-    gone = book.households.filter(pc.is_valid(book.households["absent_since"]))
-    owned = book.owned(book.accounts, "market_value_usd").select(["household_id", "market_value_usd"])
-    gone = gone.join(owned, "household_id")
-    held = pc.fill_null(gone["market_value_usd"], Decimal(0)).cast(USD)
+    absent = snapshot.households.filter(pc.is_valid(snapshot.households["absent_since"]))
+    owned = snapshot.owned(snapshot.accounts, "market_value_usd").select(["household_id", "market_value_usd"])
+    absent = absent.join(owned, "household_id")
+    held = pc.fill_null(absent["market_value_usd"], Decimal(0)).cast(USD)
     return about_households(
-        book, gone, held,
-        "Not named by the vendor since ", gone["absent_since"], "; accounts worth ", dollars(held), " are still its own.",
+        snapshot, absent, held,
+        "Not named by the vendor since ", absent["absent_since"], "; accounts worth ", dollars(held), " are still its own.",
     )  # fmt: skip

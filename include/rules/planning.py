@@ -1,4 +1,4 @@
-"""Financial plans: likely to succeed, kept up to date, resting on the right assets, and leaving to somebody."""
+"""Rules about financial plans: probability of success, age, assets, and missing beneficiaries."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.rules.book import USD, to_decimal, total
 from include.rules.finding import about_households, dollars, is_share, percent, usd, worst_of
-from include.rules.picture import RATIO, Picture
+from include.rules.household_view import RATIO, HouseholdView
 from include.rules.policy import Policy
+from include.rules.snapshot import USD, to_decimal, total
 
 _POINTS = pa.decimal128(22, 1)
 
 
-def find_goals_at_risk(picture: Picture, policy: Policy) -> pa.Table:
-    """A household's plan, or one of its goals, is not likely enough to succeed, or much less likely than it was.
+def find_goals_at_risk(view: HouseholdView, policy: Policy) -> pa.Table:
+    """The probability of success of a household's plan, or of one of its goals, is too low or has fallen.
 
-    What: the newest probability in the scenario as it is today, of the plan that leads the household and of each of its
-        goals; missing is not zero. Of several, the least likely is named. A simulation differs a little each time.
-    Why: the sooner it is known, the smaller the change in saving or spending that mends it.
-    Threshold: below the floor that the plan states for itself, or else below `goal_floor_percent`; or at least
-        `goal_fall_points` below the highest of the last `goal_fall_days`. Measure: the probability, percent.
-    Closes: it is neither below nor fallen; a fall is over when its days are.
+    What: the newest probability in the current scenario, of the household's leading plan and of each of its goals; a missing
+        one is not zero. The finding names the least likely. Simulations vary a little from one to the next.
+    Why: the sooner it is known, the smaller the change in saving or spending that fixes it.
+    Threshold: below the plan's own floor, or `goal_floor_percent` if it states none; or at least `goal_fall_points` below the
+        highest of the last `goal_fall_days`. Measure: the probability, percent.
+    Closes: it is neither below the floor nor fallen. A fall ends when its days have passed.
     """
-    now = _newest(picture, policy)
+    now = _find_newest(view, policy)
     floor = pc.fill_null(now["target_low_ratio"], pa.scalar(policy.goal_floor_percent / 100, RATIO))
     fall = pc.subtract(now["highest_ratio"], now["probability_ratio"])
     now = now.append_column("floor", floor)
     now = now.append_column("is_low", pc.less(now["probability_ratio"], floor))
     least = pa.scalar(Decimal(policy.goal_fall_points) / 100, RATIO)
     now = now.append_column("has_fallen", pc.greater_equal(fall, least))
-    found = now.filter(pc.or_(now["is_low"], now["has_fallen"]))
-    worst = worst_of(found, "household_id", [("probability_ratio", "ascending"), ("of_id", "ascending")])
+    at_risk = now.filter(pc.or_(now["is_low"], now["has_fallen"]))
+    worst = worst_of(at_risk, "household_id", [("probability_ratio", "ascending"), ("of_id", "ascending")])
     chance = _points(worst["probability_ratio"])
     below = pc.binary_join_element_wise(", below its floor of ", percent(_points(worst["floor"])), "")
     days = f" within {policy.goal_fall_days} days"
     down = pc.binary_join_element_wise(", down from ", percent(_points(worst["highest_ratio"])), days, "")
     others = pc.binary_join_element_wise(" Others at risk: ", pc.subtract(worst["count"], 1).cast(pa.string()), ".", "")
     return about_households(
-        picture, worst, chance,
+        view, worst, chance,
         worst["title"], " succeeds with ", percent(chance), pc.if_else(worst["is_low"], below, ""),
         pc.if_else(worst["has_fallen"], down, ""), ".", pc.if_else(pc.greater(worst["count"], 1), others, ""),
     )  # fmt: skip
 
 
-def _newest(picture: Picture, policy: Policy) -> pa.Table:
-    """The newest row of each plan and goal, with the highest probability of the days that count."""
-    chances = picture.chances
+def _find_newest(view: HouseholdView, policy: Policy) -> pa.Table:
+    """Return the newest row of each plan and goal, with the highest probability of the last `goal_fall_days`."""
+    chances = view.chances
     newest = chances.group_by("of_id").aggregate([("computed_on", "max")])
     now = chances.join(newest, "of_id").filter(pc.field("computed_on") == pc.field("computed_on_max"))
-    first = pa.scalar(picture.business_date - timedelta(days=policy.goal_fall_days))
+    first = pa.scalar(view.business_date - timedelta(days=policy.goal_fall_days))
     recent = chances.filter(pc.greater_equal(chances["computed_on"], first))
     highest = recent.group_by("of_id").aggregate([("probability_ratio", "max")])
     now = now.join(highest, "of_id")
@@ -64,38 +64,38 @@ def _points(ratio: pa.ChunkedArray) -> pa.ChunkedArray:
     return to_decimal(pc.multiply(ratio, hundred), _POINTS)
 
 
-def find_old_plans(picture: Picture, policy: Policy) -> pa.Table:
-    """Nobody has touched a household's plan for a long time.
+def find_old_plans(view: HouseholdView, policy: Policy) -> pa.Table:
+    """No plan of a household was changed for a long time.
 
-    What: the last change of any of its base plans, with whichever planner. A plan of which no vendor says when it was
-        changed is not judged, nor is a household that has none.
-    Why: a plan that does not know of the new job, or of the child, misleads.
+    What: the last change of any of its base plans, at any planner. Plans without a date of change are not evaluated, nor are
+        households without a plan.
+    Why: a plan that does not include the new job or the new child is misleading.
     Threshold: more than `plan_days` ago. Measure: days.
     Closes: a plan is changed.
     """
-    changed = picture.plans.group_by("household_id").aggregate([("changed_on", "max")])
-    first = pa.scalar(picture.business_date - timedelta(days=policy.plan_days))
+    changed = view.plans.group_by("household_id").aggregate([("changed_on", "max")])
+    first = pa.scalar(view.business_date - timedelta(days=policy.plan_days))
     old = changed.filter(pc.less(changed["changed_on_max"], first))
-    age = pc.days_between(old["changed_on_max"], pa.scalar(picture.business_date))
+    age = pc.days_between(old["changed_on_max"], pa.scalar(view.business_date))
     return about_households(
-        picture, old, age,
+        view, old, age,
         "No plan was changed since ", old["changed_on_max"], f", which is more than {policy.plan_days} days.",
     )  # fmt: skip
 
 
-def find_assets_apart(picture: Picture, policy: Policy) -> pa.Table:
-    """A plan counts on other assets than the portfolio system states.
+def find_assets_apart(view: HouseholdView, policy: Policy) -> pa.Table:
+    """A plan's assets differ from those that the portfolio system states.
 
-    What: the accounts in the plan that a portfolio system knows, too, against what those systems state of the household.
-        One that the plan lacks, lists with an old value, or writes so differently that it is not recognized, is the
-        difference. Assets held away are in the plan only, and are left out; a household of which no portfolio system states
-        anything is not judged. Of several planners the one farthest off.
-    Why: a probability of success that rests on the wrong sum is wrong.
+    What: the plan's accounts that are also in a portfolio system, compared with the values that those systems state for the
+        household. An account that the plan lacks, lists with an old value, or names too differently to be matched makes a
+        difference. Assets held away are only in the plan and are left out. A household without values in a portfolio system is not
+        evaluated. With several planners, the one with the largest difference counts.
+    Why: a probability of success based on the wrong assets is wrong.
     Threshold: `plan_gap_percent` of the larger and `plan_gap_floor_usd`, both. Measure: dollars, the plan's less the
         portfolio system's.
-    Closes: they are close enough.
+    Closes: the difference is below one of the thresholds.
     """
-    assets = picture.assets.filter(pc.greater(picture.assets["managed_usd"], usd(Decimal(0))))
+    assets = view.assets.filter(pc.greater(view.assets["managed_usd"], usd(Decimal(0))))
     gap = pc.subtract(assets["copied_usd"], assets["managed_usd"]).cast(USD)
     assets = assets.append_column("gap_usd", gap).append_column("size_usd", pc.abs(gap))
     larger = pc.max_element_wise(assets["copied_usd"], assets["managed_usd"])
@@ -103,25 +103,25 @@ def find_assets_apart(picture: Picture, policy: Policy) -> pa.Table:
         pc.greater_equal(assets["size_usd"], usd(policy.plan_gap_floor_usd)),
         is_share(assets["size_usd"], larger, policy.plan_gap_percent),
     )
-    found = assets.filter(pc.and_(pc.greater(assets["size_usd"], usd(Decimal(0))), is_apart))
-    worst = worst_of(found, "household_id", [("size_usd", "descending"), ("gap_usd", "ascending")])
+    apart = assets.filter(pc.and_(pc.greater(assets["size_usd"], usd(Decimal(0))), is_apart))
+    worst = worst_of(apart, "household_id", [("size_usd", "descending"), ("gap_usd", "ascending")])
     return about_households(
-        picture, worst, worst["gap_usd"],
+        view, worst, worst["gap_usd"],
         "The plan counts on ", dollars(worst["copied_usd"]), " of accounts that the portfolio system puts at ",
         dollars(worst["managed_usd"]), ": a difference of ", dollars(worst["gap_usd"]), ".",
     )  # fmt: skip
 
 
-def find_missing_beneficiaries(picture: Picture, policy: Policy) -> pa.Table:
-    """An insurance policy pays out on a death, and names nobody to whom.
+def find_missing_beneficiaries(view: HouseholdView, policy: Policy) -> pa.Table:
+    """An insurance policy with a death benefit names no beneficiary.
 
-    What: policies of which the vendor lists the beneficiaries, and lists none; where it says nothing, nothing is judged.
-        Of an account's beneficiaries no vendor's public API names a field.
+    What: policies for which the vendor reports an empty list of beneficiaries. A policy without such a list is not evaluated.
+        Beneficiaries of accounts are not covered: no vendor's public API has a field for them.
     Why: the money goes to the estate, through probate and to its creditors, and maybe to the wrong person.
     Threshold: a death benefit of at least `beneficiary_floor_usd`. Measure: dollars of death benefits.
-    Closes: somebody is named.
+    Closes: a beneficiary is named.
     """
-    policies = picture.policies
+    policies = view.policies
     pays = policies.filter(pc.greater(policies["death_benefit_usd"], usd(Decimal(0))))
     is_due = pc.greater_equal(pays["death_benefit_usd"], usd(policy.beneficiary_floor_usd))
     bare = pays.filter(pc.and_(pc.equal(pays["beneficiaries"], 0), is_due))
@@ -129,7 +129,7 @@ def find_missing_beneficiaries(picture: Picture, policy: Policy) -> pa.Table:
     sums = sums.join(bare.group_by("household_id").aggregate([([], "count_all")]), "household_id")
     some = pc.binary_join_element_wise(sums["count_all"].cast(pa.string()), " policies name", "")
     return about_households(
-        picture, sums, sums["death_benefit_usd"],
+        view, sums, sums["death_benefit_usd"],
         pc.if_else(pc.equal(sums["count_all"], 1), "1 policy names", some), " no beneficiary; the death benefit is ",
         dollars(sums["death_benefit_usd"]), ".",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The firm's thresholds: one number, one name, its unit in the name. The rule that reads it says what it is for."""
+"""The firm's thresholds: one name per threshold, with the unit in the name. The rule that uses a threshold explains it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Self
 from include.errors import ConfigurationError
 
 FLOW_DAYS = 92
-"""Calendar days for which a book holds deposits and withdrawals: the most that `flow_review_days` can be."""
+"""Calendar days of deposits and withdrawals in a snapshot: the maximum of `flow_review_days`."""
 RESULT_DAYS = 366
-"""Calendar days for which a picture holds probabilities: the most that `goal_fall_days` can be."""
+"""Calendar days of probabilities in a household view: the maximum of `goal_fall_days`."""
 
 _MOST_DAYS = {"flow_review_days": FLOW_DAYS, "goal_fall_days": RESULT_DAYS}
 
@@ -22,41 +22,41 @@ class Policy:
     """Thresholds with defaults for an adviser to private households in the United States.
 
     Attributes:
-        aum_move_percent: A household's assets moved at least so much, without deposits and withdrawals ...
-        aum_move_floor_usd: ... and at least so many dollars.
-        negative_cash_tolerance_usd: An account may be overdrawn by so much (fees and trades that settle tomorrow).
-        excess_cash_percent: Cash is at least so much of an account ...
-        excess_cash_floor_usd: ... and at least so many dollars.
-        unfunded_days: Calendar days from its opening in which an account is expected to be funded.
-        share_tolerance_ratio: By how much the owners' shares of an account may miss 1 (thirds do).
-        household_concentration_percent: One security is at least so much of a household ...
-        household_concentration_floor_usd: ... and at least so many dollars.
-        account_concentration_percent: One security is at least so much of an account ...
-        account_concentration_floor_usd: ... and at least so many dollars.
-        concentration_exempt_types: Security types and categories, in the vendor's words, that spread risk themselves.
-        concentration_includes_cash: Whether cash counts as a security that one can hold too much of.
-        household_total_tolerance_usd: By how much a household's positions and its accounts' values may differ.
-        large_flow_percent: Deposits, or withdrawals, are at least so much of the account ...
-        large_flow_floor_usd: ... and at least so many dollars ...
-        large_flow_always_usd: ... or at least so many dollars, whatever the account's size.
+        aum_move_percent: Minimum move of a household's assets, net of deposits and withdrawals, percent; and
+        aum_move_floor_usd: the minimum move in dollars.
+        negative_cash_tolerance_usd: Allowed overdraft of an account (fees and trades that settle tomorrow).
+        excess_cash_percent: Minimum cash, percent of the account; and
+        excess_cash_floor_usd: the minimum cash in dollars.
+        unfunded_days: Calendar days from its opening within which an account should be funded.
+        share_tolerance_ratio: Allowed difference from 1 of the sum of an account's owners' shares (three thirds are not exactly 1).
+        household_concentration_percent: Minimum share of one security in a household, percent; and
+        household_concentration_floor_usd: the minimum in dollars.
+        account_concentration_percent: Minimum share of one security in an account, percent; and
+        account_concentration_floor_usd: the minimum in dollars.
+        concentration_exempt_types: Diversified security types and categories, in the vendor's words.
+        concentration_includes_cash: Whether cash counts as a security in the concentration rules.
+        household_total_tolerance_usd: Allowed difference between a household's positions and its accounts' values.
+        large_flow_percent: Minimum deposits or withdrawals, percent of the account; and
+        large_flow_floor_usd: the minimum in dollars; or
+        large_flow_always_usd: the minimum in dollars, whatever the account's size.
         flow_review_days: Calendar days, up to the business date, whose deposits and withdrawals are added up.
-        risk_gap_points: A portfolio's risk number may differ from its owner's by so much.
-        questionnaire_days: A risk questionnaire holds for so many calendar days.
-        questionnaire_versions: Versions of it that are in use, in the vendor's words.
-        goal_floor_percent: A plan or goal succeeds at least so likely, unless the plan states a floor of its own.
-        goal_fall_points: Its probability fell by so many points (of a hundred) ...
-        goal_fall_days: ... from the highest of so many calendar days.
-        plan_days: A financial plan holds for so many calendar days.
-        plan_gap_percent: Managed assets in the plan and in the portfolio system differ by so much of the larger ...
-        plan_gap_floor_usd: ... and by at least so many dollars.
-        rmd_lead_days: A plan changed so many calendar days before the year of the first required distribution knows of it.
-        rmd_account_types: Types of account, in the vendors' words, that must pay out in their owner's life.
+        risk_gap_points: Allowed difference between a portfolio's risk number and its owner's.
+        questionnaire_days: Calendar days for which a risk questionnaire is valid.
+        questionnaire_versions: Questionnaire versions in use, in the vendor's words.
+        goal_floor_percent: Minimum probability of success of a plan or goal, unless the plan states its own floor.
+        goal_fall_points: Minimum fall of the probability, in points of a hundred,
+        goal_fall_days: from the highest of this many calendar days.
+        plan_days: Calendar days for which a financial plan is up to date.
+        plan_gap_percent: Minimum difference of managed assets between the plan and the portfolio system, percent of the larger; and
+        plan_gap_floor_usd: the minimum difference in dollars.
+        rmd_lead_days: A plan changed at most this many calendar days before the year of the first required distribution covers it.
+        rmd_account_types: Account types, in the vendors' words, with required distributions in their owner's lifetime.
         envelope_wait_days: Calendar days that an envelope may wait for signatures.
-        envelope_ended_days: Calendar days for which one that was declined, voided or ran out is told of.
-        account_opening_days: Calendar days from the last signature in which an account is expected to be opened.
-        account_opening_purposes: Purposes of envelopes, in small letters, after which an account is opened.
-        deal_household_days: Calendar days from winning a deal in which a portfolio system is expected to have the household.
-        beneficiary_floor_usd: The death benefit from which on a policy must name a beneficiary.
+        envelope_ended_days: Calendar days for which a declined, voided or expired envelope is a finding.
+        account_opening_days: Calendar days from the last signature within which an account should be opened.
+        account_opening_purposes: Purposes of envelopes, in lower case, after which an account should be opened.
+        deal_household_days: Calendar days from winning a deal within which a portfolio system should have the household.
+        beneficiary_floor_usd: Minimum death benefit for which a policy must name a beneficiary.
     """
 
     aum_move_percent: Decimal = Decimal(10)
@@ -112,26 +112,26 @@ class Policy:
 
     @classmethod
     def of(cls, overrides: Mapping[str, Any]) -> Self:
-        """Returns the defaults with a firm's own values, as they stand in JSON.
+        """Return the defaults with a firm's own values applied.
 
         Args:
-            overrides: Name -> number (or number as text), list of texts, or true/false.
+            overrides: As in JSON: name -> number (or number as text), list of texts, or true/false.
 
         Raises:
-            ConfigurationError: A name that is no threshold, or a value that makes no sense; all of them are named.
+            ConfigurationError: Unknown names or invalid values; names all of them.
         """
         defaults = cls()
         known = {field.name for field in fields(cls)}
-        faults = [f"{name} is no threshold" for name in overrides if name not in known]
-        read: dict[str, Any] = {}
+        faults = [f"{name} is not a threshold" for name in overrides if name not in known]
+        values: dict[str, Any] = {}
         for name in known & set(overrides):
             try:
-                read[name] = _read(name, overrides[name], getattr(defaults, name))
+                values[name] = _read(name, overrides[name], getattr(defaults, name))
             except ValueError as error:
                 faults.append(f"{name} {error}")
         if faults:
-            raise ConfigurationError(f"The rules' thresholds are wrong: {'; '.join(sorted(faults))}")
-        return replace(defaults, **read)
+            raise ConfigurationError(f"Invalid thresholds of the business rules: {'; '.join(sorted(faults))}")
+        return replace(defaults, **values)
 
 
 def _read(name: str, value: Any, default: Any) -> Any:
@@ -169,7 +169,7 @@ def _read_number(value: Any) -> Decimal:
 
 
 def _bounds(name: str) -> tuple[Decimal, Decimal]:
-    """What makes sense, by unit. A percentage of 0 would find everything; a fall can't be more than all."""
+    """Return the valid range of a threshold, by its unit. A percentage of 0 would match everything; points are below 99."""
     by_unit = {
         "percent": (Decimal("0.01"), Decimal(100)),
         "usd": (Decimal(0), Decimal(1_000_000_000_000)),

@@ -1,4 +1,4 @@
-"""What a business rule is: a pure function on a vendor's day or on the whole picture, and what its findings are worth."""
+"""The type of a business rule: a pure function of a snapshot or of the household view, with the properties of its findings."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import pyarrow as pa
 
 from include.rules.policy import Policy
 
-Looked = TypeVar("Looked")
-"""What a rule looks at: a `Book`, or a `Picture`."""
+Data = TypeVar("Data")
+"""The input of a rule: a `Snapshot`, or a `HouseholdView`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(Generic[Looked]):
+class Rule(Generic[Data]):
     """One rule.
 
     Attributes:
-        name: Stands in `control.finding`; never changed, for the history hangs on it.
-        judge: Gives the findings, in the columns of `finding.FINDINGS`; one a subject. None where it can't
-            tell: then nothing closes either.
-        severity: How loud.
-        task_subject: Subject of the Task that an advisor gets; None raises none.
-        due_days: Calendar days from the finding in which the Task is due.
-        open_days: Calendar days that a finding stays open after the day on which it was last seen. 0 for what is a
-            state; more for what happens and is over the next day, but must be looked at.
-        is_about_data: It judges our data, so that it also speaks on a day that does not balance.
+        name: Stored in `control.finding`; never changes, because the findings' history refers to it.
+        evaluate: Returns the findings, in the columns of `finding.FINDINGS`, at most one per subject. None if the rule
+            can't be evaluated: then its findings don't close either.
+        severity: Severity of its findings.
+        task_subject: Subject of the Task that an advisor gets; None creates no Task.
+        due_days: Calendar days from the finding until the Task is due.
+        open_days: Calendar days that a finding stays open after the day on which it was last seen. 0 for a lasting state;
+            more for a one-day event that still needs attention.
+        is_about_data: Whether the rule checks our data. If so, it is also evaluated on a day that did not reconcile.
     """
 
     name: str
-    judge: Callable[[Looked, Policy], pa.Table | None]
+    evaluate: Callable[[Data, Policy], pa.Table | None]
     severity: Literal["info", "warning", "critical"]
     task_subject: str | None
     due_days: int

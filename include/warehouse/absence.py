@@ -1,4 +1,4 @@
-"""What a vendor's whole pull has no more: noted, never deleted. Somebody merged two households, or a filter was set."""
+"""Soft deletes: record the keys missing from a full pull; never delete rows. The cause may be a merge at the vendor, or a filter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.warehouse.protection import is_unprotected
 
 NOT_FOUND = 404
 
-# What the rows describe that this run could not read, of the tables by whose rows another is requested.
+# What this run's dead letters describe, in the tables whose rows drive the requests for another table.
 _DEAD_ABOVE = """
 create temporary table dead_above on commit drop as
 select distinct k.entity, k.id, not exists (select from jsonb_array_elements(l.describes) e where e ? 'key') as is_any
@@ -26,11 +26,11 @@ where l.run_id = :run_id and l.vendor = :vendor and l.table_name = any(:tables) 
 
 
 def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
-    """Whether a pull names every one of a description's things that its table tells of: so that what it lacks is absent.
+    """Return whether a pull lists every instance of a description, so that a stored instance missing from it is absent.
 
-    A thing that only shows while somebody holds it (a security) is no less there when nobody does, nor one of which the vendor
-    says that it can't be told yet; members of a set have a rule of their own. A row that is none of them is not counted among
-    them: an account's group, an expense that is no goal.
+    That is not so for instances that are listed only while they are held (a security), nor for those that the vendor reports as
+    not available yet. Members of a set have their own rule. Rows that are no instance of the entity (an account's group, an expense
+    that is no goal) do not count.
     """
     [is_merged] = [m.merged for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name)]
     table = vendor.table(pull.table_name)
@@ -39,7 +39,7 @@ def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
 
 
 def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
-    """Forgets what was absent and is back; with the temporary table `incoming_<entity>`."""
+    """Delete the absence records of keys that are in the temporary table `incoming_<entity>` again."""
     connection.execute(
         sa.text(f"""
         delete from control.absence a using incoming_{entity.name} i
@@ -49,16 +49,17 @@ def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
     )
 
 
-def note(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull) -> int:
-    """Notes what is missing from a whole pull of what its table told last, and not later; returns how many are absent now.
+def record(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull) -> int:
+    """Record the keys missing from a full pull; return how many keys are absent now.
 
-    What a dead row may describe is not absent, nor what belongs to a thing of which the row could not be read in this run.
+    Covers rows that the same table wrote last, in no later pull. Rows that a dead letter may describe are not absent, nor rows whose
+    parent could not be read in this run.
 
     Args:
         connection: With the temporary table `incoming_<entity>`.
         vendor: The declaration.
         entity: A description.
-        pull: Whose rows they are.
+        pull: The pull that was copied.
     """
     protection.find(connection, entity, pull)
     connection.execute(sa.text("drop table if exists pg_temp.dead_above"))
@@ -67,7 +68,7 @@ def note(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull) 
         "run_id": pull.run_id, "asked_at": pull.extracted_at, "tables": _tables_above(vendor, pull.table_name),
     }  # fmt: skip
     connection.execute(sa.text(_DEAD_ABOVE), values)
-    theirs = " or ".join(
+    is_below_dead = " or ".join(
         [
             "d.is_any",
             *(
@@ -81,7 +82,7 @@ def note(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull) 
         insert into control.absence (vendor, entity, source_key, table_name, absent_since, run_id)
         select :vendor, :entity, c.{entity.key}, :table, :day, :run_id from warehouse.{entity.name} c
         where c.vendor = :vendor and c.valid_to is null and c.recorded_to is null and not c.is_past_only
-          and {is_unprotected(entity, "c")} and not exists (select from dead_above d where {theirs})
+          and {is_unprotected(entity, "c")} and not exists (select from dead_above d where {is_below_dead})
           and exists (select from control.ledger l where l.ledger_id = c.source_run_id and l.table_name = :table
                                                      and l.extracted_at <= :asked_at)
           and not exists (select from incoming_{entity.name} i where i.{entity.key} = c.{entity.key})
@@ -94,7 +95,7 @@ def note(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull) 
 
 
 def _tables_above(vendor: Vendor, table: str) -> list[str]:
-    """The tables by whose rows a table is requested, the nearest first."""
+    """Return the parents of a table, the nearest first: its requests are made per row of the parent."""
     above: list[str] = []
     while table := vendor.table(table).over:
         above.append(table)

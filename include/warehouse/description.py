@@ -1,13 +1,13 @@
-"""Descriptions into the warehouse: dimensions with two times.
+"""Load descriptions into the warehouse: dimensions with two times.
 
-A changed description ends the version before on the business date and begins a new one; a change on the same day
-replaces it. What was known before stays, closed (`recorded_to`). A version that the vendor was asked for later is not undone
-by one that it was asked for earlier, whichever was loaded first: a client's own run, while the day took hours.
+A change ends the previous version on the business date and begins a new one; a second change on the same day replaces it.
+The earlier state of knowledge stays, closed (`recorded_to`). Data requested earlier never overwrites data requested later,
+in whatever order they are loaded: a single client's run may finish while the day's pull still takes hours.
 
-A past date never writes a version of a thing that is already described: it only adds things never seen before, valid from
-the day that we saw them, and marked (`is_past_only`) as none of today's until a pull of the present names them. Of a set
-(the owners of an account) the thing is the set: who is new in one that is known by a later day, or to a past date, waits for
-the present.
+A historical pull never writes a version of an instance that is already described. It only adds instances never seen before,
+valid from the day that we saw them, and marks them `is_past_only` until a current pull names them. In a set (the owners of an
+account) the instance is the set: a new member waits for a current pull if the pull is historical and the set is stored, or if a
+later day's version of the set is.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ def load(
     uncertain: Sequence[str] = (),
     is_partial: bool = False,
 ) -> Counts:
-    """Loads the copied rows of a description; in the caller's transaction.
+    """Load the copied rows of a description, in the caller's transaction.
 
     Args:
         connection: With the temporary table `incoming_<entity>`.
         entity: A description.
-        pull: Whose rows they are.
+        pull: The pull that was copied.
         source_run_id: Written on every new row.
-        is_past: Whether the rows were pulled for a past date, and say nothing of what held then.
-        uncertain: Keys of rows whose nulls are unknown, since a dead row of another table has the value: the stored value is kept.
-        is_partial: Whether they only name what another table describes: they add, and change nothing.
+        is_past: Whether the pull is historical. Its rows do not state what was true on that date.
+        uncertain: Keys of rows whose nulls mean unknown, because the value is in another table's dead letter: stored values stay.
+        is_partial: Whether the rows only name instances that another table describes. They add instances and change none.
 
     Returns:
-        inserted, updated, unchanged and superseded; `withdrawn` counts members that left a set.
+        inserted, updated, unchanged and superseded; `withdrawn` counts members removed from a set.
 
     Raises:
         TargetUnavailable: Another load changed the same rows meanwhile.
@@ -70,7 +70,9 @@ def load(
     if not is_past:
         connection.execute(sa.text(sql.confirm), values)
     if (closed, begun) != (counts["changed"], counts["new"] + counts["changed"]):
-        raise TargetUnavailable("Another load changed the same rows meanwhile", entity=entity.name, pull=pull.pull_id)
+        raise TargetUnavailable(
+            "Another load changed the same rows meanwhile; try again", entity=entity.name, pull=pull.pull_id
+        )
     withdrawn = 0
     if entity.set_of and not is_past:
         protection.find(connection, entity, pull)
@@ -85,7 +87,7 @@ def load(
 
 
 class _Statements:
-    """The SQL, made from the entity's declaration; names come from it, values are bound."""
+    """The SQL, generated from the entity's declaration. Names come from the declaration; values are bound."""
 
     def __init__(self, entity: Entity) -> None:
         name = entity.name
@@ -98,12 +100,12 @@ class _Statements:
             f" and k{n}.source_key = i.{column}"
             for n, (column, target) in enumerate(entity.references.items())
         )
-        told = {c: f"k{n}.id" for n, c in enumerate(ids)} | {c: f"i.{c}" for c in entity.fields}
+        sources = {c: f"k{n}.id" for n, c in enumerate(ids)} | {c: f"i.{c}" for c in entity.fields}
         incoming = {
             c: f"coalesce({value}, c.{c})"
             if c in entity.sticky
             else f"case when u.key is null then {value} else coalesce({value}, c.{c}) end"
-            for c, value in told.items()
+            for c, value in sources.items()
         }
         stored = ", ".join(f"c.{c}" for c in fields)
         arrived = ", ".join(incoming[c] for c in fields)
@@ -115,8 +117,8 @@ class _Statements:
                            and recorded_to is null and (:past or valid_from > :day)) newer on newer.id = {incoming[set_id]}
             """  # noqa: S608
             older = f"when c.{key} is null and newer.id is not null then 'older'"
-        # `fate` says what becomes of each row: new, same, older (a past date, an older day, asked for earlier), or changed.
-        # What a row only names is the same as soon as it is known.
+        # `outcome` of each row: new, same, older (a past date, an older day, requested earlier), or changed.
+        # A row of a partial table is "same" as soon as its key is stored.
         self.resolve = f"""
             create temporary table resolved_{name} on commit drop as
             select me.id as {this_id}, :vendor as vendor, i.{key}, {", ".join(f"{incoming[c]} as {c}" for c in fields)},
@@ -124,7 +126,7 @@ class _Statements:
                    case {older} when c.{key} is null then 'new'
                         when :partial or ({stored}) is not distinct from ({arrived}) then 'same'
                         when :past or c.valid_from > :day or written.extracted_at > :asked_at then 'older'
-                        else 'changed' end as fate
+                        else 'changed' end as outcome
             from incoming_{name} i
             join warehouse.source_key me on me.entity = '{name}' and me.vendor = :vendor and me.source_key = i.{key}
             left join {table} c on c.vendor = :vendor and c.{key} = i.{key} and c.valid_to is null and c.recorded_to is null
@@ -133,25 +135,25 @@ class _Statements:
             {joins}{newer}
         """  # noqa: S608
         self.count = f"""
-            select count(*) filter (where fate = 'new') as new, count(*) filter (where fate = 'changed') as changed,
-                   count(*) filter (where fate = 'same') as same, count(*) filter (where fate = 'older') as older
+            select count(*) filter (where outcome = 'new') as new, count(*) filter (where outcome = 'changed') as changed,
+                   count(*) filter (where outcome = 'same') as same, count(*) filter (where outcome = 'older') as older
             from resolved_{name}
         """  # noqa: S608
         current = "c.valid_to is null and c.recorded_to is null"
         self.close = f"""
             update {table} c set recorded_to = now() from resolved_{name} r
-            where r.fate = 'changed' and c.vendor = :vendor and c.{key} = r.{key} and {current}
+            where r.outcome = 'changed' and c.vendor = :vendor and c.{key} = r.{key} and {current}
         """  # noqa: S608
-        # The version just closed held until the business date: known again, with its end.
+        # Insert the version just closed again, now ending on the business date.
         self.end = f"""
             insert into {table} ({written}, valid_from, valid_to, recorded_from, source_run_id)
             select {", ".join(f"c.{c}" for c in [this_id, "vendor", key, *fields])}, c.valid_from, :day, now(), :source_run_id
             from {table} c join resolved_{name} r on c.vendor = :vendor and c.{key} = r.{key}
-            where r.fate = 'changed' and c.recorded_to = now() and c.valid_to is null and c.valid_from < :day
+            where r.outcome = 'changed' and c.recorded_to = now() and c.valid_to is null and c.valid_from < :day
         """  # noqa: S608
         self.begin = f"""
             insert into {table} ({written}, valid_from, recorded_from, source_run_id, is_past_only)
-            select {written}, :day, now(), :source_run_id, :past from resolved_{name} where fate in ('new', 'changed')
+            select {written}, :day, now(), :source_run_id, :past from resolved_{name} where outcome in ('new', 'changed')
         """  # noqa: S608
         self.confirm = f"""
             update {table} c set is_past_only = false from resolved_{name} r
@@ -159,14 +161,14 @@ class _Statements:
         """  # noqa: S608
         if not set_id:
             return
-        gone = f"""
+        is_removed = f"""
             {current} and c.vendor = :vendor and c.valid_from <= :day and c.{set_id} in (select {set_id} from resolved_{name})
             and not exists (select from resolved_{name} r where r.{key} = c.{key}) and {is_unprotected(entity, "c")}
         """  # noqa: S608
         self.leave = f"""
-            with gone as (
-                update {table} c set recorded_to = now() where {gone} returning c.*
+            with removed as (
+                update {table} c set recorded_to = now() where {is_removed} returning c.*
             )
             insert into {table} ({written}, valid_from, valid_to, recorded_from, source_run_id)
-            select {written}, valid_from, :day, now(), :source_run_id from gone where valid_from < :day
+            select {written}, valid_from, :day, now(), :source_run_id from removed where valid_from < :day
         """  # noqa: S608

@@ -1,4 +1,4 @@
-"""Facts into the warehouse: one open row a key; a correction keeps both states."""
+"""Load facts into the warehouse: one open row per key; a correction keeps both states."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from include.warehouse.statement import Statement
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a whole pull covers: what is stored within it and did not come was removed at the vendor.
+    """The range that a full pull covers. Rows stored within it and missing from the pull were removed at the vendor.
 
     Attributes:
-        edited: Of a window: the bounds of the time of edit, (from, to); None for a snapshot, and where it is by date.
-        first_date: Of a window by date: its first day; the business date is the last.
+        edited: Bounds of the edit time of a window, (from, to); None for a snapshot and for a window by date.
+        first_date: First day of a window by date; its last day is the business date.
     """
 
     edited: tuple[datetime, datetime] | None = None
@@ -30,21 +30,21 @@ class Reach:
 
 
 def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, reach: Reach | None) -> Counts:
-    """Loads the copied rows of a fact; in the caller's transaction.
+    """Load the copied rows of a fact, in the caller's transaction.
 
     Args:
         connection: With the temporary table `incoming_<entity>`.
         entity: A snapshot or an event.
-        pull: Whose rows they are.
+        pull: The pull that was copied.
         source_run_id: Written on every new row.
-        reach: What the pull covers; None where it does not cover all of anything.
+        reach: The range that the pull covers; None if it covers no range in full.
 
     Returns:
         inserted, updated, unchanged, superseded, withdrawn, and as `money_out` the money now stored under these keys.
 
     Raises:
-        BalanceError: A row points to nothing.
-        TargetUnavailable: A load of another day changed the same rows meanwhile.
+        BalanceError: A row refers to an unknown key.
+        TargetUnavailable: Another load changed the same rows meanwhile.
     """
     values: dict[str, Any] = {
         "vendor": pull.vendor,
@@ -61,13 +61,15 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         money = connection.scalar(statement.money_of_run, values) if entity.money else None
         return Counts(inserted=inserted, money_out=_dollars(entity, money))
     connection.execute(statement.compare, values)
-    fates: dict[str, int] = dict(connection.execute(statement.count_fates).tuples().all())
-    _refuse_lost(entity, pull, fates.get("lost", 0))
-    new, changed, older = (fates.get(fate, 0) for fate in ("new", "changed", "older"))
+    outcomes: dict[str, int] = dict(connection.execute(statement.count_outcomes).tuples().all())
+    _refuse_lost(entity, pull, outcomes.get("lost", 0))
+    new, changed, older = (outcomes.get(outcome, 0) for outcome in ("new", "changed", "older"))
     closed = connection.execute(statement.close_changed, values).rowcount
     opened = connection.execute(statement.insert_changed, values).rowcount
     if (closed, opened) != (changed, new + changed):
-        raise TargetUnavailable("Another load changed the same rows meanwhile", entity=entity.name, pull=pull.pull_id)
+        raise TargetUnavailable(
+            "Another load changed the same rows meanwhile; try again", entity=entity.name, pull=pull.pull_id
+        )
     withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, reach)
     return Counts(
         inserted=new,
@@ -79,8 +81,8 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     )
 
 
-def ended_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:
-    """Returns the keys of a vendor's events whose life has come to its end."""
+def find_final_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:
+    """Return the keys of a vendor's events that are in a final state."""
     query = sa.text(
         f"select {entity.key} from warehouse.{entity.name}"  # noqa: S608
         f" where vendor = :vendor and recorded_to is null and {entity.final}"
@@ -98,11 +100,11 @@ def _settle(
     incoming: int,
     reach: Reach | None,
 ) -> tuple[int, Decimal | None]:
-    """Withdraws what was removed; returns how many, and the money stored under the incoming keys."""
+    """Withdraw the rows that were removed at the vendor; return their number, and the money stored under the incoming keys."""
     withdrawn = 0
     if reach is not None:
         if entity.kind == "snapshot":
-            # The rows are all there are for the day: what is open beyond them was removed, or is dead.
+            # The pull has all rows of the day, so open rows beyond it were removed or are dead letters.
             rows, money = connection.execute(statement.sum_open, values).one()
             if rows == incoming:
                 return 0, money
@@ -116,7 +118,7 @@ def _settle(
 def _refuse_lost(entity: Entity, pull: Pull, lost: int) -> None:
     if lost:
         raise BalanceError(
-            "Rows point to no " + " or ".join(entity.references.values()),
+            "Rows refer to an unknown " + " or ".join(entity.references.values()) + "; nothing was loaded",
             vendor=pull.vendor, entity=entity.name, business_date=pull.business_date, rows=lost,
         )  # fmt: skip
 

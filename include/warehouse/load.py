@@ -1,7 +1,7 @@
-"""Canonical rows into the warehouse: COPY, then one transaction with guarded changes, history and the ledger's rows.
+"""Load canonical rows into the warehouse: COPY, then one transaction with guarded changes, history and the ledger's rows.
 
-Facts keep both states of a correction: the old row is closed (`recorded_to`), the new one opens. Descriptions have a
-second time, the days on which they hold. A row that did not change is not written. Nothing is deleted.
+Facts keep both states of a correction: the old row is closed (`recorded_to`), the new one is opened. Descriptions have a
+second time, the days on which they are valid. A row that did not change is not written. Nothing is deleted.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from include.warehouse import absence, description, fact
 from include.warehouse.fact import Reach
 
 _MANY = 10_000
-# Bounds of an edit window may be days of another time zone: what was edited so near its beginning may lie outside.
+# The window's bounds may be days in another time zone, so an edit this close to its start may lie outside it.
 _EDGE = timedelta(days=1)
 _REFUSALS = (
     psycopg.DataError,
     psycopg.IntegrityError,
-    psycopg.errors.ProgramLimitExceeded,  # a key that is longer than an index can hold
+    psycopg.errors.ProgramLimitExceeded,  # a key too long for its index
 )
 
 
@@ -51,16 +51,16 @@ def load(
     staging: Staging,
     verify: Callable[[sa.Connection], None] = lambda connection: None,
 ) -> dict[str, dict[str, Counts]]:
-    """Loads the canonical entities of some partitions of a vendor: all of them, or nothing.
+    """Load the canonical entities of some of a vendor's partitions: all of them, or nothing.
 
-    A pull that was loaded before is left alone, and its counts are returned again.
+    A pull that was loaded before is not loaded again; its counts are returned again.
 
     Args:
         engine: As the loading role.
         vendor: The declaration.
-        partitions: What to load, transformed.
-        staging: Where they are.
-        verify: Looks at what was loaded, within the transaction; what it raises rolls all of it back.
+        partitions: The partitions to load, transformed.
+        staging: The staging area that contains them.
+        verify: Checks the loaded rows within the transaction; if it raises, everything is rolled back.
 
     Returns:
         Counts by table and entity.
@@ -68,8 +68,8 @@ def load(
     Raises:
         WriterSuperseded: A newer pull of one of the partitions was loaded, or another writer took over.
         BalanceError: Rows or money do not add up; nothing was committed.
-        ConfigurationError: The schema is another version's.
-        TargetUnavailable: The database went away, or another writer was in the way.
+        ConfigurationError: The schema is another version's, or the role may not write.
+        TargetUnavailable: The database was unavailable or busy, or another load changed the same rows.
     """
     manifests = {path: staging.manifest(path) for path in partitions}
     subjects = {name for path, pull in partitions.items() for name in _subjects(pull, manifests[path])}
@@ -78,8 +78,10 @@ def load(
         with engine.connect() as connection:
             fences += writer.take_all(connection, sorted(subjects))
             for pull in partitions.values():
-                if newer := ledger.newer_load(connection, pull):
-                    raise WriterSuperseded("A newer pull was loaded already", pull=pull.pull_id, newer=newer)
+                if newer := ledger.find_newer_load(connection, pull):
+                    raise WriterSuperseded(
+                        "A newer pull is loaded already; nothing was changed", pull=pull.pull_id, newer=newer
+                    )
             connection.rollback()
             for path, pull in partitions.items():
                 _add_source_keys(connection, _entities(vendor, pull), path, pull, staging)
@@ -93,8 +95,8 @@ def load(
                     fence.check(connection)
             return counts
     except (TargetUnavailable, sa.exc.DBAPIError, psycopg.Error) as error:
-        # Without its cause: the database quotes rows.
-        raise _classed(engine, fences, vendor.name, partitions, error) from None
+        # Without the cause, because the database's message quotes rows.
+        raise _translate(engine, fences, vendor.name, partitions, error) from None
 
 
 def _entities(vendor: Vendor, pull: Pull) -> list[Entity]:
@@ -105,17 +107,17 @@ def _load_partition(
     connection: sa.Connection, vendor: Vendor, path: str, pull: Pull, manifest: Manifest, staging: Staging
 ) -> dict[str, Counts]:
     table = vendor.table(pull.table_name)
-    _close_letters(connection, table, path, pull, staging)
-    reach = _reach(table, pull, manifest)
+    _close_dead_letters(connection, table, path, pull, staging)
+    reach = _find_reach(table, pull, manifest)
     counts = {}
     for entity in _entities(vendor, pull):
         counts[entity.name] = _load_entity(connection, vendor, entity, path, pull, staging, reach)
-        connection.execute(sa.text("discard temporary"))  # another table of the day may give the same entity
+        connection.execute(sa.text("discard temporary"))  # another table may produce the same entity
     return counts
 
 
-def _reach(table: Table, pull: Pull, manifest: Manifest) -> Reach | None:
-    """What a pull covers whole; None where it brings only what somebody asked for."""
+def _find_reach(table: Table, pull: Pull, manifest: Manifest) -> Reach | None:
+    """Return the range that a pull covers in full; None if it is not a full pull."""
     if not pull.is_whole:
         return None
     if table.pull != "window":
@@ -127,18 +129,21 @@ def _reach(table: Table, pull: Pull, manifest: Manifest) -> Reach | None:
     return Reach(edited=(since + _EDGE, until))
 
 
-def _is_order(cause: object) -> bool:
-    """Whether a check between columns stopped it, which PostgreSQL names after the table alone: that of the times of record."""
+def _is_time_order_violation(cause: object) -> bool:
+    """Return whether a check between columns failed: that is the one on the order of the recorded times.
+
+    PostgreSQL names such a check after the table alone.
+    """
     if not isinstance(cause, psycopg.errors.CheckViolation):
         return False
     return re.fullmatch(rf"{cause.diag.table_name}_check\d*", cause.diag.constraint_name or "") is not None
 
 
 def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
-    """What this load alone may change: its partition and, if it speaks of the present, the table's descriptions.
+    """Return the subjects that only this load may change: its partition and, unless it is historical, the table's descriptions.
 
-    What webhooks bring comes while the vendor is asked, too: an event tells by its own time which state is newer. So do single
-    clients, several at once: of them each run fences only itself.
+    Pushed rows may arrive during the vendor's pull, because an event's own time decides which state is newer. Pulls of selected
+    clients may also run at the same time; each of those runs fences only itself.
     """
     table = f"load:{pull.vendor}:{pull.table_name}"
     if manifest.pulled == "pushed":
@@ -148,27 +153,31 @@ def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
     return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled != "past" else [])
 
 
-def _classed(
+def _translate(
     engine: sa.Engine,
     fences: list[Fence],
     vendor: str,
     partitions: Partitions,
     error: TargetUnavailable | sa.exc.DBAPIError | psycopg.Error,
 ) -> Exception:
-    """The database's error as ours: taken over by a newer writer, worth another try, or a row that it refuses."""
+    """Translate a database error: superseded by a newer writer, retriable, or rows that the database rejects."""
     cause = getattr(error, "orig", error)
     facts = {
         "vendor": vendor, "tables": ",".join(pull.table_name for pull in partitions.values()),
         "business_date": next((pull.business_date for pull in partitions.values()), None),
         "cause": type(cause).__name__, "constraint": getattr(getattr(cause, "diag", None), "constraint_name", None),
     }  # fmt: skip
-    if isinstance(cause, (psycopg.errors.UniqueViolation, psycopg.errors.ExclusionViolation)) or _is_order(cause):
-        # Rows are judged before they come here: what stands in the way is another load of the same rows.
-        return TargetUnavailable("Another load changed the same rows meanwhile", **facts)
+    if isinstance(
+        cause, (psycopg.errors.UniqueViolation, psycopg.errors.ExclusionViolation)
+    ) or _is_time_order_violation(cause):
+        # The rows were validated before, so the conflict is with another load of the same rows.
+        return TargetUnavailable("Another load changed the same rows meanwhile; try again", **facts)
     if isinstance(cause, _REFUSALS):
-        return BalanceError("The database refuses the rows", **facts)
+        return BalanceError("The database rejects the rows; nothing was loaded", **facts)
     if isinstance(cause, psycopg.ProgrammingError):
-        return ConfigurationError("The schema is not this version's, or the role may not write; migrate it", **facts)
+        return ConfigurationError(
+            "The schema is not this version's, or the role may not write; migrate the schema", **facts
+        )
     try:
         with engine.connect() as connection:
             for fence in fences:
@@ -180,17 +189,17 @@ def _classed(
     return (
         error
         if isinstance(error, TargetUnavailable)
-        else TargetUnavailable("The database went away or was busy", **facts)
+        else TargetUnavailable("The database is unavailable or busy; try again", **facts)
     )
 
 
 def _add_source_keys(
     connection: sa.Connection, entities: list[Entity], path: str, pull: Pull, staging: Staging
 ) -> None:
-    """Gives new keys their surrogate ids, in a transaction of its own: an id without a row harms nobody."""
+    """Assign surrogate ids to new keys, in separate transactions: an id without a row does no harm."""
     for entity in entities:
-        wanted = {entity.key: entity.name} if entity.kind == "description" else {}
-        for column, name in (wanted | entity.references).items():
+        own = {entity.key: entity.name} if entity.kind == "description" else {}
+        for column, name in (own | entity.references).items():
             keys = transform.distinct(staging, path, entity.name, column)
             with connection.begin():
                 copy_in(connection, "keys", keys.schema, [keys])
@@ -207,16 +216,16 @@ def _add_source_keys(
                 )
 
 
-def _close_letters(connection: sa.Connection, table: Table, path: str, pull: Pull, staging: Staging) -> None:
-    """A dead letter whose row has come good, or is gone, ends with the load that says so."""
+def _close_dead_letters(connection: sa.Connection, table: Table, path: str, pull: Pull, staging: Staging) -> None:
+    """Close the dead letters whose rows are now valid, or missing from a full pull."""
     own_day = table.pull == "snapshot"
-    if waiting := set(dead_letters.open_keys(connection, pull, own_day=own_day)):
-        landed: set[str] = set()
+    if open_keys := set(dead_letters.find_open_keys(connection, pull, own_day=own_day)):
+        loaded: set[str] = set()
         for rows in good_rows(staging, path, list(table.key)):
-            landed |= waiting & {
+            loaded |= open_keys & {
                 ":".join(map(str, row)) for row in zip(*(rows.column(k).to_pylist() for k in table.key), strict=True)
             }
-        dead_letters.close_landed(connection, pull, landed, own_day=own_day, partition=path)
+        dead_letters.close_loaded(connection, pull, loaded, own_day=own_day, partition=path)
     if table.pull != "window" and pull.is_whole:
         dead_letters.supersede_rest(connection, pull, path, own_day=own_day)
 
@@ -230,34 +239,36 @@ def _load_entity(
     staging: Staging,
     reach: Reach | None,
 ) -> Counts:
-    if before := ledger.found(connection, pull, "load", entity.name):
+    if before := ledger.find(connection, pull, "load", entity.name):
         return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
     started = time.perf_counter()
-    made = transform.produced(staging, path, entity.name)
+    result = transform.produced(staging, path, entity.name)
     schema = arrow.schema(entity.columns)
     copied = copy_in(connection, f"incoming_{entity.name}", schema, transform.rows(staging, path, entity.name))
-    if copied != made.produced:
-        raise BalanceError("Not every row was copied", entity=entity.name, produced=made.produced, copied=copied)
-    # The planner has no statistics of rows that have just come, and takes them for a handful.
+    if copied != result.produced:
+        raise BalanceError(
+            "Not every row was copied; nothing was loaded", entity=entity.name, produced=result.produced, copied=copied
+        )
+    # The planner has no statistics on rows just copied, and assumes that there are few.
     connection.execute(sa.text(f"set local enable_nestloop = {'off' if copied > _MANY else 'on'}"))
     if copied > _MANY:
         connection.execute(sa.text("set local work_mem = '128MB'"))
-    source_run_id = ledger.next_id(connection)
+    source_run_id = ledger.take_id(connection)
     if entity.kind == "description":
         is_past = staging.manifest(path).pulled == "past"
         is_partial = any(m.is_partial for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name))
         counts = description.load(
-            connection, entity, pull, source_run_id, is_past=is_past, uncertain=made.uncertain, is_partial=is_partial
+            connection, entity, pull, source_run_id, is_past=is_past, uncertain=result.uncertain, is_partial=is_partial
         )
         if not is_past:
             absence.forget(connection, entity, pull)
         if absence.is_whole(vendor, entity, pull):
-            counts = replace(counts, notes={"absent": absence.note(connection, vendor, entity, pull)})
+            counts = replace(counts, notes={"absent": absence.record(connection, vendor, entity, pull)})
     else:
         is_covered = entity.kind == "snapshot" or (
             entity.is_removable and vendor.table(pull.table_name).pull == "window"
         )
         counts = fact.load(connection, entity, pull, source_run_id, reach if is_covered else None)
-    counts = replace(counts, produced=copied, money_in=made.money, seconds=round(time.perf_counter() - started, 3))
+    counts = replace(counts, produced=copied, money_in=result.money, seconds=round(time.perf_counter() - started, 3))
     ledger.record(connection, pull, "load", counts, entity.name, source_run_id)
     return counts

@@ -1,4 +1,4 @@
-"""What open dead letters may describe stays as it is stored: it can't be read, so it can't be seen to be gone."""
+"""Protect stored rows that an open dead letter may describe: an unreadable row is no proof that the stored row was removed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ where l.vendor = :vendor and l.status = 'open' and (d.entity = :entity or d.enti
 
 
 def find(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
-    """Makes the temporary table `protected`: keys, parents, or anything of an entity that a dead row may describe."""
+    """Create the temporary table `protected`: keys, parents, or every row of an entity that a dead letter may describe."""
     connection.execute(sa.text("drop table if exists pg_temp.protected"))
     connection.execute(
         sa.text(_FIND),
@@ -31,9 +31,9 @@ def find(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
 
 
 def is_unprotected(entity: Entity, row: str) -> str:
-    """The SQL condition that no dead row may describe a stored row; `row` is its table's alias.
+    """Return the SQL condition that no dead letter may describe a stored row; `row` is its table's alias.
 
-    A key covers what is made of its row beside it, such as the cash leg of a transaction: the keys that begin with it and a colon.
+    A key also covers rows derived from its row, such as the cash leg of a transaction: keys that begin with it and a colon.
     """
     of_parent = f" or p.parent_id = {row}.{entity.parent}_id" if entity.parent else ""
     return (

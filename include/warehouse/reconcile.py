@@ -1,4 +1,7 @@
-"""Does it add up? Vendor against warehouse in money, and yesterday plus today's transactions against today in units."""
+"""Reconcile a vendor's day: the vendor's totals against the warehouse in money, and a roll-forward of positions in units.
+
+The roll-forward compares the previous day's positions plus the transactions since with the day's positions.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from include.errors import BalanceError
 _MOST_BREAKS = 10_000
 _NAMED_BREAKS = 5
 _SHARE_TOLERANCE = Decimal("0.000001")
-"""Shares have eight decimals: thirds do not come to a whole."""
+"""Shares have eight decimals, so that three thirds do not add up to exactly 1."""
 
-# What open dead letters may describe: an account, a position; anything where neither can be known. A transaction can't be dated later than
-# the day that it came with.
+# What open dead letters may describe: an account, a position, or anything if neither can be read. A transaction's date is never later
+# than the business date of its pull.
 _DEAD = sa.text("""
 create temporary table dead on commit drop as
 select l.business_date, d.entity, abs(l.money_usd) as money, l.is_money_unreadable,
@@ -35,14 +38,14 @@ where l.vendor = :vendor and l.status = 'open' and d.entity in ('account_value',
        or d.entity = 'transaction' and l.business_date <= :day and coalesce(l.row_date, l.business_date) > :before)
 """)
 
-# An old dead letter of a transaction explains a break of its own position only, and none once a snapshot after it was compared with:
-# what it is about must be known.
+# An old dead letter of a transaction explains only breaks of its own position, and none after a later snapshot was compared. So remove
+# old ones whose position is unknown.
 _FORGET_OLD = sa.text("delete from dead where position_key is null and business_date not in (:day, :before)")
 
-# A row of a sum (a lot of a holding) of which neither account nor position is known explains nothing: the sum of the others is a wrong number.
+# A summed row (a lot of a holding) with neither account nor position known explains nothing: the sum of the other rows is wrong.
 _FORGET_SUMMED = sa.text("delete from dead where entity = any(:summed) and position_key is null and account_id is null")
 
-# Money that the vendor states for accounts, against the money of the positions that we hold for them.
+# The account values that the vendor states, against the sum of each account's stored positions.
 _COMPARED = """
 with stated as (
     select account_id, market_value_usd as money from warehouse.account_value
@@ -55,7 +58,7 @@ with stated as (
            abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off,
            exists (select from dead d where d.account_id = coalesce(s.account_id, h.account_id) and d.business_date = :day) as is_dead
     from stated s full join held h on h.account_id = s.account_id
-), nobodys as (
+), unassigned as (
     select * from dead where business_date = :day and entity <> 'transaction' and account_id is null
 )
 """
@@ -69,12 +72,12 @@ select (select count(*) from stated) as stated,
        coalesce(sum(expected), 0) as expected, coalesce(sum(actual), 0) as actual, count(*) filter (where is_off) as breaks,
        count(*) filter (where is_off and is_dead) as explained,
        coalesce(sum(abs(actual - expected)) filter (where is_off and not is_dead), 0) as unexplained_money,
-       (select count(*) from nobodys) as unknown,
-       (select case when not bool_or(is_money_unreadable or money is null) then sum(money) end from nobodys) as unknown_money
+       (select count(*) from unassigned) as unknown,
+       (select case when not bool_or(is_money_unreadable or money is null) then sum(money) end from unassigned) as unknown_money
 from compared
 """)  # noqa: S608
 
-# The largest first; more than these say nothing new.
+# The largest first, limited to a number that people can use.
 _ACCOUNTS_OFF = sa.text(f"""
 {_COMPARED}
 select c.account_id, k.source_key as key, c.expected, c.actual, c.actual - c.expected as difference, c.is_dead as is_explained
@@ -82,7 +85,7 @@ from compared c join warehouse.source_key k on k.id = c.account_id
 where c.is_off order by c.is_dead, abs(c.actual - c.expected) desc limit {_MOST_BREAKS}
 """)  # noqa: S608
 
-# An account whose owners' shares come to more than the whole would count twice.
+# An account whose owners' shares add up to more than 1 would be counted more than once.
 _SHARES = sa.text("""
 select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as breaks from (
     select account_id, sum(share_ratio) as shares from warehouse.account_owner
@@ -90,7 +93,7 @@ select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as 
 ) owned
 """)
 
-# The session before; if it was missed, the newest day before that was loaded as the present, where all of the history is known since.
+# The previous session. If it was not loaded, the newest earlier day of a current pull, provided the whole transaction history is loaded.
 _LAST_LOADED = sa.text("""
 select max(business_date) from control.ledger
 where vendor = :vendor and stage = 'load' and entity = 'position' and business_date < :day
@@ -111,9 +114,9 @@ where p.vendor = :vendor and p.stage = 'load' and p.entity = 'position' and p.bu
 group by p.business_date, p.ledger_id, p.run_id order by p.ledger_id desc limit 1
 """)
 
-# What transactions did to positions between two snapshots: those dated since, and what became known since of older
-# ones (entered late, corrected, reversed), which the vendor's newer snapshot reflects and the older one does not. The
-# latter only if all of the history was known when the older snapshot was taken: else we learn late, not the vendor.
+# The effect of transactions on positions between two snapshots: transactions dated since, and later changes to older ones
+# (entered late, corrected, reversed), which the newer snapshot reflects and the older one does not. Changes to older ones count
+# only if the whole history was loaded when the older snapshot was taken; otherwise they are new to us, not to the vendor.
 _BREAKS = sa.text("""
 with late as (
     select position_key, account_id, sum(quantity) as quantity from (
@@ -134,7 +137,7 @@ with late as (
     select position_key, account_id, quantity from warehouse.transaction
     where vendor = :vendor and recorded_to is null and status = 'posted' and trade_date > :before and trade_date <= :day
     union all
-    -- What an accepted day's snapshot had already, and its transactions had not yet, is in it.
+    -- Leave out changes that an accepted day's snapshot already contained, although its transactions did not.
     select * from late l
     where not exists (select from accepted a where (a.position_key, a.difference) = (l.position_key, l.quantity))
 ), change as (
@@ -159,7 +162,7 @@ from off r
 cross join lateral (
     select coalesce(
         bool_or(d.entity <> 'transaction' and d.position_key = r.position_key)
-        -- All of an account is held back with a row of a sum that names the account alone.
+        -- A dead summed row that names only its account keeps all of that account's summed rows out.
         or bool_or(d.entity = any(:summed) and d.position_key is null and d.account_id = r.account_id
                    and (r.is_missing and d.business_date = :day or r.is_new and d.business_date = :before))
         or bool_or(d.quantity is null) filter (where d.entity = 'transaction' and d.position_key = r.position_key)
@@ -170,7 +173,7 @@ cross join lateral (
 order by is_explained, abs(actual - expected) desc, position_key limit :most
 """)
 
-# Dead letters of positions and transactions that name no position, by account where they name one.
+# Dead letters of positions and transactions that name no position, grouped by account (null if unknown).
 _UNKNOWN = sa.text("""
 select account_id, count(*) as letters from dead
 where entity in ('position', 'transaction', '*') and position_key is null
@@ -178,7 +181,7 @@ where entity in ('position', 'transaction', '*') and position_key is null
 group by 1
 """)
 
-# Breaks of the day that runs have reported, each with who has accepted it.
+# The day's breaks that earlier runs reported, each with the operator who accepted it.
 _REPORTED = {
     "roll-forward": sa.text("""
 select b.position_key as key, b.difference, r.accepted_by from control.roll_forward_break b
@@ -215,14 +218,14 @@ set expected = excluded.expected, actual = excluded.actual, tolerance = excluded
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison: what was expected, what is there, and how many single things do not agree.
+    """One comparison: the expected and actual values, and the number of breaks.
 
     Attributes:
-        breaks: Things that differ by more than the tolerance.
-        explained: Those of them whose own rows are open dead letters, and one more for each dead letter of which we can't
-            know what it is about, if these hold as much money.
-        accepted_by: The operator who lets the day pass although there are breaks that nothing explains; empty for none.
-        note: Why nothing was compared; empty where something was.
+        breaks: Items that differ by more than the tolerance.
+        explained: Breaks whose own rows are open dead letters, plus one for each dead letter with an unknown subject. In the control
+            total, the latter count only if they contain as much money as the unexplained breaks.
+        accepted_by: The operator who accepted the unexplained breaks; empty for none.
+        note: The reason why nothing was compared; empty if the comparison was made.
         listed: The breaks, the largest unexplained ones first.
     """
 
@@ -243,7 +246,7 @@ class Check:
 
     @property
     def summary(self) -> str:
-        """The check in a sentence, with its largest breaks by the vendor's key."""
+        """The check as one sentence, with the vendor's keys of its largest breaks."""
         named = [
             f"{b.get('key') or b.get('position_key')} by {b['difference']:+,f}" for b in self.listed[:_NAMED_BREAKS]
         ]
@@ -254,16 +257,16 @@ class Check:
 def reconcile(
     connection: sa.Connection, vendor: Vendor, day: date, before: date, *, accepted_by: str = ""
 ) -> list[Check]:
-    """Compares what is loaded of a day; the caller records the checks, and decides with `stop_if_broken`.
+    """Compare a loaded day. The caller records the checks, then calls `stop_if_broken`.
 
-    Breaks pass that an operator accepted for this day, or accepts now after a run of the day has reported them; a larger one is another
-    break. Owners' shares are never accepted, since an account would be counted twice.
+    A break passes if an operator accepted it for this day, or accepts it now after an earlier run reported it. A larger break is a
+    new one. Breaks of owners' shares can't be accepted, because an account would be counted twice.
 
     Args:
-        connection: As the loading role, in a transaction: of the load itself, so that a day that does not add up is never seen.
-        vendor: Whose day; says by how much things may differ.
+        connection: As the loading role, in the transaction of the load, so that a day that does not reconcile never becomes visible.
+        vendor: Declares the tolerances.
         day: The business date.
-        before: The session before it. Where that was not loaded, the last loaded day is compared with instead.
+        before: The previous session. If it was not loaded, the last loaded day is used instead.
         accepted_by: The operator who accepts the day; empty for none.
     """
     summed = [each.entity for each in vendor.maps if each.summed]
@@ -272,15 +275,15 @@ def reconcile(
     values["before"] = connection.scalar(_LAST_LOADED, values) or before
     for statement in (_DEAD, _FORGET_OLD, _FORGET_SUMMED):
         connection.execute(statement, values)
-    compared = [
+    checks = [
         _compare_money(connection, values, Decimal(vendor.total_tolerance_usd)),
         _roll_forward(connection, values, Decimal(vendor.roll_tolerance_quantity)),
     ]
-    return [*(_accept(connection, values, each, accepted_by) for each in compared), _add_shares(connection, values)]
+    return [*(_accept(connection, values, each, accepted_by) for each in checks), _add_shares(connection, values)]
 
 
 def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, accepted_by: str) -> Check:
-    """Accept a check if each of its breaks was reported before, as large or larger, and is accepted now or was then."""
+    """Accept a check if each unexplained break was reported before, at least as large, and is accepted now or was then."""
     if check.is_passed or check.breaks > len(check.listed):
         return check
     reported = defaultdict(list)
@@ -298,7 +301,7 @@ def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, acc
 
 
 def record(connection: sa.Connection, vendor: str, day: date, run_id: str, checks: list[Check]) -> None:
-    """Writes the checks of a run and their breaks, in place of those of an earlier try."""
+    """Record a run's checks and breaks, replacing those of an earlier try."""
     of = {"vendor": vendor, "day": day, "run_id": run_id}
     for table in ("roll_forward_break", "control_total_break"):
         connection.execute(sa.text(f"delete from control.{table} where run_id = :run_id and vendor = :vendor"), of)  # noqa: S608
@@ -314,23 +317,23 @@ def record(connection: sa.Connection, vendor: str, day: date, run_id: str, check
 
 def _compare_money(connection: sa.Connection, values: dict[str, Any], tolerance: Decimal) -> Check:
     values = values | {"tolerance": tolerance}
-    found = connection.execute(_CONTROL_TOTAL, values).one()
-    if not found.stated:
-        note = f"the vendor states no account's value of {values['day']}"
-        return Check("control total", found.actual, found.actual, tolerance, 0, note=note)
+    totals = connection.execute(_CONTROL_TOTAL, values).one()
+    if not totals.stated:
+        note = f"the vendor states no account values for {values['day']}"
+        return Check("control total", totals.actual, totals.actual, tolerance, 0, note=note)
     if not connection.scalar(_HAS_POSITIONS, values):
         note = f"the positions of {values['day']} were not loaded"
-        return Check("control total", found.expected, found.expected, tolerance, 0, note=note)
-    # Dead letters of which the account can't be read explain as many breaks, and no more money than they hold.
-    is_enough = found.unknown_money is None or found.unexplained_money <= found.unknown_money + tolerance
-    explained = min(found.breaks, found.explained + (found.unknown if is_enough else 0))
-    listed = connection.execute(_ACCOUNTS_OFF, values).mappings().all() if found.breaks else ()
+        return Check("control total", totals.expected, totals.expected, tolerance, 0, note=note)
+    # Each dead letter without a readable account explains one break, if together they contain as much money as the unexplained breaks.
+    is_enough = totals.unknown_money is None or totals.unexplained_money <= totals.unknown_money + tolerance
+    explained = min(totals.breaks, totals.explained + (totals.unknown if is_enough else 0))
+    listed = connection.execute(_ACCOUNTS_OFF, values).mappings().all() if totals.breaks else ()
     return Check(
         "control total",
-        found.expected,
-        found.actual,
+        totals.expected,
+        totals.actual,
         tolerance,
-        found.breaks,
+        totals.breaks,
         explained,
         listed=tuple(map(dict, listed)),
     )
@@ -348,7 +351,8 @@ def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: 
         connection.execute(_BREAKS, values | {**known, "tolerance": tolerance, "most": _MOST_BREAKS}).mappings().all()
     )
     count, explained = (breaks[0]["breaks"], breaks[0]["explained"]) if breaks else (0, 0)
-    # A dead letter that names no position explains one; of its account where it names that, and a position that one snapshot lacks.
+    # A dead letter that names no position explains one break. If it names an account, the break must be in that account, of a position
+    # that is in only one of the two snapshots.
     in_account = Counter(row["account_id"] for row in breaks if row["is_in_one_snapshot"] and not row["is_explained"])
     for account_id, letters in connection.execute(_UNKNOWN, values):
         explained += letters if account_id is None else min(letters, in_account[account_id])
@@ -364,15 +368,15 @@ def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: 
 
 
 def _add_shares(connection: sa.Connection, values: dict[str, Any]) -> Check:
-    found = connection.execute(_SHARES, values | {"tolerance": _SHARE_TOLERANCE}).one()
-    return Check("owners' shares", Decimal(0), Decimal(found.breaks), _SHARE_TOLERANCE, found.breaks)
+    breaks = connection.execute(_SHARES, values | {"tolerance": _SHARE_TOLERANCE}).one().breaks
+    return Check("owners' shares", Decimal(0), Decimal(breaks), _SHARE_TOLERANCE, breaks)
 
 
 def stop_if_broken(vendor: str, day: date, checks: list[Check]) -> None:
-    """Refuses a day that does not add up.
+    """Raise if a check failed.
 
     Raises:
-        BalanceError: With every comparison that failed.
+        BalanceError: Names every check that failed.
     """
     failed = [check for check in checks if not check.is_passed]
     if failed:

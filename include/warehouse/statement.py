@@ -1,4 +1,4 @@
-"""The SQL of loading a fact, made from the entity's declaration; every value is a bound parameter."""
+"""The SQL that loads a fact, generated from the entity's declaration; every value is a bound parameter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from include.warehouse.protection import is_unprotected
 
 
 class Statement:
-    """Statements over `incoming_<entity>` (as copied), `compared_<entity>` (what differs) and the warehouse's table.
+    """Statements on `incoming_<entity>` (the copied rows), `compared_<entity>` (the rows that differ) and the warehouse table.
 
     Args:
         entity: A snapshot or an event. Names come from our own declaration, never from data.
@@ -30,62 +30,62 @@ class Statement:
 
     @cached_property
     def count_incoming(self) -> sa.TextClause:
-        """How many rows were copied."""
+        """Count the copied rows."""
         return sa.text(f"select count(*) from {self._incoming}")  # noqa: S608
 
     @cached_property
     def any_open(self) -> sa.TextClause:
-        """Whether anything is stored yet that these rows could change."""
+        """Select whether any stored row could be changed by these rows."""
         return sa.text(f"select exists (select from {self._table} f where {self._open})")  # noqa: S608
 
     @cached_property
     def insert_all(self) -> sa.TextClause:
-        """Every row whose references are known, where nothing is stored yet."""
+        """Insert every row whose references are known; used if nothing is stored yet."""
         return self._insert(f"(select {self._selected} from {self._incoming} i{self._joins('join')})", "")  # noqa: S608
 
     @cached_property
     def compare(self) -> sa.TextClause:
-        """Keeps the rows that are not as stored, with surrogate ids and what becomes of each (`fate`).
+        """Create `compared_<entity>`: the rows that differ from the stored ones, with surrogate ids and the `outcome` of each.
 
-        The fate is new, changed, older (than the stored state of an event), or lost (it points to nothing). Each row
-        keeps by which load (`compared_run_id`) its stored state was written.
+        The outcome is new, changed, older (than the stored state of an event), or lost (a reference is unknown).
+        `compared_run_id` is the load that wrote the stored state.
         """
         entity = self._entity
         lost = " or ".join(f"k{n}.id is null" for n in range(len(self._ids))) or "false"
         older = f" when {self._is_older} then 'older'" if entity.version else ""
-        told = [c for c in self._values if not (entity.is_observed and c == entity.version)]
-        stored = ", ".join(f"f.{c}" for c in told)
-        arrived = ", ".join(self._arrived[c] for c in told)
+        compared = [c for c in self._values if not (entity.is_observed and c == entity.version)]
+        stored = ", ".join(f"f.{c}" for c in compared)
+        arrived = ", ".join(self._arrived[c] for c in compared)
         return sa.text(
             f"create temporary table compared_{entity.name} on commit drop as select * from ("  # noqa: S608
             f"select {self._selected}, case when {lost} then 'lost' when f.{entity.key} is null then 'new'"
-            f" when ({stored}) is not distinct from ({arrived}) then 'same'{older} else 'changed' end as fate"
+            f" when ({stored}) is not distinct from ({arrived}) then 'same'{older} else 'changed' end as outcome"
             f", f.source_run_id as compared_run_id from {self._incoming} i{self._joins('left join')}"
-            f" left join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}) r where fate <> 'same'"
+            f" left join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}) r where outcome <> 'same'"
         )
 
     @cached_property
-    def count_fates(self) -> sa.TextClause:
-        """How many rows have which fate."""
-        return sa.text(f"select fate, count(*) from compared_{self._entity.name} group by 1")  # noqa: S608
+    def count_outcomes(self) -> sa.TextClause:
+        """Count the rows by outcome."""
+        return sa.text(f"select outcome, count(*) from compared_{self._entity.name} group by 1")  # noqa: S608
 
     @cached_property
     def close_changed(self) -> sa.TextClause:
-        """Closes what the incoming rows correct, unless another load has written it since it was compared."""
+        """Close the stored rows that the incoming rows correct, unless another load has written them since the comparison."""
         return sa.text(
             f"update {self._table} f set recorded_to = now() from compared_{self._entity.name} r"  # noqa: S608
-            f" where r.fate = 'changed' and {self._open} and f.{self._entity.key} = r.{self._entity.key}"
+            f" where r.outcome = 'changed' and {self._open} and f.{self._entity.key} = r.{self._entity.key}"
             " and f.source_run_id = r.compared_run_id"
         )
 
     @cached_property
     def insert_changed(self) -> sa.TextClause:
-        """New rows, and the new state of those just closed."""
-        return self._insert(f"compared_{self._entity.name}", " where fate in ('new', 'changed')")
+        """Insert new rows, and the new state of the rows just closed."""
+        return self._insert(f"compared_{self._entity.name}", " where outcome in ('new', 'changed')")
 
     @cached_property
     def money_of_run(self) -> sa.TextClause:
-        """Money of the rows that this load wrote."""
+        """Sum the money of the rows that this load wrote."""
         return sa.text(
             f"select sum({self._entity.money}) from {self._table} f"  # noqa: S608
             f" where {self._open} and f.source_run_id = :source_run_id"
@@ -93,15 +93,15 @@ class Statement:
 
     @cached_property
     def sum_open(self) -> sa.TextClause:
-        """How many rows are open, and their money."""
+        """Count the open rows and sum their money."""
         money = self._entity.money or "null::numeric"
         return sa.text(f"select count(*) as rows, sum({money}) as money from {self._table} f where {self._open}")  # noqa: S608
 
     @cached_property
     def withdraw(self) -> sa.TextClause:
-        """Closes what a whole pull no longer has, unless a dead row may describe it.
+        """Close the stored rows that are missing from a full pull, unless a dead letter may describe them.
 
-        Of an event that is what lies within the bounds of the pull: by when it was edited, or by its date.
+        For an event, only rows within the bounds of the pull, by edit time or by date.
         """
         key, within = self._entity.key, ""
         if self._entity.kind == "event":
@@ -116,7 +116,7 @@ class Statement:
 
     @cached_property
     def money_of_keys(self) -> sa.TextClause:
-        """Money now stored under the incoming keys; a superseded row counts with what came in."""
+        """Sum the money now stored under the incoming keys; a superseded row counts with its incoming amount."""
         entity = self._entity
         stored = f"f.{entity.money}"
         if entity.version:
@@ -128,21 +128,21 @@ class Statement:
 
     @property
     def _is_older(self) -> str:
-        """Whether what is stored counts, and not what arrived: it is newer, or it is the end, which a newer time does not undo."""
+        """SQL: whether the stored state wins over the incoming one: it is newer, or it is final and a newer time does not reopen it."""
         older = f"f.{self._entity.version} > i.{self._entity.version}"
         if self._entity.final is None:
             return older
-        return f"({self._stands('f', 'i')} or {older} and not ({self._stands('i', 'f')}))"
+        return f"({self._wins_as_final('f', 'i')} or {older} and not ({self._wins_as_final('i', 'f')}))"
 
-    def _stands(self, end: str, other: str) -> str:
-        """Whether one state is an end that the other does not undo."""
+    def _wins_as_final(self, state: str, other: str) -> str:
+        """Return the SQL condition that a final state wins over a non-final one that does not reopen it."""
         entity = self._entity
-        undone = f"coalesce({other}.{entity.reopened} > {end}.{entity.version}, false)"
-        return f"coalesce({end}.{entity.final}, false) and not coalesce({other}.{entity.final}, false) and not {undone}"
+        reopened = f"coalesce({other}.{entity.reopened} > {state}.{entity.version}, false)"
+        return f"coalesce({state}.{entity.final}, false) and not coalesce({other}.{entity.final}, false) and not {reopened}"
 
     @property
     def _arrived(self) -> dict[str, str]:
-        """Warehouse column -> where an incoming row has it."""
+        """Warehouse column -> SQL of its value in an incoming row."""
         ids = {column: f"k{n}.id" for n, column in enumerate(self._ids)}
         return {column: ids.get(column, f"i.{column}") for column in self._columns}
 

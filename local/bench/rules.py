@@ -23,9 +23,9 @@ from rich.table import Table
 from include.control import findings
 from include.control.findings import Look
 from include.rules import RULES
-from include.rules.book import find_present_days, read_book
-from include.rules.judgement import judge
+from include.rules.evaluation import evaluate
 from include.rules.policy import Policy
+from include.rules.snapshot import find_present_days, read_snapshot
 from include.warehouse import schema
 from local.postgres import Postgres
 
@@ -101,20 +101,20 @@ def work_a_day(load_url: str) -> dict[str, Any]:
     started = clock()
     with engine.connect() as connection:
         [day] = find_present_days(connection)
-        book = read_book(connection, day)
+        snapshot = read_snapshot(connection, day)
     seconds = {"read": clock() - started}
     for rule in RULES:
         at = clock()
-        judge(book, Policy(), [rule], failed)
+        evaluate(snapshot, Policy(), [rule], failed)
         seconds[rule.name] = clock() - at
-    found, judged = judge(book, Policy(), RULES, failed)
+    found, evaluated = evaluate(snapshot, Policy(), RULES, failed)
     for error in failed.values():
         raise error
     for step in ("settle, all new", "settle again"):
         at = clock()
         with engine.begin() as connection:
             findings.settle(
-                connection, Look(day.vendor, day.business_date, day.read_at, step), judged, found, book.silent
+                connection, Look(day.vendor, day.business_date, day.read_at, step), evaluated, found, snapshot.silent
             )
         seconds[step] = clock() - at
     engine.dispose()

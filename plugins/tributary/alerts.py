@@ -183,12 +183,12 @@ def page(dag_id: str) -> str:
 
 def _counts(dag_id: str, run_id: str) -> str:
     """Return the ledger's counts of a vendor's run; empty where the database does not answer, so that the alert is sent anyway."""
-    from include.control.lateness import say_progress
+    from include.control.lateness import describe_progress
     from tributary.policy import vendor_of
 
     try:
         with open_database() as engine:
-            return say_progress(engine, vendor_of(dag_id), run_id)
+            return describe_progress(engine, vendor_of(dag_id), run_id)
     except Exception as error:
         log.warning("An alert about %s is sent without counts: %s", dag_id, type(error).__name__)
         return ""

@@ -24,8 +24,8 @@ from include.identity.resolve import resolve
 from include.pipeline import vendor_day
 from include.pipeline.plan import plan_day
 from include.pipeline.run import Run, Site
-from include.rules import PICTURE_RULES, RULES
-from include.rules.judgement import judge_all
+from include.rules import HOUSEHOLD_RULES, RULES
+from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
@@ -99,13 +99,15 @@ class Twin:
         """Identity, rules and Salesforce, as the DAG does it, with all that a person would be asked about approved."""
         engine, today = self.site.engine, latest_closed(datetime.now(UTC))
         resolve(engine, VENDORS, run_id, today)
-        judge_all(engine, Policy(), run_id)
+        evaluate_all(engine, Policy(), run_id)
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
         concerns = preview(engine, SETTINGS, 0).concerns
         org = self._connect("salesforce")
         sync(engine, org, work, run_id, today, SETTINGS, approved=concerns)
-        asked = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in (*RULES, *PICTURE_RULES) if r.task_subject}
+        asked = {
+            r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in (*RULES, *HOUSEHOLD_RULES) if r.task_subject
+        }
         tasks.sync(engine, org, run_id, today, SETTINGS, asked)
 
     def stop(self) -> None:

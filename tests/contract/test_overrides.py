@@ -72,7 +72,7 @@ def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: 
     chosen = {"paths": {"accounts": "v9/firm/accounts"}, "columns": {"accounts": {"market_value_usd": "Value"}}}
     worth = [row["market_value_usd"] for row in stage(site, TAMARAC, "accounts", answer, **chosen)]
     assert any(worth)
-    path = ledger.staged_partition(site.engine, RUN.run_id, TAMARAC.name, "accounts")
+    path = ledger.find_staged_partition(site.engine, RUN.run_id, TAMARAC.name, "accounts")
     assert path is not None
     assert vendor_day.validate(site, TAMARAC, {"accounts": path}, RUN, rows_only=True) == {
         "accounts": 1

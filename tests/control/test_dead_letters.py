@@ -45,7 +45,7 @@ def letters(connection: sa.Connection) -> list[tuple[Any, ...]]:
 
 
 def test_a_letter_says_where_its_row_is_and_why(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A", 7)], own_day=True)
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter("A", 7)], own_day=True)
     row = connection.execute(sa.text("select * from control.dead_letter")).mappings().one()
     assert (row["partition"], row["part"], row["row_number"]) == ("p1", "part-00000.parquet", 7)
     assert (row["reasons"], row["stage"], row["run_id"]) == (["price_usd: not a number"], "stage", "run-1")
@@ -53,14 +53,14 @@ def test_a_letter_says_where_its_row_is_and_why(connection: sa.Connection) -> No
 
 def test_burying_again_changes_nothing(connection: sa.Connection) -> None:
     for _ in range(2):
-        dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)], own_day=True)
+        dead_letters.insert(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)], own_day=True)
     assert letters(connection) == [("A", "open", "p1", None), (None, "open", "p1", None)]
 
 
 def test_letters_are_buried_some_at_a_time(connection: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, a table of which every row died would fill the memory, and then be more than PostgreSQL takes."""
-    monkeypatch.setattr(dead_letters, "_AT_ONCE", 2)
-    dead_letters.bury(connection, PULL, "stage", "p1", (letter(str(n), n) for n in range(5)), own_day=True)
+    monkeypatch.setattr(dead_letters, "_BATCH_SIZE", 2)
+    dead_letters.insert(connection, PULL, "stage", "p1", (letter(str(n), n) for n in range(5)), own_day=True)
     told = connection.scalars(sa.text("select (data ->> 'count')::int from control.outbox order by event_number"))
     assert list(told) == [2, 2, 1]
     assert [(key, status) for key, status, _, _ in letters(connection)] == [(str(n), "open") for n in range(5)]
@@ -69,10 +69,10 @@ def test_letters_are_buried_some_at_a_time(connection: sa.Connection, monkeypatc
 def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connection) -> None:
     """Each row that dies again would have all open letters of its table looked through."""
     long = "".join(random.Random(1).choices(string.printable, k=5000))
-    dead_letters.bury(
+    dead_letters.insert(
         connection, PULL, "stage", "p1", [letter(long), letter(long[:-1], 1), letter("B", 2)], own_day=True
     )
-    dead_letters.bury(connection, LATER, "stage", "p2", [letter(long)], own_day=True)
+    dead_letters.insert(connection, LATER, "stage", "p2", [letter(long)], own_day=True)
     assert [(key, status) for key, status, _, _ in letters(connection)] == [
         *[(long, "open"), (long[:-1], "open"), ("B", "open")],
     ]
@@ -83,61 +83,61 @@ def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connec
 
 
 def test_a_row_that_dies_again_of_the_same_reasons_keeps_its_dead_letter(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
-    dead_letters.bury(connection, LATER, "stage", "p2", [letter("A")], own_day=True)
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
+    dead_letters.insert(connection, LATER, "stage", "p2", [letter("A")], own_day=True)
     assert letters(connection) == [("A", "open", "p2", None), ("B", "open", "p1", None)]
 
 
 def test_a_row_that_dies_of_other_reasons_has_a_new_dead_letter(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A")], own_day=True)
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter("A")], own_day=True)
     other = replace(letter("A"), reasons=["another field"])
-    dead_letters.bury(connection, LATER, "stage", "p2", [other], own_day=True)
+    dead_letters.insert(connection, LATER, "stage", "p2", [other], own_day=True)
     assert letters(connection) == [("A", "superseded", "p1", "run-2"), ("A", "open", "p2", None)]
 
 
 def test_an_older_pull_closes_no_dead_letter_of_a_newer_one(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, LATER, "stage", "p2", [letter("A"), letter("B", 1), letter(None, 2)], own_day=True)
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("C")], own_day=True)
-    assert dead_letters.close_landed(connection, PULL, ["A"], own_day=True, partition="p1") == 0
+    dead_letters.insert(connection, LATER, "stage", "p2", [letter("A"), letter("B", 1), letter(None, 2)], own_day=True)
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter("C")], own_day=True)
+    assert dead_letters.close_loaded(connection, PULL, ["A"], own_day=True, partition="p1") == 0
     assert dead_letters.supersede_rest(connection, PULL, "p1", own_day=True) == 0
     assert [status for _, status, _, _ in letters(connection)] == ["open"] * 4
 
 
 def test_a_newer_pull_closes_the_dead_letters_of_an_older_one(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)], own_day=True)
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter("A"), letter(None, 1)], own_day=True)
     assert dead_letters.supersede_rest(connection, LATER, "p2", own_day=True) == 2
 
 
 def test_a_row_that_can_not_be_named_supersedes_nothing(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter(None)], own_day=True)
-    dead_letters.bury(connection, LATER, "stage", "p2", [letter(None)], own_day=True)
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter(None)], own_day=True)
+    dead_letters.insert(connection, LATER, "stage", "p2", [letter(None)], own_day=True)
     assert [row[1] for row in letters(connection)] == ["open", "open"]
-    assert dead_letters.open_keys(connection, PULL, own_day=True) == []
+    assert dead_letters.find_open_keys(connection, PULL, own_day=True) == []
 
 
 @pytest.mark.parametrize(
     "other", [{"vendor": "else"}, {"table_name": "accounts"}, {"business_date": date(2026, 11, 19)}]
 )
 def test_letters_of_other_days_tables_and_vendors_stay(connection: sa.Connection, other: dict[str, Any]) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A")], own_day=True)
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter("A")], own_day=True)
     elsewhere = replace(LATER, **other)
-    assert dead_letters.open_keys(connection, elsewhere, own_day=True) == []
-    dead_letters.bury(connection, elsewhere, "stage", "p2", [letter("A")], own_day=True)
-    assert dead_letters.close_landed(connection, elsewhere, ["A"], own_day=True) == 1
-    assert dead_letters.open_keys(connection, PULL, own_day=True) == ["A"]
+    assert dead_letters.find_open_keys(connection, elsewhere, own_day=True) == []
+    dead_letters.insert(connection, elsewhere, "stage", "p2", [letter("A")], own_day=True)
+    assert dead_letters.close_loaded(connection, elsewhere, ["A"], own_day=True) == 1
+    assert dead_letters.find_open_keys(connection, PULL, own_day=True) == ["A"]
 
 
 def test_a_letter_closes_when_its_row_lands(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
-    assert dead_letters.close_landed(connection, LATER, ["A", "C"], own_day=True) == 1
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
+    assert dead_letters.close_loaded(connection, LATER, ["A", "C"], own_day=True) == 1
     assert letters(connection) == [("A", "replayed", "p1", "run-2"), ("B", "open", "p1", None)]
-    assert dead_letters.open_keys(connection, PULL, own_day=True) == ["B"]
-    assert dead_letters.close_landed(connection, LATER, ["A"], own_day=True) == 0
+    assert dead_letters.find_open_keys(connection, PULL, own_day=True) == ["B"]
+    assert dead_letters.close_loaded(connection, LATER, ["A"], own_day=True) == 0
 
 
 def test_a_closed_letter_has_the_time_of_its_end(connection: sa.Connection) -> None:
-    dead_letters.bury(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
-    dead_letters.close_landed(connection, LATER, ["A"], own_day=True)
+    dead_letters.insert(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
+    dead_letters.close_loaded(connection, LATER, ["A"], own_day=True)
     times = connection.execute(sa.text("select row_key, closed_at >= died_at from control.dead_letter order by 1"))
     assert [tuple(row) for row in times] == [("A", True), ("B", None)]
 
@@ -156,7 +156,7 @@ def insert(engine: sa.Engine, *given: DeadLetter, stage: str = "validate", pull:
     """Inserts dead letters; returns the ids of all there are."""
     with engine.begin() as connection:
         numbered = [replace(each, row_number=n) for n, each in enumerate(given)]
-        dead_letters.bury(connection, pull, stage, pull.pull_id, numbered, own_day=True)
+        dead_letters.insert(connection, pull, stage, pull.pull_id, numbered, own_day=True)
         return list(connection.scalars(sa.text("select dead_letter_id from control.dead_letter order by 1")))
 
 
@@ -217,7 +217,7 @@ def test_the_task_that_discards_may_be_tried_again_and_another_run_may_not(engin
 
 @pytest.mark.parametrize(
     ("ids", "reason", "why"),
-    [((), "why", "needs their ids"), ((1,), " ", "needs a reason"), ((1, 99), "why", r"\[ids=\[99\]\]")],
+    [((), "why", "enter the ids"), ((1,), " ", "reason for discarding is empty"), ((1, 99), "why", r"\[ids=\[99\]\]")],
 )
 def test_nothing_is_discarded_without_ids_and_a_reason_or_where_one_is_not_open(
     database: Database, engine: sa.Engine, ids: tuple[int, ...], reason: str, why: str

@@ -131,7 +131,7 @@ def test_a_vendor_is_held_back_while_its_newest_load_is_not_reconciled(database:
     assert (held.vendor, held.business_date, held.since, held.is_off) == ("orion", DAY, loaded_at, False)
     check(database, "control_total", 3, 0, False)
     assert str(find_held_back(engine, NOW)[0]) == (
-        "orion 2026-11-25: held back since 2026-11-27 07:00 UTC, it does not add up"
+        "orion 2026-11-25: held back since 2026-11-27 07:00 UTC, reconciliation failed"
     )
     assert "Held back from Salesforce:\n- orion" in write_digest(engine, NOW)
     database.do("delete from control.reconciliation")
@@ -163,7 +163,7 @@ def find_field(database: Database, field: str, at: datetime, table: str = "asset
 
 
 def test_a_field_that_is_not_declared_is_reported_by_one_digest(database: Database, engine: sa.Engine) -> None:
-    heading = "New fields that are not declared, and not staged:"
+    heading = "New undeclared fields: not staged:"
     for field in ("rebate", "advisoryFee"):
         find_field(database, field, NOW - timedelta(days=5))
     find_field(database, "nickname", NOW - timedelta(hours=1), "clients")

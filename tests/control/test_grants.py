@@ -154,7 +154,7 @@ def test_first_tokens_are_read_from_the_connection(
 
 @pytest.mark.parametrize("grants", ["", "s3cret", "[1]", "7", '"s3cret"', '{"8101":'])
 def test_first_tokens_that_are_no_object_are_told_without_them(engine: sa.Engine, grants: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"no JSON object.*vendor=somebody") as told:
+    with pytest.raises(ConfigurationError, match=r"not a JSON object.*vendor=somebody") as told:
         Grants.of(engine, "somebody", REDACTOR, {"grants": grants})
     assert "s3cret" not in f"{told.value!r}"
     assert told.value.__suppress_context__

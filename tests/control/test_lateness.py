@@ -11,7 +11,7 @@ from croniter import croniter
 
 from include import business_dates
 from include.contract import Vendor
-from include.control.lateness import Late, find_late, mark_told
+from include.control.lateness import Late, find_late, mark_alerted
 from tests.conftest import Firm
 from tests.running_sandbox import NOW
 
@@ -51,7 +51,7 @@ def firm(firm: Firm) -> Firm:
 
 @pytest.mark.others_long
 def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
-    mark_told(firm.engine, late_at(firm, start(firm) - HOUR))  # of the run before
+    mark_alerted(firm.engine, late_at(firm, start(firm) - HOUR))  # of the run before
     assert late_at(firm, start(firm) + HOUR) == []
 
 
@@ -63,7 +63,7 @@ def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
     expected = {(table.name, "stage") for table in firm.vendor.asked} | {(name, "load") for name in mapped}
     assert {(each.table, each.stage) for each in late} == expected
     assert {each.business_date for each in late} == {business_dates.latest_closed(start(firm))}
-    mark_told(firm.engine, late)
+    mark_alerted(firm.engine, late)
     assert late_at(firm, evening) == []
 
 
@@ -78,14 +78,14 @@ def test_a_day_that_is_in_is_not_late(firm: Firm) -> None:
 @pytest.mark.others_long
 def test_a_run_of_a_week_ago_is_not_late_every_day(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
-    mark_told(firm.engine, late_at(firm, evening))
+    mark_alerted(firm.engine, late_at(firm, evening))
     following: datetime = croniter(firm.vendor.cron, evening).get_next(datetime)
     assert late_at(firm, following - HOUR) == []
 
 
 @pytest.mark.others_long
 def test_a_session_that_closed_this_afternoon_is_due_later(firm: Firm) -> None:
-    mark_told(firm.engine, late_at(firm, datetime.fromisoformat("2026-11-20T15:00:00-05:00")))
+    mark_alerted(firm.engine, late_at(firm, datetime.fromisoformat("2026-11-20T15:00:00-05:00")))
     assert late_at(firm, datetime.fromisoformat("2026-11-20T16:45:00-05:00")) == []
 
 
@@ -124,9 +124,9 @@ def test_some_rows_of_a_day_are_not_the_day(firm: Firm, how: str) -> None:
 def test_people_are_told_how_late_and_what_is_there(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     nothing = late_at(firm, evening)[0]
-    assert nothing.say(nothing.due_at).endswith(", 0 h 00 min ago; nothing staged")
+    assert nothing.describe(nothing.due_at).endswith(", 0 h 00 min ago; nothing staged")
     pulled(firm, start(firm), business_dates.latest_closed(start(firm)))
     [load, *_] = late = late_at(firm, evening)
     assert {each.stage for each in late} == {"load"}
     due = f"{load.table}: load was due at {firm.vendor.due['load']} {load.due_at:%Z}"
-    assert load.say(load.due_at + 85 * HOUR / 60) == f"{due}, 1 h 25 min ago; 3 rows staged, 2 dead letters"
+    assert load.describe(load.due_at + 85 * HOUR / 60) == f"{due}, 1 h 25 min ago; 3 rows staged, 2 dead letters"

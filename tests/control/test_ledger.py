@@ -45,7 +45,7 @@ SUMMED = [(stage, name) for stage, counts in BALANCED.items()
 @pytest.mark.parametrize("stage", BALANCED)
 def test_a_step_that_adds_up_is_written(connection: sa.Connection, stage: str) -> None:
     ledger.record(connection, PULL, stage, BALANCED[stage])
-    row = ledger.found(connection, PULL, stage)
+    row = ledger.find(connection, PULL, stage)
     assert {name: row[name] for name in Counts.__dataclass_fields__} == {
         name: getattr(BALANCED[stage], name) for name in Counts.__dataclass_fields__
     }
@@ -95,7 +95,7 @@ def test_what_was_written_beside_an_unbalanced_step_is_gone(database: Database) 
 def test_a_step_written_twice_keeps_its_first_row(connection: sa.Connection) -> None:
     first = ledger.record(connection, PULL, "stage", Counts(fetched=1, staged=1))
     assert ledger.record(connection, PULL, "stage", Counts(fetched=2, staged=2)) == first
-    assert ledger.found(connection, PULL, "stage")["fetched"] == 1
+    assert ledger.find(connection, PULL, "stage")["fetched"] == 1
 
 
 def test_each_pull_entity_and_stage_has_a_row_of_its_own(connection: sa.Connection) -> None:
@@ -106,12 +106,12 @@ def test_each_pull_entity_and_stage_has_a_row_of_its_own(connection: sa.Connecti
         ledger.record(connection, replace(PULL, pull_id="pull-2"), "load", Counts(), "position"),
     }
     assert len(ids) == 4
-    assert ledger.found(connection, replace(PULL, pull_id="pull-3"), "load", "position") == {}
+    assert ledger.find(connection, replace(PULL, pull_id="pull-3"), "load", "position") == {}
 
 
 def test_a_row_may_carry_an_id_taken_before(connection: sa.Connection) -> None:
-    taken = ledger.next_id(connection)
-    assert ledger.next_id(connection) > taken
+    taken = ledger.take_id(connection)
+    assert ledger.take_id(connection) > taken
     assert ledger.record(connection, PULL, "load", Counts(), "position", taken) == taken
 
 
@@ -125,10 +125,10 @@ def test_only_a_newer_pull_of_the_same_day_counts_as_newer(connection: sa.Connec
     ):
         ledger.record(connection, other, "load", Counts())
     ledger.record(connection, newer, "stage", Counts())
-    assert ledger.newer_load(connection, PULL) is None
+    assert ledger.find_newer_load(connection, PULL) is None
     ledger.record(connection, newer, "load", Counts())
-    assert ledger.newer_load(connection, PULL) == newer.extracted_at
-    assert ledger.newer_load(connection, newer) is None
+    assert ledger.find_newer_load(connection, PULL) == newer.extracted_at
+    assert ledger.find_newer_load(connection, newer) is None
 
 
 def test_a_window_that_ends_in_the_future_is_never_the_last_one(database: Database) -> None:
@@ -137,13 +137,13 @@ def test_a_window_that_ends_in_the_future_is_never_the_last_one(database: Databa
         ledger.record(connection, PULL, "load", Counts())
         ahead = replace(PULL, pull_id="ahead", window_to=NOW + timedelta(days=30))
         ledger.record(connection, ahead, "load", Counts())
-    assert ledger.last_window(engine, "sample", "assets", NOW) == AT
+    assert ledger.find_last_window(engine, "sample", "assets", NOW) == AT
     engine.dispose()
 
 
 def test_the_largest_pull_that_was_loaded_is_known(database: Database) -> None:
     engine = schema.engine(database.url())
-    assert ledger.most_fetched(engine, "sample", "assets") is None
+    assert ledger.find_most_fetched(engine, "sample", "assets") is None
     with engine.begin() as connection:
         for n, fetched in enumerate((10, 30, 20)):
             ledger.record(
@@ -151,13 +151,13 @@ def test_the_largest_pull_that_was_loaded_is_known(database: Database) -> None:
             )
         for n in (0, 2):
             ledger.record(connection, replace(PULL, pull_id=f"pull-{n}"), "load", Counts())
-    assert ledger.most_fetched(engine, "sample", "assets") == 20
+    assert ledger.find_most_fetched(engine, "sample", "assets") == 20
     engine.dispose()
 
 
 def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Database) -> None:
     engine = schema.engine(database.url())
-    assert ledger.last_window(engine, "sample", "assets", NOW) is None
+    assert ledger.find_last_window(engine, "sample", "assets", NOW) is None
     later = AT + timedelta(days=1)
     with engine.begin() as connection:
         ledger.record(connection, PULL, "load", Counts())
@@ -165,10 +165,10 @@ def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Dat
         ledger.record(connection, staged, "stage", Counts())
         ledger.record(connection, replace(staged, pull_id="past", pulled="past"), "load", Counts())
         ledger.record(connection, replace(staged, pull_id="replay", pulled="replay"), "load", Counts())
-    assert ledger.last_window(engine, "sample", "assets", NOW) == AT
+    assert ledger.find_last_window(engine, "sample", "assets", NOW) == AT
     with engine.begin() as connection:
         ledger.record(connection, replace(staged, pull_id="pull-2"), "load", Counts())
-    assert ledger.last_window(engine, "sample", "assets", NOW) == later
+    assert ledger.find_last_window(engine, "sample", "assets", NOW) == later
     engine.dispose()
 
 

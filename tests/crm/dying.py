@@ -86,7 +86,7 @@ def die_after_call(is_answered: bool) -> None:
     """Dies when Salesforce has done what the wanted call of collections asks, before or after its answer is read."""
     collections.COLLECTION_ROWS, collections.CALL_COLLECTIONS = 10, 1
     if is_answered:
-        die_after(collections, "_answers")
+        die_after(collections, "_read_responses")
         return
     whole = SalesforceSession._send
 
@@ -107,7 +107,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "in the middle of the upload": die_inside_upload,
     "uploaded": lambda: die_after(Bulk, "upload"),
     "started": lambda: die_after(Bulk, "start"),
-    "marked as uploaded": lambda: die_after(jobs.Jobs, "_give"),
+    "marked as uploaded": lambda: die_after(jobs.Jobs, "_start"),
     "in the middle of the results": die_inside_results,
     "results read": lambda: die_after(results, "read"),
     "before the commit": lambda: die_after(results, "_count"),
@@ -126,7 +126,7 @@ def run() -> None:
     connection = Connection(where["url"], where["login"], where["password"], {"grant": "client_credentials"})
     settings = Settings("sample", most_collected=asked["most_collected"], few=1_000_000)
     if asked["point"].startswith("Task"):
-        tasks.sync(engine, connection, "killed", LAST, settings, {"negative_cash": tasks.Asked("Cover it", 1)})
+        tasks.sync(engine, connection, "killed", LAST, settings, {"negative_cash": tasks.TaskSpec("Cover it", 1)})
     else:
         load.sync(engine, connection, Path(asked["work"]), "killed", LAST, settings)
 

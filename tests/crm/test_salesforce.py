@@ -65,7 +65,7 @@ def test_a_bulk_result_that_comes_byte_by_byte_ends_at_the_deadline(crm: Crm, mo
         crm.fault("drip", f"{API}/limits", seconds=0.05)
         with session.stream("/limits") as (pieces, _), pytest.raises(TargetUnavailable, match=r"longer than 0.5 s"):
             list(pieces)
-        with pytest.raises(TargetUnavailable, match=r"No whole answer.*longer than 0.5 s"):
+        with pytest.raises(TargetUnavailable, match=r"No complete response.*longer than 0.5 s"):
             session.call_once("GET", "/limits")
     crm.no_faults()
 

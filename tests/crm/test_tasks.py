@@ -14,13 +14,13 @@ import pytest
 from include.control.ledger import Counts
 from include.crm import tasks
 from include.crm.settings import Settings
-from include.crm.tasks import Asked
+from include.crm.tasks import TaskSpec
 from include.errors import ConfigurationError, RateLimited, RowsFailed, TargetUnavailable
 from tests.conftest import Database
 from tests.crm.conftest import ACCOUNTS, API, Crm
 from tests.running_sandbox import LAST, run_sandbox
 
-ASKED = {"negative_cash": Asked("Cover negative cash", 1), "household_aum_moved": Asked("Review a large move", 2)}
+ASKED = {"negative_cash": TaskSpec("Cover negative cash", 1), "household_aum_moved": TaskSpec("Review a large move", 2)}
 COLLECTION = f"{API}/composite/sobjects"
 
 
@@ -165,7 +165,7 @@ def test_a_second_run_makes_no_second_task(crm: Crm) -> None:
 
 def test_more_tasks_than_a_call_takes_are_all_made_once(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "COLLECTION_ROWS", 3)
-    monkeypatch.setattr(tasks, "_KEYS_ASKED", 2)
+    monkeypatch.setattr(tasks, "_KEYS_PER_QUERY", 2)
     for nth in range(8):
         find(crm, nth=nth)
 

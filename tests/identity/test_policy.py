@@ -16,7 +16,7 @@ def test_nothing_said_gives_the_defaults() -> None:
 
 def test_a_firm_sets_thresholds_and_no_more_than_those() -> None:
     assert Policy.of({"link_score": 5, "review_ratio": "0.1"}) == Policy(link_score=5.0, review_ratio=0.1)
-    with pytest.raises(ConfigurationError, match="has_households is no threshold; trusted is no threshold"):
+    with pytest.raises(ConfigurationError, match="has_households is not a threshold; trusted is not a threshold"):
         Policy.of({"trusted": [], "has_households": False})
 
 

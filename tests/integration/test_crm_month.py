@@ -21,7 +21,7 @@ from include.crm import tasks
 from include.crm.settings import Settings
 from include.crm.sync.readback import Found, read_back
 from include.rules import RULES
-from include.rules.judgement import judge_all
+from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
 from include.vendors import named
 from local.postgres import Postgres
@@ -41,7 +41,7 @@ SETTINGS = Settings("sample", has_transactions=True, few=1_000_000)
 # Tight, so that a small firm has findings that open and close.
 POLICY = Policy.of({"aum_move_percent": 1, "aum_move_floor_usd": 1000, "large_flow_floor_usd": 500, "large_flow_percent": 1,
                     "excess_cash_floor_usd": 1000, "excess_cash_percent": 3, "flow_review_days": 3})  # fmt: skip
-ASKED = {rule.name: tasks.Asked(rule.task_subject, rule.due_days) for rule in RULES if rule.task_subject}
+ASKED = {rule.name: tasks.TaskSpec(rule.task_subject, rule.due_days) for rule in RULES if rule.task_subject}
 NAMES = ['The "Sample", Renamed', "Sämple Ægir 家", "  Sample of spaces  ", "O'Sample; 100%", "Sample " * 28, "x,\ty"]
 
 
@@ -80,7 +80,7 @@ class Month:
     def run(self, day: date, most_collected: int) -> None:
         """A whole evening: the vendor's day, the rules, the records, the Tasks; then a look at all of it."""
         self.firm.day(day)
-        judge_all(self.firm.engine, POLICY, f"rules-{len(self.steps)}")
+        evaluate_all(self.firm.engine, POLICY, f"rules-{len(self.steps)}")
         counts = self.crm.sync(business_date=day, settings=replace(SETTINGS, most_collected=most_collected))
         subjects = {name: asked.subject for name, asked in ASKED.items()}
         tasks.sync(self.firm.engine, self.crm.connection, f"tasks-{len(self.steps)}", day, SETTINGS, ASKED)

@@ -19,7 +19,7 @@ from psycopg import errors
 from include.control import dead_letters, findings, ledger
 from include.control.dead_letters import DeadLetter
 from include.control.findings import Look
-from include.control.lateness import Late, mark_told
+from include.control.lateness import Late, mark_alerted
 from include.control.ledger import Counts, Pull
 from include.errors import BalanceError
 from include.outbound.outbox import CHANNEL, is_waiting
@@ -42,7 +42,7 @@ def load(firm: Firm) -> None:
 
 def bury(firm: Firm, *letters: DeadLetter, stage: str = "stage") -> None:
     with firm.engine.begin() as connection:
-        dead_letters.bury(connection, PULL, stage, "orion/assets/p1", letters, own_day=True)
+        dead_letters.insert(connection, PULL, stage, "orion/assets/p1", letters, own_day=True)
 
 
 def settle(firm: Firm, day: date, *subjects: int, measure: str = "4321.5") -> None:
@@ -192,7 +192,7 @@ def test_an_envelope_that_comes_completed_is_news_only_while_it_is_young(quiet: 
 def test_a_deadline_that_was_missed_is_told(quiet: Firm) -> None:
     due = datetime.fromisoformat("2026-11-23T08:30:00-05:00")
     for _ in range(2):
-        mark_told(quiet.engine, [Late("orion", "assets", DAY, "load", due)])
+        mark_alerted(quiet.engine, [Late("orion", "assets", DAY, "load", due)])
     assert told(quiet) == [
         {
             "subject": "orion/assets/2026-11-20", "vendor": "orion", "table": "assets", "business_date": "2026-11-20",
@@ -207,7 +207,7 @@ def test_every_declared_type_is_told_and_no_other_and_none_holds_a_name_or_words
     settle(quiet, DAY, 1)
     settle(quiet, DAY + timedelta(days=3))
     know_envelope(quiet, "completed", completed_at=datetime.now(UTC))
-    mark_told(quiet.engine, [Late("orion", "assets", DAY, "load", datetime.now(UTC))])
+    mark_alerted(quiet.engine, [Late("orion", "assets", DAY, "load", datetime.now(UTC))])
     events = quiet.events()
     assert {event["type"] for event in events} == set(TYPES)
     text = json.dumps(events, default=str)

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from include.control.findings import Tally
 from include.rules import RULES
-from include.rules.book import Book, PresentDay, find_present_days, read_book
-from include.rules.judgement import judge_all
+from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
+from include.rules.snapshot import PresentDay, Snapshot, find_present_days, read_snapshot
 from tests.conftest import Database
 from tests.warehouse.loading import Loader
 
@@ -72,14 +72,14 @@ class Ledgered(Loader):
             [day] = [day for day in find_present_days(connection) if day.vendor == self.vendor.name]
         return day
 
-    def book(self) -> Book:
-        """The book of this vendor's present day."""
+    def snapshot(self) -> Snapshot:
+        """The snapshot of this vendor's present day."""
         with self.engine.connect() as connection:
-            return read_book(connection, self.present())
+            return read_snapshot(connection, self.present())
 
-    def judge(self, policy: Policy = Policy(), rules: Any = RULES, run_id: str = "rules") -> dict[str, Tally]:  # noqa: B008
+    def evaluate(self, policy: Policy = Policy(), rules: Any = RULES, run_id: str = "rules") -> dict[str, Tally]:  # noqa: B008
         """Runs the rules; returns what came of this vendor's, where anything did."""
-        tallies = judge_all(self.engine, policy, run_id, rules).get(self.vendor.name, {})
+        tallies = evaluate_all(self.engine, policy, run_id, rules).get(self.vendor.name, {})
         return {rule: tally for rule, tally in tallies.items() if tally != Tally()}
 
     def findings(self, columns: str = "rule") -> list[tuple[Any, ...]]:

@@ -9,32 +9,32 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Any
 
-from include.rules.book import Book
 from include.rules.policy import Policy
+from include.rules.snapshot import Snapshot
 
 Found = dict[tuple[str, int], Decimal]
 CENT, TENTH = Decimal("0.01"), Decimal("0.1")
 
 
-def expect(book: Book, policy: Policy) -> Found:
+def expect(snapshot: Snapshot, policy: Policy) -> Found:
     """Rule and subject -> measure."""
-    return {(rule, subject): measure for rule, subject, measure in _all(Rows(book), book, policy)}
+    return {(rule, subject): measure for rule, subject, measure in _all(Rows(snapshot), snapshot, policy)}
 
 
 class Rows:
-    """The book as dicts."""
+    """The snapshot as dicts."""
 
-    def __init__(self, book: Book) -> None:
-        self.accounts = {row["account_id"]: row for row in book.accounts.to_pylist()}
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.accounts = {row["account_id"]: row for row in snapshot.accounts.to_pylist()}
         self.shares: dict[tuple[int, int], Fraction] = defaultdict(Fraction)
-        for row in book.owners.to_pylist():
+        for row in snapshot.owners.to_pylist():
             if row["household_id"] is not None:
                 self.shares[row["account_id"], row["household_id"]] += Fraction(row["share_ratio"])
-        self.positions = [row for row in book.positions.to_pylist() if row["account_id"] in self.accounts]
+        self.positions = [row for row in snapshot.positions.to_pylist() if row["account_id"] in self.accounts]
         self.held: dict[int, Decimal] = defaultdict(Decimal)
         for row in self.positions:
             self.held[row["account_id"]] += row["market_value_usd"]
-        self.securities = {row["security_id"]: row for row in book.securities.to_pylist()}
+        self.securities = {row["security_id"]: row for row in snapshot.securities.to_pylist()}
 
     def of_households(self, values: dict[int, Decimal]) -> dict[int, Decimal]:
         """Money of accounts by the shares of those who own them, rounded once."""
@@ -61,15 +61,15 @@ def is_share(part: Decimal, whole: Decimal, percent: Decimal) -> bool:
     return part * 100 >= whole * percent
 
 
-def _all(rows: Rows, book: Book, policy: Policy) -> Iterator[tuple[str, int, Decimal]]:
-    yield from _of_accounts(rows, book, policy)
+def _all(rows: Rows, snapshot: Snapshot, policy: Policy) -> Iterator[tuple[str, int, Decimal]]:
+    yield from _of_accounts(rows, snapshot, policy)
     yield from _of_households(rows, policy)
     yield from _concentrations(rows, policy)
-    yield from _flows(rows, book, policy)
+    yield from _flows(rows, snapshot, policy)
 
 
-def _of_accounts(rows: Rows, book: Book, policy: Policy) -> Iterator[tuple[str, int, Decimal]]:
-    due = book.business_date - timedelta(days=policy.unfunded_days)
+def _of_accounts(rows: Rows, snapshot: Snapshot, policy: Policy) -> Iterator[tuple[str, int, Decimal]]:
+    due = snapshot.business_date - timedelta(days=policy.unfunded_days)
     for number, row in rows.accounts.items():
         value, cash = row["market_value_usd"], row["cash_usd"]
         if cash is not None and cash < -policy.negative_cash_tolerance_usd:
@@ -86,7 +86,7 @@ def _of_accounts(rows: Rows, book: Book, policy: Policy) -> Iterator[tuple[str, 
             yield "account_unowned", number, rounded(owned, Decimal("0.0001"))
         if row["was_active"] and not row["is_active"]:
             yield "account_closed", number, row["before_usd"] or Decimal(0)
-        if broken := sum(1 for b in book.breaks.to_pylist() if b["account_id"] == number) if book.breaks else 0:
+        if broken := sum(1 for b in snapshot.breaks.to_pylist() if b["account_id"] == number) if snapshot.breaks else 0:
             yield "roll_forward_break", number, Decimal(broken)
 
 
@@ -141,10 +141,10 @@ def _largest(
         yield rule, subject, share(part, wholes[subject])
 
 
-def _flows(rows: Rows, book: Book, policy: Policy) -> Iterator[tuple[str, int, Decimal]]:
+def _flows(rows: Rows, snapshot: Snapshot, policy: Policy) -> Iterator[tuple[str, int, Decimal]]:
     sums: dict[tuple[str, int], Decimal] = defaultdict(Decimal)
-    for row in book.flows.to_pylist():
-        if row["account_id"] in rows.accounts and row["trade_date"] > book.business_date - timedelta(
+    for row in snapshot.flows.to_pylist():
+        if row["account_id"] in rows.accounts and row["trade_date"] > snapshot.business_date - timedelta(
             days=policy.flow_review_days
         ):
             sums[row["flow"], row["account_id"]] += row["amount_usd"]

@@ -18,7 +18,7 @@ from include.rules.flows import find_large_deposits, find_large_withdrawals
 from include.rules.household import find_absent as find_absent_households
 from include.rules.policy import Policy
 from include.rules.roll_forward import find_roll_forward_breaks
-from tests.rules.books import DAY, details, found, make_book, usd
+from tests.rules.snapshots import DAY, details, found, make_snapshot, usd
 
 POLICY = Policy()
 
@@ -57,13 +57,13 @@ def security(number: int, title: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_aum_move_is_net_of_flows_and_beyond_both_limits(now: Any, before: Any, flow: int, percent: str | None) -> None:
-    book = make_book([account(now, before, net_flow_usd=flow)])
+    snapshot = make_snapshot([account(now, before, net_flow_usd=flow)])
     expected = {} if percent is None else {1: Decimal(percent)}
-    assert found(find_aum_moves(book, POLICY)) == expected  # type: ignore[arg-type]
+    assert found(find_aum_moves(snapshot, POLICY)) == expected  # type: ignore[arg-type]
 
 
 def test_aum_move_is_told_in_figures() -> None:
-    table = find_aum_moves(make_book([account(880_000, 1_000_000, net_flow_usd="1234.50")]), POLICY)
+    table = find_aum_moves(make_snapshot([account(880_000, 1_000_000, net_flow_usd="1234.50")]), POLICY)
     assert details(table) == [
         "Assets moved by -12.1% (-$121,234.50) since 2026-11-19, from $1,000,000.00 to $880,000.00, net flows of $1,234.50"
         " left out."
@@ -73,20 +73,20 @@ def test_aum_move_is_told_in_figures() -> None:
 
 def test_aum_of_a_joint_account_moves_by_share() -> None:
     owners = [owner(1, 1, "0.25"), owner(1, 2, "0.5"), owner(1, 2, "0.25")]
-    book = make_book([account(800_000, 1_000_000)], owners)
-    assert found(find_aum_moves(book, Policy.of({"aum_move_floor_usd": 50_001}))) == {2: Decimal("-20.0")}  # type: ignore[arg-type]
+    snapshot = make_snapshot([account(800_000, 1_000_000)], owners)
+    assert found(find_aum_moves(snapshot, Policy.of({"aum_move_floor_usd": 50_001}))) == {2: Decimal("-20.0")}  # type: ignore[arg-type]
 
 
 def test_without_a_day_before_nobody_can_tell_what_moved_or_closed() -> None:
-    book = make_book([account(1, 1_000_000)], before=None)
-    assert find_aum_moves(book, POLICY) is None
-    assert find_closed(book, POLICY) is None
+    snapshot = make_snapshot([account(1, 1_000_000)], before=None)
+    assert find_aum_moves(snapshot, POLICY) is None
+    assert find_closed(snapshot, POLICY) is None
 
 
 def test_negative_cash_is_beyond_the_tolerance() -> None:
     cash = {1: "-1.01", 2: "-1.00", 3: "0", 4: None, 5: "-1234567.89"}
-    book = make_book([account(10, number=n, cash_usd=c) for n, c in cash.items()])
-    table = find_negative_cash(book, POLICY)
+    snapshot = make_snapshot([account(10, number=n, cash_usd=c) for n, c in cash.items()])
+    table = find_negative_cash(snapshot, POLICY)
     assert found(table) == {1: Decimal("-1.01"), 5: Decimal("-1234567.89")}
     assert details(table) == ["Cash is -$1,234,567.89.", "Cash is -$1.01."]
 
@@ -96,7 +96,7 @@ def test_excess_cash_needs_share_and_dollars() -> None:
         account(250_000, number=1, cash_usd=25_000), account(250_001, number=2, cash_usd=25_000),
         account(100, number=3, cash_usd=100), account(0, number=4, cash_usd=90_000), account(None, number=5, cash_usd=90_000),
     ]  # fmt: skip
-    table = find_excess_cash(make_book(accounts), POLICY)
+    table = find_excess_cash(make_snapshot(accounts), POLICY)
     assert found(table) == {1: Decimal("10.0")}
     assert details(table) == ["Cash is $25,000.00, 10.0% of the account's $250,000.00."]
 
@@ -108,7 +108,7 @@ def test_unfunded_is_active_old_and_empty() -> None:
         account("0.01", number=4, open_date=old), account(0, number=5, open_date=old, is_active=False),
         account(0, number=6, open_date=None), account("-5", number=7, open_date=old),
     ]  # fmt: skip
-    table = find_unfunded(make_book(accounts), POLICY)
+    table = find_unfunded(make_snapshot(accounts), POLICY)
     assert found(table) == {1: Decimal(0), 2: Decimal(0)}
     assert set(details(table)) == {f"Opened on {old} and holds nothing after 30 days."}
 
@@ -118,10 +118,10 @@ def test_an_account_that_the_vendor_names_no_more_is_absent_and_not_unfunded() -
         account(None, 500, number=1, absent_since=DAY), account(None, number=2, absent_since=DAY), account(5, 5, number=3),
         account(0, 0, number=4, is_active=False, absent_since=DAY),
     ]  # fmt: skip
-    book = make_book(accounts)
-    assert found(find_absent(book, POLICY)) == {1: Decimal(500), 2: Decimal(0)}
-    assert set(details(find_absent(book, POLICY))) == {f"Not named by the vendor since {DAY}, and not closed."}
-    assert found(find_unfunded(book, POLICY)) == {}
+    snapshot = make_snapshot(accounts)
+    assert found(find_absent(snapshot, POLICY)) == {1: Decimal(500), 2: Decimal(0)}
+    assert set(details(find_absent(snapshot, POLICY))) == {f"Not named by the vendor since {DAY}, and not closed."}
+    assert found(find_unfunded(snapshot, POLICY)) == {}
 
 
 def test_unowned_is_nobody_or_not_the_whole() -> None:
@@ -130,7 +130,7 @@ def test_unowned_is_nobody_or_not_the_whole() -> None:
         owner(3, 1, "1"), owner(3, 2, "0.5"), owner(5, None), owner(6, 1, "0.5"),
     ]  # fmt: skip
     accounts = [account(1, number=n, is_active=n != 6) for n in range(1, 7)]
-    table = find_unowned(make_book(accounts, owners), POLICY)
+    table = find_unowned(make_snapshot(accounts, owners), POLICY)
     assert found(table) == {2: Decimal("0.9"), 3: Decimal("1.5"), 4: Decimal(0), 5: Decimal(0)}
     assert details(table) == [
         "Owners' shares add up to 0.9000 and not to 1.", "Owners' shares add up to 1.5000 and not to 1.",
@@ -144,7 +144,7 @@ def test_closed_is_newly_closed() -> None:
         account(0, 0, number=3, is_active=False, was_active=False), account(5, 5, number=4),
         account(0, None, number=5, is_active=False, was_active=None),
     ]  # fmt: skip
-    table = find_closed(make_book(accounts), POLICY)
+    table = find_closed(make_snapshot(accounts), POLICY)
     assert table is not None
     assert found(table) == {1: Decimal(500), 2: Decimal(0)}
     assert details(table) == [
@@ -153,14 +153,14 @@ def test_closed_is_newly_closed() -> None:
 
 
 def test_household_concentration_is_over_its_accounts_by_share() -> None:
-    book = make_book(
+    snapshot = make_snapshot(
         [account(0, number=1), account(0, number=2)],
         [owner(1, 1), owner(2, 1, "0.5"), owner(2, 2, "0.5")],
         [position(1, 9, 100_000), position(2, 9, 200_000), position(1, 8, 120_000), position(1, 7, 300_000),
          position(1, 6, 100_000, is_cash=True)],
         securities=[security(9, "ABC"), security(8, "DEF"), security(7, "GHI", security_type="ETF"), security(6, "USD")],
     )  # fmt: skip
-    table = find_household_concentration(book, POLICY)
+    table = find_household_concentration(snapshot, POLICY)
     # Household 1 has 720,000: 200,000 of ABC, 120,000 of DEF (16.7%). Household 2 has 100,000 of ABC alone.
     assert found(table) == {1: Decimal("27.8"), 2: Decimal("100.0")}
     assert details(table) == [
@@ -169,46 +169,46 @@ def test_household_concentration_is_over_its_accounts_by_share() -> None:
 
 
 def test_account_concentration_names_the_largest_and_counts_the_others() -> None:
-    book = make_book(
+    snapshot = make_snapshot(
         [account(0, number=1)], (),
         [position(1, 9, 25_000), position(1, 9, 25_000), position(1, 8, 60_000), position(1, 7, 20_000)],
         securities=[security(9, "ABC"), security(8, "DEF"), security(7, "GHI")],
     )  # fmt: skip
-    table = find_account_concentration(book, POLICY)
+    table = find_account_concentration(snapshot, POLICY)
     assert found(table) == {1: Decimal("46.2")}
     assert details(table) == ["DEF is 46.2% of the account's $130,000.00: $60,000.00. Others beyond the limit: 1."]
 
 
 def test_cash_is_a_security_where_the_firm_says_so() -> None:
-    book = make_book([account(0)], (), [position(1, 6, 100_000, is_cash=True)], securities=[security(6, "USD")])
-    assert found(find_account_concentration(book, POLICY)) == {}
-    assert found(find_account_concentration(book, Policy.of({"concentration_includes_cash": True}))) == {
+    snapshot = make_snapshot([account(0)], (), [position(1, 6, 100_000, is_cash=True)], securities=[security(6, "USD")])
+    assert found(find_account_concentration(snapshot, POLICY)) == {}
+    assert found(find_account_concentration(snapshot, Policy.of({"concentration_includes_cash": True}))) == {
         1: Decimal(100)
     }
 
 
-def test_a_security_that_nobody_described_is_judged_too() -> None:
-    table = find_account_concentration(make_book([account(0)], (), [position(1, 6, 100_000)]), POLICY)
+def test_a_security_that_nobody_described_is_evaluated() -> None:
+    table = find_account_concentration(make_snapshot([account(0)], (), [position(1, 6, 100_000)]), POLICY)
     assert details(table) == ["unknown is 100.0% of the account's $100,000.00: $100,000.00."]
 
 
 def test_roll_forward_breaks_are_counted_by_account() -> None:
     breaks = [{"account_id": n, "difference_quantity": Decimal(1)} for n in (1, 2, 2, None, 99)]
-    table = find_roll_forward_breaks(make_book([account(1, number=n) for n in (1, 2, 3)], breaks=breaks), POLICY)
+    table = find_roll_forward_breaks(make_snapshot([account(1, number=n) for n in (1, 2, 3)], breaks=breaks), POLICY)
     assert table is not None
     assert found(table) == {1: Decimal(1), 2: Decimal(2)}
     assert details(table) == [
         "1 position does not follow from the day before and its transactions.",
         "2 positions do not follow from the day before and its transactions.",
     ]
-    assert find_roll_forward_breaks(make_book(breaks=None), POLICY) is None
+    assert find_roll_forward_breaks(make_snapshot(breaks=None), POLICY) is None
 
 
 def test_household_total_is_off_by_more_than_the_tolerance() -> None:
     owners = [owner(1, 1), owner(2, 1, "0.5"), owner(2, 2, "0.5"), owner(3, 3)]
     accounts = [account(100, number=1), account(50, number=2), account(None, number=3)]
-    book = make_book(accounts, owners, [position(1, 9, 100), position(2, 9, 53), position(3, 9, 1)])
-    table = find_broken_totals(book, POLICY)
+    snapshot = make_snapshot(accounts, owners, [position(1, 9, 100), position(2, 9, 53), position(3, 9, 1)])
+    table = find_broken_totals(snapshot, POLICY)
     assert found(table) == {1: Decimal("1.5"), 2: Decimal("1.5")}
     assert details(table)[0] == (
         "Positions add up to $126.50, but the accounts' values to $125.00: a difference of $1.50."
@@ -228,7 +228,7 @@ def test_large_deposit_is_a_share_and_dollars_or_very_many_dollars() -> None:
         flow(3, "contribution", 250_000), flow(4, "contribution", 20_000), flow(5, "contribution", 30_000, 7),
         flow(6, "contribution", 25_000), flow(1, "distribution", -90_000),
     ]  # fmt: skip
-    table = find_large_deposits(make_book(accounts, flows=flows), POLICY)
+    table = find_large_deposits(make_snapshot(accounts, flows=flows), POLICY)
     assert found(table) == {1: Decimal(25_000), 3: Decimal(250_000), 6: Decimal(25_000)}
     assert "Deposits of $25,000.00 within 7 days, in an account of $250,000.00." in details(table)
 
@@ -236,7 +236,7 @@ def test_large_deposit_is_a_share_and_dollars_or_very_many_dollars() -> None:
 def test_large_withdrawal_is_measured_against_what_there_was() -> None:
     accounts = [account(225_000, number=1), account(225_001, number=2), account(0, number=3)]
     flows = [flow(n, "distribution", -25_000) for n in (1, 2, 3)] + [flow(3, "contribution", 999_999)]
-    table = find_large_withdrawals(make_book(accounts, flows=flows), POLICY)
+    table = find_large_withdrawals(make_snapshot(accounts, flows=flows), POLICY)
     assert found(table) == {1: Decimal(25_000), 3: Decimal(25_000)}
     assert "Withdrawals of $25,000.00 within 7 days, in an account of $250,000.00." in details(table)
 
@@ -272,11 +272,11 @@ def test_percent_is_rounded_once(part: Any, whole: Any, percent: str) -> None:
 def test_a_household_that_the_vendor_names_no_more_is_told_with_what_it_owns() -> None:
     accounts = [account(1000, number=1), account(500, number=2)]
     owners = [owner(1, 1), owner(2, 2)]
-    table = find_absent_households(make_book(accounts, owners, absent={2: date(2026, 11, 18)}), POLICY)
+    table = find_absent_households(make_snapshot(accounts, owners, absent={2: date(2026, 11, 18)}), POLICY)
     assert found(table) == {2: Decimal(500)}
     assert details(table) == ["Not named by the vendor since 2026-11-18; accounts worth $500.00 are still its own."]
 
 
 def test_an_absent_household_that_owns_nothing_is_told_too() -> None:
-    table = find_absent_households(make_book([account(None)], [owner(1, 1)], absent={1: DAY}), POLICY)
+    table = find_absent_households(make_snapshot([account(None)], [owner(1, 1)], absent={1: DAY}), POLICY)
     assert found(table) == {1: Decimal(0)}

@@ -30,7 +30,7 @@ def test_numbers_are_exact_however_json_writes_them() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("excess_cash_pct", 7, "is no threshold"),
+        ("excess_cash_pct", 7, "is not a threshold"),
         ("excess_cash_percent", 0, "must lie between 0.01 and 100"),
         ("excess_cash_percent", 101, "must lie between 0.01 and 100"),
         ("excess_cash_percent", "ten", "must be a number"),
@@ -53,5 +53,5 @@ def test_nonsense_is_refused_by_name(name: str, value: Any, words: str) -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    with pytest.raises(ConfigurationError, match=r"wrong: a is no threshold; unfunded_days must"):
+    with pytest.raises(ConfigurationError, match=r"rules: a is not a threshold; unfunded_days must"):
         Policy.of({"a": 1, "unfunded_days": -1})

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.rules import RULES
-from include.rules.book import Book
-from include.rules.judgement import FOUND, judge
+from include.rules.evaluation import FOUND, evaluate
 from include.rules.policy import Policy
-from tests.rules.books import DAY, make_book
+from include.rules.snapshot import Snapshot
 from tests.rules.oracle import Found, expect
+from tests.rules.snapshots import DAY, make_snapshot
 
 CENTS = st.decimals(-500_000, 1_500_000, places=2)
 ROUND = st.sampled_from(
@@ -34,7 +34,7 @@ def rows(**columns: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, 
 
 
 @st.composite
-def books(draw: st.DrawFn) -> Book:
+def snapshots(draw: st.DrawFn) -> Snapshot:
     maybe = st.one_of(st.none(), MONEY)
     accounts = draw(
         st.lists(
@@ -50,11 +50,11 @@ def books(draw: st.DrawFn) -> Book:
     )  # fmt: skip
     ids = st.sampled_from([row["account_id"] for row in accounts] or [1])
     if not accounts:
-        return make_book()
+        return make_snapshot()
     household = st.one_of(st.none(), st.integers(1, 4))
     kinds = st.one_of(st.none(), st.sampled_from(["ETF", "Common Stock"]))
     securities = [{"security_id": n, "title": f"S{n}", "security_type": draw(kinds)} for n in range(1, 4)]
-    return make_book(
+    return make_snapshot(
         accounts,
         draw(rows(account_id=ids, household_id=household, share_ratio=SHARES)) or [{"account_id": 99, "household_id": 1}],
         draw(rows(account_id=ids, security_id=st.integers(1, 4), market_value_usd=MONEY, is_cash=st.booleans())),
@@ -78,33 +78,33 @@ def policies(draw: st.DrawFn) -> Policy:
     return Policy.of(chosen | {"concentration_includes_cash": draw(st.booleans())})
 
 
-def find(book: Book, policy: Policy) -> list[dict[str, Any]]:
+def find(snapshot: Snapshot, policy: Policy) -> list[dict[str, Any]]:
     failed: dict[str, Exception] = {}
-    found, _ = judge(book, policy, RULES, failed)
+    found, _ = evaluate(snapshot, policy, RULES, failed)
     assert failed == {}
     assert found.schema == FOUND
     return sorted(found.to_pylist(), key=lambda row: (row["rule"], row["subject_id"]))
 
 
-def measured(book: Book, policy: Policy) -> Found:
-    found = find(book, policy)
+def measured(snapshot: Snapshot, policy: Policy) -> Found:
+    found = find(snapshot, policy)
     measures = {(row["rule"], row["subject_id"]): row["measure"] for row in found}
     assert len(measures) == len(found)
     return measures
 
 
 @settings(max_examples=60, deadline=None)
-@given(books(), policies())
-def test_findings_are_those_of_plain_python(book: Book, policy: Policy) -> None:
-    assert measured(book, policy) == expect(book, policy)
+@given(snapshots(), policies())
+def test_findings_are_those_of_plain_python(snapshot: Snapshot, policy: Policy) -> None:
+    assert measured(snapshot, policy) == expect(snapshot, policy)
 
 
 @settings(max_examples=25, deadline=None)
-@given(books(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(book: Book, random: Random) -> None:
-    tables = {f.name: getattr(book, f.name) for f in fields(book)}
+@given(snapshots(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing(snapshot: Snapshot, random: Random) -> None:
+    tables = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
     mixed = {name: _shuffle(table, random) for name, table in tables.items() if isinstance(table, pa.Table)}
-    assert find(replace(book, **mixed), Policy()) == find(book, Policy())
+    assert find(replace(snapshot, **mixed), Policy()) == find(snapshot, Policy())
 
 
 def _shuffle(table: pa.Table, random: Random) -> pa.Table:
@@ -114,32 +114,32 @@ def _shuffle(table: pa.Table, random: Random) -> pa.Table:
 
 
 @settings(max_examples=25, deadline=None)
-@given(books(), policies())
-def test_a_lower_limit_loses_no_finding(book: Book, policy: Policy) -> None:
+@given(snapshots(), policies())
+def test_a_lower_limit_loses_no_finding(snapshot: Snapshot, policy: Policy) -> None:
     limits = [f.name for f in fields(Policy) if f.name.endswith(("_percent", "_usd", "_ratio"))]
     lower = replace(policy, **{name: getattr(policy, name) / 2 for name in limits})
-    assert {(row["rule"], row["subject_id"]) for row in find(book, policy)} <= {
-        (row["rule"], row["subject_id"]) for row in find(book, lower)
+    assert {(row["rule"], row["subject_id"]) for row in find(snapshot, policy)} <= {
+        (row["rule"], row["subject_id"]) for row in find(snapshot, lower)
     }
 
 
 @settings(max_examples=25, deadline=None)
-@given(books())
-def test_a_day_like_the_one_before_moves_and_closes_nothing(book: Book) -> None:
-    accounts = book.accounts
+@given(snapshots())
+def test_a_day_like_the_one_before_moves_and_closes_nothing(snapshot: Snapshot) -> None:
+    accounts = snapshot.accounts
     still = {"before_usd": accounts["market_value_usd"], "was_active": accounts["is_active"]}
     for name, column in still.items():
         accounts = accounts.set_column(accounts.schema.get_field_index(name), name, column)
     zero = pa.array([Decimal(0)] * accounts.num_rows, pa.decimal128(18, 2))
     accounts = accounts.set_column(accounts.schema.get_field_index("net_flow_usd"), "net_flow_usd", zero)
-    rules = {row["rule"] for row in find(replace(book, accounts=accounts), Policy())}
+    rules = {row["rule"] for row in find(replace(snapshot, accounts=accounts), Policy())}
     assert not rules & {"household_aum_moved", "account_closed"}
 
 
 @settings(max_examples=25, deadline=None)
-@given(books())
-def test_words_are_whole_sentences_with_every_figure(book: Book) -> None:
-    for row in find(book, Policy()):
+@given(snapshots())
+def test_words_are_whole_sentences_with_every_figure(snapshot: Snapshot) -> None:
+    for row in find(snapshot, Policy()):
         assert row["details"].endswith(".")
         assert "None" not in row["details"]
         assert row["subject_entity"] in ("account", "household")

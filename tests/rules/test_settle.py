@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from include.control import findings
 from include.control.findings import Look, Tally
-from include.rules.book import SILENT
-from include.rules.judgement import FOUND
+from include.rules.evaluation import FOUND
+from include.rules.snapshot import SILENT
 from tests.rules.conftest import FRIDAY, MONDAY, TUESDAY, Ledgered
 
 RULES = {"cash": 0, "move": 5}

@@ -10,8 +10,8 @@ import pytest
 
 from include.rules.policy import Policy
 from include.rules.signatures import find_ended_envelopes, find_unopened_accounts, find_waiting_envelopes
-from tests.rules.books import details, found
-from tests.rules.pictures import DAY, make_picture
+from tests.rules.household_views import DAY, make_view
+from tests.rules.snapshots import details, found
 
 POLICY = Policy()
 
@@ -31,18 +31,18 @@ def envelope(status: str = "sent", sent: int = 20, **more: Any) -> dict[str, Any
 @pytest.mark.parametrize("status", ["sent", "delivered"])
 @pytest.mark.parametrize(("days", "is_found"), [(5, False), (6, True)])
 def test_an_envelope_may_wait_for_some_days(status: str, days: int, is_found: bool) -> None:
-    told = find_waiting_envelopes(make_picture(envelopes=[envelope(status, days)]), POLICY)
+    told = find_waiting_envelopes(make_view(envelopes=[envelope(status, days)]), POLICY)
     assert found(told) == ({1: Decimal(days)} if is_found else {})
 
 
 @pytest.mark.parametrize("status", ["completed", "declined", "voided", "expired", "deleted", "other"])
 def test_one_that_came_to_an_end_does_not_wait(status: str) -> None:
-    assert found(find_waiting_envelopes(make_picture(envelopes=[envelope(status)]), POLICY)) == {}
+    assert found(find_waiting_envelopes(make_view(envelopes=[envelope(status)]), POLICY)) == {}
 
 
 def test_the_oldest_that_waits_is_told_and_the_others_counted() -> None:
     rows = [envelope(sent=9), envelope(sent=12, envelope_key="e2", purpose=None), envelope(sent=2, envelope_key="e3")]
-    assert details(find_waiting_envelopes(make_picture(envelopes=rows), POLICY)) == [
+    assert details(find_waiting_envelopes(make_view(envelopes=rows), POLICY)) == [
         "A document waits for signatures since 2026-11-08, which is more than 5 days; 1 of 2 have signed."
         " Others that wait: 1."
     ]
@@ -52,7 +52,7 @@ def test_the_oldest_that_waits_is_told_and_the_others_counted() -> None:
 @pytest.mark.parametrize(("days", "is_found"), [(30, True), (31, False)])
 def test_an_end_without_completion_is_told_for_some_days(status: str, days: int, is_found: bool) -> None:
     row = envelope(status, 40, ended_on=ago(days))
-    told = find_ended_envelopes(make_picture(envelopes=[row]), POLICY)
+    told = find_ended_envelopes(make_view(envelopes=[row]), POLICY)
     assert found(told) == ({1: Decimal(days)} if is_found else {})
 
 
@@ -60,23 +60,23 @@ def test_another_one_for_the_same_purpose_settles_it() -> None:
     declined = envelope("declined", 9, ended_on=ago(4))
     other = envelope("sent", 3, envelope_key="e2", purpose="asset transfer")
     same = envelope("sent", 3, envelope_key="e2")
-    assert details(find_ended_envelopes(make_picture(envelopes=[declined, other]), POLICY)) == [
+    assert details(find_ended_envelopes(make_view(envelopes=[declined, other]), POLICY)) == [
         "Account opening was declined on 2026-11-16, and none was sent since."
     ]
-    assert found(find_ended_envelopes(make_picture(envelopes=[declined, same]), POLICY)) == {}
+    assert found(find_ended_envelopes(make_view(envelopes=[declined, same]), POLICY)) == {}
 
 
 def test_of_envelopes_without_a_purpose_each_may_settle_another() -> None:
     declined = envelope("declined", 9, ended_on=ago(4), purpose=None)
     again = envelope("sent", 3, envelope_key="e2", purpose=None)
-    assert found(find_ended_envelopes(make_picture(envelopes=[declined, again]), POLICY)) == {}
-    assert found(find_ended_envelopes(make_picture(envelopes=[declined]), POLICY)) == {1: Decimal(4)}
+    assert found(find_ended_envelopes(make_view(envelopes=[declined, again]), POLICY)) == {}
+    assert found(find_ended_envelopes(make_view(envelopes=[declined]), POLICY)) == {1: Decimal(4)}
 
 
 @pytest.mark.parametrize(("days", "is_found"), [(10, False), (11, True), (365, True), (366, False)])
 def test_signed_papers_lead_to_an_account_within_some_days(days: int, is_found: bool) -> None:
     row = envelope("completed", days + 2, completed_on=ago(days))
-    told = find_unopened_accounts(make_picture(envelopes=[row]), POLICY)
+    told = find_unopened_accounts(make_view(envelopes=[row]), POLICY)
     assert found(told) == ({1: Decimal(days)} if is_found else {})
 
 
@@ -84,11 +84,11 @@ def test_signed_papers_lead_to_an_account_within_some_days(days: int, is_found: 
 def test_an_account_opened_since_the_envelope_was_sent_settles_it(opened: int, is_found: bool) -> None:
     row = envelope("completed", 20, completed_on=ago(15))
     openings = [{"household_id": 1, "opened_on": ago(opened)}]
-    told = find_unopened_accounts(make_picture(envelopes=[row], openings=openings), POLICY)
+    told = find_unopened_accounts(make_view(envelopes=[row], openings=openings), POLICY)
     assert bool(found(told)) is is_found
 
 
 def test_papers_for_another_purpose_open_no_account() -> None:
     row = envelope("completed", 20, completed_on=ago(15), purpose="Asset transfer")
-    assert found(find_unopened_accounts(make_picture(envelopes=[row]), POLICY)) == {}
-    assert found(find_unopened_accounts(make_picture(envelopes=[row | {"purpose": "New Account"}]), POLICY)) != {}
+    assert found(find_unopened_accounts(make_view(envelopes=[row]), POLICY)) == {}
+    assert found(find_unopened_accounts(make_view(envelopes=[row | {"purpose": "New Account"}]), POLICY)) != {}

@@ -97,7 +97,7 @@ class Loader:
             each if isinstance(each, DeadLetter) else dead_letter(entity, each, n) for n, each in enumerate(dead)
         ]
         with self.engine.begin() as connection:
-            dead_letters.bury(connection, self.pull, "stage", self.path, letters, own_day=True)
+            dead_letters.insert(connection, self.pull, "stage", self.path, letters, own_day=True)
 
     def load(self, entity: str, rows: Iterable[Mapping[str, Any]], day: date = DAY, **options: Any) -> Counts:
         """Stages rows and loads them."""

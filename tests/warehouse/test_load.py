@@ -52,7 +52,7 @@ def test_a_key_that_no_index_can_hold_is_refused_for_good(loader: Loader) -> Non
     key = "".join(random.Random(1).choices(string.ascii_letters, k=5000))
     for rows in ([position(key)], [position("A", account=key)]):
         loader.stage("position", rows)
-        with pytest.raises(BalanceError, match=r"refuses the rows.*cause=ProgramLimitExceeded"):
+        with pytest.raises(BalanceError, match=r"rejects the rows.*cause=ProgramLimitExceeded"):
             loader.publish()
 
 

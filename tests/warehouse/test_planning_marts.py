@@ -12,8 +12,8 @@ import pytest
 
 from include.control import findings
 from include.control.findings import Look
-from include.rules.book import SILENT
-from include.rules.judgement import FOUND
+from include.rules.evaluation import FOUND
+from include.rules.snapshot import SILENT
 from tests.warehouse.loading import DAY, NEXT, Loader
 
 MARTS = (

@@ -1,6 +1,6 @@
 """Salesforce's Pub/Sub API (gRPC, package `eventbus.v1`): its messages and methods, declared from the documented fields.
 
-Fields are numbered in their order. What is in beta (managed subscriptions) and the publishing stream are left out.
+Fields are numbered in their order. Managed subscriptions (in beta) and the publishing stream are left out.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # 
 PACKAGE = "eventbus.v1"
 SERVICE = f"{PACKAGE}.PubSub"
 LATEST, EARLIEST, CUSTOM = 0, 1, 2
-"""Where a subscription begins: values of `ReplayPreset`."""
+"""Values of `ReplayPreset`: where a subscription begins."""
 MOST_OUTSTANDING = 100
-"""Events that a subscriber may have asked for and not got yet."""
+"""Maximum number of events that a subscriber may have requested and not received yet."""
 
 _ENUMS = {"ErrorCode": ("UNKNOWN", "PUBLISH", "COMMIT"), "ReplayPreset": ("LATEST", "EARLIEST", "CUSTOM")}
-# Message -> its fields as name:type; text where no type is said, `*` before one that repeats.
+# Message -> its fields as name:type; text by default, `*` before a repeated one.
 _MESSAGES = {
     "TopicInfo": "topic_name tenant_guid can_publish:bool can_subscribe:bool schema_id rpc_id",
     "TopicRequest": "topic_name",
@@ -39,7 +39,7 @@ METHODS = {
     "GetTopic": ("TopicRequest", "TopicInfo"),
     "Publish": ("PublishRequest", "PublishResponse"),
 }
-"""Method -> what it takes and gives; `Subscribe` streams both ways."""
+"""Method -> (request, response); `Subscribe` streams both ways."""
 
 _FieldProto = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
@@ -51,7 +51,7 @@ _SCALARS = {
 
 
 def describe() -> Any:
-    """Returns the declaration as protobuf's own description of a file."""
+    """Return the declaration as a protobuf file descriptor."""
     file = descriptor_pb2.FileDescriptorProto(name="tributary/pubsub.proto", package=PACKAGE, syntax="proto3")
     for name, values in _ENUMS.items():
         enum = file.enum_type.add(name=name)
@@ -75,15 +75,15 @@ def _add_field(message: Any, number: int, name: str, kind: str) -> None:
         field.type_name = f".{PACKAGE}.{kind}"
 
 
-# A pool of its own: another program in this process may have declared the same package.
+# A separate pool, because another library in this process may have declared the same package.
 _POOL = descriptor_pool.DescriptorPool()
 _POOL.Add(describe())
 MESSAGES: dict[str, Any] = {
     name: message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES
 }
-"""Classes of the messages by name."""
+"""Message name -> class."""
 
 
 def path_of(method: str) -> str:
-    """The path of a method, as gRPC calls it."""
+    """Return the gRPC path of a method."""
     return f"/{SERVICE}/{method}"

@@ -1,4 +1,4 @@
-"""The platform event "refresh this client": a request as the HTTP API would keep it, in the transaction of the event."""
+"""The platform event "refresh this client": creates the same request as the HTTP API, in the event's transaction."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 EVENT = "Tributary_Refresh__e"
 _CALLER = "salesforce"
 
-# The records of all vendors that are the client's household, and its persons; of a person, the person's alone.
+# The records of a client at all vendors. For a household, the household and its persons. For a person, the person and their household.
 _CLIENTS = sa.text("""
-with asked as (
+with requested as (
     select entity, id from warehouse.source_key
     where entity = :entity and vendor = :vendor and source_key = :key
 ), person as (
@@ -33,23 +33,23 @@ with asked as (
     where h.valid_to is null and h.recorded_to is null
 ), human as (
     select p.* from person p join person a on a.identity_id = p.identity_id
-    join asked on asked.entity = 'person' and a.person_id = asked.id
+    join requested on requested.entity = 'person' and a.person_id = requested.id
 ), home as (
     select h.* from household h join household a on a.identity_id = h.identity_id
-    where a.household_id in (select id from asked where entity = 'household' union select household_id from human)
+    where a.household_id in (select id from requested where entity = 'household' union select household_id from human)
 )
 select k.vendor, k.entity, k.source_key as key from warehouse.source_key k
 where k.id in (select household_id from home union select person_id from human
                union select p.person_id from person p join home h on h.household_id = p.household_id
-               where exists (select from asked where entity = 'household'))
+               where exists (select from requested where entity = 'household'))
 order by 1, 2, 3
 """)
-_ASK = sa.text("select * from control.ask(:caller, :key, :hash, 'run', :vendor, cast(:params as jsonb))")
+_REQUEST = sa.text("select * from control.ask(:caller, :key, :hash, 'run', :vendor, cast(:params as jsonb))")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A record that a vendor has of a client: its entity, and the vendor's key of it."""
+    """A vendor's record of a client: its entity, and the vendor's key."""
 
     vendor: str
     entity: str
@@ -57,27 +57,29 @@ class Client:
 
 
 Plan = Callable[[Sequence[Client], str], Mapping[str, Mapping[str, Any]]]
-"""Says what to ask of whom, by vendor, to refresh a client; of the named vendor alone where one is named."""
+"""Returns vendor -> parameters of the on-demand runs that refresh a client; of the named vendor only, if one is named."""
 
 
 def refresh(db: sa.Connection, event: Change, plan: Plan) -> list[str]:
-    """Asks for the on-demand runs that a refresh event wants; returns of which vendors."""
+    """Request the on-demand runs for a refresh event; return their vendors."""
     key, vendor = str(event.fields.get("Client_Key__c") or ""), str(event.fields.get("Vendor__c") or "")
     orders = plan(find_clients(db, key), vendor)
     if not orders:
-        log.warning("A refresh event names no client that a vendor can be asked for: event %s", event.record_id)
+        log.warning(
+            "Refresh event %s names no client that a vendor can refresh; nothing was requested", event.record_id
+        )
     for name, params in orders.items():
         body = orjson.dumps(params)
         values = {
             "caller": _CALLER, "key": f"{event.record_id}:{name}", "hash": hashlib.sha256(body).digest(), "vendor": name,
             "params": body.decode(),
         }  # fmt: skip
-        db.execute(_ASK, values)
+        db.execute(_REQUEST, values)
     return list(orders)
 
 
 def find_clients(db: sa.Connection, key: str) -> list[Client]:
-    """The records of a client, whom our key (`<firm>:<vendor>:<entity>:<vendor's key>`) names; none where it is no such key."""
+    """Return all vendors' records of the client with our key, `<firm>:<vendor>:<entity>:<vendor's key>`; none if it is no such key."""
     _, _, rest = key.partition(":")
     vendor, _, rest = rest.partition(":")
     entity, _, own = rest.partition(":")

@@ -1,4 +1,4 @@
-"""Changes in the warehouse, and how far each topic was heard: both in one transaction, so that neither is ahead of the other."""
+"""Store changes in the warehouse together with each topic's cursor, in one transaction, so that they always match."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from include.control import inbox
 from include.control.inbox import Delivery
-from include.crm.changes.decoding import Change, Unread
+from include.crm.changes.decoding import Change, Unreadable
 
 CHANNEL = "tributary_changes"
 
-# What comes a second time is known by its name. Deals get ids of their own, by which findings name them.
+# A change that arrives again has the same key and is not inserted again. Deals get surrogate ids, which findings refer to.
 _INSERT = sa.text("""
 insert into warehouse.crm_change
     (object, salesforce_id, change_type, fields, changed, nulled, committed_at, commit_number, transaction_key, sequence_number,
@@ -34,8 +34,8 @@ insert into warehouse.source_key (entity, vendor, source_key)
 select distinct 'deal', 'salesforce', id from unnest(cast(:ids as text[])) as i(id) order by 3
 on conflict do nothing
 """)
-# Only what the stream itself told shows that the topic is heard.
-_MOVE_ON = sa.text("""
+# Only responses of the stream (with a replay id) prove that the subscription works, so only they clear the error.
+_MOVE_CURSOR = sa.text("""
 insert into control.crm_topic as t (topic, replay_id, heard_at, looked_at) values (:topic, :replay_id, :heard_at, clock_timestamp())
 on conflict (topic) do update
 set replay_id = coalesce(excluded.replay_id, t.replay_id), heard_at = greatest(t.heard_at, excluded.heard_at),
@@ -43,40 +43,40 @@ set replay_id = coalesce(excluded.replay_id, t.replay_id), heard_at = greatest(t
     trouble = case when excluded.replay_id is null then t.trouble end,
     trouble_since = case when excluded.replay_id is null then t.trouble_since end
 """)
-_LOSE_PLACE = sa.text("update control.crm_topic set replay_id = null where topic = :topic")
-_NOTE_TROUBLE = sa.text("""
+_CLEAR_CURSOR = sa.text("update control.crm_topic set replay_id = null where topic = :topic")
+_RECORD_ERROR = sa.text("""
 insert into control.crm_topic as t (topic, trouble, trouble_since) values (:topic, :trouble, clock_timestamp())
 on conflict (topic) do update
 set trouble = excluded.trouble, trouble_since = coalesce(t.trouble_since, excluded.trouble_since)
 """)
-_RING = sa.text("select pg_notify(:channel, :topic)")
+_NOTIFY = sa.text("select pg_notify(:channel, :topic)")
 
 OnEvent = Callable[[sa.Connection, Change], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """How far a topic was heard.
+class Cursor:
+    """How far a topic was received.
 
     Attributes:
-        replay_id: Where to go on; None where there is no such place, so that what was missed has to be read by query.
-        heard_at: The newest commit that we heard of, by Salesforce's clock.
+        replay_id: Where to resume; None if unknown, so that missed changes have to be read by query.
+        heard_at: The newest commit received, by Salesforce's clock.
     """
 
     replay_id: bytes | None = None
     heard_at: datetime | None = None
 
 
-def read_place(engine: sa.Engine, topic: str) -> Place:
-    """Returns how far a topic was heard."""
+def read_cursor(engine: sa.Engine, topic: str) -> Cursor:
+    """Return a topic's cursor."""
     with engine.connect() as db:
         row = db.execute(
             sa.text("select replay_id, heard_at from control.crm_topic where topic = :topic"), {"topic": topic}
         ).first()
-    return Place(row.replay_id and bytes(row.replay_id), row.heard_at) if row else Place()
+    return Cursor(row.replay_id and bytes(row.replay_id), row.heard_at) if row else Cursor()
 
 
-def keep(
+def store(
     engine: sa.Engine,
     topic: str,
     changes: Sequence[Change],
@@ -84,21 +84,21 @@ def keep(
     replay_id: bytes | None = None,
     heard_at: datetime | None = None,
     on_event: OnEvent | None = None,
-    unread: Sequence[Unread] = (),
+    unread: Sequence[Unreadable] = (),
 ) -> int:
-    """Keeps changes with the place behind them, and rings if any is new.
+    """Store changes and move the cursor past them; notify listeners if any change is new.
 
     Args:
-        engine: As the hearing role, or the loading one.
-        topic: Where they came from.
-        changes: Those that are known already are left alone.
-        replay_id: The place; None leaves it as it is.
-        heard_at: The newest commit among what was heard.
-        on_event: Called for each platform event that is new, in the transaction.
-        unread: Platform events that can't be read: they are kept in the inbox, each with why it came to nothing.
+        engine: As the listening role, or the loading one.
+        topic: The topic that sent them.
+        changes: Changes already stored are left unchanged.
+        replay_id: The new position of the cursor; None leaves it unchanged.
+        heard_at: The newest commit among the changes.
+        on_event: Called for each new platform event, in the transaction.
+        unread: Platform events that can't be read. They are stored in the inbox, each with its error.
 
     Returns:
-        How many were new.
+        The number of new changes.
     """
     with engine.begin() as db:
         new = (
@@ -115,42 +115,42 @@ def keep(
         for each in unread:
             content_hash = hashlib.sha256(each.event_id.encode() + each.payload).hexdigest()
             headers = {"schema_id": each.schema_id}
-            inbox.refuse(db, Delivery(topic, each.payload, content_hash, each.event_id, headers), each.words)
-        db.execute(_MOVE_ON, {"topic": topic, "replay_id": replay_id, "heard_at": heard_at})
+            inbox.refuse(db, Delivery(topic, each.payload, content_hash, each.event_id, headers), each.reason)
+        db.execute(_MOVE_CURSOR, {"topic": topic, "replay_id": replay_id, "heard_at": heard_at})
         if new:
-            db.execute(_RING, {"channel": CHANNEL, "topic": topic})
+            db.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
     return len(new)
 
 
-def lose_place(engine: sa.Engine, topic: str) -> None:
-    """The place is worth nothing any more."""
+def clear_cursor(engine: sa.Engine, topic: str) -> None:
+    """Delete a replay id that Salesforce no longer accepts."""
     with engine.begin() as db:
-        db.execute(_LOSE_PLACE, {"topic": topic})
+        db.execute(_CLEAR_CURSOR, {"topic": topic})
 
 
-def note_trouble(engine: sa.Engine, topic: str, words: str) -> None:
-    """Keeps why a topic can't be heard, until it is heard again."""
+def record_error(engine: sa.Engine, topic: str, error: str) -> None:
+    """Record why a topic's subscription fails; it is cleared when the subscription works again."""
     with engine.begin() as db:
-        db.execute(_NOTE_TROUBLE, {"topic": topic, "trouble": words})
+        db.execute(_RECORD_ERROR, {"topic": topic, "trouble": error})
 
 
 def find_troubles(engine: sa.Engine, topics: Sequence[str], patience_s: float) -> dict[str, str]:
-    """Returns topics that are not heard, or not for so many seconds, and why."""
+    """Return topic -> reason, of the topics that never received anything, or were silent or failing for `patience_s` seconds."""
     with engine.connect() as db:
         rows = db.execute(
             sa.text("""
-            select wanted.topic, coalesce(t.trouble, 'nothing was heard') as words
-            from unnest(cast(:topics as text[])) as wanted(topic) left join control.crm_topic t on t.topic = wanted.topic
+            select n.topic, coalesce(t.trouble, 'nothing was received') as reason
+            from unnest(cast(:topics as text[])) as n(topic) left join control.crm_topic t on t.topic = n.topic
             where t.topic is null or coalesce(t.looked_at, t.trouble_since) < clock_timestamp() - make_interval(secs => :patience)
                or t.trouble_since < clock_timestamp() - make_interval(secs => :patience)
             """),
             {"topics": list(topics), "patience": patience_s},
         )
-        return {row.topic: row.words for row in rows}
+        return {row.topic: row.reason for row in rows}
 
 
 def find_unread(engine: sa.Engine, topics: Sequence[str], within_s: float) -> dict[str, list[int]]:
-    """Returns topics of which events could not be read within the last so many seconds, and where in the inbox those are."""
+    """Return topic -> inbox ids, of the platform events that could not be read within the last `within_s` seconds."""
     with engine.connect() as db:
         rows = db.execute(
             sa.text("""

@@ -1,4 +1,4 @@
-"""Envelopes in Salesforce: what a household was sent to sign, and what became of it."""
+"""Envelopes in Salesforce: documents sent to a household for signature, with their status."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from include.crm.settings import Settings
 
 ENVELOPE = "Tributary_Envelope__c"
 
-# Of what began to be shown while it was written, some may not have been seen: a minute is looked at again.
-_IS_NEWS = sa.text("""
+# Rows written while the last sync read them may have been missed, so a minute is checked again.
+_HAS_CHANGES = sa.text("""
 with shown as (
     select coalesce(max(recorded_at), '-infinity') - interval '1 minute' as at from control.ledger
     where stage = 'crm' and entity = 'envelope'
@@ -25,22 +25,22 @@ select exists (select from warehouse.envelope e, shown where e.recorded_to is nu
 _KEY = "(:firm || ':' || e.vendor || ':envelope:' || e.envelope_key)"
 
 
-def is_news(engine: sa.Engine) -> bool:
-    """Whether an envelope, or a document of one, is newer than what Salesforce was shown last."""
+def has_changes(engine: sa.Engine) -> bool:
+    """Return whether an envelope, its recipients or documents have changed since the last sync of envelopes."""
     with engine.connect() as db:
-        return bool(db.scalar(_IS_NEWS))
+        return bool(db.scalar(_HAS_CHANGES))
 
 
 def _document(name: str, kind: Literal["signed", "certificate"]) -> Field:
-    """A link to the document behind our own log-in; none where the firm has not said where that is."""
+    """Return a field with a link to the document, behind our own login; empty if the firm set no `documents_url`."""
     of_envelope = "d.vendor = e.vendor and d.envelope_key = e.envelope_key"
-    held = f"select d.content_hash from control.document d where {of_envelope} and d.kind = '{kind}'"  # noqa: S608
-    return Field(name, f"nullif(:documents_url, '') || '/' || ({held})")
+    document = f"select d.content_hash from control.document d where {of_envelope} and d.kind = '{kind}'"  # noqa: S608
+    return Field(name, f"nullif(:documents_url, '') || '/' || ({document})")
 
 
-# One of which nobody knows whose it is, or that was not sent yet, is not shown; one that was shown stays in step.
+# Drafts and envelopes without a known household are not sent to Salesforce. An envelope that was sent there stays up to date.
 def envelope(settings: Settings, account: str) -> CrmObject:
-    """An envelope of a household; `account` is the object of households."""
+    """Return the mapping of a household's envelope; `account` is the object of households."""
     return CrmObject(
         entity="envelope",
         sobject=ENVELOPE,

@@ -1,10 +1,10 @@
-"""The words in which a Salesforce object is declared: CrmObject, Field.
+"""The declaration of a Salesforce object: CrmObject, Field.
 
-A record's values are brought to Salesforce's own precision before they are compared, so that a rounding difference is no
-change. A field belongs to whoever may change it last:
+Values are rounded to Salesforce's precision before they are compared, so that a rounding difference is no change. Each field
+has one owner:
 
-    we write it         the vendor is right; what somebody types into it in Salesforce is written over
-    we write it once    when the record is new (`once`); after that it is the firm's
+    we write it         the vendor is right; edits in Salesforce are overwritten
+    we write it once    when the record is new (`once`); after that the firm owns it
     Salesforce owns it  not declared here, so never sent: totals that it rolls up, owners, service models
 """
 
@@ -23,14 +23,14 @@ class Field:
     """One field of a Salesforce object.
 
     Attributes:
-        name: Its API name; with a dot, a parent named by its key.
-        sql: Gives its text as it is sent; null clears the field.
-        kind: How it is written in JSON, and compared with what Salesforce says of it.
+        name: API name; with a dot, a parent referenced by its key.
+        sql: SQL of the text that is sent; null clears the field.
+        kind: The JSON type, and how the value is compared with Salesforce's.
         is_once: Whether it is sent only with a new record.
-        unknown: SQL that is true where we don't know the value today: the field is left as it is.
-        when_gone: What it becomes once the record is no longer in the vendor's snapshot; None leaves it as it was.
-        links_to: The object that it names a record of.
-        is_daily: Whether it changes every day by its nature, such as a price: then a change of it alarms nobody.
+        unknown: SQL that is true if the value is unknown today: the field is left unchanged.
+        when_gone: Its value once the record is missing from the vendor's snapshot; None leaves it unchanged.
+        links_to: The object that a lookup refers to.
+        is_daily: Whether it changes every day by nature, such as a price. Such changes need no approval.
     """
 
     name: str
@@ -48,16 +48,16 @@ class CrmObject:
     """One kind of record.
 
     Attributes:
-        entity: Canonical entity that it shows; part of every key.
+        entity: Canonical entity; part of every key.
         sobject: Salesforce's object.
-        key_field: The external id that holds our key.
+        key_field: The external id field that stores our key.
         key: SQL of the key, `<firm>:<vendor>:<entity>:<the vendor's key>`.
-        fields: What is loaded, without the key.
-        source: SQL after `from`. `present_day(vendor, business_date)` is each vendor's latest day loaded as present.
-        parent: Field whose children stay together, because Salesforce locks the parent; empty for none.
-        closed_by: Field and value by which a record is closed, such as an account; empty where none can be.
-        worth: Field of dollars whose sum may not jump without a person's word; empty for none.
-        died_as: Entity whose dead letters say that a record is not gone but unreadable; the record's own by default.
+        fields: The fields to load, without the key.
+        source: SQL after `from`. `present_day(vendor, business_date)` is each vendor's latest day loaded by a current pull.
+        parent: Parent field whose records are sent together, because Salesforce locks the parent; empty for none.
+        closed_by: Field and value that close a record, such as an account; empty if records can't be closed.
+        worth: Dollar field whose sum may not change much without approval; empty for none.
+        died_as: Entity whose dead letters show that a record is unreadable rather than removed; the record's own by default.
     """
 
     entity: str
@@ -73,93 +73,93 @@ class CrmObject:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The header of its file."""
+        """The header of the CSV file."""
         return (self.key_field, *(field.name for field in self.fields))
 
     @property
     def once(self) -> list[str]:
-        """Fields that are only sent with a new record."""
+        """Names of the fields sent only with a new record."""
         return [field.name for field in self.fields if field.is_once]
 
     @property
     def daily(self) -> list[str]:
-        """Fields that change every day by their nature."""
+        """Names of the fields that change every day by nature."""
         return [field.name for field in self.fields if field.is_daily]
 
     @property
     def lookups(self) -> dict[str, list[str]]:
-        """The fields that name another record, as `links`, and the objects that they name, as `parents`."""
+        """The lookup fields, as `links`, and the objects that they refer to, as `parents`."""
         fields = [field for field in self.fields if field.links_to]
         return {"links": [field.name for field in fields], "parents": [field.links_to for field in fields]}
 
     @property
     def is_written_when_gone(self) -> bool:
-        """Whether a record that left the vendor's snapshot is written once more."""
+        """Whether a record missing from the vendor's snapshot is written once more."""
         return any(field.when_gone is not None for field in self.fields)
 
 
 def key(entity: str, alias: str) -> str:
-    """The external key of a row of the warehouse; null where a join found none."""
+    """Return SQL of a warehouse row's external key; null if a join found no row."""
     return f"(:firm || ':' || {alias}.vendor || ':{entity}:' || {alias}.{entity}_key)"
 
 
 def current(alias: str) -> str:
-    """The version of a description that holds now, as known now, of what a pull of the present has named."""
+    """Return the SQL condition for a description's current version, as known now, listed by a current pull."""
     return f"{alias}.valid_to is null and {alias}.recorded_to is null and not {alias}.is_past_only"
 
 
 def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field:
-    """A lookup, by our key of the other record."""
+    """Return a lookup field that refers to another record by our key."""
     return Field(f"{relationship}.{settings.key_of(sobject)}", sql, links_to=sobject)
 
 
 def text(name: str, sql: str, length: int) -> Field:
-    """A text, cut to the field's length. Salesforce trims, and reads `#N/A` as null: both are done here already."""
+    """Return a text field, truncated to its length. Trims and reads `#N/A` as null, as Salesforce does."""
     return Field(name, f"nullif(nullif(btrim(left(btrim({sql}), {length})), ''), '#N/A')")
 
 
 def number(name: str, sql: str, decimals: int, *, when_gone: str | None = None, unknown: str = "") -> Field:
-    """A number of so many decimals."""
+    """Return a number field, rounded to `decimals`."""
     return Field(name, f"round({sql}, {decimals})::text", "number", when_gone=when_gone, unknown=unknown)
 
 
 def money(name: str, sql: str, *, when_gone: str | None = None, unknown: str = "") -> Field:
-    """Dollars and cents."""
+    """Return a field of dollars and cents."""
     return number(name, sql, 2, when_gone=when_gone, unknown=unknown)
 
 
 def day(name: str, sql: str) -> Field:
-    """A date."""
+    """Return a date field."""
     return Field(name, f"({sql})::text")
 
 
 def noon(name: str, sql: str) -> Field:
-    """A day where Salesforce wants a moment: noon of UTC is the same day in every American office."""
+    """Return a datetime field of a day, at noon UTC, which is the same day in every American office."""
     return Field(name, f"to_char({sql}, 'YYYY-MM-DD\"T12:00:00Z\"')", "time")
 
 
 def moment(name: str, sql: str) -> Field:
-    """A point in time, to the second."""
+    """Return a datetime field, truncated to the second."""
     return Field(
         name, f"to_char(date_trunc('second', {sql}) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')", "time"
     )
 
 
 def flag(name: str, sql: str, *, when_gone: str | None = None) -> Field:
-    """A checkbox, which knows no null."""
+    """Return a checkbox field; null becomes false."""
     return Field(name, f"coalesce({sql}, false)::text", "flag", when_gone=when_gone)
 
 
 def always(name: str, value: str) -> Field:
-    """The same value in every record."""
+    """Return a field with the same value in every record."""
     return Field(name, f"'{value}'::text")
 
 
 def daily(field: Field) -> Field:
-    """Changes every day by its nature."""
+    """Mark a field that changes every day by nature."""
     return replace(field, is_daily=True)
 
 
 def once(field: Field) -> Field:
-    """Sent with a new record only; after that the field is the firm's."""
+    """Mark a field that is sent only with a new record; after that the firm owns it."""
     return replace(field, is_once=True)

@@ -1,4 +1,4 @@
-"""Planning and risk in Salesforce: a summary on households and persons, and the goals of the plan that leads a household."""
+"""Planning and risk in Salesforce: a summary on households and persons, and the goals of each household's leading plan."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SUMMARY = (
     daily(day("Tributary_Risk_Measured__c", "r.portfolio_measured_on")),
     day("Tributary_Questionnaire_Date__c", "q.completed_on"),
 )
-"""Fields of an account, from the plan `n` that leads the household, the risk `r` and the questionnaire `q`."""
+"""Fields of an account, from the household's leading plan `n`, the risk `r` and the questionnaire `q`."""
 
 HELD_AWAY = daily(money("Tributary_Held_Away__c", "w.held_away_usd"))
 
@@ -41,14 +41,14 @@ _LEADING = "(select * from mart.plan_freshness where is_leading) n"
 
 
 def _risk(by: str) -> str:
-    """The risk of the portfolio that is farthest off, by household or by person."""
+    """Return SQL of the risk of the least aligned portfolio, per household or per person."""
     return f"""
         (select distinct on ({by}) * from mart.risk_alignment where {by} is not null
          order by {by}, abs(difference) desc nulls last, portfolio_id) r
     """  # noqa: S608
 
 
-# A household shows the risk of the member whose portfolio is farthest off.
+# A household shows the risk of the member with the least aligned portfolio.
 OF_HOUSEHOLD = f"""
     left join {_LEADING} on n.household_id = h.household_id
     left join {_risk("household_id")} on r.household_id = h.household_id
@@ -63,22 +63,22 @@ OF_PERSON = f"""
     left join mart.questionnaire q on q.person_id = p.person_id
 """
 
-# Salesforce's four types, from the planners' words.
+# Salesforce's four types, derived from the planners' words.
 _TYPE = """
     case when concat_ws(' ', o.goal_type, o.name) ~* 'retire' then 'Retirement'
          when concat_ws(' ', o.goal_type, o.name) ~* 'educat|college' then 'Education'
          when o.goal_type ~* 'home|house' then 'Home Purchase' else 'Other' end
 """
-# Over all of its years, in today's dollars.
+# The total over all of its years, in today's dollars.
 _COST = "o.amount_usd * greatest(coalesce(o.end_year, o.start_year) - o.start_year + 1, 1)"
 # A planner's key may be longer than the field.
 _KEY = "(:firm || ':' || o.vendor || ':goal:' || case when length(o.goal_key) > 64 then md5(o.goal_key) else o.goal_key end)"
 
 
-# One that was shown stays in step, and says so when it is not in that plan any more. A goal needs an owner that is no
-# household: the eldest member.
+# A goal that was sent stays up to date; `Tributary_Current__c` is false once it is no longer in the leading plan. A goal's owner must
+# not be a household, so it is the eldest member.
 def goal(settings: Settings, account: str) -> CrmObject:
-    """A goal of the plan that leads the household; `account` is the object of households and persons."""
+    """Return the mapping of a goal of the household's leading plan; `account` is the object of households and persons."""
     return CrmObject(
         entity="goal",
         sobject=GOAL,

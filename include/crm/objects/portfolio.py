@@ -1,7 +1,7 @@
-"""What Salesforce should hold: objects of Financial Services Cloud (managed package), one field a line.
+"""Mappings of the objects of Financial Services Cloud (managed package), one field per line.
 
-Every object starts from the warehouse's present state. A field that would change every day by itself (a "last updated"
-date) is not mapped: it would send every row every day. Nor is a total that the package rolls up itself.
+Every mapping reads the warehouse's current state. Fields that change every day without a reason (a "last updated" date) are
+not mapped, because they would send every row every day. Totals that the package rolls up itself are not mapped either.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ALERT = "FinServ__Alert__c"
 
 
 def objects(settings: Settings) -> tuple[CrmObject, ...]:
-    """The firm's objects, parents before children."""
+    """Return the firm's mappings, parents before children."""
     persons = [_person_account(settings)] if settings.persons == "person_accounts" else _individual(settings)
     chosen = [_household(settings), *persons, _membership(settings), _security(settings), _account(settings)]
     chosen.append(_position(settings))
@@ -87,7 +87,7 @@ def _person_account(settings: Settings) -> CrmObject:
             text("FirstName", "p.first_name", 40),
             text("LastName", "coalesce(p.last_name, p.name)", 80),
             day("PersonBirthdate", "p.birth_date"),
-            # A relation to a household names the contact half of a person account, by a field of its own.
+            # A relation to a household refers to the contact half of a person account, which has its own key field.
             Field(f"{settings.key_of(CONTACT).removesuffix('__c')}__pc", key("person", "p")),
             *planning.SUMMARY,
         ),
@@ -96,7 +96,7 @@ def _person_account(settings: Settings) -> CrmObject:
 
 
 def _individual(settings: Settings) -> list[CrmObject]:
-    """A financial account needs an owner that is an account and no household, a relation needs a contact: so both."""
+    """Return an account and a contact: a financial account's owner must be a non-household account, a relation needs a contact."""
     account = CrmObject(
         entity="person",
         sobject=ACCOUNT,
@@ -126,10 +126,10 @@ def _individual(settings: Settings) -> list[CrmObject]:
     return [account, contact]
 
 
-# Salesforce fixes both ends of a relation when it is made: a person who moves gets a new one, and the old one ends.
+# Salesforce does not let either end of a relation change: a person who changes households gets a new one, and the old one ends.
 def _membership(settings: Settings) -> CrmObject:
     contact = link(settings, "Contact", CONTACT, key("person", "p"))
-    if settings.persons == "person_accounts":  # it names the contact half of a record that is sent as an account
+    if settings.persons == "person_accounts":  # the contact half of a record that is sent as an account
         contact = replace(contact, links_to=ACCOUNT)
     return CrmObject(
         entity="membership",
@@ -154,8 +154,8 @@ def _membership(settings: Settings) -> CrmObject:
     )
 
 
-# One record for a security that several vendors hold. Salesforce wants its name unique, whatever its case: the first to bear it keeps
-# it, others add a key; so does one whose name another record has there, such as one from before two were known to be one.
+# One record per security, even if several vendors have it. Salesforce requires unique names, ignoring case: the first security keeps the
+# name, others add their key. So does a security whose name another record has in Salesforce, such as one from before a match.
 def _security(settings: Settings) -> CrmObject:
     return CrmObject(
         entity="security",
@@ -186,8 +186,8 @@ def _security(settings: Settings) -> CrmObject:
     )
 
 
-# A custodial parent of sleeves is not counted: its sleeves show the same assets. A closed account that the vendor no
-# longer values is worth nothing; an open one without a value today (its row is a dead letter) keeps what it shows.
+# A custodial parent of sleeves is not counted: its sleeves show the same assets. A closed account that the vendor no longer values
+# is worth 0. An open account without a value today (its row is a dead letter) keeps its value in Salesforce.
 def _worth(name: str, sql: str) -> Field:
     worth = f"case when a.is_counted then coalesce({sql}, case when not a.is_active then 0 end) end"
     return daily(
@@ -196,11 +196,11 @@ def _worth(name: str, sql: str) -> Field:
 
 
 def _is_no_copy(account_id: str) -> str:
-    """An account of one portfolio system that is another's is there once, as the original."""
+    """Return the SQL condition that an account is no copy of another portfolio system's account: only originals are sent."""
     return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
 
 
-# The largest share first; who owns jointly has none.
+# The largest share first; joint owners, who have no share, last.
 _OWNERS = f"""
     select o.account_id, o.person_id, row_number() over (
                partition by o.account_id order by coalesce(o.role = 'joint', false), o.share_ratio desc, o.account_owner_key) as nth
@@ -278,7 +278,7 @@ def _position(settings: Settings) -> CrmObject:
     )
 
 
-# A trade that was never posted is not shown; one that was shown stays in step, however old it grows and whatever becomes of it.
+# A transaction that was never posted is not sent. One that was sent stays up to date, whatever its age and status.
 def _transaction(settings: Settings) -> CrmObject:
     return CrmObject(
         entity="transaction",
@@ -311,8 +311,8 @@ def _transaction(settings: Settings) -> CrmObject:
     )
 
 
-# A finding of the business rules, as the advisor sees it on the record; a closed one is no longer active, and one that
-# was closed before anybody saw it is not shown.
+# A finding of the business rules, as an alert on the record. A closed finding becomes inactive; one that was closed before it
+# was sent is not sent.
 def _alert(settings: Settings) -> CrmObject:
     return CrmObject(
         entity="finding",

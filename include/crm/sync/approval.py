@@ -1,7 +1,7 @@
-"""Questions about changes that are too great to be sent without a person's decision, and the decisions, kept.
+"""Requests for approval of changes too large to be sent without it, and the decisions on them.
 
-A question is open for a day. While it is, none is asked about the same object and kind of change; whatever the difference is by then,
-an approval allows what was asked about, once. A rejection counts until the difference is another one.
+A question is open for a day. While it is open, no other is created for the same object and kind of change. An approval allows what
+was asked, once, even if the difference has changed by then. A rejection counts until the difference changes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _APPROVED = sa.text("""
 select entity, question, records, wording as reason from control.crm_question
 where is_approved and used_by is null and decided_at > now() - interval '1 day'
 """)
-_ASK = sa.text("""
+_CREATE = sa.text("""
 insert into control.crm_question (entity, question, records, difference, wording, run_id)
 values (:entity, :question, :records, :difference, :reason, :run_id) returning question_id
 """)
@@ -49,7 +49,7 @@ where entity = any(:entities) order by entity, question_id desc
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A concern that a person is asked about; `question_id` names it in `control.crm_question`."""
+    """A concern that waits for a decision; `question_id` is its id in `control.crm_question`."""
 
     question_id: int
     entity: str
@@ -59,13 +59,13 @@ class Question:
 def ask(
     engine: sa.Engine, concerns: Sequence[Concern], deltas: Mapping[str, Delta], settings: Settings, run_id: str
 ) -> list[Question]:
-    """Opens a question about each concern that a person has not decided on and is not asked about already.
+    """Create a question for each concern without a decision or an open question.
 
     Args:
         engine: As the loading role.
         concerns: Of a preview.
-        deltas: Of the same, by entity.
-        settings: Say how much more than was approved needs no new question.
+        deltas: Of the same preview, by entity.
+        settings: Define how many changes beyond an approval need no new question.
         run_id: Names the run that found them.
 
     Returns:
@@ -75,50 +75,50 @@ def ask(
         db.execute(_ONE_AT_A_TIME)
         is_open = {tuple(row) for row in db.execute(_OPEN)}
         rejected = {tuple(row) for row in db.execute(_REJECTED)}
-        asked = []
+        questions = []
         for concern in find_unapproved(list(concerns), _read_approved(db), settings):
             difference = identify(concern, deltas[concern.entity])
             about = (concern.entity, concern.question)
             if about not in is_open and (*about, difference) not in rejected:
                 values: dict[str, Any] = asdict(concern) | {"difference": difference, "run_id": run_id}
-                question_id = db.execute(_ASK, values).scalar_one()
-                asked.append(Question(question_id, concern.entity, concern.reason))
-    return asked
+                question_id = db.execute(_CREATE, values).scalar_one()
+                questions.append(Question(question_id, concern.entity, concern.reason))
+    return questions
 
 
 def identify(concern: Concern, delta: Delta) -> str:
-    """Returns what tells one difference from another: the records and their new values; of a total worth, its change."""
+    """Return a text that identifies a difference: a hash of the records and their new values; for a worth, its change."""
     return f"{delta.worth_usd} {delta.moved_usd}" if concern.question == "worth" else delta.difference
 
 
 def decide(engine: sa.Engine, question_ids: Sequence[int], is_approved: bool, reason: str, decided_by: str) -> int:
-    """Keeps a person's decision on questions; one that was decided before stays as it was. Returns how many were decided.
+    """Record a decision on questions; earlier decisions stay unchanged. Return the number of questions decided.
 
     Raises:
         FatalError: A rejection without a reason.
     """
     reason = reason.strip()[:REASON_LENGTH]
     if not is_approved and not reason:
-        raise FatalError("A rejection needs a reason", questions=list(question_ids))
+        raise FatalError("A rejection needs a reason: enter one", questions=list(question_ids))
     values = {"ids": list(question_ids), "is_approved": is_approved, "reason": reason, "by": decided_by}
     with engine.begin() as db:
         return db.execute(_DECIDE, values).rowcount
 
 
 def find_approved(engine: sa.Engine) -> list[Concern]:
-    """Returns what persons have approved within a day and no sync has sent yet."""
+    """Return the concerns approved within the last day that no sync has used yet."""
     with engine.connect() as db:
         return _read_approved(db)
 
 
 def use(engine: sa.Engine, run_id: str) -> None:
-    """Ends the approvals of the objects that a run sent: an approval counts once."""
+    """Mark the approvals of the objects that a run sent as used, because an approval counts once."""
     with engine.begin() as db:
         db.execute(_USE, {"run_id": run_id})
 
 
 def describe(engine: sa.Engine, entities: Sequence[str]) -> dict[str, str]:
-    """Returns in words how the newest question about each object ended, or since when it waits."""
+    """Return entity -> text of its newest question's decision, or since when it waits for one."""
     with engine.connect() as db:
         rows = db.execute(_STATES, {"entities": list(entities)}).mappings().all()
     return {row["entity"]: _describe(row) for row in rows}

@@ -1,4 +1,4 @@
-"""Bulk API 2.0 as calls: open a job, give it its file, start it, ask how it is, stop it, read its results."""
+"""Bulk API 2.0 calls: create a job, upload its file, start it, read its state, abort it, read its results."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from include.errors import ConfigurationError
 
 Result = Literal["successfulResults", "failedResults", "unprocessedrecords"]
 RESULTS: tuple[Result, ...] = ("successfulResults", "failedResults", "unprocessedrecords")
-"""The three sets; together they hold every row of a job once, in no order."""
+"""The three result files; together they contain every row of a job once, in no order."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """How Salesforce says that a job is.
+    """A job's state in Salesforce.
 
     Attributes:
         state: Open, UploadComplete, InProgress, JobComplete, Failed or Aborted.
-        processed: Rows done so far, failed ones too.
-        error: Why a job failed; empty where it did not.
+        processed: Rows processed so far, including failed ones.
+        error: The job's error; empty if it did not fail.
     """
 
     state: str
@@ -32,7 +32,7 @@ class JobInfo:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will happen to its rows."""
+        """Whether the job has ended, so that no more rows are processed."""
         return self.state in ("JobComplete", "Failed", "Aborted")
 
 
@@ -43,44 +43,44 @@ class Bulk:
         self.session = session
 
     def create(self, sobject: str, key_field: str) -> str:
-        """Opens an upsert by our key; returns the job's id. A job that gets no data does nothing."""
-        asked = {"object": sobject, "operation": "upsert", "externalIdFieldName": key_field}
-        asked |= {"contentType": "CSV", "lineEnding": "LF", "columnDelimiter": "COMMA"}
-        return str(_granted(self.session.call("POST", "/jobs/ingest", asked), sobject).body["id"])
+        """Create an upsert job by our key; return its id. A job without data does nothing."""
+        body = {"object": sobject, "operation": "upsert", "externalIdFieldName": key_field}
+        body |= {"contentType": "CSV", "lineEnding": "LF", "columnDelimiter": "COMMA"}
+        return str(_check(self.session.call("POST", "/jobs/ingest", body), sobject).body["id"])
 
     def upload(self, job_id: str, file: Path) -> None:
-        """Gives a job its file; once."""
-        _granted(self.session.upload(f"/jobs/ingest/{job_id}/batches", file), job_id)
+        """Upload a job's file, once."""
+        _check(self.session.upload(f"/jobs/ingest/{job_id}/batches", file), job_id)
 
     def start(self, job_id: str) -> bool:
-        """Tells Salesforce to begin; returns whether the job has begun, now or before."""
+        """Start a job; return whether it has started, now or before."""
         if self.session.call("PATCH", f"/jobs/ingest/{job_id}", {"state": "UploadComplete"}).is_ok:
             return True
-        # The answer to an earlier try may have got lost: what the job says of itself is the truth.
-        info = self.ask(job_id)
+        # The response to an earlier try may have been lost, so check the job's state.
+        info = self.read_info(job_id)
         return info is not None and info.state in ("UploadComplete", "InProgress", "JobComplete", "Failed")
 
     def abort(self, job_id: str) -> None:
-        """Stops a job; one that has ended, or is gone, stays as it is."""
+        """Abort a job; no effect if it has ended or no longer exists."""
         self.session.call("PATCH", f"/jobs/ingest/{job_id}", {"state": "Aborted"})
 
-    def ask(self, job_id: str) -> JobInfo | None:
-        """Returns how a job is; None where Salesforce does not know it (any more: it forgets after seven days)."""
+    def read_info(self, job_id: str) -> JobInfo | None:
+        """Return a job's state; None if Salesforce does not know the job, which it deletes after seven days."""
         answer = self.session.call("GET", f"/jobs/ingest/{job_id}")
         if answer.status == 404:
             return None
-        said = _granted(answer, job_id).body
-        return JobInfo(said["state"], int(said.get("numberRecordsProcessed") or 0), str(said.get("errorMessage") or ""))
+        body = _check(answer, job_id).body
+        return JobInfo(body["state"], int(body.get("numberRecordsProcessed") or 0), str(body.get("errorMessage") or ""))
 
     def results(self, job_id: str, which: Result) -> AbstractContextManager[tuple[Iterator[bytes], Mapping[str, str]]]:
-        """Opens one of the three result files: CSV in UTF-8, and its headers."""
+        """Open one of the three result files: CSV in UTF-8, and its headers."""
         return self.session.stream(f"/jobs/ingest/{job_id}/{which}/")
 
 
-def _granted(answer: Answer, what: str) -> Answer:
+def _check(answer: Answer, job: str) -> Answer:
     if not answer.is_ok:
         message = answer.body[0].get("message", "") if isinstance(answer.body, list) and answer.body else ""
         raise ConfigurationError(
-            f"Salesforce refuses a bulk job: {message}", job=what, status=answer.status, code=answer.code
+            f"Salesforce rejected a bulk job: {message}", job=job, status=answer.status, code=answer.code
         )
     return answer

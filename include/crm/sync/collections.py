@@ -1,6 +1,6 @@
-"""A few changed rows, without a bulk job: 200 a collection, five collections a call, of one object or of several.
+"""Send a few changed rows without a bulk job: 200 rows per collection, five collections per call, of one or several objects.
 
-An upsert by key may be done twice, so a killed task leaves nothing to adopt: its rows go out again.
+An upsert by key is safe to repeat, so a killed task leaves nothing to adopt: its rows are sent again.
 """
 
 from __future__ import annotations
@@ -21,119 +21,119 @@ from include.errors import ConfigurationError, TargetUnavailable
 
 COLLECTION_ROWS = 200
 CALL_COLLECTIONS = 5
-"""Of the 25 subrequests that a composite takes, so many may be collections."""
+"""Salesforce's maximum number of collections among the 25 subrequests of a composite call."""
 
 
 @dataclass
 class Batch:
-    """The rows of one object on their way.
+    """The outgoing rows of one object.
 
     Attributes:
-        wanted: The object.
-        job_id: Under which ledger and state know it; not Salesforce's.
-        rows: Key and payload, parents' children together.
-        outcomes: What became of them, in no order.
+        mapping: The object.
+        job_id: Our own id in the ledger and in `control.crm_job`, not Salesforce's.
+        rows: (key, payload), each parent's children together.
+        outcomes: The rows' outcomes, in no order.
     """
 
-    wanted: CrmObject
+    mapping: CrmObject
     rows: Sequence[tuple[str, dict[str, str | None]]]
     job_id: str = field(default_factory=lambda: f"rest-{uuid.uuid4()}")
     outcomes: list[Outcome] = field(default_factory=list)
 
 
-def rows_of(db: sa.Connection) -> list[tuple[str, dict[str, str | None]]]:
-    """Reads `sending`: few rows, by the way they go."""
-    found = db.execute(sa.text("select external_key, payload from sending order by part, row_number"))
-    return [(row.external_key, row.payload) for row in found]
+def read_rows(db: sa.Connection) -> list[tuple[str, dict[str, str | None]]]:
+    """Read the rows of `sending` in order. Only for few rows."""
+    rows = db.execute(sa.text("select external_key, payload from sending order by part, row_number"))
+    return [(row.external_key, row.payload) for row in rows]
 
 
 def send(session: SalesforceSession, batches: Sequence[Batch], check: Callable[[], None]) -> None:
-    """Sends batches in order, and fills their outcomes; `check` is asked before each call whether we may still write.
+    """Send batches in order, and fill in their outcomes. `check` is called before each call and raises if we may no longer write.
 
     Raises:
-        ConfigurationError: Salesforce does not take an object or a field.
+        ConfigurationError: Salesforce rejected an object or a field.
         TributaryError: As `SalesforceSession.call` raises.
     """
-    pieces = _pieces(batches)
+    pieces = _split(batches)
     while call := list(islice(pieces, CALL_COLLECTIONS)):
         session.check_reserve()
         check()
-        asked = [_subrequest(batch, rows, n) for n, (batch, rows) in enumerate(call)]
-        answer = session.call("POST", "/composite", {"allOrNone": False, "compositeRequest": asked})
-        for (batch, rows), said in zip(call, _answers(answer, len(call)), strict=True):
-            batch.outcomes += _outcomes(batch, rows, said)
+        requests = [_build_subrequest(batch, rows, n) for n, (batch, rows) in enumerate(call)]
+        answer = session.call("POST", "/composite", {"allOrNone": False, "compositeRequest": requests})
+        for (batch, rows), response in zip(call, _read_responses(answer, len(call)), strict=True):
+            batch.outcomes += _read_outcomes(batch, rows, response)
 
 
-def _pieces(batches: Sequence[Batch]) -> Iterator[tuple[Batch, Sequence[tuple[str, dict[str, str | None]]]]]:
+def _split(batches: Sequence[Batch]) -> Iterator[tuple[Batch, Sequence[tuple[str, dict[str, str | None]]]]]:
     for batch in batches:
         for start in range(0, len(batch.rows), COLLECTION_ROWS):
             yield batch, batch.rows[start : start + COLLECTION_ROWS]
 
 
-def _subrequest(batch: Batch, rows: Sequence[tuple[str, dict[str, str | None]]], number: int) -> dict[str, Any]:
-    wanted = batch.wanted
+def _build_subrequest(batch: Batch, rows: Sequence[tuple[str, dict[str, str | None]]], number: int) -> dict[str, Any]:
+    mapping = batch.mapping
     return {
         "method": "PATCH",
-        "url": f"{DATA}/composite/sobjects/{wanted.sobject}/{wanted.key_field}",
+        "url": f"{DATA}/composite/sobjects/{mapping.sobject}/{mapping.key_field}",
         "referenceId": f"part{number}",
-        "body": {"allOrNone": False, "records": [record(wanted, key, payload) for key, payload in rows]},
+        "body": {"allOrNone": False, "records": [build_record(mapping, key, payload) for key, payload in rows]},
     }
 
 
-def record(wanted: CrmObject, key: str, payload: dict[str, str | None]) -> dict[str, Any]:
-    """One row as JSON; numbers keep their digits."""
-    said: dict[str, Any] = {"attributes": {"type": wanted.sobject}, wanted.key_field: key}
-    for item in wanted.fields:
+def build_record(mapping: CrmObject, key: str, payload: dict[str, str | None]) -> dict[str, Any]:
+    """Return one row as JSON; numbers keep their digits."""
+    record: dict[str, Any] = {"attributes": {"type": mapping.sobject}, mapping.key_field: key}
+    for item in mapping.fields:
         if item.name not in payload:
             continue
         relationship, _, parent_key = item.name.partition(".")
         value = payload[item.name]
         if not parent_key:
-            said[item.name] = _typed(item, value)
+            record[item.name] = _convert(item, value)
         elif value is None:
-            said[_id_of(relationship)] = None
+            record[_name_lookup(relationship)] = None
         else:
-            said[relationship] = {parent_key: value}
-    return said
+            record[relationship] = {parent_key: value}
+    return record
 
 
-def _typed(item: Field, value: str | None) -> Any:
+def _convert(item: Field, value: str | None) -> Any:
     if value is None or item.kind in ("text", "time"):
         return value
     return value == "true" if item.kind == "flag" else orjson.Fragment(value)
 
 
-def _id_of(relationship: str) -> str:
-    """The lookup's own field, by which it is cleared."""
+def _name_lookup(relationship: str) -> str:
+    """Return the name of the lookup's own field, which clears it."""
     return f"{relationship.removesuffix('__r')}__c" if relationship.endswith("__r") else f"{relationship}Id"
 
 
-def _answers(answer: Answer, count: int) -> list[Any]:
-    """The body of each subrequest's answer."""
-    said = answer.body.get("compositeResponse") if isinstance(answer.body, dict) else None
-    if not answer.is_ok or not isinstance(said, list) or len(said) != count:
-        raise ConfigurationError("Salesforce refuses a composite call", status=answer.status, code=answer.code)
-    return said
+def _read_responses(answer: Answer, count: int) -> list[Any]:
+    """Return the response to each subrequest."""
+    responses = answer.body.get("compositeResponse") if isinstance(answer.body, dict) else None
+    if not answer.is_ok or not isinstance(responses, list) or len(responses) != count:
+        raise ConfigurationError("Salesforce rejected a composite call", status=answer.status, code=answer.code)
+    return responses
 
 
-def _outcomes(batch: Batch, rows: Sequence[tuple[str, dict[str, str | None]]], said: Any) -> Iterator[Outcome]:
-    body, status = said["body"], int(said["httpStatusCode"])
+def _read_outcomes(batch: Batch, rows: Sequence[tuple[str, dict[str, str | None]]], response: Any) -> Iterator[Outcome]:
+    body, status = response["body"], int(response["httpStatusCode"])
     if status >= 500:
-        raise TargetUnavailable("Salesforce failed", sobject=batch.wanted.sobject, status=status)
+        raise TargetUnavailable("Salesforce failed", sobject=batch.mapping.sobject, status=status)
     if status >= 300 or len(body) != len(rows):
         first = body[0] if isinstance(body, list) and body else {}
         raise ConfigurationError(
-            f"Salesforce refuses rows: {first.get('message', '')}", sobject=batch.wanted.sobject, status=status,
+            f"Salesforce rejected rows: {first.get('message', '')}", sobject=batch.mapping.sobject, status=status,
             code=first.get("errorCode"),
         )  # fmt: skip
     for (key, _), each in zip(rows, body, strict=True):
-        yield outcome_of(key, each | {"created": bool(each.get("created"))})
+        yield read_outcome(key, each | {"created": bool(each.get("created"))})
 
 
-def outcome_of(key: str, said: Mapping[str, Any]) -> Outcome:
-    """What a collection's answer says of one row; an insert's, which says nothing of it, created it."""
-    if said["success"]:
-        return Outcome(key, "created" if said.get("created", True) else "updated", said["id"])
-    first = said["errors"][0]
+def read_outcome(key: str, result: Mapping[str, Any]) -> Outcome:
+    """Return the outcome of one row of a collection. Without `created`, as in the result of an insert, the row was created."""
+    if result["success"]:
+        return Outcome(key, "created" if result.get("created", True) else "updated", result["id"])
+    first = result["errors"][0]
     fields = " ".join(first.get("fields") or ())
     return Outcome(key, "failed", None, f"{first['statusCode']}:{first['message']}:{fields}")

@@ -1,4 +1,4 @@
-"""What must go out: the desired state against what Salesforce accepted last, as sets, in the database.
+"""Compare the desired state with the state that Salesforce accepted last, as sets, in the database.
 
 Temporary table of one session, which must be a connection of its own:
     outgoing_<entity>    records that are new or changed
@@ -15,8 +15,8 @@ from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 from include.crm.sync import desired
 
-# What Salesforce refused, as it was sent. It goes out again if it changes, if a record that it names was accepted since,
-# after a day (the org may have been mended), or when somebody asks.
+# Rejected records, as they were sent. They are sent again if they change, if one of their parents was accepted since, after 20 hours
+# (the org may have been fixed), or on request (`resends`).
 _REFUSED = """
 create temporary table refused as
 select s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
@@ -67,7 +67,7 @@ select count(*) filter (where is_new and is_free) as new,
 from (select *, not is_refused and held_by is null as is_free from outgoing_{entity}) o
 """
 
-# A refusal of what nobody wants to send any more.
+# Rejected records that are no longer outgoing.
 _FORGET_REFUSED = """
 update control.dead_letter l set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
 where l.vendor = 'salesforce' and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
@@ -77,17 +77,17 @@ where l.vendor = 'salesforce' and l.table_name = :sobject and l.stage = 'crm' an
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """How many records are new to Salesforce, changed, and as it holds them already.
+    """Counts of an object's records: new to Salesforce, changed, and unchanged.
 
     Attributes:
-        refused: New or changed, but refused as they are, and not sent again yet.
+        refused: New or changed, but rejected in this form before, and not yet sent again.
         withheld: New or changed, but of a vendor that is not settled: they stay as Salesforce accepted them last.
-        difference: Identifies what would change, but for what changes every day by its nature.
-        held: Records of the object that Salesforce holds of us.
-        notable: New, or changed in more than what changes every day by its nature.
-        closing: Of the changed ones, those that close.
-        worth_usd: What the records are worth together, as Salesforce holds them; 0 for objects that are worth nothing.
-        moved_usd: By how much that would change.
+        difference: Identifies the changes, apart from daily fields.
+        held: Our records of this object in Salesforce.
+        notable: New, or changed in more than daily fields.
+        closing: Changed records that close.
+        worth_usd: Total worth of the records in Salesforce; 0 for objects without a worth.
+        moved_usd: The change of the total worth.
     """
 
     new: int
@@ -110,7 +110,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field that a sync would change. `old` is None for null, and for a record that Salesforce does not hold."""
+    """One field that a sync would change. `old` is None for null, and for a record that Salesforce does not have."""
 
     external_key: str
     field: str
@@ -121,87 +121,87 @@ class Change:
         return f"{self.external_key}  {self.field}: {self.old} -> {self.new}"
 
 
-def compare(db: sa.Connection, wanted: CrmObject, settings: Settings, *, resends: bool = False) -> Delta:
+def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, *, resends: bool = False) -> Delta:
     """Create `outgoing_<entity>` of one object; return its counts.
 
     Args:
         db: After `readiness.find_present_days`, in a transaction.
-        wanted: The object.
+        mapping: The object.
         settings: The firm's.
-        resends: Whether what was refused goes out again although nothing changed.
+        resends: Whether rejected records are sent again although they have not changed.
     """
     values = {
         "firm": settings.firm,
-        "sobject": wanted.sobject,
-        "entity": wanted.entity,
-        "parent": wanted.parent,
-        "once": wanted.once,
-        "daily": wanted.daily,
+        "sobject": mapping.sobject,
+        "entity": mapping.entity,
+        "parent": mapping.parent,
+        "once": mapping.once,
+        "daily": mapping.daily,
         "resends": resends,
-        **wanted.lookups,
+        **mapping.lookups,
     }
-    db.execute(sa.text("set local work_mem = '128MB'"))  # or a join of half a million payloads spills to disk
-    db.execute(sa.text(f"drop table if exists pg_temp.refused, pg_temp.outgoing_{wanted.entity}"))
-    total = desired.build(db, wanted, settings)
+    db.execute(sa.text("set local work_mem = '128MB'"))  # otherwise a join of half a million payloads spills to disk
+    db.execute(sa.text(f"drop table if exists pg_temp.refused, pg_temp.outgoing_{mapping.entity}"))
+    total = desired.build(db, mapping, settings)
     db.execute(sa.text(_REFUSED), values)
-    db.execute(sa.text(_OUTGOING.format(entity=wanted.entity)), values)
+    db.execute(sa.text(_OUTGOING.format(entity=mapping.entity)), values)
     db.execute(sa.text("drop table desired, refused"))
-    return _count(db, wanted, settings, total)
+    return _count(db, mapping, settings, total)
 
 
-def _count(db: sa.Connection, wanted: CrmObject, settings: Settings, total: int) -> Delta:
-    found = db.execute(
-        sa.text(_COUNTS.format(entity=wanted.entity)),
+def _count(db: sa.Connection, mapping: CrmObject, settings: Settings, total: int) -> Delta:
+    counts = db.execute(
+        sa.text(_COUNTS.format(entity=mapping.entity)),
         {
-            "daily": wanted.daily,
-            "sobject": wanted.sobject,
-            "keys": keys_like(wanted, settings),
-            "field": wanted.closed_by[0],
-            "closed": wanted.closed_by[1],
-            "worth": wanted.worth,
+            "daily": mapping.daily,
+            "sobject": mapping.sobject,
+            "keys": keys_like(mapping, settings),
+            "field": mapping.closed_by[0],
+            "closed": mapping.closed_by[1],
+            "worth": mapping.worth,
         },
     ).one()
     return Delta(
-        new=found.new,
-        changed=found.changed,
-        unchanged=total - found.new - found.changed - found.refused - found.withheld,
-        refused=found.refused,
-        held=found.held,
-        notable=found.notable,
-        closing=found.closing,
-        worth_usd=found.worth or Decimal(0),
-        moved_usd=found.moved or Decimal(0),
-        withheld=found.withheld,
-        difference=str(found.difference or ""),
+        new=counts.new,
+        changed=counts.changed,
+        unchanged=total - counts.new - counts.changed - counts.refused - counts.withheld,
+        refused=counts.refused,
+        held=counts.held,
+        notable=counts.notable,
+        closing=counts.closing,
+        worth_usd=counts.worth or Decimal(0),
+        moved_usd=counts.moved or Decimal(0),
+        withheld=counts.withheld,
+        difference=str(counts.difference or ""),
     )
 
 
-def keys_like(wanted: CrmObject, settings: Settings) -> str:
-    """Return a pattern of the keys of an object's records, of every vendor."""
-    entity = "person" if wanted.entity == "contact" else wanted.entity
+def keys_like(mapping: CrmObject, settings: Settings) -> str:
+    """Return a LIKE pattern of the keys of an object's records, of every vendor."""
+    entity = "person" if mapping.entity == "contact" else mapping.entity
     return f"{settings.firm}:%:{entity}:%".replace("_", r"\_")
 
 
-def forget_refused(db: sa.Connection, wanted: CrmObject, settings: Settings, run_id: str) -> None:
-    """End the dead letters of refused records that are as Salesforce holds them by now, or that are not desired any more."""
+def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, run_id: str) -> None:
+    """Close the dead letters of rejected records that no longer differ from Salesforce, or are no longer desired."""
     db.execute(
-        sa.text(_FORGET_REFUSED.format(entity=wanted.entity)),
-        {"sobject": wanted.sobject, "keys": keys_like(wanted, settings), "run_id": run_id},
+        sa.text(_FORGET_REFUSED.format(entity=mapping.entity)),
+        {"sobject": mapping.sobject, "keys": keys_like(mapping, settings), "run_id": run_id},
     )
 
 
-def count_withheld(db: sa.Connection, wanted: CrmObject) -> dict[str, int]:
-    """Return how many records of `outgoing_<entity>` are held back, by the vendor that is not settled."""
-    query = f"select held_by, count(*) from outgoing_{wanted.entity} where held_by is not null group by 1"  # noqa: S608
+def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
+    """Return unsettled vendor -> number of records of `outgoing_<entity>` held back."""
+    query = f"select held_by, count(*) from outgoing_{mapping.entity} where held_by is not null group by 1"  # noqa: S608
     return dict(db.execute(sa.text(query)).tuples().all())
 
 
-def sample(db: sa.Connection, wanted: CrmObject, keys: int) -> list[Change]:
-    """Return what would change in the first records of `outgoing_<entity>`, field by field."""
+def sample(db: sa.Connection, mapping: CrmObject, keys: int) -> list[Change]:
+    """Return the changes of the first records of `outgoing_<entity>`, field by field."""
     rows = db.execute(
         sa.text(f"""
         with few as (
-            select external_key, payload from outgoing_{wanted.entity} where not is_refused and held_by is null
+            select external_key, payload from outgoing_{mapping.entity} where not is_refused and held_by is null
             order by (payload ->> :field = :closed) desc nulls last, is_notable desc, is_new, external_key limit :keys
         )
         select f.external_key, n.key as field, s.payload ->> n.key as old, n.value as new
@@ -211,6 +211,6 @@ def sample(db: sa.Connection, wanted: CrmObject, keys: int) -> list[Change]:
         where s.payload ->> n.key is distinct from n.value
         order by f.external_key, n.key
         """),  # noqa: S608
-        {"keys": keys, "sobject": wanted.sobject, "field": wanted.closed_by[0], "closed": wanted.closed_by[1]},
+        {"keys": keys, "sobject": mapping.sobject, "field": mapping.closed_by[0], "closed": mapping.closed_by[1]},
     )
     return [Change(*row) for row in rows]

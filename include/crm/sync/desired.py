@@ -1,6 +1,6 @@
-"""What Salesforce should hold of one object, by the warehouse's present state.
+"""The desired state of one Salesforce object, from the warehouse's current state.
 
-A record's payload is a JSON object: field -> text as sent, null to clear it; a field that is not in it is left alone.
+A record's payload is a JSON object: field -> text as sent, null to clear it; fields that are missing are left unchanged.
 
 Temporary table, of the session whose `present_day` it is built from (see `include.crm.sync.readiness`):
     desired              external_key, payload
@@ -17,13 +17,13 @@ from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 
 _RECENT_DAYS = 40
-"""How far back a record's last known row is looked for."""
+"""How many days back to look for a record's last known row."""
 
-# Gone from the vendor's snapshot, but not from Salesforce. What an open dead letter may describe is not gone: by its key, else by
-# what it belongs to, else anything of its entity.
+# Records missing from the vendor's snapshot, but still in Salesforce. Records that an open dead letter may describe do not count: by its
+# key, else by its parent, else every record of its entity.
 _GONE = """
 insert into desired
-with absent as materialized (  -- few: the planner takes `starts_with` for choosy, and would look up each of the many
+with absent as materialized (  -- few rows: otherwise the planner takes `starts_with` for selective, and looks up each of the many
     select external_key from control.crm_state s
     where s.sobject = :sobject and not exists (select from desired n where n.external_key = s.external_key)
 ), keyed as (
@@ -44,7 +44,7 @@ where not exists (
                    where w.vendor = s.vendor and w.{died_as}_key = s.source_key and k.source_key = m.parent {recent}) end)
 """
 
-# A lookup to what somebody deleted or merged in Salesforce is left as it is there: a merge has moved it already.
+# A lookup to a record that was deleted or merged in Salesforce is left unchanged: a merge has moved it already.
 _WITHOUT_MISSING = """
 update desired d set payload = d.payload - array(
     select l.name from unnest(cast(:links as text[]), cast(:parents as text[])) l(name, sobject)
@@ -52,53 +52,53 @@ update desired d set payload = d.payload - array(
 """
 
 
-def build(db: sa.Connection, wanted: CrmObject, settings: Settings) -> int:
-    """Create `desired` of one object; return how many records it has.
+def build(db: sa.Connection, mapping: CrmObject, settings: Settings) -> int:
+    """Create `desired` of one object; return its number of records.
 
     Args:
         db: After `readiness.find_present_days`, in a transaction.
-        wanted: The object.
+        mapping: The object.
         settings: The firm's.
     """
     values = {
         "firm": settings.firm,
         "documents_url": settings.documents_url.rstrip("/"),
-        "sobject": wanted.sobject,
-        "entity": wanted.entity,
-        **wanted.lookups,
+        "sobject": mapping.sobject,
+        "entity": mapping.entity,
+        **mapping.lookups,
     }
     db.execute(sa.text("drop table if exists pg_temp.desired"))
-    # All rows of some tables at once: for days and views of who is who the planner expects one, and would loop.
+    # The query reads whole tables, but the planner expects one row of `present_day` and of the identity views, and would loop.
     db.execute(sa.text("set local enable_nestloop = off"))
-    total = db.execute(sa.text(_select_present(wanted)), values).rowcount
+    total = db.execute(sa.text(_select_present(mapping)), values).rowcount
     db.execute(sa.text("set local enable_nestloop = on"))
     db.execute(sa.text("create unique index on desired (external_key)"))
-    if wanted.is_written_when_gone:
-        total += db.execute(sa.text(_insert_gone(wanted)), values).rowcount
+    if mapping.is_written_when_gone:
+        total += db.execute(sa.text(_insert_gone(mapping)), values).rowcount
     db.execute(sa.text("analyze desired"))
     if db.scalar(sa.text("select exists (select from control.crm_state where missing is not null)")):
         db.execute(sa.text(_WITHOUT_MISSING), values)
     return total
 
 
-def _select_present(wanted: CrmObject) -> str:
-    payload = _object((field.name, field.sql) for field in wanted.fields)
-    unknown = [f"case when {f.unknown} then '{f.name}' end" for f in wanted.fields if f.unknown]
+def _select_present(mapping: CrmObject) -> str:
+    payload = _object((field.name, field.sql) for field in mapping.fields)
+    unknown = [f"case when {f.unknown} then '{f.name}' end" for f in mapping.fields if f.unknown]
     if unknown:
         payload += f" - array_remove(array[{', '.join(unknown)}], null)"
     return f"""
         create temporary table desired as
-        select {wanted.key} collate "C" as external_key, {payload} as payload from {wanted.source}
+        select {mapping.key} collate "C" as external_key, {payload} as payload from {mapping.source}
     """  # noqa: S608
 
 
-def _insert_gone(wanted: CrmObject) -> str:
-    payload = _object((f.name, f"'{f.when_gone}'") for f in wanted.fields if f.when_gone is not None)
-    died_as = canonical.named(wanted.died_as or wanted.entity)
+def _insert_gone(mapping: CrmObject) -> str:
+    payload = _object((f.name, f"'{f.when_gone}'") for f in mapping.fields if f.when_gone is not None)
+    died_as = canonical.named(mapping.died_as or mapping.entity)
     is_daily = died_as.kind == "snapshot"
     return _GONE.format(
         payload=payload,
-        entity=wanted.entity,
+        entity=mapping.entity,
         died_as=died_as.name,
         parent=died_as.parent,
         of_day="and l.business_date = s.business_date" if is_daily else "",

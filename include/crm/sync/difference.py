@@ -1,4 +1,4 @@
-"""What a sync would change, as a page that people read before they say yes."""
+"""The review page: what a sync would change, for the people who approve it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ th { background: #f4f4f4 } .old { color: #8a1f11 } .new { color: #0b5d1e } .conc
 
 
 def write(root: Path, run_id: str, shown: Preview) -> str:
-    """Writes the page among the data quality reports, behind the same log-in.
+    """Write the page to the site of the data quality reports, behind the same login.
 
     Args:
-        root: Folder of Data Docs. A build of the site that is under way is waited for: it replaces the site as a whole.
+        root: Folder of Data Docs. Waits for a running build, which replaces the whole site.
         run_id: Names the run.
-        shown: What the page shows.
+        shown: The preview to render.
 
     Returns:
         The page's name within the site.
@@ -38,7 +38,7 @@ def write(root: Path, run_id: str, shown: Preview) -> str:
 
 
 def render(run_id: str, shown: Preview) -> str:
-    """Returns the page: counts by object, what a person is asked about, and the first changes field by field."""
+    """Return the page: counts by object, the changes that need approval, and the first changes field by field."""
     title = f"What would change in Salesforce: {escape(run_id)}"
     parts = [f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"]
     parts += [f"<p class=concern>{escape(concern.reason)}</p>" for concern in shown.concerns]

@@ -1,4 +1,4 @@
-"""One part of what goes out as a CSV file that Salesforce reads, straight from the database; and the folder of a run's files."""
+"""Write one part of the outgoing records as a CSV file for Salesforce, directly from the database; manage the folder of a run's files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from include.crm.objects.mapping import CrmObject
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A written file; `rows` without the header."""
+    """A written file; `rows` excludes the header."""
 
     path: Path
     rows: int
@@ -28,11 +28,11 @@ class File:
 
 @contextmanager
 def fresh_folder(folder: Path) -> Iterator[Path]:
-    """Make a private folder for one run and remove it at the end; also remove what a killed run left a day ago."""
+    """Create a private folder for one run and remove it at the end; also remove folders of killed runs older than a day."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in folder.iterdir():
-        if left.stat().st_mtime < time.time() - 86_400:
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in folder.iterdir():
+        if leftover.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(leftover, ignore_errors=True)
     own = Path(tempfile.mkdtemp(dir=folder))
     try:
         yield own
@@ -40,18 +40,18 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:
-    """Writes one part of `sending`: UTF-8, `#N/A` for null, nothing for a field that is left alone.
+def write(db: sa.Connection, mapping: CrmObject, part: int, path: Path) -> File:
+    """Write one part of `sending`: UTF-8, `#N/A` for null, an empty cell for a field that is left unchanged.
 
     Args:
         db: With the table `sending`.
-        wanted: The object.
-        part: Which part.
-        path: Of the file; replaced if it is there.
+        mapping: The object.
+        part: Number of the part.
+        path: Path of the file; an existing file is replaced.
     """
     driver = db.connection.driver_connection
     assert driver is not None
-    statement = sql.SQL("copy ({}) to stdout (format csv, header, encoding 'UTF8')").format(lines(wanted, part))
+    statement = sql.SQL("copy ({}) to stdout (format csv, header, encoding 'UTF8')").format(lines(mapping, part))
     digest = hashlib.sha256()
     with path.open("wb") as file, driver.cursor() as cursor:
         with cursor.copy(statement) as copy:
@@ -62,11 +62,12 @@ def write(db: sa.Connection, wanted: CrmObject, part: int, path: Path) -> File:
     return File(path, rows, digest.hexdigest())
 
 
-def lines(wanted: CrmObject, part: int) -> sql.Composed:
-    """The query whose rows are the file's lines, in order."""
+def lines(mapping: CrmObject, part: int) -> sql.Composed:
+    """Return the query of the file's lines, in order."""
     cell = "coalesce(payload ->> {name}, case when payload ? {name} then '#N/A' end) as {column}"
-    cells = [sql.SQL("external_key as {}").format(sql.Identifier(wanted.key_field))] + [
-        sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name)) for field in wanted.fields
+    cells = [sql.SQL("external_key as {}").format(sql.Identifier(mapping.key_field))] + [
+        sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name))
+        for field in mapping.fields
     ]
     query = sql.SQL("select {} from sending where part = {} order by row_number")
     return query.format(sql.SQL(", ").join(cells), sql.Literal(part))

@@ -1,4 +1,4 @@
-"""What may not happen without a person's word: a first load, a great change, many accounts that close."""
+"""Changes that need approval: a first load, a large change, many accounts that close."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from include.crm.sync.delta import Delta
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One thing to ask about.
+    """A change of one object that needs approval.
 
     Attributes:
-        entity: Of which object.
-        question: Whether so many may change, or close, or what they are worth may jump.
-        records: How many it is about (of `worth`: dollars); so many are allowed once somebody has said yes.
-        reason: In words.
+        entity: The object.
+        question: The kind of change: many records change, many close, or the total worth changes.
+        records: The number of records (for `worth`: dollars); an approval allows that many.
+        reason: The change, in words.
     """
 
     entity: str
@@ -28,33 +28,37 @@ class Concern:
 
 
 def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Concern]:
-    """Returns what to ask about; empty where a run may go on by itself."""
-    found = []
+    """Return the changes that need approval; empty if a run may continue without."""
+    concerns = []
     for entity, delta in deltas.items():
         share = delta.notable / delta.held if delta.held else 1.0
         if delta.notable > settings.few and share > settings.most_changed_ratio:
-            what = f"{share:.0%} of {delta.held:,} records would change" if delta.held else "a first load"
-            found.append(
+            summary = f"{share:.0%} of {delta.held:,} records would change" if delta.held else "a first load"
+            concerns.append(
                 Concern(
-                    entity, "change", delta.notable, f"{entity}: {what} ({delta.new:,} new, {delta.notable:,} in all)"
+                    entity,
+                    "change",
+                    delta.notable,
+                    f"{entity}: {summary} ({delta.new:,} new, {delta.notable:,} in all)",
                 )
             )
         moved = abs(delta.moved_usd)
         if delta.worth_usd and moved > abs(delta.worth_usd) * settings.most_moved_ratio:
-            said = f"{entity}: worth {delta.worth_usd:,.0f} USD would change by {delta.moved_usd:,.0f} USD"
-            found.append(Concern(entity, "worth", int(moved), said))
+            reason = f"{entity}: worth {delta.worth_usd:,.0f} USD would change by {delta.moved_usd:,.0f} USD"
+            concerns.append(Concern(entity, "worth", int(moved), reason))
         if delta.closing > settings.most_closed:
-            found.append(Concern(entity, "close", delta.closing, f"{entity}: {delta.closing:,} accounts would close"))
-    return found
+            reason = f"{entity}: {delta.closing:,} accounts would close"
+            concerns.append(Concern(entity, "close", delta.closing, reason))
+    return concerns
 
 
 def find_unapproved(concerns: list[Concern], approved: list[Concern], settings: Settings) -> list[Concern]:
-    """Returns what a run would do beyond what a person has approved.
+    """Return the concerns of a run that exceed what was approved.
 
     Args:
         concerns: Of this run.
-        approved: What the person was asked about; a few more changes, but no more closings, are no new question.
-        settings: Say what a few are.
+        approved: The approved concerns. A few more changes need no new approval; more closings do.
+        settings: Define how many are a few.
     """
     allowed = {
         (each.entity, each.question): each.records

@@ -1,7 +1,7 @@
-"""What one sync holds back, as it finds out.
+"""The objects and records that a running sync holds back.
 
-An object that fails or that a person has to approve first is not sent; neither are the records of a vendor whose newest day is not
-reconciled, and records that name any of these. The rest is sent. What was held back is kept by `include.crm.sync.holding`.
+Not sent: an object that failed or needs approval, the records of a vendor whose newest day is not reconciled, and the children of
+both. The rest is sent. `include.crm.sync.holding` stores what was held back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Holdback:
 
     Args:
         db: The sync's connection.
-        objects: Of the sync, parents first.
+        objects: The sync's objects, parents first.
         settings: The firm's.
         say: Receives a line for each object that fails.
 
@@ -49,50 +49,50 @@ class Holdback:
         self._going_out: dict[str, int] = {}
 
     def is_stopped(self, entity: str) -> bool:
-        """Whether nothing of an object is sent any more."""
+        """Return whether an object is not sent any more."""
         return entity in self._stopped
 
     @contextmanager
-    def stopping(self, wanted: CrmObject) -> Iterator[None]:
-        """Let a failure of one object stop that object, and what has to wait for it, but no other."""
+    def stopping(self, mapping: CrmObject) -> Iterator[None]:
+        """On a failure, stop this object and hold back its children; other objects continue."""
         try:
             yield
         except STOPPING as error:
-            self._say(f"{wanted.sobject} ({wanted.entity}) is held back: {error}")
+            self._say(f"{mapping.sobject} ({mapping.entity}) is held back: {error}")
             self.failures.append(error)
-            records = self._going_out.get(wanted.entity, 0)
-            self._stopped[wanted.entity] = Held(wanted.entity, "failure", type(error).__name__, records, str(error))
-            if wanted.entity in self._going_out:
-                self._hold_children(wanted)
+            records = self._going_out.get(mapping.entity, 0)
+            self._stopped[mapping.entity] = Held(mapping.entity, "failure", type(error).__name__, records, str(error))
+            if mapping.entity in self._going_out:
+                self._hold_children(mapping)
 
     def note_compared(self, deltas: Mapping[str, Delta]) -> None:
-        """Take over how many records of each compared object would be sent."""
+        """Record how many records of each compared object would be sent."""
         self._going_out |= {entity: found.going_out for entity, found in deltas.items()}
 
     def decide(self, deltas: Mapping[str, Delta], approved: list[Concern], unsettled: Mapping[str, datetime]) -> None:
-        """Decide which objects are not sent, and note what is held back of the others.
+        """Decide which objects are not sent, and record what is held back of the others.
 
         Args:
             deltas: Of all objects, by entity.
-            approved: What a person has approved.
-            unsettled: Vendors whose rows are held back, and since when.
+            approved: The approved concerns.
+            unsettled: Vendors whose rows are held back -> since when.
         """
         self._stop_unapproved(deltas, approved)
-        for wanted in self._objects:
-            found = deltas[wanted.entity]
-            if (stopped := self._stopped.get(wanted.entity)) is not None:
-                self._stopped[wanted.entity] = replace(stopped, records=found.going_out)
-                self._hold_children(wanted)
+        for mapping in self._objects:
+            found = deltas[mapping.entity]
+            if (stopped := self._stopped.get(mapping.entity)) is not None:
+                self._stopped[mapping.entity] = replace(stopped, records=found.going_out)
+                self._hold_children(mapping)
             if found.withheld:
-                self._withhold(wanted, unsettled)
+                self._withhold(mapping, unsettled)
 
-    def wait_for_parents(self, wanted: CrmObject) -> None:
-        """Take out of an object's next round the records whose parents Salesforce has not accepted; in a transaction."""
-        self._waits[wanted.entity] = rounds.wait_for_parents(self._db, wanted)
+    def wait_for_parents(self, mapping: CrmObject) -> None:
+        """Exclude from an object's next round the records whose parents Salesforce has not accepted; in a transaction."""
+        self._waits[mapping.entity] = rounds.wait_for_parents(self._db, mapping)
 
     @property
     def held(self) -> list[Held]:
-        """All that this sync held back."""
+        """Everything that this sync held back."""
         waiting = [
             Held(entity, "parent", "", records, "they name records that Salesforce has not accepted yet")
             for entity, records in self._waits.items()
@@ -108,13 +108,13 @@ class Holdback:
                 questions, reasons = ",".join(each.question for each in mine), "; ".join(each.reason for each in mine)
                 self._stopped[entity] = Held(entity, "approval", questions, 0, reasons)
 
-    def _hold_children(self, wanted: CrmObject) -> None:
+    def _hold_children(self, mapping: CrmObject) -> None:
         with self._db.begin():
-            rounds.hold_children(self._db, wanted)
+            rounds.hold_children(self._db, mapping)
 
-    def _withhold(self, wanted: CrmObject, unsettled: Mapping[str, datetime]) -> None:
+    def _withhold(self, mapping: CrmObject, unsettled: Mapping[str, datetime]) -> None:
         with self._db.begin():
-            counts = delta.count_withheld(self._db, wanted)
+            counts = delta.count_withheld(self._db, mapping)
         for vendor, records in sorted(counts.items()):
             reason = f"the newest day of {vendor} is not reconciled"
-            self._withheld.append(Held(wanted.entity, "vendor", vendor, records, reason, unsettled.get(vendor)))
+            self._withheld.append(Held(mapping.entity, "vendor", vendor, records, reason, unsettled.get(vendor)))

@@ -1,6 +1,6 @@
-"""What a sync of everything held back from Salesforce, and why: kept, so that people are alerted once and can look it up.
+"""Store what a full sync held back from Salesforce and why, so that operators are alerted once and can look it up.
 
-One row an object, cause and subject. What is still held back keeps `since` and whether people were alerted.
+One row per object, cause and subject. A row that is still held back keeps `since` and `alerted_at`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ delete from control.crm_held h where not exists (
     select from unnest(cast(:entities as text[]), cast(:causes as text[]), cast(:subjects as text[])) n(entity, cause, subject)
     where (n.entity, n.cause, n.subject) = (h.entity, h.cause, h.subject))
 """)
-_KEEP = sa.text("""
+_STORE = sa.text("""
 insert into control.crm_held (entity, cause, subject, records, reason, since, run_id)
 values (:entity, :cause, :subject, :records, :reason, coalesce(cast(:since as timestamptz), clock_timestamp()), :run_id)
 on conflict (entity, cause, subject) do update
@@ -25,7 +25,7 @@ set records = excluded.records, reason = excluded.reason, run_id = excluded.run_
     since = case when :since is null then crm_held.since else excluded.since end
 """)
 _READ = "select entity, cause, subject, records, reason, since from control.crm_held"
-# A load that is under way holds its vendor's rows back for a while, and so may a question that waits for its decision.
+# A running load holds its vendor's rows back for a while, and so does a question that waits for a decision.
 _ALERT = sa.text("""
 update control.crm_held set alerted_at = clock_timestamp()
 where alerted_at is null and since < clock_timestamp() - :patience
@@ -41,11 +41,11 @@ class Held:
 
     Attributes:
         entity: The object.
-        cause: A vendor that is not settled, a change that a person has to approve, a failure, or a parent that is not there.
+        cause: A vendor that is not settled, a change that needs approval, a failure, or a missing parent.
         subject: The vendor, the questions, or the class of the error; empty for a parent.
-        records: How many.
-        reason: In words, without values of records.
-        since: Of a vendor: when its newest day began to be loaded; else when this was seen first. None while that is not known.
+        records: Number of records.
+        reason: Explanation, without values of records.
+        since: For a vendor, when the load of its newest day began; else when this was first seen. None if unknown.
     """
 
     entity: str
@@ -60,12 +60,12 @@ class Held:
         return f"{self.entity}: {self.records:,} records held back{since}: {self.reason}"
 
 
-def keep(db: sa.Connection, held: Iterable[Held], run_id: str) -> None:
-    """Replaces what is known to be held back.
+def store(db: sa.Connection, held: Iterable[Held], run_id: str) -> None:
+    """Replace the stored records of what is held back.
 
     Args:
         db: In a transaction.
-        held: All that the run held back.
+        held: Everything that the run held back.
         run_id: Names the run.
     """
     rows = [asdict(each) | {"run_id": run_id} for each in held]
@@ -76,23 +76,23 @@ def keep(db: sa.Connection, held: Iterable[Held], run_id: str) -> None:
     }
     db.execute(_FORGET, keys)
     if rows:
-        db.execute(_KEEP, rows)
+        db.execute(_STORE, rows)
 
 
 def read(engine: sa.Engine) -> list[Held]:
-    """Returns what the newest sync of everything held back."""
+    """Return what the newest full sync held back."""
     with engine.connect() as db:
         return [Held(*row) for row in db.execute(sa.text(f"{_READ} order by 1, 2, 3"))]
 
 
 def alert_late(engine: sa.Engine, patience: timedelta, send: Callable[[list[Held], str], object]) -> None:
-    """Alert once of each state that lasts; an alert that could not be sent is sent by the next call.
+    """Alert once about each row held back for longer than `patience`. If `send` raises, the next call alerts again.
 
     Args:
         engine: As the loading role.
         patience: How long something may be held back without an alert.
-        send: Called once if there is anything, with what is held back and a name of these states: the same whenever an alert
-            of them is sent, another once one of them ended and came again.
+        send: Called once, if there is anything, with the rows held back and a key of these rows. The key is the same for every alert
+            about them, and differs once one of them ended and started again.
     """
     with engine.begin() as db:
         late = [Held(*row) for row in db.execute(_ALERT, {"patience": patience})]

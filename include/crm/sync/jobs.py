@@ -1,13 +1,13 @@
-"""The life of a bulk job, kept in `control.crm_job` so that whoever comes after a killed task knows what is under way.
+"""The life cycle of a bulk job, stored in `control.crm_job` so that the run after a killed task knows which jobs are unfinished.
 
 open ──> uploaded ──> closed          every row has its result
-  └──> abandoned                      nothing of it was done; its rows go out again
-             └──────> unbalanced      its results did not account for its rows, which go out again
+  └──> abandoned                      no row was processed; the rows are sent again
+             └──────> unbalanced      the results did not account for the rows, which are sent again
 
-A job's row and the rows that it carries are committed before its file is uploaded. Before Salesforce is told to begin,
-the writer looks at its fence. A writer that was stopped there and wakes after another took over finds its job aborted.
+A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in
+Salesforce. A writer that was suspended there and resumes after another took over finds its job aborted.
 
-What goes by collections is booked in the same way, as a job of our own that Salesforce does not know.
+Rows sent by collections are recorded in the same way, as a job of our own that Salesforce does not know.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from include.control.writer import Fence
 from include.crm.objects.mapping import CrmObject
 from include.crm.sync import results
 from include.crm.sync.bulk import Bulk, JobInfo
-from include.crm.sync.collections import Batch, rows_of
+from include.crm.sync.collections import Batch, read_rows
 from include.crm.sync.file import File
 from include.crm.sync.results import Job
 from include.errors import BalanceError, ConfigurationError, ObjectUnavailable, RateLimited, TargetUnavailable
 
 LONGEST_JOB_S = 2 * 3600.0
-"""After which a job is left to the next attempt, which adopts it."""
+"""Time after which a job is left to the next attempt, which adopts it."""
 
 LONGEST_STALL_S = 900.0
-"""Without a row done, after which a job is left to the next attempt: other objects wait behind it."""
+"""Time without progress after which a job is left to the next attempt, because other objects wait for it."""
 
 LONGEST_ADOPTED_STALL_S = 60.0
-"""The same of a job of an earlier attempt, which had its time."""
+"""The same for an adopted job of an earlier attempt."""
 
 _UPLOADS = 3
 _FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
@@ -52,39 +52,46 @@ class Jobs:
     Args:
         db: The writer's connection, in no transaction.
         bulk: The org.
-        wanted: The object.
+        mapping: The object.
         fence: The right to write it.
         run_id: Names the run.
         business_date: The day the data is about.
-        say: Told how it goes.
+        say: Receives progress, a line at a time.
     """
 
     def __init__(
-        self, db: sa.Connection, bulk: Bulk, wanted: CrmObject, fence: Fence, run_id: str, business_date: date, say: Say
+        self,
+        db: sa.Connection,
+        bulk: Bulk,
+        mapping: CrmObject,
+        fence: Fence,
+        run_id: str,
+        business_date: date,
+        say: Say,
     ) -> None:
-        self._db, self._bulk, self._wanted, self._fence = db, bulk, wanted, fence
+        self._db, self._bulk, self._mapping, self._fence = db, bulk, mapping, fence
         self._run_id, self._business_date, self._say = run_id, business_date, say
 
     def adopt(self) -> Iterator[Counts]:
-        """Ends what an earlier run left: what was given to Salesforce is settled, what was not is aborted."""
+        """Finish the jobs of earlier runs: settle those that Salesforce started, abort the others."""
         with self._db.begin():
             rows = self._db.execute(
                 sa.text("""
                 select job_id, sobject, entity, run_id, business_date, rows, state, sent_by from control.crm_job
                 where sobject = :sobject and entity = :entity and state in ('open', 'uploaded') order by created_at
                 """),
-                {"sobject": self._wanted.sobject, "entity": self._wanted.entity},
+                {"sobject": self._mapping.sobject, "entity": self._mapping.entity},
             ).all()
         for row in rows:
             job = Job(*row[:-2])
-            if row.sent_by == "collections":  # may be done twice: its rows go out again
+            if row.sent_by == "collections":  # safe to repeat: its rows are sent again
                 self._mark(job.job_id, "abandoned")
                 continue
             self._say(f"{job.sobject}: job {job.job_id} of run {job.run_id} is unfinished")
-            info = self._bulk.ask(job.job_id)
+            info = self._bulk.read_info(job.job_id)
             if info is not None and info.state == "Open":
                 self._bulk.abort(job.job_id)
-                info = self._bulk.ask(job.job_id)
+                info = self._bulk.read_info(job.job_id)
             is_untouched = info is not None and info.has_ended and info.processed == 0 and info.state != "JobComplete"
             if info is None or (is_untouched and row.state == "open"):
                 self._mark(job.job_id, "abandoned")
@@ -92,47 +99,47 @@ class Jobs:
             yield self._finish(job, info, LONGEST_ADOPTED_STALL_S)
 
     def collect(self) -> Batch:
-        """Books all of `sending` as a job of our own, to be sent by collections."""
+        """Record all of `sending` as a job of our own, to be sent by collections."""
         with self._db.begin():
-            batch = Batch(self._wanted, rows_of(self._db))
-        self._book(self._job(batch.job_id, len(batch.rows)), "collections", "", None)
+            batch = Batch(self._mapping, read_rows(self._db))
+        self._record(self._job(batch.job_id, len(batch.rows)), "collections", "", None)
         return batch
 
     def settle(self, batch: Batch) -> Counts:
-        """Settles what was sent by collections; raises as `send` does."""
+        """Settle a batch sent by collections; raises as `send` does."""
         self.check_fence()
         results.take(self._db, batch.outcomes)
         return self._settle(self._job(batch.job_id, len(batch.rows)), JobInfo("JobComplete", len(batch.rows), ""))
 
     def send(self, part: int, file: File) -> Counts:
-        """Sends one part of `sending` and settles it.
+        """Send one part of `sending` by a bulk job, and settle it.
 
         Raises:
-            TargetUnavailable: Salesforce did not take the file, or does not end the job, which is adopted later.
-            ConfigurationError: Salesforce refuses the file as a whole.
-            RateLimited: The org's batches of the day are used up.
+            TargetUnavailable: Salesforce did not accept the file, or did not finish the job, which is adopted later.
+            ConfigurationError: Salesforce rejected the whole file.
+            RateLimited: The org's daily batches are used up.
             BalanceError: The results do not account for the rows.
             WriterSuperseded: Another writer has taken over.
         """
         for _ in range(_UPLOADS):
             self._bulk.session.check_reserve()
             job = self._open(part, file)
-            if self._give(job, file):
+            if self._start(job, file):
                 return self._finish(job, None)
             self._bulk.abort(job.job_id)
             self._mark(job.job_id, "abandoned")
-        raise ObjectUnavailable("Salesforce did not take a file", sobject=self._wanted.sobject, tries=_UPLOADS)
+        raise ObjectUnavailable("Salesforce did not accept the file", sobject=self._mapping.sobject, tries=_UPLOADS)
 
     def _open(self, part: int, file: File) -> Job:
-        job = self._job(self._bulk.create(self._wanted.sobject, self._wanted.key_field), file.rows)
-        self._book(job, "bulk", file.sha256, part)
+        job = self._job(self._bulk.create(self._mapping.sobject, self._mapping.key_field), file.rows)
+        self._record(job, "bulk", file.sha256, part)
         return job
 
     def _job(self, job_id: str, rows: int) -> Job:
-        return Job(job_id, self._wanted.sobject, self._wanted.entity, self._run_id, self._business_date, rows)
+        return Job(job_id, self._mapping.sobject, self._mapping.entity, self._run_id, self._business_date, rows)
 
-    def _book(self, job: Job, sent_by: str, sha256: str, part: int | None) -> None:
-        """Commits a job and the rows that it carries; None stands for every part."""
+    def _record(self, job: Job, sent_by: str, sha256: str, part: int | None) -> None:
+        """Commit a job and its rows; part None means all parts."""
         with self._db.begin():
             self._db.execute(
                 sa.text("""
@@ -150,18 +157,21 @@ class Jobs:
                 {"job_id": job.job_id, "part": part},
             ).rowcount
             if carried != job.rows:
-                raise BalanceError("A job does not hold its rows", sobject=job.sobject, rows=carried, written=job.rows)
+                raise BalanceError(
+                    "The rows recorded for a job are not those written to its file", sobject=job.sobject, rows=carried,
+                    written=job.rows,
+                )  # fmt: skip
             self._fence.check(self._db)
 
-    def _give(self, job: Job, file: File) -> bool:
-        """Uploads and starts; False where the job can't be used: one upload is all that a job takes."""
+    def _start(self, job: Job, file: File) -> bool:
+        """Upload the file and start the job. Return False if the job can't be used: a job accepts only one upload."""
         try:
             self._bulk.upload(job.job_id, file.path)
         except TargetUnavailable as error:
             self._say(f"{job.sobject}: the upload to job {job.job_id} failed: {error}")
             return False
         except ConfigurationError:
-            self.check_fence()  # whoever took over has aborted the job: then that is what to say
+            self.check_fence()  # if a newer writer has aborted the job, report that instead
             raise
         self.check_fence()
         if not self._bulk.start(job.job_id):
@@ -170,19 +180,19 @@ class Jobs:
         return True
 
     def check_fence(self) -> None:
-        """Makes sure that nobody has taken over."""
+        """Check that no other writer has taken over."""
         with self._db.begin():
             self._fence.check(self._db)
 
     def _finish(self, job: Job, info: JobInfo | None, longest_stall_s: float | None = None) -> Counts:
         while info is None or not info.has_ended:
             info = self._wait(job, LONGEST_STALL_S if longest_stall_s is None else longest_stall_s)
-        results.read(self._db, self._bulk, self._wanted, job, info)
+        results.read(self._db, self._bulk, self._mapping, job, info)
         counts = self._settle(job, info)
         if info.state == "Failed" and info.error.startswith(_USED_UP):
-            raise RateLimited("The org's batches of the day are used up", job=job.job_id, sobject=job.sobject)
+            raise RateLimited("The org's daily batches are used up", job=job.job_id, sobject=job.sobject)
         if info.state == "Failed" and info.error.startswith(_NEVER_TAKEN):
-            raise ConfigurationError(f"Salesforce refuses a file: {info.error}", job=job.job_id, sobject=job.sobject)
+            raise ConfigurationError(f"Salesforce rejected a file: {info.error}", job=job.job_id, sobject=job.sobject)
         return counts
 
     def _settle(self, job: Job, info: JobInfo) -> Counts:
@@ -201,10 +211,10 @@ class Jobs:
         pause, until = _FASTEST_POLL_S, time.monotonic() + LONGEST_JOB_S
         processed, moved_at = -1, time.monotonic()
         while time.monotonic() < until:
-            info = self._bulk.ask(job.job_id)
+            info = self._bulk.read_info(job.job_id)
             if info is None:
                 self._mark(job.job_id, "unbalanced")
-                raise BalanceError("Salesforce lost a job that it had taken", job=job.job_id, sobject=job.sobject)
+                raise BalanceError("Salesforce lost a job that it had accepted", job=job.job_id, sobject=job.sobject)
             if info.has_ended:
                 return info
             if info.processed > processed:

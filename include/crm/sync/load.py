@@ -1,7 +1,7 @@
-"""The warehouse's present state into Salesforce: parents before children, only what changed since it was accepted.
+"""Sync the warehouse's current state to Salesforce: parents before children, only what changed since it was accepted.
 
-Everything is compared before anything is sent (`include.crm.sync.delta`). What may not go is held back (`include.crm.sync.holdback`), and the
-rest is sent (`include.crm.sync.sender`).
+Everything is compared before anything is sent (`include.crm.sync.delta`). Records that may not be sent are held back
+(`include.crm.sync.holdback`), and the rest is sent (`include.crm.sync.sender`).
 """
 
 from __future__ import annotations
@@ -52,38 +52,38 @@ def sync(
     patience_s: float = 120.0,
     on_progress: Say | None = None,
 ) -> dict[str, Counts]:
-    """Bring Salesforce in step with the warehouse; killed at any point, it can be run again.
+    """Bring Salesforce in step with the warehouse. Safe to run again after a kill at any point.
 
     Args:
         engine: As the loading role.
         connection: The org; see `SalesforceSession`.
-        work_dir: Where files are until Salesforce has taken them.
+        work_dir: Folder of the CSV files until Salesforce has accepted them.
         run_id: Names the run.
-        business_date: The day the run is about; for ledger and dead letters. What is sent is the present.
+        business_date: The run's day, for ledger and dead letters. The current state is sent, whatever the day.
         settings: The firm's.
-        approved: What a person has approved.
-        resends: Whether what was refused is sent again although nothing changed.
-        only: Entities that come by events, and no snapshot; empty for everything. They wait for no vendor's day, and give way
-            to a sync of everything, which brings them, too.
-        patience_s: How long one call is tried again, in seconds.
+        approved: The approved concerns.
+        resends: Whether rejected records are sent again although they have not changed.
+        only: Entities that arrive by events rather than in a snapshot, for a small sync; empty for a full sync. A small sync does not
+            wait for any vendor's day, and gives way to a full sync, which includes its entities.
+        patience_s: How long a call is retried, in seconds.
         on_progress: Receives progress, a line at a time.
 
     Returns:
         Counts by entity: sent, created, updated, failed, unprocessed, dead (will fail again), unchanged.
 
-    What was held back by a sync of everything is in `control.crm_held`; see `include.crm.sync.holding`.
+    A full sync records what it held back in `control.crm_held`; see `include.crm.sync.holding`.
 
     Raises:
-        ApprovalNeeded: Nothing was sent, because more would change than may.
-        HeldBack: Nothing was sent, because everything that changed is held back.
-        RowsFailed: Salesforce refused rows; each of them is a dead letter, everything else is in.
-        TargetUnavailable: Salesforce is not there.
+        ApprovalNeeded: Nothing was sent, because the changes need approval.
+        HeldBack: Nothing was sent, because every change is held back.
+        RowsFailed: Salesforce rejected rows; each of them is a dead letter, all other rows were accepted.
+        TargetUnavailable: Salesforce is unavailable.
         ObjectUnavailable: A job of an object does not end, or rows of it are still locked or unprocessed; the others were sent.
-        RateLimited: The org's calls of the day are used up, but for the reserve.
+        RateLimited: The org's daily calls are used up to the reserve.
         WriterSuperseded: Another writer has taken over.
         BalanceError: The results of a job do not account for its rows; other objects were sent.
-        AuthenticationError: The login or the permissions are refused.
-        ConfigurationError: A field of the mapping is refused; other objects were sent.
+        AuthenticationError: Salesforce rejected the login or denied a permission.
+        ConfigurationError: Salesforce rejected a field of the mapping; other objects were sent.
     """
     calls = CallLog(engine, VENDOR, "", run_id)
     with (
@@ -92,28 +92,28 @@ def sync(
         file.fresh_folder(work_dir / "crm") as folder,
         take_turn(engine, is_whole=not only),
     ):
-        one = _Sync(db, session, folder, run_id, business_date, settings, on_progress or log.info, only)
+        run = _Sync(db, session, folder, run_id, business_date, settings, on_progress or log.info, only)
         if not only:
-            _heal(engine, connection, db, session, run_id, settings, on_progress or log.info)
-        done = one.run(list(approved), resends=resends)
+            _recover(engine, connection, db, session, run_id, settings, on_progress or log.info)
+        counts = run.run(list(approved), resends=resends)
         if not only:
-            marks.keep(db, session, one.written)
-    if one.holdback.failures:  # a failure that needs a person rather than one that may pass by itself
-        raise min(one.holdback.failures, key=lambda error: isinstance(error, RetriableError))
+            marks.store(db, session, run.written)
+    if run.holdback.failures:  # report a failure that needs a person before one that a retry may fix
+        raise min(run.holdback.failures, key=lambda error: isinstance(error, RetriableError))
     _refuse_dead_letters(engine, run_id)
     if not _has_sent(engine, run_id):
-        _refuse_standstill(one.holdback.held)
-    return done
+        _refuse_standstill(run.holdback.held)
+    return counts
 
 
 def _has_sent(engine: sa.Engine, run_id: str) -> bool:
-    """Whether any attempt of the run has sent anything."""
+    """Return whether any attempt of the run has sent anything."""
     query = sa.text("select exists (select from control.ledger where run_id = :run_id and stage = 'crm' and sent > 0)")
     with engine.connect() as db:
         return bool(db.scalar(query, {"run_id": run_id}))
 
 
-def _heal(
+def _recover(
     engine: sa.Engine,
     connection: Connection,
     db: sa.Connection,
@@ -122,25 +122,28 @@ def _heal(
     settings: Settings,
     say: Say,
 ) -> None:
-    """Read everything back where the org is an earlier state of itself, so that what it lost is sent again."""
+    """Read everything back if the org was restored to an earlier state, so that the lost changes are sent again."""
     state = marks.compare(db, session)
     if state == "same":
         return
-    say(f"Salesforce holds an earlier state than it accepted ({state} records): everything is read back first")
+    say(f"Salesforce was restored to an earlier state ({state} records): everything is read back first")
     readback.read_back(engine, connection, run_id, settings, say, is_restored=state == "older")
 
 
 def _refuse_standstill(held: Sequence[Held]) -> None:
-    """Raise where nothing was sent because all of it was held back: such a run does not end as one that had nothing to send."""
+    """Raise if nothing was sent because everything was held back. A run with nothing to send succeeds."""
     if unapproved := [each.reason for each in held if each.cause == "approval"]:
-        raise ApprovalNeeded("Salesforce is left as it is until a person approves: " + "; ".join(unapproved))
+        raise ApprovalNeeded("Nothing was sent to Salesforce; approval required: " + "; ".join(unapproved))
     if vendors := sorted({each.subject for each in held if each.cause == "vendor"}):
         records = sum(each.records for each in held if each.cause == "vendor")
-        raise HeldBack("Nothing is sent: the newest day is not reconciled", vendors=",".join(vendors), records=records)
+        raise HeldBack(
+            "Nothing was sent to Salesforce: the vendors' newest day is not reconciled", vendors=",".join(vendors),
+            records=records,
+        )  # fmt: skip
 
 
 def _refuse_dead_letters(engine: sa.Engine, run_id: str) -> None:
-    """Raise while the run has open dead letters, whichever of its attempts wrote them, or a job that it adopted."""
+    """Raise if the run has open dead letters, from any of its attempts or from a job that it adopted."""
     with engine.connect() as db:
         rows = db.execute(
             sa.text("""
@@ -151,11 +154,11 @@ def _refuse_dead_letters(engine: sa.Engine, run_id: str) -> None:
         )
         dead: dict[str, int] = dict(rows.tuples().all())
     if dead:
-        raise RowsFailed("Salesforce refuses rows; see the dead letters", run_id=run_id, rows=dead)
+        raise RowsFailed("Salesforce rejected rows; see the dead letters", run_id=run_id, rows=dead)
 
 
 class _Sync:
-    """One run: all objects compared, then sent."""
+    """One run: compares all objects, then sends them."""
 
     def __init__(
         self,
@@ -172,12 +175,12 @@ class _Sync:
         self._run_id, self._day = run_id, day
         self._is_whole = not only
         self._objects = tuple(each for each in objects(settings) if not only or each.entity in only)
-        names = list(dict.fromkeys(wanted.sobject for wanted in self._objects))
+        names = list(dict.fromkeys(mapping.sobject for mapping in self._objects))
         fences = dict(zip(names, writer.take_all(db, [f"crm:{name}" for name in names]), strict=True))
         self._fences = list(fences.values())
         jobs = {
-            wanted: Jobs(db, Bulk(session), wanted, fences[wanted.sobject], run_id, day, say)
-            for wanted in self._objects
+            mapping: Jobs(db, Bulk(session), mapping, fences[mapping.sobject], run_id, day, say)
+            for mapping in self._objects
         }
         self.holdback = Holdback(db, self._objects, settings, say)
         self._sender = Sender(db, session, folder, jobs, self._fences, settings.most_collected, self.holdback, say)
@@ -188,11 +191,11 @@ class _Sync:
             self._sender.adopt()
             first = deltas = self._compare(self._objects, resends=resends)
             self.holdback.decide(first, approved, self._unsettled)
-            while any(found.going_out for found in deltas.values()):
+            while any(each.going_out for each in deltas.values()):
                 self._session.keep_reserve(self._settings.reserved_ratio)
                 if not self._sender.send({e: d for e, d in deltas.items() if not self.holdback.is_stopped(e)}):
                     break
-                # What was refused for want of a parent goes now, if the parent just did.
+                # Records rejected for lack of a parent are compared again, in case the parent was just accepted.
                 deltas = self._compare([w for w in self._objects if w.entity in deltas and deltas[w.entity].refused])
             self._record_idle(first)
             self._record_held()
@@ -200,22 +203,22 @@ class _Sync:
 
     @property
     def written(self) -> list[str]:
-        """The Salesforce objects of which anything was sent."""
-        return sorted({wanted.sobject for wanted in self._objects if self._sender.total[wanted.entity].sent})
+        """The Salesforce objects with rows sent."""
+        return sorted({mapping.sobject for mapping in self._objects if self._sender.total[mapping.entity].sent})
 
     def _compare(self, chosen: Sequence[CrmObject], *, resends: bool = False) -> dict[str, Delta]:
         deltas = {}
         with self._db.begin():
             self._unsettled = readiness.find_present_days(self._db, must_be_settled=self._is_whole)
-        for wanted in chosen:
+        for mapping in chosen:
             with self._db.begin():
-                found = delta.compare(self._db, wanted, self._settings, resends=resends)
-                delta.forget_refused(self._db, wanted, self._settings, self._run_id)
+                counts = delta.compare(self._db, mapping, self._settings, resends=resends)
+                delta.forget_refused(self._db, mapping, self._settings, self._run_id)
             self._say(
-                f"{wanted.sobject} ({wanted.entity}): {found.new:,} new, {found.changed:,} changed, "
-                f"{found.unchanged:,} unchanged, {found.refused:,} refused before and not sent again"
+                f"{mapping.sobject} ({mapping.entity}): {counts.new:,} new, {counts.changed:,} changed, "
+                f"{counts.unchanged:,} unchanged, {counts.refused:,} rejected before and not sent again"
             )
-            deltas[wanted.entity] = found
+            deltas[mapping.entity] = counts
         self.holdback.note_compared(deltas)
         return deltas
 
@@ -224,13 +227,13 @@ class _Sync:
             self._say(str(each))
         if self._is_whole:
             with self._db.begin():
-                holding.keep(self._db, self.holdback.held, self._run_id)
+                holding.store(self._db, self.holdback.held, self._run_id)
 
     def _record_idle(self, deltas: Mapping[str, Delta]) -> None:
-        """Write a ledger row for each object of which nothing was sent."""
+        """Write a ledger row for each object without rows sent."""
         with self._db.begin():
-            for wanted in self._objects:
-                if not self._sender.total[wanted.entity].sent:
-                    name, counts = wanted.sobject, Counts(unchanged=deltas[wanted.entity].unchanged)
+            for mapping in self._objects:
+                if not self._sender.total[mapping.entity].sent:
+                    name, counts = mapping.sobject, Counts(unchanged=deltas[mapping.entity].unchanged)
                     pull = Pull(self._run_id, VENDOR, name, self._day, self._run_id, "present", datetime.now(UTC))
-                    ledger.record(self._db, pull, "crm", counts, wanted.entity)
+                    ledger.record(self._db, pull, "crm", counts, mapping.entity)

@@ -1,7 +1,7 @@
-"""Whether the org is the one that accepted what we sent, or an earlier state of it, restored from a backup.
+"""Detect that the org was restored from a backup, to a state before it accepted what we sent.
 
-Of each object a few records that Salesforce accepted last are marks, with the moment at which it says that they were changed. People's
-edits make that later, never earlier.
+For each object, a few of the records accepted last are marks, with Salesforce's time of their last change. Edits make that time
+later, never earlier.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from include.crm.salesforce import SalesforceSession
 from include.errors import ConfigurationError
 
 MARKS = 20
-"""Of an object."""
+"""Number of marks per object."""
 
 _NEWEST = sa.text("""
 select salesforce_id from control.crm_state where sobject = :sobject and missing is null
@@ -24,7 +24,7 @@ order by accepted_at desc limit :most
 """)
 _READ = sa.text("select sobject, array_agg(salesforce_id) as ids from control.crm_mark group by 1 order by 1")
 _FORGET = sa.text("delete from control.crm_mark where sobject = :sobject")
-_KEEP = sa.text("insert into control.crm_mark values (:sobject, :id, cast(:modified_at as timestamptz))")
+_STORE = sa.text("insert into control.crm_mark values (:sobject, :id, cast(:modified_at as timestamptz))")
 _IS_OLDER = sa.text("""
 select exists (select from control.crm_mark m
                join unnest(cast(:ids as text[]), cast(:stamps as timestamptz[])) n(id, stamp) on n.id = m.salesforce_id
@@ -34,40 +34,40 @@ select exists (select from control.crm_mark m
 State = Literal["same", "older", "absent"]
 
 
-def keep(db: sa.Connection, session: SalesforceSession, sobjects: Iterable[str]) -> None:
-    """Takes new marks of objects that were written."""
+def store(db: sa.Connection, session: SalesforceSession, sobjects: Iterable[str]) -> None:
+    """Store new marks of objects that were written."""
     for sobject in sobjects:
         with db.begin():
             ids = list(db.scalars(_NEWEST, {"sobject": sobject, "most": MARKS}))
-        rows = [{"sobject": sobject, "id": id_, "modified_at": at} for id_, at in _ask(session, sobject, ids).items()]
+        rows = [{"sobject": sobject, "id": id_, "modified_at": at} for id_, at in _query(session, sobject, ids).items()]
         with db.begin():
             db.execute(_FORGET, {"sobject": sobject})
             if rows:
-                db.execute(_KEEP, rows)
+                db.execute(_STORE, rows)
 
 
 def compare(db: sa.Connection, session: SalesforceSession) -> State:
-    """Returns whether any mark is older than it was, or most marks of an object are absent; asks Salesforce once an object."""
+    """Return whether any mark is older than it was, or most marks of an object are absent; sends one query per object."""
     with db.begin():
         marks = db.execute(_READ).all()
     is_absent = False
     for sobject, ids in marks:
-        found = _ask(session, sobject, ids)
+        stamps = _query(session, sobject, ids)
         with db.begin():
-            values = {"sobject": sobject, "ids": list(found), "stamps": list(found.values())}
+            values = {"sobject": sobject, "ids": list(stamps), "stamps": list(stamps.values())}
             if db.scalar(_IS_OLDER, values):
                 return "older"
-        is_absent = is_absent or len(found) * 2 < len(ids)
+        is_absent = is_absent or len(stamps) * 2 < len(ids)
     return "absent" if is_absent else "same"
 
 
-def _ask(session: SalesforceSession, sobject: str, ids: list[str]) -> dict[str, str]:
-    """Returns when Salesforce says that records were changed, by id; one that is deleted is left out."""
+def _query(session: SalesforceSession, sobject: str, ids: list[str]) -> dict[str, str]:
+    """Return id -> Salesforce's time of the record's last change, without deleted records."""
     if not ids:
         return {}
     listed = ", ".join(f"'{id_}'" for id_ in ids)  # Salesforce's own ids: letters and digits
     query = f"SELECT Id, SystemModstamp FROM {sobject} WHERE Id IN ({listed})"  # noqa: S608
     answer = session.call("GET", f"/query?{urlencode({'q': query})}")
     if not answer.is_ok:
-        raise ConfigurationError("Salesforce refuses a query", sobject=sobject, status=answer.status, code=answer.code)
+        raise ConfigurationError("Salesforce rejected a query", sobject=sobject, status=answer.status, code=answer.code)
     return {record["Id"]: record["SystemModstamp"] for record in answer.body["records"]}

@@ -1,4 +1,4 @@
-"""What a sync would send, for people to look at before anything is sent."""
+"""Preview of a sync: what it would send, for review before anything is sent."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from include.crm.sync.guard import Concern, find_concerns
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a sync would send, changing nothing.
+    """What a sync would send.
 
     Attributes:
-        deltas: By entity.
-        samples: By entity, the first changed records field by field.
-        concerns: What a person would be asked about.
-        unsettled: Vendors whose rows are held back, and since when.
+        deltas: Entity -> counts.
+        samples: Entity -> the first changed records, field by field.
+        concerns: Changes that need approval.
+        unsettled: Vendors whose rows are held back -> since when.
     """
 
     deltas: Mapping[str, Delta]
@@ -34,13 +34,13 @@ class Preview:
 
 
 def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: bool = False) -> Preview:
-    """Compare everything and return what a sync would send; change nothing, and send Salesforce no request.
+    """Compare everything and return what a sync would send; change nothing, and send no request to Salesforce.
 
     Args:
         engine: As the loading role.
         settings: The firm's.
-        keys: How many records of each object are shown field by field.
-        resends: Whether what was refused is sent again although nothing changed.
+        keys: Number of sample records per object.
+        resends: Whether rejected records are sent again although they have not changed.
     """
     with open_connection(engine) as db:
         shown = preview_within(db, settings, keys, resends=resends)
@@ -49,10 +49,10 @@ def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: b
 
 
 def preview_within(db: sa.Connection, settings: Settings, keys: int = 20, *, resends: bool = False) -> Preview:
-    """Preview within the transaction of a connection, which may hold what is not committed; the caller ends both."""
+    """Preview within a connection's transaction, which may contain uncommitted data; the caller ends both."""
     deltas, samples = dict[str, Delta](), dict[str, list[Change]]()
     unsettled = readiness.find_present_days(db)
-    for wanted in objects(settings):
-        deltas[wanted.entity] = delta.compare(db, wanted, settings, resends=resends)
-        samples[wanted.entity] = delta.sample(db, wanted, keys)
+    for mapping in objects(settings):
+        deltas[mapping.entity] = delta.compare(db, mapping, settings, resends=resends)
+        samples[mapping.entity] = delta.sample(db, mapping, keys)
     return Preview(deltas, samples, find_concerns(deltas, settings), unsettled)

@@ -1,8 +1,8 @@
-"""What Salesforce really holds against what we believe that it holds: people edit, merge and delete there.
+"""Salesforce drift check: read our records back and compare them with the accepted state, because users edit, merge and delete.
 
-A field that we write and somebody edited is written over by the next sync. A field that we write once is the firm's. A
-record that is deleted or merged is left alone until a person decides; one that was deleted because another record replaces it is
-forgotten. A record with our key that we don't know of is ours again.
+If a user edited a field that we write, the next sync overwrites it. A field that we write once belongs to the firm. A deleted or
+merged record is left alone until a person decides; one deleted because another record replaces it is forgotten. A record with our
+key that we do not know is adopted.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from include.crm.sync import delta
 from include.errors import ConfigurationError, TargetUnavailable
 
 PAGE_ROWS = 50_000
-"""Of one answer; a query of millions comes in as many answers as it takes."""
+"""Rows per page of a query's results."""
 
 _LONGEST_QUERY_S = 3600.0
 _FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
 _MERGES = ("Account", "Contact")
-"""The objects that can be merged, and say into what."""
+"""The objects that can be merged, with a field for the surviving record."""
 
-# A record that was sent while it was read is left to the next read-back.
+# Records sent while they were read are left to the next read-back.
 _FIND = """
 create temporary table differing as
 with believed as (
@@ -60,13 +60,13 @@ where case when b.external_key is null then not h.is_deleted and not exists (
 
 _BELIEVED = "select count(*) from control.crm_state where sobject = :sobject and external_key like :keys"
 
-_NOTE = """
+_RECORD = """
 insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind, fields, master_id)
 select :run_id, :sobject, :entity, external_key, salesforce_id, kind, case kind when 'edited' then fields else '{}' end, master_id
 from differing
 """
 
-# What they hold now is what we believe; the next sync sends what differs from that.
+# Take Salesforce's values as the accepted state; the next sync sends whatever differs from the desired state.
 _BELIEVE = """
 insert into control.crm_state as s (sobject, external_key, payload, salesforce_id, job_id, accepted_at)
 select :sobject, external_key, theirs, salesforce_id, 'read back', :started from differing
@@ -76,13 +76,13 @@ set payload = s.payload || excluded.payload, salesforce_id = excluded.salesforce
 where s.accepted_at < :started
 """
 
-_MISS = """
+_MARK_MISSING = """
 update control.crm_state s set missing = d.kind from differing d
 where s.sobject = :sobject and s.external_key = d.external_key and d.kind in ('deleted', 'merged') and s.accepted_at < :started
 """
 
 
-# Deleted there because another record replaces it: not a difference.
+# Deleted in Salesforce because another record replaces it: not a difference.
 _FORGET_SUPERSEDED = """
 with superseded as (
     delete from differing d where d.kind = 'deleted'
@@ -102,15 +102,15 @@ where s.sobject = :sobject and s.external_key = d.external_key and d.kind = 'del
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a read-back found of one object.
+    """The counts of one object's read-back.
 
     Attributes:
-        read: Records with our key, deleted ones too.
-        edited: Somebody changed a field that we write; the next sync writes it over.
-        deleted: Gone, and not sent again until somebody says so.
-        merged: Gone into another record; the same.
-        unknown: With our key, and unknown to us; known from now on.
-        other_id: Made anew by somebody under our key.
+        read: Records with our key, including deleted ones.
+        edited: A user changed a field that we write; the next sync overwrites it.
+        deleted: Deleted in Salesforce, and not sent again until a person decides (`recreate`).
+        merged: Merged into another record; the same applies.
+        unknown: Records with our key that we did not know; adopted.
+        other_id: Created again in Salesforce with our key.
     """
 
     read: int
@@ -135,32 +135,32 @@ def read_back(
     *,
     is_restored: bool = False,
 ) -> dict[str, Found]:
-    """Reads every record of ours, notes what differs and repairs what we believe.
+    """Read every record of ours, record the differences, and correct the accepted state.
 
     Args:
         engine: As the loading role.
         connection: The org.
         run_id: Names the run in `control.crm_difference`.
         settings: The firm's.
-        say: Told how it goes.
-        is_restored: Whether the org is known to be an earlier state of itself: then what it has never seen, not even as
-            deleted, was not deleted by a person, and is sent again.
+        say: Receives progress, a line at a time.
+        is_restored: Whether the org was restored to an earlier state. Then a record that it never had, not even as deleted, was not
+            deleted by a user, and is sent again.
 
     Returns:
-        What was found, by entity.
+        Counts by entity.
 
     Raises:
-        TargetUnavailable: Salesforce does not answer, or does not end a query.
-        ConfigurationError: It does not take a query, or so many records are missing that we may lack the right to see them.
+        TargetUnavailable: Salesforce is unavailable, or a query does not end.
+        ConfigurationError: Salesforce rejected a query, or so many records are missing that we may lack the permission to read them.
     """
     found = {}
     calls = CallLog(engine, VENDOR, "", run_id)
     with engine.connect() as db, SalesforceSession(connection, calls) as session:
         try:
             session.keep_reserve(settings.reserved_ratio)
-            for wanted in objects(settings):
-                found[wanted.entity] = _read_object(db, session, wanted, settings, run_id, is_restored)
-                say(f"{wanted.sobject} ({wanted.entity}): {found[wanted.entity]}")
+            for mapping in objects(settings):
+                found[mapping.entity] = _read_object(db, session, mapping, settings, run_id, is_restored)
+                say(f"{mapping.sobject} ({mapping.entity}): {found[mapping.entity]}")
                 calls.flush()
         finally:
             db.invalidate()  # its temporary tables end with it
@@ -168,7 +168,7 @@ def read_back(
 
 
 def count_differing(engine: sa.Engine, run_id: str) -> dict[str, int]:
-    """Returns how many records a run found that are not as they were accepted, by object."""
+    """Return object -> number of records that a run found different from the accepted state."""
     query = sa.text("""
         select sobject, count(*) from control.crm_difference where run_id = :run_id and kind <> 'remade' group by 1 order by 1
     """)
@@ -177,7 +177,7 @@ def count_differing(engine: sa.Engine, run_id: str) -> dict[str, int]:
 
 
 def recreate(engine: sa.Engine, settings: Settings) -> int:
-    """Lets the next sync make again what was deleted or merged in Salesforce; returns how many records."""
+    """Let the next sync create the records again that were deleted or merged in Salesforce; return their number."""
     with engine.begin() as db:
         return db.execute(
             sa.text(
@@ -190,7 +190,7 @@ def recreate(engine: sa.Engine, settings: Settings) -> int:
 def _read_object(
     db: sa.Connection,
     session: SalesforceSession,
-    wanted: CrmObject,
+    mapping: CrmObject,
     settings: Settings,
     run_id: str,
     is_restored: bool,
@@ -198,61 +198,61 @@ def _read_object(
     with db.begin():
         started: datetime = db.execute(sa.text("select clock_timestamp()")).scalar_one()
         db.execute(sa.text("drop table if exists pg_temp.answered, pg_temp.held, pg_temp.differing"))
-    _ask(db, session, wanted, settings)
+    _query(db, session, mapping, settings)
     values = {
-        "run_id": run_id, "sobject": wanted.sobject, "entity": wanted.entity, "started": started,
-        "keys": delta.keys_like(wanted, settings),
+        "run_id": run_id, "sobject": mapping.sobject, "entity": mapping.entity, "started": started,
+        "keys": delta.keys_like(mapping, settings),
     }  # fmt: skip
     with db.begin():
-        read = db.execute(sa.text(_held(wanted))).rowcount
+        read = db.execute(sa.text(_create_held(mapping))).rowcount
         db.execute(sa.text("create index on held (external_key)"))
         db.execute(sa.text("analyze held"))
-        db.execute(sa.text(_FIND.format(edited=_edited(wanted))), values)
+        db.execute(sa.text(_FIND.format(edited=_list_edited(mapping))), values)
         db.execute(sa.text(_FORGET_SUPERSEDED), values)
         believed = db.scalar(sa.text(_BELIEVED), values) or 0
         kinds: dict[str, int] = dict(
             db.execute(sa.text("select kind, count(*) from differing group by 1")).tuples().all()
         )
-        gone = kinds.get("deleted", 0) + kinds.get("merged", 0)
-        if not is_restored and gone > settings.few and gone > believed * settings.most_changed_ratio:
+        missing = kinds.get("deleted", 0) + kinds.get("merged", 0)
+        if not is_restored and missing > settings.few and missing > believed * settings.most_changed_ratio:
             raise ConfigurationError(
-                "Salesforce shows us so few of our records that a sharing rule may hide them; nothing was noted",
-                sobject=wanted.sobject, entity=wanted.entity, missing=gone, believed=believed,
+                "Too many of our records are missing in Salesforce; check whether a sharing rule hides them (nothing was recorded)",
+                sobject=mapping.sobject, entity=mapping.entity, missing=missing, believed=believed,
             )  # fmt: skip
-        for statement in (_NOTE, _BELIEVE, *([_FORGET_ABSENT] if is_restored else []), _MISS):
+        for statement in (_RECORD, _BELIEVE, *([_FORGET_ABSENT] if is_restored else []), _MARK_MISSING):
             db.execute(sa.text(statement), values)
     return Found(read, **{kind.replace(" ", "_"): count for kind, count in kinds.items()})
 
 
-def _ask(db: sa.Connection, session: SalesforceSession, wanted: CrmObject, settings: Settings) -> None:
-    """Reads the answer of a bulk query into the temporary table `answered`: all texts, named as Salesforce does."""
-    names = _columns(wanted)
-    keys = delta.keys_like(wanted, settings).replace("'", r"\'")
-    asked = f"SELECT {', '.join(names)} FROM {wanted.sobject} WHERE {wanted.key_field} LIKE '{keys}'"  # noqa: S608
-    answer = session.call("POST", "/jobs/query", {"operation": "queryAll", "query": asked})
+def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, settings: Settings) -> None:
+    """Read the result of a bulk query into the temporary table `answered`: texts only, with Salesforce's column names."""
+    names = _list_columns(mapping)
+    keys = delta.keys_like(mapping, settings).replace("'", r"\'")
+    query = f"SELECT {', '.join(names)} FROM {mapping.sobject} WHERE {mapping.key_field} LIKE '{keys}'"  # noqa: S608
+    answer = session.call("POST", "/jobs/query", {"operation": "queryAll", "query": query})
     if not answer.is_ok:
         raise ConfigurationError(
-            "Salesforce refuses a query", sobject=wanted.sobject, status=answer.status, code=answer.code
+            "Salesforce rejected a query", sobject=mapping.sobject, status=answer.status, code=answer.code
         )
     job = str(answer.body["id"])
-    expected = _wait(session, job, wanted)
+    expected = _wait(session, job, mapping)
     columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
     with db.begin():
         _cursor(db).execute(sql.SQL("create temporary table answered ({})").format(columns))
     locator = ""
     while locator != "null":
         path = f"/jobs/query/{job}/results?maxRecords={PAGE_ROWS}" + (f"&locator={locator}" if locator else "")
-        locator = session.persist(lambda path=path: _take_page(db, session, path))  # type: ignore[misc]
+        locator = session.persist(lambda path=path: _copy_page(db, session, path))  # type: ignore[misc]
     with db.begin():
         read = db.scalar(sa.text("select count(*) from answered"))
     if read != expected:
         raise TargetUnavailable(
-            "A query's answer is not whole", sobject=wanted.sobject, job=job, rows=expected, read=read
+            "The results of a query are incomplete", sobject=mapping.sobject, job=job, rows=expected, read=read
         )
 
 
-def _take_page(db: sa.Connection, session: SalesforceSession, path: str) -> str:
-    """Copies one page; returns where the next one is: `null` behind the last."""
+def _copy_page(db: sa.Connection, session: SalesforceSession, path: str) -> str:
+    """Copy one page; return the locator of the next one, `null` after the last."""
     with db.begin(), session.stream(path) as (pieces, headers):
         with _cursor(db).copy("copy answered from stdin (format csv, header match, encoding 'UTF8')") as copy:
             for piece in pieces:
@@ -260,48 +260,48 @@ def _take_page(db: sa.Connection, session: SalesforceSession, path: str) -> str:
         return headers.get("Sforce-Locator", "null")
 
 
-def _wait(session: SalesforceSession, job: str, wanted: CrmObject) -> int:
-    """Waits for a query; returns how many rows it has."""
+def _wait(session: SalesforceSession, job: str, mapping: CrmObject) -> int:
+    """Wait for a query; return its number of rows."""
     pause, until = _FASTEST_POLL_S, time.monotonic() + _LONGEST_QUERY_S
     while time.monotonic() < until:
-        said = session.call("GET", f"/jobs/query/{job}").body
-        if said["state"] == "JobComplete":
-            return int(said["numberRecordsProcessed"])
-        if said["state"] in ("Failed", "Aborted"):
-            raise ConfigurationError(f"A query failed: {said.get('errorMessage')}", sobject=wanted.sobject, job=job)
+        body = session.call("GET", f"/jobs/query/{job}").body
+        if body["state"] == "JobComplete":
+            return int(body["numberRecordsProcessed"])
+        if body["state"] in ("Failed", "Aborted"):
+            raise ConfigurationError(f"A query failed: {body.get('errorMessage')}", sobject=mapping.sobject, job=job)
         time.sleep(pause)
         pause = min(pause * 1.5, _SLOWEST_POLL_S)
-    raise TargetUnavailable("Salesforce does not end a query", sobject=wanted.sobject, job=job)
+    raise TargetUnavailable("Salesforce did not finish a query in time", sobject=mapping.sobject, job=job)
 
 
-def _columns(wanted: CrmObject) -> list[str]:
-    also = ["MasterRecordId"] if wanted.sobject in _MERGES else []
-    return ["Id", wanted.key_field, "IsDeleted", *also, *(field.name for field in wanted.fields)]
+def _list_columns(mapping: CrmObject) -> list[str]:
+    also = ["MasterRecordId"] if mapping.sobject in _MERGES else []
+    return ["Id", mapping.key_field, "IsDeleted", *also, *(field.name for field in mapping.fields)]
 
 
-def _held(wanted: CrmObject) -> str:
-    master = "nullif(\"MasterRecordId\", '')" if wanted.sobject in _MERGES else "null::text"
-    pairs = ", ".join(f"'{field.name}', {_theirs(field)}" for field in wanted.fields)
+def _create_held(mapping: CrmObject) -> str:
+    master = "nullif(\"MasterRecordId\", '')" if mapping.sobject in _MERGES else "null::text"
+    pairs = ", ".join(f"'{field.name}', {_convert(field)}" for field in mapping.fields)
     return f"""
         create temporary table held as
-        select "{wanted.key_field}" collate "C" as external_key, "Id" as salesforce_id, lower("IsDeleted") = 'true' as is_deleted,
+        select "{mapping.key_field}" collate "C" as external_key, "Id" as salesforce_id, lower("IsDeleted") = 'true' as is_deleted,
                {master} as master_id, jsonb_build_object({pairs}) as payload
         from answered
     """  # noqa: S608
 
 
-def _theirs(field: Field) -> str:
+def _convert(field: Field) -> str:
     value = f"nullif(\"{field.name}\", '')"
     return f"coalesce(lower({value}), 'false')" if field.kind == "flag" else value
 
 
-def _edited(wanted: CrmObject) -> str:
-    """The fields that we write and that are not as we wrote them."""
+def _list_edited(mapping: CrmObject) -> str:
+    """Return SQL of the fields that we write and whose values differ from what we wrote."""
     casts = {"number": "::numeric", "time": "::timestamptz", "flag": "", "text": ""}
     cases = ", ".join(
         f"case when b.payload ? '{f.name}' and (h.payload ->> '{f.name}'){casts[f.kind]}"
         f" is distinct from (b.payload ->> '{f.name}'){casts[f.kind]} then '{f.name}' end"
-        for f in wanted.fields
+        for f in mapping.fields
         if not f.is_once
     )
     return f"array_remove(array[{cases}]::text[], null)"

@@ -1,9 +1,9 @@
-"""Which of the warehouse's days may be sent to Salesforce: the latest of each vendor, once it is loaded whole and adds up.
+"""Find the days that may be sent to Salesforce: each vendor's latest day, once it is loaded completely and reconciled.
 
 Temporary tables of one session, which must be a connection of its own:
-    present_day          vendor, business_date: the latest day that was loaded as the present
-    unsettled            vendor: whose rows may not be sent
-    unsettled_record     external_key (without the firm), vendor: records of households and persons of whom such a vendor has a record
+    present_day          vendor, business_date: the latest day loaded by a current pull
+    unsettled            vendor: vendors whose rows may not be sent
+    unsettled_record     external_key (without the firm), vendor: households and persons with a record of such a vendor
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ where stage = 'load' and entity = 'position' and pulled = 'present'
 order by vendor, business_date desc, ledger_id desc
 """
 
-# Vendors of whom anything of the newest day was loaded that is not whole yet, or does not add up: nothing of it may reach
-# an advisor. Descriptions come before positions, so that the newest load of any entity counts.
+# Vendors whose newest day is not completely loaded yet, or failed to reconcile: nothing of it may reach an advisor. The newest load of
+# any entity counts, because descriptions are loaded before positions.
 _UNSETTLED = """
 select d.vendor, (select min(recorded_at) from control.ledger l
                   where l.vendor = d.vendor and l.run_id = d.run_id and l.stage = 'load') as since
@@ -36,8 +36,8 @@ where not exists (select from control.reconciliation r
                 and not r.is_passed)
 """
 
-# A household or person is shown as all vendors together describe it: one of them that is not settled holds the record. A
-# household shows the risk of its people, whichever vendor states it.
+# A household or person is built from the records of all vendors, so one unsettled vendor holds it back. A household also shows its
+# members' risk, whichever vendor states it.
 _UNSETTLED_RECORD = """
 create temporary table unsettled_record as
 with own as (
@@ -60,19 +60,19 @@ from own o join warehouse.source_key k on k.entity = o.entity and k.id = o.id gr
 
 
 def find_unsettled(db: sa.Connection) -> dict[str, datetime]:
-    """Return the vendors whose rows may not be sent, and since when: their newest day is not reconciled, or does not add up."""
+    """Return vendor -> since when, of the vendors whose rows may not be sent: their newest day is not, or failed to be, reconciled."""
     return dict(db.execute(sa.text(_UNSETTLED)).tuples().all())
 
 
 def find_present_days(db: sa.Connection, *, must_be_settled: bool = True) -> dict[str, datetime]:
-    """Create `present_day` and the tables of what is not settled. What a backfill or a replay loaded does not count.
+    """Create `present_day`, `unsettled` and `unsettled_record`. Days loaded by a backfill or a replay do not count.
 
     Args:
         db: In a transaction.
-        must_be_settled: Whether the rows of a vendor that is not settled are held back.
+        must_be_settled: Whether the rows of unsettled vendors are held back.
 
     Returns:
-        The vendors whose rows are held back, and since when.
+        Vendors whose rows are held back -> since when.
     """
     db.execute(sa.text("drop table if exists pg_temp.present_day, pg_temp.unsettled, pg_temp.unsettled_record"))
     db.execute(sa.text(_PRESENT_DAY))

@@ -1,6 +1,6 @@
-"""What became of the rows that were sent, matched by external id, as sets: a bulk job's three files, or answers.
+"""Outcomes of the rows that were sent, matched by external id, as sets: from a bulk job's three result files, or from responses.
 
-Nothing is settled unless each row that was sent has exactly one result.
+A job is settled only if each of its rows has exactly one result.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from include.crm.sync.bulk import RESULTS, Bulk, JobInfo, Result
 from include.errors import BalanceError
 
 PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
-"""Codes of refusals that say nothing against the row; a trigger of a package wraps them in codes of its own."""
+"""Error codes that are temporary, not a fault of the row; a package's trigger wraps them in its own codes."""
 
-_FETCHED_AT_ONCE = 1000
+_FETCH_SIZE = 1000
 
-_FATES = {
+_SELECT_STATUS = {
     "successfulResults": "case lower(sf__created) when 'true' then 'created' else 'updated' end, sf__id, null",
     "failedResults": "'failed', null, sf__error",
     "unprocessedrecords": "'unprocessed', null, null",
@@ -45,18 +45,18 @@ _ACCEPT = """
 insert into control.crm_state as c (sobject, external_key, payload, salesforce_id, job_id)
 select :sobject, s.external_key, s.payload, o.salesforce_id, :job_id
 from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
-where o.fate in ('created', 'updated') and o.external_key not in (select external_key from remade)
+where o.status in ('created', 'updated') and o.external_key not in (select external_key from remade)
 on conflict (sobject, external_key) do update
 set missing = null, payload = c.payload || excluded.payload, salesforce_id = excluded.salesforce_id, job_id = excluded.job_id,
     accepted_at = clock_timestamp()
 """
 
-# Somebody had deleted it, and it was made again, without the fields that are sent once: told of, and, unknown to us again,
-# sent whole the next time.
+# The record was deleted in Salesforce and our upsert created it again, without the fields that are sent once. Record the difference,
+# and forget the record, so that the next sync sends it in full.
 _FIND_REMADE = """
 create temporary table remade on commit drop as
 select c.external_key, c.salesforce_id from control.crm_state c join outcome o on o.external_key = c.external_key
-where c.sobject = :sobject and o.fate = 'created' and c.salesforce_id <> o.salesforce_id
+where c.sobject = :sobject and o.status = 'created' and c.salesforce_id <> o.salesforce_id
 """
 
 _NOTE_REMADE = """
@@ -68,34 +68,34 @@ _FORGET_REMADE = """
 delete from control.crm_state c using remade r where c.sobject = :sobject and c.external_key = r.external_key
 """
 
-# A letter ends when its row is accepted; one that dies anew gets a newer one.
-_CLOSE_LETTERS = """
+# A dead letter closes when its row is accepted; a row that fails again gets a newer dead letter.
+_CLOSE_DEAD_LETTERS = """
 update control.dead_letter l set status = 'replayed', replayed_by = :run_id, closed_at = clock_timestamp()
 from outcome o
 where l.vendor = :vendor and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
-  and l.row_key = o.external_key and o.fate in ('created', 'updated')
+  and l.row_key = o.external_key and o.status in ('created', 'updated')
 """
 
 _FAILED = """
 select o.external_key, o.error, s.row_number, s.payload
 from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
-where o.fate = 'failed' and not o.is_passing order by s.row_number
+where o.status = 'failed' and not o.is_passing order by s.row_number
 """
 
-_WAIT = "insert into waiting select external_key from outcome where is_passing or fate = 'unprocessed'"
+_WAIT = "insert into waiting select external_key from outcome where is_passing or status = 'unprocessed'"
 _CLOSE = "update control.crm_job set state = 'closed', changed_at = clock_timestamp() where job_id = :job_id"
 
-# Only the content of dead letters is kept, and only of their last try.
+# Only the content of dead letters is retained, and only of their last try.
 _FORGET_SENT = """
 delete from control.crm_sent s using outcome o, control.crm_job j
 where s.external_key = o.external_key and j.job_id = s.job_id and j.sobject = :sobject and j.entity = :entity
-  and (s.job_id <> :job_id or o.fate <> 'failed' or o.is_passing)
+  and (s.job_id <> :job_id or o.status <> 'failed' or o.is_passing)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row of `control.crm_job`: who sent which rows of which object, by which job."""
+    """A row of `control.crm_job`: a job with its object, its run and its number of rows."""
 
     job_id: str
     sobject: str
@@ -105,16 +105,16 @@ class Job:
     rows: int
 
 
-def read(db: sa.Connection, bulk: Bulk, wanted: CrmObject, job: Job, info: JobInfo) -> None:
-    """Reads the three result files into the temporary table `outcome`.
+def read(db: sa.Connection, bulk: Bulk, mapping: CrmObject, job: Job, info: JobInfo) -> None:
+    """Read the three result files into the temporary table `outcome`.
 
     Raises:
-        TargetUnavailable: Salesforce did not give them whole.
-        BalanceError: They are not what result files are.
+        TargetUnavailable: Salesforce did not send them completely.
+        BalanceError: They are not valid result files.
     """
     _open_outcome(db)
     for which in RESULTS:
-        bulk.session.persist(lambda which=which: _read_one(db, bulk, wanted.key_field, job, which))  # type: ignore[misc]
+        bulk.session.persist(lambda which=which: _read_one(db, bulk, mapping.key_field, job, which))  # type: ignore[misc]
     if info.state == "Aborted":
         with db.begin():
             db.execute(
@@ -129,20 +129,20 @@ def read(db: sa.Connection, bulk: Bulk, wanted: CrmObject, job: Job, info: JobIn
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one row: `fate` is created, updated or failed; `error` is `CODE:message`."""
+    """The outcome of one row: `status` is created, updated, failed or unprocessed; `error` is `CODE:message`."""
 
     external_key: str
-    fate: str
+    status: str
     salesforce_id: str | None = None
     error: str | None = None
 
 
 def take(db: sa.Connection, outcomes: Iterable[Outcome]) -> None:
-    """Puts answers into the temporary table `outcome`."""
+    """Write outcomes into the temporary table `outcome`."""
     _open_outcome(db)
     if rows := [asdict(each) for each in outcomes]:
         with db.begin():
-            db.execute(sa.text("insert into outcome values (:external_key, :fate, :salesforce_id, :error)"), rows)
+            db.execute(sa.text("insert into outcome values (:external_key, :status, :salesforce_id, :error)"), rows)
     _close_outcome(db)
 
 
@@ -152,7 +152,7 @@ def _open_outcome(db: sa.Connection) -> None:
         db.execute(
             sa.text("""
             create temporary table outcome (
-                external_key text collate "C", fate text, salesforce_id text, error text, is_passing boolean)
+                external_key text collate "C", status text, salesforce_id text, error text, is_passing boolean)
             """)
         )
 
@@ -167,16 +167,16 @@ def _close_outcome(db: sa.Connection) -> None:
 
 
 def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str) -> Counts:
-    """Closes a job whose results were read, in one transaction: state, dead letters, ledger, the job itself.
+    """Close a job whose results were read, in one transaction: accepted state, dead letters, ledger, the job itself.
 
-    What was not accepted but may be the next time is in the temporary table `waiting` afterwards.
+    Rows that were not accepted but may be accepted the next time are in the temporary table `waiting` afterwards.
 
     Returns:
-        sent, created, updated, failed, unprocessed; `dead` counts those that will fail again.
+        sent, created, updated, failed, unprocessed; `dead` counts the rows that will fail again.
 
     Raises:
-        BalanceError: A row that was sent has no result, or two, or there is a result of a row that was not.
-        WriterSuperseded: Somebody has taken over this object.
+        BalanceError: A sent row has no result or several, or a result belongs to no sent row.
+        WriterSuperseded: Another writer has taken over this object.
     """
     started = time.perf_counter()
     values = {
@@ -189,9 +189,9 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
             )
         for statement in (_FIND_REMADE, _ACCEPT, _NOTE_REMADE, _FORGET_REMADE):
             db.execute(sa.text(statement), values)
-        db.execute(sa.text(_CLOSE_LETTERS), values)
+        db.execute(sa.text(_CLOSE_DEAD_LETTERS), values)
         pull = _pull(job, run_id)
-        dead_letters.bury(db, pull, "crm", f"salesforce/{job.job_id}", _letters(db, job), own_day=False)
+        dead_letters.insert(db, pull, "crm", f"salesforce/{job.job_id}", _read_failed(db, job), own_day=False)
         counts = _count(db, job, info, time.perf_counter() - started)
         ledger.record(db, pull, "crm", counts, job.entity)
         for statement in (_WAIT, _FORGET_SENT, _CLOSE):
@@ -201,7 +201,7 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
 
 
 def _pull(job: Job, run_id: str) -> Pull:
-    """How the ledger names a job: its id stands where a vendor's pull has its own."""
+    """Return the pull under which the ledger records a job, with the job's id as pull id."""
     now = datetime.now(UTC)
     return Pull(run_id, VENDOR, job.sobject, job.business_date, job.job_id, "present", now)
 
@@ -218,9 +218,9 @@ def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Re
         try:
             _copy(db, names, pieces)
         except psycopg.DataError as error:
-            raise BalanceError("A result file is no CSV", job=job.job_id, file=which) from error
+            raise BalanceError("A result file is not valid CSV", job=job.job_id, file=which) from error
         key = db.dialect.identifier_preparer.quote(key_field.lower())
-        db.execute(sa.text(f"insert into outcome select {key}, {_FATES[which]} from result"))  # noqa: S608
+        db.execute(sa.text(f"insert into outcome select {key}, {_SELECT_STATUS[which]} from result"))  # noqa: S608
 
 
 def _copy(db: sa.Connection, names: list[str], pieces: Iterator[bytes]) -> None:
@@ -239,7 +239,7 @@ def _needed(which: Result) -> set[str]:
 
 
 def _header(pieces: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
-    """The names in a file's first line, and the whole file again."""
+    """Return the names in a file's first line, and the whole file."""
     first = b""
     for piece in pieces:
         first += piece
@@ -254,30 +254,32 @@ def _header(pieces: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
     return next(csv.reader([line]), []), whole()
 
 
-def _letters(db: sa.Connection, job: Job) -> Iterator[DeadLetter]:
-    rows = db.execute(sa.text(_FAILED), {"job_id": job.job_id}, execution_options={"yield_per": _FETCHED_AT_ONCE})
+def _read_failed(db: sa.Connection, job: Job) -> Iterator[DeadLetter]:
+    rows = db.execute(sa.text(_FAILED), {"job_id": job.job_id}, execution_options={"yield_per": _FETCH_SIZE})
     for external_key, error, row_number, payload in rows:
-        yield DeadLetter(external_key, [_reason(error, payload)], "failedResults", row_number)
+        yield DeadLetter(external_key, [_remove_values(error, payload)], "failedResults", row_number)
 
 
-def _reason(error: str, payload: dict[str, str | None]) -> str:
-    """Salesforce's words without the row's values; our keys may stay, they say which record is missing."""
+def _remove_values(error: str, payload: dict[str, str | None]) -> str:
+    """Return Salesforce's message without the row's values. Keys of other records stay: they show which record is missing."""
     for name, value in payload.items():
         if value and "." not in name:
-            # Salesforce cuts a long value short when it quotes it.
+            # Salesforce truncates long values that it quotes.
             error = error.replace(value[:255], "...") if len(value) > 2 else error
     return error.removesuffix("--").rstrip(": ")
 
 
 def _count(db: sa.Connection, job: Job, info: JobInfo, seconds: float) -> Counts:
-    fates: dict[str, int] = dict(db.execute(sa.text("select fate, count(*) from outcome group by fate")).tuples().all())
-    dead = int(db.scalar(sa.text("select count(*) from outcome where fate = 'failed' and not is_passing")) or 0)
+    statuses: dict[str, int] = dict(
+        db.execute(sa.text("select status, count(*) from outcome group by status")).tuples().all()
+    )
+    dead = int(db.scalar(sa.text("select count(*) from outcome where status = 'failed' and not is_passing")) or 0)
     return Counts(
         sent=job.rows,
-        created=fates.get("created", 0),
-        updated=fates.get("updated", 0),
-        failed=fates.get("failed", 0),
-        unprocessed=fates.get("unprocessed", 0),
+        created=statuses.get("created", 0),
+        updated=statuses.get("updated", 0),
+        failed=statuses.get("failed", 0),
+        unprocessed=statuses.get("unprocessed", 0),
         dead=dead,
         seconds=round(seconds, 3),
         notes={"job_state": info.state, "sent_by": job.run_id} | ({"error": info.error} if info.error else {}),

@@ -1,9 +1,9 @@
 """One round of sending: the outgoing records whose parents Salesforce has accepted, cut into parts.
 
 Temporary tables of the session that compared (see `include.crm.sync.delta`):
-    held_parent          sobject, external_key: records that would change in an object which is held back
+    held_parent          sobject, external_key: records with notable changes in an object that is held back
     sending              records of one round, cut into parts: one part is one job
-    waiting              keys that Salesforce did not take this time, and may take the next
+    waiting              keys that Salesforce did not accept this time, and may accept the next
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from include.crm.objects.mapping import CrmObject
 
 MOST_BYTES = 90_000_000
-"""Of a file. Salesforce advises 100 MB; a parent's children are not parted, so that one may be a little larger."""
+"""Target size of a file. Salesforce advises at most 100 MB; files may be a little larger, to keep a parent's children together."""
 
 _HELD_PARENT = sa.text('create temporary table if not exists held_parent (sobject text, external_key text collate "C")')
 
-# A record waits for one that it names: until Salesforce has accepted that, and while that would change in an object that is
-# held back.
+# A record waits for its parents: until Salesforce has accepted them, and while they have notable changes in an object that is held
+# back.
 _UNMET = """
 create temporary table unmet as
 select n.name, n.parent_key, n.sobject from (
@@ -36,8 +36,8 @@ update outgoing_{entity} o set waits_for = u.sobject from unmet u
 where not o.is_refused and o.held_by is null and o.payload ->> u.name = u.parent_key
 """
 
-# A part ends where a family begins. The size of a row's JSON, without the names that it always holds, bounds that of its
-# line of CSV.
+# A part never splits a family. The size of a row's JSON, without the field names that it always contains, is an upper bound of its
+# CSV line's.
 _SENDING = """
 create temporary table sending as
 with sized as (
@@ -59,52 +59,52 @@ from parted
 """
 
 
-def wait_for_parents(db: sa.Connection, wanted: CrmObject) -> int:
-    """Take out of what `cut` sends the records that name one which Salesforce has not accepted, or which is held back.
+def wait_for_parents(db: sa.Connection, mapping: CrmObject) -> int:
+    """Exclude from `cut` the records with a parent that Salesforce has not accepted, or that is held back.
 
     Args:
         db: After `delta.compare`, in a transaction.
-        wanted: The object; the objects above it were sent.
+        mapping: The object; its parents' objects were sent.
 
     Returns:
-        How many records wait.
+        The number of waiting records.
     """
     db.execute(_HELD_PARENT)
     db.execute(sa.text("drop table if exists pg_temp.unmet"))
-    db.execute(sa.text(f"update outgoing_{wanted.entity} set waits_for = null where waits_for is not null"))  # noqa: S608
-    if not db.execute(sa.text(_UNMET.format(entity=wanted.entity)), wanted.lookups).rowcount:
+    db.execute(sa.text(f"update outgoing_{mapping.entity} set waits_for = null where waits_for is not null"))  # noqa: S608
+    if not db.execute(sa.text(_UNMET.format(entity=mapping.entity)), mapping.lookups).rowcount:
         return 0
-    db.execute(sa.text(_WAIT_FOR_PARENTS.format(entity=wanted.entity)))
-    query = f"select count(*) from outgoing_{wanted.entity} where waits_for is not null"  # noqa: S608
+    db.execute(sa.text(_WAIT_FOR_PARENTS.format(entity=mapping.entity)))
+    query = f"select count(*) from outgoing_{mapping.entity} where waits_for is not null"  # noqa: S608
     return db.scalar(sa.text(query)) or 0
 
 
-def hold_children(db: sa.Connection, wanted: CrmObject) -> None:
-    """Make the records wait that name one of `outgoing_<entity>` which would change in more than what changes every day."""
+def hold_children(db: sa.Connection, mapping: CrmObject) -> None:
+    """Hold back the children of the records in `outgoing_<entity>` with notable changes (more than daily fields)."""
     db.execute(_HELD_PARENT)
     db.execute(
         sa.text(f"""
         insert into held_parent
-        select :sobject, external_key from outgoing_{wanted.entity} where is_notable and not is_refused
+        select :sobject, external_key from outgoing_{mapping.entity} where is_notable and not is_refused
         """),  # noqa: S608
-        {"sobject": wanted.sobject},
+        {"sobject": mapping.sobject},
     )
 
 
-def cut(db: sa.Connection, wanted: CrmObject, most_rows: int, *, only_waiting: bool = False) -> list[int]:
-    """Create `sending` from `outgoing_<entity>`, and empty `waiting`; return the numbers of the parts.
+def cut(db: sa.Connection, mapping: CrmObject, most_rows: int, *, only_waiting: bool = False) -> list[int]:
+    """Create `sending` from `outgoing_<entity>`, and empty `waiting`; return the part numbers.
 
     Args:
         db: After `delta.compare`, in a transaction.
-        wanted: The object.
-        most_rows: Of a part, but for the rest of a family.
-        only_waiting: Take only the keys in `waiting`.
+        mapping: The object.
+        most_rows: Rows per part; the last family may exceed it.
+        only_waiting: Include only the keys in `waiting`.
     """
     db.execute(sa.text("drop table if exists pg_temp.sending"))
     only = "and external_key in (select external_key from waiting)" if only_waiting else ""
-    names_bytes = sum(len(f.name.encode()) for f in wanted.fields if not f.is_once and not f.unknown)
+    names_bytes = sum(len(f.name.encode()) for f in mapping.fields if not f.is_once and not f.unknown)
     values = {"names_bytes": names_bytes, "most_bytes": MOST_BYTES, "most_rows": most_rows}
-    db.execute(sa.text(_SENDING.format(entity=wanted.entity, only_waiting=only)), values)
+    db.execute(sa.text(_SENDING.format(entity=mapping.entity, only_waiting=only)), values)
     db.execute(sa.text("create index on sending (part)"))
     db.execute(sa.text("analyze sending"))
     keep_waiting(db, [])

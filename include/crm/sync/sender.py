@@ -1,7 +1,7 @@
-"""How the outgoing records of a sync travel, parents before children.
+"""Send the outgoing records of a sync, parents before children.
 
-A few changed rows travel by collections, several objects in one call; many travel by bulk jobs, an object at a time. Rows that
-Salesforce had locked or did not process are sent again in small jobs.
+A few changed rows are sent by collections, several objects in one call; many are sent by bulk jobs, one object at a time. Rows
+that were locked or not processed in Salesforce are sent again in small jobs.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from include.errors import ObjectUnavailable
 
 MOST_ROWS = 1_000_000
 SMALL_JOB_ROWS = 5_000
-"""Of a job that sends again what was locked: one batch at Salesforce, so that no two batches meet at a parent."""
+"""Rows of a job that sends locked rows again: one batch in Salesforce, so that no two batches lock the same parent."""
 
 _TRIES_AGAIN = 2
 _ADDED = ("sent", "created", "updated", "failed", "unprocessed", "dead")
 
 
 class Sender:
-    """Sends what a sync has compared, and counts it.
+    """Sends the records that a sync has compared, and counts their outcomes.
 
     Args:
-        db: The sync's connection, which compared.
+        db: The sync's connection, with the temporary tables of the comparison.
         session: The org.
-        folder: Where files are until Salesforce has taken them.
+        folder: Folder of the CSV files until Salesforce has accepted them.
         jobs: The jobs of each object, parents first.
         fences: The right to write the objects.
-        most_collected: Rows of an object that travel by collections; more travel by bulk jobs.
-        holdback: What is not sent.
+        most_collected: Maximum rows of an object sent by collections; more are sent by bulk jobs.
+        holdback: The objects and records that are not sent.
         say: Receives progress, a line at a time.
 
     Attributes:
-        total: What was sent, and what became of it, by entity.
+        total: Entity -> counts of rows sent, by outcome.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Sender:
     ) -> None:
         self._db, self._session, self._folder, self._jobs = db, session, folder, jobs
         self._fences, self._most_collected, self._holdback, self._say = fences, most_collected, holdback, say
-        self.total = {wanted.entity: Counts() for wanted in jobs}
+        self.total = {mapping.entity: Counts() for mapping in jobs}
 
     def adopt(self) -> None:
-        """Finish what an earlier run left at Salesforce; a failure stops its object."""
+        """Finish the jobs that earlier runs left in Salesforce; a failure stops its object."""
         self._keep_waiting([])
-        for wanted in self._jobs:
-            with self._holdback.stopping(wanted):
-                self._adopt(wanted)
+        for mapping in self._jobs:
+            with self._holdback.stopping(mapping):
+                self._adopt(mapping)
 
     def send(self, deltas: Mapping[str, Delta]) -> int:
         """Send the outgoing records of these objects; return how many rows were sent. A failure stops its object."""
@@ -83,9 +83,9 @@ class Sender:
     def _count_sent(self) -> int:
         return sum(counts.sent for counts in self.total.values())
 
-    def _adopt(self, wanted: CrmObject) -> None:
-        for counts in self._jobs[wanted].adopt():
-            self._add(wanted, replace(counts, dead=0))
+    def _adopt(self, mapping: CrmObject) -> None:
+        for counts in self._jobs[mapping].adopt():
+            self._add(mapping, replace(counts, dead=0))
 
     def _send_apart(self, group: list[CrmObject]) -> None:
         """Send a group; one that fails as a whole is sent object by object, so that one of them does not stop the others."""
@@ -94,25 +94,25 @@ class Sender:
                 self._send_few(group)
                 return
             except STOPPING as error:
-                self._say(f"Objects that were sent together failed, and are sent one by one: {error}")
-        for wanted in group:
-            with self._holdback.stopping(wanted):
+                self._say(f"Sending several objects together failed; they are sent one by one: {error}")
+        for mapping in group:
+            with self._holdback.stopping(mapping):
                 if len(group) > 1:
-                    self._adopt(wanted)
-                self._send_few([wanted])
+                    self._adopt(mapping)
+                self._send_few([mapping])
 
     def _groups(self, deltas: Mapping[str, Delta]) -> Iterator[list[CrmObject]]:
-        """Yield the objects that travel together: few rows, and none that a later one of them may need as its parent."""
+        """Yield the objects to send together: few rows each, and no new records that a later object may need as parents."""
         group: list[CrmObject] = []
-        for wanted in (each for each in self._jobs if each.entity in deltas):
-            found = deltas[wanted.entity]
-            is_few = found.going_out <= self._most_collected
+        for mapping in (each for each in self._jobs if each.entity in deltas):
+            counts = deltas[mapping.entity]
+            is_few = counts.going_out <= self._most_collected
             if group and not is_few:
                 yield group
                 group = []
-            if found.going_out:
-                group.append(wanted)
-            if group and (found.new or not is_few):
+            if counts.going_out:
+                group.append(mapping)
+            if group and (counts.new or not is_few):
                 yield group
                 group = []
         if group:
@@ -120,43 +120,43 @@ class Sender:
 
     def _send_few(self, group: list[CrmObject]) -> None:
         batches, sending = [], list[CrmObject]()
-        for wanted in group:
+        for mapping in group:
             with self._db.begin():
-                self._holdback.wait_for_parents(wanted)
-                if rounds.cut(self._db, wanted, MOST_ROWS):
-                    sending.append(wanted)
+                self._holdback.wait_for_parents(mapping)
+                if rounds.cut(self._db, mapping, MOST_ROWS):
+                    sending.append(mapping)
                 else:
                     continue
-            batches.append(self._jobs[wanted].collect())
+            batches.append(self._jobs[mapping].collect())
         collections.send(self._session, batches, self._check_fences)
         waiting = {}
-        for wanted, batch in zip(sending, batches, strict=True):
+        for mapping, batch in zip(sending, batches, strict=True):
             self._keep_waiting([])
-            self._add(wanted, self._jobs[wanted].settle(batch))
-            waiting[wanted.entity] = self._read_waiting()
-        for wanted in sending:
-            if waiting[wanted.entity]:
-                self._keep_waiting(waiting[wanted.entity])
-                self._send_bulk(wanted, only_waiting=True)
+            self._add(mapping, self._jobs[mapping].settle(batch))
+            waiting[mapping.entity] = self._read_waiting()
+        for mapping in sending:
+            if waiting[mapping.entity]:
+                self._keep_waiting(waiting[mapping.entity])
+                self._send_bulk(mapping, only_waiting=True)
 
-    def _send_bulk(self, wanted: CrmObject, *, only_waiting: bool = False) -> None:
+    def _send_bulk(self, mapping: CrmObject, *, only_waiting: bool = False) -> None:
         for attempt in range(int(only_waiting), 1 + _TRIES_AGAIN):
             with self._db.begin():
                 most = SMALL_JOB_ROWS if attempt else MOST_ROWS
                 if not attempt:
-                    self._holdback.wait_for_parents(wanted)
-                parts = rounds.cut(self._db, wanted, most, only_waiting=attempt > 0)
+                    self._holdback.wait_for_parents(mapping)
+                parts = rounds.cut(self._db, mapping, most, only_waiting=attempt > 0)
             for part in parts:
-                path = self._folder / f"{wanted.entity}-{attempt}-{part}.csv"
+                path = self._folder / f"{mapping.entity}-{attempt}-{part}.csv"
                 with self._db.begin():
-                    written = file.write(self._db, wanted, part, path)
-                self._add(wanted, self._jobs[wanted].send(part, written))
+                    written = file.write(self._db, mapping, part, path)
+                self._add(mapping, self._jobs[mapping].send(part, written))
                 path.unlink()
-            if not (left := self._read_waiting()):
+            if not (remaining := self._read_waiting()):
                 return
         raise ObjectUnavailable(
-            "Rows are still locked or unprocessed at Salesforce; they go out again",
-            sobject=wanted.sobject, rows=len(left), dead=self.total[wanted.entity].dead or None,
+            "Rows are still locked or unprocessed in Salesforce; the retry sends them again",
+            sobject=mapping.sobject, rows=len(remaining), dead=self.total[mapping.entity].dead or None,
         )  # fmt: skip
 
     def _check_fences(self) -> None:
@@ -172,8 +172,8 @@ class Sender:
         with self._db.begin():
             rounds.keep_waiting(self._db, keys)
 
-    def _add(self, wanted: CrmObject, more: Counts) -> None:
-        total = self.total[wanted.entity]
-        self.total[wanted.entity] = replace(
+    def _add(self, mapping: CrmObject, more: Counts) -> None:
+        total = self.total[mapping.entity]
+        self.total[mapping.entity] = replace(
             total, **{name: getattr(total, name) + getattr(more, name) for name in _ADDED}
         )

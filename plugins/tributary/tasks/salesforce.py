@@ -37,10 +37,10 @@ def evaluate_rules(params: Any = None, run_id: Any = None) -> dict[str, dict[str
     """Evaluate the business rules; return the count of findings by vendor and rule."""
     if params["dry_run"]:
         return {}
-    from include.rules.judgement import judge_all
+    from include.rules.evaluation import evaluate_all
     from tributary import connections
 
-    tallies = judge_all(connections.site().engine, connections.rule_policy(), run_id)
+    tallies = evaluate_all(connections.site().engine, connections.rule_policy(), run_id)
     return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
 
 
@@ -161,12 +161,12 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
     """Create a Task in Salesforce for each finding that needs one, and complete those whose finding is resolved."""
     from include import business_dates
     from include.crm import tasks
-    from include.rules import PICTURE_RULES, RULES
+    from include.rules import HOUSEHOLD_RULES, RULES
     from tributary import connections
 
     _refuse_paused(connections.is_crm_paused())
-    rules = (*RULES, *PICTURE_RULES)
-    wanted = {r.name: tasks.Asked(r.task_subject, r.due_days) for r in rules if r.task_subject}
+    rules = (*RULES, *HOUSEHOLD_RULES)
+    wanted = {r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in rules if r.task_subject}
     connection, day = connections.connection("salesforce"), business_dates.business_date(None)
     counts = tasks.sync(connections.site().engine, connection, run_id, day, connections.crm_settings(), wanted)
     return {"created": counts.created, "completed": counts.updated}

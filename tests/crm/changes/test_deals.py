@@ -12,13 +12,13 @@ import pytest
 from include.crm import tasks
 from include.crm.settings import Settings
 from include.crm.sync import load
-from include.rules import PICTURE_RULES
-from include.rules.judgement import judge_all
+from include.rules import HOUSEHOLD_RULES
+from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
 from tests.crm.changes.conftest import DEALS, Hearing, wait_for
 from tests.running_sandbox import LAST
 
-[RULE] = [rule for rule in PICTURE_RULES if rule.name == "deal_unserved"]
+[RULE] = [rule for rule in HOUSEHOLD_RULES if rule.name == "deal_unserved"]
 
 
 def deal(hearing: Hearing, record_id: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def judge(hearing: Hearing, days: int = 30) -> list[dict[str, Any]]:
         "update warehouse.crm_change set committed_at = cast(:at as date) + (committed_at - date_trunc('day', committed_at))",
         at=LAST - timedelta(days=days),
     )
-    judge_all(hearing.engine, Policy(), "rules", rules=(), picture_rules=[RULE])
+    evaluate_all(hearing.engine, Policy(), "rules", rules=(), household_rules=[RULE])
     return hearing.database.rows("select * from control.finding where closed_at is null")
 
 
@@ -120,7 +120,7 @@ def test_it_is_a_task_on_the_deal_for_its_owner_and_an_alert(hearing: Hearing, t
     made = win(hearing, AccountId=hearing.make("Account", Name="Somebody"))
     judge(hearing)
     settings = Settings("sample", few=1_000_000)
-    wanted = {RULE.name: tasks.Asked(RULE.task_subject or "", RULE.due_days)}
+    wanted = {RULE.name: tasks.TaskSpec(RULE.task_subject or "", RULE.due_days)}
     counts = tasks.sync(hearing.engine, hearing.connection, "tasks", LAST, settings, wanted)
     [task] = map(orjson.loads, hearing.sandbox.http.get("/salesforce/_admin/records/Task").content.splitlines())
     assert (counts.created, task["WhatId"], task["OwnerId"]) == (1, made, hearing.record(made)["OwnerId"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.crm.changes.decoding import EventSchema, Told, is_ours, read_change, read_row
+from include.crm.changes.decoding import Decoded, EventSchema, is_ours, read_change, read_row
 from include.errors import SchemaDrift
 
 STRINGS = {"type": "array", "items": "string"}
@@ -45,7 +45,7 @@ def make_schema() -> dict[str, Any]:
 SCHEMA = EventSchema(orjson.dumps(make_schema()).decode(), KINDS)
 
 
-def read(changed: list[str], kind: str = "UPDATE", follows: Any = None, header: Any = None, **values: Any) -> Told:
+def read(changed: list[str], kind: str = "UPDATE", follows: Any = None, header: Any = None, **values: Any) -> Decoded:
     told = {
         "entityName": "Contact", "recordIds": ["003000000000001AAA"], "changeType": kind, "changeOrigin": "",
         "transactionKey": "t", "sequenceNumber": 1, "commitTimestamp": 1_795_215_600_123, "commitNumber": 7, "commitUser": "u",
@@ -57,7 +57,7 @@ def read(changed: list[str], kind: str = "UPDATE", follows: Any = None, header: 
     return read_change(SCHEMA, out.getvalue(), follows or {})
 
 
-def fields_of(told: Told) -> dict[str, Any]:
+def fields_of(told: Decoded) -> dict[str, Any]:
     [change] = told.changes
     return dict(change.fields)
 

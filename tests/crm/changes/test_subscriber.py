@@ -251,7 +251,7 @@ def test_a_topic_that_nobody_selected_is_told_of_and_holds_up_no_other(hearing: 
         )
         wait_for(lambda: hearing.kinds(contact))
         wait_for(lambda: hearing.place(ACCOUNTS).get("trouble"))
-    assert "selected for change data capture" in hearing.place(ACCOUNTS)["trouble"]
+    assert "for change data capture" in hearing.place(ACCOUNTS)["trouble"]
     assert set(store.find_troubles(hearing.listener, [CONTACTS, ACCOUNTS, REFRESHES], 0.0)) >= {ACCOUNTS, REFRESHES}
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from include.crm import tasks
-from include.rules import PICTURE_RULES
-from include.rules.judgement import judge_all
+from include.rules import HOUSEHOLD_RULES
+from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
 from tests.crm.conftest import Crm
 from tests.rules.conftest import Ledgered
@@ -182,11 +182,11 @@ def test_a_long_key_of_a_planner_fits_the_field(office: Office) -> None:
 
 
 def test_a_finding_about_a_person_is_an_alert_and_a_task_on_the_person(office: Office) -> None:
-    judge_all(office.crm.engine, Policy(), "rules")
+    evaluate_all(office.crm.engine, Policy(), "rules")
     office.crm.sync()
     alerts = [r for r in office.crm.records(ALERTS).values() if r["FinServ__Message__c"] == "risk misaligned"]
     assert [r["FinServ__Account__c"] for r in alerts] == [office.member()["Id"]]
-    asked = {rule.name: tasks.Asked(rule.task_subject or "", rule.due_days) for rule in PICTURE_RULES}
+    asked = {rule.name: tasks.TaskSpec(rule.task_subject or "", rule.due_days) for rule in HOUSEHOLD_RULES}
     tasks.sync(office.crm.engine, office.crm.connection, "tasks", LAST, office.crm.settings, asked)
     raised = {r["Subject"]: r for r in office.crm.records("Task").values()}
     task = raised["Review a portfolio out of line with the client's risk"]

@@ -40,7 +40,7 @@ def held(crm: Crm) -> dict[tuple[str, str, str], int]:
 
 def keep(crm: Crm, *states: Held) -> None:
     with crm.engine.begin() as db:
-        holding.keep(db, states, "a-run")
+        holding.store(db, states, "a-run")
 
 
 def alerted(crm: Crm, patience: timedelta = NOW) -> list[Held]:

@@ -125,7 +125,7 @@ def test_batches_of_the_day_that_are_used_up_in_the_middle_say_so_and_go_on_late
     crm.settings = replace(crm.settings, reserved_ratio=Decimal(0))
     crm.http.post("/salesforce/_admin/limits", json={"DailyBulkApiBatches": {"Max": 100, "Remaining": 3}})
 
-    with pytest.raises(RateLimited, match="batches of the day are used up"):
+    with pytest.raises(RateLimited, match="daily batches are used up"):
         crm.sync()
 
     crm.http.post("/salesforce/_admin/limits", json={"DailyBulkApiBatches": 15_000})

@@ -170,11 +170,11 @@ def test_what_was_sent_while_it_was_read_is_left_to_the_next_time(crm: Crm) -> N
 
 def test_an_answer_that_is_not_whole_is_not_believed(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     crm.sync()
-    take = readback._take_page
+    take = readback._copy_page
     monkeypatch.setattr(readback, "PAGE_ROWS", 5)
-    monkeypatch.setattr(readback, "_take_page", lambda *args: (take(*args), "null")[1])
+    monkeypatch.setattr(readback, "_copy_page", lambda *args: (take(*args), "null")[1])
 
-    with pytest.raises(TargetUnavailable, match="not whole"):
+    with pytest.raises(TargetUnavailable, match="are incomplete"):
         read(crm)
 
     assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0

@@ -44,7 +44,7 @@ def pull(run_id: str, pull_id: str = "p1", day: date = DAY) -> Pull:
 def bury(engine: sa.Engine, *keys: str) -> list[int]:
     with engine.begin() as connection:
         letters = [DeadLetter(key, ["name: is missing"], "dead.jsonl", n) for n, key in enumerate(keys)]
-        dead_letters.bury(connection, pull("r1"), "stage", "v/t/2026-11-23/p1", letters, own_day=False)
+        dead_letters.insert(connection, pull("r1"), "stage", "v/t/2026-11-23/p1", letters, own_day=False)
         return list(connection.scalars(sa.text("select dead_letter_id from control.dead_letter order by 1")))
 
 

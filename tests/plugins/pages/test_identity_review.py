@@ -155,7 +155,7 @@ def test_of_two_people_who_decide_at_once_the_second_is_told(served: Served) -> 
     assert served.decide("ursula", left=7, right=8).status_code == 200
     answer = served.decide("admin", left=7, right=8, is_same=False)
     assert answer.status_code == 409
-    assert "ursula said" in answer.json()["detail"]
+    assert "ursula decided" in answer.json()["detail"]
     assert answer.json()["known"]["is_same"] is True
     assert len(served.said(7, 8)) == 1
 
@@ -178,7 +178,7 @@ def test_a_refused_word_is_explained_on_the_page(served: Served) -> None:
     served.decide("ursula", left=15, right=16)
     answer = served.submit(served.url, "same-origin", left="15", right="16", is_same="false")
     assert answer.status_code == 409
-    assert "In the meantime ursula said" in answer.text
+    assert "The pair has changed: ursula decided" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ LIFE = "rule, business_date_opened, business_date_closed"
 def test_a_cause_opens_a_finding_and_its_end_closes_it(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000}, {"a": -50})
     firm.reconcile(FRIDAY)
-    assert firm.judge() == {"negative_cash": Tally(found=1, opened=1)}
+    assert firm.evaluate() == {"negative_cash": Tally(found=1, opened=1)}
     columns = "rule, subject_entity, subject_id, household_id, representative_id, severity, measure, details"
     assert firm.findings(columns) == [
         ("negative_cash", "account", firm.id_of("account", "a"), firm.id_of("household", "h1"),
@@ -27,26 +27,26 @@ def test_a_cause_opens_a_finding_and_its_end_closes_it(firm: Ledgered) -> None:
     ]  # fmt: skip
     firm.day(MONDAY, {"a": 100_000}, {"a": 10})
     firm.reconcile(MONDAY)
-    assert firm.judge() == {"negative_cash": Tally(closed=1)}
+    assert firm.evaluate() == {"negative_cash": Tally(closed=1)}
     assert firm.findings(LIFE) == [("negative_cash", FRIDAY, MONDAY)]
 
 
 def test_the_same_day_again_changes_nothing(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000}, {"a": -50})
     firm.reconcile(FRIDAY)
-    firm.judge()
+    firm.evaluate()
     before = firm.findings("*, xmin::text")
-    assert firm.judge(run_id="again") == {"negative_cash": Tally(found=1, seen=1)}
+    assert firm.evaluate(run_id="again") == {"negative_cash": Tally(found=1, seen=1)}
     assert firm.findings("*, xmin::text") == before
 
 
 def test_a_day_that_is_not_reconciled_says_nothing(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000}, {"a": -50})
     firm.reconcile(FRIDAY)
-    firm.judge()
+    firm.evaluate()
     firm.day(MONDAY, {"a": 100_000}, {"a": 10})
     firm.load("position", [], MONDAY)  # nor does it add up
-    assert firm.judge() == {}
+    assert firm.evaluate() == {}
     assert firm.findings(LIFE) == [("negative_cash", FRIDAY, None)]
 
 
@@ -54,41 +54,41 @@ def test_of_a_day_that_does_not_balance_only_the_rules_about_data_speak(firm: Le
     firm.day(FRIDAY, {"a": 100_000}, {"a": -50})
     firm.load("position", [], FRIDAY)
     firm.reconcile(FRIDAY, is_passed=False)
-    assert firm.judge() == {"household_total_broken": Tally(found=1, opened=1)}
+    assert firm.evaluate() == {"household_total_broken": Tally(found=1, opened=1)}
 
 
 def test_a_backfilled_day_says_nothing(firm: Ledgered) -> None:
     firm.day(MONDAY, {"a": 100_000})
     firm.reconcile(MONDAY)
-    firm.judge()
+    firm.evaluate()
     cash = [{"account_value_key": "a", "account_key": "a", "market_value_usd": Decimal(1), "cash_usd": Decimal(-9)}]
     firm.load("account_value", cash, FRIDAY, pulled="past")
     firm.load("position", [], FRIDAY, pulled="past")
-    assert "negative_cash" not in firm.judge()
+    assert "negative_cash" not in firm.evaluate()
 
 
 def test_a_move_stays_for_its_days_and_ends(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1_000_000})
     firm.day(MONDAY, {"a": 800_000})
     firm.reconcile(MONDAY)
-    assert firm.judge() == {"household_aum_moved": Tally(found=1, opened=1)}
+    assert firm.evaluate() == {"household_aum_moved": Tally(found=1, opened=1)}
     firm.day(TUESDAY, {"a": 800_000})
     firm.reconcile(TUESDAY)
-    assert firm.judge() == {}
+    assert firm.evaluate() == {}
     assert firm.findings(f"{LIFE}, business_date_seen") == [("household_aum_moved", MONDAY, None, MONDAY)]
 
 
 def test_a_row_that_is_a_dead_letter_closes_nothing_of_its_account(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000, "b": 100_000}, {"a": -50, "b": -50})
     firm.reconcile(FRIDAY)
-    firm.judge()
+    firm.evaluate()
     firm.day(MONDAY, {"a": None, "b": 100_000})
     dead = [
         {"account_value_key": "b", "account_key": "b", "market_value_usd": Decimal(100_000), "cash_usd": Decimal(0)}
     ]
     firm.load("account_value", dead, MONDAY, dead=[dead_letter("account_value", "a", parent="a")])
     firm.reconcile(MONDAY)
-    assert firm.judge()["negative_cash"] == Tally(closed=1)
+    assert firm.evaluate()["negative_cash"] == Tally(closed=1)
     still = firm.findings("subject_id, closed_at is null, rule")
     assert (firm.id_of("account", "a"), True, "negative_cash") in still
     assert (firm.id_of("account", "b"), False, "negative_cash") in still
@@ -102,7 +102,7 @@ def test_a_rule_that_raises_fails_by_name_and_the_others_settle(firm: Ledgered) 
     with pytest.raises(
         FatalError, match=r"the findings of all others are settled \[rules=account_unowned \(Arrow"
     ) as told:
-        firm.judge(policy)
+        firm.evaluate(policy)
     assert told.value.__cause__ is None  # its words may quote a client's figures
     assert firm.findings() == [("negative_cash",)]
 
@@ -110,6 +110,6 @@ def test_a_rule_that_raises_fails_by_name_and_the_others_settle(firm: Ledgered) 
 def test_every_rule_has_a_name_of_its_own_and_a_policy_in_words() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
     for rule in RULES:
-        words = rule.judge.__doc__ or ""
+        words = rule.evaluate.__doc__ or ""
         assert all(f"{word}: " in words for word in ("What", "Why", "Threshold", "Measure", "Closes")), rule.name
         assert (rule.task_subject is None) == (rule.due_days == 0)

@@ -1,7 +1,7 @@
-"""All that the rules look at: one vendor's business date, as it is known now, as Arrow tables.
+"""The snapshot: the input of the rules, one vendor's business date as known now, as Arrow tables.
 
-A present day is a vendor's latest day that was loaded as the present. What a backfill or a replay loaded is no present
-day, so that an old day never raises a finding.
+A present day is a vendor's latest day loaded by a current pull. A backfill or a replay loads no present day, so that an old
+day never opens a finding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from include.rules import columns, reading
+from include.rules import columns, snapshot_queries
 from include.rules.columns import cents
 from include.rules.policy import FLOW_DAYS
 
@@ -59,17 +59,17 @@ class PresentDay:
     """A vendor's present day.
 
     Attributes:
-        vendor: Whose.
-        business_date: Which.
-        run_id: Of the run that loaded it.
-        before: The newest day before it whose account values are loaded; None where there is none.
-        known_at: When the transactions that came with `before` were loaded; None where none came.
-        is_complete: Whether all of the vendor's transactions were known by then, so that one which became known
-            later is new to the vendor too.
-        is_compared: Whether it was reconciled.
-        is_rolled: Whether its positions were compared with those of the day before.
-        is_balanced: Whether all that was compared agreed.
-        read_at: The database's time at which this was so: of two runs, the one that looked later knows more.
+        vendor: Name of the vendor.
+        business_date: The day.
+        run_id: The run that loaded it.
+        before: The newest earlier day with loaded account values; None if there is none.
+        known_at: When the transactions of `before` were loaded; None if none were loaded.
+        is_complete: Whether the whole transaction history was loaded by then, so that a transaction loaded later was also
+            new to the vendor.
+        is_compared: Whether the day was reconciled.
+        is_rolled: Whether its positions were compared with those of the previous day.
+        is_balanced: Whether every check passed.
+        read_at: The database's time of reading: of two runs, the later one knows more.
     """
 
     vendor: str
@@ -85,24 +85,23 @@ class PresentDay:
 
 
 @dataclass(frozen=True)
-class Book:
-    """One vendor's day. Only counted accounts: one that is also shown as its sleeves would count twice.
+class Snapshot:
+    """One vendor's day. Contains only counted accounts: an account whose sleeves are also listed would count twice.
 
     Attributes:
         business_date: The day.
-        before: The day with which it is compared; None where there is none.
-        accounts: One row an account. Values are null where the vendor states none; `was_active` and `before_usd` are of
-            `before`, `net_flow_usd` is what deposits and withdrawals explain of the difference, `absent_since` is the
-            first day on which the vendor did not name it any more.
+        before: The day that it is compared with; None if there is none.
+        accounts: One row per account. Values are null if the vendor states none; `was_active` and `before_usd` refer to
+            `before`, `net_flow_usd` is the part of the difference explained by deposits and withdrawals, `absent_since` is the
+            first day on which the vendor no longer listed the account.
         owners: Share of each owner of an account; a household may own through several persons.
-        households: Who looks after them; `absent_since` is the first day on which the vendor did not name one any more.
-        positions: What accounts hold.
+        households: Each with its representative; `absent_since` is the first day on which the vendor no longer listed it.
+        positions: The accounts' positions.
         securities: `title` is the ticker, or else the name.
         flows: Deposits (`contribution`, positive) and withdrawals (`distribution`, negative) of `FLOW_DAYS` days.
-        breaks: Positions that did not roll forward; the account is null where nobody knows it. None where that was not
-            compared.
-        silent: Subjects about which nothing is to be said, because a row of theirs is a dead letter. A null id stands
-            for a row of which nobody knows whose it is.
+        breaks: Positions that did not roll forward; the account is null if unknown. None if the roll-forward was not compared.
+        silent: Subjects on which no finding opens or closes, because one of their rows is a dead letter. A null id means that
+            the dead letter's account is unknown.
     """
 
     business_date: date
@@ -118,23 +117,23 @@ class Book:
 
     @cached_property
     def shares(self) -> pa.Table:
-        """account_id, household_id, share_ratio: what of an account is a household's, one row a pair."""
+        """account_id, household_id, share_ratio: each household's share of an account, one row per pair."""
         owned = self.owners.filter(pc.is_valid(self.owners["household_id"]))
         return total(owned, ["account_id", "household_id"], {"share_ratio": SUM_OF_SHARES})
 
     @cached_property
     def held(self) -> pa.Table:
-        """account_id, held_usd: what an account's positions add up to."""
+        """account_id, held_usd: the sum of an account's positions."""
         return total(self.positions, ["account_id"], {"market_value_usd": USD}).rename_columns(
             ["account_id", "held_usd"]
         )
 
     def owned(self, accounts: pa.Table, *names: str) -> pa.Table:
-        """Adds up columns of accounts to households by their shares; what is null counts as nothing.
+        """Sum columns of accounts to households, by their shares; null counts as 0.
 
         Args:
             accounts: Has account_id, and columns of dollars.
-            names: Of those columns.
+            names: Names of those columns.
 
         Returns:
             household_id and the columns.
@@ -146,12 +145,12 @@ class Book:
 
 
 def find_present_days(connection: sa.Connection) -> list[PresentDay]:
-    """Returns the present day of every vendor that has one, reconciled or not."""
-    return [PresentDay(**row) for row in connection.execute(reading.PRESENT_DAYS).mappings()]
+    """Return the present day of every vendor that has one, reconciled or not."""
+    return [PresentDay(**row) for row in connection.execute(snapshot_queries.PRESENT_DAYS).mappings()]
 
 
-def read_book(connection: sa.Connection, day: PresentDay) -> Book:
-    """Reads a present day, as sets; a million positions in about a second.
+def read_snapshot(connection: sa.Connection, day: PresentDay) -> Snapshot:
+    """Read the snapshot of a present day, about a million positions a second.
 
     Args:
         connection: In a transaction whose statements all see the same state (REPEATABLE READ).
@@ -165,34 +164,34 @@ def read_book(connection: sa.Connection, day: PresentDay) -> Book:
     def read(query: str, schema: pa.Schema) -> pa.Table:
         return columns.read_table(connection, query, schema, values)
 
-    return Book(
+    return Snapshot(
         business_date=day.business_date,
         before=day.before,
-        accounts=read(reading.ACCOUNTS, ACCOUNTS),
-        owners=read(reading.OWNERS, OWNERS),
-        households=read(reading.HOUSEHOLDS, HOUSEHOLDS),
+        accounts=read(snapshot_queries.ACCOUNTS, ACCOUNTS),
+        owners=read(snapshot_queries.OWNERS, OWNERS),
+        households=read(snapshot_queries.HOUSEHOLDS, HOUSEHOLDS),
         positions=_read_positions(connection, values),
-        securities=read(reading.SECURITIES, SECURITIES),
-        flows=read(reading.FLOWS, FLOWS),
-        breaks=read(reading.BREAKS, BREAKS) if day.is_rolled else None,
-        silent=read(reading.SILENT, SILENT),
+        securities=read(snapshot_queries.SECURITIES, SECURITIES),
+        flows=read(snapshot_queries.FLOWS, FLOWS),
+        breaks=read(snapshot_queries.BREAKS, BREAKS) if day.is_rolled else None,
+        silent=read(snapshot_queries.SILENT, SILENT),
     )
 
 
 def total(rows: pa.Table, by: list[str], sums: Mapping[str, pa.DataType]) -> pa.Table:
-    """Adds up columns by keys; a sum is rounded to the decimals of the type it is given."""
+    """Sum columns by keys; round each sum to the decimals of its type."""
     grouped = rows.group_by(by).aggregate([(name, "sum") for name in sums])
     added = {name: to_decimal(grouped[f"{name}_sum"], type_) for name, type_ in sums.items()}
     return pa.table({name: grouped[name] for name in by} | added)
 
 
 def to_decimal(values: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
-    """Rounds decimals half to even."""
+    """Round decimals half to even, and cast them."""
     return pc.round(values, type_.scale, round_mode="half_to_even").cast(type_)
 
 
 def _read_positions(connection: sa.Connection, values: Mapping[str, Any]) -> pa.Table:
     names = ["account_id", "security_id", "market_value_cents", "is_cash"]
-    read = columns.read_integers(connection, reading.POSITIONS, names, values)
+    read = columns.read_integers(connection, snapshot_queries.POSITIONS, names, values)
     arrays = [read["account_id"], read["security_id"], cents(read["market_value_cents"]), pc.equal(read["is_cash"], 1)]
     return pa.table(arrays, schema=POSITIONS)

@@ -1,4 +1,4 @@
-"""Small books, written as rows; what a row leaves out is plain."""
+"""Small snapshots, written as rows; what a row leaves out is plain."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from include.rules import book as books
-from include.rules.book import Book
+from include.rules import snapshot as snapshots
+from include.rules.snapshot import Snapshot
 
 DAY = date(2026, 11, 20)
 BEFORE = date(2026, 11, 19)
@@ -22,7 +22,7 @@ def usd(amount: int | str | Decimal) -> Decimal:
     return Decimal(amount).quantize(Decimal("0.01"))
 
 
-def make_book(
+def make_snapshot(
     accounts: Rows = (),
     owners: Rows = (),
     positions: Rows = (),
@@ -31,25 +31,25 @@ def make_book(
     securities: Rows = (),
     before: date | None = BEFORE,
     absent: Mapping[int, date] | None = None,
-) -> Book:
-    """A book whose accounts are owned by household 1 alone, unless owners are given."""
+) -> Snapshot:
+    """A snapshot whose accounts are owned by household 1 alone, unless owners are given."""
     rows = [_account(each) for each in accounts]
     shares = list(owners) or [{"account_id": row["account_id"], "household_id": 1} for row in rows]
     homes = sorted({owner["household_id"] for owner in shares if owner["household_id"] is not None})
-    return Book(
+    return Snapshot(
         business_date=DAY,
         before=before,
-        accounts=_table(rows, books.ACCOUNTS),
-        owners=_table([{"share_ratio": Decimal(1)} | dict(owner) for owner in shares], books.OWNERS),
+        accounts=_table(rows, snapshots.ACCOUNTS),
+        owners=_table([{"share_ratio": Decimal(1)} | dict(owner) for owner in shares], snapshots.OWNERS),
         households=_table(
             [{"household_id": h, "representative_id": 70 + h, "absent_since": (absent or {}).get(h)} for h in homes],
-            books.HOUSEHOLDS,
+            snapshots.HOUSEHOLDS,
         ),
-        positions=_table([{"is_cash": False} | dict(row) for row in positions], books.POSITIONS),
-        securities=_table(securities, books.SECURITIES),
-        flows=_table([{"trade_date": DAY} | dict(row) for row in flows], books.FLOWS),
-        breaks=None if breaks is None else _table(breaks, books.BREAKS),
-        silent=books.SILENT.empty_table(),
+        positions=_table([{"is_cash": False} | dict(row) for row in positions], snapshots.POSITIONS),
+        securities=_table(securities, snapshots.SECURITIES),
+        flows=_table([{"trade_date": DAY} | dict(row) for row in flows], snapshots.FLOWS),
+        breaks=None if breaks is None else _table(breaks, snapshots.BREAKS),
+        silent=snapshots.SILENT.empty_table(),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a book says of a loaded day."""
+"""What a snapshot says of a loaded day."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.warehouse.loading import dead_letter
 
 
 def by_key(firm: Ledgered, *keys: str) -> list[dict[str, Any]]:
-    rows = {row["account_id"]: row for row in firm.book().accounts.to_pylist()}
+    rows = {row["account_id"]: row for row in firm.snapshot().accounts.to_pylist()}
     return [rows[firm.id_of("account", key)] for key in keys]
 
 
@@ -34,28 +34,28 @@ def test_accounts_are_those_of_the_day_with_the_values_of_both_days(firm: Ledger
     }  # fmt: skip
     assert (b["is_active"], b["was_active"], b["market_value_usd"], b["before_usd"]) == (False, True, None, Decimal(50))
     assert (c["market_value_usd"], c["before_usd"]) == (Decimal(3), None)
-    assert firm.book().before == FRIDAY
+    assert firm.snapshot().before == FRIDAY
 
 
-def test_an_account_that_is_shown_as_its_sleeves_is_not_in_the_book(firm: Ledgered) -> None:
+def test_an_account_that_is_shown_as_its_sleeves_is_not_in_the_snapshot(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1, "parent": 7}, parent={"is_counted": False})
-    book = firm.book()
-    assert book.accounts["account_id"].to_pylist() == [firm.id_of("account", "a")]
-    assert book.owners["account_id"].to_pylist() == [firm.id_of("account", "a")]
+    snapshot = firm.snapshot()
+    assert snapshot.accounts["account_id"].to_pylist() == [firm.id_of("account", "a")]
+    assert snapshot.owners["account_id"].to_pylist() == [firm.id_of("account", "a")]
 
 
 def test_positions_are_exact(firm: Ledgered) -> None:
     values = {"a": "0.01", "b": "-12345678901234.56", "c": "98765432109876.54", "d": "0"}
     firm.day(FRIDAY, values)
-    positions = {row["account_id"]: row["market_value_usd"] for row in firm.book().positions.to_pylist()}
+    positions = {row["account_id"]: row["market_value_usd"] for row in firm.snapshot().positions.to_pylist()}
     assert positions == {firm.id_of("account", key): Decimal(value) for key, value in values.items()}
 
 
 def test_only_the_open_version_of_a_corrected_position_counts(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100})
     firm.day(FRIDAY, {"a": 101})
-    assert firm.book().positions["market_value_usd"].to_pylist() == [Decimal(101)]
-    assert firm.book().accounts["market_value_usd"].to_pylist() == [Decimal(101)]
+    assert firm.snapshot().positions["market_value_usd"].to_pylist() == [Decimal(101)]
+    assert firm.snapshot().accounts["market_value_usd"].to_pylist() == [Decimal(101)]
 
 
 def test_a_day_that_was_loaded_as_the_past_is_no_present_day(firm: Ledgered) -> None:
@@ -91,7 +91,7 @@ def test_net_flows_are_dated_since_or_known_since(firm: Ledgered) -> None:
     firm.reconcile(MONDAY)
     [a] = by_key(firm, "a")
     assert a["net_flow_usd"] == Decimal(-20 + 1 + 4_000 + 50_000 - 10_000)
-    flows = {(row["flow"], row["amount_usd"]) for row in firm.book().flows.to_pylist()}
+    flows = {(row["flow"], row["amount_usd"]) for row in firm.snapshot().flows.to_pylist()}
     assert flows == {("contribution", Decimal(n)) for n in (1, 301, 4_000, 50_000)} | {
         ("distribution", Decimal(-10_000))
     }
@@ -101,7 +101,7 @@ def test_silent_are_the_subjects_of_todays_dead_letters(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1, "b": 1, "c": 1})
     firm.load("account_value", [], MONDAY, dead=[dead_letter("account_value", "v-a", parent="a")])
     firm.load("position", [], MONDAY, dead=[dead_letter("position", None, parent="b")])
-    silent = {(row["subject_entity"], row["subject_id"]) for row in firm.book().silent.to_pylist()}
+    silent = {(row["subject_entity"], row["subject_id"]) for row in firm.snapshot().silent.to_pylist()}
     assert silent == {
         ("account", firm.id_of("account", "a")), ("account", firm.id_of("account", "b")),
         ("household", firm.id_of("household", "h1")),
@@ -111,19 +111,19 @@ def test_silent_are_the_subjects_of_todays_dead_letters(firm: Ledgered) -> None:
 def test_a_dead_letter_of_an_unknown_account_is_silent_without_an_id(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1})
     firm.load("position", [], MONDAY, dead=["new"])
-    assert firm.book().silent.to_pylist() == [{"subject_entity": "account", "subject_id": None}]
+    assert firm.snapshot().silent.to_pylist() == [{"subject_entity": "account", "subject_id": None}]
 
 
 def test_a_dead_letter_of_an_account_that_is_new_silences_no_other(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1})
     firm.load("position", [], MONDAY, dead=[dead_letter("position", None, parent="new")])
-    assert firm.book().silent.to_pylist() == []
+    assert firm.snapshot().silent.to_pylist() == []
 
 
 def test_breaks_are_those_of_the_days_own_run_and_none_where_nothing_was_compared(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1})
     firm.reconcile(FRIDAY, checks=("roll-forward",), note="the positions of the day before were never loaded")
-    assert firm.book().breaks is None
+    assert firm.snapshot().breaks is None
     firm.load("transaction", [flow("t", FRIDAY, 1) | {"position_key": "gone"}], FRIDAY)
     firm.reconcile(FRIDAY, checks=("roll-forward",))
     for run, key, account in ((f"run {FRIDAY}", "p-a", firm.id_of("account", "a")), (f"run {FRIDAY}", "gone", None),
@@ -136,6 +136,6 @@ def test_breaks_are_those_of_the_days_own_run_and_none_where_nothing_was_compare
             """,
             run=run, vendor=firm.vendor.name, day=FRIDAY, key=key, account=account,
         )  # fmt: skip
-    breaks = firm.book().breaks
+    breaks = firm.snapshot().breaks
     assert breaks is not None
     assert breaks.to_pylist() == [{"account_id": firm.id_of("account", "a"), "difference_quantity": Decimal(2)}] * 2

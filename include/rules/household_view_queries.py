@@ -1,4 +1,4 @@
-"""The queries behind the whole picture: the marts of planning and risk, so that rules and analysts speak of the same.
+"""The queries of the household view. They read the marts of planning and risk, so that rules and analysts see the same numbers.
 
 Values: day, result_days.
 """
@@ -9,20 +9,19 @@ import sqlalchemy as sa
 
 from include import canonical
 
-# The newest business date of anything loaded as the present; no row where a vendor's newest day was not reconciled, or
-# does not add up.
+# The newest business date loaded by a current pull; no row if a vendor's newest day is not reconciled, or failed to reconcile.
 SETTLED_DAY = sa.text("""
 with newest as (
     select distinct on (vendor) vendor, business_date, run_id from control.ledger
     where stage = 'load' and pulled = 'present'
     order by vendor, business_date desc, ledger_id desc
-), said as (
+), checked as (
     select n.vendor, n.business_date, bool_and(r.is_passed) as passed
     from newest n
     left join control.reconciliation r on r.vendor = n.vendor and r.run_id = n.run_id and r.business_date = n.business_date
     group by 1, 2
 )
-select max(business_date) as day, clock_timestamp() as read_at from said having bool_and(coalesce(passed, false))
+select max(business_date) as day, clock_timestamp() as read_at from checked having bool_and(coalesce(passed, false))
 """)
 
 HOUSEHOLDS = """
@@ -43,8 +42,8 @@ PLANS = """
 select household_id, plan_id, changed_on from mart.plan_freshness where is_base
 """
 
-# What was computed of the plan that leads a household, and of its goals: one row a day. What rests on balances that could
-# not be refreshed says nothing.
+# Results of each household's leading plan and of its goals: one row per day. Results based on balances that could not be
+# refreshed are left out.
 CHANCES = """
 select p.household_id, 'The plan' as title, p.plan_id as of_id, r.computed_on, r.probability_ratio, p.target_low_ratio
 from mart.plan_freshness p
@@ -73,7 +72,7 @@ ASSETS = """
 select household_id, copied_usd, managed_usd from mart.plan_assets
 """
 
-# Active accounts of people who were born long enough ago, by their shares.
+# Active accounts of people aged 69 or older, by their shares.
 RETIREMENT = """
 select p.anchor_id, a.account_id, a.account_type, round(sum(v.market_value_usd * o.share_ratio), 2)
 from mart.person_as_one('infinity') p
@@ -129,7 +128,7 @@ _ENTITIES = (
 )  # fmt: skip
 _PARENTS = ", ".join(f"('{name}', '{canonical.named(name).parent}')" for name in _ENTITIES)
 
-# Households and persons of whom a planning or risk row may be a dead letter of its vendor's newest day; no id where it may be any.
+# Households and persons whose planning or risk rows may be dead letters of their vendor's newest day; null id if it may be any of them.
 SILENT = f"""
 with declared(entity, parent_entity) as (values {_PARENTS}), fed as (
     select distinct vendor, table_name, max(business_date) over (partition by vendor) as business_date
@@ -167,7 +166,7 @@ union select 'person', anchor_id from people
 union select 'household', null from meant where household_id is null and person_id is null and parent is null
 """  # noqa: S608
 
-# Vendors under whose name such findings are still open, though nothing may stand under it any more.
+# Vendors with open findings of these rules, even if the view has no more records of theirs.
 OPEN_VENDORS = sa.text("""
 select distinct vendor from control.finding where closed_at is null and rule = any(:rules)
 """)

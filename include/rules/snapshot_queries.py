@@ -1,4 +1,4 @@
-"""The queries behind a book. A description that was first seen after a day stands in for it (as in the marts).
+"""The queries of a snapshot. If a description was first seen after a day, its first version is used for that day (as in the marts).
 
 Values: vendor, day, before, run_id, known_at, is_complete, flow_days.
 """
@@ -40,7 +40,7 @@ order by p.vendor
 
 
 def _known(entity: str, day: str = "day") -> str:
-    """The version of each of today's descriptions that holds on a day: of those that end after it, the first."""
+    """Return SQL of each current description's version valid on a day: the first of those that end after it."""
     return f"""(
     select distinct on ({entity}_id) * from warehouse.{entity}
     where vendor = %(vendor)s and recorded_to is null and not is_past_only
@@ -59,8 +59,8 @@ def _is_active(alias: str, day: str) -> str:
     return f"coalesce({alias}.is_active, {alias}.close_date is null or {alias}.close_date > %({day})s)"
 
 
-# What deposits and withdrawals did between two days: those dated since, and what became known since of older ones
-# (entered late, corrected, reversed), which the values of the day reflect and those before do not.
+# The net flows between two days: flows dated since, and later changes to older ones (entered late, corrected, reversed), which the
+# day's values reflect and the earlier ones do not.
 _NET_FLOWS = """
 (select account_id, sum(amount_usd) as net_flow_usd
  from (
@@ -126,7 +126,7 @@ from control.roll_forward_break b
 where b.vendor = %(vendor)s and b.run_id = %(run_id)s and b.business_date = %(day)s
 """
 
-# Accounts of which a row may be a dead letter today, and the households that own a part of them; no id where it may be any account.
+# Accounts whose rows may be dead letters of the day, and the households that own a part of them; null id if it may be any account.
 SILENT = f"""
 with about as (
     select distinct case when d.entity = 'account' then d.key else d.parent end as account_key

@@ -1,4 +1,4 @@
-"""Small pictures, written as rows, and what each rule should find in one: in plain Python with exact decimals."""
+"""Small views, written as rows, and what each rule should find in one: in plain Python with exact decimals."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from include.rules import picture as pictures
-from include.rules.book import SILENT
-from include.rules.picture import Picture
+from include.rules import household_view as views
+from include.rules.household_view import HouseholdView
 from include.rules.policy import Policy
+from include.rules.snapshot import SILENT
 
 DAY = date(2026, 11, 20)
 Rows = Iterable[Mapping[str, Any]]
@@ -23,7 +23,7 @@ def ratio(value: Any) -> Decimal:
     return Decimal(value).quantize(Decimal("0.00000001"))
 
 
-def make_picture(
+def make_view(
     people: Mapping[int, date | None] | None = None,
     plans: Rows = (),
     chances: Rows = (),
@@ -36,45 +36,45 @@ def make_picture(
     openings: Rows = (),
     deals: Rows = (),
     day: date = DAY,
-) -> Picture:
-    """A picture of four households; person 11 belongs to household 1, 12 to 2 and so on, unless it is said who there is."""
+) -> HouseholdView:
+    """A view of four households; person 11 belongs to household 1, 12 to 2 and so on, unless it is said who there is."""
     born = people if people is not None else {10 + n: date(1960 + n, 5, 6) for n in range(1, 5)}
     homes = [{"household_id": n, "vendor": "v", "representative_id": 70 + n} for n in range(1, 5)]
     persons = [
         {"person_id": n, "vendor": "v", "household_id": n - 10, "representative_id": 60 + n, "birth_date": on}
         for n, on in born.items()
     ]
-    return Picture(
+    return HouseholdView(
         business_date=day,
         read_at=datetime.combine(day, datetime.min.time(), UTC),
-        households=_table(homes, pictures.HOUSEHOLDS),
-        persons=_table(persons, pictures.PERSONS),
-        plans=_table(plans, pictures.PLANS),
-        chances=_table([{"title": "The plan"} | dict(row) for row in chances], pictures.CHANCES),
-        risks=_table(risks, pictures.RISKS),
-        questionnaires=_table(questionnaires, pictures.QUESTIONNAIRES),
-        assets=_table(assets, pictures.ASSETS),
-        retirement=_table(retirement, pictures.RETIREMENT),
-        policies=_table(policies, pictures.POLICIES),
-        envelopes=_table(envelopes, pictures.ENVELOPES),
-        openings=_table(openings, pictures.OPENINGS),
-        deals=_table(deals, pictures.DEALS),
+        households=_table(homes, views.HOUSEHOLDS),
+        persons=_table(persons, views.PERSONS),
+        plans=_table(plans, views.PLANS),
+        chances=_table([{"title": "The plan"} | dict(row) for row in chances], views.CHANCES),
+        risks=_table(risks, views.RISKS),
+        questionnaires=_table(questionnaires, views.QUESTIONNAIRES),
+        assets=_table(assets, views.ASSETS),
+        retirement=_table(retirement, views.RETIREMENT),
+        policies=_table(policies, views.POLICIES),
+        envelopes=_table(envelopes, views.ENVELOPES),
+        openings=_table(openings, views.OPENINGS),
+        deals=_table(deals, views.DEALS),
         silent=SILENT.empty_table(),
     )
 
 
-def expect(picture: Picture, policy: Policy) -> dict[tuple[str, int], Decimal]:
+def expect(view: HouseholdView, policy: Policy) -> dict[tuple[str, int], Decimal]:
     """Rule and subject -> measure."""
     rules = (_misaligned, _questionnaires, _goals, _plans, _assets, _distributions, _beneficiaries)
-    return {(rule, subject): measure for judge in rules for rule, subject, measure in judge(picture, policy)}
+    return {(rule, subject): measure for evaluate in rules for rule, subject, measure in evaluate(view, policy)}
 
 
 Measured = Iterator[tuple[str, int, Decimal]]
 
 
-def _misaligned(picture: Picture, policy: Policy) -> Measured:
+def _misaligned(view: HouseholdView, policy: Policy) -> Measured:
     gaps: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-    for row in picture.risks.to_pylist():
+    for row in view.risks.to_pylist():
         gap = row["portfolio_risk_number"] - row["client_risk_number"]
         if abs(gap) > policy.risk_gap_points:
             gaps[row["person_id"]].append((-abs(gap), row["portfolio_id"], gap))
@@ -82,24 +82,24 @@ def _misaligned(picture: Picture, policy: Policy) -> Measured:
         yield "risk_misaligned", person, Decimal(min(found)[2])
 
 
-def _questionnaires(picture: Picture, policy: Policy) -> Measured:
-    for row in picture.questionnaires.to_pylist():
-        age = (picture.business_date - row["completed_on"]).days
+def _questionnaires(view: HouseholdView, policy: Policy) -> Measured:
+    for row in view.questionnaires.to_pylist():
+        age = (view.business_date - row["completed_on"]).days
         is_outdated = row["version"] is not None and row["version"] not in policy.questionnaire_versions
         if age > policy.questionnaire_days or is_outdated:
             yield "questionnaire_old", row["person_id"], Decimal(age)
 
 
-def _goals(picture: Picture, policy: Policy) -> Measured:
+def _goals(view: HouseholdView, policy: Policy) -> Measured:
     history: dict[tuple[int, int], dict[date, dict[str, Any]]] = defaultdict(dict)
-    for row in picture.chances.to_pylist():
+    for row in view.chances.to_pylist():
         history[row["household_id"], row["of_id"]][row["computed_on"]] = row
     found: dict[int, list[tuple[Decimal, int]]] = defaultdict(list)
     for (household, of), days in history.items():
         now = days[max(days)]
         chance = now["probability_ratio"]
         floor = now["target_low_ratio"] if now["target_low_ratio"] is not None else policy.goal_floor_percent / 100
-        first = picture.business_date - timedelta(days=policy.goal_fall_days)
+        first = view.business_date - timedelta(days=policy.goal_fall_days)
         highest = max([r["probability_ratio"] for on, r in days.items() if on >= first], default=chance)
         if chance < floor or (highest - chance) * 100 >= policy.goal_fall_points:
             found[household].append((chance, of))
@@ -107,23 +107,23 @@ def _goals(picture: Picture, policy: Policy) -> Measured:
         yield "goal_at_risk", household, (min(chances)[0] * 100).quantize(Decimal("0.1"), ROUND_HALF_EVEN)
 
 
-def _plans(picture: Picture, policy: Policy) -> Measured:
-    for household, on in _changed(picture).items():
-        if (picture.business_date - on).days > policy.plan_days:
-            yield "plan_old", household, Decimal((picture.business_date - on).days)
+def _plans(view: HouseholdView, policy: Policy) -> Measured:
+    for household, on in _changed(view).items():
+        if (view.business_date - on).days > policy.plan_days:
+            yield "plan_old", household, Decimal((view.business_date - on).days)
 
 
-def _changed(picture: Picture) -> dict[int, date]:
+def _changed(view: HouseholdView) -> dict[int, date]:
     newest: dict[int, date] = {}
-    for row in picture.plans.to_pylist():
+    for row in view.plans.to_pylist():
         if row["changed_on"] is not None:
             newest[row["household_id"]] = max(row["changed_on"], newest.get(row["household_id"], date.min))
     return newest
 
 
-def _assets(picture: Picture, policy: Policy) -> Measured:
+def _assets(view: HouseholdView, policy: Policy) -> Measured:
     found: dict[int, list[tuple[Decimal, Decimal]]] = defaultdict(list)
-    for row in picture.assets.to_pylist():
+    for row in view.assets.to_pylist():
         gap = row["copied_usd"] - row["managed_usd"]
         larger = max(row["copied_usd"], row["managed_usd"])
         if (
@@ -137,17 +137,17 @@ def _assets(picture: Picture, policy: Policy) -> Measured:
         yield "plan_assets_apart", household, min(gaps)[1]
 
 
-def _distributions(picture: Picture, policy: Policy) -> Measured:
-    if not picture.plans.num_rows:
+def _distributions(view: HouseholdView, policy: Policy) -> Measured:
+    if not view.plans.num_rows:
         return
     held: dict[int, Decimal] = defaultdict(Decimal)
-    for row in picture.retirement.to_pylist():
+    for row in view.retirement.to_pylist():
         if row["account_type"] in policy.rmd_account_types:
             held[row["person_id"]] += row["market_value_usd"] or Decimal(0)
-    changed = _changed(picture)
-    for row in picture.persons.to_pylist():
+    changed = _changed(view)
+    for row in view.persons.to_pylist():
         usd, born = held[row["person_id"]], row["birth_date"]
-        if usd <= 0 or born is None or first_year(born) > picture.business_date.year:
+        if usd <= 0 or born is None or first_year(born) > view.business_date.year:
             continue
         begins = date(first_year(born), 1, 1) - timedelta(days=policy.rmd_lead_days)
         if changed.get(row["household_id"], date.min) < begins:
@@ -162,9 +162,9 @@ def first_year(born: date) -> int:
     return born.year + (72 if born.year < 1951 else 73 if born.year < 1960 else 75)
 
 
-def _beneficiaries(picture: Picture, policy: Policy) -> Measured:
+def _beneficiaries(view: HouseholdView, policy: Policy) -> Measured:
     bare: dict[int, Decimal] = defaultdict(Decimal)
-    for row in picture.policies.to_pylist():
+    for row in view.policies.to_pylist():
         benefit = row["death_benefit_usd"] or Decimal(0)
         if row["beneficiaries"] == 0 and benefit > 0 and benefit >= policy.beneficiary_floor_usd:
             bare[row["household_id"]] += benefit

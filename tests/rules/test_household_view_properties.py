@@ -1,4 +1,4 @@
-"""What holds of the rules of planning and risk whatever the picture."""
+"""What holds of the rules of planning and risk whatever the view."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.rules import PICTURE_RULES
-from include.rules.judgement import judge
-from include.rules.picture import Picture
+from include.rules import HOUSEHOLD_RULES
+from include.rules.evaluation import evaluate
+from include.rules.household_view import HouseholdView
 from include.rules.policy import Policy
-from tests.rules.pictures import DAY, expect, make_picture, ratio
+from tests.rules.household_views import DAY, expect, make_view, ratio
 
 HOMES, PEOPLE, IDS, NUMBERS = st.integers(1, 4), st.integers(11, 14), st.integers(1, 5), st.integers(1, 99)
 RATIOS = st.one_of(
@@ -37,14 +37,14 @@ def rows(*key: str, **columns: st.SearchStrategy[Any]) -> st.SearchStrategy[list
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> Picture:
+def views(draw: st.DrawFn) -> HouseholdView:
     maybe = st.one_of(st.none(), MONEY)
     born = st.one_of(st.none(), st.dates(date(1930, 1, 1), date(1965, 12, 31)))
     chances = draw(
         rows("of_id", "computed_on", of_id=IDS, computed_on=DAYS, probability_ratio=RATIOS,
              target_low_ratio=st.one_of(st.none(), RATIOS))
     )  # fmt: skip
-    return make_picture(
+    return make_view(
         draw(st.dictionaries(PEOPLE, born, min_size=4)),
         draw(rows("plan_id", household_id=HOMES, plan_id=IDS, changed_on=st.one_of(st.none(), DAYS))),
         [row | {"household_id": row["of_id"] % 4 + 1} for row in chances],
@@ -67,28 +67,28 @@ POLICIES = st.fixed_dictionaries(
 ).map(Policy.of)  # fmt: skip
 
 
-def find(picture: Picture, policy: Policy) -> list[dict[str, Any]]:
+def find(view: HouseholdView, policy: Policy) -> list[dict[str, Any]]:
     failed: dict[str, Exception] = {}
-    found, _ = judge(picture, policy, PICTURE_RULES, failed)
+    found, _ = evaluate(view, policy, HOUSEHOLD_RULES, failed)
     assert failed == {}
     return sorted(found.to_pylist(), key=lambda row: (row["rule"], row["subject_id"]))
 
 
 @settings(max_examples=80, deadline=None)
-@given(pictures(), POLICIES)
-def test_findings_are_those_of_plain_python(picture: Picture, policy: Policy) -> None:
-    found = find(picture, policy)
+@given(views(), POLICIES)
+def test_findings_are_those_of_plain_python(view: HouseholdView, policy: Policy) -> None:
+    found = find(view, policy)
     measures = {(row["rule"], row["subject_id"]): row["measure"] for row in found}
     assert len(measures) == len(found), "a subject was found twice"
-    assert measures == expect(picture, policy)
+    assert measures == expect(view, policy)
 
 
 @settings(max_examples=25, deadline=None)
-@given(pictures(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(picture: Picture, random: Random) -> None:
-    tables = {f.name: getattr(picture, f.name) for f in fields(picture)}
+@given(views(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing(view: HouseholdView, random: Random) -> None:
+    tables = {f.name: getattr(view, f.name) for f in fields(view)}
     mixed = {name: _shuffle(table, random) for name, table in tables.items() if isinstance(table, pa.Table)}
-    assert find(replace(picture, **mixed), Policy()) == find(picture, Policy())
+    assert find(replace(view, **mixed), Policy()) == find(view, Policy())
 
 
 def _shuffle(table: pa.Table, random: Random) -> pa.Table:
@@ -98,20 +98,20 @@ def _shuffle(table: pa.Table, random: Random) -> pa.Table:
 
 
 @settings(max_examples=25, deadline=None)
-@given(pictures())
-def test_a_stricter_firm_loses_no_finding(picture: Picture) -> None:
+@given(views())
+def test_a_stricter_firm_loses_no_finding(view: HouseholdView) -> None:
     strict = Policy.of({"risk_gap_points": 5, "goal_floor_percent": 85, "goal_fall_points": 5, "plan_days": 180, "plan_gap_percent": 5,
                         "plan_gap_floor_usd": 1000, "questionnaire_days": 180, "rmd_lead_days": 100, "goal_fall_days": 180,
                         "beneficiary_floor_usd": 0})  # fmt: skip
-    assert {(row["rule"], row["subject_id"]) for row in find(picture, Policy())} <= {
-        (row["rule"], row["subject_id"]) for row in find(picture, strict)
+    assert {(row["rule"], row["subject_id"]) for row in find(view, Policy())} <= {
+        (row["rule"], row["subject_id"]) for row in find(view, strict)
     }
 
 
 @settings(max_examples=25, deadline=None)
-@given(pictures())
-def test_words_are_whole_sentences_with_every_figure(picture: Picture) -> None:
-    for row in find(picture, Policy()):
+@given(views())
+def test_words_are_whole_sentences_with_every_figure(view: HouseholdView) -> None:
+    for row in find(view, Policy()):
         assert row["details"].endswith(".")
         assert "None" not in row["details"]
         assert "unknown" not in row["details"]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from include.control.findings import Tally
-from include.rules import PICTURE_RULES, RULES
-from include.rules.judgement import judge_all
-from include.rules.picture import Picture, read_picture
+from include.rules import HOUSEHOLD_RULES, RULES
+from include.rules.evaluation import evaluate_all
+from include.rules.household_view import HouseholdView, read_household_view
 from include.rules.policy import Policy
 from tests.conftest import Database
 from tests.rules.conftest import FRIDAY, MONDAY, Ledgered
@@ -77,16 +77,16 @@ class Office:
         told = {"portfolio_risk_key": f"f1:{day}", "portfolio_key": "f1", "risk_number": portfolio}
         self.risk.load("portfolio_risk", [told | dated], day)
 
-    def judge(self, day: date, *, policy: Policy = Policy()) -> dict[str, Tally]:  # noqa: B008
+    def evaluate(self, day: date, *, policy: Policy = Policy()) -> dict[str, Tally]:  # noqa: B008
         """Reconciles the day of everybody and runs the rules; returns what came of the portfolio system's household."""
         for vendor in self.vendors:
             vendor.reconcile(day)
-        tallies = judge_all(self.portfolio.engine, policy, "rules").get("pms", {})
+        tallies = evaluate_all(self.portfolio.engine, policy, "rules").get("pms", {})
         return {rule: tally for rule, tally in tallies.items() if tally != Tally()}
 
-    def picture(self) -> Picture | None:
+    def view(self) -> HouseholdView | None:
         with self.portfolio.engine.connect() as connection:
-            return read_picture(connection)
+            return read_household_view(connection)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def office(database: Database, tmp_path: Path) -> Iterator[Office]:
 
 def test_a_finding_stands_under_the_record_that_stands_for_the_person(office: Office) -> None:
     office.numbers(FRIDAY, 45, 62)
-    assert office.judge(FRIDAY) == {"risk_misaligned": Tally(found=1, opened=1)}
+    assert office.evaluate(FRIDAY) == {"risk_misaligned": Tally(found=1, opened=1)}
     columns = "subject_entity, subject_id, household_id, representative_id, severity, measure, details"
     assert office.portfolio.findings(columns) == [
         ("person", office.portfolio.id_of("person", "p1"), office.portfolio.id_of("household", "h1"),
@@ -110,40 +110,40 @@ def test_a_finding_stands_under_the_record_that_stands_for_the_person(office: Of
 
 def test_it_closes_when_they_are_aligned_again_and_stays_as_history(office: Office) -> None:
     office.numbers(FRIDAY, 45, 62)
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     office.numbers(MONDAY, 55, 62)
-    assert office.judge(MONDAY) == {"risk_misaligned": Tally(closed=1)}
+    assert office.evaluate(MONDAY) == {"risk_misaligned": Tally(closed=1)}
     assert office.portfolio.findings(LIFE) == [("risk_misaligned", FRIDAY, MONDAY)]
 
 
-def test_the_same_picture_again_changes_nothing(office: Office) -> None:
+def test_the_same_view_again_changes_nothing(office: Office) -> None:
     office.numbers(FRIDAY, 45, 62)
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     before = office.portfolio.findings("*, xmin::text")
-    assert office.judge(FRIDAY) == {"risk_misaligned": Tally(found=1, seen=1)}
+    assert office.evaluate(FRIDAY) == {"risk_misaligned": Tally(found=1, seen=1)}
     assert office.portfolio.findings("*, xmin::text") == before
 
 
-def test_while_one_vendor_is_not_reconciled_the_picture_says_nothing(office: Office) -> None:
+def test_while_one_vendor_is_not_reconciled_the_view_is_not_evaluated(office: Office) -> None:
     office.numbers(FRIDAY, 45, 62)
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     office.numbers(MONDAY, 55, 62)
-    assert office.picture() is None
-    assert judge_all(office.portfolio.engine, Policy(), "rules") == {}
+    assert office.view() is None
+    assert evaluate_all(office.portfolio.engine, Policy(), "rules") == {}
     assert office.portfolio.findings(LIFE) == [("risk_misaligned", FRIDAY, None)]
 
 
-def test_a_vendor_that_does_not_add_up_silences_the_picture(office: Office) -> None:
+def test_a_vendor_that_does_not_add_up_silences_the_household_view(office: Office) -> None:
     office.numbers(FRIDAY, 45, 62)
     for vendor in office.vendors:
         vendor.reconcile(FRIDAY, is_passed=vendor is not office.planner)
-    assert office.picture() is None
+    assert office.view() is None
 
 
 def test_a_plan_that_fell_is_found_in_its_history(office: Office) -> None:
     office.plan(date(2026, 10, 1), "0.92")
     office.plan(FRIDAY, "0.81")
-    assert office.judge(FRIDAY) == {"goal_at_risk": Tally(found=1, opened=1)}
+    assert office.evaluate(FRIDAY) == {"goal_at_risk": Tally(found=1, opened=1)}
     assert office.portfolio.findings("subject_entity, measure, details") == [
         ("household", Decimal("81.0"), "The plan succeeds with 81.0%, down from 92.0% within 92 days."),
     ]  # fmt: skip
@@ -151,37 +151,37 @@ def test_a_plan_that_fell_is_found_in_its_history(office: Office) -> None:
 
 def test_a_dead_letter_of_a_plan_leaves_its_household_as_it_is(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
     office.planner.load("plan", [], MONDAY, dead=["n1"])
-    assert office.judge(MONDAY) == {}
+    assert office.evaluate(MONDAY) == {}
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
 def test_a_dead_letter_of_nobody_known_closes_nothing(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
     office.planner.load("goal", [], MONDAY, dead=["never seen"])
-    assert office.judge(MONDAY) == {}
+    assert office.evaluate(MONDAY) == {}
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
 def test_a_dead_letter_of_a_result_leaves_the_household_of_its_goal_as_it_is(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
     letter = dead_letter("plan_result", "unknown:2026-11-23", parent="h1")
     office.planner.load("plan_result", [], MONDAY, dead=[letter])
-    assert office.judge(MONDAY) == {}
+    assert office.evaluate(MONDAY) == {}
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
 def test_when_another_record_stands_for_the_household_the_finding_moves(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     office.database.do("update warehouse.identity set recorded_to = now() where entity = 'household'")
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     assert office.portfolio.findings("rule, closed_at is null") == [("goal_at_risk", False)]
     assert office.planner.findings("rule, closed_at is null") == [("goal_at_risk", True)]
 
@@ -198,7 +198,7 @@ def test_assets_count_once_and_what_is_held_away_is_left_out(office: Office) -> 
         FRIDAY,
     )  # fmt: skip
     office.join("outside_account", office.planner, office.portfolio, "a", "copy")
-    assert office.judge(FRIDAY)["plan_assets_apart"] == Tally(found=1, opened=1)
+    assert office.evaluate(FRIDAY)["plan_assets_apart"] == Tally(found=1, opened=1)
     assert office.portfolio.findings("measure") == [(Decimal(-40_000),)]
 
 
@@ -208,19 +208,19 @@ def test_an_owner_beyond_the_age_with_an_old_plan_is_found(office: Office) -> No
              "share_ratio": Decimal(1)}  # fmt: skip
     office.portfolio.load("account_owner", [owner], FRIDAY)
     office.plan(FRIDAY, "0.90", changed=date(2022, 5, 6))
-    office.judge(FRIDAY)
+    office.evaluate(FRIDAY)
     assert (
         "Distributions are required since 2024 from accounts worth $100,000.00; the plan was changed last on 2022-05-06.",
     ) in (office.portfolio.findings("details"))
     office.plan(MONDAY, "0.90", changed=date(2024, 2, 3))
     office.portfolio.reconcile(MONDAY)
-    assert office.judge(MONDAY)["rmd_unplanned"] == Tally(closed=1)
+    assert office.evaluate(MONDAY)["rmd_unplanned"] == Tally(closed=1)
 
 
 def test_every_rule_has_a_name_of_its_own_and_a_policy_in_words() -> None:
-    assert len({rule.name for rule in (*RULES, *PICTURE_RULES)}) == len(RULES) + len(PICTURE_RULES)
-    for rule in PICTURE_RULES:
-        words = rule.judge.__doc__ or ""
+    assert len({rule.name for rule in (*RULES, *HOUSEHOLD_RULES)}) == len(RULES) + len(HOUSEHOLD_RULES)
+    for rule in HOUSEHOLD_RULES:
+        words = rule.evaluate.__doc__ or ""
         assert all(f"{word}: " in words for word in ("What", "Why", "Threshold", "Measure", "Closes")), rule.name
         assert rule.task_subject
         assert rule.due_days
