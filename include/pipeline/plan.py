@@ -42,7 +42,7 @@ def plan_day(
             f"A backfill's runs have business dates of their own; start it again without Business date ({asked}), which would give"
             " all of them one day"
         )
-    day = business_dates.read_asked(asked, now) if asked else business_dates.business_date(interval_end or now)
+    day = business_dates.parse_business_date(asked, now) if asked else business_dates.business_date(interval_end or now)
     is_past = business_dates.is_past(day, now)
     keys = [str(key) for key in params.get("keys") or []]
     tables = choose_tables(vendor, params["tables"], is_past=is_past)
