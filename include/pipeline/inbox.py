@@ -21,7 +21,7 @@ from typing import Any, TypeGuard
 
 from include.connection import Connection
 from include.contract import Inside, Table, Vendor, Webhook
-from include.contract.overrides import configured
+from include.contract.overrides import apply_overrides
 from include.control import inbox
 from include.control.inbox import Waiting
 from include.errors import (
@@ -46,7 +46,7 @@ from include.extract.pushed import MOST_REJECTED, expand
 from include.extract.whole_rows import WholeRowReader
 from include.pipeline import plan, pull, vendor_day
 from include.pipeline.run import Run, Site
-from include.staging.rows import FAULTS, faults_of, write_faults
+from include.staging.rows import FAULTS, read_faults, write_faults
 from include.validation.event_dates import find_date_ranges, separate_dates
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budge
         RowsFailed: Some hold what can't be loaded, where others could be. All were processed, these with why.
         TributaryError: As the steps of `include.pipeline.vendor_day` raise; the batch waits on.
     """
-    vendor = configured(vendor, connection.extra)
+    vendor = apply_overrides(vendor, connection.extra)
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
     while time.monotonic() < deadline:
         deliveries = inbox.waiting(site.engine, vendor.name, BATCH, BATCH_BYTES)
@@ -132,7 +132,7 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
     Raises:
         TributaryError: Database or staging is away, or not as it must be; the delivery waits on.
     """
-    vendor, done = configured(declared, connection.extra), 0
+    vendor, done = apply_overrides(declared, connection.extra), 0
     for table in declared.asked:
         while deliveries := inbox.waiting(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
             [each] = deliveries
@@ -169,7 +169,7 @@ def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run)
 def _with_refused(site: Site, table: Table, path: str, outcome: dict[str, Any]) -> dict[str, Any]:
     """Add the rows that the suite rejects to the outcome of a push."""
     sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
-    faults = faults_of(site.staging, path).to_pylist()
+    faults = read_faults(site.staging, path).to_pylist()
     dead = {each["row"] for each in outcome["rejected"]}
     places = [row for row in range(outcome["rows"]) if row not in dead]
     if len(places) != site.staging.manifest(path).staged:  # a row that came twice was left out: places are not known

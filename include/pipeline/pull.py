@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from include import business_dates, canonical
 from include.connection import Connection
 from include.contract import FanOut, Table, Vendor
-from include.contract.overrides import configured, ignores_clock
+from include.contract.overrides import apply_overrides, ignores_clock
 from include.control import ledger
 from include.control.answers import Answers
 from include.control.budget import RateBudget
@@ -54,7 +54,7 @@ def fetch(
     Raises:
         TributaryError: As `extract.pull.pull` raises.
     """
-    vendor = configured(vendor, connection.extra)
+    vendor = apply_overrides(vendor, connection.extra)
     table = vendor.table(table_name)
     answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
     staged = ledger.staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
@@ -74,7 +74,7 @@ def fetch(
 
 def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, table_name: str = "") -> VendorSession:
     """Open a session that keeps to the vendor's budget, as the firm has it, and records its calls."""
-    vendor = configured(vendor, connection.extra)
+    vendor = apply_overrides(vendor, connection.extra)
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
@@ -84,7 +84,7 @@ def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, t
 
 def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
     """Ask the vendor for the last day that it has closed; raises as `extract.closed.closed_through` does."""
-    vendor = configured(vendor, connection.extra)
+    vendor = apply_overrides(vendor, connection.extra)
     with open_session(site, vendor, connection, run) as session:
         return ask_closed(vendor, session)
 
