@@ -24,7 +24,12 @@ from include.pipeline.pull import fetch, span_of
 from include.pipeline.run import Run, Site
 from include.staging.partitions import Manifest
 from include.transform import entities as transforming
-from include.transform.dead_rows import refused_letters, refused_money, sum_money, unreadable_letters
+from include.transform.dead_rows import (
+    read_refused_dead_letters,
+    read_unreadable_dead_letters,
+    sum_money,
+    sum_refused_money,
+)
 from include.warehouse.load import load as load_partitions
 from include.warehouse.reconcile import Check, reconcile, stop_if_broken
 from include.warehouse.reconcile import record as record_checks
@@ -71,7 +76,7 @@ def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: floa
     """Write the ledger's row of a staged partition, its dead letters and its drift; idempotent."""
     manifest = site.staging.manifest(path)
     table = vendor.table(manifest.table)
-    letters = list(unreadable_letters(vendor, table, path, site.staging))
+    letters = list(read_unreadable_dead_letters(vendor, table, path, site.staging))
     money = sum_money(letters)
     counts = Counts(
         fetched=manifest.fetched,
@@ -138,8 +143,8 @@ def validate(
 def _record_validated(site: Site, vendor: Vendor, path: str, of: Pull, outcome: Outcome, seconds: float) -> None:
     """Write the ledger's row of a validated partition and its dead letters."""
     table = vendor.table(of.table_name)
-    buried = min(outcome.refused, _EVIDENCE) if outcome.is_wreck else outcome.refused
-    money = refused_money(vendor, table, path, site.staging)
+    buried = min(outcome.refused, _EVIDENCE) if outcome.exceeds_dead_ratio else outcome.refused
+    money = sum_refused_money(vendor, table, path, site.staging)
     counts = Counts(
         staged=outcome.staged,
         dead=outcome.refused,
@@ -149,7 +154,7 @@ def _record_validated(site: Site, vendor: Vendor, path: str, of: Pull, outcome: 
         seconds=seconds,
         notes={"failed": outcome.failed, "accepted": outcome.accepted, "buried": buried},
     )
-    letters = islice(refused_letters(vendor, table, path, site.staging), buried)
+    letters = islice(read_refused_dead_letters(vendor, table, path, site.staging), buried)
     with site.engine.begin() as connection:
         ledger.record(connection, of, "validate", counts)
         dead_letters.bury(connection, of, "validate", path, letters, own_day=table.pull == "snapshot")
