@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from include.connection import Connection
 from include.contract import Document, Vendor
 from include.errors import DataQualityError, FatalError
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from include.pipeline.pull import open_session
 from include.pipeline.run import Run, Site
 from include.staging.partitions import Staging
@@ -92,7 +92,7 @@ def keep_documents(site: Site, vendor: Vendor, connection: Connection, run: Run,
         How many documents were kept; one that can't be had is noted, and asked for again later, and the longer the rarer.
 
     Raises:
-        RetriableError: As `VendorSession.ask` raises; what came before is kept.
+        RetriableError: As `VendorSession.request` raises; what came before is kept.
         FatalError: Not one could be had; the first reason.
     """
     kinds = {each.kind: each for each in vendor.documents}
@@ -159,8 +159,8 @@ def _fetch(session: VendorSession, document: Document, of: Lacking) -> bytes:
         raise DataQualityError("A key of dots would lead elsewhere", **facts)
     headers = {name: value.format(sender_email=of.sender_email or "") for name, value in document.headers.items()}
     path = document.path.format(envelope_key=quote(of.envelope_key, safe=""))
-    question = Ask(path, document.params, missing=(404,), is_file=True, headers=headers)
-    content = session.ask(question, bytes)
+    question = Request(path, document.params, missing=(404,), is_file=True, headers=headers)
+    content = session.request(question, bytes)
     if content is None:
         raise DataQualityError("The vendor has no such document, or not yet", **facts)
     if not content.startswith(b"%PDF-"):

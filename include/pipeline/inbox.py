@@ -38,7 +38,7 @@ from include.extract.conflict import separate
 from include.extract.csv_page import CsvReader
 from include.extract.exact_json import dump, load
 from include.extract.fan_out import SEPARATOR
-from include.extract.flatten import flat, flatten
+from include.extract.flatten import flatten, flatten_row
 from include.extract.page import Page, PageReader
 from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
@@ -267,10 +267,14 @@ def _read(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Waiting]) -> _B
         told = {"@inbox_id": each.inbox_id, "@received_at": each.received_at.isoformat()}
         row = _take(body, webhook.row) if webhook.row else None
         key = [part for part in (_find(body, fields) for fields in webhook.keys) if _is_key(part)]
-        batch.rows[webhook.log].append((each.inbox_id, dump([flat(body, vendor.table(webhook.log).skipped) | told])))
+        batch.rows[webhook.log].append(
+            (each.inbox_id, dump([flatten_row(body, vendor.table(webhook.log).skipped) | told]))
+        )
         batch.errors[each.inbox_id] = None
         if isinstance(row, dict):
-            batch.rows[webhook.table].append((each.inbox_id, dump([flat(row, vendor.table(webhook.table).skipped)])))
+            batch.rows[webhook.table].append(
+                (each.inbox_id, dump([flatten_row(row, vendor.table(webhook.table).skipped)]))
+            )
         elif len(key) == len(webhook.keys):
             batch.keys.setdefault(SEPARATOR.join(key), []).append(each.inbox_id)
         else:

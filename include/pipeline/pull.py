@@ -15,8 +15,8 @@ from include.control.calls import CallLog
 from include.control.clocks import Clocks
 from include.control.grants import Grants
 from include.errors import ConfigurationError
-from include.extract.closed import closed_through as ask_closed
-from include.extract.fan_out import Keys, keys_of
+from include.extract.closed import read_closed_day
+from include.extract.fan_out import Keys, list_keys
 from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, most_rows
@@ -83,10 +83,10 @@ def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, t
 
 
 def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
-    """Ask the vendor for the last day that it has closed; raises as `extract.closed.closed_through` does."""
+    """Ask the vendor for the last day that it has closed; raises as `extract.closed.read_closed_day` does."""
     vendor = apply_overrides(vendor, connection.extra)
     with open_session(site, vendor, connection, run) as session:
-        return ask_closed(vendor, session)
+        return read_closed_day(vendor, session)
 
 
 def _find_keys(
@@ -98,7 +98,7 @@ def _find_keys(
     if not table.over:
         return _list_grants(site, vendor, connection)
     parent, shape = vendor.table(table.over), table.shape
-    keys = keys_of(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
+    keys = list_keys(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
     if not shape.final or run.keys or run.full_refresh:
         return keys
     ended = ended_keys(site.engine, vendor.name, canonical.named(shape.final)) - _find_open(site, parent, shape, staged)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from include.pipeline import pull
 from tests.conftest import Firm
 from tests.running_sandbox import LAST
@@ -43,10 +43,10 @@ def _orion(firm: Firm, session: VendorSession) -> Stated:
 
 def _tamarac(firm: Firm, session: VendorSession) -> Stated:
     order = {"report": "AccountHoldingsAV", "asOfDate": LAST.isoformat()}
-    job = (session.ask(Ask("reports", body=order), _json) or {})["jobId"]
-    while (session.ask(Ask(f"reports/{job}"), _json) or {})["status"] != "Complete":
+    job = (session.request(Request("reports", body=order), _json) or {})["jobId"]
+    while (session.request(Request(f"reports/{job}"), _json) or {})["status"] != "Complete":
         time.sleep(0.05)
-    content = session.ask(Ask(f"reports/{job}/file", is_file=True), bytes) or b""
+    content = session.request(Request(f"reports/{job}/file", is_file=True), bytes) or b""
     if content.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             content = archive.read(archive.namelist()[0])
@@ -88,7 +88,7 @@ def _moneyguidepro(firm: Firm, session: VendorSession) -> Stated:
     found: Stated = {}
     for household in session.get("Households", {}, _json):
         path = f"Households/{household['householdId']}/MonteCarloMeter"
-        meter = session.ask(Ask(path, {"includeImage": "false"}, missing=(404,)), _json) or {}
+        meter = session.request(Request(path, {"includeImage": "false"}, missing=(404,)), _json) or {}
         found[str(household["householdId"])] = (meter.get("probabilityOfSuccess"),)
     return {key: text for key, text in found.items() if text[0] is not None}
 
@@ -96,7 +96,7 @@ def _moneyguidepro(firm: Firm, session: VendorSession) -> Stated:
 def _nitrogen(firm: Firm, session: VendorSession) -> Stated:
     found: Stated = {}
     for grant in json.loads(firm.connection.extra["grants"]):
-        for client in session.ask(Ask("clients", grant=grant), _json) or []:
+        for client in session.request(Request("clients", grant=grant), _json) or []:
             found[str(client["id"])] = (client.get("risk_number"),)
     return {key: number for key, number in found.items() if number[0] is not None}
 
@@ -124,11 +124,11 @@ def _adobe_sign(firm: Firm, session: VendorSession) -> Stated:
     found: Stated = {}
     for user in session.get("users", {}, _json)["userInfoList"]:
         acting = {"x-api-user": f"userid:{user['id']}"}
-        listed = session.ask(Ask("agreements", {"pageSize": "500"}, headers=acting), _json) or {}
+        listed = session.request(Request("agreements", {"pageSize": "500"}, headers=acting), _json) or {}
         for path in (f"agreements/{row['id']}" for row in listed["userAgreementList"]):
-            agreement = session.ask(Ask(path, headers=acting), _json) or {}
-            members = session.ask(Ask(f"{path}/members", missing=(403, 404), headers=acting), _json) or {}
-            events = (session.ask(Ask(f"{path}/events", missing=(404,), headers=acting), _json) or {})["events"]
+            agreement = session.request(Request(path, headers=acting), _json) or {}
+            members = session.request(Request(f"{path}/members", missing=(403, 404), headers=acting), _json) or {}
+            events = (session.request(Request(f"{path}/events", missing=(404,), headers=acting), _json) or {})["events"]
             sets = members.get("participantSets", [])
             found[agreement["id"]] = (
                 _adobe_word(agreement["status"], {event["type"] for event in events}),
