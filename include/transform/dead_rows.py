@@ -90,13 +90,13 @@ def sum_refused_money(vendor: Vendor, table: Table, path: str, staging: Staging)
     return result
 
 
-def sum_money(letters: Iterable[DeadLetter]) -> DeadMoney:
+def sum_money(dead_letters: Iterable[DeadLetter]) -> DeadMoney:
     """Sum the money of dead letters."""
     known, unreadable, has_money = Decimal(0), 0, False
-    for letter in letters:
-        unreadable += letter.is_money_unreadable
-        if letter.money_usd is not None:
-            known, has_money = known + letter.money_usd, True
+    for dead_letter in dead_letters:
+        unreadable += dead_letter.is_money_unreadable
+        if dead_letter.money_usd is not None:
+            known, has_money = known + dead_letter.money_usd, True
     return DeadMoney(known if has_money else None, unreadable)
 
 
