@@ -1,4 +1,4 @@
-"""Alerts to people: through Apprise to Slack, Teams, mail, PagerDuty and the like, or to a file."""
+"""Send alerts through Apprise (Slack, Teams, email, PagerDuty, ...) or to a file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from include.errors import ConfigurationError, TargetUnavailable
 
 
 def send(urls: Sequence[str], title: str, body: str) -> None:
-    """Sends one alert to every address.
+    """Send one alert to every address.
 
     Args:
         urls: Apprise URLs (they hold secrets and are never shown); `file:///path` appends a line of JSON.
-        title: One line: what is wrong where.
+        title: One line: the failure and where it happened.
         body: Reason, counts, a link; no secrets and no personal data.
 
     Raises:
-        ConfigurationError: An address is of no kind that Apprise knows.
-        TargetUnavailable: Somebody was not reached.
+        ConfigurationError: Apprise does not support an address.
+        TargetUnavailable: Apprise could not deliver the alert to every address.
     """
     files = [Path(urlsplit(url).path) for url in urls if url.startswith("file://")]
     for path in files:
@@ -37,6 +37,8 @@ def send(urls: Sequence[str], title: str, body: str) -> None:
     channel = apprise.Apprise()
     for url in others:
         if not channel.add(url):
-            raise ConfigurationError("An alert address is of no known kind", scheme=urlsplit(url).scheme)
+            raise ConfigurationError(
+                "Unsupported alert address: use an Apprise URL or file://", scheme=urlsplit(url).scheme
+            )
     if not channel.notify(title=title, body=body):
-        raise TargetUnavailable("Not everybody was reached by the alert", title=title)
+        raise TargetUnavailable("The alert was not delivered to every address", title=title)

@@ -15,12 +15,12 @@ FIRST = date(2010, 1, 4)
 def _calendar() -> Any:
     import exchange_calendars
 
-    # From before the first day, which may be asked for the session before it.
+    # The calendar starts before FIRST, so that `previous(FIRST)` works.
     return exchange_calendars.get_calendar("XNYS", start="2009-12-01")
 
 
 def latest_closed(now: datetime) -> date:
-    """Returns the last session that had closed at a moment (aware)."""
+    """Return the last session that had closed by `now` (time zone required)."""
     minute = _timestamp(now)
     session = _calendar().date_to_session(minute.tz_convert("America/New_York").date(), direction="previous")
     if _calendar().session_close(session) > minute:
@@ -30,41 +30,44 @@ def latest_closed(now: datetime) -> date:
 
 
 def business_date(interval_end: datetime | None) -> date:
-    """Returns the day that a run is about: the last session closed by the end of its interval.
+    """Return the business date of a run: the last session closed by the end of its data interval.
 
     Args:
-        interval_end: End of the data interval; None (a manual run) stands for now.
+        interval_end: End of the data interval; None (a manual run) means now.
     """
     return latest_closed(interval_end or datetime.now(UTC))
 
 
-def read_asked(text: str, now: datetime | None = None) -> date:
-    """Returns the business date that a person asked for, as `YYYY-MM-DD`.
+def parse_business_date(text: str, now: datetime | None = None) -> date:
+    """Parse the business date that a user entered, as `YYYY-MM-DD`.
 
     Raises:
-        InputRejected: It is no date, no session, before the year 2010, or has not closed yet; the message says which day is.
+        InputRejected: The text is not a date, or the date is not a session, is before 2010, or has not closed yet. The message
+            suggests a valid date.
     """
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise InputRejected(f"{text!r} is no date; write it like 2026-11-25") from error
+        raise InputRejected(f"{text!r} is not a date; use the format 2026-11-25") from error
     if day < FIRST:
-        raise InputRejected(f"{day} is too long ago; business dates begin with {FIRST}")
+        raise InputRejected(f"{day} is too early; the first business date is {FIRST}")
     if _is_holiday(day):
-        raise InputRejected(f"{day} is no session of the New York Stock Exchange; the one before is {previous(day)}")
+        raise InputRejected(
+            f"{day} is not a trading day of the New York Stock Exchange; the previous one is {previous(day)}"
+        )
     closed = latest_closed(now or datetime.now(UTC))
     if day > closed:
-        raise InputRejected(f"{day} has not closed yet; the latest session that has is {closed}")
+        raise InputRejected(f"{day} has not closed yet; the latest closed trading day is {closed}")
     return day
 
 
 def is_past(day: date, now: datetime | None = None) -> bool:
-    """Whether a later session has closed since, so that only what can be stated as of that day may be pulled."""
+    """Return whether a later session has closed, so that a pull may request only data as of that day."""
     return day < latest_closed(now or datetime.now(UTC))
 
 
 def previous(day: date) -> date:
-    """Returns the session before a day."""
+    """Return the session before a day."""
     import pandas as pd
 
     session = _calendar().date_to_session(pd.Timestamp(day) - pd.Timedelta(days=1), direction="previous")
@@ -73,12 +76,12 @@ def previous(day: date) -> date:
 
 
 def between(first: date, last: date) -> list[date]:
-    """Returns the sessions from first to last, both included."""
+    """Return the sessions from first to last, both included."""
     return [session.date() for session in _calendar().sessions_in_range(str(first), str(last))]
 
 
 def _is_holiday(day: date) -> bool:
-    """Whether the exchange stays closed that day; beyond the calendar's last year nobody knows of any."""
+    """Return whether the exchange is closed that day; False beyond the last session of the calendar."""
     return day <= _calendar().last_session.date() and not _calendar().is_session(str(day))
 
 

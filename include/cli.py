@@ -1,9 +1,9 @@
-"""The commands of a production installation. Both may be run again.
+"""Commands for a production installation. Both are safe to run again.
 
 python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._HEAR_.., .._GATEWAY_.., .._API_..
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 
-They read the environment, because secrets do not belong on a command line.
+The commands read environment variables, because secrets do not belong on a command line.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from include.errors import ConfigurationError, TributaryError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; an error of ours is one line, and exit code 1."""
+    """Run one command; print a TributaryError as one line and return exit code 1."""
     parser = argparse.ArgumentParser(prog="tributary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("create-roles", help="make the database's roles, or set their passwords")
-    commands.add_parser("migrate", help="bring the database's schema to the newest version")
+    commands.add_parser("create-roles", help="create the database roles, or set their passwords")
+    commands.add_parser("migrate", help="migrate the database schema to the newest version")
     try:
         COMMANDS[parser.parse_args(argv).command]()
     except TributaryError as error:
@@ -54,7 +54,7 @@ def _setting(name: str) -> str:
 
 
 def _database(name: str) -> str:
-    """A database's URL, looked at here: drivers quote one that they can't read, password included."""
+    """Read and check a database URL; a driver would quote an invalid URL in its error, with the password."""
     url = _setting(name)
     try:
         parts = urlsplit(url)

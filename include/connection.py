@@ -1,4 +1,4 @@
-"""Where another system is and how we log in there: what an Airflow connection says, without Airflow."""
+"""Address and credentials of another system, as in an Airflow connection but without Airflow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Connection:
 
     Attributes:
         url: Base URL, without a slash at the end.
-        login: User name or client id; empty where there is none.
-        password: Its secret; never shown.
+        login: User name or client id; empty if there is none.
+        password: The secret of the login; never shown.
         extra: Further credentials by name (client_id, client_secret, private_key, ...); never shown.
     """
 

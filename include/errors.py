@@ -1,28 +1,28 @@
-"""Every error that Tributary raises, classed by what the caller should do next.
+"""Every error that Tributary raises, grouped by what the caller should do next.
 
 TributaryError
 ├── RetriableError            the same work may succeed later: Airflow retries it
 │   ├── VendorUnavailable     5xx, time-out, reset, a body cut short, a page that is not JSON
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
 │   ├── PagingUnstable        the data moved faster than the pages could be read
-│   └── TargetUnavailable     Postgres, Salesforce or the staging's store did not answer, or refused for now
+│   └── TargetUnavailable     Postgres, Salesforce or the staging store did not respond, or is temporarily refusing requests
 │       ├── ClockSkew         the clock of this machine or of the database is minutes off
-│       ├── SyncUnderWay      another sync writes to Salesforce just now
-│       └── ObjectUnavailable Salesforce is there, but one of its objects has to wait
-└── FatalError                the same work fails again until somebody acts: Airflow does not retry it
+│       ├── SyncUnderWay      another sync is writing to Salesforce
+│       └── ObjectUnavailable Salesforce is available, but one of its objects is not
+└── FatalError                the same work fails again until an operator acts: Airflow does not retry it
     ├── ConfigurationError    a setting, a connection or a contract is wrong
-    │   └── InputRejected     what a person chose in a form can't be done; nobody else is alerted
+    │   └── InputRejected     the input of a form is invalid; no alert is sent
     ├── AuthenticationError   the vendor or Salesforce refused the credentials
     ├── LimitExceeded         a response or a pull is larger than the vendor's limits allow
-    ├── SchemaDrift           the vendor's fields are not those of the contract
+    ├── SchemaDrift           the vendor's fields differ from the contract
     ├── DataQualityError      a batch-level expectation failed, or too many rows are dead letters
     ├── BalanceError          rows or money do not add up; nothing was committed
-    ├── RowsFailed            the target refused rows; each of them is a dead letter
-    ├── HeldBack              nothing was sent to Salesforce: all that changed is held back
-    │   └── ApprovalNeeded    nothing was sent: more would change than may before a person has approved it
+    ├── RowsFailed            the target rejected rows; each of them is a dead letter
+    ├── HeldBack              nothing was sent to Salesforce: every change is held back
+    │   └── ApprovalNeeded    nothing was sent: the number of changes requires approval
     └── WriterSuperseded      a newer writer took over this partition or object; this one must stop
 
-A message names vendor, table, key and count where they are known, and never holds a secret.
+A message includes vendor, table, key and count where they are known, and never a secret.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TributaryError(Exception):
 
     Args:
         message: What failed and what to do next, in one sentence.
-        facts: Names and counts of what failed (vendor, table, business_date, ...), appended to the message.
+        facts: Context of the failure (vendor, table, business_date, counts, ...), appended to the message.
     """
 
     def __init__(self, message: str, **facts: object) -> None:
@@ -49,11 +49,11 @@ class RetriableError(TributaryError):
 
 
 class VendorUnavailable(RetriableError):
-    """The vendor did not give a whole and readable answer.
+    """The vendor did not send a complete and readable response.
 
     Attributes:
-        failing_since: When the first of the requests was sent that failed one after the other; None where that is not known.
-        tries: How many these were.
+        failing_since: Time of the first of the consecutive failed requests; None if unknown.
+        tries: Number of consecutive failed requests.
     """
 
     failing_since: datetime | None = None
@@ -61,10 +61,10 @@ class VendorUnavailable(RetriableError):
 
 
 class RateLimited(RetriableError):
-    """The vendor or Salesforce asks for patience.
+    """The vendor or Salesforce limits the rate of requests.
 
     Args:
-        retry_after: Seconds after which the next call is welcome; None where nothing was said.
+        retry_after: Seconds to wait before the next call; None if the response gave no value.
     """
 
     def __init__(self, message: str, retry_after: float | None = None, **facts: object) -> None:
@@ -77,23 +77,23 @@ class PagingUnstable(RetriableError):
 
 
 class TargetUnavailable(RetriableError):
-    """Postgres, Salesforce or the staging's store did not answer, or refused for now."""
+    """Postgres, Salesforce or the staging store did not respond, or is temporarily refusing requests."""
 
 
 class ClockSkew(TargetUnavailable):
-    """The clock of this machine or of the database is off; another machine, or a later try, may be right."""
+    """The clock of this machine or of the database is off; another machine or a later retry may succeed."""
 
 
 class SyncUnderWay(TargetUnavailable):
-    """Another sync writes to Salesforce just now."""
+    """Another sync is writing to Salesforce."""
 
 
 class ObjectUnavailable(TargetUnavailable):
-    """Salesforce is there, but one of its objects has to wait: a job that does not end, rows that stay locked."""
+    """Salesforce is available, but one of its objects is not: a job does not end, or rows stay locked."""
 
 
 class FatalError(TributaryError):
-    """The same work fails again until somebody acts."""
+    """The same work fails again until an operator acts."""
 
 
 class ConfigurationError(FatalError):
@@ -101,11 +101,11 @@ class ConfigurationError(FatalError):
 
 
 class InputRejected(ConfigurationError):
-    """What a person chose in a form can't be done; the person who started the run sees why, and no alert is sent."""
+    """The input of a form is invalid; the operator who started the run sees the reason, and no alert is sent."""
 
 
 class AuthenticationError(FatalError):
-    """The other side refused the credentials."""
+    """The vendor or Salesforce refused the credentials."""
 
 
 class LimitExceeded(FatalError):
@@ -113,7 +113,7 @@ class LimitExceeded(FatalError):
 
 
 class SchemaDrift(FatalError):
-    """The vendor's fields are not those of the contract."""
+    """The vendor's fields differ from the contract."""
 
 
 class DataQualityError(FatalError):
@@ -125,16 +125,16 @@ class BalanceError(FatalError):
 
 
 class RowsFailed(FatalError):
-    """The target refused rows; each of them is a dead letter."""
+    """The target rejected rows; each of them is a dead letter."""
 
 
 class HeldBack(FatalError):
-    """Nothing was sent to Salesforce, because everything that changed is held back; a later sync sends it once it may."""
+    """Nothing was sent to Salesforce, because every change is held back; a later sync sends the changes once they are released."""
 
 
 class ApprovalNeeded(HeldBack):
-    """Nothing was sent to Salesforce: more would change than may change before a person has approved it."""
+    """Nothing was sent to Salesforce: the number of changes requires approval."""
 
 
 class WriterSuperseded(FatalError):
-    """A newer writer took over; this one must change nothing."""
+    """A newer writer took over; this one must not write."""

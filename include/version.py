@@ -1,3 +1,3 @@
-"""The product's version, as programs that we call are told it."""
+"""Version of the product, as sent to the systems that it calls."""
 
 VERSION = "0.1.0"

@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 
 from include.connection import Connection
-from include.extract.login import Door, impersonation
+from include.extract.login import LoginContext, impersonation
 
 ENVELOPE_EVENTS = ("sent", "delivered", "completed", "declined", "voided", "corrected")
 RECIPIENT_EVENTS = ("sent", "delivered", "completed", "declined")
@@ -49,7 +49,7 @@ class Step:
 def subscribe(connection: Connection, webhook_url: str) -> None:
     """Subscribe our gateway to all envelope events at the vendor, with signatures and retries; do nothing if it is subscribed."""
     with requests.Session() as http:
-        token = impersonation(Door(http, connection, (5, 20)))
+        token = impersonation(LoginContext(http, connection, (5, 20)))
         existing = http.get(f"{token.url}/connect", headers=token.headers, timeout=20).json()
         if any(each.get("urlToPublishTo") == webhook_url for each in existing.get("configurations") or ()):
             return

@@ -24,7 +24,7 @@ from include import business_dates
 from include.connection import Connection
 from include.contract import Vendor
 from include.control.ledger import Counts
-from include.extract.login import LOGINS, Door
+from include.extract.login import LOGINS, LoginContext
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site
 from include.sensitive import Redactor
@@ -192,7 +192,7 @@ def place_of(vendor: Vendor, connection: Connection) -> str:
     if vendor.login not in ("access_point", "impersonation"):
         return urlsplit(connection.url).path
     with requests.Session() as http:
-        return urlsplit(LOGINS[vendor.login](Door(http, connection, (5, 20))).url).path
+        return urlsplit(LOGINS[vendor.login](LoginContext(http, connection, (5, 20))).url).path
 
 
 HISTORIC = [vendor.name for vendor in VENDORS if any(table.states_past for table in vendor.tables)]

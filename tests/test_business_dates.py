@@ -14,7 +14,7 @@ EVENING = datetime(2026, 11, 24, 22, tzinfo=UTC)
 
 @pytest.mark.parametrize("day", ["2026-11-24", "2026-11-20", "2010-01-04"])
 def test_a_closed_session_is_taken(day: str) -> None:
-    assert business_dates.read_asked(day, EVENING) == date.fromisoformat(day)
+    assert business_dates.parse_business_date(day, EVENING) == date.fromisoformat(day)
 
 
 def test_the_first_session_that_can_be_asked_for_has_one_before_it() -> None:
@@ -24,21 +24,29 @@ def test_the_first_session_that_can_be_asked_for_has_one_before_it() -> None:
 @pytest.mark.parametrize(
     ("day", "said"),
     [
-        ("2026-11-22", "2026-11-22 is no session of the New York Stock Exchange; the one before is 2026-11-20"),
-        ("2026-11-26", "2026-11-26 is no session of the New York Stock Exchange; the one before is 2026-11-25"),
-        ("2026-11-25", "2026-11-25 has not closed yet; the latest session that has is 2026-11-24"),
-        ("2063-04-05", "2063-04-05 has not closed yet; the latest session that has is 2026-11-24"),
-        ("2009-12-31", "2009-12-31 is too long ago; business dates begin with 2010-01-04"),
-        ("yesterday", "'yesterday' is no date; write it like 2026-11-25"),
+        (
+            "2026-11-22",
+            "2026-11-22 is not a trading day of the New York Stock Exchange; the previous one is 2026-11-20",
+        ),
+        (
+            "2026-11-26",
+            "2026-11-26 is not a trading day of the New York Stock Exchange; the previous one is 2026-11-25",
+        ),
+        ("2026-11-25", "2026-11-25 has not closed yet; the latest closed trading day is 2026-11-24"),
+        ("2063-04-05", "2063-04-05 has not closed yet; the latest closed trading day is 2026-11-24"),
+        ("2009-12-31", "2009-12-31 is too early; the first business date is 2010-01-04"),
+        ("yesterday", "'yesterday' is not a date; use the format 2026-11-25"),
     ],
 )
 def test_any_other_day_is_refused_with_what_to_do(day: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        business_dates.read_asked(day, EVENING)
+        business_dates.parse_business_date(day, EVENING)
     assert str(refused.value) == said
 
 
 def test_a_session_can_be_asked_for_once_it_has_closed() -> None:
     with pytest.raises(ConfigurationError):
-        business_dates.read_asked("2026-11-24", datetime(2026, 11, 24, 20, 59, tzinfo=UTC))
-    assert business_dates.read_asked("2026-11-24", datetime(2026, 11, 24, 21, tzinfo=UTC)) == date(2026, 11, 24)
+        business_dates.parse_business_date("2026-11-24", datetime(2026, 11, 24, 20, 59, tzinfo=UTC))
+    assert business_dates.parse_business_date("2026-11-24", datetime(2026, 11, 24, 21, tzinfo=UTC)) == date(
+        2026, 11, 24
+    )

@@ -1,12 +1,12 @@
-"""Check digits of CUSIPs and ISINs, a column at a time.
+"""Validate the check digits of CUSIPs and ISINs, one column at a time.
 
-Vendors put symbols and ids of their own into a CUSIP column (cash, private assets), so only a value that looks like a
-number of the standard is checked:
+Vendors also put their own symbols and ids into a CUSIP column (cash, private assets), so only values that look like one
+of these are checked:
 
 ISIN                two letters, nine letters or digits, a digit
 CUSIP               nine characters: three digits, or a letter and three digits (CINS), then four or five others, and a digit
-CUSIP that lost     eight characters that start with two digits and end with a digit; seven digits that are a valid CUSIP
-its leading zeros   with two zeros before them. Both fail.
+CUSIP without its   eight characters that start with two digits and end with a digit; seven digits that are a valid CUSIP
+leading zeros       after two zeros are prepended. Both fail.
 
 A masked value (`XXXXX3100`, `*****3100`) is not checked.
 """
@@ -33,10 +33,10 @@ Flags = npt.NDArray[np.bool_]
 
 
 def has_check_digit(values: pa.Array) -> pa.Array:
-    """Return false where a text looks like a CUSIP or an ISIN and its check digit is wrong or a leading zero is lost.
+    """Return false where a value looks like a CUSIP or an ISIN and has a wrong check digit or lacks a leading zero.
 
     Args:
-        values: Strings; blanks around them and lower case do not count.
+        values: Strings; case and surrounding blanks are ignored.
 
     Returns:
         Booleans of the same length, null where the value is null.
@@ -56,18 +56,18 @@ def _check(texts: pa.Array) -> pa.Array:
         places = places[is_number.to_numpy(zero_copy_only=False)]
         if len(places):
             padded = pc.binary_join_element_wise(zeros, sized.filter(is_number), "")
-            is_right[places] = passes(_bytes(padded, size + len(zeros)))
+            is_right[places] = passes(_to_bytes(padded, size + len(zeros)))
     return pa.array(is_right)
 
 
-def _bytes(texts: pa.Array, size: int) -> Bytes:
-    """Texts of one size in ASCII, as a matrix of bytes."""
+def _to_bytes(texts: pa.Array, size: int) -> Bytes:
+    """Convert ASCII texts of one length to a matrix of bytes."""
     fixed = texts.cast(pa.binary()).cast(pa.binary(size))
     return np.frombuffer(fixed.buffers()[1], np.uint8).reshape(-1, size)[fixed.offset : fixed.offset + len(fixed)]
 
 
 def _passes_cusip(rows: Bytes) -> Flags:
-    """Modulus 10, double add double: every second value is doubled, and the digits of all are added."""
+    """Check CUSIPs by modulus 10 double add double: double every second value, then add the digits of all."""
     values = _VALUES[rows]
     values[:, 1:8:2] *= 2
     added = (values[:, :8] // 10 + values[:, :8] % 10).sum(axis=1)
@@ -75,20 +75,20 @@ def _passes_cusip(rows: Bytes) -> Flags:
 
 
 def _passes_isin(rows: Bytes) -> Flags:
-    """Luhn over the digits, where a letter stands for two (A is 10); from the right, every second digit is doubled."""
+    """Check ISINs by Luhn: a letter counts as two digits (A is 10); from the right, double every second digit."""
     values = _VALUES[rows]
     total = np.zeros(len(rows), np.int16)
     is_doubled = np.zeros(len(rows), np.bool_)
     for place in range(values.shape[1] - 1, -1, -1):
         ones, tens = values[:, place] % 10, values[:, place] // 10
         is_letter = tens > 0
-        total += np.where(is_doubled, _doubled(ones), ones)
-        total += np.where(is_letter, np.where(is_doubled, tens, _doubled(tens)), 0)
+        total += np.where(is_doubled, _double(ones), ones)
+        total += np.where(is_letter, np.where(is_doubled, tens, _double(tens)), 0)
         is_doubled ^= ~is_letter
     return total % 10 == 0  # type: ignore[no-any-return]
 
 
-def _doubled(digits: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+def _double(digits: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     doubled = digits * 2
     return doubled // 10 + doubled % 10
 
@@ -99,4 +99,4 @@ _FORMS = (
     (8, _LOST_ZERO, "", lambda rows: np.zeros(len(rows), np.bool_)),
     (7, _LOST_ZEROS, "00", lambda rows: ~_passes_cusip(rows)),
 )
-"""Size of a text, its pattern, zeros put before it, and whether the bytes of such texts are right."""
+"""Length of a text, its pattern, zeros to prepend, and the check of its bytes."""

@@ -1,4 +1,4 @@
-"""What an entity is."""
+"""The declaration of a canonical entity."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Entity:
 
     Attributes:
         name: Singular; the warehouse table of the same name.
-        kind: `description`, `snapshot` or `event`, as above.
+        kind: `description`, `snapshot` or `event`; see `include.canonical`.
         fields: Column -> type, without key, references and date.
-        references: Key column -> entity it points to; becomes `<entity>_id` in the warehouse.
-        dated: Column that places a fact in time; `business_date` for snapshots.
-        version: Column that tells which of two states of an event is newer.
-        final: For events with a life: the flag that says that it has ended. Then a later state counts only if it is an end, too,
-            or if the life was reopened since.
-        reopened: Column that says when it was reopened last.
-        is_observed: Whether the version is when we looked: two states that differ in nothing else are one.
+        references: Key column -> referenced entity; becomes `<entity>_id` in the warehouse.
+        dated: Column with the date of a fact; `business_date` for snapshots.
+        version: Column that orders the versions of an event.
+        final: For events with a final state: the flag of that state. A final state wins over a later non-final one, unless the
+            event was reopened after it.
+        reopened: Column with the time of the last reopening.
+        is_observed: Whether the version is the time of the request: versions that differ in nothing else are one.
         money: Column whose sum is the control total.
         set_of: For descriptions that come in sets: the reference whose rows replace each other as a whole.
-        is_removable: Of events: whether one that its window's pull no longer contains was removed at the vendor (a deleted trade).
-        sticky: Fields whose null says "not shown to us" (a masked tax id): what was known before stays.
+        is_removable: For events: whether an event that is missing from its window's pull was removed at the vendor (a deleted trade).
+        sticky: Fields whose null means "not shown to us" (a masked tax id): the previous value stays.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Entity:
 
     @property
     def parent(self) -> str:
-        """The entity that it belongs to, its first reference; empty where there is none."""
+        """The parent entity: its first reference; empty if there is none."""
         return next(iter(self.references.values()), "")
 
     @property
@@ -63,5 +63,5 @@ class Entity:
 
 
 def references(*entities: str) -> dict[str, str]:
-    """Columns that hold the keys of other entities: `<entity>_key` -> entity."""
+    """Return the key columns of other entities: `<entity>_key` -> entity."""
     return {f"{entity}_key": entity for entity in entities}

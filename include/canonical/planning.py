@@ -1,4 +1,4 @@
-"""Planning: a plan is a description, so that one that did not change makes no version; what comes of it is an event."""
+"""Planning entities. A plan is a description, so an unchanged plan creates no version; its results are events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLANNING: tuple[Entity, ...] = (
             "start_year": INTEGER,
             "end_year": INTEGER,
             "priority": INTEGER,
-            # As the vendor writes it, where it is a text.
+            # The vendor's text, if it sends one.
             "wording": STRING,
         },
         references("household", "plan"),
@@ -41,10 +41,10 @@ PLANNING: tuple[Entity, ...] = (
         {
             # current or recommended.
             "scenario": STRING,
-            # Probability of success, 0-1; null where the vendor states none, which is not zero.
+            # Probability of success, 0-1; null if the vendor sends none, which is not zero.
             "probability_ratio": RATIO,
             "probability_text": STRING,
-            # Whether it rests on balances that the vendor could not refresh.
+            # Whether the vendor computed it from balances that it could not refresh.
             "is_stale": BOOLEAN,
             "computed_on": DATE,
             "computed_at": TIMESTAMP,
@@ -60,7 +60,7 @@ PLANNING: tuple[Entity, ...] = (
         {
             "scenario": STRING,
             "probability_ratio": RATIO,
-            # Money set aside for the goal over what it costs; above 1 where there is more.
+            # Money set aside for the goal divided by its cost; above 1 if overfunded.
             "funded_ratio": "decimal(12,8)",
             "shortfall_year": INTEGER,
             "shortfall_usd": MONEY,

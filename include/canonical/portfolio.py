@@ -1,4 +1,4 @@
-"""Who owns what: households, persons, accounts, positions and transactions."""
+"""Portfolio entities: households, persons, accounts, positions and transactions."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ PORTFOLIO: tuple[Entity, ...] = (
             "gender": STRING,
             "tax_id_hash": STRING,
             "tax_id_last4": STRING,
-            # Where the vendor keeps them with the person; else the household's hold.
+            # Contact details of the person, if the vendor has them; else the household's apply.
             "email": STRING,
             "phone": STRING,
             "street": STRING,
             "city": STRING,
             "state_code": STRING,
             "postal_code": STRING,
-            # What the vendor calls the same person elsewhere: keys separated by blanks, such as `<vendor>:household:17`.
+            # The vendor's keys of the same person in other systems, separated by blanks, such as `<vendor>:household:17`.
             "cross_references": STRING,
         },
         references("household"),
@@ -77,7 +77,7 @@ PORTFOLIO: tuple[Entity, ...] = (
             "is_managed": BOOLEAN,
             "is_discretionary": BOOLEAN,
             "is_sleeve": BOOLEAN,
-            # False where the account's assets are shown by other accounts too (a custodial parent of sleeves).
+            # False if other accounts also show the account's assets (a custodial parent of sleeves).
             "is_counted": BOOLEAN,
         },
         references("registration", "household", "representative"),
@@ -86,7 +86,7 @@ PORTFOLIO: tuple[Entity, ...] = (
     Entity(
         "account_owner",
         "description",
-        # `primary`, with a share; or `joint`: owns the whole together with the primary owner, and has no share in any sum.
+        # `primary`, with a share; or `joint`: owns the whole account with the primary owner, and counts toward no sum.
         {"share_ratio": RATIO, "role": STRING},
         references("account", "household", "person"),
         set_of="account_key",
@@ -131,14 +131,14 @@ PORTFOLIO: tuple[Entity, ...] = (
         "transaction",
         "event",
         {
-            # The vendor's own key of the position that the transaction changes.
+            # The vendor's key of the position that the transaction changes.
             "position_key": STRING,
             "trade_date": DATE,
             "settle_date": DATE,
             "transaction_type": STRING,
             "type_code": STRING,
-            # contribution, distribution, fee, income, transfer or other; null where the vendor names none. Only the first
-            # two come from, or go to, outside the firm.
+            # contribution, distribution, fee, income, transfer or other; null if the vendor sends none. Only the first
+            # two cross the firm's boundary.
             "flow": STRING,
             # posted, pending, reversed, cancelled or other; only posted rows change a position.
             "status": STRING,

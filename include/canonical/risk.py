@@ -1,4 +1,4 @@
-"""Risk: what a client can bear, what a portfolio takes; two facts, never one."""
+"""Risk entities. A client's risk tolerance and a portfolio's risk are separate facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signatures: what was sent to be signed. Each state is known by the vendor's time, whatever order news comes in."""
+"""E-signature entities. The vendor's time orders the states of an envelope, so the order of arrival does not matter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIGNING: tuple[Entity, ...] = (
             "reason": STRING,
             "sender_name": STRING,
             "sender_email": STRING,
-            # The household, as `<vendor>:household:<id>`, where whoever sent it said so.
+            # The household, as `<vendor>:household:<id>`, if the sender entered it.
             "household_reference": STRING,
             "created_on": DATE,
             "created_at": TIMESTAMP,
@@ -55,7 +55,7 @@ SIGNING: tuple[Entity, ...] = (
             "delivered_at": TIMESTAMP,
             "signed_at": TIMESTAMP,
             "declined_at": TIMESTAMP,
-            # Of the envelope: a recipient is one of it as long as its newest state names it.
+            # Of the envelope: a recipient belongs to it as long as the envelope's newest state lists them.
             "is_final": BOOLEAN,
             "reopened_at": TIMESTAMP,
             "created_on": DATE,
@@ -72,7 +72,7 @@ SIGNING: tuple[Entity, ...] = (
         "event",
         {
             "envelope_key": STRING,
-            # What happened, to the envelope or by a recipient: sent, delivered, signed, declined, voided, corrected, ...
+            # The event, of the envelope or a recipient: sent, delivered, signed, declined, voided, corrected, ...
             "event": STRING,
             "actor_name": STRING,
             "actor_email": STRING,

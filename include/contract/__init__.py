@@ -1,7 +1,7 @@
-"""The declarations: what a vendor, its tables and their columns are, and how each table is requested.
+"""Declarations of vendors, their tables and columns, and how each table is requested.
 
-Nothing here imports more than the standard library, so that parsing a DAG stays cheap. `arrow` and `overrides` are for the steps that
-read a declaration.
+This package imports only the standard library, so that parsing a DAG stays cheap. `arrow` and `overrides` import more; the steps that
+read a declaration use them.
 """
 
 from include.contract.limits import Limits

@@ -1,4 +1,4 @@
-"""The contract's type words as Arrow types."""
+"""Arrow types of the contract's type names."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _PLAIN = {
 
 
 def arrow_type(word: str) -> pa.DataType:
-    """Returns the Arrow type of a contract's type word, such as `decimal(20,2)`.
+    """Return the Arrow type of a contract's type name, such as `decimal(20,2)`.
 
     Raises:
-        ValueError: The word is not a type word.
+        ValueError: Unknown type name.
     """
     if word in _PLAIN:
         return _PLAIN[word]
     match = re.fullmatch(r"decimal\((\d+),(\d+)\)", word)
     if match is None:
-        raise ValueError(f"{word} is not a type word")
+        raise ValueError(f"unknown column type {word}")
     return pa.decimal128(int(match[1]), int(match[2]))
 
 
 def schema(columns: dict[str, str]) -> pa.Schema:
-    """Returns the Arrow schema of columns given as name -> type word."""
+    """Return the Arrow schema of columns given as name -> type name."""
     return pa.schema([(name, arrow_type(word)) for name, word in columns.items()])

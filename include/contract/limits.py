@@ -1,4 +1,4 @@
-"""What one response, and one pull, of a vendor may take at most: time, bytes and rows."""
+"""Limits on the time and bytes of one response and the rows of one pull."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds far above what a vendor sends on a normal day; what exceeds them is a fault of the vendor.
+    """Limits far above normal traffic; exceeding one is a fault of the vendor.
 
     Attributes:
-        response_seconds: How long we wait for one response, from the request to its last byte.
+        response_seconds: Maximum time from the request to the last byte of its response.
         bytes_per_second: A response that exceeds `response_seconds` may continue while its average rate is at least this.
-        received_bytes: Most bytes of one response as they are on the wire.
-        expanded_bytes: Most bytes of one response after decompression, and of one file in a ZIP archive.
-        rows: Most rows of one pull of a table.
+        received_bytes: Maximum bytes of one response on the wire.
+        expanded_bytes: Maximum bytes of one response after decompression, and of one file in a ZIP archive.
+        rows: Maximum rows of one pull of a table.
     """
 
     response_seconds: float = 300.0

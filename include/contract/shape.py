@@ -1,4 +1,4 @@
-"""How a table is asked for, as part of its declaration: in pages, as a report, or one call for each row of another table."""
+"""Shapes of a table's requests: one response, pages, a report, one call per row of another table, nested rows, or webhooks only."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The vendor answers in one piece."""
+    """All rows in one response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Pages by `$top` and `$skip`, ordered by `order`, the vendor's name of a column that never changes."""
+    """Pages by `$top` and `$skip`, ordered by `order`: the vendor's name of a column whose values never change."""
 
     order: str
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """Pages by number, from 1; `page` and `size` are the parameters' names. An empty page is the end."""
+    """Pages by number, from 1; `page` and `size` are parameter names. An empty page is the end."""
 
     page: str
     size: str
@@ -28,10 +28,10 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Positioned:
-    """Pages by the position of their first row, from 0; `start` and `size` are the parameters' names. An empty page is the end.
+    """Pages by the position of their first row, from 0; `start` and `size` are parameter names. An empty page is the end.
 
-    The table's parameters must ask for an order in which rows only ever join, such as that of creation: a row that left would
-    let another slip through.
+    The table's parameters must request an order in which rows are only appended, such as order of creation: if a row were
+    removed, the next page would skip another row.
     """
 
     start: str
@@ -40,12 +40,12 @@ class Positioned:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Each page names the next one in the field `link`, and the last one none.
+    """Pages by cursor: the field `link` of each page holds the next cursor; the last page has none.
 
     Attributes:
         link: The field, such as `page.nextCursor`.
-        size: Parameter that takes how many rows a page may have.
-        cursor: Parameter that takes what the field holds; empty where that is the whole URL of the next page.
+        size: Parameter for the page size.
+        cursor: Parameter for the cursor; empty if the field holds the whole URL of the next page.
     """
 
     link: str
@@ -55,16 +55,16 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report that is ordered (POST to the table's path), waited for, and downloaded as CSV, zipped or not.
+    """A report job: created by POST to the table's path, polled, and downloaded as CSV, zipped or not.
 
     Attributes:
-        order: What is asked for, beside the table's dates.
-        job: Field of the answer that names the job; its state is at `<path>/<job>`, its file at `<path>/<job>/file`.
+        order: Body of the POST, without the table's dates.
+        job: Field of the response with the job's id; the state is at `<path>/<job>`, the file at `<path>/<job>/file`.
         state: Field of the job's state.
-        done: State in which the file is there.
-        failed: States after which there will be none.
-        poll_seconds: Between two questions.
-        deadline_seconds: The longest wait, by the vendor's clock.
+        done: State in which the file is ready.
+        failed: States of a failed job.
+        poll_seconds: Seconds between two polls.
+        deadline_seconds: Maximum wait in seconds, by the vendor's clock.
     """
 
     order: Mapping[str, str]
@@ -78,21 +78,21 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """One call for each row of another table, whose columns stand in the path: `clients/{client_id}/plans`.
+    """One call per row of a parent table, with the parent's columns in the path: `clients/{client_id}/plans`.
 
-    Every row that comes of it also has the fields `@<column>` of that row, `@asked_at`, and `@nth`: its place, from 1, among the
-    rows of its answer that share the rest of its key.
+    Every row of the response also has these fields: `@<column>` of its parent row, `@asked_at`, and `@nth`: its place, from 1,
+    among the rows of the response that share the rest of its key.
 
     Attributes:
-        over: The other table; empty for one call on behalf of each grant that the firm holds (`@grant`).
-        only: A staged flag of the other table: only rows for which it is true are asked for; empty for all.
-        bucket: A bucket of the rate budget that these calls are taken from, too.
-        missing: Statuses that say that there is nothing for this row.
-        headers: Header -> its value, in which columns stand as in the path.
-        pages: How an answer goes on; None where it is whole.
-        final: An event with a life: what has come to its end, as far as we know, is not asked for again ...
-        ended: ... if the other table says so, too: its staged column, and the words by which it does.
-        is_conditional: Whether answers have an ETag, by which one that has not changed is not sent again. An answer is whole then.
+        over: The parent table; empty for one call per grant that the firm holds (`@grant`).
+        only: Staged flag of the parent: request only rows for which it is true; empty for all.
+        bucket: Additional bucket of the rate budget that these calls count against.
+        missing: HTTP statuses that mean no rows for this parent row.
+        headers: Header -> value, with `{column}` placeholders as in the path.
+        pages: Paging of a response; None for a single page.
+        final: Canonical event with a final state: a key whose event is final in the warehouse is not requested again ...
+        ended: ... if the parent row is also in a final state: (staged column of the parent, its final values).
+        is_conditional: Whether to send ETags, so that the vendor does not resend an unchanged response. Excludes `pages`.
     """
 
     over: str = ""
@@ -107,20 +107,20 @@ class FanOut:
 
     def __post_init__(self) -> None:
         if self.is_conditional and self.pages:
-            raise ValueError("An answer of several pages has no ETag")
+            raise ValueError("is_conditional excludes pages: a response of several pages has no ETag")
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """Rows that came inside the rows of another table, as a list in a column; nothing is asked for.
+    """Rows nested in the rows of a parent table, as a list in a column; they need no request.
 
-    Every row also has the fields `@<column>` of the row that it was in, `@in`, the column, and `@nth` as in a fan-out.
+    Every row also has these fields: `@<column>` of its parent row, `@in` (the column), and `@nth` as in `FanOut`.
 
     Attributes:
-        over: The other table.
-        columns: Its staged columns that hold the JSON.
-        through: Lists within lists: the fields that lead to the rows. A text or a number of what the row is in becomes
-            `^<name>`, and of what that is in, `^^<name>`.
+        over: The parent table.
+        columns: The parent's staged columns that hold the lists as JSON.
+        through: For lists within lists: the fields that lead to the rows. A string or integer field of the enclosing object becomes
+            `^<name>`, and of the object around that one `^^<name>`.
     """
 
     over: str
@@ -130,7 +130,7 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """Rows that only webhooks bring; nothing is asked for."""
+    """Rows that arrive only by webhook; they are never requested."""
 
 
 Shape = Whole | Offset | Numbered | Positioned | Linked | Report | FanOut | Inside | Pushed

@@ -1,7 +1,7 @@
-"""The words in which a vendor is declared: Vendor, Table, Column.
+"""Classes to declare a vendor: Vendor, Table, Column, EntityMap and their parts.
 
-A declaration is data. It is checked when it is made, hashed into every partition's manifest, and read by extraction, staging,
-validation and the DAGs alike. Nothing here imports more than the standard library, so that parsing a DAG stays cheap.
+A declaration is data. It is checked when it is created, hashed into every partition's manifest, and read by extraction, staging,
+validation and the DAGs. This module imports only the standard library, so that parsing a DAG stays cheap.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PRICE = "decimal(28,8)"
 Pull = Literal["full", "snapshot", "window"]
 
 ADDED = ("@asked_at", "@in", "@inbox_id", "@nth", "@received_at")
-"""Fields that rows get from us, and from no row of another table."""
+"""Fields that Tributary adds to rows, and that are not columns of a parent row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,14 @@ class Column:
     """One field of a vendor's table.
 
     Attributes:
-        name: Our name in staging; carries unit and origin.
-        source: The vendor's own field name.
-        type: One of the type words above.
+        name: Staged column name, with unit and origin.
+        source: The vendor's field name.
+        type: One of the type constants above.
         kind: `value` is staged; `sensitive` is staged as `<name>_hash` and `<name>_last4`, never in clear;
-            `ignored` is known, and left behind on purpose.
-        required: A row without it is a dead letter.
-        rounded: Digits beyond the type's scale are rounded half even, and no dead letter; binary noise is rounded in every column.
+            `ignored` is a known field that is not staged.
+        required: A row without a value becomes a dead letter.
+        rounded: Round digits beyond the type's scale half even; without it they make the row a dead letter. Binary noise is rounded
+            in every column.
     """
 
     name: str
@@ -55,51 +56,52 @@ class Column:
 
 
 def column(name: str, source: str, type: str, *, required: bool = False, rounded: bool = False) -> Column:
-    """Declares a field that is staged."""
+    """Declare a field that is staged."""
     return Column(name, source, type, required=required, rounded=rounded)
 
 
 def sensitive(name: str, source: str) -> Column:
-    """Declares a field whose clear value is written nowhere: staged as keyed hash and last four characters."""
+    """Declare a field that is staged only as keyed hash and last four characters, never in clear."""
     return Column(name, source, STRING, kind="sensitive")
 
 
 def ignored(source: str, type: str = STRING) -> Column:
-    """Declares a field that is known and left behind."""
+    """Declare a known field that is not staged."""
     return Column(source, source, type, kind="ignored")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One thing pulled from a vendor.
+    """One table pulled from a vendor.
 
     Attributes:
-        name: The vendor's own word for it; also the name of its suite, partition folder and mapped task.
+        name: The vendor's own term; also the name of the suite, partition folder and mapped task.
         path: Path below the connection's base URL.
-        key: Staged columns that identify a row. Where people name rows, two may have one name: then the last one holds `@nth`.
+        key: Staged columns that identify a row. If a key contains user-entered names, which may repeat, its last column is `@nth`.
         columns: Every field the vendor documents: staged, sensitive or ignored by name.
-        pull: `full` asks for everything as it is now (descriptions); `snapshot` asks for the state of one business
-            date; `window` asks for what was edited since the last pull, or, for a past date, what is dated that day.
-        params: Query parameters sent with every call.
-        dated: For `snapshot` and for past dates of `window`: parameters that name the day, and its `strftime` pattern. Where there
-            are two, they are the first and the last day: from the day after the session before, to include weekends.
-        edited: For `window`: the parameters that bound the time of edit, (from, to).
-        overlap_days: Days that a window reaches back beyond the last pull, for late clocks; more where its bounds miss edits.
-        version: Staged column by which the newer of two states of a row is known; None where there is none.
-        edited_as: `strftime` pattern of those bounds; empty for ISO times with the vendor's offset.
-        when_past: Parameters that replace or join `params` for a past date.
-        shape: How it is asked for.
-        rows: Field of an answer that holds the rows; empty where the answer is the array, or one row.
-        is_nested: Whether rows hold objects: their fields are declared as `address.city`, and a list is staged as its JSON.
-        skipped: Of nested rows: objects that are known, and left behind whole; by their own name in the objects of a list, too.
-        omits_nulls: Whether the vendor leaves out fields that are null: then one that no row has is no drift.
-        dates: How dates are written: `iso` (2026-11-20), or `us` (11/20/2026) too.
-        page_rows: Rows asked for in one call.
+        pull: `full` requests the current state of all rows (descriptions); `snapshot` requests the state of one business
+            date; `window` requests rows edited since the last pull or, for a past date, rows dated that day.
+        params: Query parameters of every call.
+        dated: For `snapshot` and for past dates of `window`: parameter -> `strftime` pattern of the business date. With two
+            parameters, they are the first and the last day; the first is the day after the previous session, to include weekends.
+        edited: For `window`: the parameters for the bounds of the edit time, (from, to).
+        overlap_days: Days that a window starts before the last pull, to allow for clock skew; more if the vendor's bounds miss edits.
+        version: Staged column that orders the versions of a row; None if there is none.
+        edited_as: `strftime` pattern of the edit bounds; empty for ISO times with the vendor's offset.
+        when_past: Parameters that are added to `params`, or replace them, for a past date.
+        shape: How the table is requested.
+        rows: Field of the response that holds the rows; empty if the response is the array, or one row.
+        is_nested: Whether rows contain objects: their fields are declared as `address.city`, and a list is staged as JSON text.
+        skipped: For nested rows: objects that are left out whole; inside a list, named by their own field name.
+        omits_nulls: Whether the vendor omits null fields: then a field missing from every row is not schema drift.
+        dates: Date format: `iso` (2026-11-20), or `us`, which also accepts 11/20/2026.
+        page_rows: Rows requested per call.
         money: Staged column whose sum is the table's control total.
-        parents: Staged column -> table of the same vendor-day that must hold its value as key.
-        agrees: `(column, table, money column)`: this table's money, summed by that column, is what the other states for the same key.
-        as_of: For snapshots: the staged column that states the day of a row; None where rows don't say.
-        chosen: Parameter that names the keys of single rows, with commas between them; empty where there is none.
+        parents: Staged column -> table of the same vendor-day that must contain its value as a key.
+        agrees: `(column, table, money column)`: this table's money, summed by `column`, must equal the other table's money column for
+            the same key.
+        as_of: For snapshots: the staged column with the date of a row; None if rows have none.
+        chosen: Parameter for the keys of selected rows, separated by commas; empty if there is none.
     """
 
     name: str
@@ -134,51 +136,51 @@ class Table:
                 raise ValueError(f"{self.name}: {name} is not a staged column")
         sources = [c.source for c in self.columns]
         if len(set(sources)) != len(sources):
-            raise ValueError(f"{self.name}: a field is declared twice")
+            raise ValueError(f"{self.name}: two columns declare the same field")
         is_whole = isinstance(self.shape, Inside) or (isinstance(self.shape, FanOut) and not self.shape.pages)
         if "@nth" in sources and not is_whole:
-            raise ValueError(f"{self.name}: rows of several pages can't be told apart by their place in an answer")
+            raise ValueError(f"{self.name}: @nth needs all rows in one response, so it can't be used with pages")
         if self.pull == "window" and self.edited is None:
-            raise ValueError(f"{self.name}: a window needs the names of its edit bounds")
+            raise ValueError(f"{self.name}: pull='window' needs `edited`, the parameters of its bounds")
 
     @property
     def states_past(self) -> bool:
-        """Whether the vendor can state this table as of a past date."""
+        """Whether the vendor can return this table as of a past date."""
         return self.pull != "full"
 
     @property
     def over(self) -> str:
-        """The table that must be staged before it, in the same run; empty where there is none."""
+        """The parent table, which must be staged first in the same run; empty if there is none."""
         return self.shape.over if isinstance(self.shape, (FanOut, Inside)) else ""
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """Staged columns of that table that its own rows carry, as fields `@<column>`."""
+        """Staged columns of the parent that rows of this table contain, as fields `@<column>`."""
         return tuple(c.source[1:] for c in self.columns if c.source.startswith("@") and c.source not in ADDED)
 
     @property
     def hash(self) -> str:
-        """Identifies this declaration (12 hex digits of SHA-256)."""
+        """Hash of this declaration (12 hex digits of SHA-256)."""
         return _digest(asdict(self) | {"shape": repr(self.shape)})
 
     @property
     def staged_hash(self) -> str:
-        """Identifies it in the manifests of its partitions: without the vendor's own words, which a firm may choose anew."""
+        """Hash for the manifests of partitions: excludes `path`, `version` and the vendor's field names, which a firm may override."""
         columns = [asdict(col) | {"source": None} for col in self.columns]
         declared = asdict(self) | {"shape": repr(self.shape), "path": None, "columns": columns}
         return _digest({name: value for name, value in declared.items() if name != "version"})
 
     def named(self, name: str) -> Column:
-        """Returns the column with our name `name`."""
+        """Return the column whose staged name is `name`."""
         return next(c for c in self.columns if c.name == name)
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A canonical column made from staged ones.
+    """A canonical column computed from staged columns.
 
     Attributes:
-        function: Pure function of Arrow arrays, one for each of `columns`, giving one of the same length.
+        function: Pure function that takes one Arrow array per column of `columns` and returns one of the same length.
         columns: Staged columns, in the order of the function's parameters.
     """
 
@@ -188,29 +190,30 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A canonical column that holds one value in every row."""
+    """A canonical column with the same value in every row."""
 
     value: str | bool
 
 
 def derived(function: Callable[..., Any], *columns: str) -> Derived:
-    """Declares a canonical column computed from staged columns by a pure function on Arrow arrays."""
+    """Declare a canonical column that a pure function of Arrow arrays computes from staged columns."""
     return Derived(function, columns)
 
 
 def constant(value: str | bool) -> Constant:
-    """Declares a canonical column that the vendor does not state and that is the same in every row."""
+    """Declare a canonical column with the same value in every row, for a fact that the vendor does not send."""
     return Constant(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a map reads of another table of its vendor.
+    """Another table of the vendor that a map reads.
 
     Attributes:
-        columns: The staged columns it needs.
-        found_by: Its column -> the map's own column of the same value: which rows a dead row leaves uncertain; empty for all.
-        is_optional: Whether a run may lack the table: then the rows that were loaded of it last are read, or none.
+        columns: The staged columns that the map needs.
+        found_by: Column of the other table -> column of the map's table with the same value. A dead row of the other table makes the
+            matching rows uncertain; empty: all rows.
+        is_optional: Whether a run may lack the table: then the map reads its last loaded rows, or none.
     """
 
     columns: tuple[str, ...]
@@ -220,23 +223,23 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class EntityMap:
-    """How rows of a vendor's table become rows of one canonical entity.
+    """Mapping of a vendor's table to one canonical entity.
 
     Attributes:
         entity: Name of the canonical entity.
         table: The vendor's table.
         columns: Canonical column -> staged column name, `derived(...)` or `constant(...)`.
-        merged: Several staged rows may describe the same entity (a security named by every position): they become
-            one, the newest by the entity's version or else the first, and the rest are counted as merged.
-        summed: Canonical columns that are added up where rows are merged.
-        dropped: Named rules: rows for which the function is true produce nothing, and are counted under the name.
-        split: Makes rows of other columns from staged rows (a list in a column, an edge between two tables). It gets a
-            table of `takes`, and whole tables of the same run as named in `beside`; it gives a table with a column
-            `row`, the place of each's staged row, and may give `is_whole`: certain whatever is dead in a table without `found_by`.
+        merged: Whether several staged rows may describe the same entity (a security in every position). The newest by the
+            entity's version, or else the first, is produced; the rest are counted as merged.
+        summed: Canonical columns that are summed over merged rows.
+        dropped: Rule name -> function: rows for which it is true are dropped and counted under the name.
+        split: Function that produces other rows from staged rows (a list in a column, an edge between two tables). It takes a
+            table of `takes` and one table per entry of `beside`. It returns a table with a column `row`, the place of the staged
+            row. The column `is_whole` is optional: a true row stays certain despite dead rows in a table without `found_by`.
         takes: Staged columns that `split` needs.
-        also_moves: Of transactions: key of another position that a row moves, such as the account's cash.
+        also_moves: For transactions: key of a second position that a row changes, such as the account's cash.
         beside: Other tables of the vendor that `split` needs.
-        is_partial: Another table describes the entity, this one only names it: what is new is added, what is known stays.
+        is_partial: Whether another table describes the entity and this one only refers to it: new keys are added, known rows stay.
     """
 
     entity: str
@@ -254,15 +257,15 @@ class EntityMap:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The cheapest question whose answer says which day the vendor has closed.
+    """The cheapest request that returns the last day that the vendor has closed.
 
     Attributes:
-        path: Path below the base URL; answers an array, or the one row that says it for all.
-        params: Its query parameters; ordered so that the first row holds the earliest date.
-        top: Parameter that bounds how many rows are answered; empty where there is none.
-        field: The vendor's field that holds the date.
-        key: The vendor's field that says whose date it is.
-        tolerated: How many may lag: a dormant account does not hold the firm up.
+        path: Path below the base URL; returns an array, or a single row for all accounts.
+        params: Query parameters; they must order the rows by date, earliest first.
+        top: Parameter that limits the number of rows; empty if there is none.
+        field: The vendor's field with the date.
+        key: The vendor's field with the account of the date.
+        tolerated: Number of accounts that may lag, so that a dormant account does not delay the firm.
     """
 
     path: str
@@ -275,13 +278,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Calls a vendor allows, shared by every process of the firm.
+    """Rate budget of a vendor, shared by every process of the firm.
 
     Attributes:
-        calls_per_minute: The most calls in any minute.
-        burst: Of them, those that may be made at once after a pause.
+        calls_per_minute: Maximum calls in any minute.
+        burst: Calls of those that may be made at once after a pause.
         reserved_ratio: Share (0-1) of the rate that batch runs leave to on-demand runs.
-        calls_per_hour: Narrower buckets for some calls: name -> the most calls in any hour.
+        calls_per_hour: Additional buckets for some calls: name -> maximum calls in any hour.
     """
 
     calls_per_minute: float
@@ -292,37 +295,37 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """A company we pull from.
+    """A company that Tributary pulls data from.
 
     Attributes:
         name: Short name: DAG id, connection id, staging folder and source of every warehouse row.
-        title: The name people know.
+        title: Display name.
         notes: Markdown shown on the DAG's page.
-        login: How a session is opened; a key of `include.extract.login.LOGINS`.
-        headers: Header of every call -> the entry of the connection's extra that it holds.
-        error_field: A field that makes a JSON object a failure although its status is 200; empty for none.
-        tables: What is pulled, parents before children.
-        maps: How staged tables become canonical entities.
-        closed: Asks for the last day that the vendor has closed; None where it can't be asked.
+        login: Login method: a key of `include.extract.login.LOGINS`.
+        headers: Header of every call -> the entry of the connection's extra with its value.
+        error_field: Field that marks a JSON object as a failure despite HTTP 200; empty if there is none.
+        tables: Tables to pull, parents before children.
+        maps: Mappings of staged tables to canonical entities.
+        closed: Request for the last day that the vendor has closed; None if the vendor offers none.
         sentinels: Prefixes of date texts that mean null.
-        cron: When the daily run starts, in `timezone`.
-        live: When, in `timezone`, what was edited meanwhile is asked for between the daily runs; empty for never.
-        timezone: Zone of the schedule.
-        zone: Zone in which the vendor reads and writes times without offset.
-        budget: Calls the vendor allows; the firm's connection may lower them.
+        cron: Start of the daily run, in `timezone`.
+        live: Schedule, in `timezone`, of the polls for edits between the daily runs; empty for never.
+        timezone: Time zone of the schedules.
+        zone: Time zone of the vendor's times without offset, in requests and responses.
+        budget: Rate budget; the firm's connection may lower it.
         connections: Parallel connections of one table's pull.
-        limits: Most time and bytes of one response, and most rows of one pull.
-        api_version: The vendor's API version, kept in every manifest.
-        ranks: Whose word counts first where several vendors know the same person or household: attribute (`email`, `phone`,
-            `address`, `name`, `birth_date`, `representative`; empty for all others) -> rank, the smallest first.
+        limits: Limits on time and bytes of one response and on rows of one pull.
+        api_version: The vendor's API version, recorded in every manifest.
+        ranks: Precedence if several vendors know the same person or household: attribute (`email`, `phone`,
+            `address`, `name`, `birth_date`, `representative`; empty for all others) -> rank; the smallest wins.
         due: Stage of the ledger -> local time (`HH:MM`) by which it is due, on the day on which the run starts.
-        roll_tolerance_quantity: Units by which a position may differ from the one before plus its transactions.
+        roll_tolerance_quantity: Units by which a position may differ from the previous position plus its transactions.
         total_tolerance_usd: Dollars by which an account may differ from the sum of its positions.
-        correlation_header: Response header by which the vendor finds a call again.
-        webhook: What its webhooks bring; None where it sends none.
-        documents: What is fetched of a completed envelope.
-        keyed: Table whose keys people choose, and deliveries name; empty: the one that a fan-out begins at.
-        throttled: Pattern of the error codes that ask for fewer calls with a status of 400; empty where there are none.
+        correlation_header: Response header with the vendor's id of a call.
+        webhook: The vendor's webhooks; None if it sends none.
+        documents: Documents to download for a completed envelope.
+        keyed: Table whose keys operators select and webhook deliveries contain; empty: the tables without a parent.
+        throttled: Pattern of the error codes that mean rate limiting with HTTP 400; empty if there are none.
     """
 
     name: str
@@ -357,14 +360,16 @@ class Vendor:
         known: set[str] = set()
         for table in self.tables:
             if table.over and table.over not in known:
-                raise ValueError(f"{self.name}: {table.name} is over {table.over}, which is no table before it")
+                raise ValueError(f"{self.name}: the parent {table.over} of {table.name} must be declared before it")
             bucket = table.shape.bucket if isinstance(table.shape, FanOut) else ""
             if bucket and bucket not in self.budget.calls_per_hour:
-                raise ValueError(f"{self.name}: {table.name} takes from {bucket}, which is no bucket of the budget")
+                raise ValueError(
+                    f"{self.name}: {table.name} uses the bucket {bucket}, which the budget does not declare"
+                )
             known.add(table.name)
 
     def table(self, name: str) -> Table:
-        """Returns the table called `name`."""
+        """Return the table called `name`."""
         for table in self.tables:
             if table.name == name:
                 return table
@@ -372,16 +377,16 @@ class Vendor:
 
     @property
     def asked(self) -> tuple[Table, ...]:
-        """Tables that it is asked for; others come by webhook alone."""
+        """Tables that are requested; the others arrive only by webhook."""
         return tuple(table for table in self.tables if not isinstance(table.shape, Pushed))
 
     def is_keyed(self, table: Table) -> bool:
-        """Whether the keys of single rows that somebody chooses are this table's."""
+        """Return whether selected keys (from an operator or a delivery) are keys of this table."""
         return table.name == self.keyed if self.keyed else not table.over
 
     @property
     def waves(self) -> tuple[tuple[str, ...], ...]:
-        """Names of tables, in the order in which they can be asked for: a fan-out after the table that it is over."""
+        """Names of tables grouped into stages, in request order: a table comes one stage after its parent."""
         depths: dict[str, int] = {}
         for table in self.asked:
             depths[table.name] = depths[table.over] + 1 if table.over else 0

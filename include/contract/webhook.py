@@ -1,4 +1,4 @@
-"""Further words in which a vendor is declared: what it tells by itself, and what it leaves behind when something is signed."""
+"""Declarations of a vendor's webhooks and of the documents of a completed envelope."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A PDF that a completed envelope leaves behind.
+    """A PDF of a completed envelope.
 
     Attributes:
-        kind: `signed` (all documents in one), `certificate` (who did what when).
-        path: Below the base URL, with `{envelope_key}`.
+        kind: `signed` (all documents in one file) or `certificate` (audit trail of the signing).
+        path: Path below the base URL, with `{envelope_key}`.
         params: Query parameters.
-        headers: Header -> its value, with `{sender_email}` where it is asked for on the sender's behalf.
+        headers: Header -> value, with `{sender_email}` for a request on the sender's behalf.
     """
 
     kind: str
@@ -25,16 +25,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """What a vendor's webhooks bring.
+    """Webhook deliveries of a vendor.
 
     Attributes:
-        table: The table that they are about.
-        keys: For each part of the key that the vendor is asked by, the fields that lead to it in the body of a delivery.
-        row: Fields that lead to the row; where a body has none, the vendor is asked for the key.
-        log: Table of what each delivery says of itself: its body without the row.
-        failures: Path of the vendor's own list of what it could not deliver (`failures`, each with its `envelopeId`); empty where
-            it keeps none.
-        retry: Path that takes such ids, by PUT, to be delivered again.
+        table: The table that the deliveries update.
+        keys: Path of fields to each part of the row's request key in the body of a delivery.
+        row: Path of fields to the row; if a body has no row, the row is requested by its key.
+        log: Table of the deliveries themselves: each body without its row.
+        failures: Path of the vendor's list of failed deliveries (`failures`, each with its `envelopeId`); empty if there is none.
+        retry: Path for a PUT with such ids, which requests redelivery.
     """
 
     table: str

@@ -1,4 +1,4 @@
-"""Arrow rows into a temporary table by binary COPY."""
+"""Load Arrow rows into a temporary table by binary COPY."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _TYPES = {pa.string(): "text", pa.bool_(): "boolean", pa.date32(): "date", pa.in
 
 
 def copy_in(connection: sa.Connection, table: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> int:
-    """Makes a temporary table that lives as long as the transaction, and fills it.
+    """Create a temporary table, which is dropped on commit, and load rows into it.
 
     Args:
-        connection: In a transaction.
+        connection: An open transaction.
         table: Name of the temporary table.
-        schema: Of every part; decimals keep precision and scale.
+        schema: Schema of every part; decimals keep precision and scale.
         parts: The rows.
 
     Returns:
-        How many rows were copied.
+        Number of rows copied.
     """
     driver = connection.connection.driver_connection
     assert driver is not None

@@ -1,4 +1,4 @@
-"""Which sessions hold the lock that a statement did not get."""
+"""Find the sessions that hold the lock on which a statement timed out."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _MOST = 3
 
 
 def find_lock_holders(url: sa.URL, texts: str, waiting_pid: int) -> str | None:
-    """Name the sessions that hold locks on the tables of a statement: never what they run.
+    """Describe the sessions that hold locks on the tables of a statement, without the SQL that they run.
 
-    The statement has failed, so the server no longer knows what it waited for: the sessions are those that hold locks now, the strongest
-    lock first. The lookup uses a connection of its own, for at most some seconds.
+    The statement has failed, so the server no longer knows which lock it waited for. The result lists sessions that hold locks now,
+    strongest lock first. The lookup uses its own connection, with a time-out of five seconds.
 
     Args:
-        url: Of the database.
-        texts: The statement, and the error's context, in which tables are named with their schema.
-        waiting_pid: Session that waited for the lock, which is left out.
+        url: URL of the database.
+        texts: The statement and the error's context, with schema-qualified table names.
+        waiting_pid: Session that waited for the lock; it is left out.
 
     Returns:
-        At most three sessions in words; None where none is found, or the lookup failed.
+        Description of at most three sessions; None if there are none, or the lookup failed.
     """
     tables = sorted(set(_TABLE.findall(texts)))
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""What the planner knows of tables, before it is asked about all of them."""
+"""Planner statistics of the warehouse."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import sqlalchemy as sa
 
 
 def refresh(engine: sa.Engine) -> int:
-    """Counts anew what has changed much, as autovacuum would in a minute or so; returns how many tables.
+    """Analyze tables that have changed a lot, without waiting for autovacuum; return the number of tables.
 
-    Of a table that was just filled for the first time the planner thinks that it holds next to nothing, and compares
-    each row with each: seconds become hours.
+    The planner takes a table that was just filled for the first time as nearly empty and chooses nested loops: seconds become hours.
     """
     with engine.begin() as connection:
         return int(connection.scalar(sa.text("select warehouse.refresh_statistics()")) or 0)

@@ -1,8 +1,8 @@
-"""HTTP responses within bounds: of time in all, of bytes received, and of bytes after decompression.
+"""Limit HTTP responses in total time, bytes received, and bytes after decompression.
 
-A time-out of `requests` bounds one read of a socket, so a vendor that sends a byte a second would hold a task for hours. And
-`requests` decompresses a whole body: half a megabyte of gzip can become gigabytes. `BoundedAdapter` bounds every response of a session
-that it is mounted on, token endpoints included. The body is decompressed piece by piece, and never beyond the bound.
+A time-out of `requests` limits one read of a socket, so a vendor that sends a byte a second could block a task for hours. And
+`requests` decompresses a whole body: half a megabyte of gzip can become gigabytes. `BoundedAdapter` limits every response of a session
+that it is mounted on, token endpoints included. It decompresses the body piece by piece, and never beyond the limit.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _PIECE_BYTES = 1 << 16
 
 
 class TooSlow(requests.Timeout):
-    """The response took longer than it may."""
+    """The response exceeded its time limit."""
 
 
 class TooLarge(requests.RequestException):
-    """The response has more bytes than it may have."""
+    """The response exceeded its size limit."""
 
 
 def translate(
     error: requests.RequestException, message: str, unavailable: type[RetriableError], **facts: object
 ) -> TributaryError:
-    """Return our error for one of `requests`: a response that is too large is fatal, everything else may pass.
+    """Translate an error of `requests`: a response that is too large is fatal; every other error is retriable.
 
     Args:
-        error: What `requests` raised.
+        error: The error of `requests`.
         message: What failed; the cause is appended.
-        unavailable: Class of the error where it may pass.
-        **facts: Named in the error.
+        unavailable: Class of a retriable error.
+        **facts: Context for the error.
     """
     if isinstance(error, TooLarge):
         return LimitExceeded(str(error), **facts)
@@ -51,9 +51,9 @@ def translate(
 
 
 class _Watchdog:
-    """Shuts a socket down while a thread waits for a response that takes too long.
+    """Shuts a socket down if a thread waits too long for its response.
 
-    Used as a context manager around each wait. Time between the waits, in which the caller uses what it has received, does not count.
+    Used as a context manager around each wait. Time between the waits, when the caller processes received data, does not count.
     """
 
     def __init__(self, connection: HTTPConnection, limits: Limits) -> None:
@@ -70,13 +70,13 @@ class _Watchdog:
         self._is_over.set()
         self._waited += time.monotonic() - self._since
 
-    def _left(self) -> float:
+    def _remaining(self) -> float:
         allowed = self._limits.response_seconds + self.received / self._limits.bytes_per_second
         return allowed - self._waited - (time.monotonic() - self._since)
 
     def _watch(self, is_over: threading.Event) -> None:
-        while not is_over.wait(max(0.01, self._left())):
-            if self._left() <= 0:
+        while not is_over.wait(max(0.01, self._remaining())):
+            if self._remaining() <= 0:
                 self.has_fired = True
                 self._shut_down()
                 return
@@ -87,11 +87,11 @@ class _Watchdog:
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Carries requests whose responses are bounded. A response is read whole, unless a stream was asked for and is answered with 200.
+    """Transport adapter that limits responses. It reads the whole response, unless a stream was requested and the status is 200.
 
     Args:
-        limits: The bounds.
-        pool_maxsize: Connections that are kept open.
+        limits: The limits.
+        pool_maxsize: Maximum number of open connections.
     """
 
     def __init__(self, limits: Limits, pool_maxsize: int = 10) -> None:
@@ -101,28 +101,28 @@ class BoundedAdapter(HTTPAdapter):
         super().__init__(pool_maxsize=pool_maxsize)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make connections that are watched."""
+        """Create connections that are watched."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        """Make connections through a proxy that are watched."""
+        """Create connections through a proxy that are watched."""
         manager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = self._pools
         return manager
 
     def watch(self, connection: HTTPConnection) -> _Watchdog:
-        """Return a new watchdog of a connection, and note it as the one of this thread's request."""
-        self._local.watchdog = made = _Watchdog(connection, self._limits)
-        return made
+        """Create a watchdog for a connection, and store it for this thread's request."""
+        self._local.watchdog = watchdog = _Watchdog(connection, self._limits)
+        return watchdog
 
     def send(self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any) -> Any:
         """Send a request and read its response.
 
         Raises:
-            TooSlow: The response takes longer than it may.
-            TooLarge: It has more bytes than it may have.
-            requests.RequestException: As `HTTPAdapter.send`, and for a body that is cut short.
+            TooSlow: The response exceeds its time limit.
+            TooLarge: The response exceeds its size limit.
+            requests.RequestException: As `HTTPAdapter.send`, and for a truncated body.
         """
         self._local.watchdog = None
         try:
@@ -141,11 +141,11 @@ class BoundedAdapter(HTTPAdapter):
         return response
 
     def stream(self, response: requests.Response, size: int) -> Iterator[bytes]:
-        """Yield the pieces of a streamed response, bounded in time only: waits count, the work in between does not.
+        """Yield the pieces of a streamed response, limited in time only: waits count, the work in between does not.
 
         Raises:
-            TooSlow: Its pieces take longer than they may.
-            requests.RequestException: The body is cut short.
+            TooSlow: The response exceeds its time limit.
+            requests.RequestException: The body is truncated.
         """
         watchdog: _Watchdog = response.watchdog  # type: ignore[attr-defined]
         pieces = response.iter_content(size)
@@ -157,7 +157,7 @@ class BoundedAdapter(HTTPAdapter):
                 if watchdog.has_fired:
                     raise self._too_slow() from error
                 raise
-            if watchdog.has_fired:  # a body without a length just seems to end
+            if watchdog.has_fired:  # a body without a length would look complete
                 raise self._too_slow()
             if piece is None:
                 return
@@ -165,7 +165,7 @@ class BoundedAdapter(HTTPAdapter):
             yield piece
 
     def _bounded(self, response: requests.Response) -> Iterator[bytes]:
-        """Yield the pieces of a body as long as they are within the bounds."""
+        """Yield the pieces of a body while they are within the limits."""
         watchdog: _Watchdog = response.watchdog  # type: ignore[attr-defined]
         expanded = 0
         try:
@@ -196,10 +196,10 @@ class BoundedAdapter(HTTPAdapter):
 
 
 def read_member(file: IO[bytes], most: int, **facts: object) -> bytes:
-    """Return the whole content of an archive's file.
+    """Read the whole content of a file in an archive.
 
     Raises:
-        LimitExceeded: It has more than `most` bytes; `facts` are named in the error.
+        LimitExceeded: The file has more than `most` bytes; `facts` are the context.
     """
     content = file.read(most + 1)
     if len(content) > most:

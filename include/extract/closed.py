@@ -1,4 +1,4 @@
-"""Has the vendor closed its day?"""
+"""Find the last business date that a vendor has closed."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ from include.extract.session import VendorSession
 log = logging.getLogger(__name__)
 
 
-def closed_through(vendor: Vendor, session: VendorSession) -> date | None:
-    """Asks for the last day that the vendor has closed for all accounts but the tolerated ones; those are logged.
+def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
+    """Request the last day that the vendor has closed for all accounts except the tolerated number; log those that lag.
 
-    Where it holds fewer accounts than are tolerated, the one that is furthest says it; None where it holds none yet.
+    A firm with no more accounts than the tolerated number may have one in twenty lag. Return None if the vendor has no accounts.
 
     Raises:
-        ConfigurationError: The vendor's declaration names no way to ask.
+        ConfigurationError: The vendor's declaration has no `closed` request.
         TributaryError: As `VendorSession.get` raises.
     """
     if vendor.closed is None:
-        raise ConfigurationError("The vendor can't be asked for its last closed day", vendor=vendor.name)
+        raise ConfigurationError("The vendor declares no request for its last closed day", vendor=vendor.name)
     probe = vendor.closed
 
     def read(body: bytes) -> list[tuple[str, date | None]]:
         try:
-            return _dated(probe, body)
+            return _parse_days(probe, body)
         except (ValueError, KeyError, TypeError) as error:
-            raise VendorUnavailable("The answer holds no date", vendor=vendor.name, path=probe.path) from error
+            raise VendorUnavailable("The response has no valid date", vendor=vendor.name, path=probe.path) from error
 
     top = {probe.top: str(probe.tolerated + 1)} if probe.top else {}
     dated = session.get(probe.path, {**probe.params, **top}, read)
-    # A firm of so few accounts that the vendor gave all of them may wait for one in twenty.
+    # If the response has all accounts of the firm, one in twenty may lag.
     place = probe.tolerated if len(dated) > probe.tolerated else len(dated) // 20
     closed = dated[place][1] if dated else None
     late = [f"{key} ({day or 'no day'})" for key, day in dated[:place] if day != closed]
     if late:
-        log.warning("%s has closed %s but for %s: %s", vendor.name, closed, len(late), ", ".join(late))
+        log.warning("%s has closed %s except for %s accounts: %s", vendor.name, closed, len(late), ", ".join(late))
     return closed
 
 
-def _dated(probe: Probe, body: bytes) -> list[tuple[str, date | None]]:
-    """Whose last day is which, the earliest first; the last of them has one."""
-    said = json.loads(body)
-    rows = [(str(row.get(probe.key)), row[probe.field]) for row in (said if isinstance(said, list) else [said])]
+def _parse_days(probe: Probe, body: bytes) -> list[tuple[str, date | None]]:
+    """Parse the response to (account, last day), in the order of the response; the day is None if the row has none."""
+    content = json.loads(body)
+    rows = [
+        (str(row.get(probe.key)), row[probe.field]) for row in (content if isinstance(content, list) else [content])
+    ]
     return [(key, None if text is None else date.fromisoformat(text[:10])) for key, text in rows]

@@ -1,7 +1,7 @@
-"""The columns of a staged table: values as they were read, converted to the types that the contract declares.
+"""Convert the columns of a table from the types in which they are read to the types that the contract declares.
 
-Decimals are exact, by the rules of `include.extract.number`. A date is the day that the vendor writes, whatever its offset; a time
-becomes UTC. A sensitive value becomes its hash and its last four characters.
+Decimals are exact, by the rules of `include.extract.number`. A date is the day as the vendor writes it, regardless of its offset; a
+time becomes UTC. A sensitive value becomes its hash and its last four characters.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from include.contract.arrow import arrow_type
 from include.extract import number
 from include.sensitive import Redactor
 
-# Of a part of a key, in bytes: an index of the database takes 2,704 of a whole one.
+# Maximum bytes of one part of a key; a database index takes 2,704 bytes of the whole key.
 _KEY_BYTES = 1_000
-# A day, with or without a time, with or without an offset (ISO 8601); which days a month has, the cast knows.
+# A date, with or without time and offset (ISO 8601); the cast checks the days of a month.
 _MOMENT = (
     r"\A\d{4}-\d\d-\d\d"
     r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?)?\z"
@@ -65,7 +65,7 @@ class ColumnConverter:
             wire: Rows with every field that is staged, in the types of `wire_type`, or decimals as text.
 
         Raises:
-            pa.ArrowException: A value can't be read as its column's type.
+            pa.ArrowException: A value does not fit its column's type.
         """
         arrays: list[pa.Array] = []
         missing = False
@@ -111,7 +111,7 @@ class ColumnConverter:
         try:
             return array.cast(pa.timestamp("us", tz="UTC"))
         except pa.ArrowInvalid:
-            # An hour that the clock shows twice, or skips, is no reason to lose a row.
+            # Times in the repeated or skipped hour of a clock change are accepted.
             aware = pc.assume_timezone(
                 array.cast(pa.timestamp("us")), self._zone, ambiguous="earliest", nonexistent="earliest"
             )
@@ -127,7 +127,7 @@ def _read_numbers(col: Column, array: pa.Array) -> pa.Array:
 
 
 def _redact(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:
-    """Yield the hash and then the last four of each value; each different value is hashed once."""
+    """Yield the hashes and then the last four characters of the values; hash each distinct value once."""
     encoded = array.dictionary_encode()
     pairs = [redactor.split(value) for value in encoded.dictionary.to_pylist()]
     for part in (0, 1):

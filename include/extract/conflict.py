@@ -1,7 +1,7 @@
-"""Rows of one response that share a key and differ: nothing says which of them is right, so each is a dead letter.
+"""Turn rows of one response that share a key and differ into dead rows: none of them is known to be right.
 
-Rows that share a key and do not differ are the same row twice, a duplicate. `include.extract.repeats` does the same for rows of several
-responses. The lots of a holding have one key and are added up later: they are not compared.
+Rows that share a key and do not differ are duplicates. `include.extract.repeats` does the same for rows of several responses. The lots
+of a holding share a key and are summed later: they are not compared.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from include.extract.page import DeadRow, Page
 
 
 def separate(page: Page, table: Table) -> Page:
-    """Makes rows of an answer that share a key and differ dead rows, whose reason names the fields that differ."""
+    """Turn rows of a response that share a key and differ into dead rows, whose reasons name the differing fields."""
     if has_unique_keys(page, table):
         return page
     keys = page.rows.select(list(table.key))
     dead: list[DeadRow] = []
     alive = [True] * keys.num_rows
-    originals = original_places(page)
-    for places in shared(keys):
+    originals = find_original_places(page)
+    for places in group_shared(keys):
         rows = page.rows.take(places).to_pylist()
-        reasons = differences(rows, table)
+        reasons = find_differences(rows, table)
         if reasons:
-            dead += [as_dead(row, reasons, table, originals[at]) for row, at in zip(rows, places, strict=True)]
+            dead += [make_dead_row(row, reasons, table, originals[at]) for row, at in zip(rows, places, strict=True)]
             for place in places:
                 alive[place] = False
     if not dead:
@@ -41,26 +41,26 @@ def separate(page: Page, table: Table) -> Page:
     return replace(page, rows=page.rows.filter(is_alive), dead=(*page.dead, *dead), conflicting=conflicting)
 
 
-def compared(table: Table, names: Sequence[str]) -> list[str]:
-    """Return the staged columns that hold what the vendor says of a row, not when or for which parent it was requested."""
+def list_compared(table: Table, names: Sequence[str]) -> list[str]:
+    """Return the staged columns with the vendor's data, without the time and the parent of the request."""
     requested = {col.name for col in table.columns if col.source.startswith("@") and col.source != "@in"}
     return [name for name in names if name not in requested]
 
 
-def differences(rows: Sequence[Mapping[str, Any]], table: Table) -> list[str]:
-    """Return the reason for each field in which rows of one key differ."""
-    names = compared(table, list(rows[0]))
+def find_differences(rows: Sequence[Mapping[str, Any]], table: Table) -> list[str]:
+    """Return one reason per field in which rows of one key differ."""
+    names = list_compared(table, list(rows[0]))
     differing = [name for name in names if any(row[name] != rows[0][name] for row in rows[1:])]
     return [f"{field}: differs among rows of this key" for field in _sources(differing, table)]
 
 
 def has_unique_keys(page: Page, table: Table) -> bool:
-    """Whether no two rows of a page have one key."""
+    """Return whether no two rows of a page share a key."""
     keys = page.rows.select(list(table.key))
     return bool(keys.group_by(list(table.key), use_threads=False).aggregate([]).num_rows == keys.num_rows)
 
 
-def shared(keys: pa.Table) -> Iterator[list[int]]:
+def group_shared(keys: pa.Table) -> Iterator[list[int]]:
     """Yield the places of rows that share a key, key by key."""
     places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for place, key in enumerate(zip(*(column.to_pylist() for column in keys.columns), strict=True)):
@@ -68,20 +68,20 @@ def shared(keys: pa.Table) -> Iterator[list[int]]:
     return (each for each in places.values() if len(each) > 1)
 
 
-def original_places(page: Page) -> list[int]:
-    """Returns for each row of a page that is alive where it was before its dead rows, which know their places, were taken out."""
+def find_original_places(page: Page) -> list[int]:
+    """Return for each good row of a page its place in the original page, which also held the dead rows."""
     dead = {row.place for row in page.dead}
     return [place for place in range(page.rows.num_rows + len(page.dead)) if place not in dead]
 
 
-def as_dead(row: dict[str, Any], reasons: Sequence[str], table: Table, place: int | None = None) -> DeadRow:
-    """Returns a staged row as a dead one; what is sensitive is left out, since only its hash is known."""
+def make_dead_row(row: dict[str, Any], reasons: Sequence[str], table: Table, place: int | None = None) -> DeadRow:
+    """Convert a staged row to a dead row, without sensitive values, of which only the hash is known."""
     raw = {col.source: row[col.name] for col in table.columns if col.kind == "value" and row[col.name] is not None}
     key = ":".join(str(row[name]) for name in table.key)
     return DeadRow(key, tuple(reasons), dump(raw).decode(), place)
 
 
 def _sources(names: Sequence[str], table: Table) -> list[str]:
-    """The vendor's names of staged columns, each once."""
+    """Return the distinct vendor's field names of staged columns."""
     sources = {f"{col.name}{part}": col.source for col in table.columns for part in ("", "_hash", "_last4")}
     return list(dict.fromkeys(sources[name] for name in names))

@@ -1,4 +1,4 @@
-"""A downloaded CSV file to typed Arrow rows, piece by piece; a number is one in US notation."""
+"""Read a downloaded CSV file to typed Arrow rows, piece by piece; numbers are in US notation."""
 
 from __future__ import annotations
 
@@ -24,56 +24,56 @@ from include.extract.number import WIRE, read_integers, shape
 from include.extract.page import Page, PageReader
 
 _PIECE_ROWS = 20_000
-# Of a file, in bytes: its header is in there.
+# Maximum bytes of a file that are searched for its header.
 _HEAD = 65_536
-# Of a header that is shown: how many names, and characters of each.
+# Maximum names of a header in an error, and characters of each.
 _MOST_NAMES, _NAME_LENGTH = 100, 60
 _WORDS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 
 
 class CsvReader(PageReader):
-    """Reads the files of one table; a header is the vendor's own name of a field."""
+    """Reader for the files of one table; the header has the vendor's field names."""
 
     def read_file(self, content: bytes, most_bytes: int = DEFAULT.expanded_bytes) -> Iterator[Page]:
-        """Yields a file's rows as pages, in order.
+        """Yield a file's rows as pages, in order.
 
         Raises:
-            VendorUnavailable: It is neither CSV nor a whole ZIP archive of one file.
-            SchemaDrift: Its first line is not the header that is declared, or a line has more or fewer cells.
+            VendorUnavailable: The content is neither CSV nor a complete ZIP archive of one file.
+            SchemaDrift: The first line is not the declared header, or a line has more or fewer cells.
             LimitExceeded: The file in the archive has more than `most_bytes`.
         """
-        text = self._unzipped(content, most_bytes)
-        if text.count(b'"') % 2:  # they come in pairs (RFC 4180): the rest of a cut file would be one cell
-            raise self._broken("The file is cut short inside a text", content)
-        header = _header_of(text)
+        text = self._unzip(content, most_bytes)
+        if text.count(b'"') % 2:  # quotes come in pairs (RFC 4180); else the rest of the file would be one cell
+            raise self._make_unavailable("The file is cut short inside a quoted cell", content)
+        header = _read_header(text)
         if header is None:
-            raise self._broken("The file is no CSV in UTF-8", content)
+            raise self._make_unavailable("The file is no CSV in UTF-8", content)
         self._check_header(header)
-        rows = self._named(self._cells(text, header), header)
+        rows = self._name_columns(self._read_cells(text, header), header)
         self._unseen -= set(header)
         undeclared = frozenset(set(header) - self._declared - {""})
         staged = [col for col in self.table.columns if col.kind != "ignored" and col.source in header]
         for start in range(0, max(rows.num_rows, 1), _PIECE_ROWS):
-            page = self._piece(rows.slice(start, _PIECE_ROWS), staged)
+            page = self._read_piece(rows.slice(start, _PIECE_ROWS), staged)
             yield Page(page.rows, page.dead, undeclared)
 
     def _check_header(self, header: list[str]) -> None:
-        """Refuses a header that lacks a required column, or any column where it has one that nobody declared."""
+        """Refuse a header that lacks a required column, or that lacks any column and has an undeclared one."""
         staged = {col.source: col.required for col in self.table.columns if col.kind != "ignored"}
         names, known = set(header) - {""}, set(header) & self._declared
         if len(names) < len([name for name in header if name]):
-            raise self._drift("The report names a column twice", header)
+            raise self._make_drift("The report names a column twice", header)
         if not known:
-            raise self._drift(_guess(header, self._declared), header)
+            raise self._make_drift(_guess_header_fault(header, self._declared), header)
         missing = set(staged) - names
         if any(staged[name] for name in missing):
-            raise self._drift("Required columns are not in the report: renamed or removed?", header)
+            raise self._make_drift("Required columns are missing from the report: renamed or removed?", header)
         if missing and names - self._declared:
-            raise self._drift("Columns are not in the report, and others are: renamed?", header)
+            raise self._make_drift("Columns are missing from the report, and it has undeclared ones: renamed?", header)
 
-    def _cells(self, text: bytes, header: list[str]) -> pa.Table:
-        """Reads all cells as texts; a line of more or fewer cells than the header is cut off, or a footer."""
+    def _read_cells(self, text: bytes, header: list[str]) -> pa.Table:
+        """Read all cells as text; refuse lines with more or fewer cells than the header (a truncated line, or a footer)."""
         odd: list[pv.InvalidRow] = []
 
         def skip(row: pv.InvalidRow) -> str:
@@ -81,7 +81,7 @@ class CsvReader(PageReader):
             return "skip"
 
         parsing = pv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip)
-        # The names that the file itself gives are not read: two may be alike, or empty.
+        # Don't read names from the file: they may repeat or be empty.
         names = [str(place) for place in range(len(header))]
         options = pv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
@@ -90,34 +90,33 @@ class CsvReader(PageReader):
         try:
             rows = pv.read_csv(pa.BufferReader(text), reading, parsing, options)
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise self._broken("The file is no CSV in UTF-8", text) from error
+            raise self._make_unavailable("The file is no CSV in UTF-8", text) from error
         if len(odd) == 1 and not text.endswith((b"\n", b"\r")) and odd[0].actual_columns < len(header):
-            raise self._broken("The file is cut short", text)
+            raise self._make_unavailable("The file is cut short", text)
         if odd:
             raise SchemaDrift(
-                "Lines of the report have more or fewer cells than its header: lines before or behind the table, or a comma"
-                " outside of quotes?",
+                "Lines of the report have more or fewer cells than its header: lines before or after the table, or an unquoted comma?",
                 **self._about, lines=len(odd), cells=odd[0].actual_columns, expected=len(header),
             )  # fmt: skip
         return rows.slice(1)
 
-    def _named(self, rows: pa.Table, header: list[str]) -> pa.Table:
-        """The columns by their names; one without a name is left out, if it is empty."""
+    def _name_columns(self, rows: pa.Table, header: list[str]) -> pa.Table:
+        """Name the columns; drop empty columns without a name."""
         for place, name in enumerate(header):
             if not name and rows.column(place).null_count < rows.num_rows:
-                raise self._drift("A column of the report has cells and no name", header)
-        kept = [place for place, name in enumerate(header) if name]
-        return rows.select(kept).rename_columns([header[place] for place in kept])
+                raise self._make_drift("A column of the report has cells and no name", header)
+        named = [place for place, name in enumerate(header) if name]
+        return rows.select(named).rename_columns([header[place] for place in named])
 
     @property
     def _about(self) -> dict[str, str]:
         return {"vendor": self._vendor, "table": self.table.name}
 
-    def _broken(self, message: str, content: bytes) -> VendorUnavailable:
+    def _make_unavailable(self, message: str, content: bytes) -> VendorUnavailable:
         return VendorUnavailable(message, **self._about, bytes=len(content))
 
-    def _drift(self, message: str, header: list[str]) -> SchemaDrift:
-        """What was expected, and what is there: by name where it looks like a header, else by its shape alone."""
+    def _make_drift(self, message: str, header: list[str]) -> SchemaDrift:
+        """Build an error with the expected and actual names; if the line does not look like a header, show only the shape of its texts."""
         expected = [col.source for col in self.table.columns if col.kind != "ignored"]
         is_header = set(header) & self._declared or (
             len(header) * 2 >= len(expected) and not any(c.isnumeric() or c == "@" for c in "".join(header))
@@ -126,7 +125,7 @@ class CsvReader(PageReader):
         listed = ",".join(name[:_NAME_LENGTH] for name in islice(found, _MOST_NAMES))
         return SchemaDrift(message, **self._about, expected=",".join(expected), found=listed)
 
-    def _unzipped(self, content: bytes, most_bytes: int) -> bytes:
+    def _unzip(self, content: bytes, most_bytes: int) -> bytes:
         if not content.startswith(b"PK"):
             return content
         try:
@@ -136,11 +135,13 @@ class CsvReader(PageReader):
                     return read_member(file, most_bytes, vendor=self._vendor, table=self.table.name)
         except _BROKEN as error:
             raise VendorUnavailable(
-                "The archive is cut short, or holds not one file", vendor=self._vendor, table=self.table.name
+                "The archive is cut short, or does not contain exactly one file",
+                vendor=self._vendor,
+                table=self.table.name,
             ) from error
 
-    def _piece(self, rows: pa.Table, staged: list[Column]) -> Page:
-        texts = {col.source: _plain(col, rows.column(col.source).combine_chunks()) for col in staged}
+    def _read_piece(self, rows: pa.Table, staged: list[Column]) -> Page:
+        texts = {col.source: _strip_commas(col, rows.column(col.source).combine_chunks()) for col in staged}
         try:
             given = [texts.get(field.name, pa.nulls(rows.num_rows)) for field in self._staged_wire]
             types = [pa.string() if field.type == WIRE else field.type for field in self._staged_wire]
@@ -151,11 +152,11 @@ class CsvReader(PageReader):
                 return Page(found, (), frozenset())
         except pa.ArrowException:
             pass
-        return self._read_refused(_as_json(texts, staged))
+        return self._read_refused(_dump_rows(texts, staged))
 
 
-def _header_of(text: bytes) -> list[str] | None:
-    """The cells of the first line, less the blanks around them; None where it is no text, or a page of HTML."""
+def _read_header(text: bytes) -> list[str] | None:
+    """Return the stripped cells of the first line; None if the content is not text, or is HTML."""
     try:
         head = codecs.getincrementaldecoder("utf-8-sig")().decode(text[:_HEAD])
         lines = filter(None, csv.reader(io.StringIO(head, newline="")))
@@ -165,22 +166,22 @@ def _header_of(text: bytes) -> list[str] | None:
     return None if not header or "\0" in "".join(header) or header[0].startswith("<") else header
 
 
-def _guess(header: list[str], declared: set[str]) -> str:
-    """Says why no name of a header may be known."""
+def _guess_header_fault(header: list[str], declared: set[str]) -> str:
+    """Return the likely reason why no name of a header is declared."""
     line = ",".join(header)
     for name, mark in (("semicolons", ";"), ("tabs", "\t"), ("bars", "|")):
         if {part.strip().strip('"') for part in line.split(mark)} & declared:
-            return f"The report's cells are parted by {name}, expected commas"
+            return f"The report's cells are separated by {name}, expected commas"
     return "The first line of the report is not its header: other names, or lines before it?"
 
 
-def _plain(col: Column, texts: pa.Array) -> pa.Array:
-    """A whole number without its commas; every other cell as it is: a decimal is read with its page."""
+def _strip_commas(col: Column, texts: pa.Array) -> pa.Array:
+    """Remove the commas of integers; leave all other cells as they are (decimals are read with their page)."""
     return read_integers(texts) if col.type == INTEGER else texts
 
 
-def _as_json(texts: dict[str, pa.Array], staged: list[Column]) -> bytes:
-    """The rows as JSON, decimals as the texts that they are: for the slow road, which names what is wrong."""
+def _dump_rows(texts: dict[str, pa.Array], staged: list[Column]) -> bytes:
+    """Convert rows to JSON, with decimals as texts, for the slow path that finds the faults."""
     fields = []
     for col in staged:
         values = texts[col.source].to_pylist()
@@ -195,5 +196,5 @@ def _as_json(texts: dict[str, pa.Array], staged: list[Column]) -> bytes:
 
 
 def _fragment(json_text: str | None, text: str | None) -> object:
-    """What stands in JSON for a cell: its value where it is one, else its text, of which somebody is told."""
+    """Return the JSON value of a cell, or its text if it is not valid, which becomes a fault of the row."""
     return text if json_text is None else orjson.Fragment(json_text)

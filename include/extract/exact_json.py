@@ -1,4 +1,4 @@
-"""JSON whose numbers stay as they were written."""
+"""Read and write JSON without changing the notation of numbers."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import orjson
 
 
 def load(text: bytes | str) -> Any:
-    """Reads JSON: integers, exact decimals, and `NaN` as a text.
+    """Parse JSON with integers, exact decimals, and `NaN` as text.
 
     Raises:
-        ValueError, RecursionError: It is none.
+        ValueError, RecursionError: The text is not JSON, or nested too deep.
     """
-    return json.loads(text, parse_float=Decimal, parse_int=integer, parse_constant=str)
+    return json.loads(text, parse_float=Decimal, parse_int=parse_integer, parse_constant=str)
 
 
 def dump(value: object) -> bytes:
-    """JSON of a value, decimals as they were written; half a surrogate pair, which is no text, as `?`.
+    """Serialize a value to JSON, decimals as they were written; replace an unpaired surrogate by `?`.
 
     Raises:
-        TypeError: It is nested too deep.
+        TypeError: The value is nested too deep.
     """
     try:
-        return orjson.dumps(value, default=_exact)
+        return orjson.dumps(value, default=_serialize)
     except TypeError:
-        return orjson.dumps(_whole(value), default=_exact)
+        return orjson.dumps(_replace_surrogates(value), default=_serialize)
 
 
-def integer(digits: str) -> int | Decimal:
-    """An integer; one beyond 64 bits as a decimal, which can be written again."""
+def parse_integer(digits: str) -> int | Decimal:
+    """Parse an integer; return one that may exceed 64 bits as a decimal, which can be serialized."""
     return int(digits) if len(digits) < 19 else Decimal(digits)
 
 
@@ -41,7 +41,7 @@ def split_array(body: bytes) -> tuple[list[str], list[object]]:
     Raises:
         ValueError, IndexError, RecursionError: The body is not a JSON array.
     """
-    decoder = json.JSONDecoder(parse_float=Decimal, parse_int=integer, parse_constant=str)
+    decoder = json.JSONDecoder(parse_float=Decimal, parse_int=parse_integer, parse_constant=str)
     texts: list[str] = []
     objects: list[object] = []
     text = body.decode("utf-8").strip()
@@ -58,15 +58,15 @@ def split_array(body: bytes) -> tuple[list[str], list[object]]:
     return texts, objects
 
 
-def _whole(value: object) -> object:
+def _replace_surrogates(value: object) -> object:
     if isinstance(value, dict):
-        return {_whole(name): _whole(each) for name, each in value.items()}
+        return {_replace_surrogates(name): _replace_surrogates(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_whole(each) for each in value]
+        return [_replace_surrogates(each) for each in value]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _exact(value: object) -> object:
+def _serialize(value: object) -> object:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value).encode()) if value.is_finite() else str(value)
     return str(value)

@@ -1,4 +1,4 @@
-"""One call for each row of another table, several at once under the vendor's budget; what was answered is kept at once."""
+"""Request a table with one call per parent row, in parallel under the vendor's budget; store each response immediately."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from urllib.parse import quote
 from include.contract import FanOut, Linked, Table, Vendor
 from include.control.answers import Answers
 from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
-from include.extract.flatten import flatten, next_link, numbered, unwrap
-from include.extract.session import Ask, VendorSession
+from include.extract.flatten import flatten, next_link, number_rows, unwrap
+from include.extract.session import Request, VendorSession
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
 
@@ -23,54 +23,54 @@ log = logging.getLogger(__name__)
 
 Keys = Mapping[str, str]
 SEPARATOR = "|"
-"""Between the parts of a key that somebody chooses, in the order of their columns' names, where it has several."""
-_TELL_EVERY = 100
+"""Separator of the parts of a selected key; the parts are in the order of their columns' names."""
+_LOG_EVERY = 100
 _MOST_PAGES = 10_000
 
 
-def keys_of(
+def list_keys(
     table: Table,
     shape: FanOut,
     parent: Table,
     staged: str | None,
-    chosen: Sequence[str],
+    selected: Sequence[str],
     staging: Staging,
     *,
     is_keyed: bool,
 ) -> list[Keys]:
-    """What a fan-out asks for: one mapping of column to value for each call, in order.
+    """Return the keys to request: one mapping of column to value per call, in order.
 
     Args:
-        table: Fans out.
-        shape: How.
-        parent: The table that it is over.
-        staged: Partition of that table in this run; None where it was not pulled.
-        chosen: Keys of the parent that somebody chose, instead of a partition.
-        staging: Where partitions are.
-        is_keyed: Whether these are keys of the parent, and not of a table above it.
+        table: The table to request.
+        shape: Its fan-out.
+        parent: Its parent table.
+        staged: Partition of the parent in this run; None if it was not pulled.
+        selected: Selected keys of the parent, in place of a partition.
+        staging: The store of partitions.
+        is_keyed: Whether the selected keys are keys of the parent, rather than of a table above it.
 
     Raises:
-        ConfigurationError: Neither is there.
+        ConfigurationError: There is neither a partition nor selected keys of the parent, or a selected key is incomplete.
     """
     names = sorted({*re.findall(r"{(\w+)}", "".join((table.path, *shape.headers.values()))), *table.carried})
-    if chosen and is_keyed and set(parent.key) <= set(names):
-        return [_chosen(key, names, table) for key in chosen]
+    if selected and is_keyed and set(parent.key) <= set(names):
+        return [_split_key(key, names, table) for key in selected]
     if staged is None:
-        raise ConfigurationError("The table that this one is over was not pulled", table=table.name, over=parent.name)
-    found: dict[tuple[str, ...], Keys] = {}
+        raise ConfigurationError("The parent table was not pulled in this run", table=table.name, over=parent.name)
+    keys: dict[tuple[str, ...], Keys] = {}
     for _, rows in staging.rows(staged, [*names, *filter(None, [shape.only])]):
         for row in rows.to_pylist():
             if not shape.only or row[shape.only]:
-                found[tuple(str(row[name]) for name in names)] = {name: str(row[name]) for name in names}
-    return [found[key] for key in sorted(found)]
+                keys[tuple(str(row[name]) for name in names)] = {name: str(row[name]) for name in names}
+    return [keys[key] for key in sorted(keys)]
 
 
-def _chosen(key: str, names: Sequence[str], table: Table) -> Keys:
+def _split_key(key: str, names: Sequence[str], table: Table) -> Keys:
     values = key.split(SEPARATOR)
     if len(values) != len(names):
-        asked = SEPARATOR.join(names)
+        expected = SEPARATOR.join(names)
         raise ConfigurationError(
-            "A key that was chosen is not whole", table=table.name, expected=asked, parts=len(values)
+            "A selected key has the wrong number of parts", table=table.name, expected=expected, parts=len(values)
         )
     return dict(zip(names, values, strict=True))
 
@@ -87,42 +87,42 @@ def fan_out(
     *,
     is_routine: bool = False,
 ) -> Iterator[bytes]:
-    """Asks for every key that was not answered yet, then yields all rows as JSON arrays.
+    """Request every key without a stored response, then yield all rows as JSON arrays.
 
-    A routine run asks for what has an ETag on condition that it has changed. One that has news does not, nor one that tries again:
-    a vendor may also say that nothing has changed where it is asked too often.
+    A routine run sends stored ETags. A run with news of changes, or a retry, does not: some vendors also return
+    "not modified" to calls that come too often.
 
     Raises:
-        TributaryError: As `VendorSession.ask` raises; what was answered before is kept.
+        TributaryError: As `VendorSession.request` raises; earlier responses stay stored.
     """
     known = answers.known()
-    wanted = {name: each for each in keys if (name := _name(each)) not in known}
-    log.info("%s %s: %s to ask for, %s answered before", vendor.name, table.name, len(wanted), len(known))
-    etags = answers.take_etags(wanted) if shape.is_conditional and is_routine and not known else {}
+    pending = {name: each for each in keys if (name := _name(each)) not in known}
+    log.info("%s %s: %s to request, %s already stored", vendor.name, table.name, len(pending), len(known))
+    etags = answers.take_etags(pending) if shape.is_conditional and is_routine and not known else {}
     declared = {col.source for col in table.columns}
     hidden = {col.source for col in table.columns if col.kind == "sensitive"}
-    kept = {col.source for col in table.columns if col.kind == "value"} | hidden
+    clear = {col.source for col in table.columns if col.kind == "value"}
 
     def hide(row: dict[str, Any]) -> None:
         for name, value in row.items():
-            if name not in kept:
-                row[name] = None  # nobody knows what it holds; that it was there is told
-            elif name in hidden and value is not None:
+            if name in hidden and value is not None:
                 row[name] = redactor.token(value)
+            elif name not in clear:
+                row[name] = None  # may be sensitive; the name is kept to report schema drift
 
-    def ask(name: str, each: Keys) -> None:
+    def fetch(name: str, each: Keys) -> None:
         def read(body: bytes) -> bytes:
-            told = {f"@{column}": value for column, value in each.items()} | {"@asked_at": clock().isoformat()}
-            added = {source: value for source, value in told.items() if source in declared}
+            context = {f"@{column}": value for column, value in each.items()} | {"@asked_at": clock().isoformat()}
+            added = {source: value for source, value in context.items() if source in declared}
             rows = flatten(unwrap(table, body, vendor.name), vendor.name, table.name, added, hide, table.skipped)
-            return numbered(rows, table)
+            return number_rows(rows, table)
 
         if any(value and not value.strip(".") for value in each.values()):
-            raise ConfigurationError("A key of dots would lead elsewhere", vendor=vendor.name, table=table.name)
+            raise ConfigurationError("Refusing a path-traversal key", vendor=vendor.name, table=table.name)
         path = table.path.format_map({column: quote(value, safe="") for column, value in each.items()})
         headers = {header: value.format_map(each) for header, value in shape.headers.items()}
         size = {shape.pages.size: str(table.page_rows)} if shape.pages else {}
-        first = Ask(
+        first = Request(
             path,
             {**table.params, **size},
             bucket=shape.bucket,
@@ -131,24 +131,24 @@ def fan_out(
             headers=headers,
         )
         if not shape.is_conditional:
-            answers.keep(name, _whole(vendor, table, session, first, shape.pages, read))
+            answers.keep(name, _request_all_pages(vendor, table, session, first, shape.pages, read))
             return
         etag = etags.get(name, "")
-        told = session.ask_whether_changed(first, etag, read)
-        if told is None:
+        response = session.request_if_changed(first, etag, read)
+        if response is None:
             if answers.keep_known(name, etag):
                 return
-            told = session.ask_whether_changed(first, "", read)
-        assert told is not None
-        rows, etag = told
+            response = session.request_if_changed(first, "", read)
+        assert response is not None
+        rows, etag = response
         answers.keep(name, rows or b"[]", etag)
 
     with ThreadPoolExecutor(vendor.connections, thread_name_prefix="fan-out") as pool:
-        running = [pool.submit(ask, name, each) for name, each in wanted.items()]
+        running = [pool.submit(fetch, name, each) for name, each in pending.items()]
         try:
             for n, future in enumerate(running, 1):
                 future.result()
-                if n % _TELL_EVERY == 0:
+                if n % _LOG_EVERY == 0:
                     log.info("%s %s: %s of %s", vendor.name, table.name, n, len(running))
         finally:
             for future in running:
@@ -156,39 +156,39 @@ def fan_out(
     yield from answers.pieces()
 
 
-def _whole(
+def _request_all_pages(
     vendor: Vendor,
     table: Table,
     session: VendorSession,
-    first: Ask,
+    first: Request,
     pages: Linked | None,
     read: Callable[[bytes], bytes],
 ) -> bytes:
-    """The rows of an answer, of all its pages where it has some, as one JSON array."""
+    """Request all pages of one call and return their rows as one JSON array."""
 
     def read_both(body: bytes) -> tuple[bytes, str | None]:
         return read(body), next_link(body, pages.link, vendor.name, table.name) if pages else None
 
-    parts, question, seen, size = list[bytes](), first, set[str](), 0
-    while (answered := session.ask(question, read_both)) is not None:
-        rows, following = answered
+    parts, request, seen, size = list[bytes](), first, set[str](), 0
+    while (response := session.request(request, read_both)) is not None:
+        rows, following = response
         parts.append(rows.strip()[1:-1])
         size += len(parts[-1]) + 1
         if size > session.limits.expanded_bytes or len(seen) > _MOST_PAGES:
             raise LimitExceeded(
-                "The pages of one call's answer do not end", vendor=vendor.name, table=table.name, pages=len(seen) + 1
+                "Paging of one call does not end", vendor=vendor.name, table=table.name, pages=len(seen) + 1
             )
         if not following or pages is None:
             break
         if following in seen:
-            raise PagingUnstable("The pages lead in a circle", vendor=vendor.name, table=table.name)
+            raise PagingUnstable("A cursor repeats: the pages form a loop", vendor=vendor.name, table=table.name)
         seen.add(following)
-        question = follow(first, pages, following)
+        request = follow(first, pages, following)
     return b"[" + b",".join(filter(None, parts)) + b"]"
 
 
-def follow(first: Ask, shape: Linked, following: str) -> Ask:
-    """The question for the next page."""
+def follow(first: Request, shape: Linked, following: str) -> Request:
+    """Return the request for the next page."""
     if not shape.cursor:
         return replace(first, path=following, params={})
     return replace(first, params={**first.params, shape.cursor: following})

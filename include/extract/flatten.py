@@ -1,4 +1,4 @@
-"""Answers that are no plain array of flat rows, made into one: rows inside an envelope, objects inside rows."""
+"""Turn responses into plain arrays of flat rows: unwrap envelopes, flatten nested objects, number repeated keys."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from include.extract.exact_json import dump, load
 
 
 def unwrap(table: Table, body: bytes, vendor: str) -> bytes:
-    """Cuts the array of rows out of an envelope, as it is written.
+    """Return the array of rows in an envelope, unparsed.
 
     Raises:
-        VendorUnavailable: The answer is no JSON object with that field.
+        VendorUnavailable: The response is not a JSON object with that field.
     """
     if not table.rows or body.lstrip().startswith(b"["):
         return body
-    found = envelope(body, vendor, table.name).get(table.rows)
-    if found is None:
-        raise VendorUnavailable("The answer holds no rows", vendor=vendor, table=table.name, field=table.rows)
-    return bytes(found)
+    rows = read_envelope(body, vendor, table.name).get(table.rows)
+    if rows is None:
+        raise VendorUnavailable("The response has no rows", vendor=vendor, table=table.name, field=table.rows)
+    return bytes(rows)
 
 
-def envelope(body: bytes, vendor: str, table: str) -> dict[str, msgspec.Raw]:
-    """The fields of a JSON object, unread; raises VendorUnavailable where it is none."""
+def read_envelope(body: bytes, vendor: str, table: str) -> dict[str, msgspec.Raw]:
+    """Return the fields of a JSON object, unparsed; raise VendorUnavailable if the body is not a JSON object."""
     try:
         return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise VendorUnavailable("The answer is no JSON object", vendor=vendor, table=table) from error
+        raise VendorUnavailable("The response is not a JSON object", vendor=vendor, table=table) from error
 
 
 def next_link(body: bytes, link: str, vendor: str, table: str) -> str | None:
-    """What an answer says of the next page, in a field such as `page.nextCursor`; None where there is none.
+    """Return the link to the next page, from a field such as `page.nextCursor`; None if there is none.
 
     Raises:
-        VendorUnavailable: The answer is no JSON object, or what it says is no text.
+        VendorUnavailable: The response is not a JSON object, or the link is not a string.
     """
-    *way, last = link.split(".")
-    fields = envelope(body, vendor, table)
-    for name in way:
-        fields = envelope(bytes(fields[name]), vendor, table) if name in fields else {}
+    *parents, last = link.split(".")
+    fields = read_envelope(body, vendor, table)
+    for name in parents:
+        fields = read_envelope(bytes(fields[name]), vendor, table) if name in fields else {}
     try:
         return msgspec.json.decode(fields[last], type=str | None) if last in fields else None
     except msgspec.MsgspecError as error:
         raise VendorUnavailable(
-            "The link to the next page is no text", vendor=vendor, table=table, field=link
+            "The link to the next page is not a string", vendor=vendor, table=table, field=link
         ) from error
 
 
@@ -61,68 +61,68 @@ def flatten(
     change: Callable[[dict[str, Any]], None] = lambda row: None,
     skipped: Collection[str] = (),
 ) -> bytes:
-    """Makes rows flat: `{"a": {"b": 1}}` becomes `{"a.b": 1}`, and a list the text of its JSON. Numbers stay exact.
+    """Flatten rows: `{"a": {"b": 1}}` becomes `{"a.b": 1}`, and a list its JSON text. Numbers stay exact.
 
     Args:
         body: An array of objects, or one object.
-        vendor: Named in errors.
-        table: Named in errors.
-        added: Fields that every row gets.
-        change: Is shown every flat row, and may change it.
-        skipped: Objects that are left behind whole.
+        vendor: Context for errors.
+        table: Context for errors.
+        added: Fields to add to every row.
+        change: Called with every flat row, which it may modify.
+        skipped: Objects to leave out.
 
     Raises:
-        VendorUnavailable: The body is no JSON.
+        VendorUnavailable: The body is not JSON, or nested too deep.
     """
     try:
         read = load(body)
         rows = []
         for row in read if isinstance(read, list) else [read]:
             if isinstance(row, dict):
-                row = flat(row, skipped) | dict(added or {})
+                row = flatten_row(row, skipped) | dict(added or {})
                 change(row)
             rows.append(row)
         return dump(rows)
     except (ValueError, TypeError, RecursionError) as error:
         raise VendorUnavailable(
-            "The answer is no JSON, or nested too deep", vendor=vendor, table=table, bytes=len(body)
+            "The response is not JSON, or nested too deep", vendor=vendor, table=table, bytes=len(body)
         ) from error
 
 
-def numbered(body: bytes, table: Table) -> bytes:
-    """Tells flat rows of one answer apart that share a key but for `@nth`, if that is declared: gives each its place, from 1.
+def number_rows(body: bytes, table: Table) -> bytes:
+    """Set `@nth`, if declared, on flat rows of one response that share the rest of their key: the place, from 1.
 
-    Their order is that of what they say, column by column, and not the vendor's: the same rows have the same places each time.
+    Rows are ordered by their values, column by column, not by the vendor: the same rows get the same places each time.
     """
     if not any(col.source == "@nth" for col in table.columns):
         return body
     rows = load(body)
-    told = [col.source for col in table.columns if col.kind == "value"]
+    sources = [col.source for col in table.columns if col.kind == "value"]
     shared = [source for name in table.key if (source := table.named(name).source) != "@nth"]
     places = Counter[tuple[str, ...]]()
     objects = (row for row in rows if isinstance(row, dict))
-    for row in sorted(objects, key=lambda row: [str(row.get(source)) for source in told]):
+    for row in sorted(objects, key=lambda row: [str(row.get(source)) for source in sources]):
         places[key := tuple(str(row.get(source)) for source in shared)] += 1
         row["@nth"] = places[key]
     return dump(rows)
 
 
-def flat(row: Mapping[str, Any], skipped: Collection[str] = ()) -> dict[str, Any]:
-    """A row whose fields are no objects; those of `skipped` are left out whole, in the objects of a list, too."""
-    return dict(_leaves(row, "", skipped))
+def flatten_row(row: Mapping[str, Any], skipped: Collection[str] = ()) -> dict[str, Any]:
+    """Flatten one row; leave out the fields in `skipped`, also in the objects of a list."""
+    return dict(_iterate_leaves(row, "", skipped))
 
 
-def _leaves(row: Mapping[str, Any], path: str, skipped: Collection[str]) -> Iterator[tuple[str, Any]]:
+def _iterate_leaves(row: Mapping[str, Any], path: str, skipped: Collection[str]) -> Iterator[tuple[str, Any]]:
     for name, value in row.items():
         if f"{path}{name}" in skipped:
             continue
         if isinstance(value, dict):
-            yield from _leaves(value, f"{path}{name}.", skipped)
+            yield from _iterate_leaves(value, f"{path}{name}.", skipped)
         elif isinstance(value, list):
-            yield f"{path}{name}", dump([_without(each, skipped) for each in value] if skipped else value).decode()
+            yield f"{path}{name}", dump([_drop_skipped(each, skipped) for each in value] if skipped else value).decode()
         else:
             yield f"{path}{name}", value
 
 
-def _without(item: Any, skipped: Collection[str]) -> Any:
+def _drop_skipped(item: Any, skipped: Collection[str]) -> Any:
     return {name: value for name, value in item.items() if name not in skipped} if isinstance(item, dict) else item

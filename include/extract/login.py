@@ -1,4 +1,4 @@
-"""Ways to log in, by name; a vendor's declaration says which one it uses."""
+"""Login methods, by name; a vendor's declaration selects one."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from include.extract.bounded import translate
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Where one logs in, and with what.
+class LoginContext:
+    """Everything that a login method needs.
 
     Attributes:
-        http: Carries the call.
+        http: HTTP session of the call.
         connection: Address and credentials.
-        timeout: To connect and to read, in seconds.
-        grants: Refresh tokens that work once.
-        grant: On whose behalf; empty for the firm itself.
+        timeout: Time-outs to connect and to read, in seconds.
+        grants: Store of single-use refresh tokens.
+        grant: Name of the grant to use; empty for the firm itself.
     """
 
     http: requests.Session
@@ -38,17 +38,17 @@ class Door:
     grant: str = ""
 
 
-Login = Callable[[Door], "Token"]
+Login = Callable[[LoginContext], "Token"]
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What every call carries until it is old.
+    """Authorization of calls until it expires.
 
     Attributes:
         headers: The authorization headers; never shown.
-        expires_at: `time.monotonic()` at which the vendor stops taking it.
-        url: Where calls go from now on, as the login said; empty: where the connection says.
+        expires_at: Expiry, as `time.monotonic()`.
+        url: Base URL of calls, from the login; empty: that of the connection.
     """
 
     headers: dict[str, str] = field(repr=False)
@@ -56,36 +56,38 @@ class Token:
     url: str = ""
 
     def is_old(self) -> bool:
-        """Whether it dies within a minute: sooner renewed than refused."""
+        """Return whether the token expires within a minute, so that it should be renewed."""
         return time.monotonic() > self.expires_at - 60
 
 
-def session_token(at: Door) -> Token:
-    """Basic login with client id and secret; the token then travels as `Authorization: Session`.
+def session_token(at: LoginContext) -> Token:
+    """Log in by Basic authentication with client id and secret; calls then send `Authorization: Session <token>`.
 
     Source: the vendor's guide "Basic authentication". A refusal is 401 with an empty body.
 
     Raises:
-        AuthenticationError: User, password, client id or client secret is refused.
-        RateLimited: Too many logins; with the seconds to wait, where they are said.
-        VendorUnavailable: No usable answer.
+        AuthenticationError: The vendor refused user, password, client id or client secret.
+        RateLimited: Too many logins; includes the seconds to wait if the response states them.
+        VendorUnavailable: No usable response.
     """
     known = {name: at.connection.extra[name] for name in ("client_id", "client_secret") if name in at.connection.extra}
-    answer = _ask(at, "GET", f"{at.connection.url}/security/token", headers=known, auth=_pair(at.connection))
-    return Token({"Authorization": f"Session {_said(answer, 'access_token')}"}, _expiry(answer))
+    answer = _request(
+        at, "GET", f"{at.connection.url}/security/token", headers=known, auth=_get_credentials(at.connection)
+    )
+    return Token({"Authorization": f"Session {_read_field(answer, 'access_token')}"}, _read_expiry(answer))
 
 
-def basic(at: Door) -> Token:
-    """User and password with every call (RFC 7617); there is nothing to open and nothing that grows old."""
-    pair = base64.b64encode(":".join(_pair(at.connection)).encode()).decode()
+def basic(at: LoginContext) -> Token:
+    """Send user and password with every call (RFC 7617); there is no login call and no expiry."""
+    pair = base64.b64encode(":".join(_get_credentials(at.connection)).encode()).decode()
     return Token({"Authorization": f"Basic {pair}"}, math.inf)
 
 
-def signed_assertion(at: Door) -> Token:
-    """Client credentials with a signed assertion (RFC 7523); extra: token_url, client_id, private_key (PEM).
+def signed_assertion(at: LoginContext) -> Token:
+    """Log in by client credentials with a signed assertion (RFC 7523); extra: token_url, client_id, private_key (PEM).
 
     Raises:
-        ConfigurationError: The connection lacks one of them, or the key can't be read.
+        ConfigurationError: The connection lacks one of these, or the key can't be read.
         AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
     """
     import jwt
@@ -103,15 +105,15 @@ def signed_assertion(at: Door) -> Token:
         "grant_type": "client_credentials", "client_id": client_id, "client_assertion": assertion,
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
     }  # fmt: skip
-    answer = _ask(at, "POST", url, data=form)
-    return Token({"Authorization": f"Bearer {_said(answer, 'access_token')}"}, _expiry(answer))
+    answer = _request(at, "POST", url, data=form)
+    return Token({"Authorization": f"Bearer {_read_field(answer, 'access_token')}"}, _read_expiry(answer))
 
 
-def rotating_refresh(at: Door) -> Token:
-    """An access token for a grant's refresh token, which the answer replaces; extra: token_url, client_id, client_secret.
+def rotating_refresh(at: LoginContext) -> Token:
+    """Exchange a grant's single-use refresh token for an access token; extra: token_url, client_id, client_secret.
 
     Raises:
-        ConfigurationError: The connection lacks one of them, or the grant.
+        ConfigurationError: The connection lacks one of these, or the grant.
         AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
     """
     assert at.grants is not None
@@ -120,23 +122,23 @@ def rotating_refresh(at: Door) -> Token:
         raise ConfigurationError("The connection lacks a credential", missing=",".join(missing))
     known = {name: extra[name] for name in ("client_id", "client_secret")}
 
-    def ask(refresh_token: str) -> tuple[str, requests.Response]:
+    def exchange(refresh_token: str) -> tuple[str, requests.Response]:
         form = known | {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        answer = _ask(at, "POST", extra["token_url"], data=form)
-        return _said(answer, "refresh_token"), answer
+        answer = _request(at, "POST", extra["token_url"], data=form)
+        return _read_field(answer, "refresh_token"), answer
 
-    # The old token is spent: whatever else the answer says, the new one is kept first.
-    answer = at.grants.exchange(at.grant, ask)
-    return Token({"Authorization": f"Bearer {_said(answer, 'access_token')}"}, _expiry(answer))
+    # The old refresh token is spent, so the new one is stored before anything else is read.
+    answer = at.grants.exchange(at.grant, exchange)
+    return Token({"Authorization": f"Bearer {_read_field(answer, 'access_token')}"}, _read_expiry(answer))
 
 
-def impersonation(at: Door) -> Token:
-    """A token for a user who has consented, by a signed assertion (RFC 7523), and where this user's account is.
+def impersonation(at: LoginContext) -> Token:
+    """Log in as a user who has consented, by a signed assertion (RFC 7523), and look up the user's account.
 
-    Extra: token_url, integration_key, user_id, private_key (PEM); account_id, or the user's default account is taken.
+    Extra: token_url, integration_key, user_id, private_key (PEM); account_id, else the user's default account.
 
     Raises:
-        ConfigurationError: The connection lacks one of them, the key can't be read, or the user has no such account.
+        ConfigurationError: The connection lacks one of these, the key can't be read, or the user has no such account.
         AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
     """
     import jwt
@@ -156,21 +158,21 @@ def impersonation(at: Door) -> Token:
     except (ValueError, TypeError, jwt.PyJWTError):
         raise ConfigurationError("The connection's private key can't be read") from None
     form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
-    answer = _ask(at, "POST", url, data=form)
-    bearer = {"Authorization": f"Bearer {_said(answer, 'access_token')}"}
-    told = _ask(at, "GET", urljoin(url, "userinfo"), headers=bearer)
-    place = _account_url(told, at.connection.extra.get("account_id"))
-    return Token(bearer, _expiry(answer), place)
+    answer = _request(at, "POST", url, data=form)
+    bearer = {"Authorization": f"Bearer {_read_field(answer, 'access_token')}"}
+    accounts = _request(at, "GET", urljoin(url, "userinfo"), headers=bearer)
+    place = _read_account_url(accounts, at.connection.extra.get("account_id"))
+    return Token(bearer, _read_expiry(answer), place)
 
 
-def access_point(at: Door) -> Token:
-    """A token for a refresh token that stays the same, or the integration key that is one itself, and where the account is.
+def access_point(at: LoginContext) -> Token:
+    """Log in with an integration key, which is itself a token, or with a reusable refresh token; look up the account's URL.
 
-    Extra: integration_key; or token_url, client_id, client_secret, refresh_token. The account's place is asked for at
-    `baseUris`: one that moved answers nowhere else.
+    Extra: integration_key; or token_url, client_id, client_secret, refresh_token. `baseUris` returns the account's URL; a moved
+    account responds only there.
 
     Raises:
-        ConfigurationError: The connection lacks one of them.
+        ConfigurationError: The connection lacks one of these.
         AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
     """
     extra, expires_at = at.connection.extra, math.inf
@@ -180,27 +182,29 @@ def access_point(at: Door) -> Token:
         if missing := [name for name in names if name not in extra]:
             raise ConfigurationError("The connection lacks a credential", missing=",".join(missing))
         form = {name: extra[name] for name in names[1:]} | {"grant_type": "refresh_token"}
-        answer = _ask(at, "POST", extra["token_url"], data=form)
-        token, expires_at = _said(answer, "access_token"), _expiry(answer)
+        answer = _request(at, "POST", extra["token_url"], data=form)
+        token, expires_at = _read_field(answer, "access_token"), _read_expiry(answer)
     bearer = {"Authorization": f"Bearer {token}"}
-    place = _said(_ask(at, "GET", f"{at.connection.url}/baseUris", headers=bearer), "apiAccessPoint")
+    place = _read_field(_request(at, "GET", f"{at.connection.url}/baseUris", headers=bearer), "apiAccessPoint")
     return Token(bearer, expires_at, f"{place.rstrip('/')}/api/rest/v6")
 
 
-def _account_url(answer: requests.Response, account_id: str | None) -> str:
-    """Where the user's account is served: the one that is named, or the default one."""
+def _read_account_url(answer: requests.Response, account_id: str | None) -> str:
+    """Return the base URL of the user's account: the given one, or the default."""
     try:
         accounts = answer.json()["accounts"]
-        found = [
+        urls = [
             f"{each['base_uri']}/restapi/v2.1/accounts/{each['account_id']}"
             for each in accounts
             if (each["account_id"] == account_id if account_id else str(each["is_default"]).lower() == "true")
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise VendorUnavailable("The login told of no accounts", url=answer.url, status=answer.status_code) from error
-    if not found:
-        raise ConfigurationError("The user has no such account", url=answer.url)
-    return str(found[0])
+        raise VendorUnavailable(
+            "The login response has no accounts", url=answer.url, status=answer.status_code
+        ) from error
+    if not urls:
+        raise ConfigurationError("The user has no such account: check account_id of the connection", url=answer.url)
+    return str(urls[0])
 
 
 LOGINS: dict[str, Login] = {
@@ -213,11 +217,11 @@ LOGINS: dict[str, Login] = {
 }
 
 WITHOUT_CALL = frozenset({"basic"})
-"""Logins that ask the vendor nothing: no turn of the budget is taken for them."""
+"""Logins without a call to the vendor, which take nothing from the budget."""
 
 
-def _ask(
-    at: Door,
+def _request(
+    at: LoginContext,
     method: str,
     url: str,
     *,
@@ -230,43 +234,45 @@ def _ask(
             method, url, headers=headers, auth=auth, data=data, timeout=at.timeout, allow_redirects=False
         )
     except requests.RequestException as error:
-        raise translate(error, "No answer to the login", VendorUnavailable, url=url) from error
+        raise translate(error, "No response to the login", VendorUnavailable, url=url) from error
     facts = {"url": url, "status": answer.status_code, "grant": at.grant or None}
     if 300 <= answer.status_code < 500 and answer.status_code != requests.codes.too_many_requests:
         refuse_maintenance(answer, lambda: False, endpoint="token endpoint", **facts)
     if answer.status_code in (400, 401, 403):
         raise AuthenticationError(
-            "The login is refused: check user, password, client id and secret of the connection", **facts
+            "The login was refused: check user, password, client id and secret of the connection", **facts
         )
     refuse_overload(answer, **facts)
     if answer.status_code not in (requests.codes.ok, requests.codes.created):
-        raise ConfigurationError("The login's address does not answer logins", **facts)
+        raise ConfigurationError(
+            "Unexpected response from the token endpoint: check its URL in the connection", **facts
+        )
     return answer
 
 
-def _said(answer: requests.Response, name: str) -> str:
+def _read_field(answer: requests.Response, name: str) -> str:
     try:
         return str(answer.json()[name])
     except (ValueError, KeyError, TypeError) as error:
-        raise _no_token(answer) from error
+        raise _make_no_token_error(answer) from error
 
 
-def _no_token(answer: requests.Response) -> VendorUnavailable:
+def _make_no_token_error(answer: requests.Response) -> VendorUnavailable:
     kind = read_kind(answer)
     what = "a web page" if kind == "text/html" else f"{kind or 'a body of no type'}"
     return VendorUnavailable(
-        f"The token endpoint answered no token but {what}",
+        f"The token endpoint returned {what}, not a token",
         endpoint="token endpoint", url=answer.url, status=answer.status_code, content_type=kind or None,
     )  # fmt: skip
 
 
-def _expiry(answer: requests.Response) -> float:
-    """When a token grows old; one that does not say so (RFC 6749 only recommends it) is renewed after ten minutes."""
+def _read_expiry(answer: requests.Response) -> float:
+    """Return when a token expires; ten minutes from now if the response has no expiry, which RFC 6749 only recommends."""
     try:
         return time.monotonic() + float(answer.json().get("expires_in", 600))
     except (ValueError, AttributeError, TypeError) as error:
-        raise _no_token(answer) from error
+        raise _make_no_token_error(answer) from error
 
 
-def _pair(connection: Connection) -> tuple[str, str]:
+def _get_credentials(connection: Connection) -> tuple[str, str]:
     return connection.login, connection.password

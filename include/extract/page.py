@@ -1,9 +1,8 @@
-"""One page of JSON to typed Arrow rows, without a Python object per cell.
+"""Read one page of JSON to typed Arrow rows, without a Python object per cell.
 
-A page is read in one go by `pyarrow.json` under the explicit schema of the contract: every field that the vendor sends
-is declared, or the page is looked at more closely. `include.extract.columns` converts the values to their declared types,
-column by column. A page that this refuses is halved until only its bad rows are left; they die with the names of the fields
-that could not be read.
+`pyarrow.json` reads a page in one pass with the explicit schema of the contract; a page with an undeclared field takes the slow
+path. `include.extract.columns` converts the values to their declared types, column by column. A page that fails is bisected until
+only its bad rows are left; these become dead rows, whose reasons name the fields that could not be read.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from include.extract.columns import ColumnConverter, wire_type
 from include.extract.exact_json import dump, split_array
 from include.sensitive import Redactor
 
-# In place of a decimal that can't be read: JSON that no decimal is read from.
+# Placeholder of an unreadable decimal: a JSON value that is never a decimal.
 REFUSED = False
-# Of the name of a field that we don't know.
+# Maximum length of the name of an undeclared field.
 _NAME_LENGTH = 200
-# How a page is laid out shows in its beginning: `{"id": 1}` or `{"id":1}`.
+# The beginning of a page shows its layout: `{"id": 1}` or `{"id":1}`.
 _SPACED = re.compile(rb'"(?:\s+:|:\s)')
 _BEGINNING = 65_536
 
@@ -40,10 +39,10 @@ class DeadRow:
     """A row that could not be read.
 
     Attributes:
-        key: The row's key as the vendor wrote it; None where it can't be read.
-        reasons: What is wrong, one field each, without the value.
+        key: The row's key as the vendor wrote it; None if it can't be read.
+        reasons: The faults, one per field, without the value.
         raw: The row as JSON text: declared fields only, sensitive ones as tokens.
-        place: Where it is in its page, from 0; None where that is not known.
+        place: Place in its page, from 0; None if unknown.
     """
 
     key: str | None
@@ -52,20 +51,20 @@ class DeadRow:
     place: int | None = None
 
     def line(self) -> bytes:
-        """The row as a line of `dead.jsonl`: `{"key", "reasons", "row"}`."""
+        """Return the row as a line of `dead.jsonl`: `{"key", "reasons", "row"}`."""
         line = {"key": self.key, "reasons": self.reasons, "row": orjson.Fragment(self.raw)}
         return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one answer held.
+    """Content of one response.
 
     Attributes:
         rows: Staged columns, in the vendor's order.
         dead: Rows that could not be read.
-        undeclared: Fields that the contract does not know.
-        conflicting: Rows that share a key and differ; they are among the dead rows. None where there are none.
+        undeclared: Fields that the contract does not declare.
+        conflicting: Rows that share a key and differ; the dead rows include them. None if there are none.
     """
 
     rows: pa.Table
@@ -75,14 +74,14 @@ class Page:
 
 
 class PageReader:
-    """Reads the pages of one table.
+    """Reader for the pages of one table.
 
     Args:
         table: The contract.
         redactor: Hides sensitive values.
         sentinels: Prefixes of date texts that mean null.
-        zone: Zone of times without offset.
-        vendor: Named in errors.
+        zone: Time zone of times without offset.
+        vendor: Context for errors.
     """
 
     def __init__(
@@ -101,20 +100,20 @@ class PageReader:
 
     @property
     def unseen(self) -> set[str]:
-        """Declared fields that no page so far has carried."""
+        """Declared fields that no page has contained so far."""
         return set(self._unseen)
 
     def read(self, body: bytes) -> Page:
-        """Reads one page: a JSON array of objects.
+        """Read one page: a JSON array of objects.
 
         Raises:
-            VendorUnavailable: The body is not a JSON array (an HTML page, a body cut short).
+            VendorUnavailable: The body is not a JSON array (an HTML page, a truncated body).
         """
         self._unseen = {f for f in self._unseen if b'"%s"' % f.encode() not in body}
         if not body.lstrip().startswith(b"["):
             raise self._unreadable(body)
         try:
-            wire = self._parse(body, self._wire_of(body), "error")
+            wire = self._parse(body, self._choose_wire_types(body), "error")
             rows, missing = self._converter.stage(wire)
         except pa.ArrowException:
             return self._read_refused(body)
@@ -122,8 +121,8 @@ class PageReader:
             return self._read_refused(body)
         return Page(rows, (), frozenset())
 
-    def _wire_of(self, body: bytes) -> pa.StructType:
-        """The types in which a page is read: text for a decimal that the page writes as one, since Arrow reads both alike."""
+    def _choose_wire_types(self, body: bytes) -> pa.StructType:
+        """Return the types in which a page is read: text for a decimal that the page writes as a string, which Arrow also accepts."""
         is_spaced = _SPACED.search(body, 0, _BEGINNING) is not None
         names = [(col.source, b'"%s"' % col.source.encode()) for col in self._decimals]
         texts = {
@@ -136,12 +135,12 @@ class PageReader:
         return pa.struct([(f.name, pa.string() if f.name in texts else f.type) for f in self._wire])
 
     def _parse(self, body: bytes, fields: pa.StructType, unexpected: Literal["error", "ignore"]) -> pa.StructArray:
-        """Reads an array of objects; where every declared field is asked for, a field beyond them may be an error."""
+        """Parse an array of objects; `unexpected` says whether a field that is not in `fields` is an error."""
         data = b'{"items":' + body + b"}"
         options = pj.ParseOptions(
             explicit_schema=pa.schema([("items", pa.list_(fields))]),
             unexpected_field_behavior=unexpected,
-            # Inside a text a line break is escaped; outside, it is layout that a page need not have, and slow.
+            # JSON strings escape line breaks; support for line breaks in the layout is slow, so it is enabled only if needed.
             newlines_in_values=b"\n" in body,
         )
         read = pj.read_json(
@@ -151,7 +150,7 @@ class PageReader:
         )
         return read.column("items").combine_chunks().flatten()
 
-    # --- the slow road: a page with something unexpected in it ---
+    # --- the slow path: a page with unexpected content ---
 
     def _read_refused(self, body: bytes) -> Page:
         try:
@@ -160,19 +159,22 @@ class PageReader:
             raise self._unreadable(body) from error
         numbers = self._numbers(objects)
         refused = {n for n, changed in numbers.items() if any(value is REFUSED for value in changed.values())}
-        texts = [_with(text, row, numbers.get(n)) for n, (text, row) in enumerate(zip(texts, objects, strict=True))]
+        texts = [
+            _replace_numbers(text, row, numbers.get(n))
+            for n, (text, row) in enumerate(zip(texts, objects, strict=True))
+        ]
         undeclared = {name for row in objects if isinstance(row, dict) for name in row} - self._declared
-        undeclared = {_shown(name) for name in undeclared}
+        undeclared = {_clean_name(name) for name in undeclared}
         good: list[pa.Table] = []
         dead: list[int] = []
         self._bisect(texts, [n for n in range(len(texts)) if n not in refused], good, dead)
         rows = pa.concat_tables(good) if good else self.schema.empty_table()
         places = sorted({*dead, *refused})
-        letters = tuple(replace(self._dead(objects[n], numbers.get(n, {})), place=n) for n in places)
-        return Page(rows, letters, frozenset(undeclared))
+        dead_rows = tuple(replace(self._make_dead_row(objects[n], numbers.get(n, {})), place=n) for n in places)
+        return Page(rows, dead_rows, frozenset(undeclared))
 
     def _numbers(self, rows: Sequence[object]) -> dict[int, dict[str, object]]:
-        """By the place of a row: its decimals that JSON does not write as one; `REFUSED` where they can't be read."""
+        """Return by the place of a row its decimals that Arrow can't read from JSON; `REFUSED` if they are invalid."""
         changed: dict[int, dict[str, object]] = {}
         for col in self._decimals:
             target, values = arrow_type(col.type), [r.get(col.source) if isinstance(r, dict) else None for r in rows]
@@ -189,14 +191,14 @@ class PageReader:
 
     def _unreadable(self, body: bytes) -> VendorUnavailable:
         return VendorUnavailable(
-            "The answer is not a JSON array; the body may be cut short",
+            "The response is not a JSON array; the body may be cut short",
             vendor=self._vendor or None,
             table=self.table.name,
             bytes=len(body),
         )
 
     def _bisect(self, texts: list[str], places: list[int], good: list[pa.Table], dead: list[int]) -> None:
-        """Halves the rows at these places until each part is read or is one bad row; keeps the order."""
+        """Halve the rows at these places until each part can be read or is one bad row; keep the order."""
         if not places:
             return
         rows = self._read_rows([texts[n] for n in places])
@@ -210,7 +212,7 @@ class PageReader:
             self._bisect(texts, places[middle:], good, dead)
 
     def _read_rows(self, texts: Iterable[str]) -> pa.Table | None:
-        """Reads rows; None where one of them is bad."""
+        """Read rows; return None if one of them is bad."""
         try:
             body = b"[" + ",".join(texts).encode() + b"]"
             rows, missing = self._converter.stage(self._parse(body, self._staged_wire, "ignore"))
@@ -218,7 +220,7 @@ class PageReader:
             return None
         return None if missing else rows
 
-    def _dead(self, row: object, numbers: dict[str, object]) -> DeadRow:
+    def _make_dead_row(self, row: object, numbers: dict[str, object]) -> DeadRow:
         if not isinstance(row, dict):
             return DeadRow(None, ("the row is not an object",), "null")
         staged = [col for col in self.table.columns if col.kind != "ignored"]
@@ -233,13 +235,13 @@ class PageReader:
             raw[col.source] = self._redactor.token(value) if col.kind == "sensitive" and value is not None else value
         has_key = not any(name in faults for name in self.table.key)
         key = ":".join(str(row.get(self.table.named(name).source)) for name in self.table.key) if has_key else None
-        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _text_of(raw))
+        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _to_json(raw))
 
     def _faults(self, row: dict[str, object], numbers: dict[str, object]) -> dict[str, str]:
-        """What is wrong with the fields of a row, by our own name, never a value."""
+        """Return the faults of a row by staged column name, without values."""
         refused = {source for source, value in numbers.items() if value is REFUSED}
         staged = [col for col in self.table.columns if col.kind != "ignored"]
-        others = _text_of({name: value for name, value in (row | numbers).items() if name not in refused})
+        others = _to_json({name: value for name, value in (row | numbers).items() if name not in refused})
         is_rest_good = bool(refused) and self._read_rows([others]) is not None
         faults: dict[str, str] = {}
         for col in staged:
@@ -252,7 +254,7 @@ class PageReader:
         return faults
 
     def _is_readable(self, col: Column, value: object) -> bool:
-        body = b"[" + _text_of({col.source: value}).encode() + b"]"
+        body = b"[" + _to_json({col.source: value}).encode() + b"]"
         try:
             self._converter.convert(col, self._parse(body, self._staged_wire, "ignore").field(col.source))
         except pa.ArrowException:
@@ -267,15 +269,15 @@ class PageReader:
         return f"not {'a key' if col.type == STRING and col.name in self.table.key else col.type}"
 
 
-def _with(text: str, row: object, numbers: dict[str, object] | None) -> str:
-    """The text of a row, with these numbers in place of what it holds."""
-    return _text_of(row | numbers) if numbers and isinstance(row, dict) else text
+def _replace_numbers(text: str, row: object, numbers: dict[str, object] | None) -> str:
+    """Return the JSON text of a row, with these numbers in place of its own."""
+    return _to_json(row | numbers) if numbers and isinstance(row, dict) else text
 
 
-def _shown(name: str) -> str:
-    """A field's name as text that a database takes, and a person reads."""
+def _clean_name(name: str) -> str:
+    """Clean a field's name for the database and for display."""
     return name.encode("utf-8", "replace").decode().replace("\0", "?")[:_NAME_LENGTH]
 
 
-def _text_of(row: dict[str, object]) -> str:
+def _to_json(row: dict[str, object]) -> str:
     return dump(row).decode()

@@ -1,13 +1,13 @@
-"""Offset paging over data that moves, without losing or doubling a row.
+"""Page by offset through changing data without losing or doubling a row.
 
-Pages are ordered by an id that never changes, and each asks for a few rows of the one before. A page is a gapless window
-of the ordered rows at the moment it was read. So if every page begins at or before the place where the one before it
-ended, and one brings no new row though the vendor could have put more into it, then every row that was there throughout
-has been read: rows removed meanwhile shift the others towards us, and show as a page that begins too late; it is asked
-for again further back. Rows read twice are dropped by key.
+Pages are ordered by an id that never changes, and each page overlaps the previous one by a few rows. A page is a gapless window
+of the ordered rows at the moment it was read. So every row that existed throughout has been read if (1) every page begins at or
+before the end of the previous one, and (2) a page that could have been longer has no new row. Rows removed meanwhile shift
+the others forward, which shows as a page that begins too late; that page is requested again, further back. Rows read twice are
+dropped by key.
 
-A page shorter than asked for may be the last one, or the vendor gives no longer ones. So it is asked for what follows:
-rows that come then show how long its pages really are, and the next ones are asked for in such steps.
+A page shorter than requested may be the last one, or the vendor may limit the page size. So the following rows are requested:
+if there are any, they show the vendor's page size, and the next pages are requested in such steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from include.extract.page import Page
 
 OVERLAP = 10
 _RETREATS = 8
-# Pages without a new row, such as those read again after a retreat; more mean a vendor that ignores the offset.
+# Maximum consecutive pages without a new row, such as after a retreat; more mean that the vendor ignores the offset.
 _IDLE = 300
 
 Fetch = Callable[[int, int], Page]
@@ -35,13 +35,13 @@ Fetch = Callable[[int, int], Page]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One page, less what was read before.
+    """One page without the rows of earlier pages.
 
     Attributes:
         page: Rows and dead rows that were not in an earlier page.
-        fetched: Rows in the vendor's answer.
-        duplicate: Rows left out because they were read before.
-        repeated: Those of them that could be read; None where there are none.
+        fetched: Number of rows in the response.
+        duplicate: Number of rows left out because they were read before.
+        repeated: The readable rows that were left out; None if there are none.
     """
 
     page: Page
@@ -51,7 +51,7 @@ class Window:
 
 
 class _Covered:
-    """The rows read so far: their ids as sorted stretches, one a page, eight bytes a row."""
+    """The rows read so far: one sorted array of ids per page, eight bytes per row."""
 
     def __init__(self) -> None:
         self.highest: Any = None
@@ -59,29 +59,29 @@ class _Covered:
         self._keyless: set[str] = set()
 
     def touches(self, keys: pa.Array, keyless: set[str]) -> bool:
-        """Whether a page with these rows leaves no gap behind what is covered."""
+        """Return whether a page with these rows leaves no gap after the covered rows."""
         if self.highest is None or keyless & self._keyless:
             return True
         return len(keys) > 0 and bool(pc.min(keys).as_py() <= self.highest)
 
     def holds(self, keys: pa.Array, keyless: set[str]) -> bool:
-        """Whether all of these rows were read before."""
+        """Return whether all of these rows were read before."""
         return keyless <= self._keyless and pc.all(self.known(keys)).as_py() is not False
 
     def known(self, keys: pa.Array) -> pa.Array:
-        """For each key, whether it was read before."""
+        """Return for each key whether it was read before."""
         if len(keys) == 0 or self.highest is None:
             return pa.array([False] * len(keys), pa.bool_())
         lowest = pc.min(keys).as_py()
         known = pa.array([False] * len(keys), pa.bool_())
-        # All of them: after a page that was asked for further back, the stretches are in no order.
+        # Search all of them: after a retreat, the stretches are not in order.
         for _, high, stretch in self._stretches:
             if high >= lowest:
                 known = pc.or_(known, pc.is_in(keys, value_set=stretch))
         return known
 
     def add(self, keys: pa.Array, keyless: set[str]) -> bool:
-        """Covers a page's rows; returns whether that led further."""
+        """Add a page's rows; return whether the highest id increased."""
         self._keyless |= keyless
         if not len(keys):
             return False
@@ -91,67 +91,67 @@ class _Covered:
         return bool(self.highest != before)
 
 
-class _Ahead:
-    """Pages asked for before they are needed, in order; several at once after the first full one.
+class _Prefetch:
+    """Pages requested before they are needed, in order; several in parallel after the first full one.
 
     Attributes:
-        longest: Rows of the longest page that the vendor gave.
+        longest: Rows of the longest page so far.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, fetch: Fetch, page_rows: int, connections: int) -> None:
         self._pool, self._fetch, self._page_rows, self._connections = pool, fetch, page_rows, connections
-        self._asked: deque[tuple[int, Future[Page]]] = deque()
+        self._requested: deque[tuple[int, Future[Page]]] = deque()
         self._next_skip, self._width = 0, 1
         self.longest = 0
 
     def take(self) -> tuple[int, Page]:
-        """The next page, and how many rows it skipped."""
-        while len(self._asked) < self._width:
-            self._asked.append((self._next_skip, self._pool.submit(self._fetch, self._next_skip, self._page_rows)))
-            self._next_skip = _end(self._next_skip, self.longest or self._page_rows)
-        skip, page = self._asked.popleft()
+        """Return the next page and its offset."""
+        while len(self._requested) < self._width:
+            self._requested.append((self._next_skip, self._pool.submit(self._fetch, self._next_skip, self._page_rows)))
+            self._next_skip = _next_offset(self._next_skip, self.longest or self._page_rows)
+        skip, page = self._requested.popleft()
         return skip, page.result()
 
-    def go_on(self, skip: int, rows: int) -> None:
-        """Goes on behind a page; a page that is shorter than others says that nobody knows what is there."""
+    def advance(self, skip: int, rows: int) -> None:
+        """Continue after a page; after a short page, drop the pages requested ahead, because their offsets may be wrong."""
         is_short = rows < (self.longest or self._page_rows)
         self.longest = max(self.longest, rows)
         if is_short:
-            self.restart(_end(skip, rows))
+            self.restart(_next_offset(skip, rows))
         self._width = 1 if is_short else self._connections
 
     def restart(self, skip: int) -> None:
-        """Forgets what was asked for, and goes on at `skip`."""
-        for _, page in self._asked:
+        """Drop the pages requested ahead, and continue at offset `skip`."""
+        for _, page in self._requested:
             page.cancel()
-        self._asked.clear()
+        self._requested.clear()
         self._next_skip = skip
 
 
 def ordered_pages(
     fetch: Fetch, key: str, page_rows: int, connections: int, vendor: str, table: str
 ) -> Iterator[Window]:
-    """Reads every page, some of them at once, in order.
+    """Yield every page in order; request some in parallel.
 
     Args:
         fetch: `(skip, top) -> Page`; called from several threads.
         key: Staged column that the vendor orders by.
-        page_rows: Rows to ask for in one call; a vendor that gives fewer at once is followed in its own steps.
-        connections: Calls in flight.
-        vendor: Named in errors.
-        table: Named in errors.
+        page_rows: Rows to request per call; if the vendor returns fewer, its page size sets the steps.
+        connections: Maximum parallel calls.
+        vendor: Context for errors.
+        table: Context for errors.
 
     Raises:
         PagingUnstable: The vendor does not keep the order, or rows vanish faster than pages can be read again.
     """
     covered, retreats, idle, empty_at = _Covered(), 0, 0, sys.maxsize
     with ThreadPoolExecutor(connections, thread_name_prefix="page") as pool:
-        ahead = _Ahead(pool, fetch, page_rows, connections)
+        ahead = _Prefetch(pool, fetch, page_rows, connections)
         try:
             while True:
                 skip, page = ahead.take()
                 keys, keyless, rows = _keys(page, key), _keyless(page, key), page.rows.num_rows + len(page.dead)
-                # Nothing is before the first page: what it lacks is gone.
+                # The first page can't leave a gap.
                 if skip and not covered.touches(keys, keyless):
                     retreats += 1
                     if retreats > _RETREATS:
@@ -162,11 +162,11 @@ def ordered_pages(
                     ahead.restart(max(0, skip - OVERLAP * 4**retreats))
                     continue
                 _check_order(page, key, vendor, table)
-                # Of a single row none can be asked for again: that there is no row behind it was seen just before.
+                # A page of one row can't overlap, so an empty page just before proves that no row follows.
                 is_last = rows < max(ahead.longest, 1) or rows >= empty_at
                 is_last = is_last and covered.holds(keys, keyless)
                 empty_at = sys.maxsize
-                yield _fresh(page, key, covered)
+                yield _drop_known(page, key, covered)
                 if is_last:
                     return
                 if covered.add(keys, keyless):
@@ -174,14 +174,19 @@ def ordered_pages(
                 else:
                     idle += 1
                     if idle > _IDLE:
-                        raise PagingUnstable("The pages lead no further", vendor=vendor, table=table, skip=skip)
-                ahead.go_on(skip, rows)
+                        raise PagingUnstable(
+                            "The pages bring no new rows: the vendor may ignore the offset",
+                            vendor=vendor,
+                            table=table,
+                            skip=skip,
+                        )
+                ahead.advance(skip, rows)
         finally:
             ahead.restart(0)
 
 
 def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:
-    """Leaves out rows whose key an earlier row had, for tables small enough that their keys are held as Python objects."""
+    """Leave out rows with the key of an earlier row; for tables small enough to hold their keys as Python objects."""
     seen: set[tuple[object, ...]] = set()
     for page in pages:
         names = zip(*(page.rows.column(name).to_pylist() for name in key), strict=True)
@@ -195,13 +200,13 @@ def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:
         yield Window(replace(page, rows=rows), fetched, fetched - rows.num_rows - len(page.dead), repeated)
 
 
-def _end(skip: int, rows: int) -> int:
-    """Where to go on behind a page, so that the next one holds its last rows again."""
+def _next_offset(skip: int, rows: int) -> int:
+    """Return the offset of the next page, so that it overlaps the last rows of this one."""
     return skip + max(1, rows - min(OVERLAP, rows // 2))
 
 
 def _keys(page: Page, key: str) -> pa.Array:
-    """Keys of all rows of a page, the dead ones too where theirs can be read."""
+    """Return the keys of all rows of a page, including dead rows with a readable key."""
     keys = page.rows.column(key).combine_chunks()
     readable = [row.key for row in page.dead if row.key and row.key.lstrip("-").isdigit()]
     if not readable or not pa.types.is_integer(keys.type):
@@ -210,7 +215,7 @@ def _keys(page: Page, key: str) -> pa.Array:
 
 
 def _keyless(page: Page, key: str) -> set[str]:
-    """What is known of dead rows whose key can't be read: their content."""
+    """Return the content of dead rows without a readable key, which identifies them instead."""
     is_integer = pa.types.is_integer(page.rows.column(key).type)
     return {row.raw for row in page.dead if not (is_integer and row.key and row.key.lstrip("-").isdigit())}
 
@@ -219,12 +224,12 @@ def _check_order(page: Page, key: str, vendor: str, table: str) -> None:
     keys = page.rows.column(key).combine_chunks()
     if len(keys) > 1 and pc.any(pc.greater(keys[:-1], keys[1:])).as_py():
         raise PagingUnstable(
-            "The vendor does not order by the key that was asked for", vendor=vendor, table=table, key=key
+            "The vendor does not order the rows by the requested key", vendor=vendor, table=table, key=key
         )
 
 
-def _fresh(page: Page, key: str, covered: _Covered) -> Window:
-    """Leaves out rows read before, and all but the last of rows that share a key within the page."""
+def _drop_known(page: Page, key: str, covered: _Covered) -> Window:
+    """Leave out rows that were read before, and all but the last of the rows that share a key in the page."""
     fetched = page.rows.num_rows + len(page.dead)
     keys = page.rows.column(key).combine_chunks()
     is_known = covered.known(keys)

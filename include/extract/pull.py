@@ -1,4 +1,4 @@
-"""Pulls one table of a vendor into a partition: pages in, parts out, a few pages in memory."""
+"""Pull one table of a vendor into a partition, with a few pages in memory."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from include.extract.page import DeadRow, PageReader
 from include.extract.paging import Window
 from include.extract.repeats import Repeats
 from include.extract.session import VendorSession
-from include.extract.shapes import Source, windows_of
+from include.extract.shapes import Source, read_windows
 from include.sensitive import Redactor
 from include.staging.partitions import Manifest, PartWriter, Staging, total
 
 log = logging.getLogger(__name__)
 
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
-# More unreadable rows than this are not kept one by one: something is wrong with the table, not with its rows.
+# With more unreadable rows than this, the fault may be in the table, not in single rows.
 _MOST_DEAD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What a pull asks for.
+    """Scope of a pull.
 
     Attributes:
         business_date: The day the data is about.
-        is_past: Whether only what the vendor can state as of that day is asked for.
-        first_date: The day after the session before; what is dated since then is asked for with the business date.
-        chosen: Keys of what is asked for; empty for all.
-        is_pushed: Whether the rows come between the daily runs: by webhook, by API call, or by a poll for edits.
-        has_whole_rows: Whether an API call brought them: then each row is checked by itself, and states every field.
-        edited_since: For tables pulled by window: when the last pull began; None pulls everything.
+        is_past: Whether to request only data as of that day.
+        first_date: The day after the previous session: first date of a two-date request that ends with the business date.
+        chosen: Selected keys to request; empty for all.
+        is_pushed: Whether the rows arrive between the daily runs: by webhook, by API call, or by a poll for edits.
+        has_whole_rows: Whether an API call sent the rows: then every row must state every field, and is checked by itself.
+        edited_since: For tables pulled by window: start of the last pull; None pulls everything.
     """
 
     business_date: date
@@ -52,7 +52,7 @@ class Span:
 
     @property
     def pulled(self) -> str:
-        """How the ledger calls such a pull."""
+        """The ledger's name for this kind of pull."""
         return "pushed" if self.is_pushed else "past" if self.is_past else "chosen" if self.chosen else "present"
 
 
@@ -80,25 +80,25 @@ def pull(
     source: Source,
     keep: Keep = lambda windows: windows,
 ) -> str:
-    """Pulls a table and stages it, as of `now`; `keep` leaves out rows that are not wanted.
+    """Pull a table and stage it, as of `now`; `keep` filters the rows.
 
     Returns:
         The partition's path below the staging root.
 
     Raises:
         PagingUnstable: Rows moved faster than they could be read.
-        SchemaDrift: A field that we stage is in no row any more.
-        DataQualityError: Hardly a row can be read.
+        SchemaDrift: A staged field is missing from every row.
+        DataQualityError: Most rows can't be read.
         TributaryError: As `VendorSession.get` raises.
     """
     params, window = request(vendor, table, span, now)
     reader = CsvReader(table, redactor, vendor.sentinels, vendor.zone, vendor.name)
-    windows = keep(windows_of(vendor, table, params, session, reader, source))
+    windows = keep(read_windows(vendor, table, params, session, reader, source))
     return stage(vendor, table, span, windows, reader, staging, now, window)
 
 
 def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[dict[str, str], tuple[str, str] | None]:
-    """Returns the query parameters of a pull, and the bounds of its edit window where it has one."""
+    """Return the query parameters of a pull, and the bounds of its edit window or None."""
     params = {**table.params, **(table.when_past if span.is_past else {})}
     if span.chosen and table.chosen:
         return params | {table.chosen: ",".join(span.chosen)}, None
@@ -131,7 +131,7 @@ def stage(
     started: datetime,
     edited: tuple[str, str] | None = None,
 ) -> str:
-    """Writes windows of rows as one partition, and its manifest last; raises as `pull` does."""
+    """Write windows of rows as one partition, with its manifest last; raise as `pull` does."""
     pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     path = f"{vendor.name}/{table.name}/{span.business_date}/{pull_id}"
     folder = staging.folder(path)
@@ -140,12 +140,12 @@ def stage(
         _count(tally, table, window)
         writer.write(window.page.rows)
         repeats.add(window)
-        _refuse_wreck(tally, vendor, table, reader)
+        _refuse_mostly_dead(tally, vendor, table, reader)
         log.info("%s %s %s: %s rows", vendor.name, table.name, span.business_date, f"{tally.staged:,}")
     writer.flush()
     _settle(tally, table, repeats, writer)
-    _refuse_wreck(tally, vendor, table, reader)
-    # A few webhook bodies are no evidence for all rows.
+    _refuse_mostly_dead(tally, vendor, table, reader)
+    # A few webhook bodies do not prove that a field is missing from all rows.
     if not (span.has_whole_rows or (span.is_pushed and table.omits_nulls)):
         _refuse_drift(tally, vendor, table, reader)
     folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))
@@ -180,8 +180,8 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
     if table.money:
         tally.money += total(rows, table.money)
     for row in window.page.dead:
-        # Where pages overlap a row comes twice. It is known by its content too: several rows may have one key (the lots of a
-        # holding), and one may have none.
+        # Overlapping pages repeat rows. Key and content identify a dead row: several rows may share a key (the lots of a
+        # holding), and some have none.
         name = _identify(row) if row.raw != "null" else f"not an object {len(tally.dead)}"
         tally.duplicate += name in tally.dead
         tally.dead[name] = row
@@ -192,7 +192,7 @@ def _identify(row: DeadRow) -> str:
 
 
 def _settle(tally: _Tally, table: Table, repeats: Repeats, writer: PartWriter) -> None:
-    """Settles what several responses say of one key, and corrects the counts: a row that was left out may be staged or dead now."""
+    """Resolve rows of several responses with one key, and correct the counts: a row that was left out may now be staged or dead."""
     before = tally.staged + len(tally.dead)
     settled = repeats.settle(writer)
     tally.staged += settled.added.num_rows - settled.removed.num_rows
@@ -210,12 +210,12 @@ def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReade
         unseen &= {col.source for col in table.columns if col.required}
     if tally.fetched and unseen:
         raise SchemaDrift(
-            "Declared fields are in no row: renamed or removed?", vendor=vendor.name, table=table.name,
+            "Declared fields are missing from every row: renamed or removed?", vendor=vendor.name, table=table.name,
             fields=",".join(sorted(unseen)), undeclared=",".join(sorted(tally.undeclared)) or None,
         )  # fmt: skip
 
 
-def _refuse_wreck(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
+def _refuse_mostly_dead(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
     if len(tally.dead) > _MOST_DEAD and len(tally.dead) > (tally.fetched - tally.duplicate) / 2:
         _refuse_drift(tally, vendor, table, reader)
         first = next(iter(tally.dead.values()))

@@ -1,7 +1,7 @@
-"""Rows that callers push: each states every field that is staged, null where there is no value.
+"""Check rows that API callers push: each must state every staged field, with null for no value.
 
-A vendor leaves out what is null where its declaration says so (`omits_nulls`). A caller may have left out a field that it does not
-know or map. A missing field is not null: the row is rejected, and overwrites nothing.
+A vendor may omit null fields if its declaration says so (`omits_nulls`). A caller that omits a field may not know or map it, so a
+missing field is not null: the row is rejected, and overwrites nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from include.contract import BOOLEAN, INTEGER, PAIRS, Column, Table
 
 ABSENT = "absent"
 MOST_REJECTED = 1_000
-"""Rows of a push that are named one by one."""
+"""Maximum number of rejected rows that are listed one by one."""
 _INT64 = range(-(2**63), 2**63)
 
 
 def stated_columns(table: Table) -> list[Column]:
-    """Return the columns that every pushed row states, by the names of the vendor's documentation."""
+    """Return the columns that every pushed row must state, under the vendor's field names."""
     return [col for col in table.columns if col.kind != "ignored" and col.source[0] not in "@^"]
 
 
 def expand(table: Table, row: dict[str, Any]) -> None:
-    """State the fields of an object that a flat row states as null: `{"address": null}` says that `address.city` is null."""
+    """Expand null objects of a flat row in place: `{"address": null}` means that `address.city` is null."""
     nulls = {name for name, value in row.items() if value is None}
     for col in stated_columns(table):
-        *above, _ = _ancestors(col.source)
+        *above, _ = _list_ancestors(col.source)
         if col.source not in row and nulls.intersection(above):
             row[col.source] = None
     for name in nulls - {col.source for col in table.columns}:
@@ -40,9 +40,9 @@ def find_absent(table: Table, row: Mapping[str, Any]) -> list[str]:
 
 
 def find_faults(table: Table, row: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a flat row as far as its JSON shows: absent fields, missing ones, wrong kinds; never a value.
+    """Return the faults of a flat row that its JSON types show: absent fields, missing values, wrong types; never a value.
 
-    Each is a fault when the row is staged, too. How texts are written, such as dates and numbers, is looked at there alone.
+    Staging finds the same faults. Only staging also checks the notation of texts, such as dates and numbers.
     """
     faults = []
     for col in stated_columns(table):
@@ -68,7 +68,7 @@ def _is_of_kind(col: Column, value: object) -> bool:
     return isinstance(value, str)
 
 
-def _ancestors(source: str) -> list[str]:
-    """The objects that a field is in, the outermost first, and the field: `a`, `a.b`, `a.b.c`."""
+def _list_ancestors(source: str) -> list[str]:
+    """Return the paths of a field's enclosing objects, outermost first, and of the field: `a`, `a.b`, `a.b.c`."""
     parts = source.split(".")
     return [".".join(parts[: n + 1]) for n in range(len(parts))]

@@ -1,12 +1,12 @@
-"""Rows of one pull that have one key and came in several responses (pages, calls of a fan-out, parents of a nested list).
+"""Resolve rows that share a key and came in several responses of one pull (pages, calls of a fan-out, parents of a nested list).
 
 Rows of equal content are duplicates. Rows that differ may be an edit between two calls, or an error of the vendor: the newest by the
-table's `version` counts; where the table has none, or it names no single newest row, each of them is a dead letter that names the
-fields that differ. A fan-out that asks in the name of several users (a header holds the user) gets one view of a row for each user:
-only rows of one user are compared, and the first view counts.
+table's `version` is used. If there is no single newest row, each of them becomes a dead letter that names the differing
+fields. A fan-out on behalf of several users (the user is in a header) gets one view of a row per user: only rows of one user are
+list_compared, and the first view is used.
 
-Pages overlap by a few rows on purpose, so a repeated row is compared with the last windows at once, in Arrow. Only what does not equal a
-row there is kept until the end of the pull, and is then compared with the parts that were written.
+Pages overlap by a few rows on purpose, so a repeated row is list_compared at once with the last windows, in Arrow. Only rows without an
+equal there are held until the end of the pull, and are then list_compared with the written parts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import FanOut, Table
-from include.extract.conflict import as_dead, compared, differences, shared
+from include.extract.conflict import find_differences, group_shared, list_compared, make_dead_row
 from include.extract.page import DeadRow
 from include.extract.paging import Window
 from include.staging.partitions import ROWS_A_PART, PartWriter
@@ -30,12 +30,12 @@ _RECENT = 2
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of rows that share a key and differ.
+    """Outcome of rows that share a key and differ.
 
     Attributes:
-        dead: Rows of which none is known to be the right one.
-        removed: Rows that were staged, and are no longer.
-        added: Newer rows, staged instead.
+        dead: Rows without a single newest version.
+        removed: Rows that were removed from the staged rows.
+        added: Newer rows that were staged instead.
     """
 
     dead: Sequence[DeadRow]
@@ -44,17 +44,17 @@ class Settled:
 
 
 class Repeats:
-    """Compares the rows of one pull of a table whose keys were read before."""
+    """Collects and compares the repeated rows of one pull of a table."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._key = [*table.key, *_users(table)]
+        self._key = [*table.key, *_list_user_columns(table)]
         self._recent: deque[pa.Table] = deque(maxlen=_RECENT)
         self._open: list[pa.Table] = []
         self._conflicting: list[pa.Table] = []
 
     def add(self, window: Window) -> None:
-        """Take note of a window's repeated rows; call for each window, in order."""
+        """Collect a window's repeated rows; call for each window, in order."""
         if window.page.rows.num_rows:
             self._recent.append(window.page.rows)
         if window.page.conflicting is not None:
@@ -65,10 +65,10 @@ class Repeats:
                 self._open = [_distinct(pa.concat_tables(self._open), rows.column_names)]
 
     def settle(self, writer: PartWriter) -> Settled:
-        """Compare the repeated rows with the rows in the parts, and correct the parts; raises as `Folder.parts` does.
+        """Compare the repeated rows with the rows in the parts, and correct the parts; raise as `Folder.parts` does.
 
         Args:
-            writer: Holds every row of the pull, flushed.
+            writer: The writer with every row of the pull, flushed.
         """
         empty = writer.schema.empty_table()
         conflicting = pa.concat_tables([empty, *self._conflicting])
@@ -83,9 +83,9 @@ class Repeats:
         in_doubt = set(self._names(conflicting).to_pylist())
         dead: list[DeadRow] = []
         removed, added = list[int](), list[int]()
-        for places in shared(candidates.select(self._key)):
+        for places in group_shared(candidates.select(self._key)):
             rows = candidates.take(places).to_pylist()
-            reasons = differences(rows, self._table)
+            reasons = find_differences(rows, self._table)
             is_in_doubt = self._names(candidates.slice(places[0], 1))[0].as_py() in in_doubt
             newest = None if is_in_doubt else self._find_newest(rows)
             staged = [place for place in places if place < first.num_rows]
@@ -93,7 +93,7 @@ class Repeats:
                 continue
             removed += staged
             if newest is None:
-                dead += [as_dead(row, reasons, self._table) for row in rows]
+                dead += [make_dead_row(row, reasons, self._table) for row in rows]
             else:
                 added.append(places[newest])
         settled = Settled(dead, _take(candidates, removed), _take(candidates, added))
@@ -105,13 +105,11 @@ class Repeats:
         return settled
 
     def _find_unequal(self, repeated: pa.Table) -> pa.Table:
-        """Return the repeated rows of a window, less those that equal a row of the last windows."""
+        """Return the repeated rows of a window that do not equal a row of the last windows."""
         names = self._names(repeated)
         known = pa.concat_tables([rows.take(pc.indices_nonzero(self._is_among(rows, names))) for rows in self._recent])
-        content = list(dict.fromkeys([*self._key, *compared(self._table, repeated.column_names)]))
-        if known.select(content).equals(
-            repeated.select(content)
-        ):  # as where pages overlap: much faster than what follows
+        content = list(dict.fromkeys([*self._key, *list_compared(self._table, repeated.column_names)]))
+        if known.select(content).equals(repeated.select(content)):  # fast path for overlapping pages
             return repeated.slice(0, 0)
         contents = _distinct(pa.concat_tables([known, repeated]), content)
         counts = self._names(contents).value_counts()
@@ -120,18 +118,18 @@ class Repeats:
         return repeated.filter(pc.or_(pc.invert(is_known), self._is_among(repeated, unequal)))
 
     def _find_newest(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
-        """Return the place of the newest row, the first of equal ones; None where the table does not say which it is."""
+        """Return the place of the newest row, the first of equal ones; None if there is no single newest row."""
         versions: list[Any] = [None if self._table.version is None else row[self._table.version] for row in rows]
         if None in versions:
             return None
         newest = [place for place, version in enumerate(versions) if version == max(versions)]
-        return None if differences([rows[place] for place in newest], self._table) else newest[0]
+        return None if find_differences([rows[place] for place in newest], self._table) else newest[0]
 
     def _is_among(self, rows: pa.Table, names: pa.Array) -> pa.Array:
         return pc.is_in(self._names(rows), value_set=names)
 
     def _names(self, rows: pa.Table) -> pa.Array:
-        """Return what identifies each row, as one column."""
+        """Return the identity of each row, as one column."""
         if len(self._key) == 1:
             return rows.column(self._key[0]).combine_chunks()
         texts = [rows.column(name).cast(pa.string()).combine_chunks() for name in self._key]
@@ -143,11 +141,11 @@ def _take(rows: pa.Table, places: list[int]) -> pa.Table:
 
 
 def _distinct(rows: pa.Table, names: Sequence[str]) -> pa.Table:
-    """Return each combination of these columns once."""
+    """Return the distinct combinations of these columns."""
     return rows.select(list(names)).group_by(list(names), use_threads=False).aggregate([])
 
 
-def _users(table: Table) -> list[str]:
-    """Return the columns that hold the user in whose name a fan-out asks."""
+def _list_user_columns(table: Table) -> list[str]:
+    """Return the columns with the user on whose behalf a fan-out sends its requests."""
     headers = "".join(table.shape.headers.values()) if isinstance(table.shape, FanOut) else ""
     return [col.name for col in table.columns if col.source.startswith("@") and f"{{{col.source[1:]}}}" in headers]

@@ -1,4 +1,4 @@
-"""One vendor, many calls: budget, retries, and HTTP answers as our errors."""
+"""Call one vendor's API: rate budget, retries, and translation of HTTP responses to errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from include.errors import (
 )
 from include.extract.answer import read_kind, refuse_maintenance, refuse_overload
 from include.extract.bounded import BoundedAdapter, translate
-from include.extract.login import Door, Token
+from include.extract.login import LoginContext, Token
 from include.extract.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -40,26 +40,26 @@ T = TypeVar("T")
 
 _TIMEOUT_S = (10, 120)
 PATIENCE_S = 300.0
-"""How long one request is tried again, in seconds."""
+"""How long one request is retried, in seconds."""
 _LONGEST_WAIT_S = 60.0
 _CONDITION = "If-None-Match"
-_TAKEN = (requests.codes.ok, requests.codes.created, requests.codes.accepted)
+_SUCCESS = (requests.codes.ok, requests.codes.created, requests.codes.accepted)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One question to a vendor.
+class Request:
+    """One request to a vendor.
 
     Attributes:
-        path: Below the base URL, or a whole URL of the same place that the vendor gave.
+        path: Path below the base URL, or a whole URL of the same host that the vendor returned.
         params: Query parameters.
-        body: Sent as JSON; None asks by GET.
-        method: By which the body is sent.
-        bucket: A narrower bucket of the budget that the call is taken from, too.
-        grant: On whose behalf; empty for the firm itself.
-        missing: Statuses that say that there is nothing.
-        is_file: Whether the answer is a file, and not JSON.
-        headers: Of this call alone.
+        body: JSON body; None sends a GET.
+        method: Method of a request with a body.
+        bucket: Additional bucket of the rate budget that the call counts against.
+        grant: Name of the grant; empty for the firm itself.
+        missing: HTTP statuses that mean no data.
+        is_file: Whether the response is a file rather than JSON.
+        headers: Additional headers.
     """
 
     path: str
@@ -79,12 +79,12 @@ class VendorSession:
     Args:
         vendor: The declaration.
         connection: Address and credentials.
-        budget: Waits before every call.
-        calls: Notes every call.
-        grants: Refresh tokens, for vendors that one logs in at on somebody's behalf.
-        patience_s: How long one request is tried again before its error is raised, in seconds; no wait that would
-            end later is begun.
-        clocks: Compared by the first response that is no error; None compares nothing.
+        budget: Rate budget that every call waits for.
+        calls: Log of every call.
+        grants: Store of refresh tokens, for vendors with logins on behalf of users.
+        patience_s: How long one request is retried before its error is raised, in seconds; a wait that would end later
+            does not start.
+        clocks: Clock check, which reads the first successful response; None for no check.
     """
 
     def __init__(
@@ -111,17 +111,17 @@ class VendorSession:
         adapter = BoundedAdapter(vendor.limits, pool_maxsize=vendor.connections + 1)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
-        door = Door(self._http, connection, _TIMEOUT_S, grants)
-        self._tokens = Tokens(vendor.login, door, budget, calls)
+        context = LoginContext(self._http, connection, _TIMEOUT_S, grants)
+        self._tokens = Tokens(vendor.login, context, budget, calls)
 
     @property
     def vendor(self) -> str:
-        """With whom."""
+        """Name of the vendor."""
         return self._vendor.name
 
     @property
     def limits(self) -> Limits:
-        """The bounds of its responses and pulls."""
+        """Limits of the vendor's responses and pulls."""
         return self._vendor.limits
 
     def __enter__(self) -> VendorSession:
@@ -132,59 +132,61 @@ class VendorSession:
         self._calls.flush()
 
     def get(self, path: str, params: Mapping[str, str], read: Callable[[bytes], T]) -> T:
-        """Asks for one page of JSON and reads it; as `ask`."""
-        found = self.ask(Ask(path, params), read)
-        assert found is not None
-        return found
+        """Request one page of JSON and parse it; see `request`."""
+        content = self.request(Request(path, params), read)
+        assert content is not None
+        return content
 
-    def ask(self, question: Ask, read: Callable[[bytes], T]) -> T | None:
-        """Asks, and reads the answer; one that can't be read is asked for again.
+    def request(self, request: Request, read: Callable[[bytes], T]) -> T | None:
+        """Send a request and parse the response; retry if the call or `read` raises a RetriableError.
 
         Args:
-            question: What is asked.
-            read: Turns the body into what the caller wants.
+            request: The request.
+            read: Parses the body.
 
         Returns:
-            What `read` gave; None where the vendor says that there is nothing.
+            The result of `read`; None for a status in `request.missing`.
 
         Raises:
-            RetriableError: The vendor still failed after `patience_s`; the last cause.
+            RetriableError: The vendor still failed after `patience_s`; the last error.
             LimitExceeded: The response is larger than the vendor's limits allow.
             ClockSkew: A clock is minutes off.
-            AuthenticationError: The credentials were refused.
-            ConfigurationError: The vendor does not know this path or parameter, or names a URL of another place.
+            AuthenticationError: The vendor refused the credentials.
+            ConfigurationError: The vendor rejects the path or a parameter, or returned a URL of another host.
         """
 
         def once() -> T | None:
-            answer = self._paced(question)
+            answer = self._call_paced(request)
             return None if answer is None else read(answer.content)
 
         return self._repeat(once)
 
-    def ask_whether_changed(self, question: Ask, etag: str, read: Callable[[bytes], T]) -> tuple[T | None, str] | None:
-        """Asks for an answer on condition that it has changed since it had this ETag; raises as `ask` does.
+    def request_if_changed(
+        self, request: Request, etag: str, read: Callable[[bytes], T]
+    ) -> tuple[T | None, str] | None:
+        """Send a request with `If-None-Match`; raise as `request` does.
 
-        Only the first try has the condition: a vendor may say that nothing has changed where it is asked too often.
+        Only the first try sends the ETag: some vendors also return "not modified" to calls that come too often.
 
         Returns:
-            None where it has not changed. Else what `read` gave, or None where the vendor says that there is nothing, and the
-            answer's ETag; empty where it has none.
+            None if the response has not changed. Else the result of `request`, and the ETag of the response (empty if it has
+            none).
         """
-        tries = [replace(question, headers={**question.headers, _CONDITION: etag})] if etag else []
+        tries = [replace(request, headers={**request.headers, _CONDITION: etag})] if etag else []
 
         def once() -> tuple[T | None, str] | None:
-            answer = self._paced(tries.pop() if tries else question)
+            answer = self._call_paced(tries.pop() if tries else request)
             if answer is None:
                 return None, ""
             if answer.status_code == requests.codes.not_modified:
                 return None
-            given = answer.headers.get("ETag", "")
-            return read(answer.content), given if given.isascii() and given.isprintable() else ""
+            new_etag = answer.headers.get("ETag", "")
+            return read(answer.content), new_etag if new_etag.isascii() and new_etag.isprintable() else ""
 
         return self._repeat(once)
 
     def _repeat(self, once: Callable[[], T]) -> T:
-        """Call until it succeeds or patience ends; the error knows how often it was tried, and since when."""
+        """Retry until success or the end of `patience_s`; add the number of tries and the time of the first to the error."""
         began, retrying = datetime.now(UTC), self._retrying()
         try:
             return retrying(once)
@@ -217,44 +219,44 @@ class VendorSession:
             gives_up_at.strftime("%H:%M:%S UTC"),
         )
 
-    def _paced(self, question: Ask) -> requests.Response | None:
-        """One call; a vendor that asks for a pause, also at the login, gets it from every session with it."""
+    def _call_paced(self, request: Request) -> requests.Response | None:
+        """Make one call; if the vendor asks for a pause, also at the login, pause every session with it."""
         try:
-            return self._authorized(question)
+            return self._call_authorized(request)
         except RateLimited as error:
             if error.retry_after is not None:
                 self._budget.pause(error.retry_after)
             raise
 
-    def _authorized(self, question: Ask) -> requests.Response | None:
-        """One call with a valid token; a token that died on the way is renewed once."""
-        token = self._tokens.live(question.grant)
-        answer = self._call(question, token)
+    def _call_authorized(self, request: Request) -> requests.Response | None:
+        """Make one call with a valid token; renew the token once if it is refused."""
+        token = self._tokens.live(request.grant)
+        answer = self._call(request, token)
         if answer.status_code == requests.codes.unauthorized:
-            answer = self._call(question, self._tokens.live(question.grant, token))
+            answer = self._call(request, self._tokens.live(request.grant, token))
             if answer.status_code == requests.codes.unauthorized:
                 raise AuthenticationError(
-                    "The vendor refuses a token it has just given", vendor=self._vendor.name, path=question.path
+                    "The vendor refuses a token that it has just issued", vendor=self._vendor.name, path=request.path
                 )
-        if answer.status_code in question.missing:
+        if answer.status_code in request.missing:
             return None
-        self._refuse(answer, question)
+        self._refuse(answer, request)
         return answer
 
-    def _call(self, question: Ask, token: Token) -> requests.Response:
-        for name, value in question.headers.items():
+    def _call(self, request: Request, token: Token) -> requests.Response:
+        for name, value in request.headers.items():
             if not (value.isascii() and value.isprintable() and value == value.strip()):
-                raise ConfigurationError("A header can't hold what it is to say", vendor=self.vendor, header=name)
-        self._budget.take(question.bucket)
+                raise ConfigurationError("Invalid header value", vendor=self.vendor, header=name)
+        self._budget.take(request.bucket)
         called_at, started = datetime.now(UTC), time.perf_counter()
         status, size, correlation_id = None, 0, None
         try:
             answer = self._http.request(
-                "GET" if question.body is None else question.method,
-                self._url(question.path, token.url or self._connection.url),
-                params=dict(question.params),
-                json=None if question.body is None else dict(question.body),
-                headers={**token.headers, **question.headers, **({"Accept": "*/*"} if question.is_file else {})},
+                "GET" if request.body is None else request.method,
+                self._url(request.path, token.url or self._connection.url),
+                params=dict(request.params),
+                json=None if request.body is None else dict(request.body),
+                headers={**token.headers, **request.headers, **({"Accept": "*/*"} if request.is_file else {})},
                 timeout=_TIMEOUT_S,
                 allow_redirects=False,
             )
@@ -264,50 +266,50 @@ class VendorSession:
                 self._clocks.compare(self.vendor, answer.headers.get("Date", ""), answer.headers.get("Age", ""))
             return answer
         except requests.RequestException as error:
-            about = {"vendor": self._vendor.name, "path": question.path, "table": self._calls.table_name or None}
-            raise translate(error, "No whole answer", VendorUnavailable, **about) from error
+            about = {"vendor": self._vendor.name, "path": request.path, "table": self._calls.table_name or None}
+            raise translate(error, "No complete response", VendorUnavailable, **about) from error
         finally:
             latency_ms = (time.perf_counter() - started) * 1000
-            self._calls.add(Call(called_at, question.path, status, latency_ms, size, correlation_id))
+            self._calls.add(Call(called_at, request.path, status, latency_ms, size, correlation_id))
 
     def _url(self, path: str, base: str) -> str:
-        """The whole URL. One that the vendor gave must be of the same place: our token goes with it."""
+        """Return the whole URL. A URL from the vendor must have the same host, because the call sends our token."""
         if "://" not in path:
             return f"{base}/{path}"
-        ours, given = urlsplit(base), urlsplit(path)
-        if (ours.scheme, ours.netloc) != (given.scheme, given.netloc):
+        ours, theirs = urlsplit(base), urlsplit(path)
+        if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
             raise ConfigurationError(
-                "The vendor names a URL of another place", vendor=self._vendor.name, place=given.netloc
+                "The vendor returned a URL of another host", vendor=self._vendor.name, place=theirs.netloc
             )
         return path
 
-    def _refuse(self, answer: requests.Response, question: Ask) -> None:
-        """Lets pass what is an answer to the question."""
+    def _refuse(self, answer: requests.Response, request: Request) -> None:
+        """Raise the error of an unsuccessful response; return for a successful one."""
         facts = {
             "vendor": self._vendor.name,
-            "path": question.path,
+            "path": request.path,
             "status": answer.status_code,
             "correlation_id": answer.headers.get(self._vendor.correlation_header),
             "table": self._calls.table_name or None,
         }
         refuse_overload(answer, self._vendor.throttled, **facts)
-        if answer.status_code not in (*_TAKEN, requests.codes.not_modified):
-            refuse_maintenance(answer, lambda: self._calls.has_answered(question.path), **facts)
+        if answer.status_code not in (*_SUCCESS, requests.codes.not_modified):
+            refuse_maintenance(answer, lambda: self._calls.has_answered(request.path), **facts)
         if answer.status_code == requests.codes.forbidden:
-            raise AuthenticationError("The vendor refuses this user", **facts)
-        if answer.status_code == requests.codes.not_modified and _CONDITION in question.headers:
+            raise AuthenticationError("The vendor denies access to this user", **facts)
+        if answer.status_code == requests.codes.not_modified and _CONDITION in request.headers:
             return
-        if answer.status_code not in _TAKEN:
-            raise ConfigurationError("The vendor does not answer this request", **facts)
+        if answer.status_code not in _SUCCESS:
+            raise ConfigurationError("The vendor rejects this request: check the path and the connection", **facts)
         is_json = "json" in answer.headers.get("Content-Type", "")
-        if is_json == question.is_file:
+        if is_json == request.is_file:
             raise VendorUnavailable(
-                "The vendor answered JSON, and no file" if is_json else "The vendor answered something else than JSON",
+                "The response is JSON, not a file" if is_json else "The response is not JSON",
                 **facts,
                 content_type=None if is_json else read_kind(answer) or None,
             )
         if self._vendor.error_field and is_json and _has_field(answer.content, self._vendor.error_field):
-            raise VendorUnavailable("The vendor reports a failure with a status of success", **facts)
+            raise VendorUnavailable("The response reports a failure with a success status", **facts)
 
 
 def _has_field(body: bytes, name: str) -> bool:
@@ -316,7 +318,7 @@ def _has_field(body: bytes, name: str) -> bool:
     try:
         return name in orjson.loads(body)
     except ValueError:
-        return False  # whoever reads it will say so
+        return False  # the reader of the body will raise
 
 
 def _credential(connection: Connection, vendor: Vendor, name: str) -> str:

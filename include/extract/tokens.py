@@ -1,4 +1,4 @@
-"""One vendor's tokens that live, each from a login that is paced and noted as any other call."""
+"""Cache of one vendor's valid tokens; logins count against the budget and are logged like other calls."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from requests import codes
 from include.control.budget import RateBudget
 from include.control.calls import Call, CallLog
 from include.errors import TributaryError
-from include.extract.login import LOGINS, WITHOUT_CALL, Door, Token
+from include.extract.login import LOGINS, WITHOUT_CALL, LoginContext, Token
 
 
 class Tokens:
     """The tokens of a session; safe to share between threads.
 
     Args:
-        login: How the vendor is logged in at.
-        door: Where, on behalf of the firm itself.
-        budget: Waits before every login.
-        calls: Notes every login.
+        login: The login method.
+        context: Context of the firm's own login.
+        budget: Rate budget that every login waits for.
+        calls: Log of every login.
     """
 
-    def __init__(self, login: str, door: Door, budget: RateBudget, calls: CallLog) -> None:
+    def __init__(self, login: str, context: LoginContext, budget: RateBudget, calls: CallLog) -> None:
         self._login = login
-        self._door = door
+        self._context = context
         self._budget = budget
         self._calls = calls
         self._known: dict[str, Token] = {}
         self._renewal = threading.Lock()
 
     def live(self, grant: str, stale: Token | None = None) -> Token:
-        """Returns a live token. However many threads find `stale` dead, one of them logs in.
+        """Return a valid token. If several threads report `stale`, only one of them logs in.
 
         Args:
-            grant: On whose behalf; empty for the firm itself.
+            grant: Name of the grant; empty for the firm itself.
             stale: The token that the vendor has just refused.
 
         Raises:
@@ -46,22 +46,22 @@ class Tokens:
         with self._renewal:
             token = self._known.get(grant)
             if token is None or token is stale or token.is_old():
-                token = self._known[grant] = self._log_in(replace(self._door, grant=grant))
+                token = self._known[grant] = self._log_in(replace(self._context, grant=grant))
             return token
 
-    def _log_in(self, door: Door) -> Token:
+    def _log_in(self, context: LoginContext) -> Token:
         if self._login in WITHOUT_CALL:
-            return LOGINS[self._login](door)
+            return LOGINS[self._login](context)
         self._budget.take()
         called_at, started = datetime.now(UTC), time.perf_counter()
         status: int | None = None
         try:
-            token = LOGINS[self._login](door)
+            token = LOGINS[self._login](context)
             status = int(codes.ok)
             return token
         except TributaryError as error:
-            answered = error.facts.get("status")
-            status = answered if isinstance(answered, int) else None
+            reported = error.facts.get("status")
+            status = reported if isinstance(reported, int) else None
             raise
         finally:
             self._calls.add(Call(called_at, "(login)", status, (time.perf_counter() - started) * 1000, 0, None))

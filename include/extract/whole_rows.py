@@ -1,4 +1,4 @@
-"""Pages of rows that callers pushed; see `include.extract.pushed`."""
+"""Read pages of rows that API callers pushed; see `include.extract.pushed`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from include.extract.pushed import ABSENT, find_absent
 
 
 class WholeRowReader(PageReader):
-    """Reads rows that state every field; one that does not is dead, and names what is absent."""
+    """Reader for rows that must state every field; a row that does not becomes dead, and its reasons name the absent fields."""
 
     def read(self, body: bytes) -> Page:
-        """Reads one page; raises as `PageReader.read` does."""
+        """Read one page; raise as `PageReader.read` does."""
         try:
             rows = load(body)
         except (ValueError, RecursionError) as error:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from include.connection import Connection
 from include.contract import Document, Vendor
 from include.errors import DataQualityError, FatalError
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from include.pipeline.pull import open_session
 from include.pipeline.run import Run, Site
 from include.staging.partitions import Staging
@@ -92,7 +92,7 @@ def keep_documents(site: Site, vendor: Vendor, connection: Connection, run: Run,
         Number of documents stored. A failed download is recorded and retried later, at growing intervals.
 
     Raises:
-        RetriableError: As `VendorSession.ask` raises; documents downloaded before it stay stored.
+        RetriableError: As `VendorSession.request` raises; documents downloaded before it stay stored.
         FatalError: Every download failed; the first error.
     """
     kinds = {each.kind: each for each in vendor.documents}
@@ -159,8 +159,8 @@ def _fetch(session: VendorSession, document: Document, lacking: Lacking) -> byte
         raise DataQualityError("Refusing a path-traversal key", **facts)
     headers = {name: value.format(sender_email=lacking.sender_email or "") for name, value in document.headers.items()}
     path = document.path.format(envelope_key=quote(lacking.envelope_key, safe=""))
-    request = Ask(path, document.params, missing=(404,), is_file=True, headers=headers)
-    content = session.ask(request, bytes)
+    request = Request(path, document.params, missing=(404,), is_file=True, headers=headers)
+    content = session.request(request, bytes)
     if content is None:
         raise DataQualityError("The vendor does not have the document (yet)", **facts)
     if not content.startswith(b"%PDF-"):

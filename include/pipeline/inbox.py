@@ -20,7 +20,7 @@ from typing import Any, TypeGuard
 
 from include.connection import Connection
 from include.contract import Inside, Table, Vendor, Webhook
-from include.contract.overrides import configured
+from include.contract.overrides import apply_overrides
 from include.control import inbox
 from include.control.inbox import Pending
 from include.errors import (
@@ -37,7 +37,7 @@ from include.extract.conflict import separate
 from include.extract.csv_page import CsvReader
 from include.extract.exact_json import dump, load
 from include.extract.fan_out import SEPARATOR
-from include.extract.flatten import flat, flatten
+from include.extract.flatten import flatten, flatten_row
 from include.extract.page import Page, PageReader
 from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
@@ -45,7 +45,7 @@ from include.extract.pushed import MOST_REJECTED, expand
 from include.extract.whole_rows import WholeRowReader
 from include.pipeline import plan, pull, vendor_day
 from include.pipeline.run import Run, Site
-from include.staging.rows import FAULTS, faults_of, write_faults
+from include.staging.rows import FAULTS, read_faults, write_faults
 from include.validation.event_dates import find_date_ranges, separate_dates
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budge
         RowsFailed: Some deliveries could not be loaded, others could. All are marked as processed, the failed ones with their error.
         TributaryError: As the steps of `include.pipeline.vendor_day` raise; the batch stays pending.
     """
-    vendor = configured(vendor, connection.extra)
+    vendor = apply_overrides(vendor, connection.extra)
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
     while time.monotonic() < deadline:
         deliveries = inbox.list_pending(site.engine, vendor.name, BATCH, BATCH_BYTES)
@@ -130,7 +130,7 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
     Raises:
         TributaryError: The database or staging is unavailable or invalid; the delivery stays pending.
     """
-    vendor, done = configured(declared, connection.extra), 0
+    vendor, done = apply_overrides(declared, connection.extra), 0
     for table in declared.asked:
         while deliveries := inbox.list_pending(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
             [each] = deliveries
@@ -167,7 +167,7 @@ def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run)
 def _with_refused(site: Site, table: Table, path: str, outcome: dict[str, Any]) -> dict[str, Any]:
     """Add the rows that the suite rejects to the outcome of a push."""
     sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
-    faults = faults_of(site.staging, path).to_pylist()
+    faults = read_faults(site.staging, path).to_pylist()
     dead = {each["row"] for each in outcome["rejected"]}
     places = [row for row in range(outcome["rows"]) if row not in dead]
     if len(places) != site.staging.manifest(path).staged:  # duplicates were removed, so positions are unknown
@@ -263,10 +263,14 @@ def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending]) -> _
         receipt = {"@inbox_id": each.inbox_id, "@received_at": each.received_at.isoformat()}
         row = _pop(body, webhook.row) if webhook.row else None
         key = [part for part in (_find(body, fields) for fields in webhook.keys) if _is_key(part)]
-        batch.rows[webhook.log].append((each.inbox_id, dump([flat(body, vendor.table(webhook.log).skipped) | receipt])))
+        batch.rows[webhook.log].append(
+            (each.inbox_id, dump([flatten_row(body, vendor.table(webhook.log).skipped) | receipt]))
+        )
         batch.errors[each.inbox_id] = None
         if isinstance(row, dict):
-            batch.rows[webhook.table].append((each.inbox_id, dump([flat(row, vendor.table(webhook.table).skipped)])))
+            batch.rows[webhook.table].append(
+                (each.inbox_id, dump([flatten_row(row, vendor.table(webhook.table).skipped)]))
+            )
         elif len(key) == len(webhook.keys):
             batch.keys.setdefault(SEPARATOR.join(key), []).append(each.inbox_id)
         else:

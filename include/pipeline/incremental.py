@@ -14,7 +14,7 @@ from include.contract import Table, Vendor
 from include.control import ledger
 from include.extract.exact_json import load
 from include.extract.pull import Span
-from include.extract.session import Ask
+from include.extract.session import Request
 from include.pipeline import pull, vendor_day
 from include.pipeline.run import Run, Site
 
@@ -58,14 +58,14 @@ def republish(site: Site, vendor: Vendor, connection: Connection, run: Run) -> i
     """Request redelivery of the vendor's failed webhooks; return how many. Otherwise, only the next poll would bring the changes.
 
     Raises:
-        TributaryError: As `VendorSession.ask` raises.
+        TributaryError: As `VendorSession.request` raises.
     """
     webhook = vendor.webhook
     assert webhook is not None
     with pull.open_session(site, vendor, connection, run, webhook.log) as session:
         failed = session.get(webhook.failures, {}, _failed_keys)
         if failed:
-            session.ask(Ask(webhook.retry, body={"envelopeIds": failed}, method="PUT"), bytes)
+            session.request(Request(webhook.retry, body={"envelopeIds": failed}, method="PUT"), bytes)
     return len(failed)
 
 

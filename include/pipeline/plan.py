@@ -41,7 +41,11 @@ def plan_day(
             "Each run of a backfill has its own business date: start the backfill again without Business date"
             f" ({requested}), which would apply to all runs"
         )
-    day = business_dates.read_asked(requested, now) if requested else business_dates.business_date(interval_end or now)
+    day = (
+        business_dates.parse_business_date(requested, now)
+        if requested
+        else business_dates.business_date(interval_end or now)
+    )
     is_past = business_dates.is_past(day, now)
     keys = [str(key) for key in params.get("keys") or []]
     tables = choose_tables(vendor, params["tables"], is_past=is_past)

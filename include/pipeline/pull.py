@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from include import business_dates, canonical
 from include.connection import Connection
 from include.contract import FanOut, Table, Vendor
-from include.contract.overrides import configured, ignores_clock
+from include.contract.overrides import apply_overrides, ignores_clock
 from include.control import ledger
 from include.control.answers import Answers
 from include.control.budget import RateBudget
@@ -15,8 +15,8 @@ from include.control.calls import CallLog
 from include.control.clocks import Clocks
 from include.control.grants import Grants
 from include.errors import ConfigurationError
-from include.extract.closed import closed_through as ask_closed
-from include.extract.fan_out import Keys, keys_of
+from include.extract.closed import read_closed_day
+from include.extract.fan_out import Keys, list_keys
 from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, most_rows
@@ -54,7 +54,7 @@ def fetch(
     Raises:
         TributaryError: As `extract.pull.pull` raises.
     """
-    vendor = configured(vendor, connection.extra)
+    vendor = apply_overrides(vendor, connection.extra)
     table = vendor.table(table_name)
     answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
     staged = ledger.find_staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
@@ -74,7 +74,7 @@ def fetch(
 
 def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, table_name: str = "") -> VendorSession:
     """Open a session that respects the firm's rate budget for the vendor and records its calls."""
-    vendor = configured(vendor, connection.extra)
+    vendor = apply_overrides(vendor, connection.extra)
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
@@ -83,10 +83,10 @@ def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, t
 
 
 def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
-    """Request the last day that the vendor has closed; raises as `extract.closed.closed_through` does."""
-    vendor = configured(vendor, connection.extra)
+    """Request the last day that the vendor has closed; raises as `extract.closed.read_closed_day` does."""
+    vendor = apply_overrides(vendor, connection.extra)
     with open_session(site, vendor, connection, run) as session:
-        return ask_closed(vendor, session)
+        return read_closed_day(vendor, session)
 
 
 def _find_keys(
@@ -98,7 +98,7 @@ def _find_keys(
     if not table.over:
         return _list_grants(site, vendor, connection)
     parent, shape = vendor.table(table.over), table.shape
-    keys = keys_of(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
+    keys = list_keys(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
     if not shape.final or run.keys or run.full_refresh:
         return keys
     ended = find_final_keys(site.engine, vendor.name, canonical.named(shape.final)) - _find_open(

@@ -24,7 +24,12 @@ from include.pipeline.pull import fetch, span_of
 from include.pipeline.run import Run, Site
 from include.staging.partitions import Manifest
 from include.transform import entities as transforming
-from include.transform.dead_rows import refused_letters, refused_money, sum_money, unreadable_letters
+from include.transform.dead_rows import (
+    read_refused_dead_letters,
+    read_unreadable_dead_letters,
+    sum_money,
+    sum_refused_money,
+)
 from include.warehouse.load import load as load_partitions
 from include.warehouse.reconcile import Check, reconcile, stop_if_broken
 from include.warehouse.reconcile import record as record_checks
@@ -71,7 +76,7 @@ def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: floa
     """Record a staged partition: its ledger row, dead letters and schema drift. Idempotent."""
     manifest = site.staging.manifest(path)
     table = vendor.table(manifest.table)
-    letters = list(unreadable_letters(vendor, table, path, site.staging))
+    letters = list(read_unreadable_dead_letters(vendor, table, path, site.staging))
     money = sum_money(letters)
     counts = Counts(
         fetched=manifest.fetched,
@@ -138,8 +143,8 @@ def validate(
 def _record_validated(site: Site, vendor: Vendor, path: str, source: Pull, outcome: Outcome, seconds: float) -> None:
     """Record a validated partition: its ledger row and dead letters."""
     table = vendor.table(source.table_name)
-    recorded = min(outcome.refused, _EVIDENCE) if outcome.is_wreck else outcome.refused
-    money = refused_money(vendor, table, path, site.staging)
+    recorded = min(outcome.refused, _EVIDENCE) if outcome.exceeds_dead_ratio else outcome.refused
+    money = sum_refused_money(vendor, table, path, site.staging)
     counts = Counts(
         staged=outcome.staged,
         dead=outcome.refused,
@@ -149,7 +154,7 @@ def _record_validated(site: Site, vendor: Vendor, path: str, source: Pull, outco
         seconds=seconds,
         notes={"failed": outcome.failed, "accepted": outcome.accepted, "buried": recorded},
     )
-    letters = islice(refused_letters(vendor, table, path, site.staging), recorded)
+    letters = islice(read_refused_dead_letters(vendor, table, path, site.staging), recorded)
     with site.engine.begin() as connection:
         ledger.record(connection, source, "validate", counts)
         dead_letters.insert(connection, source, "validate", path, letters, own_day=table.pull == "snapshot")

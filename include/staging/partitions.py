@@ -5,10 +5,10 @@
         dead.jsonl                rows that could not be read: declared fields, sensitive ones as tokens
         manifest.json             written last; without it the partition does not exist
         faults.parquet            rows that validation refused (part, row, expectations)
-        canonical/<entity>/...    what the rows became
+        canonical/<entity>/...    canonical rows
 
-Each pull writes to a folder of its own, so that a late writer harms nobody, an old pull can be replayed, and the warehouse
-can be rebuilt. The same partition gives the same rows: every part is checked against its checksum when it is read.
+Each pull writes to its own folder, so that a late writer can't overwrite another pull, an old pull can be replayed, and the
+warehouse can be rebuilt. Reads are repeatable: each part is verified against its checksum.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from include.errors import ConfigurationError, FatalError, TargetUnavailable
 
 ROWS_A_PART = 100_000
 _REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
-# Packages whose errors are no OSError; known by name, because a firm that stages on disk need not load them.
+# Packages whose errors are not OSError. Matched by name, so that a firm that stages on disk need not import them.
 _STORES = {"aiobotocore", "aiohttp", "botocore"}
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One Parquet file: its name within the folder, rows, and SHA-256."""
+    """One Parquet file: its name in the folder, number of rows, and SHA-256."""
 
     name: str
     rows: int
@@ -48,14 +48,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one pull brought.
+    """Manifest of one pull: its request, row counts, money and parts.
 
     Attributes:
-        pulled: `present` (everything as it is now), `past` (what the vendor can state as of a past date), or `chosen` (as
-            it is now, of chosen keys only).
-        window: Bounds of the edit window asked for, ISO; None where none was.
-        money: Sum of the table's money column over the staged rows; None where it has none.
-        undeclared: Fields that the contract does not know.
+        pulled: `present` (current state of all rows), `past` (data as of a past date), `chosen` (current state of selected keys), or
+            `pushed` (rows that arrived between daily runs).
+        window: Bounds of the requested edit window, ISO; None if there was none.
+        money: Sum of the table's money column over the staged rows; None if the table has no money column.
+        undeclared: Fields that the contract does not declare.
     """
 
     vendor: str
@@ -77,10 +77,10 @@ class Manifest:
 
 
 class Staging:
-    """Where partitions live.
+    """The store of all partitions.
 
     Args:
-        root: Folder or URL that fsspec understands (`/data/staging`, `s3://bucket/staging`).
+        root: Folder or URL that fsspec supports (`/data/staging`, `s3://bucket/staging`).
         options: Storage options of fsspec (endpoint, credentials).
     """
 
@@ -88,26 +88,26 @@ class Staging:
         self._fs, self._root = fsspec.core.url_to_fs(root, **(options or {}))
 
     def folder(self, path: str) -> Folder:
-        """Returns the folder at a path below the root; nothing is made until something is written."""
+        """Return the folder at a path below the root; the first write creates it."""
         return Folder(self._fs, f"{self._root}/{path}")
 
     def manifest(self, path: str) -> Manifest:
-        """Reads what a partition says of itself.
+        """Read the manifest of a partition.
 
         Raises:
-            FatalError: The partition is not complete.
+            FatalError: The partition is incomplete: its manifest is missing or invalid.
         """
         try:
-            return _manifest(json.loads(self.folder(path).read("manifest.json")))
+            return _parse_manifest(json.loads(self.folder(path).read("manifest.json")))
         except (FileNotFoundError, ValueError, KeyError) as error:
-            raise FatalError("The partition is not complete: pull it again", partition=path) from error
+            raise FatalError("The partition is incomplete: pull it again", partition=path) from error
 
     def seal(self, path: str, manifest: Manifest) -> None:
-        """Writes the manifest, which makes the partition exist."""
+        """Write the manifest, which completes the partition."""
         self.folder(path).write("manifest.json", json.dumps(asdict(manifest), default=str, indent=1).encode())
 
     def rows(self, path: str, columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
-        """Yields the staged rows of a complete partition, part by part, as (part, rows)."""
+        """Yield the staged rows of a complete partition, part by part, as (part, rows)."""
         yield from self.folder(path).parts(self.manifest(path).parts, columns)
 
 
@@ -115,50 +115,54 @@ class Staging:
 class Folder:
     """One folder on disk or object store.
 
-    Every way into it raises, beside what it names itself:
-        ConfigurationError: The bucket does not exist, or we may not read or write there.
-        TargetUnavailable: The disk is full, or the object store does not answer.
+    Every method also raises:
+        ConfigurationError: The bucket does not exist, or access is denied.
+        TargetUnavailable: The disk is full, or the object store does not respond.
     """
 
     fs: Any
     path: str
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file whole."""
-        with _reaching(self.path):
-            if isinstance(self.fs, LocalFileSystem):  # an object store has no folders, and would make a bucket
+        """Write a whole file."""
+        with _translate_errors(self.path):
+            if isinstance(self.fs, LocalFileSystem):  # an object store has no folders; makedirs would create a bucket
                 self.fs.makedirs(self.path, exist_ok=True)
             self.fs.pipe_file(f"{self.path}/{name}", content)
 
     def read(self, name: str) -> bytes:
-        """Reads a file whole; raises FileNotFoundError where there is none."""
-        with _reaching(self.path):
+        """Read a whole file; raise FileNotFoundError if it does not exist."""
+        with _translate_errors(self.path):
             return bytes(self.fs.cat_file(f"{self.path}/{name}"))
 
     def has(self, name: str) -> bool:
-        """Whether the file is there."""
-        with _reaching(self.path):
+        """Return whether the file exists."""
+        with _translate_errors(self.path):
             return bool(self.fs.exists(f"{self.path}/{name}"))
 
     def parts(self, parts: Iterable[Part], columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
-        """Yields parts in order as (name, rows).
+        """Yield parts in order as (name, rows).
 
         Raises:
-            FatalError: A part is not what the manifest says, or not there.
+            FatalError: A part is missing, or its checksum differs from the manifest.
         """
         for part in parts:
             try:
                 content = self.read(part.name)
             except FileNotFoundError as error:
-                raise FatalError("A part is gone: pull it again", part=f"{self.path}/{part.name}") from error
+                raise FatalError(
+                    "A part is missing: pull the partition again", part=f"{self.path}/{part.name}"
+                ) from error
             if hashlib.sha256(content).hexdigest() != part.sha256:
-                raise FatalError("A part was altered after it was written", part=f"{self.path}/{part.name}")
+                raise FatalError(
+                    "A part was altered after it was written: pull the partition again", part=f"{self.path}/{part.name}"
+                )
             yield part.name, pq.read_table(io.BytesIO(content), columns=columns, use_threads=False)
 
 
 @contextlib.contextmanager
-def _reaching(path: str) -> Iterator[None]:
-    """Errors of disk and object store become ours; that a file is not there stays what it is."""
+def _translate_errors(path: str) -> Iterator[None]:
+    """Translate storage errors; let FileNotFoundError pass through."""
     try:
         yield
     except Exception as error:
@@ -166,7 +170,9 @@ def _reaching(path: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and cause != "NoSuchBucket":
             raise
         if isinstance(error, _REFUSALS) or name == "NoCredentialsError":
-            raise ConfigurationError(f"Staging can't be used: {name}, {cause}", path=path) from error
+            raise ConfigurationError(
+                f"Access to staging failed: {name}, {cause}; check its URL and permissions", path=path
+            ) from error
         if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _STORES:
             raise TargetUnavailable(
                 f"Staging failed: {name}", path=path, cause=getattr(error, "strerror", None)
@@ -176,34 +182,34 @@ def _reaching(path: str) -> Iterator[None]:
 
 @dataclass
 class PartWriter:
-    """Writes rows to a folder as parts of even size, holding no more than one part in memory.
+    """Writer of rows as parts of even size, with at most one part in memory.
 
     Attributes:
-        folder: Where to.
-        schema: Of every part.
-        parts: What was written so far.
+        folder: Target folder.
+        schema: Schema of every part.
+        parts: Parts written so far.
     """
 
     folder: Folder
     schema: pa.Schema
     parts: list[Part] = field(default_factory=list)
-    _held: list[pa.Table] = field(default_factory=list)
+    _pending: list[pa.Table] = field(default_factory=list)
     _rows: int = 0
 
     def write(self, rows: pa.Table) -> None:
-        """Adds rows."""
-        self._held.append(rows)
+        """Add rows; write a part when enough rows are pending."""
+        self._pending.append(rows)
         self._rows += rows.num_rows
         if self._rows >= ROWS_A_PART:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is held as one part; call once more at the end."""
+        """Write the pending rows as one part; call once more at the end."""
         if not self._rows:
-            self._held.clear()
+            self._pending.clear()
             return
-        self.parts.append(self._store(f"part-{len(self.parts):05d}.parquet", pa.concat_tables(self._held)))
-        self._held.clear()
+        self.parts.append(self._store(f"part-{len(self.parts):05d}.parquet", pa.concat_tables(self._pending)))
+        self._pending.clear()
         self._rows = 0
 
     def remove(self, is_unwanted: Callable[[pa.Table], pa.Array]) -> None:
@@ -223,12 +229,12 @@ class PartWriter:
 
 
 def total(rows: pa.Table, column: str) -> Decimal:
-    """Exact sum of a decimal column; nulls count as nothing."""
+    """Return the exact sum of a decimal column; nulls count as zero."""
     summed = pc.sum(rows.column(column).cast(pa.decimal256(50, 2)))
     return summed.as_py() or Decimal(0)
 
 
-def _manifest(raw: dict[str, Any]) -> Manifest:
+def _parse_manifest(raw: dict[str, Any]) -> Manifest:
     return Manifest(
         **raw
         | {

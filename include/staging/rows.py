@@ -1,4 +1,4 @@
-"""Which rows of a partition are good: all but those that validation refused."""
+"""Read the good rows of a partition: all except those that validation refused."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ FAULTS = pa.schema(
 
 
 def write_faults(staging: Staging, path: str, faults: pa.Table) -> None:
-    """Writes which rows were refused, and why; also when there are none, which says that validation was done."""
+    """Write the refused rows and the reasons; write an empty file if there are none, as a mark that validation is done."""
     buffer = io.BytesIO()
     pq.write_table(faults.cast(FAULTS), buffer)
     staging.folder(path).write("faults.parquet", buffer.getvalue())
 
 
-def faults_of(staging: Staging, path: str) -> pa.Table:
-    """Reads the refused rows of a validated partition, one row each, as `FAULTS`."""
+def read_faults(staging: Staging, path: str) -> pa.Table:
+    """Read the faults of a validated partition: one row per refused row, schema `FAULTS`."""
     return pq.read_table(io.BytesIO(staging.folder(path).read("faults.parquet")))
 
 
 def good_rows(staging: Staging, path: str, columns: list[str]) -> Iterator[pa.Table]:
-    """Yields the good rows of a validated partition, part by part."""
-    faults = faults_of(staging, path)
+    """Yield the good rows of a validated partition, part by part."""
+    faults = read_faults(staging, path)
     for part, rows in staging.rows(path, columns):
         refused = faults.filter(pc.equal(faults.column("part"), part)).column("row_number")
         if len(refused):
@@ -48,35 +48,35 @@ def good_rows(staging: Staging, path: str, columns: list[str]) -> Iterator[pa.Ta
 
 
 def refused_rows(staging: Staging, path: str, columns: list[str]) -> Iterator[pa.Table]:
-    """Yields the rows that validation refused, part by part, of the parts that have some."""
-    faults = faults_of(staging, path)
-    hurt = set(faults.column("part").to_pylist())
-    parts = [part for part in staging.manifest(path).parts if part.name in hurt]
+    """Yield the rows that validation refused, for each part that has some."""
+    faults = read_faults(staging, path)
+    affected = set(faults.column("part").to_pylist())
+    parts = [part for part in staging.manifest(path).parts if part.name in affected]
     for part, rows in staging.folder(path).parts(parts, columns):
         yield rows.take(faults.filter(pc.equal(faults.column("part"), part)).column("row_number"))
 
 
 def commonest_reason(staging: Staging, path: str) -> str | None:
-    """Returns what is wrong with most of the rows that could not be read; None where all could."""
+    """Return the most common reason of the unreadable rows; None if all rows could be read."""
     reasons = Counter(map("; ".join, _read_reasons(staging, path)))
     return reasons.most_common(1)[0][0] if reasons else None
 
 
 def count_reasons(staging: Staging, path: str) -> Counter[str]:
-    """Counts the dead rows of a validated partition by what is wrong with them; a row may have several reasons."""
+    """Count the dead rows of a validated partition by reason; a row may have several."""
     reasons = Counter(itertools.chain.from_iterable(_read_reasons(staging, path)))
-    refused = pc.value_counts(pc.list_flatten(faults_of(staging, path).column("expectations")))
+    refused = pc.value_counts(pc.list_flatten(read_faults(staging, path).column("expectations")))
     reasons.update({each["values"]: each["counts"] for each in refused.to_pylist()})
     return reasons
 
 
 def _read_reasons(staging: Staging, path: str) -> Iterator[list[str]]:
-    """Yields the reasons of each row that could not be read."""
+    """Yield the reasons of each unreadable row."""
     for line in staging.folder(path).read("dead.jsonl").splitlines():
         yield json.loads(line)["reasons"]
 
 
 def name_first(names: Sequence[object], count: int | None = None) -> str:
-    """Name the first twenty, and say how many more there are; `count` is of all where `names` holds the first only."""
+    """Format the first twenty names and the number of the others; `count` is the total if `names` is only a part."""
     more = (len(names) if count is None else count) - min(len(names), 20)
     return ", ".join(str(name) for name in names[:20]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,1 +1,1 @@
-"""Staged rows of a vendor to canonical entities, as the vendor's maps declare."""
+"""Transform a vendor's staged rows to canonical entities, as its maps declare."""

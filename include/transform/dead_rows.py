@@ -1,7 +1,8 @@
-"""What a dead row may describe: so that nothing of it is taken as removed, and its money is counted, while its dead letter is open.
+"""Find the entities that a dead row may describe, and its money.
 
-A row dies whole, though often one field of it is at fault. The others say what it is about: the canonical key where every column of
-the key can be read, else the parent (the account of a position). A row that says neither may describe anything of its entity.
+While its dead letter is open, these entities are not taken as removed, and the money is counted. Often only one field of a dead row
+is at fault. The other fields identify the entity: by its canonical key if every column of the key can be read, else by its parent
+(the account of a position). A row that shows neither may describe any row of its entity.
 """
 
 from __future__ import annotations
@@ -24,14 +25,19 @@ from include.extract.exact_json import dump, load
 from include.extract.page import PageReader
 from include.sensitive import Redactor
 from include.staging.partitions import Staging, total
-from include.staging.rows import faults_of
+from include.staging.rows import read_faults
 
 _AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class DeadMoney:
-    """Money of dead rows: what could be read of it, and of how many rows it could not."""
+    """Money of dead rows.
+
+    Attributes:
+        usd: Sum of the readable amounts; None if there are none.
+        unreadable: Number of rows whose amount can't be read.
+    """
 
     usd: Decimal | None
     unreadable: int
@@ -41,41 +47,41 @@ class DeadMoney:
         return DeadMoney(sum(known, Decimal(0)) if known else None, self.unreadable + other.unreadable)
 
 
-def unreadable_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
-    """Yields the dead letters of rows of a partition that could not be read."""
-    for lines, rows, faults in _unreadable(vendor, table, path, staging):
+def read_unreadable_dead_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
+    """Yield the dead letters of a partition's unreadable rows."""
+    for lines, rows, faults in _iterate_unreadable(vendor, table, path, staging):
         for (number, line), about in zip(lines, _describe(vendor, table, rows, faults), strict=True):
             yield DeadLetter(line["key"], line["reasons"], "dead.jsonl", number, **about)
 
 
-def refused_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
-    """Yields the dead letters of rows of a partition that validation refused."""
-    for part, listed, rows, faults in _refused(table, path, staging, _described_columns(vendor, table)):
+def read_refused_dead_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
+    """Yield the dead letters of the rows that validation refused in a partition."""
+    for part, listed, rows, faults in _iterate_refused(table, path, staging, _list_needed_columns(vendor, table)):
         for fault, about in zip(listed, _describe(vendor, table, rows, faults), strict=True):
             yield DeadLetter(fault["row_key"], fault["expectations"], part, fault["row_number"], **about)
 
 
 def read_dead(vendor: Vendor, table: Table, path: str, staging: Staging, columns: list[str]) -> pa.Table:
-    """Read some columns of all dead rows of a partition as text; null where a value can't be read."""
+    """Read columns of all dead rows of a partition as text; null if a value can't be read."""
     schema = pa.schema([(name, pa.string()) for name in columns])
-    found = [schema.empty_table()]
-    for _, rows, faults in _unreadable(vendor, table, path, staging):
-        found.append(_readable(rows, faults, columns))
-    for _, _, rows, faults in _refused(table, path, staging, columns):
-        found.append(_readable(rows, faults, columns))
-    return pa.concat_tables(found)
+    tables = [schema.empty_table()]
+    for _, rows, faults in _iterate_unreadable(vendor, table, path, staging):
+        tables.append(_mask_faults(rows, faults, columns))
+    for _, _, rows, faults in _iterate_refused(table, path, staging, columns):
+        tables.append(_mask_faults(rows, faults, columns))
+    return pa.concat_tables(tables)
 
 
-def refused_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> DeadMoney:
-    """Adds up the money of the rows that validation refused, however many."""
+def sum_refused_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> DeadMoney:
+    """Sum the money of all rows that validation refused in a partition."""
     if table.money is None:
         return DeadMoney(None, 0)
-    names, faults, result = set(staged_schema(table).names), faults_of(staging, path), DeadMoney(None, 0)
+    names, faults, result = set(staged_schema(table).names), read_faults(staging, path), DeadMoney(None, 0)
     parts = {part.name: part for part in staging.manifest(path).parts}
     for name in dict.fromkeys(faults.column("part").to_pylist()):
         of_part = faults.filter(pc.equal(faults.column("part"), name))
         doubtful = [
-            bool({table.money, ANY} & {_column_of(each, names) for each in failed})
+            bool({table.money, ANY} & {_find_column(each, names) for each in failed})
             for failed in of_part.column("expectations").to_pylist()
         ]
         [(_, rows)] = staging.folder(path).parts([parts[name]], [table.money])
@@ -84,36 +90,36 @@ def refused_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> 
     return result
 
 
-def sum_money(letters: Iterable[DeadLetter]) -> DeadMoney:
-    """Adds up the money of dead letters."""
+def sum_money(dead_letters: Iterable[DeadLetter]) -> DeadMoney:
+    """Sum the money of dead letters."""
     known, unreadable, has_money = Decimal(0), 0, False
-    for letter in letters:
-        unreadable += letter.is_money_unreadable
-        if letter.money_usd is not None:
-            known, has_money = known + letter.money_usd, True
+    for dead_letter in dead_letters:
+        unreadable += dead_letter.is_money_unreadable
+        if dead_letter.money_usd is not None:
+            known, has_money = known + dead_letter.money_usd, True
     return DeadMoney(known if has_money else None, unreadable)
 
 
 ANY = "*"
-"""Stands for every column of a row of which nothing can be read."""
+"""Every column of a row: used if a fault can't be attributed to one column."""
 
 
-def _unreadable(
+def _iterate_unreadable(
     vendor: Vendor, table: Table, path: str, staging: Staging
 ) -> Iterator[tuple[list[tuple[int, Any]], pa.Table, list[set[str]]]]:
-    """Yields the unreadable rows of a partition: their numbered lines, what can be read of them, and the columns at fault."""
+    """Yield the unreadable rows of a partition: numbered lines, rows with the readable values, and the columns at fault."""
     sources = {col.source: col.name for col in table.columns}
     lines = enumerate(map(load, staging.folder(path).read("dead.jsonl").splitlines()))
     while some := list(islice(lines, _AT_ONCE)):
-        faults = [_fault_columns(line["reasons"], sources) for _, line in some]
-        yield some, *_read(table, vendor, [line["row"] for _, line in some], faults)
+        faults = [_find_fault_columns(line["reasons"], sources) for _, line in some]
+        yield some, *_read_values(table, vendor, [line["row"] for _, line in some], faults)
 
 
-def _refused(
+def _iterate_refused(
     table: Table, path: str, staging: Staging, columns: list[str]
 ) -> Iterator[tuple[str, list[dict[str, Any]], pa.Table, list[set[str]]]]:
-    """Yields the rows that validation refused: their part, their faults, some columns of them, and the columns at fault."""
-    faults = faults_of(staging, path)
+    """Yield the rows that validation refused: part, faults, rows with these columns, and the columns at fault."""
+    faults = read_faults(staging, path)
     names = set(staged_schema(table).names)
     parts = {part.name: part for part in staging.manifest(path).parts}
     for name in dict.fromkeys(faults.column("part").to_pylist()):
@@ -121,87 +127,87 @@ def _refused(
         [(_, rows)] = staging.folder(path).parts([parts[name]], columns)
         for some in of_part.to_batches(max_chunksize=_AT_ONCE):
             listed = some.to_pylist()
-            at_fault = [{_column_of(each, names) for each in fault["expectations"]} for fault in listed]
+            at_fault = [{_find_column(each, names) for each in fault["expectations"]} for fault in listed]
             yield name, listed, rows.take(some.column("row_number")), at_fault
 
 
-def _readable(rows: pa.Table, faults: list[set[str]], columns: list[str]) -> pa.Table:
-    """Return some columns as text, null where the column is at fault."""
-    found = {}
+def _mask_faults(rows: pa.Table, faults: list[set[str]], columns: list[str]) -> pa.Table:
+    """Return columns as text, null where the column is at fault."""
+    values = {}
     for name in columns:
         is_read = pa.array([not {name, ANY} & bad for bad in faults])
-        found[name] = pc.if_else(is_read, rows.column(name).cast(pa.string()), None)
-    return pa.table(found)
+        values[name] = pc.if_else(is_read, rows.column(name).cast(pa.string()), None)
+    return pa.table(values)
 
 
-def _fault_columns(reasons: list[str], sources: dict[str, str]) -> set[str]:
-    """The staged columns that a dead row's reasons name; all of them where a reason names none."""
+def _find_fault_columns(reasons: list[str], sources: dict[str, str]) -> set[str]:
+    """Return the staged columns that the reasons of a dead row name; `ANY` for a reason that names none."""
     named = [sources.get(reason.partition(":")[0]) for reason in reasons]
     return {name or ANY for name in named}
 
 
-def _column_of(expectation: str, names: Collection[str]) -> str:
-    """The staged column that a failed expectation is about; `ANY` where it is none.
+def _find_column(expectation: str, names: Collection[str]) -> str:
+    """Return the staged column of a failed expectation; `ANY` if it is not a staged column.
 
-    It is written `expect_x(column)`, `expect_x(column): limits` or, of what is derived from a column, `expect_x(column.property)`.
+    The format is `expect_x(column)`, `expect_x(column): limits` or, for a check of a column, `expect_x(column.check)`.
     """
     column = expectation.partition("(")[2].partition(")")[0].partition(".")[0]
     return column if column in names else ANY
 
 
-def _read(
+def _read_values(
     table: Table, vendor: Vendor, raw: list[dict[str, Any] | None], faults: list[set[str]]
 ) -> tuple[pa.Table, list[set[str]]]:
-    """Reads what can be read of unreadable rows, null elsewhere; a row with another fault than it names gives nothing."""
+    """Read the readable values of unreadable rows, null elsewhere; all null if a row has a fault that its reasons do not name."""
     columns = tuple(replace(col, required=False) for col in table.columns if col.kind == "value")
     reader = PageReader(replace(table, columns=columns), Redactor(b""), vendor.sentinels, vendor.zone, vendor.name)
     sources = {col.name: col.source for col in columns}
-    known, kept = [], []
+    known, readable = [], []
     for row, bad in zip(raw, faults, strict=True):
         unread = {sources.get(name) for name in bad}
-        kept.append({name: row[name] for name in sources.values() if row and name in row and name not in unread})
+        readable.append({name: row[name] for name in sources.values() if row and name in row and name not in unread})
         known.append(bad if row is not None else {ANY})
-    page = reader.read(b"[" + b",".join(map(dump, kept)) + b"]")
-    if page.rows.num_rows == len(kept):
+    page = reader.read(b"[" + b",".join(map(dump, readable)) + b"]")
+    if page.rows.num_rows == len(readable):
         return page.rows, known
-    read = [reader.read(b"[" + dump(row) + b"]").rows for row in kept]
+    read = [reader.read(b"[" + dump(row) + b"]").rows for row in readable]
     nothing = pa.Table.from_pylist([dict.fromkeys(reader.schema.names)], schema=reader.schema)
     known = [bad if rows.num_rows else {ANY} for bad, rows in zip(known, read, strict=True)]
     return pa.concat_tables([rows if rows.num_rows else nothing for rows in read]), known
 
 
-def _described_columns(vendor: Vendor, table: Table) -> list[str]:
-    """The staged columns that say what a row is about."""
-    wanted: set[str] = {*table.key, *filter(None, [table.money])}
+def _list_needed_columns(vendor: Vendor, table: Table) -> list[str]:
+    """Return the staged columns that are needed to describe a dead row."""
+    needed: set[str] = {*table.key, *filter(None, [table.money])}
     for each in vendor.maps:
         if each.table == table.name:
             entity = canonical.named(each.entity)
             for column in (entity.key, *entity.references, *filter(None, [entity.dated]), "position_key", "quantity"):
-                wanted |= set(_columns_of(each, column) or ())
-            wanted |= set(each.also_moves.columns if each.also_moves else ())
-    return sorted(wanted)
+                needed |= set(_list_columns(each, column) or ())
+            needed |= set(each.also_moves.columns if each.also_moves else ())
+    return sorted(needed)
 
 
 def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str]]) -> list[dict[str, Any]]:
-    """What to write into the dead letter of each row: its money, its day, and what it may describe."""
-    # Of what another table describes, a row that only names it can take nothing with it.
+    """Return the fields of each row's dead letter: its money, its date, and the entities that it may describe."""
+    # A partial map only refers to an entity that another table describes, so its dead row removes nothing.
     own = (each for each in vendor.maps if each.table == table.name and not each.is_partial)
     maps = [(each, canonical.named(each.entity)) for each in own]
     described: list[list[dict[str, str]]] = [[] for _ in range(rows.num_rows)]
     days: list[date | None] = [None] * rows.num_rows
     for each, entity in maps:
-        facts = {"key": _values(each, entity.key, rows, faults)}
-        facts["parent"] = _values(each, f"{entity.parent}_key", rows, faults)
+        facts = {"key": _evaluate_canonical(each, entity.key, rows, faults)}
+        facts["parent"] = _evaluate_canonical(each, f"{entity.parent}_key", rows, faults)
         if entity.kind == "event" and "position_key" in entity.fields:
-            facts["position"] = _values(each, "position_key", rows, faults)
-            facts["quantity"] = _values(each, "quantity", rows, faults)
+            facts["position"] = _evaluate_canonical(each, "position_key", rows, faults)
+            facts["quantity"] = _evaluate_canonical(each, "quantity", rows, faults)
         for n, about in enumerate(described):
             known = {name: values[n] for name, values in facts.items()}
             about.append({"entity": entity.name} | {name: value for name, value in known.items() if value is not None})
         if each.also_moves:
             _describe_second_leg(described, each.also_moves, table, rows, faults)
         if entity.kind == "event" and entity.dated:
-            dated = _values(each, entity.dated, rows, faults)
+            dated = _evaluate_canonical(each, entity.dated, rows, faults)
             days = [
                 day or (None if text is None else date.fromisoformat(text))
                 for day, text in zip(days, dated, strict=True)
@@ -222,7 +228,7 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
 def _describe_second_leg(
     described: list[list[dict[str, str]]], also_moves: Derived, table: Table, rows: pa.Table, faults: list[set[str]]
 ) -> None:
-    """Add the position that each row moves beside its own, by its money; where it can't be read, the entry names no position."""
+    """Add the second position that each row changes, by its money; the entry has no position if its key can't be read."""
     positions = _evaluate(also_moves, rows, faults)
     amounts = _evaluate(str(table.money), rows, faults)
     for about, position, amount, at_fault in zip(described, positions, amounts, faults, strict=True):
@@ -234,8 +240,8 @@ def _describe_second_leg(
         about.append(own | {name: value for name, value in leg.items() if value is not None})
 
 
-def _columns_of(each: EntityMap, column: str) -> tuple[str, ...] | None:
-    """The staged columns that a canonical one is made of; None where a map does not take it from the row alone."""
+def _list_columns(each: EntityMap, column: str) -> tuple[str, ...] | None:
+    """Return the staged columns of a canonical column; None if the map does not compute it from the row alone."""
     source = each.columns.get(column)
     if source is None or isinstance(source, Constant):
         return None
@@ -244,16 +250,16 @@ def _columns_of(each: EntityMap, column: str) -> tuple[str, ...] | None:
     return None if is_split_off else columns
 
 
-def _values(each: EntityMap, column: str, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
-    """A canonical column of dead rows as text; None where a column that it is made of can't be read."""
+def _evaluate_canonical(each: EntityMap, column: str, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
+    """Return a canonical column of dead rows as text; None if one of its staged columns can't be read."""
     source = each.columns.get(column)
-    if isinstance(source, Constant) or source is None or not _columns_of(each, column):
+    if isinstance(source, Constant) or source is None or not _list_columns(each, column):
         return [None] * rows.num_rows
     return _evaluate(source, rows, faults)
 
 
 def _evaluate(source: str | Derived, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
-    """A staged column of dead rows, or what is derived from some, as text; None where one of these can't be read."""
+    """Evaluate a staged or derived column on dead rows, as text; None if one of its staged columns can't be read."""
     columns = (source,) if isinstance(source, str) else source.columns
     arrays = [rows.column(name).combine_chunks() for name in columns]
     values = arrays[0] if isinstance(source, str) else source.function(*arrays)

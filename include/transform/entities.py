@@ -1,7 +1,7 @@
-"""Staged rows of a vendor to canonical entities, as the vendor's maps declare.
+"""Transform a vendor's staged rows to canonical entities, as its maps declare.
 
-Each map of a table gives one canonical folder beside the staged parts, with a manifest of its own. The sum holds for
-every map: `staged + split = produced + merged + dropped by a named rule`.
+Each map of a table writes one canonical folder next to the staged parts, with its own manifest. Every map balances:
+`staged + split = produced + merged + dropped by a named rule`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from include.contract import Constant, Derived, EntityMap, Vendor, arrow
 from include.staging.partitions import Folder, Manifest, Part, PartWriter, Staging, total
 from include.staging.rows import good_rows
 from include.transform.beside import Beside, read_beside
-from include.transform.dead_rows import refused_letters, unreadable_letters
+from include.transform.dead_rows import read_refused_dead_letters, read_unreadable_dead_letters
 
 INCOMPLETE = "another row of it is a dead letter"
-"""The rule that leaves out what is made of several rows, of which one is missing: a sum, or what another table says beside it."""
+"""Rule that drops a row computed from several rows of which one is a dead letter: a sum, or a row that reads another table."""
 _UNCERTAIN = "@uncertain"
 
 
 @dataclass
 class Produced:
-    """What one map gave.
+    """Result of one map: counts, money and files.
 
     Attributes:
         entity: Name of the canonical entity.
-        staged: Rows that went in, without those that validation refused.
+        staged: Input rows, without those that validation refused.
         produced: Canonical rows.
         split: Rows beyond the first that one staged row became.
-        merged: Rows that describe an entity that another row gave already.
-        dropped: Rows that a named rule left out, by rule.
-        money_in: Sum of the money column over all that went in; None where rows are split before there is such a column.
-        money_dropped: Of it, what rules left out.
-        money_held_back: Of that, what is added up of several rows of which one is a dead letter.
-        money: Sum of the canonical money column; None where the entity has none.
-        uncertain: Keys of descriptions whose nulls are unknown values: the row of another table that has the value is a dead letter.
+        merged: Rows merged into another row of the same entity.
+        dropped: Rows dropped by a named rule, by rule.
+        money_in: Sum of the money column over the input rows; None if the split creates that column.
+        money_dropped: The part of `money_in` that rules dropped.
+        money_held_back: The part of `money_dropped` that belongs to the rule `INCOMPLETE`.
+        money: Sum of the canonical money column; None if the entity has none.
+        uncertain: Keys of descriptions whose nulls mean unknown: the row of another table with the value is a dead letter.
         parts: Files of the canonical folder.
     """
 
@@ -71,20 +71,20 @@ def transform(
     find: Callable[[str], str | None] = lambda table: None,
     find_last: Callable[[str], str | None] = lambda table: None,
 ) -> list[Produced]:
-    """Makes the canonical entities of one validated partition.
+    """Produce the canonical entities of one validated partition.
 
     Args:
         vendor: The declaration.
         path: The partition's path below the staging root.
-        staging: Where it is.
-        find: Gives the partition of another table of the same run, for maps that read beside their own.
-        find_last: Gives the partition that was loaded last of a table which the run may lack.
+        staging: The store of partitions.
+        find: Returns the partition of another table in the same run, for maps that read other tables.
+        find_last: Returns the last loaded partition of an optional table.
 
     Returns:
-        One result for each map of the table, in the order of the declaration.
+        One result per map of the table, in the order of the declaration.
 
     Raises:
-        ConfigurationError: A table that a map reads beside its own was not pulled.
+        ConfigurationError: A table that a map requires was not pulled.
     """
     manifest = staging.manifest(path)
     return [
@@ -103,12 +103,12 @@ def transform(
 
 
 def folder(staging: Staging, path: str, entity: str) -> Folder:
-    """Returns where the canonical rows of a partition are."""
+    """Return the folder of a partition's canonical rows."""
     return staging.folder(f"{path}/canonical/{entity}")
 
 
 def produced(staging: Staging, path: str, entity: str) -> Produced:
-    """Reads what a map gave."""
+    """Read the result of a map."""
     raw: dict[str, Any] = json.loads(folder(staging, path, entity).read("manifest.json"))
     raw["parts"] = tuple(Part(**part) for part in raw["parts"])
     raw["dropped"] = Counter(raw["dropped"])
@@ -121,13 +121,13 @@ def produced(staging: Staging, path: str, entity: str) -> Produced:
 
 
 def rows(staging: Staging, path: str, entity: str) -> Iterator[pa.Table]:
-    """Yields the canonical rows of a partition, part by part."""
+    """Yield the canonical rows of a partition, part by part."""
     for _, part in folder(staging, path, entity).parts(produced(staging, path, entity).parts):
         yield part
 
 
 def distinct(staging: Staging, path: str, entity: str, column: str) -> pa.Table:
-    """Returns the different values of a key column over all parts, as a table with the column `key`."""
+    """Return the distinct values of a key column over all parts, as a table with the column `key`."""
     keys = pa.array([], pa.string())
     for _, part in folder(staging, path, entity).parts(produced(staging, path, entity).parts, [column]):
         keys = pc.unique(pa.concat_arrays([keys, pc.unique(part.column(column)).drop_null()]))
@@ -147,52 +147,54 @@ def _produce(
     target = folder(staging, path, entity.name)
     writer, result = PartWriter(target, schema), Produced(entity.name)
     source = entity_map.columns.get(entity.money) if entity.money else None
-    told = source if isinstance(source, str) or (isinstance(source, Derived) and entity_map.split is None) else None
-    if told:
+    money_source = (
+        source if isinstance(source, str) or (isinstance(source, Derived) and entity_map.split is None) else None
+    )
+    if money_source:
         result.money_in = Decimal(0)
     if entity.money:
         result.money = Decimal(0)
     seen = pa.array([], pa.string())
-    is_incomplete = _incomplete(vendor, entity_map, entity, path, staging)
+    is_incomplete = _make_incomplete_test(vendor, entity_map, entity, path, staging)
     whole: list[pa.Table] = []
     is_newest = entity_map.merged and entity.version is not None and not entity_map.summed
-    for part in good_rows(staging, path, _needed(entity_map)):
+    for part in good_rows(staging, path, _list_needed(entity_map)):
         result.staged += part.num_rows
-        if told:
-            result.money_in = (result.money_in or Decimal(0)) + _money(told, part)
+        if money_source:
+            result.money_in = (result.money_in or Decimal(0)) + _sum_money(money_source, part)
         part = _split(part, entity_map, beside, result)
-        kept = _dropped(part, entity_map, result)
-        if told:
-            result.money_dropped += _money(told, part) - _money(told, kept)
-        part = kept
-        made = _mapped(part, entity_map, entity, manifest.business_date, schema)
+        remaining = _drop(part, entity_map, result)
+        if money_source:
+            result.money_dropped += _sum_money(money_source, part) - _sum_money(money_source, remaining)
+        part = remaining
+        mapped = _map_columns(part, entity_map, entity, manifest.business_date, schema)
         if beside:
-            made = _settle_uncertain(made, part.column(_UNCERTAIN), entity, result)
+            mapped = _settle_uncertain(mapped, part.column(_UNCERTAIN), entity, result)
         if entity_map.summed or is_newest:
-            whole.append(made)
+            whole.append(mapped)
             continue
         if entity_map.merged:
-            made = _first_by_key(made, entity.key, seen)
-            seen = pa.concat_arrays([seen, made.column(entity.key).combine_chunks()])
-            result.merged += part.num_rows - made.num_rows
-        _write(made, entity, result, writer)
+            mapped = _keep_first(mapped, entity.key, seen)
+            seen = pa.concat_arrays([seen, mapped.column(entity.key).combine_chunks()])
+            result.merged += part.num_rows - mapped.num_rows
+        _write(mapped, entity, result, writer)
     if whole:
         parts = pa.concat_tables(whole)
-        made = _newest(parts, entity) if is_newest else _added_up(parts, entity.key, entity_map.summed)
-        result.merged += parts.num_rows - made.num_rows
-        _write(_hold_back(made, is_incomplete(made), entity, result), entity, result, writer)
+        mapped = _keep_newest(parts, entity) if is_newest else _sum_by_key(parts, entity.key, entity_map.summed)
+        result.merged += parts.num_rows - mapped.num_rows
+        _write(_hold_back(mapped, is_incomplete(mapped), entity, result), entity, result, writer)
     writer.flush()
     result.parts = tuple(writer.parts)
-    # `asdict` takes a Counter for a list of pairs.
-    said = asdict(result) | {"dropped": dict(result.dropped)}
-    target.write("manifest.json", json.dumps(said, default=str).encode())
+    # `asdict` breaks a Counter.
+    manifest_fields = asdict(result) | {"dropped": dict(result.dropped)}
+    target.write("manifest.json", json.dumps(manifest_fields, default=str).encode())
     return result
 
 
-def _incomplete(
+def _make_incomplete_test(
     vendor: Vendor, entity_map: EntityMap, entity: Entity, path: str, staging: Staging
 ) -> Callable[[pa.Table], pa.Array]:
-    """Return a test for sums of several rows of which one is a dead letter: the sum of the others is a wrong number.
+    """Return a predicate for summed rows that lack a dead row, so that their sum is wrong.
 
     A dead row whose key can't be read may belong to any sum of its parent.
     """
@@ -200,71 +202,71 @@ def _incomplete(
     known: dict[str, set[str]] = {of: set() for of in columns}
     if entity_map.summed:
         table = vendor.table(entity_map.table)
-        for find in (unreadable_letters, refused_letters):
-            for about in (each for letter in find(vendor, table, path, staging) for each in letter.describes):
+        for find in (read_unreadable_dead_letters, read_refused_dead_letters):
+            for about in (each for dead_letter in find(vendor, table, path, staging) for each in dead_letter.describes):
                 of = next((of for of in columns if of in about), None)
                 if of and about["entity"] == entity.name:
                     known[of].add(about[of])
     values = {columns[of]: pa.array(sorted(keys), pa.string()) for of, keys in known.items() if keys}
 
-    def is_incomplete(made: pa.Table) -> pa.Array:
-        masks = [pc.is_in(made.column(column), value_set=keys) for column, keys in values.items()]
-        return functools.reduce(pc.or_, masks, pa.repeat(pa.scalar(False), made.num_rows))
+    def is_incomplete(rows: pa.Table) -> pa.Array:
+        masks = [pc.is_in(rows.column(column), value_set=keys) for column, keys in values.items()]
+        return functools.reduce(pc.or_, masks, pa.repeat(pa.scalar(False), rows.num_rows))
 
     return is_incomplete
 
 
-def _settle_uncertain(made: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
-    """Hold back rows that a dead row of another table may concern; for a description, the load keeps the stored values instead."""
+def _settle_uncertain(rows: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
+    """Hold back rows that a dead row of another table may concern; for descriptions, mark the keys, and the load keeps stored values."""
     if entity.kind != "description" or entity.set_of:
-        return _hold_back(made, is_uncertain, entity, result)
-    result.uncertain += tuple(made.column(entity.key).filter(is_uncertain).to_pylist())
-    return made
+        return _hold_back(rows, is_uncertain, entity, result)
+    result.uncertain += tuple(rows.column(entity.key).filter(is_uncertain).to_pylist())
+    return rows
 
 
-def _hold_back(made: pa.Table, is_held: pa.Array, entity: Entity, result: Produced) -> pa.Table:
-    """Leave out some rows, by a named rule."""
-    held_back = made.filter(is_held)
+def _hold_back(rows: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
+    """Drop rows by the rule `INCOMPLETE`."""
+    held_back = rows.filter(is_uncertain)
     if not held_back.num_rows:
-        return made
+        return rows
     result.dropped[INCOMPLETE] += held_back.num_rows
     if entity.money:
         result.money_dropped += total(held_back, entity.money)
         result.money_held_back += total(held_back, entity.money)
-    return made.filter(pc.invert(is_held))
+    return rows.filter(pc.invert(is_uncertain))
 
 
-def _money(source: str | Derived, part: pa.Table) -> Decimal:
+def _sum_money(source: str | Derived, part: pa.Table) -> Decimal:
     return total(pa.table({"money": evaluate(source, part)}), "money")
 
 
-def _write(made: pa.Table, entity: Entity, result: Produced, writer: PartWriter) -> None:
-    result.produced += made.num_rows
+def _write(rows: pa.Table, entity: Entity, result: Produced, writer: PartWriter) -> None:
+    result.produced += rows.num_rows
     if result.money is not None:
-        result.money += total(made, str(entity.money))
-    writer.write(made)
+        result.money += total(rows, str(entity.money))
+    writer.write(rows)
 
 
 def _split(part: pa.Table, entity_map: EntityMap, beside: list[Beside], result: Produced) -> pa.Table:
-    """Rows of other columns, made of the staged ones: what becomes of each is counted by its place."""
+    """Apply the map's split to staged rows; count split and dropped rows by the place of their staged row."""
     if entity_map.split is None:
         return part
-    made: pa.Table = entity_map.split(part, *(each.good for each in beside))
+    split_rows: pa.Table = entity_map.split(part, *(each.good for each in beside))
     if beside:
-        is_uncertain = pa.repeat(pa.scalar(False), made.num_rows)
+        is_uncertain = pa.repeat(pa.scalar(False), split_rows.num_rows)
         for each in beside:
-            concerned = each.is_uncertain(part).take(made.column("row").combine_chunks())
-            if not each.found_by and "is_whole" in made.column_names:
-                concerned = pc.and_not(concerned, made.column("is_whole").combine_chunks())
+            concerned = each.is_uncertain(part).take(split_rows.column("row").combine_chunks())
+            if not each.found_by and "is_whole" in split_rows.column_names:
+                concerned = pc.and_not(concerned, split_rows.column("is_whole").combine_chunks())
             is_uncertain = pc.or_(is_uncertain, concerned)
-        made = made.append_column(_UNCERTAIN, is_uncertain)
-    heard = pc.count_distinct(made.column("row")).as_py()
-    result.split += made.num_rows - heard
-    result.dropped["nothing in it"] += part.num_rows - heard
-    return made
+        split_rows = split_rows.append_column(_UNCERTAIN, is_uncertain)
+    sources = pc.count_distinct(split_rows.column("row")).as_py()
+    result.split += split_rows.num_rows - sources
+    result.dropped["nothing in it"] += part.num_rows - sources
+    return split_rows
 
 
-def _needed(entity_map: EntityMap) -> list[str]:
+def _list_needed(entity_map: EntityMap) -> list[str]:
     if entity_map.split is not None:
         return list(entity_map.takes)
     needed: dict[str, None] = {}
@@ -274,30 +276,30 @@ def _needed(entity_map: EntityMap) -> list[str]:
     return list(needed)
 
 
-def _dropped(part: pa.Table, entity_map: EntityMap, result: Produced) -> pa.Table:
+def _drop(part: pa.Table, entity_map: EntityMap, result: Produced) -> pa.Table:
     for rule, derived in entity_map.dropped.items():
-        gone = pc.fill_null(evaluate(derived, part), False)
-        result.dropped[rule] += pc.sum(gone).as_py() or 0
-        part = part.filter(pc.invert(gone))
+        is_dropped = pc.fill_null(evaluate(derived, part), False)
+        result.dropped[rule] += pc.sum(is_dropped).as_py() or 0
+        part = part.filter(pc.invert(is_dropped))
     return part
 
 
-def _mapped(part: pa.Table, entity_map: EntityMap, entity: Entity, day: date, schema: pa.Schema) -> pa.Table:
+def _map_columns(part: pa.Table, entity_map: EntityMap, entity: Entity, day: date, schema: pa.Schema) -> pa.Table:
     arrays = []
     for name in schema.names:
         source = entity_map.columns.get(name)
-        wanted = schema.field(name).type
+        target = schema.field(name).type
         if source is not None:
-            arrays.append(evaluate(source, part).cast(wanted))
+            arrays.append(evaluate(source, part).cast(target))
         elif name == "business_date":
             arrays.append(pa.repeat(pa.scalar(day, pa.date32()), part.num_rows))
         else:
-            arrays.append(pa.nulls(part.num_rows, wanted))
+            arrays.append(pa.nulls(part.num_rows, target))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def evaluate(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
-    """Returns a canonical column of staged rows, as a map declares its source."""
+    """Compute a canonical column of staged rows from the source that a map declares."""
     if isinstance(source, str):
         return part.column(source).combine_chunks()
     if isinstance(source, Constant):
@@ -305,12 +307,12 @@ def evaluate(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
     return source.function(*(part.column(name).combine_chunks() for name in source.columns))
 
 
-def _added_up(made: pa.Table, key: str, summed: tuple[str, ...]) -> pa.Table:
-    """One row a key: the first, with some columns added up over all of them."""
-    first = _first_by_key(made, key, pa.array([], pa.string()))
-    if first.num_rows == made.num_rows:
-        return made
-    wide = made.select([key, *summed]).group_by(key, use_threads=False).aggregate([(name, "sum") for name in summed])
+def _sum_by_key(rows: pa.Table, key: str, summed: tuple[str, ...]) -> pa.Table:
+    """Return one row per key: the first, with some columns summed over all rows of the key."""
+    first = _keep_first(rows, key, pa.array([], pa.string()))
+    if first.num_rows == rows.num_rows:
+        return rows
+    wide = rows.select([key, *summed]).group_by(key, use_threads=False).aggregate([(name, "sum") for name in summed])
     place = pc.index_in(first.column(key), value_set=wide.column(key).combine_chunks())
     for name in summed:
         at = first.schema.get_field_index(name)
@@ -319,24 +321,24 @@ def _added_up(made: pa.Table, key: str, summed: tuple[str, ...]) -> pa.Table:
     return first
 
 
-def _newest(made: pa.Table, entity: Entity) -> pa.Table:
-    """One row a key: the newest by the entity's version; an end is undone by nothing but a later reopening."""
+def _keep_newest(rows: pa.Table, entity: Entity) -> pa.Table:
+    """Return one row per key: the newest by the entity's version. A final state yields only to a later reopening."""
     version = str(entity.version)
     order = [(version, "descending", "at_end")]
     if entity.final:
-        ended = made.filter(made[entity.final]).group_by(entity.key).aggregate([(version, "max")])
-        place = pc.index_in(made[entity.key], value_set=ended[entity.key].combine_chunks())
+        ended = rows.filter(rows[entity.final]).group_by(entity.key).aggregate([(version, "max")])
+        place = pc.index_in(rows[entity.key], value_set=ended[entity.key].combine_chunks())
         ended_at = ended[f"{version}_max"].combine_chunks().take(place.combine_chunks())
-        goes_on = pc.and_(pc.invert(made[entity.final]), pc.greater(made[version], ended_at))
-        is_reopened = pc.fill_null(pc.greater(made[entity.reopened], ended_at), False)
-        made = made.filter(pc.fill_null(pc.invert(pc.and_(goes_on, pc.invert(is_reopened))), True))
+        continues = pc.and_(pc.invert(rows[entity.final]), pc.greater(rows[version], ended_at))
+        is_reopened = pc.fill_null(pc.greater(rows[entity.reopened], ended_at), False)
+        rows = rows.filter(pc.fill_null(pc.invert(pc.and_(continues, pc.invert(is_reopened))), True))
         order.append((entity.final, "descending", "at_end"))
-    newest_first = made.take(pc.sort_indices(made, sort_keys=order))
-    return _first_by_key(newest_first, entity.key, pa.array([], pa.string()))
+    newest_first = rows.take(pc.sort_indices(rows, sort_keys=order))
+    return _keep_first(newest_first, entity.key, pa.array([], pa.string()))
 
 
-def _first_by_key(made: pa.Table, key: str, seen: pa.Array) -> pa.Table:
-    fresh = made.filter(pc.invert(pc.is_in(made.column(key), value_set=seen)))
+def _keep_first(rows: pa.Table, key: str, seen: pa.Array) -> pa.Table:
+    fresh = rows.filter(pc.invert(pc.is_in(rows.column(key), value_set=seen)))
     numbered = fresh.append_column("row", pa.array(range(fresh.num_rows), pa.int64()))
     first = numbered.group_by(key, use_threads=False).aggregate([("row", "min")]).column("row_min")
     return fresh.take(first.combine_chunks())

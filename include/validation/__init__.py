@@ -1,1 +1,1 @@
-"""Great Expectations over a staged vendor-day: bad rows out with their reasons, a bad day stopped."""
+"""Validate a staged vendor-day with Great Expectations: refuse bad rows with their reasons; stop a bad day."""

@@ -1,7 +1,7 @@
-"""Runs the suites over a vendor-day.
+"""Run the suites over a vendor-day.
 
 Great Expectations is imported here, inside the task, once for all tables (seconds and 270 MB). It runs in an ephemeral
-context, part by part; what it says of the parts is added up to one result a table, in the suite's own words.
+context, part by part; the results of the parts are added up to one result per table, with the configuration of the suite.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from include.extract.columns import staged_schema
 from include.staging.partitions import Staging
 from include.staging.rows import FAULTS, commonest_reason, write_faults
 from include.validation.compared import ACCEPTABLE
-from include.validation.date_bounds import anchors_of
+from include.validation.date_bounds import read_anchors
 from include.validation.measures import measure
 from include.validation.suite import Expectation, read_suite
 from include.validation.view import plain, view
@@ -51,46 +51,46 @@ class Validator:
         self._suite = gx.ExpectationSuite
 
     def check(self, frame: pd.DataFrame, expectations: Sequence[Expectation], result_format: Any) -> list[Any]:
-        """Checks a frame; one result for each expectation, in order.
+        """Check a frame; return one result per expectation, in order.
 
         Raises:
-            ConfigurationError: An expectation can't be checked at all.
+            ConfigurationError: Great Expectations can't run an expectation or does not know it.
         """
-        described = [{"type": e.type, "kwargs": e.kwargs, "meta": {"place": n}} for n, e in enumerate(expectations)]
-        if not described:
+        configurations = [
+            {"type": e.type, "kwargs": e.kwargs, "meta": {"place": n}} for n, e in enumerate(expectations)
+        ]
+        if not configurations:
             return []
         batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
-        answered = batch.validate(self._suite(name="part", expectations=described), result_format=result_format)
-        results: list[Any] = [None] * len(described)
-        for result in answered.results:
+        validated = batch.validate(self._suite(name="part", expectations=configurations), result_format=result_format)
+        results: list[Any] = [None] * len(configurations)
+        for result in validated.results:
             assert result.expectation_config is not None
             if result.exception_info.get("raised_exception"):
                 raise ConfigurationError(
-                    f"An expectation can't be checked: {result.exception_info['exception_message']}",
+                    f"An expectation can't be run: {result.exception_info['exception_message']}",
                     expectation=result.expectation_config.type,
                 )
             results[result.expectation_config.meta["place"]] = result
         for expectation, result in zip(expectations, results, strict=True):
-            if result is None:  # it was logged and left out
-                raise ConfigurationError(
-                    "Great Expectations does not know an expectation", expectation=expectation.name
-                )
+            if result is None:  # Great Expectations only logs and skips it
+                raise ConfigurationError("Unknown expectation", expectation=expectation.name)
         return results
 
 
 @dataclass
 class Outcome:
-    """What validation says of one table.
+    """Validation result of one table.
 
     Attributes:
-        table: Its name.
-        staged: Rows that were looked at.
+        table: Name of the table.
+        staged: Rows that were checked.
         refused: Rows that became dead letters.
-        failed: Batch-level expectations that failed, in words.
-        accepted: Those that failed and that the operator accepted for this run.
-        results: One entry an expectation of the suite: counts, success, and the configuration as people wrote it.
-        measures: What the batch-level expectations looked at.
-        details: What is behind a measure, in words.
+        failed: Messages of batch-level expectations that failed.
+        accepted: Messages of batch-level expectations that failed and that the operator accepted for this run.
+        results: One entry per expectation of the suite: counts, success, and the configuration as in the suite.
+        measures: Values that the batch-level expectations checked.
+        details: Explanation of each measure: keys, counts, sums.
     """
 
     table: str
@@ -103,13 +103,13 @@ class Outcome:
     details: dict[str, str] = field(default_factory=dict)
 
     @property
-    def is_wreck(self) -> bool:
-        """Whether more rows died than the suite bears: something is wrong with the table or the suite, not with its rows."""
+    def exceeds_dead_ratio(self) -> bool:
+        """Whether the ratio of dead rows exceeds the suite's limit: the fault is in the table or the suite, not in single rows."""
         return any(e["kwargs"]["column"] == "dead_ratio" and not e["success"] for e in self._of("batch"))
 
     @property
     def worst(self) -> dict[str, Any]:
-        """The entry of the row-level expectation that refused the most rows; empty where none did."""
+        """The result of the row-level expectation that refused the most rows; empty if none did."""
         most = max(self._of("row"), key=itemgetter("unexpected_count"), default={})
         return most if most.get("unexpected_count") else {}
 
@@ -127,24 +127,24 @@ def validate_day(
     accept_unusual: bool = False,
     rows_only: bool = False,
 ) -> dict[str, Outcome]:
-    """Validates every table of a vendor-day: rows first, then the day as a whole.
+    """Validate every table of a vendor-day: rows first, then the day as a whole.
 
-    Bad rows are written beside the parts (`faults.parquet`), results as `validation.json`.
+    Write refused rows (`faults.parquet`) and results (`validation.json`) to each partition.
 
     Args:
         vendor: The declaration.
         paths: Partition by table.
-        staging: Where they are.
-        recent: Rows of recent days by table, for the band.
-        earlier: Partitions of the last loaded days by table, the newest first.
-        accept_unusual: Lets a day pass that compares badly with earlier ones, or does not add up (`compared.ACCEPTABLE`).
-        rows_only: Leaves batch-level expectations out.
+        staging: The store of partitions.
+        recent: Row counts of recent days by table, for `rows_ratio`.
+        earlier: Partitions of the last loaded days by table, newest first.
+        accept_unusual: Accept failures of the measures in `compared.ACCEPTABLE`: unusual against earlier days, or not adding up.
+        rows_only: Skip batch-level expectations.
 
     Returns:
-        Outcomes by table; a batch-level failure is told in them, see `stop_if_unfit`.
+        Outcomes by table, including batch-level failures; see `stop_if_unfit`.
 
     Raises:
-        ConfigurationError: A partition was staged as the table is not declared any more, or a suite does not fit it.
+        ConfigurationError: A partition was staged under another declaration, or a suite does not match the table.
     """
     for name, path in paths.items():
         _refuse_other_contract(vendor, vendor.table(name), path, staging)
@@ -155,26 +155,26 @@ def validate_day(
     for name, outcome in outcomes.items():
         table = vendor.table(name)
         if not rows_only:
-            found = measure(vendor, table, paths, staging, recent.get(name, ()), (earlier or {}).get(name, ()))
-            outcome.measures, outcome.details = found.measures, found.details
+            comparison = measure(vendor, table, paths, staging, recent.get(name, ()), (earlier or {}).get(name, ()))
+            outcome.measures, outcome.details = comparison.measures, comparison.details
             _validate_batch(validator, vendor, table, outcome, accept_unusual=accept_unusual)
-            if outcome.is_wreck and (worst := outcome.worst):
+            if outcome.exceeds_dead_ratio and (worst := outcome.worst):
                 outcome.failed.append(
                     f"suite {vendor.name}__{name}: {worst['reason']} refuses {worst['unexpected_count']:,}"
                     f" of {outcome.staged:,} rows"
                 )
-            if outcome.failed and not outcome.is_wreck and (reason := commonest_reason(staging, paths[name])):
-                outcome.failed.append(f"most rows that can't be read: {reason}")
+            if outcome.failed and not outcome.exceeds_dead_ratio and (reason := commonest_reason(staging, paths[name])):
+                outcome.failed.append(f"most common reason of unreadable rows: {reason}")
         staging.folder(paths[name]).write("validation.json", json.dumps(vars(outcome), default=str, indent=1).encode())
     return outcomes
 
 
 def _refuse_other_contract(vendor: Vendor, table: Table, path: str, staging: Staging) -> None:
-    """Types and names of an old declaration would be read as those of the new one."""
+    """Refuse a partition of another declaration, whose types and names would be misread."""
     staged = staging.manifest(path).contract
     if staged != table.staged_hash:
         raise ConfigurationError(
-            "The partition was staged under another contract: pull again",
+            "The partition was staged under another contract: pull it again",
             vendor=vendor.name,
             table=table.name,
             partition=path,
@@ -184,14 +184,16 @@ def _refuse_other_contract(vendor: Vendor, table: Table, path: str, staging: Sta
 
 
 def stop_if_unfit(vendor: Vendor, outcomes: Mapping[str, Outcome]) -> None:
-    """Stops a vendor-day that a batch-level expectation refuses.
+    """Stop a vendor-day if a batch-level expectation failed.
 
     Raises:
-        DataQualityError: With every failure.
+        DataQualityError: The message lists every failure.
     """
     failures = [f"{outcome.table}: {failure}" for outcome in outcomes.values() for failure in outcome.failed]
     if failures:
-        raise DataQualityError("The day is not fit to be loaded: " + "; ".join(failures), vendor=vendor.name)
+        raise DataQualityError(
+            "The day failed validation and is not loaded: " + "; ".join(failures), vendor=vendor.name
+        )
 
 
 def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str, staging: Staging) -> Outcome:
@@ -204,28 +206,28 @@ def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str
             table=table.name,
             columns=",".join(sorted(unknown)),
         )
-    anchors = anchors_of(staging.manifest(path))
-    outcome, faults = Outcome(table.name, results=[_blank(e) for e in suite]), []
+    anchors = read_anchors(staging.manifest(path))
+    outcome, faults = Outcome(table.name, results=[_start_entry(e) for e in suite]), []
     for part, rows in staging.rows(path, columns):
         frame, applied = view(rows, suite, anchors)
-        found = _places(validator, frame, applied, outcome)
+        failures = _find_bad_rows(validator, frame, applied, outcome)
         outcome.staged += rows.num_rows
-        if found:
-            faults.append(_faults(part, rows, table, found))
+        if failures:
+            faults.append(_build_faults(part, rows, table, failures))
     refused = pa.concat_tables([FAULTS.empty_table(), *faults])
     outcome.refused = refused.num_rows
     write_faults(staging, path, refused)
     return outcome
 
 
-def _places(
+def _find_bad_rows(
     validator: Validator, frame: pd.DataFrame, applied: Sequence[Expectation], outcome: Outcome
 ) -> dict[int, list[str]]:
-    """Bad rows of a part, by place, with the expectations that they failed.
+    """Return the bad rows of a part: place -> reasons of the expectations that failed.
 
-    Counting is cheap and finding is not, so places are asked for only where something failed.
+    Counting is cheap and locating is not, so only failed expectations are run for places.
     """
-    found: dict[int, list[str]] = {}
+    failures: dict[int, list[str]] = {}
     counted = validator.check(frame, applied, _COUNTS)
     failing = [n for n, result in enumerate(counted) if not result.success]
     placed = validator.check(frame, [applied[n] for n in failing], _PLACES)
@@ -233,12 +235,12 @@ def _places(
         _add_up(outcome.results[n], result)
     for n, result in zip(failing, placed, strict=True):
         for place in result.result["unexpected_index_list"]:
-            found.setdefault(int(place), []).append(str(outcome.results[n]["reason"]))
-    return found
+            failures.setdefault(int(place), []).append(str(outcome.results[n]["reason"]))
+    return failures
 
 
-def _faults(part: str, rows: pa.Table, table: Table, found: dict[int, list[str]]) -> pa.Table:
-    places = sorted(found)
+def _build_faults(part: str, rows: pa.Table, table: Table, failures: dict[int, list[str]]) -> pa.Table:
+    places = sorted(failures)
     picked = rows.take(pa.array(places, pa.int64()))
     keys = [":".join(str(value) for value in key.values()) for key in picked.select(list(table.key)).to_pylist()]
     return pa.table(
@@ -246,7 +248,7 @@ def _faults(part: str, rows: pa.Table, table: Table, found: dict[int, list[str]]
             "part": [part] * len(places),
             "row_number": places,
             "row_key": keys,
-            "expectations": [found[place] for place in places],
+            "expectations": [failures[place] for place in places],
         },
         schema=FAULTS,
     )
@@ -260,11 +262,13 @@ def _validate_batch(
     for expectation in suite:
         if expectation.column not in outcome.measures:
             raise ConfigurationError(
-                "The suite names a measure that the table does not have", table=table.name, measure=expectation.column
+                "The suite names a measure that the table does not have: fix the suite",
+                table=table.name,
+                measure=expectation.column,
             )
     applied = [Expectation(e.type, plain(e.kwargs), e.level, e.notes) for e in suite]
     for expectation, result in zip(suite, validator.check(frame, applied, _COUNTS), strict=True):
-        entry = _blank(expectation)
+        entry = _start_entry(expectation)
         _add_up(entry, result)
         outcome.results.append(entry)
         if not result.success:
@@ -274,7 +278,7 @@ def _validate_batch(
             (outcome.accepted if is_accepted else outcome.failed).append(f"{failure} ({detail})" if detail else failure)
 
 
-def _blank(expectation: Expectation) -> dict[str, Any]:
+def _start_entry(expectation: Expectation) -> dict[str, Any]:
     return {
         "name": expectation.name,
         "reason": expectation.reason,
@@ -291,7 +295,7 @@ def _blank(expectation: Expectation) -> dict[str, Any]:
 
 
 def _add_up(entry: dict[str, Any], result: Any) -> None:
-    """Adds what was found in one part to the table's result."""
+    """Add the result of one part to the table's result."""
     entry["success"] = entry["success"] and bool(result.success)
     for name in ("element_count", "unexpected_count", "missing_count"):
         entry[name] += result.result.get(name) or 0

@@ -1,16 +1,16 @@
-"""A day against the day that was loaded before it: measures that stop what is consistent in itself and still wrong.
+"""Compare a day with the last loaded day: measures for data that is consistent in itself and still wrong.
 
-total_ratio             the table's money over the money of the last loaded day plus the external flows since; 1 where
-                        they differ by less than $10,000
-class_total_ratio_min   the same by asset class, of the class that fell most and of the one that rose most; classes of a fifth of
-class_total_ratio_max   the money or more, and a difference that transactions may explain counts as none
+total_ratio             the table's money divided by the money of the last loaded day plus the external flows since; 1 if they
+                        differ by less than $10,000
+class_total_ratio_min   the same ratio by asset class: the lowest and the highest of all classes with a fifth of the money or more;
+class_total_ratio_max   a difference that transactions may explain counts as 1
 price_jump_ratio        share of securities whose price is less than 0.6 or more than 1.67 times that of the last loaded day
 unpriced_ratio          share of securities that had a price, and now have none or 0
-stale_price_ratio       share of securities whose price is that of the last loaded day, of those whose price moved the day
-                        before; null below ten
+stale_price_ratio       of the securities whose price moved the day before: share with the price of the last loaded day; null if
+                        there are fewer than ten
 
-Those of `matched` too. Shares leave out a few securities, one and half the square root of all: in a firm of five, a split is no
-fault. All are null where no day was loaded before. History is the partitions of the last loaded days.
+The measures of `matched` are included. Shares ignore a few securities (see `matched.eased_share`): in a firm of five securities, one
+stock split is not a fault. All are null if no day was loaded before. History is the partitions of the last loaded days.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ _OF_POSITIONS = (
 ACCEPTABLE = frozenset(
     {"rows_ratio", "dead_money_ratio", "accounts_off", *_OF_MONEY, *_OF_POSITIONS, *MATCHED, *POSTED}
 )
-"""Measures that an operator may accept: of a day that is unusual, or whose accounts do not add up to what the vendor states."""
+"""Measures whose failure an operator may accept: an unusual day, or accounts that do not add up to the vendor's totals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What one partition states: its money, in all and by asset class, and the price of each security."""
+    """Money of one partition: total, by asset class, and the price of each security."""
 
     day: date
     total: Decimal
@@ -66,43 +66,43 @@ def compare(
 
     Args:
         vendor: The declaration.
-        table: The table to measure; one without money, or of movements, has no such measures.
+        table: The table to measure. A table without money, or pulled by window, has only the measures of `matched`.
         paths: Partition of every table pulled for the day.
-        staging: Where they are.
-        earlier: Partitions of the same table of the last loaded days, the newest first.
+        staging: The store of partitions.
+        earlier: Partitions of the same table of the last loaded days, newest first.
     """
-    found = match(vendor, table, paths[table.name], staging, earlier)
+    comparison = match(vendor, table, paths[table.name], staging, earlier)
     if table.money is None or table.pull == "window":
-        return found
-    position = _map(vendor, table, "position")
-    found.measures |= dict.fromkeys((*_OF_MONEY, *(_OF_POSITIONS if position else ())))
-    kept = [path for path in earlier if staging.folder(path).has("faults.parquet")][:2]
-    if not kept:
-        return found
-    now, *before = (_money(vendor, table, path, staging) for path in (paths[table.name], *kept))
-    flows, turnover = _flows(vendor, paths, staging, before[0].day, now.day)
-    _compare_total(found, table, now, before[0], flows)
+        return comparison
+    position = _find_map(vendor, table, "position")
+    comparison.measures |= dict.fromkeys((*_OF_MONEY, *(_OF_POSITIONS if position else ())))
+    comparable = [path for path in earlier if staging.folder(path).has("faults.parquet")][:2]
+    if not comparable:
+        return comparison
+    now, *before = (_read_money(vendor, table, path, staging) for path in (paths[table.name], *comparable))
+    flows, turnover = _sum_flows(vendor, paths, staging, before[0].day, now.day)
+    _compare_total(comparison, table, now, before[0], flows)
     if position:
-        _compare_classes(found, now, before[0], turnover)
-        _compare_prices(found, now, before)
-    return found
+        _compare_classes(comparison, now, before[0], turnover)
+        _compare_prices(comparison, now, before)
+    return comparison
 
 
-def _map(vendor: Vendor, table: Table, entity: str) -> EntityMap | None:
+def _find_map(vendor: Vendor, table: Table, entity: str) -> EntityMap | None:
     of_table = (m for m in vendor.maps if (m.table, m.entity) == (table.name, entity) and m.split is None)
     return next(of_table, None)
 
 
-def _money(vendor: Vendor, table: Table, path: str, staging: Staging) -> Money:
-    position, security = _map(vendor, table, "position"), _map(vendor, table, "security")
+def _read_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> Money:
+    position, security = _find_map(vendor, table, "position"), _find_map(vendor, table, "security")
     sources = {"money": str(table.money)}
     if position:
         sources |= {"security": position.columns["security_key"], "price": position.columns["price_usd"]}  # type: ignore[dict-item]
     if security and "asset_class" in security.columns:
         sources |= {"class": security.columns["asset_class"]}  # type: ignore[dict-item]
-    wanted = {name for s in sources.values() for name in ((s,) if isinstance(s, str) else s.columns)}
+    columns = {name for s in sources.values() for name in ((s,) if isinstance(s, str) else s.columns)}
     total, classes, prices = Decimal(0), dict[str, Decimal](), dict[str, float]()
-    for part in good_rows(staging, path, sorted(wanted)):
+    for part in good_rows(staging, path, sorted(columns)):
         values = pa.table({name: evaluate(source, part) for name, source in sources.items()})
         values = values.set_column(0, "money", values["money"].cast(pa.decimal128(38, 2)))
         total += pc.sum(values["money"]).as_py() or Decimal(0)
@@ -118,18 +118,18 @@ def _money(vendor: Vendor, table: Table, path: str, staging: Staging) -> Money:
     return Money(staging.manifest(path).business_date, total, classes, prices)
 
 
-def _flows(
+def _sum_flows(
     vendor: Vendor, paths: Mapping[str, str], staging: Staging, after: date, until: date
 ) -> tuple[Decimal, Decimal]:
-    """External flows, and the turnover of all posted transactions, of the days since; 0 where none were pulled."""
+    """Sum external flows, and the turnover of all posted transactions, after one date until another; 0 if none were pulled."""
     flows = turnover = Decimal(0)
     for each in (m for m in vendor.maps if m.entity == "transaction" and m.table in paths):
         names = ("amount_usd", "flow", "status", "trade_date")
         sources = {name: each.columns[name] for name in names}
-        wanted = {
+        columns = {
             name for s in sources.values() for name in ((s,) if isinstance(s, str) else getattr(s, "columns", ()))
         }
-        for part in good_rows(staging, paths[each.table], sorted(wanted)):
+        for part in good_rows(staging, paths[each.table], sorted(columns)):
             amount, flow, status, day = (evaluate(source, part) for source in sources.values())
             is_since = pc.and_(pc.greater(day, pa.scalar(after)), pc.less_equal(day, pa.scalar(until)))
             posted = amount.cast(pa.decimal128(38, 2)).filter(pc.and_(is_since, pc.equal(status, "posted")))
@@ -140,16 +140,16 @@ def _flows(
     return flows, turnover
 
 
-def _compare_total(found: Comparison, table: Table, now: Money, before: Money, flows: Decimal) -> None:
+def _compare_total(comparison: Comparison, table: Table, now: Money, before: Money, flows: Decimal) -> None:
     expected = before.total + flows
-    found.measures["total_ratio"] = _ratio(now.total, expected, _NEGLIGIBLE_USD)
-    found.details["total_ratio"] = (
+    comparison.measures["total_ratio"] = _ratio(now.total, expected, _NEGLIGIBLE_USD)
+    comparison.details["total_ratio"] = (
         f"{table.money} ${now.total:,.2f}, expected about ${expected:,.2f} (${before.total:,.2f} on {before.day},"
         f" external flows since ${flows:,.2f})"
     )
 
 
-def _compare_classes(found: Comparison, now: Money, before: Money, turnover: Decimal) -> None:
+def _compare_classes(comparison: Comparison, now: Money, before: Money, turnover: Decimal) -> None:
     names = now.classes.keys() | before.classes.keys()
     none = Decimal(0)
     ratios: dict[str, float] = {}
@@ -162,21 +162,21 @@ def _compare_classes(found: Comparison, now: Money, before: Money, turnover: Dec
     for measure, pick in (("class_total_ratio_min", min), ("class_total_ratio_max", max)):
         if ratios:
             name = pick(ratios, key=ratios.__getitem__)
-            found.measures[measure] = ratios[name]
-            found.details[measure] = (
+            comparison.measures[measure] = ratios[name]
+            comparison.details[measure] = (
                 f"asset class {name or 'unknown'} ${now.classes.get(name, none):,.2f},"
                 f" ${before.classes.get(name, none):,.2f} on {before.day}"
             )
 
 
 def _ratio(new: Decimal, old: Decimal, slack: Decimal) -> float | None:
-    """New over old; 1 where they differ by no more than the slack, null where there was nothing."""
+    """Return new / old; 1 if they differ by no more than the slack, None if `old` is not positive."""
     if abs(new - old) <= slack and (new or not old):
         return 1.0
     return float(new / old) if old > 0 else None
 
 
-def _compare_prices(found: Comparison, now: Money, before: Sequence[Money]) -> None:
+def _compare_prices(comparison: Comparison, now: Money, before: Sequence[Money]) -> None:
     last = before[0]
     both = sorted(key for key in now.prices if last.prices.get(key))
     if not both:
@@ -184,14 +184,16 @@ def _compare_prices(found: Comparison, now: Money, before: Sequence[Money]) -> N
     moves = {key: now.prices[key] / last.prices[key] for key in both}
     unpriced = [key for key in both if not now.prices[key]]
     jumps = [key for key in both if now.prices[key] and not _JUMPS[0] <= moves[key] <= _JUMPS[1]]
-    found.measures["unpriced_ratio"] = eased_share(len(unpriced), len(both))
-    found.details["unpriced_ratio"] = f"{len(unpriced):,} of {len(both):,} securities: {name_first(unpriced)}"
-    found.measures["price_jump_ratio"] = eased_share(len(jumps), len(both))
+    comparison.measures["unpriced_ratio"] = eased_share(len(unpriced), len(both))
+    comparison.details["unpriced_ratio"] = f"{len(unpriced):,} of {len(both):,} securities: {name_first(unpriced)}"
+    comparison.measures["price_jump_ratio"] = eased_share(len(jumps), len(both))
     named = name_first([f"{key} x{moves[key]:.4g}" for key in jumps])
-    found.details["price_jump_ratio"] = f"{len(jumps):,} of {len(both):,} securities since {last.day}: {named}"
+    comparison.details["price_jump_ratio"] = f"{len(jumps):,} of {len(both):,} securities since {last.day}: {named}"
     if len(before) > 1:
         moving = [key for key in both if before[1].prices.get(key) not in (None, last.prices[key])]
         stale = [key for key in moving if now.prices[key] == last.prices[key]]
         if len(moving) >= _FEWEST:
-            found.measures["stale_price_ratio"] = len(stale) / len(moving)
-            found.details["stale_price_ratio"] = f"{len(stale):,} of {len(moving):,} prices are those of {last.day}"
+            comparison.measures["stale_price_ratio"] = len(stale) / len(moving)
+            comparison.details["stale_price_ratio"] = (
+                f"{len(stale):,} of {len(moving):,} prices are those of {last.day}"
+            )

@@ -1,11 +1,11 @@
-"""Data Docs: what validation said of every table, run by run, as pages that people read.
+"""Build Data Docs: validation results of every table and run, as HTML pages.
 
     <root>/results/    Great Expectations' store of results, JSON; the newest `KEPT`
-    <root>/site        link to the site, replaced whole when a new one is ready
-    <root>/site-*/     the site and the one before it, which somebody may still be reading
+    <root>/site        symbolic link to the current site; replaced when a new site is complete
+    <root>/site-*/     the current site and the previous one, which readers may still have open
 
-All of it can be built again from the partitions' `validation.json`. Great Expectations runs in an ephemeral context: a
-file context rewrites its own configuration. Builds wait for each other on a lock that ends with its process.
+Everything can be rebuilt from the partitions' `validation.json`. Great Expectations runs in an ephemeral context: a
+file context rewrites its own configuration. Builds wait for each other on a file lock, which ends with its process.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from include.errors import FatalError
 from include.staging.partitions import Staging
 
 KEPT = 1000
-"""Results that the site shows: about five months of six tables a day. Partitions keep their own for ever."""
+"""Maximum number of results on the site: about five months of six tables a day. Partitions keep their own forever."""
 
 _VIEW = "include.validation.docs_view"
 
 
 def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Path:
-    """Adds what validation said of a run's partitions to the site; once a run, twice changes nothing.
+    """Add the validation results of a run's partitions to the site; idempotent per run.
 
     Args:
-        root: Folder of Data Docs; shared by all who build and serve them.
-        staging: Where the partitions are.
-        paths: The run's partitions; one that was not validated is left out.
-        run_id: Airflow's.
+        root: Folder of Data Docs, shared by all processes that build and serve them.
+        staging: The store of partitions.
+        paths: The run's partitions; those that were not validated are skipped.
+        run_id: Airflow's run id.
 
     Returns:
-        The page to open, `<root>/site/index.html`.
+        The index page, `<root>/site/index.html`.
 
     Raises:
-        FatalError: A page could not be made or written; the site stays as it was.
+        FatalError: A page could not be rendered or written; the site is unchanged.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     from include.validation.docs_result import read_result
@@ -53,29 +53,29 @@ def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Pa
     with locked(root):
         context = _open_context(root)
         for key, result in results:
-            _keep(context, root, key, result)
-        _forget_oldest(context.validation_results_store)
+            _store_result(context, root, key, result)
+        _delete_oldest(context.validation_results_store)
         fresh = _copy_site(root)
         try:
-            with _errors_told():
+            with _raise_logged_errors():
                 _render(context, fresh, keys)
             _swap(root, fresh)
         except BaseException:
             shutil.rmtree(fresh)
-            for key in keys:  # or the next run would stumble over it
+            for key in keys:  # otherwise the next run fails on the same result
                 context.validation_results_store.remove_key(key)
             raise
     return root / "site" / "index.html"
 
 
 def find_validated(staging: Staging, paths: Iterable[str]) -> list[str]:
-    """Returns the partitions that were validated."""
+    """Return the partitions that were validated."""
     return [path for path in paths if staging.folder(path).has("validation.json")]
 
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Keeps others from building, or from adding a page to, the site below `root`; ends with its process."""
+    """Lock the site below `root` against other builds and other writers of pages; the lock ends with its process."""
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -91,8 +91,8 @@ class _Errors(logging.Handler):
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
-    """Great Expectations logs what it can't render or write, and goes on; this stops."""
+def _raise_logged_errors() -> Iterator[None]:
+    """Raise if Great Expectations logs a render or write error, after which it would continue."""
     log, errors = logging.getLogger("great_expectations.render"), _Errors()
     log.addHandler(errors)
     try:
@@ -100,7 +100,9 @@ def _errors_told() -> Iterator[None]:
     finally:
         log.removeHandler(errors)
     if errors.count:
-        raise FatalError("Data Docs could not be made whole: Great Expectations' log says why", errors=errors.count)
+        raise FatalError(
+            "Data Docs could not be built completely: see the log of Great Expectations", errors=errors.count
+        )
 
 
 def _open_context(root: Path) -> Any:
@@ -108,13 +110,13 @@ def _open_context(root: Path) -> Any:
     from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
     defaults = InMemoryStoreBackendDefaults()
-    results = {"class_name": "ValidationResultsStore", "store_backend": _on_disk(root / "results")}
+    results = {"class_name": "ValidationResultsStore", "store_backend": _filesystem_backend(root / "results")}
     stores = defaults.stores | {defaults.validation_results_store_name: results}
     config = DataContextConfig(store_backend_defaults=defaults, stores=stores)
     return get_context(mode="ephemeral", project_config=config)
 
 
-def _on_disk(folder: Path) -> dict[str, Any]:
+def _filesystem_backend(folder: Path) -> dict[str, Any]:
     return {
         "class_name": "TupleFilesystemStoreBackend",
         "base_directory": str(folder.absolute()),
@@ -122,8 +124,8 @@ def _on_disk(folder: Path) -> dict[str, Any]:
     }
 
 
-def _keep(context: Any, root: Path, key: Any, result: Any) -> None:
-    """Writes a result where the store would, but whole: half a file of a killed process would stop every build."""
+def _store_result(context: Any, root: Path, key: Any, result: Any) -> None:
+    """Write a result to the store's path atomically: a partial file of a killed process would break every build."""
     path = (root / "results" / Path(*key.to_tuple())).with_suffix(".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = root / ".result"
@@ -131,17 +133,17 @@ def _keep(context: Any, root: Path, key: Any, result: Any) -> None:
     whole.replace(path)
 
 
-def _forget_oldest(results: Any) -> None:
-    for key in sorted(results.list_keys(), key=_age)[:-KEPT]:
+def _delete_oldest(results: Any) -> None:
+    for key in sorted(results.list_keys(), key=_run_time)[:-KEPT]:
         results.remove_key(key)
 
 
-def _age(key: Any) -> Any:
+def _run_time(key: Any) -> Any:
     return key.run_id.run_time
 
 
 def _copy_site(root: Path) -> Path:
-    """Starts a site with the pages of the present one; pages are never written in place, so links do."""
+    """Start a new site with hard links to the current pages; pages are never modified in place, so links are enough."""
     fresh = root / f"site-{uuid.uuid4().hex}"
     if (root / "site").exists():
         shutil.copytree(root / "site", fresh, copy_function=os.link, ignore=shutil.ignore_patterns("index.html"))
@@ -151,13 +153,13 @@ def _copy_site(root: Path) -> Path:
 
 
 def _render(context: Any, site: Path, keys: list[Any]) -> None:
-    """Renders the pages of these results, any that are missing, the suites and the index."""
+    """Render the pages of these results and any missing results, the suites and the index."""
     from great_expectations.core import ExpectationSuite
     from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
     from great_expectations.render.renderer.site_builder import SiteBuilder
 
     results = context.validation_results_store
-    newest = {key.expectation_suite_identifier.name: key for key in sorted(results.list_keys(), key=_age)}
+    newest = {key.expectation_suite_identifier.name: key for key in sorted(results.list_keys(), key=_run_time)}
     for name, key in newest.items():
         expectations = [result.expectation_config for result in results.get(key).results]
         context.suites.add(ExpectationSuite(name, expectations))
@@ -169,7 +171,7 @@ def _render(context: Any, site: Path, keys: list[Any]) -> None:
     }
     builder = SiteBuilder(
         context,
-        store_backend=_on_disk(site),
+        store_backend=_filesystem_backend(site),
         site_name="Tributary",
         show_how_to_buttons=False,
         site_section_builders={
@@ -187,15 +189,15 @@ def _render(context: Any, site: Path, keys: list[Any]) -> None:
     for key in keys:
         (site / "validations" / Path(*key.to_tuple())).with_suffix(".html").unlink(missing_ok=True)
     shutil.rmtree(site / "expectations", ignore_errors=True)
-    lacking = [key for key in results.list_keys() if not pages.has_key(key.to_tuple())]
+    missing = [key for key in results.list_keys() if not pages.has_key(key.to_tuple())]
     builder.site_section_builders["expectations"].build()
-    if lacking:
-        builder.site_section_builders["validations"].build(lacking)
+    if missing:
+        builder.site_section_builders["validations"].build(missing)
     builder.site_index_builder.build()
 
 
 def _swap(root: Path, fresh: Path) -> None:
-    """Puts the new site in place at once, and removes all but it and the one before."""
+    """Switch to the new site atomically; delete all sites but the new and the previous one."""
     before = (root / "site").resolve().name
     link = root / ".site"
     link.unlink(missing_ok=True)

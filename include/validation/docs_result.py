@@ -1,4 +1,4 @@
-"""What validation left in a partition, as a result of Great Expectations' own kind."""
+"""Convert a partition's `validation.json` to a result object of Great Expectations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from include.staging.partitions import Staging
-from include.validation.date_bounds import anchors_of, name_days
+from include.validation.date_bounds import read_anchors, resolve_bounds
 
 _CONSEQUENCES = {"row": "The row becomes a dead letter.", "batch": "The day stops before anything is loaded."}
 
@@ -26,7 +26,7 @@ _CONSEQUENCES = {"row": "The row becomes a dead letter.", "batch": "The day stop
 def read_result(
     staging: Staging, path: str, run_id: str
 ) -> tuple[ValidationResultIdentifier, ExpectationSuiteValidationResult]:
-    """Reads `validation.json` of a partition; the same partition and run give the same key and result."""
+    """Read the validation result of a partition; the same partition and run give the same key and result."""
     manifest = staging.manifest(path)
     outcome = json.loads(staging.folder(path).read("validation.json"))
     suite, day = f"{manifest.vendor}__{manifest.table}", manifest.business_date.isoformat()
@@ -34,15 +34,15 @@ def read_result(
     result = ExpectationSuiteValidationResult(
         success=all(entry["success"] for entry in outcome["results"]),
         results=[
-            _result(
-                entry | {"kwargs": name_days(entry["kwargs"], anchors_of(manifest))},
+            _convert_entry(
+                entry | {"kwargs": resolve_bounds(entry["kwargs"], read_anchors(manifest))},
                 outcome["measures"],
                 outcome.get("details", {}),
             )
             for entry in outcome["results"]
         ],
         suite_name=suite,
-        statistics=_statistics(outcome["results"]),
+        statistics=_compute_statistics(outcome["results"]),
         meta={
             "run_id": {"run_name": run_id, "run_time": run.run_time.isoformat()},
             "batch_spec": {
@@ -57,7 +57,7 @@ def read_result(
     return ValidationResultIdentifier(ExpectationSuiteIdentifier(suite), run, day), result
 
 
-def _statistics(entries: list[dict[str, Any]]) -> dict[str, Any]:
+def _compute_statistics(entries: list[dict[str, Any]]) -> dict[str, Any]:
     passed = sum(entry["success"] for entry in entries)
     return {
         "evaluated_expectations": len(entries),
@@ -67,7 +67,7 @@ def _statistics(entries: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _result(
+def _convert_entry(
     entry: dict[str, Any], measures: dict[str, float | None], details: dict[str, str]
 ) -> ExpectationValidationResult:
     configuration = ExpectationConfiguration(
@@ -79,13 +79,15 @@ def _result(
     return ExpectationValidationResult(
         success=entry["success"],
         expectation_config=configuration,
-        result=_seen(entry, measures, details),
+        result=_format_observed(entry, measures, details),
         exception_info={"raised_exception": False, "exception_message": None, "exception_traceback": None},
     )
 
 
-def _seen(entry: dict[str, Any], measures: dict[str, float | None], details: dict[str, str]) -> dict[str, Any]:
-    if entry["level"] == "batch":  # it looked at one number, which says more than the count of one
+def _format_observed(
+    entry: dict[str, Any], measures: dict[str, float | None], details: dict[str, str]
+) -> dict[str, Any]:
+    if entry["level"] == "batch":  # show the measure itself, not a count of one
         value = measures[entry["kwargs"]["column"]]
         detail = "" if entry["success"] else details.get(entry["kwargs"]["column"], "")
         return {"observed_value": f"{value} ({detail})" if detail else value}

@@ -1,7 +1,7 @@
-"""How Data Docs look: Great Expectations' pages with templates of ours in front of its own.
+"""Views of Data Docs: Great Expectations' pages, with Tributary's templates taking precedence.
 
-Its own load scripts and styles from other companies' servers into a page behind a log-in, and are blank without them.
-Ours need no script and no network, and show a value that holds markup as text.
+The default templates load scripts and styles from third-party servers into a page behind a login, and are blank without them.
+Tributary's templates need no script and no network, and show a value that contains markup as text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Offline(DefaultJinjaView):
 
     @pass_context
     def render_content_block(self, jinja_context: Any, content_block: Any, *places: Any, **named: Any) -> Any:
-        """Renders a block; plain text, which may be a vendor's value, is escaped."""
+        """Render a block; escape plain text, which may be a vendor's value."""
         if isinstance(content_block, list):
             return "".join(str(self.render_content_block(jinja_context, block)) for block in content_block)
         if isinstance(content_block, str):
@@ -36,18 +36,18 @@ class _Offline(DefaultJinjaView):
 
 
 class PageView(_Offline, DefaultJinjaPageView):
-    """A suite's page, or the page of one table's results."""
+    """Page of a suite, or of one table's results."""
 
 
 class IndexView(_Offline, DefaultJinjaIndexPageView):
-    """The index: all results that are kept, newest first."""
+    """Index of all stored results, newest first."""
 
 
 class ResultsTable(ValidationResultsTableContentBlockRenderer):
-    """The table of results, with what a failure means and why the expectation stands there.
+    """Table of results, with the consequence of a failure and the expectation's notes.
 
-    Great Expectations shows notes on a suite's page only; its own way to add columns (`meta_properties`) is broken in
-    1.24.1, where an expectation refuses the argument that carries them.
+    Great Expectations shows notes only on a suite's page. Its own way to add columns (`meta_properties`) is broken in
+    1.24.1: expectations refuse that argument.
     """
 
     @classmethod

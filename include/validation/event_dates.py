@@ -1,7 +1,7 @@
-"""Date ranges of a suite, applied to rows that arrive between the daily runs, without Great Expectations.
+"""Apply a suite's date ranges to rows that arrive between the daily runs, without Great Expectations.
 
-A webhook or a caller may state that something happened in 2099. The suite would refuse it when the vendor is asked for the row; until
-then the warehouse, and what it drives, would believe it.
+A webhook or a caller may send a date in 2099. The daily run's suite would refuse the row; until then the warehouse and everything
+downstream would use it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from include.contract import Pushed, Table, Vendor
 from include.extract.columns import staged_schema
-from include.extract.conflict import as_dead, original_places
+from include.extract.conflict import find_original_places, make_dead_row
 from include.extract.page import Page
 from include.validation.date_bounds import Anchors, within_dates
 from include.validation.suite import Expectation, read_suite
@@ -22,7 +22,7 @@ _RANGE = "expect_column_values_to_be_between"
 
 
 def find_date_ranges(vendor: Vendor, table: Table) -> list[Expectation]:
-    """Return the expectations of a table's suite about dates and times; none where it has no suite, since only webhooks bring it."""
+    """Return the date and time ranges of a table's suite; none for a table that arrives only by webhook, which has no suite."""
     if isinstance(table.shape, Pushed):
         return []
     types = staged_schema(table)
@@ -37,7 +37,7 @@ def find_date_ranges(vendor: Vendor, table: Table) -> list[Expectation]:
 
 
 def separate_dates(page: Page, table: Table, ranges: list[Expectation], anchors: Anchors) -> Page:
-    """Make rows with a date out of range dead rows, whose reasons name the fields and the ranges."""
+    """Turn rows with a date out of range into dead rows, whose reasons name the fields and the ranges."""
     faults: dict[int, list[str]] = {}
     for each in ranges:
         within = within_dates(page.rows.column(each.staged).combine_chunks(), each.kwargs, anchors)
@@ -46,9 +46,9 @@ def separate_dates(page: Page, table: Table, ranges: list[Expectation], anchors:
             faults.setdefault(place, []).append(reason)
     if not faults:
         return page
-    rows, originals = page.rows.take(list(faults)).to_pylist(), original_places(page)
+    rows, originals = page.rows.take(list(faults)).to_pylist(), find_original_places(page)
     dead = [
-        as_dead(row, reasons, table, originals[place])
+        make_dead_row(row, reasons, table, originals[place])
         for row, (place, reasons) in zip(rows, faults.items(), strict=True)
     ]
     alive = pa.array([place not in faults for place in range(page.rows.num_rows)], pa.bool_())

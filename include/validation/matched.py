@@ -1,16 +1,17 @@
-"""A day's rows beside the rows of the same keys on the last loaded days: measures that stop a day that is full, typed, and wrong.
+"""Compare rows with the rows of the same keys on the last loaded days: measures for a day that is complete, typed, and wrong.
 
-missing_ratio   share of the last loaded day's keys that are not there; 1 where the table is empty and was not
-blanked_ratio   share of rows that had a value and have none, of the column that lost most: a field that was renamed
-changed_ratio   share of rows with another text, flag, number or date, of the column that changed most, among those that stood still
-                the day before: values of another column, another row or another day
-renamed_ratio   share of rows whose code, held by several rows, is gone and is one and the same new code in all of them, of the column
-                with most; a column of codes has three rows a code or more
-swapped_ratio   share of rows in which two columns of numbers, or of dates, hold about what the other one held, of the pair with most
+missing_ratio   share of the last loaded day's keys that are missing; 1 if the table is empty and was not
+blanked_ratio   share of rows that lost their value, in the column that lost most: a renamed field
+changed_ratio   share of rows with a different text, flag, integer or date, in the column that changed most among those that hardly
+                changed the day before: values of another column, another row or another day
+renamed_ratio   share of rows whose old code disappeared and was replaced by the same new code in all its rows (two or more), in the
+                column with the highest share; only columns with three or more rows per code
+swapped_ratio   share of rows in which two columns of numbers, or of dates, swapped their approximate values, in the pair with the
+                highest share
 
-Shares leave out a few rows (see `eased_share`): in a firm of five, two changes are no fault. All are null where no day was
-loaded before; `changed_ratio` where there is only one such day. Tables of which a pull brings a part, such as an edit window
-or what has not ended, have no such measures: they may be empty on a quiet day.
+Shares ignore a few rows (see `eased_share`): in a table of five rows, two changes are not a fault. All are null if no day was
+loaded before; `changed_ratio` also if only one was. Tables whose pull returns only a part of the rows, such as an edit window
+or events that are not final, have no such measures: they may be empty on a quiet day.
 """
 
 from __future__ import annotations
@@ -42,19 +43,19 @@ MATCHED = ("missing_ratio", "blanked_ratio", "changed_ratio", "renamed_ratio", "
 
 @dataclass
 class Comparison:
-    """Measures, and what is behind each in words."""
+    """Measures, and an explanation of each."""
 
     measures: dict[str, float | None] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
 
     def keep_worst(self, measure: str, share: float, detail: str) -> None:
-        """Take a measure over unless a worse one is known."""
+        """Record a share and its detail, unless the measure already has a higher one."""
         if (self.measures[measure] or 0.0) < share or measure not in self.details:
             self.measures[measure], self.details[measure] = share, detail
 
 
 def lists_all(vendor: Vendor, table: Table) -> bool:
-    """Whether a pull of this table brings everything that the vendor has of it, and not what was edited or has not ended."""
+    """Return whether a pull of this table returns all rows of the vendor, rather than edits or non-final events."""
     if table.pull == "window" or isinstance(table.shape, Pushed):
         return False
     if isinstance(table.shape, FanOut) and table.shape.final:
@@ -63,7 +64,7 @@ def lists_all(vendor: Vendor, table: Table) -> bool:
 
 
 def eased_share(count: int, of: int) -> float:
-    """Share of `count`, less one and half the square root of all: a small firm's few changes are no fault."""
+    """Return the share of `count` in `of`, after subtracting 1 + sqrt(of) / 2: a few changes in a small firm are not a fault."""
     return max(0.0, count - 1 - math.sqrt(of) / 2) / of if of else 0.0
 
 
@@ -74,36 +75,36 @@ def match(vendor: Vendor, table: Table, path: str, staging: Staging, earlier: Se
         vendor: The declaration.
         table: The table to measure.
         path: Its partition.
-        staging: Where partitions are.
-        earlier: Partitions of the same table of the last loaded days, the newest first.
+        staging: The store of partitions.
+        earlier: Partitions of the same table of the last loaded days, newest first.
     """
-    found = Comparison()
+    comparison = Comparison()
     if not lists_all(vendor, table):
-        return found
-    found.measures = dict.fromkeys(MATCHED)
-    kept = [each for each in earlier if is_comparable(table, each, staging)][:2]
-    if not kept:
-        return found
-    last = staging.manifest(kept[0]).business_date
-    now, before = (read_keys(table, each, staging) for each in (path, kept[0]))
-    _compare_keys(found, now, before, last)
+        return comparison
+    comparison.measures = dict.fromkeys(MATCHED)
+    comparable = [each for each in earlier if is_comparable(table, each, staging)][:2]
+    if not comparable:
+        return comparison
+    last = staging.manifest(comparable[0]).business_date
+    now, before = (read_keys(table, each, staging) for each in (path, comparable[0]))
+    _compare_keys(comparison, now, before, last)
     both = pick_keys(now, before)
     if not both.num_chunks or not len(both):
-        return found
-    days = [read_rows(table, each, staging, both) for each in (path, *kept)]
+        return comparison
+    days = [read_rows(table, each, staging, both) for each in (path, *comparable)]
     for name in days[0].column_names:
         columns = [day.column(name).combine_chunks() for day in days]
-        _compare_column(found, name, columns, last)
-    _compare_pairs(found, days[0], days[1], last)
-    return found
+        _compare_column(comparison, name, columns, last)
+    _compare_pairs(comparison, days[0], days[1], last)
+    return comparison
 
 
 def is_comparable(table: Table, path: str, staging: Staging) -> bool:
-    """Return whether an earlier partition is still there, validated, and of the same declaration."""
+    """Return whether an earlier partition exists, is validated, and has the same declaration."""
     return staging.folder(path).has("faults.parquet") and staging.manifest(path).contract == table.staged_hash
 
 
-def _join(rows: pa.Table, key: Sequence[str]) -> pa.ChunkedArray:
+def _join_key(rows: pa.Table, key: Sequence[str]) -> pa.ChunkedArray:
     texts = [rows.column(name).cast(pa.string()) for name in key]
     if len(texts) == 1:
         return texts[0]
@@ -111,72 +112,72 @@ def _join(rows: pa.Table, key: Sequence[str]) -> pa.ChunkedArray:
 
 
 def read_keys(table: Table, path: str, staging: Staging) -> pa.ChunkedArray:
-    """Read the keys of a partition's good rows, as texts."""
-    chunks = [_join(part, table.key).combine_chunks() for part in good_rows(staging, path, list(table.key))]
+    """Read the keys of a partition's good rows, as text."""
+    chunks = [_join_key(part, table.key).combine_chunks() for part in good_rows(staging, path, list(table.key))]
     return pa.chunked_array(chunks, pa.string())
 
 
-def _compare_keys(found: Comparison, now: pa.ChunkedArray, before: pa.ChunkedArray, last: date) -> None:
+def _compare_keys(comparison: Comparison, now: pa.ChunkedArray, before: pa.ChunkedArray, last: date) -> None:
     known = pc.unique(before)
     missing = known.filter(pc.invert(pc.is_in(known, value_set=pc.unique(now))))
     if len(now):
-        found.measures["missing_ratio"] = eased_share(len(missing), len(known))
+        comparison.measures["missing_ratio"] = eased_share(len(missing), len(known))
         names = name_first(missing[:20].to_pylist(), len(missing))
-        found.details["missing_ratio"] = f"{len(missing):,} of {len(known):,} keys of {last} are missing: {names}"
+        comparison.details["missing_ratio"] = f"{len(missing):,} of {len(known):,} keys of {last} are missing: {names}"
     else:
-        found.measures["missing_ratio"] = 1.0 if len(before) else 0.0
-        found.details["missing_ratio"] = f"the table is empty; it had {len(before):,} rows on {last}"
+        comparison.measures["missing_ratio"] = 1.0 if len(before) else 0.0
+        comparison.details["missing_ratio"] = f"the table is empty; it had {len(before):,} rows on {last}"
 
 
 def pick_keys(now: pa.ChunkedArray, before: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Keys of both days that one row has, evenly spread over all of them, `_SAMPLE` at most."""
-    both = _once(before)
-    both = both.filter(pc.is_in(both, value_set=_once(now)))
+    """Return an even sample of at most `_SAMPLE` keys that exactly one row has on both days."""
+    both = _find_unique(before)
+    both = both.filter(pc.is_in(both, value_set=_find_unique(now)))
     step = -(-len(both) // _SAMPLE) or 1
     return pa.chunked_array([both.take(pa.array(range(0, len(both), step), pa.int64()))])
 
 
-def _once(keys: pa.ChunkedArray) -> pa.Array:
+def _find_unique(keys: pa.ChunkedArray) -> pa.Array:
     counted = pc.value_counts(keys.combine_chunks().drop_null())
     return counted.field("values").filter(pc.equal(counted.field("counts"), 1))
 
 
 def read_rows(table: Table, path: str, staging: Staging, keys: pa.ChunkedArray) -> pa.Table:
-    """The columns to compare of the rows with these keys, in their order; nulls where a day does not have the key."""
+    """Read the columns to compare of the rows with these keys, in the order of the keys; nulls for a missing key."""
     ours = {col.name for col in table.columns if col.source.startswith(("@", "^"))}
     skipped = {*table.key, *ours, table.as_of}
     fields = [each for each in staged_schema(table) if each.name not in skipped and not pa.types.is_nested(each.type)]
     names = [each.name for each in fields]
     parts = []
     for part in good_rows(staging, path, sorted({*table.key, *names})):
-        key = _join(part, table.key)
+        key = _join_key(part, table.key)
         picked = pc.is_in(key, value_set=keys)
         parts.append(part.append_column("@key", key).filter(picked).select(["@key", *names]))
     rows = pa.concat_tables(parts)
     return rows.take(pc.index_in(keys, value_set=rows.column("@key").combine_chunks())).select(names)
 
 
-def _compare_column(found: Comparison, name: str, days: Sequence[pa.Array], last: date) -> None:
+def _compare_column(comparison: Comparison, name: str, days: Sequence[pa.Array], last: date) -> None:
     now, before = days[:2]
     had, has = _is_filled(before), _is_filled(now)
-    if held := _count(had):
+    if filled := _count(had):
         lost = _count(pc.and_not(had, has))
-        found.keep_worst(
-            "blanked_ratio", eased_share(lost, held), f"{name}: {lost:,} of {held:,} values of {last} are gone"
+        comparison.keep_worst(
+            "blanked_ratio", eased_share(lost, filled), f"{name}: {lost:,} of {filled:,} values of {last} are missing"
         )
     if pa.types.is_timestamp(now.type) or pa.types.is_decimal(now.type):
         return
     both = pc.and_(had, has)
-    compared, changed = _count(both), _changed(now, before)
-    if len(days) > 2 and eased_share(_count(_changed(before, days[2])), _count(_is_filled(days[2]))) <= _STEADY:
+    compared, changed = _count(both), _find_changed(now, before)
+    if len(days) > 2 and eased_share(_count(_find_changed(before, days[2])), _count(_is_filled(days[2]))) <= _STEADY:
         number = _count(changed)
-        detail = f"{name}: {number:,} of {compared:,} values are not those of {last}"
-        found.keep_worst("changed_ratio", eased_share(number, compared), detail)
+        detail = f"{name}: {number:,} of {compared:,} values differ from {last}"
+        comparison.keep_worst("changed_ratio", eased_share(number, compared), detail)
     if pa.types.is_string(now.type):
         pairs = list(_find_renamed(now, before))
         number = sum(count for _, _, count in pairs)
         words = name_first([f"{old!r} is {new!r}" for old, new, _ in pairs])
-        found.keep_worst(
+        comparison.keep_worst(
             "renamed_ratio", eased_share(number, compared), f"{name}: in {number:,} of {compared:,} rows {words}"
         )
 
@@ -186,7 +187,7 @@ def _is_filled(values: pa.Array) -> pa.Array:
     return pc.and_(filled, pc.fill_null(pc.not_equal(values, ""), False)) if pa.types.is_string(values.type) else filled
 
 
-def _changed(now: pa.Array, before: pa.Array) -> pa.Array:
+def _find_changed(now: pa.Array, before: pa.Array) -> pa.Array:
     both = pc.and_(_is_filled(now), _is_filled(before))
     return pc.and_(both, pc.fill_null(pc.not_equal(now, before), False))
 
@@ -196,7 +197,7 @@ def _count(flags: pa.Array) -> int:
 
 
 def _find_renamed(now: pa.Array, before: pa.Array) -> Iterator[tuple[str, str, int]]:
-    """Codes that several rows had and no row has, where all of them have one and the same code that no row had."""
+    """Yield (old code, new code, rows) where every row of a vanished code now has the same, previously unused code."""
     rows = pa.table({"old": before, "new": now})
     rows = rows.filter(pc.and_(_is_filled(before), _is_filled(now)))
     if rows.num_rows < _ROWS_A_CODE * pc.count_distinct(rows["old"]).as_py():
@@ -209,15 +210,15 @@ def _find_renamed(now: pa.Array, before: pa.Array) -> Iterator[tuple[str, str, i
             yield old, each["new"], each["count_all"]
 
 
-def _compare_pairs(found: Comparison, now: pa.Table, before: pa.Table, last: date) -> None:
+def _compare_pairs(comparison: Comparison, now: pa.Table, before: pa.Table, last: date) -> None:
     for is_of_family, ratio, least in ((_is_number, _DIFFERENT, 0.0), (pa.types.is_temporal, 0.0, _A_DAY)):
         names = [each.name for each in now.schema if is_of_family(each.type)]
         ours, theirs = ({name: _as_floats(day.column(name)) for name in names} for day in (now, before))
         for one, other in itertools.combinations(names, 2):
             swapped, compared = _count_swapped(ours[one], ours[other], theirs[one], theirs[other], ratio, least)
             if compared:
-                detail = f"{one} and {other}: {swapped:,} of {compared:,} rows hold about what the other held on {last}"
-                found.keep_worst("swapped_ratio", eased_share(swapped, compared), detail)
+                detail = f"{one} and {other}: {swapped:,} of {compared:,} rows have about each other's values of {last}"
+                comparison.keep_worst("swapped_ratio", eased_share(swapped, compared), detail)
 
 
 def _is_number(type_: pa.DataType) -> bool:
@@ -225,7 +226,7 @@ def _is_number(type_: pa.DataType) -> bool:
 
 
 def _as_floats(values: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Numbers, or seconds."""
+    """Convert numbers to floats, and dates to seconds."""
     if pa.types.is_temporal(values.type):
         values = values.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     floats: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -240,7 +241,10 @@ def _count_swapped(
     ratio: float,
     least: float,
 ) -> tuple[int, int]:
-    """Rows in which each is nearer to what the other was, of those in which the two differed by `least`, and by `ratio`."""
+    """Count the rows in which each value is nearer to the other's earlier value, and the rows compared.
+
+    Only rows whose earlier values differ by more than `least`, and by more than `ratio`, are compared.
+    """
     with np.errstate(invalid="ignore"):
         gap = np.abs(one_before - other_before)
         is_apart = gap > np.maximum(least, ratio * np.maximum(np.abs(one_before), np.abs(other_before)))

@@ -1,20 +1,20 @@
-"""The day's measures of a table: what batch-level expectations look at, one number each.
+"""Compute a table's measures of the day: one number each, checked by batch-level expectations.
 
 rows                       good rows
-rows_ratio                 rows over the median of recent days, less 1.5 times its square root of the difference, for small
-                           firms; null before there are three
+rows_ratio                 rows divided by the median of recent days, after the difference is reduced by 1.5 * sqrt(median), for
+                           small firms; null if there are fewer than three recent days
 dead_ratio                 share of fetched rows, each counted once, that are dead letters
-dead_money_ratio           of tables with money: the money of dead letters over all money, whatever its sign; a row whose money
+dead_money_ratio           for tables with money: absolute money of dead letters divided by all absolute money; a row whose money
                            can't be read counts as an average row
-duplicate_keys             rows whose key another row has
-off_date_rows              rows of a snapshot that are of another day
-<column>_without_<table>   rows whose parent is not in the same vendor-day; null where that table was not pulled
-accounts_off               keys whose money does not add up to what the other table states, less those of which a row
-                           is a dead letter, and less one for each dead letter that does not say whose it is (not
-                           where rows are summed into positions); null where that table was not pulled
+duplicate_keys             rows beyond the first of each key
+off_date_rows              rows of a snapshot with another date
+<column>_without_<table>   rows whose parent is missing from the same vendor-day; null if that table was not pulled
+accounts_off               keys whose money does not add up to the other table's value, without keys that have a dead letter, and
+                           minus one for each dead letter whose key can't be read (unless rows are summed into positions); null if
+                           the other table was not pulled
 
-Tables with money have the measures of `compared` in addition, transactions those of `posted`. Each measure has a detail in words: keys,
-counts, sums.
+Tables with money also have the measures of `compared`, and transactions those of `posted`. Each measure has a detail: keys, counts,
+sums.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from include.contract import Column, Table, Vendor
 from include.contract.arrow import arrow_type
 from include.extract.columns import staged_schema
 from include.staging.partitions import Staging, total
-from include.staging.rows import count_reasons, faults_of, good_rows, name_first, refused_rows
+from include.staging.rows import count_reasons, good_rows, name_first, read_faults, refused_rows
 from include.transform.dead_rows import read_dead
 from include.validation.compared import compare
 from include.validation.matched import Comparison
 from include.validation.posted import measure_posted
 
 REASONS = 5
-"""Most reasons of dead rows that are named: the commonest."""
+"""Number of reasons of dead rows to list, most common first."""
 
 
 def measure(
@@ -53,60 +53,66 @@ def measure(
     recent: Sequence[int],
     earlier: Sequence[str] = (),
 ) -> Comparison:
-    """Measures one table of a vendor-day whose rows have been validated.
+    """Measure one table of a vendor-day after its rows have been validated.
 
     Args:
         vendor: The declaration.
         table: The table to measure.
         paths: Partition of every table pulled for the day.
-        staging: Where they are.
-        recent: Rows of recent days, for the band.
-        earlier: Partitions of the last loaded days, the newest first.
+        staging: The store of partitions.
+        recent: Row counts of recent days, for `rows_ratio`.
+        earlier: Partitions of the last loaded days, newest first.
     """
     path = paths[table.name]
     manifest = staging.manifest(path)
-    known = {column: _known(vendor, parent, paths, staging) for column, parent in table.parents.items()}
-    wanted = sorted({table.key[0], *table.parents, *filter(None, (table.as_of, table.money, *_agreeing(table)))})
+    parent_keys = {
+        column: _read_parent_keys(vendor, parent, paths, staging) for column, parent in table.parents.items()
+    }
+    columns = sorted({table.key[0], *table.parents, *filter(None, (table.as_of, table.money, *_list_agreeing(table)))})
     tally = _Tally()
-    for part in good_rows(staging, path, wanted):
-        tally.add(table, part, manifest.business_date, known)
-    dead, distinct = manifest.dead + faults_of(staging, path).num_rows, manifest.fetched - manifest.duplicate
-    found = compare(vendor, table, paths, staging, earlier)
+    for part in good_rows(staging, path, columns):
+        tally.add(table, part, manifest.business_date, parent_keys)
+    dead, distinct = manifest.dead + read_faults(staging, path).num_rows, manifest.fetched - manifest.duplicate
+    comparison = compare(vendor, table, paths, staging, earlier)
     posted = measure_posted(vendor, table, path, staging, earlier)
-    found.details |= posted.details
-    found.measures |= posted.measures | {
+    comparison.details |= posted.details
+    comparison.measures |= posted.measures | {
         "rows": tally.rows,
-        "rows_ratio": _eased(tally.rows, median(recent)) if len(recent) >= 3 and median(recent) else None,
+        "rows_ratio": _ease_ratio(tally.rows, median(recent)) if len(recent) >= 3 and median(recent) else None,
         "dead_ratio": dead / distinct if distinct else 0.0,
     }
-    found.measures["duplicate_keys"], found.details["duplicate_keys"] = (
-        (0, "") if tally.is_ascending else _duplicates(table.key[0], path, staging)
+    comparison.measures["duplicate_keys"], comparison.details["duplicate_keys"] = (
+        (0, "") if tally.is_ascending else _count_duplicates(table.key[0], path, staging)
     )
-    found.details["dead_ratio"] = f"{dead:,} of {distinct:,} rows: {_name_reasons(path, staging)}"
+    comparison.details["dead_ratio"] = f"{dead:,} of {distinct:,} rows: {_name_reasons(path, staging)}"
     if table.money:
-        found.measures["dead_money_ratio"], found.details["dead_money_ratio"] = _dead_money(
+        comparison.measures["dead_money_ratio"], comparison.details["dead_money_ratio"] = _measure_dead_money(
             vendor, table, path, staging, tally
         )
     if recent:
-        found.details["rows_ratio"] = f"{tally.rows:,} rows, median of {len(recent)} recent days {median(recent):,.0f}"
+        comparison.details["rows_ratio"] = (
+            f"{tally.rows:,} rows, median of {len(recent)} recent days {median(recent):,.0f}"
+        )
     if table.as_of:
-        found.measures["off_date_rows"] = tally.off_date
-        found.details["off_date_rows"] = f"not of {manifest.business_date}: {name_first(list(tally.off_keys))}"
+        comparison.measures["off_date_rows"] = tally.off_date
+        comparison.details["off_date_rows"] = (
+            f"rows not dated {manifest.business_date}: {name_first(list(tally.off_keys))}"
+        )
     for column, parent in table.parents.items():
         measure = f"{column}_without_{parent}"
-        found.measures[measure] = None if known[column] is None else tally.orphans.get(column, 0)
-        found.details[measure] = f"{column} {name_first(list(tally.lacking.get(column, ())))}"
+        comparison.measures[measure] = None if parent_keys[column] is None else tally.orphans.get(column, 0)
+        comparison.details[measure] = f"{column} {name_first(list(tally.lacking.get(column, ())))}"
     if table.agrees:
-        off = _off(vendor, table, tally.sums, paths, staging)
-        found.measures["accounts_off"], found.details["accounts_off"] = off or (None, "")
-    return found
+        off = _compare_totals(vendor, table, tally.sums, paths, staging)
+        comparison.measures["accounts_off"], comparison.details["accounts_off"] = off or (None, "")
+    return comparison
 
 
-def _dead_money(vendor: Vendor, table: Table, path: str, staging: Staging, tally: _Tally) -> tuple[float, str]:
-    """The share of money that is in dead rows, and how much it is."""
+def _measure_dead_money(vendor: Vendor, table: Table, path: str, staging: Staging, tally: _Tally) -> tuple[float, str]:
+    """Return the share of money in dead rows, and its detail."""
     amounts = read_dead(vendor, table, path, staging, [str(table.money)]).column(0)
     readable = pa.table({"money": amounts.drop_null().cast(pa.decimal128(38, 2))})
-    size, unreadable = _size(readable, "money"), amounts.null_count
+    size, unreadable = _sum_absolute(readable, "money"), amounts.null_count
     rows = tally.rows + readable.num_rows
     average = (tally.size + size) / rows if rows else Decimal(0)
     lost = size + average * unreadable
@@ -116,13 +122,13 @@ def _dead_money(vendor: Vendor, table: Table, path: str, staging: Staging, tally
     ) if everything else 0.0, f"${size:,.2f} in {len(amounts):,} dead letters, {unreadable:,} of them unreadable"
 
 
-def _size(rows: pa.Table, column: str) -> Decimal:
-    """The sum of amounts, whatever their signs."""
+def _sum_absolute(rows: pa.Table, column: str) -> Decimal:
+    """Return the sum of absolute amounts."""
     return total(pa.table({"size": pc.abs(rows.column(column))}), "size")
 
 
-def _eased(rows: int, usual: float) -> float:
-    """Rows over what is usual, after a difference of a few rows: a firm of five positions may buy two."""
+def _ease_ratio(rows: int, usual: float) -> float:
+    """Return rows / usual after allowing a difference of a few rows: a firm with five positions may buy two."""
     slack = 1.5 * math.sqrt(usual)
     difference = rows - usual
     return (usual + math.copysign(max(0.0, abs(difference) - slack), difference)) / usual
@@ -130,7 +136,7 @@ def _eased(rows: int, usual: float) -> float:
 
 @dataclass
 class _Tally:
-    """What adds up part by part, so that memory does not grow with the table."""
+    """Running totals over the parts, so that memory does not grow with the table."""
 
     rows: int = 0
     size: Decimal = Decimal(0)
@@ -142,12 +148,12 @@ class _Tally:
     is_ascending: bool = True
     highest: pa.Scalar | None = None
 
-    def add(self, table: Table, part: pa.Table, day: date, known: Mapping[str, pa.Array | None]) -> None:
+    def add(self, table: Table, part: pa.Table, day: date, parent_keys: Mapping[str, pa.Array | None]) -> None:
         if not part.num_rows:
             return
         self.rows += part.num_rows
         if table.money:
-            self.size += _size(part, table.money)
+            self.size += _sum_absolute(part, table.money)
         keys = part.column(table.key[0]).combine_chunks()
         rises = pc.all(pc.less(keys[:-1], keys[1:])).as_py() is not False
         self.is_ascending = (
@@ -157,12 +163,12 @@ class _Tally:
         if table.as_of:
             is_off = pc.fill_null(pc.not_equal(part.column(table.as_of), pa.scalar(day)), False)
             self.off_date += pc.sum(is_off).as_py() or 0
-            self.off_keys |= _keys(keys.filter(is_off.combine_chunks()))
-        for column, parents in known.items():
+            self.off_keys |= _list_distinct(keys.filter(is_off.combine_chunks()))
+        for column, parents in parent_keys.items():
             if parents is not None:
                 lacking = part.column(column).filter(_is_orphan(part.column(column), parents))
                 self.orphans[column] = self.orphans.get(column, 0) + len(lacking)
-                self.lacking[column] = self.lacking.get(column, {}) | _keys(lacking)
+                self.lacking[column] = self.lacking.get(column, {}) | _list_distinct(lacking)
         if table.agrees:
             column = table.agrees[0]
             self.sums.append(
@@ -170,20 +176,20 @@ class _Tally:
             )
 
 
-def _keys(values: pa.Array) -> dict[str, None]:
-    """Different values as texts, in the order in which they come."""
+def _list_distinct(values: pa.Array) -> dict[str, None]:
+    """Return the distinct values as text, in order of appearance."""
     return dict.fromkeys(map(str, pc.unique(values).to_pylist()))
 
 
-def _agreeing(table: Table) -> tuple[str, ...]:
-    """Columns that the control total needs."""
+def _list_agreeing(table: Table) -> tuple[str, ...]:
+    """Return the columns that `agrees` needs."""
     return (table.agrees[0], str(table.money)) if table.agrees else ()
 
 
-def _known(vendor: Vendor, parent: str, paths: Mapping[str, str], staging: Staging) -> pa.Array | None:
-    """Keys of a parent table as text; None where it was not pulled.
+def _read_parent_keys(vendor: Vendor, parent: str, paths: Mapping[str, str], staging: Staging) -> pa.Array | None:
+    """Return the keys of a parent table as text; None if it was not pulled.
 
-    A parent that is itself a dead letter is still there: its child is no orphan.
+    Keys of dead letters are included: a child of a dead parent is not an orphan.
     """
     if parent not in paths:
         return None
@@ -193,12 +199,12 @@ def _known(vendor: Vendor, parent: str, paths: Mapping[str, str], staging: Stagi
     return pa.concat_arrays([*(c for column in staged for c in column.chunks), pa.array(list(dead), pa.string())])
 
 
-def _is_orphan(values: pa.ChunkedArray, known: pa.Array) -> pa.ChunkedArray:
-    return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=known)))
+def _is_orphan(values: pa.ChunkedArray, parent_keys: pa.Array) -> pa.ChunkedArray:
+    return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=parent_keys)))
 
 
-def _duplicates(key: str, path: str, staging: Staging) -> tuple[int, str]:
-    """Rows whose key another row has, and the keys; only called where the rows are not in the order of their keys."""
+def _count_duplicates(key: str, path: str, staging: Staging) -> tuple[int, str]:
+    """Count rows with a repeated key, and name the keys; called only if rows are not in ascending order of their keys."""
     keys = pa.concat_tables(list(good_rows(staging, path, [key]))).column(key)
     counts = pa.Table.from_struct_array(pc.value_counts(keys))
     repeated = counts.filter(pc.greater(counts.column("counts"), 1)).sort_by("values").column("values")
@@ -206,57 +212,57 @@ def _duplicates(key: str, path: str, staging: Staging) -> tuple[int, str]:
 
 
 def _name_reasons(path: str, staging: Staging) -> str:
-    """The commonest reasons of dead rows, with how many rows have each."""
+    """Format the most common reasons of dead rows, with the number of rows of each."""
     counts = sorted(count_reasons(staging, path).items(), key=lambda each: (-each[1], each[0]))
     reasons = [f"{reason} ({count:,})" for reason, count in counts]
     more = f"; and {len(reasons) - REASONS:,} more" if len(reasons) > REASONS else ""
     return "; ".join(reasons[:REASONS]) + more
 
 
-def _off(
+def _compare_totals(
     vendor: Vendor, table: Table, sums: list[pa.Table], paths: Mapping[str, str], staging: Staging
 ) -> tuple[int, str] | None:
-    """How many keys do not add up, and which, by how much, the largest difference first."""
+    """Count the keys that do not add up, and list them with their differences, largest first; None if a table is missing."""
     assert table.agrees is not None
     column, other, money = table.agrees
     if other not in paths:
         return None
-    # Where the other table's own row is a dead letter, nothing is stated.
+    # A key whose row in the other table is a dead letter has no stated value, and is not compared.
     none = staged_schema(vendor.table(other)).empty_table().select([column, money])
     stated = pa.concat_tables([none, *good_rows(staging, paths[other], [column, money])])
-    held = f"{table.money}_sum"
-    empty = pa.table({column: stated.column(column)[:0], held: pa.array([], pa.decimal128(38, 2))})
+    total_name = f"{table.money}_sum"
+    empty = pa.table({column: stated.column(column)[:0], total_name: pa.array([], pa.decimal128(38, 2))})
     parts = [part.cast(empty.schema) for part in sums]
-    summed = pa.concat_tables([empty, *parts]).group_by(column).aggregate([(held, "sum")])
+    summed = pa.concat_tables([empty, *parts]).group_by(column).aggregate([(total_name, "sum")])
     both = stated.join(summed, column, join_type="left outer")
     difference = pc.subtract(
-        pc.fill_null(both.column(f"{held}_sum"), Decimal(0)).cast(pa.decimal128(30, 2)),
+        pc.fill_null(both.column(f"{total_name}_sum"), Decimal(0)).cast(pa.decimal128(30, 2)),
         pc.fill_null(both.column(money), Decimal(0)).cast(pa.decimal128(30, 2)),
     )
     tolerance = pa.scalar(Decimal(vendor.total_tolerance_usd))
     off = pa.table({"key": both.column(column), "by": difference}).filter(pc.greater(pc.abs(difference), tolerance))
     if not len(off):
         return 0, ""
-    explained, unsaid = _buried(table, column, paths[table.name], staging)
+    explained, unreadable = _read_dead_values(table, column, paths[table.name], staging)
     if any(each.summed for each in vendor.maps if each.table == table.name):
-        unsaid = 0  # a sum without one of its rows is wrong, and nothing says which one lacks it
+        unreadable = 0  # a dead row with an unreadable key makes an unknown sum wrong
     off = off.filter(pc.invert(pc.is_in(off.column("key"), value_set=explained)))
     off = off.append_column("size", pc.abs(off.column("by"))).sort_by([("size", "descending"), ("key", "ascending")])
     named = [f"{row['key']} by {row['by']:+,.2f}" for row in off.select(["key", "by"]).slice(0, 20).to_pylist()]
-    return max(0, len(off) - unsaid), f"{column} {name_first(named, len(off))}"
+    return max(0, len(off) - unreadable), f"{column} {name_first(named, len(off))}"
 
 
-def _buried(table: Table, column: str, path: str, staging: Staging) -> tuple[pa.Array, int]:
-    """Values of a column in the rows that are dead letters, each once; and how many of those rows do not say it."""
+def _read_dead_values(table: Table, column: str, path: str, staging: Staging) -> tuple[pa.Array, int]:
+    """Return the distinct values of a column in dead rows, and the number of dead rows without a readable value."""
     declared = table.named(column)
-    letters = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
-    read = pa.array([_said(declared, letter) for letter in letters], arrow_type(declared.type))
+    dead_rows = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
+    read = pa.array([_read_value(declared, row) for row in dead_rows], arrow_type(declared.type))
     refused = (rows.column(column).combine_chunks() for rows in refused_rows(staging, path, [column]))
-    buried = pa.chunked_array([read, *refused], read.type)
-    return pc.unique(buried.drop_null()), buried.null_count
+    values = pa.chunked_array([read, *refused], read.type)
+    return pc.unique(values.drop_null()), values.null_count
 
 
-def _said(declared: Column, letter: dict[str, Any]) -> Any:
-    """Value of a column in a row that could not be read; None where it is what could not be read."""
-    is_fault = any(reason.startswith(f"{declared.source}: ") for reason in letter["reasons"])
-    return None if is_fault or letter["row"] is None else letter["row"].get(declared.source)
+def _read_value(declared: Column, dead_row: dict[str, Any]) -> Any:
+    """Return the value of a column in an unreadable row; None if the column is at fault."""
+    is_fault = any(reason.startswith(f"{declared.source}: ") for reason in dead_row["reasons"])
+    return None if is_fault or dead_row["row"] is None else dead_row["row"].get(declared.source)

@@ -1,14 +1,14 @@
-"""Measures of wrong posted transactions that the roll-forward does not find: each pull is compared with itself and with the last loaded day.
+"""Measure faults of posted transactions that the roll-forward misses, by comparing a pull with itself and with the last loaded day.
 
 restated_ratio  share of transactions, posted on the last loaded day and today, whose account, security, date, type, quantity or
-                amount differs; the largest share of these columns. Null where the pull repeats no transaction of that day; edit
+                amount differs; the largest share of these columns. Null if the pull repeats no transaction of that day; edit
                 windows overlap, so most pulls repeat some
-repeated_ratio  share of transactions that another one equals in everything but its key and the time of its edit
+repeated_ratio  share of transactions that equal another one except for the key and the edit time
 mispriced_ratio share of transactions whose price contradicts quantity and amount. Where the price is about 1, such as for cash,
                 quantity and amount differ; elsewhere, the price equals quantity divided by amount. The larger share of the two
 
-The roll-forward compares units of positions. It accepts a date before the last snapshot as a late entry, notices an amount only where
-it moves cash, and cannot run on a first day. Shares leave out a few rows (`matched.eased_share`).
+The roll-forward compares units of positions. It accepts a date before the last snapshot as a late entry, notices an amount only if
+it changes cash, and cannot run on a first day. Shares ignore a few rows (`matched.eased_share`).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _CLOSE = 0.1
 
 
 def measure_posted(vendor: Vendor, table: Table, path: str, staging: Staging, earlier: Sequence[str]) -> Comparison:
-    """Measure the posted transactions of a validated partition; of other tables, nothing.
+    """Measure the posted transactions of a validated partition; return no measures for other tables.
 
     Args:
         vendor: The declaration.
         table: The table to measure.
         path: Its partition.
-        staging: Where partitions are.
-        earlier: Partitions of the same table of the last loaded days, the newest first.
+        staging: The store of partitions.
+        earlier: Partitions of the same table of the last loaded days, newest first.
     """
     result = Comparison()
     for each in (m for m in vendor.maps if (m.table, m.entity) == (table.name, "transaction")):
@@ -123,7 +123,10 @@ def _hash(columns: Sequence[pa.Array]) -> npt.NDArray[np.uint64]:
 
 @dataclass
 class _Priced:
-    """Transactions with a price, and keys of those that it contradicts. What a security's amount must be is a matter of its kind."""
+    """Counts of transactions with a price, and keys of those whose price contradicts quantity and amount.
+
+    For securities only an inverted price is detected: the expected amount depends on the type of security.
+    """
 
     of_securities: int = 0
     inverted: list[Any] = field(default_factory=list)

@@ -1,9 +1,9 @@
-"""Suites: readable JSON in natural units, `great_expectations/<vendor>__<table>.json`, edited by people.
+"""Read suites: JSON in natural units, `great_expectations/<vendor>__<table>.json`, edited by people.
 
-Each expectation's `meta.level` says what its failure means. `row`: the row becomes a dead letter. `batch`: the vendor-day
-stops before anything is loaded; such an expectation looks at the day's measures (see `measures`), not at rows.
+Each expectation's `meta.level` sets the consequence of a failure. `row`: the row becomes a dead letter. `batch`: the vendor-day
+stops before anything is loaded; such an expectation checks the day's measures (see `measures`), not rows.
 
-A `row` expectation may look at a check of a column, `cusip.has_check_digit` (see `view`), and bound a date by another
+A `row` expectation may use a check of a column, `cusip.has_check_digit` (see `view`), and relative date bounds
 (see `date_bounds`).
 """
 
@@ -22,13 +22,13 @@ SUITES = Path(__file__).parents[2] / "great_expectations"
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One line of a suite.
+    """One expectation of a suite.
 
     Attributes:
         type: Great Expectations' name.
-        kwargs: Its arguments; numbers are exact decimals or integers.
+        kwargs: Arguments; numbers are exact decimals or integers.
         level: `row` or `batch`.
-        notes: Why it stands there; shown in Data Docs.
+        notes: Reason for the expectation; shown in Data Docs.
     """
 
     type: str
@@ -38,27 +38,27 @@ class Expectation:
 
     @property
     def column(self) -> str:
-        """The column it looks at."""
+        """The `column` argument: a staged column, `<column>.<check>`, or a measure."""
         return str(self.kwargs["column"])
 
     @property
     def staged(self) -> str:
-        """The staged column behind it."""
+        """The staged column."""
         return self.column.partition(".")[0]
 
     @property
     def check(self) -> str:
-        """The check of that column whose outcome it looks at (see `view`); empty where it looks at the values."""
+        """The check of the column (see `view`); empty if the expectation applies to the values."""
         return self.column.partition(".")[2]
 
     @property
     def name(self) -> str:
-        """How results call it."""
+        """Name in results: type and column."""
         return f"{self.type}({self.column})"
 
     @property
     def limits(self) -> str:
-        """Its bounds in words, such as `0 to 1000000`; empty where it has none."""
+        """The bounds as text, such as `0 to 1000000`; empty if there are none."""
         low, high = (self.kwargs.get(bound) for bound in ("min_value", "max_value"))
         if low is None or high is None:
             return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""
@@ -66,15 +66,15 @@ class Expectation:
 
     @property
     def reason(self) -> str:
-        """How dead letters and errors call it: with its bounds."""
+        """Name in dead letters and errors: with the bounds."""
         return f"{self.name}: {self.limits}" if self.limits else self.name
 
 
 def read_suite(vendor: str, table: str, folder: Path = SUITES) -> tuple[Expectation, ...]:
-    """Reads the suite of a table.
+    """Read the suite of a table.
 
     Raises:
-        ConfigurationError: There is none, or it can't be read.
+        ConfigurationError: The suite is missing or invalid.
     """
     path = folder / f"{vendor}__{table}.json"
     try:
@@ -86,4 +86,4 @@ def read_suite(vendor: str, table: str, folder: Path = SUITES) -> tuple[Expectat
     except FileNotFoundError as error:
         raise ConfigurationError("The table has no suite", vendor=vendor, table=table, expected=path.name) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"The suite can't be read: {error}", suite=path.name) from error
+        raise ConfigurationError(f"Invalid suite: {error}", suite=path.name) from error

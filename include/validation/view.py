@@ -1,8 +1,8 @@
-"""What Great Expectations gets to see of a part: only the columns of the suite, in types that it checks fast and exactly.
+"""Build the frame that Great Expectations checks: only the columns of the suite, in types that it checks fast and exactly.
 
-Decimals of up to 15 digits are exact as float64. A wider column has its range checked here, in decimals, and so has a
-date or a time, in days: it shows as a column of 1 (within) and 0. Texts are categoricals. `<column>.<check>` is what a
-check of `CHECKS` returns for a column: 1 (right), 0, or null. The row's place in the part is the index, by which bad rows are found.
+Decimals of up to 15 digits are exact as float64. Ranges of wider columns (as decimals) and of dates and times (as days) are
+checked here, and become a column of 1 (within) and 0. Texts become categoricals. `<column>.<check>` holds the result of a
+check of `CHECKS`: 1 (valid), 0, or null. The index is the row's place in the part, which locates bad rows.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from include.validation.date_bounds import Anchors, within_dates
 from include.validation.suite import Expectation
 
 CHECKS: Mapping[str, Callable[[pa.Array], pa.Array]] = {"has_check_digit": has_check_digit}
-"""What suites may ask of a column that no expectation of Great Expectations can: name -> function."""
+"""Checks of a column that suites may use and Great Expectations does not offer: name -> function."""
 
 _EXACT_DIGITS = 15
 _RANGE = "expect_column_values_to_be_between"
 
 
 def view(rows: pa.Table, suite: Sequence[Expectation], anchors: Anchors) -> tuple[pd.DataFrame, list[Expectation]]:
-    """Returns the frame to check, and the expectations as they apply to it, in the suite's order.
+    """Return the frame to check, and the expectations rewritten for it, in the suite's order.
 
     Raises:
-        ConfigurationError: The suite names a column that is not staged, an unknown check, or a bound that is no date.
+        ConfigurationError: The suite names a column that is not staged, an unknown check, or an invalid date bound.
     """
     columns: dict[str, pd.Series[Any]] = {}
     applied: list[Expectation] = []
@@ -41,7 +41,7 @@ def view(rows: pa.Table, suite: Sequence[Expectation], anchors: Anchors) -> tupl
         values = rows.column(expectation.staged).combine_chunks()
         if expectation.type == _RANGE and (_is_wide(values.type) or pa.types.is_temporal(values.type)):
             name = f"{expectation.column} within range {len(applied)}"
-            columns[name] = _series(_within(values, expectation.kwargs, anchors))
+            columns[name] = _to_series(_check_range(values, expectation.kwargs, anchors))
             applied.append(
                 replace(
                     expectation,
@@ -51,19 +51,19 @@ def view(rows: pa.Table, suite: Sequence[Expectation], anchors: Anchors) -> tupl
             )
             continue
         if expectation.column not in columns:
-            columns[expectation.column] = _series(_checked(values, expectation))
+            columns[expectation.column] = _to_series(_apply_check(values, expectation))
         applied.append(replace(expectation, kwargs=plain(expectation.kwargs)))
     return pd.DataFrame(columns), applied
 
 
 def plain(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as Great Expectations takes them: decimals as floats, exact up to 15 digits."""
-    return {name: _plain(value) for name, value in kwargs.items()}
+    """Convert arguments for Great Expectations: decimals become floats, exact up to 15 digits."""
+    return {name: _convert_argument(value) for name, value in kwargs.items()}
 
 
-def _plain(value: Any) -> Any:
+def _convert_argument(value: Any) -> Any:
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_convert_argument(each) for each in value]
     return float(value) if hasattr(value, "as_tuple") else value
 
 
@@ -71,19 +71,19 @@ def _is_wide(type_: pa.DataType) -> bool:
     return bool(pa.types.is_decimal(type_) and type_.precision > _EXACT_DIGITS)
 
 
-def _checked(values: pa.Array, expectation: Expectation) -> pa.Array:
-    """The column, or what the named check says of it."""
+def _apply_check(values: pa.Array, expectation: Expectation) -> pa.Array:
+    """Return the column, or the result of the expectation's check."""
     if not expectation.check:
         return values
     if expectation.check not in CHECKS:
         raise ConfigurationError(
-            f"The suite names an unknown check; there are {', '.join(CHECKS)}", column=expectation.column
+            f"The suite names an unknown check; known: {', '.join(CHECKS)}", column=expectation.column
         )
     return CHECKS[expectation.check](values)
 
 
-def _within(values: pa.Array, bounds: dict[str, Any], anchors: Anchors) -> pa.Array:
-    """Where the value is within the bounds, null where null; compared as days or as decimals."""
+def _check_range(values: pa.Array, bounds: dict[str, Any], anchors: Anchors) -> pa.Array:
+    """Return whether each value is within the bounds, null for null; compare as days or as decimals."""
     if pa.types.is_temporal(values.type):
         return within_dates(values, bounds, anchors)
     within = pa.array([True] * len(values))
@@ -99,7 +99,7 @@ def _within(values: pa.Array, bounds: dict[str, Any], anchors: Anchors) -> pa.Ar
     return pc.if_else(pc.is_valid(values), within, None)
 
 
-def _series(values: pa.Array) -> pd.Series[Any]:
+def _to_series(values: pa.Array) -> pd.Series[Any]:
     type_ = values.type
     if pa.types.is_string(type_) or pa.types.is_date(type_) or pa.types.is_timestamp(type_):
         encoded = values.cast(pa.string()).dictionary_encode()

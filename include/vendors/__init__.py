@@ -1,4 +1,4 @@
-"""The vendors, in plain sight: to know what runs, read this tuple."""
+"""All vendors, as one tuple."""
 
 from include.contract import Vendor
 from include.vendors.adobe_sign import ADOBE_SIGN
@@ -13,7 +13,7 @@ VENDORS: tuple[Vendor, ...] = (ORION, TAMARAC, EMONEY, MONEYGUIDEPRO, NITROGEN, 
 
 
 def named(name: str) -> Vendor:
-    """Returns the vendor called `name`."""
+    """Return the vendor called `name`."""
     for vendor in VENDORS:
         if vendor.name == name:
             return vendor

@@ -1,14 +1,13 @@
-"""Adobe Acrobat Sign: agreements, who signs them, and what happened to them; webhooks say of what there is news, a poll finds the rest.
+"""Adobe Acrobat Sign: agreements, members and events. Webhooks announce changed agreements; a poll finds the others.
 
-Source of paths and fields: the vendor's specification of REST v6 and its guide. A webhook is not signed, so it is believed for
-one thing only: that there is news of an agreement, which is then asked for on behalf of its sender (webhooks must include the
-detailed info, which names the sender). The list of agreements is each user's own and knows
-neither dates nor changes; so every user's list is read, and of those that have not come to their end, as far as we know, the
-agreement, its members and its events are asked for. Statuses in the list are the caller's; those of the agreement itself count. What
-changed last, and when, is told by the events.
+Source of paths and fields: the vendor's REST v6 specification and its guide. Webhooks are not signed, so a webhook is only a
+notification: Tributary then requests the agreement on behalf of its sender (webhooks must include the detailed info, which names the
+sender). Each user has a separate list of agreements, without dates of change. So a poll reads every user's list, and requests
+the agreement, its members and its events unless its known state is final. A status in the list is relative to the user; the status
+of the agreement itself is used. The events give the time of the last change.
 
-An agreement belongs to a household by its external id, written `<vendor>:<id>`: how a firm fills it is its own choice, of which
-this is the documented one.
+The external id of an agreement, written `<vendor>:<id>`, names its household. The firm decides how to fill it; this is the documented
+convention.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ TIMES = {"changed_at": ((), "max"), "sent_at": (("ACTION_REQUESTED",), "min"), "
 
 
 def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
-    """Agreements with when what happened to them, by their events; null where it did not."""
+    """Add to agreements the times of their events (`TIMES`); null if there is no such event."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -77,7 +76,10 @@ def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
 
 
 def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.Table:
-    """Members with when they acted, and with the agreement's state. Of two at one address, who has not done it has not signed."""
+    """Add to members the times of their actions, and the state of the agreement.
+
+    Two members may share an email address: a member whose status is not completed has no time of signing.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -97,7 +99,7 @@ def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.T
 
 
 def status_of(status: pa.Array, refused_at: pa.Array) -> pa.Array:
-    """The vendor's status in our words: one and the same says that the sender withdrew and that a signer refused."""
+    """Map the vendor's status to the canonical one. The vendor uses one status for a withdrawal by the sender and a refusal."""
     import pyarrow.compute as pc
 
     word = looked_up(status, STATUSES, "other")
@@ -105,64 +107,64 @@ def status_of(status: pa.Array, refused_at: pa.Array) -> pa.Array:
 
 
 def is_final(status: pa.Array) -> pa.Array:
-    """Whether it has come to its end."""
+    """Return whether the state is final."""
     return looked_up(status, dict.fromkeys((*COMPLETED, *VOIDED, "EXPIRED"), True), False)
 
 
 def if_completed(status: pa.Array, at: pa.Array) -> pa.Array:
-    """A time that means something of a completed agreement only."""
+    """Return the time if the agreement is completed, else null."""
     import pyarrow.compute as pc
 
     return pc.if_else(looked_up(status, dict.fromkeys(COMPLETED, True), False), at, None)
 
 
 def if_ended(status: pa.Array, at: pa.Array) -> pa.Array:
-    """A time that means something of an agreement that came to another end."""
+    """Return the time if the agreement is in another final state, else null."""
     import pyarrow.compute as pc
 
     return pc.if_else(looked_up(status, dict.fromkeys((*VOIDED, "EXPIRED"), True), False), at, None)
 
 
 def reopened_at(status: pa.Array, ended_at: pa.Array, changed_at: pa.Array) -> pa.Array:
-    """When an agreement that had ended, and goes on (an expired one that was started again), changed last."""
+    """Return the time of the last change if the agreement had ended and was reopened (an expired one that was restarted)."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.and_(pc.invert(is_final(status)), pc.is_valid(ended_at)), changed_at, None)
 
 
 def latest(changed_at: pa.Array, created_at: pa.Array) -> pa.Array:
-    """When it changed last, or else was made."""
+    """Return the time of the last change, or else of creation."""
     import pyarrow.compute as pc
 
     return pc.coalesce(changed_at, created_at)
 
 
 def member_status(status: pa.Array) -> pa.Array:
-    """A member's status in our words; who has something to do was sent it."""
+    """Map a member's status to the canonical one; a member who still has to act is `sent`."""
     return looked_up(status, MEMBER_STATUSES, "sent")
 
 
 def is_replaced(status: pa.Array) -> pa.Array:
-    """Whether somebody else does it instead."""
+    """Return whether another member replaced this one."""
     return is_word(status, "REPLACED")
 
 
 def word(text: pa.Array) -> pa.Array:
-    """The vendor's word, in small letters."""
+    """Return the vendor's word in lower case."""
     import pyarrow.compute as pc
 
     return pc.utf8_lower(text)
 
 
 def purpose_of(name: pa.Array) -> pa.Array:
-    """What it is for: its name up to the first dash, in small letters."""
+    """Return the purpose: the agreement's name up to the first dash, in lower case."""
     import pyarrow.compute as pc
 
     return pc.utf8_lower(pc.utf8_trim_whitespace(pc.replace_substring_regex(name, r"\s[-\x{2013}].*$", "")))
 
 
 def event_key(agreement: pa.Array, event: pa.Array, at: pa.Array, email: pa.Array) -> pa.Array:
-    """What happened to which agreement, when, by whom."""
+    """Return the key of an event: agreement, event, time, email."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -230,7 +232,7 @@ AGREEMENTS = Table(
     ),
 )
 
-# Below a draft, or what is being processed still, there is nothing yet; whom we may not see is told by the agreement itself.
+# A draft, or an agreement in processing, has no members or events yet. A refused access shows in the agreement's own request.
 _OF = FanOut(
     "agreements",
     final="envelope",
@@ -348,7 +350,7 @@ DELIVERIES = Table(
     ),
 )  # fmt: skip
 
-# --- into our own words ----------------------------------------------------------------------------------------------
+# --- canonical entities ----------------------------------------------------------------------------------------------
 
 _OF_AGREEMENT = {"agreement_id": "agreement_id"}
 _EVENTS = {"agreement_events": Beside(("agreement_id", "event", "happened_at", "email"), _OF_AGREEMENT)}
@@ -437,9 +439,9 @@ ADOBE_SIGN = Vendor(
     maps=MAPS,
     cron="10 */4 * * *",
     ranks={"": 95},
-    # It runs all day: the first run after the close is about that day, and has until then.
+    # It runs all day; this is the deadline of the first run after the close.
     due={"stage": "18:00", "load": "19:00"},
-    # No limit is published but of asking for the same thing too often; this is ours, and the connection may lower it.
+    # The vendor publishes only a limit on repeated identical requests; this is our limit, and the connection may lower it.
     budget=Budget(calls_per_minute=120, burst=20),
     api_version="v6",
     correlation_header="X-Request-Id",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def joined(*parts: pa.Array) -> pa.Array:
-    """One key from several values, with colons between them."""
+    """Join several values to one key, separated by colons."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -19,14 +19,14 @@ def joined(*parts: pa.Array) -> pa.Array:
 
 
 def day_of(at: pa.Array) -> pa.Array:
-    """The day of a time, in UTC."""
+    """Return the UTC date of a time."""
     import pyarrow as pa
 
     return at.cast(pa.timestamp("us")).cast(pa.date32())
 
 
 def by_day(key: pa.Array, at: pa.Array, word: str = "") -> pa.Array:
-    """The key of what is measured anew each day: of what, in which sense if there are several, and the day of a time."""
+    """Return the key of a daily measurement: its subject, the kind of measurement if there are several, and the UTC date of a time."""
     import pyarrow as pa
 
     sense = [pa.repeat(pa.scalar(word), len(key))] if word else []
@@ -34,14 +34,14 @@ def by_day(key: pa.Array, at: pa.Array, word: str = "") -> pa.Array:
 
 
 def full_name(first: pa.Array, last: pa.Array) -> pa.Array:
-    """First and last name, or the one that there is."""
+    """Join first and last name; if one is null, return the other."""
     import pyarrow.compute as pc
 
     return pc.binary_join_element_wise(first, last, " ", null_handling="skip")
 
 
 def looked_up(values: pa.Array, table: Mapping[str, object], default: object) -> pa.Array:
-    """What a table says of each value; the default where it says nothing, or the value is null."""
+    """Map each value by a table; return the default for an unmapped or null value."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -50,7 +50,7 @@ def looked_up(values: pa.Array, table: Mapping[str, object], default: object) ->
 
 
 def known_elsewhere(key: pa.Array) -> pa.Array:
-    """`<vendor>:<id>`, as the firm enters it, as the key of a household of that vendor; null where it is written otherwise."""
+    """Convert `<vendor>:<id>`, as the firm enters it, to a household key of that vendor; null for any other text."""
     import pyarrow.compute as pc
 
     known = pc.if_else(pc.match_substring_regex(key, r"^\w+:\w+$"), key, None)
@@ -58,14 +58,14 @@ def known_elsewhere(key: pa.Array) -> pa.Array:
 
 
 def is_word(values: pa.Array, word: str) -> pa.Array:
-    """Where a text is this word; a missing one is not."""
+    """Return whether each text equals this word; false for null."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.equal(values, word), False)
 
 
 def is_missing(*values: pa.Array) -> pa.Array:
-    """Where all of the values are null."""
+    """Return whether all of the values are null."""
     import functools
 
     import pyarrow.compute as pc
@@ -74,9 +74,9 @@ def is_missing(*values: pa.Array) -> pa.Array:
 
 
 def ratio(values: pa.Array) -> pa.Array:
-    """A probability as a ratio, 0-1: of a fraction, or of a percentage as a text such as `82` or `82%`.
+    """Convert a probability to a ratio, 0-1, from a fraction, or from a percentage as text such as `82` or `82%`.
 
-    Null where the text is no number from 0 to 100 (`<50`), and where it lies between 0 and 1: it may be a fraction.
+    Null if the text is not a number from 0 to 100 (`<50`), or is between 0 and 1, where it may be a fraction.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -91,7 +91,7 @@ def ratio(values: pa.Array) -> pa.Array:
 
 
 def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
-    """Rows of one table with what another says of the same keys, null where it says nothing; for a map's `split`."""
+    """Left-join two tables by key, and add the column `row`; for a map's `split`."""
     import pyarrow as pa
 
     numbered = left.append_column("row", pa.array(range(left.num_rows), pa.int64()))
@@ -99,7 +99,7 @@ def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
 
 
 def each(function: Callable[[str], object], values: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Applies a function to each different text, once; null stays null."""
+    """Apply a function once to each distinct text; null stays null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

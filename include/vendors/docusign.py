@@ -1,12 +1,12 @@
-"""DocuSign: envelopes, who signs them, and what happened to them; by webhook, and by a poll that finds what webhooks missed.
+"""DocuSign: envelopes, recipients and events, by webhook and by a poll that finds what webhooks missed.
 
 Source of paths and fields: the vendor's specification of the eSignature REST API v2.1 and its sample of a Connect message (SIM,
-`restv2.1`); a message holds the envelope as the API gives it. Flags and numbers are texts, and times have seven decimals. The
-poll asks for what changed in the last months, by overlapping windows (the vendor asks for lists, and not for envelope after
-envelope), in the order of creation, in which rows only join. Templates come whole; the vendor gives 2,000 at most.
+`restv2.1`); a message contains the envelope as the API returns it. Flags and numbers are strings, and times have seven decimals.
+The poll requests the changes of the last months in overlapping windows, as lists rather than single envelopes, as the vendor
+recommends. The order is that of creation, in which rows are only appended. Templates come in one response of at most 2,000.
 
-An envelope belongs to a household by its text custom field `Household`, written `<vendor>:<id>`, and says by `Purpose` what it
-is for: how a firm fills them is its own choice, of which this is the documented one.
+The text custom field `Household` of an envelope, written `<vendor>:<id>`, names its household, and `Purpose` its purpose. The firm
+decides how to fill them; this is the documented convention.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ RECIPIENT_STATUSES = {
     "created": "waiting", "sent": "sent", "delivered": "delivered", "signed": "completed", "completed": "completed",
     "declined": "declined",
 }  # fmt: skip
-# Older surfaces of it write `Completed` and `TimedOut`.
+# Older DocuSign APIs write `Completed` and `TimedOut`.
 STATUSES |= {word.capitalize(): ours for word, ours in STATUSES.items()} | {"TimedOut": "expired"}
 RECIPIENT_STATUSES |= {word.capitalize(): ours for word, ours in RECIPIENT_STATUSES.items()}
 ROLES = {
@@ -72,7 +72,7 @@ ENVELOPE_STAMPS = {
     "declined": "declined_at", "voided": "voided_at", "deleted": "deleted_at",
 }  # fmt: skip
 RECIPIENT_STAMPS = {"received": "sent_at", "opened": "delivered_at", "signed": "signed_at", "refused": "declined_at"}
-# What the stamps tell already: a delivery that says so, too, is no second event.
+# Events that the time stamps already show: a delivery of one of them is not a second event.
 STAMPED = (
     *(f"envelope-{name}" for name in ENVELOPE_STAMPS),
     *(f"recipient-{name}" for name in ("sent", "delivered", "completed", "declined")),
@@ -80,22 +80,22 @@ STAMPED = (
 
 
 def status_of(status: pa.Array) -> pa.Array:
-    """The vendor's status in our words; one that we don't know is `other`."""
+    """Map the vendor's status to the canonical one; an unknown status is `other`."""
     return looked_up(status, STATUSES, "other")
 
 
 def recipient_status(status: pa.Array) -> pa.Array:
-    """A recipient's status in our words."""
+    """Map a recipient's status to the canonical one."""
     return looked_up(status, RECIPIENT_STATUSES, "other")
 
 
 def is_final(status: pa.Array) -> pa.Array:
-    """Whether it has come to its end."""
+    """Return whether the state is final."""
     return looked_up(status, dict.fromkeys(FINAL, True), False)
 
 
 def custom(fields: pa.Array, name: str) -> pa.Array:
-    """The value of a text custom field; null where there is none, or none that can be read: the envelope counts without it."""
+    """Return the value of a text custom field; null if it is missing or can't be read, so that the envelope is still loaded."""
     import json
 
     import pyarrow as pa
@@ -113,31 +113,31 @@ def custom(fields: pa.Array, name: str) -> pa.Array:
 
 
 def household_of(fields: pa.Array) -> pa.Array:
-    """The household that the sender named."""
+    """Return the key of the household that the sender entered."""
     return known_elsewhere(custom(fields, "household"))
 
 
 def purpose_of(fields: pa.Array) -> pa.Array:
-    """What the envelope is for."""
+    """Return the purpose of the envelope."""
     return custom(fields, "purpose")
 
 
 def ended_at(*stamps: pa.Array) -> pa.Array:
-    """When it came to an end that is no completion."""
+    """Return the time of a final state other than completion."""
     import pyarrow.compute as pc
 
     return pc.coalesce(*stamps)
 
 
 def first_of(*texts: pa.Array) -> pa.Array:
-    """The first that is there and not empty."""
+    """Return the first text that is neither null nor empty."""
     import pyarrow.compute as pc
 
     return pc.coalesce(*(pc.if_else(pc.equal(text, ""), None, text) for text in texts))
 
 
 def order_of(text: pa.Array) -> pa.Array:
-    """A place in the order of signing; null where the text is no number."""
+    """Return the place in the signing order; null if the text is not a number."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -145,29 +145,29 @@ def order_of(text: pa.Array) -> pa.Array:
 
 
 def envelope_happenings(envelopes: pa.Table) -> pa.Table:
-    """What happened to envelopes."""
+    """Return one row per event of an envelope, from its time stamps."""
     return happenings(envelopes, ENVELOPE_STAMPS)
 
 
 def recipient_happenings(recipients: pa.Table) -> pa.Table:
-    """What recipients did."""
+    """Return one row per event of a recipient, from its time stamps."""
     return happenings(recipients, RECIPIENT_STAMPS)
 
 
 def event_of(event: pa.Array) -> pa.Array:
-    """The word of an event, such as `corrected` of `envelope-corrected`."""
+    """Return the short name of an event, such as `corrected` for `envelope-corrected`."""
     import pyarrow.compute as pc
 
     return pc.replace_substring_regex(event, r"^(envelope|recipient)-", "")
 
 
 def is_stamped(event: pa.Array) -> pa.Array:
-    """Whether the envelope itself tells of it."""
+    """Return whether the time stamps of the envelope already show the event."""
     return looked_up(event, dict.fromkeys(STAMPED, True), False)
 
 
 def event_key(envelope: pa.Array, who: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
-    """What happened to which envelope, by whom, when."""
+    """Return the key of an event: envelope, actor, event, time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -175,7 +175,7 @@ def event_key(envelope: pa.Array, who: pa.Array, event: pa.Array, at: pa.Array) 
 
 
 def nobody(envelope: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
-    """The same, by nobody who is named."""
+    """Return the key of an event without an actor."""
     import pyarrow as pa
 
     return event_key(envelope, pa.nulls(len(envelope), pa.string()), event, at)
@@ -183,7 +183,7 @@ def nobody(envelope: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
 
-# Known, and left behind.
+# Known objects that are not staged.
 _ENVELOPE_LEFT = (
     "accessControlListBase64", "allowComments", "allowMarkup", "allowReassign", "allowViewHistory", "anySigner",
     "asynchronous", "attachmentsUri", "authoritativeCopy", "authoritativeCopyDefault", "autoNavigation", "brandId",
@@ -237,8 +237,8 @@ ENVELOPES = Table(
     params={"include": "recipients,custom_fields", "order_by": "created", "order": "asc"},
     dated={"from_date": "%Y-%m-%dT00:00:00Z", "to_date": "%Y-%m-%dT23:59:59Z"},
     edited=("from_date", "to_date"),
-    # The bounds see changes of the status alone. The first of two signatures is none: an envelope is looked at for as long as it
-    # may wait, by default, before it runs out.
+    # The bounds match only changes of status, and the first of two signatures is not one. So an envelope is requested for as long
+    # as it may be pending before its default expiration.
     overlap_days=120,
     chosen="envelope_ids",
     shape=Positioned("start_position", "count"),
@@ -351,7 +351,7 @@ TEMPLATES = Table(
     ),
 )
 
-# --- into our own words ----------------------------------------------------------------------------------------------
+# --- canonical entities ----------------------------------------------------------------------------------------------
 
 MAPS = (
     EntityMap(
@@ -469,9 +469,9 @@ DOCUSIGN = Vendor(
     maps=MAPS,
     cron="40 * * * *",
     ranks={"": 90},
-    # It runs all day: the first run after the close is about that day, and has until then.
+    # It runs all day; this is the deadline of the first run after the close.
     due={"stage": "18:00", "load": "19:00"},
-    # 3,000 calls an hour for all of the account's programs together: half of them are left to others.
+    # The account has 3,000 calls an hour for all programs together; half of them are left to the others.
     budget=Budget(calls_per_minute=25, burst=20),
     api_version="v2.1",
     correlation_header="X-DocuSign-TraceToken",

@@ -1,9 +1,9 @@
-"""eMoney Advisor: clients with their spouse, plans, goals and what a Monte Carlo simulation makes of them.
+"""eMoney Advisor: clients with their spouses, plans, goals and the results of Monte Carlo simulations.
 
-Public are the login (a signed assertion and an API key), the limits (60 calls a minute, 250 simulations an hour), and the
-paths of plans, expenses and simulations; the lists of clients and accounts and their fields are the default of this file.
-A goal is an expense that says so. A probability is computed at each call, and differs a little each time: it is kept with
-the time of the call. Clients may be deleted for good, without a trace.
+The vendor has published the login (a signed assertion and an API key), the limits (60 calls a minute, 250 simulations an hour), and
+the paths of plans, expenses and simulations. The lists of clients and accounts and their fields are defaults of this file.
+A goal is an expense with a goal flag. The vendor computes a probability at each call, with slightly different results, so it is
+stored with the time of the call. Clients may be deleted permanently, without a trace.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 def people(clients: pa.Table) -> pa.Table:
-    """A client and its spouse, who is no client: two persons with one address."""
+    """Return one row for a client and one for the spouse, who is not a client; both share an address."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -72,46 +72,46 @@ def people(clients: pa.Table) -> pa.Table:
 
 
 def is_no(flag: pa.Array) -> pa.Array:
-    """Where a flag is not set."""
+    """Return whether a flag is not set."""
     import pyarrow.compute as pc
 
     return pc.invert(pc.fill_null(flag, False))
 
 
 def funded(funding: pa.Array, expense: pa.Array) -> pa.Array:
-    """Money set aside over what a goal costs; null where it costs nothing, or so little that the ratio says nothing."""
+    """Return funding / cost of a goal; null if the cost is not positive, or so small that the ratio is 1,000 or more."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    narrow = pa.decimal128(16, 2)  # or the quotient would have more digits than there are
+    narrow = pa.decimal128(16, 2)  # the quotient of wider types would exceed the maximum precision
     cost = pc.if_else(pc.greater(expense, 0), expense, None).cast(narrow)
     found = pc.round(pc.divide(funding.cast(narrow), cost), 8, round_mode="half_to_even")
     return pc.if_else(pc.less(found, 1000), found, None)
 
 
 def year(shortfall: pa.Array) -> pa.Array:
-    """Zero says that there is none."""
+    """Return the year of the shortfall; null for zero, which means none."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.greater(shortfall, 0), shortfall, None)
 
 
 def retirement_key(plan_id: pa.Array) -> pa.Array:
-    """The goal that every plan has."""
+    """Return the key of the retirement goal, which every plan has."""
     import pyarrow as pa
 
     return joined(plan_id, pa.repeat(pa.scalar("retirement"), len(plan_id)))
 
 
 def with_funding(goals: pa.Table, funding: pa.Table) -> pa.Table:
-    """What a simulation says of a goal, with how far it is paid for."""
+    """Join the simulation results of goals with their funding."""
     return beside(
         goals, funding.rename_columns(["plan_id", "goal_id", "funding_usd", "expense_usd"]), ["plan_id", "goal_id"]
     )
 
 
 def goal_by_day(plan_id: pa.Array, goal_id: pa.Array, at: pa.Array) -> pa.Array:
-    """The key of a day's result of a goal."""
+    """Return the key of a goal's result of one day."""
     return joined(plan_id, goal_id, day_of(at))
 
 
@@ -205,7 +205,7 @@ MONTE_CARLO = Table(
     name="monte_carlo",
     path="clients/{client_id}/plans/{plan_id}/projection/montecarlo",
     key=("plan_id",),
-    # 409: the plan may not be calculated yet.
+    # 409: the plan can't be calculated yet.
     shape=FanOut("plans", bucket="monte_carlo", missing=(404, 409)),
     omits_nulls=True,
     parents={"plan_id": "plans"},
@@ -285,7 +285,7 @@ ACCOUNTS = Table(
     ),
 )
 
-# --- into our own words ----------------------------------------------------------------------------------------------
+# --- canonical entities ----------------------------------------------------------------------------------------------
 
 MAPS = (
     EntityMap(
@@ -468,9 +468,9 @@ EMONEY = Vendor(
     tables=(CLIENTS, PLANS, EXPENSES, MONTE_CARLO, GOAL_RESULTS, GOAL_FUNDING, ACCOUNTS),
     maps=MAPS,
     cron="0 4 * * 6",
-    # 250 simulations an hour: 2,000 plans are eight hours.
+    # At 250 simulations an hour, 2,000 plans take eight hours.
     due={"stage": "14:00", "load": "15:00"},
-    # Clients keep their own address there.
+    # Clients maintain their own address at eMoney.
     ranks={"": 30, "email": 5, "phone": 5},
     budget=Budget(calls_per_minute=60, burst=10, calls_per_hour={"monte_carlo": 250}),
 )

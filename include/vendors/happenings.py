@@ -1,4 +1,4 @@
-"""What happened, one row each, from rows that hold a time for each thing that can happen."""
+"""Convert rows with one time column per kind of event to one row per event."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def happenings(part: pa.Table, stamps: Mapping[str, str]) -> pa.Table:
-    """One row for each stamp of a row: `event` says what happened, `happened_at` when; for a map's `split`.
+    """Return one row per time stamp of a row, with the columns `event` and `happened_at`; for a map's `split`.
 
     Args:
         part: Staged rows.
-        stamps: Event -> column of the time at which it happened; null where it did not.
+        stamps: Event -> column with its time; null if the event did not happen.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,10 +1,10 @@
-"""MoneyGuidePro (Envestnet MoneyGuide): households, their plan as people read it, what it depends on, and its success.
+"""MoneyGuidePro (Envestnet MoneyGuide): households, their plans, the plans' inputs, and the probability of success.
 
-Source of fields: a partner's typed model of the answers, published with its own API; paths, paging and login are not public
-and stand here as the default. Numbers are texts there, and their scale is not public: a probability between 0 and 1 may be
+Source of fields: a partner's typed model of the responses, published with the partner's API. Paths, paging and login are not public;
+those here are defaults. Numbers are strings, and their scale is not public: a probability between 0 and 1 may be
 a fraction, and is a dead letter. Without a recommended scenario there is no probability: missing is not zero. Goals and
-policies have no ids: several of one name are told apart by their place in the order of what they say. An answer of 200 may
-say that balances could not be refreshed: then the result is flagged stale.
+policies have no ids: those with the same name are numbered in the order of their values. A response with HTTP 200 may
+report that balances could not be refreshed; then the result is flagged stale.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # --- what only MoneyGuidePro needs -----------------------------------------------------------------------------------
 
-# "$85,000 / yr from 2031", "$1.2M in 2050", "67 (2046)"; the suite of the goals knows the same forms.
+# "$85,000 / yr from 2031", "$1.2M in 2050", "67 (2046)"; the suite of the goals accepts the same formats.
 WORDING = (
     r"^(?:\$(?P<amount>[0-9][0-9,]{0,10}(?:\.[0-9]{1,4})?)(?P<million>M?) (?P<how>/ yr from|in) (?P<year>[12][0-9]{3})"
     r"|[0-9]{2,3} \((?P<at>[12][0-9]{3})\))$"
@@ -51,7 +51,7 @@ WORDING = (
 
 
 def amount(wording: pa.Array) -> pa.Array:
-    """Dollars that a goal's text names; null for an age."""
+    """Return the dollars in a goal's text; null for an age."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -64,31 +64,31 @@ def amount(wording: pa.Array) -> pa.Array:
 
 
 def start_year(wording: pa.Array) -> pa.Array:
-    """The year in which a goal's text begins."""
+    """Return the start year in a goal's text."""
     return each(lambda text: _year(text, "year") or _year(text, "at"), wording, _int64())
 
 
 def end_year(wording: pa.Array) -> pa.Array:
-    """The year in which it ends, where the text says so: what is paid once ends where it begins."""
+    """Return the end year of a one-time goal, which is its start year; null for other goals."""
     return each(lambda text: _year(text, "year") if " in " in text else None, wording, _int64())
 
 
 def is_stale(status: pa.Array) -> pa.Array:
-    """Whether balances could not be refreshed."""
+    """Return whether the vendor could not refresh balances."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.not_equal(status, "Success"), True)
 
 
 def beneficiaries(text: pa.Array) -> pa.Array:
-    """How many a policy names."""
+    """Return the number of beneficiaries of a policy."""
     import json
 
     return each(lambda listed: len(json.loads(listed)), text, _int64())
 
 
 def with_household(summaries: pa.Table, households: pa.Table) -> pa.Table:
-    """A plan's summary says not when it changed; its household does."""
+    """Join plan summaries with their households, which have the time of the last change."""
     return beside(
         summaries, households.set_column(0, "household_id", households["household_id"].cast("string")), ["household_id"]
     )
@@ -273,9 +273,9 @@ ASSETS = Table(
     ),
 )
 
-# --- into our own words ----------------------------------------------------------------------------------------------
+# --- canonical entities ----------------------------------------------------------------------------------------------
 
-# What both scenarios say of a plan.
+# Columns that both scenarios of a plan share.
 _RESULT: dict[str, str | Derived | Constant] = {
     "household_key": "household_id",
     "plan_key": "household_id",
@@ -415,6 +415,6 @@ MONEYGUIDEPRO = Vendor(
     maps=MAPS,
     cron="0 5 * * 6",
     ranks={"": 40},
-    # No limit is published; this is ours, and the connection may lower it.
+    # The vendor publishes no limit; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=300, burst=20),
 )

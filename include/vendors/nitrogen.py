@@ -1,8 +1,8 @@
-"""Nitrogen (formerly Riskalyze): what a client can bear, what a portfolio takes, and the questionnaires behind it.
+"""Nitrogen (formerly Riskalyze): risk numbers of clients and portfolios, and the questionnaires behind them.
 
-Source of paths and fields: public client libraries and a partner's typed model. A grant is an advisor's: the firm holds one
-for each, whose refresh token works once. Lists are bare arrays here and `data` there, and a status of 200 with the field
-`error` is a failure. Risk numbers go from 1 to 99; the client's and the portfolio's are different facts.
+Source of paths and fields: public client libraries and a partner's typed model. The firm holds one grant per advisor, with
+a single-use refresh token. Some lists are bare arrays, others are in `data`. HTTP 200 with the field
+`error` is a failure. Risk numbers range from 1 to 99; a client's and a portfolio's are separate facts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def known_elsewhere(integrations: pa.Array) -> pa.Array:
-    """The client's ids in other systems: the type of the system is its name, and the first id the household's there."""
+    """Return the client's household keys in other systems: the system's name is the link's type, the household's id its first id."""
     import json
 
     import pyarrow as pa
@@ -47,7 +47,7 @@ def known_elsewhere(integrations: pa.Array) -> pa.Array:
 
 
 def is_set(flag: pa.Array) -> pa.Array:
-    """Flags are texts, or 0 and 1."""
+    """Return whether a flag is set; flags are texts, or 0 and 1."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -55,21 +55,21 @@ def is_set(flag: pa.Array) -> pa.Array:
 
 
 def is_gone(deleted: pa.Array) -> pa.Array:
-    """Where a flag says so."""
+    """Return whether the row is deleted; false for null."""
     import pyarrow.compute as pc
 
     return pc.fill_null(deleted, False)
 
 
 def generation(rq4_simple: pa.Array) -> pa.Array:
-    """Which generation a questionnaire is of; no field states it, and this flag is of the fourth: null where it is missing."""
+    """Return the generation of a questionnaire: no field states it, but only the fourth has this flag; null if it is missing."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.is_valid(rq4_simple), pc.if_else(is_set(rq4_simple), "RQ4 simple", "RQ4"), None)
 
 
 def model(number: pa.Array) -> pa.Array:
-    """Risk numbers of different data models can't be compared."""
+    """Return the data model as text: risk numbers of different data models are not comparable."""
     import pyarrow as pa
 
     return number.cast(pa.string())
@@ -184,7 +184,7 @@ QUESTIONNAIRES = Table(
     ),
 )
 
-# --- into our own words ----------------------------------------------------------------------------------------------
+# --- canonical entities ----------------------------------------------------------------------------------------------
 
 MAPS = (
     EntityMap(
@@ -265,7 +265,7 @@ NITROGEN = Vendor(
     maps=MAPS,
     cron="0 5 1 1,4,7,10 *",
     ranks={"": 50},
-    # No limit is published; this is ours, and the connection may lower it.
+    # The vendor publishes no limit; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=120, burst=10),
     error_field="error",
 )

@@ -1,7 +1,7 @@
-"""Orion Advisor (Orion Connect API, v1): what we take, a field a line.
+"""Orion Advisor (Orion Connect API, v1): households, accounts, positions and transactions.
 
 Source of every field and parameter: the vendor's public Swagger document, developer guides and SDK samples. Not
-checked against a live firm. Households are called clients there, and positions assets.
+checked against a live firm. Orion calls households clients, and positions assets.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 # --- what only Orion needs: pure functions on Arrow arrays -----------------------------------------------------------
 
-# What each kind of transaction does to the units of its own asset; amounts and units come without a sign. The codes are
-# a firm's own vocabulary, not a documented one. A row with another code is a dead letter: a firm adds its code here and in
-# the suite of the table.
+# Direction of each transaction type for the units of its asset; Orion sends amounts and units without a sign. The codes are
+# a firm's own and not documented. A row with another code is a dead letter: the firm adds its code here and in the suite of
+# the table.
 DIRECTIONS = {
     "BUY": 1, "CON": 1, "DIV": 1, "DRI": 1, "TIN": 1, "SPL": 1, "CCR": 1, "INT": 1,
     "SEL": -1, "DST": -1, "FEE": -1, "TOT": -1, "CDB": -1,
 }  # fmt: skip
-# Orion's status -> ours: the documented ones, which the suite holds too. Only posted rows count.
+# Orion's documented statuses -> canonical ones; the suite has the same list. Only posted rows count.
 STATUSES = {
     "Complete": "posted",
     "Pending": "pending",
@@ -57,7 +57,7 @@ STATUSES = {
     "Inactive": "cancelled",
     "Rejected": "cancelled",
 }
-# Orion's financial type -> our flow. The documented ones; samples show others, so any other is `other`.
+# Orion's documented financial types -> canonical flow. Samples have others, so any other type is `other`.
 FLOWS = {
     "None": None,
     "Contribution": "contribution",
@@ -70,25 +70,25 @@ FLOWS = {
     "Exchange": "other",
     "Merges": "other",
 }
-# Types of registration that two people own together; the words are a firm's own.
+# Types of joint registrations; the words are a firm's own.
 JOINT = re.compile(r"\bjoint|\bjt|\btic\b|tenan|community property", re.IGNORECASE)
 _TITLE = ("id", "home", "title", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash")
 
 
 def signed(amount: pa.Array, type_code: pa.Array) -> pa.Array:
-    """Gives an unsigned amount or quantity the direction of its transaction type, which validation knows."""
+    """Give an unsigned amount or quantity the sign of its transaction type, which validation has checked."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.equal(looked_up(type_code, DIRECTIONS, 1), -1), pc.negate(amount), amount)
 
 
 def status(values: pa.Array) -> pa.Array:
-    """Our word for Orion's transaction status."""
+    """Map Orion's transaction status to the canonical one."""
     return looked_up(values, STATUSES, "other")
 
 
 def flow(values: pa.Array) -> pa.Array:
-    """Our word for Orion's financial type; null where it states none."""
+    """Map Orion's financial type to the canonical flow; null if there is none."""
     import pyarrow.compute as pc
 
     is_none = pc.or_kleene(pc.is_null(values), pc.equal(values, "None"))
@@ -96,16 +96,16 @@ def flow(values: pa.Array) -> pa.Array:
 
 
 def unmasked(values: pa.Array) -> pa.Array:
-    """Null where Orion masks the value (the caller's client id may not see it), so that it never replaces a real one."""
+    """Replace masked values (which our client id may not see) by null, so that they never replace real ones."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.match_substring_regex(values, r"[*]|X{3,}"), None, values)
 
 
 def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
-    """The person of an account's registration, who owns it; of a joint one also the other person whom its title names.
+    """Return the owners of each account: the person of its registration and, for a joint one, the other person in its title.
 
-    No list states joint owners. A person is known by a registration, so the other owner needs one of their own in the household.
+    Orion has no list of joint owners. Registrations identify persons, so the other owner needs their own one in the household.
     """
     titles = [
         dict(zip(_TITLE, row.values(), strict=True))
@@ -124,7 +124,7 @@ def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
 
 
 def counted(sleeve_type: pa.Array) -> pa.Array:
-    """False for a custodial account that is also shown as its sleeves: its assets would count twice."""
+    """Return false for a custodial account whose sleeves are also listed, so that its assets do not count twice."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.not_equal(sleeve_type, "CustodialAccount"), True)
@@ -196,7 +196,7 @@ CLIENTS = Table(
         column("birth_date", "dob", DATE),
         column("created_at", "createdDate", TIMESTAMP),
         column("edited_at", "editedDate", TIMESTAMP),
-        ignored("startDate"),  # a text in no documented form
+        ignored("startDate"),  # a text in an undocumented format
         ignored("representativeName"),
         ignored("representativeNumber"),
         ignored("categoryId", INTEGER),
@@ -355,7 +355,7 @@ ASSETS = Table(
     path="Portfolio/Assets",
     key=("asset_id",),
     pull="snapshot",
-    params={"includeCostBasis": "true"},  # null without it; slower with it, says the vendor
+    params={"includeCostBasis": "true"},  # cost basis is null without it; slower with it, according to the vendor
     dated={"asOfDate": "%Y-%m-%d"},
     shape=Offset("Id"),
     version="edited_at",
@@ -471,7 +471,7 @@ TRANSACTIONS = Table(
     ),
 )
 
-# --- into our own words ----------------------------------------------------------------------------------------------
+# --- canonical entities ----------------------------------------------------------------------------------------------
 
 # fmt: off
 _REGISTRATION = (
@@ -658,10 +658,10 @@ ORION = Vendor(
     tables=(REPRESENTATIVES, CLIENTS, REGISTRATIONS, ACCOUNTS, ASSETS, TRANSACTIONS),
     maps=MAPS,
     cron="0 6 * * 1-5",
-    live="*/5 7-20 * * 1-5",  # its push to others is not live yet, and few tables say what was edited
+    live="*/5 7-20 * * 1-5",  # Orion's push to others is not live yet, and few tables support edit windows
     zone="America/Chicago",
     ranks={"": 10},
-    # Orion publishes no limit; this is ours, and the connection may lower it.
+    # Orion publishes no limit; this limit is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=600, burst=30),
     closed=Probe(
         path="Portfolio/Accounts",

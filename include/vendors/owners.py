@@ -1,4 +1,4 @@
-"""The owners of accounts as rows of the bridge, and who owns an account jointly with the person of its title."""
+"""Build the rows of account owners, and find the joint owners that account titles name."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _AND = re.compile(r"\s+(?:&|and)\s+", re.IGNORECASE)
 
 
 class Owner(NamedTuple):
-    """One owner of the account in a row.
+    """One owner of an account.
 
     Attributes:
-        row: The account's place.
-        household: Whose share it is; None for a joint owner, who has none.
-        person: Who.
-        share: The part that counts (0-1); 0 for a joint owner.
+        row: Place of the account's row.
+        household: Household that owns the share; None for a joint owner, who has no share.
+        person: The person.
+        share: The share that counts (0-1); 0 for a joint owner.
         role: `primary` or `joint`.
-        is_whole: Whether the account's owners are certain although a row of another table is dead: the same in all of its rows.
+        is_whole: Whether the account's owners are certain despite dead rows of another table: the same for all owners of an account.
     """
 
     row: int
@@ -35,7 +35,7 @@ class Owner(NamedTuple):
 
 
 def with_owners(accounts: pa.Table, owners: Sequence[Owner]) -> pa.Table:
-    """Accounts, a row an owner: with row, owner_key, household_id, person_id, share_ratio, role, is_whole."""
+    """Return one row per account and owner, with row, owner_key, household_id, person_id, share_ratio, role, is_whole."""
     import pyarrow as pa
 
     def text(value: Any) -> str | None:
@@ -61,15 +61,15 @@ def with_owners(accounts: pa.Table, owners: Sequence[Owner]) -> pa.Table:
 
 
 def find_joint_owners(titles: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
-    """Finds who owns jointly with the person of a title: the other one whom it names, by a title of their own in the same home.
+    """Find for each joint title the other person that it names, by that person's own title in the same home.
 
     Args:
         titles: `id`, `home`, `title` (`Ada & Ben Sample`), `is_joint`, `first_name` and `last_name` of its person; `birth_date` and
-            `tax_id_hash` tell two people of one name apart.
+            `tax_id_hash` distinguish two people of one name.
 
     Returns:
-        Id of a joint title -> the smallest id of the other person's. A title that names nobody else, somebody without a title, or one
-        of two people of the same name, is left out.
+        Id of a joint title -> smallest id of the other person's titles. Titles are left out if they name no other person, a person
+        without a title, or a name that two people share.
     """
     rows = [row for row in titles if row["first_name"] and row["last_name"]]
     people: dict[tuple[Any, str], list[Mapping[str, Any]]] = defaultdict(list)
@@ -87,7 +87,7 @@ def find_joint_owners(titles: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
 
 
 def _read_title(title: str | None) -> list[str]:
-    """The two people of a title by their whole names; the last name may stand once. Empty where it is written otherwise."""
+    """Parse the full names of the two people in a title, where the last name may appear once; empty for any other format."""
     parts = [_plain(part) for part in _AND.split(title or "")]
     last = parts[-1].rpartition(" ")[2]
     if len(parts) != 2 or " " not in parts[1]:

@@ -1,4 +1,4 @@
-"""Who owns what share of an account, where households reach accounts through groups within groups, and in parts."""
+"""Compute the shares of households in accounts that they own through nested groups, and in part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Edge(NamedTuple):
-    """What a household or a group holds: an account, or another group; `share_ratio` is the part of it that counts (0-1)."""
+    """A holding of a household or a group: an account or another group, and the share that counts (`share_ratio`, 0-1)."""
 
     held: str
     is_account: bool
@@ -20,11 +20,10 @@ _LAST_DIGIT = Decimal("0.00000001")
 
 
 def shares_of(households: Edges, groups: Edges) -> dict[str, dict[str, Decimal]]:
-    """Adds nothing up twice: account -> household -> share.
+    """Return account -> household -> share, without counting an account twice.
 
-    By several ways from one household to an account the largest share counts. If all households together own more than the
-    whole, what each of them owns is in proportion. A group that holds itself, by whatever way, ends there. A share has eight
-    digits.
+    If several paths lead from a household to an account, the largest share counts. If all households together own more than the
+    whole, their shares are scaled down to it. A cycle of groups is cut. A share has eight decimals.
     """
     owned: dict[str, dict[str, Decimal]] = {}
 
@@ -43,7 +42,7 @@ def shares_of(households: Edges, groups: Edges) -> dict[str, dict[str, Decimal]]
 
 
 def _settled(shares: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Shares of at most the whole. Rounding neither adds to their sum nor takes from it: the largest one bears it."""
+    """Scale shares down to the whole and round them; the largest share absorbs the rounding, so that the sum is exact."""
     claimed = sum(shares.values(), Decimal(0))
     whole = max(claimed, Decimal(1))
     settled = {household: (share / whole).quantize(_LAST_DIGIT, ROUND_DOWN) for household, share in shares.items()}

@@ -1,10 +1,10 @@
-"""Tamarac (Envestnet): accounts, groups, households and people by its External API, holdings and transactions as reports.
+"""Tamarac (Envestnet): accounts, groups, households and people from the External API, holdings and transactions from reports.
 
-Public are the kinds of data, the pages that name the next one, the properties that are left out when null, and the daily
-custodial sync; paths, fields, report names and CSV headers are not, and stand here as the default: the connection may say
-others (`paths`, `columns`). Group rows stand among account rows and are left out; rows of the same security in an account are
-added up. A household owns accounts through groups within groups and in parts: that becomes the bridge with shares.
-Transactions are asked for by entry date, so that back-dated trades arrive.
+The vendor has published the kinds of data, paging by links, the omission of null properties, and the daily
+custodial sync. Paths, fields, report names and CSV headers are not public; those here are defaults, which the connection may
+override (`paths`, `columns`). Group rows among account rows are dropped; rows of the same security in an account are
+summed. A household owns accounts through nested groups and in part, which becomes the table of account owners with shares.
+Transactions are requested by entry date, so that back-dated trades are included.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ FLOWS = {
 
 
 def security_key(cusip: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
-    """CUSIP first, symbol second; what has neither goes by its name, and what has no name either is cash (a fee)."""
+    """Return the key of a security: CUSIP, else symbol, else name, else cash (a fee)."""
     import pyarrow.compute as pc
 
     return pc.coalesce(cusip, symbol, description, CASH)
 
 
 def position_key(account_id: pa.Array, cusip: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
-    """Of an account's holding of a security."""
+    """Return the key of an account's position in a security."""
     return joined(account_id, security_key(cusip, symbol, description))
 
 
 def cash_key(account_id: pa.Array, symbol: pa.Array, type_: pa.Array) -> pa.Array:
-    """Of the account's cash, which a transaction moves; null for one that has no leg in cash."""
+    """Return the key of the account's cash position, which a transaction changes; null for a transaction without a cash leg."""
     import pyarrow.compute as pc
 
     cash = pc.binary_join_element_wise(account_id.cast("string"), CASH, ":")
@@ -72,14 +72,14 @@ def cash_key(account_id: pa.Array, symbol: pa.Array, type_: pa.Array) -> pa.Arra
 
 
 def _is_in_kind(symbol: pa.Array, type_: pa.Array) -> pa.Array:
-    """Whether a transaction has no leg in cash: a transfer in kind, or one of cash itself."""
+    """Return whether a transaction has no cash leg: a transfer in kind, or a transaction of cash itself."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.or_kleene(is_word(symbol, CASH), pc.match_substring(type_, "Transfer")), False)
 
 
 def security_name(type_: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
-    """What a transaction calls its security: its description, without the transaction's type before it."""
+    """Return the security's name: the description of the transaction without the type in front."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -89,14 +89,14 @@ def security_name(type_: pa.Array, symbol: pa.Array, description: pa.Array) -> p
 
 
 def entered(on: pa.Array) -> pa.Array:
-    """The day of entry as a time: of two states of a transaction, the one that was entered later is newer."""
+    """Convert the entry date to a time, which orders the versions of a transaction."""
     import pyarrow as pa
 
     return on.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
 
 
 def legs(transactions: pa.Table) -> pa.Table:
-    """Cash moves by the amount of every transaction but a transfer in kind: that is a row of its own, of the cash position."""
+    """Add a row for the cash position to every transaction with a cash leg; its quantity is the transaction's amount."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -116,14 +116,15 @@ def legs(transactions: pa.Table) -> pa.Table:
 
 
 def with_home(rows: pa.Table, clients: pa.Table) -> pa.Table:
-    """An account or a household, with where its primary client lives and belongs."""
+    """Join accounts or households with the address and household of their primary client."""
     return beside(rows, clients.rename_columns(["primary_client_id", *clients.column_names[1:]]), ["primary_client_id"])
 
 
 def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: pa.Table) -> pa.Table:
-    """Who owns what share of each account; one that no household reaches is its primary client's. A joint client has no share.
+    """Return the owners of each account with their shares.
 
-    An account that households own whole is certain, whatever household or group can't be read.
+    An account without a household owner belongs to the household of its primary client. A joint client has no share. If the known
+    household shares add up to the whole account, the owners are certain even if another household or group can't be read.
     """
     reported = [g for g in groups.to_pylist() if g["group_type"] == "Reporting"]
     owned = shares_of(
@@ -305,7 +306,7 @@ TRANSACTIONS = Table(
     ),
 )
 
-# --- into our own words ----------------------------------------------------------------------------------------------
+# --- canonical entities ----------------------------------------------------------------------------------------------
 
 _HOME = ("client_id", "household_id", "email", "phone", "street", "city", "state_code", "postal_code")
 _SECURITY = ("cusip", "symbol", "description")
@@ -519,7 +520,7 @@ TAMARAC = Vendor(
     cron="0 6 * * 1-5",
     zone="America/New_York",
     ranks={"": 20},
-    # No limit is published; this is ours, and the connection may lower it.
+    # The vendor publishes no limit; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=300, burst=20),
     closed=Probe(path="custodial-sync", params={}, field="lastSuccessfulDate", top=""),
 )

@@ -20,7 +20,7 @@ def _is_session(value: Any) -> bool:
     from include import business_dates
 
     if isinstance(value, str):
-        business_dates.read_asked(value)
+        business_dates.parse_business_date(value)
     return True
 
 

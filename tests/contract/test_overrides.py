@@ -12,7 +12,7 @@ import pytest
 
 from include.connection import Connection
 from include.contract import Budget, Vendor
-from include.contract.overrides import configured
+from include.contract.overrides import apply_overrides
 from include.control import ledger
 from include.errors import ConfigurationError, RateLimited
 from include.pipeline import pull, vendor_day
@@ -57,7 +57,7 @@ def test_lower_budget_is_kept_to(site: Site) -> None:
 
 
 def test_budget_is_lowered_in_part() -> None:
-    lower = configured(EMONEY, {"budget": '{"calls_per_minute": 30, "calls_per_hour": {"monte_carlo": 100}}'})
+    lower = apply_overrides(EMONEY, {"budget": '{"calls_per_minute": 30, "calls_per_hour": {"monte_carlo": 100}}'})
     assert lower.budget == Budget(calls_per_minute=30, burst=10, calls_per_hour={"monte_carlo": 100})
 
 
@@ -97,11 +97,11 @@ def test_closed_day_is_asked_for_where_the_firm_says(site: Site) -> None:
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
 def test_without_a_choice_the_declaration_stands(vendor: Vendor) -> None:
-    assert configured(vendor, {"client_id": "4711"}) is vendor
+    assert apply_overrides(vendor, {"client_id": "4711"}) is vendor
 
 
 def test_limits_are_chosen_in_part() -> None:
-    wider = configured(ORION, {"limits": '{"rows": 90000000}'})
+    wider = apply_overrides(ORION, {"limits": '{"rows": 90000000}'})
     assert wider.limits == replace(ORION.limits, rows=90_000_000)
 
 
@@ -111,10 +111,10 @@ def test_what_is_configured_stays_as_it_is() -> None:
         "paths": '{"accounts": "v2/accounts", "closed": "v2/sync"}',
         "columns": '{"accounts": {"cash_usd": "Cash"}}',
     }
-    once = configured(TAMARAC, extra)
+    once = apply_overrides(TAMARAC, extra)
     assert once.closed is not None
     assert (once.budget.burst, once.table("accounts").path, once.closed.path) == (2, "v2/accounts", "v2/sync")
-    assert configured(once, extra) == once
+    assert apply_overrides(once, extra) == once
 
 
 @pytest.mark.parametrize(
@@ -124,24 +124,29 @@ def test_what_is_configured_stays_as_it_is() -> None:
         (ORION, "budget", '{"calls_per_minute": 0}', "above 0"),
         (ORION, "budget", '{"burst": true}', "burst is True"),
         (ORION, "budget", '{"calls_per_minute": NaN}', "is nan"),
-        (ORION, "budget", '{"calls_per_second": 1}', "calls_per_second is none of calls_per_minute, burst"),
+        (ORION, "budget", '{"calls_per_second": 1}', "calls_per_second; known: calls_per_minute, burst"),
         (EMONEY, "budget", '{"calls_per_hour": {"monte_carlo": 251}}', "up to 250"),
-        (EMONEY, "budget", '{"calls_per_hour": 5}', "no JSON object"),
-        (ORION, "budget", "few", "makes no sense"),
-        (TAMARAC, "paths", '{"acounts": "x"}', "acounts is none of"),
-        (TAMARAC, "paths", '{"accounts": "https://elsewhere.example/accounts"}', "no path below the base URL"),
-        (TAMARAC, "paths", '{"accounts": "../accounts"}', "no path below the base URL"),
-        (EMONEY, "paths", '{"plans": "plans/{other}"}', "plans needs {client_id} in its path"),
-        (TAMARAC, "columns", '{"accounts": {"cash": "Cash"}}', "accounts.cash is none of"),
-        (TAMARAC, "columns", '{"accounts": {"cash_usd": ""}}', "no field's name"),
-        (TAMARAC, "columns", '{"accounts": {"cash_usd": "marketValue"}}', "accounts: a field is declared twice"),
-        (EMONEY, "columns", '{"plans": {"client_id": "owner"}}', "plans.client_id is none of"),
-        (ORION, "limits", '{"pages": 5}', "pages is none of response_seconds"),
+        (EMONEY, "budget", '{"calls_per_hour": 5}', "not a JSON object"),
+        (ORION, "budget", "few", "Invalid `budget`"),
+        (TAMARAC, "paths", '{"acounts": "x"}', "unknown name acounts"),
+        (TAMARAC, "paths", '{"accounts": "https://elsewhere.example/accounts"}', "not a path below the base URL"),
+        (TAMARAC, "paths", '{"accounts": "../accounts"}', "not a path below the base URL"),
+        (EMONEY, "paths", '{"plans": "plans/{other}"}', "the path of plans must contain {client_id}"),
+        (TAMARAC, "columns", '{"accounts": {"cash": "Cash"}}', "unknown name accounts.cash"),
+        (TAMARAC, "columns", '{"accounts": {"cash_usd": ""}}', "not a field name"),
+        (
+            TAMARAC,
+            "columns",
+            '{"accounts": {"cash_usd": "marketValue"}}',
+            "accounts: two columns declare the same field",
+        ),
+        (EMONEY, "columns", '{"plans": {"client_id": "owner"}}', "unknown name plans.client_id"),
+        (ORION, "limits", '{"pages": 5}', "unknown name pages; known: response_seconds"),
         (ORION, "limits", '{"rows": 0}', "rows is 0, not a whole number above 0"),
         (ORION, "limits", '{"rows": 1.5}', "rows is 1.5"),
     ],
 )
 def test_nonsense_is_spoken_of(vendor: Vendor, name: str, value: str, says: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"The connection's `{name}` makes no sense") as refused:
-        configured(vendor, {name: value})
+    with pytest.raises(ConfigurationError, match=f"Invalid `{name}` in the connection's extra") as refused:
+        apply_overrides(vendor, {name: value})
     assert says in str(refused.value)

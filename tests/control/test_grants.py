@@ -19,7 +19,7 @@ from include.control.budget import RateBudget
 from include.control.calls import CallLog
 from include.control.grants import Grants
 from include.errors import AuthenticationError, ConfigurationError
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from include.sensitive import Redactor
 from include.vendors import named
 from include.warehouse import schema
@@ -205,7 +205,7 @@ def ask_clients(url: str, connection: Connection, times: int, end: Callable[[], 
             if end is not None:
                 session._tokens.live("8101")
                 end()
-            answered += session.ask(Ask("clients", grant="8101"), bytes) is not None
+            answered += session.request(Request("clients", grant="8101"), bytes) is not None
     engine.dispose()
     return answered
 

@@ -40,12 +40,15 @@ def filled_in(dag_id: str, day: str | None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("day", "why"),
     [
-        ("2026-11-22", "2026-11-22 is no session of the New York Stock Exchange; the one before is 2026-11-20"),
-        ("2025-12-25", "is no session"),
-        ("2005-03-01", "is too long ago"),
+        (
+            "2026-11-22",
+            "2026-11-22 is not a trading day of the New York Stock Exchange; the previous one is 2026-11-20",
+        ),
+        ("2025-12-25", "is not a trading day"),
+        ("2005-03-01", "is too early"),
         (TOMORROW, TOMORROW),
-        ("2026-02-30", "is no date; write it like 2026-11-25"),
-        ("last Friday", "is no date; write it like 2026-11-25"),
+        ("2026-02-30", "is not a date; use the format 2026-11-25"),
+        ("last Friday", "is not a date; use the format 2026-11-25"),
     ],
 )
 def test_a_wrong_date_starts_no_run_and_the_form_says_why(api: AirflowApi, day: str, why: str) -> None:

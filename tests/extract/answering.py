@@ -24,7 +24,7 @@ from include.extract.csv_page import CsvReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
 from include.extract.session import VendorSession
-from include.extract.shapes import Source, windows_of
+from include.extract.shapes import Source, read_windows
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
 
@@ -165,7 +165,7 @@ class Puller:
             self.most_rows,
         )
         with open_session(self.engine, self.vendor, self.url, self.patience_s) as session:
-            yield from windows_of(self.vendor, table, params or table.params, session, reader, source)
+            yield from read_windows(self.vendor, table, params or table.params, session, reader, source)
 
     def reader(self, table: Table) -> CsvReader:
         return CsvReader(table, REDACTOR, self.vendor.sentinels, self.vendor.zone, self.vendor.name)

@@ -20,7 +20,7 @@ from include.contract import Budget, Probe, Vendor
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
 from include.errors import ConfigurationError, VendorUnavailable
-from include.extract.closed import closed_through
+from include.extract.closed import read_closed_day
 from include.extract.session import VendorSession
 from include.warehouse import schema
 from tests.conftest import Database
@@ -65,7 +65,7 @@ def ask(database: Database) -> Iterator[Ask]:
         with serve([{"id": n, "day": day} for n, day in enumerate(days)]) as url:
             budget, calls = RateBudget(engine, vendor.name, vendor.budget), CallLog(engine, vendor.name, "", "a run")
             with VendorSession(vendor, Connection(url, "a", "b", {}), budget, calls, patience_s=0.1) as session:
-                return closed_through(vendor, session)
+                return read_closed_day(vendor, session)
 
     yield asked
     engine.dispose()
@@ -95,14 +95,14 @@ def test_one_account_holds_the_firm_up_where_none_is_tolerated(ask: Ask) -> None
 def test_accounts_that_lag_are_logged(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "include.extract.closed")
     ask(["2019-03-01", "2026-11-19", "2026-11-20"])
-    assert caplog.messages == ["somebody has closed 2026-11-20 but for 2: 0 (2019-03-01), 1 (2026-11-19)"]
+    assert caplog.messages == ["somebody has closed 2026-11-20 except for 2 accounts: 0 (2019-03-01), 1 (2026-11-19)"]
 
 
 def test_answer_with_another_word_than_a_date_is_tried_again(ask: Ask) -> None:
-    with pytest.raises(VendorUnavailable, match=r"holds no date.*vendor=somebody path=Accounts"):
+    with pytest.raises(VendorUnavailable, match=r"no valid date.*vendor=somebody path=Accounts"):
         ask(["soon"])
 
 
 def test_vendor_that_cannot_be_asked_is_a_configuration_error(ask: Ask) -> None:
-    with pytest.raises(ConfigurationError, match="can't be asked"):
+    with pytest.raises(ConfigurationError, match="declares no request"):
         ask([], replace(VENDOR, closed=None))

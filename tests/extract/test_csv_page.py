@@ -187,11 +187,11 @@ def test_column_that_nobody_declared_is_told_and_one_that_is_gone_is_unseen() ->
     ("header", "message"),
     [
         ("Row Id,Amount,Amount", "names a column twice.*expected=Row Id,Amount.*found=Row Id,Amount,Amount"),
-        ("Name,Amount,Units", "Required columns are not in the report.*found=Name,Amount,Units"),
-        ("Row Id,Amount USD,Units", "and others are: renamed.*expected=Row Id,Amount,.*found=Row Id,Amount USD,Units"),
+        ("Name,Amount,Units", "Required columns are missing from the report.*found=Name,Amount,Units"),
+        ("Row Id,Amount USD,Units", "undeclared ones: renamed.*expected=Row Id,Amount,.*found=Row Id,Amount USD,Units"),
         ("A,B,C,D,E,F,G,H,I", "other names, or lines before it.*found=A,B,C,D,E,F,G,H,I"),
-        ("Row Id;Amount;Units", "parted by semicolons, expected commas"),
-        ("Row Id\tAmount\tUnits", "parted by tabs"),
+        ("Row Id;Amount;Units", "separated by semicolons, expected commas"),
+        ("Row Id\tAmount\tUnits", "separated by tabs"),
         ("Holdings as of 2026-11-20", "lines before it.*found=Aaaaaaaa aa aa 9999-99-9"),
     ],
 )  # fmt: skip

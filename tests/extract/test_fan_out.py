@@ -239,7 +239,7 @@ def test_pages_of_one_list_in_a_circle_are_told(serve: Serve, back_to: str) -> N
     puller, listener = serve(
         lambda asked: Reply({"page": {"nextCursor": following[asked.params.get("cursor", "")]}, "items": []})
     )
-    with pytest.raises(PagingUnstable, match=r"circle.*vendor=somebody table=agreements"):
+    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=agreements"):
         puller.rows(AGREEMENTS, keys=users("ann@firm.example"))
     assert len(listener.asked) <= 4
 

@@ -18,7 +18,7 @@ from include.contract import (
 )
 from include.errors import ConfigurationError
 from include.extract.columns import staged_schema
-from include.extract.fan_out import keys_of
+from include.extract.fan_out import list_keys
 from include.staging.partitions import Manifest, PartWriter, Staging
 from tests.extract.answering import DAY, NOW
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, clients
@@ -62,7 +62,7 @@ def keys(
     folder: Path, table: Table, staged: str | None = None, chosen: tuple[str, ...] = (), *, is_keyed: bool = True
 ) -> list[Mapping[str, str]]:
     assert isinstance(table.shape, FanOut)
-    return keys_of(table, table.shape, CLIENTS, staged, chosen, Staging(str(folder)), is_keyed=is_keyed)
+    return list_keys(table, table.shape, CLIENTS, staged, chosen, Staging(str(folder)), is_keyed=is_keyed)
 
 
 def test_keys_are_those_of_every_part_in_order_and_each_once(stage_clients: Any, tmp_path: Path) -> None:
@@ -113,5 +113,5 @@ def test_key_that_people_choose_names_all_that_is_needed_in_the_order_of_the_col
     table = replace(ACCOUNTS, shape=FanOut("clients", headers={"x-plan": "{plan}"}))
     assert keys(tmp_path, table, None, ("a|7",)) == [{"client_id": "a", "plan": "7"}]
     for half in ("a", "a|7|8"):
-        with pytest.raises(ConfigurationError, match=r"not whole.*expected=client_id\|plan"):
+        with pytest.raises(ConfigurationError, match=r"wrong number of parts.*expected=client_id\|plan"):
             keys(tmp_path, table, None, (half,))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Table, column
 from include.errors import VendorUnavailable
 from include.extract.exact_json import dump, load
-from include.extract.flatten import envelope, flatten, unwrap
+from include.extract.flatten import flatten, read_envelope, unwrap
 from include.extract.page import PageReader
 from include.sensitive import Redactor
 
@@ -133,7 +133,7 @@ def test_nan_and_infinity_are_texts_that_no_number_column_takes() -> None:
     "body", [b"", b"<html></html>", b'[{"id":1}', b'[{"id":1}] and more', b'[{"id":"\xff"}]', b"[" * 100_000]
 )
 def test_what_is_no_json_is_asked_for_again(body: bytes) -> None:
-    with pytest.raises(VendorUnavailable, match=r"no JSON.*vendor=somebody table=rows"):
+    with pytest.raises(VendorUnavailable, match=r"not JSON.*vendor=somebody table=rows"):
         flatten(body, "somebody", "rows")
 
 
@@ -164,14 +164,14 @@ def test_table_without_an_envelope_takes_the_answer_as_it_is() -> None:
 
 @pytest.mark.parametrize("body", [b'{"rows":[]}', b"{}"])
 def test_envelope_without_rows_is_no_empty_table(body: bytes) -> None:
-    with pytest.raises(VendorUnavailable, match=r"holds no rows.*table=rows field=data"):
+    with pytest.raises(VendorUnavailable, match=r"has no rows.*table=rows field=data"):
         unwrap(TABLE, body, "somebody")
 
 
 @pytest.mark.parametrize("body", [b'{"data":[{"id":1}', b"<html>", b"7"])
 def test_envelope_that_cannot_be_read_is_asked_for_again(body: bytes) -> None:
-    with pytest.raises(VendorUnavailable, match="no JSON object"):
-        envelope(body, "somebody", "rows")
+    with pytest.raises(VendorUnavailable, match="not a JSON object"):
+        read_envelope(body, "somebody", "rows")
 
 
 @settings(deadline=None)

@@ -15,7 +15,7 @@ import pytest
 
 from include.contract import INTEGER, MONEY, STRING, TIMESTAMP, Inside, Table, column, ignored
 from include.extract.columns import staged_schema
-from include.extract.inside import rows_inside
+from include.extract.inside import read_nested_rows
 from include.extract.page import DeadRow, PageReader
 from include.sensitive import Redactor
 from include.staging.partitions import Manifest, PartWriter, Staging
@@ -61,7 +61,7 @@ def stage_houses(tmp_path: Path) -> Stage:
 
 def pieces(path: str, folder: Path, table: Table = PEOPLE) -> list[bytes]:
     assert isinstance(table.shape, Inside)
-    return list(rows_inside(table, table.shape, path, Staging(str(folder))))
+    return list(read_nested_rows(table, table.shape, path, Staging(str(folder))))
 
 
 def rows(path: str, folder: Path, table: Table = PEOPLE) -> list[dict[str, Any]]:

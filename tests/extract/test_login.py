@@ -30,8 +30,8 @@ from include.errors import (
     TributaryError,
     VendorUnavailable,
 )
-from include.extract.login import LOGINS, Door, Token
-from include.extract.session import Ask, VendorSession
+from include.extract.login import LOGINS, LoginContext, Token
+from include.extract.session import Request, VendorSession
 from include.vendors import named
 from sandbox.adobe_sign.app import INTEGRATION_KEY
 from tests.conftest import connect
@@ -73,12 +73,12 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def door(engine: sa.Engine, request: pytest.FixtureRequest) -> Callable[..., Door]:
-    def make(url: str, lacking: str = "", *, way: str = "", **extra: str) -> Door:
+def door(engine: sa.Engine, request: pytest.FixtureRequest) -> Callable[..., LoginContext]:
+    def make(url: str, lacking: str = "", *, way: str = "", **extra: str) -> LoginContext:
         known = EXTRA | {"token_url": f"{url}/oauth/token"} | OWN.get(way, {}) | extra
         connection = Connection(url, "user", "passw0rd", {name: known[name] for name in known if name != lacking})
         grants = Grants(engine, request.node.name, REDACTOR, {"an advisor": "f1rst"})
-        return Door(requests.Session(), connection, (5, 5), grants, "an advisor")
+        return LoginContext(requests.Session(), connection, (5, 5), grants, "an advisor")
 
     return make
 
@@ -90,13 +90,13 @@ def form_of(asked: Asked) -> dict[str, str]:
 # --- what goes over the wire ---
 
 
-def test_basic_opens_nothing_and_never_grows_old(door: Callable[..., Door]) -> None:
+def test_basic_opens_nothing_and_never_grows_old(door: Callable[..., LoginContext]) -> None:
     token = LOGINS["basic"](door("http://127.0.0.1:1"))
     assert token.headers == {"Authorization": "Basic " + base64.b64encode(b"user:passw0rd").decode()}
     assert not token.is_old()
 
 
-def test_session_token_is_asked_for_with_user_and_client(serve: Serve, door: Callable[..., Door]) -> None:
+def test_session_token_is_asked_for_with_user_and_client(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = serve(lambda asked: Reply(OPENED))
     token = LOGINS["session_token"](door(listener.url))
     [asked] = listener.asked
@@ -107,7 +107,7 @@ def test_session_token_is_asked_for_with_user_and_client(serve: Serve, door: Cal
 
 
 def test_assertion_is_signed_addressed_short_lived_and_never_twice_the_same(
-    serve: Serve, door: Callable[..., Door]
+    serve: Serve, door: Callable[..., LoginContext]
 ) -> None:
     listener = serve(lambda asked: Reply(OPENED))
     at = door(listener.url)
@@ -128,7 +128,7 @@ def test_assertion_is_signed_addressed_short_lived_and_never_twice_the_same(
     assert claims[0]["jti"] != claims[1]["jti"]
 
 
-def test_refresh_sends_the_newest_token_and_keeps_the_next(serve: Serve, door: Callable[..., Door]) -> None:
+def test_refresh_sends_the_newest_token_and_keeps_the_next(serve: Serve, door: Callable[..., LoginContext]) -> None:
     count = iter(range(9))
     listener = serve(lambda asked: Reply(OPENED | {"refresh_token": f"n3xt-{next(count)}"}))
     at = door(listener.url)
@@ -149,7 +149,7 @@ def test_vendor_s_sandbox_opens_to_its_own_way(sandbox: Sandbox, engine: sa.Engi
     budget = RateBudget(engine, name, vendor.budget)
     with VendorSession(vendor, connection, budget, CallLog(engine, name, "", "a run"), grants, patience_s=1) as session:
         grant = next(iter(grants.firsts), "")
-        assert session.ask(Ask(vendor.tables[0].path, vendor.tables[0].params, grant=grant), bytes)
+        assert session.request(Request(vendor.tables[0].path, vendor.tables[0].params, grant=grant), bytes)
 
 
 # --- logins that tell the account's place ---
@@ -164,7 +164,9 @@ def impersonated(serve: Serve, *accounts: object) -> Listener:
     return serve(lambda asked: Reply({"accounts": accounts} if asked.path.endswith("userinfo") else OPENED))
 
 
-def test_assertion_in_a_user_s_name_is_addressed_to_the_host_alone(serve: Serve, door: Callable[..., Door]) -> None:
+def test_assertion_in_a_user_s_name_is_addressed_to_the_host_alone(
+    serve: Serve, door: Callable[..., LoginContext]
+) -> None:
     listener = impersonated(serve, account("a1", "eu", is_default=True))
     token = LOGINS["impersonation"](door(listener.url, way="impersonation"))
     asked, told = listener.asked
@@ -182,14 +184,14 @@ def test_assertion_in_a_user_s_name_is_addressed_to_the_host_alone(serve: Serve,
 
 @pytest.mark.parametrize("is_default", [True, "true", "True"])
 def test_default_account_is_taken_where_none_is_named(
-    serve: Serve, door: Callable[..., Door], is_default: object
+    serve: Serve, door: Callable[..., LoginContext], is_default: object
 ) -> None:
     listener = impersonated(serve, account("a1", "na"), account("a2", "eu", is_default=is_default))
     token = LOGINS["impersonation"](door(listener.url, way="impersonation"))
     assert token.url == "https://eu.example.com/restapi/v2.1/accounts/a2"
 
 
-def test_account_that_is_named_goes_before_the_default(serve: Serve, door: Callable[..., Door]) -> None:
+def test_account_that_is_named_goes_before_the_default(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = impersonated(serve, account("a1", "na"), account("a2", "eu", is_default=True))
     token = LOGINS["impersonation"](door(listener.url, way="impersonation", account_id="a1"))
     assert token.url == "https://na.example.com/restapi/v2.1/accounts/a1"
@@ -199,7 +201,7 @@ def test_account_that_is_named_goes_before_the_default(serve: Serve, door: Calla
     ("accounts", "named"), [([], {}), ([account("a1", "na")], {}), ([account("a1", "na", is_default=True)], {"account_id": "a2"})]
 )  # fmt: skip
 def test_user_without_such_an_account_is_a_configuration_error(
-    serve: Serve, door: Callable[..., Door], accounts: list[object], named: dict[str, str]
+    serve: Serve, door: Callable[..., LoginContext], accounts: list[object], named: dict[str, str]
 ) -> None:
     listener = impersonated(serve, *accounts)
     with pytest.raises(ConfigurationError, match="no such account"):
@@ -208,14 +210,14 @@ def test_user_without_such_an_account_is_a_configuration_error(
 
 @pytest.mark.parametrize("told", [{}, {"accounts": None}, {"accounts": [{"account_id": "a1"}]}, []])
 def test_answer_that_tells_of_no_accounts_is_asked_for_again(
-    serve: Serve, door: Callable[..., Door], told: object
+    serve: Serve, door: Callable[..., LoginContext], told: object
 ) -> None:
     listener = serve(lambda asked: Reply(told if asked.path.endswith("userinfo") else OPENED))
-    with pytest.raises(VendorUnavailable, match="told of no accounts"):
+    with pytest.raises(VendorUnavailable, match="login response has no accounts"):
         LOGINS["impersonation"](door(listener.url, way="impersonation"))
 
 
-def test_refresh_token_that_stays_opens_every_time(serve: Serve, door: Callable[..., Door]) -> None:
+def test_refresh_token_that_stays_opens_every_time(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = serve(lambda asked: Reply(OPENED))
     at = door(listener.url, way="access_point")
     tokens = [LOGINS["access_point"](at) for _ in range(2)]
@@ -237,14 +239,14 @@ def test_refresh_token_that_stays_opens_every_time(serve: Serve, door: Callable[
 
 @pytest.mark.parametrize("point", ["https://api.na4.example.com", "https://api.na4.example.com/"])
 def test_place_is_where_the_vendor_says_with_a_slash_or_without(
-    serve: Serve, door: Callable[..., Door], point: str
+    serve: Serve, door: Callable[..., LoginContext], point: str
 ) -> None:
     listener = serve(lambda asked: Reply(OPENED | {"apiAccessPoint": point}))
     token = LOGINS["access_point"](door(listener.url, way="access_point"))
     assert token.url == "https://api.na4.example.com/api/rest/v6"
 
 
-def test_integration_key_is_a_token_itself_and_never_grows_old(serve: Serve, door: Callable[..., Door]) -> None:
+def test_integration_key_is_a_token_itself_and_never_grows_old(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = serve(lambda asked: Reply({"apiAccessPoint": "https://api.na4.example.com/"}))
     token = LOGINS["access_point"](door(listener.url, lacking="token_url", integration_key="l0ng"))
     [asked] = listener.asked
@@ -269,7 +271,7 @@ def test_integration_key_opens_the_vendor_s_sandbox(sandbox: Sandbox, engine: sa
 def test_wrong_integration_key_is_refused(sandbox: Sandbox, engine: sa.Engine) -> None:
     with (
         open_at(sandbox, engine, "adobe_sign", integration_key="wr0ng-key") as session,
-        pytest.raises(AuthenticationError, match="login is refused") as told,
+        pytest.raises(AuthenticationError, match="login was refused") as told,
     ):
         session.get("users", {}, bytes)
     assert "wr0ng-key" not in _whole_story(told.value)
@@ -277,7 +279,7 @@ def test_wrong_integration_key_is_refused(sandbox: Sandbox, engine: sa.Engine) -
 
 def test_user_who_took_the_consent_back_is_refused(sandbox: Sandbox, engine: sa.Engine) -> None:
     sandbox.admin("docusign/consent", is_given=False)
-    with open_at(sandbox, engine, "docusign") as session, pytest.raises(AuthenticationError, match="login is refused"):
+    with open_at(sandbox, engine, "docusign") as session, pytest.raises(AuthenticationError, match="login was refused"):
         session.get("templates", {}, bytes)
     sandbox.admin("docusign/consent", is_given=True)
 
@@ -297,7 +299,7 @@ def test_calls_go_where_the_login_said_and_the_token_goes_nowhere_else(serve: Se
     extra = EXTRA | OWN["access_point"] | {"token_url": f"{listener.url}/oauth/token"}
     with open_session(engine, vendor, listener.url, **extra) as session:
         session.get("rows", {}, bytes)
-        with pytest.raises(ConfigurationError, match="another place"):
+        with pytest.raises(ConfigurationError, match="another host"):
             session.get(f"{listener.url}/rows", {}, bytes)
     assert elsewhere.paths == ["/api/rest/v6/rows"]
     assert listener.paths == ["/oauth/token", "/baseUris"]
@@ -309,14 +311,16 @@ def test_calls_go_where_the_login_said_and_the_token_goes_nowhere_else(serve: Se
 @pytest.mark.parametrize("way", CALLING)
 @pytest.mark.parametrize(("seconds", "is_old"), [(3600, False), (61, False), (30, True), ("3600", False)])
 def test_token_is_renewed_a_minute_before_it_dies(
-    serve: Serve, door: Callable[..., Door], way: str, seconds: object, is_old: bool
+    serve: Serve, door: Callable[..., LoginContext], way: str, seconds: object, is_old: bool
 ) -> None:
     listener = serve(lambda asked: Reply(OPENED | {"expires_in": seconds}))
     assert LOGINS[way](door(listener.url, way=way)).is_old() == is_old
 
 
 @pytest.mark.parametrize("way", CALLING)
-def test_token_that_does_not_say_how_long_it_lives_is_used(serve: Serve, door: Callable[..., Door], way: str) -> None:
+def test_token_that_does_not_say_how_long_it_lives_is_used(
+    serve: Serve, door: Callable[..., LoginContext], way: str
+) -> None:
     silent = {name: value for name, value in OPENED.items() if name != "expires_in"}
     listener = serve(lambda asked: Reply(silent))
     assert not LOGINS[way](door(listener.url, way=way)).is_old()
@@ -326,7 +330,7 @@ def test_token_that_does_not_say_how_long_it_lives_is_used(serve: Serve, door: C
     "answer", [{"refresh_token": "n3xt"}, OPENED | {"expires_in": "soon"}, OPENED | {"expires_in": None}]
 )
 def test_next_refresh_token_is_kept_however_odd_the_rest_of_the_answer(
-    serve: Serve, door: Callable[..., Door], answer: dict[str, object]
+    serve: Serve, door: Callable[..., LoginContext], answer: dict[str, object]
 ) -> None:
     answers = [Reply(answer), Reply(OPENED)]
     listener = serve(lambda asked: answers.pop(0))
@@ -337,11 +341,13 @@ def test_next_refresh_token_is_kept_however_odd_the_rest_of_the_answer(
     assert [form_of(asked)["refresh_token"] for asked in listener.asked] == ["f1rst", "n3xt"]
 
 
-def test_answer_of_200_that_is_an_error_spends_no_refresh_token(serve: Serve, door: Callable[..., Door]) -> None:
+def test_answer_of_200_that_is_an_error_spends_no_refresh_token(
+    serve: Serve, door: Callable[..., LoginContext]
+) -> None:
     answers = [Reply({"error": "server_error"}), Reply(OPENED)]
     listener = serve(lambda asked: answers.pop(0))
     at = door(listener.url)
-    with pytest.raises(VendorUnavailable, match="no token"):
+    with pytest.raises(VendorUnavailable, match="not a token"):
         LOGINS["rotating_refresh"](at)
     LOGINS["rotating_refresh"](at)
     assert [form_of(asked)["refresh_token"] for asked in listener.asked] == ["f1rst", "f1rst"]
@@ -368,7 +374,7 @@ def test_answer_of_200_that_is_an_error_spends_no_refresh_token(serve: Serve, do
     ids=["400", "401", "403", "404", "302", "429", "500", "object", "array", "html"],
 )
 def test_answer_to_a_login_says_what_to_do_next(
-    serve: Serve, door: Callable[..., Door], way: str, reply: Reply, error: type[TributaryError]
+    serve: Serve, door: Callable[..., LoginContext], way: str, reply: Reply, error: type[TributaryError]
 ) -> None:
     listener = serve(lambda asked: reply)
     with pytest.raises(error) as told:
@@ -379,9 +385,9 @@ def test_answer_to_a_login_says_what_to_do_next(
         assert told.value.retry_after == 7
 
 
-def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., Door]) -> None:
+def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., LoginContext]) -> None:
     for way in CALLING:
-        with pytest.raises(VendorUnavailable, match="No answer to the login"):
+        with pytest.raises(VendorUnavailable, match="No response to the login"):
             LOGINS[way](door("http://127.0.0.1:1", way=way))
 
 
@@ -393,14 +399,18 @@ def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., Door]) -
                                     ("access_point", ("token_url", "client_id", "client_secret", "refresh_token")))
      for name in names],
 )  # fmt: skip
-def test_connection_that_lacks_a_credential_is_told_which(door: Callable[..., Door], way: str, lacking: str) -> None:
+def test_connection_that_lacks_a_credential_is_told_which(
+    door: Callable[..., LoginContext], way: str, lacking: str
+) -> None:
     with pytest.raises(ConfigurationError, match=f"lacks a credential.*missing={lacking}"):
         LOGINS[way](door("http://127.0.0.1:1", lacking, way=way))
 
 
 @pytest.mark.parametrize("way", ["signed_assertion", "impersonation"])
 @pytest.mark.parametrize("pem", ["", "no key", PEM[:200], PEM.replace("A", "B", 9)])
-def test_private_key_that_cannot_be_read_is_told_without_it(door: Callable[..., Door], way: str, pem: str) -> None:
+def test_private_key_that_cannot_be_read_is_told_without_it(
+    door: Callable[..., LoginContext], way: str, pem: str
+) -> None:
     with pytest.raises(ConfigurationError, match="private key can't be read") as told:
         LOGINS[way](door("http://127.0.0.1:1", way=way, private_key=pem))
     assert not pem or pem not in _whole_story(told.value)
@@ -409,7 +419,7 @@ def test_private_key_that_cannot_be_read_is_told_without_it(door: Callable[..., 
 @pytest.mark.parametrize("way", CALLING)
 @pytest.mark.parametrize("status", [200, 401, 404, 429, 500])
 def test_no_error_and_no_log_holds_a_secret(
-    serve: Serve, door: Callable[..., Door], caplog: pytest.LogCaptureFixture, way: str, status: int
+    serve: Serve, door: Callable[..., LoginContext], caplog: pytest.LogCaptureFixture, way: str, status: int
 ) -> None:
     caplog.set_level(logging.DEBUG)
     listener = serve(lambda asked: Reply({"error_description": "t0ken and n3xt"}, status=status))
@@ -438,7 +448,7 @@ def test_declared_header_goes_with_every_call(serve: Serve, engine: sa.Engine) -
     vendor = vendor_of(ROWS, headers={"apikey": "api_key"})
     with open_session(engine, vendor, listener.url, api_key="k3y") as session:
         session.get("rows", {}, bytes)
-        session.ask(Ask("reports", body={}), bytes)
+        session.request(Request("reports", body={}), bytes)
     assert [asked.headers["apikey"] for asked in listener.asked] == ["k3y", "k3y"]
 
 
@@ -457,7 +467,7 @@ def test_answer_of_200_that_names_an_error_is_asked_for_again(serve: Serve, engi
         open_session(
             engine, vendor_of(ROWS, error_field="error"), serve(lambda asked: Reply(content=body)).url
         ) as session,
-        pytest.raises(VendorUnavailable, match=r"failure with a status of success.*path=rows status=200"),
+        pytest.raises(VendorUnavailable, match=r"failure with a success status.*path=rows status=200"),
     ):
         session.get("rows", {}, bytes)
 
@@ -490,7 +500,7 @@ def test_vendor_s_answer_of_200_with_an_error_reaches_nobody(
     with VendorSession(
         vendor, connection, budget, CallLog(engine, "nitrogen", "", "a run"), grants, patience_s=20
     ) as session:
-        body = session.ask(Ask("clients", grant="8101"), bytes)
+        body = session.request(Request("clients", grant="8101"), bytes)
     assert body is not None
     assert body.startswith(b"[")
     assert sandbox.http.get("/_sandbox/faults").json()[0]["hits"] == 2

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from include.contract import Table, Vendor
-from include.extract.flatten import flat
+from include.extract.flatten import flatten_row
 from include.extract.page import Page
 from include.extract.pushed import expand, find_faults, stated_columns
 from include.extract.whole_rows import WholeRowReader
@@ -23,7 +23,7 @@ VALUES: list[Any] = [..., None, 7, 1.5, "x", "12", "2026-11-20", True, [], {}, [
 
 
 def flattened(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    row = flat(row, table.skipped) if table.is_nested else dict(row)
+    row = flatten_row(row, table.skipped) if table.is_nested else dict(row)
     expand(table, row)
     return row
 

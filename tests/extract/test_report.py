@@ -105,7 +105,7 @@ def test_wait_between_two_questions_is_the_vendor_s(serve: Serve) -> None:
 
 def test_report_that_failed_is_told_and_not_downloaded(serve: Serve) -> None:
     puller, listener = serve(Office(("Running", "Failed")))
-    with pytest.raises(VendorUnavailable, match=r"could not make.*table=holdings job=7 state=Failed"):
+    with pytest.raises(VendorUnavailable, match=r"failed to create.*table=holdings job=7 state=Failed"):
         puller.rows(TABLE)
     assert not [path for path in listener.paths if path.endswith("/file")]
 
@@ -113,7 +113,7 @@ def test_report_that_failed_is_told_and_not_downloaded(serve: Serve) -> None:
 def test_report_that_is_never_ready_ends_with_its_deadline(serve: Serve) -> None:
     puller, listener = serve(Office(("Running",)))
     started = time.monotonic()
-    with pytest.raises(VendorUnavailable, match=r"not ready in time.*table=holdings job=7 state=Running"):
+    with pytest.raises(VendorUnavailable, match=r"not ready before its deadline.*table=holdings job=7 state=Running"):
         puller.rows(TABLE)
     assert 0.5 <= time.monotonic() - started < 5
     assert 10 <= listener.paths.count("/reports/7") <= 55
@@ -124,7 +124,7 @@ def test_order_that_names_no_job_is_an_unusable_answer(serve: Serve, answer: obj
     office = Office()
     office.order = answer
     puller, _ = serve(office)
-    with pytest.raises(VendorUnavailable, match=r"says nothing of the job.*field=jobId"):
+    with pytest.raises(VendorUnavailable, match=r"lacks a field of the report job.*field=jobId"):
         puller.rows(TABLE)
 
 
@@ -184,7 +184,7 @@ def test_archive_that_expands_beyond_the_limit_is_an_error_and_not_downloaded_ag
 
 def test_json_where_a_file_should_be_is_told(serve: Serve) -> None:
     puller, _ = serve(Office(file=Reply({"status": "Expired"})))
-    with pytest.raises(VendorUnavailable, match="JSON, and no file"):
+    with pytest.raises(VendorUnavailable, match="JSON, not a file"):
         puller.rows(TABLE)
 
 

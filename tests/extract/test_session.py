@@ -31,7 +31,7 @@ from include.errors import (
     TributaryError,
     VendorUnavailable,
 )
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from include.vendors import VENDORS
 from include.warehouse import schema
 from sandbox.server.calls import name_route
@@ -82,10 +82,10 @@ class Caller:
         return self.table.path
 
     @property
-    def question(self) -> Ask:
+    def question(self) -> Request:
         """The first page, where the vendor is asked on somebody's behalf of the first grant."""
         grants = sorted(json.loads(self.connection.extra.get("grants", "{}")))
-        return Ask(self.path, self.table.params, grant=grants[0] if grants else "")
+        return Request(self.path, self.table.params, grant=grants[0] if grants else "")
 
     @property
     def logins(self) -> int:
@@ -109,7 +109,7 @@ class Caller:
         assert answer.status_code == 200
 
     def ask(self, session: VendorSession, read: Callable[[bytes], bytes] = bytes, **changed: Any) -> bytes:
-        answer = session.ask(replace(self.question, **changed), read)
+        answer = session.request(replace(self.question, **changed), read)
         assert answer is not None
         return answer
 
@@ -391,7 +391,7 @@ def test_web_page_of_the_token_endpoint_is_named_with_its_content_type(caller: C
     with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable) as raised:
         caller.ask(session)
     text = str(raised.value)
-    assert "The token endpoint answered no token but a web page" in text
+    assert "The token endpoint returned a web page, not a token" in text
     assert "content_type=text/html" in text
 
 

@@ -299,7 +299,7 @@ def test_cursor_that_is_a_url_is_no_address(serve: Serve) -> None:
 @pytest.mark.parametrize("back_to", ["b", "c"])
 def test_cursors_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
     puller, listener = serve(by_cursor({"": batch("b", 1), "b": batch("c", 2), "c": batch(back_to, 3)}))
-    with pytest.raises(PagingUnstable, match=r"circle.*vendor=somebody table=rows"):
+    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=rows"):
         puller.rows(CURSOR)
     assert len(listener.asked) <= 5
 
@@ -353,7 +353,7 @@ def test_pages_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
         "b": page(f"{listener.url}/rows?at=c", 2),
         "c": page(f"{listener.url}/rows{back_to}", 3),
     }
-    with pytest.raises(PagingUnstable, match=r"circle.*vendor=somebody table=rows"):
+    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=rows"):
         puller.rows(LINKED)
     assert len(listener.asked) <= 7
 
@@ -369,7 +369,7 @@ def test_row_on_two_pages_is_given_once_and_counted(serve: Serve) -> None:
 def test_link_to_another_host_is_refused_before_our_token_goes_there(serve: Serve) -> None:
     stranger, elsewhere = serve(lambda asked: page(None, 9))
     puller, _ = serve(lambda asked: page(f"{elsewhere.url}/rows?at=b", 1))
-    with pytest.raises(ConfigurationError, match=r"another place.*vendor=somebody"):
+    with pytest.raises(ConfigurationError, match=r"another host.*vendor=somebody"):
         puller.rows(LINKED)
     assert elsewhere.asked == []
     assert stranger.url != puller.url
@@ -384,7 +384,7 @@ def test_link_that_only_looks_like_our_place_is_refused(serve: Serve, link: str)
     given: list[str] = []
     puller, listener = serve(lambda asked: page(given[0], 1))
     given.append(link.format(host=listener.url.removeprefix("http://")))
-    with pytest.raises(ConfigurationError, match="another place"):
+    with pytest.raises(ConfigurationError, match="another host"):
         puller.rows(LINKED)
     assert len(listener.asked) == 1
 
@@ -417,7 +417,7 @@ def test_table_inside_another_that_was_not_pulled_is_a_configuration_error(serve
 
 def test_table_that_only_webhooks_bring_is_not_asked_for(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply([]))
-    with pytest.raises(ConfigurationError, match=r"Only webhooks.*vendor=somebody table=rows"):
+    with pytest.raises(ConfigurationError, match=r"arrives only by webhook.*vendor=somebody table=rows"):
         puller.rows(replace(NUMBERED, path="", shape=Pushed()))
     assert listener.asked == []
 

@@ -30,7 +30,7 @@ STAGE, VALIDATE, TRANSFORM, LOAD = ("stage", "assets"), ("validate", ""), ("tran
 
 ROWS = "include.warehouse.load:_load_entity"
 QUICK = {
-    "between two pages": Hold(STAGE, "include.extract.session:VendorSession._paced", call=2),
+    "between two pages": Hold(STAGE, "include.extract.session:VendorSession._call_paced", call=2),
     "faults, no ledger": Hold(VALIDATE, "include.validation.check:write_faults", call=5),
     "in the middle of COPY": Hold(LOAD, "psycopg:Copy.write", call=5, within=ROWS),
     "merged, fences not checked": Hold(LOAD, "include.control.writer:Fence.check", "before"),

@@ -240,11 +240,11 @@ FATAL: dict[str, tuple[str, dict[str, Any], type[TributaryError], str]] = {
     "500 for ever": ("server_error", {"status": 500}, VendorUnavailable, "status=500"),
     "reset for ever": ("connection_reset", {}, VendorUnavailable, "ConnectionError"),
     "body cut for ever": ("body_cut", {}, VendorUnavailable, "ChunkedEncodingError|ConnectionError"),
-    "HTML for ever": ("html_page", {}, VendorUnavailable, "something else than JSON"),
+    "HTML for ever": ("html_page", {}, VendorUnavailable, "The response is not JSON"),
     "maintenance for ever": ("maintenance", {}, VendorUnavailable, "maintenance page"),
     "body that expands without end": ("bomb", {"bytes": 2**26}, LimitExceeded, "after decompression"),
-    "tokens die at once": ("token_expired", {}, AuthenticationError, "token it has just given"),
-    "report can't be made": ("report_failed", {}, VendorUnavailable, "could not make the report"),
+    "tokens die at once": ("token_expired", {}, AuthenticationError, "token that it has just issued"),
+    "report can't be made": ("report_failed", {}, VendorUnavailable, "failed to create the report"),
     "rows vanish for ever": ("rows_removed", {"count": 55}, PagingUnstable, "vanish faster"),
 }
 

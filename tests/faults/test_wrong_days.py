@@ -178,7 +178,9 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
     for table in (table for table in vendor.asked if lists_all(vendor, table)):
         firsts = {kind: (what, reshape) for kind, what, reshape in reversed(list(day.cases(table)))}
         for kind, (what, reshape) in firsts.items():
-            with pytest.raises(DataQualityError, match=f"not fit to be loaded: .*{table.name}: ") as error:
+            with pytest.raises(
+                DataQualityError, match=f"failed validation and is not loaded: .*{table.name}: "
+            ) as error:
                 vendor_day.validate(firm.site, vendor, day.reshaped(table, reshape), run)
             log.info("%s %s %s, %s: %s", vendor.name, table.name, kind, what, error.value)
             good.check_rejected(run, "validate", f"{table.name}: ")

@@ -19,7 +19,7 @@ from tests.faults.reshaping import Reshape, list_missing, list_renamed, list_shi
 from tests.faults.test_vendor_faults import warehouse
 
 TRANSACTIONS = "FinServ__FinancialAccountTransaction__c"
-FIRST_WORDS = {"validate": "The day is not fit to be loaded", "load": "The day does not reconcile"}
+FIRST_WORDS = {"validate": "The day failed validation and is not loaded", "load": "The day does not reconcile"}
 _ABOUT_LOADS = ("freshness", "completeness", "day_in_force")
 _COUNTED = """
 join warehouse.account a on a.account_id = f.account_id and a.recorded_to is null and a.valid_to is null and a.is_counted

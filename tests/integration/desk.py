@@ -12,7 +12,7 @@ from typing import Any
 import requests
 import uvicorn
 
-from include.extract.login import LOGINS, Door
+from include.extract.login import LOGINS, LoginContext
 from include.gateway.webhooks.app import create_app
 from include.gateway.webhooks.authenticity import Keyring
 from include.gateway.webhooks.senders import SENDERS, Sender
@@ -66,7 +66,7 @@ class Desk:
             subscribe(self.firm.connection, self.url)
             return
         with requests.Session() as http:
-            token = LOGINS["access_point"](Door(http, self.firm.connection, (5, 20)))
+            token = LOGINS["access_point"](LoginContext(http, self.firm.connection, (5, 20)))
             events = {"includeDetailedInfo": True}
             wanted = {
                 "name": "Tributary", "scope": "ACCOUNT", "state": "ACTIVE", "webhookUrlInfo": {"url": self.url},

@@ -18,7 +18,7 @@ from include.extract.exact_json import dump
 from include.staging.partitions import PartWriter
 from include.staging.rows import FAULTS, write_faults
 from include.transform import entities
-from include.transform.dead_rows import unreadable_letters
+from include.transform.dead_rows import read_unreadable_dead_letters
 from include.vendors import named
 from tests.conftest import Firm
 
@@ -103,7 +103,7 @@ def dead_letter_of(firm: Firm, table: Table, path: str, row: dict[str, Any], col
         line = {"key": None, "reasons": [f"{source}: not readable"], "row": raw | {source: {"unexpected": "object"}}}
     single = f"{path}-dead-{column}"
     firm.site.staging.folder(single).write("dead.jsonl", dump(line) + b"\n")
-    [letter] = unreadable_letters(firm.vendor, table, single, firm.site.staging)
+    [letter] = read_unreadable_dead_letters(firm.vendor, table, single, firm.site.staging)
     return letter
 
 

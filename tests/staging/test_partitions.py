@@ -146,7 +146,7 @@ def test_pull_that_ends_before_its_manifest_does_not_exist(
         stage_pages(staging, 6)
     assert staging.folder(ended[0]).has("part-00000.parquet")
     assert staging.folder(ended[0]).has("dead.jsonl")
-    with pytest.raises(FatalError, match="not complete: pull it again"):
+    with pytest.raises(FatalError, match="incomplete: pull it again"):
         list(staging.rows(ended[0]))
 
 
@@ -169,7 +169,7 @@ def test_half_a_manifest_is_none(staging: Staging, cut: int) -> None:
     path = stage_pages(staging, 1)
     folder = staging.folder(path)
     folder.write("manifest.json", folder.read("manifest.json")[:cut])
-    with pytest.raises(FatalError, match="not complete"):
+    with pytest.raises(FatalError, match="incomplete"):
         staging.manifest(path)
 
 
@@ -189,7 +189,7 @@ def test_altered_part_is_told(staging: Staging, small_parts: None) -> None:
 def test_part_that_went_away_is_an_error(staging: Staging) -> None:
     path = stage_pages(staging, 1)
     staging._fs.rm(f"{staging.folder(path).path}/part-00000.parquet")
-    with pytest.raises(FatalError, match=r"gone: pull it again.*part-00000\.parquet"):
+    with pytest.raises(FatalError, match=r"missing: pull the partition again.*part-00000\.parquet"):
         list(staging.rows(path))
 
 
@@ -234,13 +234,13 @@ def test_disk_that_refuses_is_told_as_what_it_is(
         raise OSError(number, os.strerror(number), str(tmp_path))
 
     monkeypatch.setattr(LocalFileSystem, "pipe_file", refuse)
-    with pytest.raises(error, match=f"Staging .*path={tmp_path}"):
+    with pytest.raises(error, match=f"[Ss]taging .*path={tmp_path}"):
         stage_pages(Staging(str(tmp_path)), 1)
 
 
 def test_root_that_is_a_file_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "staging").write_text("in the way")
-    with pytest.raises(ConfigurationError, match="Staging can't be used"):
+    with pytest.raises(ConfigurationError, match="Access to staging failed"):
         stage_pages(Staging(str(tmp_path / "staging")), 1)
 
 

@@ -35,7 +35,7 @@ from include.pipeline import vendor_day
 from include.sensitive import Redactor
 from include.staging import partitions as staging_module
 from include.staging.partitions import Staging
-from include.staging.rows import faults_of, good_rows
+from include.staging.rows import good_rows, read_faults
 from include.validation import check
 from include.validation.check import Outcome, stop_if_unfit, validate_day
 from include.validation.suite import read_suite
@@ -110,7 +110,7 @@ class Day:
     def refused(self) -> dict[str, list[str]]:
         """Key of each refused asset -> the expectations that it failed."""
         assert self.paths is not None
-        faults = faults_of(self.staging, self.paths["assets"]).to_pylist()
+        faults = read_faults(self.staging, self.paths["assets"]).to_pylist()
         return {fault["row_key"]: fault["expectations"] for fault in faults}
 
 
@@ -165,7 +165,7 @@ def test_good_rows_are_all_but_the_refused_in_every_part(day: Day, monkeypatch: 
     good = [n for part in good_rows(day.staging, path, ["asset_id"]) for n in part.column("asset_id").to_pylist()]
     assert good == [n for n in range(50) if n % 11]
     assert (outcome.staged, outcome.refused) == (50, 5)
-    assert {fault["part"] for fault in faults_of(day.staging, path).to_pylist()} == {
+    assert {fault["part"] for fault in read_faults(day.staging, path).to_pylist()} == {
         f"part-{n:05d}.parquet" for n in range(5)
     }
     [result] = outcome.results
@@ -291,7 +291,7 @@ def test_range_of_a_date_may_move_with_the_business_date(
 def test_bound_that_is_no_date_is_a_configuration_error(day: Day) -> None:
     day.suite(row(BETWEEN, column="as_of_date", max_value="tomorrow"))
     day.stage(ASSETS, [asset(1)])
-    with pytest.raises(ConfigurationError, match=r"bound is no date.*bound=tomorrow"):
+    with pytest.raises(ConfigurationError, match=r"Invalid date bound.*bound=tomorrow"):
         day.validate()
 
 
@@ -350,7 +350,7 @@ def test_partition_that_was_staged_under_another_contract_is_a_configuration_err
     day.stage(ASSETS, [asset(1)])
     changed = replace(ASSETS, columns=(*ASSETS.columns, column("name", "name", STRING)))
     day.vendor = replace(VENDOR, tables=(ACCOUNTS, changed))
-    with pytest.raises(ConfigurationError, match=r"another contract: pull again \[vendor=somebody table=assets"):
+    with pytest.raises(ConfigurationError, match=r"another contract: pull it again \[vendor=somebody table=assets"):
         day.validate()
     assert day.paths is not None
     assert not any(day.staging.folder(path).has("faults.parquet") for path in day.paths.values())
@@ -509,7 +509,7 @@ def test_rows_of_another_day_are_counted(day: Day) -> None:
     day.stage(ASSETS, [asset(1), asset(2, asOf="2026-11-19"), asset(3, asOf=None)])
     outcome = day.validate()["assets"]
     assert outcome.measures["off_date_rows"] == 1
-    assert outcome.failed == [f"{BETWEEN}(off_date_rows) is 1, expected at most 0 (not of 2026-11-20: 2)"]
+    assert outcome.failed == [f"{BETWEEN}(off_date_rows) is 1, expected at most 0 (rows not dated 2026-11-20: 2)"]
 
 
 def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
@@ -545,7 +545,9 @@ def test_dead_ratio_names_the_commonest_reasons(day: Day) -> None:
 def test_most_rows_that_can_not_be_read_are_named_with_another_failure(day: Day) -> None:
     day.suite(batch("rows", min_value=9), batch("dead_ratio", max_value=0.5))
     day.stage(ASSETS, [asset(1), asset(2), asset(3, amount="N/A")])
-    assert day.validate()["assets"].failed[1:] == ["most rows that can't be read: amount: not decimal(20,2): A/A"]
+    assert day.validate()["assets"].failed[1:] == [
+        "most common reason of unreadable rows: amount: not decimal(20,2): A/A"
+    ]
 
 
 def test_few_dead_rows_may_hold_much_of_the_money(day: Day) -> None:
@@ -641,7 +643,7 @@ def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
         "select * from control.ledger where stage = 'validate' and table_name = 'assets' and staged > 100"
     )
     assert (step["dead"], step["produced"], step["notes"]["buried"]) == (step["staged"], 0, 100)
-    assert faults_of(firm.site.staging, paths["assets"]).num_rows == step["dead"]
+    assert read_faults(firm.site.staging, paths["assets"]).num_rows == step["dead"]
     letters = firm.database.rows("select row_number, reasons from control.dead_letter order by dead_letter_id")
     assert [letter["row_number"] for letter in letters] == list(range(100))
     assert {reason for letter in letters for reason in letter["reasons"]} == {

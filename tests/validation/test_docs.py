@@ -193,7 +193,7 @@ def test_a_page_that_cannot_be_written_is_an_error_the_site_stays_and_the_next_r
     before = docs.build(root, staging, [validated(staging, day=2, results=(BAD_VALUE,))], "run2").read_text()
     room = results(root)[0].stat().st_size - 100
     paths = [validated(staging, day=3, results=(BAD_VALUE,))]
-    with files_of_at_most(room), pytest.raises(FatalError, match="Data Docs could not be made whole"):
+    with files_of_at_most(room), pytest.raises(FatalError, match="Data Docs could not be built completely"):
         docs.build(root, staging, paths, "run3")
     assert (root / "site" / "index.html").read_text() == before
     assert len(list(root.glob("site-*"))) == 1

@@ -8,7 +8,7 @@ import pytest
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from include.contract import Vendor
-from include.validation.date_bounds import name_days
+from include.validation.date_bounds import resolve_bounds
 from include.validation.suite import read_suite
 from include.validation.view import plain
 
@@ -18,7 +18,7 @@ ANCHORS = {"business_date": date(2026, 11, 20), "extracted_at": date(2026, 11, 2
 def test_every_expectation_of_every_suite_can_be_reported(vendor: Vendor) -> None:
     for table in vendor.asked:
         for expectation in read_suite(vendor.name, table.name):
-            kwargs = name_days(plain(expectation.kwargs), ANCHORS)
+            kwargs = resolve_bounds(plain(expectation.kwargs), ANCHORS)
             ExpectationConfiguration(type=expectation.type, kwargs=kwargs).to_domain_obj()
 
 
@@ -33,4 +33,4 @@ def test_every_expectation_of_every_suite_can_be_reported(vendor: Vendor) -> Non
     ],
 )
 def test_bound_is_shown_as_the_day_that_it_is(bound: object, shown: object) -> None:
-    assert name_days({"max_value": bound}, ANCHORS) == {"max_value": shown}
+    assert resolve_bounds({"max_value": bound}, ANCHORS) == {"max_value": shown}

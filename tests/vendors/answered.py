@@ -21,7 +21,7 @@ from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
-from include.staging.rows import faults_of
+from include.staging.rows import read_faults
 from include.transform import entities as transform
 from include.transform.entities import Produced
 from tests.extract.answering import Answer, Asked, Reply, listen
@@ -100,7 +100,7 @@ class Day:
         """Rows that can't be read, then those that the suite refuses."""
         folder = self.site.staging.folder(self.paths[table])
         unread = [json.loads(line) for line in folder.read("dead.jsonl").splitlines()]
-        refused = faults_of(self.site.staging, self.paths[table]).to_pylist()
+        refused = read_faults(self.site.staging, self.paths[table]).to_pylist()
         return [{"key": row["key"], "reasons": row["reasons"]} for row in unread] + [
             {"key": row["row_key"], "reasons": row["expectations"]} for row in refused
         ]

@@ -53,7 +53,7 @@ def test_answer_of_200_with_an_error_is_a_failure(engine: sa.Engine, tmp_path: P
     vendor = vendor_of(*NITROGEN.tables, error_field=NITROGEN.error_field)
     with listen(lambda asked: Reply({"error": "server_error", "error_description": "Sample"})) as listener:
         puller = Puller(engine, vendor, listener.url, tmp_path, run_id=table.name)
-        with pytest.raises(VendorUnavailable, match="failure with a status of success"):
+        with pytest.raises(VendorUnavailable, match="failure with a success status"):
             puller.rows(table, keys=[{"grant": "8001"}])
 
 

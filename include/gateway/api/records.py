@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from include.contract import Table
-from include.extract.flatten import flat
+from include.extract.flatten import flatten_row
 from include.extract.pushed import MOST_REJECTED, expand, find_faults
 from include.gateway.bounds import MAX_DEPTH
 from include.gateway.problem import Refusal
@@ -65,7 +65,7 @@ def _faults(table: Table, row: Any) -> list[str]:
     if not isinstance(row, dict):
         return ["the row is not an object"]
     if table.is_nested:
-        row = flat(row, table.skipped)
+        row = flatten_row(row, table.skipped)
         expand(table, row)
     return find_faults(table, row)
 

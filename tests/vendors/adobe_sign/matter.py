@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from tests.conftest import Database, Firm
 from tests.running_sandbox import Sandbox
 from tests.vendors.matter import Edit, Keys, Matter, Stated, find_keys, read_json
@@ -23,11 +23,13 @@ def _state(firm: Firm, session: VendorSession) -> Stated:
     found: Stated = {}
     for user in session.get("users", {}, read_json)["userInfoList"]:
         acting = {"x-api-user": f"userid:{user['id']}"}
-        listed = session.ask(Ask("agreements", {"pageSize": "500"}, headers=acting), read_json) or {}
+        listed = session.request(Request("agreements", {"pageSize": "500"}, headers=acting), read_json) or {}
         for path in (f"agreements/{row['id']}" for row in listed["userAgreementList"]):
-            agreement = session.ask(Ask(path, headers=acting), read_json) or {}
-            members = session.ask(Ask(f"{path}/members", missing=(403, 404), headers=acting), read_json) or {}
-            events = (session.ask(Ask(f"{path}/events", missing=(404,), headers=acting), read_json) or {})["events"]
+            agreement = session.request(Request(path, headers=acting), read_json) or {}
+            members = session.request(Request(f"{path}/members", missing=(403, 404), headers=acting), read_json) or {}
+            events = (session.request(Request(f"{path}/events", missing=(404,), headers=acting), read_json) or {})[
+                "events"
+            ]
             sets = members.get("participantSets", [])
             found[agreement["id"]] = (
                 _adobe_word(agreement["status"], {event["type"] for event in events}),

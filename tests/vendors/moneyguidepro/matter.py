@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from tests.conftest import Database, Firm
 from tests.running_sandbox import Sandbox
 from tests.vendors.matter import Edit, Keys, Matter, Stated, find_keys, read_json
@@ -19,7 +19,7 @@ def _state(firm: Firm, session: VendorSession) -> Stated:
     found: Stated = {}
     for household in session.get("Households", {}, read_json):
         path = f"Households/{household['householdId']}/MonteCarloMeter"
-        meter = session.ask(Ask(path, {"includeImage": "false"}, missing=(404,)), read_json) or {}
+        meter = session.request(Request(path, {"includeImage": "false"}, missing=(404,)), read_json) or {}
         found[str(household["householdId"])] = (meter.get("probabilityOfSuccess"),)
     return {key: text for key, text in found.items() if text[0] is not None}
 

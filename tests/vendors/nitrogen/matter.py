@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from tests.conftest import Database, Firm
 from tests.running_sandbox import Sandbox
 from tests.vendors.matter import Edit, Keys, Matter, Stated, find_keys, read_json
@@ -19,7 +19,7 @@ _QUERY = (
 def _state(firm: Firm, session: VendorSession) -> Stated:
     found: Stated = {}
     for grant in json.loads(firm.connection.extra["grants"]):
-        for client in session.ask(Ask("clients", grant=grant), read_json) or []:
+        for client in session.request(Request("clients", grant=grant), read_json) or []:
             found[str(client["id"])] = (client.get("risk_number"),)
     return {key: number for key, number in found.items() if number[0] is not None}
 

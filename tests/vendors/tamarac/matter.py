@@ -10,7 +10,7 @@ import zipfile
 from collections import defaultdict
 from decimal import Decimal
 
-from include.extract.session import Ask, VendorSession
+from include.extract.session import Request, VendorSession
 from tests.conftest import Database, Firm
 from tests.running_sandbox import LAST, Sandbox
 from tests.vendors.matter import Edit, Keys, Matter, Stated, find_keys, read_json
@@ -20,10 +20,10 @@ _QUERY = "select position_key, quantity, market_value_usd from warehouse.positio
 
 def _state(firm: Firm, session: VendorSession) -> Stated:
     order = {"report": "AccountHoldingsAV", "asOfDate": LAST.isoformat()}
-    job = (session.ask(Ask("reports", body=order), read_json) or {})["jobId"]
-    while (session.ask(Ask(f"reports/{job}"), read_json) or {})["status"] != "Complete":
+    job = (session.request(Request("reports", body=order), read_json) or {})["jobId"]
+    while (session.request(Request(f"reports/{job}"), read_json) or {})["status"] != "Complete":
         time.sleep(0.05)
-    content = session.ask(Ask(f"reports/{job}/file", is_file=True), bytes) or b""
+    content = session.request(Request(f"reports/{job}/file", is_file=True), bytes) or b""
     if content.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             content = archive.read(archive.namelist()[0])
