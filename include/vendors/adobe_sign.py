@@ -76,10 +76,7 @@ def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
 
 
 def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.Table:
-    """Add to members the times of their actions, and the state of the agreement.
-
-    Two members may share an email address: a member whose status is not completed has no time of signing.
-    """
+    """Add to members their action times and the agreement's state; who shares an address and has not completed gets no signing time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
