@@ -1,6 +1,6 @@
 """Commands for a production installation. Both are safe to run again.
 
-python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._HEAR_.., .._GATEWAY_.., .._API_..
+python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._LISTENER_.., .._GATEWAY_.., .._API_..
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 
 The commands read environment variables, because secrets do not belong on a command line.

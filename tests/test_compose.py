@@ -123,7 +123,7 @@ def test_the_triggerer_has_every_connection_that_a_trigger_asks_for() -> None:
 
 def test_the_triggerer_and_the_gateways_write_nothing_that_is_not_theirs() -> None:
     # What this role may is what the tests of the bells and of Salesforce's changes do as it.
-    assert settings("triggerer")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_hear:")
+    assert settings("triggerer")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_listener:")
     for name in GATEWAYS:
         assert settings(name)["TRIBUTARY_GATEWAY_DATABASE"].startswith("postgresql://tributary_gateway:")
         assert settings(name)["TRIBUTARY_API_DATABASE"].startswith("postgresql://tributary_api:")

@@ -82,7 +82,7 @@ _IS_SELECTED = """
 l.dead_letter_id = any(:ids) and (l.status = 'open' or l.status = 'discarded' and l.replayed_by = :run_id)
 """
 _SELECT = sa.text(f"""
-select l.dead_letter_id, l.vendor, l.table_name, l.business_date, l.row_key, l.told_reasons, l.money_usd
+select l.dead_letter_id, l.vendor, l.table_name, l.business_date, l.row_key, l.public_reasons, l.money_usd
 from control.dead_letter l where {_IS_SELECTED} order by l.dead_letter_id for update
 """)  # noqa: S608
 
@@ -254,7 +254,7 @@ def discard(
     return Discarded(
         tuple(
             f"{row.dead_letter_id} {row.vendor}.{row.table_name} {row.business_date} {row.row_key or 'without a key'}:"
-            f" {'; '.join(row.told_reasons)}"
+            f" {'; '.join(row.public_reasons)}"
             for row in rows
         ),
         sum(money, Decimal(0)) if money else None,

@@ -25,15 +25,15 @@ not exists (select from control.dead_letter e
               and e.reasons = l.reasons and e.dead_letter_id < l.dead_letter_id and e.status in ('open', 'superseded'))
 """
 
-# Grouped by table and reason first, to list the most frequent reasons; `told_reasons` are the reasons in the form that subscribers get.
+# Grouped by table and reason first, to list the most frequent reasons; `public_reasons` are the reasons in the form that subscribers get.
 _DEAD_LETTERS = f"""
 with shown as (
-    select l.dead_letter_id, l.vendor, l.table_name, l.told_reasons, l.died_at, l.money_usd, l.is_money_unreadable, (l.died_at >= :since and {_IS_NEW}) as is_new
+    select l.dead_letter_id, l.vendor, l.table_name, l.public_reasons, l.died_at, l.money_usd, l.is_money_unreadable, (l.died_at >= :since and {_IS_NEW}) as is_new
     from control.dead_letter l where l.status = 'open' and (:run_id = '' or l.run_id = :run_id)
 ), reasons as (
     select vendor, table_name, array_agg(reason order by times desc, reason) as reasons
     from (select vendor, table_name, reason, count(*) as times
-          from shown cross join lateral (select distinct reason from unnest(told_reasons) as reason) why
+          from shown cross join lateral (select distinct reason from unnest(public_reasons) as reason) why
           where is_new or :run_id = '' group by 1, 2, 3) counted
     group by 1, 2
 )

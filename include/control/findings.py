@@ -20,7 +20,7 @@ from include.database.copy import copy_in
 
 # Rules with no newer evaluation than this one. Their rows stay locked, so that two runs settle one after the other.
 _CLAIM = sa.text("""
-insert into control.judged_day as j (vendor, rule, business_date, read_at, run_id)
+insert into control.evaluated_day as j (vendor, rule, business_date, read_at, run_id)
 select :vendor, rule, :day, :read_at, :run_id from unnest(cast(:rules as text[])) as r(rule) order by rule
 on conflict (vendor, rule) do update
 set business_date = excluded.business_date, read_at = excluded.read_at, run_id = excluded.run_id

@@ -20,7 +20,7 @@ _PAIRS = """
 select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how,
        s.decision_id, s.is_same, s.reason, s.decided_by, s.decided_at, count(*) over () as total
 from control.{} r
-left join control.identity_said s on s.entity = r.entity and s.left_id = least(r.left_id, r.right_id)
+left join control.identity_decision_in_force s on s.entity = r.entity and s.left_id = least(r.left_id, r.right_id)
                                  and s.right_id = greatest(r.left_id, r.right_id)
 """
 _PAGE = "order by r.score {} nulls last, r.entity, r.left_id, r.right_id limit :limit offset :offset"
@@ -93,7 +93,7 @@ _RECORDS = {"person": _PERSONS, "household": _HOUSEHOLDS, "account": _ACCOUNTS}
 
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('identity_decision'))")
 _NEWEST = sa.text(
-    "select * from control.identity_said where entity = :entity and left_id = :left and right_id = :right"
+    "select * from control.identity_decision_in_force where entity = :entity and left_id = :left and right_id = :right"
 )
 _INSERT = sa.text("""
 insert into control.identity_decision (entity, left_id, right_id, is_same, reason, decided_by, is_withdrawn, replaces)
@@ -106,7 +106,7 @@ returning *
 # side. For "not the same": a chain of "same" decisions from one record to the other.
 _CONTRADICTED = sa.text("""
 with recursive other as (
-    select * from control.identity_said where entity = :entity and not (left_id = :left and right_id = :right)
+    select * from control.identity_decision_in_force where entity = :entity and not (left_id = :left and right_id = :right)
 ), alike (root, id) as (
     values (cast(:left as bigint), cast(:left as bigint)), (:right, :right)
     union

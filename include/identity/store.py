@@ -82,7 +82,7 @@ order by 1
 """)
 
 _DECISIONS = sa.text("""
-select left_id as left, right_id as right, is_same from control.identity_said where entity = :entity order by 1, 2
+select left_id as left, right_id as right, is_same from control.identity_decision_in_force where entity = :entity order by 1, 2
 """)
 
 # Close rows whose identity changed or ended; open new ones. A record that represents itself has no row.

@@ -46,14 +46,14 @@ on conflict (subscriber) do update set
     types = excluded.types, vendors = excluded.vendors,
     state = case known.state when 'disabled' then 'disabled' else 'active' end,
     reason = case known.state when 'disabled' then known.reason else '' end,
-    told_at = case known.state when 'disabled' then known.told_at end
+    alerted_at = case known.state when 'disabled' then known.alerted_at end
 where (known.types, known.vendors) is distinct from (excluded.types, excluded.vendors)
    or known.state in ('unreadable', 'removed')
 """)
 _UPSERT_UNREADABLE = sa.text("""
 insert into control.outbound_subscriber as known (subscriber, state, reason, types, vendors, first_seen_at)
 values (:name, 'unreadable', :reason, '{}', '{}', :now)
-on conflict (subscriber) do update set state = 'unreadable', reason = excluded.reason, told_at = null
+on conflict (subscriber) do update set state = 'unreadable', reason = excluded.reason, alerted_at = null
 where known.state <> 'disabled' and (known.state, known.reason) <> ('unreadable', excluded.reason)
 """)
 _REMOVE = sa.text("""
@@ -84,7 +84,7 @@ where e.routed_at is not null
   and (cast(:until as timestamptz) is null or e.occurred_at < :until)
   and (not :only_dead or d.status = 'dead')
 on conflict (subscriber, event_number) do update
-set status = 'waiting', tries = 0, due_at = excluded.due_at, told_at = null
+set status = 'waiting', tries = 0, due_at = excluded.due_at, alerted_at = null
 """)  # noqa: S608
 
 # Lock in the same order as `deliver`: delivery, then subscriber.
@@ -93,17 +93,17 @@ update control.outbound_delivery set tries = 0, due_at = :now where subscriber =
 """)
 _ENABLE = sa.text("""
 update control.outbound_subscriber
-set state = 'active', reason = '', failures = 0, failing_since = null, paused_until = null, told_at = null
+set state = 'active', reason = '', failures = 0, failing_since = null, paused_until = null, alerted_at = null
 where subscriber = :subscriber and state in ('active', 'disabled')
 """)
 
 _REPORT_STATES = sa.text("""
-update control.outbound_subscriber set told_at = clock_timestamp()
-where state in ('disabled', 'unreadable') and told_at is null returning subscriber, state, reason
+update control.outbound_subscriber set alerted_at = clock_timestamp()
+where state in ('disabled', 'unreadable') and alerted_at is null returning subscriber, state, reason
 """)
 _REPORT_DEAD = sa.text("""
 with told as (
-    update control.outbound_delivery set told_at = clock_timestamp() where status = 'dead' and told_at is null
+    update control.outbound_delivery set alerted_at = clock_timestamp() where status = 'dead' and alerted_at is null
     returning subscriber
 )
 select subscriber, count(*) as events from told group by 1 order by 1
@@ -183,7 +183,7 @@ def has_unfinished(engine: sa.Engine) -> bool:
     """Return whether a recorded subscriber is not removed, or a dead delivery is not reported yet."""
     query = """
     select exists (select from control.outbound_subscriber where state <> 'removed')
-        or exists (select from control.outbound_delivery where status = 'dead' and told_at is null)
+        or exists (select from control.outbound_delivery where status = 'dead' and alerted_at is null)
     """
     with engine.connect() as db:
         return bool(db.scalar(sa.text(query)))

@@ -1,6 +1,6 @@
 """What Airflow knows of the firm (connections, any secrets backend behind them), as the domain needs it.
 
-tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_hear` is enough
+tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
 tributary_secret     generic    password: the key under which sensitive values are hashed
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by blanks

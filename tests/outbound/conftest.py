@@ -180,7 +180,7 @@ _WRITTEN = (
     "control.dead_letter",
     "control.lateness",
     "control.finding",
-    "control.judged_day",
+    "control.evaluated_day",
     "warehouse.envelope",
     "control.outbox",
 )

@@ -108,7 +108,7 @@ def test_a_missed_deadline_tells_what_is_done_and_none_of_a_backfill_is_told(
             n=n, run="a_run", table=f"table {n // 2}", stage=stage, pull=f"pull {n}", dead=dead,
         )  # fmt: skip
     known = {
-        "tributary_db": database.url("tributary_hear"),  # as the triggerer has it, which calls back
+        "tributary_db": database.url("tributary_listener"),  # as the triggerer has it, which calls back
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
     environ = environment(tmp_path, known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
@@ -131,7 +131,7 @@ for thread in each:
 """
 
 
-def _alerting(folder: Path, database: Database, urls: str, role: str = "tributary_hear") -> dict[str, str]:
+def _alerting(folder: Path, database: Database, urls: str, role: str = "tributary_listener") -> dict[str, str]:
     known = {
         "tributary_db": database.url(role),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": urls}),

@@ -59,7 +59,7 @@ def loaded(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) -> Dat
 READ = "tributary_read"
 LOAD = "tributary_load"
 GATEWAY = "tributary_gateway"
-HEAR = "tributary_hear"
+HEAR = "tributary_listener"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ where k.id in (select household_id from home union select person_id from human
                where exists (select from requested where entity = 'household'))
 order by 1, 2, 3
 """)
-_REQUEST = sa.text("select * from control.ask(:caller, :key, :hash, 'run', :vendor, cast(:params as jsonb))")
+_REQUEST = sa.text("select * from control.submit_request(:caller, :key, :hash, 'run', :vendor, cast(:params as jsonb))")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,10 @@ on conflict do nothing
 """)
 # Only responses of the stream (with a replay id) prove that the subscription works, so only they clear the error.
 _MOVE_CURSOR = sa.text("""
-insert into control.crm_topic as t (topic, replay_id, heard_at, looked_at) values (:topic, :replay_id, :heard_at, clock_timestamp())
+insert into control.crm_topic as t (topic, replay_id, received_at, checked_at) values (:topic, :replay_id, :received_at, clock_timestamp())
 on conflict (topic) do update
-set replay_id = coalesce(excluded.replay_id, t.replay_id), heard_at = greatest(t.heard_at, excluded.heard_at),
-    looked_at = case when excluded.replay_id is null then t.looked_at else excluded.looked_at end,
+set replay_id = coalesce(excluded.replay_id, t.replay_id), received_at = greatest(t.received_at, excluded.received_at),
+    checked_at = case when excluded.replay_id is null then t.checked_at else excluded.checked_at end,
     trouble = case when excluded.replay_id is null then t.trouble end,
     trouble_since = case when excluded.replay_id is null then t.trouble_since end
 """)
@@ -60,20 +60,20 @@ class Cursor:
 
     Attributes:
         replay_id: Where to resume; None if unknown, so that missed changes have to be read by query.
-        heard_at: The newest commit received, by Salesforce's clock.
+        received_at: The newest commit received, by Salesforce's clock.
     """
 
     replay_id: bytes | None = None
-    heard_at: datetime | None = None
+    received_at: datetime | None = None
 
 
 def read_cursor(engine: sa.Engine, topic: str) -> Cursor:
     """Return a topic's cursor."""
     with engine.connect() as db:
         row = db.execute(
-            sa.text("select replay_id, heard_at from control.crm_topic where topic = :topic"), {"topic": topic}
+            sa.text("select replay_id, received_at from control.crm_topic where topic = :topic"), {"topic": topic}
         ).first()
-    return Cursor(row.replay_id and bytes(row.replay_id), row.heard_at) if row else Cursor()
+    return Cursor(row.replay_id and bytes(row.replay_id), row.received_at) if row else Cursor()
 
 
 def store(
@@ -82,7 +82,7 @@ def store(
     changes: Sequence[Change],
     *,
     replay_id: bytes | None = None,
-    heard_at: datetime | None = None,
+    received_at: datetime | None = None,
     on_event: OnEvent | None = None,
     unread: Sequence[Unreadable] = (),
 ) -> int:
@@ -93,7 +93,7 @@ def store(
         topic: The topic that sent them.
         changes: Changes already stored are left unchanged.
         replay_id: The new position of the cursor; None leaves it unchanged.
-        heard_at: The newest commit among the changes.
+        received_at: The newest commit among the changes.
         on_event: Called for each new platform event, in the transaction.
         unread: Platform events that can't be read. They are stored in the inbox, each with its error.
 
@@ -116,7 +116,7 @@ def store(
             content_hash = hashlib.sha256(each.event_id.encode() + each.payload).hexdigest()
             headers = {"schema_id": each.schema_id}
             inbox.refuse(db, Delivery(topic, each.payload, content_hash, each.event_id, headers), each.reason)
-        db.execute(_MOVE_CURSOR, {"topic": topic, "replay_id": replay_id, "heard_at": heard_at})
+        db.execute(_MOVE_CURSOR, {"topic": topic, "replay_id": replay_id, "received_at": received_at})
         if new:
             db.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
     return len(new)
@@ -141,7 +141,7 @@ def find_troubles(engine: sa.Engine, topics: Sequence[str], patience_s: float) -
             sa.text("""
             select n.topic, coalesce(t.trouble, 'nothing was received') as reason
             from unnest(cast(:topics as text[])) as n(topic) left join control.crm_topic t on t.topic = n.topic
-            where t.topic is null or coalesce(t.looked_at, t.trouble_since) < clock_timestamp() - make_interval(secs => :patience)
+            where t.topic is null or coalesce(t.checked_at, t.trouble_since) < clock_timestamp() - make_interval(secs => :patience)
                or t.trouble_since < clock_timestamp() - make_interval(secs => :patience)
             """),
             {"topics": list(topics), "patience": patience_s},

@@ -156,7 +156,7 @@ class _Subscription:
         cursor = await asyncio.to_thread(store.read_cursor, self._engine, self._topic.name)
         is_behind = cursor.replay_id is None and bool(self._topic.sobject)
         if is_behind:
-            await self._catch_up(cursor.heard_at)
+            await self._catch_up(cursor.received_at)
         elif cursor.replay_id is None:
             await self._find_names()
             await self._store([], None, None)
@@ -168,7 +168,7 @@ class _Subscription:
             while (answer := await _in_time(call.read())) is not grpc.aio.EOF:
                 if is_behind:  # the stream has begun: read the changes between the query and its beginning
                     await self._catch_up(
-                        (await asyncio.to_thread(store.read_cursor, self._engine, self._topic.name)).heard_at
+                        (await asyncio.to_thread(store.read_cursor, self._engine, self._topic.name)).received_at
                     )
                     is_behind = False
                 await self._process(answer)
@@ -192,14 +192,16 @@ class _Subscription:
         """Store a response's changes and move the cursor past them. A response without events only moves the cursor."""
         events = [await self._read(each.event) for each in answer.events]
         changes = [change for each in events for change in each.changes]
-        heard_at = max((each.committed_at for each in events), default=None)
+        received_at = max((each.committed_at for each in events), default=None)
         ids = sorted({each for event in events for each in event.unread_ids})
         if ids:
             changes += await asyncio.to_thread(self._records.read_ids, self._names, ids)
         if overflows := [each for each in events if each.is_overflow]:
             cursor = await asyncio.to_thread(store.read_cursor, self._engine, self._topic.name)
-            await self._catch_up(min(filter(None, [cursor.heard_at, *(each.committed_at for each in overflows)])))
-        await self._store(changes, answer.latest_replay_id, heard_at, [each.unread for each in events if each.unread])
+            await self._catch_up(min(filter(None, [cursor.received_at, *(each.committed_at for each in overflows)])))
+        await self._store(
+            changes, answer.latest_replay_id, received_at, [each.unread for each in events if each.unread]
+        )
 
     async def _read(self, event: Any) -> Decoded:
         """Decode an event. If we made the change ourselves, return only its time."""
@@ -210,7 +212,7 @@ class _Subscription:
         except SchemaDrift as error:
             log.warning("%s: %s; the changes are read by query", self._topic.name, error)
             cursor = await asyncio.to_thread(store.read_cursor, self._engine, self._topic.name)
-            newest = cursor.heard_at or await asyncio.to_thread(self._records.find_newest)
+            newest = cursor.received_at or await asyncio.to_thread(self._records.find_newest)
             return Decoded(self._topic.sobject, newest or datetime.now(UTC), is_overflow=True)
         return Decoded(decoded.object, decoded.committed_at) if is_ours(decoded.origin, CLIENT) else decoded
 
@@ -225,13 +227,13 @@ class _Subscription:
             )
         return Decoded(change.object, change.committed_at, changes=[change])
 
-    async def _catch_up(self, heard_at: datetime | None) -> None:
+    async def _catch_up(self, received_at: datetime | None) -> None:
         """Read by query the changes since shortly before a time. Without a time, read all records if the topic is `is_read_first`."""
         await self._find_names()
-        if heard_at is None and not self._topic.is_read_first:
+        if received_at is None and not self._topic.is_read_first:
             await self._store([], None, await asyncio.to_thread(self._records.find_newest))
             return
-        pages = self._records.read_since(self._names, heard_at - MARGIN if heard_at else None)
+        pages = self._records.read_since(self._names, received_at - MARGIN if received_at else None)
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
             # `committed_at` is the end of the second of the record's stamp, which may be later than the commits received.
             newest = max((each.committed_at for each in page), default=None)
@@ -241,12 +243,12 @@ class _Subscription:
         self,
         changes: list[Change],
         replay_id: bytes | None,
-        heard_at: datetime | None,
+        received_at: datetime | None,
         unread: Sequence[Unreadable] = (),
     ) -> None:
         new = await asyncio.to_thread(
             store.store, self._engine, self._topic.name, changes,
-            replay_id=replay_id, heard_at=heard_at, on_event=self._on_event, unread=unread,
+            replay_id=replay_id, received_at=received_at, on_event=self._on_event, unread=unread,
         )  # fmt: skip
         if new:
             self._on_changes(self._topic.name, new)

@@ -232,11 +232,11 @@ def list_findings(
     "/dead-letters",
     operation_id="listDeadLetters",
     summary="List dead letters",
-    **describe_route("dead_letters", "letters:read"),
+    **describe_route("dead_letters", "dead_letters:read"),
 )
 def list_dead_letters(
     request: Request,
-    _: Annotated[Caller, Depends(require("letters:read"))],
+    _: Annotated[Caller, Depends(require("dead_letters:read"))],
     vendor: Annotated[Name | None, Query()] = None,
     table: Annotated[Name | None, Query()] = None,
     business_date: Annotated[messages.Day | None, Query()] = None,
@@ -244,19 +244,19 @@ def list_dead_letters(
     since: Since = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> messages.LetterPage:
+) -> messages.DeadLetterPage:
     """Return dead letters with their reasons, the newest first; never their content."""
     filters = {"vendor": vendor, "table": table, "business_date": business_date, "status": status, "since": since}
-    return messages.LetterPage(**reading.read_page(_engine(request), "dead-letters", filters, limit, cursor))
+    return messages.DeadLetterPage(**reading.read_page(_engine(request), "dead-letters", filters, limit, cursor))
 
 
 @router.post(
     "/dead-letters/replays", operation_id="replayDeadLetters", summary="Replay dead letters", status_code=202,
-    **describe_route("dead_letters", "letters:replay", ReplayOrder, leads_to="getRun"),
+    **describe_route("dead_letters", "dead_letters:replay", ReplayOrder, leads_to="getRun"),
 )  # fmt: skip
 def replay_dead_letters(
     request: Request,
-    caller: Annotated[Caller, Depends(require("letters:replay"))],
+    caller: Annotated[Caller, Depends(require("dead_letters:replay"))],
     body: SmallBody,
     key: IdempotencyKey,
 ) -> Accepted:
@@ -270,11 +270,11 @@ def replay_dead_letters(
     engine, attempt = _engine(request), Attempt.of(caller.name, key, "replays", body)
     answer = request_queue.recall(engine, attempt)
     if answer is None:
-        reading.check_open(engine, order.vendor, order.table, order.business_date, order.letters)
+        reading.check_open(engine, order.vendor, order.table, order.business_date, order.dead_letters)
         params = {
             "table": f"{order.vendor}.{order.table}",
             "business_date": order.business_date.isoformat(),
-            "dead_letters": order.letters,
+            "dead_letters": order.dead_letters,
             "dry_run": order.dry_run,
         }
         answer = request_queue.ask(engine, attempt, "replay", order.vendor, params)

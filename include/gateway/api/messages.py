@@ -76,7 +76,7 @@ class ReplayOrder(_Body):
     vendor: Name
     table: Name
     business_date: Day = Field(description="The business date of the dead letters.")
-    letters: list[Number] = Field(
+    dead_letters: list[Number] = Field(
         [], max_length=1000, description="Ids of open dead letters; empty: all that are open."
     )
     dry_run: bool = Field(False, description="Pull and check the rows, but load nothing.")
@@ -258,7 +258,7 @@ class Finding(BaseModel):
     closed_at: datetime | None
 
 
-class Letter(BaseModel):
+class DeadLetter(BaseModel):
     """A dead letter: a row that could not be loaded, with the reasons but without its content."""
 
     id: int
@@ -289,7 +289,7 @@ class FindingPage(Page[Finding]):
     """One page of the findings, the newest first."""
 
 
-class LetterPage(Page[Letter]):
+class DeadLetterPage(Page[DeadLetter]):
     """One page of the dead letters, the newest first."""
 
 

@@ -55,7 +55,7 @@ _LISTS = {
     "runs": (
         "number",
         f"select number as place, {_RUN_COLUMNS} from control.request",  # noqa: S608
-        {"vendor": "vendor = :vendor", "state": "state = :state", "since": "greatest(asked_at, looked_at) >= :since"},
+        {"vendor": "vendor = :vendor", "state": "state = :state", "since": "greatest(asked_at, checked_at) >= :since"},
     ),
     "findings": (
         "finding_id",
@@ -74,7 +74,7 @@ _LISTS = {
     "dead-letters": (
         "dead_letter_id",
         """select dead_letter_id as place, dead_letter_id as id, run_id, vendor, table_name as table, business_date, stage,
-           row_key as key, told_reasons as reasons, status, died_at, closed_at from control.dead_letter""",
+           row_key as key, public_reasons as reasons, status, died_at, closed_at from control.dead_letter""",
         {
             "vendor": "vendor = :vendor",
             "table": "table_name = :table",

@@ -20,7 +20,7 @@ from include.gateway.problem import Refusal
 CHANNEL = "tributary_requests"
 MOST_TRIES = 5
 
-_ASK = sa.text("select * from control.ask(:caller, :key, :hash, :what, :vendor, cast(:params as jsonb))")
+_ASK = sa.text("select * from control.submit_request(:caller, :key, :hash, :what, :vendor, cast(:params as jsonb))")
 _PUSH = sa.text("select * from control.push(:caller, :key, :hash, :vendor, :table, :body)")
 _RECALL = sa.text("""
 select request_hash = :hash as is_same, answer from control.idempotency
@@ -30,7 +30,7 @@ where caller = :caller and idempotency_key = :key and answered_at >= clock_times
 IS_WAITING = """
 select exists (select from control.request
                where state = 'waiting'
-                  or state = 'started' and looked_at < clock_timestamp() - interval '2 minutes')
+                  or state = 'started' and checked_at < clock_timestamp() - interval '2 minutes')
 """
 """The query of `is_waiting`, for a caller with a connection instead of an engine."""
 _TAKE = sa.text("""
@@ -44,13 +44,13 @@ select number, request_id, run_id, what, vendor, params from control.request whe
 # A finished request is not changed.
 _SETTLE = sa.text("""
 update control.request
-set state = :state, detail = :detail, looked_at = clock_timestamp(),
+set state = :state, detail = :detail, checked_at = clock_timestamp(),
     ended_at = case when :state in ('succeeded', 'failed') then clock_timestamp() end
 where request_id = :request_id and state in ('waiting', 'started')
 """)
 _GIVE_UP = sa.text("""
 update control.request
-set state = 'failed', detail = 'The run could not be started', looked_at = clock_timestamp(), ended_at = clock_timestamp()
+set state = 'failed', detail = 'The run could not be started', checked_at = clock_timestamp(), ended_at = clock_timestamp()
 where request_id = :request_id and state = 'waiting' and tries >= :most
 """)
 _FORGET = sa.text("delete from control.idempotency where answered_at < clock_timestamp() - interval '25 hours'")

@@ -5,6 +5,6 @@ SCOPES = {
     "records:write": "Push records",
     "status:read": "Read vendors, runs, pushes and freshness",
     "findings:read": "Read findings of the business rules, which describe households and accounts",
-    "letters:read": "Read dead letters, without their content",
-    "letters:replay": "Replay dead letters",
+    "dead_letters:read": "Read dead letters, without their content",
+    "dead_letters:replay": "Replay dead letters",
 }

@@ -77,7 +77,7 @@ create table control.dead_letter (
     stage               text        not null,
     row_key             text,
     reasons             text[]      not null,
-    told_reasons        text[]      not null generated always as (control.cut_reasons(stage, reasons)) stored,
+    public_reasons        text[]      not null generated always as (control.cut_reasons(stage, reasons)) stored,
     partition           text        not null,      -- location of the raw content:
     part                text        not null,      --   file of the partition
     row_number          bigint      not null,      --   row within it, from 0
@@ -253,7 +253,7 @@ create table control.lateness (
     business_date  date        not null,
     stage          text        not null,
     due_at         timestamptz not null,
-    told_at        timestamptz not null default clock_timestamp(),
+    alerted_at        timestamptz not null default clock_timestamp(),
     primary key (vendor, table_name, business_date, stage)
 );
 

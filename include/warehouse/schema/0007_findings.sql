@@ -26,7 +26,7 @@ create table control.finding (
 create unique index finding_open on control.finding (vendor, rule, subject_entity, subject_id) where closed_at is null;
 
 -- The day that each rule evaluated last, and when it read the data: an older read changes nothing.
-create table control.judged_day (
+create table control.evaluated_day (
     vendor        text        not null,
     rule          text        not null,
     business_date date        not null,

@@ -124,8 +124,8 @@ revoke update, delete on warehouse.crm_change from tributary_load;
 create table control.crm_topic (
     topic         text        primary key,
     replay_id     bytea,                              -- where to continue; null: it was lost, and missed changes are read by query
-    heard_at      timestamptz,                        -- the newest commit received, by Salesforce's clock
-    looked_at     timestamptz,                        -- the topic's last message, also an empty one
+    received_at      timestamptz,                        -- the newest commit received, by Salesforce's clock
+    checked_at     timestamptz,                        -- the topic's last message, also an empty one
     trouble       text,                               -- why the subscription fails
     trouble_since timestamptz
 );

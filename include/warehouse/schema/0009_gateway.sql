@@ -1,5 +1,5 @@
 -- Requests over HTTP: deliveries of webhooks, pushes, and the API's keys and requests. The gateway writes by `control.receive` alone, the
--- API by `control.ask` and `control.push`.
+-- API by `control.submit_request` and `control.push`.
 
 -- Deliveries as they came. The inbox is the truth; a notification only wakes its reader.
 create table control.inbox (
@@ -76,7 +76,7 @@ create table control.request (
     detail       text,                                                  -- why it failed
     tries        int         not null default 0,                        -- attempts to start it
     asked_at     timestamptz not null,
-    looked_at    timestamptz,
+    checked_at    timestamptz,
     ended_at     timestamptz,
     check ((ended_at is not null) = (state in ('succeeded', 'failed')))
 );
@@ -95,7 +95,7 @@ create index idempotency_old on control.idempotency (answered_at);
 
 -- Record a response under a key; return whether the key is new, and else whether its request is the same, and the first response. Of two
 -- calls with one key at the same time, the second waits for the first.
-create function control.remember(of_caller text, of_key text, of_hash bytea, of_answer jsonb,
+create function control.record_answer(of_caller text, of_key text, of_hash bytea, of_answer jsonb,
                                  out is_new boolean, out is_same boolean, out answer jsonb)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -109,10 +109,10 @@ begin
     from control.idempotency known where known.caller = of_caller and known.idempotency_key = of_key;
 end
 $$;
-revoke all on function control.remember(text, text, bytea, jsonb) from public;
+revoke all on function control.record_answer(text, text, bytea, jsonb) from public;
 
 -- Insert a request and notify, in one transaction.
-create function control.ask(of_caller text, of_key text, of_hash bytea, of_what text, of_vendor text, of_params jsonb,
+create function control.submit_request(of_caller text, of_key text, of_hash bytea, of_what text, of_vendor text, of_params jsonb,
                             out is_new boolean, out is_same boolean, out answer jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
@@ -120,7 +120,7 @@ declare
     moment timestamptz := clock_timestamp();
 begin
     select r.is_new, r.is_same, r.answer into is_new, is_same, answer
-    from control.remember(of_caller, of_key, of_hash, jsonb_build_object('id', id, 'asked_at', moment)) r;
+    from control.record_answer(of_caller, of_key, of_hash, jsonb_build_object('id', id, 'asked_at', moment)) r;
     if is_new then
         insert into control.request (request_id, caller, what, vendor, params, asked_at)
         values (id, of_caller, of_what, of_vendor, of_params, moment);
@@ -128,7 +128,7 @@ begin
     end if;
 end
 $$;
-revoke all on function control.ask(text, text, bytea, text, text, jsonb) from public;
+revoke all on function control.submit_request(text, text, bytea, text, text, jsonb) from public;
 
 -- Insert pushed rows into the inbox, always under a sender of pushes: a vendor's signed delivery can't be forged from here. The hash
 -- identifies the push, not its body: a row that returns to an earlier value is a change.
@@ -140,7 +140,7 @@ declare
     content_hash text := encode(sha256(convert_to(id, 'UTF8') || of_body), 'hex');
 begin
     select r.is_new, r.is_same, r.answer into is_new, is_same, answer
-    from control.remember(of_caller, of_key, of_hash, jsonb_build_object('id', id, 'asked_at', clock_timestamp())) r;
+    from control.record_answer(of_caller, of_key, of_hash, jsonb_build_object('id', id, 'asked_at', clock_timestamp())) r;
     if is_new then
         perform control.receive('push.' || of_vendor || '.' || of_table, of_body, content_hash, id,
                                 jsonb_build_object('caller', of_caller));
@@ -148,5 +148,5 @@ begin
 end
 $$;
 revoke all on function control.push(text, text, bytea, text, text, bytea) from public;
-grant execute on function control.receive(text, bytea, text, text, jsonb), control.ask(text, text, bytea, text, text, jsonb),
+grant execute on function control.receive(text, bytea, text, text, jsonb), control.submit_request(text, text, bytea, text, text, jsonb),
     control.push(text, text, bytea, text, text, bytea) to tributary_load;

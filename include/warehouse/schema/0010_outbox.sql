@@ -24,7 +24,7 @@ create table control.outbound_subscriber (
     failures      int         not null default 0,       -- in a row
     failing_since timestamptz,
     paused_until  timestamptz,                          -- it is down, or requested a pause
-    told_at       timestamptz                           -- when the alert was sent that it is not active
+    alerted_at       timestamptz                           -- when the alert was sent that it is not active
 );
 
 create table control.outbound_delivery (
@@ -37,12 +37,12 @@ create table control.outbound_delivery (
     tried_at      timestamptz,
     last_status   int,                                  -- of HTTP; null without a response
     last_error    text,
-    told_at       timestamptz,                          -- when the alert was sent that it is dead
+    alerted_at       timestamptz,                          -- when the alert was sent that it is dead
     primary key (subscriber, event_number)
 );
 create index outbound_delivery_due on control.outbound_delivery (subscriber, due_at, event_number) where status = 'waiting';
 create index outbound_delivery_order on control.outbound_delivery (subscriber, subject, event_number) where status = 'waiting';
-create index outbound_delivery_dead on control.outbound_delivery (subscriber) where status = 'dead' and told_at is null;
+create index outbound_delivery_dead on control.outbound_delivery (subscriber) where status = 'dead' and alerted_at is null;
 
 -- Tasks send events and can't create, change or delete any.
 revoke insert, update, delete on control.outbox from tributary_load;
@@ -51,7 +51,7 @@ grant update (routed_at) on control.outbox to tributary_load;
 -- The functions below write as the schema's owner, for the role that writes what they report.
 
 -- Notify only for an event that an active subscriber wants.
-create function control.ring_outbox() returns trigger
+create function control.notify_outbox() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if exists (select from made e join control.outbound_subscriber s
@@ -62,9 +62,9 @@ begin
 end
 $$;
 create trigger ring after insert on control.outbox referencing new table as made
-    for each statement execute function control.ring_outbox();
+    for each statement execute function control.notify_outbox();
 
-create function control.tell_loads() returns trigger
+create function control.enqueue_loads() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into control.outbox (type, vendor, subject, data)
@@ -78,10 +78,10 @@ begin
 end
 $$;
 create trigger outbox after insert on control.ledger referencing new table as made
-    for each statement execute function control.tell_loads();
+    for each statement execute function control.enqueue_loads();
 
 -- One event per statement and partition, however many dead letters, with the twenty most frequent reasons.
-create function control.tell_dead_letters() returns trigger
+create function control.enqueue_dead_letters() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into control.outbox (type, vendor, subject, data)
@@ -90,7 +90,7 @@ begin
                               'run_id', run_id, 'partition', partition, 'count', letters, 'reasons', (
                select coalesce(jsonb_object_agg(reason, times), '{}') from (
                    select reason, count(*) as times
-                   from made m cross join lateral (select distinct reason from unnest(m.told_reasons) as reason) why
+                   from made m cross join lateral (select distinct reason from unnest(m.public_reasons) as reason) why
                    where (m.vendor, m.table_name, m.business_date, m.stage, m.run_id, m.partition)
                        = (l.vendor, l.table_name, l.business_date, l.stage, l.run_id, l.partition)
                    group by reason order by times desc, reason limit 20
@@ -104,9 +104,9 @@ begin
 end
 $$;
 create trigger outbox after insert on control.dead_letter referencing new table as made
-    for each statement execute function control.tell_dead_letters();
+    for each statement execute function control.enqueue_dead_letters();
 
-create function control.tell_lateness() returns trigger
+create function control.enqueue_lateness() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
 begin
     insert into control.outbox (type, vendor, subject, data)
@@ -118,7 +118,7 @@ begin
 end
 $$;
 create trigger outbox after insert on control.lateness referencing new table as made
-    for each statement execute function control.tell_lateness();
+    for each statement execute function control.enqueue_lateness();
 
 -- A finding's subject is its cause, so that one is closed before the next with the same cause is opened.
 create function control.finding_event(f control.finding, verb text)
@@ -131,7 +131,7 @@ language sql stable as $$
                               'business_date_closed', f.business_date_closed)
 $$;
 
-create function control.tell_opened() returns trigger
+create function control.enqueue_opened_findings() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into control.outbox (type, vendor, subject, data)
@@ -141,10 +141,10 @@ begin
 end
 $$;
 create trigger outbox_opened after insert on control.finding referencing new table as made
-    for each statement execute function control.tell_opened();
+    for each statement execute function control.enqueue_opened_findings();
 
 -- Per row: a trigger per statement would keep the old and new version of every finding that is seen again each day, for nothing.
-create function control.tell_closed() returns trigger
+create function control.enqueue_closed_finding() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into control.outbox (type, vendor, subject, data) select * from control.finding_event(new, 'closed');
@@ -152,11 +152,11 @@ begin
 end
 $$;
 create trigger outbox_closed after update of closed_at on control.finding
-    for each row when (old.closed_at is null and new.closed_at is not null) execute function control.tell_closed();
+    for each row when (old.closed_at is null and new.closed_at is not null) execute function control.enqueue_closed_finding();
 
 -- An envelope becomes completed if its previous state was another. An envelope without a previous state is reported only if it was
 -- completed within the last week: a first load of old envelopes creates no events.
-create function control.tell_completed() returns trigger
+create function control.enqueue_completed_envelopes() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
 begin
     insert into control.outbox (type, vendor, subject, data)
@@ -177,7 +177,7 @@ begin
 end
 $$;
 create trigger outbox after insert on warehouse.envelope referencing new table as made
-    for each statement execute function control.tell_completed();
+    for each statement execute function control.enqueue_completed_envelopes();
 
-revoke all on function control.ring_outbox(), control.tell_loads(), control.tell_dead_letters(), control.tell_lateness(),
-    control.tell_opened(), control.tell_closed(), control.tell_completed(), control.finding_event(control.finding, text) from public;
+revoke all on function control.notify_outbox(), control.enqueue_loads(), control.enqueue_dead_letters(), control.enqueue_lateness(),
+    control.enqueue_opened_findings(), control.enqueue_closed_finding(), control.enqueue_completed_envelopes(), control.finding_event(control.finding, text) from public;

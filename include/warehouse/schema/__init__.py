@@ -16,7 +16,7 @@ from include.errors import ConfigurationError, TargetUnavailable
 from include.warehouse import marts
 
 ROLES = (
-    "tributary_migrate", "tributary_load", "tributary_read", "tributary_hear", "tributary_gateway", "tributary_api",
+    "tributary_migrate", "tributary_load", "tributary_read", "tributary_listener", "tributary_gateway", "tributary_api",
 )  # fmt: skip
 FOLDER = Path(__file__).parent
 OLDEST_SERVER = 18
@@ -24,7 +24,7 @@ OLDEST_SERVER = 18
 
 _READER_TIMEOUTS = {
     "tributary_read": {"idle_in_transaction_session_timeout": "10min", "statement_timeout": "30min"},
-    "tributary_hear": {"idle_in_transaction_session_timeout": "10min"},
+    "tributary_listener": {"idle_in_transaction_session_timeout": "10min"},
     "tributary_gateway": {"idle_in_transaction_session_timeout": "10min"},
     "tributary_api": {"idle_in_transaction_session_timeout": "10min"},
 }

@@ -38,7 +38,7 @@ class Hearing:
 
     def __post_init__(self) -> None:
         self.engine = schema.engine(self.database.url())
-        self.listener = schema.engine(self.database.url("tributary_hear"))  # as the triggerer has it
+        self.listener = schema.engine(self.database.url("tributary_listener"))  # as the triggerer has it
         self.admin("consumers", client_id="tributary", client_secret=SECRET, username="load@tributary.example")
         self.admin("consumers", client_id="person", client_secret=SECRET, username="person@sample-wealth.example")
         self.admin("change_data_capture", objects=OBJECTS)

@@ -48,7 +48,7 @@ def test_our_own_writes_are_not_heard(hearing: Hearing) -> None:
 
 def test_a_load_of_ours_is_not_heard_and_moves_the_place_on(hearing: Hearing) -> None:
     with hearing.listening(ACCOUNTS):
-        before = hearing.place(ACCOUNTS)["heard_at"]
+        before = hearing.place(ACCOUNTS)["received_at"]
         headers = hearing.log_in("tributary") | {
             "Sforce-Call-Options": "client=Tributary",
             "Content-Type": "application/json",
@@ -65,7 +65,7 @@ def test_a_load_of_ours_is_not_heard_and_moves_the_place_on(hearing: Hearing) ->
         url = f"{data}/{made['id']}"
         hearing.sandbox.org.put(f"{url}/batches", content=rows, headers=headers | {"Content-Type": "text/csv"})
         hearing.sandbox.org.patch(url, json={"state": "UploadComplete"}, headers=headers)
-        wait_for(lambda: hearing.place(ACCOUNTS)["heard_at"] not in (before, None))
+        wait_for(lambda: hearing.place(ACCOUNTS)["received_at"] not in (before, None))
     assert hearing.database.rows("select * from warehouse.crm_change") == []
 
 

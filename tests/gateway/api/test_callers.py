@@ -141,7 +141,7 @@ CALLS = [
     ("runs:write", "POST", "/runs"), ("status:read", "GET", "/runs"), ("status:read", "GET", "/runs/x"),
     ("records:write", "POST", "/vendors/a/tables/b/records"), ("status:read", "GET", "/pushes/x"),
     ("status:read", "GET", "/vendors"), ("status:read", "GET", "/vendors/a/tables/b"), ("status:read", "GET", "/freshness"), ("findings:read", "GET", "/findings"),
-    ("letters:read", "GET", "/dead-letters"), ("letters:replay", "POST", "/dead-letters/replays"),
+    ("dead_letters:read", "GET", "/dead-letters"), ("dead_letters:replay", "POST", "/dead-letters/replays"),
 ]  # fmt: skip
 
 

@@ -147,7 +147,7 @@ def test_only_the_schema_s_owner_makes_keys(api: Api, role: str, statement: str)
     [
         "select body from control.inbox", "select headers from control.inbox", "insert into control.request (vendor) values ('a')",
         "update control.request set state = 'waiting'", "delete from control.idempotency", "select notes from control.ledger",
-        "select control.receive('docusign', '', 'h', null, '{}')", "select control.remember('a', 'b', '', '{}')",
+        "select control.receive('docusign', '', 'h', null, '{}')", "select control.record_answer('a', 'b', '', '{}')",
         "select 1 from warehouse.position", "select partition from control.dead_letter",
         "select sealed from control.refresh_token",
     ],

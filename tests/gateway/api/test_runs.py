@@ -197,7 +197,7 @@ def test_without_a_key_nothing_is_started(api: Api) -> None:
 
 def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> None:
     ids = bury(engine, "k1", "k2")
-    told(api.post("/dead-letters/replays", REPLAY | {"letters": ids[:1], "dry_run": True}), 202)
+    told(api.post("/dead-letters/replays", REPLAY | {"dead_letters": ids[:1], "dry_run": True}), 202)
     [request] = request_queue.take(engine)
     assert request.what == "replay"
     assert request.params == {
@@ -209,7 +209,7 @@ def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> N
 def test_replay_of_letters_that_are_not_open_is_refused(api: Api, engine: sa.Engine, letters: list[int]) -> None:
     if letters:
         bury(engine, "k1")
-    assert "open dead letters" in refused(api.post("/dead-letters/replays", REPLAY | {"letters": letters}), 422)
+    assert "open dead letters" in refused(api.post("/dead-letters/replays", REPLAY | {"dead_letters": letters}), 422)
 
 
 def test_replay_of_a_fan_out_is_refused(api: Api) -> None:
@@ -276,7 +276,7 @@ def test_request_that_can_not_be_started_is_given_up_after_some_tries(api: Api, 
 def test_run_under_way_is_looked_at_again_after_a_while(api: Api, engine: sa.Engine) -> None:
     ask(api)
     request_queue.settle(engine, request_queue.take(engine)[0], "running")
-    api.database.do("update control.request set looked_at = looked_at - interval '3 minutes'")
+    api.database.do("update control.request set checked_at = checked_at - interval '3 minutes'")
     assert request_queue.is_waiting(engine)
 
 

@@ -249,7 +249,7 @@ def test_an_undone_decision_has_the_one_before_it_count_again(served: Served) ->
     first = served.decide(left=23, right=24).json()["decision_id"]
     second = served.decide(left=23, right=24, is_same=False, seen=first).json()["decision_id"]
     assert undo(served, second).status_code == 303
-    assert served.database.value("select is_same from control.identity_said where left_id = 23") is True
+    assert served.database.value("select is_same from control.identity_decision_in_force where left_id = 23") is True
 
 
 def test_what_a_run_has_used_is_not_undone(served: Served) -> None:
@@ -277,7 +277,7 @@ def test_an_older_decision_is_not_undone(served: Served) -> None:
 def test_a_foreign_page_or_person_undoes_nothing(served: Served, site: str, user: str) -> None:
     kept = served.decide(left=29, right=30).json()["decision_id"]
     assert undo(served, kept, site, user).status_code == 403
-    assert served.database.value("select is_same from control.identity_said where left_id = 29") is True
+    assert served.database.value("select is_same from control.identity_decision_in_force where left_id = 29") is True
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Bell:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
-        known = environment(folder, {"tributary_db": database.url("tributary_hear")}, folder)
+        known = environment(folder, {"tributary_db": database.url("tributary_listener")}, folder)
         known["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
         self._process = subprocess.Popen(
             [sys.executable, "-c", _LISTEN], env=known, cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -126,7 +126,7 @@ def test_a_lost_notification_is_made_good_by_a_look(bell: Bell) -> None:
 
 
 def test_it_goes_on_when_its_connection_was_cut(bell: Bell) -> None:
-    cut = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tributary_hear'"
+    cut = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tributary_listener'"
     assert bell.database.rows(cut)
     bell.deliver(b"after the cut")
 

@@ -1,5 +1,5 @@
 -- The decisions in force: the newest of each pair, unless withdrawn.
-create view control.identity_said as
+create view control.identity_decision_in_force as
 select * from (
     select distinct on (entity, left_id, right_id) * from control.identity_decision
     order by entity, left_id, right_id, decision_id desc
