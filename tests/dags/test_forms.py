@@ -65,7 +65,7 @@ def test_a_wrong_date_starts_no_backfill(api: AirflowApi) -> None:
         "dag_id": "orion", "from_date": "2026-11-02T00:00:00Z", "to_date": "2026-11-04T00:00:00Z",
         "dag_run_conf": {"business_date": "2026-11-22"},
     }  # fmt: skip
-    with pytest.raises(ConfigurationError, match="2026-11-22 is no session"):
+    with pytest.raises(ConfigurationError, match="2026-11-22 is not a trading day"):
         api._call("POST", "backfills", json=body)
     assert api.runs("orion") == []
 

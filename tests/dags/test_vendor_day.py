@@ -132,7 +132,7 @@ def test_the_form_offers_the_vendors_tables_and_takes_no_other_and_not_none(seen
 
 @each_vendor
 def test_a_day_that_is_no_session_stops_the_plan(seen: dict[str, Any], name: str) -> None:
-    assert "2026-11-22 is no session" in seen[name]["sunday"]
+    assert "2026-11-22 is not a trading day" in seen[name]["sunday"]
 
 
 @each_vendor

@@ -38,7 +38,7 @@ def test_a_past_day_takes_only_what_can_be_stated_as_of_then() -> None:
 
 
 def test_a_holiday_that_is_asked_for_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="no session"):
+    with pytest.raises(ConfigurationError, match="not a trading day"):
         plan_day(VENDOR, params(business_date="2026-11-26"), None, NOW)
 
 

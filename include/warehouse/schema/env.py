@@ -1,7 +1,6 @@
 """Alembic's environment: each numbered SQL file beside this one is a revision, named by its number, after the file before it."""
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +13,13 @@ from alembic.script.revision import RevisionMap
 connection: sa.Connection = context.config.attributes["connection"]
 
 
-def run(path: Path) -> None:
-    """Run the statements of a file."""
-    connection.exec_driver_sql(path.read_text(), execution_options={"no_parameters": True})
+def read_upgrade(path: Path) -> Callable[[], None]:
+    """Return a function that runs the statements of a file."""
+
+    def upgrade() -> None:
+        connection.exec_driver_sql(path.read_text(), execution_options={"no_parameters": True})
+
+    return upgrade
 
 
 def read_revisions() -> Iterator[Script]:
@@ -24,7 +27,7 @@ def read_revisions() -> Iterator[Script]:
     previous = None
     for path in sorted(Path(__file__).parent.glob("[0-9]*_*.sql")):
         number = path.name.partition("_")[0]
-        module: Any = SimpleNamespace(__doc__=path.stem, down_revision=previous, upgrade=partial(run, path))
+        module: Any = SimpleNamespace(__doc__=path.stem, down_revision=previous, upgrade=read_upgrade(path))
         yield Script(module, number, path)
         previous = number
 

@@ -92,7 +92,7 @@ def test_vendor_that_says_it_takes_clients_takes_them_and_no_other_does(api: Api
     [
         ({"vendor": "nobody"}, "Unknown vendor"),
         ({"tables": ["pets"]}, "pets"),
-        ({"business_date": "2026-11-22"}, "no session"),
+        ({"business_date": "2026-11-22"}, "not a trading day"),
         ({"business_date": "2999-01-04"}, "closed yet"),
         ({"business_date": "1999-01-04"}, "too early"),
         ({"business_date": "2026-13-01"}, "business_date"),
