@@ -61,7 +61,7 @@ begin
     return null;
 end
 $$;
-create trigger ring after insert on control.outbox referencing new table as made
+create trigger notify after insert on control.outbox referencing new table as made
     for each statement execute function control.notify_outbox();
 
 create function control.enqueue_loads() returns trigger
