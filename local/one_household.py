@@ -29,9 +29,9 @@ from member m join warehouse.known_household k on k.household_id = m.identity_id
 group by 1 order by 4 desc, 1 limit 1
 """)  # noqa: S608
 
-_SAYS = sa.text(f"""
+_CONTENTS = sa.text(f"""
 with {_MEMBERS}, one as (select * from member where identity_id = :identity_id)
-select vendor, 'accounts' as what, count(*)::text as said, sum(value) as usd from (
+select vendor, 'accounts' as what, count(*)::text as content, sum(value) as usd from (
     select distinct on (a.account_id) a.vendor, a.account_id, v.market_value_usd as value
     from one join warehouse.account a using (household_id)
     join warehouse.account_value v on v.account_id = a.account_id and v.recorded_to is null
@@ -74,13 +74,13 @@ def show_one(reading: sa.Engine) -> Table | None:
         chosen = connection.execute(_CHOSEN).first()
         if chosen is None:
             return None
-        says = connection.execute(_SAYS, {"identity_id": chosen.identity_id}).all()
+        contents = connection.execute(_CONTENTS, {"identity_id": chosen.identity_id}).all()
         sent = connection.execute(_SENT, {"key": f"%:{chosen.key}"}).all()
-    table = Table("vendor", "says", "", "dollars", box=box.SIMPLE, title=f"One household, as one: {chosen.name}")
+    table = Table("vendor", "states", "", "dollars", box=box.SIMPLE, title=f"One household, as one: {chosen.name}")
     table.columns[3].justify = "right"
     for vendor in VENDORS:
-        for row in sorted((row for row in says if row.vendor == vendor.name), key=lambda row: str(row.what)):
-            table.add_row(vendor.title, row.what, row.said, _dollars(row.usd))
+        for row in sorted((row for row in contents if row.vendor == vendor.name), key=lambda row: str(row.what)):
+            table.add_row(vendor.title, row.what, row.content, _dollars(row.usd))
     for row in sent:
         table.add_row("Salesforce", row.sobject, f"{row.records}", "")
     return table

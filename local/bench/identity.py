@@ -270,7 +270,7 @@ def _febrl_table(rows: list[dict[str, Any]]) -> Table:
 def _firm_table(title: str, found: dict[str, Any]) -> Table:
     table = Table("", "", box=box.SIMPLE, title=title, show_header=False)
     table.columns[1].justify = "right"
-    said = {
+    figures = {
         "records, people": f"{found['records']:,}, {found['people']:,}",
         "pairs: precision, recall": f"{found['precision']:.4f}, {found['recall']:.4f}",
         "clusters that hold one person": f"{found['pure']:.4f}",
@@ -283,11 +283,11 @@ def _firm_table(title: str, found: dict[str, Any]) -> Table:
         "peak memory, MB": f"{found['peak_mb']:,.0f}",
     }
     if "repeated" in found:
-        said["the same in another order and by one thread"] = "yes" if found["repeated"] else "NO"
-        said["when the fifth vendor is added: people who keep their id and records"] = f"{found['kept']:.2%}"
-        said["  people who turn out to be one with another"] = f"{found['merged']:.2%}"
-        said["  people taken apart"] = f"{found['cut']:.2%}"
-    for name, value in said.items():
+        figures["the same in another order and by one thread"] = "yes" if found["repeated"] else "NO"
+        figures["when the fifth vendor is added: people who keep their id and records"] = f"{found['kept']:.2%}"
+        figures["  people who turn out to be one with another"] = f"{found['merged']:.2%}"
+        figures["  people taken apart"] = f"{found['cut']:.2%}"
+    for name, value in figures.items():
         table.add_row(name, value)
     return table
 
