@@ -43,7 +43,7 @@ def store_documents() -> None:
                     return 0
                 run = Run.of_now(run_id, site.clock())
                 years = connections.retention_years()
-                return documents.keep_documents(site, vendor, connections.connection(name), run, years=years)
+                return documents.store_documents(site, vendor, connections.connection(name), run, years=years)
 
             store(vendor.name)
 

@@ -35,12 +35,14 @@ def vendor_live(vendor: Vendor) -> None:
     def live() -> None:
         @task.short_circuit(pool=f"{vendor.name}_api")
         def pull_edits(run_id: Any = None) -> int:
-            from include.pipeline.incremental import look_for_edits
+            from include.pipeline import incremental
             from include.pipeline.run import Run
             from tributary import connections
 
             site = connections.site()
-            return look_for_edits(site, vendor, connections.connection(vendor.name), Run.of_now(run_id, site.clock()))
+            return incremental.pull_edits(
+                site, vendor, connections.connection(vendor.name), Run.of_now(run_id, site.clock())
+            )
 
         pull_edits() >> notify_warehouse_updated()
 

@@ -21,7 +21,7 @@ _BATCH_SIZE = 10_000
 _INCOMING = """
 incoming as (
     select l.*, row_number() over (partition by l.row_key, l.reasons order by l.part, l.row_number) as place
-    from jsonb_to_recordset(cast(:letters as jsonb))
+    from jsonb_to_recordset(cast(:rows as jsonb))
       as l(row_key text, reasons text[], part text, row_number bigint, money_usd numeric, is_money_unreadable boolean, row_date date,
            describes jsonb)
 )
@@ -132,7 +132,13 @@ class DeadLetter:
 
 
 def insert(
-    connection: sa.Connection, pull: Pull, stage: str, partition: str, letters: Iterable[DeadLetter], *, own_day: bool
+    connection: sa.Connection,
+    pull: Pull,
+    stage: str,
+    partition: str,
+    dead_letters: Iterable[DeadLetter],
+    *,
+    own_day: bool,
 ) -> None:
     """Insert dead letters. A dead letter that exists already is left unchanged.
 
@@ -143,14 +149,14 @@ def insert(
         pull: The pull that the rows belong to.
         stage: The stage that the rows failed in.
         partition: The partition that contains the rows.
-        letters: The dead letters, any number of them; at most `_BATCH_SIZE` are in memory at a time.
+        dead_letters: The rows, any number of them; at most `_BATCH_SIZE` are in memory at a time.
         own_day: Whether each day has its own rows (a snapshot).
     """
     of = {**asdict(pull), "stage": stage, "partition": partition, "own_day": own_day}
-    remaining = iter(letters)
-    while rows := [asdict(letter) for letter in islice(remaining, _BATCH_SIZE)]:
+    remaining = iter(dead_letters)
+    while rows := [asdict(each) for each in islice(remaining, _BATCH_SIZE)]:
         keys = [row["row_key"] for row in rows if row["row_key"] is not None]
-        incoming = of | _of_rows(keys) | {"letters": orjson.dumps(rows, default=str).decode()}
+        incoming = of | _of_rows(keys) | {"rows": orjson.dumps(rows, default=str).decode()}
         for statement in (_KEEP, _SUPERSEDE, _INSERT):
             connection.execute(statement, incoming)
 

@@ -13,7 +13,7 @@ body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a } nav 
 section { border: 1px solid #d0d0d0; padding: 0.8rem 1rem; margin: 0 0 1.2rem } p { margin: 0.4rem 0 }
 table { border-collapse: collapse; margin: 0.3rem 0 } th, td { padding: 0.15rem 0.8rem 0.15rem 0; text-align: left; font-weight: 400 }
 th { color: #555 } thead th { color: #1a1a1a; font-weight: 600 } .same { color: #0b5d1e } .other { color: #8a1f11 }
-.told { background: #f4f4f4; padding: 0.4rem 0.8rem } input[name=reason] { width: 24rem; max-width: 100% }
+.message { background: #f4f4f4; padding: 0.4rem 0.8rem } input[name=reason] { width: 24rem; max-width: 100% }
 """
 
 _PLACES = {"": "To decide", "links": "Links", "decisions": "Decisions"}
@@ -24,7 +24,7 @@ _NO_DEFAULT = '<button disabled hidden aria-hidden="true"></button>'
 _ANSWERS = {"": (("true", "Same"), ("false", "Not the same")), "links": (("false", "Take apart"),)}
 
 
-def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], told: str = "") -> str:
+def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], message: str = "") -> str:
     """Return the review queue: pairs side by side, each with two buttons.
 
     Args:
@@ -32,15 +32,15 @@ def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping
         total: Number of all pairs.
         offset: Number of pairs before these.
         titles: Vendor -> display name.
-        told: A message about the user's last action.
+        message: A message about the user's last action.
     """
     empty = "Nothing waits for a person."
     shown = "".join(_pair(pair, titles, "") for pair in pairs) or f"<p>{empty}</p>"
-    return _page("", shown + _pager("?", len(pairs), total, offset), told)
+    return _page("", shown + _pager("?", len(pairs), total, offset), message)
 
 
 def render_links(
-    pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], name: str = "", told: str = ""
+    pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], name: str = "", message: str = ""
 ) -> str:
     """Return the links, the least certain first, each with a button that separates it; `name` is the search text."""
     search = (
@@ -49,17 +49,17 @@ def render_links(
     )
     shown = "".join(_pair(pair, titles, "links") for pair in pairs) or "<p>There are no such links.</p>"
     return _page(
-        "links", search + shown + _pager(f"?name={quote(name, safe='')}&amp;", len(pairs), total, offset), told
+        "links", search + shown + _pager(f"?name={quote(name, safe='')}&amp;", len(pairs), total, offset), message
     )
 
 
-def render_decisions(decided: Sequence[Decided], titles: Mapping[str, str], told: str = "") -> str:
+def render_decisions(decided: Sequence[Decided], titles: Mapping[str, str], message: str = "") -> str:
     """Return the decisions, the newest first. A decision that no run has used yet has an Undo button.
 
     Args:
         decided: The decisions, the newest first.
         titles: Vendor -> display name.
-        told: A message about the user's last action.
+        message: A message about the user's last action.
     """
     head = _row("th", "when", "who", "of", "records", "decided", "because", "")
     rows = []
@@ -71,7 +71,7 @@ def render_decisions(decided: Sequence[Decided], titles: Mapping[str, str], told
             "undecided again" if d.is_withdrawn else _word(d.is_same), d.reason,
         )  # fmt: skip
         rows.append(cells.replace("</tr>", f"<td>{_undo(each)}</td></tr>"))
-    return _page("decisions", f"<table><thead>{head}</thead>{''.join(rows)}</table>", told)
+    return _page("decisions", f"<table><thead>{head}</thead>{''.join(rows)}</table>", message)
 
 
 def _named(record: Record, titles: Mapping[str, str]) -> str:
@@ -86,9 +86,9 @@ def _undo(decided: Decided) -> str:
     return f'Not used by a run yet. <form method="post" action="undo">{hidden}<button>Undo</button></form>'
 
 
-def _page(place: str, body: str, told: str = "") -> str:
+def _page(place: str, body: str, message: str = "") -> str:
     links = " ".join(f'<a href="{path or "./"}">{title}</a>' for path, title in _PLACES.items())
-    note = f'<p class="told" role="status">{escape(told)}</p>' if told else ""
+    note = f'<p class="message" role="status">{escape(message)}</p>' if message else ""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Who is who</title><style>{_STYLE}</style>'
         f"<nav>{links}</nav><h1>Who is who: {_PLACES[place].lower()}</h1>{note}{body}</html>"

@@ -214,12 +214,12 @@ class Trouble:
     what: str
 
 
-def tell_troubles(engine: sa.Engine, tell: Callable[[list[Trouble]], None]) -> list[Trouble]:
-    """Report each problem once; return the problems. If `tell` raises, they are reported again next time.
+def report_troubles(engine: sa.Engine, send: Callable[[list[Trouble]], None]) -> list[Trouble]:
+    """Report each problem once; return the problems. If `send` raises, they are reported again next time.
 
     Args:
         engine: The database, as the loading role.
-        tell: Called once with all new problems, if there are any.
+        send: Called once with all new problems, if there are any.
     """
     with engine.begin() as connection:
         dead = [
@@ -228,5 +228,5 @@ def tell_troubles(engine: sa.Engine, tell: Callable[[list[Trouble]], None]) -> l
         ]
         states = [Trouble(row.subscriber, f"{row.state}: {row.reason}") for row in connection.execute(_REPORT_STATES)]
         if troubles := states + dead:
-            tell(troubles)
+            send(troubles)
         return troubles

@@ -78,7 +78,7 @@ def is_lacking(site: Site, vendor: Vendor) -> bool:
         return db.execute(_LACKING, {"vendor": vendor.name, "kinds": kinds, "most": 1}).first() is not None
 
 
-def keep_documents(site: Site, vendor: Vendor, connection: Connection, run: Run, *, years: int = 7) -> int:
+def store_documents(site: Site, vendor: Vendor, connection: Connection, run: Run, *, years: int = 7) -> int:
     """Download the missing documents of completed envelopes, the newest first.
 
     Args:

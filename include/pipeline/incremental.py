@@ -24,7 +24,7 @@ def edited_tables(vendor: Vendor) -> tuple[Table, ...]:
     return tuple(table for table in vendor.asked if table.pull == "window")
 
 
-def look_for_edits(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
+def pull_edits(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
     """Pull and load rows edited since the last daily pull.
 
     Args:

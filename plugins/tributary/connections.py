@@ -1,4 +1,4 @@
-"""What Airflow knows of the firm (connections, any secrets backend behind them), as the domain needs it.
+"""The firm's connections and Variables in Airflow (with any secrets backend behind them), as objects of the product.
 
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def site() -> Site:
-    """Opens the firm's database, staging and secrets; called inside a task."""
+    """Open the firm's database, staging and secrets; called inside a task."""
     from include.pipeline.run import Site
     from include.sensitive import Redactor
 
@@ -55,7 +55,7 @@ def site() -> Site:
 
 
 def staging() -> Staging:
-    """Opens the place of partitions, and of documents."""
+    """Open the place of partitions, and of documents."""
     from include.staging.partitions import Staging
 
     known = find_connection("tributary_staging").extra_dejson
@@ -63,23 +63,23 @@ def staging() -> Staging:
 
 
 def database() -> Engine:
-    """Opens the firm's database, as the loading role."""
+    """Open the firm's database, as the loading role."""
     from include.warehouse.schema import engine
 
     return engine(database_url())
 
 
 def database_url() -> str:
-    """Returns the address of the firm's database, password included: for drivers, never for a log."""
+    """Return the address of the firm's database, password included: for drivers, never for a log."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    find_connection("tributary_db")  # says whether there is none, or Airflow does not answer
+    find_connection("tributary_db")  # raises if it does not exist or Airflow does not answer
     url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
     return url.render_as_string(hide_password=False)
 
 
 def connection(conn_id: str) -> Connection:
-    """Returns address and credentials of a vendor or of Salesforce."""
+    """Return address and credentials of a vendor or of Salesforce."""
     from include.connection import Connection
 
     known = find_connection(conn_id)
@@ -113,28 +113,28 @@ def skip_without_salesforce() -> None:
 
 
 def crm_settings() -> Settings:
-    """Returns what the firm chose about its Salesforce: extra fields of the connection."""
+    """Return what the firm chose about its Salesforce: extra fields of the connection."""
     from include.crm.settings import Settings
 
     return Settings.of(find_connection("salesforce").extra_dejson)
 
 
 def rule_policy() -> Policy:
-    """Returns the thresholds of the business rules: a Variable in JSON, or the defaults."""
+    """Return the thresholds of the business rules: a Variable in JSON, or the defaults."""
     from include.rules.policy import Policy
 
     return Policy.of(find_variable("tributary_rules", default={}, deserialize_json=True))
 
 
 def identity_policy() -> IdentityPolicy:
-    """Returns the thresholds of who is who: a Variable in JSON, or the defaults."""
+    """Return the thresholds of who is who: a Variable in JSON, or the defaults."""
     from include.identity.policy import Policy
 
     return Policy.of(find_variable("tributary_identity", default={}, deserialize_json=True))
 
 
 def is_crm_paused() -> bool:
-    """Whether somebody has paused every write to Salesforce."""
+    """Whether an administrator has paused every write to Salesforce."""
     return str(find_variable("tributary_crm_paused", default="false")).lower() == "true"
 
 
@@ -144,7 +144,7 @@ def retention_years() -> int:
 
 
 def find_connection(conn_id: str) -> Any:
-    """Returns a connection as Airflow has it; raises `AirflowNotFoundException` only where there is none."""
+    """Return a connection as Airflow has it; raises `AirflowNotFoundException` only where there is none."""
     with suppress(AirflowNotFoundException):
         return BaseHook.get_connection(conn_id)
     _check_answering()
@@ -152,7 +152,7 @@ def find_connection(conn_id: str) -> Any:
 
 
 def find_variable(key: str, default: Any, deserialize_json: bool = False) -> Any:
-    """Returns a Variable, or the default only where there is none."""
+    """Return a Variable, or the default only where there is none."""
     with suppress(AirflowRuntimeError):
         return Variable.get(key, deserialize_json=deserialize_json)
     _check_answering()
@@ -172,17 +172,17 @@ def _check_answering() -> None:
 
 
 def work_folder() -> Path:
-    """Returns a folder of this machine for files on their way."""
+    """Return a folder of this machine for files on their way."""
     folder = Path(os.environ.get("TRIBUTARY_WORK", tempfile.gettempdir())) / "tributary"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
 def data_docs() -> Path:
-    """Returns the folder of the data quality reports; the page that shows them reads the same variable."""
+    """Return the folder of the data quality reports; the page that shows them reads the same variable."""
     return Path(os.environ["TRIBUTARY_DATA_DOCS"])
 
 
 def alert_urls() -> list[str]:
-    """Returns where alerts go."""
+    """Return where alerts go."""
     return (find_connection("tributary_alerts").password or "").split()

@@ -10,7 +10,7 @@ import pytest
 
 from include.contract import Vendor
 from include.crm.sync.readiness import find_unsettled
-from include.pipeline.incremental import edited_tables, look_for_edits, republish
+from include.pipeline.incremental import edited_tables, pull_edits, republish
 from include.vendors import VENDORS
 from tests.conftest import Firm
 from tests.integration.test_webhooks import at, live
@@ -33,7 +33,7 @@ def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
 
 
 def look(firm: Firm) -> int:
-    return look_for_edits(firm.site, firm.vendor, firm.connection, firm.new_run())
+    return pull_edits(firm.site, firm.vendor, firm.connection, firm.new_run())
 
 
 def correct(firm: Firm) -> dict[str, Any]:

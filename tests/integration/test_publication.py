@@ -13,7 +13,7 @@ import pytest
 from include.control.digest import write_warning
 from include.errors import BalanceError, SchemaDrift
 from include.pipeline import vendor_day
-from include.pipeline.incremental import look_for_edits
+from include.pipeline.incremental import pull_edits
 from include.vendors import named
 from tests.conftest import Database, Firm
 from tests.running_sandbox import LAST, NOW
@@ -73,7 +73,7 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     states = firm.database.rows(f"{states_of} and mart <> 'net_flows' order by business_date")
     assert [row["state"] for row in states] == ["reconciled", "rejected"]
 
-    look_for_edits(firm.site, firm.vendor, firm.connection, firm.new_run(LAST))
+    pull_edits(firm.site, firm.vendor, firm.connection, firm.new_run(LAST))
     assert {row["state"] for row in firm.database.rows(f"{states_of} and business_date = :day", day=LAST)} == {
         "rejected"
     }

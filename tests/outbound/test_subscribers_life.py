@@ -165,7 +165,7 @@ def test_people_are_told_of_each_trouble_once(firm: Firm, receiver: Receiver) ->
     firm.do("update control.outbound_delivery set status = 'dead'")
     for _ in range(2):
         firm.deliver({"other": "there is no such connection"})
-        outbox.tell_troubles(firm.engine, heard.append)
+        outbox.report_troubles(firm.engine, heard.append)
     assert [sorted((each.subscriber, each.what) for each in troubles) for troubles in heard] == [
         [
             ("hub", "1 events failed every attempt and will not be retried"),
@@ -183,5 +183,5 @@ def test_what_could_not_be_told_is_told_later(firm: Firm, receiver: Receiver) ->
     firm.happen("a")
     firm.deliver()
     with pytest.raises(TargetUnavailable):
-        outbox.tell_troubles(firm.engine, fail)
-    assert [each.subscriber for each in outbox.tell_troubles(firm.engine, lambda _: None)] == ["hub"]
+        outbox.report_troubles(firm.engine, fail)
+    assert [each.subscriber for each in outbox.report_troubles(firm.engine, lambda _: None)] == ["hub"]

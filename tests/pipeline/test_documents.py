@@ -34,7 +34,7 @@ every = pytest.mark.parametrize("signed", SIGNING, ids=lambda vendor: vendor.nam
 
 
 def keep(firm: Firm) -> int:
-    return documents.keep_documents(firm.site, firm.vendor, firm.connection, firm.new_run())
+    return documents.store_documents(firm.site, firm.vendor, firm.connection, firm.new_run())
 
 
 @every

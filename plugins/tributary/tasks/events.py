@@ -77,9 +77,9 @@ def report_troubles(run_id: Any = None) -> list[str]:
     from tributary import connections
     from tributary.alerts import send as send_alert
 
-    def tell(troubles: list[outbox.Trouble]) -> None:
+    def send(troubles: list[outbox.Trouble]) -> None:
         lines = [f"{each.subscriber}: {each.what}" for each in troubles]
         about = {"dag_id": "deliver_events", "run_id": run_id, "subject": " ".join(t.subscriber for t in troubles)}
         send_alert("subscriber", "Events do not reach a subscriber", "\n".join(lines), **about)
 
-    return [each.subscriber for each in outbox.tell_troubles(connections.database(), tell)]
+    return [each.subscriber for each in outbox.report_troubles(connections.database(), send)]
