@@ -1,4 +1,4 @@
-"""Each weekday at seven, New York: what waits for a person although no run failed. One alert; none where there is nothing.
+"""Each weekday at seven in New York, send one alert about everything that needs attention although no run failed; send none if there is nothing.
 
 Open dead letters by table, and how many are new since the last digest; reconciliation checks that did not pass, that an operator accepted, or
 that passed only because dead letters explain the breaks; vendors whose newest day is held back from Salesforce; fields that a vendor began to
