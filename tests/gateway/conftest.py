@@ -29,6 +29,9 @@ CLIENT_ID = "CBJCHBCAABAAinvented"
 KEYRINGS = {"docusign": Keyring.of(KEY), "adobe_sign": Keyring.of(CLIENT_ID, "127.0.0.0/8")}
 SIGNED, ECHOED = "/docusign", "/adobe-sign"
 EVENT = b'{"event":"envelope-completed","retryCount":0,"data":{"envelopeId":"e1"}}'
+WINDOW = "year"
+"""Of rate limits in tests. Windows start with the clock's, so a minute could end, and free a request, within a test."""
+WINDOW_S = 31_536_000
 NOTICE = b'{"event": "AGREEMENT_CREATED", "webhookNotificationId": "n1", "agreement": {"id": "a1"}}'
 
 
