@@ -56,10 +56,9 @@ def drain_inbox() -> None:
         from include.vendors import named
         from tributary import connections
 
-        site, vendor, connection = connections.site(), named(name), connections.connection(name)
-        run = Run.of_now(run_id, site.clock())
-        pushed = draining.drain_pushes(site, vendor, connection, run)
-        return pushed + (draining.drain(site, vendor, connection, run) if vendor.webhook is not None else 0)
+        vendor, vendor_run = named(name), connections.vendor_run(name, Run.of_now(run_id))
+        pushed = draining.drain_pushes(vendor, vendor_run)
+        return pushed + (draining.drain(vendor_run) if vendor.webhook is not None else 0)
 
     @task(trigger_rule="all_done")
     def send_envelopes(run_id: Any = None) -> dict[str, int]:

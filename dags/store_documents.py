@@ -38,12 +38,10 @@ def store_documents() -> None:
                 from include.vendors import named
                 from tributary import connections
 
-                site, vendor = connections.site(), named(name)
-                if not documents.is_lacking(site, vendor):
+                if not documents.is_lacking(connections.database(), named(name)):
                     return 0
-                run = Run.of_now(run_id, site.clock())
-                years = connections.retention_years()
-                return documents.store_documents(site, vendor, connections.connection(name), run, years=years)
+                vendor_run = connections.vendor_run(name, Run.of_now(run_id))
+                return documents.store_documents(vendor_run, years=connections.retention_years())
 
             store(vendor.name)
 

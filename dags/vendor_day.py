@@ -81,11 +81,11 @@ def load_day(vendor: Vendor, plan: Any, pool: str) -> None:
         before >> pulled
         before = pulled
         stages.append(pulled)
-    paths = stages[0] if len(stages) == 1 else steps.collect_partitions(stages)
-    valid = steps.validate(name, paths, plan)
-    transformed = steps.transform.partial(name=name, plan=plan).expand(path=paths)
-    published = steps.publish(name, paths, plan)
-    valid >> [transformed, steps.report_quality(paths)]
+    partitions = stages[0] if len(stages) == 1 else steps.collect_partitions(stages)
+    valid = steps.validate(name, partitions, plan)
+    transformed = steps.transform.partial(name=name, plan=plan).expand(partition=partitions)
+    published = steps.publish(name, partitions, plan)
+    valid >> [transformed, steps.report_quality(partitions)]
     transformed >> published >> steps.is_current_day(plan) >> steps.notify_warehouse_updated()
     published >> steps.report_warnings(name)
 

@@ -39,10 +39,7 @@ def vendor_live(vendor: Vendor) -> None:
             from include.pipeline.run import Run
             from tributary import connections
 
-            site = connections.site()
-            return incremental.pull_edits(
-                site, vendor, connections.connection(vendor.name), Run.of_now(run_id, site.clock())
-            )
+            return incremental.pull_edits(connections.vendor_run(vendor.name, Run.of_now(run_id)))
 
         pull_edits() >> notify_warehouse_updated()
 

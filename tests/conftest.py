@@ -26,9 +26,9 @@ from include.contract import Vendor
 from include.control.ledger import Counts
 from include.extract.login import LOGINS, LoginContext
 from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition, Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local.postgres import Postgres
@@ -152,24 +152,27 @@ class Firm:
         self._runs += 1
         return Run(f"run-{self._runs}", day, business_dates.previous(day), **options)
 
-    def stage(self, run: Run, *tables: str) -> dict[str, str]:
+    def vendor_run(self, run: Run) -> VendorRun:
+        return VendorRun(self.site, self.vendor, self.connection, run)
+
+    def stage(self, run: Run, *tables: str) -> dict[str, Partition]:
         is_past = business_dates.is_past(run.business_date, self.clock())
         wanted = tables or [t.name for t in self.vendor.asked if (t.states_past or not is_past)]
         in_order = [name for wave in self.vendor.waves for name in wave if name in wanted]
-        return {name: vendor_day.stage(self.site, self.vendor, name, self.connection, run) for name in in_order}
+        return {name: vendor_day.stage(self.vendor_run(run), name) for name in in_order}
 
-    def publish(self, run: Run, paths: dict[str, str]) -> dict[str, Counts]:
-        for path in paths.values():
-            vendor_day.transform(self.site, self.vendor, path, run)
-        loaded, _ = vendor_day.publish(self.site, self.vendor, list(paths.values()), run)
+    def publish(self, run: Run, partitions: dict[str, Partition]) -> dict[str, Counts]:
+        for partition in partitions.values():
+            vendor_day.transform(self.vendor_run(run), partition)
+        loaded, _ = vendor_day.publish(self.vendor_run(run), list(partitions.values()))
         return {entity: counts for table in loaded.values() for entity, counts in table.items()}
 
     def day(self, day: date = LAST, *tables: str, **options: Any) -> dict[str, Counts]:
         """Runs a whole day; returns the counts of its loads by entity."""
         run = self.new_run(day, **options)
-        paths = self.stage(run, *tables)
-        vendor_day.validate(self.site, self.vendor, paths, run)
-        return self.publish(run, paths)
+        partitions = self.stage(run, *tables)
+        vendor_day.validate(self.vendor_run(run), list(partitions.values()))
+        return self.publish(run, partitions)
 
     def held(self, day: date = LAST) -> dict[str, tuple[Decimal, Decimal]]:
         """Open positions of a day: quantity and money by the vendor's key."""

@@ -34,7 +34,7 @@ _DAY = """
 import json, sys
 from datetime import date
 from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.connection import Connection
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
@@ -44,10 +44,11 @@ from include.warehouse.schema import engine
 url, database, folder = sys.argv[1:]
 vendor, run = named("toybank"), Run("toy", date(2026, 11, 20), date(2026, 11, 19))
 site = Site(engine(database), Staging(folder), Redactor(b"only for tests"))
-path = vendor_day.stage(site, vendor, "portfolios", Connection(url, "user", "password"), run)
-vendor_day.validate(site, vendor, {"portfolios": path}, run)
-vendor_day.transform(site, vendor, path, run)
-vendor_day.load(site, vendor, path, run)
+vendor_run = VendorRun(site, vendor, Connection(url, "user", "password"), run)
+partition = vendor_day.stage(vendor_run, "portfolios")
+vendor_day.validate(vendor_run, [partition])
+vendor_day.transform(vendor_run, partition)
+vendor_day.load(vendor_run, partition)
 """
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.errors import BalanceError
+from include.staging.partitions import partition_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +165,10 @@ def find_most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
 
 def find_earlier_partitions(engine: sa.Engine, pull: Pull) -> list[str]:
     """Return the partitions of the last two loaded days before a pull, the newest first. No age limit: some tables are quarterly."""
-    query = f"select * from ({_LOADED_DAYS}) days order by business_date desc limit 2"  # noqa: S608
+    query = f"select business_date, pull_id from ({_LOADED_DAYS}) days order by business_date desc limit 2"  # noqa: S608
     with engine.connect() as connection:
         rows = connection.execute(sa.text(query), asdict(pull) | {"kinds": ["present", "past"]})
-        return [f"{pull.vendor}/{pull.table_name}/{row.business_date}/{row.pull_id}" for row in rows]
+        return [partition_path(pull.vendor, pull.table_name, *row) for row in rows]
 
 
 def count_recent_rows(engine: sa.Engine, pull: Pull) -> list[int]:
@@ -199,7 +200,7 @@ def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | Non
     """)
     with engine.connect() as connection:
         row = connection.execute(query, {"vendor": vendor, "table": table}).first()
-    return None if row is None else f"{vendor}/{table}/{row.business_date}/{row.pull_id}"
+    return None if row is None else partition_path(vendor, table, *row)
 
 
 def find_staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: str) -> str | None:
@@ -211,4 +212,4 @@ def find_staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: st
     """)
     with engine.connect() as connection:
         row = connection.execute(query, {"run_id": run_id, "vendor": vendor, "table": table}).first()
-    return None if row is None else f"{vendor}/{table}/{row.business_date}/{row.pull_id}"
+    return None if row is None else partition_path(vendor, table, *row)

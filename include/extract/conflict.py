@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from include.contract import Table
 from include.extract.exact_json import dump
 from include.extract.page import DeadRow, Page
+from include.staging.row_key import format_keys
 
 
 def separate(page: Page, table: Table) -> Page:
@@ -28,10 +29,10 @@ def separate(page: Page, table: Table) -> Page:
     alive = [True] * keys.num_rows
     originals = find_original_places(page)
     for places in group_shared(keys):
-        rows = page.rows.take(places).to_pylist()
-        reasons = find_differences(rows, table)
+        rows = page.rows.take(places)
+        reasons = find_differences(rows.to_pylist(), table)
         if reasons:
-            dead += [make_dead_row(row, reasons, table, originals[at]) for row, at in zip(rows, places, strict=True)]
+            dead += make_dead_rows(rows, [reasons] * len(places), table, [originals[place] for place in places])
             for place in places:
                 alive[place] = False
     if not dead:
@@ -74,11 +75,17 @@ def find_original_places(page: Page) -> list[int]:
     return [place for place in range(page.rows.num_rows + len(page.dead)) if place not in dead]
 
 
-def make_dead_row(row: dict[str, Any], reasons: Sequence[str], table: Table, place: int | None = None) -> DeadRow:
-    """Convert a staged row to a dead row, without sensitive values, of which only the hash is known."""
-    raw = {col.source: row[col.name] for col in table.columns if col.kind == "value" and row[col.name] is not None}
-    key = ":".join(str(row[name]) for name in table.key)
-    return DeadRow(key, tuple(reasons), dump(raw).decode(), place)
+def make_dead_rows(
+    rows: pa.Table, reasons: Sequence[Sequence[str]], table: Table, places: Sequence[int | None]
+) -> list[DeadRow]:
+    """Convert staged rows to dead rows, without sensitive values, of which only the hash is known."""
+    keys = format_keys(rows, table.key).to_pylist()
+    values = [col for col in table.columns if col.kind == "value"]
+    raw = [{col.source: row[col.name] for col in values if row[col.name] is not None} for row in rows.to_pylist()]
+    return [
+        DeadRow(key, tuple(why), dump(row).decode(), place)
+        for key, why, row, place in zip(keys, reasons, raw, places, strict=True)
+    ]
 
 
 def _sources(names: Sequence[str], table: Table) -> list[str]:

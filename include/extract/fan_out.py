@@ -17,7 +17,7 @@ from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.flatten import flatten, next_link, number_rows, unwrap
 from include.extract.session import Request, VendorSession
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,8 @@ def list_keys(
     table: Table,
     shape: FanOut,
     parent: Table,
-    staged: str | None,
+    parent_rows: Partition | None,
     selected: Sequence[str],
-    staging: Staging,
     *,
     is_keyed: bool,
 ) -> list[Keys]:
@@ -44,9 +43,8 @@ def list_keys(
         table: The table to request.
         shape: Its fan-out.
         parent: Its parent table.
-        staged: Partition of the parent in this run; None if it was not pulled.
+        parent_rows: Partition of the parent in this run; None if it was not pulled.
         selected: Selected keys of the parent, in place of a partition.
-        staging: The store of partitions.
         is_keyed: Whether the selected keys are keys of the parent, rather than of a table above it.
 
     Raises:
@@ -55,10 +53,10 @@ def list_keys(
     names = sorted({*re.findall(r"{(\w+)}", "".join((table.path, *shape.headers.values()))), *table.carried})
     if selected and is_keyed and set(parent.key) <= set(names):
         return [_split_key(key, names, table) for key in selected]
-    if staged is None:
+    if parent_rows is None:
         raise ConfigurationError("The parent table was not pulled in this run", table=table.name, over=parent.name)
     keys: dict[tuple[str, ...], Keys] = {}
-    for _, rows in staging.rows(staged, [*names, *filter(None, [shape.only])]):
+    for _, rows in parent_rows.rows([*names, *filter(None, [shape.only])]):
         for row in rows.to_pylist():
             if not shape.only or row[shape.only]:
                 keys[tuple(str(row[name]) for name in names)] = {name: str(row[name]) for name in names}

@@ -8,14 +8,14 @@ from typing import Any
 from include.contract import Inside, Table
 from include.extract.exact_json import dump, load
 from include.extract.flatten import flatten_row, number_rows
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition
 
 
-def read_nested_rows(table: Table, shape: Inside, staged: str, staging: Staging) -> Iterator[bytes]:
+def read_nested_rows(table: Table, shape: Inside, parent: Partition) -> Iterator[bytes]:
     """Yield the nested rows as JSON arrays, one per part of the parent's partition; an invalid list becomes a dead row."""
     names = [*table.carried, *_list_asked_at(table)]
     declared = {col.source for col in table.columns}
-    for _, part in staging.rows(staged, sorted({*shape.columns, *names})):
+    for _, part in parent.rows(sorted({*shape.columns, *names})):
         rows: list[object] = []
         for row in part.to_pylist():
             for column in shape.columns:

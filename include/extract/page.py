@@ -24,6 +24,7 @@ from include.extract import number
 from include.extract.columns import ColumnConverter, wire_type
 from include.extract.exact_json import dump, split_array
 from include.sensitive import Redactor
+from include.staging.row_key import format_keys
 
 # Placeholder of an unreadable decimal: a JSON value that is never a decimal.
 REFUSED = False
@@ -39,7 +40,7 @@ class DeadRow:
     """A row that could not be read.
 
     Attributes:
-        key: The row's key as the vendor wrote it; None if it can't be read.
+        key: The row's key, as `row_key` formats it; None if it can't be read.
         reasons: The faults, one per field, without the value.
         raw: The row as JSON text: declared fields only, sensitive ones as tokens.
         place: Place in its page, from 0; None if unknown.
@@ -233,9 +234,19 @@ class PageReader:
             if isinstance(value, str) and numbers.get(col.source, REFUSED) is not REFUSED:
                 value = numbers[col.source]
             raw[col.source] = self._redactor.token(value) if col.kind == "sensitive" and value is not None else value
-        has_key = not any(name in faults for name in self.table.key)
-        key = ":".join(str(row.get(self.table.named(name).source)) for name in self.table.key) if has_key else None
+        key = None if faults.keys() & set(self.table.key) else self._read_key(row)
         return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _to_json(raw))
+
+    def _read_key(self, row: dict[str, object]) -> str:
+        """Return the key of a row whose key columns can be read."""
+        columns = [self.table.named(name) for name in self.table.key]
+        read = self._parse(
+            b"[" + _to_json({col.source: row.get(col.source) for col in columns}).encode() + b"]",
+            self._staged_wire,
+            "ignore",
+        )
+        values = {col.name: self._converter.convert(col, read.field(col.source)) for col in columns}
+        return str(format_keys(pa.table(values), self.table.key)[0].as_py())
 
     def _faults(self, row: dict[str, object], numbers: dict[str, object]) -> dict[str, str]:
         """Return the faults of a row by staged column name, without values."""

@@ -19,7 +19,8 @@ from include.extract.repeats import Repeats
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, read_windows
 from include.sensitive import Redactor
-from include.staging.partitions import Manifest, PartWriter, Staging, total
+from include.staging.files import PartWriter, total
+from include.staging.partitions import Manifest, Partition, Staging, partition_path
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +80,8 @@ def pull(
     now: datetime,
     source: Source,
     keep: Keep = lambda windows: windows,
-) -> str:
+) -> Partition:
     """Pull a table and stage it, as of `now`; `keep` filters the rows.
-
-    Returns:
-        The partition's path below the staging root.
 
     Raises:
         PagingUnstable: Rows moved faster than they could be read.
@@ -130,11 +128,10 @@ def stage(
     staging: Staging,
     started: datetime,
     edited: tuple[str, str] | None = None,
-) -> str:
+) -> Partition:
     """Write windows of rows as one partition, with its manifest last; raise as `pull` does."""
     pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    path = f"{vendor.name}/{table.name}/{span.business_date}/{pull_id}"
-    folder = staging.folder(path)
+    folder = staging.folder(partition_path(vendor.name, table.name, span.business_date, pull_id))
     writer, tally, repeats = PartWriter(folder, reader.schema), _Tally(), Repeats(table)
     for window in windows:
         _count(tally, table, window)
@@ -167,8 +164,7 @@ def stage(
         undeclared=tuple(sorted(tally.undeclared)),
         parts=tuple(writer.parts),
     )
-    staging.seal(path, manifest)
-    return path
+    return staging.seal(manifest)
 
 
 def _count(tally: _Tally, table: Table, window: Window) -> None:

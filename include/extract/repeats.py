@@ -3,10 +3,10 @@
 Rows of equal content are duplicates. Rows that differ may be an edit between two calls, or an error of the vendor: the newest by the
 table's `version` is used. If there is no single newest row, each of them becomes a dead letter that names the differing
 fields. A fan-out on behalf of several users (the user is in a header) gets one view of a row per user: only rows of one user are
-list_compared, and the first view is used.
+compared, and the first view is used.
 
-Pages overlap by a few rows on purpose, so a repeated row is list_compared at once with the last windows, in Arrow. Only rows without an
-equal there are held until the end of the pull, and are then list_compared with the written parts.
+Pages overlap by a few rows on purpose, so a repeated row is compared at once with the last windows, in Arrow. Only rows without an
+equal there are held until the end of the pull, and are then compared with the written parts.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import FanOut, Table
-from include.extract.conflict import find_differences, group_shared, list_compared, make_dead_row
+from include.extract.conflict import find_differences, group_shared, list_compared, make_dead_rows
 from include.extract.page import DeadRow
 from include.extract.paging import Window
-from include.staging.partitions import ROWS_A_PART, PartWriter
+from include.staging.files import ROWS_A_PART, PartWriter
 
 _RECENT = 2
 
@@ -65,7 +65,7 @@ class Repeats:
                 self._open = [_distinct(pa.concat_tables(self._open), rows.column_names)]
 
     def settle(self, writer: PartWriter) -> Settled:
-        """Compare the repeated rows with the rows in the parts, and correct the parts; raise as `Folder.parts` does.
+        """Compare the repeated rows with the rows in the parts, and correct the parts; raise as `Parts.read` does.
 
         Args:
             writer: The writer with every row of the pull, flushed.
@@ -76,15 +76,14 @@ class Repeats:
         if not repeated.num_rows:
             return Settled((), empty, empty)
         names = self._names(repeated)
-        first = pa.concat_tables(
-            [empty, *(rows.filter(self._is_among(rows, names)) for _, rows in writer.folder.parts(writer.parts))]
-        )
+        first = pa.concat_tables([empty, *(rows.filter(self._is_among(rows, names)) for _, rows in writer.read())])
         candidates = pa.concat_tables([first, repeated.filter(self._is_among(repeated, self._names(first)))])
         in_doubt = set(self._names(conflicting).to_pylist())
         dead: list[DeadRow] = []
         removed, added = list[int](), list[int]()
         for places in group_shared(candidates.select(self._key)):
-            rows = candidates.take(places).to_pylist()
+            picked = candidates.take(places)
+            rows = picked.to_pylist()
             reasons = find_differences(rows, self._table)
             is_in_doubt = self._names(candidates.slice(places[0], 1))[0].as_py() in in_doubt
             newest = None if is_in_doubt else self._find_newest(rows)
@@ -93,7 +92,7 @@ class Repeats:
                 continue
             removed += staged
             if newest is None:
-                dead += [make_dead_row(row, reasons, self._table) for row in rows]
+                dead += make_dead_rows(picked, [reasons] * len(places), self._table, [None] * len(places))
             else:
                 added.append(places[newest])
         settled = Settled(dead, _take(candidates, removed), _take(candidates, added))

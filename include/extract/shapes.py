@@ -24,7 +24,7 @@ from include.extract.paging import Window, only_fresh, ordered_pages
 from include.extract.report import report_pages
 from include.extract.session import Request, VendorSession
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition
 
 _SWEEPS = 4
 _MOST_PAGES = 100_000
@@ -39,9 +39,8 @@ class Source:
 
     Attributes:
         keys: Keys that a fan-out requests.
-        staged: Partition of the parent table; None if there is none.
+        parent: Partition of the parent table; None if there is none.
         answers: Stored responses of a fan-out.
-        staging: The store of partitions.
         redactor: Hides sensitive values.
         clock: Returns the time of a request.
         speed: Speed of the vendor's clock relative to the wall clock.
@@ -50,9 +49,8 @@ class Source:
     """
 
     keys: Sequence[Keys]
-    staged: str | None
+    parent: Partition | None
     answers: Answers
-    staging: Staging
     redactor: Redactor
     clock: Callable[[], datetime]
     speed: float = 1.0
@@ -116,14 +114,14 @@ def read_windows(
             )  # fmt: skip
             yield from only_fresh(map(reader.read, pieces), table.key)
         case Inside() as shape:
-            if source.staged is None:
+            if source.parent is None:
                 raise ConfigurationError(
                     "The parent table was not pulled in this run",
                     vendor=vendor.name,
                     table=table.name,
                     over=shape.over,
                 )
-            pieces = read_nested_rows(table, shape, source.staged, source.staging)
+            pieces = read_nested_rows(table, shape, source.parent)
             yield from only_fresh(map(reader.read, pieces), table.key)
         case Pushed():
             raise ConfigurationError(

@@ -17,12 +17,11 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from include.connection import Connection
 from include.contract import Document, Vendor
 from include.errors import DataQualityError, FatalError
 from include.extract.session import Request, VendorSession
 from include.pipeline.pull import open_session
-from include.pipeline.run import Run, Site
+from include.pipeline.run import VendorRun
 from include.staging.partitions import Staging
 
 log = logging.getLogger(__name__)
@@ -71,21 +70,18 @@ class Lacking:
     kind: str
 
 
-def is_lacking(site: Site, vendor: Vendor) -> bool:
+def is_lacking(engine: sa.Engine, vendor: Vendor) -> bool:
     """Return whether a document of a completed envelope is missing and due for a download."""
     kinds = [each.kind for each in vendor.documents]
-    with site.engine.connect() as db:
+    with engine.connect() as db:
         return db.execute(_LACKING, {"vendor": vendor.name, "kinds": kinds, "most": 1}).first() is not None
 
 
-def store_documents(site: Site, vendor: Vendor, connection: Connection, run: Run, *, years: int = 7) -> int:
-    """Download the missing documents of completed envelopes, the newest first.
+def store_documents(vendor_run: VendorRun, *, years: int = 7) -> int:
+    """Download the missing documents of completed envelopes, the newest first, and store them next to staging.
 
     Args:
-        site: Where the firm runs; documents are stored next to its staging.
-        vendor: The declaration; one with documents.
-        connection: Address and credentials.
-        run: The run, for the log of calls.
+        vendor_run: The run of a vendor with documents.
         years: Retention period after the envelope's completion.
 
     Returns:
@@ -95,12 +91,13 @@ def store_documents(site: Site, vendor: Vendor, connection: Connection, run: Run
         RetriableError: As `VendorSession.request` raises; documents downloaded before it stay stored.
         FatalError: Every download failed; the first error.
     """
+    site, vendor = vendor_run.site, vendor_run.vendor
     kinds = {each.kind: each for each in vendor.documents}
     with site.engine.connect() as db:
         rows = db.execute(_LACKING, {"vendor": vendor.name, "kinds": list(kinds), "most": MOST})
         lacking = [Lacking(*row) for row in rows]
     stored, failures = 0, list[FatalError]()
-    with open_session(site, vendor, connection, run, "documents") as session:
+    with open_session(vendor_run, "documents") as session:
         for each in lacking:
             key = {"vendor": vendor.name, "envelope_key": each.envelope_key, "kind": each.kind}
             try:

@@ -13,14 +13,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
 from typing import Any, TypeGuard
 
-from include.connection import Connection
 from include.contract import Inside, Table, Vendor, Webhook
-from include.contract.overrides import apply_overrides
 from include.control import inbox
 from include.control.inbox import Pending
 from include.errors import (
@@ -44,8 +42,8 @@ from include.extract.pull import Span, stage
 from include.extract.pushed import MOST_REJECTED, expand
 from include.extract.whole_rows import WholeRowReader
 from include.pipeline import plan, pull, vendor_day
-from include.pipeline.run import Run, Site
-from include.staging.rows import FAULTS, read_faults, write_faults
+from include.pipeline.run import VendorRun
+from include.staging.partitions import FAULTS, Partition
 from include.validation.event_dates import find_date_ranges, separate_dates
 
 log = logging.getLogger(__name__)
@@ -72,14 +70,11 @@ class _Batch:
     errors: dict[int, str | None] = field(default_factory=dict)
 
 
-def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budget_s: float = 240.0) -> int:
+def drain(vendor_run: VendorRun, *, budget_s: float = 240.0) -> int:
     """Load a vendor's pending deliveries into the warehouse.
 
     Args:
-        site: Where the firm runs.
-        vendor: The declaration; one with a webhook.
-        connection: Address and credentials, for deliveries that contain only a key.
-        run: The run, for the ledger.
+        vendor_run: The run of a vendor with a webhook.
         budget_s: No batch begins after this many seconds; the rest stays pending for the next run.
 
     Returns:
@@ -89,16 +84,16 @@ def drain(site: Site, vendor: Vendor, connection: Connection, run: Run, *, budge
         RowsFailed: Some deliveries could not be loaded, others could. All are marked as processed, the failed ones with their error.
         TributaryError: As the steps of `include.pipeline.vendor_day` raise; the batch stays pending.
     """
-    vendor = apply_overrides(vendor, connection.extra)
+    engine, vendor = vendor_run.site.engine, vendor_run.vendor
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
     while time.monotonic() < deadline:
-        deliveries = inbox.list_pending(site.engine, vendor.name, BATCH, BATCH_BYTES)
+        deliveries = inbox.list_pending(engine, vendor.name, BATCH, BATCH_BYTES)
         if not deliveries:
             break
-        refused = _settle(site, vendor, connection, run, deliveries, deadline)
+        refused = _settle(vendor_run, deliveries, deadline)
         if len(refused) == len(deliveries) > 1:
             raise next(iter(refused.values()))  # all failed, so they are not the cause: they stay pending
-        inbox.settle(site.engine, {inbox_id: str(error) for inbox_id, error in refused.items()})
+        inbox.settle(engine, {inbox_id: str(error) for inbox_id, error in refused.items()})
         unfit += len(refused)
         done += len(deliveries)
         log.info("%s: %s deliveries processed", vendor.name, done)
@@ -115,14 +110,12 @@ def vendor_of(sender: str) -> str:
     return words[1] if len(words) == 3 and words[0] == PUSH else sender
 
 
-def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run) -> int:
+def drain_pushes(declared: Vendor, vendor_run: VendorRun) -> int:
     """Load pushed records of a vendor's tables, one delivery at a time: a refused delivery blocks no other.
 
     Args:
-        site: Where the firm runs.
         declared: The declaration. Callers use its field names, even if the connection renames fields.
-        connection: Address and credentials, for the nested tables of the pushed ones.
-        run: The run, for the ledger.
+        vendor_run: The vendor's run.
 
     Returns:
         Number of deliveries processed; the outcome of each delivery and of its rows is recorded with it.
@@ -130,47 +123,48 @@ def drain_pushes(site: Site, declared: Vendor, connection: Connection, run: Run)
     Raises:
         TributaryError: The database or staging is unavailable or invalid; the delivery stays pending.
     """
-    vendor, done = apply_overrides(declared, connection.extra), 0
+    engine, done = vendor_run.site.engine, 0
     for table in declared.asked:
-        while deliveries := inbox.list_pending(site.engine, f"{PUSH}.{vendor.name}.{table.name}", 1, 1):
+        while deliveries := inbox.list_pending(engine, f"{PUSH}.{declared.name}.{table.name}", 1, 1):
             [each] = deliveries
             error, outcome = None, None
             try:
-                path, outcome = _stage_push(site, vendor, table, each.body, run)
-                paths = [path, *_stage_nested(site, vendor, table.name, connection, run)]
-                vendor_day.validate(site, vendor, _by_table(paths), run, rows_only=True)
-                outcome = _with_refused(site, table, path, outcome)
-                _load(site, vendor, paths, run)
+                partition, outcome = _stage_push(vendor_run, table, each.body)
+                partitions = [partition, *_stage_nested(vendor_run, table.name)]
+                vendor_day.validate(vendor_run, partitions, rows_only=True)
+                outcome = _with_refused(table, partition, outcome)
+                _load(vendor_run, partitions)
                 error = _describe(table, outcome)
             except (*_UNFIT, VendorUnavailable) as failure:
                 error, outcome = str(failure), None
-            inbox.settle(site.engine, {each.inbox_id: error}, {each.inbox_id: outcome} if outcome else None)
+            inbox.settle(engine, {each.inbox_id: error}, {each.inbox_id: outcome} if outcome else None)
             done += 1
     return done
 
 
-def _stage_push(site: Site, vendor: Vendor, table: Table, body: bytes, run: Run) -> tuple[str, dict[str, Any]]:
-    """Stage pushed rows; return the partition's path and the rows' outcome: `{"rows", "dead", "rejected"}`."""
+def _stage_push(vendor_run: VendorRun, table: Table, body: bytes) -> tuple[Partition, dict[str, Any]]:
+    """Stage pushed rows; return the partition and the rows' outcome: `{"rows", "dead", "rejected"}`."""
     started = time.perf_counter()
+    site, vendor = vendor_run.site, vendor_run.vendor
     if table.is_nested:
         body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
     reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
-    [window] = only_fresh([_make_reader(site, vendor, table, reader, run)(body)], table.key)
-    span = Span(run.business_date, is_pushed=True, has_whole_rows=True)
-    path = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
-    vendor_day.record_staged(site, vendor, path, run, time.perf_counter() - started)
+    [window] = only_fresh([_make_reader(vendor_run, table, reader)(body)], table.key)
+    span = Span(vendor_run.run.business_date, is_pushed=True, has_whole_rows=True)
+    partition = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
+    vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
     dead = window.page.dead
     rejected = [{"row": row.place, "reasons": row.reasons} for row in dead[:MOST_REJECTED]]
-    return path, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
+    return partition, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
 
 
-def _with_refused(site: Site, table: Table, path: str, outcome: dict[str, Any]) -> dict[str, Any]:
+def _with_refused(table: Table, partition: Partition, outcome: dict[str, Any]) -> dict[str, Any]:
     """Add the rows that the suite rejects to the outcome of a push."""
     sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
-    faults = read_faults(site.staging, path).to_pylist()
+    faults = partition.faults.to_pylist()
     dead = {each["row"] for each in outcome["rejected"]}
     places = [row for row in range(outcome["rows"]) if row not in dead]
-    if len(places) != site.staging.manifest(path).staged:  # duplicates were removed, so positions are unknown
+    if len(places) != partition.manifest.staged:  # duplicates were removed, so positions are unknown
         places = []
     refused = [
         {
@@ -187,10 +181,10 @@ def _with_refused(site: Site, table: Table, path: str, outcome: dict[str, Any]) 
     return outcome | {"dead": outcome["dead"] + len(faults), "rejected": rejected}
 
 
-def _make_reader(site: Site, vendor: Vendor, table: Table, reader: PageReader, run: Run) -> Callable[[bytes], Page]:
+def _make_reader(vendor_run: VendorRun, table: Table, reader: PageReader) -> Callable[[bytes], Page]:
     """Return a function that parses a body; rows with conflicting duplicates of a key or impossible dates are dead."""
-    ranges = find_date_ranges(vendor, table)
-    anchors = {"business_date": run.business_date, "extracted_at": site.clock().date()}
+    ranges = find_date_ranges(vendor_run.vendor, table)
+    anchors = {"business_date": vendor_run.run.business_date, "extracted_at": vendor_run.site.clock().date()}
     return lambda body: separate(separate_dates(reader.read(body), table, ranges, anchors), table)
 
 
@@ -202,56 +196,49 @@ def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
     return f"{table.name}: {'; '.join(reasons)}, and {outcome['dead'] - 1} more of {outcome['rows']}"
 
 
-def _settle(
-    site: Site,
-    vendor: Vendor,
-    connection: Connection,
-    run: Run,
-    deliveries: Sequence[Pending],
-    deadline: float,
-) -> dict[int, FatalError]:
+def _settle(vendor_run: VendorRun, deliveries: Sequence[Pending], deadline: float) -> dict[int, FatalError]:
     """Load a batch, bisecting on failure; return the deliveries that could not be loaded (they stay pending), with their error."""
-    pending = deliveries
+    engine, pending = vendor_run.site.engine, deliveries
     try:
-        batch = _load_rows(site, vendor, connection, run, deliveries)
+        batch = _load_rows(vendor_run, deliveries)
         with_keys = {inbox_id for ids in batch.keys.values() for inbox_id in ids}
         # Settle before the lookup: while the vendor is unavailable, each retry would record the same rows as dead letters again.
-        inbox.settle(
-            site.engine, {inbox_id: error for inbox_id, error in batch.errors.items() if inbox_id not in with_keys}
-        )
+        inbox.settle(engine, {inbox_id: error for inbox_id, error in batch.errors.items() if inbox_id not in with_keys})
         pending = [each for each in deliveries if each.inbox_id in with_keys]
-        inbox.settle(site.engine, _load_keys(site, vendor, connection, run, batch))
+        inbox.settle(engine, _load_keys(vendor_run, batch))
     except _UNFIT as error:
         if len(pending) == 1:
             return {pending[0].inbox_id: error}
         if time.monotonic() > deadline:
             raise
         middle = len(pending) // 2
-        first = _settle(site, vendor, connection, run, pending[:middle], deadline)
-        return first | _settle(site, vendor, connection, run, pending[middle:], deadline)
+        first = _settle(vendor_run, pending[:middle], deadline)
+        return first | _settle(vendor_run, pending[middle:], deadline)
     return {}
 
 
-def _load_rows(site: Site, vendor: Vendor, connection: Connection, run: Run, deliveries: Sequence[Pending]) -> _Batch:
+def _load_rows(vendor_run: VendorRun, deliveries: Sequence[Pending]) -> _Batch:
     """Load the rows of a batch into the warehouse; return the batch with the errors of its deliveries."""
-    assert vendor.webhook is not None
-    batch = _parse(vendor, vendor.webhook, deliveries)
+    assert vendor_run.vendor.webhook is not None
+    batch = _parse(vendor_run.vendor, vendor_run.vendor.webhook, deliveries)
     for table, rows in batch.rows.items():
         if rows:
-            paths = [_stage(site, vendor, table, rows, run, batch.errors)]
-            paths += _stage_nested(site, vendor, table, connection, run)
-            _publish(site, vendor, paths, run)
+            partitions = [_stage(vendor_run, table, rows, batch.errors), *_stage_nested(vendor_run, table)]
+            for each in partitions:
+                # Contract and dates were checked. Other expectations need a whole day: they run on the day's own pull.
+                each.write_faults(FAULTS.empty_table())
+            _load(vendor_run, partitions)
     return batch
 
 
-def _load_keys(site: Site, vendor: Vendor, connection: Connection, run: Run, batch: _Batch) -> dict[int, str | None]:
+def _load_keys(vendor_run: VendorRun, batch: _Batch) -> dict[int, str | None]:
     """Pull and load the keys of a batch; return the error of each delivery, None for success."""
     if not batch.keys:
         return {}
-    refused = _look_up(site, vendor, connection, run, sorted(batch.keys))
+    refused = _look_up(vendor_run, sorted(batch.keys))
     errors: dict[int, str | None] = {}
     for key, ids in batch.keys.items():
-        error = f"{vendor.name}: lookup failed: {refused[key]}" if key in refused else None
+        error = f"{vendor_run.vendor.name}: lookup failed: {refused[key]}" if key in refused else None
         errors |= {inbox_id: error or batch.errors[inbox_id] for inbox_id in ids}
     return errors
 
@@ -279,17 +266,13 @@ def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending]) -> _
 
 
 def _stage(
-    site: Site,
-    vendor: Vendor,
-    table_name: str,
-    rows: Sequence[tuple[int, bytes]],
-    run: Run,
-    errors: dict[int, str | None],
-) -> str:
+    vendor_run: VendorRun, table_name: str, rows: Sequence[tuple[int, bytes]], errors: dict[int, str | None]
+) -> Partition:
     """Stage rows, parsing each delivery separately to attribute dead rows to it."""
+    site, vendor = vendor_run.site, vendor_run.vendor
     table, started = vendor.table(table_name), time.perf_counter()
     reader: PageReader = CsvReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
-    read_page = _make_reader(site, vendor, table, reader, run)
+    read_page = _make_reader(vendor_run, table, reader)
 
     def read() -> Iterator[Window]:
         for inbox_id, row in rows:
@@ -299,39 +282,26 @@ def _stage(
                 errors[inbox_id] = f"{table_name}: {'; '.join(dead[0].reasons)}{others}"
             yield window
 
-    span = Span(run.business_date, is_pushed=True)
-    path = stage(vendor, table, span, read(), reader, site.staging, site.clock())
-    vendor_day.record_staged(site, vendor, path, run, time.perf_counter() - started)
-    return path
+    span = Span(vendor_run.run.business_date, is_pushed=True)
+    partition = stage(vendor, table, span, read(), reader, site.staging, site.clock())
+    vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
+    return partition
 
 
-def _stage_nested(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> list[str]:
+def _stage_nested(vendor_run: VendorRun, table_name: str) -> list[Partition]:
     """Stage the tables whose rows are nested in the given table's rows."""
-    span = Span(run.business_date, is_pushed=True)
-    nested = [t.name for t in vendor.asked if isinstance(t.shape, Inside) and t.over == table_name]
-    return [_fetch(site, vendor, table, connection, run, span) for table in nested]
+    span = Span(vendor_run.run.business_date, is_pushed=True)
+    nested = [t.name for t in vendor_run.vendor.asked if isinstance(t.shape, Inside) and t.over == table_name]
+    return [_fetch(vendor_run, table, span) for table in nested]
 
 
-def _publish(site: Site, vendor: Vendor, paths: Sequence[str], run: Run) -> None:
-    for path in paths:
-        # Contract and dates were checked. Other expectations need a whole day: they run on the day's own pull.
-        write_faults(site.staging, path, FAULTS.empty_table())
-    _load(site, vendor, paths, run)
+def _load(vendor_run: VendorRun, partitions: Sequence[Partition]) -> None:
+    for each in partitions:
+        vendor_day.transform(vendor_run, each)
+        vendor_day.load(vendor_run, each)
 
 
-def _load(site: Site, vendor: Vendor, paths: Sequence[str], run: Run) -> None:
-    for path in paths:
-        vendor_day.transform(site, vendor, path, run)
-        vendor_day.load(site, vendor, path, run)
-
-
-def _by_table(paths: Sequence[str]) -> dict[str, str]:
-    return {path.split("/")[1]: path for path in paths}
-
-
-def _look_up(
-    site: Site, vendor: Vendor, connection: Connection, run: Run, keys: Sequence[str]
-) -> dict[str, FatalError]:
+def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError]:
     """Pull and load keys from the vendor; return the keys that it refuses, which may be forged, with the error.
 
     Raises:
@@ -343,33 +313,34 @@ def _look_up(
     while waiting:
         some = waiting.pop()
         try:
-            _load_selected(site, vendor, connection, replace(run, keys=some, on_demand=True))
+            _load_selected(vendor_run.changed(keys=some, on_demand=True))
         except (AuthenticationError, ConfigurationError) as error:
             if len(some) == 1:
                 refused[some[0]] = error
             else:
                 waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
     if len(refused) == len(keys):
-        with pull.open_session(site, vendor, connection, run) as session:
-            session.get(vendor.asked[0].path, {}, bytes)  # raises if the vendor refuses our credentials
+        with pull.open_session(vendor_run) as session:
+            session.get(vendor_run.vendor.asked[0].path, {}, bytes)  # raises if the vendor refuses our credentials
     return refused
 
 
-def _load_selected(site: Site, vendor: Vendor, connection: Connection, run: Run) -> None:
+def _load_selected(vendor_run: VendorRun) -> None:
     """Pull and load the run's keys, using the reserved share of the vendor's rate budget."""
+    vendor, run = vendor_run.vendor, vendor_run.run
     keyed = plan.keep_keyed(vendor, [table.name for table in vendor.asked])
     span = Span(run.business_date, chosen=run.keys, is_pushed=True)
     tables = [table for wave in vendor.waves for table in wave if table in keyed]
-    paths = [_fetch(site, vendor, table, connection, run, span) for table in tables]
-    vendor_day.validate(site, vendor, _by_table(paths), run, rows_only=True)
-    _load(site, vendor, paths, run)
+    partitions = [_fetch(vendor_run, table, span) for table in tables]
+    vendor_day.validate(vendor_run, partitions, rows_only=True)
+    _load(vendor_run, partitions)
 
 
-def _fetch(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run, span: Span) -> str:
+def _fetch(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:
     started = time.perf_counter()
-    path = pull.fetch(site, vendor, table_name, connection, run, span)
-    vendor_day.record_staged(site, vendor, path, run, time.perf_counter() - started)
-    return path
+    partition = pull.fetch(vendor_run, table_name, span)
+    vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
+    return partition
 
 
 def _pop(body: Any, fields: Sequence[str]) -> Any:

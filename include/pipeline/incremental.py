@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import time
 
-from include.connection import Connection
 from include.contract import Table, Vendor
 from include.control import ledger
 from include.extract.exact_json import load
 from include.extract.pull import Span
 from include.extract.session import Request
 from include.pipeline import pull, vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import VendorRun
 
 
 def edited_tables(vendor: Vendor) -> tuple[Table, ...]:
@@ -24,14 +23,8 @@ def edited_tables(vendor: Vendor) -> tuple[Table, ...]:
     return tuple(table for table in vendor.asked if table.pull == "window")
 
 
-def pull_edits(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
+def pull_edits(vendor_run: VendorRun) -> int:
     """Pull and load rows edited since the last daily pull.
-
-    Args:
-        site: Where the firm runs.
-        vendor: The declaration.
-        connection: Address and credentials.
-        run: The run, for the ledger.
 
     Returns:
         Number of new or changed canonical rows. Tables are skipped until their first daily pull, which requests all rows.
@@ -39,30 +32,30 @@ def pull_edits(site: Site, vendor: Vendor, connection: Connection, run: Run) -> 
     Raises:
         TributaryError: As the steps of `include.pipeline.vendor_day` raise.
     """
-    changed = 0
+    site, vendor, changed = vendor_run.site, vendor_run.vendor, 0
     for table in edited_tables(vendor):
         since = ledger.find_last_window(site.engine, vendor.name, table.name, site.clock())
         if since is None:
             continue
         started = time.perf_counter()
-        span = Span(run.business_date, edited_since=since, is_pushed=True)
-        path = pull.fetch(site, vendor, table.name, connection, run, span)
-        vendor_day.record_staged(site, vendor, path, run, time.perf_counter() - started)
-        vendor_day.validate(site, vendor, {table.name: path}, run, rows_only=True)
-        vendor_day.transform(site, vendor, path, run)
-        changed += sum(counts.inserted + counts.updated for counts in vendor_day.load(site, vendor, path, run).values())
+        span = Span(vendor_run.run.business_date, edited_since=since, is_pushed=True)
+        partition = pull.fetch(vendor_run, table.name, span)
+        vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
+        vendor_day.validate(vendor_run, [partition], rows_only=True)
+        vendor_day.transform(vendor_run, partition)
+        changed += sum(each.inserted + each.updated for each in vendor_day.load(vendor_run, partition).values())
     return changed
 
 
-def republish(site: Site, vendor: Vendor, connection: Connection, run: Run) -> int:
+def republish(vendor_run: VendorRun) -> int:
     """Request redelivery of the vendor's failed webhooks; return how many. Otherwise, only the next poll would bring the changes.
 
     Raises:
         TributaryError: As `VendorSession.request` raises.
     """
-    webhook = vendor.webhook
+    webhook = vendor_run.vendor.webhook
     assert webhook is not None
-    with pull.open_session(site, vendor, connection, run, webhook.log) as session:
+    with pull.open_session(vendor_run, webhook.log) as session:
         failed = session.get(webhook.failures, {}, _failed_keys)
         if failed:
             session.request(Request(webhook.retry, body={"envelopeIds": failed}, method="PUT"), bytes)

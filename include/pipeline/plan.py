@@ -4,11 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from include import business_dates
 from include.contract import FanOut, Vendor
 from include.errors import InputRejected
+
+
+class Plan(TypedDict):
+    """A planned run in JSON types, as tasks pass it on: dates as text.
+
+    Attributes:
+        tables: The tables to pull, in the vendor's order.
+        left_out: Selected tables that are not pulled -> the reason.
+        is_past: Whether the day is past.
+
+    The others are as in `Run`.
+    """
+
+    business_date: str
+    previous_date: str
+    is_past: bool
+    tables: list[str]
+    left_out: dict[str, str]
+    full_refresh: bool
+    on_demand: bool
+    keys: list[str]
+    accept_unusual: bool
+    user: str
 
 
 def plan_day(
@@ -18,7 +41,8 @@ def plan_day(
     now: datetime | None = None,
     *,
     is_backfill: bool = False,
-) -> dict[str, Any]:
+    user: str = "",
+) -> Plan:
     """Plan a run.
 
     Args:
@@ -27,10 +51,7 @@ def plan_day(
         interval_end: End of the data interval; None (a manual run) means now.
         now: Aware; None means the wall clock.
         is_backfill: Whether the run belongs to a backfill, in which each run has its own day.
-
-    Returns:
-        The plan in JSON types: dates as text, table names in the vendor's order, whether the day is past, and `left_out`: selected
-        tables that are not pulled -> the reason.
+        user: The user who started the run; empty if unknown.
 
     Raises:
         InputRejected: The day or the tables are impossible; the message lists the valid ones.
@@ -62,6 +83,7 @@ def plan_day(
         "on_demand": bool(keys) or params["on_demand"],
         "keys": keys,
         "accept_unusual": bool(params.get("accept_unusual")),
+        "user": user,
     }
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from include import business_dates, canonical
-from include.connection import Connection
-from include.contract import FanOut, Table, Vendor
-from include.contract.overrides import apply_overrides, ignores_clock
+from include.contract import FanOut, Table
+from include.contract.overrides import ignores_clock
 from include.control import ledger
 from include.control.answers import Answers
 from include.control.budget import RateBudget
@@ -20,7 +19,8 @@ from include.extract.fan_out import Keys, list_keys
 from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, most_rows
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
+from include.staging.partitions import Partition
 from include.warehouse.fact import find_final_keys
 
 
@@ -31,50 +31,39 @@ def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
     return Span(run.business_date, is_past, first, edited_since, chosen=run.keys)
 
 
-def fetch(
-    site: Site,
-    vendor: Vendor,
-    table_name: str,
-    connection: Connection,
-    run: Run,
-    span: Span,
-    keep: Keep = lambda windows: windows,
-) -> str:
-    """Pull one table into staging and record nothing in the ledger; return the partition's path.
+def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambda windows: windows) -> Partition:
+    """Pull one table into staging and record nothing in the ledger.
 
     Args:
-        site: Where the firm runs.
-        vendor: The declaration.
+        vendor_run: The vendor's run.
         table_name: The table to pull.
-        connection: Address and credentials.
-        run: The run, with its business date.
         span: The span to request, from `span_of`.
         keep: Filter that drops rows that are not needed.
 
     Raises:
         TributaryError: As `extract.pull.pull` raises.
     """
-    vendor = apply_overrides(vendor, connection.extra)
+    site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     table = vendor.table(table_name)
     answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
-    staged = ledger.find_staged_partition(site.engine, run.run_id, vendor.name, table.over) if table.over else None
+    parent = vendor_run.open_staged(table.over) if table.over else None
     if span.is_pushed:
         answers.forget()  # responses stored by an earlier attempt may be stale
-    keys = _find_keys(site, vendor, table, connection, run, staged)
+    keys = _find_keys(vendor_run, table, parent)
     is_routine = not (span.is_pushed or run.keys or run.full_refresh)
     most = most_rows(vendor.limits.rows, ledger.find_most_fetched(site.engine, vendor.name, table_name))
-    source = Source(keys, staged, answers, site.staging, site.redactor, site.clock, site.speed, is_routine, most)
-    with open_session(site, vendor, connection, run, table_name) as session:
+    source = Source(keys, parent, answers, site.redactor, site.clock, site.speed, is_routine, most)
+    with open_session(vendor_run, table_name) as session:
         # A resumed fan-out is only as new as its first stored responses.
-        path = pull(vendor, table, span, session, site.staging, site.redactor, answers.began_at(), source, keep)
+        partition = pull(vendor, table, span, session, site.staging, site.redactor, answers.began_at(), source, keep)
     if isinstance(table.shape, FanOut):
         answers.forget()
-    return path
+    return partition
 
 
-def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, table_name: str = "") -> VendorSession:
+def open_session(vendor_run: VendorRun, table_name: str = "") -> VendorSession:
     """Open a session that respects the firm's rate budget for the vendor and records its calls."""
-    vendor = apply_overrides(vendor, connection.extra)
+    site, vendor, connection, run = vendor_run.site, vendor_run.vendor, vendor_run.connection, vendor_run.run
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
@@ -82,43 +71,41 @@ def open_session(site: Site, vendor: Vendor, connection: Connection, run: Run, t
     return VendorSession(vendor, connection, budget, calls, grants, clocks=clocks)
 
 
-def closed_through(site: Site, vendor: Vendor, connection: Connection, run: Run) -> date | None:
+def closed_through(vendor_run: VendorRun) -> date | None:
     """Request the last day that the vendor has closed; raises as `extract.closed.read_closed_day` does."""
-    vendor = apply_overrides(vendor, connection.extra)
-    with open_session(site, vendor, connection, run) as session:
-        return read_closed_day(vendor, session)
+    with open_session(vendor_run) as session:
+        return read_closed_day(vendor_run.vendor, session)
 
 
-def _find_keys(
-    site: Site, vendor: Vendor, table: Table, connection: Connection, run: Run, staged: str | None
-) -> list[Keys]:
+def _find_keys(vendor_run: VendorRun, table: Table, parent_rows: Partition | None) -> list[Keys]:
     """Return the keys that a fan-out requests; empty for other tables."""
     if not isinstance(table.shape, FanOut):
         return []
     if not table.over:
-        return _list_grants(site, vendor, connection)
+        return _list_grants(vendor_run)
+    vendor, run = vendor_run.vendor, vendor_run.run
     parent, shape = vendor.table(table.over), table.shape
-    keys = list_keys(table, shape, parent, staged, run.keys, site.staging, is_keyed=vendor.is_keyed(parent))
+    keys = list_keys(table, shape, parent, parent_rows, run.keys, is_keyed=vendor.is_keyed(parent))
     if not shape.final or run.keys or run.full_refresh:
         return keys
-    ended = find_final_keys(site.engine, vendor.name, canonical.named(shape.final)) - _find_open(
-        site, parent, shape, staged
-    )
+    ended = find_final_keys(vendor_run.site.engine, vendor.name, canonical.named(shape.final))
+    ended -= _find_open(parent, shape, parent_rows)
     return [each for each in keys if each[parent.key[0]] not in ended]
 
 
-def _list_grants(site: Site, vendor: Vendor, connection: Connection) -> list[Keys]:
-    grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
+def _list_grants(vendor_run: VendorRun) -> list[Keys]:
+    site, name = vendor_run.site, vendor_run.vendor.name
+    grants = Grants.of(site.engine, name, site.redactor, vendor_run.connection.extra)
     if not grants.firsts:
-        raise ConfigurationError("The vendor's connection has no grants", vendor=vendor.name)
+        raise ConfigurationError("The vendor's connection has no grants", vendor=name)
     return [{"grant": name} for name in sorted(grants.firsts)]
 
 
-def _find_open(site: Site, parent: Table, shape: FanOut, staged: str | None) -> set[str]:
+def _find_open(parent: Table, shape: FanOut, parent_rows: Partition | None) -> set[str]:
     """Return the keys that the parent table does not show as ended, even if the warehouse does."""
     column, words = shape.ended
-    if not column or staged is None:
+    if not column or parent_rows is None:
         return set()
     key = parent.key[0]
-    rows = (row for _, part in site.staging.rows(staged, [key, column]) for row in part.to_pylist())
+    rows = (row for _, part in parent_rows.rows([key, column]) for row in part.to_pylist())
     return {row[key] for row in rows if row[column] not in words}

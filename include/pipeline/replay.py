@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -22,13 +23,14 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from include import business_dates
-from include.connection import Connection
-from include.contract import Table, Vendor
+from include.contract import Table
 from include.errors import InputRejected
 from include.extract.paging import Window
 from include.extract.pull import Span
 from include.pipeline import pull, vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import VendorRun
+from include.staging.partitions import Partition
+from include.staging.row_key import format_keys
 
 _OPEN = sa.text("""
 select dead_letter_id, row_key, partition from control.dead_letter
@@ -58,23 +60,13 @@ class Replayed:
 
 
 def replay(
-    site: Site,
-    vendor: Vendor,
-    table_name: str,
-    connection: Connection,
-    run: Run,
-    ids: Sequence[int] | None = None,
-    *,
-    is_dry: bool = False,
+    vendor_run: VendorRun, table_name: str, ids: Sequence[int] | None = None, *, is_dry: bool = False
 ) -> Replayed:
     """Replay the open dead letters of one table and business date.
 
     Args:
-        site: Where the firm runs.
-        vendor: The declaration.
+        vendor_run: The vendor's run; its business date is that of the dead letters.
         table_name: The table.
-        connection: Address and credentials.
-        run: The run; its business date is that of the dead letters.
         ids: Ids of the dead letters; None for all that are open.
         is_dry: Only pull and check; record and load nothing.
 
@@ -82,6 +74,7 @@ def replay(
         InputRejected: A dead letter is not open in this table and day, or the table's rows are requested per row of another.
         TributaryError: As the steps of a day raise.
     """
+    vendor = vendor_run.vendor
     table = vendor.table(table_name)
     if table.over:
         raise InputRejected(
@@ -90,29 +83,20 @@ def replay(
             table=table_name,
             over=table.over,
         )
-    letters = _open_letters(site, vendor, run, table_name, ids)
+    letters = _open_letters(vendor_run, table_name, ids)
     done = Replayed(len(letters), sum(letter["row_key"] is None for letter in letters), 0, 0, 0)
-    replaying = replace(run, full_refresh=True, on_demand=True, is_replay=True)
+    replaying = vendor_run.changed(full_refresh=True, on_demand=True, is_replay=True)
     if table.pull == "full":
-        today = business_dates.latest_closed(site.clock())
-        replaying = replace(replaying, business_date=today, previous_date=business_dates.previous(today))
+        today = business_dates.latest_closed(vendor_run.site.clock())
+        replaying = replaying.changed(business_date=today, previous_date=business_dates.previous(today))
     if letters and not is_dry:
         for beside in sorted({name for each in vendor.maps if each.table == table_name for name in each.beside}):
-            path = vendor_day.stage(site, vendor, beside, connection, replaying)
-            vendor_day.validate(site, vendor, {beside: path}, replaying, rows_only=True)
-    for span, some in _plan_pulls(site, table, replaying, letters):
+            vendor_day.validate(replaying, [vendor_day.stage(replaying, beside)], rows_only=True)
+    for span, some in _plan_pulls(replaying, table, letters):
         keys = [letter["row_key"] for letter in some]
-        path = pull.fetch(
-            site,
-            vendor,
-            table_name,
-            connection,
-            replaying,
-            span,
-            lambda w, k=keys: _filter(w, table, k),  # type: ignore[misc]
-        )
-        refused = _check(site, vendor, path) if is_dry else _process(site, vendor, path, replaying)
-        manifest = site.staging.manifest(path)
+        partition = pull.fetch(replaying, table_name, span, partial(_filter, table=table, keys=keys))
+        refused = _check(replaying, partition) if is_dry else _process(replaying, partition)
+        manifest = partition.manifest
         done = replace(
             done,
             found=done.found + manifest.fetched,
@@ -122,11 +106,9 @@ def replay(
     return done
 
 
-def _open_letters(
-    site: Site, vendor: Vendor, run: Run, table: str, ids: Sequence[int] | None
-) -> Sequence[sa.RowMapping]:
-    facts = {"vendor": vendor.name, "table": table, "day": run.business_date}
-    with site.engine.connect() as connection:
+def _open_letters(vendor_run: VendorRun, table: str, ids: Sequence[int] | None) -> Sequence[sa.RowMapping]:
+    facts = {"vendor": vendor_run.vendor.name, "table": table, "day": vendor_run.run.business_date}
+    with vendor_run.site.engine.connect() as connection:
         letters = connection.execute(_OPEN, facts | {"ids": None if ids is None else list(ids)}).mappings().all()
     if unknown := set(ids or ()) - {letter["dead_letter_id"] for letter in letters}:
         raise InputRejected("Some ids are not open dead letters of this table and day", **facts, ids=sorted(unknown))
@@ -134,41 +116,39 @@ def _open_letters(
 
 
 def _plan_pulls(
-    site: Site, table: Table, run: Run, letters: Sequence[sa.RowMapping]
+    vendor_run: VendorRun, table: Table, letters: Sequence[sa.RowMapping]
 ) -> Iterator[tuple[Span, list[dict[str, Any]]]]:
     """Yield the spans to pull, each with its dead letters."""
-    known: list[dict[str, Any]] = []
+    staging, known = vendor_run.site.staging, list[dict[str, Any]]()
     for letter in letters:
         if letter["row_key"] is not None:
-            window = site.staging.manifest(letter["partition"]).window if table.pull == "window" else None
+            window = staging.open(letter["partition"]).manifest.window if table.pull == "window" else None
             known.append({**letter, "since": None if window is None else datetime.fromisoformat(window[0])})
     # A dead letter of a window table without edit bounds was pulled by its day, as a past date.
     for is_dated, group in groupby(
         sorted(known, key=lambda each: each["since"] is None), lambda each: each["since"] is None
     ):
         selected = list(group)
-        span = pull.span_of(site, run, None)
+        span = pull.span_of(vendor_run.site, vendor_run.run, None)
         if table.pull == "window":
             since = None if is_dated else min(map(itemgetter("since"), selected))
             span = replace(span, is_past=is_dated, edited_since=since)
         yield span, selected
 
 
-def _check(site: Site, vendor: Vendor, path: str) -> int:
+def _check(vendor_run: VendorRun, partition: Partition) -> int:
     """Validate the rows without recording; return the number of refused rows."""
     from include.validation.check import validate_day
 
-    table = path.split("/")[1]
-    return validate_day(vendor, {table: path}, site.staging, {}, rows_only=True)[table].refused
+    return validate_day(vendor_run.vendor, {partition.table: partition}, {}, rows_only=True)[partition.table].refused
 
 
-def _process(site: Site, vendor: Vendor, path: str, run: Run) -> int:
+def _process(vendor_run: VendorRun, partition: Partition) -> int:
     """Run the rows through every step; return the number of refused rows."""
-    table = path.split("/")[1]
-    vendor_day.record_staged(site, vendor, path, run, 0.0)
-    refused = vendor_day.validate(site, vendor, {table: path}, run, rows_only=True)[table]
-    vendor_day.transform(site, vendor, path, run)
-    vendor_day.publish(site, vendor, [path], run)
+    vendor_day.record_staged(vendor_run, partition, 0.0)
+    refused = vendor_day.validate(vendor_run, [partition], rows_only=True)[partition.table]
+    vendor_day.transform(vendor_run, partition)
+    vendor_day.publish(vendor_run, [partition])
     return refused
 
 
@@ -178,9 +158,7 @@ def _filter(windows: Iterator[Window], table: Table, keys: Sequence[str]) -> Ite
     key_set = set(keys)
 
     def select(rows: pa.Table) -> pa.Table:
-        texts = [rows.column(name).cast(pa.string()) for name in table.key]
-        key = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, ":")
-        return rows.filter(pc.is_in(key, value_set=key_array))
+        return rows.filter(pc.is_in(format_keys(rows, table.key), value_set=key_array))
 
     for window in windows:
         rows = select(window.page.rows)

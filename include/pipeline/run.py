@@ -1,16 +1,23 @@
-"""The site (a firm's environment) and the facts of one run of a vendor's DAG."""
+"""What a step needs to know: the site (a firm's environment), the run, and both together with a vendor as a `VendorRun`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import Any, Self
 
 import sqlalchemy as sa
 
 from include import business_dates
+from include.connection import Connection
+from include.contract import Vendor
+from include.contract.overrides import apply_overrides
+from include.control import ledger
+from include.control.ledger import Pull
+from include.pipeline.plan import Plan
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition, Staging
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,73 @@ class Run:
         return (self.user or "unknown") if self.accept_unusual else ""
 
     @classmethod
-    def of_now(cls, run_id: str, now: datetime) -> Run:
+    def of_plan(cls, run_id: str, plan: Plan) -> Run:
+        """Return the run that was planned."""
+        return cls(
+            run_id,
+            date.fromisoformat(plan["business_date"]),
+            date.fromisoformat(plan["previous_date"]),
+            full_refresh=plan["full_refresh"],
+            on_demand=plan["on_demand"],
+            keys=tuple(plan["keys"]),
+            accept_unusual=plan["accept_unusual"],
+            user=plan["user"],
+        )
+
+    @classmethod
+    def of_day(cls, run_id: str, day: date, **options: Any) -> Run:
+        """Return a run for a session."""
+        return cls(run_id, day, business_dates.previous(day), **options)
+
+    @classmethod
+    def of_now(cls, run_id: str, now: datetime | None = None) -> Run:
         """Return a run for the latest closed session."""
-        day = business_dates.business_date(now)
-        return cls(run_id, day, business_dates.previous(day))
+        return cls.of_day(run_id, business_dates.business_date(now))
+
+
+@dataclass(frozen=True, slots=True)
+class VendorRun:
+    """One run for one vendor: all that its steps have in common.
+
+    Attributes:
+        site: Where the firm runs.
+        vendor: The declaration, with the overrides of the connection applied.
+        connection: Address and credentials.
+        run: The run, with its business date.
+    """
+
+    site: Site
+    vendor: Vendor
+    connection: Connection
+    run: Run
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vendor", apply_overrides(self.vendor, self.connection.extra))
+
+    def changed(self, **facts: Any) -> Self:
+        """Return the same with other facts of the run."""
+        return replace(self, run=replace(self.run, **facts))
+
+    def open_staged(self, table: str) -> Partition | None:
+        """Open the partition that this run staged of a table; None if it staged none."""
+        path = ledger.find_staged_partition(self.site.engine, self.run.run_id, self.vendor.name, table)
+        return None if path is None else self.site.staging.open(path)
+
+    def open_last_loaded(self, table: str) -> Partition | None:
+        """Open the last loaded partition of a current full pull of a table; None if there is none."""
+        path = ledger.find_last_partition(self.site.engine, self.vendor.name, table)
+        return None if path is None else self.site.staging.open(path)
+
+    def pull_of(self, partition: Partition) -> Pull:
+        """Return the ledger's record of the pull of a partition."""
+        manifest = partition.manifest
+        return Pull(
+            run_id=self.run.run_id,
+            vendor=manifest.vendor,
+            table_name=manifest.table,
+            business_date=manifest.business_date,
+            pull_id=manifest.pull_id,
+            pulled="replay" if self.run.is_replay else manifest.pulled,
+            extracted_at=manifest.extracted_at,
+            window_to=None if manifest.window is None else datetime.fromisoformat(manifest.window[1]),
+        )

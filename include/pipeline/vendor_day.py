@@ -5,24 +5,22 @@ stage  ->  validate  ->  transform  ->  publish (load and reconcile: the day bec
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from include.connection import Connection
-from include.contract import Vendor
 from include.control import dead_letters, ledger
-from include.control.ledger import Counts, Pull
+from include.control.ledger import Counts
 from include.control.rejections import record_rejection
 from include.errors import BalanceError
 from include.pipeline.pull import fetch, span_of
-from include.pipeline.run import Run, Site
-from include.staging.partitions import Manifest
+from include.pipeline.run import VendorRun
+from include.staging.partitions import Partition
 from include.transform import entities as transforming
 from include.transform.dead_rows import (
     read_refused_dead_letters,
@@ -41,42 +39,30 @@ _EVIDENCE = 100
 """Rows recorded as dead letters if more died than the suite allows: the table must be pulled again as a whole anyway."""
 
 
-def stage(site: Site, vendor: Vendor, table_name: str, connection: Connection, run: Run) -> str:
-    """Pull one table into staging and record it.
-
-    Args:
-        site: Where the firm runs.
-        vendor: The declaration.
-        table_name: The table to pull.
-        connection: Address and credentials.
-        run: The run, with its business date.
-
-    Returns:
-        The partition's path below the staging root.
-
-    Raises:
-        TributaryError: As `pull` raises.
-    """
+def stage(vendor_run: VendorRun, table_name: str) -> Partition:
+    """Pull one table into staging and record it; raise as `pull.fetch` does."""
     started = time.perf_counter()
+    site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     since = None if run.full_refresh else ledger.find_last_window(site.engine, vendor.name, table_name, site.clock())
-    with _rejection(site, vendor, run, "stage"):
-        path = fetch(site, vendor, table_name, connection, run, span_of(site, run, since))
-    record_staged(site, vendor, path, run, time.perf_counter() - started)
-    return path
+    with _rejection(vendor_run, "stage"):
+        partition = fetch(vendor_run, table_name, span_of(site, run, since))
+    record_staged(vendor_run, partition, time.perf_counter() - started)
+    return partition
 
 
-def _rejection(site: Site, vendor: Vendor, run: Run, step: str) -> AbstractContextManager[None]:
+def _rejection(vendor_run: VendorRun, step: str) -> AbstractContextManager[None]:
     """Return a context that records why a step rejects a vendor's day; it does nothing for single clients and replays."""
+    run = vendor_run.run
     if run.keys or run.is_replay:
         return nullcontext()
-    return record_rejection(site.engine, run.run_id, vendor.name, run.business_date, step)
+    return record_rejection(vendor_run.site.engine, run.run_id, vendor_run.vendor.name, run.business_date, step)
 
 
-def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: float) -> None:
+def record_staged(vendor_run: VendorRun, partition: Partition, seconds: float) -> None:
     """Record a staged partition: its ledger row, dead letters and schema drift. Idempotent."""
-    manifest = site.staging.manifest(path)
+    manifest, vendor = partition.manifest, vendor_run.vendor
     table = vendor.table(manifest.table)
-    letters = list(read_unreadable_dead_letters(vendor, table, path, site.staging))
+    letters = list(read_unreadable_dead_letters(vendor, table, partition))
     money = sum_money(letters)
     counts = Counts(
         fetched=manifest.fetched,
@@ -88,10 +74,10 @@ def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: floa
         seconds=round(seconds, 3),
         notes={"money": str(manifest.money), "undeclared": list(manifest.undeclared)},
     )
-    source = pull_of(manifest, run)
-    with site.engine.begin() as connection:
-        ledger.record(connection, source, "stage", counts)
-        dead_letters.insert(connection, source, "stage", path, letters, own_day=table.pull == "snapshot")
+    pull = vendor_run.pull_of(partition)
+    with vendor_run.site.engine.begin() as connection:
+        ledger.record(connection, pull, "stage", counts)
+        dead_letters.insert(connection, pull, "stage", partition.path, letters, own_day=table.pull == "snapshot")
         for name in manifest.undeclared:
             connection.execute(
                 sa.text("""
@@ -102,19 +88,15 @@ def record_staged(site: Site, vendor: Vendor, path: str, run: Run, seconds: floa
             )
 
 
-def validate(
-    site: Site, vendor: Vendor, paths: Mapping[str, str], run: Run, *, rows_only: bool = False
-) -> dict[str, int]:
+def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_only: bool = False) -> dict[str, int]:
     """Run the suites over the day's partitions, record dead letters, and stop an unfit day.
 
     If more rows of a table died than its suite allows, only the first become dead letters. The partition's `faults.parquet` lists
     all of them with reasons; the ledger has their number.
 
     Args:
-        site: Where the firm runs.
-        vendor: The declaration.
-        paths: Table -> its partition.
-        run: The run, with its business date.
+        vendor_run: The vendor's run.
+        partitions: The day's partitions, one a table.
         rows_only: Skip batch-level expectations (a replay is not a whole day).
 
     Returns:
@@ -126,25 +108,33 @@ def validate(
     from include.validation.check import stop_if_unfit, validate_day
 
     started = time.perf_counter()
-    pulls = {name: pull_of(site.staging.manifest(path), run) for name, path in paths.items()}
-    recent = {name: ledger.count_recent_rows(site.engine, source) for name, source in pulls.items()}
-    earlier = {name: ledger.find_earlier_partitions(site.engine, source) for name, source in pulls.items()}
+    engine, by_table = vendor_run.site.engine, {each.table: each for each in partitions}
+    pulls = {name: vendor_run.pull_of(each) for name, each in by_table.items()}
     outcomes = validate_day(
-        vendor, paths, site.staging, recent, earlier=earlier, accept_unusual=run.accept_unusual, rows_only=rows_only
+        vendor_run.vendor,
+        by_table,
+        {name: ledger.count_recent_rows(engine, pull) for name, pull in pulls.items()},
+        earlier={
+            name: vendor_run.site.staging.open_validated(ledger.find_earlier_partitions(engine, pull))
+            for name, pull in pulls.items()
+        },
+        accept_unusual=vendor_run.run.accept_unusual,
+        rows_only=rows_only,
     )
-    seconds = round((time.perf_counter() - started) / len(paths), 3)
+    seconds = round((time.perf_counter() - started) / len(partitions), 3)
     for name, outcome in outcomes.items():
-        _record_validated(site, vendor, paths[name], pulls[name], outcome, seconds)
-    with _rejection(site, vendor, run, "validate"):
-        stop_if_unfit(vendor, outcomes)
+        _record_validated(vendor_run, by_table[name], outcome, seconds)
+    with _rejection(vendor_run, "validate"):
+        stop_if_unfit(vendor_run.vendor, outcomes)
     return {name: outcome.refused for name, outcome in outcomes.items()}
 
 
-def _record_validated(site: Site, vendor: Vendor, path: str, source: Pull, outcome: Outcome, seconds: float) -> None:
+def _record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outcome, seconds: float) -> None:
     """Record a validated partition: its ledger row and dead letters."""
-    table = vendor.table(source.table_name)
+    vendor, pull = vendor_run.vendor, vendor_run.pull_of(partition)
+    table = vendor.table(partition.table)
     recorded = min(outcome.refused, _EVIDENCE) if outcome.exceeds_dead_ratio else outcome.refused
-    money = sum_refused_money(vendor, table, path, site.staging)
+    money = sum_refused_money(table, partition)
     counts = Counts(
         staged=outcome.staged,
         dead=outcome.refused,
@@ -154,27 +144,23 @@ def _record_validated(site: Site, vendor: Vendor, path: str, source: Pull, outco
         seconds=seconds,
         notes={"failed": outcome.failed, "accepted": outcome.accepted, "buried": recorded},
     )
-    letters = islice(read_refused_dead_letters(vendor, table, path, site.staging), recorded)
-    with site.engine.begin() as connection:
-        ledger.record(connection, source, "validate", counts)
-        dead_letters.insert(connection, source, "validate", path, letters, own_day=table.pull == "snapshot")
+    letters = islice(read_refused_dead_letters(vendor, table, partition), recorded)
+    with vendor_run.site.engine.begin() as connection:
+        ledger.record(connection, pull, "validate", counts)
+        dead_letters.insert(connection, pull, "validate", partition.path, letters, own_day=table.pull == "snapshot")
 
 
-def transform(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, int]:
+def transform(vendor_run: VendorRun, partition: Partition) -> dict[str, int]:
     """Produce and record the canonical entities of a partition; return entity -> number of rows."""
     started = time.perf_counter()
-    source = pull_of(site.staging.manifest(path), run)
-    results = transforming.transform(
-        vendor,
-        path,
-        site.staging,
-        lambda table: ledger.find_staged_partition(site.engine, run.run_id, vendor.name, table),
-        lambda table: ledger.find_last_partition(site.engine, vendor.name, table),
-    )
+    # Several maps may read the same table.
+    find, find_last = functools.cache(vendor_run.open_staged), functools.cache(vendor_run.open_last_loaded)
+    results = transforming.transform(vendor_run.vendor, partition, find, find_last)
     seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
-    with site.engine.begin() as connection:
+    pull = vendor_run.pull_of(partition)
+    with vendor_run.site.engine.begin() as connection:
         for result in results:
-            ledger.record(connection, source, "transform", _count_transformed(result, seconds), result.entity)
+            ledger.record(connection, pull, "transform", _count_transformed(result, seconds), result.entity)
     return {result.entity: result.produced for result in results}
 
 
@@ -197,22 +183,18 @@ def _count_transformed(result: transforming.Produced, seconds: float) -> Counts:
     )
 
 
-def load(site: Site, vendor: Vendor, path: str, run: Run) -> dict[str, Counts]:
+def load(vendor_run: VendorRun, partition: Partition) -> dict[str, Counts]:
     """Load one partition that is not a whole day, such as rows of webhooks; raises as `warehouse.load` does."""
-    source = pull_of(site.staging.manifest(path), run)
-    return load_partitions(site.engine, vendor, {path: source}, site.staging)[source.table_name]
+    pulls = {partition: vendor_run.pull_of(partition)}
+    return load_partitions(vendor_run.site.engine, vendor_run.vendor, pulls)[partition.table]
 
 
-def publish(
-    site: Site, vendor: Vendor, paths: Sequence[str], run: Run
-) -> tuple[dict[str, dict[str, Counts]], list[Check]]:
+def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dict[str, dict[str, Counts]], list[Check]]:
     """Load a vendor's day and reconcile it in one transaction: it becomes visible as a whole, or not at all.
 
     Args:
-        site: Where the firm runs.
-        vendor: The declaration.
-        paths: The day's partitions, transformed.
-        run: The run, with its business date.
+        vendor_run: The vendor's run.
+        partitions: The day's partitions, transformed.
 
     Returns:
         Counts by table and entity, and the reconciliation checks.
@@ -223,33 +205,20 @@ def publish(
         TributaryError: As `warehouse.load` raises.
     """
     checks: list[Check] = []
+    vendor, run, engine = vendor_run.vendor, vendor_run.run, vendor_run.site.engine
+    pulls = {each: vendor_run.pull_of(each) for each in partitions}
 
     def verify(connection: sa.Connection) -> None:
         checks[:] = reconcile(connection, vendor, run.business_date, run.previous_date, accepted_by=run.accepted_by)
         stop_if_broken(vendor.name, run.business_date, checks)
         record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
 
-    partitions = {path: pull_of(site.staging.manifest(path), run) for path in paths}
     if run.is_replay:  # a failed replay does not affect the day, which stays in force and reconciled
-        return load_partitions(site.engine, vendor, partitions, site.staging, verify), checks
-    with _rejection(site, vendor, run, "load"):
+        return load_partitions(engine, vendor, pulls, verify), checks
+    with _rejection(vendor_run, "load"):
         try:
-            return load_partitions(site.engine, vendor, partitions, site.staging, verify), checks
+            return load_partitions(engine, vendor, pulls, verify), checks
         except BalanceError:
-            with site.engine.begin() as connection:
+            with engine.begin() as connection:
                 record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
             raise
-
-
-def pull_of(manifest: Manifest, run: Run) -> Pull:
-    """Return the ledger's record of the pull of a partition."""
-    return Pull(
-        run_id=run.run_id,
-        vendor=manifest.vendor,
-        table_name=manifest.table,
-        business_date=manifest.business_date,
-        pull_id=manifest.pull_id,
-        pulled="replay" if run.is_replay else manifest.pulled,
-        extracted_at=manifest.extracted_at,
-        window_to=None if manifest.window is None else datetime.fromisoformat(manifest.window[1]),
-    )

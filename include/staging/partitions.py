@@ -9,41 +9,52 @@
 
 Each pull writes to its own folder, so that a late writer can't overwrite another pull, an old pull can be replayed, and the
 warehouse can be rebuilt. Reads are repeatable: each part is verified against its checksum.
+
+The path below the root identifies a partition between tasks, in the ledger and in dead letters. A step opens it once, as a `Partition`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import functools
 import io
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict
 
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
-from include.errors import ConfigurationError, FatalError, TargetUnavailable
+from include.errors import FatalError
+from include.staging.files import Folder, Part, Parts
 
-ROWS_A_PART = 100_000
-_REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
-# Packages whose errors are not OSError. Matched by name, so that a firm that stages on disk need not import them.
-_STORES = {"aiobotocore", "aiohttp", "botocore"}
+FAULTS = pa.schema(
+    [
+        ("part", pa.string()),
+        ("row_number", pa.int64()),
+        ("row_key", pa.string()),
+        ("expectations", pa.list_(pa.string())),
+    ]
+)
+"""One row per row that validation refused: its part, its number there, its key, and the expectations that failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One Parquet file: its name in the folder, number of rows, and SHA-256."""
+def partition_path(vendor: str, table: str, business_date: date, pull_id: str) -> str:
+    """Return the path of a partition below the staging root."""
+    return f"{vendor}/{table}/{business_date}/{pull_id}"
 
-    name: str
-    rows: int
-    sha256: str
+
+class Reference(TypedDict):
+    """What tasks pass on of a partition: its table, and its path below the staging root."""
+
+    table: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,11 @@ class Manifest:
     undeclared: tuple[str, ...]
     parts: tuple[Part, ...]
 
+    @property
+    def path(self) -> str:
+        """The partition's path below the staging root."""
+        return partition_path(self.vendor, self.table, self.business_date, self.pull_id)
+
 
 class Staging:
     """The store of all partitions.
@@ -91,147 +107,101 @@ class Staging:
         """Return the folder at a path below the root; the first write creates it."""
         return Folder(self._fs, f"{self._root}/{path}")
 
-    def manifest(self, path: str) -> Manifest:
-        """Read the manifest of a partition.
+    def open(self, path: str) -> Partition:
+        """Open a partition.
 
         Raises:
             FatalError: The partition is incomplete: its manifest is missing or invalid.
         """
+        folder = self.folder(path)
         try:
-            return _parse_manifest(json.loads(self.folder(path).read("manifest.json")))
+            return Partition(folder, _parse_manifest(json.loads(folder.read("manifest.json"))))
         except (FileNotFoundError, ValueError, KeyError) as error:
             raise FatalError("The partition is incomplete: pull it again", partition=path) from error
 
-    def seal(self, path: str, manifest: Manifest) -> None:
-        """Write the manifest, which completes the partition."""
-        self.folder(path).write("manifest.json", json.dumps(asdict(manifest), default=str, indent=1).encode())
+    def open_validated(self, paths: Iterable[str]) -> list[Partition]:
+        """Open the partitions that still exist and were validated."""
+        return [self.open(path) for path in paths if self.folder(path).has("faults.parquet")]
 
-    def rows(self, path: str, columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the staged rows of a complete partition, part by part, as (part, rows)."""
-        yield from self.folder(path).parts(self.manifest(path).parts, columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """One folder on disk or object store.
-
-    Every method also raises:
-        ConfigurationError: The bucket does not exist, or access is denied.
-        TargetUnavailable: The disk is full, or the object store does not respond.
-    """
-
-    fs: Any
-    path: str
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a whole file."""
-        with _translate_errors(self.path):
-            if isinstance(self.fs, LocalFileSystem):  # an object store has no folders; makedirs would create a bucket
-                self.fs.makedirs(self.path, exist_ok=True)
-            self.fs.pipe_file(f"{self.path}/{name}", content)
-
-    def read(self, name: str) -> bytes:
-        """Read a whole file; raise FileNotFoundError if it does not exist."""
-        with _translate_errors(self.path):
-            return bytes(self.fs.cat_file(f"{self.path}/{name}"))
-
-    def has(self, name: str) -> bool:
-        """Return whether the file exists."""
-        with _translate_errors(self.path):
-            return bool(self.fs.exists(f"{self.path}/{name}"))
-
-    def parts(self, parts: Iterable[Part], columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
-        """Yield parts in order as (name, rows).
-
-        Raises:
-            FatalError: A part is missing, or its checksum differs from the manifest.
-        """
-        for part in parts:
-            try:
-                content = self.read(part.name)
-            except FileNotFoundError as error:
-                raise FatalError(
-                    "A part is missing: pull the partition again", part=f"{self.path}/{part.name}"
-                ) from error
-            if hashlib.sha256(content).hexdigest() != part.sha256:
-                raise FatalError(
-                    "A part was altered after it was written: pull the partition again", part=f"{self.path}/{part.name}"
-                )
-            yield part.name, pq.read_table(io.BytesIO(content), columns=columns, use_threads=False)
+    def seal(self, manifest: Manifest) -> Partition:
+        """Write the manifest, which completes the partition; return the partition."""
+        folder = self.folder(manifest.path)
+        folder.write("manifest.json", json.dumps(asdict(manifest), default=str, indent=1).encode())
+        return Partition(folder, manifest)
 
 
-@contextlib.contextmanager
-def _translate_errors(path: str) -> Iterator[None]:
-    """Translate storage errors; let FileNotFoundError pass through."""
-    try:
-        yield
-    except Exception as error:
-        name, cause = type(error).__name__, type(error.__cause__).__name__
-        if isinstance(error, FileNotFoundError) and cause != "NoSuchBucket":
-            raise
-        if isinstance(error, _REFUSALS) or name == "NoCredentialsError":
-            raise ConfigurationError(
-                f"Access to staging failed: {name}, {cause}; check its URL and permissions", path=path
-            ) from error
-        if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _STORES:
-            raise TargetUnavailable(
-                f"Staging failed: {name}", path=path, cause=getattr(error, "strerror", None)
-            ) from error
-        raise
-
-
-@dataclass
-class PartWriter:
-    """Writer of rows as parts of even size, with at most one part in memory.
+class Partition:
+    """A complete partition, opened: its manifest, its rows, and the files beside them.
 
     Attributes:
-        folder: Target folder.
-        schema: Schema of every part.
-        parts: Parts written so far.
+        folder: Its folder.
+        manifest: Its manifest.
+        table: Name of its table.
+        path: Its path below the staging root.
     """
 
-    folder: Folder
-    schema: pa.Schema
-    parts: list[Part] = field(default_factory=list)
-    _pending: list[pa.Table] = field(default_factory=list)
-    _rows: int = 0
+    def __init__(self, folder: Folder, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.table, self.path = manifest.table, manifest.path
+        self._parts = Parts(folder, manifest.parts)
 
-    def write(self, rows: pa.Table) -> None:
-        """Add rows; write a part when enough rows are pending."""
-        self._pending.append(rows)
-        self._rows += rows.num_rows
-        if self._rows >= ROWS_A_PART:
-            self.flush()
+    @property
+    def reference(self) -> Reference:
+        """What a task returns of this partition."""
+        return {"table": self.table, "path": self.path}
 
-    def flush(self) -> None:
-        """Write the pending rows as one part; call once more at the end."""
-        if not self._rows:
-            self._pending.clear()
-            return
-        self.parts.append(self._store(f"part-{len(self.parts):05d}.parquet", pa.concat_tables(self._pending)))
-        self._pending.clear()
-        self._rows = 0
+    def rows(self, columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
+        """Yield the staged rows part by part, as (part, rows); raise as `Parts.read` does."""
+        return self._parts.read(columns)
 
-    def remove(self, is_unwanted: Callable[[pa.Table], pa.Array]) -> None:
-        """Remove rows from the parts written so far; `is_unwanted` marks them in the rows of one part."""
-        for place, (name, rows) in enumerate(self.folder.parts(self.parts)):
-            unwanted = is_unwanted(rows)
-            if pc.any(unwanted).as_py():
-                self.parts[place] = self._store(name, rows.filter(pc.invert(unwanted)))
+    def good_rows(self, columns: list[str]) -> Iterator[pa.Table]:
+        """Yield the rows that validation did not refuse, part by part."""
+        for part, rows in self.rows(columns):
+            refused = self._list_refused(part)
+            if len(refused):
+                place = pa.array(range(rows.num_rows), pa.int64())
+                rows = rows.filter(pc.invert(pc.is_in(place, value_set=refused.combine_chunks())))
+            yield rows
 
-    def _store(self, name: str, rows: pa.Table) -> Part:
-        buffer = io.BytesIO()
-        texts = [field.name for field in self.schema if pa.types.is_string(field.type)]
-        pq.write_table(rows.cast(self.schema), buffer, compression="zstd", compression_level=1, use_dictionary=texts)
-        content = buffer.getvalue()
-        self.folder.write(name, content)
-        return Part(name, rows.num_rows, hashlib.sha256(content).hexdigest())
+    def refused_rows(self, columns: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """Yield the rows that validation refused, for each part that has some, as (faults, rows)."""
+        affected = self.faults.column("part")
+        for part, rows in self._parts.read(columns, set(affected.to_pylist())):
+            yield self.faults.filter(pc.equal(affected, part)), rows.take(self._list_refused(part))
 
+    def _list_refused(self, part: str) -> pa.ChunkedArray:
+        return self.faults.filter(pc.equal(self.faults.column("part"), part)).column("row_number")
 
-def total(rows: pa.Table, column: str) -> Decimal:
-    """Return the exact sum of a decimal column; nulls count as zero."""
-    summed = pc.sum(rows.column(column).cast(pa.decimal256(50, 2)))
-    return summed.as_py() or Decimal(0)
+    @functools.cached_property
+    def faults(self) -> pa.Table:
+        """The rows that validation refused, with the schema `FAULTS`; reading it requires a validated partition."""
+        return pq.read_table(io.BytesIO(self.folder.read("faults.parquet")))
+
+    def write_faults(self, faults: pa.Table) -> None:
+        """Record the refused rows and the reasons. An empty table is recorded too: it says that validation is done."""
+        faults, buffer = faults.cast(FAULTS), io.BytesIO()
+        pq.write_table(faults, buffer)
+        self.folder.write("faults.parquet", buffer.getvalue())
+        self.faults = faults
+
+    def read_dead_lines(self) -> list[bytes]:
+        """Return the unreadable rows, each as a line of JSON: `{"key", "reasons", "row"}`."""
+        return self.folder.read("dead.jsonl").splitlines()
+
+    def find_commonest_reason(self) -> str | None:
+        """Return the most common reason of the unreadable rows; None if all rows could be read."""
+        reasons = Counter(map("; ".join, self._list_reasons()))
+        return reasons.most_common(1)[0][0] if reasons else None
+
+    def count_reasons(self) -> Counter[str]:
+        """Count the dead rows by reason, refused ones included; a row may have several."""
+        reasons = Counter(itertools.chain.from_iterable(self._list_reasons()))
+        refused = pc.value_counts(pc.list_flatten(self.faults.column("expectations")))
+        reasons.update({each["values"]: each["counts"] for each in refused.to_pylist()})
+        return reasons
+
+    def _list_reasons(self) -> list[list[str]]:
+        return [json.loads(line)["reasons"] for line in self.read_dead_lines()]
 
 
 def _parse_manifest(raw: dict[str, Any]) -> Manifest:

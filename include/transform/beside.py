@@ -16,11 +16,10 @@ import pyarrow.compute as pc
 from include.contract import EntityMap, Table, Vendor
 from include.errors import ConfigurationError
 from include.extract.columns import staged_schema
-from include.staging.partitions import Staging
-from include.staging.rows import good_rows
+from include.staging.partitions import Partition
 from include.transform.dead_rows import read_dead
 
-Find = Callable[[str], str | None]
+Find = Callable[[str], Partition | None]
 """Return the partition of another table: from the same run, or the last loaded one."""
 _UNKNOWN = "unknown"
 
@@ -81,13 +80,12 @@ class Beside:
         return pc.and_(concerned, functools.reduce(pc.and_, map(pc.is_valid, lookup.columns))).combine_chunks()
 
 
-def read_beside(vendor: Vendor, entity_map: EntityMap, staging: Staging, find: Find, find_last: Find) -> list[Beside]:
+def read_beside(vendor: Vendor, entity_map: EntityMap, find: Find, find_last: Find) -> list[Beside]:
     """Read the other tables that a map needs, in the order of its declaration.
 
     Args:
         vendor: The declaration.
         entity_map: The map.
-        staging: The store of partitions.
         find: Returns the partition of a table in the same run.
         find_last: Returns the last loaded partition of an optional table.
 
@@ -95,17 +93,17 @@ def read_beside(vendor: Vendor, entity_map: EntityMap, staging: Staging, find: F
         ConfigurationError: A required table was not pulled.
     """
 
-    def find_any(name: str) -> str | None:
+    def find_any(name: str) -> Partition | None:
         return find(name) or find_last(name)
 
     others = []
     for name, declared in entity_map.beside.items():
         find_partition = find_any if declared.is_optional else find
-        if (path := find_partition(name)) is None and declared.is_optional:
+        if (partition := find_partition(name)) is None and declared.is_optional:
             lacking = staged_schema(vendor.table(name)).empty_table().select(list(declared.columns))
             others.append(Beside(lacking, (), declared.found_by))
             continue
-        if path is None:
+        if partition is None:
             raise ConfigurationError(
                 "A table that this one needs was not pulled: pull both in the same run",
                 vendor=vendor.name,
@@ -113,8 +111,8 @@ def read_beside(vendor: Vendor, entity_map: EntityMap, staging: Staging, find: F
                 lacks=name,
             )
         table = vendor.table(name)
-        good = _read_good(table, path, staging, list(declared.columns))
-        dead = tuple(_read_dead(vendor, table, staging, find_partition, {each: each for each in declared.found_by}))
+        good = _read_good(table, partition, list(declared.columns))
+        dead = tuple(_read_dead(vendor, table, find_partition, {each: each for each in declared.found_by}))
         others.append(Beside(good, dead, declared.found_by))
     return others
 
@@ -122,7 +120,6 @@ def read_beside(vendor: Vendor, entity_map: EntityMap, staging: Staging, find: F
 def _read_dead(
     vendor: Vendor,
     table: Table,
-    staging: Staging,
     find: Find,
     lookup: Mapping[str, str],
     below: pa.Table | None = None,
@@ -132,27 +129,26 @@ def _read_dead(
     Args:
         vendor: The declaration.
         table: The table.
-        staging: The store of partitions.
         find: Returns the partition of a table.
         lookup: Column of the result -> staged column of this table.
         below: Lookup columns of good rows of the nested table: a row that matches one of them has no dead parent in this table.
     """
-    if (path := find(table.name)) is None:
+    if (partition := find(table.name)) is None:
         return
     columns, names = list(lookup.values()), list(lookup)
-    rows = read_dead(vendor, table, path, staging, columns or list(table.key))
+    rows = read_dead(vendor, table, partition, columns or list(table.key))
     rows = rows.rename_columns(names) if names else pa.table({_UNKNOWN: pa.nulls(rows.num_rows, pa.string())})
-    good = _read_good(table, path, staging, columns).rename_columns(names) if set(columns) == set(table.key) else below
+    good = _read_good(table, partition, columns).rename_columns(names) if set(columns) == set(table.key) else below
     yield Dead(rows, good)
     if table.over:
         carried = {col.name: col.source[1:] for col in table.columns if col.source[1:] in table.carried}
         of_parent = {name: carried[column] for name, column in lookup.items() if column in carried}
-        yield from _read_dead(vendor, vendor.table(table.over), staging, find, of_parent, good)
+        yield from _read_dead(vendor, vendor.table(table.over), find, of_parent, good)
 
 
-def _read_good(table: Table, path: str, staging: Staging, columns: list[str]) -> pa.Table:
+def _read_good(table: Table, partition: Partition, columns: list[str]) -> pa.Table:
     empty = staged_schema(table).empty_table().select(columns)
-    return pa.concat_tables([empty, *good_rows(staging, path, columns)])
+    return pa.concat_tables([empty, *partition.good_rows(columns)])
 
 
 def _join_columns(rows: pa.Table, names: list[str]) -> pa.ChunkedArray:

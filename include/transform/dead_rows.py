@@ -24,8 +24,8 @@ from include.extract.columns import staged_schema
 from include.extract.exact_json import dump, load
 from include.extract.page import PageReader
 from include.sensitive import Redactor
-from include.staging.partitions import Staging, total
-from include.staging.rows import read_faults
+from include.staging.files import total
+from include.staging.partitions import Partition
 
 _AT_ONCE = 1_000
 
@@ -47,45 +47,43 @@ class DeadMoney:
         return DeadMoney(sum(known, Decimal(0)) if known else None, self.unreadable + other.unreadable)
 
 
-def read_unreadable_dead_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
+def read_unreadable_dead_letters(vendor: Vendor, table: Table, partition: Partition) -> Iterator[DeadLetter]:
     """Yield the dead letters of a partition's unreadable rows."""
-    for lines, rows, faults in _iterate_unreadable(vendor, table, path, staging):
+    for lines, rows, faults in _iterate_unreadable(vendor, table, partition):
         for (number, line), about in zip(lines, _describe(vendor, table, rows, faults), strict=True):
             yield DeadLetter(line["key"], line["reasons"], "dead.jsonl", number, **about)
 
 
-def read_refused_dead_letters(vendor: Vendor, table: Table, path: str, staging: Staging) -> Iterator[DeadLetter]:
+def read_refused_dead_letters(vendor: Vendor, table: Table, partition: Partition) -> Iterator[DeadLetter]:
     """Yield the dead letters of the rows that validation refused in a partition."""
-    for part, listed, rows, faults in _iterate_refused(table, path, staging, _list_needed_columns(vendor, table)):
+    for listed, rows, faults in _iterate_refused(table, partition, _list_needed_columns(vendor, table)):
         for fault, about in zip(listed, _describe(vendor, table, rows, faults), strict=True):
-            yield DeadLetter(fault["row_key"], fault["expectations"], part, fault["row_number"], **about)
+            yield DeadLetter(fault["row_key"], fault["expectations"], fault["part"], fault["row_number"], **about)
 
 
-def read_dead(vendor: Vendor, table: Table, path: str, staging: Staging, columns: list[str]) -> pa.Table:
+def read_dead(vendor: Vendor, table: Table, partition: Partition, columns: list[str]) -> pa.Table:
     """Read columns of all dead rows of a partition as text; null if a value can't be read."""
     schema = pa.schema([(name, pa.string()) for name in columns])
     tables = [schema.empty_table()]
-    for _, rows, faults in _iterate_unreadable(vendor, table, path, staging):
+    for _, rows, faults in _iterate_unreadable(vendor, table, partition):
         tables.append(_mask_faults(rows, faults, columns))
-    for _, _, rows, faults in _iterate_refused(table, path, staging, columns):
+    for _, rows, faults in _iterate_refused(table, partition, columns):
         tables.append(_mask_faults(rows, faults, columns))
     return pa.concat_tables(tables)
 
 
-def sum_refused_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> DeadMoney:
+def sum_refused_money(table: Table, partition: Partition) -> DeadMoney:
     """Sum the money of all rows that validation refused in a partition."""
+    result = DeadMoney(None, 0)
     if table.money is None:
-        return DeadMoney(None, 0)
-    names, faults, result = set(staged_schema(table).names), read_faults(staging, path), DeadMoney(None, 0)
-    parts = {part.name: part for part in staging.manifest(path).parts}
-    for name in dict.fromkeys(faults.column("part").to_pylist()):
-        of_part = faults.filter(pc.equal(faults.column("part"), name))
+        return result
+    names = set(staged_schema(table).names)
+    for faults, rows in partition.refused_rows([table.money]):
         doubtful = [
             bool({table.money, ANY} & {_find_column(each, names) for each in failed})
-            for failed in of_part.column("expectations").to_pylist()
+            for failed in faults.column("expectations").to_pylist()
         ]
-        [(_, rows)] = staging.folder(path).parts([parts[name]], [table.money])
-        sound = rows.take(of_part.column("row_number")).filter(pa.array([not each for each in doubtful]))
+        sound = rows.filter(pa.array([not each for each in doubtful]))
         result += DeadMoney(total(sound, table.money) if sound.num_rows else None, sum(doubtful))
     return result
 
@@ -105,30 +103,26 @@ ANY = "*"
 
 
 def _iterate_unreadable(
-    vendor: Vendor, table: Table, path: str, staging: Staging
+    vendor: Vendor, table: Table, partition: Partition
 ) -> Iterator[tuple[list[tuple[int, Any]], pa.Table, list[set[str]]]]:
     """Yield the unreadable rows of a partition: numbered lines, rows with the readable values, and the columns at fault."""
     sources = {col.source: col.name for col in table.columns}
-    lines = enumerate(map(load, staging.folder(path).read("dead.jsonl").splitlines()))
+    lines = enumerate(map(load, partition.read_dead_lines()))
     while some := list(islice(lines, _AT_ONCE)):
         faults = [_find_fault_columns(line["reasons"], sources) for _, line in some]
         yield some, *_read_values(table, vendor, [line["row"] for _, line in some], faults)
 
 
 def _iterate_refused(
-    table: Table, path: str, staging: Staging, columns: list[str]
-) -> Iterator[tuple[str, list[dict[str, Any]], pa.Table, list[set[str]]]]:
-    """Yield the rows that validation refused: part, faults, rows with these columns, and the columns at fault."""
-    faults = read_faults(staging, path)
+    table: Table, partition: Partition, columns: list[str]
+) -> Iterator[tuple[list[dict[str, Any]], pa.Table, list[set[str]]]]:
+    """Yield the rows that validation refused: faults, rows with these columns, and the columns at fault."""
     names = set(staged_schema(table).names)
-    parts = {part.name: part for part in staging.manifest(path).parts}
-    for name in dict.fromkeys(faults.column("part").to_pylist()):
-        of_part = faults.filter(pc.equal(faults.column("part"), name))
-        [(_, rows)] = staging.folder(path).parts([parts[name]], columns)
-        for some in of_part.to_batches(max_chunksize=_AT_ONCE):
-            listed = some.to_pylist()
+    for faults, rows in partition.refused_rows(columns):
+        for start in range(0, rows.num_rows, _AT_ONCE):
+            listed = faults.slice(start, _AT_ONCE).to_pylist()
             at_fault = [{_find_column(each, names) for each in fault["expectations"]} for fault in listed]
-            yield name, listed, rows.take(some.column("row_number")), at_fault
+            yield listed, rows.slice(start, _AT_ONCE), at_fault
 
 
 def _mask_faults(rows: pa.Table, faults: list[set[str]], columns: list[str]) -> pa.Table:

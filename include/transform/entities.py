@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 from include import canonical
 from include.canonical import Entity
 from include.contract import Constant, Derived, EntityMap, Vendor, arrow
-from include.staging.partitions import Folder, Manifest, Part, PartWriter, Staging, total
-from include.staging.rows import good_rows
-from include.transform.beside import Beside, read_beside
+from include.staging.files import Folder, Part, Parts, PartWriter, total
+from include.staging.partitions import Partition
+from include.transform.beside import Beside, Find, read_beside
 from include.transform.dead_rows import read_refused_dead_letters, read_unreadable_dead_letters
 
 INCOMPLETE = "another row of it is a dead letter"
@@ -65,18 +65,13 @@ class Produced:
 
 
 def transform(
-    vendor: Vendor,
-    path: str,
-    staging: Staging,
-    find: Callable[[str], str | None] = lambda table: None,
-    find_last: Callable[[str], str | None] = lambda table: None,
+    vendor: Vendor, partition: Partition, find: Find = lambda table: None, find_last: Find = lambda table: None
 ) -> list[Produced]:
     """Produce the canonical entities of one validated partition.
 
     Args:
         vendor: The declaration.
-        path: The partition's path below the staging root.
-        staging: The store of partitions.
+        partition: The partition.
         find: Returns the partition of another table in the same run, for maps that read other tables.
         find_last: Returns the last loaded partition of an optional table.
 
@@ -86,30 +81,46 @@ def transform(
     Raises:
         ConfigurationError: A table that a map requires was not pulled.
     """
-    manifest = staging.manifest(path)
     return [
-        _produce(
-            vendor,
-            each,
-            canonical.named(each.entity),
-            manifest,
-            path,
-            staging,
-            read_beside(vendor, each, staging, find, find_last),
-        )
+        _produce(vendor, each, canonical.named(each.entity), partition, read_beside(vendor, each, find, find_last))
         for each in vendor.maps
-        if each.table == manifest.table
+        if each.table == partition.table
     ]
 
 
-def folder(staging: Staging, path: str, entity: str) -> Folder:
-    """Return the folder of a partition's canonical rows."""
-    return staging.folder(f"{path}/canonical/{entity}")
+class Canonical:
+    """The canonical rows that a map produced from a partition, opened.
+
+    Attributes:
+        result: Counts, money and files.
+
+    Raises:
+        FileNotFoundError: The partition was not transformed.
+    """
+
+    def __init__(self, partition: Partition, entity: str) -> None:
+        folder = _folder_of(partition, entity)
+        self.result = _parse_result(json.loads(folder.read("manifest.json")))
+        self._parts = Parts(folder, self.result.parts)
+
+    def rows(self) -> Iterator[pa.Table]:
+        """Yield the rows, part by part; raise as `Parts.read` does."""
+        for _, rows in self._parts.read():
+            yield rows
+
+    def list_distinct(self, column: str) -> pa.Table:
+        """Return the distinct values of a key column over all parts, as a table with the column `key`."""
+        keys = pa.array([], pa.string())
+        for _, rows in self._parts.read([column]):
+            keys = pc.unique(pa.concat_arrays([keys, pc.unique(rows.column(column)).drop_null()]))
+        return pa.table({"key": keys})
 
 
-def produced(staging: Staging, path: str, entity: str) -> Produced:
-    """Read the result of a map."""
-    raw: dict[str, Any] = json.loads(folder(staging, path, entity).read("manifest.json"))
+def _folder_of(partition: Partition, entity: str) -> Folder:
+    return partition.folder.below(f"canonical/{entity}")
+
+
+def _parse_result(raw: dict[str, Any]) -> Produced:
     raw["parts"] = tuple(Part(**part) for part in raw["parts"])
     raw["dropped"] = Counter(raw["dropped"])
     raw["uncertain"] = tuple(raw["uncertain"])
@@ -120,31 +131,11 @@ def produced(staging: Staging, path: str, entity: str) -> Produced:
     return Produced(**raw)
 
 
-def rows(staging: Staging, path: str, entity: str) -> Iterator[pa.Table]:
-    """Yield the canonical rows of a partition, part by part."""
-    for _, part in folder(staging, path, entity).parts(produced(staging, path, entity).parts):
-        yield part
-
-
-def distinct(staging: Staging, path: str, entity: str, column: str) -> pa.Table:
-    """Return the distinct values of a key column over all parts, as a table with the column `key`."""
-    keys = pa.array([], pa.string())
-    for _, part in folder(staging, path, entity).parts(produced(staging, path, entity).parts, [column]):
-        keys = pc.unique(pa.concat_arrays([keys, pc.unique(part.column(column)).drop_null()]))
-    return pa.table({"key": keys})
-
-
 def _produce(
-    vendor: Vendor,
-    entity_map: EntityMap,
-    entity: Entity,
-    manifest: Manifest,
-    path: str,
-    staging: Staging,
-    beside: list[Beside],
+    vendor: Vendor, entity_map: EntityMap, entity: Entity, partition: Partition, beside: list[Beside]
 ) -> Produced:
     schema = arrow.schema(entity.columns)
-    target = folder(staging, path, entity.name)
+    target = _folder_of(partition, entity.name)
     writer, result = PartWriter(target, schema), Produced(entity.name)
     source = entity_map.columns.get(entity.money) if entity.money else None
     money_source = (
@@ -155,10 +146,10 @@ def _produce(
     if entity.money:
         result.money = Decimal(0)
     seen = pa.array([], pa.string())
-    is_incomplete = _make_incomplete_test(vendor, entity_map, entity, path, staging)
+    is_incomplete = _make_incomplete_test(vendor, entity_map, entity, partition)
     whole: list[pa.Table] = []
     is_newest = entity_map.merged and entity.version is not None and not entity_map.summed
-    for part in good_rows(staging, path, _list_needed(entity_map)):
+    for part in partition.good_rows(_list_needed(entity_map)):
         result.staged += part.num_rows
         if money_source:
             result.money_in = (result.money_in or Decimal(0)) + _sum_money(money_source, part)
@@ -167,7 +158,7 @@ def _produce(
         if money_source:
             result.money_dropped += _sum_money(money_source, part) - _sum_money(money_source, remaining)
         part = remaining
-        mapped = _map_columns(part, entity_map, entity, manifest.business_date, schema)
+        mapped = _map_columns(part, entity_map, partition.manifest.business_date, schema)
         if beside:
             mapped = _settle_uncertain(mapped, part.column(_UNCERTAIN), entity, result)
         if entity_map.summed or is_newest:
@@ -192,7 +183,7 @@ def _produce(
 
 
 def _make_incomplete_test(
-    vendor: Vendor, entity_map: EntityMap, entity: Entity, path: str, staging: Staging
+    vendor: Vendor, entity_map: EntityMap, entity: Entity, partition: Partition
 ) -> Callable[[pa.Table], pa.Array]:
     """Return a predicate for summed rows that lack a dead row, so that their sum is wrong.
 
@@ -203,7 +194,7 @@ def _make_incomplete_test(
     if entity_map.summed:
         table = vendor.table(entity_map.table)
         for find in (read_unreadable_dead_letters, read_refused_dead_letters):
-            for about in (each for dead_letter in find(vendor, table, path, staging) for each in dead_letter.describes):
+            for about in (each for dead_letter in find(vendor, table, partition) for each in dead_letter.describes):
                 of = next((of for of in columns if of in about), None)
                 if of and about["entity"] == entity.name:
                     known[of].add(about[of])
@@ -284,7 +275,7 @@ def _drop(part: pa.Table, entity_map: EntityMap, result: Produced) -> pa.Table:
     return part
 
 
-def _map_columns(part: pa.Table, entity_map: EntityMap, entity: Entity, day: date, schema: pa.Schema) -> pa.Table:
+def _map_columns(part: pa.Table, entity_map: EntityMap, day: date, schema: pa.Schema) -> pa.Table:
     arrays = []
     for name in schema.names:
         source = entity_map.columns.get(name)

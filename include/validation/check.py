@@ -19,8 +19,8 @@ import pyarrow as pa
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError, DataQualityError
 from include.extract.columns import staged_schema
-from include.staging.partitions import Staging
-from include.staging.rows import FAULTS, commonest_reason, write_faults
+from include.staging.partitions import FAULTS, Partition
+from include.staging.row_key import format_keys
 from include.validation.compared import ACCEPTABLE
 from include.validation.date_bounds import read_anchors
 from include.validation.measures import measure
@@ -119,11 +119,10 @@ class Outcome:
 
 def validate_day(
     vendor: Vendor,
-    paths: Mapping[str, str],
-    staging: Staging,
+    partitions: Mapping[str, Partition],
     recent: Mapping[str, Sequence[int]],
     *,
-    earlier: Mapping[str, Sequence[str]] | None = None,
+    earlier: Mapping[str, Sequence[Partition]] | None = None,
     accept_unusual: bool = False,
     rows_only: bool = False,
 ) -> dict[str, Outcome]:
@@ -133,8 +132,7 @@ def validate_day(
 
     Args:
         vendor: The declaration.
-        paths: Partition by table.
-        staging: The store of partitions.
+        partitions: Partition by table.
         recent: Row counts of recent days by table, for `rows_ratio`.
         earlier: Partitions of the last loaded days by table, newest first.
         accept_unusual: Accept failures of the measures in `compared.ACCEPTABLE`: unusual against earlier days, or not adding up.
@@ -146,16 +144,14 @@ def validate_day(
     Raises:
         ConfigurationError: A partition was staged under another declaration, or a suite does not match the table.
     """
-    for name, path in paths.items():
-        _refuse_other_contract(vendor, vendor.table(name), path, staging)
+    for name, partition in partitions.items():
+        _refuse_other_contract(vendor, vendor.table(name), partition)
     validator = Validator()
-    outcomes = {
-        name: _validate_rows(validator, vendor, vendor.table(name), path, staging) for name, path in paths.items()
-    }
+    outcomes = {name: _validate_rows(validator, vendor, vendor.table(name), each) for name, each in partitions.items()}
     for name, outcome in outcomes.items():
-        table = vendor.table(name)
+        table, partition = vendor.table(name), partitions[name]
         if not rows_only:
-            comparison = measure(vendor, table, paths, staging, recent.get(name, ()), (earlier or {}).get(name, ()))
+            comparison = measure(vendor, table, partitions, recent.get(name, ()), (earlier or {}).get(name, ()))
             outcome.measures, outcome.details = comparison.measures, comparison.details
             _validate_batch(validator, vendor, table, outcome, accept_unusual=accept_unusual)
             if outcome.exceeds_dead_ratio and (worst := outcome.worst):
@@ -163,21 +159,21 @@ def validate_day(
                     f"suite {vendor.name}__{name}: {worst['reason']} refuses {worst['unexpected_count']:,}"
                     f" of {outcome.staged:,} rows"
                 )
-            if outcome.failed and not outcome.exceeds_dead_ratio and (reason := commonest_reason(staging, paths[name])):
+            if outcome.failed and not outcome.exceeds_dead_ratio and (reason := partition.find_commonest_reason()):
                 outcome.failed.append(f"most common reason of unreadable rows: {reason}")
-        staging.folder(paths[name]).write("validation.json", json.dumps(vars(outcome), default=str, indent=1).encode())
+        partition.folder.write("validation.json", json.dumps(vars(outcome), default=str, indent=1).encode())
     return outcomes
 
 
-def _refuse_other_contract(vendor: Vendor, table: Table, path: str, staging: Staging) -> None:
+def _refuse_other_contract(vendor: Vendor, table: Table, partition: Partition) -> None:
     """Refuse a partition of another declaration, whose types and names would be misread."""
-    staged = staging.manifest(path).contract
+    staged = partition.manifest.contract
     if staged != table.staged_hash:
         raise ConfigurationError(
             "The partition was staged under another contract: pull it again",
             vendor=vendor.name,
             table=table.name,
-            partition=path,
+            partition=partition.path,
             staged=staged,
             declared=table.staged_hash,
         )
@@ -196,7 +192,7 @@ def stop_if_unfit(vendor: Vendor, outcomes: Mapping[str, Outcome]) -> None:
         )
 
 
-def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str, staging: Staging) -> Outcome:
+def _validate_rows(validator: Validator, vendor: Vendor, table: Table, partition: Partition) -> Outcome:
     suite = [e for e in read_suite(vendor.name, table.name) if e.level == "row"]
     columns = sorted({e.staged for e in suite} | set(table.key))
     if unknown := set(columns) - set(staged_schema(table).names):
@@ -206,9 +202,9 @@ def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str
             table=table.name,
             columns=",".join(sorted(unknown)),
         )
-    anchors = read_anchors(staging.manifest(path))
+    anchors = read_anchors(partition.manifest)
     outcome, faults = Outcome(table.name, results=[_start_entry(e) for e in suite]), []
-    for part, rows in staging.rows(path, columns):
+    for part, rows in partition.rows(columns):
         frame, applied = view(rows, suite, anchors)
         failures = _find_bad_rows(validator, frame, applied, outcome)
         outcome.staged += rows.num_rows
@@ -216,7 +212,7 @@ def _validate_rows(validator: Validator, vendor: Vendor, table: Table, path: str
             faults.append(_build_faults(part, rows, table, failures))
     refused = pa.concat_tables([FAULTS.empty_table(), *faults])
     outcome.refused = refused.num_rows
-    write_faults(staging, path, refused)
+    partition.write_faults(refused)
     return outcome
 
 
@@ -242,12 +238,11 @@ def _find_bad_rows(
 def _build_faults(part: str, rows: pa.Table, table: Table, failures: dict[int, list[str]]) -> pa.Table:
     places = sorted(failures)
     picked = rows.take(pa.array(places, pa.int64()))
-    keys = [":".join(str(value) for value in key.values()) for key in picked.select(list(table.key)).to_pylist()]
     return pa.table(
         {
             "part": [part] * len(places),
             "row_number": places,
-            "row_key": keys,
+            "row_key": format_keys(picked, table.key),
             "expectations": [failures[place] for place in places],
         },
         schema=FAULTS,

@@ -24,10 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import EntityMap, Table, Vendor
-from include.staging.partitions import Staging
-from include.staging.rows import good_rows, name_first
+from include.staging.partitions import Partition
 from include.transform.entities import evaluate
-from include.validation.matched import MATCHED, Comparison, eased_share, match
+from include.validation.matched import MATCHED, Comparison, eased_share, match, name_first
 from include.validation.posted import POSTED
 
 _NEGLIGIBLE_USD = Decimal(10_000)
@@ -60,27 +59,25 @@ class Money:
 
 
 def compare(
-    vendor: Vendor, table: Table, paths: Mapping[str, str], staging: Staging, earlier: Sequence[str]
+    vendor: Vendor, table: Table, partitions: Mapping[str, Partition], earlier: Sequence[Partition]
 ) -> Comparison:
     """Compare a validated partition with those of the last loaded days.
 
     Args:
         vendor: The declaration.
         table: The table to measure. A table without money, or pulled by window, has only the measures of `matched`.
-        paths: Partition of every table pulled for the day.
-        staging: The store of partitions.
+        partitions: Partition of every table pulled for the day.
         earlier: Partitions of the same table of the last loaded days, newest first.
     """
-    comparison = match(vendor, table, paths[table.name], staging, earlier)
+    comparison = match(vendor, table, partitions[table.name], earlier)
     if table.money is None or table.pull == "window":
         return comparison
     position = _find_map(vendor, table, "position")
     comparison.measures |= dict.fromkeys((*_OF_MONEY, *(_OF_POSITIONS if position else ())))
-    comparable = [path for path in earlier if staging.folder(path).has("faults.parquet")][:2]
-    if not comparable:
+    if not earlier:
         return comparison
-    now, *before = (_read_money(vendor, table, path, staging) for path in (paths[table.name], *comparable))
-    flows, turnover = _sum_flows(vendor, paths, staging, before[0].day, now.day)
+    now, *before = (_read_money(vendor, table, each) for each in (partitions[table.name], *earlier[:2]))
+    flows, turnover = _sum_flows(vendor, partitions, before[0].day, now.day)
     _compare_total(comparison, table, now, before[0], flows)
     if position:
         _compare_classes(comparison, now, before[0], turnover)
@@ -93,7 +90,7 @@ def _find_map(vendor: Vendor, table: Table, entity: str) -> EntityMap | None:
     return next(of_table, None)
 
 
-def _read_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> Money:
+def _read_money(vendor: Vendor, table: Table, partition: Partition) -> Money:
     position, security = _find_map(vendor, table, "position"), _find_map(vendor, table, "security")
     sources = {"money": str(table.money)}
     if position:
@@ -102,7 +99,7 @@ def _read_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> Mo
         sources |= {"class": security.columns["asset_class"]}  # type: ignore[dict-item]
     columns = {name for s in sources.values() for name in ((s,) if isinstance(s, str) else s.columns)}
     total, classes, prices = Decimal(0), dict[str, Decimal](), dict[str, float]()
-    for part in good_rows(staging, path, sorted(columns)):
+    for part in partition.good_rows(sorted(columns)):
         values = pa.table({name: evaluate(source, part) for name, source in sources.items()})
         values = values.set_column(0, "money", values["money"].cast(pa.decimal128(38, 2)))
         total += pc.sum(values["money"]).as_py() or Decimal(0)
@@ -115,21 +112,21 @@ def _read_money(vendor: Vendor, table: Table, path: str, staging: Staging) -> Mo
             each = values.group_by("security").aggregate([("price", "max")])
             known = zip(each["security"].cast(pa.string()).to_pylist(), each["price_max"].to_pylist(), strict=True)
             prices |= {str(key): price or 0.0 for key, price in known}
-    return Money(staging.manifest(path).business_date, total, classes, prices)
+    return Money(partition.manifest.business_date, total, classes, prices)
 
 
 def _sum_flows(
-    vendor: Vendor, paths: Mapping[str, str], staging: Staging, after: date, until: date
+    vendor: Vendor, partitions: Mapping[str, Partition], after: date, until: date
 ) -> tuple[Decimal, Decimal]:
     """Sum external flows, and the turnover of all posted transactions, after one date until another; 0 if none were pulled."""
     flows = turnover = Decimal(0)
-    for each in (m for m in vendor.maps if m.entity == "transaction" and m.table in paths):
+    for each in (m for m in vendor.maps if m.entity == "transaction" and m.table in partitions):
         names = ("amount_usd", "flow", "status", "trade_date")
         sources = {name: each.columns[name] for name in names}
         columns = {
             name for s in sources.values() for name in ((s,) if isinstance(s, str) else getattr(s, "columns", ()))
         }
-        for part in good_rows(staging, paths[each.table], sorted(columns)):
+        for part in partitions[each.table].good_rows(sorted(columns)):
             amount, flow, status, day = (evaluate(source, part) for source in sources.values())
             is_since = pc.and_(pc.greater(day, pa.scalar(after)), pc.less_equal(day, pa.scalar(until)))
             posted = amount.cast(pa.decimal128(38, 2)).filter(pc.and_(is_since, pc.equal(status, "posted")))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import FatalError
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition
 
 KEPT = 1000
 """Maximum number of results on the site: about five months of six tables a day. Partitions keep their own forever."""
@@ -29,13 +29,12 @@ KEPT = 1000
 _VIEW = "include.validation.docs_view"
 
 
-def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Path:
+def build(root: Path, partitions: Iterable[Partition], run_id: str) -> Path:
     """Add the validation results of a run's partitions to the site; idempotent per run.
 
     Args:
         root: Folder of Data Docs, shared by all processes that build and serve them.
-        staging: The store of partitions.
-        paths: The run's partitions; those that were not validated are skipped.
+        partitions: The run's partitions; those that were not validated are skipped.
         run_id: Airflow's run id.
 
     Returns:
@@ -47,7 +46,7 @@ def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Pa
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     from include.validation.docs_result import read_result
 
-    results = [read_result(staging, path, run_id) for path in find_validated(staging, paths)]
+    results = [read_result(each, run_id) for each in find_validated(partitions)]
     keys = [key for key, _ in results]
     root.mkdir(parents=True, exist_ok=True)
     with locked(root):
@@ -68,9 +67,9 @@ def build(root: Path, staging: Staging, paths: Iterable[str], run_id: str) -> Pa
     return root / "site" / "index.html"
 
 
-def find_validated(staging: Staging, paths: Iterable[str]) -> list[str]:
+def find_validated(partitions: Iterable[Partition]) -> list[Partition]:
     """Return the partitions that were validated."""
-    return [path for path in paths if staging.folder(path).has("validation.json")]
+    return [each for each in partitions if each.folder.has("validation.json")]
 
 
 @contextmanager

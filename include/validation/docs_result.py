@@ -17,18 +17,18 @@ from great_expectations.data_context.types.resource_identifiers import (
 )
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition
 from include.validation.date_bounds import read_anchors, resolve_bounds
 
 _CONSEQUENCES = {"row": "The row becomes a dead letter.", "batch": "The day stops before anything is loaded."}
 
 
 def read_result(
-    staging: Staging, path: str, run_id: str
+    partition: Partition, run_id: str
 ) -> tuple[ValidationResultIdentifier, ExpectationSuiteValidationResult]:
     """Read the validation result of a partition; the same partition and run give the same key and result."""
-    manifest = staging.manifest(path)
-    outcome = json.loads(staging.folder(path).read("validation.json"))
+    manifest = partition.manifest
+    outcome = json.loads(partition.folder.read("validation.json"))
     suite, day = f"{manifest.vendor}__{manifest.table}", manifest.business_date.isoformat()
     run = RunIdentifier(run_id, manifest.extracted_at.astimezone(UTC))
     result = ExpectationSuiteValidationResult(
@@ -48,7 +48,7 @@ def read_result(
             "batch_spec": {
                 "data_asset_name": f"{manifest.vendor} {manifest.table}",
                 "business_date": day,
-                "partition": path,
+                "partition": partition.path,
                 "rows_staged": outcome["staged"],
                 "rows_refused": outcome["refused"],
             },

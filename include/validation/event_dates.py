@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from include.contract import Pushed, Table, Vendor
 from include.extract.columns import staged_schema
-from include.extract.conflict import find_original_places, make_dead_row
+from include.extract.conflict import find_original_places, make_dead_rows
 from include.extract.page import Page
 from include.validation.date_bounds import Anchors, within_dates
 from include.validation.suite import Expectation, read_suite
@@ -46,10 +46,9 @@ def separate_dates(page: Page, table: Table, ranges: list[Expectation], anchors:
             faults.setdefault(place, []).append(reason)
     if not faults:
         return page
-    rows, originals = page.rows.take(list(faults)).to_pylist(), find_original_places(page)
-    dead = [
-        make_dead_row(row, reasons, table, originals[place])
-        for row, (place, reasons) in zip(rows, faults.items(), strict=True)
-    ]
+    originals = find_original_places(page)
+    dead = make_dead_rows(
+        page.rows.take(list(faults)), list(faults.values()), table, [originals[place] for place in faults]
+    )
     alive = pa.array([place not in faults for place in range(page.rows.num_rows)], pa.bool_())
     return replace(page, rows=page.rows.filter(alive), dead=(*page.dead, *dead))

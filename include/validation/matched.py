@@ -30,8 +30,8 @@ import pyarrow.compute as pc
 
 from include.contract import FanOut, Pushed, Table, Vendor
 from include.extract.columns import staged_schema
-from include.staging.partitions import Staging
-from include.staging.rows import good_rows, name_first
+from include.staging.partitions import Partition
+from include.staging.row_key import format_keys
 
 _SAMPLE = 5_000
 _STEADY = 0.1
@@ -54,6 +54,12 @@ class Comparison:
             self.measures[measure], self.details[measure] = share, detail
 
 
+def name_first(names: Sequence[object], count: int | None = None) -> str:
+    """Format the first twenty names and the number of the others; `count` is the total if `names` is only a part."""
+    more = (len(names) if count is None else count) - min(len(names), 20)
+    return ", ".join(str(name) for name in names[:20]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def lists_all(vendor: Vendor, table: Table) -> bool:
     """Return whether a pull of this table returns all rows of the vendor, rather than edits or non-final events."""
     if table.pull == "window" or isinstance(table.shape, Pushed):
@@ -68,30 +74,29 @@ def eased_share(count: int, of: int) -> float:
     return max(0.0, count - 1 - math.sqrt(of) / 2) / of if of else 0.0
 
 
-def match(vendor: Vendor, table: Table, path: str, staging: Staging, earlier: Sequence[str]) -> Comparison:
+def match(vendor: Vendor, table: Table, partition: Partition, earlier: Sequence[Partition]) -> Comparison:
     """Compare a validated partition with those of the last loaded days, row by row.
 
     Args:
         vendor: The declaration.
         table: The table to measure.
-        path: Its partition.
-        staging: The store of partitions.
+        partition: Its partition.
         earlier: Partitions of the same table of the last loaded days, newest first.
     """
     comparison = Comparison()
     if not lists_all(vendor, table):
         return comparison
     comparison.measures = dict.fromkeys(MATCHED)
-    comparable = [each for each in earlier if is_comparable(table, each, staging)][:2]
+    comparable = [each for each in earlier if is_comparable(table, each)][:2]
     if not comparable:
         return comparison
-    last = staging.manifest(comparable[0]).business_date
-    now, before = (read_keys(table, each, staging) for each in (path, comparable[0]))
+    last = comparable[0].manifest.business_date
+    now, before = (read_keys(table, each) for each in (partition, comparable[0]))
     _compare_keys(comparison, now, before, last)
     both = pick_keys(now, before)
     if not both.num_chunks or not len(both):
         return comparison
-    days = [read_rows(table, each, staging, both) for each in (path, *comparable)]
+    days = [read_rows(table, each, both) for each in (partition, *comparable)]
     for name in days[0].column_names:
         columns = [day.column(name).combine_chunks() for day in days]
         _compare_column(comparison, name, columns, last)
@@ -99,21 +104,14 @@ def match(vendor: Vendor, table: Table, path: str, staging: Staging, earlier: Se
     return comparison
 
 
-def is_comparable(table: Table, path: str, staging: Staging) -> bool:
-    """Return whether an earlier partition exists, is validated, and has the same declaration."""
-    return staging.folder(path).has("faults.parquet") and staging.manifest(path).contract == table.staged_hash
+def is_comparable(table: Table, partition: Partition) -> bool:
+    """Return whether an earlier partition has the same declaration."""
+    return partition.manifest.contract == table.staged_hash
 
 
-def _join_key(rows: pa.Table, key: Sequence[str]) -> pa.ChunkedArray:
-    texts = [rows.column(name).cast(pa.string()) for name in key]
-    if len(texts) == 1:
-        return texts[0]
-    return pc.binary_join_element_wise(*texts, "|", null_handling="replace")
-
-
-def read_keys(table: Table, path: str, staging: Staging) -> pa.ChunkedArray:
+def read_keys(table: Table, partition: Partition) -> pa.ChunkedArray:
     """Read the keys of a partition's good rows, as text."""
-    chunks = [_join_key(part, table.key).combine_chunks() for part in good_rows(staging, path, list(table.key))]
+    chunks = [format_keys(part, table.key) for part in partition.good_rows(list(table.key))]
     return pa.chunked_array(chunks, pa.string())
 
 
@@ -142,15 +140,15 @@ def _find_unique(keys: pa.ChunkedArray) -> pa.Array:
     return counted.field("values").filter(pc.equal(counted.field("counts"), 1))
 
 
-def read_rows(table: Table, path: str, staging: Staging, keys: pa.ChunkedArray) -> pa.Table:
+def read_rows(table: Table, partition: Partition, keys: pa.ChunkedArray) -> pa.Table:
     """Read the columns to compare of the rows with these keys, in the order of the keys; nulls for a missing key."""
     ours = {col.name for col in table.columns if col.source.startswith(("@", "^"))}
     skipped = {*table.key, *ours, table.as_of}
     fields = [each for each in staged_schema(table) if each.name not in skipped and not pa.types.is_nested(each.type)]
     names = [each.name for each in fields]
     parts = []
-    for part in good_rows(staging, path, sorted({*table.key, *names})):
-        key = _join_key(part, table.key)
+    for part in partition.good_rows(sorted({*table.key, *names})):
+        key = format_keys(part, table.key)
         picked = pc.is_in(key, value_set=keys)
         parts.append(part.append_column("@key", key).filter(picked).select(["@key", *names]))
     rows = pa.concat_tables(parts)

@@ -34,11 +34,11 @@ import pyarrow.compute as pc
 from include.contract import Column, Table, Vendor
 from include.contract.arrow import arrow_type
 from include.extract.columns import staged_schema
-from include.staging.partitions import Staging, total
-from include.staging.rows import count_reasons, good_rows, name_first, read_faults, refused_rows
+from include.staging.files import total
+from include.staging.partitions import Partition
 from include.transform.dead_rows import read_dead
 from include.validation.compared import compare
-from include.validation.matched import Comparison
+from include.validation.matched import Comparison, name_first
 from include.validation.posted import measure_posted
 
 REASONS = 5
@@ -48,33 +48,29 @@ REASONS = 5
 def measure(
     vendor: Vendor,
     table: Table,
-    paths: Mapping[str, str],
-    staging: Staging,
+    partitions: Mapping[str, Partition],
     recent: Sequence[int],
-    earlier: Sequence[str] = (),
+    earlier: Sequence[Partition] = (),
 ) -> Comparison:
     """Measure one table of a vendor-day after its rows have been validated.
 
     Args:
         vendor: The declaration.
         table: The table to measure.
-        paths: Partition of every table pulled for the day.
-        staging: The store of partitions.
+        partitions: Partition of every table pulled for the day.
         recent: Row counts of recent days, for `rows_ratio`.
         earlier: Partitions of the last loaded days, newest first.
     """
-    path = paths[table.name]
-    manifest = staging.manifest(path)
-    parent_keys = {
-        column: _read_parent_keys(vendor, parent, paths, staging) for column, parent in table.parents.items()
-    }
+    partition = partitions[table.name]
+    manifest = partition.manifest
+    parent_keys = {column: _read_parent_keys(vendor, parent, partitions) for column, parent in table.parents.items()}
     columns = sorted({table.key[0], *table.parents, *filter(None, (table.as_of, table.money, *_list_agreeing(table)))})
     tally = _Tally()
-    for part in good_rows(staging, path, columns):
+    for part in partition.good_rows(columns):
         tally.add(table, part, manifest.business_date, parent_keys)
-    dead, distinct = manifest.dead + read_faults(staging, path).num_rows, manifest.fetched - manifest.duplicate
-    comparison = compare(vendor, table, paths, staging, earlier)
-    posted = measure_posted(vendor, table, path, staging, earlier)
+    dead, distinct = manifest.dead + partition.faults.num_rows, manifest.fetched - manifest.duplicate
+    comparison = compare(vendor, table, partitions, earlier)
+    posted = measure_posted(vendor, table, partition, earlier)
     comparison.details |= posted.details
     comparison.measures |= posted.measures | {
         "rows": tally.rows,
@@ -82,12 +78,12 @@ def measure(
         "dead_ratio": dead / distinct if distinct else 0.0,
     }
     comparison.measures["duplicate_keys"], comparison.details["duplicate_keys"] = (
-        (0, "") if tally.is_ascending else _count_duplicates(table.key[0], path, staging)
+        (0, "") if tally.is_ascending else _count_duplicates(table.key[0], partition)
     )
-    comparison.details["dead_ratio"] = f"{dead:,} of {distinct:,} rows: {_name_reasons(path, staging)}"
+    comparison.details["dead_ratio"] = f"{dead:,} of {distinct:,} rows: {_name_reasons(partition)}"
     if table.money:
         comparison.measures["dead_money_ratio"], comparison.details["dead_money_ratio"] = _measure_dead_money(
-            vendor, table, path, staging, tally
+            vendor, table, partition, tally
         )
     if recent:
         comparison.details["rows_ratio"] = (
@@ -103,14 +99,14 @@ def measure(
         comparison.measures[measure] = None if parent_keys[column] is None else tally.orphans.get(column, 0)
         comparison.details[measure] = f"{column} {name_first(list(tally.lacking.get(column, ())))}"
     if table.agrees:
-        off = _compare_totals(vendor, table, tally.sums, paths, staging)
+        off = _compare_totals(vendor, table, tally.sums, partitions)
         comparison.measures["accounts_off"], comparison.details["accounts_off"] = off or (None, "")
     return comparison
 
 
-def _measure_dead_money(vendor: Vendor, table: Table, path: str, staging: Staging, tally: _Tally) -> tuple[float, str]:
+def _measure_dead_money(vendor: Vendor, table: Table, partition: Partition, tally: _Tally) -> tuple[float, str]:
     """Return the share of money in dead rows, and its detail."""
-    amounts = read_dead(vendor, table, path, staging, [str(table.money)]).column(0)
+    amounts = read_dead(vendor, table, partition, [str(table.money)]).column(0)
     readable = pa.table({"money": amounts.drop_null().cast(pa.decimal128(38, 2))})
     size, unreadable = _sum_absolute(readable, "money"), amounts.null_count
     rows = tally.rows + readable.num_rows
@@ -186,16 +182,16 @@ def _list_agreeing(table: Table) -> tuple[str, ...]:
     return (table.agrees[0], str(table.money)) if table.agrees else ()
 
 
-def _read_parent_keys(vendor: Vendor, parent: str, paths: Mapping[str, str], staging: Staging) -> pa.Array | None:
+def _read_parent_keys(vendor: Vendor, parent: str, partitions: Mapping[str, Partition]) -> pa.Array | None:
     """Return the keys of a parent table as text; None if it was not pulled.
 
     Keys of dead letters are included: a child of a dead parent is not an orphan.
     """
-    if parent not in paths:
+    if parent not in partitions:
         return None
     key = vendor.table(parent).key[0]
-    staged = [rows.column(key).cast(pa.string()) for _, rows in staging.rows(paths[parent], [key])]
-    dead = (json.loads(line)["key"] for line in staging.folder(paths[parent]).read("dead.jsonl").splitlines())
+    staged = [rows.column(key).cast(pa.string()) for _, rows in partitions[parent].rows([key])]
+    dead = (json.loads(line)["key"] for line in partitions[parent].read_dead_lines())
     return pa.concat_arrays([*(c for column in staged for c in column.chunks), pa.array(list(dead), pa.string())])
 
 
@@ -203,33 +199,33 @@ def _is_orphan(values: pa.ChunkedArray, parent_keys: pa.Array) -> pa.ChunkedArra
     return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=parent_keys)))
 
 
-def _count_duplicates(key: str, path: str, staging: Staging) -> tuple[int, str]:
+def _count_duplicates(key: str, partition: Partition) -> tuple[int, str]:
     """Count rows with a repeated key, and name the keys; called only if rows are not in ascending order of their keys."""
-    keys = pa.concat_tables(list(good_rows(staging, path, [key]))).column(key)
+    keys = pa.concat_tables(list(partition.good_rows([key]))).column(key)
     counts = pa.Table.from_struct_array(pc.value_counts(keys))
     repeated = counts.filter(pc.greater(counts.column("counts"), 1)).sort_by("values").column("values")
     return len(keys) - counts.num_rows, f"{key} {name_first(repeated.slice(0, 20).to_pylist(), len(repeated))}"
 
 
-def _name_reasons(path: str, staging: Staging) -> str:
+def _name_reasons(partition: Partition) -> str:
     """Format the most common reasons of dead rows, with the number of rows of each."""
-    counts = sorted(count_reasons(staging, path).items(), key=lambda each: (-each[1], each[0]))
+    counts = sorted(partition.count_reasons().items(), key=lambda each: (-each[1], each[0]))
     reasons = [f"{reason} ({count:,})" for reason, count in counts]
     more = f"; and {len(reasons) - REASONS:,} more" if len(reasons) > REASONS else ""
     return "; ".join(reasons[:REASONS]) + more
 
 
 def _compare_totals(
-    vendor: Vendor, table: Table, sums: list[pa.Table], paths: Mapping[str, str], staging: Staging
+    vendor: Vendor, table: Table, sums: list[pa.Table], partitions: Mapping[str, Partition]
 ) -> tuple[int, str] | None:
     """Count the keys that do not add up, and list them with their differences, largest first; None if a table is missing."""
     assert table.agrees is not None
     column, other, money = table.agrees
-    if other not in paths:
+    if other not in partitions:
         return None
     # A key whose row in the other table is a dead letter has no stated value, and is not compared.
     none = staged_schema(vendor.table(other)).empty_table().select([column, money])
-    stated = pa.concat_tables([none, *good_rows(staging, paths[other], [column, money])])
+    stated = pa.concat_tables([none, *partitions[other].good_rows([column, money])])
     total_name = f"{table.money}_sum"
     empty = pa.table({column: stated.column(column)[:0], total_name: pa.array([], pa.decimal128(38, 2))})
     parts = [part.cast(empty.schema) for part in sums]
@@ -243,7 +239,7 @@ def _compare_totals(
     off = pa.table({"key": both.column(column), "by": difference}).filter(pc.greater(pc.abs(difference), tolerance))
     if not len(off):
         return 0, ""
-    explained, unreadable = _read_dead_values(table, column, paths[table.name], staging)
+    explained, unreadable = _read_dead_values(table, column, partitions[table.name])
     if any(each.summed for each in vendor.maps if each.table == table.name):
         unreadable = 0  # a dead row with an unreadable key makes an unknown sum wrong
     off = off.filter(pc.invert(pc.is_in(off.column("key"), value_set=explained)))
@@ -252,12 +248,12 @@ def _compare_totals(
     return max(0, len(off) - unreadable), f"{column} {name_first(named, len(off))}"
 
 
-def _read_dead_values(table: Table, column: str, path: str, staging: Staging) -> tuple[pa.Array, int]:
+def _read_dead_values(table: Table, column: str, partition: Partition) -> tuple[pa.Array, int]:
     """Return the distinct values of a column in dead rows, and the number of dead rows without a readable value."""
     declared = table.named(column)
-    dead_rows = map(json.loads, staging.folder(path).read("dead.jsonl").splitlines())
+    dead_rows = map(json.loads, partition.read_dead_lines())
     read = pa.array([_read_value(declared, row) for row in dead_rows], arrow_type(declared.type))
-    refused = (rows.column(column).combine_chunks() for rows in refused_rows(staging, path, [column]))
+    refused = (rows.column(column).combine_chunks() for _, rows in partition.refused_rows([column]))
     values = pa.chunked_array([read, *refused], read.type)
     return pc.unique(values.drop_null()), values.null_count
 

@@ -24,10 +24,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import EntityMap, Table, Vendor
-from include.staging.partitions import Staging
-from include.staging.rows import good_rows, name_first
+from include.staging.partitions import Partition
 from include.transform.entities import evaluate
-from include.validation.matched import Comparison, eased_share, is_comparable, pick_keys, read_keys, read_rows
+from include.validation.matched import (
+    Comparison,
+    eased_share,
+    is_comparable,
+    name_first,
+    pick_keys,
+    read_keys,
+    read_rows,
+)
 
 POSTED = ("restated_ratio", "repeated_ratio", "mispriced_ratio")
 _FACTS = ("account_key", "security_key", "trade_date", "type_code", "quantity", "amount_usd")
@@ -35,35 +42,34 @@ _CLOSE = 0.1
 """Numbers whose logarithms differ by less are about the same."""
 
 
-def measure_posted(vendor: Vendor, table: Table, path: str, staging: Staging, earlier: Sequence[str]) -> Comparison:
+def measure_posted(vendor: Vendor, table: Table, partition: Partition, earlier: Sequence[Partition]) -> Comparison:
     """Measure the posted transactions of a validated partition; return no measures for other tables.
 
     Args:
         vendor: The declaration.
         table: The table to measure.
-        path: Its partition.
-        staging: The store of partitions.
+        partition: Its partition.
         earlier: Partitions of the same table of the last loaded days, newest first.
     """
     result = Comparison()
     for each in (m for m in vendor.maps if (m.table, m.entity) == (table.name, "transaction")):
         result.measures = dict.fromkeys(POSTED)
-        if last := next((other for other in earlier if is_comparable(table, other, staging)), None):
-            _compare_facts(result, each, table, path, last, staging)
-        _compare_rows(result, each, table, path, staging)
+        if last := next((other for other in earlier if is_comparable(table, other)), None):
+            _compare_facts(result, each, table, partition, last)
+        _compare_rows(result, each, table, partition)
     return result
 
 
 def _compare_facts(
-    result: Comparison, entity_map: EntityMap, table: Table, path: str, last: str, staging: Staging
+    result: Comparison, entity_map: EntityMap, table: Table, partition: Partition, last: Partition
 ) -> None:
-    keys = pick_keys(*(read_keys(table, each, staging) for each in (path, last)))
+    keys = pick_keys(*(read_keys(table, each) for each in (partition, last)))
     if not len(keys):
         return
-    now, before = (read_rows(table, each, staging, keys) for each in (path, last))
+    now, before = (read_rows(table, each, keys) for each in (partition, last))
     is_posted = pc.and_(_is_posted(entity_map, now), _is_posted(entity_map, before))
     now, before, keys = (each.filter(is_posted) for each in (now, before, keys))
-    day = staging.manifest(last).business_date
+    day = last.manifest.business_date
     for name in _FACTS:
         is_same = _equal(*(evaluate(entity_map.columns[name], rows) for rows in (now, before)))
         changed = keys.filter(pc.invert(is_same))
@@ -83,11 +89,11 @@ def _equal(one: pa.Array, other: pa.Array) -> pa.Array:
     return pc.or_(is_none, pc.fill_null(pc.equal(one, other), False))
 
 
-def _compare_rows(result: Comparison, entity_map: EntityMap, table: Table, path: str, staging: Staging) -> None:
+def _compare_rows(result: Comparison, entity_map: EntityMap, table: Table, partition: Partition) -> None:
     sources = {k: v for k, v in entity_map.columns.items() if k not in ("transaction_key", "edited_at")}
     staged = {name for s in sources.values() for name in ((s,) if isinstance(s, str) else getattr(s, "columns", ()))}
     keys, hashes, priced = list[pa.Array](), list[npt.NDArray[np.uint64]](), _Priced()
-    for part in good_rows(staging, path, sorted({*table.key, *staged})):
+    for part in partition.good_rows(sorted({*table.key, *staged})):
         part = part.filter(_is_posted(entity_map, part))
         values = {name: evaluate(source, part) for name, source in sources.items()}
         keys.append(part.column(table.key[0]).combine_chunks())

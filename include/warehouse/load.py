@@ -13,20 +13,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from include import canonical
 from include.business_dates import previous
 from include.canonical import Entity
-from include.contract import Table, Vendor, arrow
+from include.contract import Vendor, arrow
 from include.control import dead_letters, ledger, writer
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
 from include.database.copy import copy_in
 from include.errors import BalanceError, ConfigurationError, TargetUnavailable, WriterSuperseded
-from include.staging.partitions import Manifest, Staging
-from include.staging.rows import good_rows
-from include.transform import entities as transform
+from include.staging.partitions import Partition
+from include.staging.row_key import format_keys
+from include.transform.entities import Canonical
 from include.warehouse import absence, description, fact
 from include.warehouse.fact import Reach
 
@@ -40,15 +42,14 @@ _REFUSALS = (
 )
 
 
-Partitions = Mapping[str, Pull]
-"""Paths of partitions below the staging root, each with its pull."""
+Pulls = Mapping[Partition, Pull]
+"""Transformed partitions, each with the pull that the ledger records."""
 
 
 def load(
     engine: sa.Engine,
     vendor: Vendor,
-    partitions: Partitions,
-    staging: Staging,
+    pulls: Pulls,
     verify: Callable[[sa.Connection], None] = lambda connection: None,
 ) -> dict[str, dict[str, Counts]]:
     """Load the canonical entities of some of a vendor's partitions: all of them, or nothing.
@@ -58,8 +59,7 @@ def load(
     Args:
         engine: As the loading role.
         vendor: The declaration.
-        partitions: The partitions to load, transformed.
-        staging: The staging area that contains them.
+        pulls: The partitions to load.
         verify: Checks the loaded rows within the transaction; if it raises, everything is rolled back.
 
     Returns:
@@ -71,61 +71,62 @@ def load(
         ConfigurationError: The schema is another version's, or the role may not write.
         TargetUnavailable: The database was unavailable or busy, or another load changed the same rows.
     """
-    manifests = {path: staging.manifest(path) for path in partitions}
-    subjects = {name for path, pull in partitions.items() for name in _subjects(pull, manifests[path])}
+    subjects = {name for partition, pull in pulls.items() for name in _subjects(pull, partition)}
     fences: list[Fence] = []
     try:
         with engine.connect() as connection:
             fences += writer.take_all(connection, sorted(subjects))
-            for pull in partitions.values():
+            for pull in pulls.values():
                 if newer := ledger.find_newer_load(connection, pull):
                     raise WriterSuperseded(
                         "A newer pull is loaded already; nothing was changed", pull=pull.pull_id, newer=newer
                     )
             connection.rollback()
-            for path, pull in partitions.items():
-                _add_source_keys(connection, _entities(vendor, pull), path, pull, staging)
+            loads = [_Loading(vendor, partition, pull) for partition, pull in pulls.items()]
+            for each in loads:
+                _add_source_keys(connection, each)
             with connection.begin():
-                counts = {
-                    pull.table_name: _load_partition(connection, vendor, path, pull, manifests[path], staging)
-                    for path, pull in partitions.items()
-                }
+                counts = {each.pull.table_name: _load_partition(connection, each) for each in loads}
                 verify(connection)
                 for fence in fences:
                     fence.check(connection)
             return counts
     except (TargetUnavailable, sa.exc.DBAPIError, psycopg.Error) as error:
         # Without the cause, because the database's message quotes rows.
-        raise _translate(engine, fences, vendor.name, partitions, error) from None
+        raise _translate(engine, fences, vendor.name, pulls, error) from None
 
 
-def _entities(vendor: Vendor, pull: Pull) -> list[Entity]:
-    return [canonical.named(m.entity) for m in vendor.maps if m.table == pull.table_name]
+class _Loading:
+    """One partition to load: its pull, its table, and its canonical rows by entity, opened once."""
+
+    def __init__(self, vendor: Vendor, partition: Partition, pull: Pull) -> None:
+        self.vendor, self.partition, self.pull = vendor, partition, pull
+        self.table = vendor.table(partition.table)
+        entities = [canonical.named(each.entity) for each in vendor.maps if each.table == partition.table]
+        self.canonical = [(entity, Canonical(partition, entity.name)) for entity in entities]
 
 
-def _load_partition(
-    connection: sa.Connection, vendor: Vendor, path: str, pull: Pull, manifest: Manifest, staging: Staging
-) -> dict[str, Counts]:
-    table = vendor.table(pull.table_name)
-    _close_dead_letters(connection, table, path, pull, staging)
-    reach = _find_reach(table, pull, manifest)
+def _load_partition(connection: sa.Connection, loading: _Loading) -> dict[str, Counts]:
+    _close_dead_letters(connection, loading)
+    reach = _find_reach(loading)
     counts = {}
-    for entity in _entities(vendor, pull):
-        counts[entity.name] = _load_entity(connection, vendor, entity, path, pull, staging, reach)
+    for entity, rows in loading.canonical:
+        counts[entity.name] = _load_entity(connection, loading, entity, rows, reach)
         connection.execute(sa.text("discard temporary"))  # another table may produce the same entity
     return counts
 
 
-def _find_reach(table: Table, pull: Pull, manifest: Manifest) -> Reach | None:
+def _find_reach(loading: _Loading) -> Reach | None:
     """Return the range that a pull covers in full; None if it is not a full pull."""
+    table, pull, window = loading.table, loading.pull, loading.partition.manifest.window
     if not pull.is_whole:
         return None
     if table.pull != "window":
         return Reach()
-    if manifest.window is None:
+    if window is None:
         first = pull.business_date if len(table.dated) == 1 else previous(pull.business_date) + timedelta(days=1)
         return Reach(first_date=first)
-    since, until = map(datetime.fromisoformat, manifest.window)
+    since, until = map(datetime.fromisoformat, window)
     return Reach(edited=(since + _EDGE, until))
 
 
@@ -139,32 +140,33 @@ def _is_time_order_violation(cause: object) -> bool:
     return re.fullmatch(rf"{cause.diag.table_name}_check\d*", cause.diag.constraint_name or "") is not None
 
 
-def _subjects(pull: Pull, manifest: Manifest) -> list[str]:
+def _subjects(pull: Pull, partition: Partition) -> list[str]:
     """Return the subjects that only this load may change: its partition and, unless it is historical, the table's descriptions.
 
     Pushed rows may arrive during the vendor's pull, because an event's own time decides which state is newer. Pulls of selected
     clients may also run at the same time; each of those runs fences only itself.
     """
     table = f"load:{pull.vendor}:{pull.table_name}"
-    if manifest.pulled == "pushed":
+    kind = partition.manifest.pulled  # the pull's own may be `replay`
+    if kind == "pushed":
         return [f"{table}:pushed"]
-    if manifest.pulled == "chosen":
+    if kind == "chosen":
         return [f"{table}:chosen:{pull.run_id}"]
-    return [f"{table}:{pull.business_date}"] + ([table] if manifest.pulled != "past" else [])
+    return [f"{table}:{pull.business_date}"] + ([table] if kind != "past" else [])
 
 
 def _translate(
     engine: sa.Engine,
     fences: list[Fence],
     vendor: str,
-    partitions: Partitions,
+    pulls: Pulls,
     error: TargetUnavailable | sa.exc.DBAPIError | psycopg.Error,
 ) -> Exception:
     """Translate a database error: superseded by a newer writer, retriable, or rows that the database rejects."""
     cause = getattr(error, "orig", error)
     facts = {
-        "vendor": vendor, "tables": ",".join(pull.table_name for pull in partitions.values()),
-        "business_date": next((pull.business_date for pull in partitions.values()), None),
+        "vendor": vendor, "tables": ",".join(pull.table_name for pull in pulls.values()),
+        "business_date": next((pull.business_date for pull in pulls.values()), None),
         "cause": type(cause).__name__, "constraint": getattr(getattr(cause, "diag", None), "constraint_name", None),
     }  # fmt: skip
     if isinstance(
@@ -193,14 +195,12 @@ def _translate(
     )
 
 
-def _add_source_keys(
-    connection: sa.Connection, entities: list[Entity], path: str, pull: Pull, staging: Staging
-) -> None:
+def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
     """Assign surrogate ids to new keys, in separate transactions: an id without a row does no harm."""
-    for entity in entities:
+    for entity, rows in loading.canonical:
         own = {entity.key: entity.name} if entity.kind == "description" else {}
         for column, name in (own | entity.references).items():
-            keys = transform.distinct(staging, path, entity.name, column)
+            keys = rows.list_distinct(column)
             with connection.begin():
                 copy_in(connection, "keys", keys.schema, [keys])
                 connection.execute(
@@ -212,39 +212,33 @@ def _add_source_keys(
                     order by key collate "C"
                     on conflict do nothing
                     """),
-                    {"entity": name, "vendor": pull.vendor},
+                    {"entity": name, "vendor": loading.pull.vendor},
                 )
 
 
-def _close_dead_letters(connection: sa.Connection, table: Table, path: str, pull: Pull, staging: Staging) -> None:
+def _close_dead_letters(connection: sa.Connection, loading: _Loading) -> None:
     """Close the dead letters whose rows are now valid, or missing from a full pull."""
+    table, pull, path = loading.table, loading.pull, loading.partition.path
     own_day = table.pull == "snapshot"
-    if open_keys := set(dead_letters.find_open_keys(connection, pull, own_day=own_day)):
-        loaded: set[str] = set()
-        for rows in good_rows(staging, path, list(table.key)):
-            loaded |= open_keys & {
-                ":".join(map(str, row)) for row in zip(*(rows.column(k).to_pylist() for k in table.key), strict=True)
-            }
+    if open_keys := dead_letters.find_open_keys(connection, pull, own_day=own_day):
+        known, loaded = pa.array(open_keys, pa.string()), set[str]()
+        for rows in loading.partition.good_rows(list(table.key)):
+            keys = format_keys(rows, table.key)
+            loaded |= set(keys.filter(pc.is_in(keys, value_set=known)).to_pylist())
         dead_letters.close_loaded(connection, pull, loaded, own_day=own_day, partition=path)
     if table.pull != "window" and pull.is_whole:
         dead_letters.supersede_rest(connection, pull, path, own_day=own_day)
 
 
 def _load_entity(
-    connection: sa.Connection,
-    vendor: Vendor,
-    entity: Entity,
-    path: str,
-    pull: Pull,
-    staging: Staging,
-    reach: Reach | None,
+    connection: sa.Connection, loading: _Loading, entity: Entity, rows: Canonical, reach: Reach | None
 ) -> Counts:
+    vendor, pull, result = loading.vendor, loading.pull, rows.result
     if before := ledger.find(connection, pull, "load", entity.name):
         return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
     started = time.perf_counter()
-    result = transform.produced(staging, path, entity.name)
     schema = arrow.schema(entity.columns)
-    copied = copy_in(connection, f"incoming_{entity.name}", schema, transform.rows(staging, path, entity.name))
+    copied = copy_in(connection, f"incoming_{entity.name}", schema, rows.rows())
     if copied != result.produced:
         raise BalanceError(
             "Not every row was copied; nothing was loaded", entity=entity.name, produced=result.produced, copied=copied
@@ -255,7 +249,7 @@ def _load_entity(
         connection.execute(sa.text("set local work_mem = '128MB'"))
     source_run_id = ledger.take_id(connection)
     if entity.kind == "description":
-        is_past = staging.manifest(path).pulled == "past"
+        is_past = loading.partition.manifest.pulled == "past"
         is_partial = any(m.is_partial for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name))
         counts = description.load(
             connection, entity, pull, source_run_id, is_past=is_past, uncertain=result.uncertain, is_partial=is_partial
@@ -265,9 +259,7 @@ def _load_entity(
         if absence.is_whole(vendor, entity, pull):
             counts = replace(counts, notes={"absent": absence.record(connection, vendor, entity, pull)})
     else:
-        is_covered = entity.kind == "snapshot" or (
-            entity.is_removable and vendor.table(pull.table_name).pull == "window"
-        )
+        is_covered = entity.kind == "snapshot" or (entity.is_removable and loading.table.pull == "window")
         counts = fact.load(connection, entity, pull, source_run_id, reach if is_covered else None)
     counts = replace(counts, produced=copied, money_in=result.money, seconds=round(time.perf_counter() - started, 3))
     ledger.record(connection, pull, "load", counts, entity.name, source_run_id)

@@ -34,10 +34,10 @@ from include.contract.arrow import schema as arrow_schema
 from include.database.copy import copy_in
 from include.errors import TargetUnavailable
 from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
-from include.transform import entities
+from include.transform.entities import Canonical
 from include.validation.suite import read_suite
 from include.vendors import named
 from include.warehouse import schema
@@ -105,6 +105,7 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
     run = Run("bench", date.fromisoformat(day), date.fromisoformat(before))
     partner = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
     connection = Connection(f"{url}/orion/api/v1", "tributary", "sandbox-only", partner)
+    vendor_run = VendorRun(site, vendor, connection, run)
     seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
@@ -116,18 +117,17 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
     with clock("import of Great Expectations"):
         import great_expectations  # noqa: F401
     with clock("extract and stage"):
-        path = vendor_day.stage(site, vendor, "assets", connection, run)
+        partition = vendor_day.stage(vendor_run, "assets")
     with clock("validate"):
-        vendor_day.validate(site, vendor, {"assets": path}, run)
+        vendor_day.validate(vendor_run, [partition])
     with clock("transform"):
-        vendor_day.transform(site, vendor, path, run)
+        vendor_day.transform(vendor_run, partition)
     with clock("load"):
-        counts = vendor_day.load(site, vendor, path, run)
+        counts = vendor_day.load(vendor_run, partition)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with clock("plain COPY"), site.engine.begin() as db:
-        copy_in(
-            db, "plain", arrow_schema(entity_named("position").columns), entities.rows(site.staging, path, "position")
-        )
+        rows = Canonical(partition, "position").rows()
+        copy_in(db, "plain", arrow_schema(entity_named("position").columns), rows)
     return {"seconds": seconds, "rows": counts["position"].inserted, "peak_mb": peak}
 
 

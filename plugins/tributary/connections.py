@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from include.connection import Connection
     from include.crm.settings import Settings
     from include.identity.policy import Policy as IdentityPolicy
-    from include.pipeline.run import Site
+    from include.pipeline.run import Run, Site, VendorRun
     from include.rules.policy import Policy
     from include.staging.partitions import Staging
 
@@ -52,6 +52,14 @@ def site() -> Site:
         Redactor(secret.encode()),
         speed=float(find_variable("tributary_speed", default="1")),
     )
+
+
+def vendor_run(name: str, run: Run) -> VendorRun:
+    """Return a vendor's run, with the firm's environment and the vendor's connection."""
+    from include.pipeline.run import VendorRun
+    from include.vendors import named
+
+    return VendorRun(site(), named(name), connection(name), run)
 
 
 def staging() -> Staging:

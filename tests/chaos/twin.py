@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from include.crm.sync.preview import preview
 from include.identity.resolve import resolve
 from include.pipeline import vendor_day
 from include.pipeline.plan import plan_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.rules import HOUSEHOLD_RULES, RULES
 from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
@@ -86,14 +86,13 @@ class Twin:
             "on_demand": False,
         }
         plan = plan_day(vendor, form, None)
-        business_date, previous_date = (date.fromisoformat(plan[name]) for name in ("business_date", "previous_date"))
-        run = Run(run_id, business_date, previous_date)
+        vendor_run = VendorRun(self.site, vendor, connection, Run.of_plan(run_id, plan))
         names = [name for stage in vendor.waves for name in stage if name in plan["tables"]]
-        paths = {name: vendor_day.stage(self.site, vendor, name, connection, run) for name in names}
-        vendor_day.validate(self.site, vendor, paths, run)
-        for path in paths.values():
-            vendor_day.transform(self.site, vendor, path, run)
-        vendor_day.publish(self.site, vendor, list(paths.values()), run)
+        partitions = [vendor_day.stage(vendor_run, name) for name in names]
+        vendor_day.validate(vendor_run, partitions)
+        for each in partitions:
+            vendor_day.transform(vendor_run, each)
+        vendor_day.publish(vendor_run, partitions)
 
     def sync(self, run_id: str) -> None:
         """Identity, rules and Salesforce, as the DAG does it, with all that a person would be asked about approved."""

@@ -13,10 +13,9 @@ import pytest
 from include.connection import Connection
 from include.contract import Budget, Vendor
 from include.contract.overrides import apply_overrides
-from include.control import ledger
 from include.errors import ConfigurationError, RateLimited
 from include.pipeline import pull, vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
 from include.vendors import VENDORS
@@ -44,8 +43,8 @@ def stage(site: Site, vendor: Vendor, table: str, answer: Answer, **extra: Any) 
     with listen(answer) as listener:
         given = {"institution_id": "1"} | {name: json.dumps(value) for name, value in extra.items()}
         connection = Connection(listener.url, "user", "password", given)
-        path = vendor_day.stage(site, vendor, table, connection, RUN)
-    return [row for _, part in site.staging.rows(path) for row in part.to_pylist()]
+        partition = vendor_day.stage(VendorRun(site, vendor, connection, RUN), table)
+    return [row for _, part in partition.rows() for row in part.to_pylist()]
 
 
 def test_lower_budget_is_kept_to(site: Site) -> None:
@@ -72,11 +71,10 @@ def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: 
     chosen = {"paths": {"accounts": "v9/firm/accounts"}, "columns": {"accounts": {"market_value_usd": "Value"}}}
     worth = [row["market_value_usd"] for row in stage(site, TAMARAC, "accounts", answer, **chosen)]
     assert any(worth)
-    path = ledger.find_staged_partition(site.engine, RUN.run_id, TAMARAC.name, "accounts")
-    assert path is not None
-    assert vendor_day.validate(site, TAMARAC, {"accounts": path}, RUN, rows_only=True) == {
-        "accounts": 1
-    }  # as in the goldens
+    vendor_run = VendorRun(site, TAMARAC, Connection("", "", ""), RUN)
+    partition = vendor_run.open_staged("accounts")
+    assert partition is not None
+    assert vendor_day.validate(vendor_run, [partition], rows_only=True) == {"accounts": 1}  # as in the goldens
 
 
 def test_report_s_headers_are_the_firm_s(site: Site) -> None:
@@ -92,7 +90,7 @@ def test_closed_day_is_asked_for_where_the_firm_says(site: Site) -> None:
 
     with listen(answer) as listener:
         connection = Connection(listener.url, "user", "password", {"paths": '{"closed": "v2/sync"}'})
-        assert pull.closed_through(site, TAMARAC, connection, RUN) == DAY
+        assert pull.closed_through(VendorRun(site, TAMARAC, connection, RUN)) == DAY
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)

@@ -97,7 +97,7 @@ def test_pull_under_a_wrong_clock_stages_nothing(start_firm: Callable[..., Firm]
     firm.site = replace(firm.site, machine_clock=lambda: datetime.now(UTC) + HOURS)
     table = vendor.asked[0].name
     with pytest.raises(ClockSkew, match=f"this machine is 2 days, 12:00:00 ahead.*vendor={vendor.name}") as raised:
-        vendor_day.stage(firm.site, vendor, table, firm.connection, firm.new_run())
+        vendor_day.stage(firm.vendor_run(firm.new_run()), table)
     assert isinstance(raised.value, RetriableError)
     assert not list((firm.folder / "staging").rglob("manifest.json"))
     assert firm.database.value("select count(*) from control.ledger") == 0

@@ -26,7 +26,7 @@ from include.extract.pull import Span, stage
 from include.extract.session import VendorSession
 from include.extract.shapes import Source, read_windows
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition, Staging
 
 DAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 23, tzinfo=UTC)
@@ -147,7 +147,7 @@ class Puller:
         self,
         table: Table,
         keys: Sequence[Mapping[str, str]] = (),
-        staged: str | None = None,
+        parent: Partition | None = None,
         params: Mapping[str, str] | None = None,
         reader: CsvReader | None = None,
     ) -> Iterator[Window]:
@@ -155,9 +155,8 @@ class Puller:
         reader = reader or self.reader(table)
         source = Source(
             keys,
-            staged,
+            parent,
             self.answers(table),
-            self.staging,
             REDACTOR,
             lambda: self.now,
             self.speed,
@@ -174,8 +173,8 @@ class Puller:
         """All rows that a table's windows hold, in order."""
         return [row for window in self.windows(table, **options) for row in window.page.rows.to_pylist()]
 
-    def pull(self, table: Table, **options: Any) -> str:
-        """Stages a table; returns its partition."""
+    def pull(self, table: Table, **options: Any) -> Partition:
+        """Stages a table."""
         reader = self.reader(table)
         windows = self.windows(table, reader=reader, **options)
         return stage(self.vendor, table, Span(DAY), windows, reader, self.staging, NOW)

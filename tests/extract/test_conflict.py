@@ -32,7 +32,7 @@ from include.extract.conflict import separate
 from include.extract.page import PageReader
 from include.extract.paging import ordered_pages
 from include.extract.pull import Span, stage
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition, Staging
 from tests.extract.answering import DAY, NOW, REDACTOR, Asked, Puller, Reply, listen, vendor_of
 
 TABLE = Table(
@@ -90,18 +90,18 @@ def listening(engine: sa.Engine, tmp_path: Path) -> Iterator[Any]:
         yield start
 
 
-def letters(puller: Puller, path: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in puller.staging.folder(path).read("dead.jsonl").splitlines()]
+def letters(partition: Partition) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in partition.read_dead_lines()]
 
 
 @pytest.mark.parametrize("shape", PAGED, ids=lambda shape: type(shape).__name__)
 def test_rows_that_share_a_key_and_differ_are_dead_letters_that_name_the_fields(listening: Any, shape: Shape) -> None:
     puller = listening([row(1), row(2, "10.01", "a"), row(2, "99.99", "b"), row(3)], shape)
-    path = puller.pull(table_of(shape))
-    manifest = puller.staging.manifest(path)
+    partition = puller.pull(table_of(shape))
+    manifest = partition.manifest
     assert (manifest.staged, manifest.dead, str(manifest.money)) == (2, 2, "2.00")
     assert manifest.fetched == manifest.staged + manifest.duplicate + manifest.dead
-    for letter, amount in zip(letters(puller, path), (10.01, 99.99), strict=True):
+    for letter, amount in zip(letters(partition), (10.01, 99.99), strict=True):
         assert (letter["key"], letter["row"]["amount"]) == ("2", amount)
         assert letter["reasons"] == ["amount: differs among rows of this key", "label: differs among rows of this key"]
 
@@ -109,7 +109,7 @@ def test_rows_that_share_a_key_and_differ_are_dead_letters_that_name_the_fields(
 @pytest.mark.parametrize("shape", PAGED, ids=lambda shape: type(shape).__name__)
 def test_rows_that_share_a_key_and_do_not_differ_are_one_row(listening: Any, shape: Shape) -> None:
     puller = listening([row(1), row(2), row(2), row(3)], shape)
-    manifest = puller.staging.manifest(puller.pull(table_of(shape)))
+    manifest = puller.pull(table_of(shape)).manifest
     assert (manifest.staged, manifest.dead) == (3, 0)
     assert manifest.duplicate >= 1
     assert manifest.fetched == manifest.staged + manifest.duplicate
@@ -125,7 +125,7 @@ def test_sensitive_field_that_differs_is_named_and_its_value_kept_nowhere() -> N
 def test_lots_of_a_holding_have_one_key_and_all_stay(listening: Any) -> None:
     lots = EntityMap("position", "rows", {}, merged=True, summed=("quantity",))
     puller = listening([row(1, "1.00"), row(1, "2.00"), row(1, "2.00")], Report({}), lots)
-    manifest = puller.staging.manifest(puller.pull(table_of(Report({}))))
+    manifest = puller.pull(table_of(Report({}))).manifest
     assert (manifest.staged, manifest.dead, manifest.duplicate) == (3, 0, 0)
 
 
@@ -141,13 +141,11 @@ def test_both_rows_die_wherever_the_pages_part_them(connections: int, tmp_path: 
 
         windows = ordered_pages(fetch, "row_id", 30, connections, "somebody", "rows")
         staging = Staging(str(tmp_path))
-        path = stage(vendor_of(TABLE), TABLE, Span(DAY), windows, reader, staging, NOW)
-        manifest = staging.manifest(path)
-        staged = [n for _, part in staging.rows(path) for n in part.column("row_id").to_pylist()]
+        partition = stage(vendor_of(TABLE), TABLE, Span(DAY), windows, reader, staging, NOW)
+        manifest = partition.manifest
+        staged = [n for _, part in partition.rows() for n in part.column("row_id").to_pylist()]
         assert staged == [n for n in range(75) if n != place]
-        assert [json.loads(line)["key"] for line in staging.folder(path).read("dead.jsonl").splitlines()] == [
-            str(place)
-        ] * 2
+        assert [json.loads(line)["key"] for line in partition.read_dead_lines()] == [str(place)] * 2
         assert manifest.fetched == manifest.staged + manifest.dead + manifest.duplicate
 
 

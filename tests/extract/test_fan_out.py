@@ -35,7 +35,7 @@ from include.control.answers import Answers
 from include.errors import AuthenticationError, ConfigurationError, PagingUnstable, SchemaDrift, VendorUnavailable
 from include.extract.fan_out import Keys
 from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Staging
 from include.warehouse import schema
 from tests.conftest import Database
@@ -140,15 +140,15 @@ def test_calls_of_a_narrower_bucket_wait_for_it(serve: Serve, shared_database: D
 
 def test_row_that_two_calls_give_is_staged_once_and_counted(serve: Serve) -> None:
     puller, _ = serve(lambda asked: Reply([account("shared", 5), account(client_of(asked.path), 1)]))
-    manifest = puller.staging.manifest(puller.pull(ACCOUNTS, keys=clients("a", "b")))
+    manifest = puller.pull(ACCOUNTS, keys=clients("a", "b")).manifest
     assert (manifest.fetched, manifest.staged, manifest.duplicate, manifest.dead) == (4, 3, 1, 0)
     assert manifest.money == Decimal("7.00")
 
 
 def test_bad_row_is_one_dead_letter(serve: Serve) -> None:
     puller, _ = serve(lambda asked: Reply([account("x", 1), {"id": "y", "value": {"amount": "N/A"}}, 7]))
-    path = puller.pull(ACCOUNTS, keys=clients("a"))
-    letters = [json.loads(line) for line in puller.staging.folder(path).read("dead.jsonl").splitlines()]
+    partition = puller.pull(ACCOUNTS, keys=clients("a"))
+    letters = [json.loads(line) for line in partition.read_dead_lines()]
     assert [letter["reasons"] for letter in letters] == [
         ["value.amount: not decimal(20,2): A/A"], ["the row is not an object"],
     ]  # fmt: skip
@@ -336,7 +336,7 @@ def test_fan_out_that_was_killed_asks_only_for_what_is_missing(
     assert not list(tmp_path.rglob("manifest.json"))
 
     asked_before = len(listener.asked)
-    manifest = puller.staging.manifest(puller.pull(ACCOUNTS, keys=clients(*TWENTY)))
+    manifest = puller.pull(ACCOUNTS, keys=clients(*TWENTY)).manifest
     assert sorted(client_of(path) for path in listener.paths[asked_before:]) == TWENTY[7:]
     assert [times[client] for client in TWENTY[:7]] == [1] * 7
     assert (manifest.fetched, manifest.staged, manifest.duplicate) == (40, 40, 0)
@@ -390,7 +390,7 @@ def test_hidden_value_is_staged_as_if_it_had_never_been_text(serve: Serve) -> No
 
 def test_undeclared_field_is_told_though_its_value_is_not_kept(serve: Serve) -> None:
     puller, _ = serve(lambda asked: Reply([account("x", 1) | {"brandNew": "value"}]))
-    assert puller.staging.manifest(puller.pull(ACCOUNTS, keys=clients("a"))).undeclared == ("brandNew",)
+    assert puller.pull(ACCOUNTS, keys=clients("a")).manifest.undeclared == ("brandNew",)
 
 
 # --- the whole step ---
@@ -409,9 +409,9 @@ def test_answers_are_forgotten_when_the_partition_is_complete(
     another = Answers(engine, "another run", "somebody", "accounts")
     another.keep("a", b"[]")
     connection = Connection(listener.url, "user", "password")
-    vendor_day.stage(site, vendor, "clients", connection, run)
-    path = vendor_day.stage(site, vendor, "accounts", connection, run)
-    assert site.staging.manifest(path).staged == 4
+    vendor_run = VendorRun(site, vendor, connection, run)
+    vendor_day.stage(vendor_run, "clients")
+    assert vendor_day.stage(vendor_run, "accounts").manifest.staged == 4
     assert kept(shared_database, run.run_id) == {}
     assert another.known() == {"a"}
 
@@ -421,11 +421,7 @@ def test_fan_out_over_grants_without_a_grant_is_a_configuration_error(engine: sa
         "clients", "clients", ("client_id",), (column("client_id", "id", INTEGER, required=True),), shape=FanOut()
     )
     site = Site(engine, Staging(str(tmp_path)), REDACTOR, lambda: NOW)
+    run = Run("no grant", DAY, DAY.replace(day=19))
+    vendor_run = VendorRun(site, vendor_of(table), Connection("http://127.0.0.1:1"), run)
     with pytest.raises(ConfigurationError, match="grant"):
-        vendor_day.stage(
-            site,
-            vendor_of(table),
-            "clients",
-            Connection("http://127.0.0.1:1"),
-            Run("no grant", DAY, DAY.replace(day=19)),
-        )
+        vendor_day.stage(vendor_run, "clients")

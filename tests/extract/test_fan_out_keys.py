@@ -19,21 +19,21 @@ from include.contract import (
 from include.errors import ConfigurationError
 from include.extract.columns import staged_schema
 from include.extract.fan_out import list_keys
-from include.staging.partitions import Manifest, PartWriter, Staging
+from include.staging.files import PartWriter
+from include.staging.partitions import Manifest, Partition, Staging, partition_path
 from tests.extract.answering import DAY, NOW
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, clients
 
 
 @pytest.fixture
 def stage_clients(tmp_path: Path) -> Any:
-    def stage(*parts: list[dict[str, Any]]) -> str:
-        path = f"somebody/clients/{DAY}/pull"
+    def stage(*parts: list[dict[str, Any]]) -> Partition:
+        path = partition_path("somebody", "clients", DAY, "pull")
         writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(CLIENTS))
         for rows in parts:
             writer.write(pa.Table.from_pylist(rows, schema=writer.schema))
             writer.flush()
-        Staging(str(tmp_path)).seal(
-            path,
+        return Staging(str(tmp_path)).seal(
             Manifest(
                 "somebody",
                 "clients",
@@ -53,31 +53,30 @@ def stage_clients(tmp_path: Path) -> Any:
                 tuple(writer.parts),
             ),
         )
-        return path
 
     return stage
 
 
 def keys(
-    folder: Path, table: Table, staged: str | None = None, chosen: tuple[str, ...] = (), *, is_keyed: bool = True
+    table: Table, staged: Partition | None = None, chosen: tuple[str, ...] = (), *, is_keyed: bool = True
 ) -> list[Mapping[str, str]]:
     assert isinstance(table.shape, FanOut)
-    return list_keys(table, table.shape, CLIENTS, staged, chosen, Staging(str(folder)), is_keyed=is_keyed)
+    return list_keys(table, table.shape, CLIENTS, staged, chosen, is_keyed=is_keyed)
 
 
-def test_keys_are_those_of_every_part_in_order_and_each_once(stage_clients: Any, tmp_path: Path) -> None:
+def test_keys_are_those_of_every_part_in_order_and_each_once(stage_clients: Any) -> None:
     staged = stage_clients([{"client_id": "b"}, {"client_id": "a"}], [{"client_id": "c"}, {"client_id": "b"}])
-    assert keys(tmp_path, ACCOUNTS, staged) == clients("a", "b", "c")
+    assert keys(ACCOUNTS, staged) == clients("a", "b", "c")
 
 
-def test_only_flagged_rows_are_asked_for(stage_clients: Any, tmp_path: Path) -> None:
+def test_only_flagged_rows_are_asked_for(stage_clients: Any) -> None:
     staged = stage_clients(
         [{"client_id": id_, "is_open": flag} for id_, flag in (("a", True), ("b", False), ("c", None))]
     )
-    assert keys(tmp_path, replace(ACCOUNTS, shape=FanOut("clients", only="is_open")), staged) == clients("a")
+    assert keys(replace(ACCOUNTS, shape=FanOut("clients", only="is_open")), staged) == clients("a")
 
 
-def test_keys_hold_what_the_path_needs_and_what_the_rows_carry_as_texts(stage_clients: Any, tmp_path: Path) -> None:
+def test_keys_hold_what_the_path_needs_and_what_the_rows_carry_as_texts(stage_clients: Any) -> None:
     table = Table(
         "x",
         "c/{client_id}",
@@ -85,33 +84,33 @@ def test_keys_hold_what_the_path_needs_and_what_the_rows_carry_as_texts(stage_cl
         (column("x_id", "id", STRING), column("p", "@plan", STRING)),
         shape=FanOut("clients"),
     )
-    assert keys(tmp_path, table, stage_clients([{"client_id": "a", "plan": 7}])) == [{"client_id": "a", "plan": "7"}]
+    assert keys(table, stage_clients([{"client_id": "a", "plan": 7}])) == [{"client_id": "a", "plan": "7"}]
 
 
-def test_chosen_keys_need_no_partition(tmp_path: Path) -> None:
-    assert keys(tmp_path, ACCOUNTS, None, ("b", "a")) == clients("b", "a")
+def test_chosen_keys_need_no_partition() -> None:
+    assert keys(ACCOUNTS, None, ("b", "a")) == clients("b", "a")
 
 
-def test_neither_partition_nor_choice_is_a_configuration_error(tmp_path: Path) -> None:
+def test_neither_partition_nor_choice_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match=r"not pulled.*table=accounts over=clients"):
-        keys(tmp_path, ACCOUNTS)
+        keys(ACCOUNTS)
 
 
-def test_choice_of_another_table_s_keys_is_refused(tmp_path: Path) -> None:
+def test_choice_of_another_table_s_keys_is_refused() -> None:
     deep = replace(ACCOUNTS, path="clients/{client_id}/plans/{plan}/accounts")
     with pytest.raises(ConfigurationError, match="not pulled"):
-        keys(tmp_path, deep, None, ("a",), is_keyed=False)
+        keys(deep, None, ("a",), is_keyed=False)
 
 
-def test_keys_hold_what_the_headers_need(stage_clients: Any, tmp_path: Path) -> None:
+def test_keys_hold_what_the_headers_need(stage_clients: Any) -> None:
     table = replace(ACCOUNTS, path="accounts", shape=FanOut("clients", headers={"x-plan": "{plan}"}))
     staged = stage_clients([{"client_id": "b", "plan": 7}], [{"client_id": "a", "plan": 9}])
-    assert keys(tmp_path, table, staged) == [{"client_id": "a", "plan": "9"}, {"client_id": "b", "plan": "7"}]
+    assert keys(table, staged) == [{"client_id": "a", "plan": "9"}, {"client_id": "b", "plan": "7"}]
 
 
-def test_key_that_people_choose_names_all_that_is_needed_in_the_order_of_the_columns(tmp_path: Path) -> None:
+def test_key_that_people_choose_names_all_that_is_needed_in_the_order_of_the_columns() -> None:
     table = replace(ACCOUNTS, shape=FanOut("clients", headers={"x-plan": "{plan}"}))
-    assert keys(tmp_path, table, None, ("a|7",)) == [{"client_id": "a", "plan": "7"}]
+    assert keys(table, None, ("a|7",)) == [{"client_id": "a", "plan": "7"}]
     for half in ("a", "a|7|8"):
         with pytest.raises(ConfigurationError, match=r"wrong number of parts.*expected=client_id\|plan"):
-            keys(tmp_path, table, None, (half,))
+            keys(table, None, (half,))

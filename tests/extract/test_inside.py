@@ -18,7 +18,8 @@ from include.extract.columns import staged_schema
 from include.extract.inside import read_nested_rows
 from include.extract.page import DeadRow, PageReader
 from include.sensitive import Redactor
-from include.staging.partitions import Manifest, PartWriter, Staging
+from include.staging.files import PartWriter
+from include.staging.partitions import Manifest, Partition, Staging, partition_path
 from tests.extract.answering import DAY, NOW
 
 HOUSES = Table(
@@ -42,8 +43,8 @@ Stage = Callable[..., str]
 def stage_houses(tmp_path: Path) -> Stage:
     """Stages houses, a part for each list of `(id, text of people)`."""
 
-    def stage(*parts: Iterable[tuple[int, str | None]]) -> str:
-        path = f"somebody/houses/{DAY}/pull"
+    def stage(*parts: Iterable[tuple[int, str | None]]) -> Partition:
+        path = partition_path("somebody", "houses", DAY, "pull")
         writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(HOUSES))
         for rows in parts:
             staged = [{"house_id": id_, "people": people, "asked_at": NOW} for id_, people in rows]
@@ -53,30 +54,29 @@ def stage_houses(tmp_path: Path) -> Stage:
             "somebody", "houses", DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
-        Staging(str(tmp_path)).seal(path, manifest)
-        return path
+        return Staging(str(tmp_path)).seal(manifest)
 
     return stage
 
 
-def pieces(path: str, folder: Path, table: Table = PEOPLE) -> list[bytes]:
+def pieces(parent: Partition, table: Table = PEOPLE) -> list[bytes]:
     assert isinstance(table.shape, Inside)
-    return list(read_nested_rows(table, table.shape, path, Staging(str(folder))))
+    return list(read_nested_rows(table, table.shape, parent))
 
 
-def rows(path: str, folder: Path, table: Table = PEOPLE) -> list[dict[str, Any]]:
-    return [row for piece in pieces(path, folder, table) for row in json.loads(piece, parse_float=Decimal)]
+def rows(parent: Partition, table: Table = PEOPLE) -> list[dict[str, Any]]:
+    return [row for piece in pieces(parent, table) for row in json.loads(piece, parse_float=Decimal)]
 
 
-def read(path: str, folder: Path, table: Table = PEOPLE) -> tuple[list[dict[str, Any]], list[DeadRow]]:
+def read(path: Partition, table: Table = PEOPLE) -> tuple[list[dict[str, Any]], list[DeadRow]]:
     """Good rows as they are staged, and dead ones."""
-    pages = [PageReader(table, Redactor(b"only for tests")).read(piece) for piece in pieces(path, folder, table)]
+    pages = [PageReader(table, Redactor(b"only for tests")).read(piece) for piece in pieces(path, table)]
     return [row for page in pages for row in page.rows.to_pylist()], [dead for page in pages for dead in page.dead]
 
 
-def test_every_row_carries_the_columns_of_the_row_that_it_was_in(stage_houses: Stage, tmp_path: Path) -> None:
+def test_every_row_carries_the_columns_of_the_row_that_it_was_in(stage_houses: Stage) -> None:
     path = stage_houses([(1, '[{"id":11,"home":{"city":"Salem"},"worth":0.10},{"id":12}]')], [(2, '[{"id":21}]')])
-    assert read(path, tmp_path) == (
+    assert read(path) == (
         [
             {"person_id": 11, "house_id": 1, "city": "Salem", "worth_usd": Decimal("0.10")},
             {"person_id": 12, "house_id": 1, "city": None, "worth_usd": None},
@@ -86,29 +86,29 @@ def test_every_row_carries_the_columns_of_the_row_that_it_was_in(stage_houses: S
     )
 
 
-def test_row_without_a_list_or_with_an_empty_one_gives_none(stage_houses: Stage, tmp_path: Path) -> None:
-    assert pieces(stage_houses([(1, None), (2, "[]")]), tmp_path) == [b"[]"]
+def test_row_without_a_list_or_with_an_empty_one_gives_none(stage_houses: Stage) -> None:
+    assert pieces(stage_houses([(1, None), (2, "[]")])) == [b"[]"]
 
 
-def test_every_part_gives_one_piece(stage_houses: Stage, tmp_path: Path) -> None:
+def test_every_part_gives_one_piece(stage_houses: Stage) -> None:
     path = stage_houses([(1, '[{"id":11}]')], [(2, "[]")], [(3, '[{"id":31}]')])
-    assert [len(json.loads(piece)) for piece in pieces(path, tmp_path)] == [1, 0, 1]
-    assert pieces(stage_houses(), tmp_path) == []
+    assert [len(json.loads(piece)) for piece in pieces(path)] == [1, 0, 1]
+    assert pieces(stage_houses()) == []
 
 
-def test_numbers_of_a_list_within_a_list_stay_exact(stage_houses: Stage, tmp_path: Path) -> None:
+def test_numbers_of_a_list_within_a_list_stay_exact(stage_houses: Stage) -> None:
     path = stage_houses([(1, '[{"id":11,"worth":90071992547409.93,"parts":[{"share":0.10}]}]')])
-    [row] = rows(path, tmp_path)
+    [row] = rows(path)
     assert row["worth"] == Decimal("90071992547409.93")
     assert row["parts"] == '[{"share":0.10}]'
 
 
-def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage, tmp_path: Path) -> None:
+def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage) -> None:
     table = Table(
         "people", "", ("person_id",), shape=Inside("houses", ("people",)),
         columns=(column("person_id", "id", INTEGER), column("asked_at", "@asked_at", TIMESTAMP, required=True)),
     )  # fmt: skip
-    [good], dead = read(stage_houses([(1, '[{"id":11}]')]), tmp_path, table)
+    [good], dead = read(stage_houses([(1, '[{"id":11}]')]), table)
     assert (good, dead) == ({"person_id": 11, "asked_at": NOW}, [])
 
 
@@ -126,7 +126,7 @@ GOALS = Table(
 )  # fmt: skip
 
 
-def test_texts_on_the_way_to_a_row_are_named_by_how_far_they_are(stage_houses: Stage, tmp_path: Path) -> None:
+def test_texts_on_the_way_to_a_row_are_named_by_how_far_they_are(stage_houses: Stage) -> None:
     categories = [
         {"name": "Goals", "size": 2, "topics": [
             {"name": "Living", "items": [{"name": "Rent"}, {"name": "Food"}]},
@@ -135,7 +135,7 @@ def test_texts_on_the_way_to_a_row_are_named_by_how_far_they_are(stage_houses: S
         {"name": "Wishes", "topics": [{"name": "Travel", "items": [{"name": "Moon"}]}]},
     ]  # fmt: skip
     path = stage_houses([(1, json.dumps(categories))])
-    good, dead = read(path, tmp_path, GOALS)
+    good, dead = read(path, GOALS)
     assert [tuple(row.values()) for row in good] == [
         (1, "Living", "Goals", "Rent"), (1, "Living", "Goals", "Food"),
         (1, "Travel", "Goals", "Sea"), (1, "Travel", "Wishes", "Moon"),
@@ -143,25 +143,25 @@ def test_texts_on_the_way_to_a_row_are_named_by_how_far_they_are(stage_houses: S
     assert dead == []
 
 
-def test_what_is_missing_or_null_on_the_way_holds_no_rows(stage_houses: Stage, tmp_path: Path) -> None:
+def test_what_is_missing_or_null_on_the_way_holds_no_rows(stage_houses: Stage) -> None:
     categories = [{"name": "a"}, {"topics": None}, {"topics": [{"items": None}, {"name": "b"}, {"items": []}]}]
-    assert rows(stage_houses([(1, json.dumps(categories))]), tmp_path, GOALS) == []
+    assert rows(stage_houses([(1, json.dumps(categories))]), GOALS) == []
 
 
-def test_row_without_the_text_on_its_way_is_a_dead_letter(stage_houses: Stage, tmp_path: Path) -> None:
+def test_row_without_the_text_on_its_way_is_a_dead_letter(stage_houses: Stage) -> None:
     categories = [{"name": "x", "topics": [{"name": None, "items": [{"name": "Rent"}]}]}]
-    good, dead = read(stage_houses([(1, json.dumps(categories))]), tmp_path, GOALS)
+    good, dead = read(stage_houses([(1, json.dumps(categories))]), GOALS)
     assert good == []
     assert [letter.reasons for letter in dead] == [("^name: missing",)]
 
 
-def test_texts_of_one_row_are_not_those_of_the_next(stage_houses: Stage, tmp_path: Path) -> None:
+def test_texts_of_one_row_are_not_those_of_the_next(stage_houses: Stage) -> None:
     categories = [{"topics": [{"name": "a", "items": [{"name": "1"}]}, {"items": [{"name": "2"}]}]}]
-    found = rows(stage_houses([(1, json.dumps(categories))]), tmp_path, GOALS)
+    found = rows(stage_houses([(1, json.dumps(categories))]), GOALS)
     assert [row.get("^name") for row in found] == ["a", None]
 
 
-def test_numbers_on_the_way_are_told_too_and_flags_or_lists_are_not(stage_houses: Stage, tmp_path: Path) -> None:
+def test_numbers_on_the_way_are_told_too_and_flags_or_lists_are_not(stage_houses: Stage) -> None:
     table = Table(
         "members", "", ("name",), shape=Inside("houses", ("people",), ("members",)),
         columns=(
@@ -174,11 +174,11 @@ def test_numbers_on_the_way_are_told_too_and_flags_or_lists_are_not(stage_houses
         {"order": None, "members": [{"name": "Bo"}]},
     ]
     path = stage_houses([(1, json.dumps(sets))])
-    assert rows(path, tmp_path, table) == [
+    assert rows(path, table) == [
         {"name": "Ann", "^order": 2, "^worth": 1},
         {"name": "Bo"},
     ]  # fmt: skip
-    good, dead = read(path, tmp_path, table)
+    good, dead = read(path, table)
     assert [(row["name"], row["place"]) for row in good] == [("Ann", 2), ("Bo", None)]
     assert dead == []
 
@@ -202,8 +202,8 @@ EVERYBODY = Table(
 def stage_rooms(tmp_path: Path) -> Stage:
     """Stages rooms of `(id, text of signers, text of witnesses)`."""
 
-    def stage(*rooms: tuple[int, str | None, str | None]) -> str:
-        path = f"somebody/rooms/{DAY}/pull"
+    def stage(*rooms: tuple[int, str | None, str | None]) -> Partition:
+        path = partition_path("somebody", "rooms", DAY, "pull")
         writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(ROOMS))
         staged = [dict(zip(("house_id", "signer", "witness"), room, strict=True)) for room in rooms]
         writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
@@ -212,31 +212,30 @@ def stage_rooms(tmp_path: Path) -> Stage:
             "somebody", "rooms", DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
-        Staging(str(tmp_path)).seal(path, manifest)
-        return path
+        return Staging(str(tmp_path)).seal(manifest)
 
     return stage
 
 
-def test_row_knows_in_which_column_its_list_was(stage_rooms: Stage, tmp_path: Path) -> None:
+def test_row_knows_in_which_column_its_list_was(stage_rooms: Stage) -> None:
     path = stage_rooms((1, '[{"id":11},{"id":12}]', '[{"id":13}]'), (2, None, '[{"id":21}]'), (3, "[]", None))
-    good, dead = read(path, tmp_path, EVERYBODY)
+    good, dead = read(path, EVERYBODY)
     assert [tuple(row.values()) for row in good] == [
         (1, 11, "signer"), (1, 12, "signer"), (1, 13, "witness"), (2, 21, "witness"),
     ]  # fmt: skip
     assert dead == []
 
 
-def test_column_that_cannot_be_read_costs_no_row_of_the_others(stage_rooms: Stage, tmp_path: Path) -> None:
-    good, [dead] = read(stage_rooms((1, "N/A", '[{"id":13}]')), tmp_path, EVERYBODY)
+def test_column_that_cannot_be_read_costs_no_row_of_the_others(stage_rooms: Stage) -> None:
+    good, [dead] = read(stage_rooms((1, "N/A", '[{"id":13}]')), EVERYBODY)
     assert [row["role"] for row in good] == ["witness"]
     assert dead.reasons == ("the row is not an object",)
 
 
-def test_object_that_is_skipped_is_not_in_the_rows(stage_rooms: Stage, tmp_path: Path) -> None:
+def test_object_that_is_skipped_is_not_in_the_rows(stage_rooms: Stage) -> None:
     table = replace(EVERYBODY, skipped=("tabs",), is_nested=True)
     path = stage_rooms((1, '[{"id":11,"tabs":{"text":[{"value":"x"}]}}]', None))
-    assert [set(row) for row in rows(path, tmp_path, table)] == [{"id", "@house_id", "@in"}]
+    assert [set(row) for row in rows(path, table)] == [{"id", "@house_id", "@in"}]
 
 
 # --- a list that is none ---
@@ -245,9 +244,7 @@ def test_object_that_is_skipped_is_not_in_the_rows(stage_rooms: Stage, tmp_path:
 @pytest.mark.parametrize(
     "text", ["N/A", '["x"]', "7", '{"id":1}', '"text"', "[[1]]", '[{"id":1}', '[{"id":1},null]', "[" * 100_000]
 )
-def test_list_that_cannot_be_read_is_one_dead_letter_and_costs_no_other_row(
-    stage_houses: Stage, tmp_path: Path, text: str
-) -> None:
-    good, [dead] = read(stage_houses([(1, '[{"id":11}]'), (2, text), (3, '[{"id":31}]')]), tmp_path)
+def test_list_that_cannot_be_read_is_one_dead_letter_and_costs_no_other_row(stage_houses: Stage, text: str) -> None:
+    good, [dead] = read(stage_houses([(1, '[{"id":11}]'), (2, text), (3, '[{"id":31}]')]))
     assert [row["person_id"] for row in good] == [11, 31]
     assert dead.reasons == ("the row is not an object",)

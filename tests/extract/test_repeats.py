@@ -27,7 +27,8 @@ from include.contract import (
     Table,
     column,
 )
-from include.staging import partitions
+from include.staging import files
+from include.staging.partitions import Partition
 from tests.extract.answering import Asked, Puller, Reply, listen, vendor_of
 
 TABLE = Table(
@@ -94,18 +95,18 @@ def start(engine: sa.Engine, tmp_path: Path) -> Iterator[Start]:
         yield begin
 
 
-def letters(puller: Puller, path: str) -> list[Row]:
-    return [json.loads(line) for line in puller.staging.folder(path).read("dead.jsonl").splitlines()]
+def letters(partition: Partition) -> list[Row]:
+    return [json.loads(line) for line in partition.read_dead_lines()]
 
 
-def staged(puller: Puller, path: str) -> list[Row]:
-    return [row for _, rows in puller.staging.rows(path) for row in rows.to_pylist()]
+def staged(partition: Partition) -> list[Row]:
+    return [row for _, rows in partition.rows() for row in rows.to_pylist()]
 
 
-def check_sums(puller: Puller, path: str) -> None:
-    manifest, rows = puller.staging.manifest(path), staged(puller, path)
+def check_sums(partition: Partition) -> None:
+    manifest, rows = partition.manifest, staged(partition)
     assert manifest.fetched == manifest.staged + manifest.duplicate + manifest.dead
-    assert (manifest.staged, manifest.dead) == (len(rows), len(letters(puller, path)))
+    assert (manifest.staged, manifest.dead) == (len(rows), len(letters(partition)))
     assert manifest.money == sum(row["amount_usd"] for row in rows)
     assert sum(part.rows for part in manifest.parts) == len(rows)
 
@@ -122,26 +123,26 @@ def pages(shape: Shape, second: Row) -> list[list[Row]]:
 def test_rows_of_two_pages_that_share_a_key_and_differ_are_dead_letters(
     start: Start, shape: Shape, part_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "ROWS_A_PART", part_rows)
+    monkeypatch.setattr(files, "ROWS_A_PART", part_rows)
     table = table_of(shape)
     puller = start(paged(shape, *pages(shape, row(29, "7.00", "b"))), table)
-    path = puller.pull(table)
-    assert [(each["key"], each["row"]["amount"], each["reasons"]) for each in letters(puller, path)] == [
+    partition = puller.pull(table)
+    assert [(each["key"], each["row"]["amount"], each["reasons"]) for each in letters(partition)] == [
         ("29", 5.0, DIFFERS),
         ("29", 7.0, DIFFERS),
     ]
-    assert [each["row_id"] for each in staged(puller, path)] == [n for n in range(40) if n != 29]
-    check_sums(puller, path)
+    assert [each["row_id"] for each in staged(partition)] == [n for n in range(40) if n != 29]
+    check_sums(partition)
 
 
 @pytest.mark.parametrize("shape", PAGED, ids=lambda shape: type(shape).__name__)
 def test_rows_of_two_pages_that_are_equal_are_one_row(start: Start, shape: Shape) -> None:
     table = table_of(shape)
     puller = start(paged(shape, *pages(shape, row(29, "5.00", "a"))), table)
-    path = puller.pull(table)
-    assert [each["row_id"] for each in staged(puller, path)] == list(range(40))
-    assert puller.staging.manifest(path).duplicate >= 1
-    check_sums(puller, path)
+    partition = puller.pull(table)
+    assert [each["row_id"] for each in staged(partition)] == list(range(40))
+    assert partition.manifest.duplicate >= 1
+    check_sums(partition)
 
 
 @pytest.mark.parametrize("shape", PAGED, ids=lambda shape: type(shape).__name__)
@@ -153,11 +154,11 @@ def test_of_a_row_that_is_edited_between_two_pages_the_newer_state_counts(
     before, after = pages(shape, row(29, "7.00", "b", f"2026-11-20T15:00:0{second}Z"))
     before[29]["editedDate"] = f"2026-11-20T15:00:0{first}Z"
     puller = start(paged(shape, before, after), table)
-    path = puller.pull(table)
-    assert [str(each["amount_usd"]) for each in staged(puller, path) if each["row_id"] == 29] == [amount]
-    assert sorted(each["row_id"] for each in staged(puller, path)) == list(range(40))
-    assert not letters(puller, path)
-    check_sums(puller, path)
+    partition = puller.pull(table)
+    assert [str(each["amount_usd"]) for each in staged(partition) if each["row_id"] == 29] == [amount]
+    assert sorted(each["row_id"] for each in staged(partition)) == list(range(40))
+    assert not letters(partition)
+    check_sums(partition)
 
 
 @pytest.mark.parametrize("edited", [None, "2026-11-20T15:00:00Z"])
@@ -167,9 +168,9 @@ def test_rows_that_differ_and_of_which_none_is_newer_are_dead_letters(start: Sta
     before, after = pages(shape, row(29, "7.00", "b", edited))
     before[29]["editedDate"] = edited
     puller = start(paged(shape, before, after), table)
-    path = puller.pull(table)
-    assert [each["reasons"] for each in letters(puller, path)] == [DIFFERS, DIFFERS]
-    check_sums(puller, path)
+    partition = puller.pull(table)
+    assert [each["reasons"] for each in letters(partition)] == [DIFFERS, DIFFERS]
+    check_sums(partition)
 
 
 def test_row_that_differs_from_two_rows_of_another_page_dies_with_them(start: Start) -> None:
@@ -178,9 +179,9 @@ def test_row_that_differs_from_two_rows_of_another_page_dies_with_them(start: St
     edited = [row(29, f"{n}.00", edited=f"2026-11-20T15:00:0{n}Z") for n in (6, 7)]
     before, after = pages(shape, row(50))
     puller = start(paged(shape, before, [*after, *edited]), table)
-    path = puller.pull(table)
-    assert sorted(each["row"]["amount"] for each in letters(puller, path)) == [5.0, 6.0, 7.0]
-    check_sums(puller, path)
+    partition = puller.pull(table)
+    assert sorted(each["row"]["amount"] for each in letters(partition)) == [5.0, 6.0, 7.0]
+    check_sums(partition)
 
 
 def test_of_several_states_of_a_row_each_is_one_dead_letter(start: Start) -> None:
@@ -188,10 +189,10 @@ def test_of_several_states_of_a_row_each_is_one_dead_letter(start: Start) -> Non
     table = table_of(shape)
     many = [[row(1, f"{n % 3}.00"), row(100 + n)] for n in range(12)]
     puller = start(paged(shape, *many), table)
-    path = puller.pull(table)
-    assert [each["row"]["amount"] for each in letters(puller, path)] == [0.0, 1.0, 2.0]
-    assert len(staged(puller, path)) == 12
-    check_sums(puller, path)
+    partition = puller.pull(table)
+    assert [each["row"]["amount"] for each in letters(partition)] == [0.0, 1.0, 2.0]
+    assert len(staged(partition)) == 12
+    check_sums(partition)
 
 
 def fan_out(start: Start, first: list[Row], second: list[Row], **headers: str) -> tuple[Puller, str]:
@@ -207,30 +208,30 @@ def fan_out(start: Start, first: list[Row], second: list[Row], **headers: str) -
 @pytest.mark.parametrize("is_one_answer", [True, False])
 def test_rows_of_a_fan_out_that_share_a_key_and_differ_are_dead_letters(start: Start, is_one_answer: bool) -> None:
     rows = [row(1), row(2, "5.00", "a")], [row(2, "7.00", "b"), row(3)]
-    puller, path = fan_out(start, *([*rows[0], *rows[1]], []) if is_one_answer else rows)
-    assert [each["reasons"] for each in letters(puller, path)] == [DIFFERS, DIFFERS]
-    assert [each["row_id"] for each in staged(puller, path)] == [1, 3]
-    check_sums(puller, path)
+    puller, partition = fan_out(start, *([*rows[0], *rows[1]], []) if is_one_answer else rows)
+    assert [each["reasons"] for each in letters(partition)] == [DIFFERS, DIFFERS]
+    assert [each["row_id"] for each in staged(partition)] == [1, 3]
+    check_sums(partition)
 
 
 def test_row_that_two_parents_show_alike_is_a_duplicate_whenever_it_was_requested(start: Start) -> None:
-    puller, path = fan_out(start, [row(1), row(2)], [row(2), row(3)])
-    assert [each["row_id"] for each in staged(puller, path)] == [1, 2, 3]
-    assert puller.staging.manifest(path).duplicate == 1
-    check_sums(puller, path)
+    puller, partition = fan_out(start, [row(1), row(2)], [row(2), row(3)])
+    assert [each["row_id"] for each in staged(partition)] == [1, 2, 3]
+    assert partition.manifest.duplicate == 1
+    check_sums(partition)
 
 
 def test_what_two_users_see_of_a_row_is_no_conflict(start: Start) -> None:
-    puller, path = fan_out(start, [row(1, label="to sign")], [row(1, label="signed")], user="{parent}")
-    assert [each["name"] for each in staged(puller, path)] == ["to sign"]
-    check_sums(puller, path)
+    puller, partition = fan_out(start, [row(1, label="to sign")], [row(1, label="signed")], user="{parent}")
+    assert [each["name"] for each in staged(partition)] == ["to sign"]
+    check_sums(partition)
 
 
 def test_what_one_user_sees_twice_and_differs_is_a_dead_letter(start: Start) -> None:
-    puller, path = fan_out(start, [row(1, label="to sign"), row(1, label="signed")], [row(2)], user="{parent}")
-    assert len(letters(puller, path)) == 2
-    assert [each["row_id"] for each in staged(puller, path)] == [2]
-    check_sums(puller, path)
+    puller, partition = fan_out(start, [row(1, label="to sign"), row(1, label="signed")], [row(2)], user="{parent}")
+    assert len(letters(partition)) == 2
+    assert [each["row_id"] for each in staged(partition)] == [2]
+    check_sums(partition)
 
 
 @pytest.mark.parametrize("is_one_parent", [True, False])
@@ -240,7 +241,7 @@ def test_nested_rows_that_share_a_key_and_differ_are_dead_letters(start: Start, 
     table = replace(table_of(Inside("parents", ("list",))), columns=(*TABLE.columns, PARENT))
     parents = [{"id": f"p{n}", "list": json.dumps(each)} for n, each in enumerate(lists)]
     puller = start(lambda asked: Reply(parents), PARENTS, table)
-    path = puller.pull(table, staged=puller.pull(PARENTS))
-    assert [each["reasons"] for each in letters(puller, path)] == [DIFFERS, DIFFERS]
-    assert [each["row_id"] for each in staged(puller, path)] == [1, 3]
-    check_sums(puller, path)
+    partition = puller.pull(table, parent=puller.pull(PARENTS))
+    assert [each["reasons"] for each in letters(partition)] == [DIFFERS, DIFFERS]
+    assert [each["row_id"] for each in staged(partition)] == [1, 3]
+    check_sums(partition)

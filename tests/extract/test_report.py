@@ -191,11 +191,11 @@ def test_json_where_a_file_should_be_is_told(serve: Serve) -> None:
 def test_bad_number_is_one_dead_letter_and_the_rest_is_staged(serve: Serve) -> None:
     lines = [HEADER, '1,"1,000.25",x,true,', "2,N/A,y,true,123-45-6789", "3,0.75,z,false,"]
     puller, _ = serve(Office(file="\n".join(lines).encode()))
-    path = puller.pull(TABLE)
-    manifest = puller.staging.manifest(path)
+    partition = puller.pull(TABLE)
+    manifest = partition.manifest
     assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (3, 2, 1, 0)
     assert manifest.money == Decimal("1001.00")
-    [letter] = puller.staging.folder(path).read("dead.jsonl").splitlines()
+    [letter] = partition.read_dead_lines()
     assert json.loads(letter)["key"] == "2"
     assert json.loads(letter)["reasons"] == ["Market Value: not decimal(20,2): A/A"]
     assert b"123-45-6789" not in letter
@@ -211,13 +211,13 @@ def test_renamed_column_is_drift_that_names_both(serve: Serve) -> None:
 
 def test_column_that_comes_anew_is_told_and_stops_nothing(serve: Serve) -> None:
     puller, _ = serve(Office(file=f"{HEADER},Sleeve\n1,2.00,x,true,,core\n".encode()))
-    manifest = puller.staging.manifest(puller.pull(TABLE))
+    manifest = puller.pull(TABLE).manifest
     assert (manifest.undeclared, manifest.staged) == (("Sleeve",), 1)
 
 
 def test_report_without_a_row_is_no_drift(serve: Serve) -> None:
     puller, _ = serve(Office(file=f"{HEADER}\n".encode()))
-    manifest = puller.staging.manifest(puller.pull(TABLE))
+    manifest = puller.pull(TABLE).manifest
     assert (manifest.fetched, manifest.staged, manifest.parts) == (0, 0, ())
 
 

@@ -179,7 +179,7 @@ def test_bad_row_on_a_page_does_not_end_the_paging(serve: Serve) -> None:
         return Reply(rows[(page - 1) * 3 : page * 3])
 
     puller, _ = serve(answer)
-    manifest = puller.staging.manifest(puller.pull(NUMBERED))
+    manifest = puller.pull(NUMBERED).manifest
     assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (7, 6, 1, 0)
 
 
@@ -236,7 +236,7 @@ def test_row_that_dies_is_a_place_too(serve: Serve) -> None:
         return Reply({"items": rows[start : start + 3]})
 
     puller, _ = serve(answer)
-    manifest = puller.staging.manifest(puller.pull(POSITIONED))
+    manifest = puller.pull(POSITIONED).manifest
     assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (5, 4, 1, 0)
 
 
@@ -362,7 +362,7 @@ def test_row_on_two_pages_is_given_once_and_counted(serve: Serve) -> None:
     pages: dict[str, Reply] = {}
     puller, listener = serve(linked(pages))
     pages |= {"": page(f"{listener.url}/rows?at=b", 1, 2), "b": page(None, 2, 3)}
-    manifest = puller.staging.manifest(puller.pull(LINKED))
+    manifest = puller.pull(LINKED).manifest
     assert (manifest.fetched, manifest.staged, manifest.duplicate, manifest.dead) == (4, 3, 1, 0)
 
 
@@ -440,12 +440,12 @@ def test_object_that_is_skipped_is_no_drift_at_its_place_and_in_every_list(serve
     puller, _ = serve(lambda asked: Reply({"items": [row]}))
     [staged] = puller.rows(NESTED)
     assert staged == {"row_id": 1, "city": "Salem", "people": '[{"name":"x","home":{"secret":2}},"no object"]'}
-    assert puller.staging.manifest(puller.pull(NESTED)).undeclared == ()
+    assert puller.pull(NESTED).manifest.undeclared == ()
 
 
 def test_object_of_the_same_name_elsewhere_is_not_skipped(serve: Serve) -> None:
     puller, _ = serve(lambda asked: Reply({"items": [{"id": 1, "home": {"city": "Salem", "tabs": {"a": 1}}}]}))
-    assert puller.staging.manifest(puller.pull(NESTED)).undeclared == ("home.tabs.a",)
+    assert puller.pull(NESTED).manifest.undeclared == ("home.tabs.a",)
 
 
 def chosen(**options: Any) -> Table:
@@ -475,7 +475,7 @@ def test_field_that_a_vendor_leaves_out_where_it_is_null_is_no_drift(serve: Serv
     table = replace(NUMBERED, shape=Whole())
     with pytest.raises(SchemaDrift, match="fields=name"):
         puller.pull(table)
-    assert puller.staging.manifest(puller.pull(replace(table, omits_nulls=True))).staged == 1
+    assert puller.pull(replace(table, omits_nulls=True)).manifest.staged == 1
 
 
 def test_required_field_that_is_gone_is_drift_whatever_a_vendor_leaves_out(serve: Serve) -> None:

@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 from include.contract import Column, Table
 from include.extract.columns import staged_schema
 from include.pipeline import vendor_day
-from include.staging.partitions import PartWriter, total
+from include.pipeline.run import Run
+from include.staging.files import PartWriter, total
+from include.staging.partitions import Partition
 from tests.conftest import Firm
 
 Reshape = Callable[[pa.Table], pa.Table]
@@ -23,28 +25,25 @@ FEWEST = 10
 """Rows below which a few that are wrong can't be told from a few that changed."""
 
 
-def read_rows(firm: Firm, table: Table, path: str) -> pa.Table:
+def read_rows(table: Table, partition: Partition) -> pa.Table:
     """All rows of a partition."""
     none = staged_schema(table).empty_table()
-    return pa.concat_tables([none, *(part for _, part in firm.site.staging.rows(path))])
+    return pa.concat_tables([none, *(part for _, part in partition.rows())])
 
 
-def write_rows(firm: Firm, table: Table, path: str, rows: pa.Table, run: vendor_day.Run) -> str:
-    """Stages rows as a pull of their own, like the partition at `path`; returns its path."""
-    manifest = firm.site.staging.manifest(path)
-    pull_id = f"{manifest.pull_id[:-8]}{secrets.token_hex(4)}"
-    ours = path.replace(manifest.pull_id, pull_id)
-    folder = firm.site.staging.folder(ours)
+def write_rows(firm: Firm, table: Table, like: Partition, rows: pa.Table, run: Run) -> Partition:
+    """Stages rows as a pull of their own, like another partition."""
+    manifest = replace(like.manifest, pull_id=f"{like.manifest.pull_id[:-8]}{secrets.token_hex(4)}")
+    folder = firm.site.staging.folder(manifest.path)
     writer = PartWriter(folder, rows.schema)
     writer.write(rows)
     writer.flush()
     folder.write("dead.jsonl", b"")
     counts = {"fetched": rows.num_rows, "staged": rows.num_rows, "duplicate": 0, "dead": 0}
     money = total(rows, table.money) if table.money else None
-    sealed = replace(manifest, pull_id=pull_id, parts=tuple(writer.parts), money=money, **counts)
-    firm.site.staging.seal(ours, sealed)
-    vendor_day.record_staged(firm.site, firm.vendor, ours, run, 0.0)
-    return ours
+    partition = firm.site.staging.seal(replace(manifest, parts=tuple(writer.parts), money=money, **counts))
+    vendor_day.record_staged(firm.vendor_run(run), partition, 0.0)
+    return partition
 
 
 def change(name: str, make: Callable[[pa.Array], pa.Array]) -> Reshape:

@@ -176,7 +176,7 @@ def test_what_came_while_postgresql_was_dead_is_known_when_it_lives_again(
     Postgres.start(hearing.server.data_dir, hearing.server.port)
     hearing.revive()
     # The vendor would try again in some minutes, and our hourly run asks it to: as here.
-    assert republish(hearing.firm.site, VENDOR, hearing.firm.connection, hearing.firm.new_run()) > 0
+    assert republish(hearing.firm.vendor_run(hearing.firm.new_run())) > 0
 
     record_property("known_after_s", took := hearing.await_state(signed, "completed"))
     hearing.await_state(sent, "declined")

@@ -31,23 +31,23 @@ STAGE, VALIDATE, TRANSFORM, LOAD = ("stage", "assets"), ("validate", ""), ("tran
 ROWS = "include.warehouse.load:_load_entity"
 QUICK = {
     "between two pages": Hold(STAGE, "include.extract.session:VendorSession._call_paced", call=2),
-    "faults, no ledger": Hold(VALIDATE, "include.validation.check:write_faults", call=5),
+    "faults, no ledger": Hold(VALIDATE, "include.staging.partitions:Partition.write_faults", call=5),
     "in the middle of COPY": Hold(LOAD, "psycopg:Copy.write", call=5, within=ROWS),
     "merged, fences not checked": Hold(LOAD, "include.control.writer:Fence.check", "before"),
     "committed, not reported": Hold(LOAD, "include.pipeline.vendor_day:load_partitions"),
 }
 MORE = {
     "in the middle of a page": Hold(STAGE, "include.extract.page:PageReader.read", "before", call=2),
-    "parts, no manifest": Hold(STAGE, "include.staging.partitions:PartWriter.flush", call=2),
+    "parts, no manifest": Hold(STAGE, "include.staging.files:PartWriter.flush", call=2),
     "all parts, no manifest": Hold(STAGE, "include.staging.partitions:Staging.seal", "before"),
     "manifest, no ledger": Hold(STAGE, "include.staging.partitions:Staging.seal"),
     "stage recorded, not committed": Hold(STAGE, "include.control.ledger:record"),
     "staged, not told": Hold(STAGE, "include.pipeline.vendor_day:record_staged"),
-    "faults of some tables": Hold(VALIDATE, "include.validation.check:write_faults", call=2),
+    "faults of some tables": Hold(VALIDATE, "include.staging.partitions:Partition.write_faults", call=2),
     "some tables recorded": Hold(VALIDATE, "include.control.dead_letters:insert", call=3),
     "letters not committed": Hold(VALIDATE, "include.control.dead_letters:insert", call=5),
     "validated, not told": Hold(VALIDATE, "include.pipeline.vendor_day:validate"),
-    "canonical parts, no manifest": Hold(TRANSFORM, "include.staging.partitions:PartWriter.flush", call=3),
+    "canonical parts, no manifest": Hold(TRANSFORM, "include.staging.files:PartWriter.flush", call=3),
     "one entity of two": Hold(TRANSFORM, "include.transform.entities:_produce"),
     "transformed, no ledger": Hold(TRANSFORM, "include.transform.entities:transform"),
     "transform recorded, not committed": Hold(TRANSFORM, "include.control.ledger:record", call=1),

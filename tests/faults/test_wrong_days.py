@@ -13,7 +13,7 @@ from include.contract import Inside, Report, Table, Vendor
 from include.control.ledger import find_earlier_partitions
 from include.errors import DataQualityError, SchemaDrift
 from include.pipeline import vendor_day
-from include.staging.rows import FAULTS, write_faults
+from include.staging.partitions import FAULTS
 from include.validation.matched import lists_all, match
 from include.validation.suite import read_suite
 from include.vendors import VENDORS
@@ -65,7 +65,7 @@ def test_day_whose_money_is_doubled_halved_or_zeroed_leaves_the_last_good_day_in
             scale(firm, table, factor)
         run = firm.new_run(day)
         with pytest.raises(DataQualityError, match=r"total_ratio\) is .*, expected 0\.6 to 1\.67 \(.*\$"):
-            vendor_day.validate(firm.site, vendor, firm.stage(run), run)
+            vendor_day.validate(firm.vendor_run(run), list(firm.stage(run).values()))
         for table in money_tables(vendor):
             good.check_rejected(run, "validate", f"{table.name}: ")
         good.crm.no_faults()
@@ -116,18 +116,18 @@ def test_rows_codes_and_columns_of_any_table_that_are_wrong_are_over_a_bound(
     start_wrong_day: Callable[[Vendor], WrongDay], vendor: Vendor
 ) -> None:
     day, silent, tried = start_wrong_day(vendor), list[str](), 0
-    staging = day.firm.site.staging
+    staging, vendor_run = day.firm.site.staging, day.firm.vendor_run(day.run)
     for table in (table for table in vendor.asked if lists_all(vendor, table)):
-        of = vendor_day.pull_of(staging.manifest(day.paths[table.name]), day.run)
-        earlier = find_earlier_partitions(day.firm.site.engine, of)
+        of = vendor_run.pull_of(day.partitions[table.name])
+        earlier = staging.open_validated(find_earlier_partitions(day.firm.site.engine, of))
         assert len(earlier) == 2, table.name
         bounds = {
             e.column: e.kwargs.get("max_value") for e in read_suite(vendor.name, table.name) if e.level == "batch"
         }
         for kind, what, reshape in day.cases(table):
-            path = day.reshaped(table, reshape)[table.name]
-            write_faults(staging, path, FAULTS.empty_table())
-            measures = match(vendor, table, path, staging, earlier).measures
+            partition = day.reshaped(table, reshape)[table.name]
+            partition.write_faults(FAULTS.empty_table())
+            measures = match(vendor, table, partition, earlier).measures
             tried += 1
             is_noticed = any(value is not None and value > bounds[name] for name, value in measures.items())
             if not is_noticed and not is_bounded(vendor, table, what):
@@ -147,7 +147,7 @@ def is_bounded(vendor: Vendor, table: Table, what: str) -> bool:
 
 def field_to_rename(day: WrongDay, table: Table) -> str:
     """A field that most rows have and that none need have; empty where there is none, or too few rows."""
-    rows = read_rows(day.firm, table, day.paths[table.name])
+    rows = read_rows(table, day.partitions[table.name])
     usual = (c for c in own(table) if not c.required and "." not in c.source)
     full = (c.source for c in usual if rows.num_rows - rows.column(c.name).null_count >= FEWEST)
     return next(full, "")
@@ -165,14 +165,16 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
         if field := field_to_rename(day, table):
             add_fault(firm, table, "field_renamed", field=field, to="nowCalledThis")
             try:
-                path = vendor_day.stage(firm.site, vendor, table.name, firm.connection, run)
+                partition = vendor_day.stage(firm.vendor_run(run), table.name)
             except SchemaDrift:
                 renamed += 1
             else:
-                if "nowCalledThis" in firm.site.staging.manifest(path).undeclared:  # the fault reached its rows
+                if "nowCalledThis" in partition.manifest.undeclared:  # the fault reached its rows
                     renamed += 1
                     with pytest.raises(DataQualityError, match=f"{table.name}: .*blanked_ratio"):
-                        vendor_day.validate(firm.site, vendor, day.paths | {table.name: path}, run)
+                        vendor_day.validate(
+                            firm.vendor_run(run), list((day.partitions | {table.name: partition}).values())
+                        )
             good.crm.no_faults()
     assert renamed or vendor.name in ("docusign", "adobe_sign"), "their whole lists are short"
     for table in (table for table in vendor.asked if lists_all(vendor, table)):
@@ -181,7 +183,7 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
             with pytest.raises(
                 DataQualityError, match=f"failed validation and is not loaded: .*{table.name}: "
             ) as error:
-                vendor_day.validate(firm.site, vendor, day.reshaped(table, reshape), run)
+                vendor_day.validate(firm.vendor_run(run), list(day.reshaped(table, reshape).values()))
             log.info("%s %s %s, %s: %s", vendor.name, table.name, kind, what, error.value)
             good.check_rejected(run, "validate", f"{table.name}: ")
     good.check_salesforce()

@@ -80,11 +80,11 @@ def test_day_of_wrong_transactions_leaves_the_last_good_day_in_force_and_the_cor
     crm = Crm(firm.database, firm.sandbox, firm.folder / "crm", settings=replace(BULK, has_transactions=True))
     good = LastGoodDay(firm, crm, LAST)
     table, code = trades_of(vendor)
-    vendor_day.validate(firm.site, vendor, day.paths, run)
+    vendor_day.validate(firm.vendor_run(run), list(day.partitions.values()))
     for what, reshape in wrong_trades(table, code, LAST).items():
-        paths = day.reshaped(table, reshape)
+        partitions = day.reshaped(table, reshape)
         try:
-            day.publish({each.name: paths[each.name] for each in vendor.asked if each.money})
+            day.publish({each.name: partitions[each.name] for each in vendor.asked if each.money})
         except (DataQualityError, BalanceError) as error:
             log.info("%s %s: %s", vendor.name, what, error)
             good.check_rejected(run, "load" if isinstance(error, BalanceError) else "validate")

@@ -27,9 +27,10 @@ from include.connection import Connection
 from include.contract import Vendor
 from include.errors import TributaryError
 from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
-from include.staging import partitions
+from include.staging import files
+from include.staging.partitions import Staging
 from include.vendors import named
 from include.warehouse import schema
 from tests.running_sandbox import NOW, PACE
@@ -165,17 +166,17 @@ class Worker:
 
 
 def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
-    partitions.ROWS_A_PART = work.rows_a_part
+    files.ROWS_A_PART = work.rows_a_part
     known = named(work.vendor)
     vendor = replace(known, tables=tuple(replace(table, page_rows=work.page_rows) for table in known.tables))
-    engine, files = schema.engine(work.database_url), partitions.Staging(work.staging)
-    site = Site(engine, files, Redactor(b"only for tests"), work.clock, speed=PACE)
-    paths = dict(work.paths)
+    engine = schema.engine(work.database_url)
+    site = Site(engine, Staging(work.staging), Redactor(b"only for tests"), work.clock, speed=PACE)
+    vendor_run, paths = VendorRun(site, vendor, work.connection, work.run), dict(work.paths)
     for step in work.steps:
         if hold and hold.step == step:
             _wrap(hold, pipe)
         try:
-            fresh = _do(step, site, vendor, work, paths)
+            fresh = _do(step, vendor_run, paths)
         except TributaryError as error:
             pipe.send(("failed", step, f"{type(error).__name__}: {error}"))
             sys.exit(1)
@@ -184,17 +185,18 @@ def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
     engine.dispose()
 
 
-def _do(step: Step, site: Site, vendor: Vendor, work: Work, paths: dict[str, str]) -> dict[str, str]:
+def _do(step: Step, vendor_run: VendorRun, paths: dict[str, str]) -> dict[str, str]:
     """Does one step as its task does; returns the path of what it pulled."""
     name, table = step
     if name == "stage":
-        return {table: vendor_day.stage(site, vendor, table, work.connection, work.run)}
+        return {table: vendor_day.stage(vendor_run, table).path}
+    partitions = {name: vendor_run.site.staging.open(path) for name, path in paths.items()}
     if name == "validate":
-        vendor_day.validate(site, vendor, paths, work.run)
+        vendor_day.validate(vendor_run, list(partitions.values()))
     elif name == "publish":
-        vendor_day.publish(site, vendor, list(paths.values()), work.run)
+        vendor_day.publish(vendor_run, list(partitions.values()))
     else:
-        vendor_day.transform(site, vendor, paths[table], work.run)
+        vendor_day.transform(vendor_run, partitions[table])
     return {}
 
 

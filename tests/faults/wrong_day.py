@@ -13,6 +13,7 @@ from include.control.digest import write_digest
 from include.crm.objects.portfolio import objects
 from include.pipeline import vendor_day
 from include.pipeline.run import Run
+from include.staging.partitions import Partition
 from tests.conftest import Firm
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, Crm
 from tests.faults.reshaping import Reshape, list_missing, list_renamed, list_shifted, read_rows, write_rows
@@ -47,22 +48,22 @@ class WrongDay:
 
     firm: Firm
     run: Run
-    paths: dict[str, str]
+    partitions: dict[str, Partition]
 
-    def reshaped(self, table: Table, reshape: Reshape) -> dict[str, str]:
+    def reshaped(self, table: Table, reshape: Reshape) -> dict[str, Partition]:
         """The day's partitions, with the rows of one table reshaped."""
-        path = self.paths[table.name]
-        rows = reshape(read_rows(self.firm, table, path))
-        return self.paths | {table.name: write_rows(self.firm, table, path, rows, self.run)}
+        partition = self.partitions[table.name]
+        rows = reshape(read_rows(table, partition))
+        return self.partitions | {table.name: write_rows(self.firm, table, partition, rows, self.run)}
 
-    def publish(self, paths: dict[str, str]) -> None:
+    def publish(self, partitions: dict[str, Partition]) -> None:
         """Do the rest of the day."""
-        vendor_day.validate(self.firm.site, self.firm.vendor, paths, self.run)
-        self.firm.publish(self.run, paths)
+        vendor_day.validate(self.firm.vendor_run(self.run), list(partitions.values()))
+        self.firm.publish(self.run, partitions)
 
     def cases(self, table: Table) -> Iterator[tuple[str, str, Reshape]]:
         """Kinds of wrong days of a table, what of it is wrong, and how."""
-        rows = read_rows(self.firm, table, self.paths[table.name])
+        rows = read_rows(table, self.partitions[table.name])
         yield from (("missing", *case) for case in list_missing(rows))
         yield from (("renamed", *case) for case in list_renamed(table, rows))
         yield from (("shifted", *case) for case in list_shifted(table, rows))

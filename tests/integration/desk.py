@@ -97,7 +97,7 @@ class Desk:
 
     def drain(self) -> int:
         run = self.firm.new_run()
-        return drain(self.firm.site, self.firm.vendor, self.firm.connection, run)
+        return drain(self.firm.vendor_run(run))
 
 
 @contextmanager

@@ -12,23 +12,26 @@ from include.extract.columns import staged_schema
 from include.extract.exact_json import dump
 from include.pipeline import pull, vendor_day
 from include.pipeline.run import Run
-from include.staging.partitions import PartWriter
+from include.staging.files import PartWriter
+from include.staging.partitions import Partition
+from include.staging.row_key import format_keys
 from tests.conftest import Firm
 
 Choose = Callable[[pa.Table], Mapping[int, Collection[str]]]
 """Row of a partition -> the columns of it to spoil."""
 
 
-def spoil(firm: Firm, table: Table, path: str, choose: Choose) -> int:
-    """Make some rows of a partition unreadable; returns how many."""
-    folder, manifest = firm.site.staging.folder(path), firm.site.staging.manifest(path)
-    rows = pa.concat_tables([staged_schema(table).empty_table(), *(part for _, part in firm.site.staging.rows(path))])
+def spoil(firm: Firm, table: Table, partition: Partition, choose: Choose) -> Partition:
+    """Make some rows of a partition unreadable."""
+    folder, manifest = partition.folder, partition.manifest
+    rows = pa.concat_tables([staged_schema(table).empty_table(), *(part for _, part in partition.rows())])
+    keys = format_keys(rows, table.key).to_pylist()
     sources = {col.name: col.source for col in table.columns if col.kind == "value"}
     chosen, lines = choose(rows), []
     for number, columns in chosen.items():
         [row] = rows.slice(number, 1).to_pylist()
         raw = {source: row[name] for name, source in sources.items() if row[name] is not None}
-        key = None if {*columns} & {*table.key} else ":".join(str(row[name]) for name in table.key)
+        key = None if {*columns} & {*table.key} else keys[number]
         reasons = [f"{sources[name]}: not readable" for name in columns]
         spoilt = raw | {sources[name]: {"unexpected": "object"} for name in columns}
         lines.append(dump({"key": key, "reasons": reasons, "row": spoilt}) + b"\n")
@@ -37,8 +40,7 @@ def spoil(firm: Firm, table: Table, path: str, choose: Choose) -> int:
     writer.flush()
     folder.write("dead.jsonl", b"".join(lines))
     staged = rows.num_rows - len(lines)
-    firm.site.staging.seal(path, replace(manifest, parts=tuple(writer.parts), staged=staged, dead=len(lines)))
-    return len(lines)
+    return firm.site.staging.seal(replace(manifest, parts=tuple(writer.parts), staged=staged, dead=len(lines)))
 
 
 def run_spoilt(firm: Firm, run: Run, target: str, choose: Choose, *, rows_only: bool) -> int:
@@ -51,13 +53,15 @@ def run_spoilt(firm: Firm, run: Run, target: str, choose: Choose, *, rows_only: 
         choose: Which rows of it.
         rows_only: Leaves out that they are a large share of so small a firm's.
     """
-    paths, dead = {}, 0
+    partitions, dead, vendor_run = {}, 0, firm.vendor_run(run)
     for name in (name for wave in firm.vendor.waves for name in wave):
         span = pull.span_of(firm.site, run, None)
-        paths[name] = pull.fetch(firm.site, firm.vendor, name, firm.connection, run, span)
+        partition = pull.fetch(vendor_run, name, span)
         if name == target:
-            dead = spoil(firm, firm.vendor.table(name), paths[name], choose)
-        vendor_day.record_staged(firm.site, firm.vendor, paths[name], run, 0.0)
-    vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=rows_only)
-    firm.publish(run, paths)
+            partition = spoil(firm, firm.vendor.table(name), partition, choose)
+            dead = partition.manifest.dead
+        vendor_day.record_staged(vendor_run, partition, 0.0)
+        partitions[name] = partition
+    vendor_day.validate(vendor_run, list(partitions.values()), rows_only=rows_only)
+    firm.publish(run, partitions)
     return dead

@@ -66,9 +66,9 @@ class Backfill:
 
 
 def run_day(firm: Firm, day: date, run: Run) -> dict[str, Counts]:
-    paths = firm.stage(run)
-    vendor_day.validate(firm.site, firm.vendor, paths, run)
-    return firm.publish(run, paths)
+    partitions = firm.stage(run)
+    vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
+    return firm.publish(run, partitions)
 
 
 def look_at_today(firm: Firm) -> list[Any]:

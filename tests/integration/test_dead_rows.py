@@ -15,8 +15,8 @@ from include.contract import Table
 from include.control.dead_letters import DeadLetter
 from include.extract.columns import staged_schema
 from include.extract.exact_json import dump
-from include.staging.partitions import PartWriter
-from include.staging.rows import FAULTS, write_faults
+from include.staging.files import PartWriter
+from include.staging.partitions import FAULTS, Partition
 from include.transform import entities
 from include.transform.dead_rows import read_unreadable_dead_letters
 from include.vendors import named
@@ -54,26 +54,25 @@ def test_unreadable_rows_take_no_good_position_out(start_firm: Callable[..., Fir
 
 
 def described_rows(
-    firm: Firm, table: Table, paths: dict[str, str], rows: pa.Table, number: int
+    firm: Firm, table: Table, partitions: dict[str, Partition], rows: pa.Table, number: int
 ) -> dict[str, set[tuple[str, str | None]]]:
     """What one row describes: the canonical keys, with their parents, that come of it alone, by entity; not what it only names."""
-    path = paths[table.name]
-    single = f"{path}-only-{number}"
-    folder = firm.site.staging.folder(single)
+    manifest = partitions[table.name].manifest
+    manifest = replace(manifest, pull_id=f"{manifest.pull_id}-only-{number}")
+    folder = firm.site.staging.folder(manifest.path)
     writer = PartWriter(folder, rows.schema)
     writer.write(rows.slice(number, 1))
     writer.flush()
-    manifest = replace(firm.site.staging.manifest(path), parts=tuple(writer.parts), staged=1, fetched=1, dead=0)
-    firm.site.staging.seal(single, manifest)
+    single = firm.site.staging.seal(replace(manifest, parts=tuple(writer.parts), staged=1, fetched=1, dead=0))
     folder.write("dead.jsonl", b"")
-    write_faults(firm.site.staging, single, FAULTS.empty_table())
+    single.write_faults(FAULTS.empty_table())
     made: dict[str, set[tuple[str, str | None]]] = {}
     only_named = {each.entity for each in firm.vendor.maps if each.table == table.name and each.is_partial}
-    for result in entities.transform(firm.vendor, single, firm.site.staging, paths.get):
+    for result in entities.transform(firm.vendor, single, partitions.get):
         entity = canonical.named(result.entity)
         if entity.name in only_named:
             continue
-        for part in entities.rows(firm.site.staging, single, entity.name):
+        for part in entities.Canonical(single, entity.name).rows():
             parents = part.column(f"{entity.parent}_key").to_pylist() if entity.parent else [None] * part.num_rows
             made.setdefault(entity.name, set()).update(zip(part.column(entity.key).to_pylist(), parents, strict=True))
     return made
@@ -93,7 +92,9 @@ def covers(describes: tuple[dict[str, str], ...], entity: str, key: str, parent:
     return False
 
 
-def dead_letter_of(firm: Firm, table: Table, path: str, row: dict[str, Any], column: str | None) -> DeadLetter:
+def dead_letter_of(
+    firm: Firm, table: Table, partition: Partition, row: dict[str, Any], column: str | None
+) -> DeadLetter:
     """The dead letter of a row of which one field holds what can't be read; without a column, of one that is no object."""
     raw = {col.source: row[col.name] for col in table.columns if col.kind == "value" and row[col.name] is not None}
     if column is None:
@@ -101,27 +102,28 @@ def dead_letter_of(firm: Firm, table: Table, path: str, row: dict[str, Any], col
     else:
         source = table.named(column).source
         line = {"key": None, "reasons": [f"{source}: not readable"], "row": raw | {source: {"unexpected": "object"}}}
-    single = f"{path}-dead-{column}"
-    firm.site.staging.folder(single).write("dead.jsonl", dump(line) + b"\n")
-    [letter] = read_unreadable_dead_letters(firm.vendor, table, single, firm.site.staging)
+    manifest = replace(partition.manifest, pull_id=f"{partition.manifest.pull_id}-dead-{column}")
+    single = firm.site.staging.seal(manifest)
+    single.folder.write("dead.jsonl", dump(line) + b"\n")
+    [letter] = read_unreadable_dead_letters(firm.vendor, table, single)
     return letter
 
 
 def test_whatever_field_is_unreadable_its_row_protects_what_it_describes(firm: Firm) -> None:
     """Every field of some rows of every table: unreadable on the wire."""
-    paths = firm.stage(firm.new_run())
-    for path in paths.values():
-        write_faults(firm.site.staging, path, FAULTS.empty_table())
+    partitions = firm.stage(firm.new_run())
+    for partition in partitions.values():
+        partition.write_faults(FAULTS.empty_table())
     cases = 0
-    for name, path in paths.items():
+    for name, partition in partitions.items():
         table = firm.vendor.table(name)
-        parts = [rows for _, rows in firm.site.staging.rows(path)]
+        parts = [rows for _, rows in partition.rows()]
         rows = pa.concat_tables([staged_schema(table).empty_table(), *parts])
         for number in random.Random(1).sample(range(rows.num_rows), min(3, rows.num_rows)):
-            expected = described_rows(firm, table, paths, rows, number)
+            expected = described_rows(firm, table, partitions, rows, number)
             [row] = rows.slice(number, 1).to_pylist()
             for column in [*(col.name for col in table.columns if col.kind == "value"), None]:
-                letter = dead_letter_of(firm, table, path, row, column)
+                letter = dead_letter_of(firm, table, partition, row, column)
                 for entity, made in expected.items():
                     for key, parent in made:
                         assert covers(letter.describes, entity, key, parent), (name, column, entity, key)

@@ -33,7 +33,7 @@ def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
 
 
 def look(firm: Firm) -> int:
-    return pull_edits(firm.site, firm.vendor, firm.connection, firm.new_run())
+    return pull_edits(firm.vendor_run(firm.new_run()))
 
 
 def correct(firm: Firm) -> dict[str, Any]:
@@ -128,9 +128,9 @@ def test_what_the_vendor_could_not_deliver_is_delivered_again(start_firm: Callab
         desk.open()
         assert desk.drain() == 0
 
-        assert republish(firm.site, vendor, firm.connection, firm.new_run()) == 2
+        assert republish(firm.vendor_run(firm.new_run())) == 2
         desk.quiet()
 
         assert desk.drain() > 0
-        assert republish(firm.site, vendor, firm.connection, firm.new_run()) == 0
+        assert republish(firm.vendor_run(firm.new_run())) == 0
     assert firm.database.value("select count(*) from warehouse.envelope where recorded_to is null") == 2

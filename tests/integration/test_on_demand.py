@@ -13,6 +13,7 @@ import pytest
 from include.errors import TargetUnavailable
 from include.pipeline import vendor_day
 from include.pipeline.plan import keep_keyed
+from include.staging.partitions import Partition
 from include.vendors import VENDORS
 from tests.conftest import Firm
 from tests.faults.disturbed import contents
@@ -27,10 +28,10 @@ def ask_for(firm: Firm, *keys: str) -> dict[str, str]:
     """A run for single clients, or envelopes; returns its partitions."""
     tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked])
     run = firm.new_run(LAST, on_demand=True, keys=keys)
-    paths = firm.stage(run, *tables)
-    vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=True)
-    firm.publish(run, paths)
-    return paths
+    partitions = firm.stage(run, *tables)
+    vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=True)
+    firm.publish(run, partitions)
+    return partitions
 
 
 def households(firm: Firm) -> list[str]:
@@ -53,13 +54,13 @@ def asked_keys(firm: Firm) -> set[str]:
     return {row["key"] for row in firm.database.rows(query)}
 
 
-def staged_keys(firm: Firm, paths: dict[str, str]) -> set[str]:
+def staged_keys(firm: Firm, partitions: dict[str, Partition]) -> set[str]:
     """Keys of the rows that were answered to a question in which they were named."""
     found = set[str]()
     for table in firm.vendor.asked:
         if table.chosen:
             [key] = table.key
-            found |= {row[key] for _, part in firm.site.staging.rows(paths[table.name]) for row in part.to_pylist()}
+            found |= {row[key] for _, part in partitions[table.name].rows() for row in part.to_pylist()}
     return found
 
 
@@ -78,8 +79,8 @@ def test_only_the_chosen_client_is_asked_for_and_nobody_else_changes(firm: Firm)
     key = chosen.split("|")[0]
     before = others(firm, key)
     firm.sandbox.http.delete("/_sandbox/calls")
-    paths = ask_for(firm, chosen)
-    assert asked_keys(firm) | staged_keys(firm, paths) == {key}
+    partitions = ask_for(firm, chosen)
+    assert asked_keys(firm) | staged_keys(firm, partitions) == {key}
     assert others(firm, key) == before
     assert firm.database.value("select count(*) from control.absence") == 0
 
@@ -128,9 +129,9 @@ def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -
     table = next(each.table for each in firm.vendor.maps if each.entity == "plan_result")
     tables = [each.name for each in firm.vendor.asked]
     staged = [(run, firm.stage(run, *(keep_keyed(firm.vendor, tables) if run.keys else tables))) for run in runs]
-    for run, paths in staged:
-        vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=bool(run.keys))
-        vendor_day.transform(firm.site, firm.vendor, paths[table], run)
+    for run, partitions in staged:
+        vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=bool(run.keys))
+        vendor_day.transform(firm.vendor_run(run), partitions[table])
     waiting = """
         select count(*) from pg_stat_activity where usename = 'tributary_load' and datname = current_database()
         and wait_event_type = 'Lock'
@@ -138,12 +139,12 @@ def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -
     with psycopg.connect(firm.database.admin_url) as connection, ThreadPoolExecutor(len(runs)) as pool:
         connection.execute("lock table warehouse.plan_result in access exclusive mode")
         loads = []
-        for run, paths in staged:
-            loads.append(pool.submit(vendor_day.load, firm.site, firm.vendor, paths[table], run))
+        for run, partitions in staged:
+            loads.append(pool.submit(vendor_day.load, firm.vendor_run(run), partitions[table]))
             while firm.database.value(waiting) < len(loads) and not any(load.done() for load in loads):
                 time.sleep(0.05)
         connection.rollback()
-    for (run, paths), load in zip(staged, loads, strict=True):
+    for (run, partitions), load in zip(staged, loads, strict=True):
         # Where two meet at a row, one of them tries again; nobody is refused for good.
         assert isinstance(load.exception(), TargetUnavailable | None)
-        assert "plan_result" in vendor_day.load(firm.site, firm.vendor, paths[table], run)
+        assert "plan_result" in vendor_day.load(firm.vendor_run(run), partitions[table])

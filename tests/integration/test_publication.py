@@ -40,10 +40,10 @@ def seen(firm: Firm) -> dict[str, Any]:
 def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None:
     before = seen(firm)
     run = firm.new_run()
-    paths = firm.stage(run)
-    vendor_day.validate(firm.site, firm.vendor, paths, run)
-    for path in paths.values():
-        vendor_day.transform(firm.site, firm.vendor, path, run)
+    partitions = firm.stage(run)
+    vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
+    for partition in partitions.values():
+        vendor_day.transform(firm.vendor_run(run), partition)
     [late] = firm.database.rows(
         "select position_key, account_id, quantity from warehouse.position where recorded_to is null order by 1 limit 1"
     )
@@ -57,7 +57,7 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
         day=LAST, key=late["position_key"],
     )  # fmt: skip
     with pytest.raises(BalanceError, match=f"roll-forward: 1 breaks.*{late['position_key']} by -7"):
-        vendor_day.publish(firm.site, firm.vendor, list(paths.values()), run)
+        vendor_day.publish(firm.vendor_run(run), list(partitions.values()))
     assert seen(firm) == before
     assert firm.held(LAST) == {}
     [checked] = firm.database.rows(
@@ -73,7 +73,7 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     states = firm.database.rows(f"{states_of} and mart <> 'net_flows' order by business_date")
     assert [row["state"] for row in states] == ["reconciled", "rejected"]
 
-    pull_edits(firm.site, firm.vendor, firm.connection, firm.new_run(LAST))
+    pull_edits(firm.vendor_run(firm.new_run(LAST)))
     assert {row["state"] for row in firm.database.rows(f"{states_of} and business_date = :day", day=LAST)} == {
         "rejected"
     }
@@ -113,7 +113,7 @@ def test_run_of_single_clients_or_a_replay_that_is_refused_says_nothing_of_the_d
     for refused in (replace(run, keys=("1",)), replace(run, is_replay=True), run):
         assert firm.database.rows("select * from control.rejection") == []
         with pytest.raises(SchemaDrift):
-            vendor_day.stage(firm.site, firm.vendor, "clients", firm.connection, refused)
+            vendor_day.stage(firm.vendor_run(refused), "clients")
     assert firm.database.value("select step from control.rejection") == "stage"
 
 

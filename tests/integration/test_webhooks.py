@@ -163,11 +163,11 @@ def test_a_drain_that_died_asks_again_for_what_has_changed_meanwhile(
         with monkeypatch.context() as killed:
             killed.setattr(Answers, "forget", lambda self: None if not self.known() else die())
             with pytest.raises(KeyboardInterrupt):
-                drain(firm.site, firm.vendor, firm.connection, run)
+                drain(firm.vendor_run(run))
         desk.do("cancel", agreement_id=name, comment="a mistake")
         desk.quiet()
 
-        drain(firm.site, firm.vendor, firm.connection, run)
+        drain(firm.vendor_run(run))
 
     assert [state["status"] for state in states(firm).values()] == ["voided"]
 

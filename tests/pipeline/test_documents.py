@@ -34,7 +34,7 @@ every = pytest.mark.parametrize("signed", SIGNING, ids=lambda vendor: vendor.nam
 
 
 def keep(firm: Firm) -> int:
-    return documents.store_documents(firm.site, firm.vendor, firm.connection, firm.new_run())
+    return documents.store_documents(firm.vendor_run(firm.new_run()))
 
 
 @every
@@ -43,11 +43,11 @@ def test_every_completed_envelope_gets_its_documents_once(signed: Firm) -> None:
         "select count(*) from warehouse.envelope where recorded_to is null and status = 'completed'"
     )
     assert completed == FEW
-    assert documents.is_lacking(signed.site, signed.vendor)
+    assert documents.is_lacking(signed.site.engine, signed.vendor)
 
     assert [keep(signed), keep(signed)] == [completed * len(signed.vendor.documents), 0]
 
-    assert not documents.is_lacking(signed.site, signed.vendor)
+    assert not documents.is_lacking(signed.site.engine, signed.vendor)
     for row in signed.database.rows("select * from control.document"):
         content = documents.read(signed.site.staging, row["content_hash"])
         assert content.startswith(b"%PDF-")
@@ -138,7 +138,7 @@ def test_a_document_that_cannot_be_had_stops_no_other_and_is_left_alone_for_a_wh
 
     tried = signed.database.rows("select envelope_key, tries, error from control.document_try")
     assert {(row["envelope_key"], row["tries"]) for row in tried} == {("../nowhere?", 1)}
-    assert not documents.is_lacking(signed.site, signed.vendor)
+    assert not documents.is_lacking(signed.site.engine, signed.vendor)
 
 
 def test_half_a_document_that_a_killed_run_left_is_written_whole(start_firm: Callable[..., Firm]) -> None:

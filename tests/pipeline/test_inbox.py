@@ -22,7 +22,7 @@ from include.control.inbox import Delivery
 from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
 from include.pipeline import inbox as draining
 from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
 from include.vendors import named
@@ -110,7 +110,7 @@ class Inbox:
     def drain(self) -> int:
         self.runs += 1
         run = Run(f"drain-{self.runs}", LAST, business_dates.previous(LAST))
-        return draining.drain(self.site, DOCUSIGN, Connection("http://127.0.0.1:9"), run)
+        return draining.drain(VendorRun(self.site, DOCUSIGN, Connection("http://127.0.0.1:9"), run))
 
     def envelopes(self) -> list[dict[str, Any]]:
         return self.database.rows("select * from warehouse.envelope where recorded_to is null order by envelope_key")
@@ -400,7 +400,8 @@ class Pushes(Inbox):
     def drain(self) -> int:
         self.runs += 1
         run = Run(f"drain-{self.runs}", LAST, business_dates.previous(LAST))
-        return draining.drain_pushes(self.site, named("orion"), Connection("http://127.0.0.1:9", extra=self.extra), run)
+        connection, orion = Connection("http://127.0.0.1:9", extra=self.extra), named("orion")
+        return draining.drain_pushes(orion, VendorRun(self.site, orion, connection, run))
 
 
 @pytest.fixture
@@ -461,7 +462,7 @@ def test_a_pushed_number_in_us_notation_is_loaded(pushes: Pushes) -> None:
         "select distinct business_date, pull_id from control.ledger where stage = 'stage'"
     )
     path = f"orion/clients/{partition['business_date']}/{partition['pull_id']}"
-    values = [value for _, rows in pushes.site.staging.rows(path) for value in rows.column("aum_usd").to_pylist()]
+    values = [value for _, rows in path.rows() for value in rows.column("aum_usd").to_pylist()]
     assert values == [Decimal("1234.56")] * 4
     assert pushes.errors() == [None]
 

@@ -12,6 +12,7 @@ from include.control import dead_letters
 from include.errors import BalanceError, InputRejected
 from include.pipeline import vendor_day
 from include.pipeline.replay import replay
+from include.staging.row_key import format_keys
 from include.vendors import named
 from tests.conftest import Firm
 from tests.running_sandbox import LAST
@@ -35,7 +36,7 @@ def _poisoned(firm: Firm) -> set[str]:
 
 
 def _replay(firm: Firm, **options: object):  # type: ignore[no-untyped-def]
-    return replay(firm.site, firm.vendor, "assets", firm.connection, firm.new_run(), **options)
+    return replay(firm.vendor_run(firm.new_run()), "assets", **options)
 
 
 def test_mended_rows_land_once(firm: Firm) -> None:
@@ -139,7 +140,7 @@ def test_a_description_that_died_on_an_earlier_day_lands_as_it_is_today(start_fi
     firm.day()
     _go_to_monday(firm)
     _set(firm, "clients", key, "isActive", True)
-    outcome = replay(firm.site, firm.vendor, "clients", firm.connection, firm.new_run(LAST))
+    outcome = replay(firm.vendor_run(firm.new_run(LAST)), "clients")
     assert (outcome.asked, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
     [row] = firm.database.rows("select valid_from from warehouse.household where household_key = :key", key=key)
@@ -154,14 +155,14 @@ def test_a_transaction_that_died_on_an_earlier_day_lands(start_firm: Callable[..
     key = str(trades[0]["id"])
     _set(firm, "transactions", key, "transAmount", "N/A")
     run = firm.new_run(day)
-    paths = firm.stage(run, "accounts", "transactions")
-    vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=True)
-    firm.publish(run, paths)
+    partitions = firm.stage(run, "accounts", "transactions")
+    vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=True)
+    firm.publish(run, partitions)
     assert [row["row_key"] for row in firm.database.rows(OPEN)] == [key]
     _go_to_monday(firm)
     _set(firm, "transactions", key, "transAmount", float(trades[0]["transAmount"]))
 
-    outcome = replay(firm.site, firm.vendor, "transactions", firm.connection, firm.new_run(day))
+    outcome = replay(firm.vendor_run(firm.new_run(day)), "transactions")
 
     assert (outcome.asked, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
@@ -196,7 +197,7 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
     firm.day(LAST, "clients", "households")
     assert [row["row_key"] for row in firm.database.rows(OPEN)] == [key]
     firm.sandbox.admin("tamarac/mend", table="households", id=key, set={"name": "Mended Sample"})
-    outcome = replay(firm.site, firm.vendor, "households", firm.connection, firm.new_run())
+    outcome = replay(firm.vendor_run(firm.new_run()), "households")
     assert (outcome.asked, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
     known = (
@@ -208,24 +209,24 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
 def test_rows_that_are_asked_for_one_by_one_are_refused_in_words(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(named("emoney"))
     with pytest.raises(InputRejected, match=r"run the vendor's DAG again.*table=plans over=clients"):
-        replay(firm.site, firm.vendor, "plans", firm.connection, firm.new_run())
+        replay(firm.vendor_run(firm.new_run()), "plans")
 
 
 def test_what_the_form_offers_can_be_replayed(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
     firm = start_firm(vendor)
     run = firm.new_run()
-    paths = firm.stage(run)
-    vendor_day.validate(firm.site, vendor, paths, run)
-    firm.publish(run, paths)
+    partitions = firm.stage(run)
+    vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
+    firm.publish(run, partitions)
     for table in [each for each in vendor.asked if not each.over]:
-        [key] = next(firm.site.staging.rows(paths[table.name], list(table.key)))[1].slice(0, 1).to_pylist()
+        _, first = next(partitions[table.name].rows(list(table.key)))
         firm.database.do(
             "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part,"
             " row_number) values (:run, :vendor, :table, :day, 'validate', :key, '{}', :path, 'part', 0)",
-            run=run.run_id, vendor=vendor.name, table=table.name, day=LAST, path=paths[table.name],
-            key=":".join(map(str, key.values())),
+            run=run.run_id, vendor=vendor.name, table=table.name, day=LAST, path=partitions[table.name].path,
+            key=format_keys(first, table.key)[0].as_py(),
         )  # fmt: skip
-        outcome = replay(firm.site, vendor, table.name, firm.connection, firm.new_run())
+        outcome = replay(firm.vendor_run(firm.new_run()), table.name)
         assert (table.name, outcome.asked, outcome.landed) == (table.name, 1, outcome.found)
         assert outcome.landed > 0
     assert firm.database.rows(f"{OPEN.partition(' order')[0]} and part = 'part'") == []

@@ -32,8 +32,9 @@ from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
 from include.sensitive import Redactor
-from include.staging import partitions as staging_module
-from include.staging.partitions import PartWriter, Staging, total
+from include.staging import files as staging_module
+from include.staging.files import PartWriter, total
+from include.staging.partitions import Manifest, Partition, Staging
 
 TABLE = Table(
     name="rows",
@@ -97,15 +98,15 @@ def new_windows(reader: PageReader, pages: int, rows: int = 10) -> Iterator[Wind
         yield Window(reader.read(f"[{','.join(cells)}]".encode()), rows, 0)
 
 
-def stage_pages(staging: Staging, pages: int) -> str:
+def stage_pages(staging: Staging, pages: int) -> Partition:
     reader = PageReader(TABLE, Redactor(b"only for tests"))
     return stage(VENDOR, TABLE, SPAN, new_windows(reader, pages), reader, staging, STARTED)
 
 
 def test_long_pull_is_staged_in_parts_and_gives_its_rows_in_order(staging: Staging, small_parts: None) -> None:
-    path = stage_pages(staging, 12)
-    manifest = staging.manifest(path)
-    parts = list(staging.rows(path))
+    partition = stage_pages(staging, 12)
+    manifest = partition.manifest
+    parts = list(partition.rows())
     alive = [n for n in range(120) if n % 7 != 6]
     assert len(parts) == len(manifest.parts) > 3
     assert [rows.num_rows for _, rows in parts] == [part.rows for part in manifest.parts]
@@ -115,21 +116,21 @@ def test_long_pull_is_staged_in_parts_and_gives_its_rows_in_order(staging: Stagi
 
 
 def test_same_partition_gives_the_same_rows(staging: Staging, small_parts: None) -> None:
-    path = stage_pages(staging, 6)
-    assert list(staging.rows(path)) == list(staging.rows(path))
-    [name, first], *_ = staging.rows(path, ["amount_usd", "row_id"])
+    partition = stage_pages(staging, 6)
+    assert list(partition.rows()) == list(partition.rows())
+    [name, first], *_ = partition.rows(["amount_usd", "row_id"])
     assert (name, first.column_names) == ("part-00000.parquet", ["amount_usd", "row_id"])
 
 
 def test_manifest_says_what_was_asked_for_and_by_which_contract(staging: Staging) -> None:
-    manifest = staging.manifest(stage_pages(staging, 1))
+    manifest = staging.open(stage_pages(staging, 1).path).manifest
     assert (manifest.vendor, manifest.table, manifest.business_date) == ("somebody", "rows", SPAN.business_date)
     assert (manifest.contract, manifest.api_version, manifest.pulled) == (TABLE.staged_hash, "v1", "present")
     assert (manifest.extracted_at, manifest.window, manifest.undeclared) == (STARTED, None, ())
 
 
 def test_two_pulls_of_a_day_have_folders_of_their_own(staging: Staging) -> None:
-    assert stage_pages(staging, 1) != stage_pages(staging, 1)
+    assert stage_pages(staging, 1).path != stage_pages(staging, 1).path
 
 
 def test_pull_that_ends_before_its_manifest_does_not_exist(
@@ -137,8 +138,8 @@ def test_pull_that_ends_before_its_manifest_does_not_exist(
 ) -> None:
     ended: list[str] = []
 
-    def end(self: Staging, path: str, manifest: object) -> None:
-        ended.append(path)
+    def end(self: Staging, manifest: Manifest) -> None:
+        ended.append(manifest.path)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Staging, "seal", end)
@@ -147,7 +148,7 @@ def test_pull_that_ends_before_its_manifest_does_not_exist(
     assert staging.folder(ended[0]).has("part-00000.parquet")
     assert staging.folder(ended[0]).has("dead.jsonl")
     with pytest.raises(FatalError, match="incomplete: pull it again"):
-        list(staging.rows(ended[0]))
+        staging.open(ended[0])
 
 
 def test_pull_that_fails_between_two_pages_leaves_no_manifest(staging: Staging, small_parts: None) -> None:
@@ -166,31 +167,31 @@ def test_pull_that_fails_between_two_pages_leaves_no_manifest(staging: Staging, 
 
 @pytest.mark.parametrize("cut", [0, 20, -1])
 def test_half_a_manifest_is_none(staging: Staging, cut: int) -> None:
-    path = stage_pages(staging, 1)
-    folder = staging.folder(path)
+    partition = stage_pages(staging, 1)
+    folder = partition.folder
     folder.write("manifest.json", folder.read("manifest.json")[:cut])
     with pytest.raises(FatalError, match="incomplete"):
-        staging.manifest(path)
+        staging.open(partition.path)
 
 
 def test_altered_part_is_told(staging: Staging, small_parts: None) -> None:
-    path = stage_pages(staging, 6)
-    folder = staging.folder(path)
+    partition = stage_pages(staging, 6)
+    folder = partition.folder
     other = pq.read_table(io.BytesIO(folder.read("part-00001.parquet"))).slice(1)
     buffer = io.BytesIO()
     pq.write_table(other, buffer)
     folder.write("part-00001.parquet", buffer.getvalue())
-    rows = staging.rows(path)
+    rows = partition.rows()
     next(rows)
     with pytest.raises(FatalError, match=r"altered after it was written.*part-00001\.parquet"):
         next(rows)
 
 
 def test_part_that_went_away_is_an_error(staging: Staging) -> None:
-    path = stage_pages(staging, 1)
-    staging._fs.rm(f"{staging.folder(path).path}/part-00000.parquet")
+    partition = stage_pages(staging, 1)
+    staging._fs.rm(f"{partition.folder.path}/part-00000.parquet")
     with pytest.raises(FatalError, match=r"missing: pull the partition again.*part-00000\.parquet"):
-        list(staging.rows(path))
+        list(partition.rows())
 
 
 def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3: dict[str, Any]) -> None:
@@ -198,18 +199,18 @@ def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3:
     with pytest.raises(ConfigurationError, match=r"NoSuchBucket.*no-such-bucket/staging"):
         stage_pages(elsewhere, 1)
     with pytest.raises(ConfigurationError, match="NoSuchBucket"):
-        elsewhere.manifest("somebody/rows/2026-11-20/1")
+        elsewhere.open("somebody/rows/2026-11-20/1")
     assert not elsewhere._fs.exists("no-such-bucket")
 
 
 def test_object_store_that_does_not_answer_is_tried_again_later() -> None:
     server, options = start_s3()
     staging = Staging("s3://staging", {**options, "config_kwargs": {"retries": {"max_attempts": 0}}})
-    path = stage_pages(staging, 1)
+    partition = stage_pages(staging, 1)
     server.stop()
     for reach in (
         lambda: stage_pages(staging, 1),
-        lambda: list(staging.rows(path)),
+        lambda: list(partition.rows()),
         lambda: staging.folder("x").has("y"),
     ):
         with pytest.raises(TargetUnavailable, match=r"EndpointConnectionError.*path=staging/"):
@@ -245,8 +246,8 @@ def test_root_that_is_a_file_is_a_configuration_error(tmp_path: Path) -> None:
 
 
 def test_no_file_of_a_partition_holds_a_clear_sensitive_value(staging: Staging, small_parts: None) -> None:
-    path = stage_pages(staging, 6)
-    names = staging._fs.find(staging.folder(path).path)
+    partition = stage_pages(staging, 6)
+    names = staging._fs.find(partition.folder.path)
     assert len(names) > 3
     for name in names:
         content = staging._fs.cat_file(name)
@@ -257,9 +258,9 @@ def test_no_file_of_a_partition_holds_a_clear_sensitive_value(staging: Staging, 
 
 
 def test_empty_answer_is_a_partition_without_parts(staging: Staging) -> None:
-    path = stage_pages(staging, 0)
-    assert staging.manifest(path).parts == ()
-    assert list(staging.rows(path)) == []
+    partition = stage_pages(staging, 0)
+    assert partition.manifest.parts == ()
+    assert list(partition.rows()) == []
 
 
 def test_field_that_no_row_has_any_more_stops_the_pull(staging: Staging) -> None:
@@ -278,10 +279,10 @@ def test_rows_without_key_are_each_a_dead_letter_and_once_where_pages_overlap(st
         "18",
     ]
     first, second = (reader.read(f"[{','.join(texts)}]".encode()) for texts in (rows, rows[1:2]))
-    path = stage(VENDOR, TABLE, SPAN, iter([Window(first, 4, 0), Window(second, 1, 0)]), reader, staging, STARTED)
-    manifest = staging.manifest(path)
+    partition = stage(VENDOR, TABLE, SPAN, iter([Window(first, 4, 0), Window(second, 1, 0)]), reader, staging, STARTED)
+    manifest = partition.manifest
     assert (manifest.fetched, manifest.staged, manifest.duplicate, manifest.dead) == (5, 0, 1, 4)
-    assert len(staging.folder(path).read("dead.jsonl").splitlines()) == 4
+    assert len(partition.folder.read("dead.jsonl").splitlines()) == 4
 
 
 def test_writer_holds_rows_back_until_a_part_is_full(staging: Staging, small_parts: None) -> None:

@@ -34,8 +34,8 @@ from include.contract import (
     derived,
 )
 from include.errors import ConfigurationError, FatalError
-from include.staging.partitions import Manifest, PartWriter, Staging
-from include.staging.rows import FAULTS, write_faults
+from include.staging.files import PartWriter
+from include.staging.partitions import FAULTS, Manifest, Staging, partition_path
 from include.transform import entities
 from include.transform.entities import INCOMPLETE
 from tests.lives import LIVED, counting, states_of
@@ -122,8 +122,8 @@ class Staged:
         fault: str = "price_usd",
         table: Table = HOLDINGS,
     ) -> None:
-        self.staging, self.path = Staging(str(root)), f"sample/{table.name}/2026-11-20/pull"
-        writer = PartWriter(self.staging.folder(self.path), arrow.schema({c.name: c.type for c in table.columns}))
+        staging, path = Staging(str(root)), partition_path("sample", table.name, DAY, "pull")
+        writer = PartWriter(staging.folder(path), arrow.schema({c.name: c.type for c in table.columns}))
         for rows in parts:
             named = [dict(zip(writer.schema.names, row, strict=True)) for row in rows]
             writer.write(pa.Table.from_pylist(named, schema=writer.schema))
@@ -132,20 +132,23 @@ class Staged:
             "sample", table.name, DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
-        self.staging.seal(self.path, manifest)
+        self.partition = staging.seal(manifest)
         faults = [
             {"part": f"part-{part:05d}.parquet", "row_number": row, "expectations": [f"expect_x({fault})"]}
             for part, row in refused
         ]
-        self.staging.folder(self.path).write("dead.jsonl", b"")
-        write_faults(self.staging, self.path, pa.Table.from_pylist(faults, schema=FAULTS))
+        self.partition.folder.write("dead.jsonl", b"")
+        self.partition.write_faults(pa.Table.from_pylist(faults, schema=FAULTS))
 
     def transform(self, *maps: EntityMap, **beside: Staged) -> list[entities.Produced]:
-        paths = {name: other.path for name, other in beside.items()}
-        return entities.transform(vendor(*maps), self.path, self.staging, paths.get)
+        partitions = {name: other.partition for name, other in beside.items()}
+        return entities.transform(vendor(*maps), self.partition, partitions.get)
 
     def rows(self, entity: str) -> list[dict[str, Any]]:
-        return [row for part in entities.rows(self.staging, self.path, entity) for row in part.to_pylist()]
+        return [row for part in self.canonical(entity).rows() for row in part.to_pylist()]
+
+    def canonical(self, entity: str) -> entities.Canonical:
+        return entities.Canonical(self.partition, entity)
 
 
 def test_columns_take_our_names_types_and_the_business_date(tmp_path: Path) -> None:
@@ -215,26 +218,26 @@ def test_a_partition_without_rows_gives_none(tmp_path: Path) -> None:
     staged = Staged(tmp_path)
     assert [(made.produced, made.parts) for made in staged.transform(POSITION, SECURITY)] == [(0, ()), (0, ())]
     assert staged.rows("position") == []
-    assert entities.distinct(staged.staging, staged.path, "position", "account_key").num_rows == 0
+    assert staged.canonical("position").list_distinct("account_key").num_rows == 0
 
 
 def test_what_was_made_can_be_read_again(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 1, "a", Decimal("2.50")), (2, 1, "a", None)])
     for made in staged.transform(POSITION, SECURITY):
-        assert entities.produced(staged.staging, staged.path, made.entity) == made
+        assert staged.canonical(made.entity).result == made
 
 
 def test_keys_of_all_parts_are_told_once(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 8, "a", None), (2, None, "a", None)], [(3, 8, "a", None), (4, 9, "a", None)])
     staged.transform(POSITION)
-    keys = entities.distinct(staged.staging, staged.path, "position", "account_key")
+    keys = staged.canonical("position").list_distinct("account_key")
     assert sorted(keys.column("key").to_pylist()) == ["8", "9"]
 
 
 def test_a_part_that_was_altered_is_not_used(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 1, "a", None)])
     staged.transform(POSITION)
-    staged.staging.folder(f"{staged.path}/canonical/position").write("part-00000.parquet", b"altered")
+    staged.partition.folder.below("canonical/position").write("part-00000.parquet", b"altered")
     with pytest.raises(FatalError, match="altered"):
         staged.rows("position")
 

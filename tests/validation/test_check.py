@@ -33,9 +33,8 @@ from include.extract.paging import Window
 from include.extract.pull import Span, stage
 from include.pipeline import vendor_day
 from include.sensitive import Redactor
-from include.staging import partitions as staging_module
-from include.staging.partitions import Staging
-from include.staging.rows import good_rows, read_faults
+from include.staging import files as staging_module
+from include.staging.partitions import Partition, Staging
 from include.validation import check
 from include.validation.check import Outcome, stop_if_unfit, validate_day
 from include.validation.suite import read_suite
@@ -84,7 +83,7 @@ class Day:
     staging: Staging
     suites: Path
     recent: Sequence[int] = ()
-    paths: dict[str, str] | None = None
+    partitions: dict[str, Partition] | None = None
     vendor: Vendor = VENDOR
 
     def suite(self, *expectations: dict[str, Any], table: str = "assets", text: str | None = None) -> None:
@@ -97,20 +96,20 @@ class Day:
         body = rows if isinstance(rows, str) else json.dumps(whole)
         page = reader.read(body.encode())
         windows = iter([Window(page, page.rows.num_rows + len(page.dead), 0)])
-        path = stage(VENDOR, table, Span(DAY), windows, reader, self.staging, datetime.now(UTC))
-        self.paths = (self.paths or {}) | {table.name: path}
+        partition = stage(VENDOR, table, Span(DAY), windows, reader, self.staging, datetime.now(UTC))
+        self.partitions = (self.partitions or {}) | {table.name: partition}
 
     def validate(self, **options: Any) -> dict[str, Outcome]:
-        assert self.paths is not None
-        for table in self.paths:
+        assert self.partitions is not None
+        for table in self.partitions:
             if not (self.suites / f"somebody__{table}.json").exists():
                 self.suite(table=table)
-        return validate_day(self.vendor, self.paths, self.staging, {"assets": self.recent}, **options)
+        return validate_day(self.vendor, self.partitions, {"assets": self.recent}, **options)
 
     def refused(self) -> dict[str, list[str]]:
         """Key of each refused asset -> the expectations that it failed."""
-        assert self.paths is not None
-        faults = read_faults(self.staging, self.paths["assets"]).to_pylist()
+        assert self.partitions is not None
+        faults = self.partitions["assets"].faults.to_pylist()
         return {fault["row_key"]: fault["expectations"] for fault in faults}
 
 
@@ -159,15 +158,13 @@ def test_good_rows_are_all_but_the_refused_in_every_part(day: Day, monkeypatch: 
         for start in range(0, 50, 10)
     ]  # fmt: skip
     windows = (Window(reader.read(page.encode()), 10, 0) for page in pages)
-    path = stage(VENDOR, ASSETS, Span(DAY), windows, reader, day.staging, datetime.now(UTC))
-    day.paths = {"assets": path}
+    partition = stage(VENDOR, ASSETS, Span(DAY), windows, reader, day.staging, datetime.now(UTC))
+    day.partitions = {"assets": partition}
     outcome = day.validate()["assets"]
-    good = [n for part in good_rows(day.staging, path, ["asset_id"]) for n in part.column("asset_id").to_pylist()]
+    good = [n for part in partition.good_rows(["asset_id"]) for n in part.column("asset_id").to_pylist()]
     assert good == [n for n in range(50) if n % 11]
     assert (outcome.staged, outcome.refused) == (50, 5)
-    assert {fault["part"] for fault in read_faults(day.staging, path).to_pylist()} == {
-        f"part-{n:05d}.parquet" for n in range(5)
-    }
+    assert {fault["part"] for fault in partition.faults.to_pylist()} == {f"part-{n:05d}.parquet" for n in range(5)}
     [result] = outcome.results
     assert (result["element_count"], result["unexpected_count"]) == (50, 5)
 
@@ -352,8 +349,8 @@ def test_partition_that_was_staged_under_another_contract_is_a_configuration_err
     day.vendor = replace(VENDOR, tables=(ACCOUNTS, changed))
     with pytest.raises(ConfigurationError, match=r"another contract: pull it again \[vendor=somebody table=assets"):
         day.validate()
-    assert day.paths is not None
-    assert not any(day.staging.folder(path).has("faults.parquet") for path in day.paths.values())
+    assert day.partitions is not None
+    assert not any(each.folder.has("faults.parquet") for each in day.partitions.values())
 
 
 # --- the day as a whole ---
@@ -413,8 +410,8 @@ def test_what_is_behind_a_failed_check_is_written_beside_the_partition(day: Day)
     day.stage(ACCOUNTS, [{"id": 1, "value": 1}])
     day.stage(ASSETS, [asset(1), asset(2, accountId=77)])
     day.validate()
-    assert day.paths is not None
-    written = json.loads(day.staging.folder(day.paths["assets"]).read("validation.json"))
+    assert day.partitions is not None
+    written = json.loads(day.partitions["assets"].folder.read("validation.json"))
     assert written["details"]["account_id_without_accounts"] == "account_id 77"
 
 
@@ -633,17 +630,17 @@ def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
         check, "read_suite", lambda v, t: (*read(v, t), *(read(v, t, tmp_path) if t == "assets" else ()))
     )
     run = firm.new_run()
-    paths = firm.stage(run)
+    partitions = firm.stage(run)
     with pytest.raises(
         DataQualityError,
         match=r"suite orion__assets: .*between\(market_value_usd\): at most -1000000 refuses ([\d,]+) of \1 rows",
     ):
-        vendor_day.validate(firm.site, firm.vendor, paths, run)
+        vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
     [step] = firm.database.rows(
         "select * from control.ledger where stage = 'validate' and table_name = 'assets' and staged > 100"
     )
     assert (step["dead"], step["produced"], step["notes"]["buried"]) == (step["staged"], 0, 100)
-    assert read_faults(firm.site.staging, paths["assets"]).num_rows == step["dead"]
+    assert partitions["assets"].faults.num_rows == step["dead"]
     letters = firm.database.rows("select row_number, reasons from control.dead_letter order by dead_letter_id")
     assert [letter["row_number"] for letter in letters] == list(range(100))
     assert {reason for letter in letters for reason in letter["reasons"]} == {
@@ -663,5 +660,5 @@ def test_dead_ratio_counts_a_row_that_two_pages_hold_once(day: Day) -> None:
     rows = [{c.source: None for c in ASSETS.columns} | asset(n, amount="N/A" if n == 4 else 1) for n in (1, 2, 3, 4)]
     page = reader.read(json.dumps(rows).encode())
     windows = iter([Window(page, 6, 2)])
-    day.paths = {"assets": stage(VENDOR, ASSETS, Span(DAY), windows, reader, day.staging, datetime.now(UTC))}
+    day.partitions = {"assets": stage(VENDOR, ASSETS, Span(DAY), windows, reader, day.staging, datetime.now(UTC))}
     assert day.validate()["assets"].measures["dead_ratio"] == 0.25

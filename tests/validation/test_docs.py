@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 from include.errors import FatalError
-from include.staging.partitions import Manifest, Staging
+from include.staging.partitions import Manifest, Partition, Staging
 from include.validation import docs
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -50,11 +51,11 @@ DEAD = {
 }
 
 
-def validated(staging: Staging, table: str = "accounts", day: int = 2, results: tuple[Any, ...] = (VALUE,)) -> str:
-    """Leaves a partition with results, as validation does; returns its path."""
-    path = f"orion/{table}/2026-11-0{day}/pull{day}"
+def validated(
+    staging: Staging, table: str = "accounts", day: int = 2, results: tuple[Any, ...] = (VALUE,)
+) -> Partition:
+    """Leaves a partition with results, as validation does."""
     outcome = {"table": table, "staged": 1000, "refused": 5, "results": results, "measures": {"dead_ratio": 0.25}}
-    staging.folder(path).write("validation.json", json.dumps(outcome).encode())
     manifest = Manifest(
         vendor="orion",
         table=table,
@@ -73,8 +74,9 @@ def validated(staging: Staging, table: str = "accounts", day: int = 2, results: 
         undeclared=(),
         parts=(),
     )
-    staging.seal(path, manifest)
-    return path
+    partition = staging.seal(manifest)
+    partition.folder.write("validation.json", json.dumps(outcome).encode())
+    return partition
 
 
 @pytest.fixture
@@ -92,8 +94,8 @@ def results(root: Path) -> list[Path]:
 
 
 def test_an_earlier_run_stays_beside_a_later_one(staging: Staging, root: Path) -> None:
-    docs.build(root, staging, [validated(staging, day=2)], "scheduled__monday")
-    index = docs.build(root, staging, [validated(staging, day=3)], "scheduled__tuesday").read_text()
+    docs.build(root, [validated(staging, day=2)], "scheduled__monday")
+    index = docs.build(root, [validated(staging, day=3)], "scheduled__tuesday").read_text()
     assert index.index('id="scheduled__tuesday"') < index.index('id="scheduled__monday"')
     assert len(results(root)) == 2
 
@@ -102,15 +104,15 @@ def test_every_link_of_the_index_leads_to_a_page(staging: Staging, root: Path) -
     import re
     from urllib.parse import unquote
 
-    paths = [validated(staging, table) for table in ("accounts", "clients")]
-    index = docs.build(root, staging, paths, "scheduled__2026-11-02T22:00:00+00:00")
+    partitions = [validated(staging, table) for table in ("accounts", "clients")]
+    index = docs.build(root, partitions, "scheduled__2026-11-02T22:00:00+00:00")
     links = {unquote(link) for link in re.findall(r'href="([^"]+)"', index.read_text())}
     assert len(links) == 5
     assert not [link for link in links if not (index.parent / link).exists()]
 
 
 def test_a_failed_expectation_shows_in_its_own_words_units_and_counts(staging: Staging, root: Path) -> None:
-    docs.build(root, staging, [validated(staging, results=(BAD_VALUE,))], "run")
+    docs.build(root, [validated(staging, results=(BAD_VALUE,))], "run")
     page = results(root)[0].read_text()
     for words in ("values must be greater than or equal to", "2500000", "A made-up account holds less.", "-17.5"):
         assert words in page
@@ -119,7 +121,7 @@ def test_a_failed_expectation_shows_in_its_own_words_units_and_counts(staging: S
 
 
 def test_a_batch_level_expectation_shows_the_measure_that_it_looked_at(staging: Staging, root: Path) -> None:
-    docs.build(root, staging, [validated(staging, results=(DEAD,))], "run")
+    docs.build(root, [validated(staging, results=(DEAD,))], "run")
     page = results(root)[0].read_text()
     assert "0.25" in page
     assert "The day stops before anything is loaded." in page
@@ -127,35 +129,35 @@ def test_a_batch_level_expectation_shows_the_measure_that_it_looked_at(staging: 
 
 
 def test_the_suite_has_its_page_with_its_notes(staging: Staging, root: Path) -> None:
-    docs.build(root, staging, [validated(staging)], "run")
+    docs.build(root, [validated(staging)], "run")
     page = (root / "site" / "expectations" / "orion__accounts.html").read_text()
     assert "A made-up account holds less." in page
 
 
 def test_markup_in_a_vendors_value_is_shown_as_text(staging: Staging, root: Path) -> None:
-    docs.build(root, staging, [validated(staging, results=(BAD_VALUE,))], "run")
+    docs.build(root, [validated(staging, results=(BAD_VALUE,))], "run")
     page = results(root)[0].read_text()
     assert HOSTILE not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
 
 
 def test_pages_need_no_script_and_nothing_from_elsewhere(staging: Staging, root: Path) -> None:
-    docs.build(root, staging, [validated(staging, results=(BAD_VALUE, DEAD))], "run")
+    docs.build(root, [validated(staging, results=(BAD_VALUE, DEAD))], "run")
     pages = [page.read_text() for page in (root / "site").rglob("*.html")]
     assert len(pages) == 3
     assert not [page for page in pages if "<script" in page or "://" in page]
 
 
 def test_the_same_run_again_changes_nothing(staging: Staging, root: Path) -> None:
-    paths = [validated(staging)]
-    first = docs.build(root, staging, paths, "run").read_text()
-    assert docs.build(root, staging, paths, "run").read_text() == first
+    partitions = [validated(staging)]
+    first = docs.build(root, partitions, "run").read_text()
+    assert docs.build(root, partitions, "run").read_text() == first
     assert len(results(root)) == 1
 
 
 def test_a_table_that_was_not_validated_is_left_out(staging: Staging, root: Path) -> None:
-    paths = [validated(staging), "orion/clients/2026-11-02/pull2"]
-    docs.build(root, staging, paths, "run")
+    partitions = [validated(staging), staging.seal(replace(validated(staging).manifest, table="clients"))]
+    docs.build(root, partitions, "run")
     assert [page.relative_to(root / "site" / "validations").parts[0] for page in results(root)] == ["orion__accounts"]
 
 
@@ -164,15 +166,15 @@ def test_the_oldest_results_go_when_there_are_too_many(
 ) -> None:
     monkeypatch.setattr(docs, "KEPT", 2)
     for day in (4, 2, 3):
-        index = docs.build(root, staging, [validated(staging, day=day)], f"run{day}").read_text()
+        index = docs.build(root, [validated(staging, day=day)], f"run{day}").read_text()
     assert [name for name in ("run2", "run3", "run4") if name in index] == ["run3", "run4"]
     assert len(results(root)) == 2
 
 
 def test_a_lost_page_is_made_again_from_its_result(staging: Staging, root: Path) -> None:
-    docs.build(root, staging, [validated(staging, day=2)], "run2")
+    docs.build(root, [validated(staging, day=2)], "run2")
     results(root)[0].unlink()
-    docs.build(root, staging, [validated(staging, day=3)], "run3")
+    docs.build(root, [validated(staging, day=3)], "run3")
     assert len(results(root)) == 2
 
 
@@ -190,28 +192,28 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_page_that_cannot_be_written_is_an_error_the_site_stays_and_the_next_run_succeeds(
     staging: Staging, root: Path
 ) -> None:
-    before = docs.build(root, staging, [validated(staging, day=2, results=(BAD_VALUE,))], "run2").read_text()
+    before = docs.build(root, [validated(staging, day=2, results=(BAD_VALUE,))], "run2").read_text()
     room = results(root)[0].stat().st_size - 100
-    paths = [validated(staging, day=3, results=(BAD_VALUE,))]
+    partitions = [validated(staging, day=3, results=(BAD_VALUE,))]
     with files_of_at_most(room), pytest.raises(FatalError, match="Data Docs could not be built completely"):
-        docs.build(root, staging, paths, "run3")
+        docs.build(root, partitions, "run3")
     assert (root / "site" / "index.html").read_text() == before
     assert len(list(root.glob("site-*"))) == 1
-    docs.build(root, staging, [validated(staging, day=4)], "run4")
+    docs.build(root, [validated(staging, day=4)], "run4")
     assert len(results(root)) == 2
 
 
 def test_a_run_may_be_called_profiling(staging: Staging, root: Path) -> None:
-    index = docs.build(root, staging, [validated(staging)], "manual__profiling")
+    index = docs.build(root, [validated(staging)], "manual__profiling")
     assert 'id="manual__profiling"' in index.read_text()
 
 
 def test_a_page_that_is_being_read_outlives_the_next_build(staging: Staging, root: Path) -> None:
-    docs.build(root, staging, [validated(staging, day=2)], "run2")
+    docs.build(root, [validated(staging, day=2)], "run2")
     reading = (root / "site").resolve() / "index.html"
-    docs.build(root, staging, [validated(staging, day=3)], "run3")
+    docs.build(root, [validated(staging, day=3)], "run3")
     assert reading.exists()
-    docs.build(root, staging, [validated(staging, day=4)], "run4")
+    docs.build(root, [validated(staging, day=4)], "run4")
     assert not reading.exists()
 
 
@@ -222,26 +224,37 @@ from include.staging.partitions import Staging
 from include.validation import docs
 _, root, staging, times, run_id, *paths = sys.argv
 for _ in range(int(times)):
-    docs.build(Path(root), Staging(staging), paths, run_id)
+    docs.build(Path(root), map(Staging(staging).open, paths), run_id)
 """
 
 
-def start_builder(root: Path, staging: Path, times: int, run_id: str, paths: list[str]) -> subprocess.Popen[bytes]:
+def start_builder(
+    root: Path, staging: Path, times: int, run_id: str, partitions: list[Partition]
+) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", BUILDER, str(root), str(staging), str(times), run_id, *paths]
+    command = [
+        sys.executable,
+        "-c",
+        BUILDER,
+        str(root),
+        str(staging),
+        str(times),
+        run_id,
+        *(each.path for each in partitions),
+    ]
     return subprocess.Popen(command, env=environment)
 
 
 def test_two_processes_that_build_at_once_lose_nothing(staging: Staging, root: Path, tmp_path: Path) -> None:
-    paths = {
+    partitions = {
         run: [validated(staging, table, day) for table in ("accounts", "clients", "assets")]
         for run, day in (("run2", 2), ("run3", 3))
     }
-    builders = [start_builder(root, tmp_path / "staging", 4, run, paths[run]) for run in paths]
+    builders = [start_builder(root, tmp_path / "staging", 4, run, partitions[run]) for run in partitions]
     assert [builder.wait(120) for builder in builders] == [0, 0]
     assert len(results(root)) == 6
     index = (root / "site" / "index.html").read_text()
-    assert {run for run in paths if f'id="{run}"' in index} == set(paths)
+    assert {run for run in partitions if f'id="{run}"' in index} == set(partitions)
     assert sorted(path.name.split("-")[0] for path in root.iterdir()) == [
         ".lock",
         "results",
@@ -253,7 +266,7 @@ def test_two_processes_that_build_at_once_lose_nothing(staging: Staging, root: P
 
 @pytest.mark.long
 def test_a_build_that_is_killed_harms_nobody(staging: Staging, root: Path, tmp_path: Path) -> None:
-    docs.build(root, staging, [validated(staging, day=2)], "run2")
+    docs.build(root, [validated(staging, day=2)], "run2")
     random = Random(7)
     for _ in range(2):
         builder = start_builder(root, tmp_path / "staging", 1000, "run3", [validated(staging, day=3)])
@@ -262,6 +275,6 @@ def test_a_build_that_is_killed_harms_nobody(staging: Staging, root: Path, tmp_p
         time.sleep(random.random() / 2)
         builder.kill()
         builder.wait()
-    docs.build(root, staging, [validated(staging, day=4)], "run4")
+    docs.build(root, [validated(staging, day=4)], "run4")
     assert len(results(root)) == 3
     assert len(list(root.glob("site-*"))) == 2

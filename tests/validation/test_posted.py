@@ -16,8 +16,7 @@ from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
-from include.staging.rows import FAULTS, write_faults
+from include.staging.partitions import FAULTS, Partition, Staging
 from include.validation.matched import Comparison
 from include.validation.posted import measure_posted
 
@@ -75,18 +74,18 @@ def measure(tmp_path: Path) -> Measure:
     """Stages the trades of a day, and of the day before it if there was one, and measures the former."""
     staging = Staging(str(tmp_path / "staging"))
 
-    def add(day: date, rows: Iterable[Row], table: Table = TRADES) -> str:
+    def add(day: date, rows: Iterable[Row], table: Table = TRADES) -> Partition:
         reader = PageReader(table, Redactor(b"only for tests"))
         page = reader.read(json.dumps(list(rows)).encode())
         assert not page.dead
         windows = iter([Window(page, page.rows.num_rows, 0)])
-        path = stage(VENDOR, table, Span(day), windows, reader, staging, datetime.now(UTC))
-        write_faults(staging, path, FAULTS.empty_table())
-        return path
+        partition = stage(VENDOR, table, Span(day), windows, reader, staging, datetime.now(UTC))
+        partition.write_faults(FAULTS.empty_table())
+        return partition
 
     def measured(now: Iterable[Row], before: Iterable[Row] | None = None, table: Table = TRADES) -> Comparison:
         earlier = [] if before is None else [add(THURSDAY, before, table)]
-        return measure_posted(VENDOR, TRADES, add(FRIDAY, now), staging, earlier)
+        return measure_posted(VENDOR, TRADES, add(FRIDAY, now), earlier)
 
     return measured
 
@@ -191,5 +190,7 @@ def test_day_without_transactions_is_measured(measure: Measure) -> None:
 
 
 def test_other_tables_have_no_such_measures(tmp_path: Path) -> None:
-    vendor = replace(VENDOR, maps=())
-    assert measure_posted(vendor, TRADES, "", Staging(str(tmp_path)), []).measures == {}
+    vendor, reader = replace(VENDOR, maps=()), PageReader(TRADES, Redactor(b"only for tests"))
+    staging = Staging(str(tmp_path))
+    partition = stage(vendor, TRADES, Span(FRIDAY), iter([]), reader, staging, datetime.now(UTC))
+    assert measure_posted(vendor, TRADES, partition, []).measures == {}

@@ -18,12 +18,10 @@ import sqlalchemy as sa
 from include.connection import Connection
 from include.contract import FanOut, Report, Vendor
 from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
-from include.staging.rows import read_faults
-from include.transform import entities as transform
-from include.transform.entities import Produced
+from include.staging.partitions import Partition, Staging
+from include.transform.entities import Canonical, Produced
 from tests.extract.answering import Answer, Asked, Reply, listen
 
 HERE = Path(__file__).parent
@@ -88,37 +86,33 @@ def answering(vendor: Vendor, answers: Answers) -> Answer:
 class Day:
     """What became of a vendor's answers."""
 
-    site: Site
-    vendor: Vendor
-    run: Run
-    paths: Mapping[str, str]
+    vendor_run: VendorRun
+    partitions: Mapping[str, Partition]
 
     def staged(self, table: str) -> list[Row]:
-        return [row for _, part in self.site.staging.rows(self.paths[table]) for row in part.to_pylist()]
+        return [row for _, part in self.partitions[table].rows() for row in part.to_pylist()]
 
     def dead(self, table: str) -> list[Row]:
         """Rows that can't be read, then those that the suite refuses."""
-        folder = self.site.staging.folder(self.paths[table])
-        unread = [json.loads(line) for line in folder.read("dead.jsonl").splitlines()]
-        refused = read_faults(self.site.staging, self.paths[table]).to_pylist()
+        unread = [json.loads(line) for line in self.partitions[table].read_dead_lines()]
+        refused = self.partitions[table].faults.to_pylist()
         return [{"key": row["key"], "reasons": row["reasons"]} for row in unread] + [
             {"key": row["row_key"], "reasons": row["expectations"]} for row in refused
         ]
 
     def entities(self, table: str) -> list[str]:
-        return [each.entity for each in self.vendor.maps if each.table == table]
+        return [each.entity for each in self.vendor_run.vendor.maps if each.table == table]
 
     def produced(self, table: str, entity: str) -> Produced:
-        return transform.produced(self.site.staging, self.paths[table], entity)
+        return Canonical(self.partitions[table], entity).result
 
     def made(self, table: str, entity: str) -> list[Row]:
         """The canonical rows of an entity that a table gave."""
-        parts = transform.rows(self.site.staging, self.paths[table], entity)
-        return [row for part in parts for row in part.to_pylist()]
+        return [row for part in Canonical(self.partitions[table], entity).rows() for row in part.to_pylist()]
 
     def load(self) -> None:
-        for path in self.paths.values():
-            vendor_day.load(self.site, self.vendor, path, self.run)
+        for partition in self.partitions.values():
+            vendor_day.load(self.vendor_run, partition)
 
 
 def run_day(
@@ -131,11 +125,12 @@ def run_day(
     wanted = [table.name for table in vendor.asked if not tables or table.name in tables]
     with listen(answers if callable(answers) else answering(vendor, answers)) as listener:
         connection = Connection(listener.url, "user", "password", {"grants": '{"8001": "first"}'})
-        paths = {name: vendor_day.stage(site, open_to_all, name, connection, run) for name in wanted}
-    vendor_day.validate(site, open_to_all, paths, run, rows_only=True)
-    for path in paths.values():
-        vendor_day.transform(site, open_to_all, path, run)
-    return Day(site, open_to_all, run, paths)
+        vendor_run = VendorRun(site, open_to_all, connection, run)
+        partitions = {name: vendor_day.stage(vendor_run, name) for name in wanted}
+    vendor_day.validate(vendor_run, list(partitions.values()), rows_only=True)
+    for partition in partitions.values():
+        vendor_day.transform(vendor_run, partition)
+    return Day(vendor_run, partitions)
 
 
 Change = Callable[[Any], object]

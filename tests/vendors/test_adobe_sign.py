@@ -157,7 +157,7 @@ def test_every_state_of_a_set_is_a_word_of_ours() -> None:
 
 
 def test_password_of_a_member_is_left_behind(agreed: Day) -> None:
-    staged = [agreed.staged(table) for table in agreed.paths]
+    staged = [agreed.staged(table) for table in agreed.partitions]
     assert "never kept" not in json.dumps(staged, default=str)
 
 
@@ -192,7 +192,7 @@ def test_list_of_every_user_is_read_to_its_end_on_that_user_s_behalf(run: Run) -
         *(("ann@firm.example", cursor) for cursor in ("", "1")),
         *(("bo@firm.example", cursor) for cursor in ("", "1", "2")),
     ]
-    manifest = day.site.staging.manifest(day.paths["agreements"])
+    manifest = day.partitions["agreements"].manifest
     assert (manifest.fetched, manifest.staged, manifest.duplicate) == (5, 4, 1)
 
 
@@ -236,9 +236,9 @@ def ask(firm: Firm, key: str) -> None:
         "select sender_email from warehouse.envelope where envelope_key = :key and recorded_to is null", key=key
     )
     run = firm.new_run(LAST, on_demand=True, keys=(f"{key}|{sender}",))
-    paths = firm.stage(run, *keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked]))
-    vendor_day.validate(firm.site, firm.vendor, paths, run, rows_only=True)
-    firm.publish(run, paths)
+    partitions = firm.stage(run, *keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked]))
+    vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=True)
+    firm.publish(run, partitions)
 
 
 def test_agreement_that_ended_is_not_asked_for_again_and_every_other_is(firm: Firm) -> None:

@@ -73,7 +73,7 @@ def test_time_has_up_to_seven_decimals_and_is_never_later_than_said(run: Run, wr
 def test_flag_that_is_a_text_or_none_costs_no_envelope(run: Run, flag: object) -> None:
     day = run(DOCUSIGN, envelope(enableWetSign=flag, isDynamicEnvelope=flag), "envelopes")
     assert first(day)["status"] == "completed"
-    assert day.site.staging.manifest(day.paths["envelopes"]).undeclared == ()
+    assert day.partitions["envelopes"].manifest.undeclared == ()
 
 
 def test_place_in_the_order_of_signing_is_a_number_where_it_is_one() -> None:
@@ -151,7 +151,7 @@ def test_every_array_of_the_sandbox_has_a_role() -> None:
 def test_array_that_nobody_knows_is_told_and_costs_no_other_recipient(run: Run) -> None:
     who = {"recipientId": "1", "name": "Sample Person", "status": "sent"}
     day = run(DOCUSIGN, recipients(signers=[who], hoverers=[who | {"recipientId": "2"}]), *TABLES)
-    assert day.site.staging.manifest(day.paths["envelopes"]).undeclared == ("recipients.hoverers",)
+    assert day.partitions["envelopes"].manifest.undeclared == ("recipients.hoverers",)
     rows = [r["role"] for r in day.made("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
     assert rows == ["signer"]
 

@@ -14,9 +14,9 @@ import pytest
 from include.connection import Connection
 from include.control.answers import Answers
 from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site
+from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
+from include.staging.partitions import Partition, Staging
 from include.vendors.emoney import EMONEY
 from include.warehouse import schema
 from tests.conftest import Database
@@ -39,19 +39,20 @@ class House:
         self.path = next(path for path, rows in plans.items() if rows)
         self.plan = plans[self.path][0]["planId"]
 
-    def stage(self, run: Run, name: str, *tables: str) -> list[str]:
+    def stage(self, run: Run, name: str, *tables: str) -> list[Partition]:
         def call_it(held: dict[str, Any]) -> None:
             held[self.path][0]["name"] = name
 
         with listen(answering(VENDOR, changed(goldens(EMONEY), "plans", call_it))) as listener:
             connection = Connection(listener.url, "user", "password", {})
-            return [vendor_day.stage(self.site, VENDOR, table, connection, run) for table in tables]
+            return [vendor_day.stage(VendorRun(self.site, VENDOR, connection, run), table) for table in tables]
 
-    def publish(self, run: Run, paths: list[str]) -> None:
-        vendor_day.validate(self.site, VENDOR, {path.split("/")[1]: path for path in paths}, run, rows_only=True)
-        for path in paths:
-            vendor_day.transform(self.site, VENDOR, path, run)
-            vendor_day.load(self.site, VENDOR, path, run)
+    def publish(self, run: Run, partitions: list[Partition]) -> None:
+        vendor_run = VendorRun(self.site, VENDOR, Connection("", "", ""), run)
+        vendor_day.validate(vendor_run, partitions, rows_only=True)
+        for each in partitions:
+            vendor_day.transform(vendor_run, each)
+            vendor_day.load(vendor_run, each)
 
 
 @pytest.fixture

@@ -224,4 +224,4 @@ def test_number_of_a_deleted_client_is_no_fact(advised: Day) -> None:
 )
 def test_field_that_is_documented_is_no_drift(run: Run, fields: Row) -> None:
     day = run(NITROGEN, client(**fields), "clients")
-    assert day.site.staging.manifest(day.paths["clients"]).undeclared == ()
+    assert day.partitions["clients"].manifest.undeclared == ()

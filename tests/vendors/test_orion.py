@@ -17,7 +17,6 @@ from include.extract.paging import Window
 from include.extract.pull import Span, stage
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
-from include.staging.rows import read_faults
 from include.validation.check import validate_day
 from include.validation.suite import read_suite
 from include.vendors.orion import DIRECTIONS, FLOWS, ORION, STATUSES, flow, signed, status
@@ -59,9 +58,9 @@ def test_row_with_an_unknown_status_or_code_is_a_dead_letter_that_names_the_expe
     reader = PageReader(table, Redactor(b"only for tests"), ORION.sentinels, ORION.zone)
     window = Window(reader.read(json.dumps(rows).encode()), len(rows), 0)
     now = datetime(2026, 11, 21, tzinfo=UTC)
-    path = stage(ORION, table, Span(date(2026, 11, 20)), iter([window]), reader, staging, now)
-    validate_day(ORION, {table.name: path}, staging, {}, rows_only=True)
-    assert {fault["row_key"]: fault["expectations"] for fault in read_faults(staging, path).to_pylist()} == {
+    partition = stage(ORION, table, Span(date(2026, 11, 20)), iter([window]), reader, staging, now)
+    validate_day(ORION, {table.name: partition}, {}, rows_only=True)
+    assert {fault["row_key"]: fault["expectations"] for fault in partition.faults.to_pylist()} == {
         str(row["id"] + 1): ["expect_column_values_to_be_in_set(status)"],
         str(row["id"] + 2): ["expect_column_values_to_be_in_set(type_code)"],
     }

@@ -106,7 +106,7 @@ def test_row_of_required_properties_alone_is_read_and_no_drift(run: Run) -> None
     day = run(TAMARAC, changed(GOLDEN, "clients", strip), "clients")
     [row] = day.staged("clients")
     assert {name for name, value in row.items() if value is not None} == {"client_id", "last_name"}
-    assert day.site.staging.manifest(day.paths["clients"]).undeclared == ()
+    assert day.partitions["clients"].manifest.undeclared == ()
 
 
 def test_household_without_an_advisor_names_no_representative(office: Day) -> None:
@@ -237,7 +237,7 @@ def test_security_is_known_by_cusip_first_and_symbol_second(run: Run, cells: dic
 
 def test_every_lot_that_cannot_be_read_is_a_dead_letter(run: Run) -> None:
     day = run(TAMARAC, lots(*({"Description": "Sample", "Quantity": q} for q in ("many", "few", "1"))), "holdings")
-    manifest = day.site.staging.manifest(day.paths["holdings"])
+    manifest = day.partitions["holdings"].manifest
     assert (manifest.fetched, manifest.staged, manifest.duplicate, manifest.dead) == (3, 1, 0, 2)
 
 

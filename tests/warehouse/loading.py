@@ -17,8 +17,8 @@ from include.contract import Budget, EntityMap, Table, Vendor, arrow, column
 from include.control import dead_letters
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
-from include.staging.partitions import Manifest, PartWriter, Staging
-from include.staging.rows import FAULTS, write_faults
+from include.staging.files import PartWriter
+from include.staging.partitions import FAULTS, Manifest, Staging, partition_path
 from include.transform import entities
 from include.warehouse import schema
 from include.warehouse.load import load
@@ -60,7 +60,7 @@ class Loader:
 
     Attributes:
         pull: The last one.
-        path: Its partition.
+        partition: Its partition.
     """
 
     def __init__(self, database: Database, folder: Path, name: str) -> None:
@@ -85,19 +85,19 @@ class Loader:
         columns = {name: word for name, word in declared.columns.items() if name != "business_date"}
         at = _NIGHT + timedelta(minutes=self._pulls)
         self.pull = Pull(f"run-{self._pulls}", self.vendor.name, entity, day, f"pull-{self._pulls}", pulled, at)
-        self.path = f"{self.vendor.name}/{entity}/{day}/{self.pull.pull_id}"
-        writer = PartWriter(self.staging.folder(self.path), arrow.schema(columns))
+        path = partition_path(self.vendor.name, entity, day, self.pull.pull_id)
+        writer = PartWriter(self.staging.folder(path), arrow.schema(columns))
         filled = [dict.fromkeys(columns) | dict(row) for row in rows]
         writer.write(pa.Table.from_pylist(filled, schema=writer.schema))
         writer.flush()
-        self.staging.seal(self.path, self._manifest(writer, len(filled), is_past or pulled == "past"))
-        write_faults(self.staging, self.path, FAULTS.empty_table())
-        entities.transform(self.vendor, self.path, self.staging)
+        self.partition = self.staging.seal(self._manifest(writer, len(filled), is_past or pulled == "past"))
+        self.partition.write_faults(FAULTS.empty_table())
+        entities.transform(self.vendor, self.partition)
         letters = [
             each if isinstance(each, DeadLetter) else dead_letter(entity, each, n) for n, each in enumerate(dead)
         ]
         with self.engine.begin() as connection:
-            dead_letters.insert(connection, self.pull, "stage", self.path, letters, own_day=True)
+            dead_letters.insert(connection, self.pull, "stage", path, letters, own_day=True)
 
     def load(self, entity: str, rows: Iterable[Mapping[str, Any]], day: date = DAY, **options: Any) -> Counts:
         """Stages rows and loads them."""
@@ -106,9 +106,8 @@ class Loader:
 
     def publish(self) -> Counts:
         """Loads what was staged last."""
-        return load(self.engine, self.vendor, {self.path: self.pull}, self.staging)[self.pull.table_name][
-            self.pull.table_name
-        ]
+        counts = load(self.engine, self.vendor, {self.partition: self.pull})
+        return counts[self.pull.table_name][self.pull.table_name]
 
     def now(self) -> datetime:
         """The database's clock."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from include.control.ledger import Counts, Pull
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
+from include.staging.partitions import Partition
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.lives import LIVED, State, counting, states_of
@@ -237,12 +238,12 @@ def test_events_of_another_day_are_not_withdrawn(loader: Loader) -> None:
 
 
 def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loader) -> None:
-    def stage(hours: int, day: date) -> tuple[str, Pull]:
+    def stage(hours: int, day: date) -> tuple[Partition, Pull]:
         loader.stage("transaction", [transaction("T", hours, DAY, "posted", f"{hours}.00")], day, pulled="past")
-        return loader.path, loader.pull
+        return loader.partition, loader.pull
 
-    def publish(engine: sa.Engine, path: str, pull: Pull) -> Counts:
-        return load(engine, loader.vendor, {path: pull}, loader.staging)["transaction"]["transaction"]
+    def publish(engine: sa.Engine, partition: Partition, pull: Pull) -> Counts:
+        return load(engine, loader.vendor, {partition: pull})["transaction"]["transaction"]
 
     publish(loader.engine, *stage(0, DAY))
     older, newer = stage(1, NEXT), stage(2, NEXT + timedelta(1))
@@ -288,9 +289,9 @@ def test_the_same_pull_is_loaded_once(loader: Loader) -> None:
 
 def test_a_pull_older_than_the_loaded_one_is_refused(loader: Loader) -> None:
     loader.stage("position", [position("A", 1)])
-    late = (loader.pull, loader.path)
+    late = (loader.pull, loader.partition)
     load_held(loader, {"A": (2, "a1", "2.00")})
-    loader.pull, loader.path = late
+    loader.pull, loader.partition = late
     with pytest.raises(WriterSuperseded, match="newer"):
         loader.publish()
     assert held(loader)["A"][0] == 2

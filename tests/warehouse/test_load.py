@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from include.control.ledger import Pull
 from include.errors import BalanceError, TributaryError, WriterSuperseded
 from include.staging.partitions import Staging
-from include.transform import entities
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.warehouse.loading import DAY, NEXT, Loader, declare, position, told
@@ -30,7 +29,7 @@ def stored(loader: Loader) -> list[list[dict[str, Any]]]:
 
 def falsify(loader: Loader, **values: Any) -> None:
     """Lets the transformed partition claim something else."""
-    folder = entities.folder(loader.staging, loader.path, loader.pull.table_name)
+    folder = loader.partition.folder.below(f"canonical/{loader.pull.table_name}")
     said = json.loads(folder.read("manifest.json"))
     folder.write("manifest.json", json.dumps(said | values).encode())
 
@@ -77,18 +76,18 @@ def test_money_that_is_changed_in_the_database_meanwhile_stops_the_load(loader: 
 def test_a_load_that_is_taken_over_half_way_changes_nothing(loader: Loader) -> None:
     """The newer writer comes while the older one has its rows in, and has not committed."""
     loader.stage("position", [position("A", 1)])
-    older = (loader.pull, loader.path)
+    older = (loader.pull, loader.partition)
     loader.stage("position", [position("A", 2)])
-    newer = (loader.pull, loader.path)
+    newer = (loader.pull, loader.partition)
     engine = schema.engine(loader.database.url())
 
     @sa.event.listens_for(engine, "after_cursor_execute")
     def overtake(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("insert into warehouse.position"):
-            load(loader.engine, loader.vendor, {newer[1]: newer[0]}, loader.staging)
+            load(loader.engine, loader.vendor, {newer[1]: newer[0]})
 
     with pytest.raises(WriterSuperseded):
-        load(engine, loader.vendor, {older[1]: older[0]}, loader.staging)
+        load(engine, loader.vendor, {older[1]: older[0]})
     engine.dispose()
     rows = loader.rows("select quantity, recorded_to from warehouse.position where vendor = :vendor")
     assert rows == [{"quantity": Decimal(2), "recorded_to": None}]
@@ -114,7 +113,7 @@ def load_elsewhere(url: str, folder: str, vendor: str, pull: Pull, path: str) ->
     """Loads in a process of its own; returns what came of it."""
     engine = schema.engine(url)
     try:
-        load(engine, declare(vendor), {path: pull}, Staging(folder))
+        load(engine, declare(vendor), {Staging(folder).open(path): pull})
     except TributaryError as error:
         return type(error).__name__
     finally:
@@ -129,7 +128,7 @@ def test_of_two_processes_with_the_same_partition_one_wins(loader: Loader, tmp_p
             pulls = []
             for units in (1, 2):
                 loader.stage("position", [position(f"P{n}", units + turn * 10) for n in range(400)])
-                pulls.append((loader.pull, loader.path))
+                pulls.append((loader.pull, loader.partition.path))
             jobs = [
                 pool.submit(load_elsewhere, loader.database.url(), str(tmp_path), loader.vendor.name, *pull)
                 for pull in pulls[:: 1 if turn % 2 else -1]

@@ -6,8 +6,6 @@ from typing import Any
 
 from airflow.sdk import task
 
-from include.vendors import named
-
 
 @task.branch
 def choose_action(params: Any = None) -> str:
@@ -22,23 +20,15 @@ def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     from datetime import date
 
     from include import business_dates
-    from include.pipeline.replay import replay as send_again
+    from include.pipeline.replay import replay as replay_dead_letters
     from include.pipeline.run import Run
     from tributary import connections
 
     vendor_name, table = params["table"].split(".")
-    asked = params["business_date"]
-    day = date.fromisoformat(asked) if asked else business_dates.business_date(None)
-    run = Run(run_id, day, business_dates.previous(day))
-    outcome = send_again(
-        connections.site(),
-        named(vendor_name),
-        table,
-        connections.connection(vendor_name),
-        run,
-        params["dead_letters"] or None,
-        is_dry=params["dry_run"],
-    )
+    requested = params["business_date"]
+    day = date.fromisoformat(requested) if requested else business_dates.business_date(None)
+    vendor_run = connections.vendor_run(vendor_name, Run.of_day(run_id, day))
+    outcome = replay_dead_letters(vendor_run, table, params["dead_letters"] or None, is_dry=params["dry_run"])
     return asdict(outcome)
 
 

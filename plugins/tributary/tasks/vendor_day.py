@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import PokeReturnValue, task
@@ -12,11 +12,17 @@ from include.vendors import named
 from tributary.outages import report_answer
 from tributary.policy import PULL, WAREHOUSE, show_argument
 
-TABLE_OF_PATH = "{{ task.op_kwargs['path'].split('/')[1] }}"
+if TYPE_CHECKING:
+    from include.pipeline.plan import Plan
+    from include.pipeline.run import VendorRun
+    from include.staging.partitions import Partition, Reference
+
+SHOW_TABLE = "{{ task.op_kwargs['partition']['table'] }}"
+"""Template that names a mapped task instance by the table of its partition."""
 
 
 @task
-def plan_day(name: str, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
+def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
     """Return the plan of the run, from the form and the schedule; log which selected tables are left out, and why."""
     import logging
 
@@ -24,78 +30,74 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> dict[str, An
 
     # A manual run is about today, whatever interval Airflow infers for it.
     interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
-    planned = plan.plan_day(named(name), params, interval_end, is_backfill=dag_run.run_type == "backfill")
+    user = str(dag_run.triggering_user_name or "")
+    is_backfill = dag_run.run_type == "backfill"
+    planned = plan.plan_day(named(name), params, interval_end, is_backfill=is_backfill, user=user)
     for table, reason in planned["left_out"].items():
         logging.getLogger(__name__).warning("%s is left out: %s", table, reason)
-    return planned | {"user": str(dag_run.triggering_user_name or "")}
+    return planned
 
 
 @task
-def list_tables(name: str, plan: dict[str, Any], stage: int) -> list[str]:
+def list_tables(name: str, plan: Plan, stage: int) -> list[str]:
     """Return the tables of one stage: Airflow maps only over the whole result of a task."""
     return [table for table in named(name).waves[stage] if table in plan["tables"]]
 
 
 @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
-def wait_until_closed(name: str, plan: dict[str, Any], params: Any = None, run_id: Any = None) -> PokeReturnValue:
+def wait_until_closed(name: str, plan: Plan, params: Any = None, run_id: Any = None) -> PokeReturnValue:
     """Wait until the vendor has closed the day, unless the form says not to wait."""
     if not params.get("wait", True):
         return PokeReturnValue(is_done=True)
-    from include.pipeline import pull as vendor_pull
-    from tributary import connections
+    from include.pipeline.pull import closed_through
 
-    closed = vendor_pull.closed_through(
-        connections.site(), named(name), connections.connection(name), _run(plan, run_id)
-    )
+    closed = closed_through(_open_run(name, plan, run_id))
     report_answer(name)
     return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
 
 @task(map_index_template=show_argument("table"), trigger_rule="none_failed", **PULL)
-def pull(table: str, name: str, plan: dict[str, Any], run_id: Any = None) -> str:
+def pull(table: str, name: str, plan: Plan, run_id: Any = None) -> Reference:
     """Pull a table into staging; return its partition."""
     from include.pipeline import vendor_day
-    from tributary import connections
 
-    path = vendor_day.stage(connections.site(), named(name), table, connections.connection(name), _run(plan, run_id))
+    partition = vendor_day.stage(_open_run(name, plan, run_id), table)
     report_answer(name)
-    return path
+    return partition.reference
 
 
 @task(trigger_rule="none_failed")
-def collect_partitions(stages: list[list[str]]) -> list[str]:
+def collect_partitions(stages: list[list[Reference]]) -> list[Reference]:
     """Return the partitions of all stages."""
-    return [path for stage in stages for path in stage or ()]
+    return [partition for stage in stages for partition in stage or ()]
 
 
 @task
-def validate(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
+def validate(name: str, partitions: list[Reference], plan: Plan, run_id: Any = None) -> dict[str, int]:
     """Validate the partitions by their suites; return the count of dead letters by table."""
     from include.pipeline import vendor_day
-    from tributary import connections
 
-    by_table = {path.split("/")[1]: path for path in paths}
-    return vendor_day.validate(
-        connections.site(), named(name), by_table, _run(plan, run_id), rows_only=bool(plan["keys"])
-    )
+    vendor_run = _open_run(name, plan, run_id)
+    return vendor_day.validate(vendor_run, _open(vendor_run, partitions), rows_only=bool(plan["keys"]))
 
 
-@task(map_index_template=TABLE_OF_PATH)
-def transform(name: str, path: str, plan: dict[str, Any], run_id: Any = None) -> dict[str, int]:
+@task(map_index_template=SHOW_TABLE)
+def transform(name: str, partition: Reference, plan: Plan, run_id: Any = None) -> dict[str, int]:
     """Transform a partition to canonical entities; return the count of rows by entity."""
     from include.pipeline import vendor_day
-    from tributary import connections
 
-    return vendor_day.transform(connections.site(), named(name), path, _run(plan, run_id))
+    vendor_run = _open_run(name, plan, run_id)
+    [opened] = _open(vendor_run, [partition])
+    return vendor_day.transform(vendor_run, opened)
 
 
 @task
-def publish(name: str, paths: list[str], plan: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
+def publish(name: str, partitions: list[Reference], plan: Plan, run_id: Any = None) -> dict[str, Any]:
     """Load the day and reconcile it in one transaction; return the counts written by entity, and the checks."""
     from include.pipeline import vendor_day
-    from tributary import connections
 
-    loaded, checks = vendor_day.publish(connections.site(), named(name), paths, _run(plan, run_id))
+    vendor_run = _open_run(name, plan, run_id)
+    loaded, checks = vendor_day.publish(vendor_run, _open(vendor_run, partitions))
     return {
         "loaded": {
             entity: {"inserted": c.inserted, "updated": c.updated, "withdrawn": c.withdrawn}
@@ -126,14 +128,13 @@ def report_warnings(name: str, run_id: Any = None, dag_run: Any = None) -> str:
 
 
 @task
-def request_redelivery(name: str, plan: dict[str, Any], run_id: Any = None) -> int:
+def request_redelivery(name: str, plan: Plan, run_id: Any = None) -> int:
     """Ask the vendor to redeliver webhooks that our gateway missed; this run pulls their rows anyway."""
     from include.errors import AuthenticationError
-    from include.pipeline import incremental
-    from tributary import connections
+    from include.pipeline.incremental import republish
 
     try:
-        count = incremental.republish(connections.site(), named(name), connections.connection(name), _run(plan, run_id))
+        count = republish(_open_run(name, plan, run_id))
     except AuthenticationError as error:
         raise AirflowSkipException(f"The connection's user may not manage deliveries: {error}") from error
     report_answer(name)
@@ -141,7 +142,7 @@ def request_redelivery(name: str, plan: dict[str, Any], run_id: Any = None) -> i
 
 
 @task.short_circuit
-def is_current_day(plan: dict[str, Any]) -> bool:
+def is_current_day(plan: Plan) -> bool:
     """Whether the run is about today; a past day does not start the DAG `salesforce`."""
     return not plan["is_past"]
 
@@ -152,30 +153,24 @@ def notify_warehouse_updated() -> None:
 
 
 @task(trigger_rule="all_done")
-def report_quality(paths: list[str] | None, run_id: Any = None) -> str:
+def report_quality(partitions: list[Reference] | None, run_id: Any = None) -> str:
     """Build the data quality pages; skip where nothing was validated, such as after a failed pull."""
     from include.validation import docs
     from tributary import connections
 
-    staging = connections.site().staging
-    validated = docs.find_validated(staging, paths or [])
+    staging = connections.staging()
+    validated = docs.find_validated(staging.open(each["path"]) for each in partitions or ())
     if not validated:
         raise AirflowSkipException("Nothing was validated in this run; the pages show earlier runs")
-    return str(docs.build(connections.data_docs(), staging, validated, run_id))
+    return str(docs.build(connections.data_docs(), validated, run_id))
 
 
-def _run(plan: dict[str, Any], run_id: str) -> Any:
-    from datetime import date
-
+def _open_run(name: str, plan: Plan, run_id: str) -> VendorRun:
     from include.pipeline.run import Run
+    from tributary import connections
 
-    return Run(
-        run_id,
-        date.fromisoformat(plan["business_date"]),
-        date.fromisoformat(plan["previous_date"]),
-        full_refresh=plan["full_refresh"],
-        on_demand=plan["on_demand"],
-        keys=tuple(plan["keys"]),
-        accept_unusual=plan.get("accept_unusual", False),
-        user=plan.get("user", ""),
-    )
+    return connections.vendor_run(name, Run.of_plan(run_id, plan))
+
+
+def _open(vendor_run: VendorRun, partitions: list[Reference]) -> list[Partition]:
+    return [vendor_run.site.staging.open(each["path"]) for each in partitions]

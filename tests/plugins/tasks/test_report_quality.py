@@ -17,9 +17,9 @@ _REPORT = """
 from airflow.sdk.exceptions import AirflowSkipException
 from tributary.tasks.vendor_day import report_quality
 
-for paths in {each!r}:
+for partitions in {each!r}:
     try:
-        print("REPORTED", report_quality.function(paths, run_id="a_run"))
+        print("REPORTED", report_quality.function(partitions, run_id="a_run"))
     except AirflowSkipException as skipped:
         print("REPORTED", skipped)
 """
@@ -31,11 +31,11 @@ def test_without_a_validated_partition_it_is_skipped(start_firm: Callable[..., F
     environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
     day = firm.new_run()
     staged = firm.stage(day, "representatives")
-    paths = list(staged.values())
-    reported = said_each(run(environ, _REPORT.format(each=[None, [], paths])), "REPORTED")
+    partitions = [each.reference for each in staged.values()]
+    reported = said_each(run(environ, _REPORT.format(each=[None, [], partitions])), "REPORTED")
     assert reported == ["Nothing was validated in this run; the pages show earlier runs"] * 3
 
-    vendor_day.validate(firm.site, firm.vendor, staged, day)
-    [page] = said_each(run(environ, _REPORT.format(each=[paths])), "REPORTED")
+    vendor_day.validate(firm.vendor_run(day), list(staged.values()))
+    [page] = said_each(run(environ, _REPORT.format(each=[partitions])), "REPORTED")
     assert Path(page) == tmp_path / "docs" / "site" / "index.html"
     assert Path(page).exists()

@@ -1,0 +1,190 @@
+"""Files of a staging folder, on disk or in an object store: whole files, and Parquet parts verified against their checksums."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from include.errors import ConfigurationError, FatalError, TargetUnavailable
+
+ROWS_A_PART = 100_000
+_REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
+# Packages whose errors are not OSError. Matched by name, so that a firm that stages on disk need not import them.
+_STORES = {"aiobotocore", "aiohttp", "botocore"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file: its name in the folder, number of rows, and SHA-256."""
+
+    name: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One folder on disk or object store.
+
+    Every method also raises:
+        ConfigurationError: The bucket does not exist, or access is denied.
+        TargetUnavailable: The disk is full, or the object store does not respond.
+    """
+
+    fs: Any
+    path: str
+
+    def below(self, name: str) -> Folder:
+        """Return a folder in this one; the first write creates it."""
+        return Folder(self.fs, f"{self.path}/{name}")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a whole file."""
+        with _translate_errors(self.path):
+            if isinstance(self.fs, LocalFileSystem):  # an object store has no folders; makedirs would create a bucket
+                self.fs.makedirs(self.path, exist_ok=True)
+            self.fs.pipe_file(f"{self.path}/{name}", content)
+
+    def read(self, name: str) -> bytes:
+        """Read a whole file; raise FileNotFoundError if it does not exist."""
+        with _translate_errors(self.path):
+            return bytes(self.fs.cat_file(f"{self.path}/{name}"))
+
+    def read_columns(self, name: str, columns: list[str] | None) -> pa.Table:
+        """Read columns of a Parquet file, and only their bytes; raise FileNotFoundError if it does not exist."""
+        with _translate_errors(self.path), self.fs.open(f"{self.path}/{name}", "rb") as file:
+            return pq.read_table(file, columns=columns, use_threads=False)
+
+    def has(self, name: str) -> bool:
+        """Return whether the file exists."""
+        with _translate_errors(self.path):
+            return bool(self.fs.exists(f"{self.path}/{name}"))
+
+
+class Parts:
+    """The Parquet files of a folder that a manifest lists. Each is verified against its checksum when it is first read."""
+
+    def __init__(self, folder: Folder, listed: Sequence[Part]) -> None:
+        self._folder, self._listed = folder, listed
+        self._verified: set[str] = set()
+
+    def read(
+        self, columns: list[str] | None = None, names: Collection[str] | None = None
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """Yield the parts in order as (name, rows).
+
+        Args:
+            columns: Columns to read; None for all.
+            names: Names of the parts to read; None for all.
+
+        Raises:
+            FatalError: A part is missing, or its checksum differs from the manifest.
+        """
+        for part in self._listed:
+            if names is None or part.name in names:
+                yield part.name, self._read_part(part, columns)
+
+    def _read_part(self, part: Part, columns: list[str] | None) -> pa.Table:
+        try:
+            if part.name in self._verified:
+                return self._folder.read_columns(part.name, columns)
+            content = self._folder.read(part.name)
+        except FileNotFoundError as error:
+            raise FatalError("A part is missing: pull the partition again", part=self._path_of(part)) from error
+        if hashlib.sha256(content).hexdigest() != part.sha256:
+            raise FatalError(
+                "A part was altered after it was written: pull the partition again", part=self._path_of(part)
+            )
+        self._verified.add(part.name)
+        return pq.read_table(io.BytesIO(content), columns=columns, use_threads=False)
+
+    def _path_of(self, part: Part) -> str:
+        return f"{self._folder.path}/{part.name}"
+
+
+@dataclass
+class PartWriter:
+    """Writer of rows as parts of even size, with at most one part in memory.
+
+    Attributes:
+        folder: Target folder.
+        schema: Schema of every part.
+        parts: Parts written so far.
+    """
+
+    folder: Folder
+    schema: pa.Schema
+    parts: list[Part] = field(default_factory=list)
+    _pending: list[pa.Table] = field(default_factory=list)
+    _rows: int = 0
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows; write a part when enough rows are pending."""
+        self._pending.append(rows)
+        self._rows += rows.num_rows
+        if self._rows >= ROWS_A_PART:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the pending rows as one part; call once more at the end."""
+        if not self._rows:
+            self._pending.clear()
+            return
+        self.parts.append(self._store(f"part-{len(self.parts):05d}.parquet", pa.concat_tables(self._pending)))
+        self._pending.clear()
+        self._rows = 0
+
+    def read(self) -> Iterator[tuple[str, pa.Table]]:
+        """Yield the parts written so far as (name, rows); raise as `Parts.read` does."""
+        return Parts(self.folder, tuple(self.parts)).read()
+
+    def remove(self, is_unwanted: Callable[[pa.Table], pa.Array]) -> None:
+        """Remove rows from the parts written so far; `is_unwanted` marks them in the rows of one part."""
+        for place, (name, rows) in enumerate(self.read()):
+            unwanted = is_unwanted(rows)
+            if pc.any(unwanted).as_py():
+                self.parts[place] = self._store(name, rows.filter(pc.invert(unwanted)))
+
+    def _store(self, name: str, rows: pa.Table) -> Part:
+        buffer = io.BytesIO()
+        texts = [field.name for field in self.schema if pa.types.is_string(field.type)]
+        pq.write_table(rows.cast(self.schema), buffer, compression="zstd", compression_level=1, use_dictionary=texts)
+        content = buffer.getvalue()
+        self.folder.write(name, content)
+        return Part(name, rows.num_rows, hashlib.sha256(content).hexdigest())
+
+
+def total(rows: pa.Table, column: str) -> Decimal:
+    """Return the exact sum of a decimal column; nulls count as zero."""
+    summed = pc.sum(rows.column(column).cast(pa.decimal256(50, 2)))
+    return summed.as_py() or Decimal(0)
+
+
+@contextlib.contextmanager
+def _translate_errors(path: str) -> Iterator[None]:
+    """Translate storage errors; let FileNotFoundError pass through."""
+    try:
+        yield
+    except Exception as error:
+        name, cause = type(error).__name__, type(error.__cause__).__name__
+        if isinstance(error, FileNotFoundError) and cause != "NoSuchBucket":
+            raise
+        if isinstance(error, _REFUSALS) or name == "NoCredentialsError":
+            raise ConfigurationError(
+                f"Access to staging failed: {name}, {cause}; check its URL and permissions", path=path
+            ) from error
+        if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _STORES:
+            raise TargetUnavailable(
+                f"Staging failed: {name}", path=path, cause=getattr(error, "strerror", None)
+            ) from error
+        raise
