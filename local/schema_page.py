@@ -14,6 +14,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from include import canonical
+from include.canonical.planning import PLANNING
+from include.canonical.portfolio import PORTFOLIO
+from include.canonical.risk import RISK
+from include.canonical.signing import SIGNING
 from include.warehouse import marts, schema
 from local.postgres import Postgres
 
@@ -35,6 +39,8 @@ _SCHEMAS = {
     "mart": "Reports: views of the current state. A function `..._as_known(time)` returns the state that was known at that time. Query these first.",
     "control": "The ledger, dead letters, queues, findings, decisions and the state of Salesforce.",
 }
+
+_TOPICS = {"portfolios": PORTFOLIO, "planning": PLANNING, "risk": RISK, "signing": SIGNING}
 
 _KINDS = {
     "description": "A description: one open row per key, valid over days, with history.",
@@ -90,7 +96,13 @@ def render(engine: sa.Engine) -> str:
     parts = [_HEAD]
     for name, text in _SCHEMAS.items():
         own = [relation for relation in relations.values() if relation.name.startswith(f"{name}.")]
-        parts += [f"## Schema `{name}`", text, _draw(name, own, relations)]
+        parts += [f"## Schema `{name}`", text]
+        if name == "warehouse":
+            for topic, entities in _TOPICS.items():
+                members = [relations[f"warehouse.{entity.name}"] for entity in entities]
+                parts += [f"Relations of {topic}:", _draw(name, members, relations)]
+        else:
+            parts.append(_draw(name, own, relations))
         parts += [_describe(relation, comments) for relation in own]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
@@ -143,11 +155,11 @@ def _describe(relation: Relation, comments: dict[str, str]) -> str:
         lines += ["| column | type |", "|---|---|"]
         lines += [f"| `{column.name}` | {column.type} |" for column in relation.columns]
     else:
-        lines += ["| column | type | key | null | meaning |", "|---|---|---|---|---|"]
+        lines += ["| column | type | meaning |", "|---|---|---|"]
         for column in relation.columns:
-            marks = f"{'primary' if column.is_key else ''} | {'yes' if column.is_nullable else ''}"
+            mark = ", primary key" if column.is_key else " or null" if column.is_nullable else ""
             meaning = comments.get(f"{relation.name}.{column.name}", "").replace("|", "\\|")
-            lines.append(f"| `{column.name}` | {column.type} | {marks} | {meaning} |")
+            lines.append(f"| `{column.name}` | {column.type}{mark} | {meaning} |")
     return "\n".join(lines)
 
 
@@ -155,7 +167,8 @@ def _draw(schema_name: str, own: list[Relation], relations: dict[str, Relation])
     """Return the diagram of the schema's relations that refer to others, or are referred to."""
     edges = [edge for relation in own for edge in _find_edges(relation, relations)]
     drawn = {name for target, relation, _ in edges for name in (target, relation)}
-    lines = ["```mermaid", "erDiagram"]
+    direction = "TB" if schema_name == "warehouse" else "LR"  # many relations side by side are too small to read
+    lines = ["```mermaid", "erDiagram", f"    direction {direction}"]
     for relation in own:
         if relation.name in drawn:
             keys = [f"        {_word(column.type)} {column.name}" for column in relation.columns if _is_key(column)]
