@@ -65,7 +65,7 @@ bench-crm: install  ## changed holdings into Salesforce, beside simple-salesforc
 bench-rules: install  ## the business rules over a day of positions
 	@$(TRIBUTARY) bench-rules
 
-bench-identity: install  ## who is who: quality on labelled data, and a million records
+bench-identity: install  ## identity matching: quality on labelled data, and a million records
 	@$(TRIBUTARY) bench-identity
 
 bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
