@@ -1,4 +1,4 @@
-"""The pages of docs/ and README.md: links resolve, every page is in the navigation, and the commands that they name exist."""
+"""The pages of docs/ and README.md: links resolve, every page is in the navigation, commands that they name exist, and queries run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
+import psycopg
 import pytest
+
+from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -16,6 +19,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 GUIDES = [page for page in PAGES if page.is_relative_to(DOCS) and not page.is_relative_to(DOCS / "decisions")]
 FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+QUERY = re.compile(r"^( *)```sql\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|`|\$ ) *make ([a-z][\w-]*)", re.MULTILINE)
 
 
@@ -72,3 +76,18 @@ def test_first_paragraph_states_the_readers(page):
 def test_blocks_of_lists_are_indented_by_four_spaces(page):
     """With fewer, the site shows them as text."""
     assert re.findall(r"^ {1,3}(?:```|\||[-*] |\d+\. ).*", page.read_text(), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", [page for page in GUIDES if QUERY.search(page.read_text())], ids=_name)
+def test_every_query_runs_for_an_analyst(page, shared_database: Database):
+    with psycopg.connect(shared_database.url("tributary_read")) as connection:
+        for _, query in QUERY.findall(page.read_text()):
+            connection.execute(query)
+
+
+def test_every_relation_that_is_named_exists(shared_database: Database):
+    named = {name for page in GUIDES for name in re.findall(r"\b((?:control|mart|warehouse)\.\w+)", page.read_text())}
+    known = shared_database.rows("""
+        select relnamespace::regnamespace || '.' || relname as name from pg_class
+        union select pronamespace::regnamespace || '.' || proname from pg_proc""")
+    assert named - {row["name"] for row in known} == set()
