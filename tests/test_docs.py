@@ -1,4 +1,4 @@
-"""The pages of docs/ and README.md: links resolve, every page is in the navigation, commands that they name exist, and queries run."""
+"""The pages of docs/, README.md and CHANGELOG.md: links resolve, every page is in the navigation, commands that they name exist, and queries run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 GUIDES = [page for page in PAGES if page.is_relative_to(DOCS) and not page.is_relative_to(DOCS / "decisions")]
 FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
