@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos test test-all lint fmt clean
+.PHONY: install demo stop replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -24,6 +24,7 @@ TABLE ?=
 DATE ?=
 DRY ?=
 SEEDS ?= 0-19
+MERMAID = 11.12.0
 
 install: .venv/.installed
 
@@ -64,18 +65,27 @@ bench-crm: install  ## changed holdings into Salesforce, beside simple-salesforc
 bench-rules: install  ## the business rules over a day of positions
 	@$(TRIBUTARY) bench-rules
 
-bench-identity: install  ## who is who: quality on labelled data, and a million records
+bench-identity: install  ## identity matching: quality on labelled data, and a million records
 	@$(TRIBUTARY) bench-identity
 
 bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
 	@$(TRIBUTARY) bench-gateway
 
 conformance: install  ## SPECS=folder of the e-signature vendors' API documents: does the sandbox answer as they say?
-	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/adding_a_vendor.md))
+	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/how-to/adding_a_vendor.md))
 	@.venv/bin/python -m sandbox.conformance "$(SPECS)"
 
-chaos: install  ## SEEDS=0-199: kill and stop whatever runs, and compare with an undisturbed twin; see docs/chaos.md
+chaos: install  ## SEEDS=0-199: kill and stop whatever runs, and compare with an undisturbed twin; see docs/how-to/running_chaos_rounds.md
 	@.venv/bin/python -m tests.chaos $(SEEDS)
+
+docs: install docs/javascripts/mermaid.min.js  ## the site of docs/ into site/, failing on any warning; ARGS=serve: serve it
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --group docs -c constraints.txt
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(or $(ARGS),build)
+
+# Draws the diagrams. Without npm, pages that have one request it from the theme's default host.
+docs/javascripts/mermaid.min.js:
+	@if command -v npm > /dev/null; then mkdir -p $(@D) && npm pack --silent mermaid@$(MERMAID) --pack-destination $(@D) > /dev/null \
+		&& tar -xzf $(@D)/mermaid-$(MERMAID).tgz -C $(@D) --strip-components=2 package/dist/$(@F) && rm $(@D)/mermaid-$(MERMAID).tgz; fi
 
 # Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
 # Airflow's few long ones begin early.
@@ -97,4 +107,4 @@ fmt: install
 # Root's database may live outside the project, behind a link: see local/postgres.py.
 clean: stop
 	@find .tributary -type l -lname '/var/lib/tributary/*' -exec sh -c 'rm -rf "$$(readlink "$$1")"' _ {} \; 2>/dev/null || true
-	rm -rf .tributary
+	rm -rf .tributary site

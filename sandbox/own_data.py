@@ -1,4 +1,4 @@
-"""Data from files (`docs/own_data.md`): read it, and check it before it is served."""
+"""Data from files (`docs/reference/own_data.md`): read it, and check it before it is served."""
 
 import json
 import re

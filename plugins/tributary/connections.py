@@ -5,8 +5,8 @@ tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "
 tributary_secret     generic    password: the key under which sensitive values are hashed
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by blanks
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and what the firm chooses: see
-                                docs/operations.md
-salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/salesforce_setup.md
+                                docs/reference/connections.md
+salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/reference/salesforce.md
 
 Variables: tributary_rules, tributary_identity (JSON: thresholds of the business rules, of who is who),
 tributary_crm_paused (true: nothing is written), tributary_retention_years (of signed documents, 7),

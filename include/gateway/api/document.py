@@ -1,6 +1,6 @@
 """The OpenAPI document, in version 3.0: some of the programs that import it read no newer version.
 
-python -m include.gateway.api.document > docs/openapi.json
+python -m include.gateway.api.document > docs/reference/openapi.json
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _lower(node: Any) -> Any:
 
 
 def render(app: FastAPI) -> str:
-    """Return the document as JSON for `docs/openapi.json`, with default settings."""
+    """Return the document as JSON for `docs/reference/openapi.json`, with default settings."""
     return json.dumps(build(app, Settings()), indent=2, ensure_ascii=False) + "\n"
 
 

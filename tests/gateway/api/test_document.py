@@ -47,8 +47,8 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_document_among_the_docs_is_the_newest() -> None:
-    kept = (ROOT / "docs" / "openapi.json").read_text()
-    assert kept == render(APP), "python -m include.gateway.api.document > docs/openapi.json"
+    kept = (ROOT / "docs" / "reference" / "openapi.json").read_text()
+    assert kept == render(APP), "python -m include.gateway.api.document > docs/reference/openapi.json"
 
 
 def test_document_is_one_of_version_3_0(document: dict[str, Any]) -> None:

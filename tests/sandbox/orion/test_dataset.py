@@ -163,7 +163,7 @@ def test_start_is_told_what_is_served_and_what_is_not(tmp_path):
 
 
 def test_page_names_every_file_that_is_served_and_what_its_lines_must_have():
-    page = (Path(__file__).parents[3] / "docs" / "own_data.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "own_data.md").read_text()
     tables_of = {vendor.name: vendor.own_data for vendor in VENDORS}
     orion = tables_of["orion"]
     assert [name for name in orion if f"folder/orion/{name}.jsonl" not in page and f"`{name}`" not in page] == []
