@@ -208,27 +208,27 @@ def fan_out(start: Start, first: list[Row], second: list[Row], **headers: str) -
 @pytest.mark.parametrize("is_one_answer", [True, False])
 def test_rows_of_a_fan_out_that_share_a_key_and_differ_are_dead_letters(start: Start, is_one_answer: bool) -> None:
     rows = [row(1), row(2, "5.00", "a")], [row(2, "7.00", "b"), row(3)]
-    puller, partition = fan_out(start, *([*rows[0], *rows[1]], []) if is_one_answer else rows)
+    _, partition = fan_out(start, *([*rows[0], *rows[1]], []) if is_one_answer else rows)
     assert [each["reasons"] for each in letters(partition)] == [DIFFERS, DIFFERS]
     assert [each["row_id"] for each in staged(partition)] == [1, 3]
     check_sums(partition)
 
 
 def test_row_that_two_parents_show_alike_is_a_duplicate_whenever_it_was_requested(start: Start) -> None:
-    puller, partition = fan_out(start, [row(1), row(2)], [row(2), row(3)])
+    _, partition = fan_out(start, [row(1), row(2)], [row(2), row(3)])
     assert [each["row_id"] for each in staged(partition)] == [1, 2, 3]
     assert partition.manifest.duplicate == 1
     check_sums(partition)
 
 
 def test_what_two_users_see_of_a_row_is_no_conflict(start: Start) -> None:
-    puller, partition = fan_out(start, [row(1, label="to sign")], [row(1, label="signed")], user="{parent}")
+    _, partition = fan_out(start, [row(1, label="to sign")], [row(1, label="signed")], user="{parent}")
     assert [each["name"] for each in staged(partition)] == ["to sign"]
     check_sums(partition)
 
 
 def test_what_one_user_sees_twice_and_differs_is_a_dead_letter(start: Start) -> None:
-    puller, partition = fan_out(start, [row(1, label="to sign"), row(1, label="signed")], [row(2)], user="{parent}")
+    _, partition = fan_out(start, [row(1, label="to sign"), row(1, label="signed")], [row(2)], user="{parent}")
     assert len(letters(partition)) == 2
     assert [each["row_id"] for each in staged(partition)] == [2]
     check_sums(partition)
