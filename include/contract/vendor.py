@@ -65,9 +65,10 @@ def sensitive(name: str, source: str) -> Column:
     return Column(name, source, STRING, kind="sensitive")
 
 
-def ignored(source: str, type: str = STRING) -> Column:
-    """Declare a known field that is not staged."""
-    return Column(source, source, type, kind="ignored")
+def ignored(sources: str, type: str = STRING) -> tuple[Column, ...]:
+    """Declare known fields that are not staged: field names of the vendor, separated by commas, all of one type."""
+    names = [name.strip() for name in sources.split(",")]
+    return tuple(Column(name, name, type, kind="ignored") for name in names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,9 +184,9 @@ LIBRARY = Table(
     columns=(
         column("library_document_id", "id", STRING, required=True),
         column("name", "name", STRING),
-        *map(ignored, ("createdDate", "creatorEmail", "modifiedDate", "sharingMode", "status", "templateTypes")),
-        *map(ignored, ("creatorName", "groupId", "ownerId", "ownerEmail", "ownerName")),
-        ignored("hidden", BOOLEAN),
+        *ignored("createdDate, creatorEmail, modifiedDate, sharingMode, status, templateTypes, creatorName, groupId"),
+        *ignored("ownerId, ownerEmail, ownerName"),
+        *ignored("hidden", BOOLEAN),
     ),
 )
 
@@ -202,8 +202,8 @@ USERS = Table(
     columns=(
         column("user_id", "id", STRING, required=True),
         column("user_email", "email", STRING, required=True),
-        *map(ignored, ("firstName", "lastName", "company", "accountId", "status")),
-        ignored("isAccountAdmin", BOOLEAN),
+        *ignored("firstName, lastName, company, accountId, status"),
+        *ignored("isAccountAdmin", BOOLEAN),
     ),
 )
 
@@ -220,12 +220,8 @@ AGREEMENTS = Table(
         column("agreement_id", "id", STRING, required=True),
         column("user_email", "@user_email", STRING, required=True),
         column("status_to_user", "status", STRING),
-        *map(
-            ignored,
-            ("displayDate", "displayParticipantSetInfos", "latestVersionId", "name", "type", "groupId", "parentId"),
-        ),
-        ignored("esign", BOOLEAN),
-        ignored("hidden", BOOLEAN),
+        *ignored("displayDate, displayParticipantSetInfos, latestVersionId, name, type, groupId, parentId"),
+        *ignored("esign, hidden", BOOLEAN),
     ),
 )
 
@@ -254,15 +250,13 @@ DETAILS = Table(
         column("external_id", "externalId.id", STRING),
         column("created_at", "createdDate", TIMESTAMP, required=True),
         column("expires_at", "expirationTime", TIMESTAMP),
-        *map(ignored, ("ccs", "fileInfos", "locale", "message", "participantSetsInfo", "signatureType", "state", "workflowId")),
-        *map(ignored, ("reminderFrequency", "mergeFieldInfo", "groupId", "type", "parentId", "formFieldLayerTemplates")),
-        *map(ignored, ("createdGroupId", "sendType", "lastEventDate")),
-        ignored("firstReminderDelay", INTEGER),
-        ignored("documentVisibilityEnabled", BOOLEAN),
-        ignored("hasSignerIdentityReport", BOOLEAN),
-        ignored("isDocumentRetentionApplied", BOOLEAN),
+        *ignored("ccs, fileInfos, locale, message, participantSetsInfo, signatureType, state, workflowId"),
+        *ignored("reminderFrequency, mergeFieldInfo, groupId, type, parentId, formFieldLayerTemplates, createdGroupId"),
+        *ignored("sendType, lastEventDate"),
+        *ignored("firstReminderDelay", INTEGER),
+        *ignored("documentVisibilityEnabled, hasSignerIdentityReport, isDocumentRetentionApplied", BOOLEAN),
     ),
-)  # fmt: skip
+)
 
 EVENTS = Table(
     name="agreement_events",
@@ -281,11 +275,11 @@ EVENTS = Table(
         column("email", "participantEmail", STRING),
         column("acting_name", "actingUserName", STRING),
         column("acting_email", "actingUserEmail", STRING),
-        *map(ignored, ("actingUserIpAddress", "comment", "devicePhoneNumber", "initiatingUserEmail", "initiatingUserName")),
-        *map(ignored, ("participantId", "participantRole", "synchronizationId", "vaultEventId", "vaultProviderName", "versionId")),
-        *map(ignored, ("id", "reminderType", "signatureType")),
+        *ignored("actingUserIpAddress, comment, devicePhoneNumber, initiatingUserEmail, initiatingUserName"),
+        *ignored("participantId, participantRole, synchronizationId, vaultEventId, vaultProviderName, versionId, id"),
+        *ignored("reminderType, signatureType"),
     ),
-)  # fmt: skip
+)
 
 MEMBERS = Table(
     name="members",
@@ -298,9 +292,7 @@ MEMBERS = Table(
     columns=(
         column("agreement_id", "@agreement_id", STRING, required=True),
         column("participant_sets", "participantSets", STRING),
-        ignored("ccsInfo"),
-        ignored("nextParticipantSets"),
-        ignored("sharesInfo"),
+        *ignored("ccsInfo, nextParticipantSets, sharesInfo"),
     ),
 )
 
@@ -321,8 +313,8 @@ PARTICIPANTS = Table(
         column("role", "^role", STRING),
         column("set_status", "^status", STRING),
         column("routing_order", "^order", INTEGER),
-        *map(ignored, ("company", "fax", "privateMessage", "phoneNumber")),
-        ignored("self", BOOLEAN),
+        *ignored("company, fax, privateMessage, phoneNumber"),
+        *ignored("self", BOOLEAN),
     ),
 )
 
@@ -340,12 +332,12 @@ DELIVERIES = Table(
         column("event", "event", STRING, required=True),
         column("event_at", "eventDate", TIMESTAMP, required=True),
         column("notification_id", "webhookNotificationId", STRING, required=True),
-        *map(ignored, ("webhookId", "webhookName", "webhookScope", "subEvent", "eventResourceType", "eventResourceParentType")),
-        *map(ignored, ("eventResourceParentId", "accountId", "eventDateTimezoneOffset", "actionType", "participantRole")),
-        *map(ignored, ("participantUserId", "participantUserEmail", "actingUserId", "actingUserEmail", "actingUserIpAddress")),
-        *map(ignored, ("originatorAccountId", "initiatingUserId", "initiatingUserEmail", "webhookNotificationApplicableUsers")),
+        *ignored("webhookId, webhookName, webhookScope, subEvent, eventResourceType, eventResourceParentType"),
+        *ignored("eventResourceParentId, accountId, eventDateTimezoneOffset, actionType, participantRole"),
+        *ignored("participantUserId, participantUserEmail, actingUserId, actingUserEmail, actingUserIpAddress"),
+        *ignored("originatorAccountId, initiatingUserId, initiatingUserEmail, webhookNotificationApplicableUsers"),
     ),
-)  # fmt: skip
+)
 
 # --- canonical entities ----------------------------------------------------------------------------------------------
 

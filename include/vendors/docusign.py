@@ -184,40 +184,6 @@ def nobody(envelope: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
 # --- tables: parents before children ---------------------------------------------------------------------------------
 
 # Known objects that are not staged.
-_ENVELOPE_LEFT = (
-    "accessControlListBase64", "allowComments", "allowMarkup", "allowReassign", "allowViewHistory", "anySigner",
-    "asynchronous", "attachmentsUri", "authoritativeCopy", "authoritativeCopyDefault", "autoNavigation", "brandId",
-    "brandLock", "burnDefaultTabData", "certificateUri", "copyRecipientData", "customFieldsUri",
-    "disableResponsiveDocument", "documentBase64", "documentsCombinedUri", "documentsUri", "emailBlurb",
-    "enableWetSign", "enforceSignerVisibility", "envelopeAttachments", "envelopeDocuments", "envelopeIdStamping",
-    "envelopeLocation", "envelopeUri", "expireAfter", "expireEnabled", "externalEnvelopeId", "folders", "hasComments",
-    "hasFormDataChanged", "hasFormDataChanges", "hasWavFile", "holder", "initialSentDateTime", "is21CFRPart11",
-    "isDynamicEnvelope", "isSignatureProviderEnvelope", "isTicketRelatedEnvelope", "location", "messageLock",
-    "notificationUri", "purgeCompletedDate", "purgeRequestDate", "purgeState", "recipientsLock", "recipientsUri",
-    "signerCanSignOnMobile", "signingLocation", "statusChangedDateTime", "statusDateTime", "templates", "templatesUri", "transactionId",
-    "uSigState", "useDisclosure",
-)  # fmt: skip
-_RECIPIENT_LEFT = (
-    "accessCode", "addAccessCodeToEmail", "additionalNotifications", "agentCanEditEmail", "agentCanEditName",
-    "allowSystemOverrideForLockedRecipient", "autoNavigation", "autoRespondedReason", "bulkRecipientsUri",
-    "canSignOffline", "clientUserId", "completedCount", "creationReason", "customFields", "defaultRecipient",
-    "delegatedTo", "deliveryMethod", "designatorId", "designatorIdGuid", "documentVisibility",
-    "emailRecipientPostSigningURL", "embeddedRecipientStartURL", "excludedDocuments", "faxNumber", "firstName",
-    "fullName", "hostEmail", "hostName", "idCheckConfigurationName", "inPersonSigningType",
-    "inheritEmailNotificationConfiguration", "isBulkRecipient", "lastName", "linkedAccountConfigurationId",
-    "liveOakStartURL", "lockedRecipientPhoneAuthEditable", "lockedRecipientSmsEditable", "notaryId",
-    "notarySignerEmailSent", "notarySigners", "notaryType", "note", "recipientAttachments", "recipientFeatureMetadata",
-    "recipientIdGuid", "recipientSignatureProviders", "recipientSuppliesTabs", "recipientType", "requireIdLookup",
-    "requireSignOnPaper", "requireSignerCertificate", "requireUploadSignature", "roleName", "signInEachLocation",
-    "signerFirstName", "signerLastName", "signingGroupId", "signingGroupName", "signingGroupUsers",
-    "socialAuthentications", "statusCode", "suppressEmails", "templateLocked", "templateRequired", "totalTabCount",
-    "userId", "witnessFor", "witnessForGuid",
-)  # fmt: skip
-_TEMPLATE_LEFT = (
-    "autoMatch", "autoMatchSpecifiedByUser", "created", "documents", "favoritedByMe", "folderId", "folderIds",
-    "folderName", "lastModified", "lastUsed", "newPassword", "owner", "pageCount", "password", "passwordProtected",
-    "powerForms", "shared", "uri",
-)  # fmt: skip
 _ENVELOPE_OBJECTS = (
     "emailSettings", "notification", "lockInformation", "workflow", "envelopeMetadata", "envelopeCustomMetadata",
     "powerForm", "recipients.errorDetails", "tabs", "accessCode", "phoneAuthentication", "smsAuthentication",
@@ -266,11 +232,19 @@ ENVELOPES = Table(
         column("changed_at", "lastModifiedDateTime", TIMESTAMP, required=True),
         column("text_custom_fields", "customFields.textCustomFields", STRING),
         *(column(role, f"recipients.{source}", STRING) for source, role in ROLES.items()),
-        ignored("customFields.listCustomFields"),
-        ignored("recipients.recipientCount"),
-        ignored("recipients.currentRoutingOrder"),
-        *(ignored(f"sender.{name}") for name in ("userId", "accountId", "ipAddress")),
-        *map(ignored, _ENVELOPE_LEFT),
+        *ignored("accessControlListBase64, allowComments, allowMarkup, allowReassign, allowViewHistory, anySigner"),
+        *ignored("asynchronous, attachmentsUri, authoritativeCopy, authoritativeCopyDefault, autoNavigation, brandId"),
+        *ignored("brandLock, burnDefaultTabData, certificateUri, copyRecipientData, customFieldsUri"),
+        *ignored("disableResponsiveDocument, documentBase64, documentsCombinedUri, documentsUri, emailBlurb"),
+        *ignored("enableWetSign, enforceSignerVisibility, envelopeAttachments, envelopeDocuments, envelopeIdStamping"),
+        *ignored("envelopeLocation, envelopeUri, expireAfter, expireEnabled, externalEnvelopeId, folders, hasComments"),
+        *ignored("hasFormDataChanged, hasFormDataChanges, hasWavFile, holder, initialSentDateTime, is21CFRPart11"),
+        *ignored("isDynamicEnvelope, isSignatureProviderEnvelope, isTicketRelatedEnvelope, location, messageLock"),
+        *ignored("notificationUri, purgeCompletedDate, purgeRequestDate, purgeState, recipientsLock, recipientsUri"),
+        *ignored("signerCanSignOnMobile, signingLocation, statusChangedDateTime, statusDateTime, templates"),
+        *ignored("templatesUri, transactionId, uSigState, useDisclosure"),
+        *ignored("customFields.listCustomFields, recipients.recipientCount, recipients.currentRoutingOrder"),
+        *ignored("sender.userId, sender.accountId, sender.ipAddress"),
     ),
 )
 
@@ -300,7 +274,20 @@ RECIPIENTS = Table(
         column("envelope_status", "@status", STRING),
         column("envelope_created_at", "@created_at", TIMESTAMP),
         column("changed_at", "@changed_at", TIMESTAMP, required=True),
-        *map(ignored, _RECIPIENT_LEFT),
+        *ignored("accessCode, addAccessCodeToEmail, additionalNotifications, agentCanEditEmail, agentCanEditName"),
+        *ignored("allowSystemOverrideForLockedRecipient, autoNavigation, autoRespondedReason, bulkRecipientsUri"),
+        *ignored("canSignOffline, clientUserId, completedCount, creationReason, customFields, defaultRecipient"),
+        *ignored("delegatedTo, deliveryMethod, designatorId, designatorIdGuid, documentVisibility"),
+        *ignored("emailRecipientPostSigningURL, embeddedRecipientStartURL, excludedDocuments, faxNumber, firstName"),
+        *ignored("fullName, hostEmail, hostName, idCheckConfigurationName, inPersonSigningType"),
+        *ignored("inheritEmailNotificationConfiguration, isBulkRecipient, lastName, linkedAccountConfigurationId"),
+        *ignored("liveOakStartURL, lockedRecipientPhoneAuthEditable, lockedRecipientSmsEditable, notaryId"),
+        *ignored("notarySignerEmailSent, notarySigners, notaryType, note, recipientAttachments"),
+        *ignored("recipientFeatureMetadata, recipientIdGuid, recipientSignatureProviders, recipientSuppliesTabs"),
+        *ignored("recipientType, requireIdLookup, requireSignOnPaper, requireSignerCertificate"),
+        *ignored("requireUploadSignature, roleName, signInEachLocation, signerFirstName, signerLastName"),
+        *ignored("signingGroupId, signingGroupName, signingGroupUsers, socialAuthentications, statusCode"),
+        *ignored("suppressEmails, templateLocked, templateRequired, totalTabCount, userId, witnessFor, witnessForGuid"),
     ),
 )
 
@@ -318,12 +305,8 @@ DELIVERIES = Table(
         column("generated_at", "generatedDateTime", TIMESTAMP, required=True),
         column("envelope_id", "data.envelopeId", STRING, required=True),
         column("recipient_id", "data.recipientId", STRING),
-        ignored("apiVersion"),
-        ignored("uri"),
-        ignored("retryCount", INTEGER),
-        ignored("configurationId", INTEGER),
-        ignored("data.accountId"),
-        ignored("data.userId"),
+        *ignored("apiVersion, uri, data.accountId, data.userId"),
+        *ignored("retryCount, configurationId", INTEGER),
     ),
 )
 
@@ -342,12 +325,16 @@ TEMPLATES = Table(
         column("template_id", "templateId", STRING, required=True),
         column("name", "name", STRING),
         column("description", "description", STRING),
-        *(
-            ignored(each.source)
-            for each in ENVELOPES.columns
-            if not each.source.startswith(("recipients.", "customFields.", "sender."))
+        *ignored(
+            ", ".join(
+                each.source
+                for each in ENVELOPES.columns
+                if not each.source.startswith(("recipients.", "customFields.", "sender."))
+            )
         ),
-        *map(ignored, _TEMPLATE_LEFT),
+        *ignored("autoMatch, autoMatchSpecifiedByUser, created, documents, favoritedByMe, folderId, folderIds"),
+        *ignored("folderName, lastModified, lastUsed, newPassword, owner, pageCount, password, passwordProtected"),
+        *ignored("powerForms, shared, uri"),
     ),
 )
 

@@ -151,10 +151,8 @@ CLIENTS = Table(
         column("spouse_birth_date", "spouse.dateOfBirth", DATE),
         column("spouse_email", "spouse.email", STRING),
         column("updated_at", "updatedDate", TIMESTAMP),
-        ignored("address"),
-        ignored("spouse"),
-        ignored("previousMarriages", BOOLEAN),
-        ignored("createdDate"),
+        *ignored("address, spouse, createdDate"),
+        *ignored("previousMarriages", BOOLEAN),
     ),
 )
 
@@ -173,7 +171,7 @@ PLANS = Table(
         column("is_base", "isBase", BOOLEAN),
         column("created_at", "createdDate", TIMESTAMP),
         column("updated_at", "updatedDate", TIMESTAMP),
-        ignored("clientId"),
+        *ignored("clientId"),
     ),
 )
 
@@ -196,8 +194,7 @@ EXPENSES = Table(
         column("inflation_ratio", "inflationRate", PRICE),
         column("is_goal", "isGoal", BOOLEAN),
         column("priority", "priority", INTEGER),
-        ignored("clientId"),
-        ignored("planId"),
+        *ignored("clientId, planId"),
     ),
 )
 
@@ -217,13 +214,10 @@ MONTE_CARLO = Table(
         column("shortfall_year", "retirementGoal.firstShortfallYear", INTEGER),
         column("other_goals", "otherGoals", STRING),
         column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        ignored("clientId"),
-        ignored("planId"),
-        ignored("retirementGoal"),
-        ignored("retirementGoal.hasShortfall", BOOLEAN),
-        ignored("retirementGoal.meanSurplus", MONEY),
-        ignored("leaveToHeirsGoal"),
-        ignored("leaveToHeirsGoal.probabilityOfSuccess", PRICE),
+        *ignored("clientId, planId, retirementGoal, leaveToHeirsGoal"),
+        *ignored("retirementGoal.hasShortfall", BOOLEAN),
+        *ignored("retirementGoal.meanSurplus", MONEY),
+        *ignored("leaveToHeirsGoal.probabilityOfSuccess", PRICE),
     ),
 )
 
@@ -239,8 +233,8 @@ GOAL_RESULTS = Table(
         column("probability_ratio", "probabilityOfSuccess", PRICE, rounded=True),
         column("shortfall_usd", "meanShortfall", MONEY, rounded=True),
         column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        ignored("name"),
-        ignored("meanSurplus", MONEY),
+        *ignored("name"),
+        *ignored("meanSurplus", MONEY),
     ),
 )
 
@@ -256,9 +250,7 @@ GOAL_FUNDING = Table(
         column("funding_usd", "goalTotalFunding", MONEY, rounded=True),
         column("expense_usd", "goalTotalExpense", MONEY, rounded=True),
         column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        ignored("clientId"),
-        ignored("planId"),
-        ignored("goalId"),
+        *ignored("clientId, planId, goalId"),
     ),
 )
 
@@ -281,7 +273,7 @@ ACCOUNTS = Table(
         column("as_of_date", "asOfDate", DATE),
         column("is_linked", "isLinked", BOOLEAN),
         column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        ignored("clientId"),
+        *ignored("clientId"),
     ),
 )
 

@@ -87,7 +87,6 @@ CLIENTS = Table(
     omits_nulls=True,
     columns=(
         column("client_id", "id", INTEGER, required=True),
-        ignored("advisor_user_id"),
         column("first_name", "fname", STRING),
         column("last_name", "lname", STRING, required=True),
         column("email", "email", STRING),
@@ -97,26 +96,12 @@ CLIENTS = Table(
         column("risk_number", "risk_number", RISK_NUMBER, rounded=True),
         column("integrations", "integrations", STRING),
         column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        ignored("client_user_id"),
-        ignored("created"),
-        ignored("ref_id"),
-        ignored("risk_metric"),
-        ignored("risk_metric.type"),
-        ignored("risk_metric.value", INTEGER),
-        ignored("latest_current_portfolio", INTEGER),
-        ignored("latest_proposed_portfolio", INTEGER),
-        ignored("prev_review_date"),
-        ignored("next_review_date"),
-        *map(
-            ignored, ("client_id", "latest_alloclog_id", "portfolios", "questionnaires", "retirements", "permissions")
-        ),
-        *map(ignored, ("application_id", "extras", "extras.type", "extras.database_id", "extras.contact_id")),
+        *ignored("advisor_user_id, client_user_id, created, ref_id, risk_metric, risk_metric.type, prev_review_date"),
+        *ignored("next_review_date, client_id, latest_alloclog_id, portfolios, questionnaires, retirements"),
+        *ignored("permissions, application_id, extras, extras.type, extras.database_id, extras.contact_id"),
+        *ignored("risk_metric.value, latest_current_portfolio, latest_proposed_portfolio", INTEGER),
     ),
 )
-
-_ANALYSIS = (
-    "risk_metric", "risk_metric.type", "risk_metric.value", "heatmap.diversified_risk", "heatmap.risk", "heatmap.reward", "ttm_dividend", "advisory_fee", "stresstests", "categories", "heatmap", "alloclog_id",
-)  # fmt: skip
 
 PORTFOLIOS = Table(
     name="portfolios",
@@ -139,19 +124,14 @@ PORTFOLIOS = Table(
         column("analyzed_at", "analyzed", TIMESTAMP),
         column("risk_number", "analysis.risk_number", RISK_NUMBER, rounded=True),
         column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        ignored("user_id", INTEGER),
-        ignored("status"),
-        ignored("created"),
-        ignored("updated"),
-        ignored("accounts"),
-        ignored("analysis"),
-        ignored("analysis.return", PRICE),
-        ignored("analysis.stdev", PRICE),
-        ignored("analysis.worst", PRICE),
-        ignored("analysis.best", PRICE),
-        ignored("analysis.annual_fee", PRICE),
-        *(ignored(f"analysis.{name}") for name in _ANALYSIS),
-        *map(ignored, ("data_models", "accounts_excluded", "segments", "tags", "config", "permissions", "result")),
+        *ignored("analysis.risk_metric, analysis.risk_metric.type, analysis.risk_metric.value"),
+        *ignored("analysis.heatmap.diversified_risk, analysis.heatmap.risk, analysis.heatmap.reward"),
+        *ignored("analysis.ttm_dividend, analysis.advisory_fee, analysis.stresstests, analysis.categories"),
+        *ignored("analysis.heatmap, analysis.alloclog_id"),
+        *ignored("status, created, updated, accounts, analysis, data_models, accounts_excluded, segments, tags"),
+        *ignored("config, permissions, result"),
+        *ignored("user_id", INTEGER),
+        *ignored("analysis.return, analysis.stdev, analysis.worst, analysis.best, analysis.annual_fee", PRICE),
     ),
 )
 
@@ -173,14 +153,8 @@ QUESTIONNAIRES = Table(
         column("is_archived", "archived", STRING),
         column("is_deleted", "deleted", STRING),
         column("rq4_simple", "rq4_simple", STRING),
-        ignored("user_id"),
-        ignored("advisor_id"),
-        ignored("fname"),
-        ignored("lname"),
-        ignored("birth_year", INTEGER),
-        ignored("retirement_age", INTEGER),
-        ignored("sent"),
-        *map(ignored, ("financial_status", "financial_goals", "retirement_year", "ai")),
+        *ignored("user_id, advisor_id, fname, lname, sent, financial_status, financial_goals, retirement_year, ai"),
+        *ignored("birth_year, retirement_age", INTEGER),
     ),
 )
 

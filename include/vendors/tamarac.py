@@ -270,7 +270,7 @@ HOLDINGS = Table(
         column("market_value_usd", "Market Value", MONEY, required=True, rounded=True),
         column("cost_basis_usd", "Cost Basis", MONEY, rounded=True),
         column("as_of_date", "As Of Date", DATE, required=True),
-        ignored("Account Number"),
+        *ignored("Account Number"),
     ),
 )
 

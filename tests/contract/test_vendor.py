@@ -43,7 +43,7 @@ COLUMNS = (
     column("row_id", "id", INTEGER, required=True),
     column("amount_usd", "amount", MONEY),
     sensitive("tax_id", "ssn"),
-    ignored("junk"),
+    *ignored("junk"),
 )
 TABLE = Table("rows", "Some/Rows", ("row_id",), COLUMNS)
 
@@ -57,7 +57,15 @@ def test_key_and_money_must_be_staged_columns(role: str, name: str) -> None:
 
 def test_field_declared_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="declare the same field"):
-        replace(TABLE, columns=(*COLUMNS, ignored("id")))
+        replace(TABLE, columns=(*COLUMNS, *ignored("id")))
+
+
+def test_ignored_fields_are_names_separated_by_commas() -> None:
+    fields = ignored("Branch Phone, fax", INTEGER)
+    assert [(col.source, col.type, col.kind) for col in fields] == [
+        ("Branch Phone", INTEGER, "ignored"),
+        ("fax", INTEGER, "ignored"),
+    ]
 
 
 def test_window_without_its_bounds_is_refused() -> None:

@@ -31,7 +31,7 @@ ACCOUNTS = Table(
         column("worth_usd", "value.amount", MONEY),
         column("asked_at", "@asked_at", TIMESTAMP, required=True),
         sensitive("account_number", "accountNumber"),
-        ignored("note"),
+        *ignored("note"),
     ),
 )  # fmt: skip
 VENDOR = vendor_of(CLIENTS, ACCOUNTS, connections=3)

@@ -34,8 +34,8 @@ TABLE = Table(
         column("born_date", "dob", DATE),
         column("edited_at", "editedDate", TIMESTAMP),
         sensitive("tax_id", "ssn"),
-        ignored("leftBehind", INTEGER),
-        ignored("oldSsn"),
+        *ignored("leftBehind", INTEGER),
+        *ignored("oldSsn"),
     ),
 )
 REDACTOR = Redactor(b"only for tests")

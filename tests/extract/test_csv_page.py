@@ -42,7 +42,7 @@ TABLE = Table(
         column("born_date", "Born", DATE),
         column("edited_at", "Edited", TIMESTAMP),
         sensitive("tax_id", "SSN"),
-        ignored("Junk"),
+        *ignored("Junk"),
     ),
 )  # fmt: skip
 HEADER = "Row Id,Amount,Units,Name,Active,Born,Edited,SSN,Junk"

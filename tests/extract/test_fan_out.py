@@ -167,7 +167,7 @@ AGREEMENTS = Table(
     shape=FanOut("users", headers={"x-api-user": "email:{email}"}, pages=Linked("page.nextCursor", "pageSize", "cursor")),
     columns=(
         column("agreement_id", "id", STRING, required=True), column("email", "@email", STRING, required=True),
-        sensitive("tax_id", "ssn"), ignored("secret"),
+        sensitive("tax_id", "ssn"), *ignored("secret"),
     ),
 )  # fmt: skip
 USERS = Table("users", "users", ("email",), (column("email", "email", STRING, required=True),))

@@ -121,7 +121,7 @@ GOALS = Table(
         column("topic", "^name", STRING, required=True),
         column("category", "^^name", STRING),
         column("name", "name", STRING, required=True),
-        ignored("details"),
+        *ignored("details"),
     ),
 )  # fmt: skip
 
