@@ -12,7 +12,9 @@ import pytest
 
 from include.pipeline import vendor_day
 from include.pipeline.plan import keep_keyed
-from include.vendors.adobe_sign import ADOBE_SIGN, COMPLETED, OUT, VOIDED, is_final, member_status, purpose_of
+from include.vendors.adobe_sign import ADOBE_SIGN
+from include.vendors.adobe_sign.agreements import COMPLETED, OUT, VOIDED, is_final, purpose_of
+from include.vendors.adobe_sign.members import member_status
 from local.postgres import Postgres
 from sandbox.adobe_sign.agreements import ROLES
 from tests.conftest import Firm, new_database

@@ -12,7 +12,9 @@ import pytest
 
 from include.contract import Vendor
 from include.extract.pull import Span, request
-from include.vendors.docusign import DOCUSIGN, ENVELOPES, ROLES, first_of, order_of
+from include.vendors.docusign import DOCUSIGN
+from include.vendors.docusign.envelopes import ENVELOPES, ROLES
+from include.vendors.docusign.recipients import first_of, order_of
 from sandbox.docusign.life import KINDS
 from tests.conftest import Firm
 from tests.extract.answering import Asked, Reply

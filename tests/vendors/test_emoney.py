@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.vendors.emoney import EMONEY, funded, known_elsewhere
+from include.vendors.arrays import known_elsewhere
+from include.vendors.emoney import EMONEY
+from include.vendors.emoney.plans import funded
 from tests.extract.answering import Asked, Reply
 from tests.vendors.answered import NOW, Day, answering, changed, goldens, run_day, written
 from tests.vendors.conftest import Run

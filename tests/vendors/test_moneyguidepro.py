@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from include.validation.suite import read_suite
 from include.vendors.arrays import ratio
-from include.vendors.moneyguidepro import MONEYGUIDEPRO, amount, end_year, start_year
+from include.vendors.moneyguidepro import MONEYGUIDEPRO
+from include.vendors.moneyguidepro.plans import amount, end_year, start_year
 from sandbox.moneyguidepro.goals import write_money
 from tests.vendors.answered import NOW, Answers, Day, changed, goldens, run_day
 from tests.vendors.conftest import Run

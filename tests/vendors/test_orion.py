@@ -19,7 +19,8 @@ from include.sensitive import Redactor
 from include.staging.partitions import Staging
 from include.validation.check import validate_day
 from include.validation.suite import read_suite
-from include.vendors.orion import DIRECTIONS, FLOWS, ORION, STATUSES, flow, signed, status
+from include.vendors.orion import ORION
+from include.vendors.orion.positions import DIRECTIONS, FLOWS, STATUSES, flow, signed, status
 from sandbox.firm import holdings
 from tests.running_sandbox import LAST
 from tests.vendors.answered import changed, goldens

@@ -14,7 +14,8 @@ import pytest
 from include.contract import Vendor
 from include.extract.pull import Span, request
 from include.validation.suite import read_suite
-from include.vendors.tamarac import CASH, FLOWS, STATUSES, TAMARAC, TRANSACTIONS
+from include.vendors.tamarac import TAMARAC
+from include.vendors.tamarac.positions import CASH, FLOWS, STATUSES, TRANSACTIONS
 from sandbox.firm.market import SECURITIES
 from tests.conftest import Firm
 from tests.vendors.answered import DAY, Day, Row, changed, goldens, run_day, zipped

@@ -1,11 +1,4 @@
-"""MoneyGuidePro (Envestnet MoneyGuide): households, their plans, the plans' inputs, and the probability of success.
-
-Source of fields: a partner's typed model of the responses, published with the partner's API. Paths, paging and login are not public;
-those here are defaults. Numbers are strings, and their scale is not public: a probability between 0 and 1 may be
-a fraction, and is a dead letter. Without a recommended scenario there is no probability: missing is not zero. Goals and
-policies have no ids: those with the same name are numbered in the order of their values. A response with HTTP 200 may
-report that balances could not be refreshed; then the result is flagged stale.
-"""
+"""MoneyGuidePro's plans, goals and probabilities of success."""
 
 from __future__ import annotations
 
@@ -16,32 +9,25 @@ from typing import TYPE_CHECKING
 
 from include.contract import (
     BOOLEAN,
-    DATE,
     INTEGER,
-    MONEY,
     STRING,
     TIMESTAMP,
     Beside,
-    Budget,
     Constant,
     Derived,
     EntityMap,
     FanOut,
     Inside,
     Table,
-    Vendor,
     column,
     constant,
     derived,
     ignored,
-    sensitive,
 )
-from include.vendors.arrays import beside, by_day, day_of, each, full_name, is_missing, joined, known_elsewhere, ratio
+from include.vendors.arrays import beside, by_day, day_of, each, is_missing, joined, ratio
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-# --- what only MoneyGuidePro needs -----------------------------------------------------------------------------------
 
 # "$85,000 / yr from 2031", "$1.2M in 2050", "67 (2046)"; the suite of the goals accepts the same formats.
 WORDING = (
@@ -80,13 +66,6 @@ def is_stale(status: pa.Array) -> pa.Array:
     return pc.fill_null(pc.not_equal(status, "Success"), True)
 
 
-def beneficiaries(text: pa.Array) -> pa.Array:
-    """Return the number of beneficiaries of a policy."""
-    import json
-
-    return each(lambda listed: len(json.loads(listed)), text, _int64())
-
-
 def with_household(summaries: pa.Table, households: pa.Table) -> pa.Table:
     """Join plan summaries with their households, which have the time of the last change."""
     return beside(
@@ -106,43 +85,6 @@ def _int64() -> pa.DataType:
 
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
-
-HOUSEHOLDS = Table(
-    name="households",
-    path="Households",
-    key=("household_id",),
-    is_nested=True,
-    omits_nulls=True,
-    columns=(
-        column("household_id", "householdId", INTEGER, required=True),
-        column("integration_key", "integrationKey", STRING),
-        column("name", "name", STRING, required=True),
-        column("advisor_id", "advisorId", STRING),
-        column("participants", "participants", STRING),
-        column("last_modified", "lastModified", TIMESTAMP),
-    ),
-)
-
-PARTICIPANTS = Table(
-    name="participants",
-    path="",
-    key=("participant_id",),
-    shape=Inside("households", ("participants",)),
-    omits_nulls=True,
-    dates="us",
-    columns=(
-        column("participant_id", "participantId", INTEGER, required=True),
-        column("household_id", "@household_id", INTEGER, required=True),
-        column("integration_key", "@integration_key", STRING),
-        column("participant_type", "participantType", INTEGER),
-        column("first_name", "firstName", STRING),
-        column("last_name", "lastName", STRING),
-        column("birth_date", "dob", DATE),
-        column("email", "email", STRING),
-        column("sex", "sex", INTEGER),
-        *ignored("maritalStatus"),
-    ),
-)
 
 METERS = Table(
     name="meters",
@@ -211,49 +153,6 @@ GOALS = Table(
     ),
 )
 
-INSURANCE_POLICIES = Table(
-    name="insurance_policies",
-    path="Households/{household_id}/InsurancePolicies",
-    key=("household_id", "name", "nth"),
-    shape=FanOut("households"),
-    rows="policies",
-    omits_nulls=True,
-    columns=(
-        column("household_id", "@household_id", STRING, required=True),
-        column("name", "name", STRING, required=True),
-        column("nth", "@nth", INTEGER, required=True),
-        column("policy_type", "typeName", STRING),
-        column("owner_name", "ownerName", STRING),
-        column("insured_name", "insuredName", STRING),
-        column("annual_premium_usd", "annualPremium", MONEY, rounded=True),
-        column("cash_value_usd", "cashValue", MONEY, rounded=True),
-        column("death_benefit_usd", "deathBenefit", MONEY, rounded=True),
-        column("beneficiaries", "beneficiaries", STRING),
-        *ignored("premiumPaid"),
-        *ignored("isAsset", BOOLEAN),
-    ),
-)
-
-ASSETS = Table(
-    name="assets",
-    path="Households/{household_id}/Assets",
-    key=("asset_key",),
-    shape=FanOut("households"),
-    omits_nulls=True,
-    money="current_value_usd",
-    columns=(
-        column("asset_key", "assetKey", STRING, required=True),
-        column("household_id", "@household_id", STRING, required=True),
-        sensitive("account_number", "accountNumber"),
-        column("asset_type", "type", STRING),
-        column("current_value_usd", "currentValue", MONEY, rounded=True),
-        column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        *ignored("costBasis, ticker"),
-        *ignored("householdId, owner", INTEGER),
-        *ignored("jointOwner", BOOLEAN),
-    ),
-)
-
 # --- canonical entities ----------------------------------------------------------------------------------------------
 
 # Columns that both scenarios of a plan share.
@@ -268,30 +167,6 @@ _RESULT: dict[str, str | Derived | Constant] = {
 }
 
 MAPS = (
-    EntityMap(
-        "household",
-        "households",
-        {
-            "household_key": "household_id",
-            "representative_key": "advisor_id",
-            "name": "name",
-            "is_active": constant(True),
-        },
-    ),
-    EntityMap(
-        "person",
-        "participants",
-        {
-            "person_key": "participant_id",
-            "household_key": "household_id",
-            "name": derived(full_name, "first_name", "last_name"),
-            "first_name": "first_name",
-            "last_name": "last_name",
-            "birth_date": "birth_date",
-            "email": "email",
-            "cross_references": derived(known_elsewhere, "integration_key"),
-        },
-    ),
     EntityMap(
         "plan",
         "plan_summaries",
@@ -344,58 +219,4 @@ MAPS = (
             "wording": "wording",
         },
     ),
-    EntityMap(
-        "insurance_policy",
-        "insurance_policies",
-        {
-            "insurance_policy_key": derived(joined, "household_id", "name", "nth"),
-            "household_key": "household_id",
-            "name": "name",
-            "policy_type": "policy_type",
-            "owner_name": "owner_name",
-            "insured_name": "insured_name",
-            "annual_premium_usd": "annual_premium_usd",
-            "cash_value_usd": "cash_value_usd",
-            "death_benefit_usd": "death_benefit_usd",
-            "beneficiaries": derived(beneficiaries, "beneficiaries"),
-        },
-    ),
-    EntityMap(
-        "outside_account",
-        "assets",
-        {
-            "outside_account_key": "asset_key",
-            "household_key": "household_id",
-            "name": "asset_type",
-            "account_number_hash": "account_number_hash",
-            "account_number_last4": "account_number_last4",
-            "account_type": "asset_type",
-        },
-    ),
-    EntityMap(
-        "outside_value",
-        "assets",
-        {
-            "outside_value_key": derived(by_day, "asset_key", "asked_at"),
-            "outside_account_key": "asset_key",
-            "market_value_usd": "current_value_usd",
-            "stated_on": derived(day_of, "asked_at"),
-            "asked_on": derived(day_of, "asked_at"),
-            "asked_at": "asked_at",
-        },
-    ),
-)
-
-MONEYGUIDEPRO = Vendor(
-    name="moneyguidepro",
-    title="MoneyGuidePro",
-    notes=__doc__,
-    login="basic",
-    headers={"institutionId": "institution_id"},
-    tables=(HOUSEHOLDS, PARTICIPANTS, METERS, PLAN_SUMMARIES, GOALS, INSURANCE_POLICIES, ASSETS),
-    maps=MAPS,
-    cron="0 5 * * 6",
-    ranks={"": 40},
-    # The vendor publishes no limit; this is ours, and the connection may lower it.
-    budget=Budget(calls_per_minute=300, burst=20),
 )

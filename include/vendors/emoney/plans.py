@@ -1,10 +1,4 @@
-"""eMoney Advisor: clients with their spouses, plans, goals and the results of Monte Carlo simulations.
-
-The vendor has published the login (a signed assertion and an API key), the limits (60 calls a minute, 250 simulations an hour), and
-the paths of plans, expenses and simulations. The lists of clients and accounts and their fields are defaults of this file.
-A goal is an expense with a goal flag. The vendor computes a probability at each call, with slightly different results, so it is
-stored with the time of the call. Clients may be deleted permanently, without a trace.
-"""
+"""eMoney's plans, goals and simulation results."""
 
 from __future__ import annotations
 
@@ -13,62 +7,25 @@ from typing import TYPE_CHECKING
 
 from include.contract import (
     BOOLEAN,
-    DATE,
     INTEGER,
     MONEY,
     PRICE,
     STRING,
     TIMESTAMP,
     Beside,
-    Budget,
     EntityMap,
     FanOut,
     Inside,
-    Numbered,
     Table,
-    Vendor,
     column,
     constant,
     derived,
     ignored,
-    sensitive,
 )
-from include.vendors.arrays import (
-    beside,
-    by_day,
-    day_of,
-    full_name,
-    is_missing,
-    joined,
-    known_elsewhere,
-    ratio,
-    state_code,
-)
+from include.vendors.arrays import beside, by_day, day_of, is_missing, joined, ratio
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-# --- what only eMoney needs ------------------------------------------------------------------------------------------
-
-
-def people(clients: pa.Table) -> pa.Table:
-    """Return one row for a client and one for the spouse, who is not a client; both share an address."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    names = ["first_name", "last_name", "birth_date", "email"]
-    shared = ["client_id", "phone", "street", "city", "state_code", "postal_code", "external_id"]
-    numbered = clients.append_column("row", pa.array(range(clients.num_rows), pa.int64()))
-    married = numbered.filter(
-        pc.or_(pc.is_valid(numbered["spouse_first_name"]), pc.is_valid(numbered["spouse_last_name"]))
-    )
-    spouses = married.select(["row", *shared, *(f"spouse_{name}" for name in names)])
-    spouses = spouses.rename_columns(["row", *shared, *names])
-    heads = numbered.select(["row", *shared, *names])
-    keys = pa.concat_arrays(
-        [heads["client_id"].combine_chunks(), joined(spouses["client_id"].combine_chunks(), _word("spouse", spouses))]
-    )
-    return pa.concat_tables([heads, spouses]).append_column("person_id", keys)
 
 
 def is_no(flag: pa.Array) -> pa.Array:
@@ -115,46 +72,7 @@ def goal_by_day(plan_id: pa.Array, goal_id: pa.Array, at: pa.Array) -> pa.Array:
     return joined(plan_id, goal_id, day_of(at))
 
 
-def _word(word: str, rows: pa.Table) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.repeat(pa.scalar(word), rows.num_rows)
-
-
 # --- tables: parents before children ---------------------------------------------------------------------------------
-
-CLIENTS = Table(
-    name="clients",
-    path="clients",
-    key=("client_id",),
-    shape=Numbered("page", "pageSize"),
-    version="updated_at",
-    page_rows=100,
-    is_nested=True,
-    omits_nulls=True,
-    columns=(
-        column("client_id", "clientId", STRING, required=True),
-        column("first_name", "firstName", STRING),
-        column("last_name", "lastName", STRING, required=True),
-        column("birth_date", "dateOfBirth", DATE),
-        column("marital_status", "maritalStatus", STRING),
-        column("email", "email", STRING),
-        column("phone", "phone", STRING),
-        column("street", "address.street", STRING),
-        column("city", "address.city", STRING),
-        column("state_code", "address.state", STRING),
-        column("postal_code", "address.zip", STRING),
-        column("owner_id", "ownerId", STRING),
-        column("external_id", "externalId", STRING),
-        column("spouse_first_name", "spouse.firstName", STRING),
-        column("spouse_last_name", "spouse.lastName", STRING),
-        column("spouse_birth_date", "spouse.dateOfBirth", DATE),
-        column("spouse_email", "spouse.email", STRING),
-        column("updated_at", "updatedDate", TIMESTAMP),
-        *ignored("address, spouse, createdDate"),
-        *ignored("previousMarriages", BOOLEAN),
-    ),
-)
 
 PLANS = Table(
     name="plans",
@@ -254,85 +172,9 @@ GOAL_FUNDING = Table(
     ),
 )
 
-ACCOUNTS = Table(
-    name="accounts",
-    path="clients/{client_id}/accounts",
-    key=("account_id",),
-    shape=FanOut("clients"),
-    omits_nulls=True,
-    money="value_usd",
-    parents={"client_id": "clients"},
-    columns=(
-        column("account_id", "accountId", STRING, required=True),
-        column("client_id", "@client_id", STRING, required=True),
-        column("name", "name", STRING),
-        sensitive("account_number", "accountNumber"),
-        column("institution", "institution", STRING),
-        column("account_type", "type", STRING),
-        column("value_usd", "value", MONEY, rounded=True),
-        column("as_of_date", "asOfDate", DATE),
-        column("is_linked", "isLinked", BOOLEAN),
-        column("asked_at", "@asked_at", TIMESTAMP, required=True),
-        *ignored("clientId"),
-    ),
-)
-
 # --- canonical entities ----------------------------------------------------------------------------------------------
 
 MAPS = (
-    EntityMap(
-        "household",
-        "clients",
-        {
-            "household_key": "client_id",
-            "representative_key": "owner_id",
-            "name": derived(full_name, "first_name", "last_name"),
-            "street": "street",
-            "city": "city",
-            "state_code": derived(state_code, "state_code"),
-            "postal_code": "postal_code",
-            "email": "email",
-            "phone": "phone",
-            "is_active": constant(True),
-        },
-    ),
-    EntityMap(
-        "person",
-        "clients",
-        {
-            "person_key": "person_id",
-            "household_key": "client_id",
-            "name": derived(full_name, "first_name", "last_name"),
-            "first_name": "first_name",
-            "last_name": "last_name",
-            "birth_date": "birth_date",
-            "email": "email",
-            "phone": "phone",
-            "street": "street",
-            "city": "city",
-            "state_code": derived(state_code, "state_code"),
-            "postal_code": "postal_code",
-            "cross_references": derived(known_elsewhere, "external_id"),
-        },
-        split=people,
-        takes=(
-            "client_id",
-            "first_name",
-            "last_name",
-            "birth_date",
-            "email",
-            "phone",
-            "street",
-            "city",
-            "state_code",
-            "postal_code",
-            "external_id",
-            "spouse_first_name",
-            "spouse_last_name",
-            "spouse_birth_date",
-            "spouse_email",
-        ),
-    ),
     EntityMap(
         "plan",
         "plans",
@@ -423,46 +265,4 @@ MAPS = (
             )
         },
     ),
-    EntityMap(
-        "outside_account",
-        "accounts",
-        {
-            "outside_account_key": "account_id",
-            "household_key": "client_id",
-            "name": "name",
-            "account_number_hash": "account_number_hash",
-            "account_number_last4": "account_number_last4",
-            "institution": "institution",
-            "account_type": "account_type",
-            "is_linked": "is_linked",
-        },
-    ),
-    EntityMap(
-        "outside_value",
-        "accounts",
-        {
-            "outside_value_key": derived(by_day, "account_id", "asked_at"),
-            "outside_account_key": "account_id",
-            "market_value_usd": "value_usd",
-            "stated_on": "as_of_date",
-            "asked_on": derived(day_of, "asked_at"),
-            "asked_at": "asked_at",
-        },
-    ),
-)
-
-EMONEY = Vendor(
-    name="emoney",
-    title="eMoney Advisor",
-    notes=__doc__,
-    login="signed_assertion",
-    headers={"apikey": "api_key"},
-    tables=(CLIENTS, PLANS, EXPENSES, MONTE_CARLO, GOAL_RESULTS, GOAL_FUNDING, ACCOUNTS),
-    maps=MAPS,
-    cron="0 4 * * 6",
-    # At 250 simulations an hour, 2,000 plans take eight hours.
-    due={"stage": "14:00", "load": "15:00"},
-    # Clients maintain their own address at eMoney.
-    ranks={"": 30, "email": 5, "phone": 5},
-    budget=Budget(calls_per_minute=60, burst=10, calls_per_hour={"monte_carlo": 250}),
 )

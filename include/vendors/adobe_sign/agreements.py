@@ -1,14 +1,4 @@
-"""Adobe Acrobat Sign: agreements, members and events. Webhooks announce changed agreements; a poll finds the others.
-
-Source of paths and fields: the vendor's REST v6 specification and its guide. Webhooks are not signed, so a webhook is only a
-notification: Tributary then requests the agreement on behalf of its sender (webhooks must include the detailed info, which names the
-sender). Each user has a separate list of agreements, without dates of change. So a poll reads every user's list, and requests
-the agreement, its members and its events unless its known state is final. A status in the list is relative to the user; the status
-of the agreement itself is used. The events give the time of the last change.
-
-The external id of an agreement, written `<vendor>:<id>`, names its household. The firm decides how to fill it; this is the documented
-convention.
-"""
+"""Adobe Sign's library documents, users and agreements, and the events of agreements."""
 
 from __future__ import annotations
 
@@ -21,26 +11,19 @@ from include.contract import (
     STRING,
     TIMESTAMP,
     Beside,
-    Budget,
-    Document,
     EntityMap,
     FanOut,
-    Inside,
     Linked,
     Pushed,
     Table,
-    Vendor,
-    Webhook,
     column,
     derived,
     ignored,
 )
-from include.vendors.arrays import day_of, is_word, joined, known_elsewhere, looked_up
+from include.vendors.arrays import day_of, joined, known_elsewhere, looked_up
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-# --- what only Adobe Sign needs --------------------------------------------------------------------------------------
 
 COMPLETED = ("SIGNED", "APPROVED", "ACCEPTED", "DELIVERED", "FORM_FILLED", "ARCHIVED")
 VOIDED = ("CANCELLED", "ABORTED")
@@ -53,7 +36,6 @@ STATUSES = (
     | dict.fromkeys(("DRAFT", "AUTHORING", "PREFILL", "DOCUMENTS_NOT_YET_PROCESSED"), "draft")
     | {"EXPIRED": "expired"}
 )
-MEMBER_STATUSES = {"COMPLETED": "completed", "NOT_YET_VISIBLE": "waiting", "CANCELLED": "other", "EXPIRED": "other"}
 DONE = ("ACTION_COMPLETED", "ACTION_COMPLETED_HOSTED", "ACTION_COMPLETED_OFFLINE", "DIGSIGNED", "PRESIGNED", "SIGNED", "ESIGNED",
         "APPROVED", "ACCEPTED", "DELIVERED", "FORM_FILLED")  # fmt: skip
 REFUSED = ("REJECTED",)
@@ -73,26 +55,6 @@ def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
         at = rows.group_by("agreement_id").aggregate([("happened_at", how)])
         told = told.join(at.rename_columns(["agreement_id", name]), "agreement_id")
     return told.sort_by("row")
-
-
-def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.Table:
-    """Add to members their action times and the agreement's state; who shares an address and has not completed gets no signing time."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    told = members.append_column("row", pa.array(range(members.num_rows), pa.int64()))
-    told = told.append_column("address", pc.utf8_lower(told["email"]))
-    events = events.append_column("address", pc.utf8_lower(events["email"]))
-    for name, kinds in (("signed_at", DONE), ("declined_at", REFUSED)):
-        rows = events.filter(pc.is_in(events["event"], value_set=pa.array(kinds)))
-        at = rows.group_by(["agreement_id", "address"]).aggregate([("happened_at", "max")])
-        told = told.join(at.rename_columns(["agreement_id", "address", name]), ["agreement_id", "address"])
-    has_done = pc.fill_null(pc.equal(told["set_status"], "COMPLETED"), False)
-    told = told.set_column(
-        told.schema.get_field_index("signed_at"), "signed_at", pc.if_else(has_done, told["signed_at"], None)
-    )
-    state = with_times(agreements, events).drop_columns(["row"])
-    return told.join(state.rename_columns({"status": "agreement_status"}), "agreement_id").sort_by("row")
 
 
 def status_of(status: pa.Array, refused_at: pa.Array) -> pa.Array:
@@ -134,16 +96,6 @@ def latest(changed_at: pa.Array, created_at: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.coalesce(changed_at, created_at)
-
-
-def member_status(status: pa.Array) -> pa.Array:
-    """Map a member's status to the canonical one; a member who still has to act is `sent`."""
-    return looked_up(status, MEMBER_STATUSES, "sent")
-
-
-def is_replaced(status: pa.Array) -> pa.Array:
-    """Return whether another member replaced this one."""
-    return is_word(status, "REPLACED")
 
 
 def word(text: pa.Array) -> pa.Array:
@@ -226,7 +178,7 @@ AGREEMENTS = Table(
 )
 
 # A draft, or an agreement in processing, has no members or events yet. A refused access shows in the agreement's own request.
-_OF = FanOut(
+PER_AGREEMENT = FanOut(
     "agreements",
     final="envelope",
     ended=("status_to_user", (*COMPLETED, *VOIDED, "EXPIRED")),
@@ -238,7 +190,7 @@ DETAILS = Table(
     name="agreement_details",
     path="agreements/{agreement_id}",
     key=("agreement_id",),
-    shape=_OF,
+    shape=PER_AGREEMENT,
     is_nested=True,
     omits_nulls=True,
     skipped=("securityOption", "postSignOption", "emailOption", "vaultingInfo", "deviceInfo"),
@@ -262,7 +214,7 @@ EVENTS = Table(
     name="agreement_events",
     path="agreements/{agreement_id}/events",
     key=("agreement_id", "happened_at", "event", "description"),
-    shape=replace(_OF, missing=(403, 404)),
+    shape=replace(PER_AGREEMENT, missing=(403, 404)),
     rows="events",
     is_nested=True,
     omits_nulls=True,
@@ -278,43 +230,6 @@ EVENTS = Table(
         *ignored("actingUserIpAddress, comment, devicePhoneNumber, initiatingUserEmail, initiatingUserName"),
         *ignored("participantId, participantRole, synchronizationId, vaultEventId, vaultProviderName, versionId, id"),
         *ignored("reminderType, signatureType"),
-    ),
-)
-
-MEMBERS = Table(
-    name="members",
-    path="agreements/{agreement_id}/members",
-    key=("agreement_id",),
-    shape=replace(_OF, missing=(403, 404)),
-    is_nested=True,
-    omits_nulls=True,
-    skipped=("senderInfo", "securityOption"),
-    columns=(
-        column("agreement_id", "@agreement_id", STRING, required=True),
-        column("participant_sets", "participantSets", STRING),
-        *ignored("ccsInfo, nextParticipantSets, sharesInfo"),
-    ),
-)
-
-PARTICIPANTS = Table(
-    name="participants",
-    path="",
-    key=("agreement_id", "participant_id"),
-    shape=Inside("members", ("participant_sets",), ("memberInfos",)),
-    is_nested=True,
-    omits_nulls=True,
-    skipped=("securityOption",),
-    columns=(
-        column("agreement_id", "@agreement_id", STRING, required=True),
-        column("participant_id", "id", STRING, required=True),
-        column("name", "name", STRING),
-        column("email", "email", STRING),
-        column("member_status", "status", STRING),
-        column("role", "^role", STRING),
-        column("set_status", "^status", STRING),
-        column("routing_order", "^order", INTEGER),
-        *ignored("company, fax, privateMessage, phoneNumber"),
-        *ignored("self", BOOLEAN),
     ),
 )
 
@@ -341,9 +256,8 @@ DELIVERIES = Table(
 
 # --- canonical entities ----------------------------------------------------------------------------------------------
 
-_OF_AGREEMENT = {"agreement_id": "agreement_id"}
-_EVENTS = {"agreement_events": Beside(("agreement_id", "event", "happened_at", "email"), _OF_AGREEMENT)}
-_STATE = {"agreement_details": Beside(("agreement_id", "status", "created_at"), _OF_AGREEMENT)}
+SAME_AGREEMENT = {"agreement_id": "agreement_id"}
+WITH_EVENTS = {"agreement_events": Beside(("agreement_id", "event", "happened_at", "email"), SAME_AGREEMENT)}
 
 MAPS = (
     EntityMap("template", "library_documents", {"template_key": "library_document_id", "name": "name"}),
@@ -369,39 +283,7 @@ MAPS = (
         },
         split=with_times,
         takes=("agreement_id", "name", "status", "sender_email", "external_id", "created_at", "expires_at"),
-        beside=_EVENTS,
-    ),
-    EntityMap(
-        "envelope_recipient",
-        "participants",
-        {
-            "envelope_recipient_key": derived(joined, "agreement_id", "participant_id"),
-            "envelope_key": "agreement_id",
-            "role": derived(word, "role"),
-            "routing_order": "routing_order",
-            "name": "name",
-            "email": "email",
-            "status": derived(member_status, "set_status"),
-            "signed_at": "signed_at",
-            "declined_at": "declined_at",
-            "is_final": derived(is_final, "agreement_status"),
-            "reopened_at": derived(reopened_at, "agreement_status", "ended_at", "changed_at"),
-            "created_on": derived(day_of, "created_at"),
-            "changed_at": derived(latest, "changed_at", "created_at"),
-        },
-        split=with_acts,
-        takes=(
-            "agreement_id",
-            "participant_id",
-            "name",
-            "email",
-            "member_status",
-            "role",
-            "set_status",
-            "routing_order",
-        ),
-        dropped={"somebody else does it": derived(is_replaced, "member_status")},
-        beside=_EVENTS | _STATE,
+        beside=WITH_EVENTS,
     ),
     EntityMap(
         "envelope_event",
@@ -416,32 +298,5 @@ MAPS = (
             "happened_at": "happened_at",
         },
         merged=True,
-    ),
-)
-
-ADOBE_SIGN = Vendor(
-    name="adobe_sign",
-    title="Adobe Acrobat Sign",
-    notes=__doc__,
-    login="access_point",
-    tables=(LIBRARY, USERS, AGREEMENTS, DETAILS, EVENTS, MEMBERS, PARTICIPANTS, DELIVERIES),
-    maps=MAPS,
-    cron="10 */4 * * *",
-    ranks={"": 95},
-    # It runs all day; this is the deadline of the first run after the close.
-    due={"stage": "18:00", "load": "19:00"},
-    # The vendor publishes only a limit on repeated identical requests; this is our limit, and the connection may lower it.
-    budget=Budget(calls_per_minute=120, burst=20),
-    api_version="v6",
-    correlation_header="X-Request-Id",
-    keyed="agreements",
-    documents=(
-        Document(
-            "signed", "agreements/{envelope_key}/combinedDocument", headers={"x-api-user": "email:{sender_email}"}
-        ),
-        Document("certificate", "agreements/{envelope_key}/auditTrail", headers={"x-api-user": "email:{sender_email}"}),
-    ),
-    webhook=Webhook(
-        "agreement_details", keys=(("agreement", "id"), ("agreement", "senderEmail")), row=(), log="deliveries"
     ),
 )

@@ -1,0 +1,45 @@
+"""Adobe Acrobat Sign: agreements, members and events. Webhooks announce changed agreements; a poll finds the others.
+
+Source of paths and fields: the vendor's REST v6 specification and its guide. Webhooks are not signed, so a webhook is only a
+notification: Tributary then requests the agreement on behalf of its sender (webhooks must include the detailed info, which names the
+sender). Each user has a separate list of agreements, without dates of change. So a poll reads every user's list, and requests
+the agreement, its members and its events unless its known state is final. A status in the list is relative to the user; the status
+of the agreement itself is used. The events give the time of the last change.
+
+The external id of an agreement, written `<vendor>:<id>`, names its household. The firm decides how to fill it; this is the documented
+convention.
+"""
+
+from __future__ import annotations
+
+from include.contract import Budget, Document, Vendor, Webhook
+from include.vendors.adobe_sign import agreements, members
+from include.vendors.adobe_sign.agreements import AGREEMENTS, DELIVERIES, DETAILS, EVENTS, LIBRARY, USERS
+from include.vendors.adobe_sign.members import MEMBERS, PARTICIPANTS
+
+ADOBE_SIGN = Vendor(
+    name="adobe_sign",
+    title="Adobe Acrobat Sign",
+    notes=__doc__,
+    login="access_point",
+    tables=(LIBRARY, USERS, AGREEMENTS, DETAILS, EVENTS, MEMBERS, PARTICIPANTS, DELIVERIES),
+    maps=(*agreements.MAPS, *members.MAPS),
+    cron="10 */4 * * *",
+    ranks={"": 95},
+    # It runs all day; this is the deadline of the first run after the close.
+    due={"stage": "18:00", "load": "19:00"},
+    # The vendor publishes only a limit on repeated identical requests; this is our limit, and the connection may lower it.
+    budget=Budget(calls_per_minute=120, burst=20),
+    api_version="v6",
+    correlation_header="X-Request-Id",
+    keyed="agreements",
+    documents=(
+        Document(
+            "signed", "agreements/{envelope_key}/combinedDocument", headers={"x-api-user": "email:{sender_email}"}
+        ),
+        Document("certificate", "agreements/{envelope_key}/auditTrail", headers={"x-api-user": "email:{sender_email}"}),
+    ),
+    webhook=Webhook(
+        "agreement_details", keys=(("agreement", "id"), ("agreement", "senderEmail")), row=(), log="deliveries"
+    ),
+)

@@ -1,0 +1,48 @@
+"""DocuSign: envelopes, recipients and events, by webhook and by a poll that finds what webhooks missed.
+
+Source of paths and fields: the vendor's specification of the eSignature REST API v2.1 and its sample of a Connect message (SIM,
+`restv2.1`); a message contains the envelope as the API returns it. Flags and numbers are strings, and times have seven decimals.
+The poll requests the changes of the last months in overlapping windows, as lists rather than single envelopes, as the vendor
+recommends. The order is that of creation, in which rows are only appended. Templates come in one response of at most 2,000.
+
+The text custom field `Household` of an envelope, written `<vendor>:<id>`, names its household, and `Purpose` its purpose. The firm
+decides how to fill them; this is the documented convention.
+"""
+
+from __future__ import annotations
+
+from include.contract import Budget, Document, Vendor, Webhook
+from include.vendors.docusign import deliveries, envelopes, recipients
+from include.vendors.docusign.deliveries import DELIVERIES
+from include.vendors.docusign.envelopes import ENVELOPES, TEMPLATES
+from include.vendors.docusign.recipients import RECIPIENTS
+
+DOCUSIGN = Vendor(
+    name="docusign",
+    title="DocuSign",
+    notes=__doc__,
+    login="impersonation",
+    tables=(TEMPLATES, ENVELOPES, RECIPIENTS, DELIVERIES),
+    maps=(*envelopes.MAPS, *recipients.MAPS, *deliveries.MAPS),
+    cron="40 * * * *",
+    ranks={"": 90},
+    # It runs all day; this is the deadline of the first run after the close.
+    due={"stage": "18:00", "load": "19:00"},
+    # The account has 3,000 calls an hour for all programs together; half of them are left to the others.
+    budget=Budget(calls_per_minute=25, burst=20),
+    api_version="v2.1",
+    correlation_header="X-DocuSign-TraceToken",
+    throttled=r"(?i)(_LIMIT_EXCEEDED|API_REQUEST_IS_THROTTLED)$",
+    documents=(
+        Document("signed", "envelopes/{envelope_key}/documents/combined", {"certificate": "false"}),
+        Document("certificate", "envelopes/{envelope_key}/documents/certificate"),
+    ),
+    webhook=Webhook(
+        "envelopes",
+        keys=(("data", "envelopeId"),),
+        row=("data", "envelopeSummary"),
+        log="deliveries",
+        failures="connect/failures",
+        retry="connect/envelopes/retry_queue",
+    ),
+)

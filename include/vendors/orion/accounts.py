@@ -1,0 +1,179 @@
+"""Orion's accounts and their owners."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from include.contract import (
+    BOOLEAN,
+    DATE,
+    INTEGER,
+    MONEY,
+    PAIRS,
+    QUANTITY,
+    STRING,
+    TIMESTAMP,
+    Beside,
+    EntityMap,
+    Offset,
+    Table,
+    column,
+    derived,
+    ignored,
+    sensitive,
+)
+from include.vendors.owners import Owner, find_joint_owners, with_owners
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Types of joint registrations; the words are a firm's own.
+JOINT = re.compile(r"\bjoint|\bjt|\btic\b|tenan|community property", re.IGNORECASE)
+_TITLE = ("id", "home", "title", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash")
+
+
+def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
+    """Return the owners of each account: the person of its registration and, for a joint one, the other person in its title.
+
+    Orion has no list of joint owners. Registrations identify persons, so the other owner needs their own one in the household.
+    """
+    titles = [
+        dict(zip(_TITLE, row.values(), strict=True))
+        | {"is_joint": bool(JOINT.search(f"{row['type_code']} {row['account_type']}"))}
+        for row in registrations.to_pylist()
+    ]
+    others = find_joint_owners(titles)
+    rows = []
+    for row, account in enumerate(accounts.to_pylist()):
+        person, home = account["registration_id"], account["client_id"]
+        is_whole = person in others or not JOINT.search(account["account_type"] or "")
+        rows.append(Owner(row, home, person, Decimal(1), "primary", is_whole))
+        if person in others:
+            rows.append(Owner(row, None, others[person], Decimal(0), "joint", is_whole))
+    return with_owners(accounts, rows)
+
+
+def counted(sleeve_type: pa.Array) -> pa.Array:
+    """Return false for a custodial account whose sleeves are also listed, so that its assets do not count twice."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.not_equal(sleeve_type, "CustodialAccount"), True)
+
+
+# --- tables: parents before children ---------------------------------------------------------------------------------
+
+ACCOUNTS = Table(
+    name="accounts",
+    path="Portfolio/Accounts",
+    key=("account_id",),
+    pull="snapshot",
+    dated={"asOfDate": "%Y-%m-%d"},
+    shape=Offset("Id"),
+    version="edited_at",
+    money="current_value_usd",
+    parents={"registration_id": "registrations", "client_id": "clients"},
+    columns=(
+        column("account_id", "id", INTEGER, required=True),
+        column("name", "name", STRING),
+        sensitive("account_number", "number"),
+        column("account_type", "accountType", STRING),
+        column("is_active", "isActive", BOOLEAN, required=True),
+        column("custodian", "custodian", STRING),
+        column("management_style", "managementStyle", STRING),
+        column("current_value_usd", "currentValue", MONEY, rounded=True),
+        column("cash_usd", "cashBalance", MONEY, rounded=True),
+        column("start_date", "accountStartDate", DATE),
+        column("cancel_date", "cancelDate", DATE),
+        column("registration_id", "registrationId", INTEGER, required=True),
+        column("client_id", "clientId", INTEGER, required=True),
+        column("representative_id", "representativeId", INTEGER),
+        column("account_status", "accountStatus", STRING),
+        column("fund_family", "fundFamily", STRING),
+        column("model_name", "modelName", STRING),
+        column("is_managed", "isManaged", BOOLEAN),
+        column("is_discretionary", "isDiscretionary", BOOLEAN),
+        column("is_sleeve", "isSleeveAccount", BOOLEAN),
+        column("sleeve_type", "sleeveType", STRING),
+        column("is_qualified", "isQualified", BOOLEAN),
+        column("is_unfunded", "isUnfunded", BOOLEAN),
+        column("last_position_date", "lastPositionDate", DATE),
+        column("is_in_balance", "inBalance", BOOLEAN),
+        column("edited_at", "editedDate", TIMESTAMP),
+        *ignored("custodianCode, billStartDate, createdDate, createdBy, editedBy, clientGlobalId"),
+        *ignored("registrationGlobalId, representative, representativeNumber, household, accountStatusDescription"),
+        *ignored("shareClass, subAdvisor, plan, planName, provider, importKey, outsideId, secondaryAccountNumber"),
+        *ignored("custodialRepCode, brokerDealer, businessLine, downloadSource, sleeveStrategy, feeSchedule"),
+        *ignored("billFrequency, billPayMethod, riskScoreAsOfDate, riskScoreProvider, lastReconciledEffectiveDate"),
+        *ignored("nickname, lastName"),
+        *ignored("custodianId, managementStyleId, accountStatusId, fundFamilyId, shareClassId, subAdvisorId", INTEGER),
+        *ignored("modelAggId, feeScheduleId, masterPayoutScheduleId, riskBudget, currentRiskScore", INTEGER),
+        *ignored("targetRiskScore, riskTol, accountHistoryId", INTEGER),
+        *ignored("accountStartValue", MONEY),
+        *ignored("isSweepAccount, isTradingBlocked, isExcludedFromFirmAssets, isAdvReportable", BOOLEAN),
+        *ignored("is13FReportable, isAuaReportable, isDataSharingEntity", BOOLEAN),
+        *ignored("riskScore", QUANTITY),
+        *ignored("additionalColumns", PAIRS),
+    ),
+)
+
+# --- canonical entities ----------------------------------------------------------------------------------------------
+
+# fmt: off
+_REGISTRATION = (
+    "registration_id", "client_id", "name", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash",
+)
+# fmt: on
+
+MAPS = (
+    EntityMap(
+        "account",
+        "accounts",
+        {
+            "account_key": "account_id",
+            "registration_key": "registration_id",
+            "household_key": "client_id",
+            "representative_key": "representative_id",
+            "name": "name",
+            "account_number_hash": "account_number_hash",
+            "account_number_last4": "account_number_last4",
+            "account_type": "account_type",
+            "custodian": "custodian",
+            "management_style": "management_style",
+            "status": "account_status",
+            "open_date": "start_date",
+            "close_date": "cancel_date",
+            "is_active": "is_active",
+            "is_managed": "is_managed",
+            "is_discretionary": "is_discretionary",
+            "is_sleeve": "is_sleeve",
+            "is_counted": derived(counted, "sleeve_type"),
+        },
+    ),
+    EntityMap(
+        "account_owner",
+        "accounts",
+        {
+            "account_owner_key": "owner_key",
+            "account_key": "account_id",
+            "household_key": "household_id",
+            "person_key": "person_id",
+            "share_ratio": "share_ratio",
+            "role": "role",
+        },
+        split=owners,
+        takes=("account_id", "client_id", "registration_id", "account_type"),
+        beside={"registrations": Beside(_REGISTRATION, is_optional=True)},
+    ),
+    EntityMap(
+        "account_value",
+        "accounts",
+        {
+            "account_value_key": "account_id",
+            "account_key": "account_id",
+            "market_value_usd": "current_value_usd",
+            "cash_usd": "cash_usd",
+        },
+    ),
+)
