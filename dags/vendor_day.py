@@ -72,7 +72,7 @@ def load_day(vendor: Vendor, plan: Any, pool: str) -> None:
     name = vendor.name
     before = steps.wait_until_closed(name, plan) if vendor.closed else plan
     stages = []
-    for stage in range(len(vendor.waves)):
+    for stage in range(len(vendor.stages)):
         pulled = (
             steps.pull.override(pool=pool)
             .partial(name=name, plan=plan)

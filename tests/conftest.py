@@ -158,7 +158,7 @@ class Firm:
     def stage(self, run: Run, *tables: str) -> dict[str, Partition]:
         is_past = business_dates.is_past(run.business_date, self.clock())
         wanted = tables or [t.name for t in self.vendor.asked if (t.states_past or not is_past)]
-        in_order = [name for wave in self.vendor.waves for name in wave if name in wanted]
+        in_order = [name for stage in self.vendor.stages for name in stage if name in wanted]
         return {name: vendor_day.stage(self.vendor_run(run), name) for name in in_order}
 
     def publish(self, run: Run, partitions: dict[str, Partition]) -> dict[str, Counts]:

@@ -386,13 +386,13 @@ class Vendor:
         return table.name == self.keyed if self.keyed else not table.over
 
     @property
-    def waves(self) -> tuple[tuple[str, ...], ...]:
+    def stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of tables grouped into stages, in request order: a table comes one stage after its parent."""
         depths: dict[str, int] = {}
         for table in self.asked:
             depths[table.name] = depths[table.over] + 1 if table.over else 0
         return tuple(
-            tuple(name for name, depth in depths.items() if depth == wave) for wave in range(max(depths.values()) + 1)
+            tuple(name for name, depth in depths.items() if depth == stage) for stage in range(max(depths.values()) + 1)
         )
 
 

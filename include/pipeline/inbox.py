@@ -330,7 +330,7 @@ def _load_selected(vendor_run: VendorRun) -> None:
     vendor, run = vendor_run.vendor, vendor_run.run
     keyed = plan.keep_keyed(vendor, [table.name for table in vendor.asked])
     span = Span(run.business_date, chosen=run.keys, is_pushed=True)
-    tables = [table for wave in vendor.waves for table in wave if table in keyed]
+    tables = [table for stage in vendor.stages for table in stage if table in keyed]
     partitions = [_fetch(vendor_run, table, span) for table in tables]
     vendor_day.validate(vendor_run, partitions, rows_only=True)
     _load(vendor_run, partitions)

@@ -87,7 +87,7 @@ class Twin:
         }
         plan = plan_day(vendor, form, None)
         vendor_run = VendorRun(self.site, vendor, connection, Run.of_plan(run_id, plan))
-        names = [name for stage in vendor.waves for name in stage if name in plan["tables"]]
+        names = [name for stage in vendor.stages for name in stage if name in plan["tables"]]
         partitions = [vendor_day.stage(vendor_run, name) for name in names]
         vendor_day.validate(vendor_run, partitions)
         for each in partitions:

@@ -160,13 +160,13 @@ def test_shape_is_part_of_the_hash_field_by_field() -> None:
 def test_waves_ask_for_a_table_after_the_one_that_it_is_over() -> None:
     tables = (TABLE, CLIENTS, PLANS, GOALS)
     made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
-    assert made.waves == (("rows", "clients"), ("plans",), ("goals",))
+    assert made.stages == (("rows", "clients"), ("plans",), ("goals",))
 
 
 def test_table_that_only_webhooks_bring_is_in_no_wave() -> None:
     tables = (TABLE, replace(TABLE, name="deliveries", shape=Pushed()))
     made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
-    assert (made.asked, made.waves) == ((TABLE,), (("rows",),))
+    assert (made.asked, made.stages) == ((TABLE,), (("rows",),))
     assert made.table("deliveries").name == "deliveries"
 
 
@@ -190,7 +190,7 @@ def test_table_that_another_is_over_stands_before_it(vendor: Vendor) -> None:
     for table in vendor.tables:
         assert not table.over or table.over in seen, table.name
         seen.add(table.name)
-    assert {name for wave in vendor.waves for name in wave} == {table.name for table in vendor.asked} <= seen
+    assert {name for stage in vendor.stages for name in stage} == {table.name for table in vendor.asked} <= seen
 
 
 def test_keys_of_a_path_and_carried_columns_are_staged_by_the_table_that_it_is_over(vendor: Vendor) -> None:

@@ -85,7 +85,7 @@ class Work:
 
 def steps_of(vendor: Vendor) -> tuple[Step, ...]:
     """The tasks of a vendor's DAG, one after the other."""
-    tables = [name for wave in vendor.waves for name in wave]
+    tables = [name for stage in vendor.stages for name in stage]
     each = {step: [(step, table) for table in tables] for step in ("stage", "transform")}
     return (*each["stage"], ("validate", ""), *each["transform"], ("publish", ""))
 

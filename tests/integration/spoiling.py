@@ -54,7 +54,7 @@ def run_spoilt(firm: Firm, run: Run, target: str, choose: Choose, *, rows_only: 
         rows_only: Leaves out that they are a large share of so small a firm's.
     """
     partitions, dead, vendor_run = {}, 0, firm.vendor_run(run)
-    for name in (name for wave in firm.vendor.waves for name in wave):
+    for name in (name for stage in firm.vendor.stages for name in stage):
         span = pull.span_of(firm.site, run, None)
         partition = pull.fetch(vendor_run, name, span)
         if name == target:

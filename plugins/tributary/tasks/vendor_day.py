@@ -41,7 +41,7 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
 @task
 def list_tables(name: str, plan: Plan, stage: int) -> list[str]:
     """Return the tables of one stage: Airflow maps only over the whole result of a task."""
-    return [table for table in named(name).waves[stage] if table in plan["tables"]]
+    return [table for table in named(name).stages[stage] if table in plan["tables"]]
 
 
 @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
