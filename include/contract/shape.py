@@ -84,7 +84,7 @@ class FanOut:
     among the rows of the response that share the rest of its key.
 
     Attributes:
-        over: The parent table; empty for one call per grant that the firm holds (`@grant`).
+        parent: The parent table; empty for one call per grant that the firm holds (`@grant`).
         only: Staged flag of the parent: request only rows for which it is true; empty for all.
         bucket: Additional bucket of the rate budget that these calls count against.
         missing: HTTP statuses that mean no rows for this parent row.
@@ -95,7 +95,7 @@ class FanOut:
         is_conditional: Whether to send ETags, so that the vendor does not resend an unchanged response. Excludes `pages`.
     """
 
-    over: str = ""
+    parent: str = ""
     only: str = ""
     bucket: str = ""
     missing: tuple[int, ...] = (404,)
@@ -117,13 +117,13 @@ class Inside:
     Every row also has these fields: `@<column>` of its parent row, `@in` (the column), and `@nth` as in `FanOut`.
 
     Attributes:
-        over: The parent table.
+        parent: The parent table.
         columns: The parent's staged columns that hold the lists as JSON.
         through: For lists within lists: the fields that lead to the rows. A string or integer field of the enclosing object becomes
             `^<name>`, and of the object around that one `^^<name>`.
     """
 
-    over: str
+    parent: str
     columns: tuple[str, ...]
     through: tuple[str, ...] = ()
 

@@ -98,7 +98,7 @@ class Table:
         dates: Date format: `iso` (2026-11-20), or `us`, which also accepts 11/20/2026.
         page_rows: Rows requested per call.
         money: Staged column whose sum is the table's control total.
-        parents: Staged column -> table of the same vendor-day that must contain its value as a key.
+        references: Staged column -> table of the same vendor-day that must contain its value as a key.
         agrees: `(column, table, money column)`: this table's money, summed by `column`, must equal the other table's money column for
             the same key.
         as_of: For snapshots: the staged column with the date of a row; None if rows have none.
@@ -125,7 +125,7 @@ class Table:
     dates: Literal["iso", "us"] = "iso"
     page_rows: int = 5000
     money: str | None = None
-    parents: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
     agrees: tuple[str, str, str] | None = None
     as_of: str | None = None
     chosen: str = ""
@@ -150,9 +150,9 @@ class Table:
         return self.pull != "full"
 
     @property
-    def over(self) -> str:
+    def parent(self) -> str:
         """The parent table, which must be staged first in the same run; empty if there is none."""
-        return self.shape.over if isinstance(self.shape, (FanOut, Inside)) else ""
+        return self.shape.parent if isinstance(self.shape, (FanOut, Inside)) else ""
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -360,8 +360,8 @@ class Vendor:
     def __post_init__(self) -> None:
         known: set[str] = set()
         for table in self.tables:
-            if table.over and table.over not in known:
-                raise ValueError(f"{self.name}: the parent {table.over} of {table.name} must be declared before it")
+            if table.parent and table.parent not in known:
+                raise ValueError(f"{self.name}: the parent {table.parent} of {table.name} must be declared before it")
             bucket = table.shape.bucket if isinstance(table.shape, FanOut) else ""
             if bucket and bucket not in self.budget.calls_per_hour:
                 raise ValueError(
@@ -383,14 +383,14 @@ class Vendor:
 
     def is_keyed(self, table: Table) -> bool:
         """Return whether selected keys (from an operator or a delivery) are keys of this table."""
-        return table.name == self.keyed if self.keyed else not table.over
+        return table.name == self.keyed if self.keyed else not table.parent
 
     @property
     def stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of tables grouped into stages, in request order: a table comes one stage after its parent."""
         depths: dict[str, int] = {}
         for table in self.asked:
-            depths[table.name] = depths[table.over] + 1 if table.over else 0
+            depths[table.name] = depths[table.parent] + 1 if table.parent else 0
         return tuple(
             tuple(name for name, depth in depths.items() if depth == stage) for stage in range(max(depths.values()) + 1)
         )

@@ -54,7 +54,7 @@ def list_keys(
     if selected and is_keyed and set(parent.key) <= set(names):
         return [_split_key(key, names, table) for key in selected]
     if parent_rows is None:
-        raise ConfigurationError("The parent table was not pulled in this run", table=table.name, over=parent.name)
+        raise ConfigurationError("The parent table was not pulled in this run", table=table.name, parent=parent.name)
     keys: dict[tuple[str, ...], Keys] = {}
     for _, rows in parent_rows.rows([*names, *filter(None, [shape.only])]):
         for row in rows.to_pylist():

@@ -119,7 +119,7 @@ def read_windows(
                     "The parent table was not pulled in this run",
                     vendor=vendor.name,
                     table=table.name,
-                    over=shape.over,
+                    parent=shape.parent,
                 )
             pieces = read_nested_rows(table, shape, source.parent)
             yield from only_fresh(map(reader.read, pieces), table.key)

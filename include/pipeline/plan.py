@@ -135,8 +135,8 @@ def find_key_table(vendor: Vendor) -> str:
     for table in vendor.asked:
         if table.chosen:
             return table.name
-        if isinstance(table.shape, FanOut) and table.over and vendor.is_keyed(vendor.table(table.over)):
-            return table.over
+        if isinstance(table.shape, FanOut) and table.parent and vendor.is_keyed(vendor.table(table.parent)):
+            return table.parent
     raise InputRejected(f"{vendor.title} can't return single rows, only whole tables")
 
 
@@ -144,8 +144,8 @@ def find_keyed(vendor: Vendor, tables: Sequence[str] | None = None) -> list[str]
     """Return the tables that can be pulled for single clients; None for `tables` means all."""
     keyed: list[str] = []
     for table in vendor.asked:  # parents before children
-        is_fan = isinstance(table.shape, FanOut) and bool(table.over) and vendor.is_keyed(vendor.table(table.over))
+        is_fan = isinstance(table.shape, FanOut) and bool(table.parent) and vendor.is_keyed(vendor.table(table.parent))
         is_keyed = is_fan or bool(table.chosen)
-        if (tables is None or table.name in tables) and (is_keyed or table.over in keyed):
+        if (tables is None or table.name in tables) and (is_keyed or table.parent in keyed):
             keyed.append(table.name)
     return keyed

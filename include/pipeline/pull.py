@@ -46,7 +46,7 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
     site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     table = vendor.table(table_name)
     answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
-    parent = vendor_run.open_staged(table.over) if table.over else None
+    parent = vendor_run.open_staged(table.parent) if table.parent else None
     if span.is_pushed:
         answers.forget()  # responses stored by an earlier attempt may be stale
     keys = _find_keys(vendor_run, table, parent)
@@ -81,10 +81,10 @@ def _find_keys(vendor_run: VendorRun, table: Table, parent_rows: Partition | Non
     """Return the keys that a fan-out requests; empty for other tables."""
     if not isinstance(table.shape, FanOut):
         return []
-    if not table.over:
+    if not table.parent:
         return _list_grants(vendor_run)
     vendor, run = vendor_run.vendor, vendor_run.run
-    parent, shape = vendor.table(table.over), table.shape
+    parent, shape = vendor.table(table.parent), table.shape
     keys = list_keys(table, shape, parent, parent_rows, run.keys, is_keyed=vendor.is_keyed(parent))
     if not shape.final or run.keys or run.full_refresh:
         return keys

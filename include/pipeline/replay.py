@@ -76,12 +76,12 @@ def replay(
     """
     vendor = vendor_run.vendor
     table = vendor.table(table_name)
-    if table.over:
+    if table.parent:
         raise InputRejected(
             "Rows of this table are requested per parent row and can't be replayed: run the vendor's DAG again, for these clients or all",
             vendor=vendor.name,
             table=table_name,
-            over=table.over,
+            parent=table.parent,
         )
     letters = _open_letters(vendor_run, table_name, ids)
     done = Replayed(len(letters), sum(letter["row_key"] is None for letter in letters), 0, 0, 0)

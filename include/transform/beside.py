@@ -140,10 +140,10 @@ def _read_dead(
     rows = rows.rename_columns(names) if names else pa.table({_UNKNOWN: pa.nulls(rows.num_rows, pa.string())})
     good = _read_good(table, partition, columns).rename_columns(names) if set(columns) == set(table.key) else below
     yield Dead(rows, good)
-    if table.over:
+    if table.parent:
         carried = {col.name: col.source[1:] for col in table.columns if col.source[1:] in table.carried}
         of_parent = {name: carried[column] for name, column in lookup.items() if column in carried}
-        yield from _read_dead(vendor, vendor.table(table.over), find, of_parent, good)
+        yield from _read_dead(vendor, vendor.table(table.parent), find, of_parent, good)
 
 
 def _read_good(table: Table, partition: Partition, columns: list[str]) -> pa.Table:

@@ -66,7 +66,7 @@ def lists_all(vendor: Vendor, table: Table) -> bool:
         return False
     if isinstance(table.shape, FanOut) and table.shape.final:
         return False
-    return not table.over or lists_all(vendor, vendor.table(table.over))
+    return not table.parent or lists_all(vendor, vendor.table(table.parent))
 
 
 def eased_share(count: int, of: int) -> float:

@@ -63,8 +63,10 @@ def measure(
     """
     partition = partitions[table.name]
     manifest = partition.manifest
-    parent_keys = {column: _read_parent_keys(vendor, parent, partitions) for column, parent in table.parents.items()}
-    columns = sorted({table.key[0], *table.parents, *filter(None, (table.as_of, table.money, *_list_agreeing(table)))})
+    parent_keys = {column: _read_parent_keys(vendor, parent, partitions) for column, parent in table.references.items()}
+    columns = sorted(
+        {table.key[0], *table.references, *filter(None, (table.as_of, table.money, *_list_agreeing(table)))}
+    )
     tally = _Tally()
     for part in partition.good_rows(columns):
         tally.add(table, part, manifest.business_date, parent_keys)
@@ -94,7 +96,7 @@ def measure(
         comparison.details["off_date_rows"] = (
             f"rows not dated {manifest.business_date}: {name_first(list(tally.off_keys))}"
         )
-    for column, parent in table.parents.items():
+    for column, parent in table.references.items():
         measure = f"{column}_without_{parent}"
         comparison.measures[measure] = None if parent_keys[column] is None else tally.orphans.get(column, 0)
         comparison.details[measure] = f"{column} {name_first(list(tally.lacking.get(column, ())))}"

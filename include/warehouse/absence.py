@@ -97,6 +97,6 @@ def record(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull
 def _tables_above(vendor: Vendor, table: str) -> list[str]:
     """Return the parents of a table, the nearest first: its requests are made per row of the parent."""
     above: list[str] = []
-    while table := vendor.table(table).over:
+    while table := vendor.table(table).parent:
         above.append(table)
     return above

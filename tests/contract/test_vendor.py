@@ -138,11 +138,11 @@ GOALS = replace(PLANS, name="goals", path="", shape=Inside("plans", ("goals",)))
     ],
 )
 def test_table_that_is_asked_for_by_itself_waits_for_no_other(shape: Shape) -> None:
-    assert replace(TABLE, shape=shape).over == ""
+    assert replace(TABLE, shape=shape).parent == ""
 
 
 def test_fan_out_and_what_is_inside_wait_for_their_table() -> None:
-    assert (PLANS.over, GOALS.over) == ("clients", "plans")
+    assert (PLANS.parent, GOALS.parent) == ("clients", "plans")
 
 
 def test_row_carries_columns_of_the_table_that_it_is_over_but_not_its_own_time() -> None:
@@ -188,7 +188,7 @@ def test_table_of_another_vendor_is_unknown() -> None:
 def test_table_that_another_is_over_stands_before_it(vendor: Vendor) -> None:
     seen: set[str] = set()
     for table in vendor.tables:
-        assert not table.over or table.over in seen, table.name
+        assert not table.parent or table.parent in seen, table.name
         seen.add(table.name)
     assert {name for stage in vendor.stages for name in stage} == {table.name for table in vendor.asked} <= seen
 
@@ -197,8 +197,8 @@ def test_keys_of_a_path_and_carried_columns_are_staged_by_the_table_that_it_is_o
     for table in vendor.tables:
         headers = table.shape.headers.values() if isinstance(table.shape, FanOut) else ()
         in_path = set(re.findall(r"{(\w+)}", "".join((table.path, *headers))))
-        if table.over:
-            assert in_path | set(table.carried) <= set(staged_schema(vendor.table(table.over)).names), table.name
+        if table.parent:
+            assert in_path | set(table.carried) <= set(staged_schema(vendor.table(table.parent)).names), table.name
         else:
             assert not in_path
             assert not table.carried
@@ -208,13 +208,13 @@ def test_fan_out_names_a_flag_and_a_bucket_that_exist(vendor: Vendor) -> None:
     for table in vendor.tables:
         if isinstance(table.shape, FanOut):
             assert table.shape.bucket in {"", *vendor.budget.calls_per_hour}
-            assert not table.shape.only or vendor.table(table.over).named(table.shape.only).type == BOOLEAN
+            assert not table.shape.only or vendor.table(table.parent).named(table.shape.only).type == BOOLEAN
 
 
 def test_rows_inside_come_from_a_text_that_is_staged(vendor: Vendor) -> None:
     for table in vendor.tables:
         if isinstance(table.shape, Inside):
-            assert {vendor.table(table.over).named(name).type for name in table.shape.columns} == {STRING}
+            assert {vendor.table(table.parent).named(name).type for name in table.shape.columns} == {STRING}
             assert table.path == ""
 
 
@@ -259,7 +259,7 @@ def test_keys_are_required(vendor: Vendor) -> None:
 def test_parents_stand_before_their_children(vendor: Vendor) -> None:
     seen: set[str] = set()
     for table in vendor.tables:
-        assert set(table.parents.values()) <= seen
+        assert set(table.references.values()) <= seen
         seen.add(table.name)
 
 
@@ -322,7 +322,7 @@ def test_key_of_a_delivery_is_the_key_that_single_rows_are_asked_by(vendor: Vend
         return
     table = vendor.table(vendor.webhook.table)
     assert isinstance(table.shape, FanOut)
-    assert vendor.is_keyed(vendor.table(table.over))
+    assert vendor.is_keyed(vendor.table(table.parent))
     asked_by = {*re.findall(r"{(\w+)}", "".join((table.path, *table.shape.headers.values()))), *table.carried}
     assert len(vendor.webhook.keys) == len(asked_by)
 

@@ -111,8 +111,8 @@ def test_only_a_vendor_with_a_closing_offers_to_wait_for_it(api: AirflowApi) -> 
 def test_the_form_of_replays_offers_no_table_that_needs_a_new_run_and_names_those(api: AirflowApi) -> None:
     table = form(api, "replay_dead_letters")["table"]
     tables = [(vendor, each) for vendor in VENDORS for each in vendor.asked]
-    assert table["schema"]["enum"] == [f"{vendor.name}.{each.name}" for vendor, each in tables if not each.over]
-    nested = [(vendor, each) for vendor, each in tables if each.over]
+    assert table["schema"]["enum"] == [f"{vendor.name}.{each.name}" for vendor, each in tables if not each.parent]
+    nested = [(vendor, each) for vendor, each in tables if each.parent]
     assert len(nested) > 10
     for vendor, each in nested:
         assert re.search(rf"{vendor.title}: [^;]*\b{each.name}\b", table["description"])

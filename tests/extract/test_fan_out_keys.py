@@ -92,7 +92,7 @@ def test_chosen_keys_need_no_partition() -> None:
 
 
 def test_neither_partition_nor_choice_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match=r"not pulled.*table=accounts over=clients"):
+    with pytest.raises(ConfigurationError, match=r"not pulled.*table=accounts parent=clients"):
         keys(ACCOUNTS)
 
 

@@ -49,7 +49,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 def plainest(vendor: Vendor) -> Table:
     """A table that one call brings something of."""
-    return next(t for t in vendor.tables if not t.over and not isinstance(t.shape, Report))
+    return next(t for t in vendor.tables if not t.parent and not isinstance(t.shape, Report))
 
 
 SLOWLY = [VENDORS[0].name, *(pytest.param(vendor.name, marks=pytest.mark.long) for vendor in VENDORS[1:])]

@@ -410,7 +410,7 @@ def test_page_that_cannot_be_read_is_asked_for_again_from_its_own_link(serve: Se
 def test_table_inside_another_that_was_not_pulled_is_a_configuration_error(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply([]))
     table = Table("people", "", ("row_id",), COLUMNS, shape=Inside("houses", ("people",)))
-    with pytest.raises(ConfigurationError, match=r"not pulled.*vendor=somebody table=people over=houses"):
+    with pytest.raises(ConfigurationError, match=r"not pulled.*vendor=somebody table=people parent=houses"):
         puller.rows(table)
     assert listener.asked == []
 

@@ -51,7 +51,9 @@ def struck(vendor: Vendor) -> Table:
 
 def all_struck(vendor: Vendor) -> list[Table]:
     """That table, and one above it whose rows come in pages on behalf of somebody."""
-    over = [t for t in vendor.tables if isinstance(t.shape, FanOut) and t.shape.pages and t.name == struck(vendor).over]
+    over = [
+        t for t in vendor.tables if isinstance(t.shape, FanOut) and t.shape.pages and t.name == struck(vendor).parent
+    ]
     return [struck(vendor), *over]
 
 
@@ -145,7 +147,7 @@ def run_again(firm: Firm) -> None:
         wanted.add(name := left.pop())
         beside = [other for m in firm.vendor.maps if m.table == name for other in m.beside]
         table = firm.vendor.table(name)
-        left += {*table.parents.values(), *beside, *([table.over] if table.over else [])} - wanted
+        left += {*table.references.values(), *beside, *([table.parent] if table.parent else [])} - wanted
     firm.day(LAST, *wanted, full_refresh=True)
 
 

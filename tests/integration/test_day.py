@@ -20,7 +20,7 @@ def is_drawn(vendor: Vendor, table_name: str) -> bool:
     """Whether the vendor computes the table's answers anew for every call, and so never quite the same."""
     table = vendor.table(table_name)
     shape = table.shape
-    return (isinstance(shape, FanOut) and bool(shape.bucket)) or (bool(table.over) and is_drawn(vendor, table.over))
+    return (isinstance(shape, FanOut) and bool(shape.bucket)) or (bool(table.parent) and is_drawn(vendor, table.parent))
 
 
 def test_a_day_holds_what_the_vendor_states(firm: Firm) -> None:

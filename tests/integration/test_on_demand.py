@@ -19,7 +19,9 @@ from tests.conftest import Firm
 from tests.faults.disturbed import contents
 from tests.running_sandbox import LAST, NOW
 
-KEYED = [vendor.name for vendor in VENDORS if any(table.over and vendor.table(table.over) for table in vendor.tables)]
+KEYED = [
+    vendor.name for vendor in VENDORS if any(table.parent and vendor.table(table.parent) for table in vendor.tables)
+]
 SIGNING = [vendor.name for vendor in VENDORS if any(each.entity == "envelope" for each in vendor.maps)]
 PLANNING = [name for name in KEYED if name not in SIGNING]
 

@@ -208,7 +208,7 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
 
 def test_rows_that_are_asked_for_one_by_one_are_refused_in_words(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(named("emoney"))
-    with pytest.raises(InputRejected, match=r"run the vendor's DAG again.*table=plans over=clients"):
+    with pytest.raises(InputRejected, match=r"run the vendor's DAG again.*table=plans parent=clients"):
         replay(firm.vendor_run(firm.new_run()), "plans")
 
 
@@ -218,7 +218,7 @@ def test_what_the_form_offers_can_be_replayed(start_firm: Callable[..., Firm], v
     partitions = firm.stage(run)
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
     firm.publish(run, partitions)
-    for table in [each for each in vendor.asked if not each.over]:
+    for table in [each for each in vendor.asked if not each.parent]:
         _, first = next(partitions[table.name].rows(list(table.key)))
         firm.database.do(
             "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part,"

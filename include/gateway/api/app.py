@@ -263,9 +263,10 @@ def replay_dead_letters(
     """Order a replay, which pulls the rows of open dead letters again; get its state from `status_url`."""
     order = ReplayOrder.model_validate_json(body)
     table = _table(_vendor(order.vendor, 422), order.table, 422)
-    if table.over:
+    if table.parent:
         raise Refusal(
-            422, f"Rows of this table are requested per row of {table.over} and can't be replayed: start a run instead"
+            422,
+            f"Rows of this table are requested per row of {table.parent} and can't be replayed: start a run instead",
         )
     engine, attempt = _engine(request), Attempt.of(caller.name, key, "replays", body)
     answer = request_queue.recall(engine, attempt)

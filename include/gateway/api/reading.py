@@ -214,7 +214,7 @@ def _summarize(vendor: Vendor, table: Table) -> dict[str, Any]:
 
 def is_pushable(table: Table) -> bool:
     """Return whether a table's rows can be pushed: rows of a fan-out depend on the parent row of their request."""
-    return not isinstance(table.shape, FanOut) and not table.over
+    return not isinstance(table.shape, FanOut) and not table.parent
 
 
 def key_fields(table: Table) -> list[str]:

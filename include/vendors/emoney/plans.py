@@ -81,7 +81,7 @@ PLANS = Table(
     shape=FanOut("clients"),
     version="updated_at",
     omits_nulls=True,
-    parents={"client_id": "clients"},
+    references={"client_id": "clients"},
     columns=(
         column("plan_id", "planId", STRING, required=True),
         column("client_id", "@client_id", STRING, required=True),
@@ -99,7 +99,7 @@ EXPENSES = Table(
     key=("plan_id", "expense_id"),
     shape=FanOut("plans"),
     omits_nulls=True,
-    parents={"plan_id": "plans"},
+    references={"plan_id": "plans"},
     columns=(
         column("expense_id", "expenseId", STRING, required=True),
         column("plan_id", "@plan_id", STRING, required=True),
@@ -123,7 +123,7 @@ MONTE_CARLO = Table(
     # 409: the plan can't be calculated yet.
     shape=FanOut("plans", bucket="monte_carlo", missing=(404, 409)),
     omits_nulls=True,
-    parents={"plan_id": "plans"},
+    references={"plan_id": "plans"},
     columns=(
         column("plan_id", "@plan_id", STRING, required=True),
         column("client_id", "@client_id", STRING, required=True),

@@ -73,7 +73,7 @@ ACCOUNTS = Table(
     shape=Offset("Id"),
     version="edited_at",
     money="current_value_usd",
-    parents={"registration_id": "registrations", "client_id": "clients"},
+    references={"registration_id": "registrations", "client_id": "clients"},
     columns=(
         column("account_id", "id", INTEGER, required=True),
         column("name", "name", STRING),

@@ -90,7 +90,7 @@ ACCOUNTS = Table(
     omits_nulls=True,
     page_rows=200,
     money="market_value_usd",
-    parents={"primary_client_id": "clients"},
+    references={"primary_client_id": "clients"},
     columns=(
         column("account_id", "accountId", STRING, required=True),
         sensitive("account_number", "accountNumber"),

@@ -25,8 +25,8 @@ TABLE = VENDOR.asked[0].name
 ORDER = {"vendor": VENDOR.name, "tables": [TABLE]}
 DAY = date(2026, 11, 23)
 REPLAY = {"vendor": VENDOR.name, "table": TABLE, "business_date": "2026-11-23"}
-BY_CLIENT = next(each for each in VENDORS if any(table.over or table.chosen for table in each.asked))
-FANNED, FAN = next((each, table) for each in VENDORS for table in each.asked if table.over)
+BY_CLIENT = next(each for each in VENDORS if any(table.parent or table.chosen for table in each.asked))
+FANNED, FAN = next((each, table) for each in VENDORS for table in each.asked if table.parent)
 
 
 @pytest.fixture
