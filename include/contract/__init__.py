@@ -5,7 +5,7 @@ read a declaration use them.
 """
 
 from include.contract.limits import Limits
-from include.contract.shape import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Shape, Whole
+from include.contract.shape import FanOut, Linked, Nested, Numbered, Offset, Positioned, Pushed, Report, Shape, Whole
 from include.contract.vendor import (
     BOOLEAN,
     DATE,
@@ -35,6 +35,6 @@ from include.contract.webhook import Document, Webhook
 
 __all__ = [
     "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Beside", "Budget", "Column", "Constant", "Derived",
-    "Document", "EntityMap", "FanOut", "Inside", "Limits", "Linked", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
+    "Document", "EntityMap", "FanOut", "Limits", "Linked", "Nested", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
     "Table", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
 ]  # fmt: skip

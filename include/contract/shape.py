@@ -111,7 +111,7 @@ class FanOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
+class Nested:
     """Rows nested in the rows of a parent table, as a list in a column; they need no request.
 
     Every row also has these fields: `@<column>` of its parent row, `@in` (the column), and `@nth` as in `FanOut`.
@@ -133,4 +133,4 @@ class Pushed:
     """Rows that arrive only by webhook; they are never requested."""
 
 
-Shape = Whole | Offset | Numbered | Positioned | Linked | Report | FanOut | Inside | Pushed
+Shape = Whole | Offset | Numbered | Positioned | Linked | Report | FanOut | Nested | Pushed

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from include.contract.limits import Limits
-from include.contract.shape import FanOut, Inside, Pushed, Shape, Whole
+from include.contract.shape import FanOut, Nested, Pushed, Shape, Whole
 from include.contract.webhook import Document, Webhook
 
 INTEGER = "int64"
@@ -138,7 +138,7 @@ class Table:
         sources = [c.source for c in self.columns]
         if len(set(sources)) != len(sources):
             raise ValueError(f"{self.name}: two columns declare the same field")
-        is_whole = isinstance(self.shape, Inside) or (isinstance(self.shape, FanOut) and not self.shape.pages)
+        is_whole = isinstance(self.shape, Nested) or (isinstance(self.shape, FanOut) and not self.shape.pages)
         if "@nth" in sources and not is_whole:
             raise ValueError(f"{self.name}: @nth needs all rows in one response, so it can't be used with pages")
         if self.pull == "window" and self.edited is None:
@@ -152,7 +152,7 @@ class Table:
     @property
     def parent(self) -> str:
         """The parent table, which must be staged first in the same run; empty if there is none."""
-        return self.shape.parent if isinstance(self.shape, (FanOut, Inside)) else ""
+        return self.shape.parent if isinstance(self.shape, (FanOut, Nested)) else ""
 
     @property
     def carried(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from include.contract import FanOut, Inside, Linked, Numbered, Offset, Positioned, Pushed, Report, Table, Vendor, Whole
+from include.contract import FanOut, Linked, Nested, Numbered, Offset, Positioned, Pushed, Report, Table, Vendor, Whole
 from include.contract.limits import DEFAULT
 from include.control.answers import Answers
 from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
@@ -18,7 +18,7 @@ from include.extract.conflict import has_unique_keys, separate
 from include.extract.csv_page import CsvReader
 from include.extract.fan_out import Keys, fan_out, follow
 from include.extract.flatten import flatten, next_link, unwrap
-from include.extract.inside import read_nested_rows
+from include.extract.nested import read_nested_rows
 from include.extract.page import Page
 from include.extract.paging import Window, only_fresh, ordered_pages
 from include.extract.report import report_pages
@@ -113,7 +113,7 @@ def read_windows(
                 is_routine=source.is_routine,
             )  # fmt: skip
             yield from only_fresh(map(reader.read, pieces), table.key)
-        case Inside() as shape:
+        case Nested() as shape:
             if source.parent is None:
                 raise ConfigurationError(
                     "The parent table was not pulled in this run",

@@ -18,7 +18,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, TypeGuard
 
-from include.contract import Inside, Table, Vendor, Webhook
+from include.contract import Nested, Table, Vendor, Webhook
 from include.control import inbox
 from include.control.inbox import Pending
 from include.errors import (
@@ -291,7 +291,7 @@ def _stage(
 def _stage_nested(vendor_run: VendorRun, table_name: str) -> list[Partition]:
     """Stage the tables whose rows are nested in the given table's rows."""
     span = Span(vendor_run.run.business_date, is_pushed=True)
-    nested = [t.name for t in vendor_run.vendor.asked if isinstance(t.shape, Inside) and t.parent == table_name]
+    nested = [t.name for t in vendor_run.vendor.asked if isinstance(t.shape, Nested) and t.parent == table_name]
     return [_fetch(vendor_run, table, span) for table in nested]
 
 

@@ -18,8 +18,8 @@ from include.contract import (
     Budget,
     Derived,
     FanOut,
-    Inside,
     Linked,
+    Nested,
     Numbered,
     Offset,
     Positioned,
@@ -127,7 +127,7 @@ PLANS = Table(
     ),
     shape=FanOut("clients"),
 )
-GOALS = replace(PLANS, name="goals", path="", shape=Inside("plans", ("goals",)))
+GOALS = replace(PLANS, name="goals", path="", shape=Nested("plans", ("goals",)))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_fan_out_names_a_flag_and_a_bucket_that_exist(vendor: Vendor) -> None:
 
 def test_rows_inside_come_from_a_text_that_is_staged(vendor: Vendor) -> None:
     for table in vendor.tables:
-        if isinstance(table.shape, Inside):
+        if isinstance(table.shape, Nested):
             assert {vendor.table(table.parent).named(name).type for name in table.shape.columns} == {STRING}
             assert table.path == ""
 
@@ -338,4 +338,4 @@ def test_what_is_not_asked_for_again_is_an_event_with_an_end(vendor: Vendor) -> 
 
 
 def test_table_has_a_path_unless_it_comes_with_another_or_by_webhook(vendor: Vendor) -> None:
-    assert all(bool(table.path) != isinstance(table.shape, Inside | Pushed) for table in vendor.tables)
+    assert all(bool(table.path) != isinstance(table.shape, Nested | Pushed) for table in vendor.tables)

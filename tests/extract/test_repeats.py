@@ -18,8 +18,8 @@ from include.contract import (
     STRING,
     TIMESTAMP,
     FanOut,
-    Inside,
     Linked,
+    Nested,
     Numbered,
     Offset,
     Positioned,
@@ -238,7 +238,7 @@ def test_what_one_user_sees_twice_and_differs_is_a_dead_letter(start: Start) -> 
 def test_nested_rows_that_share_a_key_and_differ_are_dead_letters(start: Start, is_one_parent: bool) -> None:
     rows = [row(1), row(2, "5.00", "a")], [row(2, "7.00", "b"), row(3)]
     lists = [[*rows[0], *rows[1]], []] if is_one_parent else rows
-    table = replace(table_of(Inside("parents", ("list",))), columns=(*TABLE.columns, PARENT))
+    table = replace(table_of(Nested("parents", ("list",))), columns=(*TABLE.columns, PARENT))
     parents = [{"id": f"p{n}", "list": json.dumps(each)} for n, each in enumerate(lists)]
     puller = start(lambda asked: Reply(parents), PARENTS, table)
     partition = puller.pull(table, parent=puller.pull(PARENTS))

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.contract import INTEGER, MONEY, STRING, Inside, Linked, Numbered, Positioned, Pushed, Table, Whole, column
+from include.contract import INTEGER, MONEY, STRING, Linked, Nested, Numbered, Positioned, Pushed, Table, Whole, column
 from include.errors import ConfigurationError, PagingUnstable, RetriableError, SchemaDrift, VendorUnavailable
 from include.extract.pull import Span, request
 from tests.extract.answering import DAY, NOW, Answer, Asked, Listener, Puller, Reply, listen, vendor_of
@@ -404,12 +404,12 @@ def test_page_that_cannot_be_read_is_asked_for_again_from_its_own_link(serve: Se
     assert [call.params.get("at") for call in listener.asked] == [None, "b", "b"]
 
 
-# --- inside another table ---
+# --- nested in another table ---
 
 
 def test_table_inside_another_that_was_not_pulled_is_a_configuration_error(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply([]))
-    table = Table("people", "", ("row_id",), COLUMNS, shape=Inside("houses", ("people",)))
+    table = Table("people", "", ("row_id",), COLUMNS, shape=Nested("houses", ("people",)))
     with pytest.raises(ConfigurationError, match=r"not pulled.*vendor=somebody table=people parent=houses"):
         puller.rows(table)
     assert listener.asked == []

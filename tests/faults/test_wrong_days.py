@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from include import business_dates
-from include.contract import Inside, Report, Table, Vendor
+from include.contract import Nested, Report, Table, Vendor
 from include.control.ledger import find_earlier_partitions
 from include.errors import DataQualityError, SchemaDrift
 from include.pipeline import vendor_day
@@ -161,7 +161,7 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
     firm, run = day.firm, day.run
     good = LastGoodDay(firm, Crm(firm.database, firm.sandbox, firm.folder / "crm"), LAST)
     renamed = 0
-    for table in (table for table in vendor.asked if lists_all(vendor, table) and not isinstance(table.shape, Inside)):
+    for table in (table for table in vendor.asked if lists_all(vendor, table) and not isinstance(table.shape, Nested)):
         if field := field_to_rename(day, table):
             add_fault(firm, table, "field_renamed", field=field, to="nowCalledThis")
             try:

@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 def goldens(vendor: Vendor) -> dict[str, bytes]:
-    """What lies in the vendor's folder; a table inside another one has no answer of its own."""
+    """What lies in the vendor's folder; a nested table has no answer of its own."""
     files = sorted((HERE / vendor.name).iterdir())
     return {path.stem: path.read_bytes() for path in files if path.suffixes in ([".json"], [".csv"])}
 

@@ -1,6 +1,6 @@
 """Goldens: what a vendor answers for each table, and beside it what it must become, staged and canonical.
 
-A table inside another one has no answer of its own. An expected file that is missing is written, and the test fails until
+A nested table has no answer of its own. An expected file that is missing is written, and the test fails until
 somebody has read it; none is ever overwritten.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from include.contract import FanOut, Inside, Table, Vendor
+from include.contract import FanOut, Nested, Table, Vendor
 from include.vendors import VENDORS
 from include.warehouse import schema
 from tests.conftest import Database
@@ -56,7 +56,7 @@ def test_answer_becomes_what_its_golden_says(vendor: Vendor, table: Table, days:
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
 def test_every_file_is_of_a_table_and_every_table_that_is_asked_for_has_an_answer(vendor: Vendor) -> None:
-    asked_for = {table.name for table in vendor.asked if not isinstance(table.shape, Inside)}
+    asked_for = {table.name for table in vendor.asked if not isinstance(table.shape, Nested)}
     assert goldens(vendor).keys() == asked_for
     expected = {path.name.removesuffix(".expected.json") for path in (HERE / vendor.name).glob("*.expected.json")}
     assert expected == {table.name for table in vendor.asked}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from include.contract import BOOLEAN, INTEGER, STRING, Beside, EntityMap, Inside, Table, column, derived, ignored
+from include.contract import BOOLEAN, INTEGER, STRING, Beside, EntityMap, Nested, Table, column, derived, ignored
 from include.vendors.adobe_sign.agreements import (
     DONE,
     PER_AGREEMENT,
@@ -77,7 +77,7 @@ PARTICIPANTS = Table(
     name="participants",
     path="",
     key=("agreement_id", "participant_id"),
-    shape=Inside("members", ("participant_sets",), ("memberInfos",)),
+    shape=Nested("members", ("participant_sets",), ("memberInfos",)),
     is_nested=True,
     omits_nulls=True,
     skipped=("securityOption",),

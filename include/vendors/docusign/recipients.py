@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.contract import STRING, TIMESTAMP, EntityMap, Inside, Table, column, derived, ignored
+from include.contract import STRING, TIMESTAMP, EntityMap, Nested, Table, column, derived, ignored
 from include.vendors.arrays import day_of, joined, looked_up
 from include.vendors.docusign.envelopes import ROLES, event_key, is_final
 from include.vendors.happenings import happenings
@@ -59,7 +59,7 @@ RECIPIENTS = Table(
     name="recipients",
     path="",
     key=("envelope_id", "recipient_id", "changed_at"),
-    shape=Inside("envelopes", tuple(ROLES.values())),
+    shape=Nested("envelopes", tuple(ROLES.values())),
     is_nested=True,
     omits_nulls=True,
     skipped=_RECIPIENT_OBJECTS,

@@ -15,7 +15,7 @@ from include.contract import (
     Beside,
     EntityMap,
     FanOut,
-    Inside,
+    Nested,
     Table,
     column,
     constant,
@@ -143,7 +143,7 @@ GOAL_RESULTS = Table(
     name="goal_results",
     path="",
     key=("plan_id", "goal_id"),
-    shape=Inside("monte_carlo", ("other_goals",)),
+    shape=Nested("monte_carlo", ("other_goals",)),
     omits_nulls=True,
     columns=(
         column("goal_id", "goalId", STRING, required=True),

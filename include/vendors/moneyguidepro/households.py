@@ -8,7 +8,7 @@ from include.contract import (
     STRING,
     TIMESTAMP,
     EntityMap,
-    Inside,
+    Nested,
     Table,
     column,
     constant,
@@ -39,7 +39,7 @@ PARTICIPANTS = Table(
     name="participants",
     path="",
     key=("participant_id",),
-    shape=Inside("households", ("participants",)),
+    shape=Nested("households", ("participants",)),
     omits_nulls=True,
     dates="us",
     columns=(

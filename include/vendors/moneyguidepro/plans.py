@@ -17,7 +17,7 @@ from include.contract import (
     Derived,
     EntityMap,
     FanOut,
-    Inside,
+    Nested,
     Table,
     column,
     constant,
@@ -139,7 +139,7 @@ GOALS = Table(
     name="goals",
     path="",
     key=("household_id", "topic", "name", "nth"),
-    shape=Inside("plan_summaries", ("categories",), ("topics", "items")),
+    shape=Nested("plan_summaries", ("categories",), ("topics", "items")),
     omits_nulls=True,
     references={"household_id": "plan_summaries"},
     columns=(

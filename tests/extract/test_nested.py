@@ -1,4 +1,4 @@
-"""Rows that came inside the rows of another table: nothing is asked for, and each knows what it was in."""
+"""Rows that are nested in the rows of another table need no request, and each names the column that held it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from include.contract import INTEGER, MONEY, STRING, TIMESTAMP, Inside, Table, column, ignored
+from include.contract import INTEGER, MONEY, STRING, TIMESTAMP, Nested, Table, column, ignored
 from include.extract.columns import staged_schema
-from include.extract.inside import read_nested_rows
+from include.extract.nested import read_nested_rows
 from include.extract.page import DeadRow, PageReader
 from include.sensitive import Redactor
 from include.staging.files import PartWriter
@@ -28,7 +28,7 @@ HOUSES = Table(
      column("asked_at", "@asked_at", TIMESTAMP)),
 )  # fmt: skip
 PEOPLE = Table(
-    "people", "", ("person_id",), shape=Inside("houses", ("people",)), omits_nulls=True,
+    "people", "", ("person_id",), shape=Nested("houses", ("people",)), omits_nulls=True,
     columns=(
         column("person_id", "id", INTEGER, required=True),
         column("house_id", "@house_id", INTEGER, required=True),
@@ -60,7 +60,7 @@ def stage_houses(tmp_path: Path) -> Stage:
 
 
 def pieces(parent: Partition, table: Table = PEOPLE) -> list[bytes]:
-    assert isinstance(table.shape, Inside)
+    assert isinstance(table.shape, Nested)
     return list(read_nested_rows(table, table.shape, parent))
 
 
@@ -105,7 +105,7 @@ def test_numbers_of_a_list_within_a_list_stay_exact(stage_houses: Stage) -> None
 
 def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage) -> None:
     table = Table(
-        "people", "", ("person_id",), shape=Inside("houses", ("people",)),
+        "people", "", ("person_id",), shape=Nested("houses", ("people",)),
         columns=(column("person_id", "id", INTEGER), column("asked_at", "@asked_at", TIMESTAMP, required=True)),
     )  # fmt: skip
     [good], dead = read(stage_houses([(1, '[{"id":11}]')]), table)
@@ -115,7 +115,7 @@ def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage
 # --- lists within lists ---
 
 GOALS = Table(
-    "goals", "", ("house_id", "topic", "name"), shape=Inside("houses", ("people",), ("topics", "items")),
+    "goals", "", ("house_id", "topic", "name"), shape=Nested("houses", ("people",), ("topics", "items")),
     columns=(
         column("house_id", "@house_id", INTEGER, required=True),
         column("topic", "^name", STRING, required=True),
@@ -163,7 +163,7 @@ def test_texts_of_one_row_are_not_those_of_the_next(stage_houses: Stage) -> None
 
 def test_numbers_on_the_way_are_told_too_and_flags_or_lists_are_not(stage_houses: Stage) -> None:
     table = Table(
-        "members", "", ("name",), shape=Inside("houses", ("people",), ("members",)),
+        "members", "", ("name",), shape=Nested("houses", ("people",), ("members",)),
         columns=(
             column("name", "name", STRING, required=True), column("place", "^order", INTEGER),
             column("worth_usd", "^worth", MONEY),
@@ -190,7 +190,7 @@ ROOMS = Table(
     (column("house_id", "id", INTEGER, required=True), column("signer", "signers", STRING), column("witness", "witnesses", STRING)),
 )  # fmt: skip
 EVERYBODY = Table(
-    "everybody", "", ("house_id", "person_id"), shape=Inside("rooms", ("signer", "witness")), omits_nulls=True,
+    "everybody", "", ("house_id", "person_id"), shape=Nested("rooms", ("signer", "witness")), omits_nulls=True,
     columns=(
         column("house_id", "@house_id", INTEGER, required=True), column("person_id", "id", INTEGER, required=True),
         column("role", "@in", STRING, required=True),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from include.contract import Inside, Table
+from include.contract import Nested, Table
 from include.extract.exact_json import dump, load
 from include.extract.flatten import flatten_row, number_rows
 from include.staging.partitions import Partition
 
 
-def read_nested_rows(table: Table, shape: Inside, parent: Partition) -> Iterator[bytes]:
+def read_nested_rows(table: Table, shape: Nested, parent: Partition) -> Iterator[bytes]:
     """Yield the nested rows as JSON arrays, one per part of the parent's partition; an invalid list becomes a dead row."""
     names = [*table.carried, *_list_asked_at(table)]
     declared = {col.source for col in table.columns}
