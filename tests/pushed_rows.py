@@ -29,7 +29,7 @@ def whole_row(table: Table, **values: object) -> dict[str, Any]:
         value = values.get(col.source, sample_value(col) if col.required else None)
         if value is ...:
             continue
-        *way, last = col.source.split(".") if table.is_nested else [col.source]
+        *way, last = col.source.split(".") if table.has_objects else [col.source]
         holder = row
         for name in way:
             holder = holder.setdefault(name, {})

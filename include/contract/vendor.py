@@ -92,8 +92,8 @@ class Table:
         when_past: Parameters that are added to `params`, or replace them, for a past date.
         shape: How the table is requested.
         rows: Field of the response that holds the rows; empty if the response is the array, or one row.
-        is_nested: Whether rows contain objects: their fields are declared as `address.city`, and a list is staged as JSON text.
-        skipped: For nested rows: objects that are left out whole; inside a list, named by their own field name.
+        has_objects: Whether rows contain objects: their fields are declared as `address.city`, and a list is staged as JSON text.
+        skipped: For rows with objects: those that are left out whole; inside a list, named by their own field name.
         omits_nulls: Whether the vendor omits null fields: then a field missing from every row is not schema drift.
         dates: Date format: `iso` (2026-11-20), or `us`, which also accepts 11/20/2026.
         page_rows: Rows requested per call.
@@ -119,7 +119,7 @@ class Table:
     when_past: Mapping[str, str] = field(default_factory=dict)
     shape: Shape = Whole()  # noqa: RUF009
     rows: str = ""
-    is_nested: bool = False
+    has_objects: bool = False
     skipped: tuple[str, ...] = ()
     omits_nulls: bool = False
     dates: Literal["iso", "us"] = "iso"

@@ -133,7 +133,7 @@ def read_windows(
 
 def _read(vendor: Vendor, table: Table, reader: CsvReader, body: bytes) -> Page:
     rows = unwrap(table, body, vendor.name)
-    flat = flatten(rows, vendor.name, table.name, skipped=table.skipped) if table.is_nested else rows
+    flat = flatten(rows, vendor.name, table.name, skipped=table.skipped) if table.has_objects else rows
     return separate(reader.read(flat), table)
 
 

@@ -146,7 +146,7 @@ def _stage_push(vendor_run: VendorRun, table: Table, body: bytes) -> tuple[Parti
     """Stage pushed rows; return the partition and the rows' outcome: `{"rows", "dead", "rejected"}`."""
     started = time.perf_counter()
     site, vendor = vendor_run.site, vendor_run.vendor
-    if table.is_nested:
+    if table.has_objects:
         body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
     reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
     [window] = only_fresh([_make_reader(vendor_run, table, reader)(body)], table.key)

@@ -81,7 +81,7 @@ def test_window_without_its_bounds_is_refused() -> None:
         {"columns": (*COLUMNS, column("name", "name", STRING))},
         {"shape": Offset("id")},
         {"rows": "items"},
-        {"is_nested": True},
+        {"has_objects": True},
         {"omits_nulls": True},
         {"dates": "us"},
         {"skipped": ("tabs",)},

@@ -163,7 +163,7 @@ def test_field_that_is_gone_from_every_answer_is_drift(serve: Serve) -> None:
 # --- on somebody's behalf, page after page ---
 
 AGREEMENTS = Table(
-    "agreements", "agreements", ("agreement_id",), rows="items", is_nested=True, page_rows=2, params={"state": "open"},
+    "agreements", "agreements", ("agreement_id",), rows="items", has_objects=True, page_rows=2, params={"state": "open"},
     shape=FanOut("users", headers={"x-api-user": "email:{email}"}, pages=Linked("page.nextCursor", "pageSize", "cursor")),
     columns=(
         column("agreement_id", "id", STRING, required=True), column("email", "@email", STRING, required=True),

@@ -70,7 +70,7 @@ def test_number_is_written_again_as_it_was(number: str, place: str) -> None:
 
 def test_flat_money_reaches_staging_exactly() -> None:
     table = Table(
-        "rows", "rows", ("row_id",), is_nested=True,
+        "rows", "rows", ("row_id",), has_objects=True,
         columns=(column("row_id", "id", INTEGER, required=True), column("amount_usd", "worth.amount", MONEY)),
     )  # fmt: skip
     body = b'[{"id":1,"worth":{"amount":90071992547409.93}},{"id":2,"worth":{"amount":0.10}}]'

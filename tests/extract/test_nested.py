@@ -233,7 +233,7 @@ def test_column_that_cannot_be_read_costs_no_row_of_the_others(stage_rooms: Stag
 
 
 def test_object_that_is_skipped_is_not_in_the_rows(stage_rooms: Stage) -> None:
-    table = replace(EVERYBODY, skipped=("tabs",), is_nested=True)
+    table = replace(EVERYBODY, skipped=("tabs",), has_objects=True)
     path = stage_rooms((1, '[{"id":11,"tabs":{"text":[{"value":"x"}]}}]', None))
     assert [set(row) for row in rows(path, table)] == [{"id", "@house_id", "@in"}]
 

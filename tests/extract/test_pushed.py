@@ -23,7 +23,7 @@ VALUES: list[Any] = [..., None, 7, 1.5, "x", "12", "2026-11-20", True, [], {}, [
 
 
 def flattened(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    row = flatten_row(row, table.skipped) if table.is_nested else dict(row)
+    row = flatten_row(row, table.skipped) if table.has_objects else dict(row)
     expand(table, row)
     return row
 

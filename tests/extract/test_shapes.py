@@ -79,7 +79,7 @@ def test_whole_answer_is_asked_for_once_with_the_table_s_parameters(serve: Serve
 
 def test_envelope_and_objects_become_rows_with_exact_money(serve: Serve) -> None:
     table = Table(
-        "rows", "rows", ("row_id",), rows="data", is_nested=True,
+        "rows", "rows", ("row_id",), rows="data", has_objects=True,
         columns=(column("row_id", "id", INTEGER, required=True), column("worth_usd", "total.amount", MONEY)),
     )  # fmt: skip
     body = b'{"data":[{"id":1,"total":{"amount":90071992547409.93}},{"id":2,"total":null}],"count":2}'
@@ -426,7 +426,7 @@ def test_table_that_only_webhooks_bring_is_not_asked_for(serve: Serve) -> None:
 
 
 NESTED = Table(
-    "rows", "rows", ("row_id",), rows="items", is_nested=True, omits_nulls=True, skipped=("tabs", "home.secret"),
+    "rows", "rows", ("row_id",), rows="items", has_objects=True, omits_nulls=True, skipped=("tabs", "home.secret"),
     columns=(
         column("row_id", "id", INTEGER, required=True), column("city", "home.city", STRING),
         column("people", "people", STRING),

@@ -55,7 +55,7 @@ def schemas_of(vendor: Vendor, table: Table) -> dict[str, Any]:
     """Return the schema of one row, keyed by its name in the document."""
     row = _object(f"A row of the table {table.name} of {vendor.title}. Every field must be stated.")
     for col in stated_columns(table):
-        *parents, last = col.source.split(".") if table.is_nested else [col.source]
+        *parents, last = col.source.split(".") if table.has_objects else [col.source]
         parent = row
         for name in parents:
             parent = parent["properties"].setdefault(name, _object("Null means that every field in it is null.", True))

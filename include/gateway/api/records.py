@@ -64,7 +64,7 @@ def describe_rejected(place: int, reasons: list[str]) -> dict[str, Any]:
 def _faults(table: Table, row: Any) -> list[str]:
     if not isinstance(row, dict):
         return ["the row is not an object"]
-    if table.is_nested:
+    if table.has_objects:
         row = flatten_row(row, table.skipped)
         expand(table, row)
     return find_faults(table, row)

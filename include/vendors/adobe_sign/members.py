@@ -63,7 +63,7 @@ MEMBERS = Table(
     path="agreements/{agreement_id}/members",
     key=("agreement_id",),
     shape=replace(PER_AGREEMENT, missing=(403, 404)),
-    is_nested=True,
+    has_objects=True,
     omits_nulls=True,
     skipped=("senderInfo", "securityOption"),
     columns=(
@@ -78,7 +78,7 @@ PARTICIPANTS = Table(
     path="",
     key=("agreement_id", "participant_id"),
     shape=Nested("members", ("participant_sets",), ("memberInfos",)),
-    is_nested=True,
+    has_objects=True,
     omits_nulls=True,
     skipped=("securityOption",),
     columns=(

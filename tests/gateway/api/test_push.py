@@ -19,7 +19,9 @@ from tests.conftest import Database
 from tests.gateway.api.conftest import Api, refused, told
 from tests.pushed_rows import whole_row
 
-VENDOR, TABLE = next((v, t) for v in VENDORS for t in v.asked if is_pushable(t) and not t.is_nested and len(t.key) == 1)
+VENDOR, TABLE = next(
+    (v, t) for v in VENDORS for t in v.asked if is_pushable(t) and not t.has_objects and len(t.key) == 1
+)
 [KEY] = key_fields(TABLE)
 PLACE = f"/vendors/{VENDOR.name}/tables/{TABLE.name}/records"
 SENDER = f"push.{VENDOR.name}.{TABLE.name}"
