@@ -15,8 +15,8 @@ from tributary.tasks import dead_letters
 from tributary.tasks.vendor_day import notify_warehouse_updated
 
 REPLAY, DISCARD = "replay", "discard"
-TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.asked if not table.parent]
-NESTED = {vendor.title: [table.name for table in vendor.asked if table.parent] for vendor in VENDORS}
+TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent]
+NESTED = {vendor.title: [table.name for table in vendor.requested_tables if table.parent] for vendor in VENDORS}
 NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NESTED.items() if tables)
 
 

@@ -157,7 +157,7 @@ class Firm:
 
     def stage(self, run: Run, *tables: str) -> dict[str, Partition]:
         is_past = business_dates.is_past(run.business_date, self.clock())
-        wanted = tables or [t.name for t in self.vendor.asked if (t.states_past or not is_past)]
+        wanted = tables or [t.name for t in self.vendor.requested_tables if (t.states_past or not is_past)]
         in_order = [name for stage in self.vendor.stages for name in stage if name in wanted]
         return {name: vendor_day.stage(self.vendor_run(run), name) for name in in_order}
 

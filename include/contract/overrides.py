@@ -71,7 +71,7 @@ def _lower(declared: Mapping[str, float], overrides: Mapping[str, Any]) -> dict[
 
 def _move_paths(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
     closed = {"closed": vendor.closed.path} if vendor.closed else {}
-    known = {table.name: table.path for table in vendor.asked if table.path} | closed
+    known = {table.name: table.path for table in vendor.requested_tables if table.path} | closed
     for name, path in overrides.items():
         columns = re.findall(r"{.*?}", known[_check_known(name, known)])
         if not (isinstance(path, str) and re.fullmatch(r"[\w.{}-]+(/[\w.{}-]+)*", path) and ".." not in path):

@@ -377,7 +377,7 @@ class Vendor:
         raise KeyError(f"{self.name} has no table {name}")
 
     @property
-    def asked(self) -> tuple[Table, ...]:
+    def requested_tables(self) -> tuple[Table, ...]:
         """Tables that are requested; the others arrive only by webhook."""
         return tuple(table for table in self.tables if not isinstance(table.shape, Pushed))
 
@@ -389,7 +389,7 @@ class Vendor:
     def stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of tables grouped into stages, in request order: a table comes one stage after its parent."""
         depths: dict[str, int] = {}
-        for table in self.asked:
+        for table in self.requested_tables:
             depths[table.name] = depths[table.parent] + 1 if table.parent else 0
         return tuple(
             tuple(name for name, depth in depths.items() if depth == stage) for stage in range(max(depths.values()) + 1)

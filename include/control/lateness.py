@@ -89,7 +89,7 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetim
             continue
         values = {
             "vendor": vendor.name,
-            "tables": [table.name for table in vendor.asked if stage != "load" or table.name in mapped],
+            "tables": [table.name for table in vendor.requested_tables if stage != "load" or table.name in mapped],
             "day": day,
             "stage": stage,
             "start": start,

@@ -124,7 +124,7 @@ def drain_pushes(declared: Vendor, vendor_run: VendorRun) -> int:
         TributaryError: The database or staging is unavailable or invalid; the delivery stays pending.
     """
     engine, done = vendor_run.site.engine, 0
-    for table in declared.asked:
+    for table in declared.requested_tables:
         while deliveries := inbox.list_pending(engine, f"{PUSH}.{declared.name}.{table.name}", 1, 1):
             [each] = deliveries
             error, outcome = None, None
@@ -291,7 +291,9 @@ def _stage(
 def _stage_nested(vendor_run: VendorRun, table_name: str) -> list[Partition]:
     """Stage the tables whose rows are nested in the given table's rows."""
     span = Span(vendor_run.run.business_date, is_pushed=True)
-    nested = [t.name for t in vendor_run.vendor.asked if isinstance(t.shape, Nested) and t.parent == table_name]
+    nested = [
+        t.name for t in vendor_run.vendor.requested_tables if isinstance(t.shape, Nested) and t.parent == table_name
+    ]
     return [_fetch(vendor_run, table, span) for table in nested]
 
 
@@ -321,14 +323,16 @@ def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError
                 waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
     if len(refused) == len(keys):
         with pull.open_session(vendor_run) as session:
-            session.get(vendor_run.vendor.asked[0].path, {}, bytes)  # raises if the vendor refuses our credentials
+            session.get(
+                vendor_run.vendor.requested_tables[0].path, {}, bytes
+            )  # raises if the vendor refuses our credentials
     return refused
 
 
 def _load_selected(vendor_run: VendorRun) -> None:
     """Pull and load the run's keys, using the reserved share of the vendor's rate budget."""
     vendor, run = vendor_run.vendor, vendor_run.run
-    keyed = plan.keep_keyed(vendor, [table.name for table in vendor.asked])
+    keyed = plan.keep_keyed(vendor, [table.name for table in vendor.requested_tables])
     span = Span(run.business_date, chosen=run.keys, is_pushed=True)
     tables = [table for stage in vendor.stages for table in stage if table in keyed]
     partitions = [_fetch(vendor_run, table, span) for table in tables]

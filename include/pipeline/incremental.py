@@ -20,7 +20,7 @@ from include.pipeline.run import VendorRun
 
 def edited_tables(vendor: Vendor) -> tuple[Table, ...]:
     """Return the tables that can be pulled by edit time."""
-    return tuple(table for table in vendor.asked if table.pull == "window")
+    return tuple(table for table in vendor.requested_tables if table.pull == "window")
 
 
 def pull_edits(vendor_run: VendorRun) -> int:

@@ -100,12 +100,12 @@ def choose_tables(vendor: Vendor, selected: Sequence[str], *, is_past: bool) -> 
     Raises:
         InputRejected: A table is unknown, or none is left.
     """
-    known = [table.name for table in vendor.asked]
+    known = [table.name for table in vendor.requested_tables]
     if unknown := [name for name in selected if name not in known]:
         raise InputRejected(f"{vendor.title} has no table {', '.join(unknown)}; it has {', '.join(known)}")
     if not selected:
         raise InputRejected(f"No table is selected; {vendor.title} has {', '.join(known)}")
-    possible = [table.name for table in vendor.asked if table.states_past or not is_past]
+    possible = [table.name for table in vendor.requested_tables if table.states_past or not is_past]
     if tables := [name for name in possible if name in selected]:
         return tables
     raise InputRejected(
@@ -123,7 +123,7 @@ def keep_keyed(vendor: Vendor, tables: Sequence[str]) -> list[str]:
     if not keyed:
         raise InputRejected(f"{vendor.title} can't return single clients: leave the clients out to pull all")
     beside = {name for each in vendor.maps if each.table in keyed for name in each.beside}
-    return [table.name for table in vendor.asked if table.name in {*keyed, *beside}]
+    return [table.name for table in vendor.requested_tables if table.name in {*keyed, *beside}]
 
 
 def find_key_table(vendor: Vendor) -> str:
@@ -132,7 +132,7 @@ def find_key_table(vendor: Vendor) -> str:
     Raises:
         InputRejected: The vendor can only return whole tables.
     """
-    for table in vendor.asked:
+    for table in vendor.requested_tables:
         if table.chosen:
             return table.name
         if isinstance(table.shape, FanOut) and table.parent and vendor.is_keyed(vendor.table(table.parent)):
@@ -143,7 +143,7 @@ def find_key_table(vendor: Vendor) -> str:
 def find_keyed(vendor: Vendor, tables: Sequence[str] | None = None) -> list[str]:
     """Return the tables that can be pulled for single clients; None for `tables` means all."""
     keyed: list[str] = []
-    for table in vendor.asked:  # parents before children
+    for table in vendor.requested_tables:  # parents before children
         is_fan = isinstance(table.shape, FanOut) and bool(table.parent) and vendor.is_keyed(vendor.table(table.parent))
         is_keyed = is_fan or bool(table.chosen)
         if (tables is None or table.name in tables) and (is_keyed or table.parent in keyed):

@@ -26,7 +26,7 @@ def plan_refresh(clients: Sequence[Client], name: str = "") -> dict[str, dict[st
     for vendor in VENDORS:
         keys = sorted({each.key for each in clients if each.vendor == vendor.name and each.entity == _entity(vendor)})
         params = {
-            "tables": [table.name for table in vendor.asked],
+            "tables": [table.name for table in vendor.requested_tables],
             "business_date": None,
             "full_refresh": False,
             "wait": True,
@@ -40,7 +40,7 @@ def plan_refresh(clients: Sequence[Client], name: str = "") -> dict[str, dict[st
 
 def _entity(vendor: Vendor) -> str:
     """Return the entity whose keys select single clients; household first, since a person's key may derive from a household's."""
-    keyed = {table.name for table in vendor.asked if vendor.is_keyed(table)}
+    keyed = {table.name for table in vendor.requested_tables if vendor.is_keyed(table)}
     entities = {each.entity for each in vendor.maps if each.table in keyed}
     return "household" if "household" in entities else "person"
 

@@ -41,7 +41,7 @@ def day_param(description: str) -> Param:
 
 def vendor_form(vendor: Vendor) -> dict[str, Param]:
     """Return the parameters of a run of a vendor's day."""
-    tables = [table.name for table in vendor.asked]
+    tables = [table.name for table in vendor.requested_tables]
     form = {
         "tables": Param(
             tables,
@@ -100,8 +100,8 @@ def client_form(vendor: Vendor) -> dict[str, Param]:
 
 def _describe_past(vendor: Vendor) -> str:
     """Describe which tables a past date leaves out."""
-    left_out = [table.name for table in vendor.asked if not table.states_past]
-    if len(left_out) == len(vendor.asked):
+    left_out = [table.name for table in vendor.requested_tables if not table.states_past]
+    if len(left_out) == len(vendor.requested_tables):
         return f"Only the latest day: {vendor.title} can't report a past one."
     if not left_out:
         return "A past date pulls all of them."

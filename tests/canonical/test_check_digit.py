@@ -108,7 +108,7 @@ def test_every_staged_column_of_such_numbers_is_checked_by_its_suite() -> None:
     columns = [
         (vendor.name, table.name, column.name)
         for vendor in VENDORS
-        for table in vendor.asked
+        for table in vendor.requested_tables
         for column in table.columns
         if column.kind == "value"
         and any(word in f"{column.name} {column.source}".lower() for word in ("cusip", "isin"))

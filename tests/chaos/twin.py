@@ -81,7 +81,7 @@ class Twin:
         vendor, connection = named(vendor_name), self._connect(vendor_name)
         form = {
             "business_date": day,
-            "tables": [table.name for table in vendor.asked],
+            "tables": [table.name for table in vendor.requested_tables],
             "full_refresh": False,
             "on_demand": False,
         }

@@ -166,7 +166,7 @@ def test_waves_ask_for_a_table_after_the_one_that_it_is_over() -> None:
 def test_table_that_only_webhooks_bring_is_in_no_wave() -> None:
     tables = (TABLE, replace(TABLE, name="deliveries", shape=Pushed()))
     made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
-    assert (made.asked, made.stages) == ((TABLE,), (("rows",),))
+    assert (made.requested_tables, made.stages) == ((TABLE,), (("rows",),))
     assert made.table("deliveries").name == "deliveries"
 
 
@@ -190,7 +190,9 @@ def test_table_that_another_is_over_stands_before_it(vendor: Vendor) -> None:
     for table in vendor.tables:
         assert not table.parent or table.parent in seen, table.name
         seen.add(table.name)
-    assert {name for stage in vendor.stages for name in stage} == {table.name for table in vendor.asked} <= seen
+    assert (
+        {name for stage in vendor.stages for name in stage} == {table.name for table in vendor.requested_tables} <= seen
+    )
 
 
 def test_keys_of_a_path_and_carried_columns_are_staged_by_the_table_that_it_is_over(vendor: Vendor) -> None:
@@ -281,7 +283,7 @@ def test_maps_speak_of_staged_and_canonical_columns(vendor: Vendor) -> None:
 
 
 def test_every_table_that_is_asked_for_has_a_suite_of_columns_that_it_stages(vendor: Vendor) -> None:
-    for table in vendor.asked:
+    for table in vendor.requested_tables:
         suite = read_suite(vendor.name, table.name)
         staged = {c.name for c in table.columns if c.kind == "value"}
         assert {e.staged for e in suite if e.level == "row"} <= staged
@@ -289,7 +291,7 @@ def test_every_table_that_is_asked_for_has_a_suite_of_columns_that_it_stages(ven
 
 
 def test_every_date_and_time_that_is_staged_has_a_first_and_a_last_day_in_its_suite(vendor: Vendor) -> None:
-    for table in vendor.asked:
+    for table in vendor.requested_tables:
         bounded = {
             e.column
             for e in read_suite(vendor.name, table.name)
@@ -314,7 +316,7 @@ def test_money_is_never_a_float() -> None:
 def test_webhook_brings_tables_of_the_vendor_and_its_log_is_never_asked_for(vendor: Vendor) -> None:
     pushed = {table.name for table in vendor.tables if isinstance(table.shape, Pushed)}
     assert pushed == ({vendor.webhook.log} if vendor.webhook else set())
-    assert vendor.webhook is None or vendor.webhook.table in {table.name for table in vendor.asked}
+    assert vendor.webhook is None or vendor.webhook.table in {table.name for table in vendor.requested_tables}
 
 
 def test_key_of_a_delivery_is_the_key_that_single_rows_are_asked_by(vendor: Vendor) -> None:

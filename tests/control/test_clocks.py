@@ -95,7 +95,7 @@ def test_response_of_a_cache_is_as_old_as_it_says(engine: sa.Engine, caplog: pyt
 def test_pull_under_a_wrong_clock_stages_nothing(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
     firm = start_firm(vendor, households=3)
     firm.site = replace(firm.site, machine_clock=lambda: datetime.now(UTC) + HOURS)
-    table = vendor.asked[0].name
+    table = vendor.requested_tables[0].name
     with pytest.raises(ClockSkew, match=f"this machine is 2 days, 12:00:00 ahead.*vendor={vendor.name}") as raised:
         vendor_day.stage(firm.vendor_run(firm.new_run()), table)
     assert isinstance(raised.value, RetriableError)

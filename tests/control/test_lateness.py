@@ -33,7 +33,7 @@ def late_at(firm: Firm, now: datetime, go_live: datetime = NOW - timedelta(days=
 
 def pulled(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "present") -> None:
     """Notes a pull of every table in the ledger."""
-    for number, table in enumerate(firm.vendor.asked):
+    for number, table in enumerate(firm.vendor.requested_tables):
         firm.database.do(
             "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled,"
             " extracted_at, recorded_at, fetched, staged, dead) select nextval('control.ledger_id'), 'earlier', :vendor, :table,"
@@ -58,9 +58,9 @@ def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
 def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     late = late_at(firm, evening)
-    asked = {table.name for table in firm.vendor.asked}
+    asked = {table.name for table in firm.vendor.requested_tables}
     mapped = {entity_map.table for entity_map in firm.vendor.maps} & asked
-    expected = {(table.name, "stage") for table in firm.vendor.asked} | {(name, "load") for name in mapped}
+    expected = {(table.name, "stage") for table in firm.vendor.requested_tables} | {(name, "load") for name in mapped}
     assert {(each.table, each.stage) for each in late} == expected
     assert {each.business_date for each in late} == {business_dates.latest_closed(start(firm))}
     mark_alerted(firm.engine, late)

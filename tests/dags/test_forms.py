@@ -87,8 +87,8 @@ def test_a_form_names_the_tables_that_a_past_date_leaves_out(api: AirflowApi) ->
     assert "leaves out representatives, clients, registrations: Orion Advisor can't report them" in said["orion"]
     assert "eMoney Advisor can't report a past one" in said["emoney"]
     for vendor in VENDORS:
-        left_out = [table.name for table in vendor.asked if not table.states_past]
-        assert len(left_out) == len(vendor.asked) or all(name in said[vendor.name] for name in left_out)
+        left_out = [table.name for table in vendor.requested_tables if not table.states_past]
+        assert len(left_out) == len(vendor.requested_tables) or all(name in said[vendor.name] for name in left_out)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_only_a_vendor_with_a_closing_offers_to_wait_for_it(api: AirflowApi) -> 
 
 def test_the_form_of_replays_offers_no_table_that_needs_a_new_run_and_names_those(api: AirflowApi) -> None:
     table = form(api, "replay_dead_letters")["table"]
-    tables = [(vendor, each) for vendor in VENDORS for each in vendor.asked]
+    tables = [(vendor, each) for vendor in VENDORS for each in vendor.requested_tables]
     assert table["schema"]["enum"] == [f"{vendor.name}.{each.name}" for vendor, each in tables if not each.parent]
     nested = [(vendor, each) for vendor, each in tables if each.parent]
     assert len(nested) > 10

@@ -73,7 +73,7 @@ def look_for_clients(day, clients):
     }
 
 bag = DagBag()
-print("SEEN", json.dumps({v.name: look(bag.dags[v.name], [t.name for t in v.asked]) for v in VENDORS}))
+print("SEEN", json.dumps({v.name: look(bag.dags[v.name], [t.name for t in v.requested_tables]) for v in VENDORS}))
 print("CLIENTS", json.dumps({
     name: look_for_clients(day, bag.dags[f"{name}_on_demand"])
     for name, day in bag.dags.items() if f"{name}_on_demand" in bag.dags

@@ -181,7 +181,7 @@ def check_ledger(database: Database, vendor: Vendor, run_id: str) -> None:
         assert given[0] == given[1], row
         assert row["money_in"] == row["money_out"], row
     loads = Counter((row["entity"], row["run_id"]) for row in rows if row["stage"] == "load")
-    asked = {table.name for table in vendor.asked}
+    asked = {table.name for table in vendor.requested_tables}
     maps = Counter(entity_map.entity for entity_map in vendor.maps if entity_map.table in asked)
     assert {entity: n for (entity, run), n in loads.items() if run == run_id} == maps
     assert {(entity, n) for (entity, _), n in loads.items()} == set(maps.items())

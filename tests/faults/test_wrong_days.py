@@ -33,7 +33,7 @@ WRONG = {"doubled": 2, "halved": 0.5, "zeroed": 0}
 
 
 def money_tables(vendor: Vendor) -> list[Table]:
-    return [t for t in vendor.asked if t.money and t.pull != "window"]
+    return [t for t in vendor.requested_tables if t.money and t.pull != "window"]
 
 
 def scale(firm: Firm, table: Table, factor: float) -> None:
@@ -105,7 +105,7 @@ MAY_BE_EMPTY = {
 
 def test_every_table_is_rejected_where_it_is_empty_and_was_not_or_may_be_empty_for_a_reason(vendor: Vendor) -> None:
     reasons: Mapping[str, str] = MAY_BE_EMPTY.get(vendor.name, {})
-    for table in vendor.asked:
+    for table in vendor.requested_tables:
         measures = {each.column for each in read_suite(vendor.name, table.name) if each.level == "batch"}
         assert ("missing_ratio" in measures) != (table.name in reasons), table.name
         assert lists_all(vendor, table) == ("missing_ratio" in measures), table.name
@@ -117,7 +117,7 @@ def test_rows_codes_and_columns_of_any_table_that_are_wrong_are_over_a_bound(
 ) -> None:
     day, silent, tried = start_wrong_day(vendor), list[str](), 0
     staging, vendor_run = day.firm.site.staging, day.firm.vendor_run(day.run)
-    for table in (table for table in vendor.asked if lists_all(vendor, table)):
+    for table in (table for table in vendor.requested_tables if lists_all(vendor, table)):
         of = vendor_run.pull_of(day.partitions[table.name])
         earlier = staging.open_validated(find_earlier_partitions(day.firm.site.engine, of))
         assert len(earlier) == 2, table.name
@@ -161,7 +161,9 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
     firm, run = day.firm, day.run
     good = LastGoodDay(firm, Crm(firm.database, firm.sandbox, firm.folder / "crm"), LAST)
     renamed = 0
-    for table in (table for table in vendor.asked if lists_all(vendor, table) and not isinstance(table.shape, Nested)):
+    for table in (
+        table for table in vendor.requested_tables if lists_all(vendor, table) and not isinstance(table.shape, Nested)
+    ):
         if field := field_to_rename(day, table):
             add_fault(firm, table, "field_renamed", field=field, to="nowCalledThis")
             try:
@@ -177,7 +179,7 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
                         )
             good.crm.no_faults()
     assert renamed or vendor.name in ("docusign", "adobe_sign"), "their whole lists are short"
-    for table in (table for table in vendor.asked if lists_all(vendor, table)):
+    for table in (table for table in vendor.requested_tables if lists_all(vendor, table)):
         firsts = {kind: (what, reshape) for kind, what, reshape in reversed(list(day.cases(table)))}
         for kind, (what, reshape) in firsts.items():
             with pytest.raises(

@@ -84,7 +84,7 @@ def test_day_of_wrong_transactions_leaves_the_last_good_day_in_force_and_the_cor
     for what, reshape in wrong_trades(table, code, LAST).items():
         partitions = day.reshaped(table, reshape)
         try:
-            day.publish({each.name: partitions[each.name] for each in vendor.asked if each.money})
+            day.publish({each.name: partitions[each.name] for each in vendor.requested_tables if each.money})
         except (DataQualityError, BalanceError) as error:
             log.info("%s %s: %s", vendor.name, what, error)
             good.check_rejected(run, "load" if isinstance(error, BalanceError) else "validate")

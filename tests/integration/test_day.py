@@ -44,7 +44,7 @@ def test_the_same_day_twice_changes_nothing(firm: Firm) -> None:
 def test_every_step_of_a_day_is_in_the_ledger(firm: Firm) -> None:
     firm.day()
     steps = firm.database.rows("select stage, count(*) as rows from control.ledger group by 1")
-    asked = {table.name for table in firm.vendor.asked}
+    asked = {table.name for table in firm.vendor.requested_tables}
     tables, entities = len(asked), sum(each.table in asked for each in firm.vendor.maps)
     assert {s["stage"]: s["rows"] for s in steps} == {
         "stage": tables, "validate": tables, "transform": entities, "load": entities,

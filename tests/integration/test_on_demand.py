@@ -28,7 +28,7 @@ PLANNING = [name for name in KEYED if name not in SIGNING]
 
 def ask_for(firm: Firm, *keys: str) -> dict[str, str]:
     """A run for single clients, or envelopes; returns its partitions."""
-    tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked])
+    tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.requested_tables])
     run = firm.new_run(LAST, on_demand=True, keys=keys)
     partitions = firm.stage(run, *tables)
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=True)
@@ -59,7 +59,7 @@ def asked_keys(firm: Firm) -> set[str]:
 def staged_keys(firm: Firm, partitions: dict[str, Partition]) -> set[str]:
     """Keys of the rows that were answered to a question in which they were named."""
     found = set[str]()
-    for table in firm.vendor.asked:
+    for table in firm.vendor.requested_tables:
         if table.chosen:
             [key] = table.key
             found |= {row[key] for _, part in partitions[table.name].rows() for row in part.to_pylist()}
@@ -129,7 +129,7 @@ def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -
     keys = households(firm)[:2]
     runs = [firm.new_run(LAST), *(firm.new_run(LAST, on_demand=True, keys=(key,)) for key in keys)]
     table = next(each.table for each in firm.vendor.maps if each.entity == "plan_result")
-    tables = [each.name for each in firm.vendor.asked]
+    tables = [each.name for each in firm.vendor.requested_tables]
     staged = [(run, firm.stage(run, *(keep_keyed(firm.vendor, tables) if run.keys else tables))) for run in runs]
     for run, partitions in staged:
         vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=bool(run.keys))

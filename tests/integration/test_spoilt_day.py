@@ -69,7 +69,7 @@ def test_a_spoilt_day_changes_nothing_that_is_stored_and_nothing_in_salesforce(f
     crm.sync()
     before, sent_before = stored(firm), in_salesforce(crm)
     assert any(sent_before.values())
-    for seed, table in enumerate(firm.vendor.asked):
+    for seed, table in enumerate(firm.vendor.requested_tables):
         assert spoilt_day(firm, table.name, seed), table.name
         after = stored(firm)
         changed = {

@@ -93,7 +93,7 @@ def money(firm: Firm) -> dict[str, dict[str, tuple[Any, ...]]]:
 def feeding(vendor: Vendor) -> list[Table]:
     """Tables that numbers of a day are made of."""
     names = {each.table for each in vendor.maps if each.entity in MADE_OF}
-    return [table for table in vendor.asked if table.name in names]
+    return [table for table in vendor.requested_tables if table.name in names]
 
 
 @pytest.mark.long

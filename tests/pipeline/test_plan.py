@@ -74,7 +74,7 @@ def test_a_plan_says_of_every_chosen_table_that_is_left_out_why() -> None:
 
 def test_a_plan_for_single_clients_says_which_tables_have_none() -> None:
     vendor = named("docusign")
-    chosen = params(tables=[table.name for table in vendor.asked], keys=["1"])
+    chosen = params(tables=[table.name for table in vendor.requested_tables], keys=["1"])
     assert plan_day(vendor, chosen, None, NOW)["left_out"] == {
         "templates": "DocuSign can't return it for single envelopes"
     }

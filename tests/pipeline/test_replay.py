@@ -218,7 +218,7 @@ def test_what_the_form_offers_can_be_replayed(start_firm: Callable[..., Firm], v
     partitions = firm.stage(run)
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
     firm.publish(run, partitions)
-    for table in [each for each in vendor.asked if not each.parent]:
+    for table in [each for each in vendor.requested_tables if not each.parent]:
         _, first = next(partitions[table.name].rows(list(table.key)))
         firm.database.do(
             "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part,"

@@ -16,7 +16,7 @@ ANCHORS = {"business_date": date(2026, 11, 20), "extracted_at": date(2026, 11, 2
 
 
 def test_every_expectation_of_every_suite_can_be_reported(vendor: Vendor) -> None:
-    for table in vendor.asked:
+    for table in vendor.requested_tables:
         for expectation in read_suite(vendor.name, table.name):
             kwargs = resolve_bounds(plain(expectation.kwargs), ANCHORS)
             ExpectationConfiguration(type=expectation.type, kwargs=kwargs).to_domain_obj()

@@ -122,7 +122,7 @@ def run_day(
     open_to_all = replace(vendor, login="basic", headers={})
     run = Run(uuid.uuid4().hex, DAY, BEFORE)
     site = Site(engine, Staging(str(folder)), Redactor(b"golden"), lambda: now, speed=100_000)
-    wanted = [table.name for table in vendor.asked if not tables or table.name in tables]
+    wanted = [table.name for table in vendor.requested_tables if not tables or table.name in tables]
     with listen(answers if callable(answers) else answering(vendor, answers)) as listener:
         connection = Connection(listener.url, "user", "password", {"grants": '{"8001": "first"}'})
         vendor_run = VendorRun(site, open_to_all, connection, run)

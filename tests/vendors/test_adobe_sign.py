@@ -238,7 +238,7 @@ def ask(firm: Firm, key: str) -> None:
         "select sender_email from warehouse.envelope where envelope_key = :key and recorded_to is null", key=key
     )
     run = firm.new_run(LAST, on_demand=True, keys=(f"{key}|{sender}",))
-    partitions = firm.stage(run, *keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked]))
+    partitions = firm.stage(run, *keep_keyed(firm.vendor, [table.name for table in firm.vendor.requested_tables]))
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=True)
     firm.publish(run, partitions)
 

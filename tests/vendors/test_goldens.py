@@ -21,7 +21,11 @@ from include.warehouse import schema
 from tests.conftest import Database
 from tests.vendors.answered import HERE, Day, goldens, run_day, written
 
-CASES = [pytest.param(vendor, table, id=f"{vendor.name}-{table.name}") for vendor in VENDORS for table in vendor.asked]
+CASES = [
+    pytest.param(vendor, table, id=f"{vendor.name}-{table.name}")
+    for vendor in VENDORS
+    for table in vendor.requested_tables
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +60,10 @@ def test_answer_becomes_what_its_golden_says(vendor: Vendor, table: Table, days:
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
 def test_every_file_is_of_a_table_and_every_table_that_is_asked_for_has_an_answer(vendor: Vendor) -> None:
-    asked_for = {table.name for table in vendor.asked if not isinstance(table.shape, Nested)}
+    asked_for = {table.name for table in vendor.requested_tables if not isinstance(table.shape, Nested)}
     assert goldens(vendor).keys() == asked_for
     expected = {path.name.removesuffix(".expected.json") for path in (HERE / vendor.name).glob("*.expected.json")}
-    assert expected == {table.name for table in vendor.asked}
+    assert expected == {table.name for table in vendor.requested_tables}
 
 
 def stripped(table: Table, answer: bytes) -> bytes:
@@ -92,7 +96,7 @@ def test_rows_that_state_only_what_is_required_are_loaded(vendor: Vendor, databa
     day = run_day(engine, tmp_path, vendor, answers)
     day.load()
     engine.dispose()
-    assert any(day.staged(table.name) for table in vendor.asked)
+    assert any(day.staged(table.name) for table in vendor.requested_tables)
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)

@@ -88,7 +88,7 @@ def start_run(
     order = RunOrder.model_validate_json(body)
     vendor = _vendor(order.vendor, 422)
     params: dict[str, Any] = {
-        "tables": order.tables or [table.name for table in vendor.asked],
+        "tables": order.tables or [table.name for table in vendor.requested_tables],
         "business_date": None if order.business_date is None else order.business_date.isoformat(),
         "full_refresh": order.full_refresh,
         "wait": order.wait,
@@ -309,7 +309,7 @@ def _vendor(name: str, status: int) -> Vendor:
 
 
 def _table(vendor: Vendor, name: str, status: int) -> Table:
-    for table in vendor.asked:
+    for table in vendor.requested_tables:
         if table.name == name:
             return table
     raise Refusal(status, "Unknown table of this vendor; see listVendors")

@@ -134,7 +134,7 @@ def build(app: FastAPI, settings: Settings) -> dict[str, Any]:
         schemas[model.__name__] = model.model_json_schema()
     schemas |= {"Problem": _PROBLEM, "Records": _RECORDS}
     for vendor in VENDORS:
-        for table in filter(is_pushable, vendor.asked):
+        for table in filter(is_pushable, vendor.requested_tables):
             schemas |= schemas_of(vendor, table)
     flow = {"tokenUrl": settings.token_url or TOKEN_URL, "scopes": SCOPES}
     document["components"]["securitySchemes"] = {

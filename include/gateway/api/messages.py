@@ -37,7 +37,7 @@ Moment = Annotated[
 Stage = Literal["stage", "validate", "transform", "load", "crm"]
 T = TypeVar("T")
 
-_VENDOR, _TABLE = VENDORS[0].name, VENDORS[0].asked[0].name
+_VENDOR, _TABLE = VENDORS[0].name, VENDORS[0].requested_tables[0].name
 _ID = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
 _MOMENT = "2026-11-25T13:04:11.482Z"
 

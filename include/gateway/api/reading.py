@@ -157,7 +157,7 @@ def _push_state(is_processed: bool, error: str | None, outcome: Mapping[str, Any
 
 def read_freshness(engine: sa.Engine, now: datetime) -> list[dict[str, Any]]:
     """Return the freshness of every declared table; `now` is aware."""
-    tables = [(vendor, table, _last_stage(vendor, table)) for vendor in VENDORS for table in vendor.asked]
+    tables = [(vendor, table, _last_stage(vendor, table)) for vendor in VENDORS for table in vendor.requested_tables]
     values = {
         "vendors": [vendor.name for vendor, _, _ in tables],
         "names": [table.name for _, table, _ in tables],
@@ -191,7 +191,7 @@ def list_vendors() -> list[dict[str, Any]]:
         {
             "name": vendor.name,
             "title": vendor.title,
-            "tables": [_summarize(vendor, table) for table in vendor.asked],
+            "tables": [_summarize(vendor, table) for table in vendor.requested_tables],
         }
         for vendor in VENDORS
     ]

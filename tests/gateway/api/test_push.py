@@ -20,7 +20,7 @@ from tests.gateway.api.conftest import Api, refused, told
 from tests.pushed_rows import whole_row
 
 VENDOR, TABLE = next(
-    (v, t) for v in VENDORS for t in v.asked if is_pushable(t) and not t.has_objects and len(t.key) == 1
+    (v, t) for v in VENDORS for t in v.requested_tables if is_pushable(t) and not t.has_objects and len(t.key) == 1
 )
 [KEY] = key_fields(TABLE)
 PLACE = f"/vendors/{VENDOR.name}/tables/{TABLE.name}/records"
@@ -28,7 +28,7 @@ SENDER = f"push.{VENDOR.name}.{TABLE.name}"
 ROW = whole_row(TABLE)
 BODY = json.dumps([ROW | {KEY: 1, "amount": 0.1000}, ROW | {KEY: 2}], indent=1).encode()
 OPTIONAL = next(col.source for col in TABLE.columns if col.kind == "value" and not col.required)
-CLOSED = [(v.name, t.name) for v in VENDORS for t in v.tables if t not in v.asked or not is_pushable(t)]
+CLOSED = [(v.name, t.name) for v in VENDORS for t in v.tables if t not in v.requested_tables or not is_pushable(t)]
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_table_that_takes_no_records_is_not_found(api: Api, vendor: str, table: 
     refused(api.post(f"/vendors/{vendor}/tables/{table}/records", BODY), 404)
 
 
-ASKED = {f"{vendor.name}.{table.name}": (vendor, table) for vendor in VENDORS for table in vendor.asked}
+ASKED = {f"{vendor.name}.{table.name}": (vendor, table) for vendor in VENDORS for table in vendor.requested_tables}
 
 
 @pytest.mark.parametrize(("vendor", "table"), ASKED.values(), ids=ASKED)

@@ -21,7 +21,7 @@ from tests.conftest import Database
 from tests.gateway.api.conftest import Api, refused, told
 
 VENDOR = next(vendor for vendor in VENDORS if set(vendor.due) >= {"stage", "load"})
-TABLE = next(table for table in VENDOR.asked if any(each.table == table.name for each in VENDOR.maps)).name
+TABLE = next(table for table in VENDOR.requested_tables if any(each.table == table.name for each in VENDOR.maps)).name
 MORNING = datetime(2026, 11, 25, 15, tzinfo=UTC)
 DUE = date(2026, 11, 24)
 
@@ -87,7 +87,9 @@ def test_late_is_what_people_are_told_of(engine: sa.Engine, database: Database, 
 
 def test_every_asked_table_is_there_once(api: Api) -> None:
     items = told(api.get("/freshness"), 200)["items"]
-    assert [(each["vendor"], each["table"]) for each in items] == [(v.name, t.name) for v in VENDORS for t in v.asked]
+    assert [(each["vendor"], each["table"]) for each in items] == [
+        (v.name, t.name) for v in VENDORS for t in v.requested_tables
+    ]
 
 
 # --- lists ---

@@ -21,12 +21,12 @@ from tests.conftest import Database
 from tests.gateway.api.conftest import Api, refused, run_api, told
 
 VENDOR = VENDORS[0]
-TABLE = VENDOR.asked[0].name
+TABLE = VENDOR.requested_tables[0].name
 ORDER = {"vendor": VENDOR.name, "tables": [TABLE]}
 DAY = date(2026, 11, 23)
 REPLAY = {"vendor": VENDOR.name, "table": TABLE, "business_date": "2026-11-23"}
-BY_CLIENT = next(each for each in VENDORS if any(table.parent or table.chosen for table in each.asked))
-FANNED, FAN = next((each, table) for each in VENDORS for table in each.asked if table.parent)
+BY_CLIENT = next(each for each in VENDORS if any(table.parent or table.chosen for table in each.requested_tables))
+FANNED, FAN = next((each, table) for each in VENDORS for table in each.requested_tables if table.parent)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_run_is_kept_with_what_the_dag_needs_and_rings(
 def test_run_without_tables_takes_all_and_waits_for_the_vendor(api: Api, engine: sa.Engine) -> None:
     told(api.post("/runs", {"vendor": VENDOR.name}), 202)
     [request] = request_queue.take(engine)
-    assert request.params["tables"] == [table.name for table in VENDOR.asked]
+    assert request.params["tables"] == [table.name for table in VENDOR.requested_tables]
     assert (request.params["business_date"], request.params["wait"]) == (None, True)
 
 
