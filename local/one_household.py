@@ -42,7 +42,7 @@ select o.vendor, case when i.id is null then 'accounts held away' else 'accounts
 from one join warehouse.outside_account o using (household_id)
 left join warehouse.identity i on i.entity = 'account' and i.id = o.outside_account_id and i.recorded_to is null
 join lateral (select market_value_usd from warehouse.outside_value v where v.outside_account_id = o.outside_account_id
-              and v.recorded_to is null order by asked_on desc limit 1) v on true
+              and v.recorded_to is null order by requested_on desc limit 1) v on true
 where o.valid_to is null and o.recorded_to is null group by 1, 2
 union all
 select vendor, 'plan, ' || scenario, coalesce(round(probability_ratio * 100) || ' %', probability_text) || ' likely to succeed', null from (

@@ -89,10 +89,10 @@ PLANNING: tuple[Entity, ...] = (
     Entity(
         "outside_value",
         "event",
-        {"market_value_usd": MONEY, "stated_on": DATE, "asked_on": DATE, "asked_at": TIMESTAMP},
+        {"market_value_usd": MONEY, "stated_on": DATE, "requested_on": DATE, "requested_at": TIMESTAMP},
         references("outside_account"),
-        dated="asked_on",
-        version="asked_at",
+        dated="requested_on",
+        version="requested_at",
         is_observed=True,
         money="market_value_usd",
     ),

@@ -80,7 +80,7 @@ class Report:
 class FanOut:
     """One call per row of a parent table, with the parent's columns in the path: `clients/{client_id}/plans`.
 
-    Every row of the response also has these fields: `@<column>` of its parent row, `@asked_at`, and `@nth`: its place, from 1,
+    Every row of the response also has these fields: `@<column>` of its parent row, `@requested_at`, and `@nth`: its place, from 1,
     among the rows of the response that share the rest of its key.
 
     Attributes:

@@ -28,7 +28,7 @@ PRICE = "decimal(28,8)"
 
 Pull = Literal["full", "snapshot", "window"]
 
-ADDED = ("@asked_at", "@in", "@inbox_id", "@nth", "@received_at")
+ADDED = ("@in", "@inbox_id", "@nth", "@received_at", "@requested_at")
 """Fields that Tributary adds to rows, and that are not columns of a parent row."""
 
 

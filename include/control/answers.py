@@ -13,32 +13,32 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 _STORE = sa.text("""
-insert into control.answer (run_id, vendor, table_name, asked_for, rows, answered_at)
-values (:run_id, :vendor, :table_name, :asked_for, :rows, :now) on conflict do nothing
+insert into control.answer (run_id, vendor, table_name, request_key, rows, answered_at)
+values (:run_id, :vendor, :table_name, :request_key, :rows, :now) on conflict do nothing
 """)
 
 _STORE_WITH_ETAG = sa.text("""
-insert into control.known_answer as k (vendor, table_name, asked_for, contract, etag, rows)
-values (:vendor, :table_name, :asked_for, :contract, :etag, :rows)
-on conflict (vendor, table_name, asked_for) do update
-set contract = excluded.contract, etag = excluded.etag, rows = excluded.rows, asked_at = excluded.asked_at
+insert into control.known_answer as k (vendor, table_name, request_key, contract, etag, rows)
+values (:vendor, :table_name, :request_key, :contract, :etag, :rows)
+on conflict (vendor, table_name, request_key) do update
+set contract = excluded.contract, etag = excluded.etag, rows = excluded.rows, requested_at = excluded.requested_at
 """)
 _TAKE_ETAGS = sa.text("""
-update control.known_answer set asked_at = clock_timestamp()
-where vendor = :vendor and table_name = :table_name and contract = :contract and asked_for = any(:wanted)
-  and asked_at < clock_timestamp() - make_interval(secs => :rest_s)
-returning asked_for, etag
+update control.known_answer set requested_at = clock_timestamp()
+where vendor = :vendor and table_name = :table_name and contract = :contract and request_key = any(:wanted)
+  and requested_at < clock_timestamp() - make_interval(secs => :rest_s)
+returning request_key, etag
 """)
 _STORE_UNCHANGED = sa.text("""
-insert into control.answer as kept (run_id, vendor, table_name, asked_for, rows, answered_at)
-select :run_id, vendor, table_name, asked_for, rows, :now from control.known_answer
-where vendor = :vendor and table_name = :table_name and asked_for = :asked_for and contract = :contract and etag = :etag
-on conflict (run_id, vendor, table_name, asked_for) do update set rows = kept.rows
+insert into control.answer as kept (run_id, vendor, table_name, request_key, rows, answered_at)
+select :run_id, vendor, table_name, request_key, rows, :now from control.known_answer
+where vendor = :vendor and table_name = :table_name and request_key = :request_key and contract = :contract and etag = :etag
+on conflict (run_id, vendor, table_name, request_key) do update set rows = kept.rows
 """)
 # Responses that no run has requested for 30 days.
 _DELETE_UNUSED = sa.text("""
 delete from control.known_answer
-where vendor = :vendor and table_name = :table_name and asked_at < clock_timestamp() - interval '30 days'
+where vendor = :vendor and table_name = :table_name and requested_at < clock_timestamp() - interval '30 days'
 """)
 
 _OF = "run_id = :run_id and vendor = :vendor and table_name = :table_name"
@@ -61,7 +61,7 @@ class Answers:
     def known(self) -> set[str]:
         """Return the requests that have a stored response."""
         with self.engine.connect() as connection:
-            query = sa.text(f"select asked_for from control.answer where {_OF}")  # noqa: S608
+            query = sa.text(f"select request_key from control.answer where {_OF}")  # noqa: S608
             return set(connection.scalars(query, self._values))
 
     def began_at(self) -> datetime:
@@ -73,9 +73,9 @@ class Answers:
             )
         return min(first or self.clock(), self.clock())
 
-    def keep(self, asked_for: str, rows: bytes, etag: str = "") -> None:
+    def keep(self, request_key: str, rows: bytes, etag: str = "") -> None:
         """Store a response, a JSON array of rows, unless one is stored. With an ETag, store it for later runs as well."""
-        values = self._values | {"asked_for": asked_for, "rows": rows, "now": self.clock()}
+        values = self._values | {"request_key": request_key, "rows": rows, "now": self.clock()}
         with self.engine.begin() as connection:
             if etag:
                 connection.execute(_STORE_WITH_ETAG, values | {"contract": self.contract, "etag": etag})
@@ -85,17 +85,22 @@ class Answers:
         """Return request -> ETag of the responses stored by earlier runs; each at most once in `REST_S` seconds."""
         values = self._values | {"contract": self.contract, "wanted": list(wanted), "rest_s": REST_S}
         with self.engine.begin() as connection:
-            return {row.asked_for: row.etag for row in connection.execute(_TAKE_ETAGS, values)}
+            return {row.request_key: row.etag for row in connection.execute(_TAKE_ETAGS, values)}
 
-    def keep_known(self, asked_for: str, etag: str) -> bool:
+    def keep_known(self, request_key: str, etag: str) -> bool:
         """Store, for this run, the response that an earlier run stored with this ETag; return False if it was deleted."""
-        values = self._values | {"asked_for": asked_for, "etag": etag, "contract": self.contract, "now": self.clock()}
+        values = self._values | {
+            "request_key": request_key,
+            "etag": etag,
+            "contract": self.contract,
+            "now": self.clock(),
+        }
         with self.engine.begin() as connection:
             return connection.execute(_STORE_UNCHANGED, values).rowcount == 1
 
     def pieces(self) -> Iterator[bytes]:
         """Yield all rows as JSON arrays, each of up to 500 responses, in the order of the requests' keys."""
-        query = sa.text(f"select rows from control.answer where {_OF} order by asked_for")  # noqa: S608
+        query = sa.text(f"select rows from control.answer where {_OF} order by request_key")  # noqa: S608
         with self.engine.connect().execution_options(stream_results=True) as connection:
             for some in connection.execute(query, self._values).scalars().partitions(_PIECE):
                 inner = (bytes(rows).strip()[1:-1] for rows in some)

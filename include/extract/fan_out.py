@@ -110,7 +110,7 @@ def fan_out(
 
     def fetch(name: str, each: Keys) -> None:
         def read(body: bytes) -> bytes:
-            context = {f"@{column}": value for column, value in each.items()} | {"@asked_at": clock().isoformat()}
+            context = {f"@{column}": value for column, value in each.items()} | {"@requested_at": clock().isoformat()}
             added = {source: value for source, value in context.items() if source in declared}
             rows = flatten(unwrap(table, body, vendor.name), vendor.name, table.name, added, hide, table.skipped)
             return number_rows(rows, table)

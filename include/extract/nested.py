@@ -13,7 +13,7 @@ from include.staging.partitions import Partition
 
 def read_nested_rows(table: Table, shape: Nested, parent: Partition) -> Iterator[bytes]:
     """Yield the nested rows as JSON arrays, one per part of the parent's partition; an invalid list becomes a dead row."""
-    names = [*table.carried, *_list_asked_at(table)]
+    names = [*table.carried, *_list_requested_at(table)]
     declared = {col.source for col in table.columns}
     for _, part in parent.rows(sorted({*shape.columns, *names})):
         rows: list[object] = []
@@ -47,5 +47,5 @@ def _drop_undeclared(row: dict[str, Any], declared: set[str]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if not name.startswith("^") or name in declared}
 
 
-def _list_asked_at(table: Table) -> tuple[str, ...]:
-    return ("asked_at",) if any(col.source == "@asked_at" for col in table.columns) else ()
+def _list_requested_at(table: Table) -> tuple[str, ...]:
+    return ("requested_at",) if any(col.source == "@requested_at" for col in table.columns) else ()

@@ -58,7 +58,7 @@ select o.outside_account_id, o.vendor, o.account_number_hash, o.account_number_l
 from warehouse.outside_account o
 left join lateral (select market_value_usd from warehouse.outside_value v
                    where v.outside_account_id = o.outside_account_id and v.recorded_to is null
-                   order by asked_on desc limit 1) v on true
+                   order by requested_on desc limit 1) v on true
 where o.recorded_to is null and o.valid_to is null
 order by 1
 """)

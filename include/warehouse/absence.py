@@ -65,7 +65,7 @@ def record(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull
     connection.execute(sa.text("drop table if exists pg_temp.dead_above"))
     values: dict[str, Any] = {
         "vendor": pull.vendor, "entity": entity.name, "table": pull.table_name, "day": pull.business_date,
-        "run_id": pull.run_id, "asked_at": pull.extracted_at, "tables": _tables_above(vendor, pull.table_name),
+        "run_id": pull.run_id, "extracted_at": pull.extracted_at, "tables": _tables_above(vendor, pull.table_name),
     }  # fmt: skip
     connection.execute(sa.text(_DEAD_ABOVE), values)
     is_below_dead = " or ".join(
@@ -84,7 +84,7 @@ def record(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull
         where c.vendor = :vendor and c.valid_to is null and c.recorded_to is null and not c.is_past_only
           and {is_unprotected(entity, "c")} and not exists (select from dead_above d where {is_below_dead})
           and exists (select from control.ledger l where l.ledger_id = c.source_run_id and l.table_name = :table
-                                                     and l.extracted_at <= :asked_at)
+                                                     and l.extracted_at <= :extracted_at)
           and not exists (select from incoming_{entity.name} i where i.{entity.key} = c.{entity.key})
         on conflict (vendor, entity, source_key) do nothing
         """),  # noqa: S608

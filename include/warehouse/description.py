@@ -58,7 +58,7 @@ def load(
         "day": latest_closed(pull.extracted_at) if is_past else pull.business_date,
         "past": is_past,
         "partial": is_partial,
-        "asked_at": pull.extracted_at,
+        "extracted_at": pull.extracted_at,
         "uncertain": list(uncertain),
     }
     sql = _Statements(entity)
@@ -125,7 +125,7 @@ class _Statements:
                    c.valid_from as known_from,
                    case {older} when c.{key} is null then 'new'
                         when :partial or ({stored}) is not distinct from ({arrived}) then 'same'
-                        when :past or c.valid_from > :day or written.extracted_at > :asked_at then 'older'
+                        when :past or c.valid_from > :day or written.extracted_at > :extracted_at then 'older'
                         else 'changed' end as outcome
             from incoming_{name} i
             join warehouse.source_key me on me.entity = '{name}' and me.vendor = :vendor and me.source_key = i.{key}

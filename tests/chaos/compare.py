@@ -27,7 +27,7 @@ RECOMPUTED = ("plan_result", "goal_result")
 """Entities that a vendor computes anew for each call. Whether a second result replaces the first depends on how many calls the
 sandbox has had since it started: only the rows in force are equal, without what is drawn."""
 _LEFT_OUT = {
-    *("source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "asked_on"),
+    *("source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "requested_on"),
     *DRAWN,
     *("plan_probability_ratio", "recommended_ratio"),  # the same, as marts name them
 }

@@ -123,7 +123,7 @@ PLANS = Table(
     (
         column("plan_id", "planId", STRING, required=True),
         column("client_id", "@client_id", STRING, required=True),
-        column("asked_at", "@asked_at", TIMESTAMP),
+        column("requested_at", "@requested_at", TIMESTAMP),
     ),
     shape=FanOut("clients"),
 )

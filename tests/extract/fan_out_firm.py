@@ -29,7 +29,7 @@ ACCOUNTS = Table(
         column("account_id", "id", STRING, required=True),
         column("client_id", "@client_id", STRING, required=True),
         column("worth_usd", "value.amount", MONEY),
-        column("asked_at", "@asked_at", TIMESTAMP, required=True),
+        column("requested_at", "@requested_at", TIMESTAMP, required=True),
         sensitive("account_number", "accountNumber"),
         *ignored("note"),
     ),

@@ -60,7 +60,7 @@ def changing(serve: Serve, shared_database: Database) -> tuple[Puller, Changing]
 
 def rest(database: Database) -> None:
     """Lets so much time pass that nothing was asked for lately."""
-    database.do("update control.known_answer set asked_at = asked_at - interval '1 hour'")
+    database.do("update control.known_answer set requested_at = requested_at - interval '1 hour'")
 
 
 def test_what_has_not_changed_is_not_sent_again(changing: tuple[Puller, Changing], shared_database: Database) -> None:

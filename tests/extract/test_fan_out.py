@@ -44,8 +44,8 @@ from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, NUMBER, VENDOR, Serve,
 
 
 def kept(database: Database, run_id: str) -> dict[str, bytes]:
-    rows = database.rows("select asked_for, rows from control.answer where run_id = :run", run=run_id)
-    return {row["asked_for"]: bytes(row["rows"]) for row in rows}
+    rows = database.rows("select request_key, rows from control.answer where run_id = :run", run=run_id)
+    return {row["request_key"]: bytes(row["rows"]) for row in rows}
 
 
 # --- asking ---
@@ -58,7 +58,7 @@ def test_every_key_is_asked_for_once_and_every_row_knows_whose_it_is(serve: Serv
     assert [(row["client_id"], row["account_id"]) for row in rows] == [
         (id_, f"{id_}-{n}") for id_ in "abc" for n in range(2)
     ]  # fmt: skip
-    assert {row["asked_at"] for row in rows} == {NOW}
+    assert {row["requested_at"] for row in rows} == {NOW}
 
 
 def test_keys_stand_in_the_path_as_one_piece(serve: Serve) -> None:
@@ -347,7 +347,7 @@ def test_rows_tell_when_they_were_asked_for_not_when_they_were_staged(serve: Ser
     puller.rows(ACCOUNTS, keys=clients("a"))
     later = NOW + timedelta(hours=5)
     rows = replace(puller, now=later).rows(ACCOUNTS, keys=clients("a", "b"))
-    assert {(row["client_id"], row["asked_at"]) for row in rows} == {("a", NOW), ("b", later)}
+    assert {(row["client_id"], row["requested_at"]) for row in rows} == {("a", NOW), ("b", later)}
 
 
 def test_another_run_asks_anew(serve: Serve) -> None:

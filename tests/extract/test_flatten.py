@@ -93,8 +93,8 @@ def test_one_object_is_one_row() -> None:
 
 
 def test_fields_are_added_to_every_row_and_none_of_the_vendor_s_replaces_them() -> None:
-    rows = flattened('[{"id":1},{"id":2,"@asked_at":"yesterday"}]', added={"@asked_at": "now"})
-    assert rows == [{"id": 1, "@asked_at": "now"}, {"id": 2, "@asked_at": "now"}]
+    rows = flattened('[{"id":1},{"id":2,"@requested_at":"yesterday"}]', added={"@requested_at": "now"})
+    assert rows == [{"id": 1, "@requested_at": "now"}, {"id": 2, "@requested_at": "now"}]
 
 
 def test_change_sees_flat_rows_with_what_was_added() -> None:

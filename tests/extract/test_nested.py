@@ -25,7 +25,7 @@ from tests.extract.answering import DAY, NOW
 HOUSES = Table(
     "houses", "houses", ("house_id",),
     (column("house_id", "id", INTEGER, required=True), column("people", "people", STRING),
-     column("asked_at", "@asked_at", TIMESTAMP)),
+     column("requested_at", "@requested_at", TIMESTAMP)),
 )  # fmt: skip
 PEOPLE = Table(
     "people", "", ("person_id",), shape=Nested("houses", ("people",)), omits_nulls=True,
@@ -47,7 +47,7 @@ def stage_houses(tmp_path: Path) -> Stage:
         path = partition_path("somebody", "houses", DAY, "pull")
         writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(HOUSES))
         for rows in parts:
-            staged = [{"house_id": id_, "people": people, "asked_at": NOW} for id_, people in rows]
+            staged = [{"house_id": id_, "people": people, "requested_at": NOW} for id_, people in rows]
             writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
             writer.flush()
         manifest = Manifest(
@@ -106,10 +106,10 @@ def test_numbers_of_a_list_within_a_list_stay_exact(stage_houses: Stage) -> None
 def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage) -> None:
     table = Table(
         "people", "", ("person_id",), shape=Nested("houses", ("people",)),
-        columns=(column("person_id", "id", INTEGER), column("asked_at", "@asked_at", TIMESTAMP, required=True)),
+        columns=(column("person_id", "id", INTEGER), column("requested_at", "@requested_at", TIMESTAMP, required=True)),
     )  # fmt: skip
     [good], dead = read(stage_houses([(1, '[{"id":11}]')]), table)
-    assert (good, dead) == ({"person_id": 11, "asked_at": NOW}, [])
+    assert (good, dead) == ({"person_id": 11, "requested_at": NOW}, [])
 
 
 # --- lists within lists ---

@@ -43,7 +43,7 @@ TABLE = Table(
 PARENTS = Table(
     "parents", "parents", ("parent",), (column("parent", "id", STRING, required=True), column("list", "list", STRING))
 )
-ASKED_AT = column("asked_at", "@asked_at", TIMESTAMP, required=True)
+REQUESTED_AT = column("requested_at", "@requested_at", TIMESTAMP, required=True)
 PARENT = column("parent", "@parent", STRING, required=True)
 PAGED: list[Shape] = [Offset("id"), Numbered("page", "size"), Positioned("start", "count"), Linked("next", "limit")]
 DIFFERS = ["amount: differs among rows of this key", "label: differs among rows of this key"]
@@ -198,7 +198,7 @@ def test_of_several_states_of_a_row_each_is_one_dead_letter(start: Start) -> Non
 def fan_out(start: Start, first: list[Row], second: list[Row], **headers: str) -> tuple[Puller, str]:
     table = replace(
         table_of(FanOut("parents", headers=headers)),
-        path="parents/{parent}", columns=(*TABLE.columns, PARENT, ASKED_AT),
+        path="parents/{parent}", columns=(*TABLE.columns, PARENT, REQUESTED_AT),
     )  # fmt: skip
     answers = {"/parents/p1": first, "/parents/p2": second}
     puller = start(lambda asked: Reply(answers[asked.path]), PARENTS, table)

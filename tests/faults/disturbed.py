@@ -22,7 +22,7 @@ from tests.vendors.matter import matter_of
 
 DRAWN = {"probability_ratio", "probability_text", "shortfall_year", "shortfall_usd", "funded_ratio"}
 """What a vendor computes anew for every call, and so never quite the same; and the time of the call."""
-_NEVER_THE_SAME = DRAWN | {"computed_at", "asked_at", "measured_at"}
+_NEVER_THE_SAME = DRAWN | {"computed_at", "requested_at", "measured_at"}
 
 
 @dataclass

@@ -91,7 +91,7 @@ class Firms(contextlib.AbstractContextManager["Firms"]):
     def value(self, outside_account: int) -> Decimal:
         return self.database.value(
             "select market_value_usd from warehouse.outside_value where outside_account_id = :id and recorded_to is null"
-            " order by asked_on desc limit 1",
+            " order by requested_on desc limit 1",
             id=outside_account,
         )
 

@@ -86,7 +86,7 @@ def test_a_poll_is_not_sent_again_what_has_not_changed(start: Callable[[Vendor],
     firm.day(firm.now.date())
     before, known = states(firm), firm.database.rows(asked, vendor=HINTING.name)
     firm.database.do("delete from control.api_call")
-    firm.database.do("update control.known_answer set asked_at = asked_at - interval '1 hour'")
+    firm.database.do("update control.known_answer set requested_at = requested_at - interval '1 hour'")
     firm.day(firm.now.date())
     assert states(firm) == before
     again = {row["status"]: row["count"] for row in firm.database.rows(asked, vendor=HINTING.name)}

@@ -194,7 +194,7 @@ def test_assets_count_once_and_what_is_held_away_is_left_out(office: Office) -> 
     office.planner.load(
         "outside_value",
         [{"outside_value_key": f"{key}:1", "outside_account_key": key, "market_value_usd": Decimal(usd),
-          "asked_on": FRIDAY, "asked_at": NOON} for key, usd in worth.items()],
+          "requested_on": FRIDAY, "requested_at": NOON} for key, usd in worth.items()],
         FRIDAY,
     )  # fmt: skip
     office.join("outside_account", office.planner, office.portfolio, "a", "copy")

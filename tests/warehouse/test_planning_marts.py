@@ -246,7 +246,7 @@ def test_an_account_that_both_know_counts_once_and_by_its_share(office: Office) 
     office.of["first"].load(
         "outside_value",
         [{"outside_value_key": f"{key}:1", "outside_account_key": key, "market_value_usd": Decimal(usd), "stated_on": DAY,
-          "asked_on": DAY, "asked_at": NOON} for key, usd in keys.items()],
+          "requested_on": DAY, "requested_at": NOON} for key, usd in keys.items()],
     )  # fmt: skip
     columns = "copied_usd, held_away_usd, managed_usd, difference_usd"
     assert office.ask("plan_assets", columns) == [(0, 135_000, 100_000, -100_000)]
@@ -262,8 +262,8 @@ def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
                                        "share_ratio": Decimal(1)}])  # fmt: skip
         vendor.load("account_value", [{"account_value_key": "a", "account_key": "a", "market_value_usd": Decimal(usd)}])
     office.of["first"].load("outside_account", [{"outside_account_key": "x", "household_key": "h1"}])
-    office.of["first"].load("outside_value", [{"outside_value_key": "x:1", "outside_account_key": "x", "asked_on": DAY,
-                                               "asked_at": NOON, "market_value_usd": Decimal(1)}])  # fmt: skip
+    office.of["first"].load("outside_value", [{"outside_value_key": "x:1", "outside_account_key": "x", "requested_on": DAY,
+                                               "requested_at": NOON, "market_value_usd": Decimal(1)}])  # fmt: skip
     assert office.ask("plan_assets", "managed_usd") == [(199_000,)]
     office.join("account", "second", "a")
     assert office.ask("plan_assets", "managed_usd") == [(100_000,)]
@@ -292,8 +292,8 @@ def list_outside(vendor: Loader, day: date, **worth_usd: int) -> None:
     vendor.load("outside_account", [{"outside_account_key": key, "household_key": "h1"} for key in worth_usd], day)
     vendor.load(
         "outside_value",
-        [{"outside_value_key": f"{key}:{day}", "outside_account_key": key, "market_value_usd": Decimal(usd), "asked_on": day,
-          "asked_at": NOON} for key, usd in worth_usd.items()], day,
+        [{"outside_value_key": f"{key}:{day}", "outside_account_key": key, "market_value_usd": Decimal(usd), "requested_on": day,
+          "requested_at": NOON} for key, usd in worth_usd.items()], day,
     )  # fmt: skip
 
 

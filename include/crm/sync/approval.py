@@ -21,7 +21,7 @@ REASON_LENGTH = 500
 
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('crm_question'))")
 _OPEN = sa.text("""
-select entity, question from control.crm_question where is_approved is null and asked_at > now() - interval '1 day'
+select entity, question from control.crm_question where is_approved is null and requested_at > now() - interval '1 day'
 """)
 _REJECTED = sa.text("select entity, question, difference from control.crm_question where is_approved = false")
 _APPROVED = sa.text("""
@@ -42,7 +42,7 @@ where is_approved and used_by is null
   and entity in (select entity from control.ledger where run_id = :run_id and stage = 'crm' and sent > 0)
 """)
 _STATES = sa.text("""
-select distinct on (entity) entity, is_approved, decided_by, decided_at, reason, asked_at from control.crm_question
+select distinct on (entity) entity, is_approved, decided_by, decided_at, reason, requested_at from control.crm_question
 where entity = any(:entities) order by entity, question_id desc
 """)
 
@@ -126,7 +126,7 @@ def describe(engine: sa.Engine, entities: Sequence[str]) -> dict[str, str]:
 
 def _describe(row: sa.RowMapping) -> str:
     if row["is_approved"] is None:
-        return f"waits for a decision since {row['asked_at']:%Y-%m-%d %H:%M} UTC"
+        return f"waits for a decision since {row['requested_at']:%Y-%m-%d %H:%M} UTC"
     decision = "approved" if row["is_approved"] else "rejected"
     reason = f": {row['reason']}" if row["reason"] else ""
     return f"{decision} by {row['decided_by']} at {row['decided_at']:%Y-%m-%d %H:%M} UTC{reason}"

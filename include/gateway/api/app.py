@@ -298,7 +298,7 @@ def _engine(request: Request) -> sa.Engine:
 def _accept(request: Request, collection: str, answer: Answer) -> Accepted:
     endpoint: Endpoint = request.app.state.endpoint
     url = f"{endpoint.settings().url}/{collection}/{answer.request_id}"
-    return Accepted(id=UUID(answer.request_id), asked_at=answer.asked_at, status_url=url)
+    return Accepted(id=UUID(answer.request_id), requested_at=answer.requested_at, status_url=url)
 
 
 def _vendor(name: str, status: int) -> Vendor:

@@ -86,11 +86,11 @@ class Accepted(BaseModel):
     """An accepted request, which will be done."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"id": _ID, "asked_at": _MOMENT, "status_url": f"/api/v1/runs/{_ID}"}}
+        json_schema_extra={"example": {"id": _ID, "requested_at": _MOMENT, "status_url": f"/api/v1/runs/{_ID}"}}
     )
 
     id: UUID
-    asked_at: datetime
+    requested_at: datetime
     status_url: str = Field(description="URL that returns the state of the request.")
 
 
@@ -109,7 +109,7 @@ class AcceptedRecords(Accepted):
         json_schema_extra={
             "example": {
                 "id": _ID,
-                "asked_at": _MOMENT,
+                "requested_at": _MOMENT,
                 "status_url": f"/api/v1/pushes/{_ID}",
                 "accepted": 2,
                 "rejected": [{"row": 1, "fields": ["name"], "reasons": ["name: absent"]}],
@@ -153,7 +153,7 @@ class Run(BaseModel):
     vendor: str
     state: Literal["waiting", "started", "succeeded", "failed"]
     detail: str | None = Field(description="Why it failed, if known.")
-    asked_at: datetime
+    requested_at: datetime
     ended_at: datetime | None = Field(description="When the end of the run was detected.")
 
 

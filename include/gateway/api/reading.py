@@ -22,7 +22,7 @@ from include.gateway.problem import Refusal
 from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS
 
-_RUN_COLUMNS = "request_id as id, run_id, what, vendor, state, detail, asked_at, ended_at"
+_RUN_COLUMNS = "request_id as id, run_id, what, vendor, state, detail, requested_at, ended_at"
 _RUN = sa.text(f"select {_RUN_COLUMNS} from control.request where request_id = :id")  # noqa: S608
 _STEPS = sa.text("""
 select stage, table_name as table, entity, business_date, fetched, staged, duplicate, dead, produced, inserted, updated, unchanged,
@@ -55,7 +55,11 @@ _LISTS = {
     "runs": (
         "number",
         f"select number as place, {_RUN_COLUMNS} from control.request",  # noqa: S608
-        {"vendor": "vendor = :vendor", "state": "state = :state", "since": "greatest(asked_at, checked_at) >= :since"},
+        {
+            "vendor": "vendor = :vendor",
+            "state": "state = :state",
+            "since": "greatest(requested_at, checked_at) >= :since",
+        },
     ),
     "findings": (
         "finding_id",

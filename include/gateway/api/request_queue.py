@@ -86,7 +86,7 @@ class Answer:
     """The response to an attempt; for a retry, that of the first attempt."""
 
     request_id: str
-    asked_at: datetime
+    requested_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _execute(engine: sa.Engine, statement: sa.TextClause, values: Mapping[str, A
 def _to_answer(row: sa.Row[Any]) -> Answer:
     if not row.is_same:
         raise Refusal(422, "This Idempotency-Key was used for a different request within the last 24 hours")
-    return Answer(row.answer["id"], datetime.fromisoformat(row.answer["asked_at"]))
+    return Answer(row.answer["id"], datetime.fromisoformat(row.answer["requested_at"]))
 
 
 def is_waiting(engine: sa.Engine) -> bool:

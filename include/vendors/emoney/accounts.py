@@ -38,7 +38,7 @@ ACCOUNTS = Table(
         column("value_usd", "value", MONEY, rounded=True),
         column("as_of_date", "asOfDate", DATE),
         column("is_linked", "isLinked", BOOLEAN),
-        column("asked_at", "@asked_at", TIMESTAMP, required=True),
+        column("requested_at", "@requested_at", TIMESTAMP, required=True),
         *ignored("clientId"),
     ),
 )
@@ -64,12 +64,12 @@ MAPS = (
         "outside_value",
         "accounts",
         {
-            "outside_value_key": derived(by_day, "account_id", "asked_at"),
+            "outside_value_key": derived(by_day, "account_id", "requested_at"),
             "outside_account_key": "account_id",
             "market_value_usd": "value_usd",
             "stated_on": "as_of_date",
-            "asked_on": derived(day_of, "asked_at"),
-            "asked_at": "asked_at",
+            "requested_on": derived(day_of, "requested_at"),
+            "requested_at": "requested_at",
         },
     ),
 )

@@ -97,7 +97,7 @@ METERS = Table(
         column("household_id", "@household_id", STRING, required=True),
         column("probability", "probabilityOfSuccess", STRING),
         column("refresh_status", "refreshPositionsResponse.status", STRING),
-        column("asked_at", "@asked_at", TIMESTAMP, required=True),
+        column("requested_at", "@requested_at", TIMESTAMP, required=True),
         *ignored("targetRangeLow, targetRangeHigh, targetText, highlightHtmlColor, image, imageExtension"),
         *ignored("refreshPositionsResponse, refreshPositionsResponse.messages"),
         *ignored("householdId", INTEGER),
@@ -123,7 +123,7 @@ PLAN_SUMMARIES = Table(
         column("target_low", "results.monteCarloTargetRangeLow", STRING),
         column("target_high", "results.monteCarloTargetRangeHigh", STRING),
         column("refresh_status", "refreshPositionsResponse.status", STRING),
-        column("asked_at", "@asked_at", TIMESTAMP, required=True),
+        column("requested_at", "@requested_at", TIMESTAMP, required=True),
         *ignored(", ".join(f"results.current.monteCarloMeter.{name}" for name in _METER[1:])),
         *ignored(", ".join(f"results.recommended.monteCarloMeter.{name}" for name in _METER)),
         *ignored("results, results.current, results.recommended, results.current.calculations"),
@@ -162,8 +162,8 @@ _RESULT: dict[str, str | Derived | Constant] = {
     "probability_ratio": derived(ratio, "probability"),
     "probability_text": "probability",
     "is_stale": derived(is_stale, "refresh_status"),
-    "computed_on": derived(day_of, "asked_at"),
-    "computed_at": "asked_at",
+    "computed_on": derived(day_of, "requested_at"),
+    "computed_at": "requested_at",
 }
 
 MAPS = (
@@ -188,7 +188,7 @@ MAPS = (
         "plan_result",
         "plan_summaries",
         {
-            "plan_result_key": derived(partial(by_day, word="current"), "household_id", "asked_at"),
+            "plan_result_key": derived(partial(by_day, word="current"), "household_id", "requested_at"),
             "scenario": constant("current"),
             **_RESULT,
         },
@@ -198,7 +198,7 @@ MAPS = (
         "plan_result",
         "meters",
         {
-            "plan_result_key": derived(partial(by_day, word="recommended"), "household_id", "asked_at"),
+            "plan_result_key": derived(partial(by_day, word="recommended"), "household_id", "requested_at"),
             "scenario": constant("recommended"),
             **_RESULT,
         },

@@ -25,7 +25,7 @@ language sql stable as $$
             select market_value_usd from warehouse.outside_value w
             where w.outside_account_id = a.outside_account_id
               and w.recorded_from <= known_at and (w.recorded_to is null or w.recorded_to > known_at)
-            order by asked_on desc, asked_at desc limit 1
+            order by requested_on desc, requested_at desc limit 1
         ) v on true
         where a.valid_to is null and a.recorded_from <= known_at and (a.recorded_to is null or a.recorded_to > known_at)
           and not exists (select from control.absence n where n.vendor = a.vendor and n.entity = 'outside_account'

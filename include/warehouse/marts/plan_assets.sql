@@ -32,7 +32,7 @@ language sql stable rows 10000 set enable_nestloop to off as $$
             select n.market_value_usd, n.stated_on from warehouse.outside_value n
             where n.outside_account_id = o.outside_account_id
               and n.recorded_from <= known_at and (n.recorded_to is null or n.recorded_to > known_at)
-            order by n.asked_on desc, n.asked_at desc limit 1
+            order by n.requested_on desc, n.requested_at desc limit 1
         ) w on true
         left join copy c on c.id = o.outside_account_id
         where o.valid_to is null and o.recorded_from <= known_at and (o.recorded_to is null or o.recorded_to > known_at)

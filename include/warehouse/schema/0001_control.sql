@@ -135,10 +135,10 @@ create table control.answer (
     run_id         text        not null,
     vendor         text        not null,
     table_name     text        not null,
-    asked_for      text        collate "C" not null,
+    request_key    text        collate "C" not null,
     rows           bytea       not null,
     answered_at    timestamptz not null default clock_timestamp(),
-    primary key (run_id, vendor, table_name, asked_for)
+    primary key (run_id, vendor, table_name, request_key)
 );
 
 -- The last response of each request that has an ETag: the vendor sends it again only if it changed. Sensitive fields are tokens; free
@@ -146,16 +146,16 @@ create table control.answer (
 create table control.known_answer (
     vendor         text        not null,
     table_name     text        not null,
-    asked_for      text        collate "C" not null,
+    request_key    text        collate "C" not null,
     contract       text        not null,          -- hash of the table's declaration with which the rows were read
     etag           text        not null,
     rows           bytea       not null,
-    asked_at       timestamptz not null default clock_timestamp(),
-    primary key (vendor, table_name, asked_for)
+    requested_at   timestamptz not null default clock_timestamp(),
+    primary key (vendor, table_name, request_key)
 );
 revoke select on control.known_answer, control.answer from tributary_read;
-grant select (vendor, table_name, asked_for, contract, etag, asked_at) on control.known_answer to tributary_read;
-grant select (run_id, vendor, table_name, asked_for, answered_at) on control.answer to tributary_read;
+grant select (vendor, table_name, request_key, contract, etag, requested_at) on control.known_answer to tributary_read;
+grant select (run_id, vendor, table_name, request_key, answered_at) on control.answer to tributary_read;
 
 -- One row per thing that only one writer may change. The highest fence wins; a lower one is rejected.
 create sequence control.fence;

@@ -123,8 +123,8 @@ create table warehouse.outside_value (
     outside_account_id bigint not null,
     market_value_usd   numeric(20, 2),
     stated_on          date,
-    asked_on           date not null,
-    asked_at           timestamptz,
+    requested_on       date not null,
+    requested_at       timestamptz,
     currency_code      char(3) not null default 'USD',
     recorded_from      timestamptz not null,
     recorded_to        timestamptz,
@@ -132,7 +132,7 @@ create table warehouse.outside_value (
     check (recorded_from <= recorded_to)
 );
 create unique index outside_value_open on warehouse.outside_value (vendor, outside_value_key) where recorded_to is null;
-create index outside_value_by_outside_account on warehouse.outside_value (outside_account_id, asked_on);
+create index outside_value_by_outside_account on warehouse.outside_value (outside_account_id, requested_on);
 
 create table warehouse.insurance_policy (
     insurance_policy_id  bigint not null,

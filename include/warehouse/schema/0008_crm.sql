@@ -65,7 +65,7 @@ create table control.crm_question (
     difference     text        not null,          -- hash of the change: another difference is another question
     wording        text        not null,          -- as the person reads it
     run_id         text        not null,          -- that found it
-    asked_at       timestamptz not null default clock_timestamp(),
+    requested_at   timestamptz not null default clock_timestamp(),
     is_approved    boolean,                       -- null while it waits
     reason         text,
     decided_by     text,

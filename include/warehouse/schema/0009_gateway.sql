@@ -75,7 +75,7 @@ create table control.request (
     state        text        not null default 'waiting' check (state in ('waiting', 'started', 'succeeded', 'failed')),
     detail       text,                                                  -- why it failed
     tries        int         not null default 0,                        -- attempts to start it
-    asked_at     timestamptz not null,
+    requested_at timestamptz not null,
     checked_at    timestamptz,
     ended_at     timestamptz,
     check ((ended_at is not null) = (state in ('succeeded', 'failed')))
@@ -120,9 +120,9 @@ declare
     moment timestamptz := clock_timestamp();
 begin
     select r.is_new, r.is_same, r.answer into is_new, is_same, answer
-    from control.record_answer(of_caller, of_key, of_hash, jsonb_build_object('id', id, 'asked_at', moment)) r;
+    from control.record_answer(of_caller, of_key, of_hash, jsonb_build_object('id', id, 'requested_at', moment)) r;
     if is_new then
-        insert into control.request (request_id, caller, what, vendor, params, asked_at)
+        insert into control.request (request_id, caller, what, vendor, params, requested_at)
         values (id, of_caller, of_what, of_vendor, of_params, moment);
         perform pg_notify('tributary_requests', of_what);
     end if;
@@ -140,7 +140,7 @@ declare
     content_hash text := encode(sha256(convert_to(id, 'UTF8') || of_body), 'hex');
 begin
     select r.is_new, r.is_same, r.answer into is_new, is_same, answer
-    from control.record_answer(of_caller, of_key, of_hash, jsonb_build_object('id', id, 'asked_at', clock_timestamp())) r;
+    from control.record_answer(of_caller, of_key, of_hash, jsonb_build_object('id', id, 'requested_at', clock_timestamp())) r;
     if is_new then
         perform control.receive('push.' || of_vendor || '.' || of_table, of_body, content_hash, id,
                                 jsonb_build_object('caller', of_caller));

@@ -62,7 +62,7 @@ def test_a_question_that_waits_is_not_asked_again_even_if_the_difference_moves(c
 def test_a_question_that_nobody_answered_is_asked_again_after_a_day(crm: Crm) -> None:
     double_shares(crm)
     ask(crm)
-    crm.database.do("update control.crm_question set asked_at = asked_at - interval '25 hours'")
+    crm.database.do("update control.crm_question set requested_at = requested_at - interval '25 hours'")
 
     assert len(ask(crm)) == 1
 
