@@ -117,7 +117,7 @@ def _replay(arguments: argparse.Namespace, _: list[str]) -> int:
         f"{table}, {arguments.date or 'latest closed session'}{': dry run, nothing was written' if arguments.dry else ''}"
     )
     headings = {
-        "asked": "letters",
+        "selected": "dead letters",
         "keyless": "without a key",
         "found": "rows found",
         "landed": "landed",

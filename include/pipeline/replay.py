@@ -45,14 +45,14 @@ class Replayed:
     """Outcome of the replay of one table and day.
 
     Attributes:
-        asked: Open dead letters that were selected.
+        selected: Open dead letters to replay.
         keyless: Those of them whose key could not be read: only a new run of the day can load them.
         found: Rows that the vendor still has.
         landed: Dead letters that closed, or in a dry run would close.
         still_dead: Rows that are still bad.
     """
 
-    asked: int
+    selected: int
     keyless: int
     found: int
     landed: int

@@ -42,11 +42,11 @@ def _replay(firm: Firm, **options: object):  # type: ignore[no-untyped-def]
 def test_mended_rows_land_once(firm: Firm) -> None:
     keys = _poisoned(firm)
     outcome = _replay(firm)
-    assert (outcome.asked, outcome.landed, outcome.still_dead) == (len(keys), len(keys), 0)
+    assert (outcome.selected, outcome.landed, outcome.still_dead) == (len(keys), len(keys), 0)
     assert firm.database.rows(OPEN) == []
     assert keys <= set(firm.held())
     again = _replay(firm)
-    assert (again.asked, again.landed) == (0, 0)
+    assert (again.selected, again.landed) == (0, 0)
 
 
 def test_after_a_replay_the_day_is_as_if_nothing_had_died(firm: Firm) -> None:
@@ -141,7 +141,7 @@ def test_a_description_that_died_on_an_earlier_day_lands_as_it_is_today(start_fi
     _go_to_monday(firm)
     _set(firm, "clients", key, "isActive", True)
     outcome = replay(firm.vendor_run(firm.new_run(LAST)), "clients")
-    assert (outcome.asked, outcome.landed) == (1, 1)
+    assert (outcome.selected, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
     [row] = firm.database.rows("select valid_from from warehouse.household where household_key = :key", key=key)
     assert row["valid_from"] == date(2026, 11, 23)
@@ -164,7 +164,7 @@ def test_a_transaction_that_died_on_an_earlier_day_lands(start_firm: Callable[..
 
     outcome = replay(firm.vendor_run(firm.new_run(day)), "transactions")
 
-    assert (outcome.asked, outcome.landed) == (1, 1)
+    assert (outcome.selected, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
     assert firm.database.value("select count(*) from warehouse.transaction where transaction_key = :key", key=key) == 1
 
@@ -198,7 +198,7 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
     assert [row["row_key"] for row in firm.database.rows(OPEN)] == [key]
     firm.sandbox.admin("tamarac/mend", table="households", id=key, set={"name": "Mended Sample"})
     outcome = replay(firm.vendor_run(firm.new_run()), "households")
-    assert (outcome.asked, outcome.landed) == (1, 1)
+    assert (outcome.selected, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
     known = (
         "select name from warehouse.household where household_key = :key and recorded_to is null and valid_to is null"
@@ -227,7 +227,7 @@ def test_what_the_form_offers_can_be_replayed(start_firm: Callable[..., Firm], v
             key=format_keys(first, table.key)[0].as_py(),
         )  # fmt: skip
         outcome = replay(firm.vendor_run(firm.new_run()), table.name)
-        assert (table.name, outcome.asked, outcome.landed) == (table.name, 1, outcome.found)
+        assert (table.name, outcome.selected, outcome.landed) == (table.name, 1, outcome.found)
         assert outcome.landed > 0
     assert firm.database.rows(f"{OPEN.partition(' order')[0]} and part = 'part'") == []
 

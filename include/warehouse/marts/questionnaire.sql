@@ -5,7 +5,7 @@ returns table (person_id bigint, person_name text, household_id bigint, househol
                representative_name text, vendor text, questionnaire_id bigint, version text, risk_number bigint,
                completed_on date, age_days integer)
 language sql stable rows 10000 set enable_nestloop to off as $$
-    with asked as (
+    with requested as (
         select q.person_id, q.vendor, q.questionnaire_id, q.version, q.risk_number, q.completed_at
         from warehouse.questionnaire q
         where q.is_completed and q.is_archived is not true and q.is_deleted is not true and q.valid_to is null
@@ -20,7 +20,7 @@ language sql stable rows 10000 set enable_nestloop to off as $$
     select distinct on (o.anchor_id) o.anchor_id, o.person_name, o.household_id, o.household_name, o.representative_id,
            o.representative_name, q.vendor, q.questionnaire_id, q.version, q.risk_number, (q.completed_at at time zone 'UTC')::date,
            (least(known_at, now()) at time zone 'UTC')::date - (q.completed_at at time zone 'UTC')::date
-    from asked q
+    from requested q
     join mart.person_as_one(known_at) o on o.person_id = q.person_id
     order by o.anchor_id, q.completed_at desc nulls last, q.questionnaire_id
 $$;
