@@ -1,6 +1,6 @@
 """Resolve open dead letters: send their rows again once the cause is fixed, or discard those whose rows will never be loaded.
 
-**Replay** requests the rows of a table and day from the vendor again, and loads those that are good. **Discard** closes the chosen dead
+**Replay** requests the rows of a table and day from the vendor again, and loads those that are good. **Discard** closes the selected dead
 letters with your name and reason; the next run may withdraw what they protected. Try each with **Dry run** first: it changes nothing.
 """
 

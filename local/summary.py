@@ -24,7 +24,7 @@ from local.one_household import show_one
 _TABLES = sa.text("""
 with newest as (
     select distinct on (vendor, table_name) vendor, table_name, business_date, pull_id
-    from control.ledger where stage = 'stage' and pulled = 'present'
+    from control.ledger where stage = 'stage' and pulled = 'current'
     order by vendor, table_name, recorded_at desc
 ), pulled as (
     select vendor, table_name, business_date, pull_id, min(ledger_id) as place,

@@ -102,7 +102,7 @@ class Table:
         agrees: `(column, table, money column)`: this table's money, summed by `column`, must equal the other table's money column for
             the same key.
         as_of: For snapshots: the staged column with the date of a row; None if rows have none.
-        chosen: Parameter for the keys of selected rows, separated by commas; empty if there is none.
+        selected: Parameter for the keys of selected rows, separated by commas; empty if there is none.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Table:
     references: Mapping[str, str] = field(default_factory=dict)
     agrees: tuple[str, str, str] | None = None
     as_of: str | None = None
-    chosen: str = ""
+    selected: str = ""
 
     def __post_init__(self) -> None:
         staged = {c.name for c in self.columns if c.kind == "value"}

@@ -62,7 +62,7 @@ select n.vendor, n.business_date, n.loaded_at as since,
                and not r.is_passed) as is_off
 from (
     select distinct on (vendor) vendor, business_date, run_id, recorded_at as loaded_at
-    from control.ledger where stage = 'load' and pulled = 'present'
+    from control.ledger where stage = 'load' and pulled = 'current'
     order by vendor, business_date desc, ledger_id desc
 ) n
 where n.loaded_at < :before

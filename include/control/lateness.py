@@ -18,12 +18,12 @@ select t.name, s.staged, s.dead from unnest(cast(:tables as text[])) as t(name)
 left join lateral (
     select staged, dead from control.ledger l
     where l.vendor = :vendor and l.table_name = t.name and l.business_date = :day and l.stage = 'stage'
-      and l.pulled in ('present', 'past') order by ledger_id desc limit 1
+      and l.pulled in ('current', 'historical') order by ledger_id desc limit 1
 ) s on true
 where exists (select from control.ledger l where l.vendor = :vendor and l.recorded_at < :start)
   and not exists (select from control.ledger l
                   where l.vendor = :vendor and l.table_name = t.name and l.business_date = :day and l.stage = :stage
-                    and l.pulled in ('present', 'past'))
+                    and l.pulled in ('current', 'historical'))
   and not exists (select from control.lateness o
                   where o.vendor = :vendor and o.table_name = t.name and o.business_date = :day and o.stage = :stage)
 """)

@@ -34,7 +34,7 @@ class Pull:
     @property
     def is_whole(self) -> bool:
         """Whether this is a full pull: rows missing from it were removed at the vendor."""
-        return self.pulled in ("present", "past")
+        return self.pulled in ("current", "historical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def find_last_window(engine: sa.Engine, vendor: str, table: str, now: datetime) 
         newest: datetime | None = connection.scalar(
             sa.text("""
             select max(window_to) from control.ledger
-            where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'present'
+            where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'current'
               and window_to <= :now
             """),
             {"vendor": vendor, "table": table, "now": now},
@@ -167,7 +167,7 @@ def find_earlier_partitions(engine: sa.Engine, pull: Pull) -> list[str]:
     """Return the partitions of the last two loaded days before a pull, the newest first. No age limit: some tables are quarterly."""
     query = f"select business_date, pull_id from ({_LOADED_DAYS}) days order by business_date desc limit 2"  # noqa: S608
     with engine.connect() as connection:
-        rows = connection.execute(sa.text(query), asdict(pull) | {"kinds": ["present", "past"]})
+        rows = connection.execute(sa.text(query), asdict(pull) | {"kinds": ["current", "historical"]})
         return [partition_path(pull.vendor, pull.table_name, *row) for row in rows]
 
 
@@ -184,7 +184,7 @@ def find_newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
         sa.text("""
         select max(extracted_at) from control.ledger
         where vendor = :vendor and table_name = :table_name and business_date = :business_date
-          and stage = 'load' and pulled in ('present', 'past') and extracted_at > :extracted_at
+          and stage = 'load' and pulled in ('current', 'historical') and extracted_at > :extracted_at
         """),
         asdict(pull),
     )
@@ -195,7 +195,7 @@ def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | Non
     """Return the path of the table's last loaded partition of a current full pull; None if there was none."""
     query = sa.text("""
     select business_date, pull_id from control.ledger
-    where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'present'
+    where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'current'
     order by business_date desc, ledger_id desc limit 1
     """)
     with engine.connect() as connection:

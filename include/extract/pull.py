@@ -37,7 +37,7 @@ class Span:
         business_date: The day the data is about.
         is_past: Whether to request only data as of that day.
         first_date: The day after the previous session: first date of a two-date request that ends with the business date.
-        chosen: Selected keys to request; empty for all.
+        selected: Keys to request; empty for all.
         is_pushed: Whether the rows arrive between the daily runs: by webhook, by API call, or by a poll for edits.
         has_whole_rows: Whether an API call sent the rows: then every row must state every field, and is checked by itself.
         edited_since: For tables pulled by window: start of the last pull; None pulls everything.
@@ -47,14 +47,16 @@ class Span:
     is_past: bool = False
     first_date: date | None = None
     edited_since: datetime | None = None
-    chosen: tuple[str, ...] = ()
+    selected: tuple[str, ...] = ()
     is_pushed: bool = False
     has_whole_rows: bool = False
 
     @property
     def pulled(self) -> str:
         """The ledger's name for this kind of pull."""
-        return "pushed" if self.is_pushed else "past" if self.is_past else "chosen" if self.chosen else "present"
+        return (
+            "pushed" if self.is_pushed else "historical" if self.is_past else "selected" if self.selected else "current"
+        )
 
 
 @dataclass
@@ -98,8 +100,8 @@ def pull(
 def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[dict[str, str], tuple[str, str] | None]:
     """Return the query parameters of a pull, and the bounds of its edit window or None."""
     params = {**table.params, **(table.when_past if span.is_past else {})}
-    if span.chosen and table.chosen:
-        return params | {table.chosen: ",".join(span.chosen)}, None
+    if span.selected and table.selected:
+        return params | {table.selected: ",".join(span.selected)}, None
     if table.pull == "snapshot" or (table.pull == "window" and span.is_past):
         days = (
             (span.business_date,)

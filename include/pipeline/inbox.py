@@ -333,7 +333,7 @@ def _load_selected(vendor_run: VendorRun) -> None:
     """Pull and load the run's keys, using the reserved share of the vendor's rate budget."""
     vendor, run = vendor_run.vendor, vendor_run.run
     keyed = plan.keep_keyed(vendor, [table.name for table in vendor.requested_tables])
-    span = Span(run.business_date, chosen=run.keys, is_pushed=True)
+    span = Span(run.business_date, selected=run.keys, is_pushed=True)
     tables = [table for stage in vendor.stages for table in stage if table in keyed]
     partitions = [_fetch(vendor_run, table, span) for table in tables]
     vendor_day.validate(vendor_run, partitions, rows_only=True)

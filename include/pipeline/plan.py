@@ -133,7 +133,7 @@ def find_key_table(vendor: Vendor) -> str:
         InputRejected: The vendor can only return whole tables.
     """
     for table in vendor.requested_tables:
-        if table.chosen:
+        if table.selected:
             return table.name
         if isinstance(table.shape, FanOut) and table.parent and vendor.is_keyed(vendor.table(table.parent)):
             return table.parent
@@ -145,7 +145,7 @@ def find_keyed(vendor: Vendor, tables: Sequence[str] | None = None) -> list[str]
     keyed: list[str] = []
     for table in vendor.requested_tables:  # parents before children
         is_fan = isinstance(table.shape, FanOut) and bool(table.parent) and vendor.is_keyed(vendor.table(table.parent))
-        is_keyed = is_fan or bool(table.chosen)
+        is_keyed = is_fan or bool(table.selected)
         if (tables is None or table.name in tables) and (is_keyed or table.parent in keyed):
             keyed.append(table.name)
     return keyed

@@ -28,7 +28,7 @@ def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
     """Return the span that a run requests. It fixes whether the day is past; the manifest records that."""
     is_past = business_dates.is_past(run.business_date, site.clock())
     first = run.previous_date + timedelta(days=1)
-    return Span(run.business_date, is_past, first, edited_since, chosen=run.keys)
+    return Span(run.business_date, is_past, first, edited_since, selected=run.keys)
 
 
 def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambda windows: windows) -> Partition:

@@ -13,7 +13,7 @@ from include import canonical
 SETTLED_DAY = sa.text("""
 with newest as (
     select distinct on (vendor) vendor, business_date, run_id from control.ledger
-    where stage = 'load' and pulled = 'present'
+    where stage = 'load' and pulled = 'current'
     order by vendor, business_date desc, ledger_id desc
 ), checked as (
     select n.vendor, n.business_date, bool_and(r.is_passed) as passed
@@ -132,7 +132,7 @@ _PARENTS = ", ".join(f"('{name}', '{canonical.named(name).parent}')" for name in
 SILENT = f"""
 with declared(entity, parent_entity) as (values {_PARENTS}), fed as (
     select distinct vendor, table_name, max(business_date) over (partition by vendor) as business_date
-    from control.ledger where stage = 'load' and pulled = 'present' and entity in (select entity from declared)
+    from control.ledger where stage = 'load' and pulled = 'current' and entity in (select entity from declared)
 ), about as (
     select distinct l.vendor, d.entity, d.key, d.parent
     from control.dead_letter l join fed f using (vendor, table_name, business_date)

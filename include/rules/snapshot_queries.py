@@ -10,12 +10,12 @@ import sqlalchemy as sa
 PRESENT_DAYS = sa.text("""
 with present as (
     select distinct on (vendor) vendor, business_date, run_id from control.ledger
-    where stage = 'load' and entity = 'position' and pulled = 'present'
+    where stage = 'load' and entity = 'position' and pulled = 'current'
     order by vendor, business_date desc, ledger_id desc
 )
 select p.vendor, p.business_date, p.run_id, e.business_date as before, t.known_at,
        exists (select from control.ledger h where h.vendor = p.vendor and h.stage = 'load' and h.entity = 'transaction'
-                 and h.pulled = 'present' and h.recorded_at <= t.known_at) as is_complete,
+                 and h.pulled = 'current' and h.recorded_at <= t.known_at) as is_complete,
        r.passed is not null as is_compared, coalesce(r.rolled, false) as is_rolled,
        coalesce(r.passed, false) as is_balanced, clock_timestamp() as read_at
 from present p

@@ -62,7 +62,7 @@ class Manifest:
     """Manifest of one pull: its request, row counts, money and parts.
 
     Attributes:
-        pulled: `present` (current state of all rows), `past` (data as of a past date), `chosen` (current state of selected keys), or
+        pulled: `current` (current state of all rows), `historical` (data as of a past date), `selected` (current state of selected keys), or
             `pushed` (rows that arrived between daily runs).
         window: Bounds of the requested edit window, ISO; None if there was none.
         money: Sum of the table's money column over the staged rows; None if the table has no money column.

@@ -35,7 +35,7 @@ def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
     [is_merged] = [m.merged for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name)]
     table = vendor.table(pull.table_name)
     may_wait = isinstance(table.shape, FanOut) and set(table.shape.missing) > {NOT_FOUND}
-    return pull.pulled == "present" and table.pull != "window" and not (is_merged or entity.set_of or may_wait)
+    return pull.pulled == "current" and table.pull != "window" and not (is_merged or entity.set_of or may_wait)
 
 
 def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:

@@ -150,9 +150,9 @@ def _subjects(pull: Pull, partition: Partition) -> list[str]:
     kind = partition.manifest.pulled  # the pull's own may be `replay`
     if kind == "pushed":
         return [f"{table}:pushed"]
-    if kind == "chosen":
-        return [f"{table}:chosen:{pull.run_id}"]
-    return [f"{table}:{pull.business_date}"] + ([table] if kind != "past" else [])
+    if kind == "selected":
+        return [f"{table}:selected:{pull.run_id}"]
+    return [f"{table}:{pull.business_date}"] + ([table] if kind != "historical" else [])
 
 
 def _translate(
@@ -249,7 +249,7 @@ def _load_entity(
         connection.execute(sa.text("set local work_mem = '128MB'"))
     source_run_id = ledger.take_id(connection)
     if entity.kind == "description":
-        is_past = loading.partition.manifest.pulled == "past"
+        is_past = loading.partition.manifest.pulled == "historical"
         is_partial = any(m.is_partial for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name))
         counts = description.load(
             connection, entity, pull, source_run_id, is_past=is_past, uncertain=result.uncertain, is_partial=is_partial

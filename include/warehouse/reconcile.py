@@ -97,15 +97,15 @@ select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as 
 _LAST_LOADED = sa.text("""
 select max(business_date) from control.ledger
 where vendor = :vendor and stage = 'load' and entity = 'position' and business_date < :day
-  and (business_date >= :before or pulled = 'present'
+  and (business_date >= :before or pulled = 'current'
        and exists (select from control.ledger h where h.vendor = :vendor and h.entity = 'transaction' and h.stage = 'load'
-                                                 and h.pulled = 'present'))
+                                                 and h.pulled = 'current'))
 """)
 
 _DAY_BEFORE = sa.text("""
 select p.run_id as run_before, max(t.recorded_at) as known_at,
        exists (select from control.ledger h
-               where h.vendor = :vendor and h.entity = 'transaction' and h.stage = 'load' and h.pulled = 'present'
+               where h.vendor = :vendor and h.entity = 'transaction' and h.stage = 'load' and h.pulled = 'current'
                  and h.recorded_at <= max(t.recorded_at)) as is_complete
 from control.ledger p
 join control.ledger t on t.run_id = p.run_id and t.vendor = p.vendor and t.stage = 'load' and t.entity = 'transaction'

@@ -112,7 +112,7 @@ select '{day}', vendor, account_value_key, account_id, market_value_usd, cash_us
 
 _LOADED = """
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at)
-values (nextval('control.ledger_id'), 'load {day}', 'sample', 'position', 'position', '{day}', 'load', 'pull {day}', 'present', now());
+values (nextval('control.ledger_id'), 'load {day}', 'sample', 'position', 'position', '{day}', 'load', 'pull {day}', 'current', now());
 insert into control.reconciliation (run_id, vendor, business_date, check_name, expected, actual, tolerance, is_passed)
 values ('load {day}', 'sample', '{day}', 'control total', 0, 0, 0, true);
 """

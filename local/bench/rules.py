@@ -67,7 +67,7 @@ select 'sample', n, 200000000 + n % {accounts}, 100000000, date '2026-11-20' - n
        case n % 2 when 0 then 'contribution' else 'distribution' end, 'posted', (n * 31) % 90000 * (1 - n % 2 * 2), now(), 1
 from generate_series(0, {accounts} - 1) n;
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at)
-select row_number() over (order by day, entity), 'run ' || day, 'sample', entity, entity, day, 'load', 'pull ' || day, 'present', now()
+select row_number() over (order by day, entity), 'run ' || day, 'sample', entity, entity, day, 'load', 'pull ' || day, 'current', now()
 from unnest(array['position', 'account_value', 'transaction']) entity, unnest(array[date '2026-11-19', '2026-11-20']) day;
 insert into control.reconciliation (run_id, vendor, business_date, check_name, expected, actual, tolerance, is_passed)
 select 'run 2026-11-20', 'sample', '2026-11-20', name, 0, 0, 0, true from unnest(array['control total', 'roll-forward']) name;

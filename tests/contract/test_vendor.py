@@ -85,7 +85,7 @@ def test_window_without_its_bounds_is_refused() -> None:
         {"omits_nulls": True},
         {"dates": "us"},
         {"skipped": ("tabs",)},
-        {"chosen": "ids"},
+        {"selected": "ids"},
         {"overlap_days": 7},
         {"shape": Positioned("start", "size")},
     ],

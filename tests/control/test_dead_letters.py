@@ -20,7 +20,7 @@ from include.errors import InputRejected
 from include.warehouse import schema
 from tests.conftest import Database
 
-PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "present", datetime(2026, 11, 21, tzinfo=UTC))
+PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "current", datetime(2026, 11, 21, tzinfo=UTC))
 LATER = replace(PULL, run_id="run-2", pull_id="pull-2", extracted_at=datetime(2026, 11, 21, 1, tzinfo=UTC))
 
 

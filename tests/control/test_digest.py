@@ -52,7 +52,7 @@ def check(database: Database, name: str, breaks: int, explained: int, is_passed:
     )  # fmt: skip
 
 
-def load(database: Database, run: str, at: datetime, day: date = DAY, pulled: str = "present") -> None:
+def load(database: Database, run: str, at: datetime, day: date = DAY, pulled: str = "current") -> None:
     database.do(
         "insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,"
         " recorded_at) values (nextval('control.ledger_id'), :run, 'orion', 'assets', 'position', :day, 'load', :run, :pulled, :at, :at)",

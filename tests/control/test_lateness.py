@@ -31,7 +31,7 @@ def late_at(firm: Firm, now: datetime, go_live: datetime = NOW - timedelta(days=
     return find_late(firm.engine, firm.vendor, now, go_live)
 
 
-def pulled(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "present") -> None:
+def pulled(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "current") -> None:
     """Notes a pull of every table in the ledger."""
     for number, table in enumerate(firm.vendor.requested_tables):
         firm.database.do(
@@ -114,7 +114,7 @@ def test_nothing_is_late_before_the_firm_goes_live(firm: Firm) -> None:
 
 
 @pytest.mark.others_long
-@pytest.mark.parametrize("how", ["chosen", "pushed", "replay"])
+@pytest.mark.parametrize("how", ["selected", "pushed", "replay"])
 def test_some_rows_of_a_day_are_not_the_day(firm: Firm, how: str) -> None:
     pulled(firm, start(firm), business_dates.latest_closed(start(firm)), how)
     assert {each.stage for each in late_at(firm, start(firm).replace(hour=20))} == {"stage", "load"}

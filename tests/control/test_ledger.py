@@ -19,7 +19,7 @@ from tests.conftest import Database
 
 AT = datetime(2026, 11, 21, 6, tzinfo=UTC)
 NOW = AT + timedelta(days=9)
-PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "present", AT, AT)
+PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "current", AT, AT)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Dat
         ledger.record(connection, PULL, "load", Counts())
         staged = replace(PULL, pull_id="only staged", window_to=later)
         ledger.record(connection, staged, "stage", Counts())
-        ledger.record(connection, replace(staged, pull_id="past", pulled="past"), "load", Counts())
+        ledger.record(connection, replace(staged, pull_id="historical", pulled="historical"), "load", Counts())
         ledger.record(connection, replace(staged, pull_id="replay", pulled="replay"), "load", Counts())
     assert ledger.find_last_window(engine, "sample", "assets", NOW) == AT
     with engine.begin() as connection:

@@ -39,7 +39,7 @@ def stage_clients(tmp_path: Path) -> Any:
                 "clients",
                 DAY,
                 "pull",
-                "present",
+                "current",
                 NOW,
                 "v1",
                 "",

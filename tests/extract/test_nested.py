@@ -51,7 +51,7 @@ def stage_houses(tmp_path: Path) -> Stage:
             writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
             writer.flush()
         manifest = Manifest(
-            "somebody", "houses", DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
+            "somebody", "houses", DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
         return Staging(str(tmp_path)).seal(manifest)
@@ -209,7 +209,7 @@ def stage_rooms(tmp_path: Path) -> Stage:
         writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
         writer.flush()
         manifest = Manifest(
-            "somebody", "rooms", DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
+            "somebody", "rooms", DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
         return Staging(str(tmp_path)).seal(manifest)

@@ -448,25 +448,30 @@ def test_object_of_the_same_name_elsewhere_is_not_skipped(serve: Serve) -> None:
     assert puller.pull(NESTED).manifest.undeclared == ("home.tabs.a",)
 
 
-def chosen(**options: Any) -> Table:
-    declared: dict[str, Any] = {"pull": "window", "edited": ("from", "to"), "params": {"order": "asc"}, "chosen": "ids"}
+def with_keys(**options: Any) -> Table:
+    declared: dict[str, Any] = {
+        "pull": "window",
+        "edited": ("from", "to"),
+        "params": {"order": "asc"},
+        "selected": "ids",
+    }
     return replace(NUMBERED, **declared | options)
 
 
-def test_rows_that_are_chosen_are_named_in_one_parameter_and_no_time_is_asked_for() -> None:
-    params, window = request(VENDOR, chosen(), Span(DAY, chosen=("a", "b")), NOW)
+def test_rows_that_are_selected_are_named_in_one_parameter_and_no_time_is_asked_for() -> None:
+    params, window = request(VENDOR, with_keys(), Span(DAY, selected=("a", "b")), NOW)
     assert (params, window) == ({"order": "asc", "ids": "a,b"}, None)
 
 
-def test_rows_that_cannot_be_chosen_are_asked_for_as_always() -> None:
-    params, window = request(VENDOR, chosen(chosen=""), Span(DAY, chosen=("a", "b")), NOW)
+def test_rows_that_cannot_be_selected_are_asked_for_as_always() -> None:
+    params, window = request(VENDOR, with_keys(selected=""), Span(DAY, selected=("a", "b")), NOW)
     assert params.keys() == {"order", "from", "to"}
     assert window is not None
 
 
 @pytest.mark.parametrize("days", [2, 120])
 def test_window_reaches_back_beyond_the_last_pull_as_far_as_the_table_says(days: int) -> None:
-    params, _ = request(VENDOR, chosen(overlap_days=days), Span(DAY, edited_since=NOW), NOW)
+    params, _ = request(VENDOR, with_keys(overlap_days=days), Span(DAY, edited_since=NOW), NOW)
     assert datetime.fromisoformat(params["from"]) == NOW - timedelta(days=days)
 
 

@@ -47,7 +47,7 @@ def envelopes(firm: Firm) -> list[str]:
     query = "select envelope_key as key, sender_email from warehouse.envelope where recorded_to is null"
     rows = firm.database.rows(f"{query} and status in ('sent', 'delivered') order by 1")
     keyed = firm.vendor.table(firm.vendor.keyed) if firm.vendor.keyed else None
-    return [f"{row['key']}|{row['sender_email']}" if keyed and not keyed.chosen else row["key"] for row in rows]
+    return [f"{row['key']}|{row['sender_email']}" if keyed and not keyed.selected else row["key"] for row in rows]
 
 
 def asked_keys(firm: Firm) -> set[str]:
@@ -60,7 +60,7 @@ def staged_keys(firm: Firm, partitions: dict[str, Partition]) -> set[str]:
     """Keys of the rows that were answered to a question in which they were named."""
     found = set[str]()
     for table in firm.vendor.requested_tables:
-        if table.chosen:
+        if table.selected:
             [key] = table.key
             found |= {row[key] for _, part in partitions[table.name].rows() for row in part.to_pylist()}
     return found

@@ -28,7 +28,7 @@ from include.rules.finding import FINDINGS
 from tests.outbound.conftest import Firm, subscribe
 
 DAY = date(2026, 11, 20)
-PULL = Pull("run-1", "orion", "assets", DAY, "pull-1", "present", datetime(2026, 11, 21, tzinfo=UTC))
+PULL = Pull("run-1", "orion", "assets", DAY, "pull-1", "current", datetime(2026, 11, 21, tzinfo=UTC))
 LOADED = Counts(produced=3, inserted=1, updated=2, money_in=Decimal("1234567.89"), money_out=Decimal("1234567.89"))
 NOBODY = pa.table({"subject_entity": pa.array([], pa.string()), "subject_id": pa.array([], pa.int64())})
 SAID = "Words about 12.5% of an invented fortune"
@@ -90,7 +90,7 @@ def test_a_load_is_told_with_its_counts(quiet: Firm) -> None:
     assert event.pop("ledger_id") > 0
     assert event == {
         "subject": "orion/assets/2026-11-20", "vendor": "orion", "table": "assets", "entity": "position",
-        "business_date": "2026-11-20", "run_id": "run-1", "pulled": "present", "produced": 3, "inserted": 1, "updated": 2,
+        "business_date": "2026-11-20", "run_id": "run-1", "pulled": "current", "produced": 3, "inserted": 1, "updated": 2,
         "unchanged": 0, "superseded": 0, "withdrawn": 0, "dead": 0, "money_usd": "1234567.89",
     }  # fmt: skip
 

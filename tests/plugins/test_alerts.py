@@ -104,7 +104,7 @@ def test_a_missed_deadline_tells_what_is_done_and_none_of_a_backfill_is_told(
         database.do(
             "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled, extracted_at,"
             " fetched, staged, dead, produced, inserted) values (:n, :run, 'orion', :table, '2026-11-20', :stage, :pull,"
-            " 'present', now(), 1200 + :dead, 1200, :dead, 1200 - :dead, 1200 - :dead)",
+            " 'current', now(), 1200 + :dead, 1200, :dead, 1200 - :dead, 1200 - :dead)",
             n=n, run="a_run", table=f"table {n // 2}", stage=stage, pull=f"pull {n}", dead=dead,
         )  # fmt: skip
     known = {
@@ -228,7 +228,7 @@ def test_a_vendor_without_a_connection_is_not_late_and_of_another_the_page_is_to
         database.do(
             "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled,"
             " extracted_at, recorded_at) values (nextval('control.ledger_id'), 'r', :vendor, 't', '2025-01-02', 'stage', :vendor,"
-            " 'present', '2025-01-02', '2025-01-02')",
+            " 'current', '2025-01-02', '2025-01-02')",
             vendor=vendor.name,
         )
     known = {

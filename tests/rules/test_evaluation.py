@@ -62,8 +62,8 @@ def test_a_backfilled_day_says_nothing(firm: Ledgered) -> None:
     firm.reconcile(MONDAY)
     firm.evaluate()
     cash = [{"account_value_key": "a", "account_key": "a", "market_value_usd": Decimal(1), "cash_usd": Decimal(-9)}]
-    firm.load("account_value", cash, FRIDAY, pulled="past")
-    firm.load("position", [], FRIDAY, pulled="past")
+    firm.load("account_value", cash, FRIDAY, pulled="historical")
+    firm.load("position", [], FRIDAY, pulled="historical")
     assert "negative_cash" not in firm.evaluate()
 
 

@@ -60,7 +60,7 @@ def test_only_the_open_version_of_a_corrected_position_counts(firm: Ledgered) ->
 
 def test_a_day_that_was_loaded_as_the_past_is_no_present_day(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100})
-    firm.load("position", [], MONDAY, pulled="past")
+    firm.load("position", [], MONDAY, pulled="historical")
     assert firm.present().business_date == FRIDAY
 
 

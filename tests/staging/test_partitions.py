@@ -125,7 +125,7 @@ def test_same_partition_gives_the_same_rows(staging: Staging, small_parts: None)
 def test_manifest_says_what_was_asked_for_and_by_which_contract(staging: Staging) -> None:
     manifest = staging.open(stage_pages(staging, 1).path).manifest
     assert (manifest.vendor, manifest.table, manifest.business_date) == ("somebody", "rows", SPAN.business_date)
-    assert (manifest.contract, manifest.api_version, manifest.pulled) == (TABLE.staged_hash, "v1", "present")
+    assert (manifest.contract, manifest.api_version, manifest.pulled) == (TABLE.staged_hash, "v1", "current")
     assert (manifest.extracted_at, manifest.window, manifest.undeclared) == (STARTED, None, ())
 
 

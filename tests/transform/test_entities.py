@@ -129,7 +129,7 @@ class Staged:
             writer.write(pa.Table.from_pylist(named, schema=writer.schema))
             writer.flush()
         manifest = Manifest(
-            "sample", table.name, DAY, "pull", "present", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
+            "sample", table.name, DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
         self.partition = staging.seal(manifest)

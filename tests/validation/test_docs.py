@@ -61,7 +61,7 @@ def validated(
         table=table,
         business_date=date(2026, 11, day),
         pull_id=f"pull{day}",
-        pulled="present",
+        pulled="current",
         extracted_at=datetime(2026, 11, day, 22, tzinfo=UTC),
         api_version="v1",
         contract="",

@@ -246,7 +246,7 @@ def test_past_day_asks_for_what_changed_on_it_in_utc() -> None:
 
 
 def test_single_envelopes_are_asked_for_at_once_and_without_dates() -> None:
-    params = asked(chosen=("e1", "e2"))
+    params = asked(selected=("e1", "e2"))
     assert params["envelope_ids"] == "e1,e2"
     assert not {"from_date", "to_date"} & params.keys()
 

@@ -75,7 +75,7 @@ class Loader:
         rows: Iterable[Mapping[str, Any]],
         day: date = DAY,
         *,
-        pulled: str = "present",
+        pulled: str = "current",
         is_past: bool = False,
         dead: Iterable[str | DeadLetter] = (),
     ) -> None:
@@ -90,7 +90,7 @@ class Loader:
         filled = [dict.fromkeys(columns) | dict(row) for row in rows]
         writer.write(pa.Table.from_pylist(filled, schema=writer.schema))
         writer.flush()
-        self.partition = self.staging.seal(self._manifest(writer, len(filled), is_past or pulled == "past"))
+        self.partition = self.staging.seal(self._manifest(writer, len(filled), is_past or pulled == "historical"))
         self.partition.write_faults(FAULTS.empty_table())
         entities.transform(self.vendor, self.partition)
         letters = [
@@ -123,7 +123,7 @@ class Loader:
     def _manifest(self, writer: PartWriter, rows: int, is_past: bool) -> Manifest:
         return Manifest(
             self.pull.vendor, self.pull.table_name, self.pull.business_date, self.pull.pull_id,
-            "past" if is_past else "present", self.pull.extracted_at, "v1", "", None, rows, rows, 0, 0, None, (),
+            "historical" if is_past else "current", self.pull.extracted_at, "v1", "", None, rows, rows, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
 

@@ -38,7 +38,7 @@ def test_what_comes_back_is_absent_no_more(loader: Loader) -> None:
 def test_what_was_seen_after_the_day_was_asked_for_is_not_absent(loader: Loader) -> None:
     loader.stage("household", [{"household_key": "A", "name": "A"}])
     earlier = loader.pull, loader.path
-    load(loader, "B", pulled="chosen")
+    load(loader, "B", pulled="selected")
     loader.pull, loader.path = earlier
     loader.publish()
     assert absent(loader) == {}
@@ -47,7 +47,7 @@ def test_what_was_seen_after_the_day_was_asked_for_is_not_absent(loader: Loader)
 def test_what_is_found_by_itself_is_absent_no_more(loader: Loader) -> None:
     load(loader, "A", "B")
     load(loader, "A")
-    load(loader, "B", pulled="chosen")
+    load(loader, "B", pulled="selected")
     assert absent(loader) == {}
 
 
@@ -59,7 +59,7 @@ def test_a_row_that_can_not_be_read_is_not_absent(loader: Loader) -> None:
 
 def test_a_past_day_or_a_replay_says_nothing_of_what_is_missing(loader: Loader) -> None:
     load(loader, "A", "B")
-    load(loader, "A", pulled="past", day=DAY)
+    load(loader, "A", pulled="historical", day=DAY)
     load(loader, "A", pulled="replay")
     assert absent(loader) == {}
 

@@ -22,7 +22,7 @@ PERSON = st.tuples(st.sampled_from(["Ada Sample", None]), st.sampled_from(["1111
 PULLS = st.lists(
     st.tuples(
         st.sampled_from([BEFORE, DAY, DAY, NEXT, NEXT, AFTER]),
-        st.sampled_from(["present", "present", "past"]),
+        st.sampled_from(["current", "current", "historical"]),
         st.dictionaries(KEYS, PERSON, max_size=3),
     ),
     min_size=2,
@@ -63,7 +63,7 @@ class Book:
     def take(self, day: date, pulled: str, rows: dict[str, Person]) -> dict[str, int]:
         counts: dict[str, int] = {}
         for key, arrived in rows.items():
-            fate = self._take_one(day, pulled == "past", key, arrived)
+            fate = self._take_one(day, pulled == "historical", key, arrived)
             counts[fate] = counts.get(fate, 0) + 1
         return counts
 
@@ -126,7 +126,7 @@ def test_what_was_asked_for_later_stays_though_it_was_loaded_first(loader: Loade
     loader.load("person", [person("A", *ADA)], DAY)
     loader.stage("person", [person("A", "Ada Earlier", "1111", "h1"), person("B", *ADA)], NEXT)
     earlier = loader.pull, loader.path
-    loader.load("person", [person("A", *EVA)], NEXT, pulled="chosen")
+    loader.load("person", [person("A", *EVA)], NEXT, pulled="selected")
     loader.pull, loader.path = earlier
     assert told(loader.publish()) == {"inserted": 1, "superseded": 1}
     assert versions(loader) == {"A": [(DAY, NEXT, ADA), (NEXT, None, EVA)], "B": [(NEXT, None, ADA)]}
@@ -140,13 +140,13 @@ def test_what_is_absent_from_a_feed_stays(loader: Loader) -> None:
 
 def test_a_past_pull_adds_only_who_was_never_seen(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
-    counts = loader.load("person", [person("A", *EVA), person("B", *EVA)], BEFORE, pulled="past")
+    counts = loader.load("person", [person("A", *EVA), person("B", *EVA)], BEFORE, pulled="historical")
     assert told(counts) == {"inserted": 1, "superseded": 1}
     assert versions(loader) == {"A": [(DAY, None, ADA)], "B": [(DAY, None, EVA)]}
 
 
 def test_whom_a_past_pull_added_the_run_of_the_same_day_may_change(loader: Loader) -> None:
-    loader.load("person", [person("A", *ADA)], BEFORE, pulled="past")
+    loader.load("person", [person("A", *ADA)], BEFORE, pulled="historical")
     assert told(loader.load("person", [person("A", *EVA)], DAY)) == {"updated": 1}
     assert versions(loader) == {"A": [(DAY, None, EVA)]}
 
@@ -215,7 +215,7 @@ def test_an_account_that_is_absent_keeps_its_owner(loader: Loader) -> None:
 
 def test_a_past_pull_that_sees_a_move_first_leaves_it_to_the_present(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1")], DAY)
-    assert told(loader.load("account_owner", [owner("a1", "h2")], BEFORE, pulled="past")) == {"superseded": 1}
+    assert told(loader.load("account_owner", [owner("a1", "h2")], BEFORE, pulled="historical")) == {"superseded": 1}
     assert owners(loader) == {"a1:h1": [(DAY, None)]}
     loader.load("account_owner", [owner("a1", "h2")], NEXT)
     assert owners(loader) == {"a1:h1": [(DAY, NEXT)], "a1:h2": [(NEXT, None)]}

@@ -24,7 +24,7 @@ from tests.warehouse.loading import DAY, NEXT, Loader, position, told
 KEYS = st.sampled_from("ABCD")
 # Some states share their money, some their units: only the whole tells them apart.
 HELD = st.tuples(st.sampled_from([None, 1, 2]), st.sampled_from(["a1", "a2"]), st.sampled_from(["0.00", "10.05"]))
-PULLED = st.sampled_from(["present", "past", "replay"])
+PULLED = st.sampled_from(["current", "historical", "replay"])
 SNAPSHOTS = st.lists(
     st.tuples(PULLED, st.dictionaries(KEYS, HELD, max_size=4), st.sets(KEYS, max_size=2)), min_size=2, max_size=6
 )
@@ -194,7 +194,7 @@ def lived(loader: Loader) -> int:
     ids=["goes on", "late", "at once", "other end", "reopened", "reopened before"],
 )
 def test_end_is_undone_by_nothing_but_a_later_reopening(loader: Loader, states: list[State], counts: int) -> None:
-    fates = [told(loader.load("envelope", [envelope(state)], pulled="chosen")) for state in states]
+    fates = [told(loader.load("envelope", [envelope(state)], pulled="selected")) for state in states]
     assert lived(loader) == counts
     assert fates[0] == {"inserted": 1}
     assert fates[-1] == ({"updated": 1} if states[-1][0] == counts and len(states) == 2 and states[0][0] != counts
@@ -206,7 +206,7 @@ def test_end_is_undone_by_nothing_but_a_later_reopening(loader: Loader, states: 
 def test_states_of_a_life_one_after_the_other_leave_the_one_that_counts(new_loader: Make, life: list[str]) -> None:
     loader, states = new_loader(), states_of(life)
     for n, state in enumerate(states):
-        loader.load("envelope", [envelope(state)], pulled="chosen")
+        loader.load("envelope", [envelope(state)], pulled="selected")
         assert lived(loader) == states[counting(states[: n + 1])][0]
 
 
@@ -217,7 +217,7 @@ def test_states_of_a_life_in_any_order_leave_the_one_that_counts(
 ) -> None:
     loader, states = new_loader(), states_of(life)
     for n in data.draw(st.permutations(range(len(states)))):
-        loader.load("envelope", [envelope(states[n])], pulled="chosen")
+        loader.load("envelope", [envelope(states[n])], pulled="selected")
     assert lived(loader) == states[counting(states)][0]
 
 
@@ -239,7 +239,7 @@ def test_events_of_another_day_are_not_withdrawn(loader: Loader) -> None:
 
 def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loader) -> None:
     def stage(hours: int, day: date) -> tuple[Partition, Pull]:
-        loader.stage("transaction", [transaction("T", hours, DAY, "posted", f"{hours}.00")], day, pulled="past")
+        loader.stage("transaction", [transaction("T", hours, DAY, "posted", f"{hours}.00")], day, pulled="historical")
         return loader.partition, loader.pull
 
     def publish(engine: sa.Engine, partition: Partition, pull: Pull) -> Counts:

@@ -118,7 +118,7 @@ def test_a_trade_that_is_reversed_later_was_a_flow_before(firm: Loader) -> None:
 
 def test_a_description_holds_for_days_before_it_was_first_seen(firm: Loader) -> None:
     early = date(2026, 11, 2)
-    firm.load("position", [position("A", 5, "s1")], early, pulled="past")
+    firm.load("position", [position("A", 5, "s1")], early, pulled="historical")
     assert (early, "Family h1", Decimal("5.00"), 1) in ask(firm, "aum_by_household", HOUSEHOLDS)
 
 

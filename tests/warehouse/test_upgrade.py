@@ -35,9 +35,9 @@ REVISIONS = [revision for revision in FILES if revision >= FIRST_RELEASE]
 A_DAY = """
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,
                             fetched, staged, dead, produced, inserted, money_in, money_out)
-values (1, 'run-1', 'orion', 'assets', '', '2026-11-20', 'stage', 'pull-1', 'present', '2026-11-21', 3, 2, 1, 0, 0, null, null),
-       (2, 'run-1', 'orion', 'assets', 'position', '2026-11-20', 'load', 'pull-1', 'present', '2026-11-21', 0, 0, 0, 2, 2, 33.33, 33.33),
-       (3, 'run-2', 'orion', 'assets', 'position', '2026-11-19', 'load', 'pull-2', 'past', '2026-11-21', 0, 0, 0, 0, 0, null, null);
+values (1, 'run-1', 'orion', 'assets', '', '2026-11-20', 'stage', 'pull-1', 'current', '2026-11-21', 3, 2, 1, 0, 0, null, null),
+       (2, 'run-1', 'orion', 'assets', 'position', '2026-11-20', 'load', 'pull-1', 'current', '2026-11-21', 0, 0, 0, 2, 2, 33.33, 33.33),
+       (3, 'run-2', 'orion', 'assets', 'position', '2026-11-19', 'load', 'pull-2', 'historical', '2026-11-21', 0, 0, 0, 0, 0, null, null);
 insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, status)
 values ('run-1', 'orion', 'assets', '2026-11-20', 'stage', 'a3', '{"price_usd: not a number"}', 'orion/assets/p', 'part-0', 2, 'open'),
        ('run-1', 'orion', 'assets', '2026-11-19', 'stage', null, '{"asset_key: missing"}', 'orion/assets/q', 'part-0', 0, 'superseded');

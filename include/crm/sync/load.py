@@ -235,5 +235,5 @@ class _Sync:
             for mapping in self._objects:
                 if not self._sender.total[mapping.entity].sent:
                     name, counts = mapping.sobject, Counts(unchanged=deltas[mapping.entity].unchanged)
-                    pull = Pull(self._run_id, VENDOR, name, self._day, self._run_id, "present", datetime.now(UTC))
+                    pull = Pull(self._run_id, VENDOR, name, self._day, self._run_id, "current", datetime.now(UTC))
                     ledger.record(self._db, pull, "crm", counts, mapping.entity)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 _PRESENT_DAY = """
 create temporary table present_day as
 select distinct on (vendor) vendor, business_date, run_id from control.ledger
-where stage = 'load' and entity = 'position' and pulled = 'present'
+where stage = 'load' and entity = 'position' and pulled = 'current'
 order by vendor, business_date desc, ledger_id desc
 """
 
@@ -26,7 +26,7 @@ select d.vendor, (select min(recorded_at) from control.ledger l
                   where l.vendor = d.vendor and l.run_id = d.run_id and l.stage = 'load') as since
 from (
     select distinct on (vendor) vendor, business_date, run_id from control.ledger
-    where stage = 'load' and pulled = 'present'
+    where stage = 'load' and pulled = 'current'
     order by vendor, business_date desc, ledger_id desc
 ) d
 where not exists (select from control.reconciliation r

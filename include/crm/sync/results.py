@@ -203,7 +203,7 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
 def _pull(job: Job, run_id: str) -> Pull:
     """Return the pull under which the ledger records a job, with the job's id as pull id."""
     now = datetime.now(UTC)
-    return Pull(run_id, VENDOR, job.sobject, job.business_date, job.job_id, "present", now)
+    return Pull(run_id, VENDOR, job.sobject, job.business_date, job.job_id, "current", now)
 
 
 def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Result) -> None:

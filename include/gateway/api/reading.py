@@ -42,7 +42,7 @@ select t.vendor, t.name, n.business_date, n.recorded_at, n.extracted_at, s.stage
 from unnest(cast(:vendors as text[]), cast(:names as text[]), cast(:stages as text[])) with ordinality as t(vendor, name, stage, place)
 left join lateral (
     select business_date, recorded_at, extracted_at, pull_id from control.ledger l
-    where l.vendor = t.vendor and l.table_name = t.name and l.stage = t.stage and l.pulled in ('present', 'past')
+    where l.vendor = t.vendor and l.table_name = t.name and l.stage = t.stage and l.pulled in ('current', 'historical')
     order by business_date desc, recorded_at desc limit 1
 ) n on true
 left join control.ledger s on s.pull_id = n.pull_id and s.vendor = t.vendor and s.table_name = t.name

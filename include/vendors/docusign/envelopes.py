@@ -116,7 +116,7 @@ ENVELOPES = Table(
     # The bounds match only changes of status, and the first of two signatures is not one. So an envelope is requested for as long
     # as it may be pending before its default expiration.
     overlap_days=120,
-    chosen="envelope_ids",
+    selected="envelope_ids",
     shape=Positioned("start_position", "count"),
     version="changed_at",
     page_rows=100,

@@ -4,7 +4,7 @@ select f.vendor, f.business_date, f.loaded_at, f.run_id, r.business_date as reje
        r.step as rejected_in, r.reason
 from (
     select distinct on (vendor) vendor, business_date, recorded_at as loaded_at, run_id from control.ledger
-    where stage = 'load' and pulled = 'present' order by vendor, business_date desc, ledger_id desc
+    where stage = 'load' and pulled = 'current' order by vendor, business_date desc, ledger_id desc
 ) f
 left join lateral (
     select * from control.rejection r where r.vendor = f.vendor and r.recorded_at > f.loaded_at

@@ -9,7 +9,7 @@ language sql stable as $$
         where recorded_from <= known_at and (recorded_to is null or recorded_to > known_at)
     ), day as (
         select distinct on (vendor) vendor, business_date from control.ledger
-        where stage = 'load' and entity = 'account_value' and pulled = 'present' and recorded_at <= known_at
+        where stage = 'load' and entity = 'account_value' and pulled = 'current' and recorded_at <= known_at
         order by vendor, business_date desc, ledger_id desc
     ), held as (
         select o.household_id, a.account_id, a.is_counted, true as is_managed, o.share_ratio * v.market_value_usd as value_usd

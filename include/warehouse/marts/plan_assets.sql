@@ -11,7 +11,7 @@ language sql stable rows 10000 set enable_nestloop to off as $$
         where entity = 'account' and recorded_from <= known_at and (recorded_to is null or recorded_to > known_at)
     ), day as (
         select distinct on (vendor) vendor, business_date from control.ledger
-        where stage = 'load' and entity = 'account_value' and pulled = 'present' and recorded_at <= known_at
+        where stage = 'load' and entity = 'account_value' and pulled = 'current' and recorded_at <= known_at
         order by vendor, business_date desc, ledger_id desc
     ), managed as (
         select h.anchor_id, sum(v.market_value_usd * o.share_ratio) as usd

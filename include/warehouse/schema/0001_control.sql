@@ -24,7 +24,7 @@ create table control.ledger (
     business_date         date        not null,
     stage                 text        not null check (stage in ('stage', 'validate', 'transform', 'load', 'crm')),
     pull_id               text        not null,
-    pulled                text        not null check (pulled in ('present', 'past', 'chosen', 'pushed', 'replay')),
+    pulled                text        not null check (pulled in ('current', 'historical', 'selected', 'pushed', 'replay')),
     extracted_at          timestamptz not null,
     window_to             timestamptz,
     fetched               bigint      not null default 0,

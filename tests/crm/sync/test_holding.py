@@ -102,7 +102,7 @@ def test_a_run_of_which_an_earlier_try_has_sent_something_is_no_standstill(offic
         insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,
                                     sent, updated)
         select nextval('control.ledger_id'), 'tried again', 'salesforce', 'Account', 'household', business_date, 'crm', 'tried again',
-               'present', extracted_at, 1, 1 from control.ledger where stage = 'load' limit 1
+               'current', extracted_at, 1, 1 from control.ledger where stage = 'load' limit 1
     """)
 
     crm.sync(run_id="tried again")

@@ -23,7 +23,7 @@ def test_a_backfill_is_not_pushed(crm: Crm) -> None:
     crm.database.do("""
         insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled,
                                     extracted_at)
-        select nextval('control.ledger_id'), 'backfill', vendor, table_name, entity, '2026-12-01', stage, 'other', 'past',
+        select nextval('control.ledger_id'), 'backfill', vendor, table_name, entity, '2026-12-01', stage, 'other', 'historical',
                extracted_at
         from control.ledger where stage = 'load'
     """)

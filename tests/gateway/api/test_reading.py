@@ -27,7 +27,7 @@ DUE = date(2026, 11, 24)
 
 
 def record(
-    engine: sa.Engine, day: date, pulled: str = "present", rows: int = 3, pull: str = "p1", stage: str = "load"
+    engine: sa.Engine, day: date, pulled: str = "current", rows: int = 3, pull: str = "p1", stage: str = "load"
 ) -> None:
     of = Pull("r1", VENDOR.name, TABLE, day, pull, pulled, datetime(2026, 11, 25, 11, tzinfo=UTC))
     with engine.begin() as connection:
@@ -56,7 +56,7 @@ def test_day_that_is_staged_and_not_loaded_is_not_in(engine: sa.Engine, database
     assert (found["business_date"], found["is_late"]) == (None, True)
 
 
-@pytest.mark.parametrize("pulled", ["chosen", "pushed", "replay"])
+@pytest.mark.parametrize("pulled", ["selected", "pushed", "replay"])
 def test_some_rows_of_a_day_are_not_the_day(engine: sa.Engine, database: Database, pulled: str) -> None:
     record(engine, DUE, pulled)
     assert fresh(engine)["business_date"] is None
@@ -73,7 +73,7 @@ def test_late_is_what_people_are_told_of(engine: sa.Engine, database: Database, 
     record(engine, DUE)
     for vendor in VENDORS:  # nothing is due of one that was never pulled
         with engine.begin() as connection:
-            of = Pull("r0", vendor.name, "any", date(2025, 1, 2), "p0", "present", datetime(2025, 1, 2, tzinfo=UTC))
+            of = Pull("r0", vendor.name, "any", date(2025, 1, 2), "p0", "current", datetime(2025, 1, 2, tzinfo=UTC))
             ledger.record(connection, of, "stage", Counts())
     database.do("update control.ledger set recorded_at = '2025-01-02'")
     now = MORNING + timedelta(hours=hours)

@@ -25,7 +25,7 @@ TABLE = VENDOR.requested_tables[0].name
 ORDER = {"vendor": VENDOR.name, "tables": [TABLE]}
 DAY = date(2026, 11, 23)
 REPLAY = {"vendor": VENDOR.name, "table": TABLE, "business_date": "2026-11-23"}
-BY_CLIENT = next(each for each in VENDORS if any(table.parent or table.chosen for table in each.requested_tables))
+BY_CLIENT = next(each for each in VENDORS if any(table.parent or table.selected for table in each.requested_tables))
 FANNED, FAN = next((each, table) for each in VENDORS for table in each.requested_tables if table.parent)
 
 
@@ -38,7 +38,7 @@ def bell(database: Database) -> Iterator[Callable[[], list[str]]]:
 
 
 def pull(run_id: str, pull_id: str = "p1", day: date = DAY) -> Pull:
-    return Pull(run_id, VENDOR.name, TABLE, day, pull_id, "present", datetime(2026, 11, 24, 11, tzinfo=UTC))
+    return Pull(run_id, VENDOR.name, TABLE, day, pull_id, "current", datetime(2026, 11, 24, 11, tzinfo=UTC))
 
 
 def bury(engine: sa.Engine, *keys: str) -> list[int]:
