@@ -45,8 +45,8 @@ def looked_up(values: pa.Array, table: Mapping[str, object], default: object) ->
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = pc.index_in(values, value_set=pa.array(list(table)))
-    return pc.fill_null(pc.take(pa.array(list(table.values())), found), default)
+    places = pc.index_in(values, value_set=pa.array(list(table)))
+    return pc.fill_null(pc.take(pa.array(list(table.values())), places), default)
 
 
 def known_elsewhere(key: pa.Array) -> pa.Array:

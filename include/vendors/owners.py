@@ -75,15 +75,15 @@ def find_joint_owners(titles: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
     people: dict[tuple[Any, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         people[row["home"], _own_name(row)].append(row)
-    found = {}
+    others_by_title = {}
     for row in (row for row in rows if row["is_joint"]):
         others = [name for name in _read_title(row["title"]) if name != _own_name(row)]
         known = people.get((row["home"], others[0]), []) if len(others) == 1 else []
         if known and not any(
             len({each[proof] for each in known} - {None}) > 1 for proof in ("birth_date", "tax_id_hash")
         ):
-            found[row["id"]] = min(each["id"] for each in known)
-    return found
+            others_by_title[row["id"]] = min(each["id"] for each in known)
+    return others_by_title
 
 
 def _read_title(title: str | None) -> list[str]:

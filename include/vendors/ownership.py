@@ -10,7 +10,7 @@ from typing import NamedTuple
 class Edge(NamedTuple):
     """A holding of a household or a group: an account or another group, and the share that counts (`share_ratio`, 0-1)."""
 
-    held: str
+    owned_id: str
     is_account: bool
     share_ratio: Decimal = Decimal(1)
 
@@ -31,10 +31,10 @@ def shares_of(households: Edges, groups: Edges) -> dict[str, dict[str, Decimal]]
         for edge in edges:
             part = share * edge.share_ratio
             if edge.is_account:
-                shares = owned.setdefault(edge.held, {})
+                shares = owned.setdefault(edge.owned_id, {})
                 shares[household] = max(shares.get(household, Decimal(0)), part)
-            elif edge.held not in above:
-                walk(groups.get(edge.held, ()), household, part, above | {edge.held})
+            elif edge.owned_id not in above:
+                walk(groups.get(edge.owned_id, ()), household, part, above | {edge.owned_id})
 
     for household, edges in households.items():
         walk(edges, household, Decimal(1), frozenset())

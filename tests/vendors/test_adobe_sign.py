@@ -139,7 +139,7 @@ def test_purpose_is_the_name_up_to_its_first_dash(name: str | None, purpose: str
 
 def test_member_whose_part_somebody_else_does_is_counted_and_left_out(agreed: Day) -> None:
     assert set(people(agreed, "A2")) == {"A2:P2", "A2:P4"}
-    assert agreed.produced("participants", "envelope_recipient").dropped["somebody else does it"] == 1
+    assert agreed.produced("participants", "envelope_recipient").dropped["replaced by another member"] == 1
 
 
 def test_member_carries_the_role_the_order_and_the_state_of_the_set(agreed: Day) -> None:

@@ -49,12 +49,12 @@ def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    told = agreements.append_column("row", pa.array(range(agreements.num_rows), pa.int64()))
+    result = agreements.append_column("row", pa.array(range(agreements.num_rows), pa.int64()))
     for name, (kinds, how) in TIMES.items():
         rows = events.filter(pc.is_in(events["event"], value_set=pa.array(kinds))) if kinds else events
         at = rows.group_by("agreement_id").aggregate([("happened_at", how)])
-        told = told.join(at.rename_columns(["agreement_id", name]), "agreement_id")
-    return told.sort_by("row")
+        result = result.join(at.rename_columns(["agreement_id", name]), "agreement_id")
+    return result.sort_by("row")
 
 
 def status_of(status: pa.Array, refused_at: pa.Array) -> pa.Array:

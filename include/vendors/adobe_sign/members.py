@@ -31,19 +31,19 @@ def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.T
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    told = members.append_column("row", pa.array(range(members.num_rows), pa.int64()))
-    told = told.append_column("address", pc.utf8_lower(told["email"]))
+    result = members.append_column("row", pa.array(range(members.num_rows), pa.int64()))
+    result = result.append_column("address", pc.utf8_lower(result["email"]))
     events = events.append_column("address", pc.utf8_lower(events["email"]))
     for name, kinds in (("signed_at", DONE), ("declined_at", REFUSED)):
         rows = events.filter(pc.is_in(events["event"], value_set=pa.array(kinds)))
         at = rows.group_by(["agreement_id", "address"]).aggregate([("happened_at", "max")])
-        told = told.join(at.rename_columns(["agreement_id", "address", name]), ["agreement_id", "address"])
-    has_done = pc.fill_null(pc.equal(told["set_status"], "COMPLETED"), False)
-    told = told.set_column(
-        told.schema.get_field_index("signed_at"), "signed_at", pc.if_else(has_done, told["signed_at"], None)
+        result = result.join(at.rename_columns(["agreement_id", "address", name]), ["agreement_id", "address"])
+    has_done = pc.fill_null(pc.equal(result["set_status"], "COMPLETED"), False)
+    result = result.set_column(
+        result.schema.get_field_index("signed_at"), "signed_at", pc.if_else(has_done, result["signed_at"], None)
     )
     state = with_times(agreements, events).drop_columns(["row"])
-    return told.join(state.rename_columns({"status": "agreement_status"}), "agreement_id").sort_by("row")
+    return result.join(state.rename_columns({"status": "agreement_status"}), "agreement_id").sort_by("row")
 
 
 def member_status(status: pa.Array) -> pa.Array:
@@ -129,7 +129,7 @@ MAPS = (
             "set_status",
             "routing_order",
         ),
-        dropped={"somebody else does it": derived(is_replaced, "member_status")},
+        dropped={"replaced by another member": derived(is_replaced, "member_status")},
         beside=WITH_EVENTS | _STATE,
     ),
 )

@@ -64,7 +64,7 @@ MAPS = (
             "happened_on": derived(day_of, "generated_at"),
             "happened_at": "generated_at",
         },
-        dropped={"the envelope tells of it": derived(is_stamped, "event")},
+        dropped={"already in the envelope": derived(is_stamped, "event")},
         merged=True,
     ),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from include.contract import STRING, TIMESTAMP, EntityMap, Positioned, Table, column, derived, ignored
 from include.vendors.arrays import day_of, each, joined, known_elsewhere, looked_up
-from include.vendors.happenings import happenings
+from include.vendors.events import list_events
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,12 +49,12 @@ def custom(fields: pa.Array, name: str) -> pa.Array:
 
     def value(text: str) -> str | None:
         try:
-            told = json.loads(text)
+            decoded = json.loads(text)
         except ValueError:
             return None
-        listed = [field for field in told if isinstance(field, dict)] if isinstance(told, list) else []
-        found = [field.get("value") for field in listed if str(field.get("name")).casefold() == name]
-        return found[0] or None if found and isinstance(found[0], str) else None
+        listed = [field for field in decoded if isinstance(field, dict)] if isinstance(decoded, list) else []
+        values = [field.get("value") for field in listed if str(field.get("name")).casefold() == name]
+        return values[0] or None if values and isinstance(values[0], str) else None
 
     return each(value, fields, pa.string())
 
@@ -76,9 +76,9 @@ def ended_at(*stamps: pa.Array) -> pa.Array:
     return pc.coalesce(*stamps)
 
 
-def envelope_happenings(envelopes: pa.Table) -> pa.Table:
+def list_envelope_events(envelopes: pa.Table) -> pa.Table:
     """Return one row per event of an envelope, from its time stamps."""
-    return happenings(envelopes, ENVELOPE_STAMPS)
+    return list_events(envelopes, ENVELOPE_STAMPS)
 
 
 def event_key(envelope: pa.Array, who: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
@@ -89,7 +89,7 @@ def event_key(envelope: pa.Array, who: pa.Array, event: pa.Array, at: pa.Array) 
     return joined(envelope, pc.fill_null(who, "-"), event, at.cast(pa.timestamp("us")).cast(pa.string()))
 
 
-def nobody(envelope: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
+def event_key_without_actor(envelope: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
     """Return the key of an event without an actor."""
     import pyarrow as pa
 
@@ -222,7 +222,7 @@ MAPS = (
         "envelope_event",
         "envelopes",
         {
-            "envelope_event_key": derived(nobody, "envelope_id", "event", "happened_at"),
+            "envelope_event_key": derived(event_key_without_actor, "envelope_id", "event", "happened_at"),
             "envelope_key": "envelope_id",
             "event": "event",
             "actor_name": "sender_name",
@@ -230,7 +230,7 @@ MAPS = (
             "happened_on": derived(day_of, "happened_at"),
             "happened_at": "happened_at",
         },
-        split=envelope_happenings,
+        split=list_envelope_events,
         takes=("envelope_id", "sender_name", "sender_email", *ENVELOPE_STAMPS.values()),
         merged=True,
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from include.contract import STRING, TIMESTAMP, EntityMap, Nested, Table, column, derived, ignored
 from include.vendors.arrays import day_of, joined, looked_up
 from include.vendors.docusign.envelopes import ROLES, event_key, is_final
-from include.vendors.happenings import happenings
+from include.vendors.events import list_events
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,9 +41,9 @@ def order_of(text: pa.Array) -> pa.Array:
     return pc.if_else(pc.match_substring_regex(text, r"^\d{1,9}$"), text, None).cast(pa.int64())
 
 
-def recipient_happenings(recipients: pa.Table) -> pa.Table:
+def list_recipient_events(recipients: pa.Table) -> pa.Table:
     """Return one row per event of a recipient, from its time stamps."""
-    return happenings(recipients, RECIPIENT_STAMPS)
+    return list_events(recipients, RECIPIENT_STAMPS)
 
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ MAPS = (
             "happened_on": derived(day_of, "happened_at"),
             "happened_at": "happened_at",
         },
-        split=recipient_happenings,
+        split=list_recipient_events,
         takes=(
             "envelope_id",
             "recipient_id",

@@ -42,8 +42,8 @@ def funded(funding: pa.Array, expense: pa.Array) -> pa.Array:
 
     narrow = pa.decimal128(16, 2)  # the quotient of wider types would exceed the maximum precision
     cost = pc.if_else(pc.greater(expense, 0), expense, None).cast(narrow)
-    found = pc.round(pc.divide(funding.cast(narrow), cost), 8, round_mode="half_to_even")
-    return pc.if_else(pc.less(found, 1000), found, None)
+    funded_ratio = pc.round(pc.divide(funding.cast(narrow), cost), 8, round_mode="half_to_even")
+    return pc.if_else(pc.less(funded_ratio, 1000), funded_ratio, None)
 
 
 def year(shortfall: pa.Array) -> pa.Array:

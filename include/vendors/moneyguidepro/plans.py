@@ -41,11 +41,11 @@ def amount(wording: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    said = pc.extract_regex(wording, WORDING)
-    number = pc.replace_substring(pc.struct_field(said, "amount"), ",", "")
+    groups = pc.extract_regex(wording, WORDING)
+    number = pc.replace_substring(pc.struct_field(groups, "amount"), ",", "")
     dollars = pc.if_else(pc.equal(number, ""), None, number).cast(pa.decimal128(18, 4))
     millions = pc.multiply(dollars, pa.scalar(Decimal(1_000_000))).cast(pa.decimal128(28, 4))
-    named = pc.if_else(pc.equal(pc.struct_field(said, "million"), "M"), millions, dollars.cast(millions.type))
+    named = pc.if_else(pc.equal(pc.struct_field(groups, "million"), "M"), millions, dollars.cast(millions.type))
     return pc.round(named, 2, round_mode="half_to_even")
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def happenings(part: pa.Table, stamps: Mapping[str, str]) -> pa.Table:
+def list_events(part: pa.Table, stamps: Mapping[str, str]) -> pa.Table:
     """Return one row per time stamp of a row, with the columns `event` and `happened_at`; for a map's `split`.
 
     Args:
@@ -20,9 +20,9 @@ def happenings(part: pa.Table, stamps: Mapping[str, str]) -> pa.Table:
     import pyarrow.compute as pc
 
     numbered = part.append_column("row", pa.array(range(part.num_rows), pa.int64())).drop_columns(list(stamps.values()))
-    told = []
+    events = []
     for event, column in stamps.items():
         rows = numbered.append_column("happened_at", part[column])
         rows = rows.filter(pc.is_valid(rows["happened_at"]))
-        told.append(rows.append_column("event", pa.repeat(pa.scalar(event), rows.num_rows)))
-    return pa.concat_tables(told)
+        events.append(rows.append_column("event", pa.repeat(pa.scalar(event), rows.num_rows)))
+    return pa.concat_tables(events)
