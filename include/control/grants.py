@@ -64,8 +64,8 @@ class Grants:
                 "`grants` in the connection's extra is not a JSON object of name -> token; correct it", vendor=vendor
             ) from None
 
-    def exchange(self, grant: str, ask: Callable[[str], tuple[str, T]]) -> T:
-        """Pass a grant's newest refresh token to `ask`, which returns the next one, and store that at once.
+    def exchange(self, grant: str, request: Callable[[str], tuple[str, T]]) -> T:
+        """Pass a grant's newest refresh token to `request`, which returns the next one, and store that at once.
 
         Raises:
             ConfigurationError: The connection has no such grant.
@@ -78,6 +78,6 @@ class Grants:
         values = {"vendor": self.vendor, "grant": grant, "first_hash": self.redactor.hash(first)}
         with self.engine.begin() as connection:
             sealed = connection.scalar(_TAKE, values | {"sealed": self.redactor.seal(first)})
-            token, answer = ask(self.redactor.unseal(str(sealed)))
+            token, answer = request(self.redactor.unseal(str(sealed)))
             connection.execute(_STORE, values | {"sealed": self.redactor.seal(token)})
         return answer

@@ -51,7 +51,7 @@ def serve(airflow: dict[str, str], *ends: str) -> tuple[list[Any], list[Any]]:
 
 
 def ask(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
-    return request_queue.ask(
+    return request_queue.submit(
         engine, Attempt.of("key:test", f"{what}-{vendor}-1", what, b""), what, vendor, params
     ).request_id
 

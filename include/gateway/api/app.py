@@ -100,7 +100,7 @@ def start_run(
     answer = request_queue.recall(engine, attempt)
     if answer is None:
         _check_plan(vendor, params)
-        answer = request_queue.ask(engine, attempt, "run", vendor.name, params)
+        answer = request_queue.submit(engine, attempt, "run", vendor.name, params)
     return _accept(request, "runs", answer)
 
 
@@ -278,7 +278,7 @@ def replay_dead_letters(
             "dead_letters": order.dead_letters,
             "dry_run": order.dry_run,
         }
-        answer = request_queue.ask(engine, attempt, "replay", order.vendor, params)
+        answer = request_queue.submit(engine, attempt, "replay", order.vendor, params)
     return _accept(request, "runs", answer)
 
 

@@ -20,7 +20,7 @@ from include.gateway.problem import Refusal
 CHANNEL = "tributary_requests"
 MOST_TRIES = 5
 
-_ASK = sa.text("select * from control.submit_request(:caller, :key, :hash, :what, :vendor, cast(:params as jsonb))")
+_SUBMIT = sa.text("select * from control.submit_request(:caller, :key, :hash, :what, :vendor, cast(:params as jsonb))")
 _PUSH = sa.text("select * from control.push(:caller, :key, :hash, :vendor, :table, :body)")
 _RECALL = sa.text("""
 select request_hash = :hash as is_same, answer from control.idempotency
@@ -108,7 +108,7 @@ class Request:
     params: Mapping[str, Any]
 
 
-def ask(engine: sa.Engine, attempt: Attempt, what: str, vendor: str, params: Mapping[str, Any]) -> Answer:
+def submit(engine: sa.Engine, attempt: Attempt, what: str, vendor: str, params: Mapping[str, Any]) -> Answer:
     """Store a request and send the notification, in one transaction.
 
     Raises:
@@ -116,11 +116,11 @@ def ask(engine: sa.Engine, attempt: Attempt, what: str, vendor: str, params: Map
         TargetUnavailable: The database is unavailable or busy.
     """
     values = attempt.values | {"what": what, "vendor": vendor, "params": orjson.dumps(dict(params)).decode()}
-    return _execute(engine, _ASK, values)
+    return _execute(engine, _SUBMIT, values)
 
 
 def push(engine: sa.Engine, attempt: Attempt, vendor: str, table: str, body: bytes) -> Answer:
-    """Store records in the inbox and send the notification, in one transaction; raises as `ask`."""
+    """Store records in the inbox and send the notification, in one transaction; raises as `submit`."""
     return _execute(engine, _PUSH, attempt.values | {"vendor": vendor, "table": table, "body": body})
 
 
@@ -128,7 +128,7 @@ def recall(engine: sa.Engine, attempt: Attempt) -> Answer | None:
     """Return the response to the first attempt, whatever its state is now; None if the attempt is new.
 
     Raises:
-        Refusal: As `ask`.
+        Refusal: As `submit`.
     """
     with engine.connect() as connection:
         row = connection.execute(_RECALL, attempt.values).first()
