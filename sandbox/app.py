@@ -61,7 +61,7 @@ def create_app(
     world = World(state, clock, seed, households, first)
     folders = {vendor: data / vendor for vendor in own_data.count_rows(data)} if data else {}
     org = salesforce.create_app(state, faults, clock)
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=functools.partial(_live, org))
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=functools.partial(_run_lifespan, org))
     running = {
         vendor.name: vendor.start(Setting(world, faults, calls, clock, pace, folders.get(vendor.name)))
         for vendor in VENDORS
@@ -72,12 +72,12 @@ def create_app(
     app.include_router(admin.create_router(world, faults, calls, clock, running, org_port, lambda: str(pubsub.url)))
     for name, each in running.items():
         app.mount(f"/{name}", each.app)
-    app.mount("/salesforce", org.state.steering)
+    app.mount("/salesforce", org.state.admin)
     return ByPort(Front(app, faults, calls), {org_port: Front(org, faults, calls, "/salesforce")})
 
 
 @contextlib.asynccontextmanager
-async def _live(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
+async def _run_lifespan(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
     """Start and end the org and the mounted applications with the server; a mount alone does not."""
     mounted = [each for route in app.routes if isinstance(each := getattr(route, "app", None), FastAPI)]
     async with contextlib.AsyncExitStack() as stack:
@@ -119,19 +119,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--clock-rate", type=float, default=1.0)
     parser.add_argument("--pace", type=float, default=1.0, help="how many times faster limits of calls pass")
     parser.add_argument("--now", type=datetime.fromisoformat, help="time, with offset, at which the clock starts")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     clock = Clock()
-    clock.set(asked.now, asked.clock_rate)
-    listeners = [listen(asked.port), listen(asked.org_port)]
+    clock.set(args.now, args.clock_rate)
+    listeners = [listen(args.port), listen(args.org_port)]
     app = create_app(
-        asked.state,
+        args.state,
         org_port=listeners[1].getsockname()[1],
-        households=asked.households,
-        seed=asked.seed,
-        first=asked.first,
-        data=asked.data,
+        households=args.households,
+        seed=args.seed,
+        first=args.first,
+        data=args.data,
         clock=clock,
-        pace=asked.pace,
+        pace=args.pace,
     )
     Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)).run(listeners)
 

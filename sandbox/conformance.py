@@ -52,15 +52,15 @@ def check(surface: Surface, specs: Path, examples: int) -> bool:
         for name, value in caller.headers.items():
             command += ["--header", f"{name}: {value}"]
         is_conformant = subprocess.run(command, cwd=folder, check=False).returncode == 0
-        unproved = sorted(_find_unproved(surface, caller, url))
-    for route in unproved:
+        unanswered = sorted(_find_unproved(surface, caller, url))
+    for route in unanswered:
         sys.stderr.write(f"never answered with success: {route}\n")
-    return is_conformant and not unproved
+    return is_conformant and not unanswered
 
 
 def _find_unproved(surface: Surface, caller: Caller, url: str) -> Iterator[str]:
     routes = requests.get(f"{url}/_sandbox/calls", timeout=10).json()["routes"]
-    answered = {route for route, told in routes.items() if any(status[0] == "2" for status in told["status"])}
+    answered = {route for route, counts in routes.items() if any(status[0] == "2" for status in counts["status"])}
     for path in surface.routes:
         called = surface.root + path
         names = {
@@ -82,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sandbox.conformance", description=__doc__.split("\n")[0])
     parser.add_argument("specs", type=Path, help="folder of the vendors' documents")
     parser.add_argument("--examples", type=int, default=25, help="most calls of each kind of a route")
-    asked = parser.parse_args(argv)
-    results = [check(surface, asked.specs, asked.examples) for surface in SURFACES]
+    args = parser.parse_args(argv)
+    results = [check(surface, args.specs, args.examples) for surface in SURFACES]
     return 0 if all(results) else 1
 
 

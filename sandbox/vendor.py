@@ -71,4 +71,4 @@ class SimulatedVendor:
     connect: Callable[[World, str], Mapping[str, str]]
     own_data: Mapping[str, tuple[str, ...]]
     read: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
-    truth: Callable[[World], list[tuple[str, str]]] = lambda world: []
+    list_true_matches: Callable[[World], list[tuple[str, str]]] = lambda world: []

@@ -12,14 +12,14 @@ from typing import Any
 from fastapi import Request
 
 from sandbox.adobe_sign.agreements import Agreement, create_agreement
-from sandbox.adobe_sign.endpoint import Door, Visit
+from sandbox.adobe_sign.endpoint import Authorizer, Call
 from sandbox.adobe_sign.files import read_agreements, read_rows
 from sandbox.adobe_sign.ids import write_id
-from sandbox.adobe_sign.login import Kept, Login
+from sandbox.adobe_sign.login import Login, StateFile
 from sandbox.adobe_sign.rows import KINDS, draw_agreements, draw_library, draw_users, write_send
 from sandbox.adobe_sign.webhooks import Webhooks
 from sandbox.firm.edits import Edit
-from sandbox.firm.records import Table, keep_edit
+from sandbox.firm.records import Table, store_edit
 from sandbox.firm.world import World
 from sandbox.server.calls import Calls
 from sandbox.server.faults import Faults
@@ -47,13 +47,13 @@ class Account:
 
     def __init__(self, world: World, faults: Faults, calls: Calls, data: Path | None = None) -> None:
         self.world, self.faults, self.calls = world, faults, calls
-        kept = open_kept(world)
-        self.drawn_at = datetime.fromisoformat(kept.load()["drawn_at"])
-        self.login = Login(kept, world.clock)
-        self.door = Door(self.login, faults, calls, world.clock)
+        state = open_state(world)
+        self.drawn_at = datetime.fromisoformat(state.load()["drawn_at"])
+        self.login = Login(state, world.clock)
+        self.authorizer = Authorizer(self.login, faults, calls, world.clock)
         self.webhooks = Webhooks(world.path.parent, world.clock, calls.pace)
         self._data = data
-        self._agreements: dict[str, Agreement] | None = self._live_again(read_agreements(data)) if data else None
+        self._agreements: dict[str, Agreement] | None = self._replay_edits(read_agreements(data)) if data else None
         self._users = read_rows(data, "users") if data else draw_users(world.firm.draw_representatives())
         self._library = read_rows(data, "library_documents") if data else draw_library(self._users, self.drawn_at)
         if not any(user.get("isAccountAdmin") for user in self._users):
@@ -62,12 +62,12 @@ class Account:
     @property
     def users(self) -> list[Row]:
         """Return the account's current users."""
-        return self._mend("users", self._users)
+        return self._apply_row_edits("users", self._users)
 
     @property
     def library(self) -> list[Row]:
         """Return the account's current library documents."""
-        return self._mend("library_documents", [{"hidden": False} | row for row in self._library])
+        return self._apply_row_edits("library_documents", [{"hidden": False} | row for row in self._library])
 
     @property
     def names(self) -> dict[str, str]:
@@ -78,9 +78,9 @@ class Account:
         """Return the sandbox's time."""
         return self.world.clock.now()
 
-    def open(self, request: Request, *, has_etag: bool = False, **documented: str) -> Visit:
+    def open(self, request: Request, *, has_etag: bool = False, **documented: str) -> Call:
         """Admit a request; see `Door.open`."""
-        return self.door.open(request, self.users, has_etag=has_etag, **documented)
+        return self.authorizer.open(request, self.users, has_etag=has_etag, **documented)
 
     def find(self, id_: str) -> Agreement | None:
         """Return an agreement."""
@@ -88,12 +88,12 @@ class Account:
 
     def list_agreements(self, email: str) -> list[Agreement]:
         """Return the agreements that concern one user, oldest first; a draft concerns its sender alone."""
-        found = [
+        agreements = [
             each
             for each in self._open().values()
             if each.has_party(email) and (each.status not in ("DRAFT", "AUTHORING") or each.sender == email)
         ]
-        return sorted(found, key=lambda each: (each.created_at, each.id))
+        return sorted(agreements, key=lambda each: (each.created_at, each.id))
 
     def edit(self, kind: str, values: dict[str, Any]) -> Edit:
         """Apply and store an action of an advisor or a client, and trigger the webhooks.
@@ -115,75 +115,75 @@ class Account:
             return {"code": self.login.authorize()}
         if kind == "disturb":
             return self.webhooks.disturb(values)
-        if kind in ("mend", "delete"):
-            return keep_edit(self.world, VENDOR, _TABLES, kind, values)
+        if kind in ("set_fields", "delete"):
+            return store_edit(self.world, VENDOR, _TABLES, kind, values)
         with self.world.lock:
-            kept = self._fill_send(values) if kind == "send" else dict(values)
-            edit: Edit = {**kept, "vendor": VENDOR, "kind": kind, "at": self.now().isoformat()}
+            filled = self._fill_send(values) if kind == "send" else dict(values)
+            edit: Edit = {**filled, "vendor": VENDOR, "kind": kind, "at": self.now().isoformat()}
             agreements = self._open()
             old = agreements.get(edit["agreement_id"])
             first = len(old.events) if old else 0
-            _live(agreements, edit)
+            _apply_edit(agreements, edit)
             self.world.edits.append(edit)
             self.webhooks.emit(agreements[edit["agreement_id"]], first, {u["email"]: u["id"] for u in self.users})
             return edit
 
     def _fill_send(self, values: Mapping[str, Any]) -> Row:
         """Return the values of a `send` with all that was left to be drawn."""
-        given = {name: value for name, value in values.items() if name not in ("household_id", "template")}
+        filled = {name: value for name, value in values.items() if name not in ("household_id", "template")}
         if "household_id" in values:
-            given = self._draw_send(int(values["household_id"]), values.get("template", KINDS[0].name)) | given
-        given = {"processing_seconds": PROCESSING_SECONDS / self.calls.pace} | given
-        given = {"documents": [{"name": f"{given['name']}.pdf"}], "sender": self.users[0]["email"]} | given
-        sent = sum(edit.get("vendor") == VENDOR and edit["kind"] == "send" for edit in self.world.edits.all)
-        return given | {"agreement_id": write_id("agreement", self.world.firm.seed, "sent", sent)}
+            filled = self._draw_send(int(values["household_id"]), values.get("template", KINDS[0].name)) | filled
+        filled = {"processing_seconds": PROCESSING_SECONDS / self.calls.pace} | filled
+        filled = {"documents": [{"name": f"{filled['name']}.pdf"}], "sender": self.users[0]["email"]} | filled
+        count = sum(edit.get("vendor") == VENDOR and edit["kind"] == "send" for edit in self.world.edits.all)
+        return filled | {"agreement_id": write_id("agreement", self.world.firm.seed, "sent", count)}
 
     def _draw_send(self, household_id: int, name: str) -> Row:
         book = self.world.open_book()
         kinds = {kind.name: kind for kind in KINDS}
-        house = next((house for house in book.households if house.id == household_id), None)
-        if house is None or name not in kinds:
+        household = next((household for household in book.households if household.id == household_id), None)
+        if household is None or name not in kinds:
             raise ValueError(f"there is no household {household_id}, or no template {name!r}")
-        place = [each.id for each in book.representatives].index(house.representative_id)
+        place = [each.id for each in book.representatives].index(household.representative_id)
         representative = self.users[min(place, len(self.users) - 1)]
         return write_send(
-            house, representative["email"], {"firstName": "", "lastName": ""} | representative, kinds[name]
+            household, representative["email"], {"firstName": "", "lastName": ""} | representative, kinds[name]
         )
 
     def _open(self) -> dict[str, Agreement]:
         with self.world.lock:
             if self._agreements is None:
-                drawn = draw_agreements(self.world.open_book(), self._users, self.drawn_at)
-                self._agreements = self._live_again(agreement for _, agreement in drawn)
+                agreements = draw_agreements(self.world.open_book(), self._users, self.drawn_at)
+                self._agreements = self._replay_edits(agreement for _, agreement in agreements)
             return self._agreements
 
-    def _live_again(self, first: Iterable[Agreement]) -> dict[str, Agreement]:
+    def _replay_edits(self, first: Iterable[Agreement]) -> dict[str, Agreement]:
         """Return agreements with everything that people did since."""
         agreements = {each.id: each for each in first}
         for edit in self.world.edits.all:
-            if edit.get("vendor") == VENDOR and edit["kind"] not in ("mend", "delete"):
-                _live(agreements, edit)
+            if edit.get("vendor") == VENDOR and edit["kind"] not in ("set_fields", "delete"):
+                _apply_edit(agreements, edit)
         return agreements
 
-    def _mend(self, table: str, rows: list[Row]) -> list[Row]:
+    def _apply_row_edits(self, table: str, rows: list[Row]) -> list[Row]:
         edits = [e for e in self.world.edits.all if e.get("vendor") == VENDOR and e.get("table") == table]
         if not edits:
             return rows
-        kept = {row["id"]: row for row in rows}
+        by_id = {row["id"]: row for row in rows}
         for edit in edits:
             if edit["kind"] == "delete":
-                kept.pop(edit["id"], None)
-            elif edit["id"] in kept:
-                kept[edit["id"]] = kept[edit["id"]] | edit["set"]
-        return list(kept.values())
+                by_id.pop(edit["id"], None)
+            elif edit["id"] in by_id:
+                by_id[edit["id"]] = by_id[edit["id"]] | edit["set"]
+        return list(by_id.values())
 
 
-def open_kept(world: World) -> Kept:
+def open_state(world: World) -> StateFile:
     """Return what a sandbox keeps of the vendor; by its first opening it fixes when the firm's agreements were drawn."""
-    return Kept(world.path.parent, datetime.combine(world.closed_through, time(21), UTC))
+    return StateFile(world.path.parent, datetime.combine(world.closed_through, time(21), UTC))
 
 
-def _live(agreements: dict[str, Agreement], edit: Edit) -> None:
+def _apply_edit(agreements: dict[str, Agreement], edit: Edit) -> None:
     """Apply an edit."""
     at, id_ = datetime.fromisoformat(edit["at"]), edit["agreement_id"]
     if edit["kind"] == "send":

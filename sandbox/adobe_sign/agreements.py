@@ -118,9 +118,9 @@ class Agreement:
 
     def open(self, at: datetime, state: str) -> None:
         """Begin its life in one of STATES."""
-        self._note("CREATED", at, self.sender, self.sender, "SENDER")
+        self._record("CREATED", at, self.sender, self.sender, "SENDER")
         if state == "IN_PROCESS":
-            self._ask_next(self.ready_at)
+            self._request_next(self.ready_at)
         else:
             self.status = STATES[state]
 
@@ -147,37 +147,37 @@ class Agreement:
         moves[kind](values, at)
 
     def _view(self, values: Mapping[str, Any], at: datetime) -> None:
-        who = self._find_waiting(values)
-        self._note("EMAIL_VIEWED", at, who.email, who.email, who.role)
+        participant = self._find_waiting(values)
+        self._record("EMAIL_VIEWED", at, participant.email, participant.email, participant.role)
 
     def _sign(self, values: Mapping[str, Any], at: datetime) -> None:
-        who = self._find_waiting(values)
-        who.status = "COMPLETED"
-        self._note("ACTION_COMPLETED", at, who.email, who.email, who.role)
+        participant = self._find_waiting(values)
+        participant.status = "COMPLETED"
+        self._record("ACTION_COMPLETED", at, participant.email, participant.email, participant.role)
         if all(each.status == "COMPLETED" for each in self.participants):
             self.status = self._find_done()
-            self._note("WORKFLOW_COMPLETED", at, who.email, who.email, who.role)
+            self._record("WORKFLOW_COMPLETED", at, participant.email, participant.email, participant.role)
         elif not any(each.status == "WAITING" for each in self.participants):
-            self._ask_next(at)
+            self._request_next(at)
         else:
             self._follow()
 
     def _reject(self, values: Mapping[str, Any], at: datetime) -> None:
-        who, status = self._find_waiting(values), _read_end(values)
+        participant, status = self._find_waiting(values), _read_end(values)
         self._end("CANCELLED", status)
-        self._note("REJECTED", at, who.email, who.email, who.role, values.get("comment"))
+        self._record("REJECTED", at, participant.email, participant.email, participant.role, values.get("comment"))
 
     def _cancel(self, values: Mapping[str, Any], at: datetime) -> None:
         status = _read_end(values)
         self._require_open(*_UNSENT)
         self._end("CANCELLED", status)
-        self._note("RECALLED", at, self.sender, self.sender, "SENDER", values.get("comment"))
+        self._record("RECALLED", at, self.sender, self.sender, "SENDER", values.get("comment"))
 
     def _expire(self, values: Mapping[str, Any], at: datetime) -> None:
         self._require_open()
-        who = next(each for each in self.participants if each.status == "WAITING")
+        participant = next(each for each in self.participants if each.status == "WAITING")
         self._end("EXPIRED", "EXPIRED")
-        self._note("EXPIRED", at, who.email, who.email, who.role)
+        self._record("EXPIRED", at, participant.email, participant.email, participant.role)
 
     def _restart(self, values: Mapping[str, Any], at: datetime) -> None:
         if self.status != "EXPIRED":
@@ -186,30 +186,30 @@ class Agreement:
         self.expires_at = datetime.fromisoformat(expires) if expires else None
         for each in self.participants:
             each.status = "NOT_YET_VISIBLE" if each.status == "EXPIRED" else each.status
-        self._note("RESTARTED", at, self.sender, self.sender, "SENDER")
-        self._ask_next(at)
+        self._record("RESTARTED", at, self.sender, self.sender, "SENDER")
+        self._request_next(at)
 
     def _modify(self, values: Mapping[str, Any], at: datetime) -> None:
         self._require_open(*_UNSENT)
         if not {"name", "message"} & values.keys():
             raise ValueError("a name or a message is modified")
         self.name, self.message = values.get("name", self.name), values.get("message", self.message)
-        self._note("MODIFIED", at, self.sender, self.sender, "SENDER")
+        self._record("MODIFIED", at, self.sender, self.sender, "SENDER")
 
     def _issue(self, values: Mapping[str, Any], at: datetime) -> None:
         if self.status not in _UNSENT:
             raise ValueError(f"{self.id} was sent before")
-        self._ask_next(at)
+        self._request_next(at)
 
-    def _ask_next(self, at: datetime) -> None:
+    def _request_next(self, at: datetime) -> None:
         """Ask those of the lowest order who have not acted."""
         order = min(each.order for each in self.participants if each.status == "NOT_YET_VISIBLE")
-        asked = [each for each in self.participants if each.order == order and each.status == "NOT_YET_VISIBLE"]
-        for who in asked:
-            who.status = "WAITING"
+        participants = [each for each in self.participants if each.order == order and each.status == "NOT_YET_VISIBLE"]
+        for participant in participants:
+            participant.status = "WAITING"
         self._follow()
-        for who in asked:
-            self._note("ACTION_REQUESTED", at, self.sender, who.email, who.role)
+        for participant in participants:
+            self._record("ACTION_REQUESTED", at, self.sender, participant.email, participant.role)
 
     def _follow(self) -> None:
         """Set the status from the next pending participant."""
@@ -228,8 +228,8 @@ class Agreement:
                 return each
         raise ValueError(f"{self.id} awaits nothing of {email or 'anybody'}")
 
-    def _require_open(self, *others: str) -> None:
-        if self.status not in others and not any(each.status == "WAITING" for each in self.participants):
+    def _require_open(self, *also_allowed: str) -> None:
+        if self.status not in also_allowed and not any(each.status == "WAITING" for each in self.participants):
             raise ValueError(f"{self.id} is {self.status}")
 
     def _end(self, each_status: str, status: str) -> None:
@@ -237,7 +237,7 @@ class Agreement:
         for each in self.participants:
             each.status = each.status if each.status == "COMPLETED" else each_status
 
-    def _note(
+    def _record(
         self, kind: str, at: datetime, acting: str, participant: str, role: str, comment: str | None = None
     ) -> None:
         self.events.append(Event(kind, at, acting, participant, role, comment))
@@ -288,8 +288,8 @@ def _create_participant(agreement: str, number: int, values: Mapping[str, Any]) 
 
 def _create_document(agreement: str, number: int, values: Mapping[str, Any]) -> Row:
     id_ = write_id(agreement, "document", number)
-    kept = {"label": f"{number}", "numPages": 1, "mimeType": "application/pdf"} | dict(values)
-    return {"id": id_, **kept}
+    document = {"label": f"{number}", "numPages": 1, "mimeType": "application/pdf"} | dict(values)
+    return {"id": id_, **document}
 
 
 def _read_end(values: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Body, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from sandbox.adobe_sign.account import Account, open_kept
+from sandbox.adobe_sign.account import Account, open_state
 from sandbox.adobe_sign.endpoint import create_adobe_app
 from sandbox.adobe_sign.login import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN
 from sandbox.adobe_sign.routes import add_routes, find_point
@@ -28,7 +28,7 @@ __all__ = [
     "Account",
     "create_admin_router",
     "create_app",
-    "truth",
+    "list_true_matches",
 ]
 
 Row = dict[str, Any]
@@ -41,18 +41,18 @@ def create_app(account: Account) -> FastAPI:
     app = create_adobe_app()
 
     @contextlib.asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[None]:
+    async def run_lifespan(app: FastAPI) -> AsyncIterator[None]:
         account.webhooks.start()
         try:
             yield
         finally:
             await run_in_threadpool(account.webhooks.stop)
 
-    app.router.lifespan_context = live
+    app.router.lifespan_context = run_lifespan
     _add_login(app, account)
     add_routes(app, API, account)
     add_webhook_routes(
-        app, API, account.door, account.webhooks, lambda: account.users, lambda id_: account.find(id_) is not None
+        app, API, account.authorizer, account.webhooks, lambda: account.users, lambda id_: account.find(id_) is not None
     )
     return app
 
@@ -72,8 +72,8 @@ def _add_login(app: FastAPI, account: Account) -> None:
     @app.post("/oauth/v2/token")
     async def redeem(request: Request) -> Response:
         form, point = await read_form(request), find_point(request)
-        granted = await run_in_threadpool(account.login.redeem, form)
-        return reply(granted | {"api_access_point": point, "web_access_point": point})
+        token = await run_in_threadpool(account.login.redeem, form)
+        return reply(token | {"api_access_point": point, "web_access_point": point})
 
     @app.post("/oauth/v2/refresh")
     async def refresh(request: Request) -> Response:
@@ -85,10 +85,10 @@ def _add_login(app: FastAPI, account: Account) -> None:
         return Response()
 
 
-def truth(world: World) -> list[tuple[str, str]]:
+def list_true_matches(world: World) -> list[tuple[str, str]]:
     """Return whose each drawn agreement is: `agreements:` -> the firm's household."""
-    book, drawn_at = world.open_book(), datetime.fromisoformat(open_kept(world).load()["drawn_at"])
+    book, drawn_at = world.open_book(), datetime.fromisoformat(open_state(world).load()["drawn_at"])
     return [
-        (f"agreements:{agreement.id}", f"household:{house.id}")
-        for house, agreement in draw_agreements(book, draw_users(book.representatives), drawn_at)
+        (f"agreements:{agreement.id}", f"household:{household.id}")
+        for household, agreement in draw_agreements(book, draw_users(book.representatives), drawn_at)
     ]

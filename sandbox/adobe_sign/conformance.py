@@ -40,9 +40,9 @@ class _Fitted(Surface):
         """Return the document with the served routes alone, called with what exists."""
         definitions = dict(document["definitions"])
         for name, optional in OPTIONAL.items():
-            kept = [each for each in definitions[name]["required"] if each not in optional]
-            rest = {key: value for key, value in definitions[name].items() if key != "required"}
-            definitions[name] = rest | ({"required": kept} if kept else {})
+            required = [each for each in definitions[name]["required"] if each not in optional]
+            definition = {key: value for key, value in definitions[name].items() if key != "required"}
+            definitions[name] = definition | ({"required": required} if required else {})
         fitted = super().cut(document | {"definitions": definitions, "produces": []}, caller)
         for operation in (each for methods in fitted["paths"].values() for each in methods.values()):
             is_file = any(media != "application/json" for media in operation["produces"])
@@ -56,11 +56,13 @@ def _log_in(url: str) -> Caller:
     headers, root = {"Authorization": f"Bearer {INTEGRATION_KEY}"}, url + _ROOT
     receiver = _start_receiver()
     webhooks = [_write_webhook(f"{receiver}/{number}") for number in range(16)]
-    made = [requests.post(f"{root}/webhooks", headers=headers, json=each, timeout=10).json() for each in webhooks[:12]]
+    created = [
+        requests.post(f"{root}/webhooks", headers=headers, json=each, timeout=10).json() for each in webhooks[:12]
+    ]
 
     def list_ids(path: str, name: str) -> list[str]:
-        answered = requests.get(root + path, headers=headers, timeout=30).json()[name]
-        return [row["id"] for row in answered]
+        rows = requests.get(root + path, headers=headers, timeout=30).json()[name]
+        return [row["id"] for row in rows]
 
     users = list_ids("/users", "userInfoList")
     parameters = {
@@ -70,10 +72,10 @@ def _log_in(url: str) -> Caller:
         "userId": users,
         "agreementId": list_ids("/agreements", "userAgreementList"),
         "libraryDocumentId": list_ids("/libraryDocuments", "libraryDocumentList"),
-        "webhookId": [each["id"] for each in made],
+        "webhookId": [each["id"] for each in created],
     }
-    sent = {name: [webhook[name] for webhook in webhooks] for name in webhooks[0]}
-    return Caller(headers, parameters, {"WebhookInfo": sent})
+    properties = {name: [webhook[name] for webhook in webhooks] for name in webhooks[0]}
+    return Caller(headers, parameters, {"WebhookInfo": properties})
 
 
 def _write_webhook(url: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Throttled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class Call:
     """A call that was let in: for which user, with which parameters."""
 
     request: Request
@@ -93,7 +93,7 @@ def create_adobe_app() -> FastAPI:
     return app
 
 
-class Door:
+class Authorizer:
     """Authorizes the requests of one sandbox."""
 
     def __init__(self, login: Login, faults: Faults, calls: Calls, clock: Clock) -> None:
@@ -101,7 +101,7 @@ class Door:
         self._closed: dict[str, tuple[datetime, int, str]] = {}  # call -> until when, wait, code
         self._lock = threading.Lock()
 
-    def open(self, request: Request, users: list[Row], *, has_etag: bool = False, **documented: str) -> Visit:
+    def open(self, request: Request, users: list[Row], *, has_etag: bool = False, **documented: str) -> Call:
         """Admit a request.
 
         Args:
@@ -123,49 +123,49 @@ class Door:
         user = find_user(request.headers, users)
         query = _read_parameters(request, documented)
         self._pace(request, user, has_etag and "if-none-match" in request.headers)
-        return Visit(request, user, query)
+        return Call(request, user, query)
 
     def _pace(self, request: Request, user: Row, is_conditional: bool) -> None:
-        path, asked = request.url.path, "&".join(sorted(f"{k}={v}" for k, v in request.query_params.multi_items()))
-        call = f"adobe_sign {request.method} {path}?{asked} {user['id']}"
+        path, query = request.url.path, "&".join(sorted(f"{k}={v}" for k, v in request.query_params.multi_items()))
+        key = f"adobe_sign {request.method} {path}?{query} {user['id']}"
         with self._lock:
-            self._wait(call)
+            self._wait(key)
             for kind, code in (("throttled", _TOO_MANY), ("high_load", _LOAD)):
                 if fault := self.faults.take(path, kind):
-                    self._close(call, int(fault.options.get("retry_after", 30)), code)
-            if request.method != "GET" or self.calls.allow(call, POLLS, POLL_SECONDS):
+                    self._close(key, int(fault.options.get("retry_after", 30)), code)
+            if request.method != "GET" or self.calls.allow(key, POLLS, POLL_SECONDS):
                 return
             if is_conditional:
                 raise Refused(304)
-            self._close(call, math.ceil(POLL_SECONDS / self.calls.pace), _TOO_MANY)
+            self._close(key, math.ceil(POLL_SECONDS / self.calls.pace), _TOO_MANY)
 
-    def _wait(self, call: str) -> None:
+    def _wait(self, key: str) -> None:
         """Refuse an early retry, which begins the wait anew."""
-        if call in self._closed:
-            until, seconds, code = self._closed.pop(call)
+        if key in self._closed:
+            until, seconds, code = self._closed.pop(key)
             if until - timedelta(seconds=seconds) <= self.clock.now() < until:  # a test may turn the clock back
-                self._close(call, seconds, code)
+                self._close(key, seconds, code)
 
-    def _close(self, call: str, seconds: int, code: str) -> None:
-        self._closed[call] = (self.clock.now() + timedelta(seconds=seconds), seconds, code)
+    def _close(self, key: str, seconds: int, code: str) -> None:
+        self._closed[key] = (self.clock.now() + timedelta(seconds=seconds), seconds, code)
         raise Throttled(code, seconds)
 
-    def list_page(self, visit: Visit, name: str, rows: Sequence[Row]) -> Response:
+    def list_page(self, call: Call, name: str, rows: Sequence[Row]) -> Response:
         """Answer one page of a list whose array is called `name`."""
-        asked = {key: value for key, value in visit.query.items() if key not in ("cursor", "pageSize")}
-        key = f"{visit.path}:{visit.user['id']}:{sorted(asked.items())}".encode()
-        skip, size = _read_cursor(visit.query["cursor"], key), _read_size(visit.query["pageSize"])
-        rows = shift(self.faults, visit.path, rows, skip)
-        page = distort(self.faults, visit.path, list(rows[skip : skip + size]))
+        parameters = {key: value for key, value in call.query.items() if key not in ("cursor", "pageSize")}
+        key = f"{call.path}:{call.user['id']}:{sorted(parameters.items())}".encode()
+        skip, size = _read_cursor(call.query["cursor"], key), _read_size(call.query["pageSize"])
+        rows = shift(self.faults, call.path, rows, skip)
+        page = distort(self.faults, call.path, list(rows[skip : skip + size]))
         end = skip + size
         return reply({"page": {"nextCursor": _write_cursor(end, key)} if end < len(rows) else {}, name: page})
 
 
-def answer(visit: Visit, body: Any, media: str = "application/json") -> Response:
+def answer(call: Call, body: Any, media: str = "application/json") -> Response:
     """Answer with an ETag, or with 304 where the caller has the same."""
     content = body if isinstance(body, bytes) else dump(body)
     etag = write_etag(content)
-    if read_etag(visit.request, "if-none-match") in (etag, "*"):
+    if read_etag(call.request, "if-none-match") in (etag, "*"):
         return Response(status_code=304, media_type=media, headers={"ETag": etag})
     return Response(content, media_type=media, headers={"ETag": etag})
 
@@ -177,8 +177,8 @@ def write_etag(content: bytes) -> str:
 
 def read_etag(request: Request, header: str) -> str | None:
     """Return the ETag that a caller names, with or without quotation marks."""
-    given = request.headers.get(header)
-    return None if given is None else given.removeprefix("W/").strip('"')
+    etag = request.headers.get(header)
+    return None if etag is None else etag.removeprefix("W/").strip('"')
 
 
 def _read_parameters(request: Request, documented: Mapping[str, str]) -> dict[str, str]:

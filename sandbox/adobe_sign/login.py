@@ -25,7 +25,7 @@ REFRESH_DAYS = 60
 _USER = re.compile(r"(email|userid):(.+)")
 
 
-class Kept:
+class StateFile:
     """State that survives a restart, in one JSON file: when the agreements were generated, grants and codes.
 
     Args:
@@ -36,25 +36,25 @@ class Kept:
     def __init__(self, state: Path, anchor: datetime) -> None:
         self.path = state / "adobe_sign.json"
         if not self.path.exists():
-            self.keep({"drawn_at": anchor.isoformat(), "grants": {}, "codes": {}})
+            self.save({"drawn_at": anchor.isoformat(), "grants": {}, "codes": {}})
 
     def load(self) -> dict[str, Any]:
         """Return all of it."""
-        kept: dict[str, Any] = orjson.loads(self.path.read_bytes())
-        return kept
+        state: dict[str, Any] = orjson.loads(self.path.read_bytes())
+        return state
 
-    def keep(self, kept: dict[str, Any]) -> None:
+    def save(self, state: dict[str, Any]) -> None:
         """Write all of it, or nothing."""
-        whole = self.path.with_suffix(".part")
-        whole.write_bytes(orjson.dumps(kept))
-        whole.replace(self.path)
+        temporary = self.path.with_suffix(".part")
+        temporary.write_bytes(orjson.dumps(state))
+        temporary.replace(self.path)
 
 
 class Login:
     """The tokens of one sandbox. Access tokens are forgotten by a restart, grants are not."""
 
-    def __init__(self, kept: Kept, clock: Clock) -> None:
-        self.kept, self.clock = kept, clock
+    def __init__(self, file: StateFile, clock: Clock) -> None:
+        self.file, self.clock = file, clock
         self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> refresh token, end
         self._ended: set[str] = set()
         self._lock = threading.Lock()
@@ -63,9 +63,9 @@ class Login:
         """Grant access again as the administrator: return the code that the browser would receive."""
         code = f"CBNCKBAA{secrets.token_urlsafe(24)}"
         with self._lock:
-            kept = self.kept.load()
-            kept["codes"][code] = self.clock.now().isoformat()
-            self.kept.keep(kept)
+            state = self.file.load()
+            state["codes"][code] = self.clock.now().isoformat()
+            self.file.save(state)
         return code
 
     def redeem(self, form: Mapping[str, str]) -> dict[str, Any]:
@@ -76,13 +76,13 @@ class Login:
         """
         _check_application(form, "authorization_code")
         with self._lock:
-            kept = self.kept.load()
-            given = kept["codes"].pop(form.get("code", ""), None)
-            if given is None or self._is_older(given, timedelta(seconds=CODE_SECONDS)):
+            state = self.file.load()
+            issued_at = state["codes"].pop(form.get("code", ""), None)
+            if issued_at is None or self._is_older(issued_at, timedelta(seconds=CODE_SECONDS)):
                 raise _refuse("invalid_grant", "the code is unknown, used or too old")
             token = f"3AAABL{secrets.token_urlsafe(32)}"
-            kept["grants"][token] = {"used_at": self.clock.now().isoformat(), "is_revoked": False}
-            self.kept.keep(kept)
+            state["grants"][token] = {"used_at": self.clock.now().isoformat(), "is_revoked": False}
+            self.file.save(state)
             return self._issue(token) | {"refresh_token": token}
 
     def refresh(self, form: Mapping[str, str]) -> dict[str, Any]:
@@ -94,12 +94,12 @@ class Login:
         _check_application(form, "refresh_token")
         token = form.get("refresh_token", "")
         with self._lock:
-            kept = self.kept.load()
-            grant = self._find_grant(kept, token)
+            state = self.file.load()
+            grant = self._find_grant(state, token)
             if grant is None or grant["is_revoked"] or self._is_older(grant["used_at"], timedelta(days=REFRESH_DAYS)):
                 raise _refuse("invalid_grant", "the refresh token is unknown, revoked or was not used for 60 days")
-            kept["grants"][token] = grant | {"used_at": self.clock.now().isoformat()}
-            self.kept.keep(kept)
+            state["grants"][token] = grant | {"used_at": self.clock.now().isoformat()}
+            self.file.save(state)
             return self._issue(token)
 
     def revoke(self, form: Mapping[str, str]) -> None:
@@ -108,22 +108,22 @@ class Login:
         Raises:
             Refused: 400.
         """
-        given = form.get("token", "")
-        if not given:
+        value = form.get("token", "")
+        if not value:
             raise Refused(400, write_error("INVALID_REQUEST", "Empty or missing token"))
         with self._lock:
-            kept = self.kept.load()
-            token = self._tokens[given][0] if given in self._tokens else given
-            grant = self._find_grant(kept, token)
-            if given in self._ended or (grant is not None and grant["is_revoked"]):
+            state = self.file.load()
+            token = self._tokens[value][0] if value in self._tokens else value
+            grant = self._find_grant(state, token)
+            if value in self._ended or (grant is not None and grant["is_revoked"]):
                 raise Refused(400, write_error("EXPIRED_TOKEN", "The token is expired or already revoked"))
             if grant is None:
                 raise Refused(400, write_error("INVALID_TOKEN", "This is not a valid OAuth access or refresh token"))
-            kept["grants"][token] = grant | {"is_revoked": True}
-            self.kept.keep(kept)
+            state["grants"][token] = grant | {"is_revoked": True}
+            self.file.save(state)
             ended = {access for access, (refresh, _) in self._tokens.items() if refresh == token}
             self._ended |= ended
-            self._tokens = {access: kept for access, kept in self._tokens.items() if access not in ended}
+            self._tokens = {access: state for access, state in self._tokens.items() if access not in ended}
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Authorize a request.
@@ -133,18 +133,18 @@ class Login:
         """
         if "authorization" not in headers:
             raise Refused(401, write_error("NO_AUTHORIZATION_HEADER", "Authorization header not provided."))
-        given = read_bearer(headers)
-        known = self._tokens.get(given)
-        if given != INTEGRATION_KEY and (known is None or known[1] <= self.clock.now()):
+        token = read_bearer(headers)
+        entry = self._tokens.get(token)
+        if token != INTEGRATION_KEY and (entry is None or entry[1] <= self.clock.now()):
             raise Refused(401, write_error("INVALID_ACCESS_TOKEN", "Access token provided is invalid or has expired."))
 
     def forget(self, headers: Mapping[str, str]) -> None:
         """Expire the access token of this request."""
         self._tokens.pop(read_bearer(headers), None)
 
-    def _find_grant(self, kept: dict[str, Any], token: str) -> dict[str, Any] | None:
-        first = {"used_at": kept["drawn_at"], "is_revoked": False} if token == REFRESH_TOKEN else None
-        grant: dict[str, Any] | None = kept["grants"].get(token, first)
+    def _find_grant(self, state: dict[str, Any], token: str) -> dict[str, Any] | None:
+        first = {"used_at": state["drawn_at"], "is_revoked": False} if token == REFRESH_TOKEN else None
+        grant: dict[str, Any] | None = state["grants"].get(token, first)
         return grant
 
     def _issue(self, refresh_token: str) -> dict[str, Any]:

@@ -53,12 +53,12 @@ def read_object(body: bytes) -> Row:
         Refused: 400, where it is not a JSON object.
     """
     try:
-        given = orjson.loads(body)
+        fields = orjson.loads(body)
     except orjson.JSONDecodeError:
-        given = None
-    if not isinstance(given, dict):
+        fields = None
+    if not isinstance(fields, dict):
         raise refuse("INVALID_JSON", "An invalid JSON was specified.")
-    return given
+    return fields
 
 
 def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
@@ -71,9 +71,9 @@ def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
     Raises:
         Refused: 400.
     """
-    given = read_object(body)
-    info = given.get("webhookUrlInfo")
-    needed = [given.get(name) for name in ("name", "scope", "state", "webhookSubscriptionEvents")]
+    fields = read_object(body)
+    info = fields.get("webhookUrlInfo")
+    needed = [fields.get(name) for name in ("name", "scope", "state", "webhookSubscriptionEvents")]
     if None in needed or not isinstance(info, dict) or info.get("url") is None:
         raise refuse("MISSING_REQUIRED_PARAM", "Required parameters are missing.")
     name, scope, state, events = needed
@@ -86,23 +86,28 @@ def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
         raise refuse("INVALID_WEBHOOK_SUBSCRIPTION_EVENTS", message)
     if not _is_callable(info["url"]):
         raise refuse("INVALID_WEBHOOK_URL", "The webhook url specified is invalid: only a loopback is called here.")
-    kept = {"name": name, "scope": scope, "webhookSubscriptionEvents": events, "webhookUrlInfo": {"url": info["url"]}}
-    return kept | _read_resource(given, has) | _read_params(given)
+    webhook = {
+        "name": name,
+        "scope": scope,
+        "webhookSubscriptionEvents": events,
+        "webhookUrlInfo": {"url": info["url"]},
+    }
+    return webhook | _read_resource(fields, has) | _read_params(fields)
 
 
-def _read_resource(given: Row, has: Callable[[str], bool]) -> Row:
-    if given["scope"] != "RESOURCE":
+def _read_resource(fields: Row, has: Callable[[str], bool]) -> Row:
+    if fields["scope"] != "RESOURCE":
         return {}
-    if given.get("resourceType") not in RESOURCES:
+    if fields.get("resourceType") not in RESOURCES:
         raise refuse("INVALID_WEBHOOK_RESOURCE_TYPE", "The resource type specified is invalid.")
-    id_ = given.get("resourceId")
-    if given["resourceType"] != "AGREEMENT" or not isinstance(id_, str) or not has(id_):
+    id_ = fields.get("resourceId")
+    if fields["resourceType"] != "AGREEMENT" or not isinstance(id_, str) or not has(id_):
         raise refuse("INVALID_WEBHOOK_RESOURCE_ID", "The resource id specified is invalid.")
     return {"resourceType": "AGREEMENT", "resourceId": id_}
 
 
-def _read_params(given: Row) -> Row:
-    params = given.get("webhookConditionalParams")
+def _read_params(fields: Row) -> Row:
+    params = fields.get("webhookConditionalParams")
     if params is None:
         return {}
     is_known = isinstance(params, dict) and all(

@@ -75,17 +75,17 @@ class Webhooks:
     def find(self, id_: str) -> Row | None:
         """Return one webhook."""
         with self._changed:
-            found = self._database.execute("select body from webhook where id = ?", (id_,)).fetchone()
-        return orjson.loads(found[0]) if found else None
+            row = self._database.execute("select body from webhook where id = ?", (id_,)).fetchone()
+        return orjson.loads(row[0]) if row else None
 
-    def keep(self, webhook: Row) -> None:
+    def save(self, webhook: Row) -> None:
         """Store a webhook. Pending notifications of an inactive one are lost."""
         with self._changed:
             self._database.execute(
                 "insert or replace into webhook values (?, ?)", (webhook["id"], orjson.dumps(webhook))
             )
             if webhook["status"] != "ACTIVE":
-                self._lose(webhook["id"])
+                self._discard_waiting(webhook["id"])
             self._changed.notify_all()
         self._start_thread(webhook["id"])
 
@@ -93,12 +93,12 @@ class Webhooks:
         """Delete a webhook and what waits for it."""
         with self._changed:
             self._database.execute("delete from webhook where id = ?", (id_,))
-            self._lose(id_)
+            self._discard_waiting(id_)
             self._changed.notify_all()
 
-    def _lose(self, id_: str) -> None:
-        lost = "update message set state = 'lost', body = null where webhook = ? and state = 'waiting'"
-        self._database.execute(lost, (id_,))
+    def _discard_waiting(self, id_: str) -> None:
+        statement = "update message set state = 'lost', body = null where webhook = ? and state = 'waiting'"
+        self._database.execute(statement, (id_,))
 
     def emit(self, agreement: Agreement, first: int, user_ids: Mapping[str, str]) -> None:
         """Queue the subscribed events of an agreement, from the `first` on, for every webhook, once documents are processed."""
@@ -183,7 +183,7 @@ class Webhooks:
                 number, body, webhook = message
                 is_delivered = _deliver(client, webhook, body)
                 with self._changed:
-                    self._note(number, id_, is_delivered)
+                    self._record_outcome(number, id_, is_delivered)
                     self._changed.notify_all()
 
     def _await_message(self, id_: str) -> tuple[int, bytes, Row] | None:
@@ -192,19 +192,19 @@ class Webhooks:
             where webhook = ? and state = 'waiting' order by position, number limit 1"""
         with self._changed:
             while self._is_running and (webhook := self.find(id_)):
-                found = self._database.execute(head, (id_,)).fetchone()
-                if found is None:
+                row = self._database.execute(head, (id_,)).fetchone()
+                if row is None:
                     self._changed.wait()
                     continue
-                seconds = self.clock.real_seconds(found[2] - self.clock.now().timestamp())
+                seconds = self.clock.real_seconds(row[2] - self.clock.now().timestamp())
                 if seconds <= 0:
-                    return found[0], found[1], webhook
+                    return row[0], row[1], webhook
                 self._changed.wait(min(seconds, _GLANCE_SECONDS))
             if self._is_running:
                 del self._threads[id_]
             return None
 
-    def _note(self, number: int, webhook: str, is_delivered: bool) -> None:
+    def _record_outcome(self, number: int, webhook: str, is_delivered: bool) -> None:
         """Store the outcome of an attempt: done, to be retried, or the end of the webhook."""
         if is_delivered:
             self._database.execute("update message set state = 'delivered', body = null where number = ?", (number,))
@@ -220,7 +220,7 @@ class Webhooks:
         attempts, first = failed
         if now - first >= GIVE_UP_SECONDS / self.pace:  # which the fifteenth retry is the first to reach
             if current := self.find(webhook):
-                self.keep(current | {"status": "INACTIVE", "lastModified": write_moment(self.clock.now())})
+                self.save(current | {"status": "INACTIVE", "lastModified": write_moment(self.clock.now())})
             return
         wait = min(FIRST_RETRY_SECONDS * 2 ** (attempts - 1), LONGEST_RETRY_SECONDS) / self.pace
         self._database.execute("update message set retry_at = ? where number = ?", (now + wait, number))

@@ -50,7 +50,7 @@ def create_app(office: Office, faults: Faults, calls: Calls) -> FastAPI:
     """
     docusign = _DocuSign(office, faults, calls)
     app = create_vendor_app()
-    app.router.lifespan_context = docusign.live
+    app.router.lifespan_context = docusign.run_lifespan
     app.exception_handler(HTTPException)(_refuse_route)
     app.middleware("http")(docusign.answer)
     _add_login(app, docusign)
@@ -144,7 +144,7 @@ class _DocuSign:
         self.tokens = Tokens(office.world.path.parent, office.clock, office.store)
 
     @asynccontextmanager
-    async def live(self, app: FastAPI) -> AsyncIterator[None]:
+    async def run_lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Let Connect send as long as the server runs."""
         self.office.sender.start()
         yield
@@ -178,20 +178,20 @@ class _DocuSign:
         """Return one page of envelopes."""
         include, path = docusign_query.read_include(query), request.url.path
         now = self.office.clock.now()
-        found = docusign_query.select_envelopes(query, self.office.list_envelopes(), now)
+        envelopes = docusign_query.select_envelopes(query, self.office.list_envelopes(), now)
         start = int(query.get("start_position", "0")) if query.get("start_position", "0").isdigit() else 0
-        rows = shift(self.faults, path, found, start)
-        page, said = docusign_pages.cut(query, rows, f"/accounts/{ACCOUNT_ID}/envelopes")
-        return said | {"envelopes": distort(self.faults, path, [show(envelope, include) for envelope in page])}
+        rows = shift(self.faults, path, envelopes, start)
+        page, paging = docusign_pages.cut(query, rows, f"/accounts/{ACCOUNT_ID}/envelopes")
+        return paging | {"envelopes": distort(self.faults, path, [show(envelope, include) for envelope in page])}
 
     def list_templates(self, query: docusign_query.Query) -> Envelope:
         """Return one page of templates."""
-        found = docusign_query.select_templates(query, self.office.list_templates())[:MOST_TEMPLATES]
-        page, said = docusign_pages.cut(query, found, f"/accounts/{ACCOUNT_ID}/templates", MOST_TEMPLATES)
-        said.pop("continuationToken", None)
-        hidden = {"documents", "recipients"} - {word.strip() for word in query.get("include", "").split(",")}
+        templates = docusign_query.select_templates(query, self.office.list_templates())[:MOST_TEMPLATES]
+        page, paging = docusign_pages.cut(query, templates, f"/accounts/{ACCOUNT_ID}/templates", MOST_TEMPLATES)
+        paging.pop("continuationToken", None)
+        hidden = {"documents", "recipients"} - {part.strip() for part in query.get("include", "").split(",")}
         rows = [{name: value for name, value in row.items() if name not in hidden} for row in page]
-        return said | {"envelopeTemplates": rows}
+        return paging | {"envelopeTemplates": rows}
 
     def poll(self, request: Request, envelope_id: str) -> Envelope:
         """Return an envelope, and count the request as a status poll."""
@@ -235,8 +235,8 @@ def _write_archive(envelope: Envelope) -> bytes:
 
 
 def _attach(content: bytes, kind: str, name: str, document_id: str) -> Response:
-    said = f'file; filename="{name}"; documentid="{document_id}"'
-    return Response(content, media_type=kind, headers={"Content-Disposition": said})
+    disposition = f'file; filename="{name}"; documentid="{document_id}"'
+    return Response(content, media_type=kind, headers={"Content-Disposition": disposition})
 
 
 def _list_documents(envelope: Envelope) -> Iterator[Envelope]:
@@ -248,10 +248,10 @@ def _list_documents(envelope: Envelope) -> Iterator[Envelope]:
 
 def _list_audit_events(envelope: Envelope) -> Iterator[Envelope]:
     """Derive the audit events from the timestamps. The fields of an event are not documented: names and dates are our choice."""
-    told = [(envelope[name], name, envelope["sender"]["userName"]) for name in envelope if name.endswith("DateTime")]
+    events = [(envelope[name], name, envelope["sender"]["userName"]) for name in envelope if name.endswith("DateTime")]
     for _, each in list_recipients(envelope):
-        told += [(each[name], name, each["name"]) for name in each if name.endswith("DateTime")]
+        events += [(each[name], name, each["name"]) for name in each if name.endswith("DateTime")]
     hidden = ("lastModifiedDateTime", "statusChangedDateTime", "initialSentDateTime", "expireDateTime")
-    for at, name, who in sorted(row for row in told if row[1] not in hidden):
-        fields = {"logTime": at, "UserName": who, "Action": name.removesuffix("DateTime").capitalize()}
+    for at, name, user in sorted(row for row in events if row[1] not in hidden):
+        fields = {"logTime": at, "UserName": user, "Action": name.removesuffix("DateTime").capitalize()}
         yield {"eventFields": [{"name": key, "value": value} for key, value in fields.items()]}

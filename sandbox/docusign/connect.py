@@ -79,7 +79,7 @@ class Sender:
         Returns:
             The configurations that will be sent something.
         """
-        told = []
+        configs = []
         for config_id, config in self.list_configs():
             failed = self.store.read(
                 "select * from message where envelope_id = ? and config_id = ? and (state = 'failed' or"
@@ -92,9 +92,9 @@ class Sender:
                 connection.executemany("delete from message where id = ?", [(row["id"],) for row in failed])
                 for event, recipient_id in events or [(f"envelope-{envelope['status']}", None)]:
                     self._queue(config_id, envelope, event, recipient_id, is_now=True)
-            told.append((config_id, config))
+            configs.append((config_id, config))
         self._woken.set()
-        return told
+        return configs
 
     def _queue(
         self, config_id: int, envelope: Envelope, event: str, recipient_id: str | None, is_now: bool = False
@@ -215,12 +215,12 @@ class Sender:
     def _fail(self, row: sqlite3.Row, config: Mapping[str, Any], error: str, attempts: int) -> None:
         """Record a failure; if it will be retried, the configuration is down until then."""
         retries = self.store.find("retries", {}).get("seconds", RETRIES)
-        is_acknowledged, tried = config.get("requiresAcknowledgement") == "true", row["retry_count"]
-        is_last = not is_acknowledged or tried >= len(retries)
+        is_acknowledged, retry_count = config.get("requiresAcknowledgement") == "true", row["retry_count"]
+        is_last = not is_acknowledged or retry_count >= len(retries)
         with self.store.write() as connection:
             self._settle(row, "failed" if is_last else "waiting", error, attempts)
             if is_acknowledged and retries:
-                due_at = self.clock.now().timestamp() + retries[min(tried, len(retries) - 1)] / self.pace
+                due_at = self.clock.now().timestamp() + retries[min(retry_count, len(retries) - 1)] / self.pace
                 connection.execute(
                     "update message set due_at = ?, error = iif(error = '', 'Pending', error)"
                     " where config_id = ? and state = 'waiting'",

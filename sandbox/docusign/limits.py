@@ -54,9 +54,9 @@ class Limits:
             Refused: far too many.
         """
         self.calls.allow(f"docusign_polling {path}", 1, POLLING_SECONDS)
-        for word, most, seconds in (("Burst", POLLED_IN_A_BURST, 30), ("Hourly", POLLED_AN_HOUR, 3600)):
-            if not self.calls.allow(f"docusign_polling_{word.lower()} {path}", most, seconds):
-                raise _exceed(f"{word}_Envelope_Polling_Limit_Exceeded")
+        for name, most, seconds in (("Burst", POLLED_IN_A_BURST, 30), ("Hourly", POLLED_AN_HOUR, 3600)):
+            if not self.calls.allow(f"docusign_polling_{name.lower()} {path}", most, seconds):
+                raise _exceed(f"{name}_Envelope_Polling_Limit_Exceeded")
 
     def download(self, path: str) -> None:
         """Count one download of an unfinished envelope's document.

@@ -21,7 +21,7 @@ from sandbox.docusign.limits import refuse
 from sandbox.docusign.rows import ACCOUNT_ID, ACCOUNT_NAME, USER_EMAIL, USER_ID, USER_NAME
 from sandbox.docusign.store import Store
 from sandbox.server.clock import Clock
-from sandbox.server.key_file import keep_first
+from sandbox.server.key_file import write_once
 from sandbox.server.response import Refused, read_bearer
 
 INTEGRATION_KEY = "0c9a7d52-4e1b-4f38-b6d7-91e2a5c3f804"  # opens nothing but this sandbox
@@ -29,13 +29,13 @@ GRANT, SCOPES = "urn:ietf:params:oauth:grant-type:jwt-bearer", ("signature", "im
 TOKEN_SECONDS = 3600
 
 
-def hand_out_private_key(state: Path) -> str:
+def read_private_key(state: Path) -> str:
     """Return the integration's RSA key as PEM, generated if there is none yet; a concurrent caller gets the first one."""
     path = state / "docusign.pem"
     if not path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        keep_first(path, key.private_bytes(*form))
+        write_once(path, key.private_bytes(*form))
     return path.read_text()
 
 
@@ -64,7 +64,7 @@ class Tokens:
         return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS, "scope": " ".join(SCOPES)}
 
     def _read(self, assertion: str, host: str) -> dict[str, Any]:
-        key = serialization.load_pem_private_key(hand_out_private_key(self.state).encode(), None).public_key()
+        key = serialization.load_pem_private_key(read_private_key(self.state).encode(), None).public_key()
         if not isinstance(key, rsa.RSAPublicKey):
             raise _deny("no_valid_keys_or_signatures")
         needed: Options = {"require": ["iss", "sub", "aud", "exp", "scope"]}
@@ -100,12 +100,12 @@ class Tokens:
 
 def write_user(base_uri: str) -> dict[str, Any]:
     """Return the userinfo response; the REST API is at `base_uri` + "/restapi"."""
-    given, _, family = USER_NAME.partition(" ")
+    first, _, family = USER_NAME.partition(" ")
     account = {"account_id": ACCOUNT_ID, "is_default": True, "account_name": ACCOUNT_NAME, "base_uri": base_uri}
     return {
         "sub": USER_ID,
         "name": USER_NAME,
-        "given_name": given,
+        "given_name": first,
         "family_name": family,
         "created": "2015-08-13T22:03:03.45",
         "email": USER_EMAIL,

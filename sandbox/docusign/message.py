@@ -56,8 +56,8 @@ def write_message(
     if recipient_id is not None:
         data["recipientId"] = recipient_id
     data["envelopeId"] = envelope["envelopeId"]
-    if wanted := set(include):
-        data["envelopeSummary"] = show(envelope, wanted) | (_write_files(envelope) if "documents" in wanted else {})
+    if parts := set(include):
+        data["envelopeSummary"] = show(envelope, parts) | (_write_files(envelope) if "documents" in parts else {})
     message = {
         "event": event,
         "apiVersion": "v2.1",

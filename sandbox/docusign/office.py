@@ -79,18 +79,18 @@ class Office:
         Raises:
             Refused: 404, where there is none.
         """
-        found = self._open().get(envelope_id.lower())
-        if found is None:
+        envelope = self._open().get(envelope_id.lower())
+        if envelope is None:
             message = "The envelope specified either does not exist or you have no rights to it."
             raise refuse(404, "ENVELOPE_DOES_NOT_EXIST", message)
-        return found
+        return envelope
 
     def _open(self) -> dict[str, Envelope]:
         with self._lock:
             if self._envelopes is None:
-                drawn = self._files["envelopes"] if self._files else self._draw(self._find_start())
+                envelopes = self._files["envelopes"] if self._files else self._draw(self._find_start())
                 changed = [orjson.loads(row["body"]) for row in self.store.read("select body from envelope")]
-                self._envelopes = {envelope["envelopeId"]: envelope for envelope in [*drawn, *changed]}
+                self._envelopes = {envelope["envelopeId"]: envelope for envelope in [*envelopes, *changed]}
             return self._envelopes
 
     def _find_start(self) -> datetime:
@@ -98,7 +98,7 @@ class Office:
             start = self.store.find("lived_until", None)
             if start is None:
                 start = self.clock.now().isoformat()
-                self.store.keep("lived_until", start)
+                self.store.set("lived_until", start)
         return datetime.fromisoformat(start)
 
     def _draw(self, until: datetime) -> Iterator[Envelope]:
@@ -137,11 +137,11 @@ class Office:
                 events = life.void(envelope, values["reason"], at)
             else:
                 events = _act(kind, envelope, values, at)
-            return self._keep(envelope, events)
+            return self._save(envelope, events)
 
     def _send(self, values: Mapping[str, Any]) -> Edit:
-        known = {template.name: template for template in TEMPLATES}
-        template = known[values.get("template", TEMPLATES[0].name)]
+        templates = {template.name: template for template in TEMPLATES}
+        template = templates[values.get("template", TEMPLATES[0].name)]
         household, representative = None, None
         if "household" in values:
             book = self.world.open_book()
@@ -162,13 +162,13 @@ class Office:
         form = next(each for each in TEMPLATES if each.name == template)
         with self._lock, self.store.write():
             number, at = self.store.find("sent", 0) + 1, self.clock.now()
-            self.store.keep("sent", number)
+            self.store.set("sent", number)
             id_ = write_guid(self.world.firm.seed, "sent", number)
             envelope = write_envelope(id_, form, people, household, sender, at)
             events: list[Event] = [("envelope-created", None)]
-            return self._keep(envelope, events if is_draft else events + life.launch(envelope, at))
+            return self._save(envelope, events if is_draft else events + life.launch(envelope, at))
 
-    def _keep(self, envelope: Envelope, events: list[Event]) -> Edit:
+    def _save(self, envelope: Envelope, events: list[Event]) -> Edit:
         id_ = envelope["envelopeId"]
         envelopes = self._open()
         with self.store.write() as connection:
@@ -180,14 +180,14 @@ class Office:
 
     def _set(self, kind: str, values: Mapping[str, Any]) -> Edit:
         if kind == "consent":
-            self.store.keep(kind, bool(values["is_given"]))
+            self.store.set(kind, bool(values["is_given"]))
             return dict(values)
         if kind == "connect_keys":
-            self.store.keep(kind, [str(key) for key in values["keys"]])
+            self.store.set(kind, [str(key) for key in values["keys"]])
             return dict(values)
-        kept = {name: orjson.loads(dump(value)) for name, value in values.items()}
-        self.store.keep(kind, kept)
-        return dict(kept)
+        settings = {name: orjson.loads(dump(value)) for name, value in values.items()}
+        self.store.set(kind, settings)
+        return dict(settings)
 
 
 def _act(kind: str, envelope: Envelope, values: Mapping[str, Any], at: datetime) -> list[Event]:
@@ -212,7 +212,7 @@ def _find_next(envelope: Envelope) -> str:
 def _read(folder: Path, name: str) -> Iterator[Envelope]:
     files = Files(folder, {name: _TABLES[name]})
     for key in files.keys:
-        for line in files.tell(name, key):
+        for line in files.read_rows(name, key):
             row = orjson.loads(dump(line))
             if name == "envelopes":
                 uri = f"/envelopes/{key}"

@@ -129,12 +129,12 @@ def find_user(email: str) -> str:
 def _write_recipients(
     envelope_id: str, people: Sequence[Person], representative: Person | None, extra: Mapping[str, Person]
 ) -> Envelope:
-    told = [("signers", person) for person in people]
-    told += [(kind, person) for kind, person in extra.items()]
-    told += [("carbonCopies", representative)] if representative else []
+    recipients = [("signers", person) for person in people]
+    recipients += [(kind, person) for kind, person in extra.items()]
+    recipients += [("carbonCopies", representative)] if representative else []
     grouped: dict[str, Any] = {kind: [] for kind in ("signers", "agents", "editors", "intermediaries", "carbonCopies")}
     grouped |= {kind: [] for kind in ("certifiedDeliveries", "inPersonSigners", "seals", "witnesses", "notaries")}
-    for number, (kind, (name, email)) in enumerate(told, 1):
+    for number, (kind, (name, email)) in enumerate(recipients, 1):
         id_ = str(number)
         recipient = {"name": name, "email": email, "recipientId": id_, "routingOrder": id_, "status": "created"}
         recipient |= {"recipientIdGuid": write_guid(envelope_id, "recipient", id_), "userId": find_user(email)}
@@ -145,7 +145,7 @@ def _write_recipients(
         if kind == "witnesses":
             recipient |= {"witnessFor": "1", "witnessForGuid": write_guid(envelope_id, "recipient", "1")}
         grouped[kind].append(recipient)
-    return grouped | {"recipientCount": str(len(told)), "currentRoutingOrder": "1"}
+    return grouped | {"recipientCount": str(len(recipients)), "currentRoutingOrder": "1"}
 
 
 def _write_fields(envelope_id: str, fields: Mapping[str, str | None]) -> Iterator[Envelope]:

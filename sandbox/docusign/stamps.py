@@ -19,8 +19,8 @@ _AMERICAN = ("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y")
 def write_stamp(moment: datetime) -> str:
     """Return a moment in UTC: "2026-11-20T15:00:00.1234567Z"."""
     at = moment.astimezone(UTC)
-    written = at.replace(tzinfo=None).isoformat(timespec="microseconds")
-    return f"{written}{(at.microsecond * 7 + at.second) % 10}Z"
+    text = at.replace(tzinfo=None).isoformat(timespec="microseconds")
+    return f"{text}{(at.microsecond * 7 + at.second) % 10}Z"
 
 
 def write_american(ticks: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 _TABLES = """
-create table if not exists kept (name text primary key, value text not null) without rowid;
+create table if not exists setting (name text primary key, value text not null) without rowid;
 create table if not exists envelope (id text primary key, body text not null) without rowid;
 create table if not exists config (id integer primary key autoincrement, body text not null);
 create table if not exists message (
@@ -63,13 +63,13 @@ class Store:
 
     def find(self, name: str, default: Any) -> Any:
         """Return a kept value."""
-        rows = self.read("select value from kept where name = ?", name)
+        rows = self.read("select value from setting where name = ?", name)
         return orjson.loads(rows[0]["value"]) if rows else default
 
-    def keep(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: Any) -> None:
         """Store a value."""
         with self.write() as connection:
-            connection.execute("insert or replace into kept values (?, ?)", (name, orjson.dumps(value).decode()))
+            connection.execute("insert or replace into setting values (?, ?)", (name, orjson.dumps(value).decode()))
 
     def find_keys(self) -> list[str]:
         """Return the live HMAC keys of Connect."""

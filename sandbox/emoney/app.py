@@ -14,19 +14,19 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from sandbox.emoney.login import TOKEN_SECONDS, Tokens, hand_out_credentials
-from sandbox.emoney.rows import TABLES, VENDOR, Teller, shake, write_guid
+from sandbox.emoney.login import TOKEN_SECONDS, Tokens, read_credentials
+from sandbox.emoney.rows import TABLES, VENDOR, RowWriter, shake, write_guid
 from sandbox.firm.edits import Edit
 from sandbox.firm.likeness import write_person_key
 from sandbox.firm.outside import draw_holdings
-from sandbox.firm.records import Drawn, Files, Records, Row, Source, keep_edit
+from sandbox.firm.records import Files, GeneratedRecords, Records, Row, Source, store_edit
 from sandbox.firm.world import World
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, distort, shift
 from sandbox.server.response import Refused, create_vendor_app, read_form, read_query, reply, write_moment
 
-__all__ = ["create_app", "edit", "hand_out_credentials", "truth"]
+__all__ = ["create_app", "edit", "list_true_matches", "read_credentials"]
 
 CALLS_A_MINUTE, MONTE_CARLO_AN_HOUR = 60, 250
 _ROWS, _MOST_ROWS = 100, 1000
@@ -104,9 +104,9 @@ class _Emoney:
         if self.faults.take(request.url.path, "token_expired"):
             self.tokens.forget(request.headers)
         self.tokens.check(request.headers)
-        self._keep_within("emoney", CALLS_A_MINUTE, 60)
+        self._check_rate("emoney", CALLS_A_MINUTE, 60)
 
-    def _keep_within(self, limit: str, most: int, seconds: int) -> None:
+    def _check_rate(self, limit: str, most: int, seconds: int) -> None:
         if not self.calls.allow(limit, most, seconds):
             raise Refused(429, {"message": f"more than {most} calls in {seconds} seconds"})
 
@@ -121,18 +121,18 @@ class _Emoney:
         rows = [row for key in keys[skip : skip + size] for row in self.records.read("clients", key)]
         return distort(self.faults, path, rows)
 
-    def list_rows(self, request: Request, table: str, client_id: str, plan_id: str = "", **wanted: str) -> list[Row]:
+    def list_rows(self, request: Request, table: str, client_id: str, plan_id: str = "", **filters: str) -> list[Row]:
         """Return the rows of one client or one plan."""
         self.admit(request)
         read_query(request)
         self._find(client_id, plan_id)
-        rows = self.records.read(table, client_id, **wanted | ({"planId": plan_id} if plan_id else {}))
+        rows = self.records.read(table, client_id, **filters | ({"planId": plan_id} if plan_id else {}))
         return distort(self.faults, request.url.path, rows)
 
     def project(self, request: Request, client_id: str, plan_id: str) -> Row:
         """Return what one more simulation of a plan finds."""
         self.admit(request)
-        self._keep_within("emoney_monte_carlo", MONTE_CARLO_AN_HOUR, 3600)
+        self._check_rate("emoney_monte_carlo", MONTE_CARLO_AN_HOUR, 3600)
         read_query(request)
         self._find(client_id, plan_id)
         rows = self.records.read("projections", client_id, planId=plan_id)
@@ -151,8 +151,8 @@ class _Emoney:
 
 
 def _draw(world: World) -> Source:
-    teller = Teller(world)
-    return Drawn(teller.numbers, {table: getattr(teller, f"tell_{table}") for table in TABLES})
+    writer = RowWriter(world)
+    return GeneratedRecords(writer.numbers, {table: getattr(writer, f"write_{table}") for table in TABLES})
 
 
 def _read_count(text: str) -> int:
@@ -161,8 +161,8 @@ def _read_count(text: str) -> int:
     return int(text)
 
 
-def _not_found(what: str) -> Refused:
-    return Refused(404, {"message": f"{what} not found"})
+def _not_found(name: str) -> Refused:
+    return Refused(404, {"message": f"{name} not found"})
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
@@ -178,22 +178,22 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
         KeyError, ValueError: it is no such edit, or a value is missing.
     """
     if kind == "delete_client":
-        return keep_edit(world, VENDOR, TABLES, "delete", {"table": "clients", "id": values["client_id"]})
+        return store_edit(world, VENDOR, TABLES, "delete", {"table": "clients", "id": values["client_id"]})
     if kind != "change_plan":
-        return keep_edit(world, VENDOR, TABLES, kind, values)
+        return store_edit(world, VENDOR, TABLES, kind, values)
     plan = {"updatedDate": write_moment(world.clock.now())} | ({"name": values["name"]} if "name" in values else {})
-    mends = [("expenses", id_, {"amount": amount}) for id_, amount in values.get("amounts", {}).items()]
+    row_edits = [("expenses", id_, {"amount": amount}) for id_, amount in values.get("amounts", {}).items()]
     if "probability" in values:
-        mends.append(("projections", values["plan_id"], {"probabilityOfSuccess": values["probability"]}))
-    for table, id_, changed in [*mends, ("plans", values["plan_id"], plan)]:
-        kept = keep_edit(world, VENDOR, TABLES, "mend", {"table": table, "id": id_, "set": changed})
-    return kept
+        row_edits.append(("projections", values["plan_id"], {"probabilityOfSuccess": values["probability"]}))
+    for table, id_, changed in [*row_edits, ("plans", values["plan_id"], plan)]:
+        stored = store_edit(world, VENDOR, TABLES, "set_fields", {"table": table, "id": id_, "set": changed})
+    return stored
 
 
-def truth(world: World) -> list[tuple[str, str]]:
+def list_true_matches(world: World) -> list[tuple[str, str]]:
     """Return whose each record is: `clients:`, `spouses:` and `accounts:` -> the firm's person, household or account."""
     book, seed, pairs = world.open_book(), world.firm.seed, list[tuple[str, str]]()
-    for client_id, number in Teller(world).numbers.items():
+    for client_id, number in RowWriter(world).numbers.items():
         house = book.households[number]
         pairs.append((f"clients:{client_id}", f"household:{house.id}"))
         for place, table in zip(range(len(house.people)), ("clients", "spouses"), strict=False):

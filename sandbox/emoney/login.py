@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from sandbox.server.clock import Clock
-from sandbox.server.key_file import keep_first
+from sandbox.server.key_file import write_once
 from sandbox.server.response import Refused, read_bearer
 
 CLIENT_ID, API_KEY = "tributary-sandbox", "sandbox-only-emoney"  # open nothing but this sandbox
@@ -37,7 +37,7 @@ class Credentials:
     certificate: str
 
 
-def hand_out_credentials(state: Path) -> Credentials:
+def read_credentials(state: Path) -> Credentials:
     """Return the credentials of the sandbox whose state is in `state`; the key pair is generated if there is none yet."""
     path = state / "emoney.pem"
     if not path.exists():
@@ -61,7 +61,7 @@ def _make_pair(path: Path) -> None:
     pem += key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    keep_first(path, pem)
+    write_once(path, pem)
 
 
 class Tokens:
@@ -94,7 +94,7 @@ class Tokens:
         return token
 
     def _check(self, assertion: str, url: str) -> None:
-        certificate = x509.load_pem_x509_certificate(hand_out_credentials(self.state).certificate.encode())
+        certificate = x509.load_pem_x509_certificate(read_credentials(self.state).certificate.encode())
         key = certificate.public_key()
         if not isinstance(key, rsa.RSAPublicKey):
             raise jwt.InvalidKeyError("the certificate's key is not RSA")

@@ -37,7 +37,7 @@ def write_guid(seed: int, *parts: Any) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, ":".join(map(str, (VENDOR, seed, *parts)))))
 
 
-class Teller:
+class RowWriter:
     """Returns the rows of one household by its number."""
 
     def __init__(self, world: World) -> None:
@@ -46,10 +46,10 @@ class Teller:
     @cached_property
     def numbers(self) -> Mapping[str, int]:
         """clientId -> number of the household, in the order of clientId."""
-        known = (n for n in range(self.world.firm.households) if has_household(self.seed, SHARE, n))
-        return dict(sorted((write_guid(self.seed, "client", 1001 + n), n) for n in known))
+        numbers = (n for n in range(self.world.firm.households) if has_household(self.seed, SHARE, n))
+        return dict(sorted((write_guid(self.seed, "client", 1001 + n), n) for n in numbers))
 
-    def tell_clients(self, number: int) -> list[Row]:
+    def write_clients(self, number: int) -> list[Row]:
         """Return the household as one client, the second person as its spouse."""
         house = self._find(number)
         head, *others = draw_likenesses(self.seed, VENDOR, house)
@@ -87,7 +87,7 @@ class Teller:
             }
         ]
 
-    def tell_plans(self, number: int) -> list[Row]:
+    def write_plans(self, number: int) -> list[Row]:
         """Return the household's plans, the base plan first."""
         house = self._find(number)
         return [
@@ -101,7 +101,7 @@ class Teller:
             for plan in self._draw_plans(house)
         ]
 
-    def tell_expenses(self, number: int) -> list[Row]:
+    def write_expenses(self, number: int) -> list[Row]:
         """Return what is to be paid for in every plan."""
         house = self._find(number)
         return [
@@ -121,7 +121,7 @@ class Teller:
             for goal in plan.goals
         ]
 
-    def tell_projections(self, number: int) -> list[Row]:
+    def write_projections(self, number: int) -> list[Row]:
         """Return the Monte Carlo projection of every plan, without its noise; none of a plan that cannot be calculated."""
         house = self._find(number)
         return [
@@ -130,21 +130,21 @@ class Teller:
             if self._is_ready(house, plan)
         ]
 
-    def tell_goal_funding(self, number: int) -> list[Row]:
+    def write_goal_funding(self, number: int) -> list[Row]:
         """Return how far each goal is paid for; the retirement itself has the id `retirement`."""
         house = self._find(number)
         rows = []
         for plan in self._draw_plans(house):
-            wanted = {_write_goal_id(house, plan, goal): [goal] for goal in plan.goals if goal.is_goal}
-            wanted |= {"retirement": [goal for goal in plan.goals if not goal.is_goal]}
-            for goal_id, goals in wanted.items():
+            goals_by_id = {_write_goal_id(house, plan, goal): [goal] for goal in plan.goals if goal.is_goal}
+            goals_by_id |= {"retirement": [goal for goal in plan.goals if not goal.is_goal]}
+            for goal_id, goals in goals_by_id.items():
                 expense = sum((_cost(goal) for goal in goals), _ZERO)
                 funding = (expense * min(plan.probability + Decimal("0.1"), Decimal(1))).quantize(_ZERO)
                 row = {"goalId": goal_id, "goalTotalFunding": funding, "goalTotalExpense": expense}
                 rows.append(self._of_plan(house, plan) | row)
         return rows
 
-    def tell_accounts(self, number: int) -> list[Row]:
+    def write_accounts(self, number: int) -> list[Row]:
         """Return copies of the firm's accounts, and what is held away."""
         house = self._find(number)
         return [

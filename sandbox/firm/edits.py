@@ -37,6 +37,6 @@ class Edits:
             file.write(dump_line(edit))
         self.all.append(edit)
 
-    def of_books(self, vendor: str = "orion") -> list[Edit]:
-        """Return every edit but the mends of one vendor's books."""
-        return [edit for edit in self.all if edit["kind"] != "mend" and edit.get("vendor", "orion") == vendor]
+    def list_book_edits(self, vendor: str = "orion") -> list[Edit]:
+        """Return every edit but the row_edits of one vendor's books."""
+        return [edit for edit in self.all if edit["kind"] != "set_fields" and edit.get("vendor", "orion") == vendor]

@@ -168,14 +168,14 @@ class Firm:
 
     def _draw_registrations(self, draw: random.Random, household: Household, number: int) -> None:
         head, *others = household.people
-        wanted: list[tuple[RegistrationKind, tuple[Person, ...]]] = [(INDIVIDUAL, (head,))]
+        registrations: list[tuple[RegistrationKind, tuple[Person, ...]]] = [(INDIVIDUAL, (head,))]
         if others:
-            wanted.append((JOINT, household.people))
-            wanted.append((draw.choice((ROTH, IRA, PLAN)), (others[0],)))
-        wanted.append((draw.choice((IRA, ROLLOVER, ROTH, SEP)), (head,)))
+            registrations.append((JOINT, household.people))
+            registrations.append((draw.choice((ROTH, IRA, PLAN)), (others[0],)))
+        registrations.append((draw.choice((IRA, ROLLOVER, ROTH, SEP)), (head,)))
         if draw.random() < 0.25:
-            wanted.append((TRUST, household.people))
-        for slot, (kind, owners) in enumerate(wanted[:REGISTRATIONS]):
+            registrations.append((TRUST, household.people))
+        for slot, (kind, owners) in enumerate(registrations[:REGISTRATIONS]):
             id_ = 20_001 + number * REGISTRATIONS + slot
             household.registrations.append(Registration(id_, household, kind, owners, household.edited_at))
 
@@ -202,7 +202,7 @@ class Firm:
             for sleeve, strategy in zip(lived, SLEEVES, strict=True):
                 sleeve.sleeve, sleeve.parent = strategy, parent
         for account in lived:
-            self._live(market, account, opened, closed)
+            self._simulate(market, account, opened, closed)
         return slot + 1 + is_sleeved * len(SLEEVES)
 
     def _make_account(
@@ -228,7 +228,7 @@ class Firm:
         registration.household.accounts.append(account)
         return account
 
-    def _live(self, market: Market, account: Account, opened: int, closed: int | None) -> None:
+    def _simulate(self, market: Market, account: Account, opened: int, closed: int | None) -> None:
         draw = random.Random(f"{self.seed}:account:{account.id}")
         count = draw.choice((3, 4, 4, 5, 6))
         trader = Trader(
@@ -239,7 +239,7 @@ class Firm:
             key=str(account.id),
             is_steady=closed is not None,
         )
-        trader.live(opened, closed, value=int(draw.lognormvariate(12, 0.9)) + 5000)
+        trader.simulate(opened, closed, value=int(draw.lognormvariate(12, 0.9)) + 5000)
         if closed is not None and closed < len(market.sessions):
             account.closed_on = market.sessions[closed]
             account.edited_at = enter_at(account.closed_on, draw)

@@ -63,7 +63,7 @@ def draw_plans(seed: int, vendor: str, household: Household, first: date, day: d
     goals = tuple(_draw_goals(draw, household, first.year))
     names = ("Base Facts", *_WHAT_IFS)
     return [
-        _live(f"{key}:{number}", Plan(number, names[number], at, at, 0, _draw_probability(key, number), goals), day)
+        _simulate(f"{key}:{number}", Plan(number, names[number], at, at, 0, _draw_probability(key, number), goals), day)
         for number, at in enumerate(datetime.combine(on, time(16), UTC) for on in created[:count])
         if at.date() <= day
     ]
@@ -79,7 +79,7 @@ def round_ratio(value: float | Decimal) -> Decimal:
     return min(max(Decimal(str(value)).quantize(_FOUR_PLACES), Decimal("0.0200")), Decimal("0.9900"))
 
 
-def _live(key: str, plan: Plan, day: date) -> Plan:
+def _simulate(key: str, plan: Plan, day: date) -> Plan:
     """Simulate a plan week by week from its first Monday."""
     monday = plan.created_at.date() + timedelta(days=7 - plan.created_at.weekday())
     probability = float(plan.probability)
@@ -108,13 +108,13 @@ def _draw_goals(draw: random.Random, household: Household, year: int) -> Iterato
     start = year + draw.randrange(1, 12)
     yield Goal(0, "Living Expense", "Living", _thousands(draw, 48, 160), retires, dies, Decimal("0.025"), False, 1)
     yield Goal(1, "Health Care", "Healthcare", _thousands(draw, 6, 18), retires, dies, Decimal("0.050"), False, 2)
-    wanted = (
+    goals = (
         Goal(2, "College", "Education", _thousands(draw, 20, 60), start, start + 3, Decimal("0.050"), True, 3),
         Goal(3, "Travel", "Travel", _thousands(draw, 5, 25), retires, retires + 10, Decimal("0.025"), True, 5),
         Goal(4, "Car", "Vehicle", _thousands(draw, 30, 70), start, start, Decimal("0.020"), True, 6),
         Goal(5, "Vacation Home", "Home", _thousands(draw, 250, 1400), start + 2, start + 2, Decimal("0.030"), True, 8),
     )
-    yield from sorted(draw.sample(wanted, draw.randrange(len(wanted) + 1)), key=lambda goal: goal.number)
+    yield from sorted(draw.sample(goals, draw.randrange(len(goals) + 1)), key=lambda goal: goal.number)
 
 
 def _thousands(draw: random.Random, low: int, high: int) -> Decimal:

@@ -40,12 +40,12 @@ class Source(Protocol):
         """Every client, in the order of the vendor's list."""
         ...
 
-    def tell(self, table: str, key: Any) -> Iterable[Row]:
+    def read_rows(self, table: str, key: Any) -> Iterable[Row]:
         """Return the rows of one client, hidden fields and all."""
         ...
 
 
-class Drawn:
+class GeneratedRecords:
     """The generated firm, as one vendor records it.
 
     Args:
@@ -53,12 +53,12 @@ class Drawn:
         tellers: Table -> what tells the rows of one household by its number.
     """
 
-    def __init__(self, numbers: Mapping[Any, int], tellers: Mapping[str, Callable[[int], Iterable[Row]]]) -> None:
-        self.keys, self._tellers = numbers, tellers
+    def __init__(self, numbers: Mapping[Any, int], writers: Mapping[str, Callable[[int], Iterable[Row]]]) -> None:
+        self.keys, self._writers = numbers, writers
 
-    def tell(self, table: str, key: Any) -> Iterable[Row]:
+    def read_rows(self, table: str, key: Any) -> Iterable[Row]:
         """Return the rows of one household as of the last closed day."""
-        return self._tellers[table](self.keys[key])
+        return self._writers[table](self.keys[key])
 
 
 class Files:
@@ -81,7 +81,7 @@ class Files:
         clients = next(iter(tables))
         self.keys = dict(sorted(self._rows[clients].items()))
 
-    def tell(self, table: str, key: Any) -> Iterable[Row]:
+    def read_rows(self, table: str, key: Any) -> Iterable[Row]:
         """Return the lines of one client."""
         return [dict(row) for row in self._rows[table].get(key, ())]
 
@@ -107,45 +107,45 @@ class Records:
         """Whether there is such a client."""
         return key in self.source.keys and str(key) not in self._find_deleted(self.clients)
 
-    def read(self, table: str, key: Any, **wanted: str) -> list[Row]:
+    def read(self, table: str, key: Any, **filters: str) -> list[Row]:
         """Return one client's rows whose fields equal `wanted`, as the vendor serves them."""
         declared, deleted = self.tables[table], self._find_deleted(table)
         with self.world.lock:
-            rows = list(self.source.tell(table, key))
-        mends = self._find_mends(table)
-        kept = []
+            rows = list(self.source.read_rows(table, key))
+        row_edits = self._find_row_edits(table)
+        served = []
         for row in rows:
             id_ = str(row[declared.id])
-            row |= mends.get(id_, {})
-            if id_ not in deleted and all(str(row[name]) == value for name, value in wanted.items()):
-                kept.append({name: value for name, value in row.items() if name not in declared.hidden})
-        return kept
+            row |= row_edits.get(id_, {})
+            if id_ not in deleted and all(str(row[name]) == value for name, value in filters.items()):
+                served.append({name: value for name, value in row.items() if name not in declared.hidden})
+        return served
 
     def _find_deleted(self, table: str) -> set[str]:
         return {str(edit["id"]) for edit in self._list_edits(table) if edit["kind"] == "delete"}
 
-    def _find_mends(self, table: str) -> dict[str, Row]:
-        mends: dict[str, Row] = {}
+    def _find_row_edits(self, table: str) -> dict[str, Row]:
+        row_edits: dict[str, Row] = {}
         for edit in self._list_edits(table):
-            if edit["kind"] == "mend":
-                mends.setdefault(str(edit["id"]), {}).update(edit["set"])
-        return mends
+            if edit["kind"] == "set_fields":
+                row_edits.setdefault(str(edit["id"]), {}).update(edit["set"])
+        return row_edits
 
     def _list_edits(self, table: str) -> list[Edit]:
         edits = self.world.edits.all
         return [edit for edit in edits if edit.get("vendor") == self.vendor and edit.get("table") == table]
 
 
-def keep_edit(world: World, vendor: str, tables: Mapping[str, Table], kind: str, values: Mapping[str, Any]) -> Edit:
+def store_edit(world: World, vendor: str, tables: Mapping[str, Table], kind: str, values: Mapping[str, Any]) -> Edit:
     """Store a `mend` (table, id, set) or a `delete` (table, id). Return the stored edit.
 
     Raises:
         KeyError, ValueError: it is no such edit, or a value is missing.
     """
-    if kind not in ("mend", "delete"):
+    if kind not in ("set_fields", "delete"):
         raise ValueError(f"there is no edit {kind!r}")
     edit: Edit = {"vendor": vendor, "kind": kind, "at": world.clock.now().isoformat(), "table": values["table"]}
-    edit |= {"id": values["id"]} | ({"set": dict(values["set"])} if kind == "mend" else {})
+    edit |= {"id": values["id"]} | ({"set": dict(values["set"])} if kind == "set_fields" else {})
     _ = tables[edit["table"]]
     with world.lock:
         world.edits.append(edit)

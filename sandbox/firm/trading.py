@@ -72,7 +72,7 @@ class Trader:
         self.links = 0
         self.due: dict[int, list[Callable[[datetime], None]]] = defaultdict(list)
 
-    def live(self, opened: int, closed: int | None, value: int) -> None:
+    def simulate(self, opened: int, closed: int | None, value: int) -> None:
         """Trade from session number `opened` on, until `closed` or the market's last; begin with `value` dollars."""
         for index in range(opened, len(self.market.sessions)):
             self.index, self.day = index, self.market.sessions[index]
@@ -219,10 +219,10 @@ class Trader:
 
     def _reverse(self, event: list[Trade], at: datetime) -> None:
         own = [trade for trade in event if trade.asset.account_id == event[0].asset.account_id]
-        left = {trade.asset.security.id: trade.kind.sign * trade.quantity for trade in own}
-        if all(self.held[key] >= quantity for key, quantity in left.items()):
+        quantities = {trade.asset.security.id: trade.kind.sign * trade.quantity for trade in own}
+        if all(self.held[key] >= quantity for key, quantity in quantities.items()):
             reverse_event(event, at)
-            for key, quantity in left.items():
+            for key, quantity in quantities.items():
                 self.held[key] -= quantity
 
     def _correct(self, event: list[Trade], at: datetime, price: Decimal) -> None:

@@ -44,24 +44,24 @@ class World:
 
     def _open_firm(self, seed: int, households: int, first: date | None) -> Firm:
         if self.path.exists():
-            kept = orjson.loads(self.path.read_bytes())
-            if (kept["seed"], kept["households"]) != (seed, households):
+            saved = orjson.loads(self.path.read_bytes())
+            if (saved["seed"], saved["households"]) != (seed, households):
                 raise ValueError(
-                    f"{self.path} holds another firm: seed {kept['seed']}, {kept['households']} households"
+                    f"{self.path} holds another firm: seed {saved['seed']}, {saved['households']} households"
                 )
-            through = kept["closed_through"]
+            through = saved["closed_through"]
             self._override = date.fromisoformat(through) if through else None
-            return Firm(seed, households, date.fromisoformat(kept["first"]))
+            return Firm(seed, households, date.fromisoformat(saved["first"]))
         closed = find_closed_session(self.clock.now())
         sessions = list_sessions()
         firm = Firm(seed, households, first or sessions[sessions.index(closed) - HISTORY])
-        self._keep(firm)
+        self._save(firm)
         return firm
 
-    def _keep(self, firm: Firm) -> None:
+    def _save(self, firm: Firm) -> None:
         through = self._override.isoformat() if self._override else None
-        kept = {"seed": firm.seed, "households": firm.households, "first": firm.first.isoformat()}
-        self.path.write_bytes(orjson.dumps(kept | {"closed_through": through}))
+        saved = {"seed": firm.seed, "households": firm.households, "first": firm.first.isoformat()}
+        self.path.write_bytes(orjson.dumps(saved | {"closed_through": through}))
 
     @property
     def closed_through(self) -> date:
@@ -78,7 +78,7 @@ class World:
             raise ValueError(f"the firm's history begins on {self.firm.first}")
         with self.lock:
             self._override = None if day is None else find_session(day)
-            self._keep(self.firm)
+            self._save(self.firm)
             self.version += 1
 
     def open_book(self) -> Book:
@@ -86,7 +86,7 @@ class World:
         with self.lock:
             through = self.closed_through
             if self._book is None or self._book.through != through:
-                self._book = Book(self.firm, through, self.edits.of_books())
+                self._book = Book(self.firm, through, self.edits.list_book_edits())
                 self.version += 1
             return self._book
 
@@ -99,7 +99,7 @@ class World:
         edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
         with self.lock:
             try:
-                if kind == "mend":
+                if kind == "set_fields":
                     _ = edit["table"], edit["id"], edit["set"].items()
                 else:
                     self.open_book().apply(edit)

@@ -13,9 +13,9 @@ from fastapi import FastAPI, Request, Response
 from sandbox.firm.edits import Edit
 from sandbox.firm.likeness import write_person_key
 from sandbox.firm.outside import draw_holdings
-from sandbox.firm.records import Drawn, Files, Records, Row, keep_edit
+from sandbox.firm.records import Files, GeneratedRecords, Records, Row, store_edit
 from sandbox.firm.world import World
-from sandbox.moneyguidepro.rows import FIRST_PARTICIPANT, TABLES, VENDOR, Teller, write_asset_key
+from sandbox.moneyguidepro.rows import FIRST_PARTICIPANT, TABLES, VENDOR, RowWriter, write_asset_key
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, distort
@@ -39,9 +39,9 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     Raises:
         ValueError: `data` holds a line that cannot be read.
     """
-    teller = Teller(world)
-    drawn = Drawn(teller.numbers, {table: getattr(teller, f"tell_{table}") for table in TABLES})
-    records = Records(world, VENDOR, TABLES, Files(data, TABLES) if data else drawn)
+    writer = RowWriter(world)
+    generated = GeneratedRecords(writer.numbers, {table: getattr(writer, f"write_{table}") for table in TABLES})
+    records = Records(world, VENDOR, TABLES, Files(data, TABLES) if data else generated)
     app = create_vendor_app()
 
     @app.get(_API)
@@ -120,18 +120,18 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
         KeyError, ValueError: it is no such edit, or a value is missing.
     """
     if kind != "change_plan":
-        return keep_edit(world, VENDOR, TABLES, kind, values)
+        return store_edit(world, VENDOR, TABLES, kind, values)
     meter = {"table": "meters", "id": values["household_id"], "set": {"probabilityOfSuccess": values["probability"]}}
-    keep_edit(world, VENDOR, TABLES, "mend", meter)
+    store_edit(world, VENDOR, TABLES, "set_fields", meter)
     dated = {"lastModified": write_moment(world.clock.now())}
     household = {"table": "households", "id": values["household_id"], "set": dated}
-    return keep_edit(world, VENDOR, TABLES, "mend", household)
+    return store_edit(world, VENDOR, TABLES, "set_fields", household)
 
 
-def truth(world: World) -> list[tuple[str, str]]:
+def list_true_matches(world: World) -> list[tuple[str, str]]:
     """Return whose each record is: `households:`, `participants:` and `assets:` -> the firm's household, person, account."""
     book, pairs = world.open_book(), list[tuple[str, str]]()
-    for household_id, number in Teller(world).numbers.items():
+    for household_id, number in RowWriter(world).numbers.items():
         house = book.households[number]
         pairs.append((f"households:{household_id}", f"household:{house.id}"))
         for place in range(len(house.people)):

@@ -38,12 +38,12 @@ def write_categories(seed: int, house: Household, plan: Plan, is_recommended: bo
 
 def _write_item(draw: random.Random, goal: Goal, is_recommended: bool) -> Row:
     """Return a goal as a line; in about 1% of cases, its current text is odd free text typed by a person."""
-    less = (goal.amount * draw.choice((0, 0, 1, 2)) / 20).quantize(Decimal(1))
+    reduction = (goal.amount * draw.choice((0, 0, 1, 2)) / 20).quantize(Decimal(1))
     current = draw.choice(_ODD_TEXTS) if draw.random() < 0.01 else _write_goal(goal, goal.amount)
     if not is_recommended:
         return _line(goal.name, current) | {"details": []}
-    changes = write_money(-less) if less else ""
-    return _line(goal.name, current, _write_goal(goal, goal.amount - less), changes) | {"details": []}
+    changes = write_money(-reduction) if reduction else ""
+    return _line(goal.name, current, _write_goal(goal, goal.amount - reduction), changes) | {"details": []}
 
 
 def _write_age(house: Household, plan: Plan, is_recommended: bool) -> Row:

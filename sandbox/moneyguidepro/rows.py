@@ -34,7 +34,7 @@ TARGET_LOW, TARGET_HIGH = "75", "90"
 _MARITAL = ("Single", "Single", "Divorced", "Widowed")
 
 
-class Teller:
+class RowWriter:
     """Returns the rows of one household by its number."""
 
     def __init__(self, world: World) -> None:
@@ -46,7 +46,7 @@ class Teller:
         numbers = range(self.world.firm.households)
         return {FIRST_HOUSEHOLD + n: n for n in numbers if has_household(self.seed, SHARE, n)}
 
-    def tell_households(self, number: int) -> list[Row]:
+    def write_households(self, number: int) -> list[Row]:
         """Return the household, its people as participants."""
         house, draw = self._find(number), self._draw("household", number)
         people = draw_likenesses(self.seed, VENDOR, house)
@@ -75,14 +75,14 @@ class Teller:
             }
         ]
 
-    def tell_meters(self, number: int) -> list[Row]:
+    def write_meters(self, number: int) -> list[Row]:
         """Return the meter: that of the recommended scenario, so none where there is no such scenario."""
         house = self._find(number)
         plan = self._find_plan(house)
         has_result = plan is not None and self._is_recommended(number)
         return [{_KEY: FIRST_HOUSEHOLD + number} | self._write_meter(number, plan if has_result else None)]
 
-    def tell_plan_summaries(self, number: int) -> list[Row]:
+    def write_plan_summaries(self, number: int) -> list[Row]:
         """Return goals and results as texts, current beside recommended."""
         house = self._find(number)
         plan = self._find_plan(house)
@@ -102,7 +102,7 @@ class Teller:
             }
         ]
 
-    def tell_networths(self, number: int) -> list[Row]:
+    def write_networths(self, number: int) -> list[Row]:
         """Return what the household owns and owes, in dollars."""
         draw = self._draw("networth", number)
         invested = self._draw_holdings(number)
@@ -128,7 +128,7 @@ class Teller:
         refresh = {"refreshPositionsResponse": self._refresh(number)}
         return [{_KEY: FIRST_HOUSEHOLD + number} | worth | groups | refresh]
 
-    def tell_insurance_policies(self, number: int) -> list[Row]:
+    def write_insurance_policies(self, number: int) -> list[Row]:
         """Return the household's policies, in one object."""
         house, draw = self._find(number), self._draw("insurance", number)
         people = [person.name for person in draw_likenesses(self.seed, VENDOR, house)]
@@ -154,7 +154,7 @@ class Teller:
             )
         return [{_KEY: FIRST_HOUSEHOLD + number, "policies": policies}]
 
-    def tell_assets(self, number: int) -> list[Row]:
+    def write_assets(self, number: int) -> list[Row]:
         """Return copies of the firm's accounts, and what is held away."""
         return [
             {
@@ -174,8 +174,8 @@ class Teller:
     def _find(self, number: int) -> Household:
         return self.world.open_book().households[number]
 
-    def _draw(self, word: str, number: int) -> random.Random:
-        return random.Random(f"{self.seed}:{VENDOR}:{word}:{number}")
+    def _draw(self, purpose: str, number: int) -> random.Random:
+        return random.Random(f"{self.seed}:{VENDOR}:{purpose}:{number}")
 
     def _find_plan(self, house: Household) -> Plan | None:
         """Return the plan that the household's page shows: the base plan."""
@@ -229,8 +229,10 @@ class Teller:
             "safetyMarginCurrent": write_money(margin),
             "safetyMarginFuture": write_money(margin * Decimal("2.5")),
         }
-        shown = Plan(plan.number, plan.name, plan.created_at, plan.updated_at, plan.version, probability, plan.goals)
-        return {"calculations": [calculation], "monteCarloMeter": self._write_meter(number, shown)}
+        displayed = Plan(
+            plan.number, plan.name, plan.created_at, plan.updated_at, plan.version, probability, plan.goals
+        )
+        return {"calculations": [calculation], "monteCarloMeter": self._write_meter(number, displayed)}
 
 
 def _add(values: Iterable[Decimal]) -> Decimal:

@@ -51,13 +51,13 @@ class Grants:
             raise Refused(400, {"error": "unsupported_grant_type"})
         with self._lock:
             advisor, grant, count = self._read(form.get("refresh_token", ""), advisors)
-            kept = self._load()
-            current = kept.get(str(advisor), {"grant": 1, "count": 0, "is_ended": False})
+            grants = self._load()
+            current = grants.get(str(advisor), {"grant": 1, "count": 0, "is_ended": False})
             if current["is_ended"] or (grant, count) != (current["grant"], current["count"]):
                 if grant == current["grant"]:
-                    self._end(kept, advisor, current)
+                    self._end(grants, advisor, current)
                 raise Refused(400, {"error": "invalid_grant"})
-            self._keep(kept | {str(advisor): current | {"count": count + 1}})
+            self._save(grants | {str(advisor): current | {"count": count + 1}})
             token = secrets.token_urlsafe(32)
             self._tokens[token] = (advisor, self.clock.now() + timedelta(seconds=TOKEN_SECONDS))
         next_token = write_refresh_token(advisor, grant, count + 1)
@@ -71,9 +71,9 @@ class Grants:
                 return advisor, grant, count
         raise Refused(400, {"error": "invalid_grant"})
 
-    def _end(self, kept: dict[str, Any], advisor: int, current: dict[str, Any]) -> None:
-        self._keep(kept | {str(advisor): current | {"is_ended": True}})
-        self._tokens = {token: held for token, held in self._tokens.items() if held[0] != advisor}
+    def _end(self, grants: dict[str, Any], advisor: int, current: dict[str, Any]) -> None:
+        self._save(grants | {str(advisor): current | {"is_ended": True}})
+        self._tokens = {token: entry for token, entry in self._tokens.items() if entry[0] != advisor}
 
     def find_advisor(self, headers: Mapping[str, str]) -> int:
         """Return whose call it is.
@@ -91,21 +91,21 @@ class Grants:
         self._tokens.pop(read_bearer(headers), None)
 
     def _load(self) -> dict[str, Any]:
-        kept: dict[str, Any] = orjson.loads(self.path.read_bytes()) if self.path.exists() else {}
-        return kept
+        grants: dict[str, Any] = orjson.loads(self.path.read_bytes()) if self.path.exists() else {}
+        return grants
 
-    def _keep(self, kept: dict[str, Any]) -> None:
-        whole = self.path.with_suffix(".part")
-        whole.write_bytes(orjson.dumps(kept))
-        whole.replace(self.path)
+    def _save(self, grants: dict[str, Any]) -> None:
+        temporary = self.path.with_suffix(".part")
+        temporary.write_bytes(orjson.dumps(grants))
+        temporary.replace(self.path)
 
 
 def connect(state: Path, advisor: int) -> str:
     """Grant access again as an advisor: return the first refresh token of the new grant."""
     path = state / "nitrogen.json"
-    kept = orjson.loads(path.read_bytes()) if path.exists() else {}
-    grant = kept.get(str(advisor), {"grant": 1})["grant"] + 1
-    whole = path.with_suffix(".new")
-    whole.write_bytes(orjson.dumps(kept | {str(advisor): {"grant": grant, "count": 0, "is_ended": False}}))
-    whole.replace(path)
+    grants = orjson.loads(path.read_bytes()) if path.exists() else {}
+    grant = grants.get(str(advisor), {"grant": 1})["grant"] + 1
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(orjson.dumps(grants | {str(advisor): {"grant": grant, "count": 0, "is_ended": False}}))
+    temporary.replace(path)
     return write_refresh_token(advisor, grant)

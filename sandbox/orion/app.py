@@ -54,8 +54,8 @@ class Sessions:
 
     def open(self, headers: Mapping[str, str]) -> str | None:
         """Return a new token, or None where user, password, client id or secret is wrong."""
-        given = (headers.get("client_id"), headers.get("client_secret"))
-        partner = next((p for p in PARTNERS if (p.client_id, p.client_secret) == given), None)
+        credentials = (headers.get("client_id"), headers.get("client_secret"))
+        partner = next((p for p in PARTNERS if (p.client_id, p.client_secret) == credentials), None)
         if partner is None or _read_basic(headers.get("authorization", "")) != f"{USER}:{PASSWORD}":
             return None
         token = f"{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(48)}.{secrets.token_urlsafe(32)}"

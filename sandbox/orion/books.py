@@ -12,10 +12,10 @@ from sandbox.firm.market import SECURITIES
 from sandbox.firm.world import World
 from sandbox.orion import fields
 from sandbox.orion import rows as orion
-from sandbox.orion.mends import mend
+from sandbox.orion.row_edits import apply_row_edits
 from sandbox.server.rows import Rows, Shape
 
-_KEPT = 12  # tables in memory: a run asks for a few tables, page by page, of one or two days
+_CACHED_TABLES = 12  # tables in memory: a run asks for a few tables, page by page, of one or two days
 
 
 class OrionBooks:
@@ -52,8 +52,8 @@ class OrionBooks:
             day = min(as_of or book.through, book.through) if table in ("accounts", "assets") else None
             if (table, day) not in self._tables:
                 rows = read_table(book, table, day or book.through)
-                self._tables[table, day] = mend(self.world.edits, "orion", table, day, rows)
-                if len(self._tables) > _KEPT:
+                self._tables[table, day] = apply_row_edits(self.world.edits, "orion", table, day, rows)
+                if len(self._tables) > _CACHED_TABLES:
                     self._tables.popitem(last=False)
             self._tables.move_to_end((table, day))
             return self._tables[table, day]

@@ -25,7 +25,7 @@ from sandbox.firm.edits import Edits
 from sandbox.firm.market import round_money, slice_sessions
 from sandbox.orion.books import OrionBooks
 from sandbox.orion.fields import SHAPES
-from sandbox.orion.mends import mend
+from sandbox.orion.row_edits import apply_row_edits
 from sandbox.server.clock import Clock
 from sandbox.server.rows import MISSING, Rows, Source, dump_line
 
@@ -62,8 +62,8 @@ class _Table:
             ) from error
 
     def read(self, as_of: date) -> Iterator[dict[str, Any]]:
-        known = bisect_right(self.days, as_of)
-        keys: list[date | None] = [None, self.days[known - 1]] if known else [None]
+        index = bisect_right(self.days, as_of)
+        keys: list[date | None] = [None, self.days[index - 1]] if index else [None]
         if not self.spans:
             return
         with self.path.open("rb") as file:
@@ -91,7 +91,7 @@ class Folder:
         self._tables = {name: _Table(folder / f"{name}.jsonl") for name in ORION_TABLES}
         self._shared = _Table(folder / "additional_accounts.jsonl")
         self._override: date | None = None
-        self._kept: dict[tuple[str, date], tuple[int, Rows]] = {}
+        self._cache: dict[tuple[str, date], tuple[int, Rows]] = {}
 
     @property
     def closed_through(self) -> date:
@@ -102,7 +102,7 @@ class Folder:
     def close_through(self, day: date | None) -> None:
         """Serve nothing after `day`; None serves all."""
         self._override = day
-        self._kept.clear()
+        self._cache.clear()
 
     def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
         """Mend a row or correct a price, for good. Return the edit as it is kept.
@@ -111,7 +111,7 @@ class Folder:
             KeyError, ValueError: a value is missing, or it is another kind of edit; nothing is kept.
         """
         edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
-        if kind == "mend":
+        if kind == "set_fields":
             _ = edit["table"], edit["id"], edit["set"].items()
         elif kind == "correct_price":
             _ = edit["product_id"], date.fromisoformat(edit["date"]), Decimal(str(edit["price"]))
@@ -131,12 +131,12 @@ class Folder:
             KeyError: the vendor has no such table.
         """
         day = min(as_of or self.closed_through, self.closed_through)
-        version, rows = self._kept.get((table, day), (-1, Rows((), ())))
+        version, rows = self._cache.get((table, day), (-1, Rows((), ())))
         if version != len(self.edits.all):
             rows = self._load(table, day)
-            if len(self._kept) > 12:
-                self._kept.clear()
-            self._kept[table, day] = (len(self.edits.all), rows)
+            if len(self._cache) > 12:
+                self._cache.clear()
+            self._cache[table, day] = (len(self.edits.all), rows)
         return rows
 
     def _load(self, table: str, day: date) -> Rows:
@@ -149,12 +149,12 @@ class Folder:
         # A field that is in no row, as in a table without a file, may still be requested.
         fields = tuple(dict.fromkeys([*(name for row in rows for name in row), *SHAPES[table].fields]))
         values = [tuple([row.get(name, MISSING) for name in fields]) for row in rows]
-        return mend(self.edits, self.vendor, table, day, Rows(fields, values))
+        return apply_row_edits(self.edits, self.vendor, table, day, Rows(fields, values))
 
     def _correct_prices(self, rows: list[dict[str, Any]], day: date) -> None:
         prices = {
             edit["product_id"]: Decimal(str(edit["price"]))
-            for edit in self.edits.of_books()
+            for edit in self.edits.list_book_edits()
             if edit["kind"] == "correct_price" and edit["date"] == day.isoformat()
         }
         for row in rows:

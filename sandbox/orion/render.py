@@ -25,7 +25,7 @@ from sandbox.server.rows import dump
 
 _HISTORY = 5  # sessions lived before the day; positions need no more
 _CUSIP = ASSET.fields.index("cusip")
-_ASKED = {"includecostbasis", "asofdate", "$top", "$skip", "$orderby"}
+_PARAMETERS = {"includecostbasis", "asofdate", "$top", "$skip", "$orderby"}
 
 
 class Rendered:
@@ -43,8 +43,8 @@ class Rendered:
 
     def find_page(self, table: str, query: Query) -> Path | None:
         """Return the file that answers `query`, or None where it is not among the pages."""
-        is_asked = set(query.values) == _ASKED and query.has_cost and query.one("$orderby").lower() == "id"
-        if table != "assets" or not is_asked:
+        is_rendered = set(query.values) == _PARAMETERS and query.has_cost and query.get("$orderby").lower() == "id"
+        if table != "assets" or not is_rendered:
             return None
         skip, top = query.page
         if query.as_of != self.as_of or top != self.page or skip not in self.skips:
@@ -52,20 +52,20 @@ class Rendered:
         return self.folder / f"{skip}.json"
 
 
-def tell_positions(seed: int, positions: int, as_of: date, is_masked: bool = True) -> Iterator[bytes]:
+def render_positions(seed: int, positions: int, as_of: date, is_masked: bool = True) -> Iterator[bytes]:
     """Yield positions at the end of `as_of` as JSON objects, in ascending order of id."""
     sessions = list_sessions()
     first = sessions[sessions.index(find_session(as_of)) - _HISTORY]
     firm = Firm(seed, max(positions // 25, 1), first)
     market = Market(seed, first, as_of)
-    told = (
+    position_rows = (
         row
         for number in count()
         for account in sorted(firm.draw_household(number, market).accounts, key=lambda account: account.id)
         for asset in sorted(account.assets.values(), key=lambda asset: asset.id)
         if (row := write_asset(asset, account, market, as_of))
     )
-    for row in islice(told, positions):
+    for row in islice(position_rows, positions):
         values = dict(zip(ASSET.fields, row, strict=True))
         if is_masked and (cusip := row[_CUSIP]):
             values["cusip"] = f"XXXXX{cusip[-4:]}"
@@ -83,9 +83,9 @@ def render(folder: Path, rows: Iterator[bytes], as_of: date, page: int, overlap:
         if len(window) < page:
             break
         window = window[page - overlap :] + list(islice(rows, page - overlap))
-    again = min(overlap, len(window) // 2)
-    skips.append(skips[-1] + len(window) - again)
-    (folder / f"{skips[-1]}.json").write_bytes(b"[" + b",".join(window[len(window) - again :]) + b"]")
+    repeated = min(overlap, len(window) // 2)
+    skips.append(skips[-1] + len(window) - repeated)
+    (folder / f"{skips[-1]}.json").write_bytes(b"[" + b",".join(window[len(window) - repeated :]) + b"]")
     index = {"as_of": as_of.isoformat(), "page": page, "overlap": overlap, "skips": skips}
     (folder / "index.json").write_bytes(orjson.dumps(index))
     return skips
@@ -101,12 +101,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--unmasked", action="store_true", help="CUSIPs in clear")
     parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args(argv)
-    if not 0 <= asked.overlap < asked.page:
+    args = parser.parse_args(argv)
+    if not 0 <= args.overlap < args.page:
         parser.error("--overlap must be at least 0 and below --page")
-    rows = tell_positions(asked.seed, asked.positions, asked.as_of, not asked.unmasked)
-    skips = render(asked.out, rows, asked.as_of, asked.page, asked.overlap)
-    sys.stdout.write(f"rendered {asked.positions} positions in {len(skips)} pages under {asked.out}\n")
+    rows = render_positions(args.seed, args.positions, args.as_of, not args.unmasked)
+    skips = render(args.out, rows, args.as_of, args.page, args.overlap)
+    sys.stdout.write(f"rendered {args.positions} positions in {len(skips)} pages under {args.out}\n")
 
 
 if __name__ == "__main__":

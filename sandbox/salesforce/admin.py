@@ -42,7 +42,7 @@ class Settings(BaseModel):
     person_accounts: bool
 
 
-class Chosen(BaseModel):
+class Selection(BaseModel):
     """The objects selected for change data capture."""
 
     objects: list[str]
@@ -60,10 +60,10 @@ def create_router(org: Org, user_id: str) -> APIRouter:
     router = APIRouter(prefix="/_admin")
 
     @router.post("/consumers", status_code=201)
-    def add_consumer(asked: NewConsumer) -> dict[str, str]:
+    def add_consumer(body: NewConsumer) -> dict[str, str]:
         """Register a connected app and its user."""
-        org.sessions.add_consumer(Consumer(**asked.model_dump()))
-        return {"user_id": org.find_user(asked.username)}
+        org.sessions.add_consumer(Consumer(**body.model_dump()))
+        return {"user_id": org.find_user(body.username)}
 
     @router.delete("/sessions", status_code=204)
     def expire_sessions() -> None:
@@ -76,23 +76,23 @@ def create_router(org: Org, user_id: str) -> APIRouter:
         return {"person_accounts": org.has_person_accounts}
 
     @router.post("/settings")
-    def change_settings(asked: Settings) -> dict[str, bool]:
+    def change_settings(body: Settings) -> dict[str, bool]:
         """Enable person accounts: `{"person_accounts": true}`."""
-        if org.has_person_accounts and not asked.person_accounts:
+        if org.has_person_accounts and not body.person_accounts:
             raise ApiError(400, "INVALID_OPERATION", "Person accounts cannot be disabled")
-        if asked.person_accounts and not org.has_person_accounts:
+        if body.person_accounts and not org.has_person_accounts:
             org.enable_person_accounts()
         return read_settings()
 
     @router.get("/change_data_capture")
-    def read_chosen() -> Chosen:
+    def read_chosen() -> Selection:
         """Return the objects selected for change data capture."""
-        return Chosen(objects=org.bus.chosen())
+        return Selection(objects=org.bus.list_selected())
 
     @router.post("/change_data_capture")
-    def choose(asked: Chosen) -> Chosen:
+    def select(body: Selection) -> Selection:
         """Select objects, as Setup > Change Data Capture does: `{"objects": ["Account"]}`."""
-        org.bus.choose([org.find_object(name).name for name in asked.objects])
+        org.bus.select([org.find_object(name).name for name in body.objects])
         return read_chosen()
 
     @router.post("/limits", status_code=204)
@@ -153,5 +153,5 @@ def create_router(org: Org, user_id: str) -> APIRouter:
     return router
 
 
-def _read_allowance(given: Allowance | int) -> tuple[int, int]:
-    return (given, given) if isinstance(given, int) else (given.Max, given.Remaining)
+def _read_allowance(allowance: Allowance | int) -> tuple[int, int]:
+    return (allowance, allowance) if isinstance(allowance, int) else (allowance.Max, allowance.Remaining)

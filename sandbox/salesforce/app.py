@@ -55,31 +55,31 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
     jobs, pubsub = Jobs(org), PubSub(org)
 
     @asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[None]:
+    async def run_lifespan(app: FastAPI) -> AsyncIterator[None]:
         pubsub.start()
         yield
         await run_in_threadpool(pubsub.close)
         jobs.close()
         org.store.close()
 
-    app = FastAPI(title="Sandbox Salesforce org", openapi_url=None, lifespan=live)
+    app = FastAPI(title="Sandbox Salesforce org", openapi_url=None, lifespan=run_lifespan)
     app.state.pubsub = pubsub
-    app.state.steering = steering = FastAPI(openapi_url=None)
-    steering.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
-    for each in (app, steering):
+    app.state.admin = admin = FastAPI(openapi_url=None)
+    admin.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
+    for each in (app, admin):
         each.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(404, _refuse_path)
     app.add_exception_handler(OAuthError, _refuse_login)
 
     @app.post("/services/oauth2/token")
     async def log_in(request: Request) -> Response:
-        _stay_up(org, request)
+        _check_available(org, request)
         form = {name: str(value) for name, value in (await request.form()).items()}
         return await run_in_threadpool(_log_in, org, form, request.headers.get("authorization", ""), _base(request))
 
     @app.api_route("/services/oauth2/revoke", methods=["GET", "POST"])
     async def revoke(request: Request) -> Response:
-        _stay_up(org, request)
+        _check_available(org, request)
         form = await request.form()
         token = str(form.get("token") or request.query_params.get("token", ""))
         await run_in_threadpool(org.sessions.revoke, token)
@@ -111,10 +111,10 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
             raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
         path = request.scope["raw_path"].decode().partition(f"/services/data/{version}")[2]
         try:
-            username = await run_in_threadpool(_let_in, org, request)
+            username = await run_in_threadpool(_authorize, org, request)
             user_id = await run_in_threadpool(org.find_user, username)
-            named = _CLIENT.search(request.headers.get("sforce-call-options", ""))
-            with calling_as(named[1] if named else ""):
+            client = _CLIENT.search(request.headers.get("sforce-call-options", ""))
+            with calling_as(client[1] if client else ""):
                 if path.startswith("/jobs/"):
                     response = await answer_bulk(org, jobs, request, version, path.removeprefix("/jobs"), user_id)
                 else:
@@ -161,11 +161,11 @@ def _refuse_login(request: Request, error: Exception) -> Response:
     return _respond(error.body, 400)
 
 
-def _let_in(org: Org, request: Request) -> str:
+def _authorize(org: Org, request: Request) -> str:
     """The username of a call's token; the faults that stand before every call are committed here."""
     path = request.scope["path"]
     token = request.headers.get("authorization", "").partition(" ")[2]
-    _stay_up(org, request)
+    _check_available(org, request)
     if org.faults.take(path, "request_limit"):
         raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
     if org.faults.take(path, "token_expired"):
@@ -173,7 +173,7 @@ def _let_in(org: Org, request: Request) -> str:
     return org.sessions.use(token)
 
 
-def _stay_up(org: Org, request: Request) -> None:
+def _check_available(org: Org, request: Request) -> None:
     if org.faults.take(request.scope["path"], "unavailable"):
         raise ApiError(503, "SERVER_UNAVAILABLE", "Too many requests waiting for connections")
 
@@ -203,7 +203,7 @@ def _base(request: Request) -> str:
 
 def _find_owner(org: Org, request: Request) -> str | None:
     """The username of a token that is sent in the header or, as some clients do, in the query."""
-    _stay_up(org, request)
+    _check_available(org, request)
     token = request.headers.get("authorization", "").partition(" ")[2] or request.query_params.get("oauth_token", "")
     return org.sessions.find_username(token)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.salesforce.errors import ApiError, unknown_column
 from sandbox.salesforce.schema import POLYMORPHIC, Field, Schema, SObject
-from sandbox.salesforce.values import Kept, value_parser
+from sandbox.salesforce.values import StoredValue, value_parser
 
 Row = Mapping[str, Any]
 
@@ -23,7 +23,7 @@ class Column:
     """
 
     field: Field
-    parse: Callable[[object], Kept]
+    parse: Callable[[object], StoredValue]
     parent_key: Field | None = None
     name: str = attribute(init=False)
     is_plain: bool = attribute(init=False)

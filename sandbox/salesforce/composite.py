@@ -122,9 +122,9 @@ def _read_parts(body: Any, name: str, most: int) -> list[Part]:
     """
     parts = _read_list(body, name, most)
     for part in parts:
-        for word in ("method", "url", "referenceId"):
-            if not isinstance(part.get(word), str):
-                raise _malformed(f"every subrequest needs {word}")
+        for required in ("method", "url", "referenceId"):
+            if not isinstance(part.get(required), str):
+                raise _malformed(f"every subrequest needs {required}")
         if not _REFERENCE_ID.fullmatch(part["referenceId"]):
             raise _malformed(
                 f"Provided referenceId ('{part['referenceId']}') must start with a letter or a number, and it can "

@@ -141,10 +141,10 @@ class Scope:
         *relationships, name = path.split(".")
         if relationships and relationships[0].lower() in self._own_names:
             relationships = relationships[1:]
-        for word in relationships:
-            reference = sobject.by_relationship.get(word.lower())
+        for relationship in relationships:
+            reference = sobject.by_relationship.get(relationship.lower())
             if reference is None or reference.reference_to is None:
-                message = f"Didn't understand relationship '{word}' in field path."
+                message = f"Didn't understand relationship '{relationship}' in field path."
                 raise ApiError(400, "INVALID_FIELD", message)
             alias, sobject = self._join(alias, reference), self._catalog.schema[reference.reference_to]
             steps.append((reference.relationship or "", alias, sobject.name))
@@ -207,9 +207,9 @@ class Scope:
         if query.orders or query.limit is not None or query.offset:
             raise ApiError(400, "MALFORMED_QUERY", "the inner query of IN takes no ORDER BY, LIMIT or OFFSET")
         inner = Scope(self._catalog, query, find_object(self._catalog.schema, query.sobject), self._is_all)
-        chosen = inner.resolve(query.items[0].expression).sql
+        column = inner.resolve(query.items[0].expression).sql
         self.parameters += inner.parameters
-        return f"select {chosen} from {inner.joined} where {inner.condition} and {chosen} is not null"  # noqa: S608
+        return f"select {column} from {inner.joined} where {inner.condition} and {column} is not null"  # noqa: S608
 
     def _compare_span(self, left: Value, operator: str, span: Span) -> str:
         if left.field.type not in {"Date", "DateTime"}:
@@ -243,8 +243,8 @@ def find_object(schema: Schema, name: str) -> SObject:
     Raises:
         ApiError: INVALID_TYPE, the org has none.
     """
-    for known, sobject in schema.items():
-        if known.lower() == name.lower():
+    for candidate, sobject in schema.items():
+        if candidate.lower() == name.lower():
             return sobject
     raise ApiError(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
 

@@ -27,8 +27,8 @@ _TYPES = {
 
 def describe_org(schema: Schema, prefixes: dict[str, str], version: str) -> dict[str, Any]:
     """The list of objects."""
-    found = [summarize_object(schema[name], prefixes[name], version) for name in sorted(schema)]
-    return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found}
+    summaries = [summarize_object(schema[name], prefixes[name], version) for name in sorted(schema)]
+    return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": summaries}
 
 
 def describe_object(

@@ -7,7 +7,7 @@ from sandbox.salesforce.columns import Column, Columns, Row
 from sandbox.salesforce.errors import RowError
 from sandbox.salesforce.schema import Field
 from sandbox.salesforce.store import Body
-from sandbox.salesforce.values import Kept, complete_id
+from sandbox.salesforce.values import StoredValue, complete_id
 
 CLEARED = "#N/A"
 """Value of a cell in a bulk file that clears its field."""
@@ -33,7 +33,7 @@ class Draft:
         has_new_keys: Whether the index of keys has to learn of it.
     """
 
-    values: dict[str, Kept] = field(default_factory=dict)
+    values: dict[str, StoredValue] = field(default_factory=dict)
     parents: list[tuple[Column, str]] = field(default_factory=list)
     id: str | None = None
     is_new: bool = False
@@ -86,7 +86,7 @@ def _take(draft: Draft, column: Column, value: object) -> None:
         draft.error = draft.error or error
 
 
-def good(drafts: Iterable[Draft]) -> Iterator[Draft]:
+def list_valid(drafts: Iterable[Draft]) -> Iterator[Draft]:
     """The drafts that nothing spoke against yet."""
     return (draft for draft in drafts if draft.error is None)
 

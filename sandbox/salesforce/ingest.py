@@ -99,8 +99,8 @@ class Ingest:
         """Write one batch and its results in one transaction; False when the job was aborted meanwhile."""
         if any(len(cells) != len(header) for cells in batch):
             raise ApiError(400, "InvalidBatch", "A row has more or fewer cells than the header")
-        named = calling_as(self._job.get("_client", ""))
-        with _no_collection(), named, self._org.store.write() as connection:
+        client = calling_as(self._job.get("_client", ""))
+        with _no_collection(), client, self._org.store.write() as connection:
             job = self._jobs.load(connection, self._job["id"])
             if job["state"] != "InProgress":
                 return False
@@ -163,9 +163,11 @@ class Ingest:
         pairs = list(zip(batch, outcomes, strict=True))
         random.Random(f"{job['id']} {job['_batches']}").shuffle(pairs)
         folder, number = self._jobs.folder(job["id"]), job["_batches"]
-        good = ([o.id or "", "true" if o.is_created else "false", *cells] for cells, o in pairs if o.error is None)
-        bad = ([o.id or "", o.error.bulk_text, *cells] for cells, o in pairs if o.error is not None)
-        for kind, rows in (("successful", good), ("failed", bad)):
+        successful = (
+            [o.id or "", "true" if o.is_created else "false", *cells] for cells, o in pairs if o.error is None
+        )
+        failed = ([o.id or "", o.error.bulk_text, *cells] for cells, o in pairs if o.error is not None)
+        for kind, rows in (("successful", successful), ("failed", failed)):
             with (folder / f"{number}.{kind}.csv").open("w", encoding="utf-8", newline="") as file:
                 file.writelines(_csv_lines(rows, job))
 
@@ -187,8 +189,8 @@ def _no_collection() -> Iterator[None]:
 
 def read_batches(connection: sqlite3.Connection) -> tuple[int, int]:
     """The day's allowance of internal batches, and how many of them are used."""
-    known = dict(connection.execute("select name, value from counter where name glob ?", (f"{BATCHES}*",)))
-    return known.get(_MOST_BATCHES, _DAILY_BATCHES), known.get(BATCHES, 0)
+    counters = dict(connection.execute("select name, value from counter where name glob ?", (f"{BATCHES}*",)))
+    return counters.get(_MOST_BATCHES, _DAILY_BATCHES), counters.get(BATCHES, 0)
 
 
 def set_batches(connection: sqlite3.Connection, most: int, remaining: int) -> None:

@@ -47,20 +47,17 @@ class Jobs:
         for thread in list(self._threads.values()):
             thread.join()
 
-    def create(self, kind: str, asked: Job, version: str, user_id: str, path: str) -> Job:
+    def create(self, kind: str, body: Job, version: str, user_id: str, path: str) -> Job:
         """Open an ingest job, or start a query job, at the URL path `path`.
 
         Raises:
             ApiError: the job is not one that Salesforce would take.
         """
-        if (
-            asked.get("columnDelimiter", "COMMA") not in DELIMITERS
-            or asked.get("lineEnding", "LF") not in _LINE_ENDINGS
-        ):
+        if body.get("columnDelimiter", "COMMA") not in DELIMITERS or body.get("lineEnding", "LF") not in _LINE_ENDINGS:
             raise ApiError(400, "INVALIDJOB", "Unknown columnDelimiter or lineEnding")
         common: Job = {"state": "Open", "apiVersion": float(version[1:]), "concurrencyMode": "Parallel", "_path": path}
         common["_client"] = client.get()
-        job = common | (self._check_ingest(asked) if kind == "ingest" else self._check_query(asked))
+        job = common | (self._check_ingest(body) if kind == "ingest" else self._check_query(body))
         now = self._org.stamp()
         with self._org.store.write() as connection:
             job["id"] = make_id("750", take_numbers(connection, "750", 1))
@@ -148,22 +145,22 @@ class Jobs:
         """Return the folder of a job's file and results."""
         return self._org.folder / "jobs" / job_id
 
-    def _check_ingest(self, asked: Job) -> Job:
-        operation, name = asked.get("operation"), asked.get("object")
+    def _check_ingest(self, body: Job) -> Job:
+        operation, name = body.get("operation"), body.get("object")
         if operation == "hardDelete":
             raise ApiError(400, "FEATURENOTENABLED", "hardDelete needs the permission Bulk API Hard Delete")
         if operation not in _OPERATIONS or not isinstance(name, str):
             raise ApiError(
                 400, "INVALIDJOB", f"An ingest job needs an object and an operation of {', '.join(_OPERATIONS)}"
             )
-        if asked.get("contentType", "CSV") != "CSV":
+        if body.get("contentType", "CSV") != "CSV":
             raise ApiError(400, "INVALIDJOB", "contentType must be CSV")
         job = {
             "object": self._org.find_object(name).name,
             "operation": operation,
             "contentType": "CSV",
-            "lineEnding": asked.get("lineEnding", "LF"),
-            "columnDelimiter": asked.get("columnDelimiter", "COMMA"),
+            "lineEnding": body.get("lineEnding", "LF"),
+            "columnDelimiter": body.get("columnDelimiter", "COMMA"),
             "jobType": "V2Ingest",
             "numberRecordsProcessed": 0,
             "numberRecordsFailed": 0,
@@ -176,28 +173,28 @@ class Jobs:
             "_done": 0,
         }
         if operation == "upsert":
-            key = asked.get("externalIdFieldName")
+            key = body.get("externalIdFieldName")
             if not key:
                 raise ApiError(400, "INVALIDJOB", "externalIdFieldName is required for upsert")
             job["externalIdFieldName"] = find_key(self._org.find_object(name), key).name
         return job
 
-    def _check_query(self, asked: Job) -> Job:
-        operation, soql = asked.get("operation"), str(asked.get("query", ""))
+    def _check_query(self, body: Job) -> Job:
+        operation, soql = body.get("operation"), str(body.get("query", ""))
         if operation not in {"query", "queryAll"}:
             raise ApiError(400, "INVALIDJOB", "operation must be query or queryAll")
         query = parse_soql(soql)
         if query.is_aggregate or query.children:
-            what = "Aggregate" if query.is_aggregate else "Nested"
-            raise ApiError(400, "API_ERROR", f"{what} queries are not supported in bulk queries")
+            kind = "Aggregate" if query.is_aggregate else "Nested"
+            raise ApiError(400, "API_ERROR", f"{kind} queries are not supported in bulk queries")
         plan = self._org.queries.plan(soql)
         return {
             "object": plan.sobject.name,
             "operation": operation,
             "state": "UploadComplete",
             "contentType": "CSV",
-            "lineEnding": asked.get("lineEnding", "LF"),
-            "columnDelimiter": asked.get("columnDelimiter", "COMMA"),
+            "lineEnding": body.get("lineEnding", "LF"),
+            "columnDelimiter": body.get("columnDelimiter", "COMMA"),
             "jobType": "V2Query",
             "numberRecordsProcessed": 0,
             "retries": 0,

@@ -58,10 +58,10 @@ class Org:
         Raises:
             ApiError: 404 NOT_FOUND.
         """
-        found = next((item for known, item in self.schema.items() if known.lower() == name.lower()), None)
-        if found is None:
+        sobject = next((item for candidate, item in self.schema.items() if candidate.lower() == name.lower()), None)
+        if sobject is None:
             raise unknown_object(name)
-        return found
+        return sobject
 
     def find_user(self, username: str) -> str:
         """The id of a user; one that is not there yet is made."""
@@ -105,11 +105,11 @@ class Org:
         """Make the record types and the administrator, unless they are there."""
         user_id = self.find_user(ADMINISTRATOR)
         for sobject in self.schema.values():
-            known = self.record_type_ids(sobject)
+            record_types = self.record_type_ids(sobject)
             rows: list[Row] = [
                 {"Name": label, "DeveloperName": name, "SobjectType": sobject.name}
                 for name, label in sobject.record_types
-                if name not in known
+                if name not in record_types
             ]
             if rows:
                 self._insert("RecordType", rows, user_id)

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sandbox.salesforce.drafts import Draft, good
+from sandbox.salesforce.drafts import Draft, list_valid
 from sandbox.salesforce.errors import RowError
 from sandbox.salesforce.schema import ROOT, TREES, Schema, load_schema
 from sandbox.salesforce.store import Body, load_records, save_records
@@ -50,15 +50,15 @@ class Persons:
         self._fields = _STANDARD | custom
         self._type_ids = type_ids
 
-    def judge(self, draft: Draft) -> None:
+    def check(self, draft: Draft) -> None:
         """Refuse an account's draft that mixes a person with a business; compose a person's name."""
         is_person = draft.body.get("RecordTypeId") in self._type_ids
         if draft.before and is_person != draft.before.get("IsPersonAccount", False):
             message = "A business account cannot become a person account, or the other way round"
             draft.error = RowError("FIELD_INTEGRITY_EXCEPTION", message, "RecordTypeId")
-        wrong = [name for name in draft.values if (name == "Name" if is_person else name in self._fields)]
-        if wrong:
-            draft.error = refuse_names(wrong)
+        rejected = [name for name in draft.values if (name == "Name" if is_person else name in self._fields)]
+        if rejected:
+            draft.error = refuse_names(rejected)
         elif is_person and "LastName" in draft.body:
             names = (draft.body.get("FirstName"), draft.body["LastName"])
             draft.body |= {"IsPersonAccount": True, "Name": " ".join(filter(None, names))}
@@ -70,13 +70,13 @@ class Persons:
         self, connection: sqlite3.Connection, accounts: Iterable[Draft], fresh: Body
     ) -> list[tuple[Draft, Draft]]:
         """The contact of each person's account that is about to be saved; a new one begins as `fresh`."""
-        people = [draft for draft in good(accounts) if draft.body.get("IsPersonAccount")]
-        known = load_records(connection, [draft.body["PersonContactId"] for draft in people if not draft.is_new])
+        people = [draft for draft in list_valid(accounts) if draft.body.get("IsPersonAccount")]
+        records = load_records(connection, [draft.body["PersonContactId"] for draft in people if not draft.is_new])
         pairs = []
         for draft in people:
-            before = known.get(draft.body.get("PersonContactId", ""), {})
+            before = records.get(draft.body.get("PersonContactId", ""), {})
             body = {**(before or fresh), "IsPersonAccount": True}
-            body |= {theirs: draft.body.get(name) for name, theirs in self._fields.items()}
+            body |= {contact_field: draft.body.get(name) for name, contact_field in self._fields.items()}
             body |= {name: draft.body[name] for name in _SHARED}
             body = {name: value for name, value in body.items() if value is not None}
             pairs.append((draft, Draft(id=before.get("Id"), is_new=not before, before=before, body=body)))
@@ -84,10 +84,10 @@ class Persons:
 
     def follow_contacts(self, connection: sqlite3.Connection, contacts: Iterable[Draft]) -> None:
         """Bring the accounts of persons in step with their contacts, which were written themselves."""
-        written = {d.body["AccountId"]: d.body for d in good(contacts) if d.body.get("IsPersonAccount")}
-        for account_id, account in load_records(connection, written).items():
-            contact = written[account_id]
-            changed = {name: contact.get(theirs) for name, theirs in self._fields.items()}
+        by_account = {d.body["AccountId"]: d.body for d in list_valid(contacts) if d.body.get("IsPersonAccount")}
+        for account_id, account in load_records(connection, by_account).items():
+            contact = by_account[account_id]
+            changed = {name: contact.get(contact_field) for name, contact_field in self._fields.items()}
             changed |= {name: contact[name] for name in _SHARED}
             names = (contact.get("FirstName"), contact["LastName"])
             body = account | changed | {"Name": " ".join(filter(None, names))}

@@ -1,6 +1,6 @@
 """The org's event bus: committed changes as events, retained for 72 hours.
 
-The database itself notes what a transaction does to records of the chosen objects; just before it commits, that becomes events
+The database itself notes what a transaction does to records of the selected objects; just before it commits, that becomes events
 of the same transaction. So whatever writes, and however, is told, and what is rolled back is not.
 """
 
@@ -24,7 +24,7 @@ from sandbox.salesforce.store import Body, Store, take_numbers
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
 
-KEPT = timedelta(hours=72)
+RETENTION = timedelta(hours=72)
 _MOST_CHANGES = 100_000
 """Changes of one transaction that get individual events; the rest are combined in an overflow event."""
 _STAMPS = {"LastModifiedDate", "LastModifiedById"}
@@ -37,12 +37,12 @@ create table if not exists event (number integer primary key autoincrement, topi
     payload blob, at int);
 create index if not exists event_by_topic on event (topic, number);
 create table if not exists event_schema (id text primary key, json text);
-create table if not exists chosen (prefix text primary key) without rowid;
-create temp table noted (id text, before text, after text, was_deleted int, is_deleted int);
-create temp trigger note_insert after insert on main.record when substr(new.id, 1, 3) in (select prefix from chosen)
-    begin insert into noted values (new.id, null, new.body, 0, new.is_deleted); end;
-create temp trigger note_update after update on main.record when substr(new.id, 1, 3) in (select prefix from chosen)
-    begin insert into noted values (new.id, old.body, new.body, old.is_deleted, new.is_deleted); end;
+create table if not exists selected_object (prefix text primary key) without rowid;
+create temp table pending_change (id text, before text, after text, was_deleted int, is_deleted int);
+create temp trigger record_insert after insert on main.record when substr(new.id, 1, 3) in (select prefix from selected_object)
+    begin insert into pending_change values (new.id, null, new.body, 0, new.is_deleted); end;
+create temp trigger record_update after update on main.record when substr(new.id, 1, 3) in (select prefix from selected_object)
+    begin insert into pending_change values (new.id, old.body, new.body, old.is_deleted, new.is_deleted); end;
 """
 
 
@@ -74,38 +74,38 @@ class Bus:
         self._schemas: dict[str, EventSchema] = {}
         self._known: Schema | None = None
         self._news = threading.Condition()
-        store.watch(_TABLES, self._publish, self._ring)
+        store.watch(_TABLES, self._publish, self._notify)
         with store.write() as connection:
             for name in (name for name in read_schema() if name.endswith("__e")):
-                connection.execute("insert or ignore into chosen values (?)", (store.prefixes[name],))
+                connection.execute("insert or ignore into selected_object values (?)", (store.prefixes[name],))
 
-    def choose(self, names: list[str]) -> None:
+    def select(self, names: list[str]) -> None:
         """Turns change data capture on for these objects, and off for all others."""
         with self._store.write() as connection:
             events = [prefix for name, prefix in self._store.prefixes.items() if name.endswith("__e")]
-            connection.execute("delete from chosen")
+            connection.execute("delete from selected_object")
             prefixes = [*events, *(self._store.prefixes[name] for name in names)]
-            connection.executemany("insert into chosen values (?)", [(prefix,) for prefix in prefixes])
+            connection.executemany("insert into selected_object values (?)", [(prefix,) for prefix in prefixes])
 
-    def chosen(self) -> list[str]:
+    def list_selected(self) -> list[str]:
         """Return the objects selected for change data capture."""
         with self._store.read() as connection:
-            prefixes = {prefix for (prefix,) in connection.execute("select prefix from chosen")}
+            prefixes = {prefix for (prefix,) in connection.execute("select prefix from selected_object")}
         return sorted(n for n, prefix in self._store.prefixes.items() if prefix in prefixes and not n.endswith("__e"))
 
     def find_schema(self, topic: str) -> EventSchema | None:
         """Return the current schema of a topic; None if the topic is unknown or its object is not selected."""
-        chosen = self.chosen()
-        schemas = (self.schema_of(name) for name in self._read_schema() if name.endswith("__e") or name in chosen)
+        selected = self.list_selected()
+        schemas = (self.schema_of(name) for name in self._read_schema() if name.endswith("__e") or name in selected)
         return next((schema for schema in schemas if schema.topic == topic), None)
 
     def schema_of(self, name: str) -> EventSchema:
         """The present schema of an object's events."""
-        known = self._read_schema()
-        if known is not self._known:
-            self._known, self._schemas = known, {}
+        schema = self._read_schema()
+        if schema is not self._known:
+            self._known, self._schemas = schema, {}
         if name not in self._schemas:
-            self._schemas[name] = EventSchema(known[name])
+            self._schemas[name] = EventSchema(schema[name])
         return self._schemas[name]
 
     def read_schema(self, schema_id: str) -> str | None:
@@ -117,7 +117,7 @@ class Bus:
 
     def read(self, topic: str, after: int, most: int) -> list[tuple[int, str, str, bytes, int]]:
         """Return events of a topic within the retention period: number, schema, id, payload, milliseconds."""
-        oldest = self.now() - int(KEPT.total_seconds() * 1000)
+        oldest = self.now() - int(RETENTION.total_seconds() * 1000)
         with self._store.read() as connection:
             return connection.execute(
                 "select number, schema_id, uuid, payload, at from event where topic = ? and number > ? and at >= ?"
@@ -139,17 +139,17 @@ class Bus:
         with self._news:
             self._news.wait(seconds)
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         with self._news:
             self._news.notify_all()
 
     def _publish(self, connection: sqlite3.Connection) -> None:
-        noted = connection.execute("select * from noted").fetchall()
-        if not noted:
+        updates = connection.execute("select * from pending_change").fetchall()
+        if not updates:
             return
-        connection.execute("delete from noted")
+        connection.execute("delete from pending_change")
         by_id: dict[str, list[tuple[Any, ...]]] = {}
-        for row in noted:
+        for row in updates:
             by_id.setdefault(row[0], []).append(row)
         events = [rows for rows in by_id.values() if (self._store.object_of(rows[0][0]) or "").endswith("__e")]
         for rows in events:

@@ -18,7 +18,7 @@ from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.schema import Field, Schema, SObject, find_children_of
 from sandbox.salesforce.soql import Expression, Query, parse_soql
 from sandbox.salesforce.store import Store
-from sandbox.salesforce.values import say_json
+from sandbox.salesforce.values import render_json
 
 PAGE_ROWS = 2000
 MOST_WITH_ALL_FIELDS = 200
@@ -84,8 +84,8 @@ class Plan:
         """The rows of `ids` in their order: the id, the ids of joined parents, the selected values."""
         place = {record_id: position for position, record_id in enumerate(ids)}
         sql = f"select {self._row_sql()} from {self._scope.joined} where r.id in (select value from json_each(?))"  # noqa: S608
-        found = connection.execute(sql, (array(ids),))
-        return iter(sorted(found, key=lambda row: place[row[0]]))
+        rows = connection.execute(sql, (array(ids),))
+        return iter(sorted(rows, key=lambda row: place[row[0]]))
 
     def read_cursor(
         self, connection: sqlite3.Connection, cursor: str, start: int, most: int, is_csv: bool = False
@@ -94,10 +94,10 @@ class Plan:
 
         With `is_csv` a row is only its selected values, as a bulk query's results have them.
         """
-        chosen = ", ".join(_csv_sql(item.value) for item in self.selected) if is_csv else self._row_sql()
+        columns = ", ".join(_csv_sql(item.value) for item in self.selected) if is_csv else self._row_sql()
         joined = self._scope.joined.removeprefix("record r")
         sql = (
-            f"select {chosen} from cursor_row c cross join record r on r.id = c.id {joined}"  # noqa: S608
+            f"select {columns} from cursor_row c cross join record r on r.id = c.id {joined}"  # noqa: S608
             " where c.cursor = ? and c.position >= ? and c.position < ? order by c.position"
         )
         yield from connection.execute(sql, (cursor, start, start + most))
@@ -157,7 +157,7 @@ class Plan:
     def _render_row(self, row: tuple[Any, ...], version: str) -> dict[str, Any]:
         parent_ids = dict(zip(self._scope.parents.values(), row[1:], strict=False))
         record: dict[str, Any] = {"attributes": _attributes(self.sobject.name, row[0], version)}
-        for item, kept in zip(self.selected, row[1 + len(parent_ids) :], strict=True):
+        for item, value in zip(self.selected, row[1 + len(parent_ids) :], strict=True):
             target: dict[str, Any] | None = record
             for name, alias, parent in item.value.steps:
                 parent_id = parent_ids[alias]
@@ -166,7 +166,7 @@ class Plan:
                 fresh = {"attributes": _attributes(parent, parent_id, version)} if parent_id else None
                 target = target.setdefault(name, fresh)
             if target is not None:
-                target[item.value.field.name] = say_json(item.value.field, kept)
+                target[item.value.field.name] = render_json(item.value.field, value)
         return record
 
     def _ids_sql(self) -> str:
@@ -224,10 +224,10 @@ class Queries:
         Raises:
             ApiError: INVALID_QUERY_LOCATOR.
         """
-        known = connection.execute("select soql, total from cursor where id = ?", (cursor,)).fetchone()
-        if known is None or start < 0:
+        saved = connection.execute("select soql, total from cursor where id = ?", (cursor,)).fetchone()
+        if saved is None or start < 0:
             raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
-        return self.plan(known[0], is_all=True), known[1]
+        return self.plan(saved[0], is_all=True), saved[1]
 
     def _compile(self, query: Query, is_all: bool) -> Plan:
         return Plan(self._catalog, query, find_object(self._catalog.schema, query.sobject), is_all)
@@ -251,7 +251,7 @@ class Queries:
             raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
         records = [
             {"attributes": {"type": "AggregateResult"}}
-            | {name: say_json(value.field, kept) for name, value, kept in zip(names, values, row, strict=True)}
+            | {name: render_json(value.field, stored) for name, value, stored in zip(names, values, row, strict=True)}
             for row in rows
         ]
         return {"totalSize": len(records), "done": True, "records": records}

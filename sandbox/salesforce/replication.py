@@ -26,7 +26,7 @@ def list_deleted(call: Call, name: str) -> Answer:
 def _list_stamped(call: Call, name: str, is_deleted: bool) -> tuple[list[tuple[str, str]], str]:
     """The ids and stamps of an object's records in the call's span, and where the span ends."""
     sobject = call.org.find_object(name)
-    start, end = (_read_time(call, word) for word in ("start", "end"))
+    start, end = (_read_time(call, bound) for bound in ("start", "end"))
     if start >= end:
         raise ApiError(400, "INVALID_REPLICATION_DATE", "startDate before endDate is required")
     prefix, stamp = call.org.store.prefixes[sobject.name], "json_extract(body, '$.SystemModstamp')"

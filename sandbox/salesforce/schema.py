@@ -167,8 +167,8 @@ def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
     Raises:
         ValueError: a file lacks what its format requires, or a lookup points to an object that no tree has.
     """
-    found = {path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()}
-    read = {name: _load_object(name, trees) for name in sorted(found - set(DECLARED_ON.values()))}
+    names = {path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()}
+    read = {name: _load_object(name, trees) for name in sorted(names - set(DECLARED_ON.values()))}
     schema = {name: replace(sobject, fields=dict(sobject.fields)) for name, sobject in read.items()}
     for sobject in schema.values():
         for item in sobject.fields.values():

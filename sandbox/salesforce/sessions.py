@@ -123,10 +123,10 @@ class Sessions:
 
     def expire(self, token: str | None = None) -> None:
         """Make one token, or all, worthless."""
-        gone = [token] if token is not None else list(self._usernames)
+        tokens = [token] if token is not None else list(self._usernames)
         with self._store.write() as connection:
-            connection.executemany("delete from session where token = ?", [(item,) for item in gone])
-        for item in gone:
+            connection.executemany("delete from session where token = ?", [(item,) for item in tokens])
+        for item in tokens:
             self._usernames.pop(item, None)
 
     def set_daily_calls(self, most: int, remaining: int) -> None:

@@ -55,28 +55,28 @@ def delete_records(call: Call) -> Answer:
                 raise _Failed
     except _Failed:
         message = "Record rolled back because not all records were valid and the request was using AllOrNone"
-        undone = RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)
-        errors = {record_id: _delete_error(errors, record_id) or undone for record_id in ids}
+        rolled_back = RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)
+        errors = {record_id: _delete_error(errors, record_id) or rolled_back for record_id in ids}
     return Answer(200, [_render_outcome(Outcome(each, error=_delete_error(errors, each))) for each in ids])
 
 
 def read_records_of_url(call: Call, name: str) -> Answer:
     """Read records of one object; `ids` and `fields` are parameters."""
-    return _read(call, name, *(split_list(call.params.get(word, "")) for word in ("ids", "fields")))
+    return _read(call, name, *(split_list(call.params.get(parameter, "")) for parameter in ("ids", "fields")))
 
 
 def read_records_of_body(call: Call, name: str) -> Answer:
     """Read up to 2,000 records of one object; `ids` and `fields` are in the body."""
     body = call.body if isinstance(call.body, dict) else {}
-    return _read(call, name, *(body.get(word) for word in ("ids", "fields")))
+    return _read(call, name, *(body.get(parameter) for parameter in ("ids", "fields")))
 
 
 def _read(call: Call, name: str, ids: Any, fields: Any) -> Answer:
     sobject = call.org.find_object(name)
-    for word, values in (("ids", ids), ("fields", fields)):
-        _check_size(values, word, PAGE_ROWS)
+    for parameter, values in (("ids", ids), ("fields", fields)):
+        _check_size(values, parameter, PAGE_ROWS)
         if not all(isinstance(value, str) for value in values):
-            raise ApiError(400, "JSON_PARSER_ERROR", f"{word} must be a list of texts")
+            raise ApiError(400, "JSON_PARSER_ERROR", f"{parameter} must be a list of texts")
     return Answer(200, find_rows(call, sobject, fields, ids))
 
 

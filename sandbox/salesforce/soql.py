@@ -322,8 +322,8 @@ class _Parser:
 
     def _expect(self, word: str) -> None:
         if not self._accept(word):
-            found = self._tokens[self._at][1] if self._at < len(self._tokens) else "end of query"
-            _fail(f"expecting {word.upper()}, found {found}")
+            token = self._tokens[self._at][1] if self._at < len(self._tokens) else "end of query"
+            _fail(f"expecting {word.upper()}, found {token}")
 
 
 def _check(query: Query) -> None:

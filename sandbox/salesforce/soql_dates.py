@@ -46,8 +46,8 @@ def parse_span(word: str, count: int | None) -> Span | None:
     if count is None:
         if word in _DAYS:
             return Span("DAY", _DAYS[word], _DAYS[word] + 1)
-        named = _NAMED.fullmatch(word)
-        return Span(named[2], _WHICH[named[1]], _WHICH[named[1]] + 1) if named else None
+        match = _NAMED.fullmatch(word)
+        return Span(match[2], _WHICH[match[1]], _WHICH[match[1]] + 1) if match else None
     if ago := _AGO.fullmatch(word):
         return Span(ago[1], -count, -count + 1)
     counted = _COUNTED.fullmatch(word)

@@ -101,13 +101,15 @@ class Store:
 
     def _assign_prefixes(self, schema: Schema) -> dict[str, str]:
         with self.write() as connection:
-            known = dict(connection.execute("select object, prefix from prefix"))
-            for name in sorted(schema.keys() - known.keys()):
-                taken = sum(prefix.startswith("a") for prefix in known.values())
-                known[name] = KEY_PREFIXES.get(name) or (f"e{taken:02}" if name.endswith("__e") else f"a{taken:02}")
-                connection.execute("insert into prefix values (?, ?)", (name, known[name]))
-        self._objects = {prefix: name for name, prefix in known.items()}
-        return known
+            prefixes = dict(connection.execute("select object, prefix from prefix"))
+            for name in sorted(schema.keys() - prefixes.keys()):
+                assigned = sum(prefix.startswith("a") for prefix in prefixes.values())
+                prefixes[name] = KEY_PREFIXES.get(name) or (
+                    f"e{assigned:02}" if name.endswith("__e") else f"a{assigned:02}"
+                )
+                connection.execute("insert into prefix values (?, ?)", (name, prefixes[name]))
+        self._objects = {prefix: name for name, prefix in prefixes.items()}
+        return prefixes
 
 
 def new_ids(connection: sqlite3.Connection, prefix: str, count: int) -> list[str]:
@@ -127,49 +129,49 @@ def take_numbers(connection: sqlite3.Connection, name: str, count: int) -> int:
 
 def load_records(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Body]:
     """The live records among `ids`, by id."""
-    found = connection.execute(
+    rows = connection.execute(
         "select id, body from record where id in (select value from json_each(?)) and not is_deleted",
         (_array(ids),),
     )
-    return {record_id: orjson.loads(body) for record_id, body in found}
+    return {record_id: orjson.loads(body) for record_id, body in rows}
 
 
 def find_ids(connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]) -> dict[str, list[str]]:
     """The ids of live records by key value; a value that no record has is left out."""
-    found = defaultdict(list)
+    by_value = defaultdict(list)
     rows = connection.execute(
         "select value, id from record_key where object = ? and field = ? and value in (select value from json_each(?))",
         (sobject, field, _array(folded)),
     )
     for value, record_id in rows:
-        found[value].append(record_id)
-    return found
+        by_value[value].append(record_id)
+    return by_value
 
 
 def find_records(
     connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]
 ) -> dict[str, list[Body]]:
     """The live records by key value; a value that no record has is left out."""
-    found = defaultdict(list)
+    by_value = defaultdict(list)
     rows = connection.execute(
         "select k.value, r.body from record_key k cross join record r on r.id = k.id"
         " where k.object = ? and k.field = ? and k.value in (select value from json_each(?))",
         (sobject, field, _array(folded)),
     )
     for value, body in rows:
-        found[value].append(orjson.loads(body))
-    return found
+        by_value[value].append(orjson.loads(body))
+    return by_value
 
 
 def find_children(connection: sqlite3.Connection, prefix: str, field: str, parents: Iterable[str]) -> list[Body]:
     """The live records under a key prefix whose reference `field` (a name of the schema) is one of `parents`."""
-    wanted = list(parents)
-    if not wanted:
+    parent_ids = list(parents)
+    if not parent_ids:
         return []
     rows = connection.execute(
         "select body from record where id >= ? and id < ? and not is_deleted"  # noqa: S608 - a name of the schema
         f" and json_extract(body, '$.{field}') in (select value from json_each(?))",
-        (prefix, prefix + ID_END, _array(wanted)),
+        (prefix, prefix + ID_END, _array(parent_ids)),
     )
     return [orjson.loads(body) for (body,) in rows]
 
@@ -184,14 +186,14 @@ def save_records(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None
 
 def index_keys(connection: sqlite3.Connection, sobject: SObject, changes: Iterable[tuple[Body, Body]]) -> None:
     """Bring the index of keys in step with records that went from the first to the second of each pair."""
-    gone, come = [], []
+    removed, added = [], []
     for before, after in changes:
         old, new = sobject.keys_of(before), sobject.keys_of(after)
         if old != new:
-            gone += [(sobject.name, name, value, after["Id"]) for name, value in old.items() - new.items()]
-            come += [(sobject.name, name, value, after["Id"]) for name, value in new.items() - old.items()]
-    connection.executemany("delete from record_key where object = ? and field = ? and value = ? and id = ?", gone)
-    connection.executemany("insert into record_key values (?, ?, ?, ?)", come)
+            removed += [(sobject.name, name, value, after["Id"]) for name, value in old.items() - new.items()]
+            added += [(sobject.name, name, value, after["Id"]) for name, value in new.items() - old.items()]
+    connection.executemany("delete from record_key where object = ? and field = ? and value = ? and id = ?", removed)
+    connection.executemany("insert into record_key values (?, ?, ?, ?)", added)
 
 
 def mark_deleted(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:

@@ -154,7 +154,7 @@ def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
     """Apply the row faults on `route` to `rows`; return `rows` itself if there are none."""
     for kind in ROWS:
         if fault := faults.take(route, kind):
-            rows = list(_spoil(fault, rows))
+            rows = list(_corrupt(fault, rows))
     return rows
 
 
@@ -167,7 +167,7 @@ def shift(faults: Faults, route: str, rows: Sequence[Any], skip: int) -> Sequenc
     return rows
 
 
-def _spoil(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
+def _corrupt(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
     name = fault.options.get("field", "")
     for row in rows:
         if not fault.picks_row():

@@ -52,19 +52,19 @@ class Front:
         if self.root:
             path, raw = self.root + scope["path"], self.root.encode() + scope["raw_path"]
             scope = {**scope, "path": path, "raw_path": raw, "root_path": self.root}
-        begun = False
+        has_begun = False
 
         async def counted(message: Message) -> None:
-            nonlocal begun
+            nonlocal has_begun
             if message["type"] == "http.response.start":
-                begun = True
+                has_begun = True
                 self.calls.count(scope["path"], message["status"])  # counted before it is sent
             await send(message)
 
         try:
             await self._answer(scope, receive, counted)
         finally:
-            if not begun:
+            if not has_begun:
                 self.calls.count(scope["path"], ABORTED)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -46,10 +46,10 @@ class Surface:
         """Return the document with the served routes alone, called with what exists."""
         definitions = document["definitions"] | {name: {"type": "object"} for name in self.missing}
         for name, properties in caller.properties.items():
-            known = definitions[name]["properties"]
+            declared = definitions[name]["properties"]
             pinned = {each: {"enum": list(values)} for each, values in properties.items()}
-            sent = {"properties": known | pinned, "required": list(pinned)}
-            definitions[f"{name}Sent"] = definitions[name] | sent  # what is answered is judged by the document's own
+            body = {"properties": declared | pinned, "required": list(pinned)}
+            definitions[f"{name}Sent"] = definitions[name] | body  # what is answered is judged by the document's own
         paths = {}
         for path, methods in self.routes.items():
             served = {method: document["paths"][path][method] for method in methods}
@@ -58,9 +58,9 @@ class Surface:
                     *operation.get("produces", ()),
                     "application/json",
                 ]  # of errors, which it forgets
-                told = [each for each in operation.get("parameters", ()) if each["name"] not in self.refused]
-                operation["parameters"] = told
-                for parameter in told:
+                parameters = [each for each in operation.get("parameters", ()) if each["name"] not in self.refused]
+                operation["parameters"] = parameters
+                for parameter in parameters:
                     if parameter["name"] in caller.parameters:
                         parameter["enum"] = list(caller.parameters[parameter["name"]])
                     name = parameter.get("schema", {}).get("$ref", "").rpartition("/")[2]

@@ -67,10 +67,10 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
         return reply({"jobId": job}, 202)
 
     @app.get("/api/reports/{job}")
-    def ask(request: Request, job: int) -> Response:
+    def poll(request: Request, job: int) -> Response:
         _admit(request)
         read_query(request)
-        return reply(jobs.ask(job))
+        return reply(jobs.poll(job))
 
     @app.get("/api/reports/{job}/file")
     def send(request: Request, job: int) -> Response:
@@ -103,7 +103,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
     return Office(world).edit(kind, values)
 
 
-def truth(world: World) -> list[tuple[str, str]]:
+def list_true_matches(world: World) -> list[tuple[str, str]]:
     """Return whose each record is: `households:` and `clients:` -> the firm's household or person, where Orion's too."""
     drawing, pairs = Drawing(world.firm), list[tuple[str, str]]()
     for number in drawing.numbers:
@@ -123,12 +123,12 @@ def _admit(request: Request) -> None:
 
 def _read_json(body: bytes) -> dict[str, Any]:
     try:
-        asked = json.loads(body)
+        value = json.loads(body)
     except ValueError as error:
         raise Refused(400, {"message": "the body is not JSON"}) from error
-    if not isinstance(asked, dict):
+    if not isinstance(value, dict):
         raise Refused(400, {"message": "the body is not an object"})
-    return asked
+    return value
 
 
 def _find_page(source: Office | Folder, faults: Faults, request: Request, table: str) -> Row:
@@ -144,8 +144,8 @@ def _find_page(source: Office | Folder, faults: Faults, request: Request, table:
         if fault := faults.take(request.url.path, "rows_removed"):
             rows = itertools.islice(rows, int(fault.options.get("count", 1)), None)
         elif fault := faults.take(request.url.path, "rows_added"):
-            passed = list(itertools.takewhile(lambda row: row[0] < start, source.read(table, before)))
-            rows = itertools.chain(passed[-int(fault.options.get("count", 1)) :], rows)
+            previous = list(itertools.takewhile(lambda row: row[0] < start, source.read(table, before)))
+            rows = itertools.chain(previous[-int(fault.options.get("count", 1)) :], rows)
     page = list(itertools.islice(rows, size + 1))
     answer: Row = {"items": distort(faults, request.url.path, [row for _, row in page[:size]])}
     if len(page) > size:

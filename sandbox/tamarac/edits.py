@@ -40,13 +40,13 @@ def find_override(edits: Iterable[Edit]) -> date | None:
     return find_session(date.fromisoformat(days[-1])) if days and days[-1] else None
 
 
-def find_mends(edits: Iterable[Edit], table: str) -> dict[str, dict[str, Any]]:
+def find_row_edits(edits: Iterable[Edit], table: str) -> dict[str, dict[str, Any]]:
     """Return what people wrote into rows of one list: id -> properties."""
-    mends: dict[str, dict[str, Any]] = {}
+    row_edits: dict[str, dict[str, Any]] = {}
     for edit in edits:
-        if edit["kind"] == "mend" and (edit.get("vendor"), edit["table"]) == (VENDOR, table):
-            mends.setdefault(edit["id"], {}).update(edit["set"])
-    return mends
+        if edit["kind"] == "set_fields" and (edit.get("vendor"), edit["table"]) == (VENDOR, table):
+            row_edits.setdefault(edit["id"], {}).update(edit["set"])
+    return row_edits
 
 
 def read_household(label: str) -> int:

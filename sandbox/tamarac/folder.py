@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from sandbox.firm.world import World
-from sandbox.tamarac.edits import find_mends, find_override
+from sandbox.tamarac.edits import find_override, find_row_edits
 from sandbox.tamarac.house import VENDOR
 from sandbox.tamarac.positions import HOLDINGS, Row
 from sandbox.tamarac.rows import IDS
@@ -41,7 +41,7 @@ class Folder:
     @property
     def closed_through(self) -> date:
         """Return the day that a test set, or else the last day in any holding."""
-        return find_override(self.world.edits.of_books(VENDOR)) or (self._days[-1] if self._days else date.max)
+        return find_override(self.world.edits.list_book_edits(VENDOR)) or (self._days[-1] if self._days else date.max)
 
     def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
         """Yield a list's rows from position `start` on, each with its position.
@@ -49,16 +49,16 @@ class Folder:
         Raises:
             KeyError: Tamarac has no such list.
         """
-        id_, mends = IDS[table], find_mends(self.world.edits.all, table)
+        id_, row_edits = IDS[table], find_row_edits(self.world.edits.all, table)
         for position, row in self._read_lines(table, start):
-            row |= mends.get(row[id_], {})
+            row |= row_edits.get(row[id_], {})
             yield position, {name: value for name, value in row.items() if value is not None}
 
     def read_holdings(self, day: date) -> Iterator[list[Row]]:
         """Yield the holdings at the end of `day`."""
-        known = [each for each in self._days if each <= min(day, self.closed_through)]
-        wanted = known[-1] if known else None
-        rows = (row for _, row in self._read_lines("holdings") if read_day(row["As Of Date"]) == wanted)
+        days = [each for each in self._days if each <= min(day, self.closed_through)]
+        latest = days[-1] if days else None
+        rows = (row for _, row in self._read_lines("holdings") if read_day(row["As Of Date"]) == latest)
         yield from _make_blocks(rows, HOLDINGS)
 
     def read_transactions(self, by: str, first: date, last: date) -> Iterator[list[Row]]:

@@ -58,7 +58,7 @@ def draw_groups(draw: random.Random, household: str, surname: str, accounts: Acc
         first: Day on which some groups were closed.
     """
     luck = [draw.random() for _ in range(6)]
-    own, everything = accounts.own, [Member("Account", id_) for id_ in accounts.own]
+    own, all_members = accounts.own, [Member("Account", id_) for id_ in accounts.own]
     groups = []
 
     def add(place: int, name: str, kind: str, members: Sequence[Member], closed_on: date | None = None) -> Member:
@@ -67,18 +67,18 @@ def draw_groups(draw: random.Random, household: str, surname: str, accounts: Acc
 
     if len(own) > 1 and luck[0] < 0.8:
         is_nested = luck[1] < 0.5
-        inner = [add(2, "Retirement", REPORTING, everything[1:])] if is_nested else everything[1:]
-        add(1, "Family", REPORTING, [everything[0], *inner])
+        inner = [add(2, "Retirement", REPORTING, all_members[1:])] if is_nested else all_members[1:]
+        add(1, "Family", REPORTING, [all_members[0], *inner])
         if luck[2] < 0.4:
-            add(3, "Income", REPORTING, everything[:1])
+            add(3, "Income", REPORTING, all_members[:1])
     if own and luck[3] < 0.6:
         partial = Member("Account", own[-1], 50)
         shared = [Member("Account", accounts.shared, OWNER_PERCENT)] if accounts.shared else []
-        add(4, "Billing", BILLING, [*everything[:-1], partial if luck[3] < 0.3 else everything[-1], *shared])
+        add(4, "Billing", BILLING, [*all_members[:-1], partial if luck[3] < 0.3 else all_members[-1], *shared])
     if own and luck[4] < 0.25:
-        add(5, "Rebalancing", REBALANCING, everything)
+        add(5, "Rebalancing", REBALANCING, all_members)
     if own and luck[5] < 0.15:
-        add(6, "Estate", REPORTING, everything[:1], first)
+        add(6, "Estate", REPORTING, all_members[:1], first)
     return groups
 
 
@@ -95,8 +95,8 @@ def find_accounts(group: Group, groups: Sequence[Group]) -> set[str]:
     """Return ids of the accounts in `group`, those of the groups in it among them, each once."""
     by_id = {each.id: each for each in groups}
 
-    def walk(one: Group) -> Iterator[str]:
-        for member in one.members:
+    def walk(current: Group) -> Iterator[str]:
+        for member in current.members:
             if member.type == "Account":
                 yield member.id
             else:

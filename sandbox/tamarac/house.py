@@ -71,8 +71,8 @@ class House:
 
     def find_owners(self, account: Account) -> list[int]:
         """Return places in `people` of an account's owners; the head replaces an unknown partner."""
-        drawn = self.household.people
-        places = (drawn.index(owner) for owner in account.registration.owners)
+        people = self.household.people
+        places = (people.index(owner) for owner in account.registration.owners)
         return list(dict.fromkeys(place if place < len(self.people) else 0 for place in places))
 
     def name_account(self, account: Account) -> str:
@@ -128,8 +128,8 @@ class Drawing:
     @cached_property
     def numbers(self) -> tuple[int, ...]:
         """Numbers of all households, in ascending order."""
-        known = (n for n in range(self.firm.households) if has_household(self.firm.seed, SHARE, n))
-        return (*(_COMMON + n for n in known), *(_OWN + n for n in range(self.office.households)))
+        numbers = (n for n in range(self.firm.households) if has_household(self.firm.seed, SHARE, n))
+        return (*(_COMMON + n for n in numbers), *(_OWN + n for n in range(self.office.households)))
 
     @cached_property
     def places(self) -> dict[int, int]:
@@ -167,8 +167,8 @@ class Drawing:
         return random.Random(f"{self.firm.seed}:{VENDOR}:groups:{number}")
 
     def _find_advisor(self, household: Household, origin: Household | None) -> tuple[str, str]:
-        prefix, known = ("ADV-", self._advisors) if origin else ("OFF-", self._office_advisors)
-        advisor = known[(origin or household).representative_id]
+        prefix, advisors = ("ADV-", self._advisors) if origin else ("OFF-", self._office_advisors)
+        advisor = advisors[(origin or household).representative_id]
         return f"{prefix}{advisor.id}", advisor.person.name
 
     @cached_property

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sandbox.firm.edits import Edit
 from sandbox.firm.market import Market, find_session
 from sandbox.firm.world import World
-from sandbox.tamarac.edits import apply_edits, find_account, find_mends, find_number, find_override, read_household
+from sandbox.tamarac.edits import apply_edits, find_account, find_number, find_override, find_row_edits, read_household
 from sandbox.tamarac.groups import PARTNER_PERCENT, Accounts, Member, draw_groups, list_members
 from sandbox.tamarac.house import VENDOR, Drawing, House, label_account, label_client, read_account
 from sandbox.tamarac.positions import write_holdings
@@ -22,7 +22,7 @@ from sandbox.tamarac.trades import write_transactions
 
 NEW_YORK = ZoneInfo("America/New_York")
 SYNCED_AT = time(5, 30)
-_KEPT = 256  # households: a firm of the demo's size stays in memory, a large one does not
+_CACHED_HOUSEHOLDS = 256  # households: a firm of the demo's size stays in memory, a large one does not
 _PLACES = 1000  # more rows than any household has in any table
 _EVERY = 5  # in every fifth pair of neighbours the households share an account
 
@@ -54,7 +54,7 @@ class Office:
         return find_override(self._list_edits()) or max(synced, self.world.firm.first)
 
     def _list_edits(self) -> list[Edit]:
-        return self.world.edits.of_books(VENDOR)
+        return self.world.edits.list_book_edits(VENDOR)
 
     def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
         """Yield a table's rows in the order of their households, each with its position, from position `start` on.
@@ -62,12 +62,12 @@ class Office:
         Raises:
             KeyError: Tamarac has no such table.
         """
-        write, mends = WRITERS[table], find_mends(self.world.edits.all, table)
+        write, row_edits = WRITERS[table], find_row_edits(self.world.edits.all, table)
         for place in range(start // _PLACES, len(self.drawing.numbers)):
             house = self.find_house(self.drawing.numbers[place])
             for n, row in enumerate(write(house, house.day)):
                 if place * _PLACES + n >= start:
-                    row |= mends.get(row[IDS[table]], {})
+                    row |= row_edits.get(row[IDS[table]], {})
                     yield place * _PLACES + n, {name: value for name, value in row.items() if value is not None}
 
     def read_holdings(self, day: date) -> Iterator[list[Row]]:
@@ -95,7 +95,7 @@ class Office:
                 self._market = Market(firm.seed, firm.first, state[0])
             if number not in self._houses:
                 self._houses[number] = self._draw(number, self._list_edits())
-                if len(self._houses) > _KEPT:
+                if len(self._houses) > _CACHED_HOUSEHOLDS:
                     self._houses.popitem(last=False)
             self._houses.move_to_end(number)
             return self._houses[number]
@@ -104,8 +104,8 @@ class Office:
         if number not in self.drawing.places:
             raise KeyError(f"no household {number}")
         house = self.drawing.draw_house(number, self._market)
-        of_books = [edit for edit in edits if edit["kind"] not in ("move_account", "closed_through")]
-        apply_edits(house, (edit for edit in of_books if find_number(edit) == number))
+        list_book_edits = [edit for edit in edits if edit["kind"] not in ("move_account", "closed_through")]
+        apply_edits(house, (edit for edit in list_book_edits if find_number(edit) == number))
         moved = {e["account_id"]: read_household(e["household_id"]) for e in edits if e["kind"] == "move_account"}
         self._group(house, moved)
         return house
@@ -126,8 +126,8 @@ class Office:
         house.members = list_members(house.groups, accounts)
         if (partner := self._find_shared_before(house.number)) and partner not in moved:
             house.members.append(Member("Account", partner, PARTNER_PERCENT))
-        came = [label for label, to in moved.items() if to == house.number and label not in labels]
-        house.members += [Member("Account", label) for label in came]
+        arrived = [label for label, to in moved.items() if to == house.number and label not in labels]
+        house.members += [Member("Account", label) for label in arrived]
 
     def _find_shared_before(self, number: int) -> str | None:
         """Return the account that the household before this one shares with it."""
@@ -145,7 +145,7 @@ class Office:
         """
         edit: Edit = dict(values) | {"vendor": VENDOR, "kind": kind, "at": self.world.clock.now().isoformat()}
         with self._lock, self.world.lock:
-            if kind == "mend":
+            if kind == "set_fields":
                 _ = IDS[edit["table"]], edit["id"], edit["set"].items()
             elif kind == "closed_through":
                 if edit["date"] and date.fromisoformat(edit["date"]) < self.world.firm.first:

@@ -65,13 +65,15 @@ def _list_positions(account: Account, market: Market, day: date) -> Iterator[Pos
 def _add_up(positions: Iterable[Position]) -> list[Position]:
     """Return one position for each security."""
     totals: dict[int, Position] = {}
-    for one in positions:
-        so_far = totals.get(one.security.id)
-        totals[one.security.id] = (
-            one
-            if so_far is None
-            else so_far._replace(
-                quantity=so_far.quantity + one.quantity, value=so_far.value + one.value, cost=so_far.cost + one.cost
+    for position in positions:
+        total = totals.get(position.security.id)
+        totals[position.security.id] = (
+            position
+            if total is None
+            else total._replace(
+                quantity=total.quantity + position.quantity,
+                value=total.value + position.value,
+                cost=total.cost + position.cost,
             )
         )
     return list(totals.values())
@@ -83,8 +85,10 @@ def _split_lots(position: Position) -> list[Position]:
     if not position.is_split or not part:
         return [position]
     value, cost = round_money(part * position.price), round_money(position.cost * Decimal("0.6"))
-    rest = position._replace(quantity=position.quantity - part, value=position.value - value, cost=position.cost - cost)
-    return [position._replace(quantity=part, value=value, cost=cost), rest]
+    remainder = position._replace(
+        quantity=position.quantity - part, value=position.value - value, cost=position.cost - cost
+    )
+    return [position._replace(quantity=part, value=value, cost=cost), remainder]
 
 
 def _write_position(position: Position, day: date) -> Row:

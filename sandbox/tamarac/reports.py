@@ -24,7 +24,7 @@ _STAGES = ("Queued", "Running", "Complete")
 _ZIPPED, _MARKED = 3, 4
 """Every third job's file is a zip archive; every fourth's CSV begins with a byte order mark."""
 _CHUNK = 65_536
-_ASKED = {
+_PARAMETERS = {
     "AccountHoldingsAV": {"report", "asOfDate"},
     "AccountTransactions": {"report", "dateType", "startDate", "endDate"},
 }
@@ -52,8 +52,8 @@ class Job:
     report: str
     columns: tuple[str, ...]
     read: Callable[[], Blocks]
-    fate: str = ""  # "report_failed" or "report_hangs", if one struck
-    asked: int = 0
+    outcome: str = ""  # "report_failed" or "report_hangs" where a fault applies
+    polls: int = 0
 
     @property
     def file_name(self) -> str:
@@ -75,37 +75,37 @@ class Jobs:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
 
-    def submit(self, asked: Mapping[str, Any]) -> int:
+    def submit(self, request: Mapping[str, Any]) -> int:
         """Take a report on and return the job's id.
 
         Raises:
             Refused: 400, where it is not a documented question.
         """
-        report, columns, read = self._read(asked)
+        report, columns, read = self._read(request)
         kinds = ("report_failed", "report_hangs")
-        fate = next((kind for kind in kinds if self.faults.take(f"{ROUTE}/{report}", kind)), "")
+        outcome = next((kind for kind in kinds if self.faults.take(f"{ROUTE}/{report}", kind)), "")
         with self._lock:
             id_ = next(self._ids)
-            self._jobs[id_] = Job(id_, report, columns, read, fate)
+            self._jobs[id_] = Job(id_, report, columns, read, outcome)
         return id_
 
-    def _read(self, asked: Mapping[str, Any]) -> tuple[str, tuple[str, ...], Callable[[], Blocks]]:
-        report = str(asked.get("report"))
-        if report not in _ASKED:
+    def _read(self, request: Mapping[str, Any]) -> tuple[str, tuple[str, ...], Callable[[], Blocks]]:
+        report = str(request.get("report"))
+        if report not in _PARAMETERS:
             raise _refuse(f"there is no report {report!r}")
-        if set(asked) != _ASKED[report]:
-            raise _refuse(f"{report} takes {', '.join(sorted(_ASKED[report]))}")
+        if set(request) != _PARAMETERS[report]:
+            raise _refuse(f"{report} takes {', '.join(sorted(_PARAMETERS[report]))}")
         if report == "AccountHoldingsAV":
-            day = _read_day(asked, "asOfDate")
+            day = _read_day(request, "asOfDate")
             return report, HOLDINGS, lambda: self.books.read_holdings(day)
-        by, first, last = asked["dateType"], _read_day(asked, "startDate"), _read_day(asked, "endDate")
+        by, first, last = request["dateType"], _read_day(request, "startDate"), _read_day(request, "endDate")
         if by not in ("Entry", "Trade"):
             raise _refuse("dateType is Entry or Trade")
         if first > last:
             raise _refuse("startDate is after endDate")
         return report, TRANSACTIONS, lambda: self.books.read_transactions(by, first, last)
 
-    def ask(self, id_: int) -> Row:
+    def poll(self, id_: int) -> Row:
         """Return a job's status.
 
         Raises:
@@ -113,7 +113,7 @@ class Jobs:
         """
         job = self._find(id_)
         with self._lock:
-            job.asked += 1
+            job.polls += 1
             stage = _find_stage(job)
         return {"status": stage} | ({"message": "the report could not be generated"} if stage == "Failed" else {})
 
@@ -140,15 +140,15 @@ class Jobs:
 
 
 def _find_stage(job: Job) -> str:
-    stage = _STAGES[min(max(job.asked, 1), len(_STAGES)) - 1]
-    if stage == "Complete" and job.fate:
-        return "Failed" if job.fate == "report_failed" else "Running"
+    stage = _STAGES[min(max(job.polls, 1), len(_STAGES)) - 1]
+    if stage == "Complete" and job.outcome:
+        return "Failed" if job.outcome == "report_failed" else "Running"
     return stage
 
 
-def _read_day(asked: Mapping[str, Any], name: str) -> date:
+def _read_day(request: Mapping[str, Any], name: str) -> date:
     try:
-        return date.fromisoformat(asked[name])
+        return date.fromisoformat(request[name])
     except (TypeError, ValueError) as error:
         raise _refuse(f"{name} is not a date such as 2026-11-20") from error
 
@@ -159,13 +159,13 @@ def _refuse(message: str) -> Refused:
 
 def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str, has_mark: bool) -> Iterator[bytes]:
     """Yield a CSV file, as the row faults on `route` leave it."""
-    header, spoil = _drift(list(columns), faults, route)
+    header, corrupt = _drift(list(columns), faults, route)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)
     yield ("\ufeff" if has_mark else "").encode()
     for block in blocks:
-        writer.writerows(spoil([row[name] for name in columns]) for row in block)
+        writer.writerows(corrupt([row[name] for name in columns]) for row in block)
         if text.tell() > _CHUNK:
             yield text.getvalue().encode()
             text.seek(0)
@@ -182,18 +182,18 @@ def _drift(columns: list[str], faults: Faults, route: str) -> tuple[list[str], C
     if fault := faults.take(route, "field_added"):
         header.append(fault.options.get("field", "Brand New Column"))
         added.append(fault.options.get("value", "new"))
-    struck = [fault for kind in ("field_retyped", "field_scaled", "poison") if (fault := faults.take(route, kind))]
+    active = [fault for kind in ("field_retyped", "field_scaled", "poison") if (fault := faults.take(route, kind))]
 
-    def spoil(cells: list[Any]) -> list[Any]:
-        for fault in struck:
+    def corrupt(cells: list[Any]) -> list[Any]:
+        for fault in active:
             if fault.picks_row():
-                _spoil_cell(fault, columns, cells)
+                _corrupt_cell(fault, columns, cells)
         return cells + added
 
-    return header, spoil
+    return header, corrupt
 
 
-def _spoil_cell(fault: Fault, columns: list[str], cells: list[Any]) -> None:
+def _corrupt_cell(fault: Fault, columns: list[str], cells: list[Any]) -> None:
     if fault.kind == "field_scaled":
         for name in fault.options["field"]:
             cells[columns.index(name)] = scale(cells[columns.index(name)], fault.options["factor"])
@@ -214,8 +214,8 @@ def _make_archive(name: str, chunks: Iterable[bytes], is_cut: bool) -> Iterator[
         ):
             for chunk in chunks:
                 entry.write(chunk)
-        left = file.tell() // (2 if is_cut else 1)
+        remaining = file.tell() // (2 if is_cut else 1)
         file.seek(0)
-        while chunk := file.read(min(_CHUNK, left)):
-            left -= len(chunk)
+        while chunk := file.read(min(_CHUNK, remaining)):
+            remaining -= len(chunk)
             yield chunk

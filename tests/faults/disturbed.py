@@ -121,8 +121,8 @@ def finish(work: Work) -> Worker:
 def spoil(sandbox: Sandbox) -> None:
     """One row that can't be read, and one that the suite refuses."""
     unreadable, refused = [row["id"] for row in sandbox.rows("Portfolio/Assets")[5:7]]
-    sandbox.admin("orion/mend", table="assets", id=unreadable, set={"currentShares": "many"})
-    sandbox.admin("orion/mend", table="assets", id=refused, set={"currentPrice": -1})
+    sandbox.admin("orion/set_fields", table="assets", id=unreadable, set={"currentShares": "many"})
+    sandbox.admin("orion/set_fields", table="assets", id=refused, set={"currentPrice": -1})
 
 
 def contents(database: Database, vendor: Vendor) -> dict[str, Counter[Any]]:

@@ -184,7 +184,7 @@ def describe_anew(month: Month, account: int, number: int) -> None:
 
 
 def mend(month: Month, table: str, row: int, **values: Any) -> None:
-    month.firm.sandbox.admin("orion/mend", table=table, id=row, set=values)
+    month.firm.sandbox.admin("orion/set_fields", table=table, id=row, set=values)
 
 
 def correct_price(month: Month, day: date, number: int) -> None:

@@ -135,7 +135,7 @@ def _held_away(state: Path) -> dict[tuple[str, str], str]:
     return {
         (vendor.name, ours.split(":", 1)[1]): theirs.removeprefix("account:")
         for vendor in simulated.VENDORS
-        for ours, theirs in vendor.truth(world)
+        for ours, theirs in vendor.list_true_matches(world)
         if theirs.startswith("account:")
     }
 

@@ -117,7 +117,7 @@ def test_a_dry_run_leaves_no_trace(firm: Firm) -> None:
 
 
 def _set(firm: Firm, table: str, key: str, field: str, value: object) -> None:
-    firm.sandbox.admin("orion/mend", table=table, id=int(key), set={field: value})
+    firm.sandbox.admin("orion/set_fields", table=table, id=int(key), set={field: value})
 
 
 def _spoil_a_client(firm: Firm) -> str:
@@ -193,10 +193,10 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
     firm = start_firm(named("tamarac"), households=240)
     firm.day(LAST, "clients", "households")
     key = firm.database.value("select min(household_key) from warehouse.household")
-    firm.sandbox.admin("tamarac/mend", table="households", id=key, set={"name": None})
+    firm.sandbox.admin("tamarac/set_fields", table="households", id=key, set={"name": None})
     firm.day(LAST, "clients", "households")
     assert [row["row_key"] for row in firm.database.rows(OPEN)] == [key]
-    firm.sandbox.admin("tamarac/mend", table="households", id=key, set={"name": "Mended Sample"})
+    firm.sandbox.admin("tamarac/set_fields", table="households", id=key, set={"name": "Mended Sample"})
     outcome = replay(firm.vendor_run(firm.new_run()), "households")
     assert (outcome.asked, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.adobe_sign.app import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN, truth
+from sandbox.adobe_sign.app import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN, list_true_matches
 from sandbox.firm.world import World
 from sandbox.server.clock import Clock
 from sandbox.server.pdf import write_pdf
@@ -166,7 +166,7 @@ def test_call_for_nobody_is_refused(shared, header, value, status, code):
 def test_every_user_sees_what_concerns_them_and_together_they_see_all(shared, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    drawn = dict(truth(World(tmp_path, clock, households=40)))
+    drawn = dict(list_true_matches(World(tmp_path, clock, households=40)))
     seen = set()
     for user in shared.users():
         email = shared.read(f"/users/{user.removeprefix('userid:')}")["email"]
@@ -397,7 +397,7 @@ def test_library_document_that_is_not_shared_is_its_creator_s(shared):
 
 def test_mended_library_document_stays_mended(adobe, start_sandbox):
     row = adobe.read("/libraryDocuments")["libraryDocumentList"][0]
-    adobe.edit("mend", table="library_documents", id=row["id"], set={"name": "Renamed"})
+    adobe.edit("set_fields", table="library_documents", id=row["id"], set={"name": "Renamed"})
     again = AdobeSign(start_sandbox(households=4))
     assert again.read(f"/libraryDocuments/{row['id']}")["name"] == "Renamed"
 

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import jwt
 
-from sandbox.docusign.login import hand_out_private_key
+from sandbox.docusign.login import read_private_key
 from sandbox.docusign.store import CONNECT_KEY
-from sandbox.emoney.app import hand_out_credentials
+from sandbox.emoney.app import read_credentials
 from tests.running_sandbox import NOW
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -24,8 +24,8 @@ SINCE = "2020-01-01T00:00:00Z"
 @functools.cache
 def _make_keys() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
-        hand_out_private_key(Path(folder))
-        hand_out_credentials(Path(folder))
+        read_private_key(Path(folder))
+        read_credentials(Path(folder))
         return {path.name: path.read_bytes() for path in Path(folder).glob("*.pem")}
 
 

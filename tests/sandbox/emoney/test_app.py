@@ -7,7 +7,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from sandbox.emoney.app import hand_out_credentials, truth
+from sandbox.emoney.app import list_true_matches, read_credentials
 from sandbox.emoney.login import API_KEY
 from sandbox.firm.world import World
 from sandbox.server.clock import Clock
@@ -20,7 +20,7 @@ class EMoney:
     """A caller who is logged in."""
 
     def __init__(self, sandbox, state: Path) -> None:
-        self.sandbox, self.key = sandbox, hand_out_credentials(state)
+        self.sandbox, self.key = sandbox, read_credentials(state)
         self.headers = {"apikey": self.key.api_key}
 
     def sign(self, **claims) -> str:
@@ -250,7 +250,7 @@ def test_changed_plan_has_new_amounts_results_and_date(emoney):
 
 def test_mended_field_is_served_and_orion_s_books_open_after_a_restart(emoney, start_sandbox, tmp_path):
     client = emoney.rows("clients")[0]
-    emoney.sandbox.admin("emoney/mend", table="clients", id=client["clientId"], set={"email": "new@example.org"})
+    emoney.sandbox.admin("emoney/set_fields", table="clients", id=client["clientId"], set={"email": "new@example.org"})
     emoney.sandbox.admin("emoney/delete", table="plans", id="none")
     again = start_sandbox()
     assert EMoney(again, tmp_path / "state").log_in().rows("clients")[0] == client | {"email": "new@example.org"}
@@ -260,9 +260,10 @@ def test_mended_field_is_served_and_orion_s_books_open_after_a_restart(emoney, s
 def test_unknown_edit_is_refused(emoney):
     assert emoney.sandbox.http.post("/_sandbox/emoney/explode", json={}).status_code == 400
     assert (
-        emoney.sandbox.http.post("/_sandbox/emoney/mend", json={"table": "none", "id": 1, "set": {}}).status_code == 400
+        emoney.sandbox.http.post("/_sandbox/emoney/set_fields", json={"table": "none", "id": 1, "set": {}}).status_code
+        == 400
     )
-    assert emoney.sandbox.http.post("/_sandbox/nobody/mend", json={}).status_code == 404
+    assert emoney.sandbox.http.post("/_sandbox/nobody/set_fields", json={}).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["clients", "clients/*/plans/*/expenses", "clients/*/plans/*/projection/montecarlo"])
@@ -279,7 +280,7 @@ def test_row_faults_and_transport_faults_strike(emoney, path):
 def test_truth_says_whose_each_record_is(emoney, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    known = truth(World(tmp_path / "state", clock, households=40))
+    known = list_true_matches(World(tmp_path / "state", clock, households=40))
     clients = {row["clientId"]: row for row in emoney.rows("clients")}
     orion = {f"household:{row['id']}": row for row in emoney.sandbox.rows("Portfolio/Clients")}
     firm = {f"account:{row['id']}": row["number"] for row in emoney.sandbox.rows("Portfolio/Accounts")}

@@ -5,14 +5,14 @@ import pytest
 
 from sandbox.firm.households import Firm
 from sandbox.firm.world import World
-from sandbox.nitrogen.app import CLIENT_ID, CLIENT_SECRET, hand_out_refresh_tokens, truth
+from sandbox.nitrogen.app import CLIENT_ID, CLIENT_SECRET, list_refresh_tokens, list_true_matches
 from sandbox.nitrogen.login import write_refresh_token
 from sandbox.server.clock import Clock
 from tests.running_sandbox import LAST, NOW
 
 API = "/nitrogen/ap/v1/"
 TOKEN = API + "oauthpro/token"
-FIRST = hand_out_refresh_tokens(Firm(7, 40, LAST))
+FIRST = list_refresh_tokens(Firm(7, 40, LAST))
 
 
 class Nitrogen:
@@ -205,7 +205,7 @@ def test_row_faults_and_transport_faults_strike(nitrogen, table):
 def test_truth_says_whose_each_client_is(nitrogen, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    known = truth(World(tmp_path / "state", clock, households=40))
+    known = list_true_matches(World(tmp_path / "state", clock, households=40))
     rows = nitrogen.rows("clients")
     households = dict(pair for pair in known if pair[1].startswith("household:"))
     assert {f"clients:{row['id']}" for row in rows} == set(households)

@@ -119,7 +119,7 @@ def test_price_is_corrected_and_row_mended_in_a_folder_too(start_sandbox, tmp_pa
     write_folder(tmp_path, assets=f"{line}\n", clients='{"id":9,"name":"Ada Sample"}\n')
     served = start_sandbox(data=tmp_path)
     served.admin("orion/correct_price", product_id=5, date="2026-11-20", price=4.005)
-    served.admin("orion/mend", table="clients", id=9, set={"name": "Ada Example"})
+    served.admin("orion/set_fields", table="clients", id=9, set={"name": "Ada Example"})
     assert float(served.rows("Portfolio/Assets")[0]["currentValue"]) == 8.01
     assert served.rows("Portfolio/Clients") == [{"id": 9, "name": "Ada Example"}]
 
