@@ -1,4 +1,4 @@
-"""Control routes of the sandbox under `/_sandbox`, for tests and the demo. No vendor has such routes."""
+"""Control routes of the sandbox under `/_sandbox`, for tests and the demo. Real vendors have no such routes."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -27,7 +27,7 @@ def create_router(
 ) -> APIRouter:
     """Return the admin routes; `running` are the started vendors by name.
 
-    The CRM is at the port `org_port`, its events where `find_pubsub` says.
+    The CRM listens on `org_port`; `find_pubsub` returns the address of its events.
     """
     router = APIRouter(prefix="/_sandbox")
     _add_connections(router, world, org_port, find_pubsub)

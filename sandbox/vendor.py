@@ -22,12 +22,12 @@ class Setting:
     """The environment of a simulated vendor.
 
     Attributes:
-        world: The invented firm, its edits, and the folder in which a vendor keeps its state.
+        world: The synthetic firm, its edits, and the folder in which a vendor keeps its state.
         faults: Faults on demand.
         calls: Counts of calls, by which limits are enforced.
         clock: The sandbox's time.
         pace: How many times faster than the clock the limits of calls pass.
-        data: Folder of other data, which is served instead of the invented firm.
+        data: Folder of other data, which is served instead of the synthetic firm.
     """
 
     world: World

@@ -1,7 +1,7 @@
 """A firm's account at Adobe Acrobat Sign: its users, library documents and agreements, generated or from files, and their edits.
 
-What people do is kept as edits of the sandbox and lived again at the next start; so what is drawn and what was done give the
-same account for ever. All of it is chosen here.
+Actions of people are stored as edits and replayed at the next start, so the same seed and edits always give the same account.
+All of it is our choice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,14 +35,14 @@ class Account:
     """The account of one sandbox. All methods may be called from several threads.
 
     Args:
-        world: The firm, in whose folder grants, webhooks and edits are kept.
-        faults: Faults in wait.
-        calls: Counts GETs that are asked too often, and says how fast spans pass.
-        data: Folder of anybody's data instead of the firm: `users.jsonl`, `agreements.jsonl` and `library_documents.jsonl`, one
+        world: The firm; its folder stores grants, webhooks and edits.
+        faults: The active faults.
+        calls: Counts repeated GETs, and sets the pace of time limits.
+        data: Folder of your own data, served instead of the synthetic firm: `users.jsonl`, `agreements.jsonl` and `library_documents.jsonl`, one
             of the vendor's objects a line.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
 
     def __init__(self, world: World, faults: Faults, calls: Calls, data: Path | None = None) -> None:
@@ -71,7 +71,7 @@ class Account:
 
     @property
     def names(self) -> dict[str, str]:
-        """Names of the users by their emails."""
+        """Return the users' names by email."""
         return {user["email"]: f"{user.get('firstName', '')} {user.get('lastName', '')}".strip() for user in self.users}
 
     def now(self) -> datetime:
@@ -79,7 +79,7 @@ class Account:
         return self.world.clock.now()
 
     def open(self, request: Request, *, has_etag: bool = False, **documented: str) -> Call:
-        """Admit a request; see `Door.open`."""
+        """Admit a request; see `Authorizer.open`."""
         return self.authorizer.open(request, self.users, has_etag=has_etag, **documented)
 
     def find(self, id_: str) -> Agreement | None:
@@ -99,17 +99,17 @@ class Account:
         """Apply and store an action of an advisor or a client, and trigger the webhooks.
 
         Args:
-            kind: `send`: `household_id`, and any value of `create_agreement` instead of those drawn for it, or all of them;
-                `template` picks one of KINDS by name; `processing_seconds` are 5 at the sandbox's pace unless given. Of one
-                agreement (`agreement_id`): `view`, `sign` (`participant`: email; else whoever is awaited first; the last one
-                completes it), `reject` and `cancel` (`comment`; `status`: CANCELLED or ABORTED), `expire`, `restart`
-                (`expires_at`), `modify` (`name`, `message`), `issue` (sends a draft). `mend` (table, id, set) and `delete`
-                (table, id) of `users` and `library_documents`, of which webhooks tell nothing. Of the sandbox:
-                `authorize` returns a `code` of the login, `disturb` disturbs messages (see `Webhooks.disturb`).
-            values: Of the kind.
+            kind: `send`: `household_id`, and any values of `create_agreement` to use instead of the generated ones, or all of them;
+                `template` picks one of KINDS by name; `processing_seconds` defaults to 5 at the sandbox's pace. For one
+                agreement (`agreement_id`): `view`, `sign` (`participant`: email, by default the first pending participant; the last
+                signature completes it), `reject` and `cancel` (`comment`; `status`: CANCELLED or ABORTED), `expire`, `restart`
+                (`expires_at`), `modify` (`name`, `message`), `issue` (sends a draft). `set_fields` (table, id, set) and `delete`
+                (table, id) change `users` and `library_documents` without a webhook. For the sandbox:
+                `authorize` returns a login `code`, `disturb` disturbs messages (see `Webhooks.disturb`).
+            values: The values of the kind.
 
         Raises:
-            KeyError, ValueError: it is no such edit, or a value is missing; nothing is kept.
+            KeyError, ValueError: the edit is unknown, or a value is missing; nothing is stored.
         """
         if kind == "authorize":
             return {"code": self.login.authorize()}
@@ -129,7 +129,7 @@ class Account:
             return edit
 
     def _fill_send(self, values: Mapping[str, Any]) -> Row:
-        """Return the values of a `send` with all that was left to be drawn."""
+        """Return the values of a `send`, with generated values for the missing ones."""
         filled = {name: value for name, value in values.items() if name not in ("household_id", "template")}
         if "household_id" in values:
             filled = self._draw_send(int(values["household_id"]), values.get("template", KINDS[0].name)) | filled
@@ -158,7 +158,7 @@ class Account:
             return self._agreements
 
     def _replay_edits(self, first: Iterable[Agreement]) -> dict[str, Agreement]:
-        """Return agreements with everything that people did since."""
+        """Return agreements with all stored edits applied."""
         agreements = {each.id: each for each in first}
         for edit in self.world.edits.all:
             if edit.get("vendor") == VENDOR and edit["kind"] not in ("set_fields", "delete"):
@@ -179,7 +179,7 @@ class Account:
 
 
 def open_state(world: World) -> StateFile:
-    """Return what a sandbox keeps of the vendor; by its first opening it fixes when the firm's agreements were drawn."""
+    """Open the vendor's state file; creating it fixes the time as of which agreements are generated."""
     return StateFile(world.path.parent, datetime.combine(world.closed_through, time(21), UTC))
 
 

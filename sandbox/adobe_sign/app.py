@@ -1,6 +1,6 @@
-"""Adobe Acrobat Sign: REST v6, its login and its webhooks, for a firm some of whose advisors send their agreements with it.
+"""Adobe Acrobat Sign: REST v6, login and webhooks, for a firm some of whose advisors use it.
 
-Nothing here was checked against the vendor. Each file says what of it is documented and what is chosen.
+None of this has been checked against the vendor. Each file states which behavior is documented and which is our choice.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ API = "/api/rest/v6"
 
 
 def create_app(account: Account) -> FastAPI:
-    """Return the application to mount at `/adobe_sign`; its webhooks are sent while it lives."""
+    """Return the application to mount at `/adobe_sign`; its webhooks are sent while it runs."""
     app = create_adobe_app()
 
     @contextlib.asynccontextmanager
@@ -58,7 +58,7 @@ def create_app(account: Account) -> FastAPI:
 
 
 def create_admin_router(account: Account) -> APIRouter:
-    """Return the route that waits, which must not be one of the editors: they hold up the whole sandbox."""
+    """Return the route that waits for delivery; as an edit route it would block the whole sandbox."""
     router = APIRouter(prefix="/_sandbox/adobe_sign")
 
     @router.post("/quiet")
@@ -86,7 +86,7 @@ def _add_login(app: FastAPI, account: Account) -> None:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return whose each drawn agreement is: `agreements:` -> the firm's household."""
+    """Return the household of each generated agreement: pairs of `agreements:` and `household:` keys."""
     book, drawn_at = world.open_book(), datetime.fromisoformat(open_state(world).load()["drawn_at"])
     return [
         (f"agreements:{agreement.id}", f"household:{household.id}")

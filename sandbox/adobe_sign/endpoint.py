@@ -1,12 +1,12 @@
 """Request handling of Adobe Acrobat Sign: authorization, acting user, rate limits, ETags, errors, pages.
 
-Documented: three identical GETs of one user a minute, above which a conditional GET of what has an ETag is 304 (even if it
-changed) and any other 429; `Retry-After` and the body of a 429; that an early retry begins the wait anew; the codes of the
-errors; that the last page has no `nextCursor`. Chosen here: that headers do not tell GETs apart; status 401 of
-INVALID_API_ACCESS_POINT (so third parties say); BAD_REQUEST for a parameter that nobody documents; pages of 100, of 500 at
-most; that the next page begins where this one ended.
+Documented: three identical GETs of one user a minute, above which a conditional GET of an object with an ETag returns 304 (even if it
+changed) and any other 429; `Retry-After` and the body of a 429; an early retry restarts the wait; the error
+codes; the last page has no `nextCursor`. Our choices: GETs that differ only in headers are identical; status 401 for
+INVALID_API_ACCESS_POINT (according to third parties); BAD_REQUEST for an undocumented parameter; pages of 100, at most 500;
+the next page begins where this one ended.
 
-Faults that it asks for by name: `token_expired`; `wrong_shard`; `throttled` and `high_load` (`retry_after`: 30).
+Faults of its own: `token_expired`; `wrong_shard`; `throttled` and `high_load` (`retry_after`: 30).
 """
 
 import base64
@@ -39,7 +39,7 @@ _TOO_MANY, _LOAD = "THROTTLING_TOO_MANY_REQUESTS", "THROTTLING_HIGH_SYSTEM_LOAD"
 
 
 class Throttled(Exception):
-    """The call is answered with 429."""
+    """Too many calls; the response is 429."""
 
     def __init__(self, code: str, seconds: int) -> None:
         super().__init__(code, seconds)
@@ -48,7 +48,7 @@ class Throttled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that was let in: for which user, with which parameters."""
+    """An authorized call: its user and its parameters."""
 
     request: Request
     user: Row
@@ -56,22 +56,22 @@ class Call:
 
     @property
     def path(self) -> str:
-        """Path of the request, from the sandbox's root."""
+        """Return the request's path from the sandbox's root."""
         return self.request.url.path
 
     def is_true(self, name: str) -> bool:
-        """Return a parameter that is true or false.
+        """Return the value of a boolean parameter.
 
         Raises:
-            Refused: 400, where it is neither.
+            Refused: 400, if it is neither true nor false.
         """
         if self.query[name].lower() not in ("", "true", "false"):
-            raise Refused(400, write_error("BAD_REQUEST", f"{name} is true or false"))
+            raise Refused(400, write_error("BAD_REQUEST", f"{name} must be true or false"))
         return self.query[name].lower() == "true"
 
 
 def create_adobe_app() -> FastAPI:
-    """Return an application without routes that has the vendor's form of every error."""
+    """Return an application without routes that renders errors in the vendor's format."""
     app = create_vendor_app()
 
     @app.exception_handler(Throttled)
@@ -98,20 +98,20 @@ class Authorizer:
 
     def __init__(self, login: Login, faults: Faults, calls: Calls, clock: Clock) -> None:
         self.login, self.faults, self.calls, self.clock = login, faults, calls, clock
-        self._closed: dict[str, tuple[datetime, int, str]] = {}  # call -> until when, wait, code
+        self._closed: dict[str, tuple[datetime, int, str]] = {}  # call -> end of the wait, its seconds, error code
         self._lock = threading.Lock()
 
     def open(self, request: Request, users: list[Row], *, has_etag: bool = False, **documented: str) -> Call:
         """Admit a request.
 
         Args:
-            request: The call.
-            users: Of the account.
-            has_etag: Whether what is read has an ETag.
+            request: The request.
+            users: The account's users.
+            has_etag: Whether the requested object has an ETag.
             documented: Parameters and their defaults.
 
         Raises:
-            Refused, Throttled: it is not let in.
+            Refused, Throttled: the request is rejected.
         """
         path = request.url.path
         if self.faults.take(path, "token_expired"):
@@ -140,7 +140,7 @@ class Authorizer:
             self._close(key, math.ceil(POLL_SECONDS / self.calls.pace), _TOO_MANY)
 
     def _wait(self, key: str) -> None:
-        """Refuse an early retry, which begins the wait anew."""
+        """Reject an early retry and restart the wait."""
         if key in self._closed:
             until, seconds, code = self._closed.pop(key)
             if until - timedelta(seconds=seconds) <= self.clock.now() < until:  # a test may turn the clock back
@@ -151,7 +151,7 @@ class Authorizer:
         raise Throttled(code, seconds)
 
     def list_page(self, call: Call, name: str, rows: Sequence[Row]) -> Response:
-        """Answer one page of a list whose array is called `name`."""
+        """Return one page of a list as a response; `name` is the name of its array."""
         parameters = {key: value for key, value in call.query.items() if key not in ("cursor", "pageSize")}
         key = f"{call.path}:{call.user['id']}:{sorted(parameters.items())}".encode()
         skip, size = _read_cursor(call.query["cursor"], key), _read_size(call.query["pageSize"])
@@ -162,7 +162,7 @@ class Authorizer:
 
 
 def answer(call: Call, body: Any, media: str = "application/json") -> Response:
-    """Answer with an ETag, or with 304 where the caller has the same."""
+    """Return a response with an ETag, or 304 if the caller already has it."""
     content = body if isinstance(body, bytes) else dump(body)
     etag = write_etag(content)
     if read_etag(call.request, "if-none-match") in (etag, "*"):
@@ -171,12 +171,12 @@ def answer(call: Call, body: Any, media: str = "application/json") -> Response:
 
 
 def write_etag(content: bytes) -> str:
-    """Return the ETag of what is answered, without quotation marks, as in the vendor's samples."""
+    """Return the ETag of a response body, without quotation marks, as in the vendor's samples."""
     return "D" + hashlib.sha256(content).hexdigest()[:40]
 
 
 def read_etag(request: Request, header: str) -> str | None:
-    """Return the ETag that a caller names, with or without quotation marks."""
+    """Return the ETag in a request header, with or without quotation marks."""
     etag = request.headers.get(header)
     return None if etag is None else etag.removeprefix("W/").strip('"')
 
@@ -201,7 +201,7 @@ def _write_cursor(skip: int, key: bytes) -> str:
 
 
 def _read_cursor(text: str, key: bytes) -> int:
-    """Return how many rows a page skips. A cursor is good for the list, the user and the parameters that it was given for."""
+    """Return the number of rows that a page skips. A cursor is valid for one list, user and set of parameters."""
     if not text:
         return 0
     try:

@@ -1,8 +1,8 @@
 """Agreements, users and library documents from files instead of the generated firm: one JSON object of the vendor per line.
 
-A line of `agreements.jsonl` is the vendor's AgreementInfo, in which a set may have its `status` beside it and a member its
-`name`, and which may have `events`, as the vendor lists them. Chosen here: what is not told is taken from the
-agreement's status, and that a set has one member.
+A line of `agreements.jsonl` is the vendor's AgreementInfo. A set may also have a `status`, a member a `name`, and the
+agreement its `events` as the vendor lists them. Our choices: a missing status is derived from the agreement's status, and a
+set has one member.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def read_agreement(row: Mapping[str, Any]) -> Agreement:
     """Return one agreement from a file.
 
     Raises:
-        KeyError, TypeError, ValueError: something is missing, or is none.
+        KeyError, TypeError, ValueError: a value is missing or invalid.
     """
     created, status = datetime.fromisoformat(row["createdDate"]), row["status"]
     expires = row.get("expirationTime")

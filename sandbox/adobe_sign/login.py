@@ -1,8 +1,8 @@
 """Adobe Acrobat Sign's login: a refresh token that stays valid, access tokens valid for an hour, or an integration key.
 
-Documented: paths, fields, one hour, sixty days of a refresh token that each use begins anew, five minutes of a code, what a
-revocation takes with it and its errors, the forms of `x-api-user`, and the errors of the API. Chosen here: OAuth's own form
-for the errors of `/token` and `/refresh`; that the integration key acts for the account's administrator.
+Documented: paths, fields, one hour, a refresh token's sixty days, renewed by each use, a code's five minutes, the effects of a
+revocation and its errors, the formats of `x-api-user`, and the API's errors. Our choices: OAuth's error format
+for `/token` and `/refresh`; the integration key acts as the account's administrator.
 """
 
 import re
@@ -18,8 +18,8 @@ import orjson
 from sandbox.server.clock import Clock
 from sandbox.server.response import Refused, read_bearer
 
-CLIENT_ID, CLIENT_SECRET = "tributary-sandbox", "sandbox-only"  # open nothing but this sandbox
-INTEGRATION_KEY, REFRESH_TOKEN = "3AAABLsandbox-only-key", "3AAABLsandbox-only-refresh"  # nor do these
+CLIENT_ID, CLIENT_SECRET = "tributary-sandbox", "sandbox-only"  # valid for this sandbox only
+INTEGRATION_KEY, REFRESH_TOKEN = "3AAABLsandbox-only-key", "3AAABLsandbox-only-refresh"  # these too
 TOKEN_SECONDS, CODE_SECONDS = 3600, 300
 REFRESH_DAYS = 60
 _USER = re.compile(r"(email|userid):(.+)")
@@ -30,7 +30,7 @@ class StateFile:
 
     Args:
         state: Folder of the sandbox.
-        anchor: When they are drawn, unless they were before.
+        anchor: Time as of which agreements are generated, stored when the file is created.
     """
 
     def __init__(self, state: Path, anchor: datetime) -> None:
@@ -39,28 +39,28 @@ class StateFile:
             self.save({"drawn_at": anchor.isoformat(), "grants": {}, "codes": {}})
 
     def load(self) -> dict[str, Any]:
-        """Return all of it."""
+        """Return the stored state."""
         state: dict[str, Any] = orjson.loads(self.path.read_bytes())
         return state
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write all of it, or nothing."""
+        """Replace the stored state atomically."""
         temporary = self.path.with_suffix(".part")
         temporary.write_bytes(orjson.dumps(state))
         temporary.replace(self.path)
 
 
 class Login:
-    """The tokens of one sandbox. Access tokens are forgotten by a restart, grants are not."""
+    """The tokens of one sandbox. A restart discards access tokens, but not grants."""
 
     def __init__(self, file: StateFile, clock: Clock) -> None:
         self.file, self.clock = file, clock
-        self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> refresh token, end
+        self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> refresh token, expiry
         self._ended: set[str] = set()
         self._lock = threading.Lock()
 
     def authorize(self) -> str:
-        """Grant access again as the administrator: return the code that the browser would receive."""
+        """Grant access as the administrator, and return the code that the browser would receive."""
         code = f"CBNCKBAA{secrets.token_urlsafe(24)}"
         with self._lock:
             state = self.file.load()
@@ -69,7 +69,7 @@ class Login:
         return code
 
     def redeem(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """Return a first access token and its refresh token for a code, which is good once.
+        """Return a first access token and its refresh token for a single-use code.
 
         Raises:
             Refused: 400 or 401 with OAuth's `error`.
@@ -79,7 +79,7 @@ class Login:
             state = self.file.load()
             issued_at = state["codes"].pop(form.get("code", ""), None)
             if issued_at is None or self._is_older(issued_at, timedelta(seconds=CODE_SECONDS)):
-                raise _refuse("invalid_grant", "the code is unknown, used or too old")
+                raise _refuse("invalid_grant", "the code is unknown, used or expired")
             token = f"3AAABL{secrets.token_urlsafe(32)}"
             state["grants"][token] = {"used_at": self.clock.now().isoformat(), "is_revoked": False}
             self.file.save(state)
@@ -160,8 +160,8 @@ def find_user(headers: Mapping[str, str], users: list[dict[str, Any]]) -> dict[s
     """Return the acting user of a request: the user in `x-api-user`, or the account's administrator.
 
     Raises:
-        Refused: 400 where a header has another form, 401 for nobody of the account, 403 for another's account that is not
-            shared (none is, here).
+        Refused: 400 for a malformed header, 401 for a user outside the account, 403 for another account that is not
+            shared (none is).
     """
     administrator = next(user for user in users if user["isAccountAdmin"])
     user = _read_user(headers, "x-api-user", "X_API_USER", "USER", users) or administrator
@@ -188,7 +188,7 @@ def _read_user(
 
 
 def write_error(code: str, message: str) -> dict[str, Any]:
-    """Return an error in the vendor's form."""
+    """Return an error in the vendor's format."""
     return {"code": code, "message": message}
 
 

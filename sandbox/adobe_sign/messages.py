@@ -1,9 +1,9 @@
 """The notification that Adobe Acrobat Sign sends to a webhook for one event of an agreement.
 
-Documented: all names, what each conditional parameter adds, that `participantSetsInfo` is an object here (in REST it is an
-array), and what is left out above ten megabytes, in which order. Chosen here: that an agreement is told as it stands after
-everything that its event brought with it; that `webhookNotificationApplicableUsers`, which the vendor has announced to remove,
-is not told; that everybody lives five hours west of Greenwich.
+Documented: all names, what each conditional parameter adds, that `participantSetsInfo` is an object (in REST it is an
+array), and what is omitted above ten megabytes, in which order. Our choices: the agreement is sent as it is after all effects of
+its event; `webhookNotificationApplicableUsers`, whose removal the vendor has announced, is omitted; all participants are at
+UTC-05:00.
 """
 
 import base64
@@ -35,15 +35,15 @@ def write_message(
     user_ids: Mapping[str, str] | None = None,
     most: int = MOST_BYTES,
 ) -> bytes:
-    """Return the body of one notification. It depends on what it is given and on nothing else.
+    """Return the body of one notification; a pure function.
 
     Args:
-        webhook: WebhookInfo, as `GET /webhooks/{webhookId}` answers it.
-        agreement: As it is now.
-        event: One of the agreement's.
-        notification_id: By which a receiver knows a duplicate.
-        user_ids: Email -> id of the account's users; anybody else's id is made from the email.
-        most: Bytes above which the conditional parameters are left out, one after the other.
+        webhook: WebhookInfo, as returned by `GET /webhooks/{webhookId}`.
+        agreement: The current agreement.
+        event: One of the agreement's events.
+        notification_id: Identifies duplicates to the receiver.
+        user_ids: Email -> id of the account's users; other people's ids are derived from the email.
+        most: Size limit in bytes; above it, conditional parameters are omitted one by one.
     """
     params = (webhook.get("webhookConditionalParams") or {}).get("webhookAgreementEvents") or {}
     parameters, trimmed = [name for name in _TRIMMED if params.get(name)], list[str]()

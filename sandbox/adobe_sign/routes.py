@@ -1,11 +1,11 @@
 """Adobe Acrobat Sign's REST v6 except webhooks: base URI, users, library documents and agreements.
 
-Documented: paths, parameters and fields; that `GET /agreements` lists what concerns the user for whom the call acts; that a
-new agreement's documents are processed for a while. Chosen here: that the administrator may read every agreement by its id,
-and everybody else those that concern them (403 otherwise); that until the documents are processed all below an agreement
-is 404.
+Documented: paths, parameters and fields; `GET /agreements` lists the agreements of the acting user; a new
+agreement's documents are processed for a while. Our choices: the administrator may read every agreement by its id,
+other users only their own (403 otherwise); until the documents are processed, everything below an agreement
+returns 404.
 
-Faults that it asks for by name, beside those of `adobe_sign_door`: `date_offset` (the list's dates in the offset -07:00, as in
+Faults of its own, in addition to those of `adobe_sign.endpoint`: `date_offset` (the list's dates in the offset -07:00, as in
 one of the vendor's samples).
 """
 
@@ -41,7 +41,7 @@ def add_routes(app: FastAPI, api: str, account: Account) -> None:
 
 
 def find_point(request: Request) -> str:
-    """Return where this sandbox is reached, as the caller reached it."""
+    """Return the sandbox's URL as the caller reached it."""
     return f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
 
 
@@ -192,7 +192,7 @@ def _find_sent(account: Account, call: Call, id_: str) -> Agreement:
 
 
 def _check_part(agreement: Agreement, call: Call) -> None:
-    """Refuse a version that never was, and a participant who takes no part."""
+    """Reject an unknown version or participant."""
     versions = {write_id(agreement.id, "version", number) for number in range(1, len(agreement.events) + 1)}
     if call.query["versionId"] not in {"", *versions}:
         raise Refused(404, write_error("INVALID_VERSION_ID", "The Version ID specified is invalid."))
@@ -214,7 +214,7 @@ def _find(rows: list[Row], id_: str, code: str, message: str) -> Row:
 
 
 def _is_shared(row: Row, call: Call) -> bool:
-    """Return whether a library document is the user's own or shared with all."""
+    """Return whether a library document belongs to the user or is shared with all."""
     return bool(row["sharingMode"] != "USER" or row["creatorEmail"] == call.user["email"])
 
 

@@ -1,7 +1,7 @@
 """Adobe Acrobat Sign's data on the generated firm: its representatives as users, and agreements of every third household.
 
-An agreement is drawn as the acts that befell it in the sixty days before the sandbox's first start, and then lived like
-those that a test lets happen. All of it is chosen here.
+An agreement is generated as a series of actions in the sixty days before the sandbox's first start; these are applied like
+the actions of a test. All of it is our choice.
 """
 
 import itertools
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 COMPANY = "Sample Wealth"
 EVERY = 3
-"""One household in so many uses this vendor."""
+"""One in this many households uses this vendor."""
 
 _DAYS = 60
 
@@ -54,7 +54,7 @@ _OUTCOMES = (
 
 
 def draw_users(representatives: list[Representative]) -> list[Row]:
-    """Return the account's users: the representatives, the first of whom is its administrator."""
+    """Return the account's users: the representatives; the first one is the administrator."""
     emails: set[str] = set()
     users = []
     for number, representative in enumerate(representatives):
@@ -81,7 +81,7 @@ def draw_users(representatives: list[Representative]) -> list[Row]:
 
 
 def draw_library(users: list[Row], anchor: datetime) -> list[Row]:
-    """Return the account's library documents: one a kind of agreement, made by its users in turn."""
+    """Return the account's library documents: one per kind of agreement, created by its users in turn."""
     return [
         {
             "id": write_id("library", kind.name),
@@ -134,7 +134,7 @@ def draw_agreements(book: Book, users: list[Row], anchor: datetime) -> Iterator[
 
 
 def _simulate(draw: random.Random, id_: str, values: Row, outcome: str, anchor: datetime) -> Agreement:
-    """Send an agreement and let it meet its fate, all of it before `anchor`."""
+    """Create an agreement and apply its actions up to its outcome, all before `anchor`."""
     is_open = outcome in ("waiting", "viewed", "partly", "draft", "authoring")
     age = timedelta(days=draw.randrange(1, 12) if is_open else draw.randrange(20, _DAYS), minutes=draw.randrange(600))
     at = anchor - age

@@ -1,7 +1,7 @@
 """REST representations of an agreement in Adobe Acrobat Sign: in lists, alone, with members, events and documents.
 
-Documented: the fields, and that the list's status is relative to the caller. Chosen here: that a field which has no value is
-left out; the words of an event's description; `OTHER` for a restart, for which the list of REST events has no word; the
+Documented: the fields, and that the list's status is relative to the caller. Our choices: fields without a value are omitted;
+the text of an event's description; `OTHER` for a restart, which is not in the list of REST events; the
 columns of the form data.
 """
 
@@ -25,7 +25,7 @@ _IP = "192.0.2.1"
 
 
 def write_item(agreement: Agreement, email: str, now: datetime, names: Names) -> Row:
-    """Return an agreement as one of the list of the user with this email."""
+    """Return an agreement as a list item for the user with this email."""
     participants = [each for each in agreement.participants if each.status == "WAITING"] or agreement.participants
     parties = [(each.email, each.name) for each in participants[:1]]
     if email != agreement.sender:
@@ -83,7 +83,7 @@ def write_details(agreement: Agreement, now: datetime) -> Row:
 
 
 def write_members(agreement: Agreement, email: str, names: Names, company: str, *, with_next: bool) -> Row:
-    """Return MembersInfo to the user with this email."""
+    """Return MembersInfo for the user with this email."""
     waiting = [each for each in agreement.participants if each.status == "WAITING"]
     return {
         "senderInfo": {
@@ -129,7 +129,7 @@ def _write_set(each: Participant, email: str) -> Row:
 
 
 def write_events(agreement: Agreement, names: Names) -> Row:
-    """Return AgreementEventList, oldest first; the end of the workflow is an event of webhooks alone."""
+    """Return AgreementEventList, oldest first; the end of the workflow is an event of webhooks only."""
     events = [event for event in agreement.events if event.kind != "WORKFLOW_COMPLETED"]
     all_names = names | {each.email: each.name for each in agreement.participants}
     return {"events": [_write_event(agreement, n, event, all_names) for n, event in enumerate(events, 1)]}
@@ -187,7 +187,7 @@ def _list_trail(agreement: Agreement) -> list[str]:
 
 
 def write_form_data(agreement: Agreement) -> bytes:
-    """Return what was filled in, as CSV: one line a participant."""
+    """Return the form data as CSV, one line per participant."""
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(("completed", "email", "role", "name", "agreementId"))

@@ -1,7 +1,7 @@
 """Validation of a webhook's body: the fields that a caller may set, and the vendor's error code for each invalid field.
 
-Documented: fields, values and codes. The vendor refuses addresses on a loopback; here it is the other way round: nothing but a
-loopback is ever called, over http if need be.
+Documented: fields, values and codes. The vendor rejects loopback addresses; the sandbox does the opposite and calls only loopback
+addresses, also over http.
 """
 
 import ipaddress
@@ -50,7 +50,7 @@ def read_object(body: bytes) -> Row:
     """Return the fields of a body.
 
     Raises:
-        Refused: 400, where it is not a JSON object.
+        Refused: 400, if it is not a JSON object.
     """
     try:
         fields = orjson.loads(body)
@@ -66,7 +66,7 @@ def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
 
     Args:
         body: WebhookInfo in JSON.
-        has: Whether there is an agreement of this id.
+        has: Whether an agreement with this id exists.
 
     Raises:
         Refused: 400.
@@ -85,7 +85,9 @@ def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
         message = "One or more webhook subscription events specified is invalid."
         raise refuse("INVALID_WEBHOOK_SUBSCRIPTION_EVENTS", message)
     if not _is_callable(info["url"]):
-        raise refuse("INVALID_WEBHOOK_URL", "The webhook url specified is invalid: only a loopback is called here.")
+        raise refuse(
+            "INVALID_WEBHOOK_URL", "The webhook url specified is invalid: the sandbox calls only loopback addresses."
+        )
     webhook = {
         "name": name,
         "scope": scope,
@@ -123,7 +125,7 @@ def _read_params(fields: Row) -> Row:
 
 
 def _is_callable(url: Any) -> bool:
-    """Whether a webhook's address is one on the loopback."""
+    """Return whether a webhook's address is on the loopback."""
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
@@ -134,5 +136,5 @@ def _is_callable(url: Any) -> bool:
 
 
 def refuse(code: str, message: str) -> Refused:
-    """Return the refusal of a request that is wrong."""
+    """Return the error for an invalid request."""
     return Refused(400, write_error(code, message))

@@ -1,8 +1,8 @@
 """Adobe Acrobat Sign's `/webhooks`: create, read, update, deactivate, activate and delete webhooks.
 
-Documented: the fields, the codes of the errors, the verification of intent before a webhook is made or turned on, `If-Match`
-before any change, and that no two webhooks may be alike. Chosen here: BAD_REQUEST where the verification fails; that the
-administrator alone makes webhooks of the account, and sees everybody's.
+Documented: the fields, the codes of the errors, the verification of intent before a webhook is created or activated, `If-Match`
+for every change, and that no two webhooks may be identical. Our choices: BAD_REQUEST if the verification fails; only the
+administrator creates webhooks for the account, and sees those of all users.
 """
 
 from collections.abc import Callable
@@ -47,12 +47,12 @@ def add_webhook_routes(
     """Add the routes.
 
     Args:
-        app: To which.
-        api: Beginning of their paths.
-        door: That lets calls in.
-        webhooks: All there are.
+        app: The application.
+        api: Prefix of the paths.
+        authorizer: Authorizes calls.
+        webhooks: The account's webhooks.
         users: Returns the account's users.
-        has: Whether there is an agreement of this id.
+        has: Whether an agreement with this id exists.
     """
     desk = _Desk(authorizer, webhooks, has)
 
@@ -98,7 +98,7 @@ class _Desk:
         query = call.query
         for name, allowed in (("scope", SCOPES), ("resourceType", RESOURCES)):
             if query[name] not in ("", *allowed):
-                raise refuse("BAD_REQUEST", f"{name} is one of {', '.join(allowed)}")
+                raise refuse("BAD_REQUEST", f"{name} must be one of {', '.join(allowed)}")
         with_inactive = call.is_true("showInActiveWebhooks")
         rows = [
             {name: row[name] for name in _LISTED if name in row}
@@ -113,7 +113,9 @@ class _Desk:
     def create(self, call: Call, body: bytes) -> Response:
         values = read_webhook(body, self.has)
         if values["scope"] == "ACCOUNT" and not call.user["isAccountAdmin"]:
-            raise Refused(403, write_error("PERMISSION_DENIED", "Only an administrator makes webhooks of the account."))
+            raise Refused(
+                403, write_error("PERMISSION_DENIED", "Only an administrator can create webhooks for the account.")
+            )
         now = write_moment(self.authorizer.clock.now())
         webhook = values | {"status": "ACTIVE", "created": now, "lastModified": now, "creator": call.user["email"]}
         webhook |= {"applicationName": "Tributary", "applicationDisplayName": "Tributary", "clientId": CLIENT_ID}
@@ -130,7 +132,7 @@ class _Desk:
         values = read_webhook(body, self.has)
         fixed = ("webhookUrlInfo", "scope", "resourceType", "resourceId")
         if any(values.get(name) != webhook.get(name) for name in fixed):
-            raise refuse("UPDATE_NOT_ALLOWED", "Address, scope and resource of a webhook stay what they are.")
+            raise refuse("UPDATE_NOT_ALLOWED", "The address, scope and resource of a webhook cannot be changed.")
         changed = webhook | values | {"lastModified": write_moment(self.authorizer.clock.now())}
         self._check_unlike(changed)
         self.webhooks.save(changed)
@@ -142,7 +144,7 @@ class _Desk:
         if state is None:
             raise refuse("MISSING_REQUIRED_PARAM", "Required parameters are missing.")
         if state not in ("ACTIVE", "INACTIVE"):
-            raise refuse("INVALID_ARGUMENTS", "state is ACTIVE or INACTIVE")
+            raise refuse("INVALID_ARGUMENTS", "state must be ACTIVE or INACTIVE")
         changed = webhook | {"status": state, "lastModified": write_moment(self.authorizer.clock.now())}
         if state == "ACTIVE" and webhook["status"] != "ACTIVE":
             self._check_unlike(changed)
@@ -155,11 +157,11 @@ class _Desk:
         if webhook is None:
             raise Refused(404, write_error("INVALID_WEBHOOK_ID", "The webhook id specified is invalid."))
         if not _is_seen(call, webhook):
-            raise Refused(403, write_error("PERMISSION_DENIED", "The webhook is somebody else's."))
+            raise Refused(403, write_error("PERMISSION_DENIED", "The webhook belongs to another user."))
         return webhook
 
     def find_matched(self, call: Call, id_: str) -> Row:
-        """Return a webhook that the caller has seen as it is now."""
+        """Return a webhook if the caller's ETag is current."""
         webhook, etag = self.find(call, id_), read_etag(call.request, "if-match")
         if not etag:
             raise refuse("MISSING_IF_MATCH_HEADER", "If-Match header missing.")

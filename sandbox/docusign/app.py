@@ -1,9 +1,9 @@
 """DocuSign's eSignature REST API v2.1 and Connect. Each module states which behavior is documented and which is our choice.
 
-Documented: the paths and the form of answers and errors. Chosen here: which of many paths are served; the status of
+Documented: the paths and the form of answers and errors. Our choices: which of many paths are served; the status of
 errors, but for the documented 400s; that unknown paths and parameters are refused.
 
-Faults that it asks for by name: `token_expired`; `hourly_limit` and `burst_limit` (with `status`: 400 unless told).
+Faults of its own: `token_expired`; `hourly_limit` and `burst_limit` (with `status`: 400 unless told).
 """
 
 import io
@@ -45,7 +45,7 @@ def create_app(office: Office, faults: Faults, calls: Calls) -> FastAPI:
 
     Args:
         office: The account.
-        faults: Faults in wait.
+        faults: The active faults.
         calls: Counts the limits and the calls beyond them (`docusign`, `docusign_burst`, `docusign_polling <path>`, ...).
     """
     docusign = _DocuSign(office, faults, calls)

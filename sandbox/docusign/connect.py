@@ -3,7 +3,7 @@
 Documented: a 2xx within 100 seconds acknowledges; without `requiresAcknowledgement` nothing is tried again; with it, a
 failure marks the configuration as down: later messages are queued as "Pending" without a try, and the first success lets
 all of them follow at once, in order; ten retries, a day apart; a republished message has a new body. Sources conflict
-about the times between retries: the edit `retries` sets them. Chosen here: one message at a time; a restart goes on where
+about the times between retries: the edit `retries` sets them. Our choices: one message at a time; a restart goes on where
 it stopped and may send a message twice; the times between retries pass by the sandbox's clock and its pace, the wait for an
 acknowledgement by the machine's.
 """

@@ -1,7 +1,7 @@
 """Connect's administration: configurations, logs, failures and republishing.
 
 Documented: paths and fields; 20 configurations an account; `allowEnvelopePublish` is false unless set; https addresses;
-logs only where `enableLog` is true, the last 100 of them and for 15 days. Chosen here: http to the loopback is an address
+logs only where `enableLog` is true, the last 100 of them and for 15 days. Our choices: http to the loopback is an address
 too; the only mode is SIM; a field that is absent from a PUT stays; a message that waits for its next try is a failure too;
 a deleted configuration takes its messages along.
 """

@@ -1,6 +1,6 @@
 """The firm's envelopes and templates, generated from its seed; their life cycle is in `docusign.life`.
 
-All of it is chosen here. An envelope depends on the seed, its household and the moment up to which the firm has lived.
+All of it is our choice. An envelope depends on the seed, its household and the moment up to which the firm has lived.
 """
 
 import random

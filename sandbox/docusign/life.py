@@ -1,7 +1,7 @@
 """The life cycle of an envelope: pure changes of one envelope in DocuSign's field names, and the events they cause.
 
 Documented: the statuses, which stamp each of them sets, recipients grouped by type and served by routing order, and that
-the last signer's event is followed by the envelope's. Chosen here: an envelope is "delivered" once everybody whose turn
+the last signer's event is followed by the envelope's. Our choices: an envelope is "delivered" once everybody whose turn
 it is has opened it, and does not go back to "sent" for the next in turn; a carbon copy is complete as soon as it is sent;
 who signs has opened; a correction or a reminder moves `lastModifiedDateTime` alone.
 """

@@ -2,7 +2,7 @@
 
 Documented: the form of an error; 3,000 calls an hour of the clock and 500 in 30 seconds for the whole account, told in the
 headers; one status call per envelope and address in 15 minutes, whose first excess is only flagged and whose heavy excess
-is refused with 400; downloads of an unfinished envelope's document; the codes. Chosen here: how heavy is heavy; that the
+is refused with 400; downloads of an unfinished envelope's document; the codes. Our choices: how heavy is heavy; that the
 account's limits answer 400 (a fault `hourly_limit` or `burst_limit` with `status` shows 429: callers must read the code);
 that a refused call is not counted.
 """

@@ -1,9 +1,9 @@
 """DocuSign's login: exchange a JWT, signed with the integration's key in a user's name, for a bearer token.
 
 Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and what userinfo
-answers; known from DocuSign's support: the words of `invalid_grant`. Chosen here: `aud` is the host and port by which this
+answers; known from DocuSign's support: the words of `invalid_grant`. Our choices: `aud` is the host and port by which this
 server was called; a token lives 3600 seconds of the sandbox's clock, whatever the assertion asks; consent is given until
-the edit `consent` takes it back. The assertion's `exp` is judged by the machine's time, which both sides share.
+the edit `consent` takes it back. The assertion's `exp` is checked against the machine's time, which both sides share.
 """
 
 import secrets
@@ -24,7 +24,7 @@ from sandbox.server.clock import Clock
 from sandbox.server.key_file import write_once
 from sandbox.server.response import Refused, read_bearer
 
-INTEGRATION_KEY = "0c9a7d52-4e1b-4f38-b6d7-91e2a5c3f804"  # opens nothing but this sandbox
+INTEGRATION_KEY = "0c9a7d52-4e1b-4f38-b6d7-91e2a5c3f804"  # valid for this sandbox only
 GRANT, SCOPES = "urn:ietf:params:oauth:grant-type:jwt-bearer", ("signature", "impersonation")
 TOKEN_SECONDS = 3600
 

@@ -1,7 +1,7 @@
 """The messages of Connect: one JSON message per event, signed with every live key.
 
 Documented: the body (SIM), numbers for `retryCount` and `configurationId` while all else is text, `envelopeSummary` only
-where data is asked for, the headers, a key's bytes as they are typed. Chosen here: `generatedDateTime` stays the same when
+where data is asked for, the headers, a key's bytes as they are typed. Our choices: `generatedDateTime` stays the same when
 a message is tried again.
 """
 

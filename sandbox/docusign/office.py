@@ -48,11 +48,11 @@ class Office:
         world: The firm.
         clock: The sandbox's time.
         pace: How many times faster than the clock the times between Connect's retries pass.
-        data: Folder of anybody's data instead of the firm: `envelopes.jsonl` and `templates.jsonl`, each line an object
+        data: Folder of your own data, served instead of the synthetic firm: `envelopes.jsonl` and `templates.jsonl`, each line an object
             of DocuSign's, an envelope with all its parts.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
 
     def __init__(self, world: World, clock: Clock, pace: float = 1.0, data: Path | None = None) -> None:
@@ -122,7 +122,7 @@ class Office:
             `envelopeId` and `status`, or what is kept now.
 
         Raises:
-            KeyError, ValueError: it is no such edit, a value is missing, or it could not happen.
+            KeyError, ValueError: the edit is unknown, a value is missing, or it could not happen.
         """
         if kind in ("connect_keys", "disturb", "retries", "consent"):
             return self._set(kind, values)
@@ -199,7 +199,7 @@ def _act(kind: str, envelope: Envelope, values: Mapping[str, Any], at: datetime)
         return life.decline(envelope, recipient_id, values["reason"], at)
     if kind in ("deliver", "sign"):
         return (life.deliver if kind == "deliver" else life.sign)(envelope, recipient_id, at)
-    raise ValueError(f"there is no edit {kind!r}")
+    raise ValueError(f"unknown edit {kind!r}")
 
 
 def _find_next(envelope: Envelope) -> str:

@@ -1,7 +1,7 @@
 """Pages of DocuSign's lists.
 
 Documented: sizes and positions as text, the last position included; `nextUri` relative to the API, its dates in .NET's
-form and so without fractions. Chosen here: 100 rows unless `count` says otherwise, and at most 1,000; no `nextUri` on the
+form and so without fractions. Our choices: 100 rows unless `count` says otherwise, and at most 1,000; no `nextUri` on the
 last page; `continuationToken` is the next position, good for the same question only.
 """
 

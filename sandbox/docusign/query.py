@@ -1,7 +1,7 @@
 """Queries for lists of envelopes and templates: the parameters and their filters.
 
 Documented: the parameters; `from_date` unless ids are given; which stamp and which statuses go with `from_to_status`, and
-an empty 200 where they contradict each other; drafts only when asked for. Chosen here: rows of the same sort key go by
+an empty 200 where they contradict each other; drafts only when asked for. Our choices: rows of the same sort key go by
 their id; an id that is asked for may be a draft's; a documented parameter that this sandbox cannot honor is refused, so
 that nobody believes it was.
 """

@@ -1,7 +1,7 @@
 """DocuSign's JSON of envelopes.
 
 Documented: the fields, all of them text; recipients grouped by type; which parts are there only when asked for (`show`).
-Chosen here: which of the many fields are filled; the others are absent, never null.
+Our choices: which of the many fields are filled; the others are absent, never null.
 """
 
 import uuid

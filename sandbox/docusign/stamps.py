@@ -1,7 +1,7 @@
 """DocuSign's dates: timestamps with seven decimals, and the many formats that a caller may use.
 
 Documented: seven decimals ("2020-05-09T21:56:12.2500000Z"); whatever .NET's `DateTime.Parse` reads is accepted; a date
-without an offset is read in the time zone of DocuSign's servers. Chosen here: that zone is Pacific time; ISO 8601 and
+without an offset is read in the time zone of DocuSign's servers. Our choices: that zone is Pacific time; ISO 8601 and
 .NET's American form are read, all else is refused; the seventh digit, finer than the clock, follows from the moment.
 """
 

@@ -24,7 +24,7 @@ create table if not exists message (
 create index if not exists message_waiting on message (config_id, id) where state = 'waiting';
 create index if not exists message_envelope on message (envelope_id);
 """
-CONNECT_KEY = "sandbox-only-connect-key"  # opens nothing but this sandbox
+CONNECT_KEY = "sandbox-only-connect-key"  # valid for this sandbox only
 
 
 class Store:

@@ -1,6 +1,6 @@
 """eMoney's API as far as it is public. Its rate limits follow the sandbox's clock; violations are reported.
 
-Faults that it asks for by name: `token_expired`; `not_calculated` (a projection answers 409).
+Faults of its own: `token_expired`; `not_calculated` (a projection answers 409).
 """
 
 import random
@@ -39,13 +39,13 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
 
     Args:
         world: The firm, in whose folder the key pair and the edits are kept.
-        faults: Faults in wait.
+        faults: The active faults.
         calls: Counts the limits and their violations (`emoney`, `emoney_monte_carlo`).
         clock: Time by which tokens age.
-        data: Folder of anybody's data (`<table>.jsonl`, the tables of `emoney_rows.TABLES`) instead of the firm.
+        data: Folder of your own data (`<table>.jsonl`, the tables of `emoney_rows.TABLES`) instead of the firm.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
     emoney = _Emoney(world, faults, calls, clock, data)
     app = create_vendor_app()
@@ -166,16 +166,16 @@ def _not_found(name: str) -> Refused:
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record for good, as a planner would.
+    """Change a record permanently, as a planner would.
 
     Args:
         world: The firm.
-        kind: `mend` (table, id, set), `delete` (table, id), `delete_client` (client_id), or `change_plan` (plan_id, and
+        kind: `set_fields` (table, id, set), `delete` (table, id), `delete_client` (client_id), or `change_plan` (plan_id, and
             any of `name`, `amounts`: expenseId -> dollars a year, `probability`: from 0 to 1), which dates the plan anew.
-        values: Of the kind.
+        values: The values of the kind.
 
     Raises:
-        KeyError, ValueError: it is no such edit, or a value is missing.
+        KeyError, ValueError: the edit is unknown, or a value is missing.
     """
     if kind == "delete_client":
         return store_edit(world, VENDOR, TABLES, "delete", {"table": "clients", "id": values["client_id"]})

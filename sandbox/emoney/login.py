@@ -1,6 +1,6 @@
 """eMoney's login: exchange a client assertion, signed with the key of a certificate, for a bearer token.
 
-The assertion's `exp` is judged by the machine's time, which both sides share; the token ages by the sandbox's clock.
+The assertion's `exp` is checked against the machine's time, which both sides share; the token ages by the sandbox's clock.
 """
 
 import secrets
@@ -21,7 +21,7 @@ from sandbox.server.clock import Clock
 from sandbox.server.key_file import write_once
 from sandbox.server.response import Refused, read_bearer
 
-CLIENT_ID, API_KEY = "tributary-sandbox", "sandbox-only-emoney"  # open nothing but this sandbox
+CLIENT_ID, API_KEY = "tributary-sandbox", "sandbox-only-emoney"  # valid for this sandbox only
 GRANT, ASSERTION = "client_credentials", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN_SECONDS, ASSERTION_SECONDS = 3600, 600
 _LEEWAY_SECONDS = 5

@@ -90,7 +90,7 @@ class Book:
             "rename_household": self._rename_household,
         }
         if edit["kind"] not in edits:
-            raise ValueError(f"there is no edit {edit['kind']!r}")
+            raise ValueError(f"unknown edit {edit['kind']!r}")
         edits[edit["kind"]](edit, datetime.fromisoformat(edit["at"]))
 
     def _correct_price(self, edit: Edit, at: datetime) -> None:

@@ -137,13 +137,13 @@ class Records:
 
 
 def store_edit(world: World, vendor: str, tables: Mapping[str, Table], kind: str, values: Mapping[str, Any]) -> Edit:
-    """Store a `mend` (table, id, set) or a `delete` (table, id). Return the stored edit.
+    """Store a `set_fields` (table, id, set) or a `delete` (table, id). Return the stored edit.
 
     Raises:
-        KeyError, ValueError: it is no such edit, or a value is missing.
+        KeyError, ValueError: the edit is unknown, or a value is missing.
     """
     if kind not in ("set_fields", "delete"):
-        raise ValueError(f"there is no edit {kind!r}")
+        raise ValueError(f"unknown edit {kind!r}")
     edit: Edit = {"vendor": vendor, "kind": kind, "at": world.clock.now().isoformat(), "table": values["table"]}
     edit |= {"id": values["id"]} | ({"set": dict(values["set"])} if kind == "set_fields" else {})
     _ = tables[edit["table"]]

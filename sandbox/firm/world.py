@@ -91,10 +91,10 @@ class World:
             return self._book
 
     def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Change the books, for good. Return the edit as it is kept.
+        """Change the books permanently. Return the stored edit.
 
         Raises:
-            KeyError, ValueError: it names something unknown or impossible; nothing is kept.
+            KeyError, ValueError: the edit is unknown or impossible; nothing is stored.
         """
         edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
         with self.lock:

@@ -1,6 +1,6 @@
 """MoneyGuidePro's API, with the shapes of a partner's typed model of it.
 
-A fault that it asks for by name: `refresh_failed` (option `status`, "Failure"): an answer of 200 whose positions could
+A fault of its own: `refresh_failed` (option `status`, "Failure"): an answer of 200 whose positions could
 not be refreshed.
 """
 
@@ -21,7 +21,7 @@ from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, distort
 from sandbox.server.response import Refused, create_vendor_app, read_basic, read_query, reply, write_moment
 
-USER, PASSWORD, INSTITUTION_ID = "tributary", "sandbox-only", "4711"  # open nothing but this sandbox
+USER, PASSWORD, INSTITUTION_ID = "tributary", "sandbox-only", "4711"  # valid for this sandbox only
 _REFRESH = "refreshPositionsResponse"
 _API = "/api/Households"
 
@@ -31,13 +31,13 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
 
     Args:
         world: The firm, in whose folder the edits are kept.
-        faults: Faults in wait.
-        calls: Not used: no limit is known.
-        clock: Not used: a login does not age.
-        data: Folder of anybody's data (`<table>.jsonl`, the tables of `moneyguidepro_rows.TABLES`) instead of the firm.
+        faults: The active faults.
+        calls: Unused; no limit is known.
+        clock: Unused; a login does not expire.
+        data: Folder of your own data (`<table>.jsonl`, the tables of `moneyguidepro_rows.TABLES`) instead of the firm.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
     writer = RowWriter(world)
     generated = GeneratedRecords(writer.numbers, {table: getattr(writer, f"write_{table}") for table in TABLES})
@@ -108,16 +108,16 @@ def _read_one(records: Records, faults: Faults, request: Request, table: str, ho
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record for good, as a planner would.
+    """Change a record permanently, as a planner would.
 
     Args:
         world: The firm.
-        kind: `mend` (table, id, set), `delete` (table, id), or `change_plan` (household_id, probability: the meter's text
+        kind: `set_fields` (table, id, set), `delete` (table, id), or `change_plan` (household_id, probability: the meter's text
             or null), which dates the household anew.
-        values: Of the kind.
+        values: The values of the kind.
 
     Raises:
-        KeyError, ValueError: it is no such edit, or a value is missing.
+        KeyError, ValueError: the edit is unknown, or a value is missing.
     """
     if kind != "change_plan":
         return store_edit(world, VENDOR, TABLES, kind, values)

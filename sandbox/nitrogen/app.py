@@ -1,6 +1,6 @@
 """Nitrogen's API (formerly Riskalyze's), as its clients show it: every list holds one advisor's records.
 
-Faults that it asks for by name: `token_expired`; `error_in_body` (an answer of 200 that is an error).
+Faults of its own: `token_expired`; `error_in_body` (an answer of 200 that is an error).
 """
 
 from collections.abc import Mapping
@@ -40,14 +40,14 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
 
     Args:
         world: The firm, in whose folder grants and edits are kept.
-        faults: Faults in wait.
-        calls: Not used: no limit is known.
+        faults: The active faults.
+        calls: Unused; no limit is known.
         clock: Time by which access tokens age.
-        data: Folder of anybody's data instead of the firm: `<table>.jsonl`, each line with `household` and
+        data: Folder of your own data, served instead of the synthetic firm: `<table>.jsonl`, each line with `household` and
             `advisor_user_id` (one of the firm's advisors), by which lists are cut.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
     writer = RowWriter(world)
     generated = GeneratedRecords(writer.numbers, {table: getattr(writer, f"write_{table}") for table in TABLES})
@@ -91,17 +91,17 @@ def _fail_in_body(faults: Faults, request: Request) -> None:
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record for good, as an advisor or a client would.
+    """Change a record permanently, as an advisor or a client would.
 
     Args:
         world: The firm.
-        kind: `mend` (table, id, set), `delete` (table, id), `complete_questionnaire` (questionnaire_id, client_id,
+        kind: `set_fields` (table, id, set), `delete` (table, id), `complete_questionnaire` (questionnaire_id, client_id,
             risk_number: from 1 to 99), or `connect` (advisor_user_id), which grants access anew and returns its first
             `refresh_token`.
-        values: Of the kind.
+        values: The values of the kind.
 
     Raises:
-        KeyError, ValueError: it is no such edit, or a value is missing.
+        KeyError, ValueError: the edit is unknown, or a value is missing.
     """
     if kind == "connect":
         advisor = int(values["advisor_user_id"])

@@ -19,7 +19,7 @@ import orjson
 from sandbox.server.clock import Clock
 from sandbox.server.response import Refused, read_bearer
 
-CLIENT_ID, CLIENT_SECRET = "tributary", "sandbox-only"  # open nothing but this sandbox
+CLIENT_ID, CLIENT_SECRET = "tributary", "sandbox-only"  # valid for this sandbox only
 TOKEN_SECONDS = 3600
 SCOPES = "com.riskalyze.client.read"
 _TOKEN = re.compile(r"r(\d+)-(\d+)-(\d+)-[0-9a-f]{24}")

@@ -1,6 +1,6 @@
 """Orion's API exactly as publicly documented: an undocumented parameter is rejected.
 
-What the documentation leaves open, and what was chosen here: a masked SSN shows its last four digits, and so does a
+What the documentation leaves open, with our choices: a masked SSN shows its last four digits, and so does a
 masked CUSIP; without `$orderby` rows come in descending order of id; `asOfDate` after the last closed day is answered
 as of that day, which the rows' own `asOfDate` tells; `editedDate` of an asset stays when its price is corrected.
 """
@@ -26,7 +26,7 @@ from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, Row, distort
 from sandbox.server.rows import MISSING, Source, dump
 
-USER, PASSWORD = "tributary", "sandbox-only"  # opens nothing but this sandbox
+USER, PASSWORD = "tributary", "sandbox-only"  # valid for this sandbox only
 TOKEN_SECONDS = 36_000
 
 

@@ -19,7 +19,7 @@ _CACHED_TABLES = 12  # tables in memory: a run asks for a few tables, page by pa
 
 
 class OrionBooks:
-    """A `rows.Source` over the made-up firm."""
+    """A `rows.Source` over the synthetic firm."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -105,10 +105,10 @@ class Folder:
         self._cache.clear()
 
     def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Mend a row or correct a price, for good. Return the edit as it is kept.
+        """Mend a row or correct a price, for good. Return the stored edit.
 
         Raises:
-            KeyError, ValueError: a value is missing, or it is another kind of edit; nothing is kept.
+            KeyError, ValueError: a value is missing, or it is another kind of edit; nothing is stored.
         """
         edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
         if kind == "set_fields":
@@ -174,7 +174,7 @@ def export_lines(source: Source, table: str, first: date, last: date) -> Iterato
 
 
 def export(folder: Path, source: OrionBooks, first: date, last: date) -> None:
-    """Write the made-up firm's Orion data to `folder/orion`, unmasked, in the form that `Folder` reads."""
+    """Write the synthetic firm's Orion data to `folder/orion`, unmasked, in the form that `Folder` reads."""
     target = folder / "orion"
     target.mkdir(parents=True, exist_ok=True)
     for table in ORION_TABLES:

@@ -48,7 +48,7 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
 
     Args:
         state_dir: The org's state is in its folder `salesforce`, made when missing.
-        faults: Faults in wait; none unless given.
+        faults: The active faults; none by default.
         clock: The sandbox's time; the machine's unless given.
     """
     org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock())

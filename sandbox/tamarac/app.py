@@ -1,6 +1,6 @@
 """Tamarac's API: the little that is public, and agreed assumptions for the rest.
 
-What the public documentation leaves open, and what was chosen here: a night's files are in at 05:30 in New York, so a
+What the public documentation leaves open, with our choices: a night's files are in at 05:30 in New York, so a
 session is closed on the day after; `pageSize` is 200 and at most 1000; a page's link carries an opaque `pageToken`;
 a holding of a day after the last closed one is answered as of that one, which `As Of Date` tells.
 """
@@ -27,25 +27,25 @@ from sandbox.tamarac.office import Office
 from sandbox.tamarac.reports import Jobs
 from sandbox.tamarac.rows import IDS, Row
 
-USER, PASSWORD = "tributary-tamarac", "sandbox-only"  # opens nothing but this sandbox
+USER, PASSWORD = "tributary-tamarac", "sandbox-only"  # valid for this sandbox only
 _ROWS, _MOST_ROWS = 200, 1000
 
 
 def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: Path | None = None) -> FastAPI:
     """Return the application to mount at `/tamarac`.
 
-    Faults that it asks for by name: `sync_failed` on custodial-sync; `rows_added` and `rows_removed` on a list; those
+    Faults of its own: `sync_failed` on custodial-sync; `rows_added` and `rows_removed` on a list; those
     of the reports are in `tamarac_reports.Jobs`.
 
     Args:
         world: The firm, its edits and its clock.
-        faults: Faults in wait.
+        faults: The active faults.
         calls: Not counted here: whoever stands in front counts.
         clock: The world's own.
-        data: Folder of anybody's data instead of the made-up office.
+        data: Folder of your own data instead of the made-up office.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
     source = Folder(data, world) if data else Office(world)
     jobs, app = Jobs(source, faults), create_vendor_app()
@@ -89,7 +89,7 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change what people keep in Tamarac, for good. Return the edit as it is kept.
+    """Change what people keep in Tamarac, for good. Return the stored edit.
 
     `correct_transaction` (transaction_id; quantity, price, trade_date), `reverse_transaction` (transaction_id),
     `backdate_trade` (account_id, symbol, trade_date, quantity, below zero for a sale; price), `close_account`
@@ -98,7 +98,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
     folder's data the last two have an effect.
 
     Raises:
-        KeyError, ValueError: it names something unknown or impossible; nothing is kept.
+        KeyError, ValueError: the edit is unknown or impossible; nothing is stored.
     """
     return Office(world).edit(kind, values)
 

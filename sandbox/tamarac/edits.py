@@ -31,7 +31,7 @@ def find_number(edit: Edit) -> int | None:
         return read_household(edit["household_id"])
     if kind == "move_account":
         return None
-    raise ValueError(f"there is no edit {kind!r}")
+    raise ValueError(f"unknown edit {kind!r}")
 
 
 def find_override(edits: Iterable[Edit]) -> date | None:

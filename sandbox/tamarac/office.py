@@ -28,7 +28,7 @@ _EVERY = 5  # in every fifth pair of neighbours the households share an account
 
 
 class Office:
-    """Everything that Tamarac knows of the made-up firm. All methods may be called from several threads.
+    """Everything that Tamarac knows of the synthetic firm. All methods may be called from several threads.
 
     Args:
         world: The firm, its clock and its edits.
@@ -138,10 +138,10 @@ class Office:
         return label_account(accounts[-1].id) if accounts else None
 
     def edit(self, kind: str, values: Mapping[str, Any]) -> Edit:
-        """Change the books, for good. Return the edit as it is kept.
+        """Change the books permanently. Return the stored edit.
 
         Raises:
-            KeyError, ValueError: it names something unknown or impossible; nothing is kept.
+            KeyError, ValueError: the edit is unknown or impossible; nothing is stored.
         """
         edit: Edit = dict(values) | {"vendor": VENDOR, "kind": kind, "at": self.world.clock.now().isoformat()}
         with self._lock, self.world.lock:

@@ -1,6 +1,6 @@
 """A household's rows in Tamarac's report `AccountTransactions`; every cell is text.
 
-What the public documentation leaves open, and what was chosen here: `Entry Date` is the day on which a row was last
+What the public documentation leaves open, with our choices: `Entry Date` is the day on which a row was last
 entered, so a correction or a reversal moves it; cash moves by `Amount`, but for a transfer of a security, whose amount
 is its worth and moves no cash; a split is a "Transfer In" of units with no amount; a reinvestment is a "Dividend" and
 a "Buy" that outweigh each other.
