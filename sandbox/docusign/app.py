@@ -1,9 +1,9 @@
 """DocuSign's eSignature REST API v2.1 and Connect. Each module states which behavior is documented and which is our choice.
 
-Documented: the paths and the form of answers and errors. Our choices: which of many paths are served; the status of
-errors, but for the documented 400s; that unknown paths and parameters are refused.
+Documented: the paths and the format of responses and errors. Our choices: which of the many paths are served; the status of
+errors, except the documented 400s; unknown paths and parameters are rejected.
 
-Faults of its own: `token_expired`; `hourly_limit` and `burst_limit` (with `status`: 400 unless told).
+Faults of its own: `token_expired`; `hourly_limit` and `burst_limit` (`status`, by default 400).
 """
 
 import io
@@ -46,7 +46,7 @@ def create_app(office: Office, faults: Faults, calls: Calls) -> FastAPI:
     Args:
         office: The account.
         faults: The active faults.
-        calls: Counts the limits and the calls beyond them (`docusign`, `docusign_burst`, `docusign_polling <path>`, ...).
+        calls: Counts calls and rate-limit violations (`docusign`, `docusign_burst`, `docusign_polling <path>`, ...).
     """
     docusign = _DocuSign(office, faults, calls)
     app = create_vendor_app()
@@ -61,7 +61,7 @@ def create_app(office: Office, faults: Faults, calls: Calls) -> FastAPI:
 
 
 def create_admin(office: Office) -> APIRouter:
-    """Return `POST /_sandbox/docusign/quiet` ({timeout_seconds}), which answers Connect's counts once all is delivered."""
+    """Return `POST /_sandbox/docusign/quiet` ({timeout_seconds}), which returns Connect's counts once everything is delivered."""
     router = APIRouter()
 
     @router.post("/_sandbox/docusign/quiet")
@@ -145,7 +145,7 @@ class _DocuSign:
 
     @asynccontextmanager
     async def run_lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Let Connect send as long as the server runs."""
+        """Let Connect send while the server runs."""
         self.office.sender.start()
         yield
         await run_in_threadpool(self.office.sender.stop)
@@ -200,7 +200,7 @@ class _DocuSign:
         return distort(self.faults, request.url.path, [envelope])[0]
 
     def download(self, request: Request, envelope_id: str, document_id: str, has_certificate: bool) -> Response:
-        """Return a file, or one of the files that DocuSign knows by a keyword."""
+        """Return a file by id, or by one of DocuSign's keywords."""
         envelope = self.office.find_envelope(envelope_id)
         if envelope["status"] not in ENDED:
             self.limits.download(request.url.path)
@@ -211,7 +211,7 @@ class _DocuSign:
 
 
 def _find_pages(envelope: Envelope, document_id: str, has_certificate: bool) -> tuple[list[Page], str]:
-    """Return the pages of a document, of all of them with the certificate once there is one, or of the certificate."""
+    """Return the pages of one document, of all documents with the certificate if there is one, or of the certificate."""
     documents = envelope["envelopeDocuments"]
     if document_id == CERTIFICATE:
         return [write_certificate(envelope)], "Summary.pdf"
@@ -228,7 +228,7 @@ def _write_archive(envelope: Envelope) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for document in envelope["envelopeDocuments"]:
-            entry = zipfile.ZipInfo(document["name"])  # of 1980: the same bytes every time
+            entry = zipfile.ZipInfo(document["name"])  # dated 1980, so that the bytes are always the same
             archive.writestr(entry, write_pdf([write_document(envelope, document)]))
         archive.writestr(zipfile.ZipInfo("Summary.pdf"), write_pdf([write_certificate(envelope)]))
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""DocuSign's API document, and the part of it that this sandbox serves."""
+"""The part of DocuSign's API document that this sandbox serves."""
 
 import time
 

@@ -1,9 +1,9 @@
 """Connect's administration: configurations, logs, failures and republishing.
 
 Documented: paths and fields; 20 configurations an account; `allowEnvelopePublish` is false unless set; https addresses;
-logs only where `enableLog` is true, the last 100 of them and for 15 days. Our choices: http to the loopback is an address
-too; the only mode is SIM; a field that is absent from a PUT stays; a message that waits for its next try is a failure too;
-a deleted configuration takes its messages along.
+logs only if `enableLog` is true, the last 100 within 15 days. Our choices: http to the loopback is also
+allowed; the only mode is SIM; a field missing from a PUT is unchanged; a message that waits for a retry counts as a failure;
+deleting a configuration deletes its messages.
 """
 
 from collections.abc import Iterable
@@ -102,10 +102,10 @@ def add_routes(app: FastAPI, office: Office, root: str) -> None:
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """Return the object that was sent.
+    """Return the JSON object of a request.
 
     Raises:
-        Refused: 400, where there is none.
+        Refused: 400, if the body is not a JSON object.
     """
     try:
         body = orjson.loads(await request.body())
@@ -144,21 +144,21 @@ def _save_config(sender: Sender, connect_id: str | None, values: Config) -> Conf
 def _check(config: Config) -> None:
     for name, value in config.items():
         if name in _LISTS and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
-            raise _create_bad_request(f"{name} is a list of text.")
+            raise _create_bad_request(f"{name} must be a list of strings.")
         if name not in (*_LISTS, "eventData", "sfObjects") and not isinstance(value, str):
-            raise _create_bad_request(f"{name} is text.")
+            raise _create_bad_request(f"{name} must be a string.")
     if config.get("sfObjects", []) != []:
-        raise _create_bad_request("This account sends nothing to Salesforce.")
+        raise _create_bad_request("This account does not send to Salesforce.")
     data = config.get("eventData", {})
     if not isinstance(data, dict) or data.get("format", "json") != "json":
-        raise _create_bad_request("eventData is an object, and its format json.")
+        raise _create_bad_request("eventData must be an object with format json.")
     included = data.get("includeData", [])
     if not isinstance(included, list) or not set(map(str, included)) <= {*INCLUDED, "payment_tabs", "prefill_tabs"}:
-        raise _create_bad_request("eventData.includeData names something unknown.")
+        raise _create_bad_request("eventData.includeData has an unknown value.")
     if config["deliveryMode"] != "SIM" or data.get("version", "restv2.1") != "restv2.1":
-        raise _create_bad_request("This account has deliveryMode SIM and restv2.1 alone.")
+        raise _create_bad_request("This account supports only deliveryMode SIM and restv2.1.")
     if unknown := sorted(set(config["events"]) - EVENTS):
-        raise _create_bad_request(f"There is no event {unknown[0]!r}.")
+        raise _create_bad_request(f"Unknown event {unknown[0]!r}.")
     if not _is_address(config.get("urlToPublishTo", "")):
         raise _create_bad_request("urlToPublishTo must begin with https://.")
 

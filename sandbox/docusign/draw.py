@@ -1,6 +1,6 @@
 """The firm's envelopes and templates, generated from its seed; their life cycle is in `docusign.life`.
 
-All of it is our choice. An envelope depends on the seed, its household and the moment up to which the firm has lived.
+All of it is our choice. An envelope depends on the seed, its household and the end of the generated history.
 """
 
 import random
@@ -32,7 +32,7 @@ _VOIDED = ("Sent to the wrong address", "Replaced by another form")
 
 
 def draw_templates(seed: int, first: datetime) -> list[Envelope]:
-    """Return the firm's templates in the order of their names."""
+    """Return the firm's templates, ordered by name."""
     templates = []
     for number, template in enumerate(sorted(TEMPLATES)):
         created, id_ = write_stamp(first - timedelta(days=400 + number)), write_guid(seed, "template", template.name)
@@ -67,7 +67,7 @@ def draw_templates(seed: int, first: datetime) -> list[Envelope]:
 
 
 def draw_envelopes(seed: int, household: Household, representative: Representative, until: datetime) -> list[Envelope]:
-    """Return one household's envelopes as they stood at `until`."""
+    """Return one household's envelopes as of `until`."""
     draw = random.Random(f"{seed}:docusign:{household.id}")
     return [_draw(draw, seed, household, representative, until, slot) for slot in range(draw.choice((1, 2, 2, 3)))]
 
@@ -94,7 +94,7 @@ def _draw(
 
 
 class _Life:
-    """One envelope on its way: nothing happens to it after `until`."""
+    """One envelope in progress; nothing happens to it after `until`."""
 
     def __init__(self, draw: random.Random, envelope: Envelope, moment: datetime, until: datetime) -> None:
         self.draw, self.envelope, self.moment, self.until = draw, envelope, moment, until

@@ -1,9 +1,9 @@
 """DocuSign's login: exchange a JWT, signed with the integration's key in a user's name, for a bearer token.
 
-Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and what userinfo
-answers; known from DocuSign's support: the words of `invalid_grant`. Our choices: `aud` is the host and port by which this
-server was called; a token lives 3600 seconds of the sandbox's clock, whatever the assertion asks; consent is given until
-the edit `consent` takes it back. The assertion's `exp` is checked against the machine's time, which both sides share.
+Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and the userinfo
+response; from DocuSign's support: the text of `invalid_grant`. Our choices: `aud` is the host and port of the
+request; a token is valid for 3600 seconds of the sandbox's clock, whatever the assertion requests; consent is given until
+the edit `consent` withdraws it. The assertion's `exp` is checked against the machine's time, which both sides share.
 """
 
 import secrets
@@ -30,7 +30,7 @@ TOKEN_SECONDS = 3600
 
 
 def read_private_key(state: Path) -> str:
-    """Return the integration's RSA key as PEM, generated if there is none yet; a concurrent caller gets the first one."""
+    """Return the integration's RSA key as PEM, generated on first use; concurrent callers get the same key."""
     path = state / "docusign.pem"
     if not path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -40,14 +40,14 @@ def read_private_key(state: Path) -> str:
 
 
 class Tokens:
-    """The access tokens of one sandbox; a restart forgets them."""
+    """The access tokens of one sandbox; a restart discards them."""
 
     def __init__(self, state: Path, clock: Clock, store: Store) -> None:
         self.state, self.clock, self.store = state, clock, store
         self._expires_at: dict[str, datetime] = {}
 
     def open(self, form: Mapping[str, str], host: str) -> dict[str, Any]:
-        """Return a new token. `host` is the authorization server's, to which the assertion must be addressed.
+        """Return a new token. `host` is the authorization server's host, the required audience of the assertion.
 
         Raises:
             Refused: 400 with OAuth's `error`.
@@ -84,11 +84,11 @@ class Tokens:
         """Authorize a request.
 
         Raises:
-            Refused: 401, where the token is unknown or too old.
+            Refused: 401, if the token is unknown or expired.
         """
         token = read_bearer(headers)
         if not token:
-            raise refuse(401, "PARTNER_AUTHENTICATION_FAILED", "The call carries no access token.")
+            raise refuse(401, "PARTNER_AUTHENTICATION_FAILED", "The request has no access token.")
         expires_at = self._expires_at.get(token)
         if expires_at is None or expires_at <= self.clock.now():
             raise refuse(401, "USER_AUTHENTICATION_FAILED", "Invalid access token.")

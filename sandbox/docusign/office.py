@@ -1,7 +1,7 @@
 """A firm's account at DocuSign: its envelopes and templates, and the actions of people.
 
-The firm's own envelopes are drawn at the first use, as of that moment, which is kept; what changes afterwards is kept as
-whole envelopes. So a restart goes on with the same account.
+The firm's own envelopes are generated at first use, as of that moment, which is stored; later changes are stored as
+whole envelopes. So a restart continues with the same account.
 """
 
 import threading
@@ -47,9 +47,9 @@ class Office:
     Args:
         world: The firm.
         clock: The sandbox's time.
-        pace: How many times faster than the clock the times between Connect's retries pass.
-        data: Folder of your own data, served instead of the synthetic firm: `envelopes.jsonl` and `templates.jsonl`, each line an object
-            of DocuSign's, an envelope with all its parts.
+        pace: How many times faster than the clock the time between Connect's retries passes.
+        data: Folder of your own data, served instead of the synthetic firm: `envelopes.jsonl` and `templates.jsonl`, one DocuSign object
+            per line, envelopes with all their parts.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -64,7 +64,7 @@ class Office:
         self._lock = threading.RLock()
 
     def list_envelopes(self) -> list[Envelope]:
-        """Return every envelope with all its parts; none of them may be changed."""
+        """Return every envelope with all its parts; callers must not modify them."""
         return list(self._open().values())
 
     def list_templates(self) -> list[Envelope]:
@@ -74,10 +74,10 @@ class Office:
         return draw_templates(self.world.firm.seed, self._find_start())
 
     def find_envelope(self, envelope_id: str) -> Envelope:
-        """Return an envelope with all its parts, which must not be changed.
+        """Return an envelope with all its parts; callers must not modify it.
 
         Raises:
-            Refused: 404, where there is none.
+            Refused: 404, if there is none.
         """
         envelope = self._open().get(envelope_id.lower())
         if envelope is None:
@@ -111,18 +111,18 @@ class Office:
         """Apply and store an action of people at DocuSign, and queue Connect's messages.
 
         Args:
-            kind: `send` (household: its id, or signers: [{name, email}]; template: its name; draft: stop before it is
-                sent; or envelope_id: a draft), `deliver`, `sign`, `decline` (reason), all three of a recipient (absent:
-                whose turn it is), `void` (reason), `correct` (recipient, set), `resend`; or, of the account,
+            kind: For an envelope: `send` (household: its id, or signers: [{name, email}]; template: its name; draft: stop
+                before sending; or envelope_id: a draft), `deliver`, `sign`, `decline` (reason), these three with a recipient
+                (default: the current one), `void` (reason), `correct` (recipient, set), `resend`. For the account:
                 `connect_keys` (keys), `disturb` (copies, shuffle: size of a batch, lost: a share, seed), `retries`
                 (seconds: [..], ack_seconds), `consent` (is_given).
-            values: Of the kind, with `envelope_id` where it is about one.
+            values: The values of the kind, with `envelope_id` where it applies.
 
         Returns:
-            `envelopeId` and `status`, or what is kept now.
+            `envelopeId` and `status`, or the stored settings.
 
         Raises:
-            KeyError, ValueError: the edit is unknown, a value is missing, or it could not happen.
+            KeyError, ValueError: the edit is unknown, a value is missing, or the action is not allowed now.
         """
         if kind in ("connect_keys", "disturb", "retries", "consent"):
             return self._set(kind, values)
@@ -206,7 +206,7 @@ def _find_next(envelope: Envelope) -> str:
     for kind, recipient in list_recipients(envelope):
         if kind in ACTING and recipient["status"] in OPEN:
             return str(recipient["recipientId"])
-    raise ValueError("it is nobody's turn")
+    raise ValueError("the envelope has no current recipient")
 
 
 def _read(folder: Path, name: str) -> Iterator[Envelope]:

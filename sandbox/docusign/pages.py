@@ -1,8 +1,8 @@
 """Pages of DocuSign's lists.
 
 Documented: sizes and positions as text, the last position included; `nextUri` relative to the API, its dates in .NET's
-form and so without fractions. Our choices: 100 rows unless `count` says otherwise, and at most 1,000; no `nextUri` on the
-last page; `continuationToken` is the next position, good for the same question only.
+format and so without fractions. Our choices: `count` is 100 by default and at most 1,000; no `nextUri` on the
+last page; `continuationToken` is the next position, valid for the same query only.
 """
 
 import base64
@@ -48,7 +48,7 @@ def _open_token(token: str, query_hash: str) -> int:
             return int(start)
     except ValueError:
         pass
-    raise create_bad_request("Query parameter 'continuation_token' is not one of this query.")
+    raise create_bad_request("Query parameter 'continuation_token' is not valid for this query.")
 
 
 def _write_uri(path: str, query: Mapping[str, str], start: int, count: int) -> str:

@@ -1,9 +1,9 @@
 """Queries for lists of envelopes and templates: the parameters and their filters.
 
 Documented: the parameters; `from_date` unless ids are given; which stamp and which statuses go with `from_to_status`, and
-an empty 200 where they contradict each other; drafts only when asked for. Our choices: rows of the same sort key go by
-their id; an id that is asked for may be a draft's; a documented parameter that this sandbox cannot honor is refused, so
-that nobody believes it was.
+an empty 200 where they contradict each other; drafts only on request. Our choices: rows of the same sort key are ordered by
+id; a requested id may be a draft's; a documented parameter that this sandbox cannot honor is rejected instead of
+ignored.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ _QUALIFIERS = {
     "timedout": ("statusChangedDateTime", ()),
     "processing": ("statusChangedDateTime", ()),
 }
-"""`from_to_status` -> stamp that must lie in the period, current statuses that do not contradict it."""
+"""`from_to_status` -> timestamp that must be in the period, current statuses that do not contradict it."""
 _ORDERS = {
     "last_modified": "lastModifiedDateTime",
     "status_changed": "statusChangedDateTime",
@@ -71,24 +71,24 @@ def read(request: Request, names: Iterable[str]) -> Query:
     """Return the parameters of a call.
 
     Raises:
-        Refused: 400, where one is unknown here or given twice.
+        Refused: 400, if one is unknown or repeated.
     """
     pairs = request.query_params.multi_items()
     for name, _ in pairs:
         if name not in names:
-            raise create_bad_request(f"Query parameter '{name}' is not known here.")
+            raise create_bad_request(f"Query parameter '{name}' is unknown.")
         if len(request.query_params.getlist(name)) > 1:
-            raise create_bad_request(f"Query parameter '{name}' is given twice.")
+            raise create_bad_request(f"Query parameter '{name}' is repeated.")
     return {name: value for name, value in pairs if value}
 
 
 def create_bad_request(message: str) -> Exception:
-    """Return the refusal of a parameter."""
+    """Return the error for an invalid parameter."""
     return refuse(400, "INVALID_REQUEST_PARAMETER", message)
 
 
 def read_names(query: Query, name: str, known: Iterable[str]) -> set[str]:
-    """Return a list with commas, lower case."""
+    """Return the lower-case values of a comma-separated parameter."""
     names = {word.strip().lower() for word in query.get(name, "").split(",")} - {""}
     if unknown := sorted(names - set(known)):
         raise create_bad_request(f"Query parameter '{name}' has the unknown value '{unknown[0]}'.")
@@ -102,10 +102,10 @@ def read_include(query: Query) -> set[str]:
 
 
 def select_envelopes(query: Query, envelopes: Iterable[Envelope], now: datetime) -> list[Envelope]:
-    """Return the envelopes that a query asks for, in order.
+    """Return the envelopes that a query selects, in order.
 
     Raises:
-        Refused: 400, where it is not a valid query.
+        Refused: 400, if the query is invalid.
     """
     tests = [*_test_ids(query, now), *_test_period(query, now), *_test_words(query)]
     selected = [envelope for envelope in envelopes if all(test(envelope) for test in tests)]
@@ -206,7 +206,7 @@ def read_date(query: Query, name: str) -> int:
     """Return a date as ticks.
 
     Raises:
-        Refused: 400, where it is no date.
+        Refused: 400, if it is not a date.
     """
     try:
         return read_ticks(query[name])

@@ -2,7 +2,7 @@
 
 Documented: seven decimals ("2020-05-09T21:56:12.2500000Z"); whatever .NET's `DateTime.Parse` reads is accepted; a date
 without an offset is read in the time zone of DocuSign's servers. Our choices: that zone is Pacific time; ISO 8601 and
-.NET's American form are read, all else is refused; the seventh digit, finer than the clock, follows from the moment.
+.NET's American form are read, everything else is rejected; the seventh digit, finer than the clock, is derived from the time.
 """
 
 import re

@@ -1,6 +1,6 @@
 """DocuSign's state that survives a restart, in one SQLite file: changed envelopes, Connect and its messages.
 
-An envelope and the messages about its change are kept in one transaction: there is never one without the other.
+An envelope and the messages about its change are stored in one transaction.
 """
 
 import sqlite3
@@ -40,7 +40,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, committed when the outermost block ends, undone when it raises."""
+        """One transaction, committed when the outermost block ends, rolled back if it raises."""
         with self._lock:
             self._depth += 1
             try:
@@ -62,7 +62,7 @@ class Store:
             return self._connection.execute(sql, values).fetchall()
 
     def find(self, name: str, default: Any) -> Any:
-        """Return a kept value."""
+        """Return a stored value."""
         rows = self.read("select value from setting where name = ?", name)
         return orjson.loads(rows[0]["value"]) if rows else default
 

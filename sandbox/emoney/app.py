@@ -1,6 +1,6 @@
-"""eMoney's API as far as it is public. Its rate limits follow the sandbox's clock; violations are reported.
+"""The public part of eMoney's API. Its rate limits follow the sandbox's clock; violations are reported.
 
-Faults of its own: `token_expired`; `not_calculated` (a projection answers 409).
+Faults of its own: `token_expired`; `not_calculated` (a projection returns 409).
 """
 
 import random
@@ -38,11 +38,11 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/emoney`.
 
     Args:
-        world: The firm, in whose folder the key pair and the edits are kept.
+        world: The firm; its folder stores the key pair and the edits.
         faults: The active faults.
         calls: Counts the limits and their violations (`emoney`, `emoney_monte_carlo`).
-        clock: Time by which tokens age.
-        data: Folder of your own data (`<table>.jsonl`, the tables of `emoney_rows.TABLES`) instead of the firm.
+        clock: Expires tokens.
+        data: Folder of your own data (`<table>.jsonl`, the tables of `emoney.rows.TABLES`) instead of the firm.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -100,7 +100,7 @@ class _Emoney:
         self._lock = threading.Lock()
 
     def admit(self, request: Request) -> None:
-        """Authorize a request by its token, its key, and the rate limit of the last minute."""
+        """Authorize a request: check its token, its key and the rate limit of the last minute."""
         if self.faults.take(request.url.path, "token_expired"):
             self.tokens.forget(request.headers)
         self.tokens.check(request.headers)
@@ -130,7 +130,7 @@ class _Emoney:
         return distort(self.faults, request.url.path, rows)
 
     def project(self, request: Request, client_id: str, plan_id: str) -> Row:
-        """Return what one more simulation of a plan finds."""
+        """Return the result of one more simulation of a plan."""
         self.admit(request)
         self._check_rate("emoney_monte_carlo", MONTE_CARLO_AN_HOUR, 3600)
         read_query(request)
@@ -171,7 +171,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
     Args:
         world: The firm.
         kind: `set_fields` (table, id, set), `delete` (table, id), `delete_client` (client_id), or `change_plan` (plan_id, and
-            any of `name`, `amounts`: expenseId -> dollars a year, `probability`: from 0 to 1), which dates the plan anew.
+            any of `name`, `amounts`: expenseId -> dollars a year, `probability`: from 0 to 1), which updates the plan's date.
         values: The values of the kind.
 
     Raises:
@@ -191,7 +191,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return whose each record is: `clients:`, `spouses:` and `accounts:` -> the firm's person, household or account."""
+    """Return each record's match in the firm: `clients:`, `spouses:` and `accounts:` -> person, household or account."""
     book, seed, pairs = world.open_book(), world.firm.seed, list[tuple[str, str]]()
     for client_id, number in RowWriter(world).numbers.items():
         house = book.households[number]

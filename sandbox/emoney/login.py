@@ -1,6 +1,6 @@
 """eMoney's login: exchange a client assertion, signed with the key of a certificate, for a bearer token.
 
-The assertion's `exp` is checked against the machine's time, which both sides share; the token ages by the sandbox's clock.
+The assertion's `exp` is checked against the machine's time, which both sides share; the token expires by the sandbox's clock.
 """
 
 import secrets
@@ -29,7 +29,7 @@ _LEEWAY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A program's login credentials: ids in clear text, key and certificate as PEM."""
+    """A caller's credentials: ids in clear text, key and certificate as PEM."""
 
     client_id: str
     api_key: str
@@ -38,7 +38,7 @@ class Credentials:
 
 
 def read_credentials(state: Path) -> Credentials:
-    """Return the credentials of the sandbox whose state is in `state`; the key pair is generated if there is none yet."""
+    """Return the credentials of the sandbox whose state is in `state`; the key pair is generated on first use."""
     path = state / "emoney.pem"
     if not path.exists():
         _make_pair(path)
@@ -65,7 +65,7 @@ def _make_pair(path: Path) -> None:
 
 
 class Tokens:
-    """The tokens of one sandbox; a restart forgets them, and the assertions that it has seen."""
+    """The tokens of one sandbox; a restart discards them, and the ids of used assertions."""
 
     def __init__(self, state: Path, clock: Clock) -> None:
         self.state, self.clock = state, clock
@@ -74,7 +74,7 @@ class Tokens:
         self._lock = threading.Lock()
 
     def open(self, form: Mapping[str, str], url: str) -> str:
-        """Return a new token. `url` is the token endpoint's own, to which the assertion must be addressed.
+        """Return a new token. `url` is the token endpoint's URL, the required audience of the assertion.
 
         Raises:
             Refused: 400 with OAuth's `error`.
@@ -121,7 +121,7 @@ class Tokens:
         """Authorize a request.
 
         Raises:
-            Refused: 401, where the token is unknown or too old, or the API key is wrong.
+            Refused: 401, if the token is unknown or expired, or the API key is wrong.
         """
         expires_at = self._expires_at.get(read_bearer(headers))
         if expires_at is None or expires_at <= self.clock.now():

@@ -1,6 +1,6 @@
 """The firm's households as eMoney's objects: clients, plans, expenses, projections and accounts.
 
-GUIDs follow from the seed and the firm's own ids. Half of the clients carry Orion's id as `externalId`.
+GUIDs are derived from the seed and the firm's own ids. Half of the clients have Orion's id as `externalId`.
 """
 
 import random
@@ -38,14 +38,14 @@ def write_guid(seed: int, *parts: Any) -> str:
 
 
 class RowWriter:
-    """Returns the rows of one household by its number."""
+    """Writes the rows of one household, given by its number."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
-        """clientId -> number of the household, in the order of clientId."""
+        """Return clientId -> number of the household, ordered by clientId."""
         numbers = (n for n in range(self.world.firm.households) if has_household(self.seed, SHARE, n))
         return dict(sorted((write_guid(self.seed, "client", 1001 + n), n) for n in numbers))
 
@@ -102,7 +102,7 @@ class RowWriter:
         ]
 
     def write_expenses(self, number: int) -> list[Row]:
-        """Return what is to be paid for in every plan."""
+        """Return the expenses of every plan."""
         house = self._find(number)
         return [
             self._of_plan(house, plan)
@@ -122,7 +122,7 @@ class RowWriter:
         ]
 
     def write_projections(self, number: int) -> list[Row]:
-        """Return the Monte Carlo projection of every plan, without its noise; none of a plan that cannot be calculated."""
+        """Return the Monte Carlo projection of every plan, without its noise; none for a plan that cannot be calculated."""
         house = self._find(number)
         return [
             self._of_plan(house, plan) | self._project(house, plan)
@@ -131,7 +131,7 @@ class RowWriter:
         ]
 
     def write_goal_funding(self, number: int) -> list[Row]:
-        """Return how far each goal is paid for; the retirement itself has the id `retirement`."""
+        """Return how far each goal is funded; retirement itself has the id `retirement`."""
         house = self._find(number)
         rows = []
         for plan in self._draw_plans(house):
@@ -145,7 +145,7 @@ class RowWriter:
         return rows
 
     def write_accounts(self, number: int) -> list[Row]:
-        """Return copies of the firm's accounts, and what is held away."""
+        """Return copies of the firm's accounts, and the accounts held away."""
         house = self._find(number)
         return [
             {
@@ -214,12 +214,12 @@ def _write_goal_id(house: Household, plan: Plan, goal: Goal) -> str:
 
 
 def _cost(goal: Goal) -> Decimal:
-    """Return what a goal costs in all its years, in dollars of today."""
+    """Return the cost of a goal over all its years, in today's dollars."""
     return goal.amount * (goal.end_year - goal.start_year + 1)
 
 
 def shake(row: Row, draw: random.Random) -> Row:
-    """Return a projection as one more simulation finds it: every probability a little different."""
+    """Return a projection of one more simulation, with slightly different probabilities."""
 
     def vary(value: Any) -> Any:
         if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Financial plans of the generated firm's households: goals, versions, and a probability that drifts week by week.
+"""Financial plans of the synthetic firm's households: goals, versions, and a probability that drifts week by week.
 
-A plan on a day depends on the seed, the vendor, the household, the firm's first day and that day, and on nothing else.
-Each week its probability of success moves a little, as markets do; in some weeks a planner changes a goal, which makes
+A plan depends only on the seed, the vendor, the household, the firm's first day and the requested day.
+Its probability of success moves a little each week, as markets do; in some weeks a planner changes a goal, which creates
 a new version of the plan.
 """
 
@@ -19,7 +19,7 @@ _WHAT_IFS = ("Retire at 62", "Sell the House", "Bear Market")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Something to pay for. `amount` is in dollars a year; `end_year` equals `start_year` for what is paid once."""
+    """One goal. `amount` is dollars per year; `end_year` equals `start_year` for a single payment."""
 
     number: int
     name: str
@@ -38,8 +38,8 @@ class Plan:
 
     Attributes:
         number: 0 is the base plan.
-        version: How often it was changed since the firm's first day.
-        probability: Of success, from 0 to 1.
+        version: Number of changes since the firm's first day.
+        probability: Probability of success, from 0 to 1.
     """
 
     number: int
@@ -56,7 +56,7 @@ def draw_plans(seed: int, vendor: str, household: Household, first: date, day: d
     key = f"{seed}:plans:{vendor}:{household.id}"
     draw = random.Random(key)
     count = draw.choice((0, 1, 1, 1, 2, 2, 3))
-    if household.id == 1001:  # the first household has everything everywhere
+    if household.id == 1001:  # the first household has all data in every vendor
         count = max(count, 2)
     created = [first - timedelta(days=draw.randrange(60, 1500))]
     created += [first + timedelta(days=draw.randrange(-50, 70)) for _ in _WHAT_IFS]

@@ -1,7 +1,7 @@
-"""A vendor's records by client: generated from the firm or read from files, with edits on top.
+"""A vendor's records by client: generated from the firm or read from files, with edits applied.
 
-A file is `<vendor>/<table>.jsonl`, one vendor object a line. Where the vendor's own object does not say whose it is, the
-line says so in a further field, which is not served (`Table.hidden`).
+A file is `<vendor>/<table>.jsonl`, one vendor object per line. If the vendor's object does not contain its client's key,
+the line has it in an additional field, which is not served (`Table.hidden`).
 """
 
 import json
@@ -22,9 +22,9 @@ class Table:
     """One table of a vendor.
 
     Attributes:
-        key: Field that says which of the vendor's clients (or households) a row belongs to.
-        id: Field that tells its rows apart.
-        hidden: Fields that rows have here and not on the wire.
+        key: Field with the key of the row's client (or household).
+        id: Field that identifies a row.
+        hidden: Fields that are not served.
     """
 
     key: str
@@ -37,7 +37,7 @@ class Source(Protocol):
 
     @property
     def keys(self) -> Mapping[Any, Any]:
-        """Every client, in the order of the vendor's list."""
+        """Return every client, in the order of the vendor's list."""
         ...
 
     def read_rows(self, table: str, key: Any) -> Iterable[Row]:
@@ -46,11 +46,11 @@ class Source(Protocol):
 
 
 class GeneratedRecords:
-    """The generated firm, as one vendor records it.
+    """The synthetic firm, as one vendor records it.
 
     Args:
-        number: The vendor's key -> number of the household.
-        tellers: Table -> what tells the rows of one household by its number.
+        numbers: The vendor's key -> number of the household.
+        writers: Table -> function that returns the rows of one household by its number.
     """
 
     def __init__(self, numbers: Mapping[Any, int], writers: Mapping[str, Callable[[int], Iterable[Row]]]) -> None:
@@ -65,7 +65,7 @@ class Files:
     """Data from files, read once.
 
     Raises:
-        ValueError: a line is not a JSON object with its key.
+        ValueError: a line is not a JSON object with a key.
     """
 
     def __init__(self, folder: Path, tables: Mapping[str, Table]) -> None:
@@ -87,7 +87,7 @@ class Files:
 
 
 def list_needed(tables: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
-    """Return the fields that each line of a table must have where other data is served."""
+    """Return the fields that each line of your own data must have, by table."""
     return {name: tuple(dict.fromkeys((each.key, each.id, *each.hidden))) for name, each in tables.items()}
 
 
@@ -104,11 +104,11 @@ class Records:
         return [key for key in self.source.keys if str(key) not in deleted]
 
     def has(self, key: Any) -> bool:
-        """Whether there is such a client."""
+        """Return whether a client exists."""
         return key in self.source.keys and str(key) not in self._find_deleted(self.clients)
 
     def read(self, table: str, key: Any, **filters: str) -> list[Row]:
-        """Return one client's rows whose fields equal `wanted`, as the vendor serves them."""
+        """Return one client's rows whose fields equal `filters`, as the vendor serves them."""
         declared, deleted = self.tables[table], self._find_deleted(table)
         with self.world.lock:
             rows = list(self.source.read_rows(table, key))

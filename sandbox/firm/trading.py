@@ -40,21 +40,21 @@ Open = Callable[[Security], Sequence[Asset]]
 
 
 def enter_at(session: date, draw: random.Random) -> datetime:
-    """Return a moment in the evening after `session`, when the day's file is read in (UTC)."""
+    """Return a moment in the evening after `session`, when the day's file is loaded (UTC)."""
     evening = datetime.combine(session, time(0, 30), UTC) + timedelta(days=1)
     return evening + timedelta(milliseconds=draw.randrange(7_200_000))
 
 
 class Trader:
-    """Lives one account.
+    """Simulates the trades of one account.
 
     Args:
         market: Prices and sessions.
-        draw: This account's own random numbers.
-        securities: What the account holds or may buy.
-        find_assets: Gives the assets that a trade in a security goes to: the account's, and its parent's if any.
-        key: Begins the link codes.
-        is_steady: No trade is changed after its entry (accounts that close must end at zero).
+        draw: The account's own random numbers.
+        securities: Securities that the account holds or may buy.
+        find_assets: Returns the assets that record a trade in a security: the account's, and its parent's if any.
+        key: Prefix of the link codes.
+        is_steady: Whether no trade changes after its entry (accounts that close must end at zero).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Trader:
         self.due: dict[int, list[Callable[[datetime], None]]] = defaultdict(list)
 
     def simulate(self, opened: int, closed: int | None, value: int) -> None:
-        """Trade from session number `opened` on, until `closed` or the market's last; begin with `value` dollars."""
+        """Trade from session number `opened` on, until `closed` or the market's last; start with `value` dollars."""
         for index in range(opened, len(self.market.sessions)):
             self.index, self.day = index, self.market.sessions[index]
             if index == opened:

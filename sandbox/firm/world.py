@@ -1,4 +1,4 @@
-"""The generated firm over time: its books up to the closed day, by the clock or set by a test, with all edits."""
+"""The synthetic firm over time: its books up to the closed day, by the clock or set by a test, with all edits."""
 
 import threading
 from datetime import date
@@ -21,11 +21,11 @@ class World:
     """One firm, its clock and its edits. All methods may be called from several threads.
 
     Args:
-        state: Folder that keeps `firm.json` and `edits.jsonl`; a restart with it goes on with the same firm.
+        state: Folder of `firm.json` and `edits.jsonl`; a restart with it continues the same firm.
         clock: The sandbox's time.
-        seed: Of the firm.
-        households: Its size.
-        first: First session of its history; None is HISTORY sessions before the clock's day.
+        seed: Seed of the firm.
+        households: Number of households.
+        first: First session of its history; by default HISTORY sessions before the clock's day.
 
     Raises:
         ValueError: the folder holds a firm of another seed or size.
@@ -65,14 +65,14 @@ class World:
 
     @property
     def closed_through(self) -> date:
-        """Last day in the books: what a test set, or the latest session that the clock has seen close."""
+        """Return the last day in the books: set by a test, or the latest session closed by the clock."""
         return self._override or find_closed_session(self.clock.now())
 
     def close_through(self, day: date | None) -> None:
         """Set the last closed day; None follows the clock again.
 
         Raises:
-            ValueError: the day lies before the firm's history.
+            ValueError: the day is before the firm's history.
         """
         if day is not None and day < self.firm.first:
             raise ValueError(f"the firm's history begins on {self.firm.first}")
@@ -82,7 +82,7 @@ class World:
             self.version += 1
 
     def open_book(self) -> Book:
-        """Return the books as they are now."""
+        """Return the current books."""
         with self.lock:
             through = self.closed_through
             if self._book is None or self._book.through != through:
@@ -104,7 +104,7 @@ class World:
                 else:
                     self.open_book().apply(edit)
             except Exception:
-                self._book = None  # it may have been changed half
+                self._book = None  # it may be partly changed
                 raise
             self.edits.append(edit)
             self.version += 1
