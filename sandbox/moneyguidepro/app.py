@@ -1,6 +1,6 @@
-"""MoneyGuidePro's API, with the shapes of a partner's typed model of it.
+"""MoneyGuidePro's API, shaped as in a partner's typed model of it.
 
-A fault of its own: `refresh_failed` (option `status`, "Failure"): an answer of 200 whose positions could
+A fault of its own: `refresh_failed` (option `status`, "Failure"): a response of 200 whose positions could
 not be refreshed.
 """
 
@@ -30,11 +30,11 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/moneyguidepro`.
 
     Args:
-        world: The firm, in whose folder the edits are kept.
+        world: The firm; its folder stores the edits.
         faults: The active faults.
         calls: Unused; no limit is known.
         clock: Unused; a login does not expire.
-        data: Folder of your own data (`<table>.jsonl`, the tables of `moneyguidepro_rows.TABLES`) instead of the firm.
+        data: Folder of your own data (`<table>.jsonl`, the tables of `moneyguidepro.rows.TABLES`) instead of the firm.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -55,7 +55,7 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     def read_meter(request: Request, household_id: str) -> Response:
         image = read_query(request, includeImage="false", imageWidth="150", imageHeight="75")["includeImage"]
         if image != "false":
-            raise Refused(400, {"message": "this sandbox draws no image: includeImage=false"})
+            raise Refused(400, {"message": "this sandbox has no images; use includeImage=false"})
         return reply(_read_one(records, faults, request, "meters", household_id))
 
     @app.get(_API + "/{household_id}/PlanSummary")
@@ -113,7 +113,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
     Args:
         world: The firm.
         kind: `set_fields` (table, id, set), `delete` (table, id), or `change_plan` (household_id, probability: the meter's text
-            or null), which dates the household anew.
+            or null), which updates the household's date.
         values: The values of the kind.
 
     Raises:
@@ -129,7 +129,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return whose each record is: `households:`, `participants:` and `assets:` -> the firm's household, person, account."""
+    """Return each record's match in the firm: `households:`, `participants:` and `assets:` -> household, person, account."""
     book, pairs = world.open_book(), list[tuple[str, str]]()
     for household_id, number in RowWriter(world).numbers.items():
         house = book.households[number]

@@ -1,4 +1,4 @@
-"""Goals in MoneyGuidePro's plan summary: text for people, current next to recommended."""
+"""Goals in MoneyGuidePro's plan summary: free text, current beside recommended."""
 
 import random
 from decimal import Decimal
@@ -11,7 +11,7 @@ _ODD_TEXTS = ("see advisor notes", "TBD", "as needed", "about half of today's")
 
 
 def write_money(amount: Decimal) -> str:
-    """Return an amount as a person reads it: "$85,000", "-$5,000", "$1.2M" from a million on."""
+    """Return an amount as text: "$85,000", "-$5,000", "$1.2M" from a million."""
     sign, size = "-" if amount < 0 else "", abs(amount)
     if size >= 1_000_000:
         return f"{sign}${size / 1_000_000:.2f}".rstrip("0").rstrip(".") + "M"

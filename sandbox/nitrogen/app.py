@@ -1,6 +1,6 @@
-"""Nitrogen's API (formerly Riskalyze's), as its clients show it: every list holds one advisor's records.
+"""Nitrogen's API (formerly Riskalyze's), as seen in its client libraries: every list contains one advisor's records.
 
-Faults of its own: `token_expired`; `error_in_body` (an answer of 200 that is an error).
+Faults of its own: `token_expired`; `error_in_body` (a response of 200 that contains an error).
 """
 
 from collections.abc import Mapping
@@ -39,12 +39,12 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/nitrogen`.
 
     Args:
-        world: The firm, in whose folder grants and edits are kept.
+        world: The firm; its folder stores grants and edits.
         faults: The active faults.
         calls: Unused; no limit is known.
-        clock: Time by which access tokens age.
+        clock: Expires access tokens.
         data: Folder of your own data, served instead of the synthetic firm: `<table>.jsonl`, each line with `household` and
-            `advisor_user_id` (one of the firm's advisors), by which lists are cut.
+            `advisor_user_id` (one of the firm's advisors), which selects the lists it is in.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -96,7 +96,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
     Args:
         world: The firm.
         kind: `set_fields` (table, id, set), `delete` (table, id), `complete_questionnaire` (questionnaire_id, client_id,
-            risk_number: from 1 to 99), or `connect` (advisor_user_id), which grants access anew and returns its first
+            risk_number: from 1 to 99), or `connect` (advisor_user_id), which creates a new grant and returns its first
             `refresh_token`.
         values: The values of the kind.
 
@@ -115,7 +115,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
 
 def _complete(world: World, questionnaire_id: int, client_id: int, risk_number: int) -> Edit:
     if not 1 <= risk_number <= 99:
-        raise ValueError("a risk number is from 1 to 99")
+        raise ValueError("risk_number must be from 1 to 99")
     done_at = write_moment(world.clock.now())
     done = {"risk_number": risk_number, "completed": "1", "timestamp": done_at}
     client = {"risk_number": risk_number, "risk_metric": {"type": "risk_number", "value": risk_number}}
@@ -126,6 +126,6 @@ def _complete(world: World, questionnaire_id: int, client_id: int, risk_number: 
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return whose each client is: `clients:` -> the firm's household and its person, or persons."""
+    """Return each client's match in the firm: `clients:` -> household and its person or persons."""
     writer = RowWriter(world)
     return [pair for number in writer.numbers.values() for pair in writer.list_true_matches(number)]

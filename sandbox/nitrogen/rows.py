@@ -1,7 +1,7 @@
-"""The firm's people as Nitrogen's objects: clients (one per person, sometimes a couple in one name), portfolios, questionnaires.
+"""The firm's people as Nitrogen's objects: clients (one per person, sometimes one per couple), portfolios, questionnaires.
 
-A client's risk number is what the latest finished questionnaire found; a portfolio's is what its holdings make of it, and
-is calculated anew every night.
+A client's risk number comes from the latest finished questionnaire; a portfolio's from its holdings,
+recalculated every night.
 """
 
 import random
@@ -25,12 +25,12 @@ TABLES = {
     "questionnaires": Table("household", "id", ("household", "advisor_user_id")),
 }
 FIRST_CLIENT, FIRST_PORTFOLIO, FIRST_QUESTIONNAIRE, FIRST_ADVISOR = 500_001, 700_001, 900_001, 8000
-_PORTFOLIOS, _QUESTIONNAIRES = 2, 3  # most of a client
+_PORTFOLIOS, _QUESTIONNAIRES = 2, 3  # maximum per client
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One client; `places` are those of the people in its name among the household's."""
+    """One client; `places` are the indexes of its people in the household."""
 
     id: int
     slot: int
@@ -53,12 +53,12 @@ class Questionnaire:
 
     @property
     def counts(self) -> bool:
-        """Whether the client's risk number may come from it."""
+        """Return whether the client's risk number may come from it."""
         return self.done_at is not None and not self.is_archived and not self.is_deleted
 
 
 def draw_clients(seed: int, household: Household) -> list[Client]:
-    """Return Nitrogen's clients of a household: the head, both partners separately, or both in one name."""
+    """Return a household's Nitrogen clients: the head, both partners separately, or both as one client."""
     number, people = household.id - 1001, draw_likenesses(seed, VENDOR, household)
     chance = random.Random(f"{seed}:{VENDOR}:clients:{household.id}").random()
     head, *others = people
@@ -74,23 +74,23 @@ def draw_clients(seed: int, household: Household) -> list[Client]:
 
 
 class RowWriter:
-    """Returns the rows of one household by its number."""
+    """Writes the rows of one household, given by its number."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed
 
     @cached_property
     def numbers(self) -> Mapping[int, int]:
-        """Firm's household id -> number of the household."""
+        """Return the firm's household id -> number of the household."""
         numbers = range(self.world.firm.households)
         return {1001 + n: n for n in numbers if has_household(self.seed, SHARE, n)}
 
     def write_clients(self, number: int) -> list[Row]:
-        """Return the household's clients, their risk numbers as of the last closed day."""
+        """Return the household's clients, with risk numbers as of the last closed day."""
         return [self._write_client(client) for client in self._list_clients(number)]
 
     def write_portfolios(self, number: int) -> list[Row]:
-        """Return what the clients have, and what they were proposed."""
+        """Return the clients' current and proposed portfolios."""
         return [
             row
             for client in self._list_clients(number)
@@ -106,7 +106,7 @@ class RowWriter:
         ]
 
     def list_true_matches(self, number: int) -> Iterator[tuple[str, str]]:
-        """Yield whose each client is."""
+        """Yield each client's matches in the firm."""
         for client in self._list_clients(number):
             yield f"clients:{client.id}", f"household:{client.house.id}"
             for place in client.places:
@@ -198,13 +198,13 @@ class RowWriter:
         }
 
     def _plan_portfolios(self, client: Client) -> tuple[int, bool, bool]:
-        """Return the id of the client's first portfolio, and whether there is a current and a proposed one."""
+        """Return the id of the client's first portfolio, and whether there are a current and a proposed one."""
         draw = self._draw("portfolios", client.id)
         first = FIRST_PORTFOLIO + (client.id - FIRST_CLIENT) * _PORTFOLIOS
         return first, draw.random() < 0.85 or client.house.id == 1001, draw.random() < 0.4
 
     def _accounts(self, client: Client) -> list[Account]:
-        """Return the firm's open accounts of the client's people; an account of both is the head's."""
+        """Return the firm's open accounts of the client's people; a joint account is the head's."""
         day, people = self.world.closed_through, [client.house.people[place] for place in client.places]
         return [
             account
@@ -259,7 +259,7 @@ class RowWriter:
             }
 
     def _analyze(self, portfolio_id: int, risk: float, day: date) -> Row:
-        """Return the analysis of one night: the risk number walks around its own, a few points up and down."""
+        """Return one night's analysis: the risk number varies by a few points."""
         draw = self._draw(f"night:{day}", portfolio_id)
         number = round(min(max(risk + draw.gauss(0, 0.7), 1), 99))
         gain, spread = Decimal(number) / 1200, Decimal(number) / 400

@@ -1,4 +1,4 @@
-"""The generated firm's books as the tables of Orion."""
+"""The synthetic firm's books as Orion's tables."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from sandbox.orion import rows as orion
 from sandbox.orion.row_edits import apply_row_edits
 from sandbox.server.rows import Rows, Shape
 
-_CACHED_TABLES = 12  # tables in memory: a run asks for a few tables, page by page, of one or two days
+_CACHED_TABLES = 12  # a run requests a few tables, page by page, for one or two days
 
 
 class OrionBooks:
@@ -28,7 +28,7 @@ class OrionBooks:
 
     @property
     def closed_through(self) -> date:
-        """Last day that is in the books."""
+        """Return the last day in the books."""
         return self.world.closed_through
 
     def find_additional_accounts(self, client_id: int) -> set[int]:

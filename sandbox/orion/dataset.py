@@ -1,13 +1,12 @@
-"""Data from files: a folder that is served instead of the generated firm, and the export of the generated firm as such a folder.
+"""Data from files: a folder served instead of the synthetic firm, and the export of the synthetic firm as such a folder.
 
-The folder holds `<vendor>/<table>.jsonl`, one vendor object a line, in the vendor's own field names. For Orion the
-tables are `ORION_TABLES`. A row that states what was so on one day carries that day in `asOfDate`: every line of
-`assets.jsonl` does, and lines of `accounts.jsonl` do where the account's values of several days are known. A row
-without `asOfDate` holds for every day. A day that has no rows is answered with those of the last day before it.
-`additional_accounts.jsonl` (`{"clientId", "accountId"}`) says which accounts of others a household is shown as well.
-Missing files are empty tables.
+The folder contains `<vendor>/<table>.jsonl`, one vendor object per line, in the vendor's own field names. For Orion the
+tables are `ORION_TABLES`. A row about one day has that day in `asOfDate`: every line of `assets.jsonl` has one, and lines
+of `accounts.jsonl` have one if there are values for several days. A row without `asOfDate` is valid for every day. For a
+day without rows, the rows of the last day before it are served. `additional_accounts.jsonl` (`{"clientId",
+"accountId"}`) lists the accounts of other households that a household also sees. Missing files are empty tables.
 
-Numbers are served with the digits that stand in the file. SSN and CUSIP stand there in clear; the API masks them.
+Numbers are served with the digits of the file. The file has SSN and CUSIP in clear; the API masks them.
 """
 
 import json
@@ -79,11 +78,11 @@ class Folder:
 
     Args:
         folder: The vendor's own folder.
-        edits: Mends and corrected prices to serve on top.
+        edits: Row edits and corrected prices to apply.
         clock: Dates the edits.
 
     Raises:
-        ValueError: a file holds a line that is not a JSON object.
+        ValueError: a line of a file is not a JSON object.
     """
 
     def __init__(self, folder: Path, edits: Edits, clock: Clock) -> None:
@@ -95,20 +94,20 @@ class Folder:
 
     @property
     def closed_through(self) -> date:
-        """Return the day that a test set, or else the last day in any row."""
+        """Return the closed day that a test set, or the last day in any row."""
         days = [table.days[-1] for table in self._tables.values() if table.days]
         return self._override or max(days, default=date.max)
 
     def close_through(self, day: date | None) -> None:
-        """Serve nothing after `day`; None serves all."""
+        """Serve no rows after `day`; None serves all."""
         self._override = day
         self._cache.clear()
 
     def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Mend a row or correct a price, for good. Return the stored edit.
+        """Set fields of a row or correct a price, permanently. Return the stored edit.
 
         Raises:
-            KeyError, ValueError: a value is missing, or it is another kind of edit; nothing is stored.
+            KeyError, ValueError: a value is missing, or the kind is not supported; nothing is stored.
         """
         edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
         if kind == "set_fields":
@@ -116,7 +115,7 @@ class Folder:
         elif kind == "correct_price":
             _ = edit["product_id"], date.fromisoformat(edit["date"]), Decimal(str(edit["price"]))
         else:
-            raise ValueError("a folder's data has no history that this edit could change")
+            raise ValueError("data from files has no history that this edit could change")
         self.edits.append(edit)
         return edit
 
@@ -146,7 +145,7 @@ class Folder:
                 row.pop(_DAY, None)
         if table == "assets":
             self._correct_prices(rows, day)
-        # A field that is in no row, as in a table without a file, may still be requested.
+        # A query may request a field that no row has, as in a table without a file.
         fields = tuple(dict.fromkeys([*(name for row in rows for name in row), *SHAPES[table].fields]))
         values = [tuple([row.get(name, MISSING) for name in fields]) for row in rows]
         return apply_row_edits(self.edits, self.vendor, table, day, Rows(fields, values))
@@ -174,7 +173,7 @@ def export_lines(source: Source, table: str, first: date, last: date) -> Iterato
 
 
 def export(folder: Path, source: OrionBooks, first: date, last: date) -> None:
-    """Write the synthetic firm's Orion data to `folder/orion`, unmasked, in the form that `Folder` reads."""
+    """Write the synthetic firm's Orion data to `folder/orion`, unmasked, in the format that `Folder` reads."""
     target = folder / "orion"
     target.mkdir(parents=True, exist_ok=True)
     for table in ORION_TABLES:

@@ -16,14 +16,14 @@ Test = Callable[[tuple[Any, ...]], bool]
 
 
 class BadQuery(Exception):
-    """The query is not one that Orion documents: an answer of 400 with this message."""
+    """The query is not documented by Orion; the response is 400 with this message."""
 
 
 def parse_day(text: str) -> date:
-    """Read a day as the documentation writes it: 05/28/2025, 05-28-2025, 2025-05-28, or a time stamp.
+    """Parse a day in the documented formats: 05/28/2025, 05-28-2025, 2025-05-28, or a time stamp.
 
     Raises:
-        BadQuery: it is no day.
+        BadQuery: it is not a day.
     """
     if match := re.fullmatch(r"(\d\d)[/-](\d\d)[/-](\d{4})", text):
         month, day, year = match.groups()
@@ -35,7 +35,7 @@ def parse_day(text: str) -> date:
 
 
 def parse_moment(text: str) -> datetime:
-    """Read a time stamp or a day (its midnight); without an offset it is US Central time.
+    """Parse a timestamp or a day (its midnight); without an offset it is US Central time.
 
     Raises:
         BadQuery: it is neither.
@@ -47,10 +47,10 @@ def parse_moment(text: str) -> datetime:
 
 
 def read_moment(text: str) -> datetime:
-    """Read a time stamp of a row; without an offset it is US Central time.
+    """Parse a row's timestamp; without an offset it is US Central time.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a timestamp.
     """
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=CENTRAL)
@@ -73,7 +73,7 @@ class Query:
     """Parameters of one call, their names in lower case.
 
     Raises:
-        BadQuery: a parameter is not documented, not honoured by the sandbox, or given twice.
+        BadQuery: a parameter is undocumented, not supported by the sandbox, or repeated.
     """
 
     route: Route
@@ -83,13 +83,13 @@ class Query:
     def __post_init__(self) -> None:
         for name, values in self.values.items():
             if name in self.route.unmodelled:
-                raise BadQuery(f"parameter {name!r} is documented, but this sandbox cannot honour it")
+                raise BadQuery(f"parameter {name!r} is documented but not supported by this sandbox")
             if name not in self.route.documented:
                 raise BadQuery(f"parameter {name!r} is not documented for this list")
             if len(values) > 1 and name not in self.route.repeated:
                 raise BadQuery(f"parameter {name!r} is given twice")
         if self.get("returnstyle", "Standard") != "Standard":
-            raise BadQuery("this sandbox knows returnStyle=Standard alone")
+            raise BadQuery("this sandbox supports only returnStyle=Standard")
 
     def get(self, name: str, default: str = "") -> str:
         """Return a parameter's value."""
@@ -97,12 +97,12 @@ class Query:
 
     @property
     def as_of(self) -> date | None:
-        """The requested day."""
+        """Return the requested day."""
         return parse_day(self.get("asofdate")) if "asofdate" in self.values else self.path_day
 
     @property
     def has_cost(self) -> bool:
-        """Whether the cost of positions is requested; it is null otherwise."""
+        """Return whether the cost of positions is requested; it is null otherwise."""
         return self.get("includecostbasis").lower() == "true"
 
     @property
@@ -175,7 +175,7 @@ class Query:
         return lambda row: bool(_read_value(row, at)) == has_value
 
     def _order(self, rows: list[tuple[Any, ...]], position: Mapping[str, int]) -> list[tuple[Any, ...]]:
-        """Without `$orderby` the documentation promises no order: descending ids, so that no caller relies on one."""
+        """Sort; without `$orderby` the documentation promises no order: use descending ids so that callers do not rely on one."""
         order = self.get("$orderby")
         if not order:
             return rows[::-1]
@@ -188,7 +188,7 @@ class Query:
         return rows
 
     def find_field(self, name: str, position: Mapping[str, int]) -> str:
-        """Return our spelling of a property name, which OData writes in Pascal case.
+        """Return the field of an OData property name, which is in Pascal case.
 
         Raises:
             BadQuery: the object has no such property.
@@ -199,7 +199,7 @@ class Query:
         raise BadQuery(f"there is no property {name!r}")
 
     def list_selected(self, rows: Rows) -> list[str]:
-        """Return the fields to answer."""
+        """Return the fields to serve."""
         selected, position = self.get("$select"), rows.positions()
         return [self.find_field(n.strip(), position) for n in selected.split(",")] if selected else list(rows.fields)
 

@@ -1,10 +1,10 @@
-"""Prepared pages of a very large firm's positions, written to disk and sent without being parsed.
+"""Pre-rendered pages of a very large firm's positions, written to disk and sent without parsing.
 
     python -m sandbox.orion.render --positions 1000000 --as-of 2026-11-20 --page 5000 --overlap 1 --out DIR
 
-writes the exact answers to `Portfolio/Assets?includeCostBasis=true&asOfDate=..&$top=5000&$skip=..&$orderby=Id` for a caller
-whose every page repeats the last `overlap` rows of the page before, down to the first page that is shorter than `$top` and to the one that
-asks whether anything follows it. The firm is told household by household: memory does not grow with its size.
+writes the exact responses to `Portfolio/Assets?includeCostBasis=true&asOfDate=..&$top=5000&$skip=..&$orderby=Id` for a caller
+whose every page repeats the last `overlap` rows of the previous page, up to the first page that is shorter than `$top` and the
+empty page after it. The firm is generated household by household: memory does not grow with its size.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from sandbox.orion.query import Query, parse_day
 from sandbox.orion.rows import write_asset
 from sandbox.server.rows import dump
 
-_HISTORY = 5  # sessions lived before the day; positions need no more
+_HISTORY = 5  # sessions simulated before the day; positions need no more
 _CUSIP = ASSET.fields.index("cusip")
 _PARAMETERS = {"includecostbasis", "asofdate", "$top", "$skip", "$orderby"}
 
@@ -32,7 +32,7 @@ class Rendered:
     """A folder of pages.
 
     Raises:
-        FileNotFoundError: it holds no `index.json`.
+        FileNotFoundError: it has no `index.json`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class Rendered:
         self.skips = frozenset(index["skips"])
 
     def find_page(self, table: str, query: Query) -> Path | None:
-        """Return the file that answers `query`, or None where it is not among the pages."""
+        """Return the file with the response to `query`, or None if there is none."""
         is_rendered = set(query.values) == _PARAMETERS and query.has_cost and query.get("$orderby").lower() == "id"
         if table != "assets" or not is_rendered:
             return None
@@ -92,14 +92,14 @@ def render(folder: Path, rows: Iterator[bytes], as_of: date, page: int, overlap:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Render the pages by the command line's options."""
+    """Render the pages according to the command line's options."""
     parser = argparse.ArgumentParser(prog="sandbox.orion.render", description=__doc__.split("\n")[0])
     parser.add_argument("--positions", type=int, default=1_000_000)
     parser.add_argument("--as-of", type=parse_day, required=True)
     parser.add_argument("--page", type=int, default=5000)
     parser.add_argument("--overlap", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--unmasked", action="store_true", help="CUSIPs in clear")
+    parser.add_argument("--unmasked", action="store_true", help="write CUSIPs in clear")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     if not 0 <= args.overlap < args.page:

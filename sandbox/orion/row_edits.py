@@ -1,4 +1,4 @@
-"""People's edits of single rows in a vendor's table, on top of the vendor's rows."""
+"""People's edits of single rows, applied to a vendor's table."""
 
 from datetime import date, datetime
 
@@ -8,7 +8,7 @@ from sandbox.server.rows import MISSING, Rows
 
 
 def apply_row_edits(edits: Edits, vendor: str, table: str, as_of: date | None, rows: Rows) -> Rows:
-    """Return `rows` with the row_edits of this table; a mend without `as_of` holds for every day."""
+    """Return `rows` with the row_edits of this table; an edit without `as_of` applies to every day."""
     row_edits = [
         edit
         for edit in edits.all

@@ -1,7 +1,7 @@
 """Data from files instead of the generated office: `tamarac/<table>.jsonl`, one JSON object per line, in Tamarac's field names.
 
-The tables are the four lists, with the names of the API, and `holdings` and `transactions`, with the names of the two
-reports' columns. `As Of Date` says of which day a holding is; a day without any is answered with the last one before.
+The tables are the four lists, with the API's field names, and `holdings` and `transactions`, with the column names of the
+two reports. `As Of Date` is the day of a holding; a day without holdings returns those of the last day before it.
 """
 
 import itertools
@@ -25,8 +25,8 @@ class Folder:
     """Tamarac's data from files, read again for every request.
 
     Args:
-        folder: The vendor's own folder; a file that is missing is an empty table.
-        world: Its clock and its edits.
+        folder: The vendor's own folder; a missing file is an empty table.
+        world: The clock and the edits.
 
     Raises:
         ValueError: a line of `holdings.jsonl` cannot be read.
@@ -40,7 +40,7 @@ class Folder:
 
     @property
     def closed_through(self) -> date:
-        """Return the day that a test set, or else the last day in any holding."""
+        """Return the closed day that a test set, or the last day in any holding."""
         return find_override(self.world.edits.list_book_edits(VENDOR)) or (self._days[-1] if self._days else date.max)
 
     def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
@@ -62,12 +62,12 @@ class Folder:
         yield from _make_blocks(rows, HOLDINGS)
 
     def read_transactions(self, by: str, first: date, last: date) -> Iterator[list[Row]]:
-        """Yield the transactions whose day of "Entry" or "Trade" is one of `first` to `last`."""
+        """Yield the transactions whose "Entry" or "Trade" day is from `first` to `last`."""
         rows = (row for _, row in self._read_lines("transactions") if first <= read_day(row[f"{by} Date"]) <= last)
         yield from _make_blocks(rows, TRANSACTIONS)
 
     def _read_lines(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
-        """Yield the objects of a file with their places in it, in bytes."""
+        """Yield the objects of a file with their byte offsets."""
         path = self.folder / f"{table}.jsonl"
         if not path.exists():
             return
@@ -80,16 +80,16 @@ class Folder:
 
 
 def read_day(text: str) -> date:
-    """Read a day as the reports write it: 11/20/2026.
+    """Parse a day in the reports' format: 11/20/2026.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a day.
     """
     return datetime.strptime(text, "%m/%d/%Y").replace(tzinfo=UTC).date()
 
 
 def _make_blocks(rows: Iterator[Row], columns: tuple[str, ...]) -> Iterator[list[Row]]:
-    """Yield rows by the hundreds, with an empty cell for what a row does not have."""
+    """Yield rows in blocks of some hundreds, with an empty cell for each missing value."""
     empty = dict.fromkeys(columns, "")
     while block := [empty | row for row in itertools.islice(rows, _BLOCK)]:
         yield block

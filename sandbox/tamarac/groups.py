@@ -1,7 +1,7 @@
-"""Tamarac's groups: the members of a household, by which relation, and with which share.
+"""Tamarac's groups: the members of a household, with their relation and share.
 
 A household holds accounts and reporting groups; a group holds accounts and other groups. Billing and rebalancing
-groups list the same accounts again for other ends. So the way from a household to its accounts is a graph, and the
+groups list the same accounts again for other purposes. So the path from a household to its accounts is a graph, and the
 same account may be reached twice.
 """
 
@@ -17,7 +17,7 @@ OWNER_PERCENT, PARTNER_PERCENT = 60, 40
 
 
 class Member(NamedTuple):
-    """One membership: of an "Account" or a "Group", with the share in percent that it counts for."""
+    """One membership of an "Account" or a "Group", with its share in percent."""
 
     type: str
     id: str
@@ -36,26 +36,26 @@ class Group:
 
     @property
     def is_reported(self) -> bool:
-        """Whether the group is listed among the accounts: open reporting groups are."""
+        """Return whether the group is listed among the accounts: open reporting groups are."""
         return self.type == REPORTING and self.closed_on is None
 
 
 class Accounts(NamedTuple):
-    """Accounts by which a household's groups are drawn, as Tamarac's ids."""
+    """Tamarac's account ids from which a household's groups are generated."""
 
     own: Sequence[str]
-    shared: str | None  # its own, but with another household
+    shared: str | None  # its own, shared with another household
 
 
 def draw_groups(draw: random.Random, household: str, surname: str, accounts: Accounts, first: date) -> list[Group]:
     """Draw the groups of one household.
 
     Args:
-        draw: Random numbers of this household alone.
-        household: Number of the household, which begins the ids.
-        surname: Begins the names.
-        accounts: What there is to group.
-        first: Day on which some groups were closed.
+        draw: The household's own random numbers.
+        household: Number of the household, the prefix of ids.
+        surname: Prefix of names.
+        accounts: The accounts to group.
+        first: Day on which some groups closed.
     """
     luck = [draw.random() for _ in range(6)]
     own, all_members = accounts.own, [Member("Account", id_) for id_ in accounts.own]
@@ -83,7 +83,7 @@ def draw_groups(draw: random.Random, household: str, surname: str, accounts: Acc
 
 
 def list_members(groups: Iterable[Group], accounts: Accounts) -> list[Member]:
-    """Return what a household holds: its outermost reporting groups, and the accounts that are in none."""
+    """Return a household's members: its outermost reporting groups, and the accounts in no group."""
     reported = [group for group in groups if group.is_reported]
     grouped = {member.id for group in reported for member in group.members}
     members = [Member("Group", group.id) for group in reported if group.id not in grouped]
@@ -92,7 +92,7 @@ def list_members(groups: Iterable[Group], accounts: Accounts) -> list[Member]:
 
 
 def find_accounts(group: Group, groups: Sequence[Group]) -> set[str]:
-    """Return ids of the accounts in `group`, those of the groups in it among them, each once."""
+    """Return the ids of the accounts in `group` and its nested groups, each once."""
     by_id = {each.id: each for each in groups}
 
     def walk(current: Group) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Tamarac's books: households generated on request, with people's edits on top; only a few stay in memory.
+"""Tamarac's books: households generated on request, with people's edits applied; only some stay in memory.
 
-A day is closed when the custodians' files of the night are in, at 05:30 in New York on the day after.
+A day closes when the custodians' nightly files are complete, at 05:30 in New York on the following day.
 """
 
 import threading
@@ -22,13 +22,13 @@ from sandbox.tamarac.trades import write_transactions
 
 NEW_YORK = ZoneInfo("America/New_York")
 SYNCED_AT = time(5, 30)
-_CACHED_HOUSEHOLDS = 256  # households: a firm of the demo's size stays in memory, a large one does not
+_CACHED_HOUSEHOLDS = 256  # a firm of the demo's size stays in memory, a large one does not
 _PLACES = 1000  # more rows than any household has in any table
-_EVERY = 5  # in every fifth pair of neighbours the households share an account
+_EVERY = 5  # in every fifth pair of neighboring households they share an account
 
 
 class Office:
-    """Everything that Tamarac knows of the synthetic firm. All methods may be called from several threads.
+    """Tamarac's data of the synthetic firm. All methods may be called from several threads.
 
     Args:
         world: The firm, its clock and its edits.
@@ -43,13 +43,13 @@ class Office:
 
     @property
     def is_synced(self) -> bool:
-        """Whether the night's files are in; from midnight to 05:30 in New York they are not."""
+        """Return whether the nightly files are complete; from midnight to 05:30 in New York they are not."""
         now = self.world.clock.now().astimezone(NEW_YORK)
         return find_override(self._list_edits()) is not None or now.time() >= SYNCED_AT
 
     @property
     def closed_through(self) -> date:
-        """Last session in the books: what a test set, or that of the last night."""
+        """Return the last session in the books: set by a test, or last night's."""
         synced = find_synced_session(self.world.clock.now())
         return find_override(self._list_edits()) or max(synced, self.world.firm.first)
 
@@ -57,7 +57,7 @@ class Office:
         return self.world.edits.list_book_edits(VENDOR)
 
     def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
-        """Yield a table's rows in the order of their households, each with its position, from position `start` on.
+        """Yield a table's rows in household order, each with its position, from position `start` on.
 
         Raises:
             KeyError: Tamarac has no such table.
@@ -77,15 +77,15 @@ class Office:
             yield write_holdings(self.find_house(number), day)
 
     def read_transactions(self, by: str, first: date, last: date) -> Iterator[list[Row]]:
-        """Yield the rows of `AccountTransactions` of some days of entry or trade (`by`), household by household."""
+        """Yield the rows of `AccountTransactions` by day of entry or trade (`by`), household by household."""
         for number in self.drawing.numbers:
             yield write_transactions(self.find_house(number), by, first, last)
 
     def find_house(self, number: int) -> House:
-        """Return a household as it is now.
+        """Return the current household.
 
         Raises:
-            KeyError: there is none of this number.
+            KeyError: there is no household with this number.
         """
         with self._lock:
             state = (self.closed_through, len(self.world.edits.all))
@@ -102,7 +102,7 @@ class Office:
 
     def _draw(self, number: int, edits: list[Edit]) -> House:
         if number not in self.drawing.places:
-            raise KeyError(f"no household {number}")
+            raise KeyError(f"unknown household {number}")
         house = self.drawing.draw_house(number, self._market)
         list_book_edits = [edit for edit in edits if edit["kind"] not in ("move_account", "closed_through")]
         apply_edits(house, (edit for edit in list_book_edits if find_number(edit) == number))
@@ -111,7 +111,7 @@ class Office:
         return house
 
     def _group(self, house: House, moved: Mapping[str, int]) -> None:
-        """Give a household its groups and members: its own accounts that stayed, and those of others."""
+        """Set a household's groups and members: its remaining accounts, and those received from other households."""
         labels = [label_account(account.id) for account in house.accounts]
         house.moved = {
             label: label_client(moved[label] + 1001, 0)
@@ -130,7 +130,7 @@ class Office:
         house.members += [Member("Account", label) for label in arrived]
 
     def _find_shared_before(self, number: int) -> str | None:
-        """Return the account that the household before this one shares with it."""
+        """Return the account that the previous household shares with this one."""
         place = self.drawing.places[number]
         if place % _EVERY != 1:
             return None
@@ -161,6 +161,6 @@ class Office:
 
 
 def find_synced_session(now: datetime) -> date:
-    """Return the session of the last night whose files were in at `now`."""
+    """Return the last session whose nightly files were complete at `now`."""
     local = now.astimezone(NEW_YORK)
     return find_session(local.date() - timedelta(days=1 if local.time() >= SYNCED_AT else 2))

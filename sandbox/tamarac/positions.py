@@ -1,6 +1,6 @@
 """A household's rows in Tamarac's report `AccountHoldingsAV`; every cell is text.
 
-Reporting groups stand among the accounts, with what their members hold: whoever adds everything up counts it twice.
+Reporting groups are listed among the accounts with their members' positions, so adding up all rows counts positions twice.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ HOLDINGS = (
     "Quantity", "Price", "Market Value", "Cost Basis", "As Of Date",
 )
 # fmt: on
-_LOTS = 23  # every so many positions stand in two rows
+_LOTS = 23  # one in this many positions has two rows
 
 
 class Position(NamedTuple):
@@ -37,7 +37,7 @@ class Position(NamedTuple):
 
 
 def write_holdings(house: House, day: date) -> list[Row]:
-    """Return positions at the end of `day`: those of the accounts, and again, summed up, those of reporting groups."""
+    """Return positions at the end of `day`: those of the accounts, and the sums of the reporting groups."""
     rows, held = [], {}
     for account in house.accounts:
         label = label_account(account.id)
@@ -80,7 +80,7 @@ def _add_up(positions: Iterable[Position]) -> list[Position]:
 
 
 def _split_lots(position: Position) -> list[Position]:
-    """Return a position as one row, or now and then as two that add up to it."""
+    """Return a position as one row, or sometimes as two that add up to it."""
     part = (position.quantity * Decimal("0.6")).quantize(position.quantity, ROUND_DOWN)
     if not position.is_split or not part:
         return [position]

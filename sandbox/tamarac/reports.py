@@ -1,4 +1,4 @@
-"""Tamarac's bulk reports: requested, polled, and downloaded as a CSV file that is generated while it is sent."""
+"""Tamarac's bulk reports: requested, polled, and downloaded as a CSV file generated while it is sent."""
 
 import csv
 import io
@@ -33,14 +33,14 @@ Blocks = Iterable[list[Row]]
 
 
 class Books(Protocol):
-    """The data that reports are generated from."""
+    """Source data of the reports."""
 
     def read_holdings(self, day: date) -> Blocks:
         """Return the positions at the end of a day, block by block."""
         ...
 
     def read_transactions(self, by: str, first: date, last: date) -> Blocks:
-        """Return the transactions of some days of "Entry" or "Trade", block by block."""
+        """Return the transactions by "Entry" or "Trade" day, block by block."""
         ...
 
 
@@ -57,16 +57,16 @@ class Job:
 
     @property
     def file_name(self) -> str:
-        """Name of its CSV file."""
+        """Return the name of its CSV file."""
         return f"{self.report}_{self.id}.csv"
 
 
 class Jobs:
-    """The jobs since the start: a job is queued at the first question after it, running at the next, then complete.
+    """The jobs since the start: a job is queued at the first status poll, running at the next, then complete.
 
-    Faults that it asks for, on the route `/tamarac/api/reports/<report>`: `report_failed` and `report_hangs`, when a
-    report is asked for; on `/tamarac/api/reports/<report>/file`: `zip_cut` (an archive that ends in its middle) and
-    those of rows, of which a renamed or an added field is a column of the whole file.
+    Faults on the route `/tamarac/api/reports/<report>`: `report_failed` and `report_hangs`, when a report is
+    requested; on `/tamarac/api/reports/<report>/file`: `zip_cut` (a truncated archive) and row faults; a renamed or
+    added field changes a column of the whole file.
     """
 
     def __init__(self, books: Books, faults: Faults) -> None:
@@ -76,10 +76,10 @@ class Jobs:
         self._lock = threading.Lock()
 
     def submit(self, request: Mapping[str, Any]) -> int:
-        """Take a report on and return the job's id.
+        """Start a report and return the job's id.
 
         Raises:
-            Refused: 400, where it is not a documented question.
+            Refused: 400, if the request is not documented.
         """
         report, columns, read = self._read(request)
         kinds = ("report_failed", "report_hangs")
@@ -92,7 +92,7 @@ class Jobs:
     def _read(self, request: Mapping[str, Any]) -> tuple[str, tuple[str, ...], Callable[[], Blocks]]:
         report = str(request.get("report"))
         if report not in _PARAMETERS:
-            raise _refuse(f"there is no report {report!r}")
+            raise _refuse(f"unknown report {report!r}")
         if set(request) != _PARAMETERS[report]:
             raise _refuse(f"{report} takes {', '.join(sorted(_PARAMETERS[report]))}")
         if report == "AccountHoldingsAV":
@@ -100,7 +100,7 @@ class Jobs:
             return report, HOLDINGS, lambda: self.books.read_holdings(day)
         by, first, last = request["dateType"], _read_day(request, "startDate"), _read_day(request, "endDate")
         if by not in ("Entry", "Trade"):
-            raise _refuse("dateType is Entry or Trade")
+            raise _refuse("dateType must be Entry or Trade")
         if first > last:
             raise _refuse("startDate is after endDate")
         return report, TRANSACTIONS, lambda: self.books.read_transactions(by, first, last)
@@ -109,7 +109,7 @@ class Jobs:
         """Return a job's status.
 
         Raises:
-            Refused: 404, where there is no such job.
+            Refused: 404, if there is no such job.
         """
         job = self._find(id_)
         with self._lock:
@@ -121,7 +121,7 @@ class Jobs:
         """Return a job's file.
 
         Raises:
-            Refused: 404, where there is no such job; 409, where its file is not ready.
+            Refused: 404, if there is no such job; 409, if its file is not ready.
         """
         job = self._find(id_)
         if _find_stage(job) != "Complete":
@@ -135,7 +135,7 @@ class Jobs:
 
     def _find(self, id_: int) -> Job:
         if id_ not in self._jobs:
-            raise Refused(404, {"message": f"there is no job {id_}"})
+            raise Refused(404, {"message": f"unknown job {id_}"})
         return self._jobs[id_]
 
 
@@ -158,7 +158,7 @@ def _refuse(message: str) -> Refused:
 
 
 def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str, has_mark: bool) -> Iterator[bytes]:
-    """Yield a CSV file, as the row faults on `route` leave it."""
+    """Yield a CSV file with the row faults on `route` applied."""
     header, corrupt = _drift(list(columns), faults, route)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -174,7 +174,7 @@ def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str
 
 
 def _drift(columns: list[str], faults: Faults, route: str) -> tuple[list[str], Callable[[list[Any]], list[Any]]]:
-    """Return the header as drifted, and what spoils the cells of one row."""
+    """Return the drifted header, and a function that corrupts the cells of one row."""
     header, added = list(columns), list[Any]()
     if fault := faults.take(route, "field_renamed"):
         name = fault.options["field"]
@@ -200,13 +200,13 @@ def _corrupt_cell(fault: Fault, columns: list[str], cells: list[Any]) -> None:
         return
     place = columns.index(fault.options.get("field") or fault.random.choice(columns))
     if fault.kind == "field_retyped":
-        cells[place] = f"'{cells[place]}"  # as a spreadsheet keeps a number as text
+        cells[place] = f"'{cells[place]}"  # as a spreadsheet stores a number as text
     else:
         cells[place] = fault.options["value"] if "value" in fault.options else fault.random.choice(POISON)
 
 
 def _make_archive(name: str, chunks: Iterable[bytes], is_cut: bool) -> Iterator[bytes]:
-    """Yield a zip archive with one file; a cut one is sent as if it were whole."""
+    """Yield a zip archive with one file; a truncated one is sent as if it were complete."""
     with tempfile.TemporaryFile() as file:
         with (
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
