@@ -136,7 +136,7 @@ OTHER_SENSE = {
     "include/extract/login.py": {"accounts"},  # that a user may log in to
     "include/identity/resolve.py": {"members"},  # of a cluster
     "local/bench/gateway.py": {"deliveries"},  # to the gateway
-    "local/demo.py": {"households"},  # how many the invented firm has
+    "local/demo.py": {"households"},  # how many the synthetic firm has
     "local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox
 }
 """Words that are also the names of tables, where they mean something else."""

@@ -104,10 +104,14 @@ def _change(goal: Goal, factor: Decimal) -> Goal:
 def _draw_goals(draw: random.Random, household: Household, year: int) -> Iterator[Goal]:
     head = household.people[0]
     retires = max(head.born.year + draw.choice((62, 65, 67)), year)
-    dies = max(head.born.year + 95, retires + 5)
+    end_of_life = max(head.born.year + 95, retires + 5)
     start = year + draw.randrange(1, 12)
-    yield Goal(0, "Living Expense", "Living", _thousands(draw, 48, 160), retires, dies, Decimal("0.025"), False, 1)
-    yield Goal(1, "Health Care", "Healthcare", _thousands(draw, 6, 18), retires, dies, Decimal("0.050"), False, 2)
+    yield Goal(
+        0, "Living Expense", "Living", _thousands(draw, 48, 160), retires, end_of_life, Decimal("0.025"), False, 1
+    )
+    yield Goal(
+        1, "Health Care", "Healthcare", _thousands(draw, 6, 18), retires, end_of_life, Decimal("0.050"), False, 2
+    )
     goals = (
         Goal(2, "College", "Education", _thousands(draw, 20, 60), start, start + 3, Decimal("0.050"), True, 3),
         Goal(3, "Travel", "Travel", _thousands(draw, 5, 25), retires, retires + 10, Decimal("0.025"), True, 5),

@@ -8,7 +8,7 @@ from sandbox.server.rows import MISSING, Rows
 
 
 def apply_row_edits(edits: Edits, vendor: str, table: str, as_of: date | None, rows: Rows) -> Rows:
-    """Return `rows` with the row_edits of this table; an edit without `as_of` applies to every day."""
+    """Return `rows` with the edits of this table applied; an edit without `as_of` applies to every day."""
     row_edits = [
         edit
         for edit in edits.all

@@ -37,19 +37,20 @@ _BAD_TOKEN = PlainTextResponse("Bad_OAuth_Token", 403)
 
 
 def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | None = None) -> FastAPI:
-    """Build the org's application, which is served at the root of an origin: what it hands out has no other path.
+    """Create the org's application, which must be served at the root of an origin, because its URLs have no prefix.
 
-    Faults that it asks for by a call's whole path: `token_expired`, `request_limit`, `unavailable` (logins too; without
-    `times` the org is down until the fault is taken away), `row_lock` (`share` is of rows). By the path of a job (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent the
-    batch before holds), `job_failed` (option `processed`: how many rows are done before), `job_slow` (`seconds`).
+    Faults by a call's full path: `token_expired`, `request_limit`, `unavailable` (also for logins; without
+    `times` the org is down until the fault is removed), `row_lock` (`share` of rows). By the path of a job
+    (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent is locked by the previous batch),
+    `job_failed` (option `processed`: number of rows done before), `job_slow` (`seconds`).
 
-    The org's Pub/Sub API (see `pubsub`) lives as long as the application; `app.state.pubsub.url` says where. What tests
-    and the operator do to the org is an application of its own, `app.state.steering`.
+    The org's Pub/Sub API (see `pubsub`) runs as long as the application, at `app.state.pubsub.url`. The admin routes for
+    tests and the operator are a separate application, `app.state.admin`.
 
     Args:
-        state_dir: The org's state is in its folder `salesforce`, made when missing.
+        state_dir: Folder in which the org's state is the folder `salesforce`, created if missing.
         faults: The active faults; none by default.
-        clock: The sandbox's time; the machine's unless given.
+        clock: The sandbox's time; by default the machine's.
     """
     org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock())
     jobs, pubsub = Jobs(org), PubSub(org)
@@ -162,7 +163,7 @@ def _refuse_login(request: Request, error: Exception) -> Response:
 
 
 def _authorize(org: Org, request: Request) -> str:
-    """The username of a call's token; the faults that stand before every call are committed here."""
+    """Return the username of a call's token; apply the faults that affect every call."""
     path = request.scope["path"]
     token = request.headers.get("authorization", "").partition(" ")[2]
     _check_available(org, request)
@@ -202,7 +203,7 @@ def _base(request: Request) -> str:
 
 
 def _find_owner(org: Org, request: Request) -> str | None:
-    """The username of a token that is sent in the header or, as some clients do, in the query."""
+    """Return the username of a token in the header or, as some clients send it, in the query."""
     _check_available(org, request)
     token = request.headers.get("authorization", "").partition(" ")[2] or request.query_params.get("oauth_token", "")
     return org.sessions.find_username(token)

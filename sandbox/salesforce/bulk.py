@@ -25,16 +25,16 @@ from sandbox.salesforce.query import Plan
 CSV = "text/csv; charset=UTF-8"
 QUERY_PAGE_ROWS = 50_000
 _PIECE_ROWS = 1000
-# 150 MB of base64, which is how Salesforce counts an upload.
+# Salesforce measures an upload as base64, with a limit of 150 MB.
 MOST_UPLOAD_BYTES = 150_000_000 // 4 * 3
 _RESULTS = {"successfulresults": "successful", "failedresults": "failed", "unprocessedrecords": "unprocessed"}
 
 
 async def answer_bulk(org: Org, jobs: Jobs, request: Request, version: str, path: str, user_id: str) -> Response:
-    """Answer a call below `/services/data/vNN.N/jobs`; `path` is what follows, such as `/ingest/750...`.
+    """Handle a call below `/services/data/vNN.N/jobs`; `path` is the part after that, such as `/ingest/750...`.
 
     Raises:
-        ApiError: the call is refused.
+        ApiError: the call is rejected.
     """
     kind, *rest = path.strip("/").split("/")
     if kind not in {"ingest", "query"} or len(rest) > 2:
@@ -88,7 +88,7 @@ async def read_json(request: Request) -> Any:
 async def _create(jobs: Jobs, request: Request, kind: str, version: str, user_id: str) -> Response:
     body = await read_json(request)
     if not isinstance(body, dict) or not all(isinstance(value, str | None) for value in body.values()):
-        raise ApiError(400, "INVALIDJOB", "The body must be one job, whose values are texts")
+        raise ApiError(400, "INVALIDJOB", "The body must be one job whose values are strings")
     body = {name: value for name, value in body.items() if value is not None}
     path = request.scope["path"].rstrip("/")
     return _render_json(show(await run_in_threadpool(jobs.create, kind, body, version, user_id, path)))

@@ -12,7 +12,7 @@ from sandbox.salesforce.store import Body, Store, find_children, load_records, m
 def delete_records(
     connection: sqlite3.Connection, schema: Schema, store: Store, sobject: SObject, ids: Sequence[str], stamp: str
 ) -> dict[str, RowError | None]:
-    """Delete live records of one object, details with their masters; return each id's error or None."""
+    """Delete records of one object, with their details; return each id's error or None."""
     records = load_records(connection, ids)
     outcome: dict[str, RowError | None] = {
         record_id: None if record_id in records else RowError("ENTITY_IS_DELETED", "entity is deleted")
@@ -44,7 +44,7 @@ def delete_records(
 def _exclude_persons(
     connection: sqlite3.Connection, records: dict[str, Body], outcome: dict[str, RowError | None]
 ) -> None:
-    """Take contacts of live person accounts out of `known`: they go with their account only."""
+    """Remove the contacts of person accounts from `records`: deleting the account deletes them."""
     people = [body for body in records.values() if body.get("IsPersonAccount") and "AccountId" in body]
     accounts = {body["AccountId"]: body["Id"] for body in people}
     for account_id in load_records(connection, accounts):
@@ -57,10 +57,10 @@ def _exclude_persons(
 def merge_records(
     connection: sqlite3.Connection, schema: Schema, store: Store, sobject: SObject, ids: tuple[str, str], stamp: str
 ) -> None:
-    """Merge the second record into the first as a person would: its children move over, then it is deleted.
+    """Merge the second record into the first as a person would: move its children, then delete it.
 
     Raises:
-        KeyError: one of the two is not there.
+        KeyError: one of the two is missing.
     """
     master, loser = ids
     records = load_records(connection, ids)

@@ -1,7 +1,7 @@
 """Bulk API 2.0 jobs: stored on disk, processed in threads beside the event loop, resumed after a restart.
 
-A batch of rows and the job's count of rows done commit together; the batch's results are written just before. So a job
-that dies between two batches goes on with the next one, and one that dies inside a batch does that batch again.
+A batch of rows and the job's row count commit together; the batch's results are written just before. So a job
+that stops between two batches continues with the next one, and one that stops inside a batch repeats that batch.
 """
 
 import csv
@@ -42,7 +42,7 @@ class Jobs:
                 self._start(job["id"])
 
     def close(self) -> None:
-        """End the threads after their present batch; the jobs go on at the next start."""
+        """End the threads after their current batch; the jobs continue at the next start."""
         self._is_closing.set()
         for thread in list(self._threads.values()):
             thread.join()
@@ -51,7 +51,7 @@ class Jobs:
         """Open an ingest job, or start a query job, at the URL path `path`.
 
         Raises:
-            ApiError: the job is not one that Salesforce would take.
+            ApiError: Salesforce would not accept the job.
         """
         if body.get("columnDelimiter", "COMMA") not in DELIMITERS or body.get("lineEnding", "LF") not in _LINE_ENDINGS:
             raise ApiError(400, "INVALIDJOB", "Unknown columnDelimiter or lineEnding")
@@ -77,7 +77,7 @@ class Jobs:
             return [orjson.loads(body) for (body,) in connection.execute("select body from job order by id")]
 
     def find(self, kind: str, job_id: str) -> Job:
-        """One job.
+        """Return one job.
 
         Raises:
             ApiError: 404 NOT_FOUND.
@@ -90,17 +90,17 @@ class Jobs:
         return job
 
     def change(self, job_id: str, **values: object) -> Job:
-        """Set fields of a job, committed."""
+        """Set fields of a job in its own transaction."""
         with self._org.store.write() as connection:
             job = self.load(connection, job_id) | values
             self.save(connection, job)
             return job
 
     def end_upload(self, job: Job) -> Job:
-        """Start the work on an open job whose file is there.
+        """Start processing an open job with a file.
 
         Raises:
-            ApiError: INVALIDJOB after a second upload, INVALIDJOBSTATE when the job is not open or has no file.
+            ApiError: INVALIDJOB after a second upload, INVALIDJOBSTATE if the job is not open or has no file.
         """
         if job["_uploads"] > 1:
             message = (
@@ -117,7 +117,7 @@ class Jobs:
         return changed
 
     def abort(self, job: Job) -> Job:
-        """Stop a job; rows done stay done.
+        """Stop a job; processed rows remain.
 
         Raises:
             ApiError: INVALIDJOBSTATE, it has ended.
@@ -127,7 +127,7 @@ class Jobs:
         return self.change(job["id"], state="Aborted")
 
     def delete(self, job: Job) -> None:
-        """Forget an ended job and its files.
+        """Delete an ended job and its files.
 
         Raises:
             ApiError: INVALIDJOBSTATE, it has not ended.
@@ -203,7 +203,7 @@ class Jobs:
         }
 
     def load(self, connection: sqlite3.Connection, job_id: str) -> Job:
-        """A job inside a transaction."""
+        """Read a job inside a transaction."""
         job: Job = orjson.loads(connection.execute("select body from job where id = ?", (job_id,)).fetchone()[0])
         return job
 
@@ -213,7 +213,7 @@ class Jobs:
         connection.execute("update job set body = ? where id = ?", (orjson.dumps(job).decode(), job["id"]))
 
     def end(self, job_id: str, state: str, message: str | None = None) -> None:
-        """End a job that was not ended meanwhile."""
+        """End a job unless it has ended meanwhile."""
         with self._org.store.write() as connection:
             job = self.load(connection, job_id)
             if job["state"] not in ENDED:
@@ -281,5 +281,5 @@ class Jobs:
 
 
 def show(job: Job) -> Job:
-    """A job as the API answers it."""
+    """Return a job as in the API's responses."""
     return {name: value for name, value in job.items() if not name.startswith(_HIDDEN)}

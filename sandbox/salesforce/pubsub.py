@@ -44,14 +44,14 @@ class PubSub:
                 response_serializer=api.MESSAGES[response_type].SerializeToString,
             )
             for name, (request_type, response_type) in api.METHODS.items()
-            if name != "Publish"  # through the REST API alone
+            if name != "Publish"  # only through the REST API
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(api.SERVICE, handlers),))
         self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
     def close(self) -> None:
-        """Ends all streams."""
+        """End all streams."""
         self._closing.set()
         self._server.stop(0.2).wait()
 
@@ -97,7 +97,7 @@ class PubSub:
                 self._org.bus.wait(min(_LOOK_S, self._org.clock.real_seconds(KEEP_ALIVE_S)))
 
     def _apply_faults(self, stream: "_Stream", events: list[Any]) -> list[Any]:
-        """The answers that carry some events, with the faults that lie in wait."""
+        """Return the responses with some events, with the active faults applied."""
         if not events:
             return []
         faults = self._org.faults
@@ -124,7 +124,7 @@ class PubSub:
 
 
 class _Stream:
-    """One subscription: where it is, and how many events it may still be sent."""
+    """One subscription: its position, and the number of events still requested."""
 
     def __init__(self, bus: Bus, first: Any, context: Any) -> None:
         self._bus, self._context = bus, context
@@ -146,7 +146,7 @@ class _Stream:
             self.is_ended = True
 
     def read(self) -> list[Any]:
-        """The next events, as many as are wanted."""
+        """Return the next events, up to the requested number."""
         rows = self._bus.read(self.topic, self._after, self._requested) if self._requested else []
         if rows:
             self._after = rows[-1][0]
@@ -161,11 +161,11 @@ class _Stream:
         ]
 
     def repeat_last(self, count: int) -> None:
-        """Delivers the last events once more."""
+        """Deliver the last events again."""
         self._after -= count
 
     def answer(self, events: list[Any]) -> Any:
-        """An answer with events."""
+        """Return a response with events."""
         return api.MESSAGES["FetchResponse"](
             events=events,
             latest_replay_id=events[-1].replay_id,
@@ -174,8 +174,10 @@ class _Stream:
         )
 
     def keep_alive(self) -> Any:
-        """An answer without events, and the newest place in the stream."""
-        last = self._bus.last()  # before it is asked whether anything waits: what comes in between is behind it
+        """Return a response without events, with the newest position in the stream."""
+        last = (
+            self._bus.last()
+        )  # read before the check for new events, so that events published in between come after it
         if not self._bus.read(self.topic, self._after, 1):
             self._after = max(self._after, last)
         place = pack_replay_id(self._after, self._bus.now())

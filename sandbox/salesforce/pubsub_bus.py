@@ -1,7 +1,7 @@
 """The org's event bus: committed changes as events, retained for 72 hours.
 
-The database itself notes what a transaction does to records of the selected objects; just before it commits, that becomes events
-of the same transaction. So whatever writes, and however, is told, and what is rolled back is not.
+Triggers record what a transaction changes in records of the selected objects; just before the commit, these changes become
+events in the same transaction. So every committed write is published, and no rolled-back one.
 """
 
 import itertools
@@ -62,8 +62,8 @@ class Bus:
     """The events of an org.
 
     Args:
-        store: Where they are kept, beside the records.
-        read_schema: The org's present objects.
+        store: Stores the events, beside the records.
+        read_schema: Returns the org's current objects.
         faults: Takes `change_gap` (changes of an object become gap events) and `change_overflow` (a whole transaction), by the
             topic's name.
         clock: The sandbox's time.
@@ -80,7 +80,7 @@ class Bus:
                 connection.execute("insert or ignore into selected_object values (?)", (store.prefixes[name],))
 
     def select(self, names: list[str]) -> None:
-        """Turns change data capture on for these objects, and off for all others."""
+        """Turn change data capture on for these objects, and off for all others."""
         with self._store.write() as connection:
             events = [prefix for name, prefix in self._store.prefixes.items() if name.endswith("__e")]
             connection.execute("delete from selected_object")
@@ -100,7 +100,7 @@ class Bus:
         return next((schema for schema in schemas if schema.topic == topic), None)
 
     def schema_of(self, name: str) -> EventSchema:
-        """The present schema of an object's events."""
+        """Return the current schema of an object's events."""
         schema = self._read_schema()
         if schema is not self._known:
             self._known, self._schemas = schema, {}
@@ -126,7 +126,7 @@ class Bus:
             ).fetchall()
 
     def last(self) -> int:
-        """The number of the newest event of any topic."""
+        """Return the number of the newest event of any topic."""
         with self._store.read() as connection:
             return int(connection.execute("select coalesce(max(number), 0) from event").fetchone()[0])
 
@@ -135,7 +135,7 @@ class Bus:
         return int(self._clock.now().timestamp() * 1000)
 
     def wait(self, seconds: float) -> None:
-        """Waits until something was published, at most so long."""
+        """Wait until an event is published, at most `seconds`."""
         with self._news:
             self._news.wait(seconds)
 
@@ -172,7 +172,7 @@ class Bus:
         return Change(name, "UPDATE", [after["Id"]], {f: after[f] for f in changed if f in after}, changed, user)
 
     def _merge(self, changes: list[Change]) -> list[Change]:
-        """Neighbours that were updated in the same way become one event."""
+        """Combine consecutive identical updates into one event."""
         merged: list[Change] = []
         for change in changes:
             last = merged[-1] if merged else None
@@ -231,7 +231,7 @@ class Bus:
 
 @contextmanager
 def calling_as(name: str) -> Iterator[None]:
-    """Works on as a caller who calls itself so."""
+    """Run the block with `name` as the calling client."""
     token = client.set(name)
     try:
         yield
@@ -240,17 +240,17 @@ def calling_as(name: str) -> Iterator[None]:
 
 
 def pack_replay_id(number: int, at: int) -> bytes:
-    """A place in the stream: behind an event, as of a time."""
+    """Return the replay id after an event, as of a time."""
     return struct.pack(">QQ", number, at)
 
 
 def unpack_replay_id(packed: bytes) -> tuple[int, int]:
-    """Number and milliseconds of a place.
+    """Return the number and milliseconds of a replay id.
 
     Raises:
-        ValueError: It is none of ours.
+        ValueError: it is not one of ours.
     """
     if len(packed) != 16:
-        raise ValueError("no replay id")
+        raise ValueError("invalid replay id")
     number, at = struct.unpack(">QQ", packed)
     return number, at

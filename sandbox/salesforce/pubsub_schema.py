@@ -1,8 +1,8 @@
 """Change events and platform events as Avro: the schema of an object's topic, and its values in that schema.
 
 Shaped as in https://developer.salesforce.com/docs/platform/pub-sub-api/guide/event-deserialization-considerations.html :
-every field may be null, compound fields are records, and a bitmap says which fields a change is about. Fields that Salesforce
-derives are not in a change event.
+every field may be null, compound fields are records, and a bitmap lists the fields of a change. Change events have no fields that
+Salesforce derives.
 """
 
 import base64
@@ -49,7 +49,7 @@ _PERSON = ("FirstName", "LastName", "Salutation")
 
 
 class EventSchema:
-    """The schema of one object's topic; another one as soon as the object has other fields."""
+    """The schema of one object's topic; it changes with the object's fields."""
 
     def __init__(self, sobject: SObject) -> None:
         self.object = sobject.name
@@ -68,13 +68,13 @@ class EventSchema:
 
     @property
     def names(self) -> frozenset[str]:
-        """The fields of a record that its events carry."""
+        """Return the fields of a record that its events contain."""
         return frozenset(self._fields)
 
     def encode(
         self, values: Mapping[str, Any], header: Mapping[str, Any] | None = None, changed: Iterable[str] = ()
     ) -> bytes:
-        """An event of a record's `values` in their kept form; `changed` are the fields that an update is about."""
+        """Encode an event of a record's stored `values`; `changed` lists the fields of an update."""
         encoded = {name: _to_avro(self._fields[name], value) for name, value in values.items() if name in self._fields}
         body: dict[str, Any] = {name: encoded.get(name) for name in self._order if name not in self._compounds}
         for compound, parts in self._compounds.items():
@@ -111,12 +111,12 @@ class EventSchema:
 
 
 def event_name(name: str) -> str:
-    """`Account` -> `AccountChangeEvent`, `X__c` -> `X__ChangeEvent`."""
+    """Return the event of an object: `Account` -> `AccountChangeEvent`, `X__c` -> `X__ChangeEvent`."""
     return f"{name.removesuffix('c')}ChangeEvent" if name.endswith("__c") else f"{name}ChangeEvent"
 
 
 def topic_of(name: str) -> str:
-    """The topic of an object's changes."""
+    """Return the topic of an object's changes."""
     return f"/data/{event_name(name)}"
 
 
@@ -135,7 +135,7 @@ def _is_carried(item: Field, is_platform_event: bool) -> bool:
 
 
 def _find_compounds(name: str, fields: Mapping[str, Field]) -> dict[str, dict[str, str]]:
-    """Compound field -> its parts, and the fields that they are elsewhere."""
+    """Return each compound field's parts and their separate fields."""
     compounds = {}
     for kind in ("Billing", "Mailing"):
         if f"{kind}City" in fields:

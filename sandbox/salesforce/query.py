@@ -1,7 +1,7 @@
 """Queries over the store: translate SOQL to SQL, and read results page by page.
 
-A query with more rows than a page keeps the ids of its rows as a cursor: a page can be read again, also after a
-restart, and a record that is written meanwhile neither shifts the pages nor comes twice.
+A query with more rows than a page stores its row ids as a cursor: a page can be read again, also after a
+restart, and records written meanwhile neither shift the pages nor repeat.
 """
 
 import secrets
@@ -28,22 +28,22 @@ class Source(Protocol):
     """A source of connections: the store, or the transaction of a composite request."""
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection to read with."""
+        """Yield a connection for reading."""
 
     def write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection to write with."""
+        """Yield a connection for writing."""
 
 
 @dataclass(frozen=True)
 class Selected:
-    """One selected field under the path that the query names it by."""
+    """One selected field under its path in the query."""
 
     path: str
     value: Value
 
 
 class Plan:
-    """A query for records compiled to SQL; with `link`, one for the children whose field `link` names the parent."""
+    """A query for records compiled to SQL; with `link`, a query for children, whose field `link` references the parent."""
 
     def __init__(
         self, catalog: Catalog, query: Query, sobject: SObject, is_all: bool = False, link: Field | None = None
@@ -59,11 +59,11 @@ class Plan:
                 message = f"Didn't understand relationship '{inner.sobject}' in FROM part of query call."
                 raise ApiError(400, "INVALID_TYPE", message)
             child, item = relation
-            # Deleted children are in no answer, not even in that of queryAll.
+            # No response contains deleted children, not even queryAll's.
             self.children[item.child_relationship or ""] = Plan(catalog, inner, child, link=item)
 
     def read_ids(self, connection: sqlite3.Connection, most: int) -> list[str]:
-        """The ids of the first `most` rows."""
+        """Return the ids of the first `most` rows."""
         sql = f"{self._ids_sql()} limit {most}"
         return [row[0] for row in connection.execute(sql, self._scope.parameters)]
 
@@ -81,7 +81,7 @@ class Plan:
         return int(connection.execute(sql, self._scope.parameters).fetchone()[0])
 
     def read_rows(self, connection: sqlite3.Connection, ids: list[str]) -> Iterator[tuple[Any, ...]]:
-        """The rows of `ids` in their order: the id, the ids of joined parents, the selected values."""
+        """Return the rows of `ids` in order: the id, the ids of joined parents, the selected values."""
         place = {record_id: position for position, record_id in enumerate(ids)}
         sql = f"select {self._row_sql()} from {self._scope.joined} where r.id in (select value from json_each(?))"  # noqa: S608
         rows = connection.execute(sql, (array(ids),))
@@ -90,9 +90,9 @@ class Plan:
     def read_cursor(
         self, connection: sqlite3.Connection, cursor: str, start: int, most: int, is_csv: bool = False
     ) -> Iterator[tuple[Any, ...]]:
-        """Up to `most` rows of a kept cursor from row `start` on, as `read_rows` returns them; read lazily.
+        """Yield up to `most` rows of a stored cursor from row `start` on, as in `read_rows`.
 
-        With `is_csv` a row is only its selected values, as a bulk query's results have them.
+        With `is_csv` a row has only its selected values, as in a bulk query's results.
         """
         columns = ", ".join(_csv_sql(item.value) for item in self.selected) if is_csv else self._row_sql()
         joined = self._scope.joined.removeprefix("record r")
@@ -105,7 +105,7 @@ class Plan:
     def render_rows(
         self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], version: str
     ) -> list[dict[str, Any]]:
-        """Rows with their children as the query call answers them."""
+        """Return rows with their children as in a query response."""
         records = [self._render_row(row, version) for row in rows]
         for name, plan in self.children.items():
             children = plan.read_children(connection, [row[0] for row in rows], version)
@@ -117,7 +117,7 @@ class Plan:
     def read_children(
         self, connection: sqlite3.Connection, parents: list[str], version: str
     ) -> dict[str, list[dict[str, Any]]]:
-        """The children of each of `parents`; LIMIT and OFFSET count for each of them."""
+        """Return the children of each of `parents`; LIMIT and OFFSET apply to each parent."""
         assert self._link is not None
         link = json_sql("r", self._link)
         sql = (
@@ -176,17 +176,17 @@ class Plan:
 
 
 class Queries:
-    """Runs queries and keeps cursors; `source` is where to read and write, by default the store."""
+    """Runs queries and stores cursors; `source` is the place to read and write, by default the store."""
 
     def __init__(self, schema: Schema, store: Store, now: Callable[[], datetime], source: Source | None = None) -> None:
         self._catalog, self._source = Catalog(schema, store, now), source or store
 
     def plan(self, soql: str, is_all: bool = False) -> Plan:
-        """Compile a query for records; `is_all` sees deleted records too."""
+        """Compile a query for records; `is_all` includes deleted records."""
         return self._compile(parse_soql(soql), is_all)
 
     def answer(self, soql: str, version: str, page_rows: int, is_all: bool = False) -> dict[str, Any]:
-        """The first page of a query, as the query call answers it."""
+        """Return the first page of a query as a response."""
         query = parse_soql(soql)
         if query.is_aggregate and not query.is_count:
             with self._source.read() as connection:
@@ -207,7 +207,7 @@ class Queries:
         return self.answer_page(cursor, 0, version, page_rows)
 
     def answer_page(self, cursor: str, start: int, version: str, page_rows: int) -> dict[str, Any]:
-        """A page of a kept query from row `start` on."""
+        """Return a page of a stored query from row `start` on."""
         with self._source.read() as connection:
             plan, total = self.open_cursor(connection, cursor, start)
             rows = list(plan.read_cursor(connection, cursor, start, page_rows))
@@ -219,7 +219,7 @@ class Queries:
         return page | {"records": records}
 
     def open_cursor(self, connection: sqlite3.Connection, cursor: str, start: int) -> tuple[Plan, int]:
-        """The plan of a cursor and its number of rows in all.
+        """Return the plan of a cursor and its total number of rows.
 
         Raises:
             ApiError: INVALID_QUERY_LOCATOR.
@@ -258,7 +258,7 @@ class Queries:
 
 
 def _name_items(query: Query) -> list[str]:
-    """The names of a group's values: alias, field, or `expr0`, `expr1`, ... for functions without an alias."""
+    """Return the names of a group's values: alias, field, or `expr0`, `expr1`, ... for functions without an alias."""
     names, unnamed = list[str](), 0
     for item in query.items:
         if item.alias or not item.expression.function:

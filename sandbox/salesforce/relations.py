@@ -1,6 +1,6 @@
-"""The direct relation of a contact to its account, which the platform creates and moves by itself.
+"""The direct relation of a contact to its account, which the platform creates and moves automatically.
 
-A contact's own account and its direct relation are one fact, kept twice. See
+A contact's account and its direct relation are one fact, stored twice. See
 https://help.salesforce.com/apex/HTViewHelpDoc?id=sales.account_contact_relationship_and_validation_rules.htm
 """
 
@@ -27,7 +27,7 @@ NAME = "AccountContactRelation"
 def follow_contacts(
     connection: sqlite3.Connection, store: Store, relation: SObject, contacts: Iterable[Draft], fresh: Body
 ) -> None:
-    """Give contacts that were just saved the direct relation to their account; a new relation begins as `fresh`."""
+    """Create or move the direct relations of saved contacts to their account; a new relation starts as `fresh`."""
     moved = [
         draft
         for draft in list_valid(contacts)
@@ -56,8 +56,8 @@ def settle_merge(connection: sqlite3.Connection, store: Store, relation: SObject
     """Save relations after a merge: one for each pair of account and contact, direct where it is the contact's own.
 
     Args:
-        moved: All relations of the two records, with the account and contact that they lead to now; of two for one
-            pair the first stays.
+        moved: All relations of the two records, with their new account and contact; the first of several for one
+            pair is kept.
     """
     by_pair: dict[tuple[str, str], Body] = {}
     deleted = [body for body in moved if by_pair.setdefault((body["AccountId"], body["ContactId"]), body) is not body]

@@ -16,7 +16,7 @@ from sandbox.salesforce.writes import find_key
 
 
 def insert_row(call: Call, name: str) -> Answer:
-    """Make one record."""
+    """Create one record."""
     sobject = call.org.find_object(name)
     return _render_row(call, sobject, write_rows(call, sobject, "insert", [_record(call.body)])[0])
 
@@ -72,7 +72,7 @@ def delete_row(call: Call, name: str, record_id: str) -> Answer:
 
 
 def read_row_by_key(call: Call, name: str, key_name: str, value: str) -> Answer:
-    """One record by an external id."""
+    """Return one record by an external id."""
     sobject = call.org.find_object(name)
     ids = _find(call, sobject, find_key(sobject, key_name), value)
     if not ids:
@@ -81,7 +81,7 @@ def read_row_by_key(call: Call, name: str, key_name: str, value: str) -> Answer:
 
 
 def upsert_row(call: Call, name: str, key_name: str, value: str) -> Answer:
-    """Make or change the one record of an external id."""
+    """Create or change the one record of an external id."""
     sobject = call.org.find_object(name)
     key = find_key(sobject, key_name)
     if key.name == "Id":
@@ -110,7 +110,7 @@ def write_rows(
     key: Field | None = None,
     is_all_or_none: bool = False,
 ) -> list[Outcome]:
-    """Write rows of one object, as many as one call may hold."""
+    """Write rows of one object, up to the limit of one call."""
     locked = call.org.faults.take(call.url_path, "row_lock")
     writer = call.org.writer(call.user_id)
     with call.write() as connection:

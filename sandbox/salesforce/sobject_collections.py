@@ -19,7 +19,7 @@ MOST_WRITTEN = 200
 
 
 class _Failed(Exception):
-    """A record of an all-or-none call is refused."""
+    """A record of an all-or-none call is rejected."""
 
 
 def insert_records(call: Call) -> Answer:
@@ -40,7 +40,7 @@ def upsert_records(call: Call, name: str, key_name: str) -> Answer:
 
 
 def delete_records(call: Call) -> Answer:
-    """Delete up to 200 records, of one object or several."""
+    """Delete up to 200 records of one or more objects."""
     ids = [complete_id(record_id) for record_id in split_list(call.params.get("ids", ""))]
     _check_size(ids, "ids", MOST_WRITTEN)
     errors: dict[str, RowError | None] = {}
@@ -76,7 +76,7 @@ def _read(call: Call, name: str, ids: Any, fields: Any) -> Answer:
     for parameter, values in (("ids", ids), ("fields", fields)):
         _check_size(values, parameter, PAGE_ROWS)
         if not all(isinstance(value, str) for value in values):
-            raise ApiError(400, "JSON_PARSER_ERROR", f"{parameter} must be a list of texts")
+            raise ApiError(400, "JSON_PARSER_ERROR", f"{parameter} must be a list of strings")
     return Answer(200, find_rows(call, sobject, fields, ids))
 
 
@@ -98,7 +98,7 @@ def _group_by_object(call: Call, ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _delete_error(errors: dict[str, RowError | None], record_id: str) -> RowError | None:
-    """The error of an id; one that belongs to no object has none of its own in `errors`."""
+    """Return the error of an id; an id of no object has none in `errors`."""
     return errors.get(record_id, RowError("MALFORMED_ID", f"malformed id {record_id}"))
 
 

@@ -15,7 +15,7 @@ MOST_RECORDS, MOST_LEVELS, MOST_OBJECTS = 200, 5, 5
 
 @dataclass
 class Node:
-    """One record of a tree; `link` is the field that names its parent."""
+    """One record of a tree; `link` is the field that references its parent."""
 
     sobject: SObject
     reference: str
@@ -27,7 +27,7 @@ class Node:
 
 
 class _Failed(Exception):
-    """Rows of one level are refused."""
+    """Rows of one level are rejected."""
 
     def __init__(self, results: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def _read_nodes(schema: Schema, sobject: SObject, body: Any, level: int, parent:
     """Yield the records of `body` and all below them.
 
     Raises:
-        ApiError: they are no tree of records with a type and a reference each.
+        ApiError: it is not a tree of records that each have a type and a reference.
     """
     records = body.get("records") if isinstance(body, dict) else None
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):

@@ -1,6 +1,6 @@
 """Field values: the formats that a caller may send, the stored form, and the form in responses.
 
-Kept forms: numbers as decimal text (never a float), checkboxes as booleans, dates as `YYYY-MM-DD`, times as
+Stored forms: numbers as decimal text (never a float), checkboxes as booleans, dates as `YYYY-MM-DD`, times as
 Salesforce's `YYYY-MM-DDThh:mm:ss.000+0000` in UTC, references as 18-character ids, everything else as text.
 """
 
@@ -29,9 +29,9 @@ _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
 def value_parser(field: Field) -> Callable[[object], StoredValue]:
-    """Return what turns a sent value (CSV text or JSON) into its kept form.
+    """Return a function that converts a sent value (CSV text or JSON) to its stored form.
 
-    The parser gets no null: whether a field may be empty is not its question. It raises `RowError`.
+    The function never receives null: callers check for empty fields. It raises `RowError`.
     """
     if field.is_reference:
         return lambda value: _parse_id(field, value)
@@ -61,7 +61,7 @@ def render_json(field: Field, value: object) -> object:
 
 
 def make_id(prefix: str, number: int) -> str:
-    """The 18-character id of the `number`-th record under a key prefix; ids ascend with their numbers."""
+    """Return the 18-character id of record `number` under a key prefix; ids ascend with numbers."""
     digits = ""
     while number:
         number, digit = divmod(number, 62)
@@ -114,7 +114,7 @@ def _parse_email(field: Field, value: object) -> str:
 
 
 def _plain_number(field: Field) -> str:
-    """The pattern of what needs no rounding, as nearly every number of a load; the rest goes the long way."""
+    """Return the pattern of numbers that need no rounding, nearly all in a load; the others take the slower path."""
     return rf"-?(?:0|[1-9][0-9]{{0,{field.precision - field.scale - 1}}})\.[0-9]{{1,{field.scale or 1}}}"
 
 

@@ -1,7 +1,7 @@
 """Inserts, updates and upserts of a batch of rows, each validated by the org's metadata; an error affects only its own row.
 
-A batch goes through its steps together, so that every look-up is one query for the whole batch. Only one thing is
-judged over the batch as a whole, as Salesforce does: a key that two of its rows carry fails all of these rows.
+The rows of a batch go through each step together, so that a lookup is one query for the whole batch. As in Salesforce,
+one check covers the whole batch: rows with the same key all fail.
 """
 
 import sqlite3
@@ -30,7 +30,7 @@ from sandbox.salesforce.store import (
 from sandbox.salesforce.values import format_time
 
 BATCH_ROWS = 10_000
-"""Rows of one internal batch of a bulk job; duplicate keys are looked for inside it."""
+"""Rows of one internal batch of a bulk job, the range of the duplicate check."""
 
 
 class Writer:
@@ -78,13 +78,13 @@ class Writer:
         is_all_or_none: bool = False,
         is_locked: Callable[[Draft], bool] | None = None,
     ) -> list[Outcome]:
-        """Write rows (at most a batch) inside the caller's transaction; outcomes stand in the rows' order.
+        """Write rows (at most a batch) inside the caller's transaction; outcomes are in the rows' order.
 
         Args:
             operation: `insert`, `update` (rows carry `Id`) or `upsert` (rows carry `key`).
-            columns: Those that the rows were read with.
-            is_all_or_none: One row's error keeps all rows out.
-            is_locked: Says of each row whether somebody else holds a lock that it needs.
+            columns: The columns with which the rows were parsed.
+            is_all_or_none: Whether one row's error rejects all rows.
+            is_locked: Returns whether another transaction locks a row.
         """
         if is_locked is not None:
             for draft in drafts:
@@ -181,7 +181,7 @@ class Writer:
     def _find_parents(
         self, connection: sqlite3.Connection, sobject: SObject, column: Column, values: set[str]
     ) -> dict[str, list[str]]:
-        """The ids of the parents that have each of `values`."""
+        """Return the ids of the parents that have each of `values`."""
         key = column.parent_key
         assert key is not None
         if column.name == "RecordTypeId":
@@ -217,7 +217,7 @@ class Writer:
                     draft.error = RowError("REQUIRED_FIELD_MISSING", message, *missing)
 
     def _check_move(self, draft: Draft, fixed: list[Field]) -> RowError | None:
-        """Refuse a parent that a record cannot leave."""
+        """Reject a change of a fixed parent."""
         for item in fixed:
             if item.name in draft.values and _differs(draft, item.name):
                 return refuse_field(item)
@@ -241,7 +241,7 @@ class Writer:
     def _check_references(
         self, connection: sqlite3.Connection, sobject: SObject, columns: Columns, drafts: list[Draft]
     ) -> None:
-        """Judge the parents; one that was found by its key is there, and is looked at only where a filter asks more."""
+        """Check the parents; one found by its key exists, and is read only if a filter applies."""
         fields = {column.name: column.field for column in columns.values() if column.is_reference}
         if not fields:
             return
@@ -283,7 +283,7 @@ class Writer:
                     draft.error = draft.error or RowError("DUPLICATE_VALUE", message, *{label} & sobject.fields.keys())
 
     def _draft_contacts(self, connection: sqlite3.Connection, accounts: list[Draft]) -> list[tuple[Draft, Draft]]:
-        """Each person's contact beside the account; a contact that cannot be refuses the account."""
+        """Draft each person account's contact; an invalid contact rejects the account."""
         if self._persons is None:
             return []
         contact = self._schema["Contact"]
@@ -335,10 +335,10 @@ class Writer:
 
 
 def find_key(sobject: SObject, name: str) -> Field:
-    """The key field that an upsert names.
+    """Return the key field of an upsert.
 
     Raises:
-        ApiError: it is no external id, as Salesforce says it.
+        ApiError: it is not an external id; with Salesforce's message.
     """
     key = sobject.by_lower_name.get(name.lower())
     if key is None or not key.is_key:

@@ -42,7 +42,7 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
         faults: The active faults.
         calls: Unused; the front end counts calls.
         clock: Unused; the world has the same clock.
-        data: Folder of your own data instead of the made-up office.
+        data: Folder of your own data instead of the synthetic office.
 
     Raises:
         ValueError: a line of `data` cannot be read.

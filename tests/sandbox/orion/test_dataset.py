@@ -153,13 +153,13 @@ def test_line_that_can_not_be_served_stops_the_start_with_its_file_and_place(
         start_sandbox(data=tmp_path / "data")
 
 
-def test_start_is_told_what_is_served_and_what_is_not(tmp_path):
+def test_description_lists_served_missing_and_unread_files(tmp_path):
     write_folder(tmp_path, clients='{"id":1}\n\n{"id":2}\n', transaction="")
     (tmp_path / "README").touch()
-    served, invented, unread = own_data.describe(tmp_path)
-    assert served.startswith("orion: clients 2; empty, for want of a file: representatives, registrations,")
-    assert invented == "invented: tamarac, emoney, moneyguidepro, nitrogen, docusign, adobe_sign"
-    assert unread == "not read: README, orion/transaction.jsonl"
+    served, synthetic, unread = own_data.describe(tmp_path)
+    assert served.startswith("orion: clients 2; missing files (empty tables): representatives, registrations,")
+    assert synthetic == "synthetic: tamarac, emoney, moneyguidepro, nitrogen, docusign, adobe_sign"
+    assert unread == "files not read: README, orion/transaction.jsonl"
 
 
 def test_page_names_every_file_that_is_served_and_what_its_lines_must_have():
