@@ -107,7 +107,7 @@ def test_a_closed_account_is_a_finding_for_its_representative(evaluated: Evaluat
         "subject_id": account["account_id"], "household_id": account["household_id"],
         "representative_id": account["representative_id"],
     }  # fmt: skip
-    assert row["details"].startswith(f"Closed on {MONDAY}; held $")
+    assert row["details"].startswith(f"Closed on {MONDAY}. Value on {LAST}: $")
     assert "account_closed" not in evaluated.tallies[LAST], "on the first day nobody can tell what was closed"
 
 

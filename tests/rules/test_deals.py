@@ -45,7 +45,7 @@ def test_a_household_that_only_a_planner_has_is_named() -> None:
 
 def test_its_words() -> None:
     assert details(find_unserved_deals(make_view(deals=[deal(20)]), POLICY)) == [
-        "A deal was won on 2026-10-31, and after 10 days no portfolio system has the household."
+        "A deal was won on 2026-10-31, but no portfolio system has the household after 10 days."
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from include.control.findings import Tally
 from include.errors import FatalError
-from include.rules import RULES
+from include.rules import HOUSEHOLD_RULES, RULES
 from include.rules.policy import Policy
 from tests.rules.conftest import FRIDAY, MONDAY, TUESDAY, Ledgered
 from tests.warehouse.loading import dead_letter
@@ -23,7 +23,7 @@ def test_a_cause_opens_a_finding_and_its_end_closes_it(firm: Ledgered) -> None:
     columns = "rule, subject_entity, subject_id, household_id, representative_id, severity, measure, details"
     assert firm.findings(columns) == [
         ("negative_cash", "account", firm.id_of("account", "a"), firm.id_of("household", "h1"),
-         firm.id_of("representative", "r1"), "critical", Decimal(-50), "Cash is -$50.00."),
+         firm.id_of("representative", "r1"), "critical", Decimal(-50), "The cash balance is -$50.00."),
     ]  # fmt: skip
     firm.day(MONDAY, {"a": 100_000}, {"a": 10})
     firm.reconcile(MONDAY)
@@ -113,3 +113,8 @@ def test_every_rule_has_a_name_of_its_own_and_a_policy_in_words() -> None:
         words = rule.evaluate.__doc__ or ""
         assert all(f"{word}: " in words for word in ("What", "Why", "Threshold", "Measure", "Closes")), rule.name
         assert (rule.task_subject is None) == (rule.due_days == 0)
+
+
+def test_task_subjects_fit_salesforce() -> None:
+    subjects = [rule.task_subject for rule in (*RULES, *HOUSEHOLD_RULES) if rule.task_subject]
+    assert max(len(subject) for subject in subjects) <= 255

@@ -65,8 +65,8 @@ def test_aum_move_is_net_of_flows_and_beyond_both_limits(now: Any, before: Any, 
 def test_aum_move_is_told_in_figures() -> None:
     table = find_aum_moves(make_snapshot([account(880_000, 1_000_000, net_flow_usd="1234.50")]), POLICY)
     assert details(table) == [
-        "Assets moved by -12.1% (-$121,234.50) since 2026-11-19, from $1,000,000.00 to $880,000.00, net flows of $1,234.50"
-        " left out."
+        "Assets changed by -12.1% (-$121,234.50) since 2026-11-19, from $1,000,000.00 to $880,000.00,"
+        " excluding net flows of $1,234.50."
     ]
     assert table["representative_id"].to_pylist() == [71]
 
@@ -88,7 +88,7 @@ def test_negative_cash_is_beyond_the_tolerance() -> None:
     snapshot = make_snapshot([account(10, number=n, cash_usd=c) for n, c in cash.items()])
     table = find_negative_cash(snapshot, POLICY)
     assert found(table) == {1: Decimal("-1.01"), 5: Decimal("-1234567.89")}
-    assert details(table) == ["Cash is -$1,234,567.89.", "Cash is -$1.01."]
+    assert details(table) == ["The cash balance is -$1,234,567.89.", "The cash balance is -$1.01."]
 
 
 def test_excess_cash_needs_share_and_dollars() -> None:
@@ -98,7 +98,7 @@ def test_excess_cash_needs_share_and_dollars() -> None:
     ]  # fmt: skip
     table = find_excess_cash(make_snapshot(accounts), POLICY)
     assert found(table) == {1: Decimal("10.0")}
-    assert details(table) == ["Cash is $25,000.00, 10.0% of the account's $250,000.00."]
+    assert details(table) == ["Cash of $25,000.00 is 10.0% of the account's $250,000.00."]
 
 
 def test_unfunded_is_active_old_and_empty() -> None:
@@ -110,7 +110,7 @@ def test_unfunded_is_active_old_and_empty() -> None:
     ]  # fmt: skip
     table = find_unfunded(make_snapshot(accounts), POLICY)
     assert found(table) == {1: Decimal(0), 2: Decimal(0)}
-    assert set(details(table)) == {f"Opened on {old} and holds nothing after 30 days."}
+    assert set(details(table)) == {f"Opened on {old}; still empty after 30 days."}
 
 
 def test_an_account_that_the_vendor_names_no_more_is_absent_and_not_unfunded() -> None:
@@ -120,7 +120,8 @@ def test_an_account_that_the_vendor_names_no_more_is_absent_and_not_unfunded() -
     ]  # fmt: skip
     snapshot = make_snapshot(accounts)
     assert found(find_absent(snapshot, POLICY)) == {1: Decimal(500), 2: Decimal(0)}
-    assert set(details(find_absent(snapshot, POLICY))) == {f"Not named by the vendor since {DAY}, and not closed."}
+    expected = f"Missing from the vendor's data since {DAY}, but not reported as closed."
+    assert set(details(find_absent(snapshot, POLICY))) == {expected}
     assert found(find_unfunded(snapshot, POLICY)) == {}
 
 
@@ -133,7 +134,7 @@ def test_unowned_is_nobody_or_not_the_whole() -> None:
     table = find_unowned(make_snapshot(accounts, owners), POLICY)
     assert found(table) == {2: Decimal("0.9"), 3: Decimal("1.5"), 4: Decimal(0), 5: Decimal(0)}
     assert details(table) == [
-        "Owners' shares add up to 0.9000 and not to 1.", "Owners' shares add up to 1.5000 and not to 1.",
+        "Owners' shares add up to 0.9000 instead of 1.", "Owners' shares add up to 1.5000 instead of 1.",
         "The account has no owner.", "The account has no owner.",
     ]  # fmt: skip
 
@@ -148,7 +149,7 @@ def test_closed_is_newly_closed() -> None:
     assert table is not None
     assert found(table) == {1: Decimal(500), 2: Decimal(0)}
     assert details(table) == [
-        "Closed on 2026-11-18; held $500.00 on 2026-11-19.", "Closed on 2026-11-20; held $0.00 on 2026-11-19.",
+        "Closed on 2026-11-18. Value on 2026-11-19: $500.00.", "Closed on 2026-11-20. Value on 2026-11-19: $0.00.",
     ]  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def test_household_concentration_is_over_its_accounts_by_share() -> None:
     # Household 1 has 720,000: 200,000 of ABC, 120,000 of DEF (16.7%). Household 2 has 100,000 of ABC alone.
     assert found(table) == {1: Decimal("27.8"), 2: Decimal("100.0")}
     assert details(table) == [
-        "ABC is 100.0% of the household's $100,000.00: $100,000.00.", "ABC is 27.8% of the household's $720,000.00: $200,000.00.",
+        "ABC is 100.0% ($100,000.00) of the household's $100,000.00.", "ABC is 27.8% ($200,000.00) of the household's $720,000.00.",
     ]  # fmt: skip
 
 
@@ -176,7 +177,9 @@ def test_account_concentration_names_the_largest_and_counts_the_others() -> None
     )  # fmt: skip
     table = find_account_concentration(snapshot, POLICY)
     assert found(table) == {1: Decimal("46.2")}
-    assert details(table) == ["DEF is 46.2% of the account's $130,000.00: $60,000.00. Others beyond the limit: 1."]
+    assert details(table) == [
+        "DEF is 46.2% ($60,000.00) of the account's $130,000.00. Other securities above the limit: 1."
+    ]
 
 
 def test_cash_is_a_security_where_the_firm_says_so() -> None:
@@ -189,7 +192,7 @@ def test_cash_is_a_security_where_the_firm_says_so() -> None:
 
 def test_a_security_that_nobody_described_is_evaluated() -> None:
     table = find_account_concentration(make_snapshot([account(0)], (), [position(1, 6, 100_000)]), POLICY)
-    assert details(table) == ["unknown is 100.0% of the account's $100,000.00: $100,000.00."]
+    assert details(table) == ["unknown is 100.0% ($100,000.00) of the account's $100,000.00."]
 
 
 def test_roll_forward_breaks_are_counted_by_account() -> None:
@@ -198,8 +201,8 @@ def test_roll_forward_breaks_are_counted_by_account() -> None:
     assert table is not None
     assert found(table) == {1: Decimal(1), 2: Decimal(2)}
     assert details(table) == [
-        "1 position does not follow from the day before and its transactions.",
-        "2 positions do not follow from the day before and its transactions.",
+        "1 position does not match the previous day plus transactions.",
+        "2 positions do not match the previous day plus transactions.",
     ]
     assert find_roll_forward_breaks(make_snapshot(breaks=None), POLICY) is None
 
@@ -211,7 +214,7 @@ def test_household_total_is_off_by_more_than_the_tolerance() -> None:
     table = find_broken_totals(snapshot, POLICY)
     assert found(table) == {1: Decimal("1.5"), 2: Decimal("1.5")}
     assert details(table)[0] == (
-        "Positions add up to $126.50, but the accounts' values to $125.00: a difference of $1.50."
+        "Positions add up to $126.50; account values add up to $125.00: a difference of $1.50."
     )
 
 
@@ -230,7 +233,7 @@ def test_large_deposit_is_a_share_and_dollars_or_very_many_dollars() -> None:
     ]  # fmt: skip
     table = find_large_deposits(make_snapshot(accounts, flows=flows), POLICY)
     assert found(table) == {1: Decimal(25_000), 3: Decimal(250_000), 6: Decimal(25_000)}
-    assert "Deposits of $25,000.00 within 7 days, in an account of $250,000.00." in details(table)
+    assert "Deposits of $25,000.00 within 7 days; the account's value including them is $250,000.00." in details(table)
 
 
 def test_large_withdrawal_is_measured_against_what_there_was() -> None:
@@ -238,7 +241,9 @@ def test_large_withdrawal_is_measured_against_what_there_was() -> None:
     flows = [flow(n, "distribution", -25_000) for n in (1, 2, 3)] + [flow(3, "contribution", 999_999)]
     table = find_large_withdrawals(make_snapshot(accounts, flows=flows), POLICY)
     assert found(table) == {1: Decimal(25_000), 3: Decimal(25_000)}
-    assert "Withdrawals of $25,000.00 within 7 days, in an account of $250,000.00." in details(table)
+    assert "Withdrawals of $25,000.00 within 7 days; the account's value including them is $250,000.00." in details(
+        table
+    )
 
 
 @pytest.mark.parametrize(
@@ -274,7 +279,7 @@ def test_a_household_that_the_vendor_names_no_more_is_told_with_what_it_owns() -
     owners = [owner(1, 1), owner(2, 2)]
     table = find_absent_households(make_snapshot(accounts, owners, absent={2: date(2026, 11, 18)}), POLICY)
     assert found(table) == {2: Decimal(500)}
-    assert details(table) == ["Not named by the vendor since 2026-11-18; accounts worth $500.00 are still its own."]
+    assert details(table) == ["Missing from the vendor's data since 2026-11-18; still owns accounts worth $500.00."]
 
 
 def test_an_absent_household_that_owns_nothing_is_told_too() -> None:

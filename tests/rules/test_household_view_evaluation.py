@@ -104,7 +104,7 @@ def test_a_finding_stands_under_the_record_that_stands_for_the_person(office: Of
     assert office.portfolio.findings(columns) == [
         ("person", office.portfolio.id_of("person", "p1"), office.portfolio.id_of("household", "h1"),
          office.portfolio.id_of("representative", "r1"), "warning", Decimal(17),
-         "The portfolio's risk number is 62, the client's 45: 17 points above."),
+         "The portfolio's risk number is 62, 17 points above the client's 45."),
     ]  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def test_a_plan_that_fell_is_found_in_its_history(office: Office) -> None:
     office.plan(FRIDAY, "0.81")
     assert office.evaluate(FRIDAY) == {"goal_at_risk": Tally(found=1, opened=1)}
     assert office.portfolio.findings("subject_entity, measure, details") == [
-        ("household", Decimal("81.0"), "The plan succeeds with 81.0%, down from 92.0% within 92 days."),
+        ("household", Decimal("81.0"), "The plan: probability of success 81.0%, down from 92.0% within 92 days."),
     ]  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def test_an_owner_beyond_the_age_with_an_old_plan_is_found(office: Office) -> No
     office.plan(FRIDAY, "0.90", changed=date(2022, 5, 6))
     office.evaluate(FRIDAY)
     assert (
-        "Distributions are required since 2024 from accounts worth $100,000.00; the plan was changed last on 2022-05-06.",
+        "Minimum distributions are required since 2024 from accounts worth $100,000.00; the last plan change was on 2022-05-06.",
     ) in (office.portfolio.findings("details"))
     office.plan(MONDAY, "0.90", changed=date(2024, 2, 3))
     office.portfolio.reconcile(MONDAY)

@@ -36,7 +36,7 @@ def test_of_several_portfolios_the_one_farthest_off_is_told() -> None:
              for n, number in enumerate((65, 30, 62))]  # fmt: skip
     told = find_misaligned(make_view(risks=risks), POLICY)
     assert found(told) == {11: Decimal(-20)}
-    assert details(told) == ["The portfolio's risk number is 30, the client's 50: 20 points below."]
+    assert details(told) == ["The portfolio's risk number is 30, 20 points below the client's 50."]
     assert told.to_pylist()[0]["household_id"] == 1
 
 
@@ -54,7 +54,7 @@ def test_a_questionnaire_holds_for_twelve_months() -> None:
 
 def test_an_old_version_is_found_whatever_its_age_and_an_unknown_one_is_not() -> None:
     told = find_old_questionnaires(asked(3, "RQ3"), POLICY)
-    assert details(told) == ["The questionnaire was completed on 2026-11-17, on an old version (RQ3)."]
+    assert details(told) == ["The questionnaire was completed on 2026-11-17, in an outdated version (RQ3)."]
     assert found(find_old_questionnaires(asked(3, None), POLICY)) == {}
 
 
@@ -75,7 +75,7 @@ def test_a_plan_has_the_firms_floor_or_its_own(value: str, low: str | None, is_f
 def test_a_fall_is_measured_from_the_highest_of_its_days() -> None:
     steps = [chance(DAY - n * WEEK, str(Decimal("0.85") + n * Decimal("0.02"))) for n in range(6)]
     told = find_goals_at_risk(make_view(chances=steps), POLICY)
-    assert details(told) == ["The plan succeeds with 85.0%, down from 95.0% within 92 days."]
+    assert details(told) == ["The plan: probability of success 85.0%, down from 95.0% within 92 days."]
     for days, is_found in ((92, True), (93, False)):
         chances = [chance(DAY - timedelta(days=days), "0.99"), chance(DAY, "0.85")]
         assert bool(found(find_goals_at_risk(make_view(chances=chances), POLICY))) is is_found
@@ -84,7 +84,9 @@ def test_a_fall_is_measured_from_the_highest_of_its_days() -> None:
 def test_the_least_likely_is_told_and_the_others_counted() -> None:
     chances = [chance(DAY, "0.6", 1), chance(DAY, "0.4", 2, title="A goal (Education)"), chance(DAY, "0.9", 3)]
     told = find_goals_at_risk(make_view(chances=chances), POLICY)
-    assert details(told) == ["A goal (Education) succeeds with 40.0%, below its floor of 70.0%. Others at risk: 1."]
+    assert details(told) == [
+        "A goal (Education): probability of success 40.0%, below its minimum of 70.0%. Other plans or goals at risk: 1."
+    ]
 
 
 def test_a_household_without_a_probability_is_not_evaluated() -> None:
@@ -95,7 +97,7 @@ def test_the_newest_change_of_any_plan_counts() -> None:
     plans = [{"household_id": 1, "plan_id": n, "changed_on": DAY - timedelta(days=d)} for n, d in ((1, 900), (2, 365))]
     assert found(find_old_plans(make_view(plans=plans), POLICY)) == {}
     told = find_old_plans(make_view(plans=plans[:1]), POLICY)
-    assert details(told) == ["No plan was changed since 2024-06-03, which is more than 365 days."]
+    assert details(told) == ["The last plan change was on 2024-06-03, more than 365 days ago."]
     unknown = [{"household_id": 1, "plan_id": 1, "changed_on": None}]
     assert found(find_old_plans(make_view(plans=unknown), POLICY)) == {}
 
@@ -118,7 +120,7 @@ def test_assets_differ_by_share_and_by_dollars(copied: int, managed: int, gap: i
 def test_difference_of_assets_is_told_with_its_sign() -> None:
     assets = [{"household_id": 1, "copied_usd": usd(60_000), "managed_usd": usd(100_000)}]
     assert details(find_assets_apart(make_view(assets=assets), POLICY)) == [
-        "The plan counts on $60,000.00 of accounts that the portfolio system puts at $100,000.00: "
+        "The plan values managed accounts at $60,000.00, the portfolio system at $100,000.00: "
         "a difference of -$40,000.00."
     ]
 
@@ -154,10 +156,10 @@ def distributions(changed: date | None, account_type: str = "SEP IRA", value: in
 def test_a_plan_changed_in_the_year_before_knows_of_them() -> None:
     assert found(distributions(date(2023, 1, 1))) == {}
     assert details(distributions(date(2022, 12, 31))) == [
-        "Distributions are required since 2024 from accounts worth $1,000.00; the plan was changed last on 2022-12-31."
+        "Minimum distributions are required since 2024 from accounts worth $1,000.00; the last plan change was on 2022-12-31."
     ]
     assert details(distributions(None)) == [
-        "Distributions are required since 2024 from accounts worth $1,000.00; there is no plan."
+        "Minimum distributions are required since 2024 from accounts worth $1,000.00; there is no financial plan."
     ]
 
 
@@ -185,4 +187,4 @@ def test_several_policies_are_one_finding() -> None:
         {"household_id": 1, "insurance_policy_id": n, "beneficiaries": 0, "death_benefit_usd": usd(100)} for n in (1, 2)
     ]
     told = find_missing_beneficiaries(make_view(policies=policies), POLICY)
-    assert details(told) == ["2 policies name no beneficiary; the death benefit is $200.00."]
+    assert details(told) == ["2 policies have no beneficiary; the death benefit is $200.00."]

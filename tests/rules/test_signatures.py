@@ -43,8 +43,8 @@ def test_one_that_came_to_an_end_does_not_wait(status: str) -> None:
 def test_the_oldest_that_waits_is_told_and_the_others_counted() -> None:
     rows = [envelope(sent=9), envelope(sent=12, envelope_key="e2", purpose=None), envelope(sent=2, envelope_key="e3")]
     assert details(find_waiting_envelopes(make_view(envelopes=rows), POLICY)) == [
-        "A document waits for signatures since 2026-11-08, which is more than 5 days; 1 of 2 have signed."
-        " Others that wait: 1."
+        "A document has waited for signatures since 2026-11-08, more than 5 days; 1 of 2 signers have signed."
+        " Other waiting documents: 1."
     ]
 
 
@@ -61,7 +61,7 @@ def test_another_one_for_the_same_purpose_settles_it() -> None:
     other = envelope("sent", 3, envelope_key="e2", purpose="asset transfer")
     same = envelope("sent", 3, envelope_key="e2")
     assert details(find_ended_envelopes(make_view(envelopes=[declined, other]), POLICY)) == [
-        "Account opening was declined on 2026-11-16, and none was sent since."
+        "Account opening was declined on 2026-11-16 and has not been sent again."
     ]
     assert found(find_ended_envelopes(make_view(envelopes=[declined, same]), POLICY)) == {}
 

@@ -189,7 +189,7 @@ def test_a_finding_about_a_person_is_an_alert_and_a_task_on_the_person(office: O
     asked = {rule.name: tasks.TaskSpec(rule.task_subject or "", rule.due_days) for rule in HOUSEHOLD_RULES}
     tasks.sync(office.crm.engine, office.crm.connection, "tasks", LAST, office.crm.settings, asked)
     raised = {r["Subject"]: r for r in office.crm.records("Task").values()}
-    task = raised["Review a portfolio out of line with the client's risk"]
+    task = raised["Review a portfolio that does not match the client's risk"]
     assert task["WhatId"] == office.member()["Id"]
-    assert task["Description"] == "The portfolio's risk number is 62, the client's 45: 17 points above."
-    assert raised["Ask for a new risk questionnaire"]["WhatId"] == office.member()["Id"]
+    assert task["Description"] == "The portfolio's risk number is 62, 17 points above the client's 45."
+    assert raised["Request a new risk questionnaire"]["WhatId"] == office.member()["Id"]
