@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
 VENDOR = VENDORS[0]
 DEADLINE_S = 20  # a refused run has failed by then
-MISSED = f"Deadline missed: {VENDOR.title} is in within {DEADLINE_S / 3600:g} hours: {VENDOR.name}"
+MISSED = f"Deadline missed: {VENDOR.title} loaded within {DEADLINE_S / 3600:g} hours: {VENDOR.name}"
 
 
 @dataclass

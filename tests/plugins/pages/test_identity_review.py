@@ -169,9 +169,9 @@ def test_whoever_saw_the_earlier_word_may_replace_it(served: Served) -> None:
 def test_a_link_is_taken_apart_from_the_page_of_links(served: Served) -> None:
     assert served.get("api/links", params={"name": "sample <B>12"}).json()["total"] == 1
     answer = served.submit(served.url, "same-origin", left="12", right="13", is_same="false", place="links")
-    assert (answer.status_code, answer.headers["location"].split("=")[0]) == (303, "links?kept")
+    assert (answer.status_code, answer.headers["location"].split("=")[0]) == (303, "links?recorded")
     assert [kept["is_same"] for kept in served.said(12, 13)] == [False]
-    assert "Same after all" in served.get("links", params={"name": "sample <b>12"}).text
+    assert 'value="true">Same</button>' in served.get("links", params={"name": "sample <b>12"}).text
 
 
 def test_a_refused_word_is_explained_on_the_page(served: Served) -> None:
@@ -308,7 +308,7 @@ def test_airflow_lists_the_page_in_its_menu(served: Served) -> None:
         "plugins"
     ]
     [view] = next(plugin for plugin in plugins if plugin["name"] == "identity_review")["external_views"]
-    assert (view["name"], view["destination"], view["href"]) == ("Who is who", "nav", "/identity-review/")
+    assert (view["name"], view["destination"], view["href"]) == ("Identity review", "nav", "/identity-review/")
 
 
 def test_no_schema_of_the_pages_is_told(served: Served) -> None:
