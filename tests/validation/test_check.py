@@ -639,7 +639,7 @@ def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
     [step] = firm.database.rows(
         "select * from control.ledger where stage = 'validate' and table_name = 'assets' and staged > 100"
     )
-    assert (step["dead"], step["produced"], step["notes"]["buried"]) == (step["staged"], 0, 100)
+    assert (step["dead"], step["produced"], step["notes"]["dead_letters"]) == (step["staged"], 0, 100)
     assert partitions["assets"].faults.num_rows == step["dead"]
     letters = firm.database.rows("select row_number, reasons from control.dead_letter order by dead_letter_id")
     assert [letter["row_number"] for letter in letters] == list(range(100))

@@ -65,8 +65,8 @@ def _read_settings(_: int) -> Settings:
         known = connections.connection("tributary_api")
     except AirflowNotFoundException:
         return Settings()
-    named = ("issuer", "audience", "jwks_url", "token_url", "url")
-    return Settings(**{name: known.extra[name] for name in named if known.extra.get(name)})
+    names = ("issuer", "audience", "jwks_url", "token_url", "url")
+    return Settings(**{name: known.extra[name] for name in names if known.extra.get(name)})
 
 
 @lru_cache(maxsize=2)

@@ -166,9 +166,9 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
 
     _refuse_paused(connections.is_crm_paused())
     rules = (*RULES, *HOUSEHOLD_RULES)
-    wanted = {r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in rules if r.task_subject}
+    specs = {r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in rules if r.task_subject}
     connection, day = connections.connection("salesforce"), business_dates.business_date(None)
-    counts = tasks.sync(connections.site().engine, connection, run_id, day, connections.crm_settings(), wanted)
+    counts = tasks.sync(connections.site().engine, connection, run_id, day, connections.crm_settings(), specs)
     return {"created": counts.created, "completed": counts.updated}
 
 
