@@ -60,7 +60,7 @@ def test_budget_is_lowered_in_part() -> None:
     assert lower.budget == Budget(calls_per_minute=30, burst=10, calls_per_hour={"monte_carlo": 100})
 
 
-def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: Site) -> None:
+def test_overrides_change_table_paths_and_column_names(site: Site) -> None:
     rows = json.loads(goldens(TAMARAC)["accounts"])
     for row in rows["items"]:
         row["Value"] = row.pop("marketValue", None)
@@ -84,7 +84,7 @@ def test_report_s_headers_are_the_firm_s(site: Site) -> None:
     assert stage(site, TAMARAC, "holdings", answer, columns={"holdings": {"account_id": "Acct"}})
 
 
-def test_closed_day_is_asked_for_where_the_firm_says(site: Site) -> None:
+def test_override_changes_the_path_of_the_closed_day(site: Site) -> None:
     def answer(asked: Asked) -> Reply:
         return Reply({"lastSuccessfulDate": "2026-11-20"}) if asked.path == "/v2/sync" else Reply({}, 404)
 
@@ -94,7 +94,7 @@ def test_closed_day_is_asked_for_where_the_firm_says(site: Site) -> None:
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
-def test_without_a_choice_the_declaration_stands(vendor: Vendor) -> None:
+def test_without_overrides_the_declaration_applies(vendor: Vendor) -> None:
     assert apply_overrides(vendor, {"client_id": "4711"}) is vendor
 
 

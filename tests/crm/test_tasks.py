@@ -86,7 +86,7 @@ def edit(crm: Crm, finding: int, **values: object) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_each_open_finding_whose_rule_asks_has_a_task(crm: Crm) -> None:
+def test_each_open_finding_of_a_rule_with_a_task_has_one(crm: Crm) -> None:
     asking, also = find(crm), find(crm, "household_aum_moved", "household")
     find(crm, "excess_cash")
     close(crm, find(crm, nth=1))
@@ -97,7 +97,7 @@ def test_each_open_finding_whose_rule_asks_has_a_task(crm: Crm) -> None:
     assert set(held(crm)) == {f"sample:orion:finding:{id}" for id in (asking, also)}
 
 
-def test_a_task_says_what_to_do_about_what_and_by_when(crm: Crm) -> None:
+def test_a_task_has_subject_description_record_and_due_date(crm: Crm) -> None:
     finding = find(crm, day=date(2026, 11, 19))
 
     raise_tasks(crm)
@@ -312,7 +312,7 @@ def mend(crm: Crm) -> None:
         )
 
 
-def test_a_refused_task_is_a_dead_letter_and_keeps_no_other_back(crm: Crm) -> None:
+def test_a_rejected_task_becomes_a_dead_letter_and_blocks_no_other(crm: Crm) -> None:
     refused, other = refuse(crm), find(crm, nth=1)
 
     with pytest.raises(RowsFailed, match="rows=1"):
@@ -330,7 +330,7 @@ def let_a_day_pass(crm: Crm) -> None:
     crm.database.do("update control.crm_job set changed_at = changed_at - interval '1 day'")
 
 
-def test_a_refused_task_is_tried_again_the_next_day_and_has_one_letter(crm: Crm) -> None:
+def test_a_rejected_task_is_retried_the_next_day_with_one_dead_letter(crm: Crm) -> None:
     refuse(crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm)
@@ -343,7 +343,7 @@ def test_a_refused_task_is_tried_again_the_next_day_and_has_one_letter(crm: Crm)
     assert [letter["run_id"] for letter in crm.letters()] == ["next day"]
 
 
-def test_the_letter_of_a_refused_task_ends_once_it_is_taken(crm: Crm) -> None:
+def test_the_dead_letter_of_a_rejected_task_closes_when_it_is_created(crm: Crm) -> None:
     finding = refuse(crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm)
@@ -356,7 +356,7 @@ def test_the_letter_of_a_refused_task_ends_once_it_is_taken(crm: Crm) -> None:
     assert crm.database.value("select count(*) from control.crm_sent") == 0
 
 
-def test_the_letter_of_a_refused_task_ends_with_its_finding(crm: Crm) -> None:
+def test_the_dead_letter_of_a_rejected_task_closes_with_its_finding(crm: Crm) -> None:
     finding = refuse(crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm)

@@ -28,7 +28,7 @@ print("BAG", json.dumps({"errors": {k: str(v)[-500:] for k, v in bag.import_erro
 """
 
 
-def test_every_dag_imports_tells_of_failures_and_says_what_it_is(airflow: dict[str, str]) -> None:
+def test_every_dag_imports_alerts_about_failures_and_is_documented(airflow: dict[str, str]) -> None:
     bag = json.loads(said(run(airflow, _BAG), "BAG"))
     assert bag["errors"] == {}
     ours = {

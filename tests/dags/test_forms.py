@@ -51,7 +51,7 @@ def filled_in(dag_id: str, day: str | None) -> dict[str, Any]:
         ("last Friday", "is not a date; use the format 2026-11-25"),
     ],
 )
-def test_a_wrong_date_starts_no_run_and_the_form_says_why(api: AirflowApi, day: str, why: str) -> None:
+def test_an_invalid_date_starts_no_run_and_the_form_shows_the_reason(api: AirflowApi, day: str, why: str) -> None:
     for dag_id in DATED:
         with pytest.raises(ConfigurationError) as refused:
             api.trigger(dag_id, filled_in(dag_id, day))
@@ -95,7 +95,7 @@ def test_a_form_names_the_tables_that_a_past_date_leaves_out(api: AirflowApi) ->
     ("vendor_name", "title"),
     [("docusign", "Envelopes"), ("adobe_sign", "Agreements"), ("emoney", "Clients"), ("moneyguidepro", "Households")],
 )
-def test_a_form_on_demand_speaks_of_what_the_vendor_is_asked_for(api: AirflowApi, vendor_name: str, title: str) -> None:
+def test_an_on_demand_form_names_the_vendors_key_table(api: AirflowApi, vendor_name: str, title: str) -> None:
     keys = form(api, f"{vendor_name}_on_demand")["keys"]
     assert keys["schema"]["title"] == title
     assert title.lower() in keys["description"]

@@ -38,7 +38,7 @@ def hearing(airflow: dict[str, str], today: Firm) -> dict[str, str]:
     }
 
 
-def test_topics_are_heard_or_people_are_told(hearing: dict[str, str], today: Firm) -> None:
+def test_topics_are_received_or_their_failure_alerts(hearing: dict[str, str], today: Firm) -> None:
     unheard = json.loads(said(run(hearing, _LISTEN), "HEARD"))
     assert "/data/OpportunityChangeEvent" in unheard
     today.database.do("update control.crm_topic set trouble_since = trouble_since - interval '1 hour'")
@@ -57,5 +57,5 @@ def test_topics_are_heard_or_people_are_told(hearing: dict[str, str], today: Fir
     assert (state, json.loads(tasks)) == ("failed", {"check_topics": "success", "check_events": "failed"})
 
 
-def test_without_an_address_nothing_is_heard_and_nothing_fails(airflow: dict[str, str]) -> None:
+def test_without_an_address_nothing_is_subscribed_and_nothing_fails(airflow: dict[str, str]) -> None:
     assert said(run(airflow, whole_run("subscribe_salesforce")), "RUN").startswith("success")

@@ -97,7 +97,7 @@ each_vendor = pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS
 
 
 @each_vendor
-def test_a_run_has_a_deadline_of_as_many_hours_as_the_environment_says(seen: dict[str, Any], name: str) -> None:
+def test_a_runs_deadline_comes_from_the_environment(seen: dict[str, Any], name: str) -> None:
     [[title, seconds]] = seen[name]["deadlines"]
     assert "within 1.5 hours" in title
     assert seconds == 5400
@@ -136,9 +136,7 @@ def test_a_day_that_is_no_session_stops_the_plan(seen: dict[str, Any], name: str
 
 
 @each_vendor
-def test_only_a_vendor_that_tells_its_closed_day_is_waited_for_and_not_by_who_does_not_want_to(
-    seen: dict[str, Any], name: str
-) -> None:
+def test_a_run_waits_only_for_vendors_with_a_closed_day_unless_switched_off(seen: dict[str, Any], name: str) -> None:
     assert seen[name]["not_waiting"] is (True if named(name).closed else None)
 
 

@@ -247,7 +247,7 @@ def test_burst_of_failures_at_the_login_is_overcome(caller: Caller, kind: str, o
         ("server_error", {"status": 503}, VendorUnavailable, 503),
     ],
 )
-def test_login_that_is_put_off_is_told_as_what_it_is(
+def test_throttled_login_is_reported_as_throttled(
     caller: Caller, kind: str, options: dict[str, object], error: type[RetriableError], status: int
 ) -> None:
     caller.fault_login(kind, **options)
@@ -257,7 +257,7 @@ def test_login_that_is_put_off_is_told_as_what_it_is(
 
 
 @pytest.mark.parametrize("vendor", SLOWLY_OPENED, indirect=True)
-def test_pause_that_a_login_is_asked_for_holds_every_session(caller: Caller) -> None:
+def test_pause_requested_at_login_applies_to_every_session(caller: Caller) -> None:
     with caller.open() as session, caller.open(patience_s=0.1) as another:
         caller.ask(session)
         caller.fault_login("too_many_requests", times=1, retry_after=1)
@@ -269,7 +269,7 @@ def test_pause_that_a_login_is_asked_for_holds_every_session(caller: Caller) -> 
     assert time.monotonic() - started >= 0.8
 
 
-def test_page_that_cannot_be_read_is_asked_for_again(caller: Caller) -> None:
+def test_unreadable_page_is_requested_again(caller: Caller) -> None:
     tries: list[bytes] = []
 
     def read(body: bytes) -> bytes:

@@ -70,7 +70,7 @@ def numbered(ids: list[int]) -> Answer:
 # --- in one piece ---
 
 
-def test_whole_answer_is_asked_for_once_with_the_table_s_parameters(serve: Serve) -> None:
+def test_unpaged_response_is_requested_once_with_the_tables_parameters(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply(rows_of(2, 1)))
     table = replace(NUMBERED, shape=Whole(), params={"includeImage": "false"})
     assert [row["row_id"] for row in puller.rows(table)] == [2, 1]
@@ -87,7 +87,7 @@ def test_envelope_and_objects_become_rows_with_exact_money(serve: Serve) -> None
     assert [row["worth_usd"] for row in puller.rows(table)] == [Decimal("90071992547409.93"), None]
 
 
-def test_answer_without_its_rows_is_asked_for_again(serve: Serve) -> None:
+def test_response_without_rows_is_requested_again(serve: Serve) -> None:
     answers = iter([Reply({"message": "later"}), Reply({"data": rows_of(1)})])
     puller, listener = serve(lambda asked: next(answers), patience_s=20)
     assert len(puller.rows(replace(NUMBERED, shape=Whole(), rows="data"))) == 1
@@ -103,7 +103,7 @@ def test_every_row_of_every_page_is_read_once(serve: Serve, rows: int) -> None:
     assert [row["row_id"] for row in puller.rows(NUMBERED)] == list(range(rows))
 
 
-def test_pages_are_asked_for_by_number_from_one(serve: Serve) -> None:
+def test_pages_are_requested_by_number_from_one(serve: Serve) -> None:
     puller, listener = serve(numbered([1]))
     puller.rows(NUMBERED, params={"state": "open"})
     assert listener.asked[0].params == {"page": "1", "pageSize": "3", "state": "open"}
@@ -183,7 +183,7 @@ def test_bad_row_on_a_page_does_not_end_the_paging(serve: Serve) -> None:
     assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (7, 6, 1, 0)
 
 
-def test_vendor_that_gives_shorter_pages_than_asked_for_loses_no_row(serve: Serve) -> None:
+def test_shorter_pages_than_requested_lose_no_row(serve: Serve) -> None:
     """What a vendor does whose pages hold two rows at most, whatever is asked for."""
 
     def answer(asked: Asked) -> Reply:
@@ -221,7 +221,7 @@ def test_every_row_behind_every_position_is_read_once_however_short_the_pages(
     assert [row["row_id"] for row in puller.rows(POSITIONED)] == list(range(rows))
 
 
-def test_next_position_is_behind_the_rows_that_came_and_not_behind_those_asked_for(serve: Serve) -> None:
+def test_next_position_follows_received_rows_not_requested_rows(serve: Serve) -> None:
     puller, listener = serve(positioned(list(range(4)), 2))
     puller.rows(POSITIONED, params={"order": "asc"})
     assert [call.params for call in listener.asked] == [
@@ -242,7 +242,7 @@ def test_row_that_dies_is_a_place_too(serve: Serve) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 12), st.integers(1, 5), st.dictionaries(st.integers(1, 6), st.integers(1, 3), max_size=4))
-def test_rows_that_join_at_the_end_while_paging_lose_and_double_nobody(
+def test_rows_added_at_the_end_while_paging_cause_no_loss_or_duplicate(
     engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, rows: int, most: int, joining: dict[int, int]
 ) -> None:
     ids, calls = list(range(rows)), [0]
@@ -297,7 +297,7 @@ def test_cursor_that_is_a_url_is_no_address(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("back_to", ["b", "c"])
-def test_cursors_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
+def test_cursor_cycle_is_reported(serve: Serve, back_to: str) -> None:
     puller, listener = serve(by_cursor({"": batch("b", 1), "b": batch("c", 2), "c": batch(back_to, 3)}))
     with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=rows"):
         puller.rows(CURSOR)
@@ -345,7 +345,7 @@ def test_page_without_a_link_is_the_last(serve: Serve, last: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("back_to", ["", "?at=b", "?at=c"])
-def test_pages_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
+def test_page_cycle_is_reported(serve: Serve, back_to: str) -> None:
     pages: dict[str, Reply] = {}
     puller, listener = serve(linked(pages))
     pages |= {
@@ -396,7 +396,7 @@ def test_link_that_is_no_text_is_an_unusable_answer(serve: Serve, link: object) 
         puller.rows(LINKED)
 
 
-def test_page_that_cannot_be_read_is_asked_for_again_from_its_own_link(serve: Serve) -> None:
+def test_unreadable_page_is_requested_again_by_its_own_link(serve: Serve) -> None:
     answers: list[Reply] = []
     puller, listener = serve(lambda asked: answers.pop(0), patience_s=20)
     answers += [page(f"{listener.url}/rows?at=b", 1), Reply(content=b'{"items":[{"id":2'), page(None, 2)]
@@ -415,7 +415,7 @@ def test_table_inside_another_that_was_not_pulled_is_a_configuration_error(serve
     assert listener.asked == []
 
 
-def test_table_that_only_webhooks_bring_is_not_asked_for(serve: Serve) -> None:
+def test_webhook_only_table_is_not_requested(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply([]))
     with pytest.raises(ConfigurationError, match=r"arrives only by webhook.*vendor=somebody table=rows"):
         puller.rows(replace(NUMBERED, path="", shape=Pushed()))
@@ -453,19 +453,19 @@ def chosen(**options: Any) -> Table:
     return replace(NUMBERED, **declared | options)
 
 
-def test_rows_that_are_chosen_are_named_in_one_parameter_and_no_time_is_asked_for() -> None:
+def test_selected_rows_are_one_parameter_without_a_time() -> None:
     params, window = request(VENDOR, chosen(), Span(DAY, chosen=("a", "b")), NOW)
     assert (params, window) == ({"order": "asc", "ids": "a,b"}, None)
 
 
-def test_rows_that_cannot_be_chosen_are_asked_for_as_always() -> None:
+def test_unselectable_rows_are_requested_as_usual() -> None:
     params, window = request(VENDOR, chosen(chosen=""), Span(DAY, chosen=("a", "b")), NOW)
     assert params.keys() == {"order", "from", "to"}
     assert window is not None
 
 
 @pytest.mark.parametrize("days", [2, 120])
-def test_window_reaches_back_beyond_the_last_pull_as_far_as_the_table_says(days: int) -> None:
+def test_window_overlaps_the_last_pull_as_declared(days: int) -> None:
     params, _ = request(VENDOR, chosen(overlap_days=days), Span(DAY, edited_since=NOW), NOW)
     assert datetime.fromisoformat(params["from"]) == NOW - timedelta(days=days)
 

@@ -141,7 +141,7 @@ def test_what_is_approved_is_sent(asking: Asking) -> None:
     assert asking.held() != before
 
 
-def test_what_is_rejected_is_not_sent_and_not_asked_about_again(asking: Asking) -> None:
+def test_rejected_changes_are_not_sent_and_not_requested_again(asking: Asking) -> None:
     before = asking.held()
     run_id, question = asking.ask()
     asking.answer(question, "Reject", "The vendor sent shares twice")

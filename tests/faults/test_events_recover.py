@@ -183,7 +183,7 @@ def test_what_came_while_postgresql_was_dead_is_known_when_it_lives_again(
     print(f"PostgreSQL: known {took:.1f} s after Airflow was well again")
 
 
-def test_in_the_end_everything_is_as_the_vendor_says(hearing: Hearing, postgres: Postgres, tmp_path: Path) -> None:
+def test_final_state_matches_the_vendor(hearing: Hearing, postgres: Postgres, tmp_path: Path) -> None:
     wait_until(lambda: not hearing.count_waiting(), PATIENCE_S)
     brought = states(hearing.firm)
     assert sorted(each["status"] for each in brought.values()) == ["completed", "completed", "declined"]

@@ -91,7 +91,7 @@ def hurried(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
             processes.stop_all()
 
 
-def test_a_missed_deadline_is_told_once_with_a_link_and_the_run_goes_on(hurried: Hurried) -> None:
+def test_a_missed_deadline_alerts_once_with_a_link_and_the_run_continues(hurried: Hurried) -> None:
     hurried.sandbox.fault("latency", seconds=2 * DEADLINE_S, times=1)
     run_id = hurried.api.trigger(VENDOR.name)
     wait_until(lambda: bool(hurried.told(run_id)), 60)
@@ -109,7 +109,7 @@ def test_a_failed_run_misses_its_deadline_too(hurried: Hurried) -> None:
     assert set(hurried.told(run_id)) == {f"Failed: {VENDOR.name}", MISSED}
 
 
-def test_a_run_whose_input_is_rejected_alerts_nobody(hurried: Hurried) -> None:
+def test_a_run_with_rejected_input_sends_no_alert(hurried: Hurried) -> None:
     run_id = hurried.api.trigger(VENDOR.name, {"business_date": "2026-11-20", "tables": ["clients"]})
     assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"
     time.sleep(2 * DEADLINE_S)

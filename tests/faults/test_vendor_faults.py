@@ -226,7 +226,7 @@ SHIFTED = [vendor.name for vendor in VENDORS if isinstance(struck(vendor).shape,
 
 
 @every(*SHIFTED)
-def test_rows_that_go_while_paging_lose_nobody_else(firm_in: Firm) -> None:
+def test_rows_removed_while_paging_lose_no_other_row(firm_in: Firm) -> None:
     """The sandbox leaves out the first rows before a later page: those that the earlier page has brought."""
     before = warehouse(firm_in)
     add_fault(firm_in, struck(firm_in.vendor), "rows_removed", times=2, count=7)
@@ -250,7 +250,7 @@ FATAL: dict[str, tuple[str, dict[str, Any], type[TributaryError], str]] = {
 
 
 @cases(FATAL)
-def test_day_that_cannot_recover_tells_why_and_changes_nothing(
+def test_failed_day_reports_its_reason_and_changes_nothing(
     firm_in: Firm, table: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     be_patient(monkeypatch, 1.5)
@@ -281,7 +281,7 @@ def test_every_fault_of_the_sandbox_is_tried_here() -> None:
 
 @pytest.mark.others_long
 @every()
-def test_field_that_is_new_is_loaded_around_and_told(firm_in: Firm) -> None:
+def test_new_field_is_reported_and_the_day_is_loaded(firm_in: Firm) -> None:
     table, before = struck(firm_in.vendor), warehouse(firm_in)
     add_fault(firm_in, table, "field_added", field="brandNewField")
     run_again(firm_in)

@@ -228,7 +228,7 @@ def test_headers_that_come_slowly_are_cut_after_their_time_with_the_reason() -> 
         assert problem(read_all(connection)) == 408
 
 
-def test_connection_that_says_nothing_is_closed_after_its_time() -> None:
+def test_silent_connection_is_closed_after_its_timeout() -> None:
     with serve(SHORT, answer) as port, connect(port, sent=b"") as connection:
         assert read_all(connection) == b""
 
@@ -246,7 +246,7 @@ def test_body_that_comes_on_after_the_answer_is_cut() -> None:
         assert drip(connection, b"x") < 3
 
 
-def test_answer_that_nobody_takes_is_given_up() -> None:
+def test_unread_response_is_dropped() -> None:
     with serve(SHORT, pour) as port, connect(port, sent=HEAD + b"Content-Length: 0\r\n\r\n") as connection:
         time.sleep(2)
         assert len(read_all(connection)) < 100_000_000

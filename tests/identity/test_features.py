@@ -47,19 +47,19 @@ def test_phone_is_ten_digits(phone: str) -> None:
         {"birth_date": date(1900, 1, 1)},
     ],
 )
-def test_placeholder_says_nothing(field: dict[str, Any]) -> None:
+def test_placeholder_is_ignored(field: dict[str, Any]) -> None:
     row = one(**field)
     assert {row[name] for name in ("phone", "email", "tax", "birth")} == {None}
 
 
-def test_value_that_everybody_has_says_nothing() -> None:
+def test_value_shared_by_all_records_is_ignored() -> None:
     table = read_features(
         persons(*[{"email": "office@mail.example"}] * (MOST_ALIKE + 1), {"email": "adam@mail.example"})
     )
     assert set(table["email"].to_pylist()) == {None, "adam@mail.example"}
 
 
-def test_birth_date_that_far_more_have_than_any_other_says_nothing() -> None:
+def test_overrepresented_birth_date_is_ignored() -> None:
     born = [{"birth_date": date(1950, 1, 1) + timedelta(days=at)} for at in range(MOST_BORN * 2)]
     rows = read_features(persons(*[{"birth_date": date(1970, 1, 1)}] * (MOST_BORN + 1), *born))["birth"].to_pylist()
     assert "19700101" not in rows

@@ -253,7 +253,7 @@ def test_each_changed_record_was_sent_once_and_taken(month: Month) -> None:
         assert all(c.created + c.updated == c.sent for c in step.counts.values())
 
 
-def test_each_day_every_finding_that_asks_for_somebody_has_its_task(month: Month) -> None:
+def test_every_finding_with_a_task_has_one_each_day(month: Month) -> None:
     assert [(step.day, step.differing_tasks) for step in month.steps if step.differing_tasks] == []
     assert {task["Status"] for task in month.known_tasks.values()} == {"Not Started", "Completed"}
 

@@ -73,7 +73,7 @@ def others(firm: Firm, key: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("vendor", KEYED, indirect=True)
-def test_only_the_chosen_client_is_asked_for_and_nobody_else_changes(firm: Firm) -> None:
+def test_only_the_selected_client_is_requested_and_changed(firm: Firm) -> None:
     firm.day()
     chosen = (envelopes if firm.vendor.name in SIGNING else households)(firm)[0]
     key = chosen.split("|")[0]
@@ -94,7 +94,7 @@ def void(firm: Firm, key: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", SIGNING, indirect=True)
-def test_what_is_asked_for_is_as_it_is_now_and_all_else_as_it_was(firm: Firm) -> None:
+def test_requested_clients_are_current_and_all_others_unchanged(firm: Firm) -> None:
     firm.day()
     chosen = envelopes(firm)[:3]
     keys = [key.split("|")[0] for key in chosen]
@@ -122,7 +122,7 @@ def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
 @pytest.mark.parametrize(
     "vendor", [PLANNING[0], *(pytest.param(name, marks=pytest.mark.long) for name in PLANNING[1:])], indirect=True
 )
-def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -> None:
+def test_clients_load_during_a_days_load_without_rejection(firm: Firm) -> None:
     firm.day()
     keys = households(firm)[:2]
     runs = [firm.new_run(LAST), *(firm.new_run(LAST, on_demand=True, keys=(key,)) for key in keys)]

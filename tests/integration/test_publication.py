@@ -106,7 +106,7 @@ def test_day_that_does_not_add_up_loads_once_an_operator_accepts_it_and_the_next
     assert firm.database.value(marts, day=LAST + timedelta(days=3)) == "reconciled"
 
 
-def test_run_of_single_clients_or_a_replay_that_is_refused_says_nothing_of_the_day(firm: Firm) -> None:
+def test_rejected_refresh_or_replay_does_not_change_the_days_status(firm: Firm) -> None:
     firm.day(LAST)
     firm.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="fullName")
     run = firm.new_run(LAST)
@@ -161,7 +161,7 @@ def test_mart_is_reconciled_only_where_its_money_was_compared(
     assert {row["state"] for row in rows if not row["has_money"]} == {"not compared"}
 
 
-def test_every_mart_says_what_it_is_made_of(database: Database) -> None:
+def test_every_mart_lists_its_sources(database: Database) -> None:
     about_loads, of_salesforce = {"freshness", "day_in_force", "completeness"}, {"crm_change", "deal", "deal_stage"}
     marts = {row["name"] for row in database.rows("select viewname as name from pg_views where schemaname = 'mart'")}
     assert {row["mart"] for row in database.rows("select mart from mart.source")} == marts - about_loads - of_salesforce

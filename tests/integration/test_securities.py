@@ -98,7 +98,7 @@ def test_cash_stays_the_vendors_own(story: Story) -> None:
     assert not {row["security_id"] for row in cash} & {row["id"] for row in known}
 
 
-def test_every_holding_in_salesforce_names_the_record_that_stands_for_its_security(story: Story) -> None:
+def test_every_holding_in_salesforce_references_its_securitys_representative(story: Story) -> None:
     keys = {record["Id"]: key for key, record in story.crm.records(SECURITIES).items()}
     named_keys = {keys[record["FinServ__Securities__c"]] for record in story.crm.records(HOLDINGS).values()}
     for row in shared(story):

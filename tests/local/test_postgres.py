@@ -143,7 +143,7 @@ def test_it_takes_the_port_that_it_is_given(data_dir: Path, free_port: int) -> N
         assert ask(server, "show port") == str(free_port)
 
 
-def test_a_failed_start_says_what_postgresql_said(data_dir: Path, server: Postgres) -> None:
+def test_a_failed_start_shows_postgresqls_message(data_dir: Path, server: Postgres) -> None:
     with pytest.raises(ConfigurationError, match="Address already in use"):
         Postgres.start(data_dir, server.port, durable=False)
 
@@ -173,7 +173,7 @@ def test_roots_server_runs_as_nobody(server: Postgres) -> None:
 
 
 @needs_root
-def test_a_folder_closed_to_nobody_stays_closed_and_the_data_is_kept_elsewhere() -> None:
+def test_a_folder_closed_to_user_nobody_stays_closed_and_data_goes_elsewhere() -> None:
     with tempfile.TemporaryDirectory() as closed:
         data_dir = Path(closed) / "state" / "postgres"
         with Postgres.start(data_dir, durable=False) as server:

@@ -84,7 +84,7 @@ def told(firm: Firm, type: str = "") -> list[dict[str, Any]]:
     return [{"subject": e["subject"], **e["data"]} for e in firm.events() if e["type"].endswith(type)]
 
 
-def test_a_load_is_told_with_its_counts(quiet: Firm) -> None:
+def test_a_load_is_published_with_its_counts(quiet: Firm) -> None:
     load(quiet)
     [event] = told(quiet)
     assert event.pop("ledger_id") > 0
@@ -95,7 +95,7 @@ def test_a_load_is_told_with_its_counts(quiet: Firm) -> None:
     }  # fmt: skip
 
 
-def test_a_load_that_is_not_committed_is_not_told(quiet: Firm) -> None:
+def test_an_uncommitted_load_is_not_published(quiet: Firm) -> None:
     with quiet.engine.connect() as connection:
         ledger.record(connection, PULL, "load", LOADED, "position")
         connection.rollback()
@@ -104,13 +104,13 @@ def test_a_load_that_is_not_committed_is_not_told(quiet: Firm) -> None:
     assert quiet.events() == []
 
 
-def test_a_load_recorded_twice_is_told_once(quiet: Firm) -> None:
+def test_a_load_recorded_twice_is_published_once(quiet: Firm) -> None:
     load(quiet)
     load(quiet)
     assert len(told(quiet)) == 1
 
 
-def test_dead_letters_are_told_with_reasons_and_without_content(quiet: Firm) -> None:
+def test_dead_letters_are_published_with_reasons_and_without_content(quiet: Firm) -> None:
     bury(quiet, DeadLetter("KEY-1", ["price_usd: not a number", "is_active: missing"], "part-0", 0))
     [event] = told(quiet)
     assert event == {
@@ -120,12 +120,12 @@ def test_dead_letters_are_told_with_reasons_and_without_content(quiet: Firm) -> 
     }  # fmt: skip
 
 
-def test_of_a_reason_of_the_crm_only_its_code_is_told(quiet: Firm) -> None:
+def test_crm_reason_is_returned_as_code_only(quiet: Firm) -> None:
     bury(quiet, DeadLetter("KEY-1", ["DUPLICATE_VALUE:Invented Person is there already"], "part-0", 0), stage="crm")
     assert told(quiet)[0]["reasons"] == {"DUPLICATE_VALUE": 1}
 
 
-def test_twenty_thousand_letters_of_a_statement_are_one_event_a_partition(quiet: Firm) -> None:
+def test_twenty_thousand_dead_letters_of_a_statement_are_one_event_per_partition(quiet: Firm) -> None:
     statement = """
     insert into control.dead_letter
         (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number)
@@ -143,7 +143,7 @@ def test_twenty_thousand_letters_of_a_statement_are_one_event_a_partition(quiet:
     assert len(told(quiet)) == 2, "letters that are there already are no news"
 
 
-def test_a_finding_is_told_when_it_opens_and_when_it_closes(quiet: Firm) -> None:
+def test_a_finding_is_published_when_it_opens_and_when_it_closes(quiet: Firm) -> None:
     settle(quiet, DAY, 1, 2)
     settle(quiet, DAY + timedelta(days=3), 2, measure="9999")
     settle(quiet, DAY + timedelta(days=4), 1, 2)
@@ -162,7 +162,7 @@ def test_a_finding_is_told_when_it_opens_and_when_it_closes(quiet: Firm) -> None
     }  # fmt: skip
 
 
-def test_an_envelope_is_told_once_when_it_becomes_completed(quiet: Firm) -> None:
+def test_an_envelope_is_published_once_when_completed(quiet: Firm) -> None:
     now = datetime.now(UTC)
     know_envelope(quiet, "sent")
     know_envelope(quiet, "delivered")
@@ -177,7 +177,7 @@ def test_an_envelope_is_told_once_when_it_becomes_completed(quiet: Firm) -> None
     assert datetime.fromisoformat(event["completed_at"]) == now - timedelta(days=400)
 
 
-def test_an_envelope_that_was_opened_again_is_told_again(quiet: Firm) -> None:
+def test_a_reopened_envelope_is_published_again(quiet: Firm) -> None:
     for status in ("sent", "completed", "sent", "completed"):
         know_envelope(quiet, status, completed_at=datetime.now(UTC))
     assert len(told(quiet)) == 2
@@ -189,7 +189,7 @@ def test_an_envelope_that_comes_completed_is_news_only_while_it_is_young(quiet: 
     assert [event["envelope_key"] for event in told(quiet)] == ["young"]
 
 
-def test_a_deadline_that_was_missed_is_told(quiet: Firm) -> None:
+def test_a_missed_deadline_is_published(quiet: Firm) -> None:
     due = datetime.fromisoformat("2026-11-23T08:30:00-05:00")
     for _ in range(2):
         mark_alerted(quiet.engine, [Late("orion", "assets", DAY, "load", due)])
@@ -201,7 +201,7 @@ def test_a_deadline_that_was_missed_is_told(quiet: Firm) -> None:
     ]  # fmt: skip
 
 
-def test_every_declared_type_is_told_and_no_other_and_none_holds_a_name_or_words(quiet: Firm) -> None:
+def test_only_declared_types_are_published_without_names_or_texts(quiet: Firm) -> None:
     load(quiet)
     bury(quiet, DeadLetter("KEY-1", ["missing"], "part-0", 0))
     settle(quiet, DAY, 1)

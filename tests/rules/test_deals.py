@@ -43,11 +43,11 @@ def test_a_household_that_only_a_planner_has_is_named() -> None:
     assert (row["subject_entity"], row["household_id"], row["representative_id"]) == ("deal", 1, 71)
 
 
-def test_its_words() -> None:
+def test_details_of_an_unserved_deal() -> None:
     assert details(find_unserved_deals(make_view(deals=[deal(20)]), POLICY)) == [
         "A deal was won on 2026-10-31, but no portfolio system has the household after 10 days."
     ]
 
 
-def test_a_deal_of_which_nobody_knows_when_it_was_won_is_none() -> None:
+def test_a_deal_without_a_won_date_is_not_evaluated() -> None:
     assert found(find_unserved_deals(make_view(deals=[deal(won_on=None)]), POLICY)) == {}

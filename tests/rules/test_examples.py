@@ -62,7 +62,7 @@ def test_aum_move_is_net_of_flows_and_beyond_both_limits(now: Any, before: Any, 
     assert found(find_aum_moves(snapshot, POLICY)) == expected  # type: ignore[arg-type]
 
 
-def test_aum_move_is_told_in_figures() -> None:
+def test_aum_move_details_have_all_figures() -> None:
     table = find_aum_moves(make_snapshot([account(880_000, 1_000_000, net_flow_usd="1234.50")]), POLICY)
     assert details(table) == [
         "Assets changed by -12.1% (-$121,234.50) since 2026-11-19, from $1,000,000.00 to $880,000.00,"
@@ -77,7 +77,7 @@ def test_aum_of_a_joint_account_moves_by_share() -> None:
     assert found(find_aum_moves(snapshot, Policy.of({"aum_move_floor_usd": 50_001}))) == {2: Decimal("-20.0")}  # type: ignore[arg-type]
 
 
-def test_without_a_day_before_nobody_can_tell_what_moved_or_closed() -> None:
+def test_without_a_previous_day_moves_and_closings_are_not_evaluated() -> None:
     snapshot = make_snapshot([account(1, 1_000_000)], before=None)
     assert find_aum_moves(snapshot, POLICY) is None
     assert find_closed(snapshot, POLICY) is None
@@ -125,7 +125,7 @@ def test_an_account_that_the_vendor_names_no_more_is_absent_and_not_unfunded() -
     assert found(find_unfunded(snapshot, POLICY)) == {}
 
 
-def test_unowned_is_nobody_or_not_the_whole() -> None:
+def test_account_without_owner_or_full_shares_is_unowned() -> None:
     owners = [
         owner(1, 1, "0.33333333"), owner(1, 1, "0.33333333"), owner(1, 2, "0.33333333"), owner(2, 1, "0.9"),
         owner(3, 1, "1"), owner(3, 2, "0.5"), owner(5, None), owner(6, 1, "0.5"),
@@ -182,7 +182,7 @@ def test_account_concentration_names_the_largest_and_counts_the_others() -> None
     ]
 
 
-def test_cash_is_a_security_where_the_firm_says_so() -> None:
+def test_cash_counts_as_a_security_if_configured() -> None:
     snapshot = make_snapshot([account(0)], (), [position(1, 6, 100_000, is_cash=True)], securities=[security(6, "USD")])
     assert found(find_account_concentration(snapshot, POLICY)) == {}
     assert found(find_account_concentration(snapshot, Policy.of({"concentration_includes_cash": True}))) == {
@@ -190,7 +190,7 @@ def test_cash_is_a_security_where_the_firm_says_so() -> None:
     }
 
 
-def test_a_security_that_nobody_described_is_evaluated() -> None:
+def test_a_security_without_description_is_evaluated() -> None:
     table = find_account_concentration(make_snapshot([account(0)], (), [position(1, 6, 100_000)]), POLICY)
     assert details(table) == ["unknown is 100.0% ($100,000.00) of the account's $100,000.00."]
 
@@ -274,7 +274,7 @@ def test_percent_is_rounded_once(part: Any, whole: Any, percent: str) -> None:
     assert percent_of(*columns).to_pylist() == [Decimal(percent)]
 
 
-def test_a_household_that_the_vendor_names_no_more_is_told_with_what_it_owns() -> None:
+def test_an_absent_household_is_found_with_its_assets() -> None:
     accounts = [account(1000, number=1), account(500, number=2)]
     owners = [owner(1, 1), owner(2, 2)]
     table = find_absent_households(make_snapshot(accounts, owners, absent={2: date(2026, 11, 18)}), POLICY)
@@ -282,6 +282,6 @@ def test_a_household_that_the_vendor_names_no_more_is_told_with_what_it_owns() -
     assert details(table) == ["Missing from the vendor's data since 2026-11-18; still owns accounts worth $500.00."]
 
 
-def test_an_absent_household_that_owns_nothing_is_told_too() -> None:
+def test_an_absent_household_without_assets_is_found() -> None:
     table = find_absent_households(make_snapshot([account(None)], [owner(1, 1)], absent={1: DAY}), POLICY)
     assert found(table) == {1: Decimal(0)}

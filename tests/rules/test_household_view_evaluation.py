@@ -97,7 +97,7 @@ def office(database: Database, tmp_path: Path) -> Iterator[Office]:
         vendor.engine.dispose()
 
 
-def test_a_finding_stands_under_the_record_that_stands_for_the_person(office: Office) -> None:
+def test_a_finding_belongs_to_the_representing_record(office: Office) -> None:
     office.numbers(FRIDAY, 45, 62)
     assert office.evaluate(FRIDAY) == {"risk_misaligned": Tally(found=1, opened=1)}
     columns = "subject_entity, subject_id, household_id, representative_id, severity, measure, details"
@@ -149,7 +149,7 @@ def test_a_plan_that_fell_is_found_in_its_history(office: Office) -> None:
     ]  # fmt: skip
 
 
-def test_a_dead_letter_of_a_plan_leaves_its_household_as_it_is(office: Office) -> None:
+def test_a_dead_letter_of_a_plan_changes_no_finding_of_its_household(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
@@ -158,7 +158,7 @@ def test_a_dead_letter_of_a_plan_leaves_its_household_as_it_is(office: Office) -
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
-def test_a_dead_letter_of_nobody_known_closes_nothing(office: Office) -> None:
+def test_a_dead_letter_of_an_unknown_subject_closes_no_finding(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
@@ -167,7 +167,7 @@ def test_a_dead_letter_of_nobody_known_closes_nothing(office: Office) -> None:
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
-def test_a_dead_letter_of_a_result_leaves_the_household_of_its_goal_as_it_is(office: Office) -> None:
+def test_a_dead_letter_of_a_result_changes_no_finding_of_its_household(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
@@ -177,7 +177,7 @@ def test_a_dead_letter_of_a_result_leaves_the_household_of_its_goal_as_it_is(off
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
-def test_when_another_record_stands_for_the_household_the_finding_moves(office: Office) -> None:
+def test_a_finding_moves_with_the_households_representing_record(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.database.do("update warehouse.identity set recorded_to = now() where entity = 'household'")
@@ -217,7 +217,7 @@ def test_an_owner_beyond_the_age_with_an_old_plan_is_found(office: Office) -> No
     assert office.evaluate(MONDAY)["rmd_unplanned"] == Tally(closed=1)
 
 
-def test_every_rule_has_a_name_of_its_own_and_a_policy_in_words() -> None:
+def test_every_rule_has_a_unique_name_and_a_documented_policy() -> None:
     assert len({rule.name for rule in (*RULES, *HOUSEHOLD_RULES)}) == len(RULES) + len(HOUSEHOLD_RULES)
     for rule in HOUSEHOLD_RULES:
         words = rule.evaluate.__doc__ or ""

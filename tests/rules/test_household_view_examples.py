@@ -31,7 +31,7 @@ def test_risk_may_differ_by_ten_points_either_way(portfolio: int, gap: int | Non
     assert found(find_misaligned(make_view(risks=[risk]), POLICY)) == ({11: Decimal(gap)} if gap else {})
 
 
-def test_of_several_portfolios_the_one_farthest_off_is_told() -> None:
+def test_the_portfolio_with_the_largest_gap_is_reported() -> None:
     risks = [{"person_id": 11, "portfolio_id": n, "client_risk_number": 50, "portfolio_risk_number": number}
              for n, number in enumerate((65, 30, 62))]  # fmt: skip
     told = find_misaligned(make_view(risks=risks), POLICY)
@@ -81,7 +81,7 @@ def test_a_fall_is_measured_from_the_highest_of_its_days() -> None:
         assert bool(found(find_goals_at_risk(make_view(chances=chances), POLICY))) is is_found
 
 
-def test_the_least_likely_is_told_and_the_others_counted() -> None:
+def test_the_least_likely_is_reported_and_the_others_are_counted() -> None:
     chances = [chance(DAY, "0.6", 1), chance(DAY, "0.4", 2, title="A goal (Education)"), chance(DAY, "0.9", 3)]
     told = find_goals_at_risk(make_view(chances=chances), POLICY)
     assert details(told) == [
@@ -117,7 +117,7 @@ def test_assets_differ_by_share_and_by_dollars(copied: int, managed: int, gap: i
     assert found(find_assets_apart(make_view(assets=assets), POLICY)) == ({1: Decimal(gap)} if gap else {})
 
 
-def test_difference_of_assets_is_told_with_its_sign() -> None:
+def test_difference_of_assets_is_signed() -> None:
     assets = [{"household_id": 1, "copied_usd": usd(60_000), "managed_usd": usd(100_000)}]
     assert details(find_assets_apart(make_view(assets=assets), POLICY)) == [
         "The plan values managed accounts at $60,000.00, the portfolio system at $100,000.00: "
@@ -168,13 +168,13 @@ def test_only_accounts_that_must_pay_out_and_hold_something_count() -> None:
     assert found(distributions(None, value=None)) == {}
 
 
-def test_a_firm_without_plans_is_not_told_that_they_are_missing() -> None:
+def test_a_firm_without_plans_has_no_findings_about_missing_plans() -> None:
     assert find_unplanned_distributions(make_view(), POLICY) is None
 
 
 @pytest.mark.parametrize(("named", "benefit", "is_found"), [(0, 500_000, True), (1, 500_000, False), (None, 500_000, False),
                                                             (0, 0, False), (0, None, False)])  # fmt: skip
-def test_only_a_policy_that_is_said_to_name_nobody_is_found(
+def test_only_a_policy_with_an_empty_beneficiary_list_is_found(
     named: int | None, benefit: int | None, is_found: bool
 ) -> None:
     policy = {"household_id": 1, "insurance_policy_id": 1, "beneficiaries": named,

@@ -110,7 +110,7 @@ def test_a_stricter_firm_loses_no_finding(view: HouseholdView) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(views())
-def test_words_are_whole_sentences_with_every_figure(view: HouseholdView) -> None:
+def test_details_are_whole_sentences_with_every_figure(view: HouseholdView) -> None:
     for row in find(view, Policy()):
         assert row["details"].endswith(".")
         assert "None" not in row["details"]

@@ -11,7 +11,7 @@ from include.errors import ConfigurationError
 from include.rules.policy import Policy
 
 
-def test_nothing_said_gives_the_defaults() -> None:
+def test_no_overrides_give_the_defaults() -> None:
     assert Policy.of({}) == Policy()
 
 
@@ -52,6 +52,6 @@ def test_nonsense_is_refused_by_name(name: str, value: Any, words: str) -> None:
         Policy.of({name: value})
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(ConfigurationError, match=r"rules: a is not a threshold; unfunded_days must"):
         Policy.of({"a": 1, "unfunded_days": -1})

@@ -138,7 +138,7 @@ def test_a_day_like_the_one_before_moves_and_closes_nothing(snapshot: Snapshot) 
 
 @settings(max_examples=25, deadline=None)
 @given(snapshots())
-def test_words_are_whole_sentences_with_every_figure(snapshot: Snapshot) -> None:
+def test_details_are_whole_sentences_with_every_figure(snapshot: Snapshot) -> None:
     for row in find(snapshot, Policy()):
         assert row["details"].endswith(".")
         assert "None" not in row["details"]

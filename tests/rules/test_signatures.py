@@ -40,7 +40,7 @@ def test_one_that_came_to_an_end_does_not_wait(status: str) -> None:
     assert found(find_waiting_envelopes(make_view(envelopes=[envelope(status)]), POLICY)) == {}
 
 
-def test_the_oldest_that_waits_is_told_and_the_others_counted() -> None:
+def test_the_oldest_envelope_is_reported_and_the_others_are_counted() -> None:
     rows = [envelope(sent=9), envelope(sent=12, envelope_key="e2", purpose=None), envelope(sent=2, envelope_key="e3")]
     assert details(find_waiting_envelopes(make_view(envelopes=rows), POLICY)) == [
         "A document has waited for signatures since 2026-11-08, more than 5 days; 1 of 2 signers have signed."
@@ -50,7 +50,7 @@ def test_the_oldest_that_waits_is_told_and_the_others_counted() -> None:
 
 @pytest.mark.parametrize("status", ["declined", "voided", "expired"])
 @pytest.mark.parametrize(("days", "is_found"), [(30, True), (31, False)])
-def test_an_end_without_completion_is_told_for_some_days(status: str, days: int, is_found: bool) -> None:
+def test_an_uncompleted_envelope_is_found_for_some_days(status: str, days: int, is_found: bool) -> None:
     row = envelope(status, 40, ended_on=ago(days))
     told = find_ended_envelopes(make_view(envelopes=[row]), POLICY)
     assert found(told) == ({1: Decimal(days)} if is_found else {})

@@ -256,7 +256,7 @@ def test_null_is_a_failure_of_nothing_but_not_null(day: Day) -> None:
     assert day.refused() == {}
 
 
-def test_two_ranges_of_one_column_are_told_apart(day: Day) -> None:
+def test_two_ranges_of_one_column_are_distinguished(day: Day) -> None:
     day.suite(row(BETWEEN, column="quantity", max_value=5), row(BETWEEN, column="quantity", min_value=1))
     day.stage(ASSETS, [asset(1, units=9), asset(2, units=0), asset(3, units=3)])
     outcome = day.validate()["assets"]
@@ -441,9 +441,7 @@ NO_TICKER = row("expect_column_values_to_not_be_null", column="ticker")
         ({"accountId": 10**30}, 1),
     ],
 )
-def test_account_that_is_off_is_explained_by_a_dead_letter_of_its_own(
-    day: Day, spoilt: dict[str, Any], off: int
-) -> None:
+def test_account_difference_is_explained_by_its_own_dead_letter(day: Day, spoilt: dict[str, Any], off: int) -> None:
     day.suite(NO_TICKER, batch("accounts_off", max_value=0))
     day.stage(ACCOUNTS, [{"id": 1, "value": 10}, {"id": 2, "value": 5}, {"id": 3, "value": 0}])
     day.stage(ASSETS, [asset(1, amount=4, ticker="A"), asset(2, amount=6, **spoilt)])
@@ -459,7 +457,7 @@ def test_many_dead_letters_of_one_account_explain_no_other(day: Day) -> None:
     assert (outcome.refused, outcome.measures["accounts_off"]) == (20, 2)
 
 
-def test_account_that_is_itself_a_dead_letter_is_not_off(day: Day) -> None:
+def test_account_that_is_a_dead_letter_has_no_difference(day: Day) -> None:
     day.suite(row(BETWEEN, column="value_usd", min_value=0), table="accounts")
     day.suite(batch("accounts_off", max_value=0))
     day.stage(ACCOUNTS, [{"id": 1, "value": -10}, {"id": 2, "value": "N/A"}])
@@ -589,7 +587,7 @@ def test_rows_only_leaves_the_day_alone(day: Day) -> None:
     assert day.validate(rows_only=True)["assets"].failed == []
 
 
-def test_unfit_day_is_told_with_every_failure(day: Day) -> None:
+def test_unfit_day_reports_every_failure(day: Day) -> None:
     day.suite(batch("rows", min_value=10), batch("dead_ratio", min_value=0.5))
     day.stage(ASSETS, [asset(1)])
     outcomes = day.validate()
@@ -620,7 +618,7 @@ def test_unfit_day_loads_nothing(firm: Firm, monkeypatch: pytest.MonkeyPatch, tm
     assert [s["table_name"] for s in steps if s["notes"]["failed"]] == [money.name]
 
 
-def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
+def test_suite_that_rejects_every_row_is_named_and_limits_dead_letters(
     start_firm: Callable[..., Firm], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     firm, read = start_firm(), read_suite

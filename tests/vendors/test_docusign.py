@@ -64,7 +64,7 @@ def first(day: Day) -> Row:
         ("2026-11-16T06:05:09.2500000-08:00", 250000),
     ],
 )
-def test_time_has_up_to_seven_decimals_and_is_never_later_than_said(run: Run, written: str, microsecond: int) -> None:
+def test_time_has_up_to_seven_decimals_and_is_rounded_down(run: Run, written: str, microsecond: int) -> None:
     day = run(DOCUSIGN, envelope(createdDateTime=written), "envelopes")
     assert first(day)["created_at"] == datetime(2026, 11, 16, 14, 5, 9, microsecond, UTC)
 
@@ -103,7 +103,7 @@ def test_empty_text_is_none() -> None:
         ("authoritativecopy", "other", False),
     ],
 )
-def test_status_in_our_words_and_whether_it_is_the_end(run: Run, said: str, status: str, is_final: bool) -> None:
+def test_status_is_mapped_and_marked_final(run: Run, said: str, status: str, is_final: bool) -> None:
     day = run(DOCUSIGN, envelope(status=said), *TABLES)
     assert (first(day)["status"], first(day)["is_final"]) == (status, is_final)
     of = [row for row in day.made("recipients", "envelope_recipient") if row["envelope_key"] == FIRST]
@@ -148,7 +148,7 @@ def test_every_array_of_the_sandbox_has_a_role() -> None:
     assert set(KINDS) <= ROLES.keys()
 
 
-def test_array_that_nobody_knows_is_told_and_costs_no_other_recipient(run: Run) -> None:
+def test_unknown_array_is_reported_and_affects_no_other_recipient(run: Run) -> None:
     who = {"recipientId": "1", "name": "Sample Person", "status": "sent"}
     day = run(DOCUSIGN, recipients(signers=[who], hoverers=[who | {"recipientId": "2"}]), *TABLES)
     assert day.partitions["envelopes"].manifest.undeclared == ("recipients.hoverers",)
@@ -226,7 +226,7 @@ def asked(**span: Any) -> dict[str, str]:
     return request(DOCUSIGN, ENVELOPES, Span(date(2026, 11, 20), **span), NOW)[0]
 
 
-def test_poll_asks_for_what_changed_since_the_last_one_and_some_time_before() -> None:
+def test_poll_requests_changes_since_the_last_one_with_an_overlap() -> None:
     params = asked(edited_since=NOW - timedelta(hours=1))
     since, until = (datetime.fromisoformat(params[name]) for name in ("from_date", "to_date"))
     assert since == NOW - timedelta(hours=1, days=ENVELOPES.overlap_days)
@@ -234,16 +234,16 @@ def test_poll_asks_for_what_changed_since_the_last_one_and_some_time_before() ->
     assert (params["order_by"], params["order"]) == ("created", "asc")
 
 
-def test_first_poll_and_full_refresh_ask_for_all() -> None:
+def test_first_poll_and_full_refresh_request_all() -> None:
     assert datetime.fromisoformat(asked()["from_date"]).year < 2003
 
 
-def test_past_day_asks_for_what_changed_on_it_in_utc() -> None:
+def test_past_day_requests_its_changes_in_utc() -> None:
     params = asked(is_past=True, first_date=date(2026, 11, 20))
     assert (params["from_date"], params["to_date"]) == ("2026-11-20T00:00:00Z", "2026-11-20T23:59:59Z")
 
 
-def test_single_envelopes_are_asked_for_at_once_and_without_dates() -> None:
+def test_single_envelopes_are_requested_at_once_without_dates() -> None:
     params = asked(chosen=("e1", "e2"))
     assert params["envelope_ids"] == "e1,e2"
     assert not {"from_date", "to_date"} & params.keys()

@@ -70,7 +70,7 @@ def test_id_of_another_vendor_is_the_key_of_its_household(theirs: str | None, ou
 # --- goals ---
 
 
-def test_goal_is_an_expense_that_says_so(planned: Day) -> None:
+def test_goal_is_an_expense_with_the_goal_flag(planned: Day) -> None:
     goals = {row["goal_key"] for row in planned.made("expenses", "goal")}
     assert goals == {f"{BASE}:1001002", f"{BASE}:1001004", f"{WHAT_IF}:1001002"}
     assert planned.produced("expenses", "goal").dropped["no goal"] == 2  # one that says no, one that says nothing
@@ -83,7 +83,7 @@ def test_same_goal_in_two_plans_is_two_goals(planned: Day) -> None:
     assert amounts == {BASE: Decimal("41000.00"), WHAT_IF: Decimal("30000.00")}
 
 
-def test_funding_is_asked_for_of_goals_alone(planned: Day) -> None:
+def test_funding_is_requested_only_for_goals(planned: Day) -> None:
     assert {row["expense_id"] for row in planned.staged("goal_funding")} == {"1001002", "1001004"}
 
 
@@ -150,7 +150,7 @@ def test_probability_that_is_no_ratio_is_a_dead_letter(run: Run, stated: float) 
 
 
 @pytest.mark.parametrize(("stated", "year"), [(2049, 2049), (0, None), (None, None)])
-def test_year_zero_says_that_nothing_falls_short(run: Run, stated: int | None, year: int | None) -> None:
+def test_year_zero_means_no_shortfall(run: Run, stated: int | None, year: int | None) -> None:
     goal = {"probabilityOfSuccess": 0.9, "firstShortfallYear": stated}
     [result] = simulated(run, retirementGoal=goal).made("monte_carlo", "goal_result")
     assert result["shortfall_year"] == year
@@ -192,7 +192,7 @@ def test_goal_without_funding_has_its_probability_alone(run: Run) -> None:
     assert Decimal("0.91234568") in {row["probability_ratio"] for row in results}
 
 
-def test_calls_say_whose_rows_they_gave(planned: Day) -> None:
+def test_rows_have_the_key_of_their_call(planned: Day) -> None:
     assert {row["client_id"] for row in planned.staged("accounts")} == {GUS}
     assert {(row["client_id"], row["plan_id"]) for row in planned.staged("monte_carlo")} >= {
         (GUS, BASE),

@@ -111,6 +111,6 @@ def test_plan_of_a_household_that_has_none_any_more_is_gone(gone: Gone) -> None:
     assert ("plan", "70001") in gone(MONEYGUIDEPRO, answers)
 
 
-def test_account_is_gone_also_where_groups_stand_among_accounts(gone: Gone) -> None:
+def test_account_is_missing_also_where_groups_are_listed_among_accounts(gone: Gone) -> None:
     answers = changed(goldens(TAMARAC), "accounts", lambda held: held["items"].pop(0))
     assert [key for entity, key in gone(TAMARAC, answers) if entity == "account"] == ["TA100"]

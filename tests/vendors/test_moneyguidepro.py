@@ -88,7 +88,7 @@ def test_household_without_a_plan_has_none(planned: Day) -> None:
 @pytest.mark.parametrize(
     "said", ["ask your advisor", "82 percent", "1e2", "", "150%", "101", "-5", "0.82", "<0.5", "0.82%"]
 )
-def test_probability_that_nobody_understands_is_a_dead_letter(run: Run, said: str) -> None:
+def test_unknown_probability_format_is_a_dead_letter(run: Run, said: str) -> None:
     day = run(
         MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=said)), *RESULTS
     )
@@ -211,7 +211,7 @@ def test_any_text_is_read_or_gives_nothing(wording: str) -> None:
 @pytest.mark.parametrize(
     "wording", ["see advisor notes", "TBD", "$85,000", "85,000 in 2031", "$85,000 / yr from soon", ""]
 )
-def test_goal_in_other_words_is_a_dead_letter(run: Run, wording: str) -> None:
+def test_goal_in_another_format_is_a_dead_letter(run: Run, wording: str) -> None:
     item = {"description": "Boat", "current": wording}
     answers = summarised(lambda row: row["categories"][0]["topics"][1].update(items=[item]))
     day = run(MONEYGUIDEPRO, answers, *RESULTS)
@@ -226,7 +226,7 @@ def test_goal_is_known_by_its_household_topic_and_name(planned: Day) -> None:
     assert living == ["70001:Retirement:Living Expense:1", "70002:Retirement:Living Expense:1"]
 
 
-def test_two_goals_of_one_name_are_two_in_whatever_order_they_are_told(run: Run) -> None:
+def test_two_goals_of_one_name_are_two_in_any_order(run: Run) -> None:
     items = [{"description": "Car", "current": wording} for wording in ("$9,000 in 2030", "$41,000 in 2028")]
     days = [
         run(MONEYGUIDEPRO, summarised(lambda row, i=told: row["categories"][0]["topics"][1].update(items=i)), *RESULTS)
@@ -262,7 +262,7 @@ def test_beneficiaries_are_counted_and_an_unknown_number_is_not_zero(run: Run, l
     assert day.made("insurance_policies", "insurance_policy")[0]["beneficiaries"] == count
 
 
-def test_two_policies_of_one_name_are_two_in_whatever_order_they_are_told(run: Run) -> None:
+def test_two_policies_of_one_name_are_two_in_any_order(run: Run) -> None:
     days = []
     for order in (1, -1):
 

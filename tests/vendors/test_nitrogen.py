@@ -162,7 +162,7 @@ def test_flag_of_a_questionnaire_is_a_text(run: Run, flag: str, said: str, ours:
 
 
 @pytest.mark.parametrize("flag", ["completed", "archived", "deleted"])
-def test_flag_that_nobody_understands_is_a_dead_letter(run: Run, flag: str) -> None:
+def test_unknown_flag_format_is_a_dead_letter(run: Run, flag: str) -> None:
     day = run(NITROGEN, listed("questionnaires", {flag: "maybe"}), *TABLES)
     [letter] = day.dead("questionnaires")
     assert letter["reasons"] == [f"expect_column_values_to_be_in_set(is_{flag})"]
@@ -178,7 +178,7 @@ def test_generation_follows_from_its_flag_and_is_unknown_without(flag: str | Non
     [pa.array(["1", "0", "true"]), pa.array([1, 0, 1]), pa.array([True, False, True])],
     ids=["text", "0 1", "word"],
 )
-def test_flags_are_texts_or_numbers_or_words(flags: pa.Array) -> None:
+def test_flags_are_texts_or_numbers(flags: pa.Array) -> None:
     assert is_set(flags).to_pylist() == [True, False, True]
 
 
@@ -207,7 +207,7 @@ def test_client_with_one_name_is_a_person(advised: Day) -> None:
     assert (names["500005"], names["500003"]) == ("Sample", "Bo & Di Madeup")
 
 
-def test_deleted_portfolio_says_so(advised: Day) -> None:
+def test_deleted_portfolio_is_marked_deleted(advised: Day) -> None:
     deleted = {row["portfolio_key"]: row["is_deleted"] for row in advised.made("portfolios", "portfolio")}
     assert (deleted["700001"], deleted["700005"]) == (False, True)
 

@@ -39,11 +39,11 @@ def values_of(column: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("column", "ours"), [("status", STATUSES), ("type_code", DIRECTIONS)])
-def test_suite_and_vendor_file_know_the_same_words(column: str, ours: dict[str, object]) -> None:
+def test_suite_and_vendor_file_have_the_same_values(column: str, ours: dict[str, object]) -> None:
     assert sorted(values_of(column)) == sorted(ours)
 
 
-def test_sandbox_emits_known_words_only() -> None:
+def test_sandbox_emits_known_values_only() -> None:
     kinds = [kind for kind in vars(holdings).values() if isinstance(kind, holdings.Kind)]
     assert {kind.code: kind.sign for kind in kinds} == DIRECTIONS
     assert {kind.financial_type for kind in kinds} <= {*FLOWS, "Other"}
@@ -154,7 +154,7 @@ def test_the_other_person_of_a_joint_title_owns_jointly(owners: Callable[..., An
         "no people",
     ],
 )
-def test_nobody_is_guessed_to_own_jointly(owners: Callable[..., Any], title: str, kind: str, others: list[Any]) -> None:
+def test_joint_ownership_is_not_guessed(owners: Callable[..., Any], title: str, kind: str, others: list[Any]) -> None:
     assert owners(title, kind, *others) == [PRIMARY]
 
 

@@ -85,7 +85,7 @@ def member(id_: str, **options: Any) -> Row:
 @pytest.mark.parametrize(
     ("column", "ours"), [("status", set(STATUSES)), ("type", {"Buy", "Sell", *FLOWS})], ids=["status", "type"]
 )
-def test_suite_and_vendor_file_know_the_same_words(column: str, ours: set[str]) -> None:
+def test_suite_and_vendor_file_have_the_same_values(column: str, ours: set[str]) -> None:
     found = [e for e in read_suite("tamarac", "transactions") if e.column == column and "value_set" in e.kwargs]
     assert [set(e.kwargs["value_set"]) for e in found] == [ours]
 
@@ -168,7 +168,7 @@ def test_account_that_no_household_reaches_is_its_primary_client_s(owners: Calla
     assert ("TA500", "H1002", 1) in owners()
 
 
-def test_account_of_nobody_has_no_owner_and_is_counted(office: Day) -> None:
+def test_account_without_household_has_no_owner_and_is_counted(office: Day) -> None:
     assert "TA600" not in {row["account_key"] for row in office.made("accounts", "account_owner")}
     assert office.produced("accounts", "account_owner").dropped["nothing in it"] == 1
 
@@ -282,7 +282,7 @@ def test_cash_of_a_reversed_trade_is_reversed_too(run: Run) -> None:
     assert [row["status"] for row in day.made("transactions", "transaction")] == ["reversed"] * 2
 
 
-def test_transactions_are_asked_for_by_their_day_of_entry_in_new_york() -> None:
+def test_transactions_are_requested_by_day_of_entry_in_new_york() -> None:
     since, now = datetime(2026, 11, 19, 2, tzinfo=UTC), datetime(2026, 11, 21, 2, tzinfo=UTC)
     asked, window = request(TAMARAC, TRANSACTIONS, Span(DAY, edited_since=since), now)
     # It is the 18th and the 20th there; two days are asked for again, and a day ahead.
@@ -290,7 +290,7 @@ def test_transactions_are_asked_for_by_their_day_of_entry_in_new_york() -> None:
     assert window is not None
 
 
-def test_past_day_is_asked_for_by_its_day_of_trade() -> None:
+def test_past_day_is_requested_by_day_of_trade() -> None:
     span = Span(date(2026, 11, 16), is_past=True, first_date=date(2026, 11, 14))
     asked, window = request(TAMARAC, TRANSACTIONS, span, datetime(2026, 11, 21, tzinfo=UTC))
     assert asked == {"dateType": "Trade", "startDate": "2026-11-14", "endDate": "2026-11-16"}

@@ -122,7 +122,7 @@ def test_a_day_before_the_version_changes_nothing(loader: Loader) -> None:
     assert versions(loader) == {"A": [(NEXT, None, ADA)]}
 
 
-def test_what_was_asked_for_later_stays_though_it_was_loaded_first(loader: Loader) -> None:
+def test_the_later_pull_wins_even_if_loaded_first(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
     loader.stage("person", [person("A", "Ada Earlier", "1111", "h1"), person("B", *ADA)], NEXT)
     earlier = loader.pull, loader.path

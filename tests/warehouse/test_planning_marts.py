@@ -89,7 +89,7 @@ def office(new_loader: Callable[[], Loader]) -> Office:
     return Office(new_loader)
 
 
-def test_a_plan_stands_for_the_one_household_under_the_name_that_counts_first(office: Office) -> None:
+def test_a_plan_belongs_to_the_merged_household_under_its_preferred_name(office: Office) -> None:
     office.plan("first", {"plan_key": "n1", "updated_on": date(2026, 1, 2), "target_low_ratio": Decimal("0.75")})
     office.result(
         "first",
@@ -108,14 +108,14 @@ def test_without_a_recommended_scenario_its_probability_is_missing_and_not_zero(
     assert office.ask("plan_freshness", "probability_ratio, recommended_ratio") == [(Decimal("0.8"), None)]
 
 
-def test_the_newest_computation_is_told(office: Office) -> None:
+def test_the_newest_computation_is_returned(office: Office) -> None:
     office.plan("first", {"plan_key": "n1"})
     older = {"plan_result_key": "a", "probability_ratio": Decimal("0.9"), "computed_on": DAY - timedelta(days=7)}
     office.result("first", older, {"plan_result_key": "b", "probability_ratio": Decimal("0.6")})
     assert office.ask("plan_freshness", "probability_ratio, computed_on") == [(Decimal("0.6"), DAY)]
 
 
-def test_one_base_plan_leads_that_of_the_vendor_whose_word_counts_first(office: Office) -> None:
+def test_the_preferred_vendors_base_plan_leads(office: Office) -> None:
     office.plan(
         "first",
         {"plan_key": "n1", "name": "Old", "updated_on": date(2025, 1, 1)},
@@ -309,7 +309,7 @@ def test_what_a_vendor_does_not_name_any_more_is_worth_nothing(office: Office) -
     assert office.ask("net_worth", columns, at=before) == [(160_000, 340_000, 500_000, 4)]
 
 
-def test_copy_of_an_account_that_is_gone_is_worth_what_it_says(office: Office) -> None:
+def test_copy_of_a_missing_account_has_its_own_value(office: Office) -> None:
     hold(office.of["pms"], DAY, stays=100_000, moved=60_000)
     list_outside(office.of["first"], DAY, copy=59_000)
     office.join("outside_account", "first", "copy", "moved")

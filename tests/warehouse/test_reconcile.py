@@ -88,7 +88,7 @@ def test_an_account_that_is_off_is_explained_by_a_dead_position_of_its_own(frida
     assert told(compare(friday, NEXT)["control total"]) == (1, 1, True)
 
 
-def test_a_letter_of_which_nothing_is_known_explains_one_account(friday: Loader) -> None:
+def test_a_dead_letter_without_details_explains_one_account(friday: Loader) -> None:
     friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2")], NEXT)
     friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
     bury(friday, "position", NEXT, None)
@@ -98,9 +98,7 @@ def test_a_letter_of_which_nothing_is_known_explains_one_account(friday: Loader)
 
 
 @pytest.mark.parametrize(("money", "explained"), [("9.98", 0), ("10.00", 1)])
-def test_a_letter_of_which_nothing_is_known_explains_no_more_money_than_it_holds(
-    friday: Loader, money: str, explained: int
-) -> None:
+def test_a_dead_letter_without_details_explains_at_most_its_money(friday: Loader, money: str, explained: int) -> None:
     friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
     friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
     bury(friday, "position", NEXT, None, money=Decimal(money))
@@ -114,9 +112,7 @@ def add_up(loader: Loader) -> None:
 
 
 @pytest.mark.parametrize("parent", [{}, {"parent": "a9"}], ids=["no account", "an unknown account"])
-def test_a_letter_of_a_row_that_is_added_up_explains_nothing_where_its_account_is_not_known(
-    friday: Loader, parent: dict[str, str]
-) -> None:
+def test_a_dead_letter_of_a_summed_row_without_account_explains_nothing(friday: Loader, parent: dict[str, str]) -> None:
     """The sum of the other rows is loaded: a wrong number, not a missing one."""
     friday.load("position", [position("a1-1", 4), position("a1-2", 10)], NEXT)
     friday.load("account_value", [value("a1", "20.00")], NEXT)
@@ -319,7 +315,7 @@ def test_owners_never_hold_more_than_the_whole(loader: Loader, shares: list[Deci
     assert compare(loader)["owners' shares"].breaks == breaks
 
 
-def test_what_is_broken_fails_in_words(loader: Loader) -> None:
+def test_a_broken_check_fails_with_its_reason(loader: Loader) -> None:
     loader.load("account_owner", owners(Decimal(1), Decimal(1)))
     with pytest.raises(BalanceError, match="owners' shares: 1 breaks"):
         stop_if_broken("v", DAY, list(compare(loader).values()))

@@ -47,7 +47,7 @@ def test_a_refresh_is_a_request_of_the_client(hearing: Hearing) -> None:
     assert (request["params"]["keys"], request["params"]["on_demand"]) == (["c1"], True)
 
 
-def test_an_event_that_comes_twice_asks_once(hearing: Hearing) -> None:
+def test_a_repeated_event_requests_one_refresh(hearing: Hearing) -> None:
     key = add_client(hearing, ASKED[0], "c1")
     with hearing.listening(REFRESHES):
         hearing.fault("pubsub_twice", REFRESHES)
@@ -65,7 +65,7 @@ def test_an_event_that_comes_twice_asks_once(hearing: Hearing) -> None:
     assert len(requests(hearing)) == 2
 
 
-def test_an_event_of_nobody_asks_for_nothing_and_is_kept(hearing: Hearing) -> None:
+def test_an_event_of_an_unknown_record_is_stored_without_a_request(hearing: Hearing) -> None:
     with hearing.listening(REFRESHES):
         hearing.make("Tributary_Refresh__e", Client_Key__c="sample:nobody:household:1", Vendor__c="nobody")
         wait_for(lambda: hearing.database.rows("select * from warehouse.crm_change"))
@@ -74,7 +74,7 @@ def test_an_event_of_nobody_asks_for_nothing_and_is_kept(hearing: Hearing) -> No
     assert event["fields"]["Client_Key__c"] == "sample:nobody:household:1"
 
 
-def test_an_event_that_can_t_be_read_is_kept_and_told_of_and_holds_up_no_other(hearing: Hearing) -> None:
+def test_an_unreadable_event_is_stored_and_alerted_and_blocks_no_other(hearing: Hearing) -> None:
     key = add_client(hearing, ASKED[0], "c1")
     with hearing.listening(REFRESHES):
         hearing.fault("pubsub_cut", REFRESHES)
@@ -113,7 +113,7 @@ def test_the_records_of_a_client_are_those_of_all_vendors(hearing: Hearing) -> N
     assert found == [[Client("one", "household", "c1"), Client("two", "household", "c1")]] * 2
 
 
-def test_one_vendor_alone_is_asked_where_it_is_named() -> None:
+def test_only_the_named_vendor_is_refreshed() -> None:
     clients = [Client(vendor.name, entity, "c1") for vendor in VENDORS for entity in ("household", "person")]
     assert list(plan_refresh(clients)) == ASKED
     assert list(plan_refresh(clients, ASKED[-1])) == ASKED[-1:]

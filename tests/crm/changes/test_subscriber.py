@@ -36,7 +36,7 @@ def test_making_and_deleting_land_too(hearing: Hearing) -> None:
     assert hearing.database.value("select is_deleted from warehouse.crm_record")
 
 
-def test_our_own_writes_are_not_heard(hearing: Hearing) -> None:
+def test_own_writes_are_ignored(hearing: Hearing) -> None:
     with hearing.listening(CONTACTS):
         ours, theirs = (hearing.make("Contact", LastName=name) for name in ("One", "Two"))
         wait_for(lambda: hearing.kinds(theirs))
@@ -46,7 +46,7 @@ def test_our_own_writes_are_not_heard(hearing: Hearing) -> None:
     assert [fields.get("Title") for _, fields in hearing.changes(ours)] == [None, "Theirs"]
 
 
-def test_a_load_of_ours_is_not_heard_and_moves_the_place_on(hearing: Hearing) -> None:
+def test_an_own_load_is_ignored_and_advances_the_position(hearing: Hearing) -> None:
     with hearing.listening(ACCOUNTS):
         before = hearing.place(ACCOUNTS)["received_at"]
         headers = hearing.log_in("tributary") | {
@@ -69,7 +69,7 @@ def test_a_load_of_ours_is_not_heard_and_moves_the_place_on(hearing: Hearing) ->
     assert hearing.database.rows("select * from warehouse.crm_change") == []
 
 
-def test_what_happened_while_nobody_listened_comes_when_somebody_does(hearing: Hearing) -> None:
+def test_events_missed_while_stopped_are_received_later(hearing: Hearing) -> None:
     with hearing.listening(CONTACTS):
         pass
     contact = hearing.make("Contact", LastName="Sample")
@@ -101,7 +101,7 @@ def test_what_comes_twice_is_kept_once(hearing: Hearing) -> None:
     assert hearing.kinds(first) == ["CREATE"]
 
 
-def test_a_place_that_is_forgotten_tells_everything_again_and_changes_nothing(hearing: Hearing) -> None:
+def test_a_lost_position_replays_all_events_without_changes(hearing: Hearing) -> None:
     with hearing.listening(CONTACTS):
         first = hearing.place(CONTACTS)["replay_id"]
         contact = hearing.make("Contact", LastName="One")
@@ -190,7 +190,7 @@ def test_after_more_than_72_hours_what_was_missed_is_read_by_query(hearing: Hear
     assert hearing.database.value("select is_deleted from warehouse.crm_record where salesforce_id = :id", id=gone)
 
 
-def test_within_72_hours_the_stream_tells_it_itself(hearing: Hearing) -> None:
+def test_within_72_hours_the_stream_replays_missed_events(hearing: Hearing) -> None:
     with hearing.listening(CONTACTS):
         contact = hearing.make("Contact", LastName="Sample")
         wait_for(lambda: hearing.kinds(contact))
@@ -243,7 +243,7 @@ def test_a_session_that_ends_is_opened_again(hearing: Hearing) -> None:
         assert hearing.place(CONTACTS)["trouble"] is None
 
 
-def test_a_topic_that_nobody_selected_is_told_of_and_holds_up_no_other(hearing: Hearing) -> None:
+def test_an_unselected_topic_is_alerted_and_blocks_no_other(hearing: Hearing) -> None:
     hearing.admin("change_data_capture", objects=["Contact"])
     with hearing.listening(CONTACTS, ACCOUNTS, is_ready=False):
         contact = wait_for(lambda: hearing.place(CONTACTS).get("replay_id")) and hearing.make(
@@ -255,7 +255,7 @@ def test_a_topic_that_nobody_selected_is_told_of_and_holds_up_no_other(hearing: 
     assert set(store.find_troubles(hearing.listener, [CONTACTS, ACCOUNTS, REFRESHES], 0.0)) >= {ACCOUNTS, REFRESHES}
 
 
-def test_new_changes_ring_a_bell(hearing: Hearing) -> None:
+def test_new_changes_send_a_notification(hearing: Hearing) -> None:
     import psycopg
 
     with psycopg.connect(hearing.database.url(), autocommit=True) as db, hearing.listening(CONTACTS):

@@ -69,7 +69,7 @@ def test_what_becomes_of_it_is_shown_and_the_same_again_sends_nothing(crm: Crm, 
     assert record.get("Waits_For__c") is None
 
 
-def test_an_envelope_of_nobody_we_know_is_not_shown(crm: Crm, box: Inbox, household: str) -> None:
+def test_an_envelope_without_a_known_household_is_not_sent(crm: Crm, box: Inbox, household: str) -> None:
     box.put(of("no such household", LIFE), of(household, LIFE[:1], "draft"))
     box.drain()
 

@@ -51,7 +51,7 @@ def test_a_question_names_object_and_counts(crm: Crm) -> None:
     assert question.wording.startswith("position: 95% of ")
 
 
-def test_a_question_that_waits_is_not_asked_again_even_if_the_difference_moves(crm: Crm) -> None:
+def test_a_pending_approval_is_not_requested_again_for_a_changed_difference(crm: Crm) -> None:
     double_shares(crm)
     ask(crm)
     double_shares(crm)
@@ -59,7 +59,7 @@ def test_a_question_that_waits_is_not_asked_again_even_if_the_difference_moves(c
     assert ask(crm) == []
 
 
-def test_a_question_that_nobody_answered_is_asked_again_after_a_day(crm: Crm) -> None:
+def test_an_unanswered_approval_is_requested_again_after_a_day(crm: Crm) -> None:
     double_shares(crm)
     ask(crm)
     crm.database.do("update control.crm_question set asked_at = asked_at - interval '25 hours'")
@@ -67,7 +67,7 @@ def test_a_question_that_nobody_answered_is_asked_again_after_a_day(crm: Crm) ->
     assert len(ask(crm)) == 1
 
 
-def test_a_rejected_difference_is_not_asked_about_again_and_its_reason_is_kept(crm: Crm) -> None:
+def test_a_rejected_difference_is_not_requested_again_and_its_reason_is_stored(crm: Crm) -> None:
     double_shares(crm)
     decide(crm, ask(crm), False, "The vendor sent shares twice")
     # Prices are no part of what was rejected: they change every day.
@@ -78,7 +78,7 @@ def test_a_rejected_difference_is_not_asked_about_again_and_its_reason_is_kept(c
     assert approval.describe(crm.engine, ["position"])["position"].endswith("The vendor sent shares twice")
 
 
-def test_a_difference_that_changed_since_it_was_rejected_is_asked_about(crm: Crm) -> None:
+def test_a_difference_changed_since_its_rejection_is_requested_again(crm: Crm) -> None:
     double_shares(crm)
     decide(crm, ask(crm), False)
     crm.database.do(
@@ -101,7 +101,7 @@ def test_what_was_approved_is_sent_once(crm: Crm) -> None:
     assert len(ask(crm)) == 1
 
 
-def test_what_is_approved_and_not_sent_yet_is_not_asked_about(crm: Crm) -> None:
+def test_an_approved_unsent_difference_is_not_requested_again(crm: Crm) -> None:
     double_shares(crm)
     decide(crm, ask(crm), True)
 

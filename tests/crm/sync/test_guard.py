@@ -42,18 +42,18 @@ def delta(new: int = 0, changed: int = 0, *, held: int, notable: int | None = No
         pytest.param(delta(changed=6, held=1000, closing=6), True, id="one closing more"),
     ],
 )
-def test_a_run_asks_beyond_its_bounds(found: Delta, asks: bool) -> None:
+def test_a_run_beyond_its_bounds_requires_approval(found: Delta, asks: bool) -> None:
     assert bool(find_concerns({"account": found}, SETTINGS)) is asks
 
 
-def test_a_firm_that_wants_to_be_asked_of_every_change_is() -> None:
+def test_a_firm_can_require_approval_of_every_change() -> None:
     settings = replace(SETTINGS, few=0, most_changed_ratio=Decimal(0), most_closed=0)
 
     assert find_concerns({"account": delta(held=0)}, settings) == []
     assert len(find_concerns({"account": delta(changed=1, held=1000, closing=1)}, settings)) == 2
 
 
-def test_a_question_says_what_it_is_about() -> None:
+def test_an_approval_request_describes_its_changes() -> None:
     found = {
         "household": delta(40, held=0),
         "account": delta(100, 300, held=1000, closing=26),
@@ -167,7 +167,7 @@ def test_records_wait_for_a_parent_that_was_not_approved(crm: Crm) -> None:
     assert crm.letters() == []
 
 
-def test_holdings_of_accounts_that_nobody_has_let_close_keep_their_shares(held: Crm) -> None:
+def test_holdings_of_accounts_without_an_approved_closing_keep_their_shares(held: Crm) -> None:
     held.settings = replace(held.settings, few=1_000, most_closed=3)
     close_accounts(held, 4)
     held.database.do("update warehouse.position set quantity = quantity + 1")
@@ -186,7 +186,7 @@ def test_holdings_of_accounts_that_nobody_has_let_close_keep_their_shares(held: 
     assert held_back(held) == {"account": "approval", "position": "parent"}
 
 
-def test_prices_of_all_holdings_ask_nothing(held: Crm) -> None:
+def test_price_changes_of_all_holdings_need_no_approval(held: Crm) -> None:
     held.database.do(
         "update warehouse.position set price_usd = price_usd * 1.01, market_value_usd = market_value_usd + 1"
     )
@@ -197,7 +197,7 @@ def test_prices_of_all_holdings_ask_nothing(held: Crm) -> None:
     assert counts["position"].updated == len(held.records(HOLDINGS))
 
 
-def test_half_of_the_holdings_gone_in_a_day_asks(held: Crm) -> None:
+def test_removing_half_of_the_holdings_requires_approval(held: Crm) -> None:
     before = held.records(HOLDINGS)
     held.database.do("update warehouse.position set recorded_to = now() where position_key::bigint % 2 = 0")
 
@@ -207,7 +207,7 @@ def test_half_of_the_holdings_gone_in_a_day_asks(held: Crm) -> None:
     assert held.records(HOLDINGS) == before
 
 
-def test_other_share_counts_of_all_holdings_ask(held: Crm) -> None:
+def test_changed_share_counts_of_all_holdings_require_approval(held: Crm) -> None:
     held.database.do("update warehouse.position set quantity = quantity * 2")
 
     assert [concern.entity for concern in concerns(held)] == ["position"]
@@ -221,7 +221,7 @@ def close_accounts(crm: Crm, count: int) -> None:
     )
 
 
-def test_accounts_that_close_ask_beyond_their_number(held: Crm) -> None:
+def test_closings_beyond_the_limit_require_approval(held: Crm) -> None:
     held.settings = replace(held.settings, few=1_000, most_closed=3)
     close_accounts(held, 4)
 
@@ -242,7 +242,7 @@ def test_closed_accounts_that_change_again_are_no_closings(held: Crm) -> None:
     assert concerns(held) == []
 
 
-def test_more_closings_than_approved_ask_again(held: Crm) -> None:
+def test_more_closings_than_approved_require_another_approval(held: Crm) -> None:
     held.settings = replace(held.settings, few=1_000, most_closed=3)
     close_accounts(held, 4)
     asked = concerns(held)
@@ -252,7 +252,7 @@ def test_more_closings_than_approved_ask_again(held: Crm) -> None:
         held.sync(approved=asked)
 
 
-def test_more_than_approved_asks_again(crm: Crm) -> None:
+def test_more_changes_than_approved_require_another_approval(crm: Crm) -> None:
     asked = [replace(concern, records=concern.records - 6) for concern in concerns(crm)]
 
     with pytest.raises(ApprovalNeeded):
@@ -261,20 +261,20 @@ def test_more_than_approved_asks_again(crm: Crm) -> None:
     assert crm.records("Account") == {}
 
 
-def test_a_preview_asks_salesforce_nothing(crm: Crm) -> None:
+def test_a_preview_sends_no_request_to_salesforce(crm: Crm) -> None:
     preview(crm.engine, crm.settings)
 
     assert crm.database.value("select count(*) from control.api_call where vendor = 'salesforce'") == 0
 
 
-def test_a_second_attempt_with_the_same_answer_asks_nothing(crm: Crm) -> None:
+def test_a_second_attempt_with_the_same_answer_requests_nothing(crm: Crm) -> None:
     asked = concerns(crm)
     crm.sync(approved=asked)
 
     assert crm.sync(approved=asked)["position"].sent == 0
 
 
-def test_a_worth_that_jumps_asks_though_every_value_moves_every_day(held: Crm) -> None:
+def test_a_large_value_jump_requires_approval(held: Crm) -> None:
     held.database.do("update warehouse.account_value set market_value_usd = 0, cash_usd = 0")
     held.database.do("update warehouse.position set market_value_usd = 0, price_usd = 0")
 

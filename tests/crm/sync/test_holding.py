@@ -240,7 +240,7 @@ def test_people_are_alerted_once_of_what_is_held_back(office: Office) -> None:
     assert second == []
 
 
-def test_a_load_that_is_under_way_alerts_nobody(office: Office) -> None:
+def test_a_load_in_progress_sends_no_alert(office: Office) -> None:
     crm = office.crm
     unsettle(crm, "plans")
     crm.database.do("update warehouse.goal set name = 'Half a day'")

@@ -247,7 +247,7 @@ def test_a_transaction_that_was_withdrawn_is_cancelled(crm: Crm) -> None:
     assert crm.sent() == {}
 
 
-def test_a_closed_account_says_so(crm: Crm) -> None:
+def test_a_closed_account_is_marked_closed(crm: Crm) -> None:
     crm.sync()
     account = crm.database.rows("select * from warehouse.account where is_active and is_counted limit 1")[0]
     crm.database.do(
@@ -275,7 +275,7 @@ def test_text_with_quotes_line_breaks_and_other_alphabets_arrives_as_it_is(crm: 
     assert crm.sent() == {}
 
 
-def test_securities_of_one_name_are_told_apart(crm: Crm) -> None:
+def test_securities_with_one_name_are_distinguished(crm: Crm) -> None:
     crm.database.do(
         "update warehouse.security set name = case when security_id % 2 = 0 then 'Sample' else 'SAMPLE' end"
     )
@@ -286,7 +286,7 @@ def test_securities_of_one_name_are_told_apart(crm: Crm) -> None:
     assert len(set(names)) == len(names) > 2
 
 
-def test_a_refused_row_is_a_dead_letter_and_the_sync_is_not_green(crm: Crm) -> None:
+def test_a_rejected_row_becomes_a_dead_letter_and_fails_the_sync(crm: Crm) -> None:
     person = crm.database.rows("select * from warehouse.person limit 1")[0]
     crm.database.do("update warehouse.person set name = null where person_key = :key", key=person["person_key"])
 
@@ -393,7 +393,7 @@ def test_a_child_is_sent_again_once_its_parent_is_accepted(crm: Crm) -> None:
     assert crm.letters() == []
 
 
-def test_a_letter_ends_when_nobody_wants_its_row_any_more(crm: Crm) -> None:
+def test_a_dead_letter_closes_when_its_row_is_no_longer_desired(crm: Crm) -> None:
     crm.sync()
     crm.database.do("alter table warehouse.household add column kept text")
     crm.database.do("update warehouse.household set kept = name, name = null")
@@ -493,14 +493,14 @@ def test_the_permission_set_covers_every_custom_field(crm: Crm) -> None:
         assert missing == []
 
 
-def test_a_run_is_not_green_while_a_job_that_it_adopted_has_letters(crm: Crm) -> None:
+def test_a_run_fails_while_an_adopted_job_has_dead_letters(crm: Crm) -> None:
     refuse_a_household(crm)
 
     with pytest.raises(RowsFailed):  # the next attempt of the same run
         crm.sync(run_id="crm-1")
 
 
-def test_what_somebody_deleted_is_made_again_whole_and_told_of(crm: Crm) -> None:
+def test_a_deleted_record_is_recreated_completely_and_reported(crm: Crm) -> None:
     crm.sync()
     key, record = next((k, r) for k, r in crm.records("Account", "household").items() if "Phone" in r)
     crm.http.delete(f"/salesforce/_admin/records/Account/{record['Id']}")
@@ -514,7 +514,7 @@ def test_what_somebody_deleted_is_made_again_whole_and_told_of(crm: Crm) -> None
     assert crm.records("Account")[key]["Phone"] == record["Phone"]
 
 
-def test_a_lookup_to_what_somebody_deleted_is_left_as_it_is(crm: Crm) -> None:
+def test_a_lookup_to_a_deleted_record_is_unchanged(crm: Crm) -> None:
     crm.sync()
     key = next(iter(crm.records("Account", "household")))
     crm.database.do("update control.crm_state set missing = 'merged' where external_key = :key", key=key)

@@ -58,7 +58,7 @@ def test_token_that_is_not_for_us_and_now_is_refused(api: Api, claims: dict[str,
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
-def test_expired_token_is_told_so(api: Api) -> None:
+def test_expired_token_is_reported_as_expired(api: Api) -> None:
     assert "expired" in refused(api.get(PLACE, api.provider.token(exp=int(time.time()) - 60)), 401)
 
 
@@ -122,7 +122,7 @@ def test_no_text_is_a_token(text: str) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_without_a_token_or_key_nobody_is_let_in(api: Api, headers: dict[str, str]) -> None:
+def test_request_without_token_or_key_is_rejected(api: Api, headers: dict[str, str]) -> None:
     answer = api.http.get(PLACE, headers=headers)
     refused(answer, 401)
     assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="tributary"')
@@ -172,7 +172,7 @@ def test_a_stranger_s_body_is_not_read(api: Api) -> None:
 # --- the issuer's keys ---
 
 
-def test_keys_are_asked_for_once_and_a_new_one_is_found(run: Run) -> None:
+def test_keys_are_fetched_once_and_a_new_one_is_found(run: Run) -> None:
     api = run()
     for _ in range(3):
         assert api.get(PLACE).status_code == 200
@@ -219,7 +219,7 @@ def test_key_is_let_in_while_the_issuer_is_away(run: Run, make_key: Callable[...
     "settings", [("https://i", "", "https://i/keys"), ("https://i", "a", ""), ("https://i", "a", "http://i/keys"),
                  ("https://i", "a", "file:///etc/passwd"), ("https://i", "a", "http://127.0.0.1@i/keys")],
 )  # fmt: skip
-def test_settings_that_would_trust_anybody_are_refused(settings: tuple[str, str, str]) -> None:
+def test_settings_that_trust_any_caller_are_rejected(settings: tuple[str, str, str]) -> None:
     with pytest.raises(ConfigurationError):
         Settings(*settings)
 
@@ -242,7 +242,7 @@ def test_a_subject_called_like_a_key_s_caller_is_another(run: Run, make_key: Cal
     assert api.http.get(PLACE, headers={"X-API-Key": make_key("flow")}).status_code == 200
 
 
-def test_address_that_is_refused_too_often_is_told_so_and_who_is_known_is_served(
+def test_blocked_address_gets_429_and_known_callers_are_served(
     run: Run, make_key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint, "REFUSALS", endpoint.limits.parse(f"3/{WINDOW}"))

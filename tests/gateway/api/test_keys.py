@@ -26,7 +26,7 @@ def test_key_is_let_in_and_its_day_is_noted(api: Api, make_key: Make) -> None:
     assert api.database.value("select last_used_on = current_date from control.api_key")
 
 
-def test_key_is_let_in_where_a_token_would_stand(api: Api, make_key: Make) -> None:
+def test_api_key_is_accepted_as_bearer_token(api: Api, make_key: Make) -> None:
     key = make_key()
     statuses = [
         api.http.get("/vendors", headers={"Authorization": f"Bearer {each}"}).status_code for each in (key, key + "x")

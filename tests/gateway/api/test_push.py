@@ -41,7 +41,7 @@ def kept(api: Api) -> list[dict[str, Any]]:
     return api.database.rows("select * from control.inbox order by inbox_id")
 
 
-def test_records_are_kept_byte_for_byte_and_ring(api: Api, bell: Callable[[], list[str]]) -> None:
+def test_records_are_stored_byte_for_byte_and_notify(api: Api, bell: Callable[[], list[str]]) -> None:
     answer = told(api.post(PLACE, BODY), 202)
     [row] = kept(api)
     assert (row["sender"], bytes(row["body"]), row["event_id"]) == (SENDER, BODY, answer["id"])
@@ -49,7 +49,7 @@ def test_records_are_kept_byte_for_byte_and_ring(api: Api, bell: Callable[[], li
     assert bell() == [SENDER]
 
 
-def test_what_becomes_of_them_is_told(api: Api) -> None:
+def test_push_status_is_returned(api: Api) -> None:
     answer = told(api.post(PLACE, BODY), 202)
     assert answer["status_url"] == f"/api/v1/pushes/{answer['id']}"
     for statement, state in (
@@ -189,7 +189,7 @@ def test_push_of_which_more_than_a_thousand_rows_are_rejected_is_refused_whole(a
         ("The database refuses the rows", None, "error"),
     ],
 )
-def test_what_became_of_each_row_is_told(api: Api, error: str | None, outcome: Any, state: str) -> None:
+def test_outcome_of_each_row_is_returned(api: Api, error: str | None, outcome: Any, state: str) -> None:
     answer = told(api.post(PLACE, BODY), 202)
     api.database.do(
         "update control.inbox set processed_at = now(), error = :error, outcome = cast(:outcome as jsonb)",

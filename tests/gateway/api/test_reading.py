@@ -43,7 +43,7 @@ def fresh(engine: sa.Engine, now: datetime = MORNING) -> dict[str, Any]:
 # --- freshness ---
 
 
-def test_newest_loaded_day_is_told(engine: sa.Engine, database: Database) -> None:
+def test_newest_loaded_day_is_returned(engine: sa.Engine, database: Database) -> None:
     record(engine, DUE, rows=7, pull="p2")
     record(engine, previous(DUE), rows=9, pull="p1")
     found = fresh(engine)
@@ -69,7 +69,7 @@ def test_before_it_is_due_nothing_is_late(engine: sa.Engine, database: Database)
 
 
 @pytest.mark.parametrize("hours", range(0, 24 * 9, 13))
-def test_late_is_what_people_are_told_of(engine: sa.Engine, database: Database, hours: int) -> None:
+def test_late_matches_the_alerts(engine: sa.Engine, database: Database, hours: int) -> None:
     record(engine, DUE)
     for vendor in VENDORS:  # nothing is due of one that was never pulled
         with engine.begin() as connection:
@@ -85,7 +85,7 @@ def test_late_is_what_people_are_told_of(engine: sa.Engine, database: Database, 
     assert late == {(e.vendor, e.table) for e in found if (e.stage == "load") == ((e.vendor, e.table) in mapped)}
 
 
-def test_every_asked_table_is_there_once(api: Api) -> None:
+def test_every_requested_table_is_listed_once(api: Api) -> None:
     items = told(api.get("/freshness"), 200)["items"]
     assert [(each["vendor"], each["table"]) for each in items] == [(v.name, t.name) for v in VENDORS for t in v.asked]
 
@@ -204,14 +204,14 @@ def test_dead_letters_are_filtered(api: Api, database: Database, params: dict[st
     assert len(told(api.get("/dead-letters", **params), 200)["items"]) == count
 
 
-def test_letter_says_why_and_not_what(api: Api, database: Database) -> None:
+def test_dead_letter_has_its_reason_but_no_content(api: Api, database: Database) -> None:
     die(database, 1)
     [letter] = told(api.get("/dead-letters"), 200)["items"]
     assert (letter["key"], letter["reasons"]) == ("k", ["a: is missing"])
     assert not letter.keys() & {"partition", "part", "row_number", "content"}
 
 
-def test_of_a_reason_of_the_crm_only_its_code_is_told(api: Api, database: Database) -> None:
+def test_crm_reason_is_returned_as_code_only(api: Api, database: Database) -> None:
     die(database, 1, stage="crm", reasons=["DUPLICATE_VALUE:Invented Person is there already", "an odd one"])
     [letter] = told(api.get("/dead-letters"), 200)["items"]
     assert letter["reasons"] == ["DUPLICATE_VALUE", "an odd one"]
@@ -236,12 +236,12 @@ def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/runs/", 404), ("DELETE", "/runs", 405), ("PUT", "/findings", 405)],
 )
-def test_what_is_not_there_is_told_as_a_problem(api: Api, method: str, path: str, status: int) -> None:
+def test_missing_resource_returns_a_problem(api: Api, method: str, path: str, status: int) -> None:
     answer = api.http.request(method, path, headers=api.bearer())
     refused(answer, status)
 
 
-def test_database_that_is_away_is_told_and_tells_nothing(run: Callable[..., Api]) -> None:
+def test_unavailable_database_is_reported_without_details(run: Callable[..., Api]) -> None:
     api = run(url="postgresql://tributary_api:only-for-tests@127.0.0.1:1/nowhere")
     for answer in (api.get("/findings"), api.post("/runs", {"vendor": VENDOR.name}), api.get("/freshness")):
         reason = refused(answer, 503)
@@ -249,5 +249,5 @@ def test_database_that_is_away_is_told_and_tells_nothing(run: Callable[..., Api]
         assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_refused_method_tells_every_method_that_there_is(api: Api) -> None:
+def test_rejected_method_lists_the_allowed_methods(api: Api) -> None:
     assert api.http.delete("/runs", headers=api.bearer()).headers["Allow"] == "GET, POST"

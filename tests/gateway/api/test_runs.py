@@ -51,7 +51,7 @@ def bury(engine: sa.Engine, *keys: str) -> list[int]:
 # --- asking ---
 
 
-def test_run_is_kept_with_what_the_dag_needs_and_rings(
+def test_run_request_is_stored_with_its_parameters_and_notifies(
     api: Api, bell: Callable[[], list[str]], engine: sa.Engine
 ) -> None:
     day = latest_closed(datetime.now(UTC)).isoformat()
@@ -74,12 +74,12 @@ def test_run_without_tables_takes_all_and_waits_for_the_vendor(api: Api, engine:
     assert (request.params["business_date"], request.params["wait"]) == (None, True)
 
 
-def test_single_clients_are_asked_for(api: Api, engine: sa.Engine) -> None:
+def test_single_clients_are_requested(api: Api, engine: sa.Engine) -> None:
     told(api.post("/runs", {"vendor": BY_CLIENT.name, "clients": ["c1", "c-2"]}), 202)
     assert request_queue.take(engine)[0].params["keys"] == ["c1", "c-2"]
 
 
-def test_vendor_that_says_it_takes_clients_takes_them_and_no_other_does(api: Api, engine: sa.Engine) -> None:
+def test_only_vendors_with_client_refresh_accept_clients(api: Api, engine: sa.Engine) -> None:
     for vendor in told(api.get("/vendors"), 200)["items"]:
         takes = any(table["takes_clients"] for table in vendor["tables"])
         key = "CBJCHBCAABAAv1|rep+sign@firm.example"  # of an agreement and on whose behalf it is asked for
@@ -206,7 +206,7 @@ def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> N
 
 
 @pytest.mark.parametrize("letters", [[], [2**52]])
-def test_replay_of_letters_that_are_not_open_is_refused(api: Api, engine: sa.Engine, letters: list[int]) -> None:
+def test_replay_of_closed_dead_letters_is_rejected(api: Api, engine: sa.Engine, letters: list[int]) -> None:
     if letters:
         bury(engine, "k1")
     assert "open dead letters" in refused(api.post("/dead-letters/replays", REPLAY | {"dead_letters": letters}), 422)
@@ -243,7 +243,7 @@ def test_state_follows_the_run(api: Api, engine: sa.Engine) -> None:
     assert told(api.get(f"/runs/{run}"), 200)["ended_at"]
 
 
-def test_run_that_has_started_or_ended_since_is_told(api: Api, engine: sa.Engine) -> None:
+def test_started_or_ended_run_is_returned(api: Api, engine: sa.Engine) -> None:
     def told_since(moment: datetime) -> list[str]:
         return [run["id"] for run in told(api.get("/runs", since=moment.isoformat()), 200)["items"]]
 
@@ -256,7 +256,7 @@ def test_run_that_has_started_or_ended_since_is_told(api: Api, engine: sa.Engine
         assert told_since(seen_at) == [run]
 
 
-def test_run_that_failed_says_so(api: Api, engine: sa.Engine) -> None:
+def test_failed_run_is_returned_as_failed(api: Api, engine: sa.Engine) -> None:
     run = ask(api)
     request_queue.settle(engine, request_queue.take(engine)[0], "failed")
     answer = told(api.get(f"/runs/{run}"), 200)
@@ -285,7 +285,7 @@ def test_requests_are_taken_in_their_order_and_some_at_a_time(api: Api, engine: 
     assert [request.request_id for request in request_queue.take(engine, 2)] == ids[:2]
 
 
-def test_steps_of_the_run_are_told(api: Api, engine: sa.Engine) -> None:
+def test_steps_of_the_run_are_returned(api: Api, engine: sa.Engine) -> None:
     run = ask(api)
     with engine.begin() as connection:
         ledger.record(connection, pull(f"api__{run}"), "stage", Counts(fetched=5, staged=3, duplicate=1, dead=1))
@@ -298,7 +298,7 @@ def test_steps_of_the_run_are_told(api: Api, engine: sa.Engine) -> None:
     ]
 
 
-def test_run_that_nobody_asked_for_is_not_found(api: Api) -> None:
+def test_unrequested_run_is_not_found(api: Api) -> None:
     assert "Run not found" in refused(api.get("/runs/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"), 404)
     refused(api.get("/runs/1"), 422)
 

@@ -171,13 +171,13 @@ def test_handshake_of_a_stranger_is_not_answered(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"])
-def test_door_that_takes_deliveries_takes_nothing_else(gateway: Gateway, method: str) -> None:
+def test_webhook_route_accepts_only_deliveries(gateway: Gateway, method: str) -> None:
     answer = gateway.http.request(method, SIGNED)
     assert answer.status_code == 405
     assert answer.headers["allow"] == "POST"
 
 
-def test_sender_that_is_not_set_up_is_told(run: Run) -> None:
+def test_unconfigured_sender_gets_404(run: Run) -> None:
     gateway = run(docusign=Keyring(), adobe_sign=Keyring())
     assert "not configured" in refused(gateway.send(), 404)
     refused(gateway.notify(), 404)
@@ -215,7 +215,7 @@ def test_stranger_is_refused_before_its_body_is_read(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("length", ["99999999999999999999999", "16777217"])
-def test_body_that_says_that_it_is_too_large_is_not_read(gateway: Gateway, length: str) -> None:
+def test_body_with_a_too_large_length_is_not_read(gateway: Gateway, length: str) -> None:
     answer = raw(gateway, f"Content-Length: {length}", "X-DocuSign-Signature-1: x")
     assert b" 413 " in answer or b" 400 " in answer
 
@@ -259,7 +259,7 @@ def test_caller_that_hangs_up_leaves_nothing(gateway: Gateway) -> None:
     assert [kept["body"] for kept in gateway.kept()] == [b"{}"]
 
 
-def test_sender_that_is_too_fast_is_asked_to_come_later(run: Run) -> None:
+def test_too_fast_sender_gets_retry_after(run: Run) -> None:
     gateway = run(senders=slowed(f"3/{WINDOW}"))
     answers = [gateway.send(b'{"n":%d}' % n) for n in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
@@ -276,7 +276,7 @@ def test_forgeries_do_not_use_up_the_sender_s_rate(run: Run) -> None:
     assert gateway.send().status_code == 200
 
 
-def test_address_that_was_refused_too_often_is_told_so_and_who_proves_himself_is_served(
+def test_blocked_address_gets_429_and_authenticated_senders_are_served(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "REFUSALS", app.limits.parse(f"3/{WINDOW}"))

@@ -79,7 +79,7 @@ def test_without_a_signature_a_call_is_refused_by_its_headers() -> None:
     assert refused.value.status == 401
 
 
-def test_without_a_key_nobody_is_believed() -> None:
+def test_without_a_key_no_sender_is_accepted() -> None:
     with pytest.raises(Refusal, match="not configured") as refused:
         SIGNED.check_head(head(("X-Signed-1", sign(BODY, ""))), Keyring.of("  "))
     assert refused.value.status == 404
@@ -137,7 +137,7 @@ def test_sender_without_id_or_network_is_not_set_up(keyring: Keyring) -> None:
     assert refused.value.status == 404
 
 
-def test_any_network_can_be_allowed_in_so_many_words() -> None:
+def test_any_network_can_be_allowed_explicitly() -> None:
     anywhere = Keyring.of("one-id", "0.0.0.0/0 ::/0")
     for address in ("198.51.100.1", "2001:db9::1"):
         ECHOED.check_head(head(("X-Client", "one-id"), address=address), anywhere)
@@ -151,7 +151,7 @@ def test_nothing_shows_a_secret() -> None:
 
 
 @pytest.mark.parametrize("network", ["somewhere", "203.0.113.7/24", "203.0.113.0/24,198.51.100.0/24"])
-def test_network_that_can_not_be_read_is_told(network: str) -> None:
+def test_unreadable_network_is_reported(network: str) -> None:
     with pytest.raises(ConfigurationError, match="Invalid network") as told:
         Keyring.of("s3cret", network)
     assert "s3cret" not in str(told.value)

@@ -67,7 +67,7 @@ def test_senders_are_apart(gateway: Gateway) -> None:
 # --- the bell ---
 
 
-def test_bell_says_who_sent_and_the_row_is_there_when_it_rings(gateway: Gateway, database: Database) -> None:
+def test_notification_names_the_sender_after_the_commit(gateway: Gateway, database: Database) -> None:
     with psycopg.connect(database.url(), autocommit=True) as listening, ThreadPoolExecutor(1) as threads:
         listening.execute(f"listen {CHANNEL}".encode())
         answer = threads.submit(gateway.notify)
@@ -77,7 +77,7 @@ def test_bell_says_who_sent_and_the_row_is_there_when_it_rings(gateway: Gateway,
     assert (heard.payload, found) == ("adobe_sign", [(NOTICE,)])
 
 
-def test_copy_of_one_that_waits_rings_again(gateway: Gateway, bell: Bell) -> None:
+def test_copy_of_a_waiting_delivery_notifies_again(gateway: Gateway, bell: Bell) -> None:
     gateway.send()
     assert bell() == ["docusign"]
     gateway.send()
@@ -100,7 +100,7 @@ def test_refused_call_is_quiet(gateway: Gateway, bell: Bell) -> None:
 # --- the database away ---
 
 
-def test_database_that_is_away_is_told_and_the_sender_comes_again(run: Run) -> None:
+def test_unavailable_database_is_reported_and_the_sender_retries(run: Run) -> None:
     gateway = run(url="postgresql://tributary_gateway:only-for-tests@127.0.0.1:1/nowhere")
     answer = gateway.send()
     reason = refused(answer, 503)
@@ -133,9 +133,7 @@ def test_database_that_comes_back_serves_again(gateway: Gateway, database: Datab
     assert gateway.send(b"{}").status_code == 200
 
 
-def test_row_that_somebody_holds_is_not_waited_for_ever(
-    engine: sa.Engine, gateway: Gateway, database: Database
-) -> None:
+def test_locked_row_is_not_waited_for_indefinitely(engine: sa.Engine, gateway: Gateway, database: Database) -> None:
     gateway.send()
     delivery = Delivery("docusign", EVENT, gateway.kept()[0]["content_hash"], None, {})
     with psycopg.connect(database.admin_url) as holding:

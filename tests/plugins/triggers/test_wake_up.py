@@ -95,12 +95,12 @@ def bell(listening: Bell) -> Bell:
     return listening
 
 
-def test_where_nothing_waits_every_bell_is_silent(bell: Bell) -> None:
+def test_without_waiting_rows_no_event_is_emitted(bell: Bell) -> None:
     assert bell.waits == ["WAITS False"] * 3
     assert not bell.rings_within(POLL_S + 1)
 
 
-def test_it_rings_soon_after_a_delivery_and_once_for_many(bell: Bell) -> None:
+def test_an_event_follows_a_delivery_soon_and_once_for_many(bell: Bell) -> None:
     started = time.monotonic()
     for n in range(5):
         bell.deliver(b"%d" % n)

@@ -101,7 +101,7 @@ def adobe(start_sandbox) -> Hooked:
 
 
 @pytest.mark.parametrize("mode", ["silent", "wrong", "error"])
-def test_webhook_is_not_made_for_whoever_does_not_send_the_application_s_id_back(sandbox, receiver, mode):
+def test_webhook_needs_a_receiver_that_returns_the_application_id(sandbox, receiver, mode):
     receiver.mode = mode
     assert Hooked(sandbox).hook(receiver).status_code == 400
 
@@ -249,7 +249,7 @@ def test_change_needs_the_etag_of_what_is_changed(adobe, receiver):
     assert adobe.get(f"/webhooks/{id_}").status_code == 404
 
 
-def test_resource_webhook_hears_of_its_agreement_alone(adobe, receiver):
+def test_resource_webhook_receives_only_events_of_its_agreement(adobe, receiver):
     first, second = adobe.send(), adobe.send()
     adobe.hook(receiver, scope="RESOURCE", resourceType="AGREEMENT", resourceId=second)
     for id_ in (first, second):
@@ -258,7 +258,7 @@ def test_resource_webhook_hears_of_its_agreement_alone(adobe, receiver):
     assert [(told["event"], told["agreement"]["id"]) for told in receiver.told] == [("AGREEMENT_RECALLED", second)]
 
 
-def test_user_webhook_hears_of_what_concerns_its_user(adobe, receiver):
+def test_user_webhook_receives_events_of_its_user(adobe, receiver):
     _, other = adobe.users()
     adobe.hook(receiver, other, scope="USER", webhookSubscriptionEvents=["AGREEMENT_CREATED"])
     mine = adobe.send(sender=adobe.read(f"/users/{other.removeprefix('userid:')}")["email"])

@@ -182,7 +182,7 @@ def test_plan_that_cannot_be_calculated_answers_409(emoney):
     assert (answer.status_code, answer.json()) == (409, {"message": "plan may not be calculated yet"})
 
 
-def test_results_drift_week_by_week_and_the_update_says_when_a_plan_changed(emoney):
+def test_results_drift_weekly_and_updates_show_when_a_plan_changed(emoney):
     mean, updated = [], []
     client, plan = emoney.find_planned()
     for day in ("2026-09-18", "2026-10-16", "2026-11-20"):
@@ -248,7 +248,7 @@ def test_changed_plan_has_new_amounts_results_and_date(emoney):
     assert changed["updatedDate"].startswith("2026-11-20T23:")
 
 
-def test_mended_field_is_served_and_orion_s_books_open_after_a_restart(emoney, start_sandbox, tmp_path):
+def test_edited_field_is_served_and_orions_books_open_after_a_restart(emoney, start_sandbox, tmp_path):
     client = emoney.rows("clients")[0]
     emoney.sandbox.admin("emoney/set_fields", table="clients", id=client["clientId"], set={"email": "new@example.org"})
     emoney.sandbox.admin("emoney/delete", table="plans", id="none")
@@ -277,7 +277,7 @@ def test_row_faults_and_transport_faults_strike(emoney, path):
     assert emoney.get(real).status_code == 503
 
 
-def test_truth_says_whose_each_record_is(emoney, tmp_path):
+def test_true_matches_name_the_owner_of_each_record(emoney, tmp_path):
     clock = Clock()
     clock.set(NOW)
     known = list_true_matches(World(tmp_path / "state", clock, households=40))
@@ -298,7 +298,7 @@ def test_truth_says_whose_each_record_is(emoney, tmp_path):
     assert all(served[id_] in (number, None) for id_, number in copies if id_ in served)
 
 
-def test_anybody_s_data_is_served_instead(start_sandbox, tmp_path):
+def test_own_data_is_served_instead(start_sandbox, tmp_path):
     folder = tmp_path / "data" / "emoney"
     folder.mkdir(parents=True)
     (folder / "clients.jsonl").write_text('{"clientId":"b","own":1.50}\n{"clientId":"a"}\n')

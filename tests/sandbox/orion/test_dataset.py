@@ -101,7 +101,7 @@ def test_table_without_a_file_answers_every_question_with_no_row(start_sandbox, 
 
 
 @pytest.mark.parametrize("told", ['"editedDate":null,', "", '"editedDate":"2026-11-20T10:00:00",'])
-def test_row_that_does_not_say_when_it_was_edited_is_served(start_sandbox, tmp_path, told):
+def test_row_without_an_edit_time_is_served(start_sandbox, tmp_path, told):
     line = f'{{"id":1,{told}"transDate":"2026-11-20"}}'
     write_folder(tmp_path, transactions=f"{line}\n")
     served = start_sandbox(data=tmp_path)
@@ -114,7 +114,7 @@ def test_unreadable_line_is_named(tmp_path):
         write_folder(tmp_path, clients='{"id":1}\n{"id":\n')
 
 
-def test_price_is_corrected_and_row_mended_in_a_folder_too(start_sandbox, tmp_path):
+def test_data_from_files_accepts_price_and_row_edits(start_sandbox, tmp_path):
     line = '{"id":1,"productId":5,"currentShares":2,"currentPrice":3,"currentValue":6,"asOfDate":"2026-11-20"}'
     write_folder(tmp_path, assets=f"{line}\n", clients='{"id":9,"name":"Ada Sample"}\n')
     served = start_sandbox(data=tmp_path)

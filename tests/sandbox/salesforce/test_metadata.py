@@ -119,7 +119,7 @@ def test_a_lookup_to_an_object_that_no_file_declares_is_an_error(tmp_path: Path)
         load_schema((ROOT / "sandbox" / "salesforce" / "metadata", tmp_path))
 
 
-def test_describe_says_what_the_files_say(org):
+def test_describe_matches_the_metadata_files(org):
     described = org.call("GET", "/sobjects/FinServ__FinancialAccount__c/describe").json()
     fields = {field["name"]: field for field in described["fields"]}
     owner, balance = fields["FinServ__PrimaryOwner__c"], fields["FinServ__Balance__c"]

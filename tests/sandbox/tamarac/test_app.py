@@ -191,7 +191,7 @@ def test_firm_of_one_session_has_a_closed_day(start_tamarac):
     assert tamarac.rows("accounts")
 
 
-def test_failed_night_is_told(tamarac):
+def test_failed_night_is_reported(tamarac):
     tamarac.fault("sync_failed", "custodial-sync", times=1)
     assert [tamarac.get("custodial-sync").json()["status"] for _ in range(2)] == ["Failed", "Complete"]
 
@@ -257,7 +257,7 @@ def test_every_account_is_owned_to_the_full_by_one_or_two_households(tamarac):
     assert (60, 40) in {tuple(shares.values()) for shares in owned.values()}
 
 
-def test_reporting_group_stands_among_the_accounts_with_the_sum_of_its_members(tamarac):
+def test_reporting_group_is_listed_with_the_sum_of_its_members(tamarac):
     accounts = {row["accountId"]: row for row in tamarac.rows("accounts")}
     groups = {row["groupId"]: row for row in tamarac.rows("groups")}
     listed = [row for row in accounts.values() if row["accountType"] == "Reporting Group"]
@@ -433,7 +433,7 @@ def test_values_of_holdings_are_those_of_the_accounts_list(tamarac):
     assert any(key.startswith("G") for key in totals)
 
 
-def test_some_positions_stand_in_two_rows_and_large_numbers_have_commas(tamarac):
+def test_some_positions_have_two_rows_and_large_numbers_have_commas(tamarac):
     rows = tamarac.holdings()
     counts = Counter((row["Account ID"], row["CUSIP"]) for row in rows)
     assert set(counts.values()) == {1, 2}
