@@ -25,7 +25,7 @@ from include.vendors.orion import ORION
 from include.vendors.tamarac import TAMARAC
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer, Asked, Reply, listen
+from tests.extract.answering import Answer, RecordedCall, Reply, listen
 from tests.vendors.answered import BEFORE, DAY, NOW, answering, goldens
 
 RUN = Run("run", DAY, BEFORE)
@@ -65,7 +65,7 @@ def test_overrides_change_table_paths_and_column_names(site: Site) -> None:
     for row in rows["items"]:
         row["Value"] = row.pop("marketValue", None)
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply(rows) if asked.path == "/v9/firm/accounts" else Reply({}, 404)
 
     chosen = {"paths": {"accounts": "v9/firm/accounts"}, "columns": {"accounts": {"market_value_usd": "Value"}}}
@@ -85,7 +85,7 @@ def test_report_s_headers_are_the_firm_s(site: Site) -> None:
 
 
 def test_override_changes_the_path_of_the_closed_day(site: Site) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply({"lastSuccessfulDate": "2026-11-20"}) if asked.path == "/v2/sync" else Reply({}, 404)
 
     with listen(answer) as listener:

@@ -12,7 +12,7 @@ from include.contract import STRING, FanOut, Linked, Table, column
 from include.control.answers import Answers
 from include.errors import ConfigurationError
 from tests.conftest import Database
-from tests.extract.answering import Asked, Puller, Reply
+from tests.extract.answering import Puller, RecordedCall, Reply
 from tests.extract.fan_out_firm import ACCOUNTS, Serve, account, client_of, clients
 
 CONDITIONAL = replace(ACCOUNTS, shape=FanOut("clients", is_conditional=True))
@@ -28,7 +28,7 @@ class Changing:
         self.failures = 0
         self.is_tired = False
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: RecordedCall) -> Reply:
         client = client_of(asked.path)
         etag = f'W/"{self.worth[client]}"'
         if self.failures:
@@ -127,13 +127,13 @@ def test_expired_response_is_requested_again(
     puller, vendor = changing
     take = Answers.take_etags
 
-    def ask_and_forget(self: Answers, wanted: Collection[str]) -> dict[str, str]:
+    def request_and_forget(self: Answers, wanted: Collection[str]) -> dict[str, str]:
         told = take(self, wanted)
         with self.engine.begin() as connection:
             connection.execute(sa.text("delete from control.known_answer"))
         return told
 
-    monkeypatch.setattr(Answers, "take_etags", ask_and_forget)
+    monkeypatch.setattr(Answers, "take_etags", request_and_forget)
     assert worths(puller, "second") == {"a": 1, "b": 1}
     assert (sorted(vendor.sent), sorted(vendor.unchanged)) == (["a", "b"], ["a", "b"])
 

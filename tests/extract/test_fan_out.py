@@ -39,11 +39,11 @@ from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Staging
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import DAY, NOW, REDACTOR, Asked, Puller, Reply, listen, vendor_of
+from tests.extract.answering import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, NUMBER, VENDOR, Serve, account, accounts, client_of, clients
 
 
-def kept(database: Database, run_id: str) -> dict[str, bytes]:
+def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:
     rows = database.rows("select asked_for, rows from control.answer where run_id = :run", run=run_id)
     return {row["asked_for"]: bytes(row["rows"]) for row in rows}
 
@@ -118,7 +118,7 @@ def test_status_that_is_not_named_is_an_error(serve: Serve) -> None:
 def test_as_many_calls_run_at_once_as_the_vendor_s_connections(serve: Serve) -> None:
     together = threading.Barrier(VENDOR.connections)
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         together.wait(10)
         return accounts(asked)
 
@@ -174,7 +174,7 @@ USERS = Table("users", "users", ("email",), (column("email", "email", STRING, re
 LISTS = {"ann@firm.example": ["a1", "a2", "a3"], "bo@firm.example": [], "cy@firm.example": ["a4", "a5"]}
 
 
-def listed(asked: Asked) -> Reply:
+def listed(asked: RecordedCall) -> Reply:
     """One page of the list of whoever the call is made for; a cursor is the place of the next row, and good for one list."""
     ids = LISTS[asked.headers["x-api-user"].removeprefix("email:")]
     size, place = int(asked.params["pageSize"]), int(asked.params.get("cursor", "0"))
@@ -206,13 +206,13 @@ def test_pages_of_every_list_are_read_with_its_own_header_to_the_end(serve: Serv
 def test_list_is_kept_when_its_last_page_is_read_and_not_before(serve: Serve, shared_database: Database) -> None:
     failing = {"2"}
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply(None, 400) if asked.params.get("cursor") in failing else listed(asked)
 
     puller, listener = serve(answer, vendor=vendor_of(USERS, AGREEMENTS, connections=1))
     with pytest.raises(ConfigurationError):
         puller.rows(AGREEMENTS, keys=users("cy@firm.example", "ann@firm.example"))
-    assert list(kept(shared_database, puller.run_id)) == ["cy%40firm.example"]
+    assert list(read_stored_responses(shared_database, puller.run_id)) == ["cy%40firm.example"]
     failing.clear()
     listener.asked.clear()
     rows = puller.rows(AGREEMENTS, keys=users("cy@firm.example", "ann@firm.example"))
@@ -221,13 +221,13 @@ def test_list_is_kept_when_its_last_page_is_read_and_not_before(serve: Serve, sh
 
 
 def test_no_page_keeps_what_is_sensitive_or_left_behind(serve: Serve, shared_database: Database) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply(None, 400) if asked.headers["x-api-user"] == "email:bo@firm.example" else listed(asked)
 
     puller, _ = serve(answer, vendor=vendor_of(USERS, AGREEMENTS, connections=1))
     with pytest.raises(ConfigurationError):
         puller.rows(AGREEMENTS, keys=users("ann@firm.example", "bo@firm.example"))
-    [whole] = kept(shared_database, puller.run_id).values()
+    [whole] = read_stored_responses(shared_database, puller.run_id).values()
     assert len(json.loads(whole)) == 3
     assert b"900-00-0001" not in whole
     assert b"s3cret" not in whole
@@ -245,7 +245,7 @@ def test_page_cycle_of_one_list_is_reported(serve: Serve, back_to: str) -> None:
 
 
 def test_user_without_a_list_is_no_error_and_hides_no_other_user(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply(None, 404) if asked.headers["x-api-user"] == "email:ann@firm.example" else listed(asked)
 
     puller, _ = serve(answer)
@@ -272,13 +272,13 @@ def test_different_keys_are_kept_under_different_names(
 def test_error_keeps_responses_and_the_retry_requests_the_rest(serve: Serve, shared_database: Database) -> None:
     is_well = False
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return accounts(asked) if is_well or client_of(asked.path) != "d" else Reply({}, status=500)
 
     puller, listener = serve(answer)
     with pytest.raises(VendorUnavailable, match="status=500"):
         puller.pull(ACCOUNTS, keys=clients(*"abcdefgh"))
-    answered = set(kept(shared_database, puller.run_id))
+    answered = set(read_stored_responses(shared_database, puller.run_id))
     assert answered >= set("abc")
     assert "d" not in answered
     assert not list(puller.folder.rglob("manifest.json"))
@@ -308,7 +308,7 @@ TWENTY = [f"c{n:02}" for n in range(20)]
 def test_killed_fan_out_requests_only_missing_keys(serve: Serve, shared_database: Database, tmp_path: Path) -> None:
     times, is_held, release = Counter[str](), threading.Event(), threading.Event()
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         times[client_of(asked.path)] += 1
         if client_of(asked.path) >= "c07" and not release.is_set():
             is_held.set()
@@ -322,12 +322,12 @@ def test_killed_fan_out_requests_only_missing_keys(serve: Serve, shared_database
     process.start()
     assert is_held.wait(60)
     until = time.monotonic() + 30
-    while len(kept(shared_database, puller.run_id)) < 7 and time.monotonic() < until:
+    while len(read_stored_responses(shared_database, puller.run_id)) < 7 and time.monotonic() < until:
         time.sleep(0.02)
     process.kill()
     process.join(10)
     release.set()
-    answered = set(kept(shared_database, puller.run_id))
+    answered = set(read_stored_responses(shared_database, puller.run_id))
     assert answered == set(TWENTY[:7])
     assert not list(tmp_path.rglob("manifest.json"))
 
@@ -372,7 +372,7 @@ def test_another_run_requests_again(serve: Serve) -> None:
 def test_answers_table_contains_no_clear_value(serve: Serve, shared_database: Database, row: dict[str, Any]) -> None:
     puller, _ = serve(lambda asked: Reply([row]))
     puller.rows(ACCOUNTS, keys=clients("a"))
-    [rows] = kept(shared_database, puller.run_id).values()
+    [rows] = read_stored_responses(shared_database, puller.run_id).values()
     assert NUMBER.encode() not in rows
 
 
@@ -393,7 +393,7 @@ def test_undeclared_field_is_reported_without_its_value(serve: Serve) -> None:
 def test_answers_are_forgotten_when_the_partition_is_complete(
     serve: Serve, shared_database: Database, engine: sa.Engine, tmp_path: Path
 ) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply([{"id": id_} for id_ in "ab"]) if asked.path == "/clients" else accounts(asked)
 
     vendor: Vendor = replace(VENDOR, tables=(replace(CLIENTS, omits_nulls=True), ACCOUNTS))
@@ -406,7 +406,7 @@ def test_answers_are_forgotten_when_the_partition_is_complete(
     vendor_run = VendorRun(site, vendor, connection, run)
     vendor_day.stage(vendor_run, "clients")
     assert vendor_day.stage(vendor_run, "accounts").manifest.staged == 4
-    assert kept(shared_database, run.run_id) == {}
+    assert read_stored_responses(shared_database, run.run_id) == {}
     assert another.known() == {"a"}
 
 

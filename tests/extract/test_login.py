@@ -35,7 +35,7 @@ from include.extract.session import Request, VendorSession
 from include.vendors import named
 from sandbox.adobe_sign.app import INTEGRATION_KEY
 from tests.conftest import connect
-from tests.extract.answering import REDACTOR, Answer, Asked, Listener, Reply, listen, open_session, vendor_of
+from tests.extract.answering import REDACTOR, Answer, Listener, RecordedCall, Reply, listen, open_session, vendor_of
 from tests.running_sandbox import Sandbox, run_sandbox
 
 OPENED = {
@@ -83,7 +83,7 @@ def door(engine: sa.Engine, request: pytest.FixtureRequest) -> Callable[..., Log
     return make
 
 
-def form_of(asked: Asked) -> dict[str, str]:
+def form_of(asked: RecordedCall) -> dict[str, str]:
     return dict(parse_qsl(asked.body.decode()))
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Limits, Report, Table, column, sensitive
 from include.errors import AuthenticationError, ConfigurationError, LimitExceeded, SchemaDrift, VendorUnavailable
-from tests.extract.answering import Asked, Listener, Puller, Reply, listen, vendor_of
+from tests.extract.answering import Listener, Puller, RecordedCall, Reply, listen, vendor_of
 
 SHAPE = Report({"report": "Holdings"}, poll_seconds=0.6, deadline_seconds=30)
 TABLE = Table(
@@ -48,7 +48,7 @@ class Office:
         )
         self.order: Any = {"jobId": 7}
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: RecordedCall) -> Reply:
         if asked.method == "POST":
             return Reply(self.order, status=201)
         if asked.path.endswith("/file"):
@@ -129,7 +129,7 @@ def test_order_that_names_no_job_is_an_unusable_answer(serve: Serve, answer: obj
 
 
 def test_job_terms_come_from_the_declaration(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         if asked.method == "POST":
             return Reply({"id": "a-b"}, status=202)
         return Reply(kind="text/csv", content=PLAIN) if asked.path.endswith("/file") else Reply({"state": "done"})

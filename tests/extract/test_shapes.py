@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from include.contract import INTEGER, MONEY, STRING, Inside, Linked, Numbered, Positioned, Pushed, Table, Whole, column
 from include.errors import ConfigurationError, PagingUnstable, RetriableError, SchemaDrift, VendorUnavailable
 from include.extract.pull import Span, request
-from tests.extract.answering import DAY, NOW, Answer, Asked, Listener, Puller, Reply, listen, vendor_of
+from tests.extract.answering import DAY, NOW, Answer, Listener, Puller, RecordedCall, Reply, listen, vendor_of
 
 COLUMNS = (column("row_id", "id", INTEGER, required=True), column("name", "name", STRING))
 NUMBERED = Table("rows", "rows", ("row_id",), COLUMNS, shape=Numbered("page", "pageSize"), page_rows=3)
@@ -60,7 +60,7 @@ def rows_of(*ids: int) -> list[dict[str, Any]]:
 def numbered(ids: list[int]) -> Answer:
     """A vendor that keeps a list and gives any page of it."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         page, size = int(asked.params["page"]), int(asked.params["pageSize"])
         return Reply(rows_of(*ids[(page - 1) * size : page * size]))
 
@@ -116,7 +116,7 @@ class Moving:
         self.ids, self.changes, self.calls = ids, {at: (what, n) for at, what, n in changes}, 0
         self.throughout = set(ids) - {n for _, what, n in changes if what == "gone"}
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: RecordedCall) -> Reply:
         self.calls += 1
         what, n = self.changes.get(self.calls, ("", 0))
         if what == "gone" and n in self.ids:
@@ -160,7 +160,7 @@ def test_what_is_there_throughout_is_read_once_or_the_paging_is_called_unstable(
 def test_list_that_never_rests_is_unstable(serve: Serve) -> None:
     ids = list(range(8))
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         if asked.params["page"] == "2":
             del ids[0]
             ids.append(ids[-1] + 1)
@@ -173,7 +173,7 @@ def test_list_that_never_rests_is_unstable(serve: Serve) -> None:
 
 
 def test_bad_row_on_a_page_does_not_end_the_paging(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         rows = [*rows_of(1), {"id": "N/A", "name": "x"}, *rows_of(3), *rows_of(4, 5, 6), *rows_of(7)]
         page = int(asked.params["page"])
         return Reply(rows[(page - 1) * 3 : page * 3])
@@ -186,7 +186,7 @@ def test_bad_row_on_a_page_does_not_end_the_paging(serve: Serve) -> None:
 def test_shorter_pages_than_requested_lose_no_row(serve: Serve) -> None:
     """What a vendor does whose pages hold two rows at most, whatever is asked for."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         page = int(asked.params["page"])
         return Reply(rows_of(*range(7)[(page - 1) * 2 : page * 2]))
 
@@ -204,7 +204,7 @@ def test_shorter_pages_than_requested_lose_no_row(serve: Serve) -> None:
 def positioned(ids: list[int], most: int = 100) -> Answer:
     """A vendor that gives what follows a position, and never more than `most` at once."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         start, count = int(asked.params["start_position"]), min(int(asked.params["count"]), most)
         page = ids[start : start + count]
         return Reply({"items": rows_of(*page), "resultSetSize": str(len(page)), "totalSetSize": str(len(ids))})
@@ -230,7 +230,7 @@ def test_next_position_follows_received_rows_not_requested_rows(serve: Serve) ->
 
 
 def test_row_that_dies_is_a_place_too(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         rows = [*rows_of(1), {"id": "N/A", "name": "x"}, *rows_of(3, 4, 5)]
         start = int(asked.params["start_position"])
         return Reply({"items": rows[start : start + 3]})
@@ -247,7 +247,7 @@ def test_rows_added_at_the_end_while_paging_cause_no_loss_or_duplicate(
 ) -> None:
     ids, calls = list(range(rows)), [0]
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         calls[0] += 1
         ids.extend(range(len(ids), len(ids) + joining.get(calls[0], 0)))
         return positioned(ids, most)(asked)

@@ -102,7 +102,7 @@ class Day:
         self.world.check_facts(self.database)
         check_ledger(self.database, self.world.vendor, self.place.run.run_id)
         if self.world.vendor.name == "orion":
-            check_letters(self.database)
+            check_dead_letters(self.database)
         assert contents(self.database, self.world.vendor) == self.world.undisturbed(self.place)
 
 
@@ -187,7 +187,7 @@ def check_ledger(database: Database, vendor: Vendor, run_id: str) -> None:
     assert {(entity, n) for (entity, _), n in loads.items()} == set(maps.items())
 
 
-def check_letters(database: Database) -> None:
+def check_dead_letters(database: Database) -> None:
     """Each of the two bad rows has one open letter, in the partition that was loaded."""
     letters = database.rows(
         """

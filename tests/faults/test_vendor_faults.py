@@ -349,7 +349,7 @@ def loaded_keys(firm: Firm) -> dict[str, Any]:
     return {row["key"]: row["money"] for row in rows}
 
 
-def letters(firm: Firm) -> list[str | None]:
+def read_dead_letters(firm: Firm) -> list[str | None]:
     return [row["row_key"] for row in firm.database.rows("select row_key from control.dead_letter order by 1")]
 
 
@@ -374,7 +374,7 @@ def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
     table = struck(vendor)
     add_fault(firm, table, "poison", share=0.015, seed=38, field=a_field_to_spoil(table), value="N/A")
     run_again(firm)
-    dead, some = letters(firm), loaded_keys(firm)
+    dead, some = read_dead_letters(firm), loaded_keys(firm)
     firm.sandbox.http.delete("/_sandbox/faults")
     run_again(firm)
     whole = loaded_keys(firm)
@@ -406,7 +406,7 @@ def test_poison_in_any_field_is_accounted_for_or_stops_the_day(
         assert table.name in stopped
         assert warehouse(firm) == before
         return
-    dead, some = letters(firm), loaded_keys(firm)
+    dead, some = read_dead_letters(firm), loaded_keys(firm)
     firm.sandbox.http.delete("/_sandbox/faults")
     run_again(firm)
     whole = loaded_keys(firm)

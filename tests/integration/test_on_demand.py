@@ -24,7 +24,7 @@ SIGNING = [vendor.name for vendor in VENDORS if any(each.entity == "envelope" fo
 PLANNING = [name for name in KEYED if name not in SIGNING]
 
 
-def ask_for(firm: Firm, *keys: str) -> dict[str, str]:
+def request_refresh(firm: Firm, *keys: str) -> dict[str, str]:
     """A run for single clients, or envelopes; returns its partitions."""
     tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.asked])
     run = firm.new_run(LAST, on_demand=True, keys=keys)
@@ -48,7 +48,7 @@ def envelopes(firm: Firm) -> list[str]:
     return [f"{row['key']}|{row['sender_email']}" if keyed and not keyed.chosen else row["key"] for row in rows]
 
 
-def asked_keys(firm: Firm) -> set[str]:
+def read_requested_keys(firm: Firm) -> set[str]:
     """Whom the second run asked for: in the paths of its calls, or in what it was answered where they are a parameter."""
     query = "select distinct split_part(path, '/', 2) as key from control.api_call where run_id = 'run-2' and path like '%/%'"
     return {row["key"] for row in firm.database.rows(query)}
@@ -79,8 +79,8 @@ def test_only_the_selected_client_is_requested_and_changed(firm: Firm) -> None:
     key = chosen.split("|")[0]
     before = others(firm, key)
     firm.sandbox.http.delete("/_sandbox/calls")
-    partitions = ask_for(firm, chosen)
-    assert asked_keys(firm) | staged_keys(firm, partitions) == {key}
+    partitions = request_refresh(firm, chosen)
+    assert read_requested_keys(firm) | staged_keys(firm, partitions) == {key}
     assert others(firm, key) == before
     assert firm.database.value("select count(*) from control.absence") == 0
 
@@ -100,7 +100,7 @@ def test_requested_clients_are_current_and_all_others_unchanged(firm: Firm) -> N
     keys = [key.split("|")[0] for key in chosen]
     for key in keys:
         void(firm, key)
-    ask_for(firm, *chosen[:2])
+    request_refresh(firm, *chosen[:2])
     query = "select envelope_key as key, status from warehouse.envelope where recorded_to is null and envelope_key = any(:keys)"
     known = {row["key"]: row["status"] for row in firm.database.rows(query, keys=keys)}
     assert [known[key] == "voided" for key in keys] == [True, True, False]
@@ -111,7 +111,7 @@ def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
     firm.day()
     key = households(firm)[0]
     firm.turn_to(NOW + timedelta(days=1))
-    ask_for(firm, key)
+    request_refresh(firm, key)
     fresh = firm.database.rows(
         "select distinct source_key as key from warehouse.plan_result r join warehouse.source_key on id = household_id"
         " where recorded_to is null and computed_on > :day", day=LAST,

@@ -31,14 +31,14 @@ def firm(start_firm: Callable[..., Firm]) -> Firm:
     return firm
 
 
-def seen(firm: Firm) -> dict[str, Any]:
+def read_published(firm: Firm) -> dict[str, Any]:
     """What analysts see of money."""
     marts = ("aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "openings_and_closings")
     return {mart: firm.database.rows(f"select * from mart.{mart} order by 1, 2") for mart in marts}
 
 
 def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None:
-    before = seen(firm)
+    before = read_published(firm)
     run = firm.new_run()
     partitions = firm.stage(run)
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
@@ -58,7 +58,7 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     )  # fmt: skip
     with pytest.raises(BalanceError, match=f"roll-forward: 1 breaks.*{late['position_key']} by -7"):
         vendor_day.publish(firm.vendor_run(run), list(partitions.values()))
-    assert seen(firm) == before
+    assert read_published(firm) == before
     assert firm.held(LAST) == {}
     [checked] = firm.database.rows(
         "select is_passed, breaks from control.reconciliation where run_id = :run and check_name = 'roll-forward'",

@@ -138,7 +138,7 @@ def test_a_new_org_has_one_record_for_each_cusip(story: Story, tmp_path: Path) -
         org = Crm(story.crm.database, sandbox, tmp_path / "work")
         org.sync()
         cusips = [cusip for record in org.records(SECURITIES).values() if (cusip := record.get("FinServ__CUSIP__c"))]
-        assert not org.letters()
+        assert not org.dead_letters()
         org.engine.dispose()
     assert len(set(cusips)) == len(cusips)
     assert {row["cusip"] for row in shared(story)} <= set(cusips)

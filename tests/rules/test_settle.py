@@ -38,9 +38,9 @@ def finding(
 
 
 def settle(
-    firm: Ledgered, at: Look, *found: Mapping[str, Any], rules: Mapping[str, int] = RULES, silent: Any = ()
+    firm: Ledgered, at: Look, *candidates: Mapping[str, Any], rules: Mapping[str, int] = RULES, silent: Any = ()
 ) -> dict[str, Tally]:
-    rows = pa.Table.from_pylist([dict(row) for row in found], schema=FOUND)
+    rows = pa.Table.from_pylist([dict(row) for row in candidates], schema=FOUND)
     quiet = pa.Table.from_pylist([{"subject_entity": "account", "subject_id": n} for n in silent], schema=SILENT)
     with firm.engine.begin() as connection:
         tallies = findings.settle(connection, at, rules, rows, quiet)

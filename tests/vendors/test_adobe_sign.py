@@ -16,7 +16,7 @@ from include.vendors.adobe_sign import ADOBE_SIGN, COMPLETED, OUT, VOIDED, is_fi
 from local.postgres import Postgres
 from sandbox.adobe_sign.agreements import ROLES
 from tests.conftest import Firm, new_database
-from tests.extract.answering import Asked, Reply
+from tests.extract.answering import RecordedCall, Reply
 from tests.running_sandbox import LAST, NOW, run_sandbox
 from tests.vendors.answered import Answers, Day, Row, answering, changed, goldens, run_day
 from tests.vendors.conftest import Run
@@ -43,12 +43,12 @@ def happened(key: str, *events: tuple[str, str]) -> Answers:
 
 
 def envelope(day: Day, key: str) -> Row:
-    [row] = [row for row in day.made("agreement_details", "envelope") if row["envelope_key"] == key]
+    [row] = [row for row in day.read_canonical("agreement_details", "envelope") if row["envelope_key"] == key]
     return row
 
 
 def people(day: Day, key: str) -> dict[str, Row]:
-    rows = day.made("participants", "envelope_recipient")
+    rows = day.read_canonical("participants", "envelope_recipient")
     return {row["envelope_recipient_key"]: row for row in rows if row["envelope_key"] == key}
 
 
@@ -172,7 +172,7 @@ class Users:
         self.lists = {"ann@firm.example": ["A1", "A2"], "bo@firm.example": ["A2", "A3", "A4"]}
         self.answer = answering(ADOBE_SIGN, GOLDEN)
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: RecordedCall) -> Reply:
         user = asked.headers.get("x-api-user", "").removeprefix("email:")
         self.asked.append((asked.path, user, asked.params.get("cursor", "")))
         if asked.path == "/users":
@@ -202,7 +202,12 @@ def test_agreement_of_two_users_is_requested_once_for_one_of_them(run: Run) -> N
     asked = [(path, user) for path, user, _ in users.asked if path.startswith("/agreements/A2")]
     assert len(asked) == len({path for path, _ in asked}) == 3
     assert len({user for _, user in asked}) == 1
-    assert {row["envelope_key"] for row in day.made("agreement_details", "envelope")} == {"A1", "A2", "A3", "A4"}
+    assert {row["envelope_key"] for row in day.read_canonical("agreement_details", "envelope")} == {
+        "A1",
+        "A2",
+        "A3",
+        "A4",
+    }
 
 
 # --- what has come to its end ---
@@ -224,13 +229,13 @@ def keys(firm: Firm, where: str) -> set[str]:
     return {row["key"] for row in firm.database.rows(query)}
 
 
-def asked_for(firm: Firm) -> set[str]:
+def list_requested(firm: Firm) -> set[str]:
     """Agreements that the newest run asked for, one by one."""
     query = "select distinct split_part(path, '/', 2) as key from control.api_call where path like 'agreements/%'"
     return {row["key"] for row in firm.database.rows(f"{query} and run_id = 'run-{firm._runs}'")}
 
 
-def ask(firm: Firm, key: str) -> None:
+def request_agreement(firm: Firm, key: str) -> None:
     """Asks for one agreement on its sender's behalf, as a webhook or a person lets it."""
     sender = firm.database.value(
         "select sender_email from warehouse.envelope where envelope_key = :key and recorded_to is null", key=key
@@ -246,24 +251,24 @@ def test_ended_agreement_is_not_requested_again_and_others_are(firm: Firm) -> No
     assert ended
     assert going_on
     firm.day()
-    assert asked_for(firm) == going_on
+    assert list_requested(firm) == going_on
 
 
 def test_full_refresh_requests_all(firm: Firm) -> None:
     firm.day(full_refresh=True)
-    assert asked_for(firm) == keys(firm, "true")
+    assert list_requested(firm) == keys(firm, "true")
 
 
 def test_ended_agreement_is_requested_when_selected(firm: Firm) -> None:
     key = min(keys(firm, "is_final"))
-    ask(firm, key)
-    assert asked_for(firm) == {key}
+    request_agreement(firm, key)
+    assert list_requested(firm) == {key}
 
 
 def test_agreement_that_expired_and_was_started_again_goes_on(firm: Firm) -> None:
     key = min(keys(firm, "status = 'sent'"))
     firm.sandbox.admin("adobe_sign/expire", agreement_id=key)
-    ask(firm, key)
+    request_agreement(firm, key)
     assert key in keys(firm, "status = 'expired' and is_final")
     firm.turn_to(NOW + timedelta(hours=1))  # the vendor's times have no fractions
     firm.sandbox.admin("adobe_sign/restart", agreement_id=key)

@@ -36,7 +36,7 @@ def become(day: Day, table: Table) -> dict[str, Any]:
     return {
         "staged": day.staged(table.name),
         "dead": day.dead(table.name),
-        "canonical": {entity: day.made(table.name, entity) for entity in day.entities(table.name)},
+        "canonical": {entity: day.read_canonical(table.name, entity) for entity in day.entities(table.name)},
     }
 
 

@@ -15,7 +15,7 @@ from include.vendors.moneyguidepro import MONEYGUIDEPRO
 from include.vendors.tamarac import TAMARAC
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer, Asked, Reply
+from tests.extract.answering import Answer, RecordedCall, Reply
 from tests.vendors.answered import NOW, Answers, answering, changed, goldens, run_day
 
 Gone = Callable[[Vendor, Answers | Answer], list[tuple[str, str]]]
@@ -72,7 +72,7 @@ def test_expense_that_is_no_goal_any_more_is_gone_as_a_goal(gone: Gone) -> None:
 def test_plan_that_is_not_calculated_yet_keeps_its_retirement(gone: Gone) -> None:
     answer = answering(EMONEY, goldens(EMONEY))
 
-    def wait(asked: Asked) -> Reply:
+    def wait(asked: RecordedCall) -> Reply:
         return Reply({}, 409) if asked.path.endswith("/montecarlo") else answer(asked)
 
     assert gone(EMONEY, wait) == []

@@ -111,7 +111,7 @@ def owners(run: Run) -> Callable[..., list[tuple[str, str, str, Decimal]]]:
             ]
 
         day = run(ORION, changed(GOLDEN, "registrations", change), *OFFICE)
-        found = day.made("accounts", "account_owner")
+        found = day.read_canonical("accounts", "account_owner")
         return [
             (row["account_owner_key"], row["person_key"], row["role"], row["share_ratio"])
             for row in found
@@ -160,7 +160,7 @@ def test_joint_ownership_is_not_guessed(owners: Callable[..., Any], title: str, 
 
 def test_accounts_without_registrations_have_their_first_owner(run: Run) -> None:
     day = run(ORION, GOLDEN, "accounts")
-    assert {row["role"] for row in day.made("accounts", "account_owner")} == {"primary"}
+    assert {row["role"] for row in day.read_canonical("accounts", "account_owner")} == {"primary"}
 
 
 def test_accounts_that_are_pulled_alone_keep_their_joint_owners(start_firm: Any) -> None:
@@ -176,7 +176,8 @@ def test_accounts_that_are_pulled_alone_keep_their_joint_owners(start_firm: Any)
 def test_transaction_names_its_security(run: Run) -> None:
     day = run(ORION, GOLDEN, "transactions")
     found = {
-        row["security_key"]: (row["name"], row["ticker"], row["cusip"]) for row in day.made("transactions", "security")
+        row["security_key"]: (row["name"], row["ticker"], row["cusip"])
+        for row in day.read_canonical("transactions", "security")
     }
     assert found["111"] == ("Coca-Cola Co", "KO", "990111106")
-    assert len(found) == len({row["security_key"] for row in day.made("transactions", "transaction")})
+    assert len(found) == len({row["security_key"] for row in day.read_canonical("transactions", "transaction")})

@@ -221,9 +221,9 @@ def test_one_of_many_concurrent_decisions_is_recorded_and_the_others_are_rejecte
         return kept.decided_by
 
     with ThreadPoolExecutor(8) as people:
-        told = set(people.map(decide, range(8)))
+        outcomes = set(people.map(decide, range(8)))
     [kept] = firm.database.rows("select decided_by from control.identity_decision")
-    assert told == {kept["decided_by"]}
+    assert outcomes == {kept["decided_by"]}
 
 
 APPLE = {"security_key": "s1", "cusip": "037833100", "ticker": "AAPL"}

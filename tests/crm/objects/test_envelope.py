@@ -115,7 +115,7 @@ def test_an_envelope_waits_for_its_household_and_goes_with_it(crm: Crm, box: Inb
     box.drain()
 
     assert show(crm) == {"envelope": 0}
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
     assert crm.sync()["envelope"].created == 1
-    assert crm.letters() == []
+    assert crm.dead_letters() == []

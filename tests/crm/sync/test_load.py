@@ -293,7 +293,7 @@ def test_a_rejected_row_becomes_a_dead_letter_and_fails_the_sync(crm: Crm) -> No
     with pytest.raises(RowsFailed, match="'Account': 1"):
         crm.sync()
 
-    letters = {letter["row_key"]: letter for letter in crm.letters() if letter["table_name"] == "Account"}
+    letters = {letter["row_key"]: letter for letter in crm.dead_letters() if letter["table_name"] == "Account"}
     letter = letters[f"sample:orion:person:{person['person_key']}"]
     assert letter["reasons"] == ["REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name"]
     assert letter["vendor"] == "salesforce"
@@ -303,7 +303,7 @@ def test_a_rejected_row_becomes_a_dead_letter_and_fails_the_sync(crm: Crm) -> No
         row=letter["row_number"],
     )
     assert content["Name"] is None
-    assert crm.database.value("select count(*) from control.crm_sent") == len(crm.letters())
+    assert crm.database.value("select count(*) from control.crm_sent") == len(crm.dead_letters())
 
 
 def test_everything_but_the_refused_row_and_its_children_is_loaded(crm: Crm) -> None:
@@ -317,7 +317,7 @@ def test_everything_but_the_refused_row_and_its_children_is_loaded(crm: Crm) -> 
 
     accounts = crm.database.value("select count(*) from warehouse.account")
     assert len(crm.records(ACCOUNTS)) == accounts - owner["count"]
-    assert [letter["table_name"] for letter in crm.letters() if letter["table_name"] == ACCOUNTS] == []
+    assert [letter["table_name"] for letter in crm.dead_letters() if letter["table_name"] == ACCOUNTS] == []
     waiting = {each.entity: each.records for each in holding.read(crm.engine) if each.cause == "parent"}
     assert waiting["account"] == owner["count"]
 
@@ -328,7 +328,9 @@ def test_a_dead_letter_holds_no_value_of_its_row(crm: Crm) -> None:
     with pytest.raises(RowsFailed):
         crm.sync()
 
-    reasons = [reason for letter in crm.letters() for reason in letter["reasons"] if letter["table_name"] == ACCOUNTS]
+    reasons = [
+        reason for letter in crm.dead_letters() for reason in letter["reasons"] if letter["table_name"] == ACCOUNTS
+    ]
     assert reasons
     assert all("0044" not in reason and "value not of required type: ..." in reason for reason in reasons)
 
@@ -342,8 +344,8 @@ def test_a_dead_letter_closes_when_its_row_is_accepted(crm: Crm) -> None:
 
     crm.sync()
 
-    assert crm.letters() == []
-    assert {letter["replayed_by"] for letter in crm.letters("replayed")} == {"crm-2"}
+    assert crm.dead_letters() == []
+    assert {letter["replayed_by"] for letter in crm.dead_letters("replayed")} == {"crm-2"}
     assert crm.database.value("select count(*) from control.crm_sent") == 0
 
 
@@ -355,8 +357,8 @@ def refuse_a_household(crm: Crm) -> None:
         crm.sync()
 
 
-def letters_of_households(crm: Crm) -> list[str]:
-    return [letter["run_id"] for letter in crm.letters() if ":household:" in letter["row_key"]]
+def read_household_dead_letters(crm: Crm) -> list[str]:
+    return [letter["run_id"] for letter in crm.dead_letters() if ":household:" in letter["row_key"]]
 
 
 def test_what_was_refused_is_not_sent_again_as_it_is(crm: Crm) -> None:
@@ -364,7 +366,7 @@ def test_what_was_refused_is_not_sent_again_as_it_is(crm: Crm) -> None:
 
     assert crm.sent() == {}
     assert preview(crm.engine, crm.settings).deltas["household"].refused == 1
-    assert letters_of_households(crm) == ["crm-1"]
+    assert read_household_dead_letters(crm) == ["crm-1"]
 
 
 @pytest.mark.parametrize("how", ["when it changes", "after a day", "when somebody asks"])
@@ -378,7 +380,7 @@ def test_what_was_refused_is_sent_again(crm: Crm, how: str) -> None:
     with pytest.raises(RowsFailed):
         crm.sync(resends=how == "when somebody asks")
 
-    assert letters_of_households(crm) == ["crm-2"]
+    assert read_household_dead_letters(crm) == ["crm-2"]
 
 
 def test_a_child_is_sent_again_once_its_parent_is_accepted(crm: Crm) -> None:
@@ -390,7 +392,7 @@ def test_a_child_is_sent_again_once_its_parent_is_accepted(crm: Crm) -> None:
     crm.database.do("update warehouse.person set name = kept")
 
     assert crm.sync()["account"].created > 0
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 def test_a_dead_letter_closes_when_its_row_is_no_longer_desired(crm: Crm) -> None:
@@ -402,7 +404,7 @@ def test_a_dead_letter_closes_when_its_row_is_no_longer_desired(crm: Crm) -> Non
     crm.database.do("update warehouse.household set name = kept")
 
     assert crm.sent() == {}
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 def test_an_account_without_a_value_today_keeps_what_it_shows(crm: Crm) -> None:
@@ -522,4 +524,4 @@ def test_a_lookup_to_a_deleted_record_is_unchanged(crm: Crm) -> None:
 
     crm.sync()
 
-    assert crm.letters() == []
+    assert crm.dead_letters() == []

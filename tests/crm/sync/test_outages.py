@@ -52,7 +52,7 @@ def test_an_org_that_goes_away_in_the_middle_is_brought_in_step_later(crm: Crm, 
     crm.sync()
 
     check_whole(crm)
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 @ways
@@ -86,7 +86,7 @@ def test_calls_that_fail_now_and_then_are_made_again(crm: Crm, way: int, kind: s
     crm.no_faults()
 
     check_whole(crm)
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 @ways

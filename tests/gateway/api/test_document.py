@@ -21,7 +21,7 @@ from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
 from include.vendors import VENDORS
 from include.warehouse import schema
-from tests.gateway.api.conftest import Api, refused, told
+from tests.gateway.api.conftest import Api, read_body, read_problem
 from tests.pushed_rows import sample_value, whole_row
 
 ROOT = Path(__file__).parents[3]
@@ -92,15 +92,15 @@ def test_every_decimal_has_a_unit(vendor: Vendor, table: Table) -> None:
 
 def test_fields_of_a_table_are_returned(api: Api) -> None:
     vendor, table = PUSHABLE["orion_assets"]
-    answer = told(api.get(f"/vendors/{vendor.name}/tables/{table.name}"), 200)
+    answer = read_body(api.get(f"/vendors/{vendor.name}/tables/{table.name}"), 200)
     fields = {each["name"]: each for each in answer["fields"]}
     assert list(fields) == [col.source for col in stated_columns(table)]
     assert (answer["vendor"], answer["name"], answer["key_fields"]) == ("orion", "assets", ["id"])
     price = {"column": "price_usd", "type": "decimal(28,8)", "unit": "US dollars for one unit", "is_key": False}
     assert fields["currentPrice"].items() >= price.items()
     assert fields["id"].items() >= {"type": "integer", "is_nullable": False, "is_key": True}.items()
-    refused(api.get("/vendors/orion/tables/pets"), 404)
-    refused(api.get("/vendors/nobody/tables/assets"), 404)
+    read_problem(api.get("/vendors/orion/tables/pets"), 404)
+    read_problem(api.get("/vendors/nobody/tables/assets"), 404)
 
 
 def test_document_has_nothing_that_an_importer_is_known_to_refuse(document: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from include.errors import ConfigurationError
 from include.gateway.api import keys
-from tests.gateway.api.conftest import Api, refused
+from tests.gateway.api.conftest import Api, read_problem
 
 Make = Callable[..., str]
 
@@ -54,7 +54,7 @@ def test_key_that_is_not_known_is_refused(api: Api, make_key: Make) -> None:
 
 def test_key_is_not_let_in_beyond_its_scopes(api: Api, make_key: Make) -> None:
     key = make_key(scopes=["findings:read"])
-    assert "status:read" in refused(api.http.get("/vendors", headers={"X-API-Key": key}), 403)
+    assert "status:read" in read_problem(api.http.get("/vendors", headers={"X-API-Key": key}), 403)
     assert api.http.get("/findings", headers={"X-API-Key": key}).status_code == 200
 
 

@@ -18,7 +18,7 @@ from include.control.ledger import Counts, Pull
 from include.gateway.api.reading import read_freshness
 from include.vendors import VENDORS
 from tests.conftest import Database
-from tests.gateway.api.conftest import Api, refused, told
+from tests.gateway.api.conftest import Api, read_body, read_problem
 
 VENDOR = next(vendor for vendor in VENDORS if set(vendor.due) >= {"stage", "load"})
 TABLE = next(table for table in VENDOR.asked if any(each.table == table.name for each in VENDOR.maps)).name
@@ -86,7 +86,7 @@ def test_late_matches_the_alerts(engine: sa.Engine, database: Database, hours: i
 
 
 def test_every_requested_table_is_listed_once(api: Api) -> None:
-    items = told(api.get("/freshness"), 200)["items"]
+    items = read_body(api.get("/freshness"), 200)["items"]
     assert [(each["vendor"], each["table"]) for each in items] == [(v.name, t.name) for v in VENDORS for t in v.asked]
 
 
@@ -122,7 +122,7 @@ def die(database: Database, number: int, **other: Any) -> None:
 def walk(api: Api, path: str, **params: Any) -> list[list[dict[str, Any]]]:
     pages, cursor = [], {}
     while True:
-        page = told(api.get(path, **params, **cursor), 200)
+        page = read_body(api.get(path, **params, **cursor), 200)
         pages.append(page["items"])
         if page["next"] is None:
             return pages
@@ -145,9 +145,9 @@ def test_pages_hold_each_row_once_the_newest_first(
 def test_row_that_comes_between_two_pages_moves_none(api: Api, database: Database) -> None:
     for number in range(4):
         die(database, number)
-    first = told(api.get("/dead-letters", limit=2), 200)
+    first = read_body(api.get("/dead-letters", limit=2), 200)
     die(database, 9)
-    second = told(api.get("/dead-letters", limit=2, cursor=first["next"]), 200)
+    second = read_body(api.get("/dead-letters", limit=2, cursor=first["next"]), 200)
     assert len({row["id"] for row in first["items"] + second["items"]}) == 4
 
 
@@ -155,7 +155,7 @@ def test_row_that_comes_between_two_pages_moves_none(api: Api, database: Databas
     "cursor", ["x", "bm90aGluZzox", "cnVuczox", "ZmluZGluZ3M6LTE", "ZmluZGluZ3M6OTk5OTk5OTk5OTk5OTk5OTk5OTk"]
 )
 def test_cursor_that_is_none_is_refused(api: Api, cursor: str) -> None:
-    refused(api.get("/findings", cursor=cursor), 422)
+    read_problem(api.get("/findings", cursor=cursor), 422)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -178,17 +178,17 @@ def test_findings_are_filtered(api: Api, database: Database, params: dict[str, A
     find(database, 2, vendor="v2")
     find(database, 3, rule="plan_old")
     find(database, 4, severity="critical", closed="2026-11-24")
-    assert {row["subject_id"] for row in told(api.get("/findings", **params), 200)["items"]} == numbers
+    assert {row["subject_id"] for row in read_body(api.get("/findings", **params), 200)["items"]} == numbers
 
 
 def test_closed_finding_is_news(api: Api, database: Database) -> None:
     find(database, 1, closed="2031-01-01")
-    assert told(api.get("/findings", since="2030-12-31T00:00:00Z"), 200)["items"]
+    assert read_body(api.get("/findings", since="2030-12-31T00:00:00Z"), 200)["items"]
 
 
 def test_measure_is_exact(api: Api, database: Database) -> None:
     find(database, 1)
-    assert told(api.get("/findings"), 200)["items"][0]["measure"] == "12345678901234567890.1234"
+    assert read_body(api.get("/findings"), 200)["items"][0]["measure"] == "12345678901234567890.1234"
 
 
 @pytest.mark.parametrize(
@@ -201,19 +201,19 @@ def test_dead_letters_are_filtered(api: Api, database: Database, params: dict[st
     die(database, 1, vendor="v2")
     die(database, 2, table="t2", day="2026-11-20")
     die(database, 3, status="replayed")
-    assert len(told(api.get("/dead-letters", **params), 200)["items"]) == count
+    assert len(read_body(api.get("/dead-letters", **params), 200)["items"]) == count
 
 
 def test_dead_letter_has_its_reason_but_no_content(api: Api, database: Database) -> None:
     die(database, 1)
-    [letter] = told(api.get("/dead-letters"), 200)["items"]
+    [letter] = read_body(api.get("/dead-letters"), 200)["items"]
     assert (letter["key"], letter["reasons"]) == ("k", ["a: is missing"])
     assert not letter.keys() & {"partition", "part", "row_number", "content"}
 
 
 def test_crm_reason_is_returned_as_code_only(api: Api, database: Database) -> None:
     die(database, 1, stage="crm", reasons=["DUPLICATE_VALUE:Invented Person is there already", "an odd one"])
-    [letter] = told(api.get("/dead-letters"), 200)["items"]
+    [letter] = read_body(api.get("/dead-letters"), 200)["items"]
     assert letter["reasons"] == ["DUPLICATE_VALUE", "an odd one"]
     with psycopg.connect(database.url("tributary_api")) as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
         db.execute("select reasons from control.dead_letter")
@@ -226,7 +226,7 @@ def test_crm_reason_is_returned_as_code_only(api: Api, database: Database) -> No
     ids=str,
 )  # fmt: skip
 def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str, Any]) -> None:
-    refused(api.get("/findings", **params), 422)
+    read_problem(api.get("/findings", **params), 422)
 
 
 # --- what is not there, and what is away ---
@@ -238,13 +238,13 @@ def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str
 )
 def test_missing_resource_returns_a_problem(api: Api, method: str, path: str, status: int) -> None:
     answer = api.http.request(method, path, headers=api.bearer())
-    refused(answer, status)
+    read_problem(answer, status)
 
 
 def test_unavailable_database_is_reported_without_details(run: Callable[..., Api]) -> None:
     api = run(url="postgresql://tributary_api:only-for-tests@127.0.0.1:1/nowhere")
     for answer in (api.get("/findings"), api.post("/runs", {"vendor": VENDOR.name}), api.get("/freshness")):
-        reason = refused(answer, 503)
+        reason = read_problem(answer, 503)
         assert "only-for-tests" not in reason
         assert int(answer.headers["Retry-After"]) > 0
 

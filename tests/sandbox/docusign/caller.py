@@ -48,11 +48,11 @@ class DocuSign:
         known |= {"exp": int(time.time()) + 300, "scope": "signature impersonation"}
         return jwt.encode(known | claims, key or self.extra["private_key"], algorithm="RS256")
 
-    def ask_token(self, **changed: str) -> httpx.Response:
+    def request_token(self, **changed: str) -> httpx.Response:
         return self.http.post("/docusign/oauth/token", data={"grant_type": GRANT, "assertion": self.sign()} | changed)
 
     def log_in(self) -> "DocuSign":
-        self.headers["Authorization"] = f"Bearer {self.ask_token().json()['access_token']}"
+        self.headers["Authorization"] = f"Bearer {self.request_token().json()['access_token']}"
         return self
 
     def call(self, method: str, path: str, **more: Any) -> httpx.Response:

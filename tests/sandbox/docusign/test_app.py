@@ -48,7 +48,7 @@ def make_other_key() -> str:
 
 
 def test_token_is_given_for_a_signed_assertion_and_no_refresh_token_with_it(reader):
-    answer = reader.ask_token().json()
+    answer = reader.request_token().json()
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
     assert "refresh_token" not in answer
 
@@ -65,7 +65,7 @@ def test_token_is_given_for_a_signed_assertion_and_no_refresh_token_with_it(read
     ],
 )
 def test_assertion_with_a_wrong_claim_is_refused(reader, claims, description):
-    answer = reader.ask_token(assertion=reader.sign(**claims))
+    answer = reader.request_token(assertion=reader.sign(**claims))
     assert (answer.status_code, answer.json()) == (
         400,
         {"error": "invalid_grant", "error_description": description},
@@ -73,20 +73,20 @@ def test_assertion_with_a_wrong_claim_is_refused(reader, claims, description):
 
 
 def test_assertion_signed_with_another_key_is_refused(reader):
-    answer = reader.ask_token(assertion=reader.sign(make_other_key()))
+    answer = reader.request_token(assertion=reader.sign(make_other_key()))
     assert answer.json()["error_description"] == "no_valid_keys_or_signatures"
 
 
 def test_both_scopes_and_consent_are_needed(docusign):
-    assert docusign.ask_token(assertion=docusign.sign(scope="signature")).json() == {"error": "consent_required"}
+    assert docusign.request_token(assertion=docusign.sign(scope="signature")).json() == {"error": "consent_required"}
     docusign.edit("consent", is_given=False)
-    assert docusign.ask_token().json() == {"error": "consent_required"}
+    assert docusign.request_token().json() == {"error": "consent_required"}
     docusign.edit("consent", is_given=True)
-    assert docusign.ask_token().status_code == 200
+    assert docusign.request_token().status_code == 200
 
 
 def test_another_grant_is_refused(reader):
-    assert reader.ask_token(grant_type="password").json() == {"error": "unsupported_grant_type"}
+    assert reader.request_token(grant_type="password").json() == {"error": "unsupported_grant_type"}
 
 
 def test_rest_api_is_at_the_userinfo_address(reader):

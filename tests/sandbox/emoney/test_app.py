@@ -28,7 +28,7 @@ class EMoney:
         known |= {"jti": str(uuid.uuid4()), "exp": int(time.time()) + 300}
         return jwt.encode(known | claims, self.key.private_key, algorithm="RS256")
 
-    def ask_token(self, assertion: str, **changed):
+    def request_token(self, assertion: str, **changed):
         form = {
             "grant_type": "client_credentials",
             "client_id": self.key.client_id,
@@ -38,7 +38,7 @@ class EMoney:
         return self.sandbox.http.post(TOKEN, data=form | changed)
 
     def log_in(self) -> "EMoney":
-        self.headers["Authorization"] = f"Bearer {self.ask_token(self.sign()).json()['access_token']}"
+        self.headers["Authorization"] = f"Bearer {self.request_token(self.sign()).json()['access_token']}"
         return self
 
     def get(self, path: str, **params):
@@ -65,7 +65,7 @@ def emoney(start_sandbox, tmp_path) -> EMoney:
 
 
 def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emoney):
-    answer = emoney.ask_token(emoney.sign()).json()
+    answer = emoney.request_token(emoney.sign()).json()
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
 
 
@@ -81,23 +81,23 @@ def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emone
     ],
 )
 def test_assertion_with_a_wrong_claim_is_refused(emoney, claims):
-    answer = emoney.ask_token(emoney.sign(**claims))
+    answer = emoney.request_token(emoney.sign(**claims))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
 
 
 def test_assertion_is_good_once(emoney):
     assertion = emoney.sign()
-    assert [emoney.ask_token(assertion).status_code for _ in range(2)] == [200, 400]
+    assert [emoney.request_token(assertion).status_code for _ in range(2)] == [200, 400]
 
 
 def test_assertion_signed_with_another_key_is_refused(emoney, tmp_path):
     other = EMoney(emoney.sandbox, tmp_path / "other")
-    assert other.ask_token(other.sign()).json()["error"] == "invalid_client"
+    assert other.request_token(other.sign()).json()["error"] == "invalid_client"
 
 
 def test_unknown_grant_or_caller_is_refused(emoney):
-    assert emoney.ask_token(emoney.sign(), grant_type="password").json()["error"] == "unsupported_grant_type"
-    assert emoney.ask_token(emoney.sign(), client_id="somebody").json()["error"] == "invalid_client"
+    assert emoney.request_token(emoney.sign(), grant_type="password").json()["error"] == "unsupported_grant_type"
+    assert emoney.request_token(emoney.sign(), client_id="somebody").json()["error"] == "invalid_client"
 
 
 def test_every_call_needs_token_and_key(emoney):
