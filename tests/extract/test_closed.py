@@ -103,6 +103,6 @@ def test_response_with_an_invalid_date_is_retried(ask: Ask) -> None:
         ask(["soon"])
 
 
-def test_missing_closed_day_setup_is_a_configuration_error(ask: Ask) -> None:
+def test_undeclared_closed_day_request_is_a_configuration_error(ask: Ask) -> None:
     with pytest.raises(ConfigurationError, match="declares no request"):
         ask([], replace(VENDOR, closed=None))

@@ -102,7 +102,7 @@ def test_a_run_that_goes_on_where_it_stopped_has_no_condition(changing: tuple[Pu
     assert worths(puller, "stopped") == {"b": 2}
 
 
-def test_known_change_is_requested_without_a_condition_and_stored(
+def test_special_pull_requests_without_a_condition_and_stores_etags(
     changing: tuple[Puller, Changing], shared_database: Database
 ) -> None:
     puller, vendor = changing
@@ -121,7 +121,7 @@ def test_response_of_another_declaration_is_requested_again(changing: tuple[Pull
     assert (sorted(vendor.sent), vendor.unchanged) == (["a", "b"], [])
 
 
-def test_expired_response_is_requested_again(
+def test_unchanged_response_that_is_not_stored_is_requested_again(
     changing: tuple[Puller, Changing], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     puller, vendor = changing

@@ -246,7 +246,7 @@ def test_household_level_key_links_no_persons() -> None:
 
 
 @pytest.mark.parametrize("field", ["household_email", "email"])
-def test_household_email_links_households_not_persons(field: str) -> None:
+def test_household_email_counts_as_home_evidence_only(field: str) -> None:
     home = {"first_name": "Zebulon", "last_name": "Quillfeather", "household_email": "us@mail.example"}
     found = link(persons(home, {**home, "household_email": None, field: "Us@mail.example"}))
     assert people(found) == {1: 1, 2: 1}

@@ -110,7 +110,7 @@ def test_before_the_first_day_nothing_is_requested(start_firm: Callable[..., Fir
 
 
 @every
-def test_an_incremental_poll_returns_edited_rows(vendor: Vendor) -> None:
+def test_a_vendor_with_incremental_polls_declares_edited_tables(vendor: Vendor) -> None:
     assert edited_tables(vendor)
 
 

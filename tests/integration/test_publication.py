@@ -106,7 +106,7 @@ def test_day_that_does_not_add_up_loads_once_an_operator_accepts_it_and_the_next
     assert firm.database.value(marts, day=LAST + timedelta(days=3)) == "reconciled"
 
 
-def test_rejected_refresh_or_replay_does_not_change_the_days_status(firm: Firm) -> None:
+def test_rejected_refresh_or_replay_records_no_rejection_of_the_day(firm: Firm) -> None:
     firm.day(LAST)
     firm.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="fullName")
     run = firm.new_run(LAST)

@@ -104,7 +104,7 @@ def test_a_page_that_is_written_while_the_site_is_built_is_in_the_new_site(tmp_p
     assert (tmp_path / "site" / name).exists()
 
 
-def test_it_names_the_owner_of_held_back_records() -> None:
+def test_it_names_the_vendor_of_held_back_records() -> None:
     page = difference.render("r", Preview({}, {}, [], {"plans": datetime(2026, 11, 20, 5, tzinfo=UTC)}))
 
     assert "records of plans, whose newest day is not reconciled since 2026-11-20 05:00 UTC" in page
