@@ -51,9 +51,9 @@ def test_an_apprise_address_is_called(pager: str) -> None:
 
 
 def test_an_unknown_address_type_is_reported_without_its_secret() -> None:
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(ConfigurationError) as error:
         send(["nosuch://user:hidden@host"], "title", "body")
-    assert "hidden" not in str(told.value)
+    assert "hidden" not in str(error.value)
 
 
 def test_unreachable_alert_address_is_reported() -> None:

@@ -39,9 +39,9 @@ def test_the_first_valid_session_has_a_previous_one() -> None:
     ],
 )
 def test_any_other_day_is_refused_with_what_to_do(day: str, said: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as error:
         business_dates.parse_business_date(day, EVENING)
-    assert str(refused.value) == said
+    assert str(error.value) == said
 
 
 def test_a_session_is_valid_once_it_has_closed() -> None:

@@ -145,6 +145,6 @@ def test_what_is_configured_stays_as_it_is() -> None:
     ],
 )
 def test_nonsense_is_spoken_of(vendor: Vendor, name: str, value: str, says: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"Invalid `{name}` in the connection's extra") as refused:
+    with pytest.raises(ConfigurationError, match=f"Invalid `{name}` in the connection's extra") as error:
         apply_overrides(vendor, {name: value})
-    assert says in str(refused.value)
+    assert says in str(error.value)

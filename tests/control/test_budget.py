@@ -129,9 +129,9 @@ def test_long_pause_raises_instead_of_sleeping(engine: sa.Engine, database: Any)
     budget.pause(10.0**12)
     asked = "select spoken_until from control.rate_budget where bucket = 'all'"
     before = database.value(asked)
-    with pytest.raises(RateLimited, match="vendor=somebody") as told:
+    with pytest.raises(RateLimited, match="vendor=somebody") as error:
         budget.take()
-    assert 86_000 < (told.value.retry_after or 0) < 87_000
+    assert 86_000 < (error.value.retry_after or 0) < 87_000
     assert database.value(asked) == before
 
 

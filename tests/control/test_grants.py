@@ -154,10 +154,10 @@ def test_first_tokens_are_read_from_the_connection(
 
 @pytest.mark.parametrize("grants", ["", "s3cret", "[1]", "7", '"s3cret"', '{"8101":'])
 def test_invalid_first_tokens_are_reported_without_their_value(engine: sa.Engine, grants: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"not a JSON object.*vendor=somebody") as told:
+    with pytest.raises(ConfigurationError, match=r"not a JSON object.*vendor=somebody") as error:
         Grants.of(engine, "somebody", REDACTOR, {"grants": grants})
-    assert "s3cret" not in f"{told.value!r}"
-    assert told.value.__suppress_context__
+    assert "s3cret" not in f"{error.value!r}"
+    assert error.value.__suppress_context__
 
 
 # --- several at once ---

@@ -53,10 +53,10 @@ def filled_in(dag_id: str, day: str | None) -> dict[str, Any]:
 )
 def test_an_invalid_date_starts_no_run_and_the_form_shows_the_reason(api: AirflowApi, day: str, why: str) -> None:
     for dag_id in DATED:
-        with pytest.raises(ConfigurationError) as refused:
+        with pytest.raises(ConfigurationError) as error:
             api.trigger(dag_id, filled_in(dag_id, day))
-        assert refused.value.facts["status"] == 400
-        assert why in str(refused.value)
+        assert error.value.facts["status"] == 400
+        assert why in str(error.value)
         assert api.runs(dag_id) == []
 
 
@@ -116,6 +116,6 @@ def test_the_form_of_replays_offers_no_table_that_needs_a_new_run_and_names_thos
     assert len(nested) > 10
     for vendor, each in nested:
         assert re.search(rf"{vendor.title}: [^;]*\b{each.name}\b", table["description"])
-    with pytest.raises(ConfigurationError, match=r"emoney\.plans") as refused:
+    with pytest.raises(ConfigurationError, match=r"emoney\.plans") as error:
         api.trigger("replay_dead_letters", {"table": "emoney.plans"})
-    assert refused.value.facts["status"] == 400
+    assert error.value.facts["status"] == 400

@@ -21,9 +21,9 @@ def wait_of(status: int, code: str = "", **headers: str) -> float | None:
     answer.status_code = status
     answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     answer._content = b'{"errorCode": "%s"}' % code.encode()
-    with pytest.raises(RateLimited) as told:
+    with pytest.raises(RateLimited) as error:
         refuse_overload(answer, THROTTLED)
-    return told.value.retry_after
+    return error.value.retry_after
 
 
 @pytest.mark.parametrize("status", [400, 429])

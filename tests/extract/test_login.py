@@ -269,10 +269,10 @@ def test_integration_key_opens_the_vendor_s_sandbox(sandbox: Sandbox, engine: sa
 def test_wrong_integration_key_is_refused(sandbox: Sandbox, engine: sa.Engine) -> None:
     with (
         open_at(sandbox, engine, "adobe_sign", integration_key="wr0ng-key") as session,
-        pytest.raises(AuthenticationError, match="login was refused") as told,
+        pytest.raises(AuthenticationError, match="login was refused") as error,
     ):
         session.get("users", {}, bytes)
-    assert "wr0ng-key" not in _whole_story(told.value)
+    assert "wr0ng-key" not in _whole_story(error.value)
 
 
 def test_user_who_took_the_consent_back_is_refused(sandbox: Sandbox, engine: sa.Engine) -> None:
@@ -373,12 +373,12 @@ def test_login_error_states_the_next_step(
     serve: Serve, door: Callable[..., LoginContext], way: str, reply: Reply, error: type[TributaryError]
 ) -> None:
     listener = serve(lambda asked: reply)
-    with pytest.raises(error) as told:
+    with pytest.raises(error) as error_info:
         LOGINS[way](door(listener.url, way=way))
     assert len(listener.asked) == 1
-    assert told.value.facts["status"] == reply.status
-    if isinstance(told.value, RateLimited):
-        assert told.value.retry_after == 7
+    assert error_info.value.facts["status"] == reply.status
+    if isinstance(error_info.value, RateLimited):
+        assert error_info.value.retry_after == 7
 
 
 def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., LoginContext]) -> None:
@@ -405,9 +405,9 @@ def test_missing_credential_is_named(door: Callable[..., LoginContext], way: str
 def test_unreadable_private_key_is_reported_without_the_key(
     door: Callable[..., LoginContext], way: str, pem: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match="private key can't be read") as told:
+    with pytest.raises(ConfigurationError, match="private key can't be read") as error:
         LOGINS[way](door("http://127.0.0.1:1", way=way, private_key=pem))
-    assert not pem or pem not in _whole_story(told.value)
+    assert not pem or pem not in _whole_story(error.value)
 
 
 @pytest.mark.parametrize("way", CALLING)
@@ -418,9 +418,9 @@ def test_no_error_and_no_log_holds_a_secret(
     caplog.set_level(logging.DEBUG)
     listener = serve(lambda asked: Reply({"error_description": "t0ken and n3xt"}, status=status))
     at = door(listener.url, way=way)
-    with pytest.raises(TributaryError) as told:
+    with pytest.raises(TributaryError) as error:
         LOGINS[way](at)
-    text = f"{_whole_story(told.value)} {at!r} {Token({'Authorization': 'Bearer t0ken'}, 0)!r} {caplog.text}"
+    text = f"{_whole_story(error.value)} {at!r} {Token({'Authorization': 'Bearer t0ken'}, 0)!r} {caplog.text}"
     forms = [form_of(asked) for asked in listener.asked]
     sent = [form.get("client_assertion", form.get("assertion", "none sent")) for form in forms]
     secrets = ["passw0rd", "cl13nt-secret", "f1rst", "t0ken", "n3xt", PEM.splitlines()[1], *sent]

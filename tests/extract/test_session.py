@@ -261,11 +261,11 @@ def test_pause_requested_at_login_applies_to_every_session(caller: Caller) -> No
     with caller.open() as session, caller.open(patience_s=0.1) as another:
         caller.send_request(session)
         caller.fault_login("too_many_requests", times=1, retry_after=1)
-        with pytest.raises(RateLimited) as told:
+        with pytest.raises(RateLimited) as error:
             caller.send_request(another)
         started = time.monotonic()
         caller.send_request(session)
-    assert told.value.retry_after == 1
+    assert error.value.retry_after == 1
     assert time.monotonic() - started >= 0.8
 
 
@@ -304,11 +304,11 @@ def test_retry_after_of_one_session_holds_the_others(caller: Caller) -> None:
     with caller.open() as session, caller.open(patience_s=0.1) as another:
         caller.send_request(session)
         caller.fault("too_many_requests", times=1, retry_after=1)
-        with pytest.raises(RateLimited) as told:
+        with pytest.raises(RateLimited) as error:
             caller.send_request(another)
         started = time.monotonic()
         caller.send_request(session)
-    assert told.value.retry_after == 1
+    assert error.value.retry_after == 1
     assert time.monotonic() - started >= 0.8
 
 
@@ -330,13 +330,13 @@ def test_patience_ends_with_the_last_cause(
     started = time.monotonic()
     with (
         caller.open(patience_s=1.0) as session,
-        pytest.raises(error, match=rf"vendor={caller.vendor.name} path=") as told,
+        pytest.raises(error, match=rf"vendor={caller.vendor.name} path=") as error_info,
     ):
         caller.send_request(session)
     assert time.monotonic() - started < 2.5
-    if isinstance(told.value, VendorUnavailable):  # alerts tell since when, and how often
-        assert told.value.failing_since is not None
-        assert told.value.tries > 1
+    if isinstance(error_info.value, VendorUnavailable):  # alerts tell since when, and how often
+        assert error_info.value.failing_since is not None
+        assert error_info.value.tries > 1
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
         size = len(caller.send_request(session))
         caller.fault("connection_reset", times=1)
         caller.send_request(session)
-        with pytest.raises(ConfigurationError) as told:
+        with pytest.raises(ConfigurationError) as error:
             caller.send_request(session, params={"noSuchParameter": "1"})
     rows = caller.database.rows("select * from control.api_call order by called_at")
     assert [(r["path"], r["status"], r["bytes"]) for r in rows] == [
@@ -418,7 +418,7 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
     ]  # fmt: skip
     refused = caller.sandbox.http.get(caller.route, params={"noSuchParameter": "1"})
     assert len(rows[-1]["correlation_id"] or "") == len(refused.headers.get(caller.vendor.correlation_header, ""))
-    assert rows[-1]["correlation_id"] == told.value.facts.get("correlation_id")
+    assert rows[-1]["correlation_id"] == error.value.facts.get("correlation_id")
     assert {(r["vendor"], r["table_name"], r["run_id"]) for r in rows} == {
         (caller.vendor.name, caller.table.name, "a run")
     }
@@ -430,10 +430,10 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
 def test_refused_login_is_a_row_too(caller: Caller) -> None:
     known = caller.connection.extra
     extra = known | {name: "wrong" for name in ("client_id", "integration_key") if name in known}
-    with caller.open(replace(caller.connection, extra=extra)) as session, pytest.raises(AuthenticationError) as told:
+    with caller.open(replace(caller.connection, extra=extra)) as session, pytest.raises(AuthenticationError) as error:
         caller.send_request(session)
     rows = caller.database.rows("select path, status from control.api_call")
-    assert rows == [{"path": "(login)", "status": told.value.facts["status"]}]
+    assert rows == [{"path": "(login)", "status": error.value.facts["status"]}]
 
 
 def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
@@ -459,9 +459,9 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
     spoilt = {"client_secret": "wr0ng-secret", "client_id": "no", "user_id": "nobody"}
     wrong = replace(known, password="wr0ng-secret", extra=known.extra | spoilt)
     with caller.open(wrong) as session:
-        with pytest.raises(AuthenticationError) as refused:
+        with pytest.raises(AuthenticationError) as error_info:
             caller.send_request(session)
-        told.append(_whole_story(refused.value))
+        told.append(_whole_story(error_info.value))
     text = "\n".join([*told, caplog.text])
     assert "try 1 failed" in text
     assert len(secrets) > 5

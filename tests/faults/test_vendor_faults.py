@@ -257,10 +257,12 @@ def test_failed_day_reports_its_reason_and_changes_nothing(
     kind, options, error, cause = FATAL[fault]
     of, before = firm_in.vendor.table(table), warehouse(firm_in)
     add_fault(firm_in, of, kind, **options)
-    with pytest.raises(error, match=cause) as told:
+    with pytest.raises(error, match=cause) as error_info:
         run_again(firm_in)
-    assert f"vendor={firm_in.vendor.name}" in str(told.value)
-    assert re.search(f"path={path_of(of, '[^/ ]+')}[] ]", str(told.value)) or f"table={table}" in str(told.value)
+    assert f"vendor={firm_in.vendor.name}" in str(error_info.value)
+    assert re.search(f"path={path_of(of, '[^/ ]+')}[] ]", str(error_info.value)) or f"table={table}" in str(
+        error_info.value
+    )
     assert warehouse(firm_in) == before
 
 
@@ -309,9 +311,9 @@ STATES_ALL = [vendor.name for vendor in VENDORS if not struck(vendor).omits_null
 def test_field_that_is_renamed_stops_the_day(firm_in: Firm, which: Callable[[Table], str]) -> None:
     table, before = struck(firm_in.vendor), warehouse(firm_in)
     add_fault(firm_in, table, "field_renamed", field=which(table), to="nowCalledThis")
-    with pytest.raises(SchemaDrift) as told:
+    with pytest.raises(SchemaDrift) as error:
         run_again(firm_in)
-    assert told.value.facts == {
+    assert error.value.facts == {
         "vendor": firm_in.vendor.name, "table": table.name, "fields": which(table), "undeclared": "nowCalledThis",
     }  # fmt: skip
     assert warehouse(firm_in) == before

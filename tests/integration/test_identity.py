@@ -317,10 +317,10 @@ def test_a_decision_contradicting_other_decisions_is_rejected(
     ]
     firms.decide("person", a, b, True)
     firms.decide("person", b, c, True)
-    with pytest.raises(decisions.DecisionRefused, match="contradicts") as refused:
+    with pytest.raises(decisions.DecisionRefused, match="contradicts") as error:
         word(firms, a, b, c)
-    assert refused.value.known is not None
-    assert {refused.value.known.left, refused.value.known.right} == {b, c}
+    assert error.value.known is not None
+    assert {error.value.known.left, error.value.known.right} == {b, c}
 
 
 def test_two_kept_apart_can_not_be_tied_by_a_third(firms: Firms) -> None:

@@ -101,9 +101,9 @@ def test_a_rule_that_raises_fails_by_name_and_the_others_settle(firm: Ledgered) 
     policy = Policy(share_tolerance_ratio=Decimal("0.000000001"))
     with pytest.raises(
         FatalError, match=r"the findings of all others are settled \[rules=account_unowned \(Arrow"
-    ) as told:
+    ) as error:
         firm.evaluate(policy)
-    assert told.value.__cause__ is None  # its words may quote a client's figures
+    assert error.value.__cause__ is None  # its words may quote a client's figures
     assert firm.findings() == [("negative_cash",)]
 
 

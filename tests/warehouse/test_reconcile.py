@@ -245,9 +245,9 @@ def test_owners_of_more_than_the_whole_are_never_accepted(friday: Loader) -> Non
     for _ in range(2):
         checks = check_day(friday, DAY, DAY, accepted_by="operator")
     assert [each.name for each in checks if not each.is_passed] == ["owners' shares"]
-    with pytest.raises(BalanceError) as refused:
+    with pytest.raises(BalanceError) as error:
         stop_if_broken("v", DAY, checks)
-    assert "Accept" not in str(refused.value)
+    assert "Accept" not in str(error.value)
 
 
 def test_a_break_of_the_roll_forward_is_explained_by_its_own_position(friday: Loader) -> None:

@@ -290,6 +290,6 @@ def test_asking_for_more_than_a_hundred_is_refused(subscription: Subscription) -
             request_serializer=api.MESSAGES["FetchRequest"].SerializeToString,
             response_deserializer=api.MESSAGES["FetchResponse"].FromString,
         )
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as error:
             next(call(iter([ask]), metadata=login))
-    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -152,6 +152,6 @@ def test_nothing_shows_a_secret() -> None:
 
 @pytest.mark.parametrize("network", ["somewhere", "203.0.113.7/24", "203.0.113.0/24,198.51.100.0/24"])
 def test_unreadable_network_is_reported(network: str) -> None:
-    with pytest.raises(ConfigurationError, match="Invalid network") as told:
+    with pytest.raises(ConfigurationError, match="Invalid network") as error:
         Keyring.of("s3cret", network)
-    assert "s3cret" not in str(told.value)
+    assert "s3cret" not in str(error.value)

@@ -71,7 +71,7 @@ def test_client_lists_templates(client):
 
 
 def test_client_is_refused_in_a_form_that_it_can_read(envelopes):
-    with pytest.raises(esign.ApiException) as refused:
+    with pytest.raises(esign.ApiException) as error:
         envelopes.list_status_changes(ACCOUNT_ID)
-    assert refused.value.status == 400
-    assert b"INVALID_REQUEST_PARAMETER" in refused.value.body
+    assert error.value.status == 400
+    assert b"INVALID_REQUEST_PARAMETER" in error.value.body

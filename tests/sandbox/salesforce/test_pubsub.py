@@ -113,9 +113,9 @@ def subscriber(start_sandbox: Start) -> Iterator[Subscriber]:
 
 
 def refusal(call: Any) -> tuple[Any, str]:
-    with pytest.raises(grpc.RpcError) as refused:
+    with pytest.raises(grpc.RpcError) as error:
         call()
-    return refused.value.code(), dict(refused.value.trailing_metadata())["error-code"].rpartition("grpc.")[2]
+    return error.value.code(), dict(error.value.trailing_metadata())["error-code"].rpartition("grpc.")[2]
 
 
 def test_an_unknown_token_is_rejected(subscriber: Subscriber) -> None:
