@@ -34,7 +34,7 @@ def vendor_day(vendor: Vendor) -> None:
         max_active_runs=1,
         default_args=DEFAULTS,
         tags=["vendor", vendor.name],
-        deadline=deadline(f"{vendor.title} is in within {DEADLINE_HOURS:g} hours"),
+        deadline=deadline(f"{vendor.title} loaded within {DEADLINE_HOURS:g} hours"),
         params=vendor_form(vendor),
     )
     def day() -> None:

@@ -40,8 +40,8 @@ class TributaryError(Exception):
 
     def __init__(self, message: str, **facts: object) -> None:
         self.facts = {name: value for name, value in facts.items() if value is not None}
-        named = " ".join(f"{name}={value}" for name, value in self.facts.items())
-        super().__init__(f"{message} [{named}]" if named else message)
+        facts_text = " ".join(f"{name}={value}" for name, value in self.facts.items())
+        super().__init__(f"{message} [{facts_text}]" if facts_text else message)
 
 
 class RetriableError(TributaryError):

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tributary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="start everything here, run a day, show the results")
-    demo.add_argument("--data", type=Path, help="folder of <vendor>/<table>.jsonl to serve instead of invented data")
+    demo.add_argument("--data", type=Path, help="folder of <vendor>/<table>.jsonl to serve instead of synthetic data")
     demo.add_argument("--households", type=int, help="number of households to generate (200)")
     bench = commands.add_parser("bench", help="measure a day of positions, compared with a plain COPY")
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])

@@ -1,1 +1,1 @@
-"""The vendors and the CRM as one local server, with faults on demand: for the demo and the tests."""
+"""Simulated vendors and CRM in one local server, with faults on demand, for the demo and the tests."""

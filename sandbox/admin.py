@@ -1,11 +1,11 @@
-"""Control routes of the sandbox under `/_sandbox`, for tests and the demo. No vendor has such routes."""
+"""Control routes of the sandbox under `/_sandbox`, for tests and the demo. Real vendors have no such routes."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from sandbox.connections import hand_out
+from sandbox.connections import list_connections
 from sandbox.firm.world import World
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
@@ -13,7 +13,7 @@ from sandbox.server.faults import Fault, Faults
 from sandbox.server.request import read_body, reply
 from sandbox.vendor import Running
 
-_FAULT_WORDS = ("route", "kind", "seed", "times", "after", "share")
+_FAULT_FIELDS = ("route", "kind", "seed", "times", "after", "share")
 
 
 def create_router(
@@ -27,7 +27,7 @@ def create_router(
 ) -> APIRouter:
     """Return the admin routes; `running` are the started vendors by name.
 
-    The CRM is at the port `org_port`, its events where `find_pubsub` says.
+    The CRM listens on `org_port`; `find_pubsub` returns the address of its events.
     """
     router = APIRouter(prefix="/_sandbox")
     _add_connections(router, world, org_port, find_pubsub)
@@ -45,10 +45,10 @@ def _add_faults(router: APIRouter, faults: Faults) -> None:
 
     @router.post("/faults")
     async def add_fault(request: Request) -> Response:
-        given = await read_body(request)
-        known = {word: given.pop(word) for word in _FAULT_WORDS if word in given}
+        body = await read_body(request)
+        settings = {name: body.pop(name) for name in _FAULT_FIELDS if name in body}
         try:
-            return reply({"id": faults.add(Fault(**known, options=given))})
+            return reply({"id": faults.add(Fault(**settings, options=body))})
         except (TypeError, ValueError) as error:
             raise HTTPException(400, str(error)) from error
 
@@ -84,11 +84,11 @@ def _add_clock(router: APIRouter, clock: Clock) -> None:
 
     @router.post("/clock")
     async def set_clock(request: Request) -> Response:
-        given = await read_body(request)
+        body = await read_body(request)
         try:
-            now = datetime.fromisoformat(given["now"]) if given.get("now") else None
-            rate = float(given["rate"]) if given.get("rate") is not None else None
-            clock.set(now, rate, float(given.get("advance_seconds", 0)))
+            now = datetime.fromisoformat(body["now"]) if body.get("now") else None
+            rate = float(body["rate"]) if body.get("rate") is not None else None
+            clock.set(now, rate, float(body.get("advance_seconds", 0)))
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
         return read_clock()
@@ -98,7 +98,7 @@ def _add_connections(router: APIRouter, world: World, org_port: int, find_pubsub
     @router.get("/connections")
     def connections(request: Request) -> Response:
         org_url = str(request.url.replace(port=org_port, path="", query=""))
-        return reply(hand_out(world, str(request.base_url).rstrip("/"), org_url, find_pubsub()))
+        return reply(list_connections(world, str(request.base_url).rstrip("/"), org_url, find_pubsub()))
 
 
 def _add_edits(router: APIRouter, running: Mapping[str, Running]) -> None:

@@ -2,8 +2,8 @@
 
 python -m sandbox.app --port 0 --org-port 0 --households 200 --seed 7 --state DIR [--data DIR] [--clock-rate N]
 
-The CRM's org has a root of its own, as a real one has: its clients append paths to the origin alone. Only what steers
-it is at the sandbox's port, under `/salesforce/_admin`.
+The CRM's org has its own origin, like a real one: its clients append paths to the origin only. Its admin routes are on the
+sandbox's port, under `/salesforce/_admin`.
 """
 
 import argparse
@@ -43,17 +43,17 @@ def create_app(
     """Return the whole sandbox as one ASGI application, to be run with two listeners.
 
     Args:
-        state: Folder that keeps the firm, its edits and the CRM's records.
-        org_port: Of the listener at whose root the CRM's org is; any other's is the sandbox's.
-        households: Size of the made-up firm.
-        seed: Of the made-up firm.
-        first: First session of its history; None is 80 sessions ago at the first start.
-        data: Folder of anybody's data; a vendor with a folder in it is served from there.
+        state: Folder with the firm, its edits and the CRM's records.
+        org_port: Port of the CRM's org; other ports serve the sandbox.
+        households: Size of the synthetic firm.
+        seed: Seed of the synthetic firm.
+        first: First session of its history; by default 80 sessions before the first start.
+        data: Folder of your own data; a vendor with a folder in it is served from there.
         clock: The sandbox's time.
-        pace: How many times faster than the clock the vendors' limits of calls pass.
+        pace: How many times faster than the clock the vendors' rate limits pass.
 
     Raises:
-        ValueError: `state` holds another firm, or `data` a line that cannot be read.
+        ValueError: `state` holds another firm, or a line of `data` cannot be read.
     """
     state.mkdir(parents=True, exist_ok=True)
     clock = clock or Clock()
@@ -61,7 +61,7 @@ def create_app(
     world = World(state, clock, seed, households, first)
     folders = {vendor: data / vendor for vendor in own_data.count_rows(data)} if data else {}
     org = salesforce.create_app(state, faults, clock)
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=functools.partial(_live, org))
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=functools.partial(_run_lifespan, org))
     running = {
         vendor.name: vendor.start(Setting(world, faults, calls, clock, pace, folders.get(vendor.name)))
         for vendor in VENDORS
@@ -72,12 +72,12 @@ def create_app(
     app.include_router(admin.create_router(world, faults, calls, clock, running, org_port, lambda: str(pubsub.url)))
     for name, each in running.items():
         app.mount(f"/{name}", each.app)
-    app.mount("/salesforce", org.state.steering)
+    app.mount("/salesforce", org.state.admin)
     return ByPort(Front(app, faults, calls), {org_port: Front(org, faults, calls, "/salesforce")})
 
 
 @contextlib.asynccontextmanager
-async def _live(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
+async def _run_lifespan(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
     """Start and end the org and the mounted applications with the server; a mount alone does not."""
     mounted = [each for route in app.routes if isinstance(each := getattr(route, "app", None), FastAPI)]
     async with contextlib.AsyncExitStack() as stack:
@@ -87,7 +87,7 @@ async def _live(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
 
 
 def listen(port: int = 0) -> socket.socket:
-    """Return a listener on the loopback; port 0 means a free one."""
+    """Return a listener on the loopback; port 0 picks a free one."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -95,7 +95,7 @@ def listen(port: int = 0) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """A server that prints its address in one line as soon as it listens."""
+    """A server that prints its address on one line once it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the address."""
@@ -109,29 +109,29 @@ class Server(uvicorn.Server):
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the sandbox until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="sandbox.app", description=__doc__.split("\n")[0])
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--org-port", type=int, default=0, help="of the CRM's org; 0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--org-port", type=int, default=0, help="port of the CRM's org; 0 picks a free one")
     parser.add_argument("--households", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--first", type=date.fromisoformat, help="first session of the firm's history")
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="folder of anybody's data, served instead of the made-up firm")
+    parser.add_argument("--data", type=Path, help="folder of your own data, served instead of the synthetic firm")
     parser.add_argument("--clock-rate", type=float, default=1.0)
-    parser.add_argument("--pace", type=float, default=1.0, help="how many times faster limits of calls pass")
+    parser.add_argument("--pace", type=float, default=1.0, help="how many times faster rate limits pass")
     parser.add_argument("--now", type=datetime.fromisoformat, help="time, with offset, at which the clock starts")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     clock = Clock()
-    clock.set(asked.now, asked.clock_rate)
-    listeners = [listen(asked.port), listen(asked.org_port)]
+    clock.set(args.now, args.clock_rate)
+    listeners = [listen(args.port), listen(args.org_port)]
     app = create_app(
-        asked.state,
+        args.state,
         org_port=listeners[1].getsockname()[1],
-        households=asked.households,
-        seed=asked.seed,
-        first=asked.first,
-        data=asked.data,
+        households=args.households,
+        seed=args.seed,
+        first=args.first,
+        data=args.data,
         clock=clock,
-        pace=asked.pace,
+        pace=args.pace,
     )
     Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)).run(listeners)
 

@@ -2,9 +2,9 @@
 
     python -m sandbox.conformance SPECS
 
-starts a sandbox on a free port, cuts every document of SURFACES that lies in the folder SPECS to the routes that are
-served, and lets schemathesis call them in all ways that it can think of. It fails (exit 1) on a violation, and where a route
-was never answered with success: such a run would prove nothing.
+starts a sandbox on a free port, reduces every document of SURFACES in the folder SPECS to the served routes,
+and runs schemathesis on them. It fails (exit 1) on a violation, and if a route never returned a success,
+because such a run would prove nothing.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from sandbox.server.calls import name_route
 from sandbox.server.surface import Caller, Surface
 
 CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance,response_headers_conformance"
-"""Not `status_code_conformance`: the documents name 200, 201 and 400 alone. Not those of data: every parameter is text."""
+"""Without `status_code_conformance`: the documents list only 200, 201 and 400. Without data checks: every parameter is text."""
 _LIMITLESS = "1000000"
 SURFACES = (adobe_sign.SURFACE, docusign.SURFACE)
 
@@ -52,15 +52,15 @@ def check(surface: Surface, specs: Path, examples: int) -> bool:
         for name, value in caller.headers.items():
             command += ["--header", f"{name}: {value}"]
         is_conformant = subprocess.run(command, cwd=folder, check=False).returncode == 0
-        unproved = sorted(_find_unproved(surface, caller, url))
-    for route in unproved:
-        sys.stderr.write(f"never answered with success: {route}\n")
-    return is_conformant and not unproved
+        unanswered = sorted(_find_unproved(surface, caller, url))
+    for route in unanswered:
+        sys.stderr.write(f"never returned a success: {route}\n")
+    return is_conformant and not unanswered
 
 
 def _find_unproved(surface: Surface, caller: Caller, url: str) -> Iterator[str]:
     routes = requests.get(f"{url}/_sandbox/calls", timeout=10).json()["routes"]
-    answered = {route for route, told in routes.items() if any(status[0] == "2" for status in told["status"])}
+    answered = {route for route, counts in routes.items() if any(status[0] == "2" for status in counts["status"])}
     for path in surface.routes:
         called = surface.root + path
         names = {
@@ -81,9 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Check every surface; return 1 on a violation."""
     parser = argparse.ArgumentParser(prog="sandbox.conformance", description=__doc__.split("\n")[0])
     parser.add_argument("specs", type=Path, help="folder of the vendors' documents")
-    parser.add_argument("--examples", type=int, default=25, help="most calls of each kind of a route")
-    asked = parser.parse_args(argv)
-    results = [check(surface, asked.specs, asked.examples) for surface in SURFACES]
+    parser.add_argument("--examples", type=int, default=25, help="maximum calls of each kind per route")
+    args = parser.parse_args(argv)
+    results = [check(surface, args.specs, args.examples) for surface in SURFACES]
     return 0 if all(results) else 1
 
 

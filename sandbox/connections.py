@@ -6,10 +6,10 @@ from sandbox.firm.world import World
 from sandbox.vendors import VENDORS
 
 
-def hand_out(world: World, url: str, org_url: str, pubsub: str) -> dict[str, dict[str, Any]]:
-    """Return `{vendor: {"host", "login", "password", "extra"}}` of a sandbox that answers at `url`.
+def list_connections(world: World, url: str, org_url: str, pubsub: str) -> dict[str, dict[str, Any]]:
+    """Return `{vendor: {"host", "login", "password", "extra"}}` of a sandbox at `url`.
 
-    The CRM is at `org_url` and among them without a login: its caller registers an app first. Its events are at `pubsub`.
+    The CRM is at `org_url`, without a login: its caller registers an app first. Its events are at `pubsub`.
     """
     vendors = {vendor.name: _connection(**vendor.connect(world, url)) for vendor in VENDORS}
     return vendors | {"salesforce": _connection(org_url, pubsub=pubsub)}

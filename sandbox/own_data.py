@@ -35,14 +35,14 @@ def describe(folder: Path) -> Iterator[str]:
     counted = count_rows(folder)
     tables = {vendor.name: vendor.own_data for vendor in VENDORS}
     for vendor, rows in counted.items():
-        found = ", ".join(f"{table} {count:,}" for table, count in rows.items()) or "no table"
+        counts = ", ".join(f"{table} {count:,}" for table, count in rows.items()) or "no table"
         missing = ", ".join(table for table in tables[vendor] if table not in rows)
-        yield f"{vendor}: {found}" + (f"; empty, for want of a file: {missing}" if missing else "")
-    yield "invented: " + (", ".join(vendor for vendor in tables if vendor not in counted) or "nothing")
+        yield f"{vendor}: {counts}" + (f"; missing files (empty tables): {missing}" if missing else "")
+    yield "synthetic: " + (", ".join(vendor for vendor in tables if vendor not in counted) or "nothing")
     read = {folder / vendor / f"{table}.jsonl" for vendor, rows in counted.items() for table in rows}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in read)
     if files:
-        yield "not read: " + ", ".join(str(path.relative_to(folder)) for path in files[:10])
+        yield "files not read: " + ", ".join(str(path.relative_to(folder)) for path in files[:10])
 
 
 def _count(path: Path, needed: tuple[str, ...], readers: Mapping[str, Callable[[Any], Any]]) -> int:

@@ -14,7 +14,7 @@ from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
 
 Edits = Callable[[str, dict[str, Any]], Edit]
-"""Apply an edit of people in a vendor's system: kind of edit and values -> the stored edit."""
+"""Function that applies a person's edit in a vendor's system: kind of edit and values -> the stored edit."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Setting:
     """The environment of a simulated vendor.
 
     Attributes:
-        world: The invented firm, its edits, and the folder in which a vendor keeps its state.
+        world: The synthetic firm, its edits, and the folder of the vendor's state.
         faults: Faults on demand.
-        calls: Counts of calls, by which limits are enforced.
+        calls: Call counts, which enforce rate limits.
         clock: The sandbox's time.
-        pace: How many times faster than the clock the limits of calls pass.
-        data: Folder of other data, which is served instead of the invented firm.
+        pace: How many times faster than the clock rate limits pass.
+        data: Folder of your own data, served instead of the synthetic firm.
     """
 
     world: World
@@ -58,12 +58,12 @@ class SimulatedVendor:
     """One simulated vendor.
 
     Attributes:
-        name: Of its folder, its path and its Airflow connection.
-        start: Start it; raises ValueError where the data can't be served.
+        name: Name of its folder, its path and its Airflow connection.
+        start: Starts it; raises ValueError if the data can't be served.
         connect: World and URL of the sandbox -> `host`, `login`, `password` and extra fields of the Airflow connection.
         own_data: Table -> fields that each line of `<name>/<table>.jsonl` must have.
-        read: Field of these lines that the sandbox itself reads -> how; it raises ValueError or TypeError.
-        truth: World -> pairs of this vendor's record (`clients:17`) and the firm's own (`household:1001`, `person:1001:0`, `account:...`).
+        read: Field that the sandbox itself reads -> its parser, which raises ValueError or TypeError.
+        list_true_matches: World -> pairs of this vendor's record (`clients:17`) and the firm's own (`household:1001`, `person:1001:0`, `account:...`).
     """
 
     name: str
@@ -71,4 +71,4 @@ class SimulatedVendor:
     connect: Callable[[World, str], Mapping[str, str]]
     own_data: Mapping[str, tuple[str, ...]]
     read: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
-    truth: Callable[[World], list[tuple[str, str]]] = lambda world: []
+    list_true_matches: Callable[[World], list[tuple[str, str]]] = lambda world: []

@@ -136,13 +136,13 @@ OTHER_SENSE = {
     "include/extract/login.py": {"accounts"},  # that a user may log in to
     "include/identity/resolve.py": {"members"},  # of a cluster
     "local/bench/gateway.py": {"deliveries"},  # to the gateway
-    "local/demo.py": {"households"},  # how many the invented firm has
+    "local/demo.py": {"households"},  # how many the synthetic firm has
     "local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox
 }
 """Words that are also the names of tables, where they mean something else."""
 
 
-def test_no_file_but_its_own_speaks_of_a_vendors_tables() -> None:
+def test_only_a_vendors_own_file_names_its_tables() -> None:
     """So that adding a table touches the vendor's file, a suite and a golden, and nothing else."""
     tables = {table.name for vendor in VENDORS for table in vendor.tables}
     speaking = {}

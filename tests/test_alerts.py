@@ -50,12 +50,12 @@ def test_an_apprise_address_is_called(pager: str) -> None:
     assert [(heard["title"], heard["message"]) for heard in HEARD] == [("Failed: a day", "two rows")]
 
 
-def test_an_unknown_kind_of_address_is_told_without_its_secret() -> None:
-    with pytest.raises(ConfigurationError) as told:
+def test_an_unknown_address_type_is_reported_without_its_secret() -> None:
+    with pytest.raises(ConfigurationError) as error:
         send(["nosuch://user:hidden@host"], "title", "body")
-    assert "hidden" not in str(told.value)
+    assert "hidden" not in str(error.value)
 
 
-def test_nobody_home_is_told() -> None:
+def test_unreachable_alert_address_is_reported() -> None:
     with pytest.raises(TargetUnavailable):
         send(["json://127.0.0.1:9/alerts"], "title", "body")

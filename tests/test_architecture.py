@@ -78,7 +78,7 @@ def test_sandbox_imports_nothing_of_the_product_but_the_messages_of_pubsub() -> 
     assert {name for name in found if not name.startswith("include.crm.changes.pubsub")} <= {"include.crm.changes"}
 
 
-def test_few_modules_stand_outside_a_package() -> None:
+def test_few_modules_are_outside_a_package() -> None:
     alone = {path.stem for path in (ROOT / "include").glob("*.py")} - {"__init__"}
     assert alone == {"alerts", "business_dates", "cli", "connection", "errors", "sensitive", "version"}
 
@@ -109,7 +109,7 @@ def test_packages_import_each_other_in_one_direction() -> None:
     assert order.index("include.contract") < order.index("include.extract") < order.index("include.pipeline")
 
 
-def test_nobody_imports_dags() -> None:
+def test_no_module_imports_dags() -> None:
     dags = tuple(path.stem for path in (ROOT / "dags").glob("*.py"))
     assert offenders(under("include/", "plugins/"), ("dags", *dags)) == {}
 

@@ -17,7 +17,7 @@ def test_a_closed_session_is_taken(day: str) -> None:
     assert business_dates.parse_business_date(day, EVENING) == date.fromisoformat(day)
 
 
-def test_the_first_session_that_can_be_asked_for_has_one_before_it() -> None:
+def test_the_first_valid_session_has_a_previous_one() -> None:
     assert business_dates.previous(date(2010, 1, 4)) == date(2009, 12, 31)
 
 
@@ -39,12 +39,12 @@ def test_the_first_session_that_can_be_asked_for_has_one_before_it() -> None:
     ],
 )
 def test_any_other_day_is_refused_with_what_to_do(day: str, said: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as error:
         business_dates.parse_business_date(day, EVENING)
-    assert str(refused.value) == said
+    assert str(error.value) == said
 
 
-def test_a_session_can_be_asked_for_once_it_has_closed() -> None:
+def test_a_session_is_valid_once_it_has_closed() -> None:
     with pytest.raises(ConfigurationError):
         business_dates.parse_business_date("2026-11-24", datetime(2026, 11, 24, 20, 59, tzinfo=UTC))
     assert business_dates.parse_business_date("2026-11-24", datetime(2026, 11, 24, 21, tzinfo=UTC)) == date(

@@ -114,7 +114,7 @@ def test_nothing_else_knows_more_than_it_needs(name: str) -> None:
     assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"} | its_own
 
 
-def test_the_triggerer_has_every_connection_that_a_trigger_asks_for() -> None:
+def test_the_triggerer_has_every_connection_that_a_trigger_uses() -> None:
     triggers = [text for text in map(Path.read_text, (ROOT / "plugins").rglob("*.py")) if "(BaseEventTrigger)" in text]
     asked = {name for text in triggers for name in re.findall(r'connections\.connection\W+"(\w+)"', text)}
     assert asked == {"salesforce"}
@@ -366,7 +366,7 @@ def test_every_variable_of_the_file_is_in_the_example() -> None:
     assert used == EXAMPLE.keys()
 
 
-def test_the_image_runs_as_nobody_special_and_holds_no_sandbox() -> None:
+def test_the_image_runs_unprivileged_and_contains_no_sandbox() -> None:
     assert re.findall(r"^USER (\w+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == ["tributary"]
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines

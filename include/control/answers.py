@@ -81,9 +81,9 @@ class Answers:
                 connection.execute(_STORE_WITH_ETAG, values | {"contract": self.contract, "etag": etag})
             connection.execute(_STORE, values)
 
-    def take_etags(self, wanted: Collection[str]) -> dict[str, str]:
+    def take_etags(self, keys: Collection[str]) -> dict[str, str]:
         """Return request -> ETag of the responses stored by earlier runs; each at most once in `REST_S` seconds."""
-        values = self._values | {"contract": self.contract, "wanted": list(wanted), "rest_s": REST_S}
+        values = self._values | {"contract": self.contract, "wanted": list(keys), "rest_s": REST_S}
         with self.engine.begin() as connection:
             return {row.request_key: row.etag for row in connection.execute(_TAKE_ETAGS, values)}
 

@@ -106,13 +106,13 @@ class DeadLetters:
 
     def __str__(self) -> str:
         """Return one line: `<vendor>.<table>: 39 dead letters open, 12 new, the oldest of 2026-11-20, with $1,234.50: price < 0`."""
-        named = "; ".join(self.reasons[:REASONS]) + ("; ..." if len(self.reasons) > REASONS else "")
+        reasons = "; ".join(self.reasons[:REASONS]) + ("; ..." if len(self.reasons) > REASONS else "")
         counts = f"{self.open:,} dead letters open, {self.new:,} new, the oldest of {self.since:%Y-%m-%d}"
         if self.money_usd is not None:
             counts += f", with ${self.money_usd:,.2f}"
         if self.unreadable:
             counts += f", and an amount that can't be read in {self.unreadable:,}"
-        return f"{self.vendor}.{self.table}: {counts}: {named}"
+        return f"{self.vendor}.{self.table}: {counts}: {reasons}"
 
 
 @dataclass(frozen=True, slots=True)

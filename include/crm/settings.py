@@ -85,8 +85,8 @@ class Settings:
             ConfigurationError: A value is invalid.
         """
         known = {f.name: f.default for f in fields(cls)}
-        given = {name: _convert(name, known[name], value) for name, value in extra.items() if name in known}
-        return cls(**{"firm": ""} | given)
+        values = {name: _convert(name, known[name], value) for name, value in extra.items() if name in known}
+        return cls(**{"firm": ""} | values)
 
     def key_of(self, sobject: str) -> str:
         """Return an object's field that stores our key."""

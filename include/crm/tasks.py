@@ -1,6 +1,6 @@
 """Tasks for advisors: one per finding that needs action, completed when the finding closes.
 
-Salesforce has no upsert for Tasks, so each carries our key in a queryable field. A call that creates Tasks is recorded before
+Salesforce has no upsert for Tasks, so each has our key in a queryable field. A call that creates Tasks is recorded before
 it is sent; after a kill, the next run queries Salesforce for the Tasks that exist. Tasks that a user has completed or deleted
 are left alone.
 """
@@ -81,7 +81,7 @@ where sobject = 'Task' and external_key = any(:keys)
 """)
 
 
-_FORGET_REFUSED = sa.text("""
+_SUPERSEDE_REJECTED = sa.text("""
 update control.dead_letter l set status = 'superseded', closed_at = clock_timestamp()
 from control.finding f
 where l.vendor = 'salesforce' and l.table_name = 'Task' and l.stage = 'crm' and l.status = 'open' and f.closed_at is not null
@@ -110,13 +110,13 @@ def sync(
     """Create a Task for each open finding that has none, and complete the Tasks of closed findings.
 
     Args:
-        engine: As the loading role.
+        engine: Engine of the loading role.
         connection: The org.
-        run_id: Names the run.
-        business_date: For ledger and dead letters.
-        settings: The firm's.
+        run_id: Id of the run.
+        business_date: Business date in the ledger and dead letters.
+        settings: The firm's settings.
         specs: Rule -> its Task.
-        patience_s: How long a call is retried, in seconds.
+        patience_s: Seconds for which a call is retried.
 
     Returns:
         sent, created, updated, failed, unprocessed, dead.
@@ -136,7 +136,7 @@ def sync(
         raise RowsFailed("Salesforce rejected Tasks; see the dead letters", run_id=run_id, rows=total.dead)
     if total.failed or total.unprocessed:
         raise TargetUnavailable(
-            "Records of Tasks are locked in Salesforce; the retry sends them again", run_id=run_id, rows=total.failed
+            "Task records are locked in Salesforce; the retry sends them again", run_id=run_id, rows=total.failed
         )
     return total
 
@@ -167,14 +167,14 @@ class _Tasks:
             }  # fmt: skip
             missing = self._db.execute(_MISSING, values).mappings().all()
             to_complete = self._db.execute(_TO_COMPLETE, values).mappings().all()
-            self._db.execute(_FORGET_REFUSED, values)
+            self._db.execute(_SUPERSEDE_REJECTED, values)
         if missing or to_complete:
             self._session.keep_reserve(self._settings.reserved_ratio)
         owners = self._find_owners({row["email"] for row in missing if row["email"]})
-        for some in _split(missing, COLLECTION_ROWS):
-            self._send([(row["task_key"], self._build(row, owners)) for row in some], self._create)
-        for some in _split(to_complete, COLLECTION_ROWS):
-            ids = self._find_still_open({row["external_key"]: row["salesforce_id"] for row in some})
+        for part in _split(missing, COLLECTION_ROWS):
+            self._send([(row["task_key"], self._build(row, owners)) for row in part], self._create)
+        for part in _split(to_complete, COLLECTION_ROWS):
+            ids = self._find_still_open({row["external_key"]: row["salesforce_id"] for row in part})
             done: Payload = {"Status": DONE}
             self._send([(key, done) for key in ids], lambda batch, ids=ids: self._complete(batch, ids))  # type: ignore[misc]
         return self._total
@@ -187,11 +187,11 @@ class _Tasks:
         with self._db.begin():
             rows = self._db.execute(_UNFINISHED).mappings().all()
         for job_id in dict.fromkeys(row["job_id"] for row in rows):
-            mine = [(row["external_key"], row["payload"]) for row in rows if row["job_id"] == job_id]
-            ids = self._find([key for key, _ in mine])
-            batch = Batch(self._mapping, mine, job_id)
+            job_rows = [(row["external_key"], row["payload"]) for row in rows if row["job_id"] == job_id]
+            ids = self._find([key for key, _ in job_rows])
+            batch = Batch(self._mapping, job_rows, job_id)
             batch.outcomes = [
-                Outcome(key, "created", ids[key]) if key in ids else Outcome(key, "unprocessed") for key, _ in mine
+                Outcome(key, "created", ids[key]) if key in ids else Outcome(key, "unprocessed") for key, _ in job_rows
             ]
             self._add(replace(self._settle(batch), unprocessed=0))
         for _ in self._jobs.adopt():
@@ -257,8 +257,8 @@ class _Tasks:
     def _find_still_open(self, ids: Mapping[str, str]) -> dict[str, str]:
         """Return the keys and ids of Tasks that no user has completed or deleted; mark the others as done."""
         live: set[str] = set()
-        for some in _split(ids.values(), _KEYS_PER_QUERY):
-            query = f"SELECT Id FROM {SOBJECT} WHERE Id IN ({_quote(some)}) AND Status != '{DONE}'"  # noqa: S608
+        for part in _split(ids.values(), _KEYS_PER_QUERY):
+            query = f"SELECT Id FROM {SOBJECT} WHERE Id IN ({_quote(part)}) AND Status != '{DONE}'"  # noqa: S608
             live |= {record["Id"] for record in self._query(query)}
         with self._db.begin():
             self._db.execute(_MARK_DONE, {"done": DONE, "keys": [key for key, id_ in ids.items() if id_ not in live]})
@@ -267,16 +267,16 @@ class _Tasks:
     def _find(self, keys: Sequence[str]) -> dict[str, str]:
         """Return our key -> id of the Tasks that exist."""
         ids: dict[str, str] = {}
-        for some in _split(keys, _KEYS_PER_QUERY):
-            query = f"SELECT Id, {self._key_field} FROM {SOBJECT} WHERE {self._key_field} IN ({_quote(some)})"  # noqa: S608
+        for part in _split(keys, _KEYS_PER_QUERY):
+            query = f"SELECT Id, {self._key_field} FROM {SOBJECT} WHERE {self._key_field} IN ({_quote(part)})"  # noqa: S608
             ids |= {record[self._key_field]: record["Id"] for record in self._query(query)}
         return ids
 
     def _find_owners(self, emails: set[str]) -> dict[str, str]:
         """Return e-mail in lower case -> user id. Without an owner, a Task belongs to the integration user."""
         ids: dict[str, str] = {}
-        for some in _split(sorted(emails), _KEYS_PER_QUERY):
-            query = f"SELECT Id, Email FROM User WHERE IsActive = true AND Email IN ({_quote(some)})"  # noqa: S608
+        for part in _split(sorted(emails), _KEYS_PER_QUERY):
+            query = f"SELECT Id, Email FROM User WHERE IsActive = true AND Email IN ({_quote(part)})"  # noqa: S608
             ids |= {record["Email"].lower(): record["Id"] for record in self._query(query)}
         return ids
 
@@ -299,5 +299,5 @@ def _quote(values: Iterable[str]) -> str:
 
 def _split(rows: Iterable[T], most: int) -> Iterator[list[T]]:
     remaining = iter(rows)
-    while some := list(islice(remaining, most)):
-        yield some
+    while part := list(islice(remaining, most)):
+        yield part

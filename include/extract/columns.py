@@ -119,7 +119,7 @@ class ColumnConverter:
 
 
 def _read_numbers(col: Column, array: pa.Array) -> pa.Array:
-    read = number.read_texts if pa.types.is_string(array.type) else number.settle
+    read = number.read_texts if pa.types.is_string(array.type) else number.convert
     numbers = read(array, arrow_type(col.type), is_rounded=col.rounded)
     if numbers.null_count > array.null_count:
         raise pa.ArrowInvalid("a number is not of its declared type")

@@ -105,8 +105,8 @@ class CsvReader(PageReader):
         for place, name in enumerate(header):
             if not name and rows.column(place).null_count < rows.num_rows:
                 raise self._make_drift("A column of the report has cells and no name", header)
-        named = [place for place, name in enumerate(header) if name]
-        return rows.select(named).rename_columns([header[place] for place in named])
+        columns = [place for place, name in enumerate(header) if name]
+        return rows.select(columns).rename_columns([header[place] for place in columns])
 
     @property
     def _about(self) -> dict[str, str]:
@@ -143,9 +143,9 @@ class CsvReader(PageReader):
     def _read_piece(self, rows: pa.Table, staged: list[Column]) -> Page:
         texts = {col.source: _strip_commas(col, rows.column(col.source).combine_chunks()) for col in staged}
         try:
-            given = [texts.get(field.name, pa.nulls(rows.num_rows)) for field in self._staged_wire]
+            columns = [texts.get(field.name, pa.nulls(rows.num_rows)) for field in self._staged_wire]
             types = [pa.string() if field.type == WIRE else field.type for field in self._staged_wire]
-            arrays = [values.cast(type_) for values, type_ in zip(given, types, strict=True)]
+            arrays = [values.cast(type_) for values, type_ in zip(columns, types, strict=True)]
             names = [field.name for field in self._staged_wire]
             found, missing = self._converter.stage(pa.StructArray.from_arrays(arrays, names))
             if not missing:

@@ -44,7 +44,7 @@ def read_texts(texts: pa.Array, target: pa.DataType, *, is_rounded: bool = False
         is_known = pc.and_(is_known, pc.invert(pc.match_substring_regex(trimmed, _THREE_DECIMALS)))
     bare = pc.replace_substring_regex(pc.if_else(is_known, trimmed, None), r"[-$,() ]", "")
     signed = pc.if_else(pc.match_substring_regex(trimmed, "[-(]"), pc.binary_join_element_wise("-", bare, ""), bare)
-    return settle(signed.cast(WIRE), target, is_rounded=is_rounded and target.scale >= 3)
+    return convert(signed.cast(WIRE), target, is_rounded=is_rounded and target.scale >= 3)
 
 
 def read_integers(texts: pa.Array) -> pa.Array:
@@ -54,7 +54,7 @@ def read_integers(texts: pa.Array) -> pa.Array:
     return pc.if_else(pc.match_substring_regex(trimmed, _INTEGER), bare, texts)
 
 
-def settle(values: pa.Array, target: pa.DataType, *, is_rounded: bool) -> pa.Array:
+def convert(values: pa.Array, target: pa.DataType, *, is_rounded: bool) -> pa.Array:
     """Convert numbers of the type `WIRE` to `target`; null if the value is null, too large, or has real surplus decimals.
 
     Every result is compared with its input: Arrow 26 divides decimals wrongly if a 32-bit digit of the quotient is

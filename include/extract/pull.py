@@ -108,8 +108,8 @@ def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[di
             if len(table.dated) == 1
             else (span.first_date or span.business_date, span.business_date)
         )
-        named = zip(table.dated.items(), days, strict=True)
-        return params | {name: day.strftime(pattern) for (name, pattern), day in named}, None
+        pairs = zip(table.dated.items(), days, strict=True)
+        return params | {name: day.strftime(pattern) for (name, pattern), day in pairs}, None
     if table.edited is None:
         return params, None
     zone = ZoneInfo(vendor.zone)

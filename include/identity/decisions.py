@@ -176,7 +176,7 @@ class Pair:
         agreed: Names of the comparisons that agreed.
         differed: Names of the comparisons that differed.
         how: `key`, `model`, `rule`, `members` or `person`.
-        said: The newest decision on them (the name in the JSON).
+        decision: The newest decision on them.
     """
 
     entity: str
@@ -186,7 +186,7 @@ class Pair:
     agreed: list[str]
     differed: list[str]
     how: str
-    said: Decision | None
+    decision: Decision | None
 
 
 class DecisionRefused(FatalError):
@@ -211,7 +211,7 @@ def list_links(connection: sa.Connection, name: str = "", limit: int = 50, offse
     """Return the number of links, and a page of them, the least certain first.
 
     Args:
-        connection: Of the loading role, or the reading one.
+        connection: A connection of the loading or the reading role.
         name: Part of the name of a person, household or account; empty for all.
         limit: Maximum number of pairs.
         offset: Number of pairs to skip.
@@ -244,7 +244,7 @@ def undo(engine: sa.Engine, decision_id: int, decided_by: str) -> Decision:
     """Undo the newest decision on a pair, if no run has used it yet. The previous decision, if any, applies again.
 
     Args:
-        engine: As the loading role.
+        engine: Engine of the loading role.
         decision_id: The decision to undo.
         decided_by: The reviewer who undoes it.
 
@@ -288,7 +288,7 @@ def decide(
     """Record a reviewer's decision on a pair. Repeating the same decision changes nothing.
 
     Args:
-        engine: As the loading role.
+        engine: Engine of the loading role.
         entity: `person` or `account`.
         left: A record.
         right: Another record; the order does not matter.

@@ -60,7 +60,7 @@ _NO_DAY, _EPOCH = date(1900, 1, 1), date(1970, 1, 1)
 _SHARED = r"^[^:]*:(household|account):"
 
 
-def read(persons: pa.Table, on: date | None = None) -> pa.Table:
+def read_features(persons: pa.Table, on: date | None = None) -> pa.Table:
     """Return the FEATURES of records; a record of two people becomes two, the second with the negated id.
 
     Args:

@@ -65,7 +65,7 @@ def link(
         The result, which does not depend on the order of the rows or the number of threads.
     """
     policy = policy or Policy()
-    table = features.read(persons, on)
+    table = features.read_features(persons, on)
     ids = people.by_rank(table["record_id"].to_numpy())
     table = table.take(people.places(table["record_id"].to_numpy(), ids))
     pairs = _Pairs(score(table, policy, threads), ids, policy)

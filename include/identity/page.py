@@ -21,7 +21,7 @@ _PLACES = {"": "To decide", "links": "Links", "decisions": "Decisions"}
 # Enter submits a form with its first button. This one is disabled, so Enter does nothing.
 _NO_DEFAULT = '<button disabled hidden aria-hidden="true"></button>'
 
-_ANSWERS = {"": (("true", "Same"), ("false", "Not the same")), "links": (("false", "Take apart"),)}
+_BUTTONS = {"": (("true", "Same"), ("false", "Not the same")), "links": (("false", "Separate"),)}
 
 
 def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], message: str = "") -> str:
@@ -34,8 +34,7 @@ def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping
         titles: Vendor -> display name.
         message: A message about the user's last action.
     """
-    empty = "Nothing waits for a person."
-    shown = "".join(_pair(pair, titles, "") for pair in pairs) or f"<p>{empty}</p>"
+    shown = "".join(_pair(pair, titles, "") for pair in pairs) or "<p>No pairs to decide.</p>"
     return _page("", shown + _pager("?", len(pairs), total, offset), message)
 
 
@@ -45,9 +44,9 @@ def render_links(
     """Return the links, the least certain first, each with a button that separates it; `name` is the search text."""
     search = (
         f'<form method="get" action="links"><input name="name" aria-label="Name" value="{escape(name)}"> '
-        "<button>Look for a name</button></form><p>Taken apart, two records stay apart, whatever speaks for them.</p>"
+        "<button>Search by name</button></form><p>Separated records stay separate, whatever the evidence.</p>"
     )
-    shown = "".join(_pair(pair, titles, "links") for pair in pairs) or "<p>There are no such links.</p>"
+    shown = "".join(_pair(pair, titles, "links") for pair in pairs) or "<p>No links found.</p>"
     return _page(
         "links", search + shown + _pager(f"?name={quote(name, safe='')}&amp;", len(pairs), total, offset), message
     )
@@ -61,14 +60,14 @@ def render_decisions(decided: Sequence[Decided], titles: Mapping[str, str], mess
         titles: Vendor -> display name.
         message: A message about the user's last action.
     """
-    head = _row("th", "when", "who", "of", "records", "decided", "because", "")
+    head = _row("th", "time", "decided by", "entity", "records", "decision", "reason", "")
     rows = []
     for each in decided:
         d = each.decision
         cells = _row(
             "td", f"{d.decided_at:%Y-%m-%d %H:%M} UTC", d.decided_by, d.entity,
             f"{_named(each.left, titles)}; {_named(each.right, titles)}",
-            "undecided again" if d.is_withdrawn else _word(d.is_same), d.reason,
+            "undone" if d.is_withdrawn else _word(d.is_same), d.reason,
         )  # fmt: skip
         rows.append(cells.replace("</tr>", f"<td>{_undo(each)}</td></tr>"))
     return _page("decisions", f"<table><thead>{head}</thead>{''.join(rows)}</table>", message)
@@ -83,30 +82,30 @@ def _undo(decided: Decided) -> str:
     if not decided.is_pending:
         return ""
     hidden = f'<input type="hidden" name="decision_id" value="{decided.decision.decision_id}">'
-    return f'Not used by a run yet. <form method="post" action="undo">{hidden}<button>Undo</button></form>'
+    return f'Not yet applied by a run. <form method="post" action="undo">{hidden}<button>Undo</button></form>'
 
 
 def _page(place: str, body: str, message: str = "") -> str:
     links = " ".join(f'<a href="{path or "./"}">{title}</a>' for path, title in _PLACES.items())
     note = f'<p class="message" role="status">{escape(message)}</p>' if message else ""
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Who is who</title><style>{_STYLE}</style>'
-        f"<nav>{links}</nav><h1>Who is who: {_PLACES[place].lower()}</h1>{note}{body}</html>"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Identity review</title><style>{_STYLE}</style>'
+        f"<nav>{links}</nav><h1>Identity review: {_PLACES[place].lower()}</h1>{note}{body}</html>"
     )
 
 
 def _pair(pair: Pair, titles: Mapping[str, str], place: str) -> str:
-    score = "a rule" if pair.score is None else f"score {pair.score:.1f}"
-    decision = ""
-    if pair.said is not None:
-        by, reason = escape(pair.said.decided_by), escape(pair.said.reason)
-        decision = f"<p>{by} decided: {_word(pair.said.is_same)}. {reason}</p>"
+    score = "" if pair.score is None else f", score {pair.score:.1f}"
+    note = ""
+    if pair.decision is not None:
+        by, reason = escape(pair.decision.decided_by), escape(pair.decision.reason)
+        note = f"<p>{by} decided: {_word(pair.decision.is_same)}. {reason}</p>"
     return (
         f"<section><table><thead>{_row('th', pair.entity, *(_title(r, titles) for r in (pair.left, pair.right)))}</thead>"
-        f"{_facts(pair)}</table><p>{score}, by {escape(pair.how)}. "
+        f"{_facts(pair)}</table><p>Evidence: {escape(pair.how)}{score}. "
         f'Agreed: <span class="same">{escape(", ".join(pair.agreed) or "nothing")}</span>. '
         f'Differed: <span class="other">{escape(", ".join(pair.differed) or "nothing")}</span>.</p>'
-        f"{decision}{_form(pair, place)}</section>"
+        f"{note}{_form(pair, place)}</section>"
     )
 
 
@@ -124,20 +123,20 @@ def _facts(pair: Pair) -> str:
 
 def _title(record: Record, titles: Mapping[str, str]) -> str:
     if not record.vendor:
-        return f"{record.id}, no longer known"
-    second = ", the second person named" if record.id < 0 else ""
+        return f"{record.id}, no longer exists"
+    second = ", second person" if record.id < 0 else ""
     return f"{titles.get(record.vendor, record.vendor)} {record.key}{second}"
 
 
 def _form(pair: Pair, place: str) -> str:
     if pair.entity == "household":
-        return "<p>Follows from the people in it.</p>"
+        return "<p>Determined by its members.</p>"
     hidden: dict[str, object] = {"place": place, "entity": pair.entity, "left": pair.left.id, "right": pair.right.id}
-    hidden |= {"seen": pair.said.decision_id} if pair.said else {}
+    hidden |= {"seen": pair.decision.decision_id} if pair.decision else {}
     fields = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in hidden.items())
-    is_apart = pair.said is not None and not pair.said.is_same  # from the next run on
-    answers = (("true", "Same after all"),) if is_apart else _ANSWERS[place]
-    buttons = [f'<button name="is_same" value="{value}">{text}</button>' for value, text in answers]
+    is_apart = pair.decision is not None and not pair.decision.is_same  # from the next run on
+    choices = (("true", "Same"),) if is_apart else _BUTTONS[place]
+    buttons = [f'<button name="is_same" value="{value}">{text}</button>' for value, text in choices]
     return (
         f'<form method="post" action="decide">{_NO_DEFAULT}{fields}<input name="reason" required maxlength="{REASON_LENGTH}" '
         f'aria-label="Reason" placeholder="Reason"> {" ".join(buttons)}</form>'

@@ -43,12 +43,14 @@ def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
     """
     names = ids[roots]
     if known is not None and len(known):
-        kept = _keep(ids, roots, conform(known, KNOWN))
-        taken = set(kept.values())
-        for root in sorted(set(roots.tolist()) - kept.keys()):
+        kept_ids = _keep(ids, roots, conform(known, KNOWN))
+        taken = set(kept_ids.values())
+        for root in sorted(set(roots.tolist()) - kept_ids.keys()):
             if int(ids[root]) in taken:  # another person kept that id: use the next of its records
-                kept[root] = next(int(ids[at]) for at in np.flatnonzero(roots == root) if int(ids[at]) not in taken)
-        names = np.array([kept.get(root, first) for root, first in zip(roots.tolist(), names.tolist(), strict=True)])
+                kept_ids[root] = next(int(ids[at]) for at in np.flatnonzero(roots == root) if int(ids[at]) not in taken)
+        names = np.array(
+            [kept_ids.get(root, first) for root, first in zip(roots.tolist(), names.tolist(), strict=True)]
+        )
     return pa.table({"record_id": ids, "person_id": names}, schema=CLUSTERS)
 
 
@@ -60,10 +62,10 @@ def _keep(ids: Ints, roots: Ints, known: pa.Table) -> dict[int, int]:
     for person, root in zip(before[at >= 0].tolist(), roots[at[at >= 0]].tolist(), strict=True):
         heirs[person][root] += 1
     home = dict(zip(heirs, places(ids, np.array(list(heirs), np.int64)).tolist(), strict=True))
-    kept: dict[int, int] = {}
+    identity_ids: dict[int, int] = {}
     for person in sorted(heirs, key=lambda each: (abs(each), each < 0)):
         claims = heirs[person]
-        named = int(roots[home[person]]) if home[person] >= 0 else -1
-        heir = named if named in claims else min(claims, key=lambda root: (-claims[root], root))
-        kept.setdefault(heir, person)
-    return kept
+        root_id = int(roots[home[person]]) if home[person] >= 0 else -1
+        heir = root_id if root_id in claims else min(claims, key=lambda root: (-claims[root], root))
+        identity_ids.setdefault(heir, person)
+    return identity_ids

@@ -98,22 +98,22 @@ def resolve_within(
     if db.scalar(_LAST) == fingerprint:
         return None
     linked = link(persons, decisions["person"], policy, known=store.read_known(db, "person"), on=on)
-    changed = store.store(db, "person", _map_people(linked), "link", run_id)
+    changed = store.store_identities(db, "person", _map_people(linked), "link", run_id)
     store.store_reasons(db, "person", linked.links, linked.review, run_id)
     homes = link_households(persons, linked.clusters, on)
     ids = store.read_household_ids(db)
     households = _map_households(homes, ids, store.read_known(db, "household"))
-    changed += store.store(db, "household", households, "members", run_id)
+    changed += store.store_identities(db, "household", households, "members", run_id)
     store.store_reasons(
         db, "household", _explain_households(persons, linked, households, ids), LINKS.empty_table(), run_id
     )
     accounts = store.read_accounts(db)
     copies, doubtful = _find_copies(accounts, decisions["account"])
     originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
-    changed += store.store(db, "account", originals, "copy", run_id)
+    changed += store.store_identities(db, "account", originals, "copy", run_id)
     store.store_reasons(db, "account", copies, doubtful, run_id)
     same, conflicts = link_securities(securities, _to_mapping(store.read_known(db, "security")))
-    changed += store.store(db, "security", same, "number", run_id)
+    changed += store.store_identities(db, "security", same, "number", run_id)
     store.store_conflicts(db, conflicts, run_id)
     resolved = Resolved(
         records=persons.num_rows,

@@ -154,7 +154,9 @@ def fingerprint(tables: Sequence[pa.Table]) -> str:
     return digest.hexdigest()
 
 
-def store(connection: sa.Connection, entity: str, identities: Mapping[int, int], how: str, run_id: str) -> int:
+def store_identities(
+    connection: sa.Connection, entity: str, identities: Mapping[int, int], how: str, run_id: str
+) -> int:
     """Store record -> representing record, with history; return the number of records whose identity changed."""
     pairs = pa.table({"id": list(identities), "identity_id": list(identities.values())}, schema=_PAIR)
     copy_in(connection, "found", _PAIR, [pairs])

@@ -142,7 +142,7 @@ def _record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outc
         dead_money_usd=money.usd,
         dead_money_unreadable=money.unreadable,
         seconds=seconds,
-        notes={"failed": outcome.failed, "accepted": outcome.accepted, "buried": recorded},
+        notes={"failed": outcome.failed, "accepted": outcome.accepted, "dead_letters": recorded},
     )
     letters = islice(read_refused_dead_letters(vendor, table, partition), recorded)
     with vendor_run.site.engine.begin() as connection:

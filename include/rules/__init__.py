@@ -24,21 +24,21 @@ from include.rules.signatures import find_ended_envelopes, find_unopened_account
 from include.rules.snapshot import Snapshot
 
 RULES: tuple[Rule[Snapshot], ...] = (
-    Rule("household_aum_moved", find_aum_moves, "warning", "Review a large move in assets", 2, open_days=5),
+    Rule("household_aum_moved", find_aum_moves, "warning", "Review a large change in household assets", 2, open_days=5),
     Rule("large_withdrawal", find_large_withdrawals, "warning", "Confirm a large withdrawal", 1),
     Rule("large_deposit", find_large_deposits, "info", "Invest a large deposit", 3),
-    Rule("negative_cash", find_negative_cash, "critical", "Cover negative cash", 1),
+    Rule("negative_cash", find_negative_cash, "critical", "Cover a negative cash balance", 1),
     Rule("excess_cash", find_excess_cash, "info", None, 0),
-    Rule("household_concentration", find_household_concentration, "warning", "Review a concentrated holding", 10),
+    Rule("household_concentration", find_household_concentration, "warning", "Review a concentrated position", 10),
     Rule("account_concentration", find_account_concentration, "info", None, 0),
     Rule("account_unfunded", find_unfunded, "info", "Fund or close an empty account", 10),
-    Rule("account_unowned", find_unowned, "warning", "Correct the owners of an account", 3, is_about_data=True),
-    Rule("account_absent", find_absent, "warning", "Find out what became of an account", 3, is_about_data=True),
+    Rule("account_unowned", find_unowned, "warning", "Correct an account's owners", 3, is_about_data=True),
+    Rule("account_absent", find_absent, "warning", "Check an account missing from vendor data", 3, is_about_data=True),
     Rule(
         "household_absent",
         household.find_absent,
         "warning",
-        "Find out what became of a household",
+        "Check a household missing from vendor data",
         3,
         is_about_data=True,
     ),
@@ -49,16 +49,16 @@ RULES: tuple[Rule[Snapshot], ...] = (
 """Rules on one vendor's day."""
 
 HOUSEHOLD_RULES: tuple[Rule[HouseholdView], ...] = (
-    Rule("risk_misaligned", find_misaligned, "warning", "Review a portfolio out of line with the client's risk", 10),
-    Rule("questionnaire_old", find_old_questionnaires, "info", "Ask for a new risk questionnaire", 20),
-    Rule("goal_at_risk", find_goals_at_risk, "warning", "Review a plan that may not succeed", 10),
-    Rule("plan_old", find_old_plans, "info", "Bring a financial plan up to date", 20),
+    Rule("risk_misaligned", find_misaligned, "warning", "Review a portfolio that does not match the client's risk", 10),
+    Rule("questionnaire_old", find_old_questionnaires, "info", "Request a new risk questionnaire", 20),
+    Rule("goal_at_risk", find_goals_at_risk, "warning", "Review a plan or goal at risk", 10),
+    Rule("plan_old", find_old_plans, "info", "Update a financial plan", 20),
     Rule("plan_assets_apart", find_assets_apart, "warning", "Correct the assets in a financial plan", 10),
     Rule("rmd_unplanned", find_unplanned_distributions, "warning", "Plan required minimum distributions", 20),
-    Rule("beneficiary_missing", find_missing_beneficiaries, "warning", "Have a beneficiary named", 20),
-    Rule("envelope_waiting", find_waiting_envelopes, "warning", "Remind a client of a signature", 2),
-    Rule("envelope_ended", find_ended_envelopes, "warning", "Find out why a signature was not given", 2),
-    Rule("deal_unserved", find_unserved_deals, "warning", "Set up a household for a deal that was won", 3),
-    Rule("account_unopened", find_unopened_accounts, "warning", "Open an account whose papers are signed", 3),
+    Rule("beneficiary_missing", find_missing_beneficiaries, "warning", "Add a missing beneficiary", 20),
+    Rule("envelope_waiting", find_waiting_envelopes, "warning", "Remind a client to sign", 2),
+    Rule("envelope_ended", find_ended_envelopes, "warning", "Follow up on an unsigned document", 2),
+    Rule("deal_unserved", find_unserved_deals, "warning", "Set up the household of a won deal", 3),
+    Rule("account_unopened", find_unopened_accounts, "warning", "Open an account with signed paperwork", 3),
 )
 """Rules on the household view: the data of all vendors on households and persons."""

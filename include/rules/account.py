@@ -18,7 +18,7 @@ def find_unfunded(snapshot: Snapshot, policy: Policy) -> pa.Table:
 
     What: active, opened at least `unfunded_days` ago, with a value of exactly 0 (or no value from the vendor). Includes
         accounts that were emptied and left open, but not accounts that the vendor no longer lists.
-    Why: a transfer got stuck, or paperwork is missing; an empty account costs the client a fee.
+    Why: a transfer failed, or paperwork is missing; an empty account costs the client a fee.
     Threshold: `unfunded_days` calendar days from the opening. Measure: dollars.
     Closes: the account has a value, or is closed.
     """
@@ -32,7 +32,7 @@ def find_unfunded(snapshot: Snapshot, policy: Policy) -> pa.Table:
     nothing = pc.fill_null(unfunded["market_value_usd"], Decimal(0))
     return about_accounts(
         unfunded, nothing,
-        "Opened on ", unfunded["open_date"], f" and holds nothing after {policy.unfunded_days} days.",
+        "Opened on ", unfunded["open_date"], f"; still empty after {policy.unfunded_days} days.",
     )  # fmt: skip
 
 
@@ -50,9 +50,9 @@ def find_unowned(snapshot: Snapshot, policy: Policy) -> pa.Table:
     off = pc.abs(pc.subtract(accounts["owned_ratio"], pa.scalar(Decimal(1), SUM_OF_SHARES)))
     unowned = accounts.filter(pc.greater(off, pa.scalar(policy.share_tolerance_ratio, SUM_OF_SHARES)))
     owned_ratio = to_decimal(unowned["owned_ratio"], pa.decimal128(8, 4))
-    is_nobody = pc.equal(unowned["owned_ratio"], pa.scalar(Decimal(0), SUM_OF_SHARES))
-    some = pc.binary_join_element_wise("Owners' shares add up to ", owned_ratio.cast(pa.string()), " and not to 1.", "")
-    return about_accounts(unowned, owned_ratio, pc.if_else(is_nobody, "The account has no owner.", some))
+    has_no_owner = pc.equal(unowned["owned_ratio"], pa.scalar(Decimal(0), SUM_OF_SHARES))
+    some = pc.binary_join_element_wise("Owners' shares add up to ", owned_ratio.cast(pa.string()), " instead of 1.", "")
+    return about_accounts(unowned, owned_ratio, pc.if_else(has_no_owner, "The account has no owner.", some))
 
 
 def find_closed(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
@@ -70,7 +70,7 @@ def find_closed(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     )
     held = pc.fill_null(closed["before_usd"], Decimal(0)).cast(USD)
     on = pc.fill_null(closed["close_date"].cast(pa.string()), f"{snapshot.business_date}")
-    return about_accounts(closed, held, "Closed on ", on, "; held ", dollars(held), f" on {snapshot.before}.")
+    return about_accounts(closed, held, "Closed on ", on, f". Value on {snapshot.before}: ", dollars(held), ".")
 
 
 def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
@@ -78,7 +78,7 @@ def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
 
     What: active when it was last listed, and missing from the newest full pull of accounts. An unreadable row is not
         missing.
-    Why: it was deleted, or merged into another. Salesforce continues to show its last value, which nothing confirms.
+    Why: it was deleted, or merged into another. Salesforce continues to show its last value, which is no longer confirmed.
         Nothing is deleted automatically.
     Threshold: none. Measure: its value on the previous day, dollars; 0 if it had none.
     Closes: the vendor lists it again, or it is ended in the warehouse.
@@ -87,4 +87,6 @@ def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
         pc.and_(snapshot.accounts["is_active"], pc.is_valid(snapshot.accounts["absent_since"]))
     )
     held = pc.fill_null(absent["before_usd"], Decimal(0)).cast(USD)
-    return about_accounts(absent, held, "Not named by the vendor since ", absent["absent_since"], ", and not closed.")
+    return about_accounts(
+        absent, held, "Missing from the vendor's data since ", absent["absent_since"], ", but not reported as closed."
+    )

@@ -35,9 +35,9 @@ def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     share = percent_of(moved["move_usd"], moved["before_usd"])
     return about_households(
         snapshot, moved, share,
-        "Assets moved by ", percent(share), " (", dollars(moved["move_usd"]), f") since {snapshot.before}, from ",
-        dollars(moved["before_usd"]), " to ", dollars(moved["market_value_usd"]), ", net flows of ",
-        dollars(moved["net_flow_usd"]), " left out.",
+        "Assets changed by ", percent(share), " (", dollars(moved["move_usd"]), f") since {snapshot.before}, from ",
+        dollars(moved["before_usd"]), " to ", dollars(moved["market_value_usd"]), ", excluding net flows of ",
+        dollars(moved["net_flow_usd"]), ".",
     )  # fmt: skip
 
 
@@ -55,6 +55,6 @@ def find_broken_totals(snapshot: Snapshot, policy: Policy) -> pa.Table:
     broken = owned.filter(pc.greater(pc.abs(owned["gap_usd"]), usd(policy.household_total_tolerance_usd)))
     return about_households(
         snapshot, broken, broken["gap_usd"],
-        "Positions add up to ", dollars(broken["held_usd"]), ", but the accounts' values to ",
+        "Positions add up to ", dollars(broken["held_usd"]), "; account values add up to ",
         dollars(broken["market_value_usd"]), ": a difference of ", dollars(broken["gap_usd"]), ".",
     )  # fmt: skip

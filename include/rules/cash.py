@@ -23,7 +23,7 @@ def find_negative_cash(snapshot: Snapshot, policy: Policy) -> pa.Table:
     cash = snapshot.accounts["cash_usd"]
     overdrawn = snapshot.accounts.filter(pc.less(cash, usd(-policy.negative_cash_tolerance_usd)))
     cash = overdrawn["cash_usd"]
-    return about_accounts(overdrawn, cash, "Cash is ", dollars(cash), ".")
+    return about_accounts(overdrawn, cash, "The cash balance is ", dollars(cash), ".")
 
 
 def find_excess_cash(snapshot: Snapshot, policy: Policy) -> pa.Table:
@@ -43,6 +43,6 @@ def find_excess_cash(snapshot: Snapshot, policy: Policy) -> pa.Table:
     share = percent_of(idle["cash_usd"], idle["market_value_usd"])
     return about_accounts(
         idle, share,
-        "Cash is ", dollars(idle["cash_usd"]), ", ", percent(share), " of the account's ",
+        "Cash of ", dollars(idle["cash_usd"]), " is ", percent(share), " of the account's ",
         dollars(idle["market_value_usd"]), ".",
     )  # fmt: skip

@@ -17,7 +17,7 @@ def find_household_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table
 
     What: one security across all of its accounts, by its shares, compared with everything that it holds. Cash and diversified
         securities (`concentration_exempt_types`) are not evaluated, but count in the whole. The finding names the largest one.
-    Why: one company's bad day becomes the family's; a fiduciary must have discussed it.
+    Why: one company's loss becomes the family's; a fiduciary must have discussed it.
     Threshold: `household_concentration_percent` and `household_concentration_floor_usd`, both. Measure: percent.
     Closes: no security is above the thresholds.
     """
@@ -78,8 +78,8 @@ def _largest(snapshot: Snapshot, held: pa.Table, whole: pa.Table, by: str, floor
 
 def _describe(worst: pa.Table, holder: str) -> tuple[Words, ...]:
     more = pc.subtract(worst["count"], 1).cast(pa.string())
-    others = pc.binary_join_element_wise(" Others beyond the limit: ", more, ".", "")
+    others = pc.binary_join_element_wise(" Other securities above the limit: ", more, ".", "")
     return (
-        worst["title"], " is ", percent(worst["share"]), f" of the {holder}'s ", dollars(worst["held_usd"]), ": ",
-        dollars(worst["part_usd"]), ".", pc.if_else(pc.greater(worst["count"], 1), others, ""),
+        worst["title"], " is ", percent(worst["share"]), " (", dollars(worst["part_usd"]), f") of the {holder}'s ",
+        dollars(worst["held_usd"]), ".", pc.if_else(pc.greater(worst["count"], 1), others, ""),
     )  # fmt: skip

@@ -27,5 +27,5 @@ def find_unserved_deals(view: HouseholdView, policy: Policy) -> pa.Table:
     days = pc.days_between(rows["won_on"], pa.scalar(view.business_date))
     return about_deals(
         rows, days, "A deal was won on ", rows["won_on"],
-        f", and after {policy.deal_household_days} days no portfolio system has the household.",
+        f", but no portfolio system has the household after {policy.deal_household_days} days.",
     )  # fmt: skip

@@ -126,8 +126,8 @@ def evaluate(
             failed[rule.name] = error
             continue
         if found is not None:
-            named = [pa.repeat(pa.scalar(word), found.num_rows) for word in (rule.name, rule.severity)]
-            parts.append(pa.table([*named, *found.columns], schema=FOUND))
+            constants = [pa.repeat(pa.scalar(word), found.num_rows) for word in (rule.name, rule.severity)]
+            parts.append(pa.table([*constants, *found.columns], schema=FOUND))
             evaluated[rule.name] = rule.open_days
     return pa.concat_tables(parts), evaluated
 

@@ -110,5 +110,5 @@ def _findings(
         return FINDINGS.empty_table()
     words = [word if isinstance(word, str) else word.cast(pa.string()) for word in details]
     text = pc.binary_join_element_wise(*words, "", null_handling="replace", null_replacement="unknown")
-    named = pa.repeat(pa.scalar(entity), count)
-    return pa.table([named, subjects, households, representatives, measure.cast(MEASURE), text], schema=FINDINGS)
+    entities = pa.repeat(pa.scalar(entity), count)
+    return pa.table([entities, subjects, households, representatives, measure.cast(MEASURE), text], schema=FINDINGS)

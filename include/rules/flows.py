@@ -30,7 +30,7 @@ def find_large_withdrawals(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """Large withdrawals left an account.
 
     What: as for deposits, compared with the account's value plus the withdrawals.
-    Why: a client may be leaving, a plan may have gone wrong, or an older person may be robbed; the advisor should call.
+    Why: the client may be leaving, may need money unexpectedly, or may be a victim of fraud; the advisor should call.
     Threshold: as for deposits. Measure: dollars.
     Closes: the days have passed, or the withdrawal is reversed.
     """
@@ -63,6 +63,6 @@ def _find(accounts: pa.Table, whole: pa.ChunkedArray, policy: Policy, word: str)
     large = accounts.filter(pc.and_(pc.greater(flow, usd(Decimal(0))), is_large))
     return about_accounts(
         large, large["flow_usd"],
-        f"{word} of ", dollars(large["flow_usd"]), f" within {policy.flow_review_days} days, in an account of ",
+        f"{word} of ", dollars(large["flow_usd"]), f" within {policy.flow_review_days} days; the account's value including them is ",
         dollars(large["whole_usd"]), ".",
     )  # fmt: skip

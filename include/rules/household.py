@@ -27,5 +27,5 @@ def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
     held = pc.fill_null(absent["market_value_usd"], Decimal(0)).cast(USD)
     return about_households(
         snapshot, absent, held,
-        "Not named by the vendor since ", absent["absent_since"], "; accounts worth ", dollars(held), " are still its own.",
+        "Missing from the vendor's data since ", absent["absent_since"], "; still owns accounts worth ", dollars(held), ".",
     )  # fmt: skip

@@ -36,13 +36,15 @@ def find_goals_at_risk(view: HouseholdView, policy: Policy) -> pa.Table:
     at_risk = now.filter(pc.or_(now["is_low"], now["has_fallen"]))
     worst = worst_of(at_risk, "household_id", [("probability_ratio", "ascending"), ("of_id", "ascending")])
     chance = _points(worst["probability_ratio"])
-    below = pc.binary_join_element_wise(", below its floor of ", percent(_points(worst["floor"])), "")
+    below = pc.binary_join_element_wise(", below its minimum of ", percent(_points(worst["floor"])), "")
     days = f" within {policy.goal_fall_days} days"
     down = pc.binary_join_element_wise(", down from ", percent(_points(worst["highest_ratio"])), days, "")
-    others = pc.binary_join_element_wise(" Others at risk: ", pc.subtract(worst["count"], 1).cast(pa.string()), ".", "")
+    others = pc.binary_join_element_wise(
+        " Other plans or goals at risk: ", pc.subtract(worst["count"], 1).cast(pa.string()), ".", ""
+    )
     return about_households(
         view, worst, chance,
-        worst["title"], " succeeds with ", percent(chance), pc.if_else(worst["is_low"], below, ""),
+        worst["title"], ": probability of success ", percent(chance), pc.if_else(worst["is_low"], below, ""),
         pc.if_else(worst["has_fallen"], down, ""), ".", pc.if_else(pc.greater(worst["count"], 1), others, ""),
     )  # fmt: skip
 
@@ -79,7 +81,7 @@ def find_old_plans(view: HouseholdView, policy: Policy) -> pa.Table:
     age = pc.days_between(old["changed_on_max"], pa.scalar(view.business_date))
     return about_households(
         view, old, age,
-        "No plan was changed since ", old["changed_on_max"], f", which is more than {policy.plan_days} days.",
+        "The last plan change was on ", old["changed_on_max"], f", more than {policy.plan_days} days ago.",
     )  # fmt: skip
 
 
@@ -107,7 +109,7 @@ def find_assets_apart(view: HouseholdView, policy: Policy) -> pa.Table:
     worst = worst_of(apart, "household_id", [("size_usd", "descending"), ("gap_usd", "ascending")])
     return about_households(
         view, worst, worst["gap_usd"],
-        "The plan counts on ", dollars(worst["copied_usd"]), " of accounts that the portfolio system puts at ",
+        "The plan values managed accounts at ", dollars(worst["copied_usd"]), ", the portfolio system at ",
         dollars(worst["managed_usd"]), ": a difference of ", dollars(worst["gap_usd"]), ".",
     )  # fmt: skip
 
@@ -127,9 +129,9 @@ def find_missing_beneficiaries(view: HouseholdView, policy: Policy) -> pa.Table:
     bare = pays.filter(pc.and_(pc.equal(pays["beneficiaries"], 0), is_due))
     sums = total(bare, ["household_id"], {"death_benefit_usd": USD})
     sums = sums.join(bare.group_by("household_id").aggregate([([], "count_all")]), "household_id")
-    some = pc.binary_join_element_wise(sums["count_all"].cast(pa.string()), " policies name", "")
+    some = pc.binary_join_element_wise(sums["count_all"].cast(pa.string()), " policies have", "")
     return about_households(
         view, sums, sums["death_benefit_usd"],
-        pc.if_else(pc.equal(sums["count_all"], 1), "1 policy names", some), " no beneficiary; the death benefit is ",
+        pc.if_else(pc.equal(sums["count_all"], 1), "1 policy has", some), " no beneficiary; the death benefit is ",
         dollars(sums["death_benefit_usd"]), ".",
     )  # fmt: skip

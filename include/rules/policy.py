@@ -141,17 +141,17 @@ def _read(name: str, value: Any, default: Any) -> Any:
         return value
     if isinstance(default, frozenset):
         if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(word, str) for word in value):
-            raise ValueError("must be a list of texts")
+            raise ValueError("must be a list of strings")
         return frozenset(value)
     number = _read_number(value)
     least, most = _bounds(name)
     if not least <= number <= most:
-        raise ValueError(f"must lie between {least} and {most}")
+        raise ValueError(f"must be between {least} and {most}")
     if isinstance(default, int):
         if number != int(number):
             raise ValueError("must be a whole number")
         return int(number)
-    if number.as_tuple().exponent < -4:  # type: ignore[operator]  # finite: it lies between bounds
+    if number.as_tuple().exponent < -4:  # type: ignore[operator]  # finite: it is within bounds
         raise ValueError("must not have more than four decimals")
     return number
 

@@ -43,12 +43,12 @@ def find_unplanned_distributions(view: HouseholdView, policy: Policy) -> pa.Tabl
     is_planned = pc.fill_null(pc.greater_equal(pc.year(lead), reached["first_year"]), False)
     unplanned = reached.filter(pc.invert(is_planned))
     last = pc.binary_join_element_wise(
-        "the plan was changed last on ", unplanned["changed_on_max"].cast(pa.string()), ""
+        "the last plan change was on ", unplanned["changed_on_max"].cast(pa.string()), ""
     )
     return about_persons(
         view, unplanned, unplanned["market_value_usd"],
-        "Distributions are required since ", unplanned["first_year"], " from accounts worth ",
-        dollars(unplanned["market_value_usd"]), "; ", pc.coalesce(last, "there is no plan"), ".",
+        "Minimum distributions are required since ", unplanned["first_year"], " from accounts worth ",
+        dollars(unplanned["market_value_usd"]), "; ", pc.coalesce(last, "there is no financial plan"), ".",
     )  # fmt: skip
 
 

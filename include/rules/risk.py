@@ -29,8 +29,8 @@ def find_misaligned(view: HouseholdView, policy: Policy) -> pa.Table:
     worst = worst_of(off, "person_id", [("size", "descending"), ("portfolio_id", "ascending")])
     return about_persons(
         view, worst, worst["gap"],
-        "The portfolio's risk number is ", worst["portfolio_risk_number"], ", the client's ", worst["client_risk_number"],
-        ": ", worst["size"], " points ", pc.if_else(pc.greater(worst["gap"], 0), "above.", "below."),
+        "The portfolio's risk number is ", worst["portfolio_risk_number"], ", ", worst["size"], " points ",
+        pc.if_else(pc.greater(worst["gap"], 0), "above", "below"), " the client's ", worst["client_risk_number"], ".",
     )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def find_old_questionnaires(view: HouseholdView, policy: Policy) -> pa.Table:
     rows = rows.append_column("is_old", is_old).append_column("is_outdated", is_outdated)
     old = rows.filter(pc.or_(is_old, is_outdated))
     age = pc.days_between(old["completed_on"], pa.scalar(view.business_date))
-    version = pc.binary_join_element_wise(", on an old version (", pc.fill_null(old["version"], ""), ")", "")
+    version = pc.binary_join_element_wise(", in an outdated version (", pc.fill_null(old["version"], ""), ")", "")
     return about_persons(
         view, old, age,
         "The questionnaire was completed on ", old["completed_on"],

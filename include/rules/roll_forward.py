@@ -25,4 +25,4 @@ def find_roll_forward_breaks(snapshot: Snapshot, policy: Policy) -> pa.Table | N
     count = broken["count_all"].cast(pa.decimal128(20, 0))
     some = pc.binary_join_element_wise(count.cast(pa.string()), " positions do", "")
     subject = pc.if_else(pc.equal(broken["count_all"], 1), "1 position does", some)
-    return about_accounts(broken, count, subject, " not follow from the day before and its transactions.")
+    return about_accounts(broken, count, subject, " not match the previous day plus transactions.")

@@ -18,7 +18,7 @@ def find_waiting_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
     """An envelope has been waiting for signatures for too long.
 
     What: envelopes that were sent and are not in a final state. The finding names the household's oldest and counts the others.
-    Why: an account is not opened, a transfer does not start, or the client has a question and does not ask.
+    Why: an account is not opened, a transfer does not start, or the client has an open question.
     Threshold: sent more than `envelope_wait_days` ago. Measure: days.
     Closes: it is signed, or reaches another final state.
     """
@@ -29,8 +29,8 @@ def find_waiting_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
     worst = worst_of(late, "household_id", [("sent_on", "ascending"), ("envelope_key", "ascending")])
     return about_households(
         view, worst, _count_days(view, worst["sent_on"]),
-        _name_purpose(worst), " waits for signatures since ", worst["sent_on"], f", which is more than {policy.envelope_wait_days} days; ",
-        worst["signed"], " of ", worst["signers"], " have signed.", _count_others(worst, " Others that wait: "),
+        _name_purpose(worst), " has waited for signatures since ", worst["sent_on"], f", more than {policy.envelope_wait_days} days; ",
+        worst["signed"], " of ", worst["signers"], " signers have signed.", _count_others(worst, " Other waiting documents: "),
     )  # fmt: skip
 
 
@@ -53,12 +53,12 @@ def find_ended_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
         ["household_id", "about", "sent_on_max"]
     )
     ended = ended.join(newest, ["household_id", "about"])
-    left = ended.filter(pc.fill_null(pc.less_equal(ended["sent_on_max"], ended["ended_on"]), True))
-    worst = worst_of(left, "household_id", [("ended_on", "descending"), ("envelope_key", "ascending")])
+    unreplaced = ended.filter(pc.fill_null(pc.less_equal(ended["sent_on_max"], ended["ended_on"]), True))
+    worst = worst_of(unreplaced, "household_id", [("ended_on", "descending"), ("envelope_key", "ascending")])
     return about_households(
         view, worst, _count_days(view, worst["ended_on"]),
-        _name_purpose(worst), " was ", worst["status"], " on ", worst["ended_on"], ", and none was sent since.",
-        _count_others(worst, " Others that ended so: "),
+        _name_purpose(worst), " was ", worst["status"], " on ", worst["ended_on"], " and has not been sent again.",
+        _count_others(worst, " Other unsigned documents: "),
     )  # fmt: skip
 
 
@@ -67,24 +67,26 @@ def find_unopened_accounts(view: HouseholdView, policy: Policy) -> pa.Table:
 
     What: completed envelopes whose purpose is one of `account_opening_purposes`, compared with the household's newest account
         in any portfolio system: its opening date, or the day on which we first saw it.
-    Why: the client has signed and waits; the application may be stuck in a queue, or was returned.
+    Why: the client is waiting; the application may be stuck in a queue, or was returned.
     Threshold: completed more than `account_opening_days` ago, within a year. Measure: days.
     Closes: an account is opened on or after the day on which the envelope was sent.
     """
     rows = view.envelopes.join(view.openings, "household_id")
-    is_meant = pc.is_in(pc.utf8_lower(rows["purpose"]), value_set=pa.array(sorted(policy.account_opening_purposes)))
+    is_for_opening = pc.is_in(
+        pc.utf8_lower(rows["purpose"]), value_set=pa.array(sorted(policy.account_opening_purposes))
+    )
     is_due = pc.and_(
         pc.less(rows["completed_on"], _subtract_days(view, policy.account_opening_days)),
         pc.greater_equal(rows["completed_on"], _subtract_days(view, 365)),
     )
-    is_lacking = pc.fill_null(pc.less(rows["opened_on"], rows["sent_on"]), True)
-    is_signed = pc.and_(is_meant, pc.equal(rows["status"], "completed"))
-    lacking = rows.filter(pc.fill_null(pc.and_(pc.and_(is_signed, is_due), is_lacking), False))
-    worst = worst_of(lacking, "household_id", [("completed_on", "ascending"), ("envelope_key", "ascending")])
+    has_no_account = pc.fill_null(pc.less(rows["opened_on"], rows["sent_on"]), True)
+    is_signed = pc.and_(is_for_opening, pc.equal(rows["status"], "completed"))
+    unopened = rows.filter(pc.fill_null(pc.and_(pc.and_(is_signed, is_due), has_no_account), False))
+    worst = worst_of(unopened, "household_id", [("completed_on", "ascending"), ("envelope_key", "ascending")])
     return about_households(
         view, worst, _count_days(view, worst["completed_on"]),
-        _name_purpose(worst), " was signed by all on ", worst["completed_on"],
-        f", and no account was opened within {policy.account_opening_days} days.", _count_others(worst, " Others: "),
+        _name_purpose(worst), " was fully signed on ", worst["completed_on"],
+        f", but no account was opened within {policy.account_opening_days} days.", _count_others(worst, " Other documents: "),
     )  # fmt: skip
 
 

@@ -136,8 +136,8 @@ def _mask_faults(rows: pa.Table, faults: list[set[str]], columns: list[str]) -> 
 
 def _find_fault_columns(reasons: list[str], sources: dict[str, str]) -> set[str]:
     """Return the staged columns that the reasons of a dead row name; `ANY` for a reason that names none."""
-    named = [sources.get(reason.partition(":")[0]) for reason in reasons]
-    return {name or ANY for name in named}
+    columns = [sources.get(reason.partition(":")[0]) for reason in reasons]
+    return {name or ANY for name in columns}
 
 
 def _find_column(expectation: str, names: Collection[str]) -> str:

@@ -184,8 +184,8 @@ def _compare_prices(comparison: Comparison, now: Money, before: Sequence[Money])
     comparison.measures["unpriced_ratio"] = eased_share(len(unpriced), len(both))
     comparison.details["unpriced_ratio"] = f"{len(unpriced):,} of {len(both):,} securities: {name_first(unpriced)}"
     comparison.measures["price_jump_ratio"] = eased_share(len(jumps), len(both))
-    named = name_first([f"{key} x{moves[key]:.4g}" for key in jumps])
-    comparison.details["price_jump_ratio"] = f"{len(jumps):,} of {len(both):,} securities since {last.day}: {named}"
+    examples = name_first([f"{key} x{moves[key]:.4g}" for key in jumps])
+    comparison.details["price_jump_ratio"] = f"{len(jumps):,} of {len(both):,} securities since {last.day}: {examples}"
     if len(before) > 1:
         moving = [key for key in both if before[1].prices.get(key) not in (None, last.prices[key])]
         stale = [key for key in moving if now.prices[key] == last.prices[key]]

@@ -246,8 +246,8 @@ def _compare_totals(
         unreadable = 0  # a dead row with an unreadable key makes an unknown sum wrong
     off = off.filter(pc.invert(pc.is_in(off.column("key"), value_set=explained)))
     off = off.append_column("size", pc.abs(off.column("by"))).sort_by([("size", "descending"), ("key", "ascending")])
-    named = [f"{row['key']} by {row['by']:+,.2f}" for row in off.select(["key", "by"]).slice(0, 20).to_pylist()]
-    return max(0, len(off) - unreadable), f"{column} {name_first(named, len(off))}"
+    examples = [f"{row['key']} by {row['by']:+,.2f}" for row in off.select(["key", "by"]).slice(0, 20).to_pylist()]
+    return max(0, len(off) - unreadable), f"{column} {name_first(examples, len(off))}"
 
 
 def _read_dead_values(table: Table, column: str, partition: Partition) -> tuple[pa.Array, int]:

@@ -247,10 +247,10 @@ class Check:
     @property
     def summary(self) -> str:
         """The check as one sentence, with the vendor's keys of its largest breaks."""
-        named = [
+        parts = [
             f"{b.get('key') or b.get('position_key')} by {b['difference']:+,f}" for b in self.listed[:_NAMED_BREAKS]
         ]
-        which = f" ({', '.join(named)}{', ...' if self.breaks > len(named) else ''})" if named else ""
+        which = f" ({', '.join(parts)}{', ...' if self.breaks > len(parts) else ''})" if parts else ""
         return f"{self.name}: {self.breaks} breaks beyond {self.tolerance}, {self.explained} explained by dead letters{which}"
 
 

@@ -272,10 +272,10 @@ class Laps:
         """Count the calls of a function as one step, and the time before each call as another."""
         work: Callable[..., Any] = getattr(owner, name)
 
-        def marked(*given: Any, **named: Any) -> Any:
+        def marked(*args: Any, **kwargs: Any) -> Any:
             self.mark(before)
             try:
-                return work(*given, **named)
+                return work(*args, **kwargs)
             finally:
                 self.mark(step)
 
@@ -289,10 +289,10 @@ class _ToOrg(requests.adapters.HTTPAdapter):
         super().__init__()
         self._org_url = org_url
 
-    def send(self, request: requests.PreparedRequest, *given: Any, **named: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         _, _, path = str(request.url).partition("/services/")
         request.url = f"{self._org_url}/services/{path}"
-        return super().send(request, *given, **named)
+        return super().send(request, *args, **kwargs)
 
 
 def _part(work: Path, part: int) -> Path:

@@ -70,8 +70,8 @@ def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
                 bare = _call(url, [(2_000_000 + n, 0.0) for n in range(storm)], callers)
                 bare_took = time.perf_counter() - began
             with psycopg.connect(server.url("tributary")) as connection:
-                [kept] = connection.execute("select count(*) from control.inbox").fetchone() or (0,)
-    _show(steady, (stormy, took), (bare, bare_took), kept - 20)
+                [rows] = connection.execute("select count(*) from control.inbox").fetchone() or (0,)
+    _show(steady, (stormy, took), (bare, bare_took), rows - 20)
 
 
 @contextmanager
@@ -146,7 +146,7 @@ Storm = tuple[list[float], float]
 """Milliseconds of each request, and seconds in total."""
 
 
-def _show(steady: list[float], storm: Storm, bare: Storm, kept: int) -> None:
+def _show(steady: list[float], storm: Storm, bare: Storm, rows: int) -> None:
     table = Table("", "deliveries", "median, ms", "99th percentile, ms", "must be", box=box.SIMPLE, title="Webhooks")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -158,6 +158,6 @@ def _show(steady: list[float], storm: Storm, bare: Storm, kept: int) -> None:
     ):
         last = statistics.quantiles(times, n=100)[-1]
         table.add_row(name, f"{len(times):,}", f"{statistics.median(times):.1f}", f"{last:.1f}", limit)
-    table.add_row("in the inbox", f"{kept:,}", "", "", f"{len(steady) + len(storm[0]):,}")
+    table.add_row("in the inbox", f"{rows:,}", "", "", f"{len(steady) + len(storm[0]):,}")
     table.add_row("gateway / bare route", "", "", f"{rate / bare_rate:.2f}", f"> {BARE_RATIO}")
     Console(width=110).print(table)

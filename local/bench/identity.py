@@ -61,9 +61,9 @@ def bench_identity(clients: int = 50_000, records: int = 1_000_000) -> None:
         console.print(_firm_table(f"A firm with {large['records']:,} records", large))
 
 
-def run(function: str, *given: object) -> Any:
+def run(function: str, *args: object) -> Any:
     """Call a function of this module in a separate process, to measure its peak memory alone."""
-    command = [sys.executable, "-m", "local.bench.identity", json.dumps([function, *given])]
+    command = [sys.executable, "-m", "local.bench.identity", json.dumps([function, *args])]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -210,9 +210,9 @@ def compare_ids(before: pa.Table, after: pa.Table) -> dict[str, float]:
     now = defaultdict(set)
     for record, former in zip(before["record_id"].to_pylist(), before["person_id"].to_pylist(), strict=True):
         now[former].add(person[record])
-    kept = sum(each == {former} for former, each in now.items())
+    unchanged = sum(each == {former} for former, each in now.items())
     cut = sum(len(each) > 1 for each in now.values())
-    return {"kept": kept / len(now), "merged": (len(now) - kept - cut) / len(now), "cut": cut / len(now)}
+    return {"kept": unchanged / len(now), "merged": (len(now) - unchanged - cut) / len(now), "cut": cut / len(now)}
 
 
 def _queue(review: pa.Table, records: int) -> float:

@@ -111,7 +111,7 @@ def open_database() -> Iterator[Any]:
 
 
 def _is_reported_elsewhere(reason: Any, run_type: str) -> bool:
-    """Whether a failure is reported without an alert of the run: in the form, or by the alerts about held-back records."""
+    """Return whether a failure is reported without an alert of the run: in the form, or by the alerts about held-back records."""
     from include.errors import HeldBack, InputRejected
 
     return isinstance(reason, HeldBack) or (isinstance(reason, InputRejected) and run_type not in UNATTENDED)
@@ -182,7 +182,7 @@ def page(dag_id: str) -> str:
 
 
 def _counts(dag_id: str, run_id: str) -> str:
-    """Return the ledger's counts of a vendor's run; empty where the database does not answer, so that the alert is sent anyway."""
+    """Return the ledger's counts of a vendor's run; empty if the database does not respond, so that the alert is sent anyway."""
     from include.control.lateness import describe_progress
     from tributary.policy import vendor_of
 
@@ -212,7 +212,7 @@ def _run_id(run: Any) -> str:
 
 
 def _message(reason: BaseException) -> str:
-    """Return the text of our own errors, which hold no secret and no row; other errors may quote their input."""
+    """Return the text of our own errors, which contain no secret and no row; other errors may quote their input."""
     from include.errors import TributaryError
 
     return str(reason) if isinstance(reason, TributaryError) else "see the task's log"

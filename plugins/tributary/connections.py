@@ -3,14 +3,14 @@
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
 tributary_secret     generic    password: the key under which sensitive values are hashed
-tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by blanks
+tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by spaces
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and what the firm chooses: see
                                 docs/reference/connections.md
 salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/reference/salesforce.md
 
-Variables: tributary_rules, tributary_identity (JSON: thresholds of the business rules, of who is who),
+Variables: tributary_rules, tributary_identity (JSON: thresholds of the business rules, of identity resolution),
 tributary_crm_paused (true: nothing is written), tributary_retention_years (of signed documents, 7),
-tributary_subscribers (connections that get our events, blanks between).
+tributary_subscribers (connections that receive our events, separated by spaces).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def vendor_run(name: str, run: Run) -> VendorRun:
 
 
 def staging() -> Staging:
-    """Open the place of partitions, and of documents."""
+    """Open the storage of partitions and documents."""
     from include.staging.partitions import Staging
 
     known = find_connection("tributary_staging").extra_dejson
@@ -100,7 +100,7 @@ def connection(conn_id: str) -> Connection:
 
 
 def is_connected(conn_id: str) -> bool:
-    """Whether the firm has this connection: vendors that it does not use have none."""
+    """Return whether the firm has this connection; unused vendors have none."""
     try:
         find_connection(conn_id)
     except AirflowNotFoundException:
@@ -109,7 +109,7 @@ def is_connected(conn_id: str) -> bool:
 
 
 def skip_without_salesforce() -> None:
-    """Skip the task where the firm does not use Salesforce.
+    """Skip the task if the firm does not use Salesforce.
 
     Raises:
         AirflowSkipException: There is no connection `salesforce`.
@@ -121,7 +121,7 @@ def skip_without_salesforce() -> None:
 
 
 def crm_settings() -> Settings:
-    """Return what the firm chose about its Salesforce: extra fields of the connection."""
+    """Return the firm's Salesforce settings, from the extra fields of the connection."""
     from include.crm.settings import Settings
 
     return Settings.of(find_connection("salesforce").extra_dejson)
@@ -135,24 +135,24 @@ def rule_policy() -> Policy:
 
 
 def identity_policy() -> IdentityPolicy:
-    """Return the thresholds of who is who: a Variable in JSON, or the defaults."""
+    """Return the thresholds of identity resolution: a Variable in JSON, or the defaults."""
     from include.identity.policy import Policy
 
     return Policy.of(find_variable("tributary_identity", default={}, deserialize_json=True))
 
 
 def is_crm_paused() -> bool:
-    """Whether an administrator has paused every write to Salesforce."""
+    """Return whether an administrator has paused all writes to Salesforce."""
     return str(find_variable("tributary_crm_paused", default="false")).lower() == "true"
 
 
 def retention_years() -> int:
-    """For how many years signed documents are kept: the Variable `tributary_retention_years`, or seven."""
+    """Return the years for which signed documents are kept: the Variable `tributary_retention_years`, or seven."""
     return int(find_variable("tributary_retention_years", default="7"))
 
 
 def find_connection(conn_id: str) -> Any:
-    """Return a connection as Airflow has it; raises `AirflowNotFoundException` only where there is none."""
+    """Return a connection from Airflow; raises `AirflowNotFoundException` only if there is none."""
     with suppress(AirflowNotFoundException):
         return BaseHook.get_connection(conn_id)
     _check_answering()
@@ -160,7 +160,7 @@ def find_connection(conn_id: str) -> Any:
 
 
 def find_variable(key: str, default: Any, deserialize_json: bool = False) -> Any:
-    """Return a Variable, or the default only where there is none."""
+    """Return a Variable, or the default only if there is none."""
     with suppress(AirflowRuntimeError):
         return Variable.get(key, deserialize_json=deserialize_json)
     _check_answering()
@@ -168,10 +168,10 @@ def find_variable(key: str, default: Any, deserialize_json: bool = False) -> Any
 
 
 def _check_answering() -> None:
-    """Raises Airflow's own error, which is tried again, where its API server does not answer a task.
+    """Raise Airflow's own error, which is retried, if its API server does not respond to a task.
 
-    To a task of Airflow 3.3.2 a setting that can't be read is one that is not there: the default of `tributary_crm_paused` would have a
-    paused Salesforce written to.
+    Airflow 3.3.2 reports a setting that a task can't read as missing: by the default of `tributary_crm_paused`, a run would then write
+    to a paused Salesforce.
     """
     from airflow.sdk.execution_time import task_runner
 
@@ -180,7 +180,7 @@ def _check_answering() -> None:
 
 
 def work_folder() -> Path:
-    """Return a folder of this machine for files on their way."""
+    """Return a local folder for temporary files."""
     folder = Path(os.environ.get("TRIBUTARY_WORK", tempfile.gettempdir())) / "tributary"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder

@@ -48,7 +48,7 @@ def vendor_form(vendor: Vendor) -> dict[str, Param]:
             type="array",
             items={"type": "string", "enum": tables},
             minItems=1,
-            examples=tables,  # what the form offers
+            examples=tables,  # the choices in the form
             title="Tables",
             description=f"Tables to pull. {_describe_past(vendor)}",
         ),
@@ -64,14 +64,17 @@ def vendor_form(vendor: Vendor) -> dict[str, Param]:
     }
     if vendor.closed:
         form["wait"] = Param(
-            True, type="boolean", title="Wait until closed", description="Off: do not wait, take what the vendor has."
+            True,
+            type="boolean",
+            title="Wait until closed",
+            description="Off: do not wait; load the data that the vendor has now.",
         )
     form["accept_unusual"] = Param(
         False,
         type="boolean",
         title="Accept an unusual day",
-        description="Load a day whose totals, prices or number of rows differ much from earlier days, or that does not add up as an earlier"
-        " run of the day has reported. Your name is recorded, and the marts show the day as accepted.",
+        description="Load a day whose totals, prices or row counts differ much from earlier days, or that failed reconciliation in an earlier"
+        " run. Your name is recorded, and the marts show the day as accepted.",
     )
     form["on_demand"] = Param(
         False,
@@ -93,16 +96,16 @@ def client_form(vendor: Vendor) -> dict[str, Param]:
         items={"type": "string"},
         minItems=1,
         title=noun.capitalize(),
-        description=f"The vendor's ids of {noun}, one a line.",
+        description=f"The vendor's ids of {noun}, one per line.",
     )
     return {"keys": keys, **form}
 
 
 def _describe_past(vendor: Vendor) -> str:
-    """Describe which tables a past date leaves out."""
+    """Describe which tables a past date omits."""
     left_out = [table.name for table in vendor.requested_tables if not table.states_past]
     if len(left_out) == len(vendor.requested_tables):
-        return f"Only the latest day: {vendor.title} can't report a past one."
+        return f"Only the latest day: {vendor.title} can't return past days."
     if not left_out:
         return "A past date pulls all of them."
-    return f"A past date leaves out {', '.join(left_out)}: {vendor.title} can't report them as of a past date."
+    return f"A past date omits {', '.join(left_out)}: {vendor.title} can't return them as of a past date."

@@ -39,20 +39,20 @@ def alert_of_outage(context: Any) -> None:
         return
     lines = [
         f"Table: {error.facts.get('table') or 'none'} (task {name_task(task)})",
-        f"Out of reach since: {_write(outage.since)}",
+        f"Unreachable since: {_write(outage.since)}",
         f"Last error: {error}",
         f"Requests that failed: {outage.tries:,}",
         f"Next try: by {_write(next_try)}",
-        f"Gives up: by {_write(gives_up)}, unless the vendor answers before",
+        f"Gives up: by {_write(gives_up)}, unless the vendor responds earlier",
         f"Run: {run.run_id}",
         f"Link: {_link(run)}",
     ]
-    title = f"Out of reach: {_title(vendor)}"
+    title = f"Unreachable: {_title(vendor)}"
     send("outage", title, "\n".join(lines), dag_id=run.dag_id, run_id=run.run_id, subject=outage.subject)
 
 
 def report_answer(vendor: str) -> None:
-    """Record that the vendor answered the current task; alert that the outage is over, if its start was alerted.
+    """Record that the vendor responded to the current task; alert that the outage is over, if its start was alerted.
 
     It never fails the task.
     """
@@ -67,10 +67,10 @@ def report_answer(vendor: str) -> None:
         with open_database() as engine:
             outage = record_answer(engine, vendor, run.run_id, name_task(context["ti"], by_index=True), now)
         if outage is not None:
-            body = f"Answered again at: {_write(now)}\nOut of reach since: {_write(outage.since)}\nRequests that failed: {outage.tries:,}"
+            body = f"Responded again at: {_write(now)}\nUnreachable since: {_write(outage.since)}\nRequests that failed: {outage.tries:,}"
             body += f"\nRun: {run.run_id}\nLink: {_link(run)}"
             about = {"dag_id": run.dag_id, "run_id": run.run_id, "subject": outage.subject}
-            send("outage over", f"Within reach again: {_title(vendor)}", body, **about)
+            send("outage over", f"Reachable again: {_title(vendor)}", body, **about)
     except Exception as failure:
         log.warning("The end of the outage of %s could not be reported: %s", vendor, type(failure).__name__)
 

@@ -24,7 +24,7 @@ from tributary.outages import alert_of_outage
 # A notification of new data, never the message: Airflow merges events, so the receiver reads the warehouse.
 WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
 
-# The first day of the schedules: a firm sets the day it goes live.
+# First day of the schedules; a firm sets its go-live date.
 GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 
 _ON_DEMAND = "_on_demand"
@@ -41,9 +41,9 @@ def _read_number(name: str, default: str, unit: str) -> float:
         raise ConfigurationError(f"{name} must be a number of {unit}, not {text!r}") from error
 
 
-# How long a whole run may take until people are alerted.
+# Maximum time of a whole run before an alert.
 DEADLINE_HOURS = _read_number("TRIBUTARY_DEADLINE_HOURS", "2", "hours")
-# How long a vendor may be out of reach until people are alerted.
+# Minutes that a vendor may be unreachable before an alert.
 OUTAGE_MINUTES = _read_number("TRIBUTARY_OUTAGE_MINUTES", "10", "minutes")
 
 
@@ -88,7 +88,7 @@ class Retries(ExceptionRetryPolicy):
 
 
 def _is_airflow_away(exception: BaseException) -> bool:
-    """Whether Airflow did not answer, or failed: no status, 5xx, or 429."""
+    """Return whether Airflow did not respond, or failed: no status, 5xx, or 429."""
     from airflow.sdk.api.client import ServerResponseError
     from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 

@@ -1,7 +1,7 @@
 """A firm's account at Adobe Acrobat Sign: its users, library documents and agreements, generated or from files, and their edits.
 
-What people do is kept as edits of the sandbox and lived again at the next start; so what is drawn and what was done give the
-same account for ever. All of it is chosen here.
+Actions of people are stored as edits and replayed at the next start, so the same seed and edits always give the same account.
+All of it is our choice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,14 @@ from typing import Any
 from fastapi import Request
 
 from sandbox.adobe_sign.agreements import Agreement, create_agreement
-from sandbox.adobe_sign.endpoint import Door, Visit
+from sandbox.adobe_sign.endpoint import Authorizer, Call
 from sandbox.adobe_sign.files import read_agreements, read_rows
 from sandbox.adobe_sign.ids import write_id
-from sandbox.adobe_sign.login import Kept, Login
+from sandbox.adobe_sign.login import Login, StateFile
 from sandbox.adobe_sign.rows import KINDS, draw_agreements, draw_library, draw_users, write_send
 from sandbox.adobe_sign.webhooks import Webhooks
 from sandbox.firm.edits import Edit
-from sandbox.firm.records import Table, keep_edit
+from sandbox.firm.records import Table, store_edit
 from sandbox.firm.world import World
 from sandbox.server.calls import Calls
 from sandbox.server.faults import Faults
@@ -35,25 +35,25 @@ class Account:
     """The account of one sandbox. All methods may be called from several threads.
 
     Args:
-        world: The firm, in whose folder grants, webhooks and edits are kept.
-        faults: Faults in wait.
-        calls: Counts GETs that are asked too often, and says how fast spans pass.
-        data: Folder of anybody's data instead of the firm: `users.jsonl`, `agreements.jsonl` and `library_documents.jsonl`, one
+        world: The firm; its folder stores grants, webhooks and edits.
+        faults: The active faults.
+        calls: Counts repeated GETs, and sets the pace of time limits.
+        data: Folder of your own data, served instead of the synthetic firm: `users.jsonl`, `agreements.jsonl` and `library_documents.jsonl`, one
             of the vendor's objects a line.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
 
     def __init__(self, world: World, faults: Faults, calls: Calls, data: Path | None = None) -> None:
         self.world, self.faults, self.calls = world, faults, calls
-        kept = open_kept(world)
-        self.drawn_at = datetime.fromisoformat(kept.load()["drawn_at"])
-        self.login = Login(kept, world.clock)
-        self.door = Door(self.login, faults, calls, world.clock)
+        state = open_state(world)
+        self.drawn_at = datetime.fromisoformat(state.load()["drawn_at"])
+        self.login = Login(state, world.clock)
+        self.authorizer = Authorizer(self.login, faults, calls, world.clock)
         self.webhooks = Webhooks(world.path.parent, world.clock, calls.pace)
         self._data = data
-        self._agreements: dict[str, Agreement] | None = self._live_again(read_agreements(data)) if data else None
+        self._agreements: dict[str, Agreement] | None = self._replay_edits(read_agreements(data)) if data else None
         self._users = read_rows(data, "users") if data else draw_users(world.firm.draw_representatives())
         self._library = read_rows(data, "library_documents") if data else draw_library(self._users, self.drawn_at)
         if not any(user.get("isAccountAdmin") for user in self._users):
@@ -62,25 +62,25 @@ class Account:
     @property
     def users(self) -> list[Row]:
         """Return the account's current users."""
-        return self._mend("users", self._users)
+        return self._apply_row_edits("users", self._users)
 
     @property
     def library(self) -> list[Row]:
         """Return the account's current library documents."""
-        return self._mend("library_documents", [{"hidden": False} | row for row in self._library])
+        return self._apply_row_edits("library_documents", [{"hidden": False} | row for row in self._library])
 
     @property
     def names(self) -> dict[str, str]:
-        """Names of the users by their emails."""
+        """Return the users' names by email."""
         return {user["email"]: f"{user.get('firstName', '')} {user.get('lastName', '')}".strip() for user in self.users}
 
     def now(self) -> datetime:
         """Return the sandbox's time."""
         return self.world.clock.now()
 
-    def open(self, request: Request, *, has_etag: bool = False, **documented: str) -> Visit:
-        """Admit a request; see `Door.open`."""
-        return self.door.open(request, self.users, has_etag=has_etag, **documented)
+    def open(self, request: Request, *, has_etag: bool = False, **documented: str) -> Call:
+        """Admit a request; see `Authorizer.open`."""
+        return self.authorizer.open(request, self.users, has_etag=has_etag, **documented)
 
     def find(self, id_: str) -> Agreement | None:
         """Return an agreement."""
@@ -88,102 +88,102 @@ class Account:
 
     def list_agreements(self, email: str) -> list[Agreement]:
         """Return the agreements that concern one user, oldest first; a draft concerns its sender alone."""
-        found = [
+        agreements = [
             each
             for each in self._open().values()
             if each.has_party(email) and (each.status not in ("DRAFT", "AUTHORING") or each.sender == email)
         ]
-        return sorted(found, key=lambda each: (each.created_at, each.id))
+        return sorted(agreements, key=lambda each: (each.created_at, each.id))
 
     def edit(self, kind: str, values: dict[str, Any]) -> Edit:
         """Apply and store an action of an advisor or a client, and trigger the webhooks.
 
         Args:
-            kind: `send`: `household_id`, and any value of `create_agreement` instead of those drawn for it, or all of them;
-                `template` picks one of KINDS by name; `processing_seconds` are 5 at the sandbox's pace unless given. Of one
-                agreement (`agreement_id`): `view`, `sign` (`participant`: email; else whoever is awaited first; the last one
-                completes it), `reject` and `cancel` (`comment`; `status`: CANCELLED or ABORTED), `expire`, `restart`
-                (`expires_at`), `modify` (`name`, `message`), `issue` (sends a draft). `mend` (table, id, set) and `delete`
-                (table, id) of `users` and `library_documents`, of which webhooks tell nothing. Of the sandbox:
-                `authorize` returns a `code` of the login, `disturb` disturbs messages (see `Webhooks.disturb`).
-            values: Of the kind.
+            kind: `send`: `household_id`, and any values of `create_agreement` to use instead of the generated ones, or all of them;
+                `template` picks one of KINDS by name; `processing_seconds` defaults to 5 at the sandbox's pace. For one
+                agreement (`agreement_id`): `view`, `sign` (`participant`: email, by default the first pending participant; the last
+                signature completes it), `reject` and `cancel` (`comment`; `status`: CANCELLED or ABORTED), `expire`, `restart`
+                (`expires_at`), `modify` (`name`, `message`), `issue` (sends a draft). `set_fields` (table, id, set) and `delete`
+                (table, id) change `users` and `library_documents` without a webhook. For the sandbox:
+                `authorize` returns a login `code`, `disturb` disturbs messages (see `Webhooks.disturb`).
+            values: The values of the kind.
 
         Raises:
-            KeyError, ValueError: it is no such edit, or a value is missing; nothing is kept.
+            KeyError, ValueError: the edit is unknown, or a value is missing; nothing is stored.
         """
         if kind == "authorize":
             return {"code": self.login.authorize()}
         if kind == "disturb":
             return self.webhooks.disturb(values)
-        if kind in ("mend", "delete"):
-            return keep_edit(self.world, VENDOR, _TABLES, kind, values)
+        if kind in ("set_fields", "delete"):
+            return store_edit(self.world, VENDOR, _TABLES, kind, values)
         with self.world.lock:
-            kept = self._fill_send(values) if kind == "send" else dict(values)
-            edit: Edit = {**kept, "vendor": VENDOR, "kind": kind, "at": self.now().isoformat()}
+            filled = self._fill_send(values) if kind == "send" else dict(values)
+            edit: Edit = {**filled, "vendor": VENDOR, "kind": kind, "at": self.now().isoformat()}
             agreements = self._open()
             old = agreements.get(edit["agreement_id"])
             first = len(old.events) if old else 0
-            _live(agreements, edit)
+            _apply_edit(agreements, edit)
             self.world.edits.append(edit)
             self.webhooks.emit(agreements[edit["agreement_id"]], first, {u["email"]: u["id"] for u in self.users})
             return edit
 
     def _fill_send(self, values: Mapping[str, Any]) -> Row:
-        """Return the values of a `send` with all that was left to be drawn."""
-        given = {name: value for name, value in values.items() if name not in ("household_id", "template")}
+        """Return the values of a `send`, with generated values for the missing ones."""
+        filled = {name: value for name, value in values.items() if name not in ("household_id", "template")}
         if "household_id" in values:
-            given = self._draw_send(int(values["household_id"]), values.get("template", KINDS[0].name)) | given
-        given = {"processing_seconds": PROCESSING_SECONDS / self.calls.pace} | given
-        given = {"documents": [{"name": f"{given['name']}.pdf"}], "sender": self.users[0]["email"]} | given
-        sent = sum(edit.get("vendor") == VENDOR and edit["kind"] == "send" for edit in self.world.edits.all)
-        return given | {"agreement_id": write_id("agreement", self.world.firm.seed, "sent", sent)}
+            filled = self._draw_send(int(values["household_id"]), values.get("template", KINDS[0].name)) | filled
+        filled = {"processing_seconds": PROCESSING_SECONDS / self.calls.pace} | filled
+        filled = {"documents": [{"name": f"{filled['name']}.pdf"}], "sender": self.users[0]["email"]} | filled
+        count = sum(edit.get("vendor") == VENDOR and edit["kind"] == "send" for edit in self.world.edits.all)
+        return filled | {"agreement_id": write_id("agreement", self.world.firm.seed, "sent", count)}
 
     def _draw_send(self, household_id: int, name: str) -> Row:
         book = self.world.open_book()
         kinds = {kind.name: kind for kind in KINDS}
-        house = next((house for house in book.households if house.id == household_id), None)
-        if house is None or name not in kinds:
+        household = next((household for household in book.households if household.id == household_id), None)
+        if household is None or name not in kinds:
             raise ValueError(f"there is no household {household_id}, or no template {name!r}")
-        place = [each.id for each in book.representatives].index(house.representative_id)
+        place = [each.id for each in book.representatives].index(household.representative_id)
         representative = self.users[min(place, len(self.users) - 1)]
         return write_send(
-            house, representative["email"], {"firstName": "", "lastName": ""} | representative, kinds[name]
+            household, representative["email"], {"firstName": "", "lastName": ""} | representative, kinds[name]
         )
 
     def _open(self) -> dict[str, Agreement]:
         with self.world.lock:
             if self._agreements is None:
-                drawn = draw_agreements(self.world.open_book(), self._users, self.drawn_at)
-                self._agreements = self._live_again(agreement for _, agreement in drawn)
+                agreements = draw_agreements(self.world.open_book(), self._users, self.drawn_at)
+                self._agreements = self._replay_edits(agreement for _, agreement in agreements)
             return self._agreements
 
-    def _live_again(self, first: Iterable[Agreement]) -> dict[str, Agreement]:
-        """Return agreements with everything that people did since."""
+    def _replay_edits(self, first: Iterable[Agreement]) -> dict[str, Agreement]:
+        """Return agreements with all stored edits applied."""
         agreements = {each.id: each for each in first}
         for edit in self.world.edits.all:
-            if edit.get("vendor") == VENDOR and edit["kind"] not in ("mend", "delete"):
-                _live(agreements, edit)
+            if edit.get("vendor") == VENDOR and edit["kind"] not in ("set_fields", "delete"):
+                _apply_edit(agreements, edit)
         return agreements
 
-    def _mend(self, table: str, rows: list[Row]) -> list[Row]:
+    def _apply_row_edits(self, table: str, rows: list[Row]) -> list[Row]:
         edits = [e for e in self.world.edits.all if e.get("vendor") == VENDOR and e.get("table") == table]
         if not edits:
             return rows
-        kept = {row["id"]: row for row in rows}
+        by_id = {row["id"]: row for row in rows}
         for edit in edits:
             if edit["kind"] == "delete":
-                kept.pop(edit["id"], None)
-            elif edit["id"] in kept:
-                kept[edit["id"]] = kept[edit["id"]] | edit["set"]
-        return list(kept.values())
+                by_id.pop(edit["id"], None)
+            elif edit["id"] in by_id:
+                by_id[edit["id"]] = by_id[edit["id"]] | edit["set"]
+        return list(by_id.values())
 
 
-def open_kept(world: World) -> Kept:
-    """Return what a sandbox keeps of the vendor; by its first opening it fixes when the firm's agreements were drawn."""
-    return Kept(world.path.parent, datetime.combine(world.closed_through, time(21), UTC))
+def open_state(world: World) -> StateFile:
+    """Open the vendor's state file; creating it fixes the time as of which agreements are generated."""
+    return StateFile(world.path.parent, datetime.combine(world.closed_through, time(21), UTC))
 
 
-def _live(agreements: dict[str, Agreement], edit: Edit) -> None:
+def _apply_edit(agreements: dict[str, Agreement], edit: Edit) -> None:
     """Apply an edit."""
     at, id_ = datetime.fromisoformat(edit["at"]), edit["agreement_id"]
     if edit["kind"] == "send":

@@ -1,9 +1,9 @@
 """The life cycle of an agreement in Adobe Acrobat Sign: who must act next, and the effects of every action.
 
-Documented: the statuses, the roles, the names of the events, and that documents are processed after the creation. Chosen
-here: that the sets of one order act side by side, that a rejection or a cancellation ends the agreement for everybody,
-that `CREATED` is dated a second before `createdDate` (as the vendor's own sample has it), and that a restart, of which
-only the name of the event is known, asks again whoever had not acted.
+Documented: the statuses, the roles, the event names, and that documents are processed after creation. Chosen
+here: sets of one order act in parallel; a rejection or a cancellation ends the agreement for all participants;
+`CREATED` is dated one second before `createdDate`, as in the vendor's sample; a restart, of which only the event name is
+known, requests the participants who have not acted.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 class Role(NamedTuple):
-    """The words that go with one role: status while it is awaited, status when all is done, and those of its set."""
+    """Terms of one role: the agreement's status while the role is pending and when it is done, the set's status, the action."""
 
     awaited: str
     done: str
@@ -45,9 +45,9 @@ class Participant:
     """One participant set with its only member.
 
     Attributes:
-        set_id: Of the set.
-        id: Of the member.
-        order: From 1; sets of one order act side by side.
+        set_id: Id of the set.
+        id: Id of the member.
+        order: From 1; sets of one order act in parallel.
         status: NOT_YET_VISIBLE, WAITING, COMPLETED, CANCELLED or EXPIRED.
     """
 
@@ -61,7 +61,7 @@ class Participant:
 
     @property
     def set_status(self) -> str:
-        """The status of the set in the vendor's words."""
+        """Return the status of the set in the vendor's terms."""
         return ROLES[self.role].waiting if self.status == "WAITING" else self.status
 
 
@@ -71,9 +71,9 @@ class Event:
 
     Attributes:
         kind: Name of the webhook's event without `AGREEMENT_`.
-        acting: Email of whoever did it.
-        participant: Email of whom it concerns.
-        role: Of the participant.
+        acting: Email of the acting person.
+        participant: Email of the participant that the event is about.
+        role: Role of the participant.
     """
 
     kind: str
@@ -86,7 +86,7 @@ class Event:
 
 @dataclass(slots=True)
 class Agreement:
-    """One agreement as it is now, with everything that happened to it."""
+    """One agreement in its current state, with its events."""
 
     id: str
     name: str
@@ -105,7 +105,7 @@ class Agreement:
 
     @property
     def changed_at(self) -> datetime:
-        """When the last thing happened."""
+        """Return the time of the last event."""
         return self.events[-1].at if self.events else self.created_at
 
     def has_party(self, email: str) -> bool:
@@ -117,18 +117,18 @@ class Agreement:
         return self.status if now >= self.ready_at else UNPROCESSED
 
     def open(self, at: datetime, state: str) -> None:
-        """Begin its life in one of STATES."""
-        self._note("CREATED", at, self.sender, self.sender, "SENDER")
+        """Create the agreement in one of STATES."""
+        self._record("CREATED", at, self.sender, self.sender, "SENDER")
         if state == "IN_PROCESS":
-            self._ask_next(self.ready_at)
+            self._request_next(self.ready_at)
         else:
             self.status = STATES[state]
 
     def move(self, kind: str, values: Mapping[str, Any], at: datetime) -> None:
-        """Apply one action; see `adobe_sign.AdobeSign.edit` for the kinds.
+        """Apply one action; see `Account.edit` for the kinds.
 
         Raises:
-            KeyError, ValueError: it is no such thing, or it cannot happen now; nothing is changed.
+            KeyError, ValueError: the action is unknown or not allowed now; nothing is changed.
         """
         moves = {
             "view": self._view,
@@ -141,75 +141,75 @@ class Agreement:
             "issue": self._issue,
         }
         if kind not in moves:
-            raise ValueError(f"there is no edit {kind!r}")
+            raise ValueError(f"unknown edit {kind!r}")
         if at < self.ready_at:
             raise ValueError(f"the documents of {self.id} are not yet processed")
         moves[kind](values, at)
 
     def _view(self, values: Mapping[str, Any], at: datetime) -> None:
-        who = self._find_waiting(values)
-        self._note("EMAIL_VIEWED", at, who.email, who.email, who.role)
+        participant = self._find_waiting(values)
+        self._record("EMAIL_VIEWED", at, participant.email, participant.email, participant.role)
 
     def _sign(self, values: Mapping[str, Any], at: datetime) -> None:
-        who = self._find_waiting(values)
-        who.status = "COMPLETED"
-        self._note("ACTION_COMPLETED", at, who.email, who.email, who.role)
+        participant = self._find_waiting(values)
+        participant.status = "COMPLETED"
+        self._record("ACTION_COMPLETED", at, participant.email, participant.email, participant.role)
         if all(each.status == "COMPLETED" for each in self.participants):
             self.status = self._find_done()
-            self._note("WORKFLOW_COMPLETED", at, who.email, who.email, who.role)
+            self._record("WORKFLOW_COMPLETED", at, participant.email, participant.email, participant.role)
         elif not any(each.status == "WAITING" for each in self.participants):
-            self._ask_next(at)
+            self._request_next(at)
         else:
             self._follow()
 
     def _reject(self, values: Mapping[str, Any], at: datetime) -> None:
-        who, status = self._find_waiting(values), _read_end(values)
+        participant, status = self._find_waiting(values), _read_end(values)
         self._end("CANCELLED", status)
-        self._note("REJECTED", at, who.email, who.email, who.role, values.get("comment"))
+        self._record("REJECTED", at, participant.email, participant.email, participant.role, values.get("comment"))
 
     def _cancel(self, values: Mapping[str, Any], at: datetime) -> None:
         status = _read_end(values)
         self._require_open(*_UNSENT)
         self._end("CANCELLED", status)
-        self._note("RECALLED", at, self.sender, self.sender, "SENDER", values.get("comment"))
+        self._record("RECALLED", at, self.sender, self.sender, "SENDER", values.get("comment"))
 
     def _expire(self, values: Mapping[str, Any], at: datetime) -> None:
         self._require_open()
-        who = next(each for each in self.participants if each.status == "WAITING")
+        participant = next(each for each in self.participants if each.status == "WAITING")
         self._end("EXPIRED", "EXPIRED")
-        self._note("EXPIRED", at, who.email, who.email, who.role)
+        self._record("EXPIRED", at, participant.email, participant.email, participant.role)
 
     def _restart(self, values: Mapping[str, Any], at: datetime) -> None:
         if self.status != "EXPIRED":
-            raise ValueError(f"{self.id} is {self.status}; only an expired agreement is restarted")
+            raise ValueError(f"{self.id} is {self.status}; only an expired agreement can be restarted")
         expires = values.get("expires_at")
         self.expires_at = datetime.fromisoformat(expires) if expires else None
         for each in self.participants:
             each.status = "NOT_YET_VISIBLE" if each.status == "EXPIRED" else each.status
-        self._note("RESTARTED", at, self.sender, self.sender, "SENDER")
-        self._ask_next(at)
+        self._record("RESTARTED", at, self.sender, self.sender, "SENDER")
+        self._request_next(at)
 
     def _modify(self, values: Mapping[str, Any], at: datetime) -> None:
         self._require_open(*_UNSENT)
         if not {"name", "message"} & values.keys():
-            raise ValueError("a name or a message is modified")
+            raise ValueError("modify needs a name or a message")
         self.name, self.message = values.get("name", self.name), values.get("message", self.message)
-        self._note("MODIFIED", at, self.sender, self.sender, "SENDER")
+        self._record("MODIFIED", at, self.sender, self.sender, "SENDER")
 
     def _issue(self, values: Mapping[str, Any], at: datetime) -> None:
         if self.status not in _UNSENT:
-            raise ValueError(f"{self.id} was sent before")
-        self._ask_next(at)
+            raise ValueError(f"{self.id} is already sent")
+        self._request_next(at)
 
-    def _ask_next(self, at: datetime) -> None:
-        """Ask those of the lowest order who have not acted."""
+    def _request_next(self, at: datetime) -> None:
+        """Request action from the participants of the lowest order that has not acted."""
         order = min(each.order for each in self.participants if each.status == "NOT_YET_VISIBLE")
-        asked = [each for each in self.participants if each.order == order and each.status == "NOT_YET_VISIBLE"]
-        for who in asked:
-            who.status = "WAITING"
+        participants = [each for each in self.participants if each.order == order and each.status == "NOT_YET_VISIBLE"]
+        for participant in participants:
+            participant.status = "WAITING"
         self._follow()
-        for who in asked:
-            self._note("ACTION_REQUESTED", at, self.sender, who.email, who.role)
+        for participant in participants:
+            self._record("ACTION_REQUESTED", at, self.sender, participant.email, participant.role)
 
     def _follow(self) -> None:
         """Set the status from the next pending participant."""
@@ -221,15 +221,15 @@ class Agreement:
         return ROLES["SIGNER" if "SIGNER" in roles else roles[-1]].done
 
     def _find_waiting(self, values: Mapping[str, Any]) -> Participant:
-        """Return the one who is meant: by email, or the first who is awaited."""
+        """Return the pending participant with the given email, or the first pending one."""
         email = values.get("participant")
         for each in self.participants:
             if each.status == "WAITING" and email in (None, each.email):
                 return each
-        raise ValueError(f"{self.id} awaits nothing of {email or 'anybody'}")
+        raise ValueError(f"{self.id} awaits no action by {email or 'any participant'}")
 
-    def _require_open(self, *others: str) -> None:
-        if self.status not in others and not any(each.status == "WAITING" for each in self.participants):
+    def _require_open(self, *also_allowed: str) -> None:
+        if self.status not in also_allowed and not any(each.status == "WAITING" for each in self.participants):
             raise ValueError(f"{self.id} is {self.status}")
 
     def _end(self, each_status: str, status: str) -> None:
@@ -237,7 +237,7 @@ class Agreement:
         for each in self.participants:
             each.status = each.status if each.status == "COMPLETED" else each_status
 
-    def _note(
+    def _record(
         self, kind: str, at: datetime, acting: str, participant: str, role: str, comment: str | None = None
     ) -> None:
         self.events.append(Event(kind, at, acting, participant, role, comment))
@@ -247,18 +247,18 @@ def create_agreement(id_: str, values: Mapping[str, Any], at: datetime) -> Agree
     """Return a new agreement.
 
     Args:
-        id_: Its id.
-        values: As `adobe_sign.AdobeSign.edit` keeps a `send`: `name`, `sender`, `participants` (`{"email", "name", "role",
-            "order"}`), `ccs`, `documents` (`{"name", "numPages"}`) and, where given, `external_id`, `message`,
+        id_: Id of the agreement.
+        values: The values of a `send` as `Account.edit` stores it: `name`, `sender`, `participants` (`{"email", "name", "role",
+            "order"}`), `ccs`, `documents` (`{"name", "numPages"}`) and optionally `external_id`, `message`,
             `expires_at`, `state` (of STATES) and `processing_seconds`.
         at: When it was sent.
 
     Raises:
-        KeyError, ValueError: a value is missing or is none.
+        KeyError, ValueError: a value is missing or invalid.
     """
     expires, state = values.get("expires_at"), values.get("state", "IN_PROCESS")
     if state not in STATES or not values["participants"]:
-        raise ValueError(f"an agreement has participants and one of the states {', '.join(STATES)}")
+        raise ValueError(f"an agreement needs participants and one of the states {', '.join(STATES)}")
     agreement = Agreement(
         id=id_,
         name=values["name"],
@@ -280,7 +280,7 @@ def create_agreement(id_: str, values: Mapping[str, Any], at: datetime) -> Agree
 def _create_participant(agreement: str, number: int, values: Mapping[str, Any]) -> Participant:
     role = values.get("role", "SIGNER")
     if role not in ROLES:
-        raise ValueError(f"there is no role {role!r} here")
+        raise ValueError(f"unknown role {role!r}")
     name = values.get("name", "")
     set_id, id_ = write_id(agreement, "set", number), write_id(agreement, "participant", number)
     return Participant(set_id, id_, values["email"], name, role, int(values.get("order", number)))
@@ -288,12 +288,12 @@ def _create_participant(agreement: str, number: int, values: Mapping[str, Any]) 
 
 def _create_document(agreement: str, number: int, values: Mapping[str, Any]) -> Row:
     id_ = write_id(agreement, "document", number)
-    kept = {"label": f"{number}", "numPages": 1, "mimeType": "application/pdf"} | dict(values)
-    return {"id": id_, **kept}
+    document = {"label": f"{number}", "numPages": 1, "mimeType": "application/pdf"} | dict(values)
+    return {"id": id_, **document}
 
 
 def _read_end(values: Mapping[str, Any]) -> str:
     status = str(values.get("status", "CANCELLED"))
     if status not in _ENDED:
-        raise ValueError(f"an agreement ends as one of {', '.join(_ENDED)}")
+        raise ValueError(f"status must be one of {', '.join(_ENDED)}")
     return status

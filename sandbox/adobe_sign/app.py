@@ -1,6 +1,6 @@
-"""Adobe Acrobat Sign: REST v6, its login and its webhooks, for a firm some of whose advisors send their agreements with it.
+"""Adobe Acrobat Sign: REST v6, login and webhooks, for a firm some of whose advisors use it.
 
-Nothing here was checked against the vendor. Each file says what of it is documented and what is chosen.
+None of this has been checked against the vendor. Each file states which behavior is documented and which is our choice.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Body, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from sandbox.adobe_sign.account import Account, open_kept
+from sandbox.adobe_sign.account import Account, open_state
 from sandbox.adobe_sign.endpoint import create_adobe_app
 from sandbox.adobe_sign.login import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN
 from sandbox.adobe_sign.routes import add_routes, find_point
@@ -28,7 +28,7 @@ __all__ = [
     "Account",
     "create_admin_router",
     "create_app",
-    "truth",
+    "list_true_matches",
 ]
 
 Row = dict[str, Any]
@@ -37,28 +37,28 @@ API = "/api/rest/v6"
 
 
 def create_app(account: Account) -> FastAPI:
-    """Return the application to mount at `/adobe_sign`; its webhooks are sent while it lives."""
+    """Return the application to mount at `/adobe_sign`; its webhooks are sent while it runs."""
     app = create_adobe_app()
 
     @contextlib.asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[None]:
+    async def run_lifespan(app: FastAPI) -> AsyncIterator[None]:
         account.webhooks.start()
         try:
             yield
         finally:
             await run_in_threadpool(account.webhooks.stop)
 
-    app.router.lifespan_context = live
+    app.router.lifespan_context = run_lifespan
     _add_login(app, account)
     add_routes(app, API, account)
     add_webhook_routes(
-        app, API, account.door, account.webhooks, lambda: account.users, lambda id_: account.find(id_) is not None
+        app, API, account.authorizer, account.webhooks, lambda: account.users, lambda id_: account.find(id_) is not None
     )
     return app
 
 
 def create_admin_router(account: Account) -> APIRouter:
-    """Return the route that waits, which must not be one of the editors: they hold up the whole sandbox."""
+    """Return the route that waits for delivery; as an edit route it would block the whole sandbox."""
     router = APIRouter(prefix="/_sandbox/adobe_sign")
 
     @router.post("/quiet")
@@ -72,8 +72,8 @@ def _add_login(app: FastAPI, account: Account) -> None:
     @app.post("/oauth/v2/token")
     async def redeem(request: Request) -> Response:
         form, point = await read_form(request), find_point(request)
-        granted = await run_in_threadpool(account.login.redeem, form)
-        return reply(granted | {"api_access_point": point, "web_access_point": point})
+        token = await run_in_threadpool(account.login.redeem, form)
+        return reply(token | {"api_access_point": point, "web_access_point": point})
 
     @app.post("/oauth/v2/refresh")
     async def refresh(request: Request) -> Response:
@@ -85,10 +85,10 @@ def _add_login(app: FastAPI, account: Account) -> None:
         return Response()
 
 
-def truth(world: World) -> list[tuple[str, str]]:
-    """Return whose each drawn agreement is: `agreements:` -> the firm's household."""
-    book, drawn_at = world.open_book(), datetime.fromisoformat(open_kept(world).load()["drawn_at"])
+def list_true_matches(world: World) -> list[tuple[str, str]]:
+    """Return the household of each generated agreement: pairs of `agreements:` and `household:` keys."""
+    book, drawn_at = world.open_book(), datetime.fromisoformat(open_state(world).load()["drawn_at"])
     return [
-        (f"agreements:{agreement.id}", f"household:{house.id}")
-        for house, agreement in draw_agreements(book, draw_users(book.representatives), drawn_at)
+        (f"agreements:{agreement.id}", f"household:{household.id}")
+        for household, agreement in draw_agreements(book, draw_users(book.representatives), drawn_at)
     ]

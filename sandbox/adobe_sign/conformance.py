@@ -1,7 +1,7 @@
 """The served part of Adobe Acrobat Sign's API document (of 2022, Swagger 1.2 converted to 2.0), and the document's known errors.
 
-It requires fields that its own text, or the vendor's newer guide, says are not answered: `nextCursor` on a last page, `state`
-(which is written only), `fileInfos`, and an event's fields that most events have no value for.
+The document requires fields that its own text, or the vendor's newer guide, says are not returned: `nextCursor` on a last page, `state`
+(which is write-only), `fileInfos`, and event fields that most events have no value for.
 """
 
 import threading
@@ -30,19 +30,19 @@ OPTIONAL = {
         "vaultProviderName",
     ),
 }
-"""Definition -> properties that it requires and that need not be answered."""
+"""Definition -> required properties that may be missing from a response."""
 
 
 class _Fitted(Surface):
-    """Return the document with the OPTIONAL fields optional, and without a media type for empty responses."""
+    """The surface with the OPTIONAL fields optional, and without a media type for empty responses."""
 
     def cut(self, document: Document, caller: Caller) -> Document:
-        """Return the document with the served routes alone, called with what exists."""
+        """Return the document with only the served routes, with parameters that exist."""
         definitions = dict(document["definitions"])
         for name, optional in OPTIONAL.items():
-            kept = [each for each in definitions[name]["required"] if each not in optional]
-            rest = {key: value for key, value in definitions[name].items() if key != "required"}
-            definitions[name] = rest | ({"required": kept} if kept else {})
+            required = [each for each in definitions[name]["required"] if each not in optional]
+            definition = {key: value for key, value in definitions[name].items() if key != "required"}
+            definitions[name] = definition | ({"required": required} if required else {})
         fitted = super().cut(document | {"definitions": definitions, "produces": []}, caller)
         for operation in (each for methods in fitted["paths"].values() for each in methods.values()):
             is_file = any(media != "application/json" for media in operation["produces"])
@@ -52,15 +52,17 @@ class _Fitted(Surface):
 
 
 def _log_in(url: str) -> Caller:
-    """Make webhooks, for which a receiver listens on a free port until the process ends."""
+    """Create webhooks to a receiver that listens on a free port until the process ends."""
     headers, root = {"Authorization": f"Bearer {INTEGRATION_KEY}"}, url + _ROOT
     receiver = _start_receiver()
     webhooks = [_write_webhook(f"{receiver}/{number}") for number in range(16)]
-    made = [requests.post(f"{root}/webhooks", headers=headers, json=each, timeout=10).json() for each in webhooks[:12]]
+    created = [
+        requests.post(f"{root}/webhooks", headers=headers, json=each, timeout=10).json() for each in webhooks[:12]
+    ]
 
     def list_ids(path: str, name: str) -> list[str]:
-        answered = requests.get(root + path, headers=headers, timeout=30).json()[name]
-        return [row["id"] for row in answered]
+        rows = requests.get(root + path, headers=headers, timeout=30).json()[name]
+        return [row["id"] for row in rows]
 
     users = list_ids("/users", "userInfoList")
     parameters = {
@@ -70,10 +72,10 @@ def _log_in(url: str) -> Caller:
         "userId": users,
         "agreementId": list_ids("/agreements", "userAgreementList"),
         "libraryDocumentId": list_ids("/libraryDocuments", "libraryDocumentList"),
-        "webhookId": [each["id"] for each in made],
+        "webhookId": [each["id"] for each in created],
     }
-    sent = {name: [webhook[name] for webhook in webhooks] for name in webhooks[0]}
-    return Caller(headers, parameters, {"WebhookInfo": sent})
+    properties = {name: [webhook[name] for webhook in webhooks] for name in webhooks[0]}
+    return Caller(headers, parameters, {"WebhookInfo": properties})
 
 
 def _write_webhook(url: str) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def _write_webhook(url: str) -> dict[str, Any]:
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    """Wants every notification."""
+    """Accepts every notification."""
 
     def do_GET(self) -> None:
         self.send_response(200)

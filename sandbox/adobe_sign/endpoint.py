@@ -1,12 +1,12 @@
 """Request handling of Adobe Acrobat Sign: authorization, acting user, rate limits, ETags, errors, pages.
 
-Documented: three identical GETs of one user a minute, above which a conditional GET of what has an ETag is 304 (even if it
-changed) and any other 429; `Retry-After` and the body of a 429; that an early retry begins the wait anew; the codes of the
-errors; that the last page has no `nextCursor`. Chosen here: that headers do not tell GETs apart; status 401 of
-INVALID_API_ACCESS_POINT (so third parties say); BAD_REQUEST for a parameter that nobody documents; pages of 100, of 500 at
-most; that the next page begins where this one ended.
+Documented: three identical GETs of one user a minute, above which a conditional GET of an object with an ETag returns 304 (even if it
+changed) and any other 429; `Retry-After` and the body of a 429; an early retry restarts the wait; the error
+codes; the last page has no `nextCursor`. Our choices: GETs that differ only in headers are identical; status 401 for
+INVALID_API_ACCESS_POINT (according to third parties); BAD_REQUEST for an undocumented parameter; pages of 100, at most 500;
+the next page begins where this one ended.
 
-Faults that it asks for by name: `token_expired`; `wrong_shard`; `throttled` and `high_load` (`retry_after`: 30).
+Faults of its own: `token_expired`; `wrong_shard`; `throttled` and `high_load` (`retry_after`: 30).
 """
 
 import base64
@@ -39,7 +39,7 @@ _TOO_MANY, _LOAD = "THROTTLING_TOO_MANY_REQUESTS", "THROTTLING_HIGH_SYSTEM_LOAD"
 
 
 class Throttled(Exception):
-    """The call is answered with 429."""
+    """Too many calls; the response is 429."""
 
     def __init__(self, code: str, seconds: int) -> None:
         super().__init__(code, seconds)
@@ -47,8 +47,8 @@ class Throttled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """A call that was let in: for which user, with which parameters."""
+class Call:
+    """An authorized call: its user and its parameters."""
 
     request: Request
     user: Row
@@ -56,22 +56,22 @@ class Visit:
 
     @property
     def path(self) -> str:
-        """Path of the request, from the sandbox's root."""
+        """Return the request's path from the sandbox's root."""
         return self.request.url.path
 
     def is_true(self, name: str) -> bool:
-        """Return a parameter that is true or false.
+        """Return the value of a boolean parameter.
 
         Raises:
-            Refused: 400, where it is neither.
+            Refused: 400, if it is neither true nor false.
         """
         if self.query[name].lower() not in ("", "true", "false"):
-            raise Refused(400, write_error("BAD_REQUEST", f"{name} is true or false"))
+            raise Refused(400, write_error("BAD_REQUEST", f"{name} must be true or false"))
         return self.query[name].lower() == "true"
 
 
 def create_adobe_app() -> FastAPI:
-    """Return an application without routes that has the vendor's form of every error."""
+    """Return an application without routes that renders errors in the vendor's format."""
     app = create_vendor_app()
 
     @app.exception_handler(Throttled)
@@ -93,25 +93,25 @@ def create_adobe_app() -> FastAPI:
     return app
 
 
-class Door:
+class Authorizer:
     """Authorizes the requests of one sandbox."""
 
     def __init__(self, login: Login, faults: Faults, calls: Calls, clock: Clock) -> None:
         self.login, self.faults, self.calls, self.clock = login, faults, calls, clock
-        self._closed: dict[str, tuple[datetime, int, str]] = {}  # call -> until when, wait, code
+        self._closed: dict[str, tuple[datetime, int, str]] = {}  # call -> end of the wait, its seconds, error code
         self._lock = threading.Lock()
 
-    def open(self, request: Request, users: list[Row], *, has_etag: bool = False, **documented: str) -> Visit:
+    def open(self, request: Request, users: list[Row], *, has_etag: bool = False, **documented: str) -> Call:
         """Admit a request.
 
         Args:
-            request: The call.
-            users: Of the account.
-            has_etag: Whether what is read has an ETag.
+            request: The request.
+            users: The account's users.
+            has_etag: Whether the requested object has an ETag.
             documented: Parameters and their defaults.
 
         Raises:
-            Refused, Throttled: it is not let in.
+            Refused, Throttled: the request is rejected.
         """
         path = request.url.path
         if self.faults.take(path, "token_expired"):
@@ -123,62 +123,62 @@ class Door:
         user = find_user(request.headers, users)
         query = _read_parameters(request, documented)
         self._pace(request, user, has_etag and "if-none-match" in request.headers)
-        return Visit(request, user, query)
+        return Call(request, user, query)
 
     def _pace(self, request: Request, user: Row, is_conditional: bool) -> None:
-        path, asked = request.url.path, "&".join(sorted(f"{k}={v}" for k, v in request.query_params.multi_items()))
-        call = f"adobe_sign {request.method} {path}?{asked} {user['id']}"
+        path, query = request.url.path, "&".join(sorted(f"{k}={v}" for k, v in request.query_params.multi_items()))
+        key = f"adobe_sign {request.method} {path}?{query} {user['id']}"
         with self._lock:
-            self._wait(call)
+            self._wait(key)
             for kind, code in (("throttled", _TOO_MANY), ("high_load", _LOAD)):
                 if fault := self.faults.take(path, kind):
-                    self._close(call, int(fault.options.get("retry_after", 30)), code)
-            if request.method != "GET" or self.calls.allow(call, POLLS, POLL_SECONDS):
+                    self._close(key, int(fault.options.get("retry_after", 30)), code)
+            if request.method != "GET" or self.calls.allow(key, POLLS, POLL_SECONDS):
                 return
             if is_conditional:
                 raise Refused(304)
-            self._close(call, math.ceil(POLL_SECONDS / self.calls.pace), _TOO_MANY)
+            self._close(key, math.ceil(POLL_SECONDS / self.calls.pace), _TOO_MANY)
 
-    def _wait(self, call: str) -> None:
-        """Refuse an early retry, which begins the wait anew."""
-        if call in self._closed:
-            until, seconds, code = self._closed.pop(call)
+    def _wait(self, key: str) -> None:
+        """Reject an early retry and restart the wait."""
+        if key in self._closed:
+            until, seconds, code = self._closed.pop(key)
             if until - timedelta(seconds=seconds) <= self.clock.now() < until:  # a test may turn the clock back
-                self._close(call, seconds, code)
+                self._close(key, seconds, code)
 
-    def _close(self, call: str, seconds: int, code: str) -> None:
-        self._closed[call] = (self.clock.now() + timedelta(seconds=seconds), seconds, code)
+    def _close(self, key: str, seconds: int, code: str) -> None:
+        self._closed[key] = (self.clock.now() + timedelta(seconds=seconds), seconds, code)
         raise Throttled(code, seconds)
 
-    def list_page(self, visit: Visit, name: str, rows: Sequence[Row]) -> Response:
-        """Answer one page of a list whose array is called `name`."""
-        asked = {key: value for key, value in visit.query.items() if key not in ("cursor", "pageSize")}
-        key = f"{visit.path}:{visit.user['id']}:{sorted(asked.items())}".encode()
-        skip, size = _read_cursor(visit.query["cursor"], key), _read_size(visit.query["pageSize"])
-        rows = shift(self.faults, visit.path, rows, skip)
-        page = distort(self.faults, visit.path, list(rows[skip : skip + size]))
+    def list_page(self, call: Call, name: str, rows: Sequence[Row]) -> Response:
+        """Return one page of a list as a response; `name` is the name of its array."""
+        parameters = {key: value for key, value in call.query.items() if key not in ("cursor", "pageSize")}
+        key = f"{call.path}:{call.user['id']}:{sorted(parameters.items())}".encode()
+        skip, size = _read_cursor(call.query["cursor"], key), _read_size(call.query["pageSize"])
+        rows = shift(self.faults, call.path, rows, skip)
+        page = distort(self.faults, call.path, list(rows[skip : skip + size]))
         end = skip + size
         return reply({"page": {"nextCursor": _write_cursor(end, key)} if end < len(rows) else {}, name: page})
 
 
-def answer(visit: Visit, body: Any, media: str = "application/json") -> Response:
-    """Answer with an ETag, or with 304 where the caller has the same."""
+def answer(call: Call, body: Any, media: str = "application/json") -> Response:
+    """Return a response with an ETag, or 304 if the caller already has it."""
     content = body if isinstance(body, bytes) else dump(body)
     etag = write_etag(content)
-    if read_etag(visit.request, "if-none-match") in (etag, "*"):
+    if read_etag(call.request, "if-none-match") in (etag, "*"):
         return Response(status_code=304, media_type=media, headers={"ETag": etag})
     return Response(content, media_type=media, headers={"ETag": etag})
 
 
 def write_etag(content: bytes) -> str:
-    """Return the ETag of what is answered, without quotation marks, as in the vendor's samples."""
+    """Return the ETag of a response body, without quotation marks, as in the vendor's samples."""
     return "D" + hashlib.sha256(content).hexdigest()[:40]
 
 
 def read_etag(request: Request, header: str) -> str | None:
-    """Return the ETag that a caller names, with or without quotation marks."""
-    given = request.headers.get(header)
-    return None if given is None else given.removeprefix("W/").strip('"')
+    """Return the ETag in a request header, with or without quotation marks."""
+    etag = request.headers.get(header)
+    return None if etag is None else etag.removeprefix("W/").strip('"')
 
 
 def _read_parameters(request: Request, documented: Mapping[str, str]) -> dict[str, str]:
@@ -201,7 +201,7 @@ def _write_cursor(skip: int, key: bytes) -> str:
 
 
 def _read_cursor(text: str, key: bytes) -> int:
-    """Return how many rows a page skips. A cursor is good for the list, the user and the parameters that it was given for."""
+    """Return the number of rows that a page skips. A cursor is valid for one list, user and set of parameters."""
     if not text:
         return 0
     try:

@@ -1,8 +1,8 @@
 """Agreements, users and library documents from files instead of the generated firm: one JSON object of the vendor per line.
 
-A line of `agreements.jsonl` is the vendor's AgreementInfo, in which a set may have its `status` beside it and a member its
-`name`, and which may have `events`, as the vendor lists them. Chosen here: what is not told is taken from the
-agreement's status, and that a set has one member.
+A line of `agreements.jsonl` is the vendor's AgreementInfo. A set may also have a `status`, a member a `name`, and the
+agreement its `events` as the vendor lists them. Our choices: a missing status is derived from the agreement's status, and a
+set has one member.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def read_rows(folder: Path, table: str) -> list[Row]:
         ValueError: a line is not a JSON object with an id.
     """
     files = Files(folder, {table: Table("id", "id")})
-    return [row for key in files.keys for row in files.tell(table, key)]
+    return [row for key in files.keys for row in files.read_rows(table, key)]
 
 
 def read_agreements(folder: Path) -> list[Agreement]:
@@ -33,22 +33,22 @@ def read_agreements(folder: Path) -> list[Agreement]:
     Raises:
         ValueError: a line cannot be read.
     """
-    found = []
+    agreements = []
     for row in read_rows(folder, "agreements"):
         try:
-            found.append(read_agreement(row))
+            agreements.append(read_agreement(row))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{folder / 'agreements.jsonl'}, id {row['id']}: {type(error).__name__} {error}"
             ) from error
-    return found
+    return agreements
 
 
 def read_agreement(row: Mapping[str, Any]) -> Agreement:
     """Return one agreement from a file.
 
     Raises:
-        KeyError, TypeError, ValueError: something is missing, or is none.
+        KeyError, TypeError, ValueError: a value is missing or invalid.
     """
     created, status = datetime.fromisoformat(row["createdDate"]), row["status"]
     expires = row.get("expirationTime")
@@ -68,21 +68,21 @@ def read_agreement(row: Mapping[str, Any]) -> Agreement:
         expires_at=datetime.fromisoformat(expires) if expires else None,
         is_hidden=bool(row.get("hidden", False)),
     )
-    told = [_read_event(each) for each in row.get("events", ())]
-    agreement.events = told or [Event("CREATED", created, agreement.sender, agreement.sender, "SENDER")]
+    events = [_read_event(each) for each in row.get("events", ())]
+    agreement.events = events or [Event("CREATED", created, agreement.sender, agreement.sender, "SENDER")]
     return agreement
 
 
 def _read_set(agreement: str, number: int, row: Mapping[str, Any], status: str, first: int) -> Participant:
     (member,) = row["memberInfos"]
     set_id, id_ = row.get("id", write_id(agreement, "set", number)), write_id(agreement, "participant", number)
-    told, role = row.get("status"), row["role"]
-    if told is None:
-        told = _guess_status(status, row["order"] == first)
-    elif told == ROLES[role].waiting:
-        told = "WAITING"
+    member_status, role = row.get("status"), row["role"]
+    if member_status is None:
+        member_status = _guess_status(status, row["order"] == first)
+    elif member_status == ROLES[role].waiting:
+        member_status = "WAITING"
     name = member.get("name", "")
-    return Participant(set_id, member.get("id", id_), member["email"], name, role, int(row["order"]), told)
+    return Participant(set_id, member.get("id", id_), member["email"], name, role, int(row["order"]), member_status)
 
 
 def _guess_status(status: str, is_first: bool) -> str:
@@ -94,8 +94,8 @@ def _guess_status(status: str, is_first: bool) -> str:
 
 
 def _read_document(agreement: str, number: int, row: Mapping[str, Any]) -> Row:
-    kept = {"id": write_id(agreement, "document", number), "label": f"{number}", "numPages": 1}
-    return kept | {"mimeType": "application/pdf"} | dict(row)
+    document = {"id": write_id(agreement, "document", number), "label": f"{number}", "numPages": 1}
+    return document | {"mimeType": "application/pdf"} | dict(row)
 
 
 def _read_event(row: Mapping[str, Any]) -> Event:

@@ -7,6 +7,6 @@ PREFIX = "CBJCHBCAABAA"
 
 
 def write_id(*parts: object) -> str:
-    """Return the id of a thing that `parts` name: of the length and the beginning that the vendor's samples have."""
+    """Return an id derived from `parts`, with the length and prefix of the vendor's samples."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return PREFIX + base64.urlsafe_b64encode(digest[:24]).decode()

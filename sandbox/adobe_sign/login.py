@@ -1,8 +1,8 @@
 """Adobe Acrobat Sign's login: a refresh token that stays valid, access tokens valid for an hour, or an integration key.
 
-Documented: paths, fields, one hour, sixty days of a refresh token that each use begins anew, five minutes of a code, what a
-revocation takes with it and its errors, the forms of `x-api-user`, and the errors of the API. Chosen here: OAuth's own form
-for the errors of `/token` and `/refresh`; that the integration key acts for the account's administrator.
+Documented: paths, fields, one hour, a refresh token's sixty days, renewed by each use, a code's five minutes, the effects of a
+revocation and its errors, the formats of `x-api-user`, and the API's errors. Our choices: OAuth's error format
+for `/token` and `/refresh`; the integration key acts as the account's administrator.
 """
 
 import re
@@ -18,71 +18,71 @@ import orjson
 from sandbox.server.clock import Clock
 from sandbox.server.response import Refused, read_bearer
 
-CLIENT_ID, CLIENT_SECRET = "tributary-sandbox", "sandbox-only"  # open nothing but this sandbox
-INTEGRATION_KEY, REFRESH_TOKEN = "3AAABLsandbox-only-key", "3AAABLsandbox-only-refresh"  # nor do these
+CLIENT_ID, CLIENT_SECRET = "tributary-sandbox", "sandbox-only"  # valid for this sandbox only
+INTEGRATION_KEY, REFRESH_TOKEN = "3AAABLsandbox-only-key", "3AAABLsandbox-only-refresh"  # these too
 TOKEN_SECONDS, CODE_SECONDS = 3600, 300
 REFRESH_DAYS = 60
 _USER = re.compile(r"(email|userid):(.+)")
 
 
-class Kept:
+class StateFile:
     """State that survives a restart, in one JSON file: when the agreements were generated, grants and codes.
 
     Args:
         state: Folder of the sandbox.
-        anchor: When they are drawn, unless they were before.
+        anchor: Time as of which agreements are generated, stored when the file is created.
     """
 
     def __init__(self, state: Path, anchor: datetime) -> None:
         self.path = state / "adobe_sign.json"
         if not self.path.exists():
-            self.keep({"drawn_at": anchor.isoformat(), "grants": {}, "codes": {}})
+            self.save({"drawn_at": anchor.isoformat(), "grants": {}, "codes": {}})
 
     def load(self) -> dict[str, Any]:
-        """Return all of it."""
-        kept: dict[str, Any] = orjson.loads(self.path.read_bytes())
-        return kept
+        """Return the stored state."""
+        state: dict[str, Any] = orjson.loads(self.path.read_bytes())
+        return state
 
-    def keep(self, kept: dict[str, Any]) -> None:
-        """Write all of it, or nothing."""
-        whole = self.path.with_suffix(".part")
-        whole.write_bytes(orjson.dumps(kept))
-        whole.replace(self.path)
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the stored state atomically."""
+        temporary = self.path.with_suffix(".part")
+        temporary.write_bytes(orjson.dumps(state))
+        temporary.replace(self.path)
 
 
 class Login:
-    """The tokens of one sandbox. Access tokens are forgotten by a restart, grants are not."""
+    """The tokens of one sandbox. A restart discards access tokens, but not grants."""
 
-    def __init__(self, kept: Kept, clock: Clock) -> None:
-        self.kept, self.clock = kept, clock
-        self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> refresh token, end
+    def __init__(self, file: StateFile, clock: Clock) -> None:
+        self.file, self.clock = file, clock
+        self._tokens: dict[str, tuple[str, datetime]] = {}  # access token -> refresh token, expiry
         self._ended: set[str] = set()
         self._lock = threading.Lock()
 
     def authorize(self) -> str:
-        """Grant access again as the administrator: return the code that the browser would receive."""
+        """Grant access as the administrator, and return the code that the browser would receive."""
         code = f"CBNCKBAA{secrets.token_urlsafe(24)}"
         with self._lock:
-            kept = self.kept.load()
-            kept["codes"][code] = self.clock.now().isoformat()
-            self.kept.keep(kept)
+            state = self.file.load()
+            state["codes"][code] = self.clock.now().isoformat()
+            self.file.save(state)
         return code
 
     def redeem(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """Return a first access token and its refresh token for a code, which is good once.
+        """Return a first access token and its refresh token for a single-use code.
 
         Raises:
             Refused: 400 or 401 with OAuth's `error`.
         """
         _check_application(form, "authorization_code")
         with self._lock:
-            kept = self.kept.load()
-            given = kept["codes"].pop(form.get("code", ""), None)
-            if given is None or self._is_older(given, timedelta(seconds=CODE_SECONDS)):
-                raise _refuse("invalid_grant", "the code is unknown, used or too old")
+            state = self.file.load()
+            issued_at = state["codes"].pop(form.get("code", ""), None)
+            if issued_at is None or self._is_older(issued_at, timedelta(seconds=CODE_SECONDS)):
+                raise _refuse("invalid_grant", "the code is unknown, used or expired")
             token = f"3AAABL{secrets.token_urlsafe(32)}"
-            kept["grants"][token] = {"used_at": self.clock.now().isoformat(), "is_revoked": False}
-            self.kept.keep(kept)
+            state["grants"][token] = {"used_at": self.clock.now().isoformat(), "is_revoked": False}
+            self.file.save(state)
             return self._issue(token) | {"refresh_token": token}
 
     def refresh(self, form: Mapping[str, str]) -> dict[str, Any]:
@@ -94,12 +94,12 @@ class Login:
         _check_application(form, "refresh_token")
         token = form.get("refresh_token", "")
         with self._lock:
-            kept = self.kept.load()
-            grant = self._find_grant(kept, token)
+            state = self.file.load()
+            grant = self._find_grant(state, token)
             if grant is None or grant["is_revoked"] or self._is_older(grant["used_at"], timedelta(days=REFRESH_DAYS)):
                 raise _refuse("invalid_grant", "the refresh token is unknown, revoked or was not used for 60 days")
-            kept["grants"][token] = grant | {"used_at": self.clock.now().isoformat()}
-            self.kept.keep(kept)
+            state["grants"][token] = grant | {"used_at": self.clock.now().isoformat()}
+            self.file.save(state)
             return self._issue(token)
 
     def revoke(self, form: Mapping[str, str]) -> None:
@@ -108,22 +108,22 @@ class Login:
         Raises:
             Refused: 400.
         """
-        given = form.get("token", "")
-        if not given:
+        value = form.get("token", "")
+        if not value:
             raise Refused(400, write_error("INVALID_REQUEST", "Empty or missing token"))
         with self._lock:
-            kept = self.kept.load()
-            token = self._tokens[given][0] if given in self._tokens else given
-            grant = self._find_grant(kept, token)
-            if given in self._ended or (grant is not None and grant["is_revoked"]):
+            state = self.file.load()
+            token = self._tokens[value][0] if value in self._tokens else value
+            grant = self._find_grant(state, token)
+            if value in self._ended or (grant is not None and grant["is_revoked"]):
                 raise Refused(400, write_error("EXPIRED_TOKEN", "The token is expired or already revoked"))
             if grant is None:
                 raise Refused(400, write_error("INVALID_TOKEN", "This is not a valid OAuth access or refresh token"))
-            kept["grants"][token] = grant | {"is_revoked": True}
-            self.kept.keep(kept)
+            state["grants"][token] = grant | {"is_revoked": True}
+            self.file.save(state)
             ended = {access for access, (refresh, _) in self._tokens.items() if refresh == token}
             self._ended |= ended
-            self._tokens = {access: kept for access, kept in self._tokens.items() if access not in ended}
+            self._tokens = {access: state for access, state in self._tokens.items() if access not in ended}
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Authorize a request.
@@ -133,18 +133,18 @@ class Login:
         """
         if "authorization" not in headers:
             raise Refused(401, write_error("NO_AUTHORIZATION_HEADER", "Authorization header not provided."))
-        given = read_bearer(headers)
-        known = self._tokens.get(given)
-        if given != INTEGRATION_KEY and (known is None or known[1] <= self.clock.now()):
+        token = read_bearer(headers)
+        entry = self._tokens.get(token)
+        if token != INTEGRATION_KEY and (entry is None or entry[1] <= self.clock.now()):
             raise Refused(401, write_error("INVALID_ACCESS_TOKEN", "Access token provided is invalid or has expired."))
 
     def forget(self, headers: Mapping[str, str]) -> None:
         """Expire the access token of this request."""
         self._tokens.pop(read_bearer(headers), None)
 
-    def _find_grant(self, kept: dict[str, Any], token: str) -> dict[str, Any] | None:
-        first = {"used_at": kept["drawn_at"], "is_revoked": False} if token == REFRESH_TOKEN else None
-        grant: dict[str, Any] | None = kept["grants"].get(token, first)
+    def _find_grant(self, state: dict[str, Any], token: str) -> dict[str, Any] | None:
+        first = {"used_at": state["drawn_at"], "is_revoked": False} if token == REFRESH_TOKEN else None
+        grant: dict[str, Any] | None = state["grants"].get(token, first)
         return grant
 
     def _issue(self, refresh_token: str) -> dict[str, Any]:
@@ -160,8 +160,8 @@ def find_user(headers: Mapping[str, str], users: list[dict[str, Any]]) -> dict[s
     """Return the acting user of a request: the user in `x-api-user`, or the account's administrator.
 
     Raises:
-        Refused: 400 where a header has another form, 401 for nobody of the account, 403 for another's account that is not
-            shared (none is, here).
+        Refused: 400 for a malformed header, 401 for a user outside the account, 403 for another account that is not
+            shared (none is).
     """
     administrator = next(user for user in users if user["isAccountAdmin"])
     user = _read_user(headers, "x-api-user", "X_API_USER", "USER", users) or administrator
@@ -188,7 +188,7 @@ def _read_user(
 
 
 def write_error(code: str, message: str) -> dict[str, Any]:
-    """Return an error in the vendor's form."""
+    """Return an error in the vendor's format."""
     return {"code": code, "message": message}
 
 

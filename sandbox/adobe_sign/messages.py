@@ -1,9 +1,9 @@
 """The notification that Adobe Acrobat Sign sends to a webhook for one event of an agreement.
 
-Documented: all names, what each conditional parameter adds, that `participantSetsInfo` is an object here (in REST it is an
-array), and what is left out above ten megabytes, in which order. Chosen here: that an agreement is told as it stands after
-everything that its event brought with it; that `webhookNotificationApplicableUsers`, which the vendor has announced to remove,
-is not told; that everybody lives five hours west of Greenwich.
+Documented: all names, what each conditional parameter adds, that `participantSetsInfo` is an object (in REST it is an
+array), and what is omitted above ten megabytes, in which order. Our choices: the agreement is sent as it is after all effects of
+its event; `webhookNotificationApplicableUsers`, whose removal the vendor has announced, is omitted; all participants are at
+UTC-05:00.
 """
 
 import base64
@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox.adobe_sign.agreements import ROLES, Agreement, Event, Participant
 from sandbox.adobe_sign.ids import write_id
-from sandbox.adobe_sign.views import tell_details, write_combined
+from sandbox.adobe_sign.views import write_combined, write_details
 from sandbox.server.response import write_moment
 from sandbox.server.rows import dump
 
@@ -35,32 +35,32 @@ def write_message(
     user_ids: Mapping[str, str] | None = None,
     most: int = MOST_BYTES,
 ) -> bytes:
-    """Return the body of one notification. It depends on what it is given and on nothing else.
+    """Return the body of one notification; a pure function.
 
     Args:
-        webhook: WebhookInfo, as `GET /webhooks/{webhookId}` answers it.
-        agreement: As it is now.
-        event: One of the agreement's.
-        notification_id: By which a receiver knows a duplicate.
-        user_ids: Email -> id of the account's users; anybody else's id is made from the email.
-        most: Bytes above which the conditional parameters are left out, one after the other.
+        webhook: WebhookInfo, as returned by `GET /webhooks/{webhookId}`.
+        agreement: The current agreement.
+        event: One of the agreement's events.
+        notification_id: Identifies duplicates to the receiver.
+        user_ids: Email -> id of the account's users; other people's ids are derived from the email.
+        most: Size limit in bytes; above it, conditional parameters are omitted one by one.
     """
     params = (webhook.get("webhookConditionalParams") or {}).get("webhookAgreementEvents") or {}
-    asked, trimmed = [name for name in _TRIMMED if params.get(name)], list[str]()
-    head = _tell_event(webhook, agreement, event, notification_id, user_ids or {})
+    parameters, trimmed = [name for name in _TRIMMED if params.get(name)], list[str]()
+    head = _write_event(webhook, agreement, event, notification_id, user_ids or {})
     while True:
-        told = _tell_agreement(agreement, event, asked, user_ids or {})
-        body = dump(head | {"agreement": told | ({"conditionalParametersTrimmed": trimmed} if trimmed else {})})
-        if len(body) <= most or not asked:
+        details = _write_agreement(agreement, event, parameters, user_ids or {})
+        body = dump(head | {"agreement": details | ({"conditionalParametersTrimmed": trimmed} if trimmed else {})})
+        if len(body) <= most or not parameters:
             return body
-        trimmed.append(asked.pop(0))
+        trimmed.append(parameters.pop(0))
 
 
-def _tell_event(
+def _write_event(
     webhook: Mapping[str, Any], agreement: Agreement, event: Event, notification_id: str, user_ids: Mapping[str, str]
 ) -> Row:
     acting_id, participant_id = (_find_id(email, user_ids) for email in (event.acting, event.participant))
-    told: Row = {
+    body: Row = {
         "webhookId": webhook["id"],
         "webhookName": webhook["name"],
         "webhookNotificationId": notification_id,
@@ -77,42 +77,42 @@ def _tell_event(
         "accountId": ACCOUNT_ID,
     }
     if event.kind in _WITH_SUB_EVENT:
-        told["subEvent"] = event.kind
+        body["subEvent"] = event.kind
     if event.kind in _WITH_ROLE:
-        told["participantRole"] = event.role
+        body["participantRole"] = event.role
     if event.kind in _WITH_INITIATOR:
-        told |= {
+        body |= {
             "initiatingUserId": _find_id(agreement.sender, user_ids),
             "initiatingUserEmail": agreement.sender,
         }
     if event.kind == "ACTION_COMPLETED":
-        told |= {"actionType": ROLES[event.role].action, "eventDateTimezoneOffset": "UTC-300"}
+        body |= {"actionType": ROLES[event.role].action, "eventDateTimezoneOffset": "UTC-300"}
     if event.kind in ("RECALLED", "REJECTED"):
         comment = {"comment": event.comment} if event.comment else {}
-        told["agreementCancellationInfo"] = {**comment, "notifyOthers": False}
-    return told
+        body["agreementCancellationInfo"] = {**comment, "notifyOthers": False}
+    return body
 
 
-def _tell_agreement(agreement: Agreement, event: Event, asked: list[str], user_ids: Mapping[str, str]) -> Row:
-    told: Row = {"id": agreement.id, "name": agreement.name, "status": agreement.status}
-    if "includeDetailedInfo" in asked:
-        told |= tell_details(agreement, max(agreement.ready_at, event.at))
-    if "includeParticipantsInfo" in asked:
-        is_detailed = "includeDetailedInfo" in asked
-        sets = [_tell_set(each, is_detailed, user_ids) for each in agreement.participants]
-        told["participantSetsInfo"] = {"participantSets": sets}
+def _write_agreement(agreement: Agreement, event: Event, parameters: list[str], user_ids: Mapping[str, str]) -> Row:
+    body: Row = {"id": agreement.id, "name": agreement.name, "status": agreement.status}
+    if "includeDetailedInfo" in parameters:
+        body |= write_details(agreement, max(agreement.ready_at, event.at))
+    if "includeParticipantsInfo" in parameters:
+        is_detailed = "includeDetailedInfo" in parameters
+        sets = [_write_set(each, is_detailed, user_ids) for each in agreement.participants]
+        body["participantSetsInfo"] = {"participantSets": sets}
         if event.kind in _WITH_NEXT:
             waiting = [each for each in agreement.participants if each.status == "WAITING"]
-            told["participantSetsInfo"]["nextParticipantSets"] = [_tell_set(w, is_detailed, user_ids) for w in waiting]
-        told["createdGroupId"] = write_id("group")
-    if "includeDocumentsInfo" in asked:
-        told["documentsInfo"] = {"documents": agreement.documents}
-    if "includeSignedDocuments" in asked and event.kind == "WORKFLOW_COMPLETED":
-        told["signedDocumentInfo"] = {"document": base64.b64encode(write_combined(agreement)).decode()}
-    return told
+            body["participantSetsInfo"]["nextParticipantSets"] = [_write_set(w, is_detailed, user_ids) for w in waiting]
+        body["createdGroupId"] = write_id("group")
+    if "includeDocumentsInfo" in parameters:
+        body["documentsInfo"] = {"documents": agreement.documents}
+    if "includeSignedDocuments" in parameters and event.kind == "WORKFLOW_COMPLETED":
+        body["signedDocumentInfo"] = {"document": base64.b64encode(write_combined(agreement)).decode()}
+    return body
 
 
-def _tell_set(each: Participant, is_detailed: bool, user_ids: Mapping[str, str]) -> Row:
+def _write_set(each: Participant, is_detailed: bool, user_ids: Mapping[str, str]) -> Row:
     member: Row = {"id": each.id, "email": each.email, "name": each.name, "status": "ACTIVE"}
     if is_detailed:
         member |= {"userId": _find_id(each.email, user_ids), "securityOption": {"authenticationMethod": "NONE"}}

@@ -1,11 +1,11 @@
 """Adobe Acrobat Sign's REST v6 except webhooks: base URI, users, library documents and agreements.
 
-Documented: paths, parameters and fields; that `GET /agreements` lists what concerns the user for whom the call acts; that a
-new agreement's documents are processed for a while. Chosen here: that the administrator may read every agreement by its id,
-and everybody else those that concern them (403 otherwise); that until the documents are processed all below an agreement
-is 404.
+Documented: paths, parameters and fields; `GET /agreements` lists the agreements of the acting user; a new
+agreement's documents are processed for a while. Our choices: the administrator may read every agreement by its id,
+other users only their own (403 otherwise); until the documents are processed, everything below an agreement
+returns 404.
 
-Faults that it asks for by name, beside those of `adobe_sign_door`: `date_offset` (the list's dates in the offset -07:00, as in
+Faults of its own, in addition to those of `adobe_sign.endpoint`: `date_offset` (the list's dates in the offset -07:00, as in
 one of the vendor's samples).
 """
 
@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request, Response
 from sandbox.adobe_sign import views
 from sandbox.adobe_sign.account import Account
 from sandbox.adobe_sign.agreements import UNPROCESSED, Agreement
-from sandbox.adobe_sign.endpoint import Visit, answer
+from sandbox.adobe_sign.endpoint import Call, answer
 from sandbox.adobe_sign.ids import write_id
 from sandbox.adobe_sign.login import write_error
 from sandbox.adobe_sign.rows import COMPANY
@@ -41,7 +41,7 @@ def add_routes(app: FastAPI, api: str, account: Account) -> None:
 
 
 def find_point(request: Request) -> str:
-    """Return where this sandbox is reached, as the caller reached it."""
+    """Return the sandbox's URL as the caller reached it."""
     return f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
 
 
@@ -54,9 +54,9 @@ def _add_account(app: FastAPI, api: str, account: Account) -> None:
 
     @app.get(api + "/users")
     def list_users(request: Request) -> Response:
-        visit = account.open(request, cursor="", pageSize="")
+        call = account.open(request, cursor="", pageSize="")
         rows = [{name: user[name] for name in _LISTED_USER if name in user} for user in account.users]
-        return account.door.list_page(visit, "userInfoList", rows)
+        return account.authorizer.list_page(call, "userInfoList", rows)
 
     @app.get(api + "/users/{user_id}")
     def read_user(request: Request, user_id: str) -> Response:
@@ -65,145 +65,145 @@ def _add_account(app: FastAPI, api: str, account: Account) -> None:
 
     @app.get(api + "/libraryDocuments")
     def list_library(request: Request) -> Response:
-        visit = account.open(request, showHiddenLibraryDocuments="", cursor="", pageSize="")
-        with_hidden = visit.is_true("showHiddenLibraryDocuments")
+        call = account.open(request, showHiddenLibraryDocuments="", cursor="", pageSize="")
+        with_hidden = call.is_true("showHiddenLibraryDocuments")
         rows = [
             {name: row[name] for name in _LISTED_LIBRARY if name in row}
             for row in account.library
-            if _is_shared(row, visit) and (with_hidden or not row["hidden"])
+            if _is_shared(row, call) and (with_hidden or not row["hidden"])
         ]
-        return account.door.list_page(visit, "libraryDocumentList", rows)
+        return account.authorizer.list_page(call, "libraryDocumentList", rows)
 
     @app.get(api + "/libraryDocuments/{document_id}")
     def read_library(request: Request, document_id: str) -> Response:
-        visit = account.open(request, has_etag=True)
+        call = account.open(request, has_etag=True)
         message = "The Library Document ID specified is invalid."
         row = _find(account.library, document_id, "INVALID_LIBRARYDOCUMENT_ID", message)
-        if not _is_shared(row, visit):
+        if not _is_shared(row, call):
             raise _deny()
-        return answer(visit, {name: row[name] for name in _INFO_LIBRARY if name in row})
+        return answer(call, {name: row[name] for name in _INFO_LIBRARY if name in row})
 
 
 def _add_agreements(app: FastAPI, api: str, account: Account) -> None:
-    one = api + "/agreements/{agreement_id}"
+    path = api + "/agreements/{agreement_id}"
 
     @app.get(api + "/agreements")
     def list_agreements(request: Request) -> Response:
-        visit = account.open(request, externalId="", showHiddenAgreements="", cursor="", pageSize="")
-        with_hidden, wanted, email = (
-            visit.is_true("showHiddenAgreements"),
-            visit.query["externalId"],
-            visit.user["email"],
+        call = account.open(request, externalId="", showHiddenAgreements="", cursor="", pageSize="")
+        with_hidden, external_id, email = (
+            call.is_true("showHiddenAgreements"),
+            call.query["externalId"],
+            call.user["email"],
         )
         with account.world.lock:
             rows = [
-                views.tell_item(each, email, account.now(), account.names)
+                views.write_item(each, email, account.now(), account.names)
                 for each in account.list_agreements(email)
-                if wanted in ("", each.external_id) and (with_hidden or not each.is_hidden)
+                if external_id in ("", each.external_id) and (with_hidden or not each.is_hidden)
             ]
-        if account.faults.take(visit.path, "date_offset"):
+        if account.faults.take(call.path, "date_offset"):
             rows = [row | {"displayDate": _write_offset(row["displayDate"])} for row in rows]
-        return account.door.list_page(visit, "userAgreementList", rows)
+        return account.authorizer.list_page(call, "userAgreementList", rows)
 
-    @app.get(one)
+    @app.get(path)
     def read_agreement(request: Request, agreement_id: str) -> Response:
-        visit = account.open(request, has_etag=True)
+        call = account.open(request, has_etag=True)
         with account.world.lock:
-            told = views.tell_info(_find_agreement(account, visit, agreement_id), account.now())
-        return answer(visit, distort(account.faults, visit.path, [told])[0])
+            info = views.write_info(_find_agreement(account, call, agreement_id), account.now())
+        return answer(call, distort(account.faults, call.path, [info])[0])
 
-    @app.get(one + "/members")
+    @app.get(path + "/members")
     def read_members(request: Request, agreement_id: str) -> Response:
-        visit = account.open(request, has_etag=True, includeNextParticipantSet="")
-        is_next_asked = visit.is_true("includeNextParticipantSet")
+        call = account.open(request, has_etag=True, includeNextParticipantSet="")
+        with_next = call.is_true("includeNextParticipantSet")
         with account.world.lock:
-            found = _find_sent(account, visit, agreement_id)
-            email = visit.user["email"]
-            return answer(visit, views.tell_members(found, email, account.names, COMPANY, is_next_asked=is_next_asked))
+            agreement = _find_sent(account, call, agreement_id)
+            email = call.user["email"]
+            return answer(call, views.write_members(agreement, email, account.names, COMPANY, with_next=with_next))
 
-    @app.get(one + "/events")
+    @app.get(path + "/events")
     def list_events(request: Request, agreement_id: str) -> Response:
-        visit = account.open(request, has_etag=True)
+        call = account.open(request, has_etag=True)
         with account.world.lock:
-            return answer(visit, views.tell_events(_find_processed(account, visit, agreement_id), account.names))
+            return answer(call, views.write_events(_find_processed(account, call, agreement_id), account.names))
 
 
 def _add_parts(app: FastAPI, api: str, account: Account) -> None:
-    one = api + "/agreements/{agreement_id}"
+    path = api + "/agreements/{agreement_id}"
 
-    @app.get(one + "/documents")
+    @app.get(path + "/documents")
     def list_documents(request: Request, agreement_id: str) -> Response:
-        wanted = {"versionId": "", "participantId": "", "supportingDocumentContentFormat": ""}
-        visit = account.open(request, has_etag=True, **wanted)
-        if visit.query["supportingDocumentContentFormat"] not in ("", "ORIGINAL", "CONVERTED_PDF"):
+        parameters = {"versionId": "", "participantId": "", "supportingDocumentContentFormat": ""}
+        call = account.open(request, has_etag=True, **parameters)
+        if call.query["supportingDocumentContentFormat"] not in ("", "ORIGINAL", "CONVERTED_PDF"):
             raise Refused(400, write_error("BAD_REQUEST", "There is no such supportingDocumentContentFormat."))
         with account.world.lock:
-            found = _find_sent(account, visit, agreement_id)
-            _check_part(found, visit)
-            return answer(visit, views.tell_documents(found))
+            agreement = _find_sent(account, call, agreement_id)
+            _check_part(agreement, call)
+            return answer(call, views.write_documents(agreement))
 
-    @app.get(one + "/combinedDocument")
+    @app.get(path + "/combinedDocument")
     def read_combined(request: Request, agreement_id: str) -> Response:
-        wanted = dict.fromkeys(("versionId", "participantId", "attachSupportingDocuments", "attachAuditReport"), "")
-        visit = account.open(request, has_etag=True, **wanted)
-        visit.is_true("attachSupportingDocuments")
-        with_audit = visit.is_true("attachAuditReport")
+        parameters = dict.fromkeys(("versionId", "participantId", "attachSupportingDocuments", "attachAuditReport"), "")
+        call = account.open(request, has_etag=True, **parameters)
+        call.is_true("attachSupportingDocuments")
+        with_audit = call.is_true("attachAuditReport")
         with account.world.lock:
-            found = _find_sent(account, visit, agreement_id)
-            _check_part(found, visit)
-            return _answer_pdf(visit, views.write_combined(found, with_audit=with_audit))
+            agreement = _find_sent(account, call, agreement_id)
+            _check_part(agreement, call)
+            return _answer_pdf(call, views.write_combined(agreement, with_audit=with_audit))
 
-    @app.get(one + "/auditTrail")
+    @app.get(path + "/auditTrail")
     def read_audit_trail(request: Request, agreement_id: str) -> Response:
-        visit = account.open(request)
+        call = account.open(request)
         with account.world.lock:
-            return _answer_pdf(visit, views.write_audit_trail(_find_processed(account, visit, agreement_id)))
+            return _answer_pdf(call, views.write_audit_trail(_find_processed(account, call, agreement_id)))
 
-    @app.get(one + "/formData")
+    @app.get(path + "/formData")
     def read_form_data(request: Request, agreement_id: str) -> Response:
-        visit = account.open(request, has_etag=True)
+        call = account.open(request, has_etag=True)
         with account.world.lock:
-            return answer(visit, views.write_form_data(_find_sent(account, visit, agreement_id)), "text/csv")
+            return answer(call, views.write_form_data(_find_sent(account, call, agreement_id)), "text/csv")
 
 
-def _find_agreement(account: Account, visit: Visit, id_: str) -> Agreement:
+def _find_agreement(account: Account, call: Call, id_: str) -> Agreement:
     """Return an agreement that the user may read."""
-    found = account.find(id_)
-    if found is None:
+    agreement = account.find(id_)
+    if agreement is None:
         raise Refused(404, write_error("INVALID_AGREEMENT_ID", "The Agreement ID specified is invalid."))
-    if not visit.user["isAccountAdmin"] and not found.has_party(visit.user["email"]):
+    if not call.user["isAccountAdmin"] and not agreement.has_party(call.user["email"]):
         raise _deny()
-    return found
+    return agreement
 
 
-def _find_processed(account: Account, visit: Visit, id_: str) -> Agreement:
-    found = _find_agreement(account, visit, id_)
-    if found.find_status(account.now()) == UNPROCESSED:
+def _find_processed(account: Account, call: Call, id_: str) -> Agreement:
+    agreement = _find_agreement(account, call, id_)
+    if agreement.find_status(account.now()) == UNPROCESSED:
         message = "The agreement is not yet available or will have no pages to view."
         raise Refused(404, write_error("AGREEMENT_NOT_AVAILABLE", message))
-    return found
+    return agreement
 
 
-def _find_sent(account: Account, visit: Visit, id_: str) -> Agreement:
-    found = _find_processed(account, visit, id_)
-    if found.status == "DRAFT":
+def _find_sent(account: Account, call: Call, id_: str) -> Agreement:
+    agreement = _find_processed(account, call, id_)
+    if agreement.status == "DRAFT":
         raise Refused(403, write_error("AGREEMENT_IN_DRAFT_STATE", "The agreement is in draft state."))
-    return found
+    return agreement
 
 
-def _check_part(agreement: Agreement, visit: Visit) -> None:
-    """Refuse a version that never was, and a participant who takes no part."""
+def _check_part(agreement: Agreement, call: Call) -> None:
+    """Reject an unknown version or participant."""
     versions = {write_id(agreement.id, "version", number) for number in range(1, len(agreement.events) + 1)}
-    if visit.query["versionId"] not in {"", *versions}:
+    if call.query["versionId"] not in {"", *versions}:
         raise Refused(404, write_error("INVALID_VERSION_ID", "The Version ID specified is invalid."))
-    if visit.query["participantId"] not in {"", *(each.id for each in agreement.participants)}:
+    if call.query["participantId"] not in {"", *(each.id for each in agreement.participants)}:
         raise Refused(404, write_error("INVALID_PARTICIPANT_ID", "The participant ID specified is invalid."))
 
 
-def _answer_pdf(visit: Visit, content: bytes) -> Response:
-    if "encoding=base64" in visit.request.headers.get("accept", "").replace(" ", ""):
-        return answer(visit, base64.b64encode(content), _BASE64)
-    return answer(visit, content, "application/pdf")
+def _answer_pdf(call: Call, content: bytes) -> Response:
+    if "encoding=base64" in call.request.headers.get("accept", "").replace(" ", ""):
+        return answer(call, base64.b64encode(content), _BASE64)
+    return answer(call, content, "application/pdf")
 
 
 def _find(rows: list[Row], id_: str, code: str, message: str) -> Row:
@@ -213,9 +213,9 @@ def _find(rows: list[Row], id_: str, code: str, message: str) -> Row:
     raise Refused(404, write_error(code, message))
 
 
-def _is_shared(row: Row, visit: Visit) -> bool:
-    """Return whether a library document is the user's own or shared with all."""
-    return bool(row["sharingMode"] != "USER" or row["creatorEmail"] == visit.user["email"])
+def _is_shared(row: Row, call: Call) -> bool:
+    """Return whether a library document belongs to the user or is shared with all."""
+    return bool(row["sharingMode"] != "USER" or row["creatorEmail"] == call.user["email"])
 
 
 def _deny() -> Refused:

@@ -1,7 +1,7 @@
 """Adobe Acrobat Sign's data on the generated firm: its representatives as users, and agreements of every third household.
 
-An agreement is drawn as the acts that befell it in the sixty days before the sandbox's first start, and then lived like
-those that a test lets happen. All of it is chosen here.
+An agreement is generated as a series of actions in the sixty days before the sandbox's first start; these are applied like
+the actions of a test. All of it is our choice.
 """
 
 import itertools
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 COMPANY = "Sample Wealth"
 EVERY = 3
-"""One household in so many uses this vendor."""
+"""One in this many households uses this vendor."""
 
 _DAYS = 60
 
@@ -46,7 +46,7 @@ KINDS = (
     Kind("Client profile", "FORM_FILLER", 6),
 )
 # fmt: off
-_FATES = (
+_OUTCOMES = (
     "done", "done", "waiting", "done", "partly", "rejected", "done", "done", "viewed", "cancelled", "done", "expired",
     "done", "waiting", "draft", "done", "restarted", "done", "partly", "authoring", "done", "archived",
 )
@@ -54,7 +54,7 @@ _FATES = (
 
 
 def draw_users(representatives: list[Representative]) -> list[Row]:
-    """Return the account's users: the representatives, the first of whom is its administrator."""
+    """Return the account's users: the representatives; the first one is the administrator."""
     emails: set[str] = set()
     users = []
     for number, representative in enumerate(representatives):
@@ -81,7 +81,7 @@ def draw_users(representatives: list[Representative]) -> list[Row]:
 
 
 def draw_library(users: list[Row], anchor: datetime) -> list[Row]:
-    """Return the account's library documents: one a kind of agreement, made by its users in turn."""
+    """Return the account's library documents: one per kind of agreement, created by its users in turn."""
     return [
         {
             "id": write_id("library", kind.name),
@@ -98,64 +98,64 @@ def draw_library(users: list[Row], anchor: datetime) -> list[Row]:
     ]
 
 
-def write_send(house: Household, sender: str, representative: Row, kind: Kind) -> Row:
+def write_send(household: Household, sender: str, representative: Row, kind: Kind) -> Row:
     """Return the values of a `send` to a household: its persons in order, its representative in copy (and as the last approver, if needed)."""
     email = representative["email"]
     parties = [
-        {"email": write_email(house, place), "name": person.name, "role": kind.role, "order": place + 1}
-        for place, person in enumerate(house.people)
+        {"email": write_email(household, place), "name": person.name, "role": kind.role, "order": place + 1}
+        for place, person in enumerate(household.people)
     ]
     if kind.is_approved:
         name = f"{representative['firstName']} {representative['lastName']}"
         parties.append({"email": email, "name": name, "role": "APPROVER", "order": len(parties) + 1})
     return {
-        "name": f"{kind.name} - {house.name}",
+        "name": f"{kind.name} - {household.name}",
         "sender": sender,
         "participants": parties,
         "ccs": [email],
         "documents": [{"name": f"{kind.name}.pdf", "numPages": kind.pages}],
-        "external_id": f"orion:{house.id}",
+        "external_id": f"orion:{household.id}",
         "message": f"Please review and complete {kind.name}.",
     }
 
 
 def draw_agreements(book: Book, users: list[Row], anchor: datetime) -> Iterator[tuple[Household, Agreement]]:
     """Yield every generated agreement with its household, by household and then in the order of sending."""
-    fates = itertools.cycle(_FATES)
+    outcomes = itertools.cycle(_OUTCOMES)
     by_id = {each.id: user for each, user in zip(book.representatives, users, strict=True)}
-    for house in book.households[::EVERY]:
-        draw = random.Random(f"{book.firm.seed}:adobe_sign:{house.id}")
-        representative = by_id[house.representative_id]
+    for household in book.households[::EVERY]:
+        draw = random.Random(f"{book.firm.seed}:adobe_sign:{household.id}")
+        representative = by_id[household.representative_id]
         for slot in range(draw.choice((1, 2, 2, 3, 4))):
             sender = representative if draw.random() < 0.8 else draw.choice(users)
-            values = write_send(house, sender["email"], representative, draw.choice(KINDS))
-            id_ = write_id("agreement", book.firm.seed, house.id, slot)
-            yield house, _live(draw, id_, values, next(fates), anchor)
+            values = write_send(household, sender["email"], representative, draw.choice(KINDS))
+            id_ = write_id("agreement", book.firm.seed, household.id, slot)
+            yield household, _simulate(draw, id_, values, next(outcomes), anchor)
 
 
-def _live(draw: random.Random, id_: str, values: Row, fate: str, anchor: datetime) -> Agreement:
-    """Send an agreement and let it meet its fate, all of it before `anchor`."""
-    is_open = fate in ("waiting", "viewed", "partly", "draft", "authoring")
+def _simulate(draw: random.Random, id_: str, values: Row, outcome: str, anchor: datetime) -> Agreement:
+    """Create an agreement and apply its actions up to its outcome, all before `anchor`."""
+    is_open = outcome in ("waiting", "viewed", "partly", "draft", "authoring")
     age = timedelta(days=draw.randrange(1, 12) if is_open else draw.randrange(20, _DAYS), minutes=draw.randrange(600))
     at = anchor - age
     expires = at + timedelta(days=14)
-    if fate in ("draft", "authoring", "archived"):
-        values |= {"state": fate.upper()}
-    elif fate in ("expired", "restarted") or draw.random() < 0.3:
+    if outcome in ("draft", "authoring", "archived"):
+        values |= {"state": outcome.upper()}
+    elif outcome in ("expired", "restarted") or draw.random() < 0.3:
         values |= {"expires_at": expires.isoformat()}
     agreement = create_agreement(id_, values, at)
     if "state" in values:
         return agreement
-    if fate != "waiting":
+    if outcome != "waiting":
         at += timedelta(minutes=draw.randrange(5, 600))
         agreement.move("view", {}, at)
-    for kind in _list_moves(fate, len(agreement.participants)):
+    for kind in _list_moves(outcome, len(agreement.participants)):
         at = expires if kind == "expire" else at + timedelta(minutes=draw.randrange(5, 900))
         agreement.move(kind, {"comment": "Please correct my address"} if kind == "reject" else {}, at)
     return agreement
 
 
-def _list_moves(fate: str, participants: int) -> list[str]:
+def _list_moves(outcome: str, participants: int) -> list[str]:
     moves = {
         "done": ["sign"] * participants,
         "partly": ["sign"] * (participants - 1),
@@ -164,4 +164,4 @@ def _list_moves(fate: str, participants: int) -> list[str]:
         "expired": ["expire"],
         "restarted": ["expire", "restart"] + ["sign"] * participants,
     }
-    return moves.get(fate, [])
+    return moves.get(outcome, [])

@@ -1,7 +1,7 @@
 """REST representations of an agreement in Adobe Acrobat Sign: in lists, alone, with members, events and documents.
 
-Documented: the fields, and that the list's status is relative to the caller. Chosen here: that a field which has no value is
-left out; the words of an event's description; `OTHER` for a restart, for which the list of REST events has no word; the
+Documented: the fields, and that the list's status is relative to the caller. Our choices: fields without a value are omitted;
+the text of an event's description; `OTHER` for a restart, which is not in the list of REST events; the
 columns of the form data.
 """
 
@@ -24,13 +24,13 @@ _TYPES = {"RESTARTED": "OTHER"}
 _IP = "192.0.2.1"
 
 
-def tell_item(agreement: Agreement, email: str, now: datetime, names: Names) -> Row:
-    """Return an agreement as one of the list of the user with this email."""
-    others = [each for each in agreement.participants if each.status == "WAITING"] or agreement.participants
-    shown = [(each.email, each.name) for each in others[:1]]
+def write_item(agreement: Agreement, email: str, now: datetime, names: Names) -> Row:
+    """Return an agreement as a list item for the user with this email."""
+    participants = [each for each in agreement.participants if each.status == "WAITING"] or agreement.participants
+    parties = [(each.email, each.name) for each in participants[:1]]
     if email != agreement.sender:
-        shown = [(agreement.sender, names.get(agreement.sender, ""))]
-    members = [{"email": address, **({"fullName": name} if name else {})} for address, name in shown]
+        parties = [(agreement.sender, names.get(agreement.sender, ""))]
+    members = [{"email": address, **({"fullName": name} if name else {})} for address, name in parties]
     return {
         "displayDate": write_moment(agreement.changed_at),
         "displayParticipantSetInfos": [{"displayUserSetMemberInfos": members}],
@@ -52,7 +52,7 @@ def _find_relative_status(agreement: Agreement, email: str, now: datetime) -> st
     return _RELATIVE.get(status, status)
 
 
-def tell_info(agreement: Agreement, now: datetime) -> Row:
+def write_info(agreement: Agreement, now: datetime) -> Row:
     """Return AgreementInfo without `state`, which is write-only, and `fileInfos`."""
     sets = [
         {
@@ -62,12 +62,12 @@ def tell_info(agreement: Agreement, now: datetime) -> Row:
         }
         for each in agreement.participants
     ]
-    return {"id": agreement.id, "name": agreement.name, "participantSetsInfo": sets} | tell_details(agreement, now)
+    return {"id": agreement.id, "name": agreement.name, "participantSetsInfo": sets} | write_details(agreement, now)
 
 
-def tell_details(agreement: Agreement, now: datetime) -> Row:
+def write_details(agreement: Agreement, now: datetime) -> Row:
     """Return the fields of an agreement that REST and webhooks share."""
-    found = {
+    details = {
         "senderEmail": agreement.sender,
         "createdDate": write_moment(agreement.created_at),
         "signatureType": "ESIGN",
@@ -79,11 +79,11 @@ def tell_details(agreement: Agreement, now: datetime) -> Row:
         "message": agreement.message,
         "expirationTime": write_moment(agreement.expires_at) if agreement.expires_at else None,
     }
-    return {name: value for name, value in found.items() if value is not None and value != []}
+    return {name: value for name, value in details.items() if value is not None and value != []}
 
 
-def tell_members(agreement: Agreement, email: str, names: Names, company: str, *, is_next_asked: bool) -> Row:
-    """Return MembersInfo to the user with this email."""
+def write_members(agreement: Agreement, email: str, names: Names, company: str, *, with_next: bool) -> Row:
+    """Return MembersInfo for the user with this email."""
     waiting = [each for each in agreement.participants if each.status == "WAITING"]
     return {
         "senderInfo": {
@@ -103,13 +103,13 @@ def tell_members(agreement: Agreement, email: str, names: Names, company: str, *
             }
             for cc in agreement.ccs
         ],
-        "participantSets": [_tell_set(each, email) for each in agreement.participants],
-        "nextParticipantSets": [_tell_set(each, email) for each in waiting if is_next_asked],
+        "participantSets": [_write_set(each, email) for each in agreement.participants],
+        "nextParticipantSets": [_write_set(each, email) for each in waiting if with_next],
         "sharesInfo": [],
     }
 
 
-def _tell_set(each: Participant, email: str) -> Row:
+def _write_set(each: Participant, email: str) -> Row:
     member = {
         "id": each.id,
         "email": each.email,
@@ -128,43 +128,43 @@ def _tell_set(each: Participant, email: str) -> Row:
     }
 
 
-def tell_events(agreement: Agreement, names: Names) -> Row:
-    """Return AgreementEventList, oldest first; the end of the workflow is an event of webhooks alone."""
-    told = [event for event in agreement.events if event.kind != "WORKFLOW_COMPLETED"]
-    known = names | {each.email: each.name for each in agreement.participants}
-    return {"events": [_tell_event(agreement, n, event, known) for n, event in enumerate(told, 1)]}
+def write_events(agreement: Agreement, names: Names) -> Row:
+    """Return AgreementEventList, oldest first; the end of the workflow is an event of webhooks only."""
+    events = [event for event in agreement.events if event.kind != "WORKFLOW_COMPLETED"]
+    all_names = names | {each.email: each.name for each in agreement.participants}
+    return {"events": [_write_event(agreement, n, event, all_names) for n, event in enumerate(events, 1)]}
 
 
-def _tell_event(agreement: Agreement, number: int, event: Event, known: Names) -> Row:
+def _write_event(agreement: Agreement, number: int, event: Event, names: Names) -> Row:
     of = [each.id for each in agreement.participants if each.email == event.participant]
-    what, by = event.kind.replace("_", " ").capitalize(), known.get(event.acting) or event.acting
-    whom = f" of {known.get(event.participant) or event.participant}" if event.participant != event.acting else ""
-    told = {
+    action, by = event.kind.replace("_", " ").capitalize(), names.get(event.acting) or event.acting
+    subject = f" of {names.get(event.participant) or event.participant}" if event.participant != event.acting else ""
+    row = {
         "type": _TYPES.get(event.kind, event.kind),
         "date": write_moment(event.at),
-        "description": f"{what}{whom} by {by}",
+        "description": f"{action}{subject} by {by}",
         "actingUserEmail": event.acting,
-        "actingUserName": known.get(event.acting, ""),
+        "actingUserName": names.get(event.acting, ""),
         "actingUserIpAddress": _IP,
         "initiatingUserEmail": event.acting,
-        "initiatingUserName": known.get(event.acting, ""),
+        "initiatingUserName": names.get(event.acting, ""),
         "participantEmail": event.participant,
         "participantId": of[0] if of else write_id(agreement.id, "sender"),
         "participantRole": event.role,
         "versionId": write_id(agreement.id, "version", number),
         "comment": event.comment,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in row.items() if value is not None}
 
 
-def tell_documents(agreement: Agreement) -> Row:
+def write_documents(agreement: Agreement) -> Row:
     """Return AgreementDocuments."""
     return {"documents": agreement.documents, "supportingDocuments": []}
 
 
 def write_combined(agreement: Agreement, *, with_audit: bool = False) -> bytes:
     """Return all documents of an agreement as one PDF, with the signatures so far; with the audit trail at the end if requested."""
-    acted = [
+    signatures = [
         f"{each.role}: {each.name} <{each.email}>" for each in agreement.participants if each.status == "COMPLETED"
     ]
     pages = [
@@ -172,7 +172,7 @@ def write_combined(agreement: Agreement, *, with_audit: bool = False) -> bytes:
         for document in agreement.documents
         for page in range(1, int(document["numPages"]) + 1)
     ] or [[agreement.name]]
-    pages[-1] = [*pages[-1], *acted]
+    pages[-1] = [*pages[-1], *signatures]
     return write_pdf([*pages, *([_list_trail(agreement)] if with_audit else [])])
 
 
@@ -187,7 +187,7 @@ def _list_trail(agreement: Agreement) -> list[str]:
 
 
 def write_form_data(agreement: Agreement) -> bytes:
-    """Return what was filled in, as CSV: one line a participant."""
+    """Return the form data as CSV, one line per participant."""
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(("completed", "email", "role", "name", "agreementId"))

@@ -1,7 +1,7 @@
 """Validation of a webhook's body: the fields that a caller may set, and the vendor's error code for each invalid field.
 
-Documented: fields, values and codes. The vendor refuses addresses on a loopback; here it is the other way round: nothing but a
-loopback is ever called, over http if need be.
+Documented: fields, values and codes. The vendor rejects loopback addresses; the sandbox does the opposite and calls only loopback
+addresses, also over http.
 """
 
 import ipaddress
@@ -50,15 +50,15 @@ def read_object(body: bytes) -> Row:
     """Return the fields of a body.
 
     Raises:
-        Refused: 400, where it is not a JSON object.
+        Refused: 400, if it is not a JSON object.
     """
     try:
-        given = orjson.loads(body)
+        fields = orjson.loads(body)
     except orjson.JSONDecodeError:
-        given = None
-    if not isinstance(given, dict):
+        fields = None
+    if not isinstance(fields, dict):
         raise refuse("INVALID_JSON", "An invalid JSON was specified.")
-    return given
+    return fields
 
 
 def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
@@ -66,14 +66,14 @@ def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
 
     Args:
         body: WebhookInfo in JSON.
-        has: Whether there is an agreement of this id.
+        has: Whether an agreement with this id exists.
 
     Raises:
         Refused: 400.
     """
-    given = read_object(body)
-    info = given.get("webhookUrlInfo")
-    needed = [given.get(name) for name in ("name", "scope", "state", "webhookSubscriptionEvents")]
+    fields = read_object(body)
+    info = fields.get("webhookUrlInfo")
+    needed = [fields.get(name) for name in ("name", "scope", "state", "webhookSubscriptionEvents")]
     if None in needed or not isinstance(info, dict) or info.get("url") is None:
         raise refuse("MISSING_REQUIRED_PARAM", "Required parameters are missing.")
     name, scope, state, events = needed
@@ -85,24 +85,31 @@ def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
         message = "One or more webhook subscription events specified is invalid."
         raise refuse("INVALID_WEBHOOK_SUBSCRIPTION_EVENTS", message)
     if not _is_callable(info["url"]):
-        raise refuse("INVALID_WEBHOOK_URL", "The webhook url specified is invalid: only a loopback is called here.")
-    kept = {"name": name, "scope": scope, "webhookSubscriptionEvents": events, "webhookUrlInfo": {"url": info["url"]}}
-    return kept | _read_resource(given, has) | _read_params(given)
+        raise refuse(
+            "INVALID_WEBHOOK_URL", "The webhook url specified is invalid: the sandbox calls only loopback addresses."
+        )
+    webhook = {
+        "name": name,
+        "scope": scope,
+        "webhookSubscriptionEvents": events,
+        "webhookUrlInfo": {"url": info["url"]},
+    }
+    return webhook | _read_resource(fields, has) | _read_params(fields)
 
 
-def _read_resource(given: Row, has: Callable[[str], bool]) -> Row:
-    if given["scope"] != "RESOURCE":
+def _read_resource(fields: Row, has: Callable[[str], bool]) -> Row:
+    if fields["scope"] != "RESOURCE":
         return {}
-    if given.get("resourceType") not in RESOURCES:
+    if fields.get("resourceType") not in RESOURCES:
         raise refuse("INVALID_WEBHOOK_RESOURCE_TYPE", "The resource type specified is invalid.")
-    id_ = given.get("resourceId")
-    if given["resourceType"] != "AGREEMENT" or not isinstance(id_, str) or not has(id_):
+    id_ = fields.get("resourceId")
+    if fields["resourceType"] != "AGREEMENT" or not isinstance(id_, str) or not has(id_):
         raise refuse("INVALID_WEBHOOK_RESOURCE_ID", "The resource id specified is invalid.")
     return {"resourceType": "AGREEMENT", "resourceId": id_}
 
 
-def _read_params(given: Row) -> Row:
-    params = given.get("webhookConditionalParams")
+def _read_params(fields: Row) -> Row:
+    params = fields.get("webhookConditionalParams")
     if params is None:
         return {}
     is_known = isinstance(params, dict) and all(
@@ -118,7 +125,7 @@ def _read_params(given: Row) -> Row:
 
 
 def _is_callable(url: Any) -> bool:
-    """Whether a webhook's address is one on the loopback."""
+    """Return whether a webhook's address is on the loopback."""
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
@@ -129,5 +136,5 @@ def _is_callable(url: Any) -> bool:
 
 
 def refuse(code: str, message: str) -> Refused:
-    """Return the refusal of a request that is wrong."""
+    """Return the error for an invalid request."""
     return Refused(400, write_error(code, message))

@@ -1,8 +1,8 @@
 """Adobe Acrobat Sign's `/webhooks`: create, read, update, deactivate, activate and delete webhooks.
 
-Documented: the fields, the codes of the errors, the verification of intent before a webhook is made or turned on, `If-Match`
-before any change, and that no two webhooks may be alike. Chosen here: BAD_REQUEST where the verification fails; that the
-administrator alone makes webhooks of the account, and sees everybody's.
+Documented: the fields, the codes of the errors, the verification of intent before a webhook is created or activated, `If-Match`
+for every change, and that no two webhooks may be identical. Our choices: BAD_REQUEST if the verification fails; only the
+administrator creates webhooks for the account, and sees those of all users.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from sandbox.adobe_sign.endpoint import Door, Visit, answer, read_etag, write_etag
+from sandbox.adobe_sign.endpoint import Authorizer, Call, answer, read_etag, write_etag
 from sandbox.adobe_sign.ids import write_id
 from sandbox.adobe_sign.login import CLIENT_ID, write_error
 from sandbox.adobe_sign.webhook_body import RESOURCES, SCOPES, read_object, read_webhook, refuse
@@ -37,123 +37,132 @@ _ALIKE = ("webhookUrlInfo", "scope", "resourceType", "resourceId", "clientId")
 
 
 def add_webhook_routes(
-    app: FastAPI, api: str, door: Door, webhooks: Webhooks, users: Callable[[], list[Row]], has: Callable[[str], bool]
+    app: FastAPI,
+    api: str,
+    authorizer: Authorizer,
+    webhooks: Webhooks,
+    users: Callable[[], list[Row]],
+    has: Callable[[str], bool],
 ) -> None:
     """Add the routes.
 
     Args:
-        app: To which.
-        api: Beginning of their paths.
-        door: That lets calls in.
-        webhooks: All there are.
+        app: The application.
+        api: Prefix of the paths.
+        authorizer: Authorizes calls.
+        webhooks: The account's webhooks.
         users: Returns the account's users.
-        has: Whether there is an agreement of this id.
+        has: Whether an agreement with this id exists.
     """
-    desk = _Desk(door, webhooks, has)
+    desk = _Desk(authorizer, webhooks, has)
 
     @app.get(api + "/webhooks")
     def list_webhooks(request: Request) -> Response:
-        visit = door.open(request, users(), showInActiveWebhooks="", scope="", resourceType="", cursor="", pageSize="")
-        return desk.list(visit)
+        call = authorizer.open(
+            request, users(), showInActiveWebhooks="", scope="", resourceType="", cursor="", pageSize=""
+        )
+        return desk.list(call)
 
     @app.post(api + "/webhooks")
     async def create(request: Request) -> Response:
         body = await request.body()
-        return await run_in_threadpool(lambda: desk.create(door.open(request, users()), body))
+        return await run_in_threadpool(lambda: desk.create(authorizer.open(request, users()), body))
 
     @app.get(api + "/webhooks/{webhook_id}")
     def read(request: Request, webhook_id: str) -> Response:
-        visit = door.open(request, users(), has_etag=True)
-        return answer(visit, _show(desk.find(visit, webhook_id)))
+        call = authorizer.open(request, users(), has_etag=True)
+        return answer(call, _show(desk.find(call, webhook_id)))
 
     @app.put(api + "/webhooks/{webhook_id}")
     async def change(request: Request, webhook_id: str) -> Response:
         body = await request.body()
-        return await run_in_threadpool(lambda: desk.change(door.open(request, users()), webhook_id, body))
+        return await run_in_threadpool(lambda: desk.change(authorizer.open(request, users()), webhook_id, body))
 
     @app.put(api + "/webhooks/{webhook_id}/state")
     async def turn(request: Request, webhook_id: str) -> Response:
         body = await request.body()
-        return await run_in_threadpool(lambda: desk.turn(door.open(request, users()), webhook_id, body))
+        return await run_in_threadpool(lambda: desk.turn(authorizer.open(request, users()), webhook_id, body))
 
     @app.delete(api + "/webhooks/{webhook_id}")
     def delete(request: Request, webhook_id: str) -> Response:
-        visit = door.open(request, users())
-        webhooks.delete(desk.find_matched(visit, webhook_id)["id"])
+        call = authorizer.open(request, users())
+        webhooks.delete(desk.find_matched(call, webhook_id)["id"])
         return Response()
 
 
 class _Desk:
-    def __init__(self, door: Door, webhooks: Webhooks, has: Callable[[str], bool]) -> None:
-        self.door, self.webhooks, self.has = door, webhooks, has
+    def __init__(self, authorizer: Authorizer, webhooks: Webhooks, has: Callable[[str], bool]) -> None:
+        self.authorizer, self.webhooks, self.has = authorizer, webhooks, has
 
-    def list(self, visit: Visit) -> Response:
-        query = visit.query
-        for name, known in (("scope", SCOPES), ("resourceType", RESOURCES)):
-            if query[name] not in ("", *known):
-                raise refuse("BAD_REQUEST", f"{name} is one of {', '.join(known)}")
-        with_inactive = visit.is_true("showInActiveWebhooks")
+    def list(self, call: Call) -> Response:
+        query = call.query
+        for name, allowed in (("scope", SCOPES), ("resourceType", RESOURCES)):
+            if query[name] not in ("", *allowed):
+                raise refuse("BAD_REQUEST", f"{name} must be one of {', '.join(allowed)}")
+        with_inactive = call.is_true("showInActiveWebhooks")
         rows = [
             {name: row[name] for name in _LISTED if name in row}
             for row in self.webhooks.list()
-            if _is_seen(visit, row)
+            if _is_seen(call, row)
             and (with_inactive or row["status"] == "ACTIVE")
             and query["scope"] in ("", row["scope"])
             and query["resourceType"] in ("", row.get("resourceType"))
         ]
-        return self.door.list_page(visit, "userWebhookList", rows)
+        return self.authorizer.list_page(call, "userWebhookList", rows)
 
-    def create(self, visit: Visit, body: bytes) -> Response:
-        given = read_webhook(body, self.has)
-        if given["scope"] == "ACCOUNT" and not visit.user["isAccountAdmin"]:
-            raise Refused(403, write_error("PERMISSION_DENIED", "Only an administrator makes webhooks of the account."))
-        now = write_moment(self.door.clock.now())
-        webhook = given | {"status": "ACTIVE", "created": now, "lastModified": now, "creator": visit.user["email"]}
+    def create(self, call: Call, body: bytes) -> Response:
+        values = read_webhook(body, self.has)
+        if values["scope"] == "ACCOUNT" and not call.user["isAccountAdmin"]:
+            raise Refused(
+                403, write_error("PERMISSION_DENIED", "Only an administrator can create webhooks for the account.")
+            )
+        now = write_moment(self.authorizer.clock.now())
+        webhook = values | {"status": "ACTIVE", "created": now, "lastModified": now, "creator": call.user["email"]}
         webhook |= {"applicationName": "Tributary", "applicationDisplayName": "Tributary", "clientId": CLIENT_ID}
         self._check_unlike(webhook)
         self._verify(webhook)
-        webhook["id"] = write_id("webhook", now, len(self.webhooks.list()), dump(given))
-        self.webhooks.keep(webhook)
-        made = reply({"id": webhook["id"]}, 201)
-        made.headers["Location"] = f"{visit.request.url.replace(query='')}/{webhook['id']}"
-        return made
+        webhook["id"] = write_id("webhook", now, len(self.webhooks.list()), dump(values))
+        self.webhooks.save(webhook)
+        response = reply({"id": webhook["id"]}, 201)
+        response.headers["Location"] = f"{call.request.url.replace(query='')}/{webhook['id']}"
+        return response
 
-    def change(self, visit: Visit, id_: str, body: bytes) -> Response:
-        webhook = self.find_matched(visit, id_)
-        given = read_webhook(body, self.has)
+    def change(self, call: Call, id_: str, body: bytes) -> Response:
+        webhook = self.find_matched(call, id_)
+        values = read_webhook(body, self.has)
         fixed = ("webhookUrlInfo", "scope", "resourceType", "resourceId")
-        if any(given.get(name) != webhook.get(name) for name in fixed):
-            raise refuse("UPDATE_NOT_ALLOWED", "Address, scope and resource of a webhook stay what they are.")
-        changed = webhook | given | {"lastModified": write_moment(self.door.clock.now())}
+        if any(values.get(name) != webhook.get(name) for name in fixed):
+            raise refuse("UPDATE_NOT_ALLOWED", "The address, scope and resource of a webhook cannot be changed.")
+        changed = webhook | values | {"lastModified": write_moment(self.authorizer.clock.now())}
         self._check_unlike(changed)
-        self.webhooks.keep(changed)
+        self.webhooks.save(changed)
         return Response()
 
-    def turn(self, visit: Visit, id_: str, body: bytes) -> Response:
-        webhook = self.find_matched(visit, id_)
+    def turn(self, call: Call, id_: str, body: bytes) -> Response:
+        webhook = self.find_matched(call, id_)
         state = read_object(body).get("state")
         if state is None:
             raise refuse("MISSING_REQUIRED_PARAM", "Required parameters are missing.")
         if state not in ("ACTIVE", "INACTIVE"):
-            raise refuse("INVALID_ARGUMENTS", "state is ACTIVE or INACTIVE")
-        changed = webhook | {"status": state, "lastModified": write_moment(self.door.clock.now())}
+            raise refuse("INVALID_ARGUMENTS", "state must be ACTIVE or INACTIVE")
+        changed = webhook | {"status": state, "lastModified": write_moment(self.authorizer.clock.now())}
         if state == "ACTIVE" and webhook["status"] != "ACTIVE":
             self._check_unlike(changed)
             self._verify(changed)
-        self.webhooks.keep(changed)
+        self.webhooks.save(changed)
         return Response()
 
-    def find(self, visit: Visit, id_: str) -> Row:
+    def find(self, call: Call, id_: str) -> Row:
         webhook = self.webhooks.find(id_)
         if webhook is None:
             raise Refused(404, write_error("INVALID_WEBHOOK_ID", "The webhook id specified is invalid."))
-        if not _is_seen(visit, webhook):
-            raise Refused(403, write_error("PERMISSION_DENIED", "The webhook is somebody else's."))
+        if not _is_seen(call, webhook):
+            raise Refused(403, write_error("PERMISSION_DENIED", "The webhook belongs to another user."))
         return webhook
 
-    def find_matched(self, visit: Visit, id_: str) -> Row:
-        """Return a webhook that the caller has seen as it is now."""
-        webhook, etag = self.find(visit, id_), read_etag(visit.request, "if-match")
+    def find_matched(self, call: Call, id_: str) -> Row:
+        """Return a webhook if the caller's ETag is current."""
+        webhook, etag = self.find(call, id_), read_etag(call.request, "if-match")
         if not etag:
             raise refuse("MISSING_IF_MATCH_HEADER", "If-Match header missing.")
         if etag not in ("*", write_etag(dump(_show(webhook)))):
@@ -175,8 +184,8 @@ class _Desk:
             raise refuse("BAD_REQUEST", "The webhook url did not confirm that it wants notifications.")
 
 
-def _is_seen(visit: Visit, webhook: Row) -> bool:
-    return bool(visit.user["isAccountAdmin"] or webhook["creator"] == visit.user["email"])
+def _is_seen(call: Call, webhook: Row) -> bool:
+    return bool(call.user["isAccountAdmin"] or webhook["creator"] == call.user["email"])
 
 
 def _show(webhook: Row) -> Row:

@@ -1,10 +1,9 @@
 """Adobe Acrobat Sign's webhooks: stored on disk, each with a thread that sends its pending notifications in order.
 
-Documented: `X-ADOBESIGN-CLIENTID`, which the receiver must send back, in a header or in JSON, or the delivery has failed; that
-a failing delivery stops all that come after it; retries after a minute, doubling up to twelve hours, until 72 hours
-have passed; that the webhook is then inactive and what happens meanwhile is lost; five seconds for an answer. Chosen here: that
-spans pass `pace` times faster than the clock; that nothing else is ever sent out of order, twice or not at all, unless
-`disturb` asks for it.
+Documented: a delivery fails unless the receiver returns `X-ADOBESIGN-CLIENTID` in a header or in JSON; a failing delivery
+blocks the later ones; retries after a minute, doubling up to twelve hours, for 72 hours; then the webhook is inactive
+and events are lost; five seconds for a response. Our choices: time limits pass `pace` times faster than the clock;
+notifications are in order, once each, unless `disturb` changes that.
 """
 
 import contextlib
@@ -33,7 +32,7 @@ ANSWER_SECONDS = 5.0
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 60, 12 * 3600
 GIVE_UP_SECONDS = 72 * 3600
 _NAMES = uuid.UUID("6c9a4d1e-5e0b-5f57-9f0e-2f3a1b7c8d90")
-_GLANCE_SECONDS = 0.05  # how soon a thread detects that the clock was set
+_GLANCE_SECONDS = 0.05  # how soon a thread notices that the clock was set
 
 _TABLES = """
 create table if not exists webhook (id text primary key, body text not null) without rowid;
@@ -49,8 +48,8 @@ class Webhooks:
 
     Args:
         state: Folder of the sandbox.
-        clock: Its time.
-        pace: How many times faster than the clock spans pass.
+        clock: The sandbox's time.
+        pace: How many times faster than the clock time limits pass.
     """
 
     def __init__(self, state: Path, clock: Clock, pace: float) -> None:
@@ -75,33 +74,33 @@ class Webhooks:
     def find(self, id_: str) -> Row | None:
         """Return one webhook."""
         with self._changed:
-            found = self._database.execute("select body from webhook where id = ?", (id_,)).fetchone()
-        return orjson.loads(found[0]) if found else None
+            row = self._database.execute("select body from webhook where id = ?", (id_,)).fetchone()
+        return orjson.loads(row[0]) if row else None
 
-    def keep(self, webhook: Row) -> None:
+    def save(self, webhook: Row) -> None:
         """Store a webhook. Pending notifications of an inactive one are lost."""
         with self._changed:
             self._database.execute(
                 "insert or replace into webhook values (?, ?)", (webhook["id"], orjson.dumps(webhook))
             )
             if webhook["status"] != "ACTIVE":
-                self._lose(webhook["id"])
+                self._discard_waiting(webhook["id"])
             self._changed.notify_all()
         self._start_thread(webhook["id"])
 
     def delete(self, id_: str) -> None:
-        """Delete a webhook and what waits for it."""
+        """Delete a webhook and its pending notifications."""
         with self._changed:
             self._database.execute("delete from webhook where id = ?", (id_,))
-            self._lose(id_)
+            self._discard_waiting(id_)
             self._changed.notify_all()
 
-    def _lose(self, id_: str) -> None:
-        lost = "update message set state = 'lost', body = null where webhook = ? and state = 'waiting'"
-        self._database.execute(lost, (id_,))
+    def _discard_waiting(self, id_: str) -> None:
+        statement = "update message set state = 'lost', body = null where webhook = ? and state = 'waiting'"
+        self._database.execute(statement, (id_,))
 
     def emit(self, agreement: Agreement, first: int, user_ids: Mapping[str, str]) -> None:
-        """Queue the subscribed events of an agreement, from the `first` on, for every webhook, once documents are processed."""
+        """Queue an agreement's subscribed events from number `first` on, for every webhook, once documents are processed."""
         webhooks = self.list()
         for number, event in enumerate(agreement.events[first:], first):
             due = max(event.at, agreement.ready_at).timestamp()
@@ -124,18 +123,18 @@ class Webhooks:
             self._changed.notify_all()
 
     def disturb(self, values: Mapping[str, Any]) -> Row:
-        """Disturb the messages of all events from now on; without values, do so no more.
+        """Disturb the messages of all later events; without values, stop doing so.
 
         Args:
-            values: `duplicates`: further times that each is sent; `shuffle`: seconds of the clock over which they are strewn;
-                `drop`: share of them that is never sent; `seed`.
+            values: `duplicates`: number of extra copies of each; `shuffle`: seconds of the clock over which they are spread;
+                `drop`: share that is never sent; `seed`.
 
         Raises:
-            ValueError: a value is none.
+            ValueError: a value is invalid.
         """
         duplicates, shuffle, drop = (float(values.get(name, 0)) for name in ("duplicates", "shuffle", "drop"))
         if duplicates < 0 or shuffle < 0 or not 0 <= drop <= 1:
-            raise ValueError("duplicates and shuffle are not below 0, drop is a share from 0 to 1")
+            raise ValueError("duplicates and shuffle must be at least 0, drop a share from 0 to 1")
         self._duplicates, self._shuffle, self._drop = int(duplicates), shuffle, drop
         self._random = random.Random(int(values.get("seed", 0)))
         return {"duplicates": self._duplicates, "shuffle": shuffle, "drop": drop}
@@ -148,7 +147,7 @@ class Webhooks:
         return {name: states.get(name, 0) for name in ("waiting", "delivered", "dropped", "lost")} | {"failed": failed}
 
     def wait(self, seconds: float) -> dict[str, int]:
-        """Wait until no message is waiting, for so many real seconds at most. Return the counts."""
+        """Wait until no message is waiting, at most `seconds` of real time. Return the counts."""
         with self._changed:
             self._changed.wait_for(self._is_quiet, seconds)
             return self.count()
@@ -157,13 +156,13 @@ class Webhooks:
         return not self._database.execute("select 1 from message where state = 'waiting' limit 1").fetchone()
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self._is_running = True
         for webhook in self.list():
             self._start_thread(webhook["id"])
 
     def stop(self) -> None:
-        """Send no more; what waits is sent after the next start."""
+        """Stop sending; waiting messages are sent after the next start."""
         with self._changed:
             self._is_running = False
             self._changed.notify_all()
@@ -183,29 +182,29 @@ class Webhooks:
                 number, body, webhook = message
                 is_delivered = _deliver(client, webhook, body)
                 with self._changed:
-                    self._note(number, id_, is_delivered)
+                    self._record_outcome(number, id_, is_delivered)
                     self._changed.notify_all()
 
     def _await_message(self, id_: str) -> tuple[int, bytes, Row] | None:
-        """Return the next message as soon as it is due, or None when there is nothing to send any more."""
+        """Return the next message as soon as it is due, or None if the webhook will send nothing more."""
         head = """select number, body, max(position, retry_at) from message
             where webhook = ? and state = 'waiting' order by position, number limit 1"""
         with self._changed:
             while self._is_running and (webhook := self.find(id_)):
-                found = self._database.execute(head, (id_,)).fetchone()
-                if found is None:
+                row = self._database.execute(head, (id_,)).fetchone()
+                if row is None:
                     self._changed.wait()
                     continue
-                seconds = self.clock.real_seconds(found[2] - self.clock.now().timestamp())
+                seconds = self.clock.real_seconds(row[2] - self.clock.now().timestamp())
                 if seconds <= 0:
-                    return found[0], found[1], webhook
+                    return row[0], row[1], webhook
                 self._changed.wait(min(seconds, _GLANCE_SECONDS))
             if self._is_running:
                 del self._threads[id_]
             return None
 
-    def _note(self, number: int, webhook: str, is_delivered: bool) -> None:
-        """Store the outcome of an attempt: done, to be retried, or the end of the webhook."""
+    def _record_outcome(self, number: int, webhook: str, is_delivered: bool) -> None:
+        """Store the outcome of an attempt: delivered, to be retried, or webhook deactivated."""
         if is_delivered:
             self._database.execute("update message set state = 'delivered', body = null where number = ?", (number,))
             return
@@ -218,16 +217,16 @@ class Webhooks:
         if failed is None:  # the webhook was deactivated meanwhile
             return
         attempts, first = failed
-        if now - first >= GIVE_UP_SECONDS / self.pace:  # which the fifteenth retry is the first to reach
+        if now - first >= GIVE_UP_SECONDS / self.pace:  # first reached by the fifteenth retry
             if current := self.find(webhook):
-                self.keep(current | {"status": "INACTIVE", "lastModified": write_moment(self.clock.now())})
+                self.save(current | {"status": "INACTIVE", "lastModified": write_moment(self.clock.now())})
             return
         wait = min(FIRST_RETRY_SECONDS * 2 ** (attempts - 1), LONGEST_RETRY_SECONDS) / self.pace
         self._database.execute("update message set retry_at = ? where number = ?", (now + wait, number))
 
 
 def verify_intent(url: str, client_id: str) -> bool:
-    """Whether a receiver answers to a GET that it wants the notifications of this application."""
+    """Return whether a receiver confirms by GET that it wants this application's notifications."""
     with httpx.Client(timeout=ANSWER_SECONDS, trust_env=False) as client:
         try:
             return is_echoed(client.get(url, headers={CLIENT_HEADER: client_id}), client_id)
@@ -236,7 +235,7 @@ def verify_intent(url: str, client_id: str) -> bool:
 
 
 def is_echoed(answer: httpx.Response, client_id: str) -> bool:
-    """Whether an answer is a success that sends the application's id back, in a header or in JSON."""
+    """Return whether a response is a success with the application's id, in a header or in JSON."""
     if not answer.is_success:
         return False
     if answer.headers.get(CLIENT_HEADER) == client_id:
@@ -256,7 +255,7 @@ def _deliver(client: httpx.Client, webhook: Row, body: bytes) -> bool:
 
 
 def _is_asked(webhook: Row, agreement: Agreement, event: Event) -> bool:
-    """Whether a webhook is subscribed to an event of such an agreement."""
+    """Return whether a webhook is subscribed to an event of this agreement."""
     if not {f"AGREEMENT_{event.kind}", "AGREEMENT_ALL"} & set(webhook["webhookSubscriptionEvents"]):
         return False
     if webhook["scope"] == "RESOURCE":

@@ -1,9 +1,9 @@
 """DocuSign's eSignature REST API v2.1 and Connect. Each module states which behavior is documented and which is our choice.
 
-Documented: the paths and the form of answers and errors. Chosen here: which of many paths are served; the status of
-errors, but for the documented 400s; that unknown paths and parameters are refused.
+Documented: the paths and the format of responses and errors. Our choices: which of the many paths are served; the status of
+errors, except the documented 400s; unknown paths and parameters are rejected.
 
-Faults that it asks for by name: `token_expired`; `hourly_limit` and `burst_limit` (with `status`: 400 unless told).
+Faults of its own: `token_expired`; `hourly_limit` and `burst_limit` (`status`, by default 400).
 """
 
 import io
@@ -45,12 +45,12 @@ def create_app(office: Office, faults: Faults, calls: Calls) -> FastAPI:
 
     Args:
         office: The account.
-        faults: Faults in wait.
-        calls: Counts the limits and the calls beyond them (`docusign`, `docusign_burst`, `docusign_polling <path>`, ...).
+        faults: The active faults.
+        calls: Counts calls and rate-limit violations (`docusign`, `docusign_burst`, `docusign_polling <path>`, ...).
     """
     docusign = _DocuSign(office, faults, calls)
     app = create_vendor_app()
-    app.router.lifespan_context = docusign.live
+    app.router.lifespan_context = docusign.run_lifespan
     app.exception_handler(HTTPException)(_refuse_route)
     app.middleware("http")(docusign.answer)
     _add_login(app, docusign)
@@ -61,7 +61,7 @@ def create_app(office: Office, faults: Faults, calls: Calls) -> FastAPI:
 
 
 def create_admin(office: Office) -> APIRouter:
-    """Return `POST /_sandbox/docusign/quiet` ({timeout_seconds}), which answers Connect's counts once all is delivered."""
+    """Return `POST /_sandbox/docusign/quiet` ({timeout_seconds}), which returns Connect's counts once everything is delivered."""
     router = APIRouter()
 
     @router.post("/_sandbox/docusign/quiet")
@@ -144,8 +144,8 @@ class _DocuSign:
         self.tokens = Tokens(office.world.path.parent, office.clock, office.store)
 
     @asynccontextmanager
-    async def live(self, app: FastAPI) -> AsyncIterator[None]:
-        """Let Connect send as long as the server runs."""
+    async def run_lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Let Connect send while the server runs."""
         self.office.sender.start()
         yield
         await run_in_threadpool(self.office.sender.stop)
@@ -178,20 +178,20 @@ class _DocuSign:
         """Return one page of envelopes."""
         include, path = docusign_query.read_include(query), request.url.path
         now = self.office.clock.now()
-        found = docusign_query.select_envelopes(query, self.office.list_envelopes(), now)
+        envelopes = docusign_query.select_envelopes(query, self.office.list_envelopes(), now)
         start = int(query.get("start_position", "0")) if query.get("start_position", "0").isdigit() else 0
-        rows = shift(self.faults, path, found, start)
-        page, said = docusign_pages.cut(query, rows, f"/accounts/{ACCOUNT_ID}/envelopes")
-        return said | {"envelopes": distort(self.faults, path, [show(envelope, include) for envelope in page])}
+        rows = shift(self.faults, path, envelopes, start)
+        page, paging = docusign_pages.cut(query, rows, f"/accounts/{ACCOUNT_ID}/envelopes")
+        return paging | {"envelopes": distort(self.faults, path, [show(envelope, include) for envelope in page])}
 
     def list_templates(self, query: docusign_query.Query) -> Envelope:
         """Return one page of templates."""
-        found = docusign_query.select_templates(query, self.office.list_templates())[:MOST_TEMPLATES]
-        page, said = docusign_pages.cut(query, found, f"/accounts/{ACCOUNT_ID}/templates", MOST_TEMPLATES)
-        said.pop("continuationToken", None)
-        hidden = {"documents", "recipients"} - {word.strip() for word in query.get("include", "").split(",")}
+        templates = docusign_query.select_templates(query, self.office.list_templates())[:MOST_TEMPLATES]
+        page, paging = docusign_pages.cut(query, templates, f"/accounts/{ACCOUNT_ID}/templates", MOST_TEMPLATES)
+        paging.pop("continuationToken", None)
+        hidden = {"documents", "recipients"} - {part.strip() for part in query.get("include", "").split(",")}
         rows = [{name: value for name, value in row.items() if name not in hidden} for row in page]
-        return said | {"envelopeTemplates": rows}
+        return paging | {"envelopeTemplates": rows}
 
     def poll(self, request: Request, envelope_id: str) -> Envelope:
         """Return an envelope, and count the request as a status poll."""
@@ -200,7 +200,7 @@ class _DocuSign:
         return distort(self.faults, request.url.path, [envelope])[0]
 
     def download(self, request: Request, envelope_id: str, document_id: str, has_certificate: bool) -> Response:
-        """Return a file, or one of the files that DocuSign knows by a keyword."""
+        """Return a file by id, or by one of DocuSign's keywords."""
         envelope = self.office.find_envelope(envelope_id)
         if envelope["status"] not in ENDED:
             self.limits.download(request.url.path)
@@ -211,7 +211,7 @@ class _DocuSign:
 
 
 def _find_pages(envelope: Envelope, document_id: str, has_certificate: bool) -> tuple[list[Page], str]:
-    """Return the pages of a document, of all of them with the certificate once there is one, or of the certificate."""
+    """Return the pages of one document, of all documents with the certificate if there is one, or of the certificate."""
     documents = envelope["envelopeDocuments"]
     if document_id == CERTIFICATE:
         return [write_certificate(envelope)], "Summary.pdf"
@@ -228,15 +228,15 @@ def _write_archive(envelope: Envelope) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for document in envelope["envelopeDocuments"]:
-            entry = zipfile.ZipInfo(document["name"])  # of 1980: the same bytes every time
+            entry = zipfile.ZipInfo(document["name"])  # dated 1980, so that the bytes are always the same
             archive.writestr(entry, write_pdf([write_document(envelope, document)]))
         archive.writestr(zipfile.ZipInfo("Summary.pdf"), write_pdf([write_certificate(envelope)]))
     return file.getvalue()
 
 
 def _attach(content: bytes, kind: str, name: str, document_id: str) -> Response:
-    said = f'file; filename="{name}"; documentid="{document_id}"'
-    return Response(content, media_type=kind, headers={"Content-Disposition": said})
+    disposition = f'file; filename="{name}"; documentid="{document_id}"'
+    return Response(content, media_type=kind, headers={"Content-Disposition": disposition})
 
 
 def _list_documents(envelope: Envelope) -> Iterator[Envelope]:
@@ -248,10 +248,10 @@ def _list_documents(envelope: Envelope) -> Iterator[Envelope]:
 
 def _list_audit_events(envelope: Envelope) -> Iterator[Envelope]:
     """Derive the audit events from the timestamps. The fields of an event are not documented: names and dates are our choice."""
-    told = [(envelope[name], name, envelope["sender"]["userName"]) for name in envelope if name.endswith("DateTime")]
+    events = [(envelope[name], name, envelope["sender"]["userName"]) for name in envelope if name.endswith("DateTime")]
     for _, each in list_recipients(envelope):
-        told += [(each[name], name, each["name"]) for name in each if name.endswith("DateTime")]
+        events += [(each[name], name, each["name"]) for name in each if name.endswith("DateTime")]
     hidden = ("lastModifiedDateTime", "statusChangedDateTime", "initialSentDateTime", "expireDateTime")
-    for at, name, who in sorted(row for row in told if row[1] not in hidden):
-        fields = {"logTime": at, "UserName": who, "Action": name.removesuffix("DateTime").capitalize()}
+    for at, name, user in sorted(row for row in events if row[1] not in hidden):
+        fields = {"logTime": at, "UserName": user, "Action": name.removesuffix("DateTime").capitalize()}
         yield {"eventFields": [{"name": key, "value": value} for key, value in fields.items()]}

@@ -1,4 +1,4 @@
-"""DocuSign's API document, and the part of it that this sandbox serves."""
+"""The part of DocuSign's API document that this sandbox serves."""
 
 import time
 
@@ -17,10 +17,10 @@ def _log_in(url: str) -> Caller:
     token = requests.post(extra["token_url"], data=form, timeout=10).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     root = f"{url}/docusign/restapi/v2.1/accounts/{extra['account_id']}"
-    asked = {"from_date": "2020-01-01T00:00:00Z", "count": "8"}
-    listed = requests.get(f"{root}/envelopes", headers=headers, params=asked, timeout=30).json()["envelopes"]
+    parameters = {"from_date": "2020-01-01T00:00:00Z", "count": "8"}
+    listed = requests.get(f"{root}/envelopes", headers=headers, params=parameters, timeout=30).json()["envelopes"]
     config = {"urlToPublishTo": "http://127.0.0.1:9/", "allUsers": "true", "enableLog": "true", "name": "Conformance"}
-    made = [requests.post(f"{root}/connect", headers=headers, json=config, timeout=10).json() for _ in range(8)]
+    created = [requests.post(f"{root}/connect", headers=headers, json=config, timeout=10).json() for _ in range(8)]
     envelope_ids = [envelope["envelopeId"] for envelope in listed]
     dates = ["2020-01-01T00:00:00Z", "2026-09-01", "9/15/2026 12:00:00 AM"]
     return Caller(
@@ -29,7 +29,7 @@ def _log_in(url: str) -> Caller:
             "accountId": [extra["account_id"]],
             "envelopeId": envelope_ids,
             "documentId": ["1", "combined", "certificate"],
-            "connectId": [each["connectId"] for each in made],
+            "connectId": [each["connectId"] for each in created],
             "from_date": dates,
             "to_date": ["2035-01-01T00:00:00Z"],
             "envelope_ids": [",".join(envelope_ids[:3]), "request_body"],
@@ -46,7 +46,7 @@ def _log_in(url: str) -> Caller:
         },
         {
             "connectCustomConfiguration": {
-                "connectId": [made[-1]["connectId"]],
+                "connectId": [created[-1]["connectId"]],
                 "urlToPublishTo": [config["urlToPublishTo"]],
                 "deliveryMode": ["SIM"],
                 "events": [["envelope-completed"], []],

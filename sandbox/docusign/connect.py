@@ -1,11 +1,11 @@
 """Connect: messages about envelopes, sent by a separate thread, retried, and stored until they are acknowledged.
 
-Documented: a 2xx within 100 seconds acknowledges; without `requiresAcknowledgement` nothing is tried again; with it, a
-failure marks the configuration as down: later messages are queued as "Pending" without a try, and the first success lets
-all of them follow at once, in order; ten retries, a day apart; a republished message has a new body. Sources conflict
-about the times between retries: the edit `retries` sets them. Chosen here: one message at a time; a restart goes on where
-it stopped and may send a message twice; the times between retries pass by the sandbox's clock and its pace, the wait for an
-acknowledgement by the machine's.
+Documented: a 2xx within 100 seconds acknowledges; without `requiresAcknowledgement` there are no retries; with it, a
+failure marks the configuration as down: later messages are queued as "Pending" without an attempt, and the first success
+sends all of them at once, in order; ten retries, a day apart; a republished message has a new body. Sources conflict
+about the time between retries: the edit `retries` sets it. Our choices: one message at a time; a restart resumes where
+it stopped and may send a message twice; the time between retries passes by the sandbox's clock and pace, the wait for an
+acknowledgement by the machine's clock.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ __all__ = ["RETRIES", "Sender", "sign", "write_message"]
 RETRIES, ACK_SECONDS = (86_400,) * 10, 100.0
 _COUNTS = "select state, count(*) as n, sum(attempts) as attempts from message group by state"
 _WAITING = "select * from message where config_id = ? and state = 'waiting' order by id limit ?"
-_LOOK_SECONDS = 0.05  # how soon a clock that was set is noticed
+_LOOK_SECONDS = 0.05  # how soon a thread notices that the clock was set
 
 
 @dataclass
@@ -39,9 +39,9 @@ class Sender:
     """Sends the messages of one store.
 
     Attributes:
-        store: Keeps configurations and messages.
-        clock: Time by which messages are dated and retried.
-        pace: How many times faster than the clock the times between retries pass.
+        store: Stores configurations and messages.
+        clock: Dates messages and times retries.
+        pace: How many times faster than the clock the time between retries passes.
     """
 
     store: Store
@@ -53,20 +53,20 @@ class Sender:
     _session: requests.Session = field(default_factory=requests.Session)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self._stopped.clear()
         self._thread = threading.Thread(target=self._run, name="docusign-connect", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Send nothing more; a call under way is left to itself, and its message is sent again after a restart."""
+        """Stop sending. A call in progress is abandoned, and its message is sent again after a restart."""
         self._stopped.set()
         self._woken.set()
         if self._thread:
             self._thread.join(0.5)
 
     def publish(self, envelope: Envelope, events: Iterable[Event]) -> None:
-        """Queue a message for every event and every configuration that asks for it."""
+        """Queue a message for every event and every configuration that subscribes to it."""
         for config_id, config in self.list_configs():
             for event, recipient_id in events:
                 if has_event(config, envelope, event):
@@ -74,12 +74,12 @@ class Sender:
         self._woken.set()
 
     def republish(self, envelope: Envelope) -> list[tuple[int, dict[str, Any]]]:
-        """Queue the envelope's failed messages anew, with the envelope as it is now; or, if none failed, its status.
+        """Queue the envelope's failed messages again with its current state; if none failed, queue its status.
 
         Returns:
-            The configurations that will be sent something.
+            The configurations that will receive a message.
         """
-        told = []
+        configs = []
         for config_id, config in self.list_configs():
             failed = self.store.read(
                 "select * from message where envelope_id = ? and config_id = ? and (state = 'failed' or"
@@ -92,9 +92,9 @@ class Sender:
                 connection.executemany("delete from message where id = ?", [(row["id"],) for row in failed])
                 for event, recipient_id in events or [(f"envelope-{envelope['status']}", None)]:
                     self._queue(config_id, envelope, event, recipient_id, is_now=True)
-            told.append((config_id, config))
+            configs.append((config_id, config))
         self._woken.set()
-        return told
+        return configs
 
     def _queue(
         self, config_id: int, envelope: Envelope, event: str, recipient_id: str | None, is_now: bool = False
@@ -127,7 +127,7 @@ class Sender:
         return [(row["id"], orjson.loads(row["body"])) for row in rows]
 
     def count(self) -> dict[str, int]:
-        """Return how many messages were posted (`sent`, copies and retries too), and how many are in which state."""
+        """Return how many messages were posted (`sent`, including copies and retries), and how many are in each state."""
         rows = {row["state"]: row for row in self.store.read(_COUNTS)}
         counts = {
             state: rows[state]["n"] if state in rows else 0 for state in ("acknowledged", "failed", "lost", "waiting")
@@ -148,16 +148,16 @@ class Sender:
                 if any(served):
                     continue
             self._woken.wait(_LOOK_SECONDS if self._is_waiting() else None)
-            self._woken.clear()  # before the next query, which waits for the waking transaction, so no message is missed
+            self._woken.clear()  # before the next query, which waits for the notifying transaction, so that no message is missed
 
     def _is_waiting(self) -> bool:
-        """Whether a message waits for its time, which comes also by the clock's being set."""
+        """Return whether a message waits to become due; setting the clock can make it due."""
         with contextlib.suppress(sqlite3.ProgrammingError):  # as above
             return bool(self.store.read("select 1 from message where state = 'waiting' limit 1"))
         return False
 
     def _serve(self, config_id: int, config: Mapping[str, Any]) -> bool:
-        """Send what is due for one configuration, up to the first failure; whether there was anything."""
+        """Send one configuration's due messages up to the first failure. Return whether there were any."""
         disturbed = self.store.find("disturb", {})
         rows = self.store.read(_WAITING, config_id, max(int(disturbed.get("shuffle", 1)), 1))
         if not rows or rows[0]["due_at"] > self.clock.now().timestamp():
@@ -197,7 +197,7 @@ class Sender:
         return False
 
     def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> str:
-        """Return why a message was not acknowledged; nothing where it was."""
+        """Return why a message was not acknowledged; empty if it was."""
         seconds = self.store.find("retries", {}).get("ack_seconds", ACK_SECONDS)
         try:
             answer = self._session.post(url, body, headers=headers, timeout=seconds, allow_redirects=False)
@@ -215,12 +215,12 @@ class Sender:
     def _fail(self, row: sqlite3.Row, config: Mapping[str, Any], error: str, attempts: int) -> None:
         """Record a failure; if it will be retried, the configuration is down until then."""
         retries = self.store.find("retries", {}).get("seconds", RETRIES)
-        is_acknowledged, tried = config.get("requiresAcknowledgement") == "true", row["retry_count"]
-        is_last = not is_acknowledged or tried >= len(retries)
+        is_acknowledged, retry_count = config.get("requiresAcknowledgement") == "true", row["retry_count"]
+        is_last = not is_acknowledged or retry_count >= len(retries)
         with self.store.write() as connection:
             self._settle(row, "failed" if is_last else "waiting", error, attempts)
             if is_acknowledged and retries:
-                due_at = self.clock.now().timestamp() + retries[min(tried, len(retries) - 1)] / self.pace
+                due_at = self.clock.now().timestamp() + retries[min(retry_count, len(retries) - 1)] / self.pace
                 connection.execute(
                     "update message set due_at = ?, error = iif(error = '', 'Pending', error)"
                     " where config_id = ? and state = 'waiting'",
@@ -231,7 +231,7 @@ class Sender:
 
 
 def has_event(config: Mapping[str, Any], envelope: Envelope, event: str) -> bool:
-    """Whether a configuration asks for an event of this envelope."""
+    """Return whether a configuration subscribes to an event of this envelope."""
     users = config.get("userIds", ())
     is_followed = config.get("allUsers") == "true" or envelope["sender"]["userId"] in users
     return config.get("allowEnvelopePublish") == "true" and is_followed and event in config.get("events", ())

@@ -1,9 +1,9 @@
 """Connect's administration: configurations, logs, failures and republishing.
 
 Documented: paths and fields; 20 configurations an account; `allowEnvelopePublish` is false unless set; https addresses;
-logs only where `enableLog` is true, the last 100 of them and for 15 days. Chosen here: http to the loopback is an address
-too; the only mode is SIM; a field that is absent from a PUT stays; a message that waits for its next try is a failure too;
-a deleted configuration takes its messages along.
+logs only if `enableLog` is true, the last 100 within 15 days. Our choices: http to the loopback is also
+allowed; the only mode is SIM; a field missing from a PUT is unchanged; a message that waits for a retry counts as a failure;
+deleting a configuration deletes its messages.
 """
 
 from collections.abc import Iterable
@@ -54,13 +54,13 @@ def add_routes(app: FastAPI, office: Office, root: str) -> None:
 
     @app.post(root + "/connect")
     async def add_config(request: Request) -> Response:
-        given = await read_body(request)
-        return reply(await run_in_threadpool(_keep, sender, None, given), 201)
+        body = await read_body(request)
+        return reply(await run_in_threadpool(_save_config, sender, None, body), 201)
 
     @app.put(root + "/connect")
     async def change_config(request: Request) -> Response:
-        given = await read_body(request)
-        return reply(await run_in_threadpool(_keep, sender, str(given.get("connectId", "")), given))
+        body = await read_body(request)
+        return reply(await run_in_threadpool(_save_config, sender, str(body.get("connectId", "")), body))
 
     @app.get(root + "/connect/logs")
     def list_logs(request: Request) -> Response:
@@ -77,9 +77,9 @@ def add_routes(app: FastAPI, office: Office, root: str) -> None:
 
     @app.put(root + "/connect/envelopes/retry_queue")
     async def republish_several(request: Request) -> Response:
-        given = await read_body(request)
-        ids = given.get("envelopeIds", [])
-        if not isinstance(ids, list) or given.get("synchronous", "false") != "false":
+        body = await read_body(request)
+        ids = body.get("envelopeIds", [])
+        if not isinstance(ids, list) or body.get("synchronous", "false") != "false":
             raise refuse(400, "INVALID_REQUEST_BODY", "envelopeIds must be a list, and synchronous false.")
         return reply(await run_in_threadpool(_republish, office, ids))
 
@@ -102,18 +102,18 @@ def add_routes(app: FastAPI, office: Office, root: str) -> None:
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """Return the object that was sent.
+    """Return the JSON object of a request.
 
     Raises:
-        Refused: 400, where there is none.
+        Refused: 400, if the body is not a JSON object.
     """
     try:
-        given = orjson.loads(await request.body())
+        body = orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
         raise refuse(400, "INVALID_REQUEST_BODY", "The request body is missing or improperly formatted.") from error
-    if not isinstance(given, dict):
+    if not isinstance(body, dict):
         raise refuse(400, "INVALID_REQUEST_BODY", "The request body is not an object.")
-    return given
+    return body
 
 
 def _find(sender: Sender, connect_id: str) -> tuple[int, Config]:
@@ -124,43 +124,43 @@ def _find(sender: Sender, connect_id: str) -> tuple[int, Config]:
 
 
 def _write_configs(configs: Iterable[tuple[int, Config]]) -> Config:
-    told = [{"connectId": str(id_)} | config for id_, config in configs]
-    return {"configurations": told, "totalRecords": str(len(told))}
+    rows = [{"connectId": str(id_)} | config for id_, config in configs]
+    return {"configurations": rows, "totalRecords": str(len(rows))}
 
 
-def _keep(sender: Sender, connect_id: str | None, given: Config) -> Config:
-    given = {name: value for name, value in given.items() if name != "connectId" and value is not None}
+def _save_config(sender: Sender, connect_id: str | None, values: Config) -> Config:
+    values = {name: value for name, value in values.items() if name != "connectId" and value is not None}
     with sender.store.write() as connection:
-        known: tuple[int | None, Config] = (None, _DEFAULTS) if connect_id is None else _find(sender, connect_id)
-        config = known[1] | given
+        current: tuple[int | None, Config] = (None, _DEFAULTS) if connect_id is None else _find(sender, connect_id)
+        config = current[1] | values
         _check(config)
-        if known[0] is None and len(sender.list_configs()) >= CONFIGURATIONS:
-            raise _wrong(f"An account has at most {CONFIGURATIONS} configurations.")
+        if current[0] is None and len(sender.list_configs()) >= CONFIGURATIONS:
+            raise _create_bad_request(f"An account has at most {CONFIGURATIONS} configurations.")
         sql = "insert or replace into config (id, body) values (?, ?) returning id"
-        id_ = connection.execute(sql, (known[0], orjson.dumps(config).decode())).fetchone()[0]
+        id_ = connection.execute(sql, (current[0], orjson.dumps(config).decode())).fetchone()[0]
     return {"connectId": str(id_)} | config
 
 
 def _check(config: Config) -> None:
     for name, value in config.items():
         if name in _LISTS and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
-            raise _wrong(f"{name} is a list of text.")
+            raise _create_bad_request(f"{name} must be a list of strings.")
         if name not in (*_LISTS, "eventData", "sfObjects") and not isinstance(value, str):
-            raise _wrong(f"{name} is text.")
+            raise _create_bad_request(f"{name} must be a string.")
     if config.get("sfObjects", []) != []:
-        raise _wrong("This account sends nothing to Salesforce.")
+        raise _create_bad_request("This account does not send to Salesforce.")
     data = config.get("eventData", {})
     if not isinstance(data, dict) or data.get("format", "json") != "json":
-        raise _wrong("eventData is an object, and its format json.")
+        raise _create_bad_request("eventData must be an object with format json.")
     included = data.get("includeData", [])
     if not isinstance(included, list) or not set(map(str, included)) <= {*INCLUDED, "payment_tabs", "prefill_tabs"}:
-        raise _wrong("eventData.includeData names something unknown.")
+        raise _create_bad_request("eventData.includeData has an unknown value.")
     if config["deliveryMode"] != "SIM" or data.get("version", "restv2.1") != "restv2.1":
-        raise _wrong("This account has deliveryMode SIM and restv2.1 alone.")
+        raise _create_bad_request("This account supports only deliveryMode SIM and restv2.1.")
     if unknown := sorted(set(config["events"]) - EVENTS):
-        raise _wrong(f"There is no event {unknown[0]!r}.")
+        raise _create_bad_request(f"Unknown event {unknown[0]!r}.")
     if not _is_address(config.get("urlToPublishTo", "")):
-        raise _wrong("urlToPublishTo must begin with https://.")
+        raise _create_bad_request("urlToPublishTo must begin with https://.")
 
 
 def _is_address(url: str) -> bool:
@@ -174,19 +174,19 @@ def _is_address(url: str) -> bool:
     )
 
 
-def _wrong(message: str) -> Exception:
+def _create_bad_request(message: str) -> Exception:
     return refuse(400, "INVALID_CONNECT_CONFIGURATION", message)
 
 
 def _write_logs(office: Office, request: Request, name: str, rows: Iterable[Row]) -> Config:
     query = docusign_query.read(request, ("from_date", "to_date"))
     urls = {id_: config["urlToPublishTo"] for id_, config in office.sender.list_configs()}
-    told = [_write_log(row, urls.get(row["config_id"], "")) for row in rows]
-    for word, is_start in (("from_date", True), ("to_date", False)):
-        if word in query:
-            limit = docusign_query.read_date(query, word)
-            told = [log for log in told if (read_ticks(log["created"]) >= limit) is is_start]
-    return {name: told, "totalRecords": str(len(told))}
+    logs = [_write_log(row, urls.get(row["config_id"], "")) for row in rows]
+    for parameter, is_start in (("from_date", True), ("to_date", False)):
+        if parameter in query:
+            limit = docusign_query.read_date(query, parameter)
+            logs = [log for log in logs if (read_ticks(log["created"]) >= limit) is is_start]
+    return {name: logs, "totalRecords": str(len(logs))}
 
 
 def _write_log(row: Row, url: str) -> Config:
@@ -211,10 +211,10 @@ def _write_log(row: Row, url: str) -> Config:
 
 
 def _republish(office: Office, envelope_ids: Iterable[Any]) -> Config:
-    told = []
+    queue = []
     for envelope in [office.find_envelope(str(envelope_id)) for envelope_id in envelope_ids]:
         for id_, config in office.sender.republish(envelope):
-            told.append(
+            queue.append(
                 {
                     "configId": str(id_),
                     "configUrl": config["urlToPublishTo"],
@@ -222,4 +222,4 @@ def _republish(office: Office, envelope_ids: Iterable[Any]) -> Config:
                     "status": "queued",
                 }
             )
-    return {"retryQueue": told}
+    return {"retryQueue": queue}

@@ -1,4 +1,4 @@
-"""The text on the pages of an envelope's documents and of its certificate."""
+"""The text of an envelope's documents and certificate."""
 
 from sandbox.docusign.life import Envelope, list_recipients
 from sandbox.server.pdf import Page
@@ -7,7 +7,7 @@ CERTIFICATE = "certificate"
 
 
 def write_document(envelope: Envelope, document: Envelope) -> Page:
-    """Return the page of one document with what was signed on it so far."""
+    """Return the page of one document with its signatures so far."""
     lines = [
         f"DocuSign Envelope ID: {envelope['envelopeId'].upper()}",
         "",

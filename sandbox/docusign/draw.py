@@ -1,6 +1,6 @@
 """The firm's envelopes and templates, generated from its seed; their life cycle is in `docusign.life`.
 
-All of it is chosen here. An envelope depends on the seed, its household and the moment up to which the firm has lived.
+All of it is our choice. An envelope depends on the seed, its household and the end of the generated history.
 """
 
 import random
@@ -25,19 +25,19 @@ from sandbox.firm.households import Household, Representative
 
 DAYS = 60
 """The time span in which the firm's envelopes were sent, except a few forgotten ones."""
-_FATES = {"completed": 52, "opened": 12, "sent": 10, "declined": 8, "voided": 10, "draft": 8}
+_OUTCOMES = {"completed": 52, "opened": 12, "sent": 10, "declined": 8, "voided": 10, "draft": 8}
 _THIRDS = ("certifiedDeliveries", "inPersonSigners", "witnesses")
 _THIRD = ("Wanda Placeholder", "wanda.placeholder@example.com")
 _VOIDED = ("Sent to the wrong address", "Replaced by another form")
 
 
 def draw_templates(seed: int, first: datetime) -> list[Envelope]:
-    """Return the firm's templates in the order of their names."""
-    drawn = []
+    """Return the firm's templates, ordered by name."""
+    templates = []
     for number, template in enumerate(sorted(TEMPLATES)):
-        made, id_ = write_stamp(first - timedelta(days=400 + number)), write_guid(seed, "template", template.name)
+        created, id_ = write_stamp(first - timedelta(days=400 + number)), write_guid(seed, "template", template.name)
         roles = ("Client", "Spouse")
-        drawn.append(
+        templates.append(
             {
                 "templateId": id_,
                 "uri": f"/templates/{id_}",
@@ -45,7 +45,7 @@ def draw_templates(seed: int, first: datetime) -> list[Envelope]:
                 "description": f"For every {template.purpose}",
                 "shared": "true",
                 "passwordProtected": "false",
-                "created": made,
+                "created": created,
                 "lastModified": write_stamp(first - timedelta(days=30 * number + 3)),
                 "lastUsed": write_stamp(first),
                 "pageCount": str(len(template.documents)),
@@ -63,11 +63,11 @@ def draw_templates(seed: int, first: datetime) -> list[Envelope]:
                 },
             }
         )
-    return drawn
+    return templates
 
 
 def draw_envelopes(seed: int, household: Household, representative: Representative, until: datetime) -> list[Envelope]:
-    """Return one household's envelopes as they stood at `until`."""
+    """Return one household's envelopes as of `until`."""
     draw = random.Random(f"{seed}:docusign:{household.id}")
     return [_draw(draw, seed, household, representative, until, slot) for slot in range(draw.choice((1, 2, 2, 3)))]
 
@@ -88,29 +88,29 @@ def _draw(
         moment,
         extra,
     )
-    fate = draw.choices(list(_FATES), list(_FATES.values()))[0]
-    _Life(draw, envelope, moment, until).lead("sent" if is_forgotten else fate)
+    outcome = draw.choices(list(_OUTCOMES), list(_OUTCOMES.values()))[0]
+    _Life(draw, envelope, moment, until).lead("sent" if is_forgotten else outcome)
     return envelope
 
 
 class _Life:
-    """One envelope on its way: nothing happens to it after `until`."""
+    """One envelope in progress; nothing happens to it after `until`."""
 
     def __init__(self, draw: random.Random, envelope: Envelope, moment: datetime, until: datetime) -> None:
         self.draw, self.envelope, self.moment, self.until = draw, envelope, moment, until
 
-    def lead(self, fate: str) -> None:
+    def lead(self, outcome: str) -> None:
         """Advance the envelope to its outcome, or to the present."""
-        if fate == "draft" or not self._pass(120, 3000):
+        if outcome == "draft" or not self._pass(120, 3000):
             return
         launch(self.envelope, self.moment)
         acting = _list_acting(self.envelope)
         signers = len(self.envelope["recipients"]["signers"])
-        steps = len(acting) if fate == "completed" else self.draw.randrange(signers)
-        if fate in ("sent", "voided"):
+        steps = len(acting) if outcome == "completed" else self.draw.randrange(signers)
+        if outcome in ("sent", "voided"):
             steps = 0
-        if self._act(acting[:steps]) and fate != "completed" and self._pass(3600, 5 * 86_400):
-            self._end(fate, acting[steps][1])
+        if self._act(acting[:steps]) and outcome != "completed" and self._pass(3600, 5 * 86_400):
+            self._end(outcome, acting[steps][1])
 
     def _act(self, acting: Sequence[tuple[str, str]]) -> bool:
         """Let some recipients act; return whether there was time for all of them."""
@@ -124,12 +124,12 @@ class _Life:
                 sign(self.envelope, recipient_id, self.moment)
         return True
 
-    def _end(self, fate: str, recipient_id: str) -> None:
-        if fate in ("declined", "opened"):
+    def _end(self, outcome: str, recipient_id: str) -> None:
+        if outcome in ("declined", "opened"):
             deliver(self.envelope, recipient_id, self.moment)
-        if fate == "declined":
+        if outcome == "declined":
             decline(self.envelope, recipient_id, "The amount is wrong", self.moment + timedelta(seconds=1))
-        if fate == "voided":
+        if outcome == "voided":
             void(self.envelope, self.draw.choice(_VOIDED), self.moment)
 
     def _pass(self, least: int, most: int) -> bool:
@@ -144,5 +144,5 @@ def _wait(draw: random.Random, least: int, most: int) -> timedelta:
 
 def _list_acting(envelope: Envelope) -> list[tuple[str, str]]:
     """Return who must act, in routing order."""
-    told = [(kind, each) for kind, each in list_recipients(envelope) if kind in ACTING]
-    return [(kind, each["recipientId"]) for kind, each in sorted(told, key=lambda pair: int(pair[1]["routingOrder"]))]
+    acting = [(kind, each) for kind, each in list_recipients(envelope) if kind in ACTING]
+    return [(kind, each["recipientId"]) for kind, each in sorted(acting, key=lambda pair: int(pair[1]["routingOrder"]))]

@@ -1,9 +1,9 @@
 """The life cycle of an envelope: pure changes of one envelope in DocuSign's field names, and the events they cause.
 
 Documented: the statuses, which stamp each of them sets, recipients grouped by type and served by routing order, and that
-the last signer's event is followed by the envelope's. Chosen here: an envelope is "delivered" once everybody whose turn
-it is has opened it, and does not go back to "sent" for the next in turn; a carbon copy is complete as soon as it is sent;
-who signs has opened; a correction or a reminder moves `lastModifiedDateTime` alone.
+the last signer's event is followed by the envelope's. Our choices: an envelope is "delivered" once all current recipients
+have opened it, and does not return to "sent" for the next ones; a carbon copy is complete as soon as it is sent;
+signing implies opening; a correction or a reminder changes only `lastModifiedDateTime`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from sandbox.docusign.stamps import write_stamp
 
 Envelope = dict[str, Any]
 Event = tuple[str, str | None]
-"""Name of the event, and `recipientId` where it is a recipient's."""
+"""Name of the event, and the `recipientId` of a recipient's event."""
 
 SIGNING = ("signers", "inPersonSigners", "witnesses", "notaries", "seals")
 ACTING = (*SIGNING, "agents", "editors", "intermediaries", "certifiedDeliveries")
@@ -67,7 +67,7 @@ def sign(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
     kind, recipient = _find(envelope, recipient_id, *OPEN)
     events = deliver(envelope, recipient_id, at) if recipient["status"] == "sent" else []
     if kind not in SIGNING:
-        raise Impossible(f"recipient {recipient_id} does not sign")
+        raise Impossible(f"recipient {recipient_id} is not a signer")
     recipient |= {"status": "completed", "signedDateTime": write_stamp(at)}
     _touch(envelope, at)
     return [*events, ("recipient-completed", recipient_id), *_route(envelope, at)]
@@ -99,7 +99,7 @@ def correct(envelope: Envelope, recipient_id: str, changed: Mapping[str, str], a
 
 
 def resend(envelope: Envelope, at: datetime) -> list[Event]:
-    """Send the envelope again to all recipients whose turn it is."""
+    """Send the envelope again to all current recipients."""
     _require(envelope, *OPEN)
     _touch(envelope, at)
     waiting = [each["recipientId"] for _, each in list_recipients(envelope) if each["status"] in OPEN]

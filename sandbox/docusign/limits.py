@@ -1,10 +1,10 @@
 """DocuSign's error responses and rate limits.
 
-Documented: the form of an error; 3,000 calls an hour of the clock and 500 in 30 seconds for the whole account, told in the
-headers; one status call per envelope and address in 15 minutes, whose first excess is only flagged and whose heavy excess
-is refused with 400; downloads of an unfinished envelope's document; the codes. Chosen here: how heavy is heavy; that the
-account's limits answer 400 (a fault `hourly_limit` or `burst_limit` with `status` shows 429: callers must read the code);
-that a refused call is not counted.
+Documented: the error format; 3,000 calls per clock hour and 500 in 30 seconds for the whole account, reported in the
+headers; one status call per envelope and address in 15 minutes (a first excess is only flagged, a heavy one is rejected
+with 400); downloads of an unfinished envelope's document; the codes. Our choices: what a heavy excess is; the
+account's limits return 400 (a fault `hourly_limit` or `burst_limit` with `status` returns 429: callers must read the code);
+a rejected call is not counted.
 """
 
 import math
@@ -23,12 +23,12 @@ _STATUS = 400
 
 
 def refuse(status: int, code: str, message: str) -> Refused:
-    """Return an error in DocuSign's form."""
+    """Return an error in DocuSign's format."""
     return Refused(status, {"errorCode": code, "message": message})
 
 
 class Limits:
-    """The limits of one account. `calls` counts them, and reports every call beyond them."""
+    """The limits of one account. `calls` counts calls and reports violations."""
 
     def __init__(self, calls: Calls, faults: Faults) -> None:
         self.calls, self.faults = calls, faults
@@ -37,7 +37,7 @@ class Limits:
         """Count one call of the account.
 
         Raises:
-            Refused: it is one too many.
+            Refused: the limit is exceeded.
         """
         for kind, code in (("hourly_limit", "HOURLY"), ("burst_limit", "BURST")):
             if fault := self.faults.take(path, kind):
@@ -51,18 +51,18 @@ class Limits:
         """Count one status call about an envelope.
 
         Raises:
-            Refused: far too many.
+            Refused: the limit is heavily exceeded.
         """
         self.calls.allow(f"docusign_polling {path}", 1, POLLING_SECONDS)
-        for word, most, seconds in (("Burst", POLLED_IN_A_BURST, 30), ("Hourly", POLLED_AN_HOUR, 3600)):
-            if not self.calls.allow(f"docusign_polling_{word.lower()} {path}", most, seconds):
-                raise _exceed(f"{word}_Envelope_Polling_Limit_Exceeded")
+        for name, most, seconds in (("Burst", POLLED_IN_A_BURST, 30), ("Hourly", POLLED_AN_HOUR, 3600)):
+            if not self.calls.allow(f"docusign_polling_{name.lower()} {path}", most, seconds):
+                raise _exceed(f"{name}_Envelope_Polling_Limit_Exceeded")
 
     def download(self, path: str) -> None:
         """Count one download of an unfinished envelope's document.
 
         Raises:
-            Refused: one too many.
+            Refused: the limit is exceeded.
         """
         for most, seconds in DOWNLOADS["combined" if path.endswith("/combined") else "one"]:
             if not self.calls.allow(f"docusign_download_{seconds} {path}", most, seconds):
@@ -82,7 +82,7 @@ class Limits:
         }
 
     def _find_hour(self) -> tuple[float, float]:
-        """Return when this hour of the clock ends, and the seconds of it that passed; an hour passes by the pace."""
+        """Return when the current clock hour ends, and how many of its seconds have passed, at the sandbox's pace."""
         now, length = self.calls.clock.now().timestamp(), 3600 / self.calls.pace
         passed = now % length
         return math.ceil(now - passed + length), passed * self.calls.pace
@@ -92,7 +92,7 @@ class Limits:
 
 
 def write_trace() -> dict[str, str]:
-    """Return the header by which DocuSign's support finds a call."""
+    """Return the header that identifies a call for DocuSign's support."""
     return {"X-DocuSign-TraceToken": str(uuid.uuid4())}
 
 

@@ -1,9 +1,9 @@
 """DocuSign's login: exchange a JWT, signed with the integration's key in a user's name, for a bearer token.
 
-Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and what userinfo
-answers; known from DocuSign's support: the words of `invalid_grant`. Chosen here: `aud` is the host and port by which this
-server was called; a token lives 3600 seconds of the sandbox's clock, whatever the assertion asks; consent is given until
-the edit `consent` takes it back. The assertion's `exp` is judged by the machine's time, which both sides share.
+Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and the userinfo
+response; from DocuSign's support: the text of `invalid_grant`. Our choices: `aud` is the host and port of the
+request; a token is valid for 3600 seconds of the sandbox's clock, whatever the assertion requests; consent is given until
+the edit `consent` withdraws it. The assertion's `exp` is checked against the machine's time, which both sides share.
 """
 
 import secrets
@@ -21,33 +21,33 @@ from sandbox.docusign.limits import refuse
 from sandbox.docusign.rows import ACCOUNT_ID, ACCOUNT_NAME, USER_EMAIL, USER_ID, USER_NAME
 from sandbox.docusign.store import Store
 from sandbox.server.clock import Clock
-from sandbox.server.key_file import keep_first
+from sandbox.server.key_file import write_once
 from sandbox.server.response import Refused, read_bearer
 
-INTEGRATION_KEY = "0c9a7d52-4e1b-4f38-b6d7-91e2a5c3f804"  # opens nothing but this sandbox
+INTEGRATION_KEY = "0c9a7d52-4e1b-4f38-b6d7-91e2a5c3f804"  # valid for this sandbox only
 GRANT, SCOPES = "urn:ietf:params:oauth:grant-type:jwt-bearer", ("signature", "impersonation")
 TOKEN_SECONDS = 3600
 
 
-def hand_out_private_key(state: Path) -> str:
-    """Return the integration's RSA key as PEM, generated if there is none yet; a concurrent caller gets the first one."""
+def read_private_key(state: Path) -> str:
+    """Return the integration's RSA key as PEM, generated on first use; concurrent callers get the same key."""
     path = state / "docusign.pem"
     if not path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        keep_first(path, key.private_bytes(*form))
+        write_once(path, key.private_bytes(*form))
     return path.read_text()
 
 
 class Tokens:
-    """The access tokens of one sandbox; a restart forgets them."""
+    """The access tokens of one sandbox; a restart discards them."""
 
     def __init__(self, state: Path, clock: Clock, store: Store) -> None:
         self.state, self.clock, self.store = state, clock, store
         self._expires_at: dict[str, datetime] = {}
 
     def open(self, form: Mapping[str, str], host: str) -> dict[str, Any]:
-        """Return a new token. `host` is the authorization server's, to which the assertion must be addressed.
+        """Return a new token. `host` is the authorization server's host, the required audience of the assertion.
 
         Raises:
             Refused: 400 with OAuth's `error`.
@@ -64,7 +64,7 @@ class Tokens:
         return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS, "scope": " ".join(SCOPES)}
 
     def _read(self, assertion: str, host: str) -> dict[str, Any]:
-        key = serialization.load_pem_private_key(hand_out_private_key(self.state).encode(), None).public_key()
+        key = serialization.load_pem_private_key(read_private_key(self.state).encode(), None).public_key()
         if not isinstance(key, rsa.RSAPublicKey):
             raise _deny("no_valid_keys_or_signatures")
         needed: Options = {"require": ["iss", "sub", "aud", "exp", "scope"]}
@@ -84,11 +84,11 @@ class Tokens:
         """Authorize a request.
 
         Raises:
-            Refused: 401, where the token is unknown or too old.
+            Refused: 401, if the token is unknown or expired.
         """
         token = read_bearer(headers)
         if not token:
-            raise refuse(401, "PARTNER_AUTHENTICATION_FAILED", "The call carries no access token.")
+            raise refuse(401, "PARTNER_AUTHENTICATION_FAILED", "The request has no access token.")
         expires_at = self._expires_at.get(token)
         if expires_at is None or expires_at <= self.clock.now():
             raise refuse(401, "USER_AUTHENTICATION_FAILED", "Invalid access token.")
@@ -100,12 +100,12 @@ class Tokens:
 
 def write_user(base_uri: str) -> dict[str, Any]:
     """Return the userinfo response; the REST API is at `base_uri` + "/restapi"."""
-    given, _, family = USER_NAME.partition(" ")
+    first, _, family = USER_NAME.partition(" ")
     account = {"account_id": ACCOUNT_ID, "is_default": True, "account_name": ACCOUNT_NAME, "base_uri": base_uri}
     return {
         "sub": USER_ID,
         "name": USER_NAME,
-        "given_name": given,
+        "given_name": first,
         "family_name": family,
         "created": "2015-08-13T22:03:03.45",
         "email": USER_EMAIL,

@@ -1,8 +1,8 @@
 """The messages of Connect: one JSON message per event, signed with every live key.
 
-Documented: the body (SIM), numbers for `retryCount` and `configurationId` while all else is text, `envelopeSummary` only
-where data is asked for, the headers, a key's bytes as they are typed. Chosen here: `generatedDateTime` stays the same when
-a message is tried again.
+Documented: the body (SIM), numbers for `retryCount` and `configurationId`, text for all other values, `envelopeSummary` only
+if data is requested, the headers, a key's bytes as typed. Our choices: retries do not change
+`generatedDateTime`.
 """
 
 import base64
@@ -28,7 +28,7 @@ EVENTS = frozenset(
         *("template-created", "template-modified", "template-deleted", "click-agreed", "click-declined"),
     ]
 )
-"""Every event that a configuration may name."""
+"""Every event that a configuration can subscribe to."""
 
 
 def write_message(
@@ -44,20 +44,20 @@ def write_message(
     """Return the body of one message.
 
     Args:
-        envelope: As it stands, with all its parts.
+        envelope: The current envelope with all its parts.
         event: One of EVENTS.
-        generated_at: Stamp of the message.
+        generated_at: Timestamp of the message.
         recipient_id: `recipientId` of a recipient's event.
-        configuration_id: Of the configuration that sends it.
-        retry_count: How often it was tried before.
-        include: `eventData.includeData` of the configuration; nothing leaves the summary away.
+        configuration_id: Id of the sending configuration.
+        retry_count: Number of earlier attempts.
+        include: `eventData.includeData` of the configuration; if empty, the summary is omitted.
     """
     data: dict[str, Any] = {"accountId": ACCOUNT_ID, "userId": envelope["sender"]["userId"]}
     if recipient_id is not None:
         data["recipientId"] = recipient_id
     data["envelopeId"] = envelope["envelopeId"]
-    if wanted := set(include):
-        data["envelopeSummary"] = show(envelope, wanted) | (_write_files(envelope) if "documents" in wanted else {})
+    if parts := set(include):
+        data["envelopeSummary"] = show(envelope, parts) | (_write_files(envelope) if "documents" in parts else {})
     message = {
         "event": event,
         "apiVersion": "v2.1",
@@ -79,7 +79,7 @@ def _write_files(envelope: Envelope) -> Envelope:
 
 
 def sign(body: bytes, keys: Sequence[str]) -> dict[str, str]:
-    """Return the headers that prove a body: one signature for every key, in their order; none without a key."""
+    """Return the signature headers of a body: one for every key, in order; none without a key."""
     signed = {
         f"X-DocuSign-Signature-{number}": base64.b64encode(hmac.digest(key.encode(), body, hashlib.sha256)).decode()
         for number, key in enumerate(keys, 1)

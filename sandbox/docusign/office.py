@@ -1,7 +1,7 @@
 """A firm's account at DocuSign: its envelopes and templates, and the actions of people.
 
-The firm's own envelopes are drawn at the first use, as of that moment, which is kept; what changes afterwards is kept as
-whole envelopes. So a restart goes on with the same account.
+The firm's own envelopes are generated at first use, as of that moment, which is stored; later changes are stored as
+whole envelopes. So a restart continues with the same account.
 """
 
 import threading
@@ -47,12 +47,12 @@ class Office:
     Args:
         world: The firm.
         clock: The sandbox's time.
-        pace: How many times faster than the clock the times between Connect's retries pass.
-        data: Folder of anybody's data instead of the firm: `envelopes.jsonl` and `templates.jsonl`, each line an object
-            of DocuSign's, an envelope with all its parts.
+        pace: How many times faster than the clock the time between Connect's retries passes.
+        data: Folder of your own data, served instead of the synthetic firm: `envelopes.jsonl` and `templates.jsonl`, one DocuSign object
+            per line, envelopes with all their parts.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
 
     def __init__(self, world: World, clock: Clock, pace: float = 1.0, data: Path | None = None) -> None:
@@ -64,7 +64,7 @@ class Office:
         self._lock = threading.RLock()
 
     def list_envelopes(self) -> list[Envelope]:
-        """Return every envelope with all its parts; none of them may be changed."""
+        """Return every envelope with all its parts; callers must not modify them."""
         return list(self._open().values())
 
     def list_templates(self) -> list[Envelope]:
@@ -74,23 +74,23 @@ class Office:
         return draw_templates(self.world.firm.seed, self._find_start())
 
     def find_envelope(self, envelope_id: str) -> Envelope:
-        """Return an envelope with all its parts, which must not be changed.
+        """Return an envelope with all its parts; callers must not modify it.
 
         Raises:
-            Refused: 404, where there is none.
+            Refused: 404, if there is none.
         """
-        found = self._open().get(envelope_id.lower())
-        if found is None:
+        envelope = self._open().get(envelope_id.lower())
+        if envelope is None:
             message = "The envelope specified either does not exist or you have no rights to it."
             raise refuse(404, "ENVELOPE_DOES_NOT_EXIST", message)
-        return found
+        return envelope
 
     def _open(self) -> dict[str, Envelope]:
         with self._lock:
             if self._envelopes is None:
-                drawn = self._files["envelopes"] if self._files else self._draw(self._find_start())
+                envelopes = self._files["envelopes"] if self._files else self._draw(self._find_start())
                 changed = [orjson.loads(row["body"]) for row in self.store.read("select body from envelope")]
-                self._envelopes = {envelope["envelopeId"]: envelope for envelope in [*drawn, *changed]}
+                self._envelopes = {envelope["envelopeId"]: envelope for envelope in [*envelopes, *changed]}
             return self._envelopes
 
     def _find_start(self) -> datetime:
@@ -98,7 +98,7 @@ class Office:
             start = self.store.find("lived_until", None)
             if start is None:
                 start = self.clock.now().isoformat()
-                self.store.keep("lived_until", start)
+                self.store.set("lived_until", start)
         return datetime.fromisoformat(start)
 
     def _draw(self, until: datetime) -> Iterator[Envelope]:
@@ -111,18 +111,18 @@ class Office:
         """Apply and store an action of people at DocuSign, and queue Connect's messages.
 
         Args:
-            kind: `send` (household: its id, or signers: [{name, email}]; template: its name; draft: stop before it is
-                sent; or envelope_id: a draft), `deliver`, `sign`, `decline` (reason), all three of a recipient (absent:
-                whose turn it is), `void` (reason), `correct` (recipient, set), `resend`; or, of the account,
+            kind: For an envelope: `send` (household: its id, or signers: [{name, email}]; template: its name; draft: stop
+                before sending; or envelope_id: a draft), `deliver`, `sign`, `decline` (reason), these three with a recipient
+                (default: the current one), `void` (reason), `correct` (recipient, set), `resend`. For the account:
                 `connect_keys` (keys), `disturb` (copies, shuffle: size of a batch, lost: a share, seed), `retries`
                 (seconds: [..], ack_seconds), `consent` (is_given).
-            values: Of the kind, with `envelope_id` where it is about one.
+            values: The values of the kind, with `envelope_id` where it applies.
 
         Returns:
-            `envelopeId` and `status`, or what is kept now.
+            `envelopeId` and `status`, or the stored settings.
 
         Raises:
-            KeyError, ValueError: it is no such edit, a value is missing, or it could not happen.
+            KeyError, ValueError: the edit is unknown, a value is missing, or the action is not allowed now.
         """
         if kind in ("connect_keys", "disturb", "retries", "consent"):
             return self._set(kind, values)
@@ -137,11 +137,11 @@ class Office:
                 events = life.void(envelope, values["reason"], at)
             else:
                 events = _act(kind, envelope, values, at)
-            return self._keep(envelope, events)
+            return self._save(envelope, events)
 
     def _send(self, values: Mapping[str, Any]) -> Edit:
-        known = {template.name: template for template in TEMPLATES}
-        template = known[values.get("template", TEMPLATES[0].name)]
+        templates = {template.name: template for template in TEMPLATES}
+        template = templates[values.get("template", TEMPLATES[0].name)]
         household, representative = None, None
         if "household" in values:
             book = self.world.open_book()
@@ -162,13 +162,13 @@ class Office:
         form = next(each for each in TEMPLATES if each.name == template)
         with self._lock, self.store.write():
             number, at = self.store.find("sent", 0) + 1, self.clock.now()
-            self.store.keep("sent", number)
+            self.store.set("sent", number)
             id_ = write_guid(self.world.firm.seed, "sent", number)
             envelope = write_envelope(id_, form, people, household, sender, at)
             events: list[Event] = [("envelope-created", None)]
-            return self._keep(envelope, events if is_draft else events + life.launch(envelope, at))
+            return self._save(envelope, events if is_draft else events + life.launch(envelope, at))
 
-    def _keep(self, envelope: Envelope, events: list[Event]) -> Edit:
+    def _save(self, envelope: Envelope, events: list[Event]) -> Edit:
         id_ = envelope["envelopeId"]
         envelopes = self._open()
         with self.store.write() as connection:
@@ -180,14 +180,14 @@ class Office:
 
     def _set(self, kind: str, values: Mapping[str, Any]) -> Edit:
         if kind == "consent":
-            self.store.keep(kind, bool(values["is_given"]))
+            self.store.set(kind, bool(values["is_given"]))
             return dict(values)
         if kind == "connect_keys":
-            self.store.keep(kind, [str(key) for key in values["keys"]])
+            self.store.set(kind, [str(key) for key in values["keys"]])
             return dict(values)
-        kept = {name: orjson.loads(dump(value)) for name, value in values.items()}
-        self.store.keep(kind, kept)
-        return dict(kept)
+        settings = {name: orjson.loads(dump(value)) for name, value in values.items()}
+        self.store.set(kind, settings)
+        return dict(settings)
 
 
 def _act(kind: str, envelope: Envelope, values: Mapping[str, Any], at: datetime) -> list[Event]:
@@ -199,20 +199,20 @@ def _act(kind: str, envelope: Envelope, values: Mapping[str, Any], at: datetime)
         return life.decline(envelope, recipient_id, values["reason"], at)
     if kind in ("deliver", "sign"):
         return (life.deliver if kind == "deliver" else life.sign)(envelope, recipient_id, at)
-    raise ValueError(f"there is no edit {kind!r}")
+    raise ValueError(f"unknown edit {kind!r}")
 
 
 def _find_next(envelope: Envelope) -> str:
     for kind, recipient in list_recipients(envelope):
         if kind in ACTING and recipient["status"] in OPEN:
             return str(recipient["recipientId"])
-    raise ValueError("it is nobody's turn")
+    raise ValueError("the envelope has no current recipient")
 
 
 def _read(folder: Path, name: str) -> Iterator[Envelope]:
     files = Files(folder, {name: _TABLES[name]})
     for key in files.keys:
-        for line in files.tell(name, key):
+        for line in files.read_rows(name, key):
             row = orjson.loads(dump(line))
             if name == "envelopes":
                 uri = f"/envelopes/{key}"

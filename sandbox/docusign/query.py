@@ -1,9 +1,9 @@
 """Queries for lists of envelopes and templates: the parameters and their filters.
 
 Documented: the parameters; `from_date` unless ids are given; which stamp and which statuses go with `from_to_status`, and
-an empty 200 where they contradict each other; drafts only when asked for. Chosen here: rows of the same sort key go by
-their id; an id that is asked for may be a draft's; a documented parameter that this sandbox cannot honor is refused, so
-that nobody believes it was.
+an empty 200 where they contradict each other; drafts only on request. Our choices: rows of the same sort key are ordered by
+id; a requested id may be a draft's; a documented parameter that this sandbox cannot honor is rejected instead of
+ignored.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ _QUALIFIERS = {
     "timedout": ("statusChangedDateTime", ()),
     "processing": ("statusChangedDateTime", ()),
 }
-"""`from_to_status` -> stamp that must lie in the period, current statuses that do not contradict it."""
+"""`from_to_status` -> timestamp that must be in the period, current statuses that do not contradict it."""
 _ORDERS = {
     "last_modified": "lastModifiedDateTime",
     "status_changed": "statusChangedDateTime",
@@ -67,31 +67,31 @@ _TRANSACTION_DAYS = 7
 Query = dict[str, str]
 
 
-def read(request: Request, known: Iterable[str]) -> Query:
+def read(request: Request, names: Iterable[str]) -> Query:
     """Return the parameters of a call.
 
     Raises:
-        Refused: 400, where one is unknown here or given twice.
+        Refused: 400, if one is unknown or repeated.
     """
-    given = request.query_params.multi_items()
-    for name, _ in given:
-        if name not in known:
-            raise wrong(f"Query parameter '{name}' is not known here.")
+    pairs = request.query_params.multi_items()
+    for name, _ in pairs:
+        if name not in names:
+            raise create_bad_request(f"Query parameter '{name}' is unknown.")
         if len(request.query_params.getlist(name)) > 1:
-            raise wrong(f"Query parameter '{name}' is given twice.")
-    return {name: value for name, value in given if value}
+            raise create_bad_request(f"Query parameter '{name}' is repeated.")
+    return {name: value for name, value in pairs if value}
 
 
-def wrong(message: str) -> Exception:
-    """Return the refusal of a parameter."""
+def create_bad_request(message: str) -> Exception:
+    """Return the error for an invalid parameter."""
     return refuse(400, "INVALID_REQUEST_PARAMETER", message)
 
 
 def read_names(query: Query, name: str, known: Iterable[str]) -> set[str]:
-    """Return a list with commas, lower case."""
+    """Return the lower-case values of a comma-separated parameter."""
     names = {word.strip().lower() for word in query.get(name, "").split(",")} - {""}
     if unknown := sorted(names - set(known)):
-        raise wrong(f"Query parameter '{name}' has the unknown value '{unknown[0]}'.")
+        raise create_bad_request(f"Query parameter '{name}' has the unknown value '{unknown[0]}'.")
     return names
 
 
@@ -102,14 +102,14 @@ def read_include(query: Query) -> set[str]:
 
 
 def select_envelopes(query: Query, envelopes: Iterable[Envelope], now: datetime) -> list[Envelope]:
-    """Return the envelopes that a query asks for, in order.
+    """Return the envelopes that a query selects, in order.
 
     Raises:
-        Refused: 400, where it is not a valid query.
+        Refused: 400, if the query is invalid.
     """
     tests = [*_test_ids(query, now), *_test_period(query, now), *_test_words(query)]
-    found = [envelope for envelope in envelopes if all(test(envelope) for test in tests)]
-    return _sort(query, found, "last_modified", "envelopeId")
+    selected = [envelope for envelope in envelopes if all(test(envelope) for test in tests)]
+    return _sort(query, selected, "last_modified", "envelopeId")
 
 
 Test = Callable[[Envelope], bool]
@@ -118,14 +118,18 @@ Test = Callable[[Envelope], bool]
 def _test_ids(query: Query, now: datetime) -> Iterable[Test]:
     ids, transactions = query.get("envelope_ids"), query.get("transaction_ids")
     if ids is not None:
-        wanted = {id_.strip().lower() for id_ in ids.split(",")}
-        yield lambda envelope: envelope["envelopeId"] in wanted
+        envelope_ids = {id_.strip().lower() for id_ in ids.split(",")}
+        yield lambda envelope: envelope["envelopeId"] in envelope_ids
     if transactions is not None:
-        named = {id_.strip() for id_ in transactions.split(",")}
+        transaction_ids = {id_.strip() for id_ in transactions.split(",")}
         since = read_ticks(write_stamp(now)) - _TRANSACTION_DAYS * 86_400 * 10_000_000
-        yield lambda envelope: envelope.get("transactionId") in named and _ticks(envelope, "createdDateTime") > since
+        yield (
+            lambda envelope: (
+                envelope.get("transactionId") in transaction_ids and _ticks(envelope, "createdDateTime") > since
+            )
+        )
     if ids is None and transactions is None and "from_date" not in query:
-        raise wrong(
+        raise create_bad_request(
             "Query parameter 'from_date' must be set to a valid DateTime, or 'envelope_ids' or 'transaction_ids' must be"
             " specified."
         )
@@ -134,7 +138,7 @@ def _test_ids(query: Query, now: datetime) -> Iterable[Test]:
 def _test_period(query: Query, now: datetime) -> Iterable[Test]:
     qualifier = query.get("from_to_status", "changed").lower()
     if qualifier not in _QUALIFIERS:
-        raise wrong(f"Query parameter 'from_to_status' has the unknown value '{qualifier}'.")
+        raise create_bad_request(f"Query parameter 'from_to_status' has the unknown value '{qualifier}'.")
     stamp, possible = _QUALIFIERS[qualifier]
     statuses = read_names(query, "status", _ALL)
     end = read_date(query, "to_date") if "to_date" in query else read_ticks(write_stamp(now))
@@ -152,15 +156,15 @@ def _test_period(query: Query, now: datetime) -> Iterable[Test]:
 def _test_words(query: Query) -> Iterable[Test]:
     if text := query.get("search_text", "").lower():
         yield lambda envelope: text in _write_searched(envelope)
-    if asked := query.get("custom_field"):
-        name, equals, value = asked.partition("=")
+    if custom_field := query.get("custom_field"):
+        name, equals, value = custom_field.partition("=")
         if not equals:
-            raise wrong("Query parameter 'custom_field' must be name=value.")
+            raise create_bad_request("Query parameter 'custom_field' must be name=value.")
         yield lambda envelope: (name, value) in _list_fields(envelope)
     if user := query.get("user_id"):
         yield lambda envelope: envelope["sender"]["userId"] == user.lower()
     if ("email" in query) != ("user_name" in query):
-        raise wrong("Query parameters 'email' and 'user_name' must be given together.")
+        raise create_bad_request("Query parameters 'email' and 'user_name' must be given together.")
     if "email" in query:
         pair = (query["email"].lower(), query["user_name"].lower())
         yield lambda envelope: (envelope["sender"]["email"].lower(), envelope["sender"]["userName"].lower()) == pair
@@ -171,22 +175,22 @@ def _test_words(query: Query) -> Iterable[Test]:
 
 def select_templates(query: Query, templates: Iterable[Envelope]) -> list[Envelope]:
     """Return the templates that a query selects, ordered by name unless it specifies another order."""
-    found, text = list(templates), query.get("search_text", "").lower()
+    selected, text = list(templates), query.get("search_text", "").lower()
     for name in query:
         if not name.endswith("_date"):
             continue
         field, limit = _FIELD_OF[name.split("_")[0]], read_date(query, name)
-        found = [row for row in found if (_ticks(row, field) >= limit) is ("from" in name)]
-    found = [row for row in found if text in row["name"].lower()]
-    return _sort(query, found, "name", "templateId")
+        selected = [row for row in selected if (_ticks(row, field) >= limit) is ("from" in name)]
+    selected = [row for row in selected if text in row["name"].lower()]
+    return _sort(query, selected, "name", "templateId")
 
 
 def _sort(query: Query, rows: list[Envelope], by: str, id_: str) -> list[Envelope]:
     by, order = query.get("order_by", by).lower(), query.get("order", "asc").lower()
     if by not in (*_ORDERS, "action_required", "signer_list", "user_name"):
-        raise wrong(f"Query parameter 'order_by' has the unknown value '{by}'.")
+        raise create_bad_request(f"Query parameter 'order_by' has the unknown value '{by}'.")
     if order not in ("asc", "desc"):
-        raise wrong("Query parameter 'order' must be asc or desc.")
+        raise create_bad_request("Query parameter 'order' must be asc or desc.")
     field = _ORDERS.get(by, "")
     return sorted(rows, key=lambda row: (_write_key(row.get(field, "")), row[id_]), reverse=order == "desc")
 
@@ -202,12 +206,12 @@ def read_date(query: Query, name: str) -> int:
     """Return a date as ticks.
 
     Raises:
-        Refused: 400, where it is no date.
+        Refused: 400, if it is not a date.
     """
     try:
         return read_ticks(query[name])
     except ValueError as error:
-        raise wrong(f"Query parameter '{name}' must be set to a valid DateTime.") from error
+        raise create_bad_request(f"Query parameter '{name}' must be set to a valid DateTime.") from error
 
 
 def _ticks(row: Envelope, name: str) -> int:
@@ -220,7 +224,7 @@ def _list_fields(envelope: Envelope) -> list[tuple[str, str]]:
 
 
 def _write_searched(envelope: Envelope) -> str:
-    words = [envelope["emailSubject"], envelope["sender"]["userName"], envelope["sender"]["email"]]
+    texts = [envelope["emailSubject"], envelope["sender"]["userName"], envelope["sender"]["email"]]
     for _, recipient in list_recipients(envelope):
-        words += [recipient["name"], recipient.get("email", "")]
-    return "\n".join(words).lower()
+        texts += [recipient["name"], recipient.get("email", "")]
+    return "\n".join(texts).lower()

@@ -1,7 +1,7 @@
 """DocuSign's JSON of envelopes.
 
-Documented: the fields, all of them text; recipients grouped by type; which parts are there only when asked for (`show`).
-Chosen here: which of the many fields are filled; the others are absent, never null.
+Documented: the fields, all of them text; recipients grouped by type; which parts are present only on request (`show`).
+Our choices: which of the many fields are filled; the others are missing, never null.
 """
 
 import uuid
@@ -21,7 +21,7 @@ Person = tuple[str, str]
 
 
 class Template(NamedTuple):
-    """A form that the firm sends again and again."""
+    """A form that the firm sends repeatedly."""
 
     name: str
     purpose: str
@@ -48,7 +48,7 @@ INCLUDES = frozenset(_PARTS) | {"payment_tabs", "tabs", "workflow", "prefill_tab
 
 
 def write_guid(*parts: object) -> str:
-    """Return a GUID that depends on `parts` alone."""
+    """Return a GUID that depends only on `parts`."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, ":".join(["docusign", *map(str, parts)])))
 
 
@@ -71,12 +71,12 @@ def write_envelope(
 
     Args:
         envelope_id: A GUID.
-        template: What is to be signed.
-        people: Who signs, in routing order.
-        household: Of the custom field "Household".
+        template: The document to sign.
+        people: The signers, in routing order.
+        household: Value of the custom field "Household".
         representative: Sends it and gets a copy at the end; None is the firm's office, without a copy.
-        at: When it was made.
-        extra: One more recipient, by the array: `certifiedDeliveries`, `inPersonSigners`, `witnesses`.
+        at: When it was created.
+        extra: One more recipient, by array: `certifiedDeliveries`, `inPersonSigners`, `witnesses`.
     """
     stamp, uri = write_stamp(at), f"/envelopes/{envelope_id}"
     name, email = representative or (USER_NAME, USER_EMAIL)
@@ -129,12 +129,12 @@ def find_user(email: str) -> str:
 def _write_recipients(
     envelope_id: str, people: Sequence[Person], representative: Person | None, extra: Mapping[str, Person]
 ) -> Envelope:
-    told = [("signers", person) for person in people]
-    told += [(kind, person) for kind, person in extra.items()]
-    told += [("carbonCopies", representative)] if representative else []
+    recipients = [("signers", person) for person in people]
+    recipients += [(kind, person) for kind, person in extra.items()]
+    recipients += [("carbonCopies", representative)] if representative else []
     grouped: dict[str, Any] = {kind: [] for kind in ("signers", "agents", "editors", "intermediaries", "carbonCopies")}
     grouped |= {kind: [] for kind in ("certifiedDeliveries", "inPersonSigners", "seals", "witnesses", "notaries")}
-    for number, (kind, (name, email)) in enumerate(told, 1):
+    for number, (kind, (name, email)) in enumerate(recipients, 1):
         id_ = str(number)
         recipient = {"name": name, "email": email, "recipientId": id_, "routingOrder": id_, "status": "created"}
         recipient |= {"recipientIdGuid": write_guid(envelope_id, "recipient", id_), "userId": find_user(email)}
@@ -145,7 +145,7 @@ def _write_recipients(
         if kind == "witnesses":
             recipient |= {"witnessFor": "1", "witnessForGuid": write_guid(envelope_id, "recipient", "1")}
         grouped[kind].append(recipient)
-    return grouped | {"recipientCount": str(len(told)), "currentRoutingOrder": "1"}
+    return grouped | {"recipientCount": str(len(recipients)), "currentRoutingOrder": "1"}
 
 
 def _write_fields(envelope_id: str, fields: Mapping[str, str | None]) -> Iterator[Envelope]:
@@ -175,7 +175,7 @@ def write_documents(owner_id: str, names: Sequence[str]) -> list[Envelope]:
 
 
 def list_signers(household: Household) -> list[Person]:
-    """Return a household's people as they sign."""
+    """Return a household's people as signers."""
     return [(person.name, write_email(household, place)) for place, person in enumerate(household.people)]
 
 

@@ -1,8 +1,8 @@
 """DocuSign's dates: timestamps with seven decimals, and the many formats that a caller may use.
 
 Documented: seven decimals ("2020-05-09T21:56:12.2500000Z"); whatever .NET's `DateTime.Parse` reads is accepted; a date
-without an offset is read in the time zone of DocuSign's servers. Chosen here: that zone is Pacific time; ISO 8601 and
-.NET's American form are read, all else is refused; the seventh digit, finer than the clock, follows from the moment.
+without an offset is read in the time zone of DocuSign's servers. Our choices: that zone is Pacific time; ISO 8601 and
+.NET's American form are read, everything else is rejected; the seventh digit, finer than the clock, is derived from the time.
 """
 
 import re
@@ -19,8 +19,8 @@ _AMERICAN = ("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y")
 def write_stamp(moment: datetime) -> str:
     """Return a moment in UTC: "2026-11-20T15:00:00.1234567Z"."""
     at = moment.astimezone(UTC)
-    written = at.replace(tzinfo=None).isoformat(timespec="microseconds")
-    return f"{written}{(at.microsecond * 7 + at.second) % 10}Z"
+    text = at.replace(tzinfo=None).isoformat(timespec="microseconds")
+    return f"{text}{(at.microsecond * 7 + at.second) % 10}Z"
 
 
 def write_american(ticks: int) -> str:

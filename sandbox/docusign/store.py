@@ -1,6 +1,6 @@
 """DocuSign's state that survives a restart, in one SQLite file: changed envelopes, Connect and its messages.
 
-An envelope and the messages about its change are kept in one transaction: there is never one without the other.
+An envelope and the messages about its change are stored in one transaction.
 """
 
 import sqlite3
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 _TABLES = """
-create table if not exists kept (name text primary key, value text not null) without rowid;
+create table if not exists setting (name text primary key, value text not null) without rowid;
 create table if not exists envelope (id text primary key, body text not null) without rowid;
 create table if not exists config (id integer primary key autoincrement, body text not null);
 create table if not exists message (
@@ -24,7 +24,7 @@ create table if not exists message (
 create index if not exists message_waiting on message (config_id, id) where state = 'waiting';
 create index if not exists message_envelope on message (envelope_id);
 """
-CONNECT_KEY = "sandbox-only-connect-key"  # opens nothing but this sandbox
+CONNECT_KEY = "sandbox-only-connect-key"  # valid for this sandbox only
 
 
 class Store:
@@ -40,7 +40,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, committed when the outermost block ends, undone when it raises."""
+        """One transaction, committed when the outermost block ends, rolled back if it raises."""
         with self._lock:
             self._depth += 1
             try:
@@ -62,14 +62,14 @@ class Store:
             return self._connection.execute(sql, values).fetchall()
 
     def find(self, name: str, default: Any) -> Any:
-        """Return a kept value."""
-        rows = self.read("select value from kept where name = ?", name)
+        """Return a stored value."""
+        rows = self.read("select value from setting where name = ?", name)
         return orjson.loads(rows[0]["value"]) if rows else default
 
-    def keep(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: Any) -> None:
         """Store a value."""
         with self.write() as connection:
-            connection.execute("insert or replace into kept values (?, ?)", (name, orjson.dumps(value).decode()))
+            connection.execute("insert or replace into setting values (?, ?)", (name, orjson.dumps(value).decode()))
 
     def find_keys(self) -> list[str]:
         """Return the live HMAC keys of Connect."""

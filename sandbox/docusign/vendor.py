@@ -1,7 +1,7 @@
 """The simulated vendor DocuSign."""
 
 from sandbox.docusign import app
-from sandbox.docusign.login import INTEGRATION_KEY, hand_out_private_key
+from sandbox.docusign.login import INTEGRATION_KEY, read_private_key
 from sandbox.docusign.rows import ACCOUNT_ID, USER_ID
 from sandbox.docusign.store import read_connect_keys
 from sandbox.firm.world import World
@@ -21,7 +21,7 @@ def _connect(world: World, url: str) -> dict[str, str]:
         "integration_key": INTEGRATION_KEY,
         "user_id": USER_ID,
         "account_id": ACCOUNT_ID,
-        "private_key": hand_out_private_key(world.path.parent),
+        "private_key": read_private_key(world.path.parent),
         "connect_hmac_key": next(iter(read_connect_keys(world.path.parent)), ""),
     }
 

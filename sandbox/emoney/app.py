@@ -1,6 +1,6 @@
-"""eMoney's API as far as it is public. Its rate limits follow the sandbox's clock; violations are reported.
+"""The public part of eMoney's API. Its rate limits follow the sandbox's clock; violations are reported.
 
-Faults that it asks for by name: `token_expired`; `not_calculated` (a projection answers 409).
+Faults of its own: `token_expired`; `not_calculated` (a projection returns 409).
 """
 
 import random
@@ -14,19 +14,19 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from sandbox.emoney.login import TOKEN_SECONDS, Tokens, hand_out_credentials
-from sandbox.emoney.rows import TABLES, VENDOR, Teller, shake, write_guid
+from sandbox.emoney.login import TOKEN_SECONDS, Tokens, read_credentials
+from sandbox.emoney.rows import TABLES, VENDOR, RowWriter, shake, write_guid
 from sandbox.firm.edits import Edit
 from sandbox.firm.likeness import write_person_key
 from sandbox.firm.outside import draw_holdings
-from sandbox.firm.records import Drawn, Files, Records, Row, Source, keep_edit
+from sandbox.firm.records import Files, GeneratedRecords, Records, Row, Source, store_edit
 from sandbox.firm.world import World
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, distort, shift
 from sandbox.server.response import Refused, create_vendor_app, read_form, read_query, reply, write_moment
 
-__all__ = ["create_app", "edit", "hand_out_credentials", "truth"]
+__all__ = ["create_app", "edit", "list_true_matches", "read_credentials"]
 
 CALLS_A_MINUTE, MONTE_CARLO_AN_HOUR = 60, 250
 _ROWS, _MOST_ROWS = 100, 1000
@@ -38,14 +38,14 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/emoney`.
 
     Args:
-        world: The firm, in whose folder the key pair and the edits are kept.
-        faults: Faults in wait.
+        world: The firm; its folder stores the key pair and the edits.
+        faults: The active faults.
         calls: Counts the limits and their violations (`emoney`, `emoney_monte_carlo`).
-        clock: Time by which tokens age.
-        data: Folder of anybody's data (`<table>.jsonl`, the tables of `emoney_rows.TABLES`) instead of the firm.
+        clock: Expires tokens.
+        data: Folder of your own data (`<table>.jsonl`, the tables of `emoney.rows.TABLES`) instead of the firm.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
     emoney = _Emoney(world, faults, calls, clock, data)
     app = create_vendor_app()
@@ -100,13 +100,13 @@ class _Emoney:
         self._lock = threading.Lock()
 
     def admit(self, request: Request) -> None:
-        """Authorize a request by its token, its key, and the rate limit of the last minute."""
+        """Authorize a request: check its token, its key and the rate limit of the last minute."""
         if self.faults.take(request.url.path, "token_expired"):
             self.tokens.forget(request.headers)
         self.tokens.check(request.headers)
-        self._keep_within("emoney", CALLS_A_MINUTE, 60)
+        self._check_rate("emoney", CALLS_A_MINUTE, 60)
 
-    def _keep_within(self, limit: str, most: int, seconds: int) -> None:
+    def _check_rate(self, limit: str, most: int, seconds: int) -> None:
         if not self.calls.allow(limit, most, seconds):
             raise Refused(429, {"message": f"more than {most} calls in {seconds} seconds"})
 
@@ -121,18 +121,18 @@ class _Emoney:
         rows = [row for key in keys[skip : skip + size] for row in self.records.read("clients", key)]
         return distort(self.faults, path, rows)
 
-    def list_rows(self, request: Request, table: str, client_id: str, plan_id: str = "", **wanted: str) -> list[Row]:
+    def list_rows(self, request: Request, table: str, client_id: str, plan_id: str = "", **filters: str) -> list[Row]:
         """Return the rows of one client or one plan."""
         self.admit(request)
         read_query(request)
         self._find(client_id, plan_id)
-        rows = self.records.read(table, client_id, **wanted | ({"planId": plan_id} if plan_id else {}))
+        rows = self.records.read(table, client_id, **filters | ({"planId": plan_id} if plan_id else {}))
         return distort(self.faults, request.url.path, rows)
 
     def project(self, request: Request, client_id: str, plan_id: str) -> Row:
-        """Return what one more simulation of a plan finds."""
+        """Return the result of one more simulation of a plan."""
         self.admit(request)
-        self._keep_within("emoney_monte_carlo", MONTE_CARLO_AN_HOUR, 3600)
+        self._check_rate("emoney_monte_carlo", MONTE_CARLO_AN_HOUR, 3600)
         read_query(request)
         self._find(client_id, plan_id)
         rows = self.records.read("projections", client_id, planId=plan_id)
@@ -151,8 +151,8 @@ class _Emoney:
 
 
 def _draw(world: World) -> Source:
-    teller = Teller(world)
-    return Drawn(teller.numbers, {table: getattr(teller, f"tell_{table}") for table in TABLES})
+    writer = RowWriter(world)
+    return GeneratedRecords(writer.numbers, {table: getattr(writer, f"write_{table}") for table in TABLES})
 
 
 def _read_count(text: str) -> int:
@@ -161,39 +161,39 @@ def _read_count(text: str) -> int:
     return int(text)
 
 
-def _not_found(what: str) -> Refused:
-    return Refused(404, {"message": f"{what} not found"})
+def _not_found(name: str) -> Refused:
+    return Refused(404, {"message": f"{name} not found"})
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record for good, as a planner would.
+    """Change a record permanently, as a planner would.
 
     Args:
         world: The firm.
-        kind: `mend` (table, id, set), `delete` (table, id), `delete_client` (client_id), or `change_plan` (plan_id, and
-            any of `name`, `amounts`: expenseId -> dollars a year, `probability`: from 0 to 1), which dates the plan anew.
-        values: Of the kind.
+        kind: `set_fields` (table, id, set), `delete` (table, id), `delete_client` (client_id), or `change_plan` (plan_id, and
+            any of `name`, `amounts`: expenseId -> dollars a year, `probability`: from 0 to 1), which updates the plan's date.
+        values: The values of the kind.
 
     Raises:
-        KeyError, ValueError: it is no such edit, or a value is missing.
+        KeyError, ValueError: the edit is unknown, or a value is missing.
     """
     if kind == "delete_client":
-        return keep_edit(world, VENDOR, TABLES, "delete", {"table": "clients", "id": values["client_id"]})
+        return store_edit(world, VENDOR, TABLES, "delete", {"table": "clients", "id": values["client_id"]})
     if kind != "change_plan":
-        return keep_edit(world, VENDOR, TABLES, kind, values)
+        return store_edit(world, VENDOR, TABLES, kind, values)
     plan = {"updatedDate": write_moment(world.clock.now())} | ({"name": values["name"]} if "name" in values else {})
-    mends = [("expenses", id_, {"amount": amount}) for id_, amount in values.get("amounts", {}).items()]
+    row_edits = [("expenses", id_, {"amount": amount}) for id_, amount in values.get("amounts", {}).items()]
     if "probability" in values:
-        mends.append(("projections", values["plan_id"], {"probabilityOfSuccess": values["probability"]}))
-    for table, id_, changed in [*mends, ("plans", values["plan_id"], plan)]:
-        kept = keep_edit(world, VENDOR, TABLES, "mend", {"table": table, "id": id_, "set": changed})
-    return kept
+        row_edits.append(("projections", values["plan_id"], {"probabilityOfSuccess": values["probability"]}))
+    for table, id_, changed in [*row_edits, ("plans", values["plan_id"], plan)]:
+        stored = store_edit(world, VENDOR, TABLES, "set_fields", {"table": table, "id": id_, "set": changed})
+    return stored
 
 
-def truth(world: World) -> list[tuple[str, str]]:
-    """Return whose each record is: `clients:`, `spouses:` and `accounts:` -> the firm's person, household or account."""
+def list_true_matches(world: World) -> list[tuple[str, str]]:
+    """Return each record's match in the firm: `clients:`, `spouses:` and `accounts:` -> person, household or account."""
     book, seed, pairs = world.open_book(), world.firm.seed, list[tuple[str, str]]()
-    for client_id, number in Teller(world).numbers.items():
+    for client_id, number in RowWriter(world).numbers.items():
         house = book.households[number]
         pairs.append((f"clients:{client_id}", f"household:{house.id}"))
         for place, table in zip(range(len(house.people)), ("clients", "spouses"), strict=False):

@@ -1,6 +1,6 @@
 """eMoney's login: exchange a client assertion, signed with the key of a certificate, for a bearer token.
 
-The assertion's `exp` is judged by the machine's time, which both sides share; the token ages by the sandbox's clock.
+The assertion's `exp` is checked against the machine's time, which both sides share; the token expires by the sandbox's clock.
 """
 
 import secrets
@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from sandbox.server.clock import Clock
-from sandbox.server.key_file import keep_first
+from sandbox.server.key_file import write_once
 from sandbox.server.response import Refused, read_bearer
 
-CLIENT_ID, API_KEY = "tributary-sandbox", "sandbox-only-emoney"  # open nothing but this sandbox
+CLIENT_ID, API_KEY = "tributary-sandbox", "sandbox-only-emoney"  # valid for this sandbox only
 GRANT, ASSERTION = "client_credentials", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN_SECONDS, ASSERTION_SECONDS = 3600, 600
 _LEEWAY_SECONDS = 5
@@ -29,7 +29,7 @@ _LEEWAY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A program's login credentials: ids in clear text, key and certificate as PEM."""
+    """A caller's credentials: ids in clear text, key and certificate as PEM."""
 
     client_id: str
     api_key: str
@@ -37,8 +37,8 @@ class Credentials:
     certificate: str
 
 
-def hand_out_credentials(state: Path) -> Credentials:
-    """Return the credentials of the sandbox whose state is in `state`; the key pair is generated if there is none yet."""
+def read_credentials(state: Path) -> Credentials:
+    """Return the credentials of the sandbox whose state is in `state`; the key pair is generated on first use."""
     path = state / "emoney.pem"
     if not path.exists():
         _make_pair(path)
@@ -61,11 +61,11 @@ def _make_pair(path: Path) -> None:
     pem += key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    keep_first(path, pem)
+    write_once(path, pem)
 
 
 class Tokens:
-    """The tokens of one sandbox; a restart forgets them, and the assertions that it has seen."""
+    """The tokens of one sandbox; a restart discards them, and the ids of used assertions."""
 
     def __init__(self, state: Path, clock: Clock) -> None:
         self.state, self.clock = state, clock
@@ -74,7 +74,7 @@ class Tokens:
         self._lock = threading.Lock()
 
     def open(self, form: Mapping[str, str], url: str) -> str:
-        """Return a new token. `url` is the token endpoint's own, to which the assertion must be addressed.
+        """Return a new token. `url` is the token endpoint's URL, the required audience of the assertion.
 
         Raises:
             Refused: 400 with OAuth's `error`.
@@ -94,7 +94,7 @@ class Tokens:
         return token
 
     def _check(self, assertion: str, url: str) -> None:
-        certificate = x509.load_pem_x509_certificate(hand_out_credentials(self.state).certificate.encode())
+        certificate = x509.load_pem_x509_certificate(read_credentials(self.state).certificate.encode())
         key = certificate.public_key()
         if not isinstance(key, rsa.RSAPublicKey):
             raise jwt.InvalidKeyError("the certificate's key is not RSA")
@@ -121,7 +121,7 @@ class Tokens:
         """Authorize a request.
 
         Raises:
-            Refused: 401, where the token is unknown or too old, or the API key is wrong.
+            Refused: 401, if the token is unknown or expired, or the API key is wrong.
         """
         expires_at = self._expires_at.get(read_bearer(headers))
         if expires_at is None or expires_at <= self.clock.now():

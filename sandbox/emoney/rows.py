@@ -1,6 +1,6 @@
 """The firm's households as eMoney's objects: clients, plans, expenses, projections and accounts.
 
-GUIDs follow from the seed and the firm's own ids. Half of the clients carry Orion's id as `externalId`.
+GUIDs are derived from the seed and the firm's own ids. Half of the clients have Orion's id as `externalId`.
 """
 
 import random
@@ -37,19 +37,19 @@ def write_guid(seed: int, *parts: Any) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, ":".join(map(str, (VENDOR, seed, *parts)))))
 
 
-class Teller:
-    """Returns the rows of one household by its number."""
+class RowWriter:
+    """Writes the rows of one household, given by its number."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
-        """clientId -> number of the household, in the order of clientId."""
-        known = (n for n in range(self.world.firm.households) if has_household(self.seed, SHARE, n))
-        return dict(sorted((write_guid(self.seed, "client", 1001 + n), n) for n in known))
+        """Return clientId -> number of the household, ordered by clientId."""
+        numbers = (n for n in range(self.world.firm.households) if has_household(self.seed, SHARE, n))
+        return dict(sorted((write_guid(self.seed, "client", 1001 + n), n) for n in numbers))
 
-    def tell_clients(self, number: int) -> list[Row]:
+    def write_clients(self, number: int) -> list[Row]:
         """Return the household as one client, the second person as its spouse."""
         house = self._find(number)
         head, *others = draw_likenesses(self.seed, VENDOR, house)
@@ -87,7 +87,7 @@ class Teller:
             }
         ]
 
-    def tell_plans(self, number: int) -> list[Row]:
+    def write_plans(self, number: int) -> list[Row]:
         """Return the household's plans, the base plan first."""
         house = self._find(number)
         return [
@@ -101,8 +101,8 @@ class Teller:
             for plan in self._draw_plans(house)
         ]
 
-    def tell_expenses(self, number: int) -> list[Row]:
-        """Return what is to be paid for in every plan."""
+    def write_expenses(self, number: int) -> list[Row]:
+        """Return the expenses of every plan."""
         house = self._find(number)
         return [
             self._of_plan(house, plan)
@@ -121,8 +121,8 @@ class Teller:
             for goal in plan.goals
         ]
 
-    def tell_projections(self, number: int) -> list[Row]:
-        """Return the Monte Carlo projection of every plan, without its noise; none of a plan that cannot be calculated."""
+    def write_projections(self, number: int) -> list[Row]:
+        """Return the Monte Carlo projection of every plan, without its noise; none for a plan that cannot be calculated."""
         house = self._find(number)
         return [
             self._of_plan(house, plan) | self._project(house, plan)
@@ -130,22 +130,22 @@ class Teller:
             if self._is_ready(house, plan)
         ]
 
-    def tell_goal_funding(self, number: int) -> list[Row]:
-        """Return how far each goal is paid for; the retirement itself has the id `retirement`."""
+    def write_goal_funding(self, number: int) -> list[Row]:
+        """Return how far each goal is funded; retirement itself has the id `retirement`."""
         house = self._find(number)
         rows = []
         for plan in self._draw_plans(house):
-            wanted = {_write_goal_id(house, plan, goal): [goal] for goal in plan.goals if goal.is_goal}
-            wanted |= {"retirement": [goal for goal in plan.goals if not goal.is_goal]}
-            for goal_id, goals in wanted.items():
+            goals_by_id = {_write_goal_id(house, plan, goal): [goal] for goal in plan.goals if goal.is_goal}
+            goals_by_id |= {"retirement": [goal for goal in plan.goals if not goal.is_goal]}
+            for goal_id, goals in goals_by_id.items():
                 expense = sum((_cost(goal) for goal in goals), _ZERO)
                 funding = (expense * min(plan.probability + Decimal("0.1"), Decimal(1))).quantize(_ZERO)
                 row = {"goalId": goal_id, "goalTotalFunding": funding, "goalTotalExpense": expense}
                 rows.append(self._of_plan(house, plan) | row)
         return rows
 
-    def tell_accounts(self, number: int) -> list[Row]:
-        """Return copies of the firm's accounts, and what is held away."""
+    def write_accounts(self, number: int) -> list[Row]:
+        """Return copies of the firm's accounts, and the accounts held away."""
         house = self._find(number)
         return [
             {
@@ -214,12 +214,12 @@ def _write_goal_id(house: Household, plan: Plan, goal: Goal) -> str:
 
 
 def _cost(goal: Goal) -> Decimal:
-    """Return what a goal costs in all its years, in dollars of today."""
+    """Return the cost of a goal over all its years, in today's dollars."""
     return goal.amount * (goal.end_year - goal.start_year + 1)
 
 
 def shake(row: Row, draw: random.Random) -> Row:
-    """Return a projection as one more simulation finds it: every probability a little different."""
+    """Return a projection of one more simulation, with slightly different probabilities."""
 
     def vary(value: Any) -> Any:
         if isinstance(value, dict):

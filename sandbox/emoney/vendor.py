@@ -15,7 +15,7 @@ def _start(setting: Setting) -> Running:
 
 
 def _connect(world: World, url: str) -> dict[str, str]:
-    credentials = app.hand_out_credentials(world.path.parent)
+    credentials = app.read_credentials(world.path.parent)
     return {
         "host": f"{url}/emoney/public/v1",
         "token_url": f"{url}/emoney/connect/token",
@@ -25,4 +25,4 @@ def _connect(world: World, url: str) -> dict[str, str]:
     }
 
 
-EMONEY = SimulatedVendor("emoney", _start, _connect, list_needed(TABLES), truth=app.truth)
+EMONEY = SimulatedVendor("emoney", _start, _connect, list_needed(TABLES), list_true_matches=app.list_true_matches)

@@ -1,1 +1,1 @@
-"""The invented firm that the simulated vendors serve: people, accounts, trades, plans and their history."""
+"""The synthetic firm that the simulated vendors serve: people, accounts, trades, plans and their history."""

@@ -1,7 +1,7 @@
-"""The generated firm's books as the vendors keep them: everything up to the closed day, with people's edits on top.
+"""The synthetic firm's books as the vendors keep them: everything up to the closed day, with people's edits applied.
 
-The state is a function of the firm, the closed day and the list of edits, and of nothing else. So a restart only needs
-`firm.json` and `edits.jsonl`.
+The state is a pure function of the firm, the closed day and the list of edits. So a restart needs only `firm.json`
+and `edits.jsonl`.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ class Book:
     """One firm in memory, through the session `through`.
 
     Args:
-        firm: What it is drawn from.
-        through: Last day that is in the books.
-        edits: What people changed, oldest first: `{"kind", "at" (ISO 8601), ...}`.
+        firm: The inputs that generate it.
+        through: Last day in the books.
+        edits: People's changes, oldest first: `{"kind", "at" (ISO 8601), ...}`.
     """
 
     def __init__(self, firm: Firm, through: date, edits: list[Edit]) -> None:
@@ -47,11 +47,11 @@ class Book:
 
     @property
     def trades(self) -> Iterator[Trade]:
-        """Every trade, in the order of its id."""
+        """Return every trade, ordered by id."""
         return iter(sorted(self._trades.values(), key=lambda trade: trade.id))
 
     def _number_trades(self) -> dict[int, Trade]:
-        """Number trades by the day of entry: a further day appends, and changes no number."""
+        """Number trades by the day of entry, so that a new day only appends."""
         assets = chain.from_iterable(account.assets.values() for account in self.accounts.values())
         trades = [trade for asset in assets for trade in asset.trades]
         trades.sort(key=lambda trade: (trade.entered_at.date(), trade.asset.id))
@@ -60,7 +60,7 @@ class Book:
         return {trade.id: trade for trade in trades}
 
     def _move_between_households(self) -> None:
-        """In every 29th pair of neighbours an account goes to the other household at the 30th session."""
+        """In every 29th pair of neighboring households, move an account to the other one at the 30th session."""
         if len(self.market.sessions) <= _MOVE_SESSION:
             return
         for number in range(11, len(self.households) - 1, 29):
@@ -78,8 +78,8 @@ class Book:
         """Apply `edit` to the books.
 
         Raises:
-            KeyError: an id in it is unknown, or a value is missing.
-            ValueError: it is not possible, or not an edit.
+            KeyError: an id is unknown, or a value is missing.
+            ValueError: the edit is impossible or unknown.
         """
         edits: dict[str, Callable[[Edit, datetime], None]] = {
             "correct_price": self._correct_price,
@@ -90,7 +90,7 @@ class Book:
             "rename_household": self._rename_household,
         }
         if edit["kind"] not in edits:
-            raise ValueError(f"there is no edit {edit['kind']!r}")
+            raise ValueError(f"unknown edit {edit['kind']!r}")
         edits[edit["kind"]](edit, datetime.fromisoformat(edit["at"]))
 
     def _correct_price(self, edit: Edit, at: datetime) -> None:
@@ -125,7 +125,7 @@ class Book:
         account = self.accounts[int(edit["account_id"])]
         day = find_session(date.fromisoformat(edit["date"]))
         if account.sleeve:
-            raise ValueError("a sleeved account is not closed by one edit")
+            raise ValueError("an account with sleeves cannot be closed by one edit")
         account.closed_on, account.edited_at = day, at
         for asset in account.assets.values():
             for trade in [trade for trade in asset.trades if trade.trade_date > day]:

@@ -1,7 +1,7 @@
 """People's edits in the vendors' systems, stored in a file so that they survive a restart.
 
-An edit is `{"kind", "at", ...}`. The kind `mend` sets fields of one row of one vendor's table, in the vendor's own
-words: `{"vendor", "table", "id", "set": {...}, "as_of"?}`. All other kinds are the business of the books.
+An edit is `{"kind", "at", ...}`. The kind `set_fields` sets fields of one row of one vendor's table, in the vendor's own
+field names: `{"vendor", "table", "id", "set": {...}, "as_of"?}`. The books apply all other kinds.
 """
 
 import json
@@ -37,6 +37,6 @@ class Edits:
             file.write(dump_line(edit))
         self.all.append(edit)
 
-    def of_books(self, vendor: str = "orion") -> list[Edit]:
-        """Return every edit but the mends of one vendor's books."""
-        return [edit for edit in self.all if edit["kind"] != "mend" and edit.get("vendor", "orion") == vendor]
+    def list_book_edits(self, vendor: str = "orion") -> list[Edit]:
+        """Return every edit of one vendor's books, without the row edits."""
+        return [edit for edit in self.all if edit["kind"] != "set_fields" and edit.get("vendor", "orion") == vendor]

@@ -1,7 +1,7 @@
 """The activity of an account: trades, and the positions that result from them.
 
-A position of a day is the sum of the signed quantities of the trades up to that day, `Complete` ones alone; so
-yesterday's position and today's trades give today's, without any further rule. Cash is a position like any other: a
+A day's position is the sum of the signed quantities of the `Complete` trades up to that day. So
+yesterday's position and today's trades give today's, without further rules. Cash is a position like any other: a
 purchase is two trades that share a link code, one in the security and one in the cash.
 """
 
@@ -76,7 +76,7 @@ class Asset:
     _costs: list[Decimal] = field(default_factory=list)
 
     def settle(self) -> None:
-        """Sum the trades up; call it again after any of them changed."""
+        """Sum the trades; call it again after a trade has changed."""
         self._dates, self._quantities, self._costs = [], [], []
         self.edited_at = max((trade.edited_at for trade in self.trades), default=None)
         quantity = cost = Decimal(0)
@@ -94,7 +94,7 @@ class Asset:
 
     @property
     def opened_on(self) -> date | None:
-        """Day of the first trade that counts."""
+        """Return the day of the first trade that counts."""
         return self._dates[0] if self._dates else None
 
     def find_quantity(self, day: date) -> Decimal:
@@ -103,14 +103,14 @@ class Asset:
         return self._quantities[index - 1] if index else Decimal(0)
 
     def find_cost(self, day: date) -> Decimal:
-        """Return what the units held at the end of `day` cost (average cost), in dollars."""
+        """Return the average cost of the units held at the end of `day`, in dollars."""
         index = bisect.bisect_right(self._dates, day)
         return self._costs[index - 1] if index else Decimal(0).quantize(CENT)
 
 
 # A trade of the day is entered in the evening; an edit at an earlier hour of the sandbox's clock still comes after it.
 def reverse_event(event: list[Trade], at: datetime) -> None:
-    """Take back a trade, its cash leg and their copies in a custodial parent."""
+    """Reverse a trade, its cash leg and their copies in a custodial parent."""
     for trade in event:
         trade.status, trade.edited_at = REVERSED, max(at, trade.edited_at)
 
@@ -122,7 +122,7 @@ def complete_event(event: list[Trade], at: datetime) -> None:
 
 
 def correct_event(event: list[Trade], at: datetime, quantity: Decimal | None, price: Decimal | None) -> None:
-    """Correct units or price of a trade; amount and cash leg follow."""
+    """Correct a trade's units or price, and with them its amount and cash leg."""
     main = [trade for trade in event if trade.kind not in _LEGS]
     for trade in main:
         trade.quantity = trade.quantity if quantity is None else quantity

@@ -1,8 +1,8 @@
-"""The generated firm: households with their registrations, accounts, sleeves and histories, drawn from a seed.
+"""The synthetic firm: households with their registrations, accounts, sleeves and histories, generated from a seed.
 
-One household depends on the seed, its own number and the firm's first session, and on nothing else: so a firm of any
-size can be told household by household without being held in memory, and a day more adds rows and changes none but
-those that its events change.
+A household depends only on the seed, its own number and the firm's first session. So a firm of any size can be
+generated household by household without holding it in memory, and a new day adds rows and changes only those that its
+events change.
 """
 
 import random
@@ -17,13 +17,13 @@ from sandbox.firm.people import Home, Person, draw_home, draw_person, draw_spous
 from sandbox.firm.trading import Trader, enter_at
 
 REGISTRATIONS, ACCOUNTS = 8, 20
-"""Most registrations and accounts of one household: they space the ids out."""
+"""Most registrations and accounts of one household: they determine the spacing of ids."""
 _SLOTS = {security.id: slot for slot, security in enumerate(SECURITIES)}
 _TRADEABLE = SECURITIES[1:]
 
 
 class RegistrationKind(NamedTuple):
-    """A type of registration, in the free words that the vendor uses."""
+    """A type of registration, in the vendor's free text."""
 
     id: int
     code: str
@@ -55,7 +55,7 @@ class Representative:
 
     @property
     def number(self) -> str:
-        """The representative's number: text with leading zeros."""
+        """Return the representative's number, a text with leading zeros."""
         return f"{self.id:05d}"
 
 
@@ -71,7 +71,7 @@ class Registration:
 
     @property
     def name(self) -> str:
-        """Names of the owners, as the vendor prints them."""
+        """Return the owners' names, as the vendor prints them."""
         names = " & ".join(owner.name for owner in self.owners)
         return f"The {names} Trust" if self.kind is TRUST else names
 
@@ -95,11 +95,11 @@ class Account:
 
     @property
     def is_parent(self) -> bool:
-        """Whether its positions repeat those of its sleeves."""
+        """Return whether its positions repeat those of its sleeves."""
         return self.sleeve is not None and self.parent is None
 
     def find_assets(self, security: Security) -> list[Asset]:
-        """Return the asset of `security`, created if there is none yet; also the parent's, if there is a parent."""
+        """Return the asset of `security`, and the parent's if there is a parent; create missing ones."""
         asset = self.assets.get(security.id)
         if asset is None:
             asset = Asset(self.id * 64 + _SLOTS[security.id], self.id, security)
@@ -109,7 +109,7 @@ class Account:
 
 @dataclass(slots=True, eq=False)
 class Household:
-    """A family; `additional` are ids of other households' accounts that it also sees."""
+    """A family; `additional` contains the ids of other households' accounts that it also sees."""
 
     id: int
     name: str
@@ -140,7 +140,7 @@ class Firm:
         return max(2, self.households // 40)
 
     def draw_household(self, number: int, market: Market) -> Household:
-        """Return household `number` (from 0) with everything that happened up to the market's last session."""
+        """Return household `number` (from 0) with its history up to the market's last session."""
         draw = random.Random(f"{self.seed}:household:{number}")
         head = draw_person(draw)
         spouse = draw_spouse(draw, head) if draw.random() < 0.6 else None
@@ -168,21 +168,21 @@ class Firm:
 
     def _draw_registrations(self, draw: random.Random, household: Household, number: int) -> None:
         head, *others = household.people
-        wanted: list[tuple[RegistrationKind, tuple[Person, ...]]] = [(INDIVIDUAL, (head,))]
+        registrations: list[tuple[RegistrationKind, tuple[Person, ...]]] = [(INDIVIDUAL, (head,))]
         if others:
-            wanted.append((JOINT, household.people))
-            wanted.append((draw.choice((ROTH, IRA, PLAN)), (others[0],)))
-        wanted.append((draw.choice((IRA, ROLLOVER, ROTH, SEP)), (head,)))
+            registrations.append((JOINT, household.people))
+            registrations.append((draw.choice((ROTH, IRA, PLAN)), (others[0],)))
+        registrations.append((draw.choice((IRA, ROLLOVER, ROTH, SEP)), (head,)))
         if draw.random() < 0.25:
-            wanted.append((TRUST, household.people))
-        for slot, (kind, owners) in enumerate(wanted[:REGISTRATIONS]):
+            registrations.append((TRUST, household.people))
+        for slot, (kind, owners) in enumerate(registrations[:REGISTRATIONS]):
             id_ = 20_001 + number * REGISTRATIONS + slot
             household.registrations.append(Registration(id_, household, kind, owners, household.edited_at))
 
     def _draw_account(
         self, draw: random.Random, market: Market, registration: Registration, number: int, slot: int
     ) -> int:
-        """Draw an account, now and then with sleeves, and live it. Return the next free slot."""
+        """Draw an account, sometimes with sleeves, and simulate it. Return the next free slot."""
         first = 300_001 + number * ACCOUNTS
         is_sleeved, life = draw.random() < 0.05, draw.random()
         is_new, is_closing = life < 0.04, 0.04 <= life < 0.08
@@ -202,7 +202,7 @@ class Firm:
             for sleeve, strategy in zip(lived, SLEEVES, strict=True):
                 sleeve.sleeve, sleeve.parent = strategy, parent
         for account in lived:
-            self._live(market, account, opened, closed)
+            self._simulate(market, account, opened, closed)
         return slot + 1 + is_sleeved * len(SLEEVES)
 
     def _make_account(
@@ -228,7 +228,7 @@ class Firm:
         registration.household.accounts.append(account)
         return account
 
-    def _live(self, market: Market, account: Account, opened: int, closed: int | None) -> None:
+    def _simulate(self, market: Market, account: Account, opened: int, closed: int | None) -> None:
         draw = random.Random(f"{self.seed}:account:{account.id}")
         count = draw.choice((3, 4, 4, 5, 6))
         trader = Trader(
@@ -239,7 +239,7 @@ class Firm:
             key=str(account.id),
             is_steady=closed is not None,
         )
-        trader.live(opened, closed, value=int(draw.lognormvariate(12, 0.9)) + 5000)
+        trader.simulate(opened, closed, value=int(draw.lognormvariate(12, 0.9)) + 5000)
         if closed is not None and closed < len(market.sessions):
             account.closed_on = market.sessions[closed]
             account.edited_at = enter_at(account.closed_on, draw)

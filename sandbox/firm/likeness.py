@@ -1,7 +1,7 @@
 """Another vendor's record of the same person: with a nickname, a typing error, an old address, or a married name.
 
-A likeness depends on the seed, the vendor and the household, and on nothing else. So a vendor tells it again and again
-without keeping anything, and two vendors err independently of each other.
+A likeness depends only on the seed, the vendor and the household. So a vendor returns the same record every time
+without storing anything, and two vendors' errors are independent.
 """
 
 import random
@@ -17,9 +17,9 @@ class Share:
     """The share of the firm's households that a vendor has.
 
     Attributes:
-        draw: Which draw decides: vendors with the same one overlap where their ranges do.
-        low: From.
-        high: To.
+        draw: Name of the random draw; vendors with the same one overlap where their ranges do.
+        low: Start of the range.
+        high: End of the range.
     """
 
     draw: str
@@ -49,17 +49,17 @@ _OTHER_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """One person as one vendor knows them.
+    """One person as recorded by one vendor.
 
     Attributes:
-        first_name: With a middle initial now and then.
-        last_name: With a suffix now and then ("Sample Jr.").
+        first_name: Sometimes with a middle initial.
+        last_name: Sometimes with a suffix ("Sample Jr.").
         gender: "F" or "M".
-        born: A typing error now and then; None where the vendor was not told.
-        email: Shared with the partner now and then; None where the vendor was not told.
-        phone: Written in the way of whoever typed it; None where the vendor was not told.
-        home: Of the household; now and then an old one.
-        tax_id: As the firm knows it.
+        born: Sometimes with a typing error; None if the vendor has no date.
+        email: Sometimes shared with the partner; None if the vendor has none.
+        phone: In varying notations; None if the vendor has none.
+        home: The household's address; sometimes an old one.
+        tax_id: As in the firm's records.
     """
 
     first_name: str
@@ -73,17 +73,17 @@ class Likeness:
 
     @property
     def name(self) -> str:
-        """First and last name."""
+        """Return first and last name."""
         return f"{self.first_name} {self.last_name}"
 
 
 def has_household(seed: int, share: Share, number: int) -> bool:
-    """Whether a vendor with this share knows household `number` (from 0) of the firm; number 0 is known to all."""
+    """Return whether a vendor with this share has household `number` (from 0) of the firm; every vendor has number 0."""
     return number == 0 or share.low <= random.Random(f"{seed}:{share.draw}:{number}").random() < share.high
 
 
 def draw_likenesses(seed: int, vendor: str, household: Household) -> list[Likeness]:
-    """Return the household's people as `vendor` knows them, in the order of `household.people`."""
+    """Return the household's people as recorded by `vendor`, in the order of `household.people`."""
     draw = random.Random(f"{seed}:likeness:{vendor}:{household.id}")
     old = draw_home(draw)
     home = old if draw.random() < 0.08 else household.home
@@ -95,7 +95,7 @@ def draw_likenesses(seed: int, vendor: str, household: Household) -> list[Likene
 
 
 def write_person_key(household: Household, place: int) -> str:
-    """Return what names a person of the firm in `truth()` of every vendor: "person:1001:0" heads household 1001."""
+    """Return a person's key in every vendor's `list_true_matches`: "person:1001:0" is the head of household 1001."""
     return f"person:{household.id}:{place}"
 
 
@@ -131,7 +131,7 @@ def _draw_first_name(draw: random.Random, person: Person) -> str:
 
 
 def _draw_last_name(draw: random.Random, household: Household, place: int) -> str:
-    """A partner is now and then known by the name before the marriage, or by the head's."""
+    """A partner sometimes has the name before the marriage, or the head's."""
     name, head = household.people[place].last_name, household.people[0].last_name
     chance, maiden = draw.random(), draw_person(draw).last_name
     if place and chance < 0.08:
@@ -151,7 +151,7 @@ def _draw_birth_date(draw: random.Random, person: Person) -> date | None:
 
 
 def write_email(household: Household, place: int) -> str:
-    """Return the address at which the firm itself writes to a person."""
+    """Return the email address that the firm itself has for a person."""
     person = household.people[place]
     return f"{person.first_name}.{person.last_name}.{household.id}@example.org".lower().replace("'", "")
 

@@ -1,7 +1,7 @@
-"""The securities of the generated firm, the NYSE's sessions, and a price for every session.
+"""The securities of the synthetic firm, the NYSE's sessions, and a price for every session.
 
-Tickers, names and the rough level of prices are real; every price is a seeded random walk from there. CUSIPs are made
-up: their first two digits are 99, which the numbering leaves to private use. One stock splits, which no one announced.
+Tickers, names and the rough level of prices are real; every price is a seeded random walk from there. CUSIPs are fictitious:
+their first two digits are 99, a range for private use. One stock splits without an announcement.
 """
 
 import bisect
@@ -22,7 +22,7 @@ SPLIT_TICKER, SPLIT_RATIO, SPLIT_SESSION = "COST", 2, 45
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """One thing to hold. `payout` is `cash`, `reinvested` or empty."""
+    """One security. `payout` is `cash`, `reinvested` or empty."""
 
     id: int
     ticker: str | None
@@ -39,12 +39,12 @@ class Security:
 
     @property
     def is_cash(self) -> bool:
-        """Whether this is the custodian's cash, always worth 1."""
+        """Return whether this is the custodian's cash, always worth 1."""
         return self.id == CASH_ID
 
     @property
     def cusip(self) -> str:
-        """Nine digits in the range for private use, the last one a valid check digit."""
+        """Return nine digits in the range for private use; the last one is a valid check digit."""
         return _number(self.id)
 
 
@@ -62,7 +62,7 @@ _BOND_ETF = ("StockOrETF", "ETF", "Fixed Income", "Intermediate Bond", "IB")
 _FUND = ("MutualFund", "Open-End Fund", "US Equity", "Large Blend", "LB")
 _BOND_FUND = ("MutualFund", "Open-End Fund", "Fixed Income", "Intermediate Bond", "IB")
 _ABROAD = ("StockOrETF", "ETF", "International Equity", "Foreign Large Blend", "FB")
-# DIA really is a unit investment trust: a word outside the documented enumeration of product types.
+# DIA really is a unit investment trust: a value outside the documented enumeration of product types.
 _TRUST = ("UnitInvestmentTrust", "ETF", "US Equity", "Large Value", "LV")
 _DEBT = ("Bond", "Treasury", "Fixed Income", "Government", "GOV")
 _CD = ("CD", "Certificate of Deposit", "Fixed Income", "Short-Term Bond", "STB")
@@ -137,7 +137,7 @@ BY_ID = {security.id: security for security in SECURITIES}
 
 @cache
 def list_sessions() -> tuple[date, ...]:
-    """Return every NYSE session that the calendar knows: twenty years back, one year ahead."""
+    """Return every NYSE session of the calendar: twenty years back, one year ahead."""
     return tuple(session.date() for session in exchange_calendars.get_calendar("XNYS").sessions)
 
 
@@ -168,12 +168,12 @@ def round_money(amount: Decimal) -> Decimal:
 
 
 class Market:
-    """Closing prices from the firm's first session on; the same for a seed and a first session.
+    """Closing prices from the firm's first session on, determined by the seed and the first session.
 
     Args:
-        seed: Of the walks.
-        first: First session; prices of a day before it are those of the first session.
-        last: Last session that is asked for; walks do not depend on it.
+        seed: Seed of the random walks.
+        first: First session; earlier days have its prices.
+        last: Last requested session; the walks do not depend on it.
     """
 
     def __init__(self, seed: int, first: date, last: date) -> None:

@@ -22,16 +22,16 @@ class Holding:
     """One account as a planning vendor lists it.
 
     Attributes:
-        slot: Tells the household's holdings apart, and stays.
-        name: As the planner calls it.
-        number: Of the custodian; None where nobody typed it.
-        institution: Who holds it.
-        kind: Type of account, in free words.
-        value: In dollars, at the end of `as_of`.
-        as_of: Day of the value; an old one where nobody linked the account.
-        is_linked: Whether the value comes by a feed.
-        owner: Place of the owner among the household's people; None for both.
-        account: The firm's account that it is a copy of; None where it is held away.
+        slot: Permanent number within the household.
+        name: The planner's name for it.
+        number: The custodian's account number; None if it was not entered.
+        institution: The institution that holds it.
+        kind: Type of account, as free text.
+        value: Dollars at the end of `as_of`.
+        as_of: Day of the value; an old one if the account is not linked.
+        is_linked: Whether the value comes from a feed.
+        owner: Index of the owner among the household's people; None for both.
+        account: The firm's account that it copies; None if it is held away.
     """
 
     slot: int

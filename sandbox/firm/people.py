@@ -1,4 +1,4 @@
-"""Fictitious people, with names, numbers and addresses that belong to no real person."""
+"""Fictitious people: no name, number or address belongs to a real person."""
 
 import random
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ _JOBS = ("Teacher", "Engineer", "Physician", "Attorney", "Retired", "Business Ow
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One human being who does not exist."""
+    """One fictitious person."""
 
     first_name: str
     last_name: str
@@ -43,7 +43,7 @@ class Person:
 
     @property
     def name(self) -> str:
-        """First and last name."""
+        """Return first and last name."""
         return f"{self.first_name} {self.last_name}"
 
 

@@ -1,7 +1,7 @@
-"""Financial plans of the generated firm's households: goals, versions, and a probability that drifts week by week.
+"""Financial plans of the synthetic firm's households: goals, versions, and a probability that drifts week by week.
 
-A plan on a day depends on the seed, the vendor, the household, the firm's first day and that day, and on nothing else.
-Each week its probability of success moves a little, as markets do; in some weeks a planner changes a goal, which makes
+A plan depends only on the seed, the vendor, the household, the firm's first day and the requested day.
+Its probability of success moves a little each week, as markets do; in some weeks a planner changes a goal, which creates
 a new version of the plan.
 """
 
@@ -19,7 +19,7 @@ _WHAT_IFS = ("Retire at 62", "Sell the House", "Bear Market")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Something to pay for. `amount` is in dollars a year; `end_year` equals `start_year` for what is paid once."""
+    """One goal. `amount` is dollars per year; `end_year` equals `start_year` for a single payment."""
 
     number: int
     name: str
@@ -38,8 +38,8 @@ class Plan:
 
     Attributes:
         number: 0 is the base plan.
-        version: How often it was changed since the firm's first day.
-        probability: Of success, from 0 to 1.
+        version: Number of changes since the firm's first day.
+        probability: Probability of success, from 0 to 1.
     """
 
     number: int
@@ -56,14 +56,14 @@ def draw_plans(seed: int, vendor: str, household: Household, first: date, day: d
     key = f"{seed}:plans:{vendor}:{household.id}"
     draw = random.Random(key)
     count = draw.choice((0, 1, 1, 1, 2, 2, 3))
-    if household.id == 1001:  # the first household has everything everywhere
+    if household.id == 1001:  # the first household has all data in every vendor
         count = max(count, 2)
     created = [first - timedelta(days=draw.randrange(60, 1500))]
     created += [first + timedelta(days=draw.randrange(-50, 70)) for _ in _WHAT_IFS]
     goals = tuple(_draw_goals(draw, household, first.year))
     names = ("Base Facts", *_WHAT_IFS)
     return [
-        _live(f"{key}:{number}", Plan(number, names[number], at, at, 0, _draw_probability(key, number), goals), day)
+        _simulate(f"{key}:{number}", Plan(number, names[number], at, at, 0, _draw_probability(key, number), goals), day)
         for number, at in enumerate(datetime.combine(on, time(16), UTC) for on in created[:count])
         if at.date() <= day
     ]
@@ -79,7 +79,7 @@ def round_ratio(value: float | Decimal) -> Decimal:
     return min(max(Decimal(str(value)).quantize(_FOUR_PLACES), Decimal("0.0200")), Decimal("0.9900"))
 
 
-def _live(key: str, plan: Plan, day: date) -> Plan:
+def _simulate(key: str, plan: Plan, day: date) -> Plan:
     """Simulate a plan week by week from its first Monday."""
     monday = plan.created_at.date() + timedelta(days=7 - plan.created_at.weekday())
     probability = float(plan.probability)
@@ -104,17 +104,21 @@ def _change(goal: Goal, factor: Decimal) -> Goal:
 def _draw_goals(draw: random.Random, household: Household, year: int) -> Iterator[Goal]:
     head = household.people[0]
     retires = max(head.born.year + draw.choice((62, 65, 67)), year)
-    dies = max(head.born.year + 95, retires + 5)
+    end_of_life = max(head.born.year + 95, retires + 5)
     start = year + draw.randrange(1, 12)
-    yield Goal(0, "Living Expense", "Living", _thousands(draw, 48, 160), retires, dies, Decimal("0.025"), False, 1)
-    yield Goal(1, "Health Care", "Healthcare", _thousands(draw, 6, 18), retires, dies, Decimal("0.050"), False, 2)
-    wanted = (
+    yield Goal(
+        0, "Living Expense", "Living", _thousands(draw, 48, 160), retires, end_of_life, Decimal("0.025"), False, 1
+    )
+    yield Goal(
+        1, "Health Care", "Healthcare", _thousands(draw, 6, 18), retires, end_of_life, Decimal("0.050"), False, 2
+    )
+    goals = (
         Goal(2, "College", "Education", _thousands(draw, 20, 60), start, start + 3, Decimal("0.050"), True, 3),
         Goal(3, "Travel", "Travel", _thousands(draw, 5, 25), retires, retires + 10, Decimal("0.025"), True, 5),
         Goal(4, "Car", "Vehicle", _thousands(draw, 30, 70), start, start, Decimal("0.020"), True, 6),
         Goal(5, "Vacation Home", "Home", _thousands(draw, 250, 1400), start + 2, start + 2, Decimal("0.030"), True, 8),
     )
-    yield from sorted(draw.sample(wanted, draw.randrange(len(wanted) + 1)), key=lambda goal: goal.number)
+    yield from sorted(draw.sample(goals, draw.randrange(len(goals) + 1)), key=lambda goal: goal.number)
 
 
 def _thousands(draw: random.Random, low: int, high: int) -> Decimal:

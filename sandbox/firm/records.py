@@ -1,7 +1,7 @@
-"""A vendor's records by client: generated from the firm or read from files, with edits on top.
+"""A vendor's records by client: generated from the firm or read from files, with edits applied.
 
-A file is `<vendor>/<table>.jsonl`, one vendor object a line. Where the vendor's own object does not say whose it is, the
-line says so in a further field, which is not served (`Table.hidden`).
+A file is `<vendor>/<table>.jsonl`, one vendor object per line. If the vendor's object does not contain its client's key,
+the line has it in an additional field, which is not served (`Table.hidden`).
 """
 
 import json
@@ -22,9 +22,9 @@ class Table:
     """One table of a vendor.
 
     Attributes:
-        key: Field that says which of the vendor's clients (or households) a row belongs to.
-        id: Field that tells its rows apart.
-        hidden: Fields that rows have here and not on the wire.
+        key: Field with the key of the row's client (or household).
+        id: Field that identifies a row.
+        hidden: Fields that are not served.
     """
 
     key: str
@@ -37,35 +37,35 @@ class Source(Protocol):
 
     @property
     def keys(self) -> Mapping[Any, Any]:
-        """Every client, in the order of the vendor's list."""
+        """Return every client, in the order of the vendor's list."""
         ...
 
-    def tell(self, table: str, key: Any) -> Iterable[Row]:
+    def read_rows(self, table: str, key: Any) -> Iterable[Row]:
         """Return the rows of one client, hidden fields and all."""
         ...
 
 
-class Drawn:
-    """The generated firm, as one vendor records it.
+class GeneratedRecords:
+    """The synthetic firm, as one vendor records it.
 
     Args:
-        number: The vendor's key -> number of the household.
-        tellers: Table -> what tells the rows of one household by its number.
+        numbers: The vendor's key -> number of the household.
+        writers: Table -> function that returns the rows of one household by its number.
     """
 
-    def __init__(self, numbers: Mapping[Any, int], tellers: Mapping[str, Callable[[int], Iterable[Row]]]) -> None:
-        self.keys, self._tellers = numbers, tellers
+    def __init__(self, numbers: Mapping[Any, int], writers: Mapping[str, Callable[[int], Iterable[Row]]]) -> None:
+        self.keys, self._writers = numbers, writers
 
-    def tell(self, table: str, key: Any) -> Iterable[Row]:
+    def read_rows(self, table: str, key: Any) -> Iterable[Row]:
         """Return the rows of one household as of the last closed day."""
-        return self._tellers[table](self.keys[key])
+        return self._writers[table](self.keys[key])
 
 
 class Files:
     """Data from files, read once.
 
     Raises:
-        ValueError: a line is not a JSON object with its key.
+        ValueError: a line is not a JSON object with a key.
     """
 
     def __init__(self, folder: Path, tables: Mapping[str, Table]) -> None:
@@ -81,13 +81,13 @@ class Files:
         clients = next(iter(tables))
         self.keys = dict(sorted(self._rows[clients].items()))
 
-    def tell(self, table: str, key: Any) -> Iterable[Row]:
+    def read_rows(self, table: str, key: Any) -> Iterable[Row]:
         """Return the lines of one client."""
         return [dict(row) for row in self._rows[table].get(key, ())]
 
 
 def list_needed(tables: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
-    """Return the fields that each line of a table must have where other data is served."""
+    """Return the fields that each line of your own data must have, by table."""
     return {name: tuple(dict.fromkeys((each.key, each.id, *each.hidden))) for name, each in tables.items()}
 
 
@@ -104,48 +104,48 @@ class Records:
         return [key for key in self.source.keys if str(key) not in deleted]
 
     def has(self, key: Any) -> bool:
-        """Whether there is such a client."""
+        """Return whether a client exists."""
         return key in self.source.keys and str(key) not in self._find_deleted(self.clients)
 
-    def read(self, table: str, key: Any, **wanted: str) -> list[Row]:
-        """Return one client's rows whose fields equal `wanted`, as the vendor serves them."""
+    def read(self, table: str, key: Any, **filters: str) -> list[Row]:
+        """Return one client's rows whose fields equal `filters`, as the vendor serves them."""
         declared, deleted = self.tables[table], self._find_deleted(table)
         with self.world.lock:
-            rows = list(self.source.tell(table, key))
-        mends = self._find_mends(table)
-        kept = []
+            rows = list(self.source.read_rows(table, key))
+        row_edits = self._find_row_edits(table)
+        served = []
         for row in rows:
             id_ = str(row[declared.id])
-            row |= mends.get(id_, {})
-            if id_ not in deleted and all(str(row[name]) == value for name, value in wanted.items()):
-                kept.append({name: value for name, value in row.items() if name not in declared.hidden})
-        return kept
+            row |= row_edits.get(id_, {})
+            if id_ not in deleted and all(str(row[name]) == value for name, value in filters.items()):
+                served.append({name: value for name, value in row.items() if name not in declared.hidden})
+        return served
 
     def _find_deleted(self, table: str) -> set[str]:
         return {str(edit["id"]) for edit in self._list_edits(table) if edit["kind"] == "delete"}
 
-    def _find_mends(self, table: str) -> dict[str, Row]:
-        mends: dict[str, Row] = {}
+    def _find_row_edits(self, table: str) -> dict[str, Row]:
+        row_edits: dict[str, Row] = {}
         for edit in self._list_edits(table):
-            if edit["kind"] == "mend":
-                mends.setdefault(str(edit["id"]), {}).update(edit["set"])
-        return mends
+            if edit["kind"] == "set_fields":
+                row_edits.setdefault(str(edit["id"]), {}).update(edit["set"])
+        return row_edits
 
     def _list_edits(self, table: str) -> list[Edit]:
         edits = self.world.edits.all
         return [edit for edit in edits if edit.get("vendor") == self.vendor and edit.get("table") == table]
 
 
-def keep_edit(world: World, vendor: str, tables: Mapping[str, Table], kind: str, values: Mapping[str, Any]) -> Edit:
-    """Store a `mend` (table, id, set) or a `delete` (table, id). Return the stored edit.
+def store_edit(world: World, vendor: str, tables: Mapping[str, Table], kind: str, values: Mapping[str, Any]) -> Edit:
+    """Store a `set_fields` (table, id, set) or a `delete` (table, id). Return the stored edit.
 
     Raises:
-        KeyError, ValueError: it is no such edit, or a value is missing.
+        KeyError, ValueError: the edit is unknown, or a value is missing.
     """
-    if kind not in ("mend", "delete"):
-        raise ValueError(f"there is no edit {kind!r}")
+    if kind not in ("set_fields", "delete"):
+        raise ValueError(f"unknown edit {kind!r}")
     edit: Edit = {"vendor": vendor, "kind": kind, "at": world.clock.now().isoformat(), "table": values["table"]}
-    edit |= {"id": values["id"]} | ({"set": dict(values["set"])} if kind == "mend" else {})
+    edit |= {"id": values["id"]} | ({"set": dict(values["set"])} if kind == "set_fields" else {})
     _ = tables[edit["table"]]
     with world.lock:
         world.edits.append(edit)

@@ -40,21 +40,21 @@ Open = Callable[[Security], Sequence[Asset]]
 
 
 def enter_at(session: date, draw: random.Random) -> datetime:
-    """Return a moment in the evening after `session`, when the day's file is read in (UTC)."""
+    """Return a moment in the evening after `session`, when the day's file is loaded (UTC)."""
     evening = datetime.combine(session, time(0, 30), UTC) + timedelta(days=1)
     return evening + timedelta(milliseconds=draw.randrange(7_200_000))
 
 
 class Trader:
-    """Lives one account.
+    """Simulates the trades of one account.
 
     Args:
         market: Prices and sessions.
-        draw: This account's own random numbers.
-        securities: What the account holds or may buy.
-        find_assets: Gives the assets that a trade in a security goes to: the account's, and its parent's if any.
-        key: Begins the link codes.
-        is_steady: No trade is changed after its entry (accounts that close must end at zero).
+        draw: The account's own random numbers.
+        securities: Securities that the account holds or may buy.
+        find_assets: Returns the assets that record a trade in a security: the account's, and its parent's if any.
+        key: Prefix of the link codes.
+        is_steady: Whether no trade changes after its entry (accounts that close must end at zero).
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Trader:
         self.links = 0
         self.due: dict[int, list[Callable[[datetime], None]]] = defaultdict(list)
 
-    def live(self, opened: int, closed: int | None, value: int) -> None:
-        """Trade from session number `opened` on, until `closed` or the market's last; begin with `value` dollars."""
+    def simulate(self, opened: int, closed: int | None, value: int) -> None:
+        """Trade from session number `opened` on, until `closed` or the market's last; start with `value` dollars."""
         for index in range(opened, len(self.market.sessions)):
             self.index, self.day = index, self.market.sessions[index]
             if index == opened:
@@ -219,10 +219,10 @@ class Trader:
 
     def _reverse(self, event: list[Trade], at: datetime) -> None:
         own = [trade for trade in event if trade.asset.account_id == event[0].asset.account_id]
-        left = {trade.asset.security.id: trade.kind.sign * trade.quantity for trade in own}
-        if all(self.held[key] >= quantity for key, quantity in left.items()):
+        quantities = {trade.asset.security.id: trade.kind.sign * trade.quantity for trade in own}
+        if all(self.held[key] >= quantity for key, quantity in quantities.items()):
             reverse_event(event, at)
-            for key, quantity in left.items():
+            for key, quantity in quantities.items():
                 self.held[key] -= quantity
 
     def _correct(self, event: list[Trade], at: datetime, price: Decimal) -> None:

@@ -1,4 +1,4 @@
-"""The generated firm over time: its books up to the closed day, by the clock or set by a test, with all edits."""
+"""The synthetic firm over time: its books up to the closed day, by the clock or set by a test, with all edits."""
 
 import threading
 from datetime import date
@@ -21,11 +21,11 @@ class World:
     """One firm, its clock and its edits. All methods may be called from several threads.
 
     Args:
-        state: Folder that keeps `firm.json` and `edits.jsonl`; a restart with it goes on with the same firm.
+        state: Folder of `firm.json` and `edits.jsonl`; a restart with it continues the same firm.
         clock: The sandbox's time.
-        seed: Of the firm.
-        households: Its size.
-        first: First session of its history; None is HISTORY sessions before the clock's day.
+        seed: Seed of the firm.
+        households: Number of households.
+        first: First session of its history; by default HISTORY sessions before the clock's day.
 
     Raises:
         ValueError: the folder holds a firm of another seed or size.
@@ -44,67 +44,67 @@ class World:
 
     def _open_firm(self, seed: int, households: int, first: date | None) -> Firm:
         if self.path.exists():
-            kept = orjson.loads(self.path.read_bytes())
-            if (kept["seed"], kept["households"]) != (seed, households):
+            saved = orjson.loads(self.path.read_bytes())
+            if (saved["seed"], saved["households"]) != (seed, households):
                 raise ValueError(
-                    f"{self.path} holds another firm: seed {kept['seed']}, {kept['households']} households"
+                    f"{self.path} holds another firm: seed {saved['seed']}, {saved['households']} households"
                 )
-            through = kept["closed_through"]
+            through = saved["closed_through"]
             self._override = date.fromisoformat(through) if through else None
-            return Firm(seed, households, date.fromisoformat(kept["first"]))
+            return Firm(seed, households, date.fromisoformat(saved["first"]))
         closed = find_closed_session(self.clock.now())
         sessions = list_sessions()
         firm = Firm(seed, households, first or sessions[sessions.index(closed) - HISTORY])
-        self._keep(firm)
+        self._save(firm)
         return firm
 
-    def _keep(self, firm: Firm) -> None:
+    def _save(self, firm: Firm) -> None:
         through = self._override.isoformat() if self._override else None
-        kept = {"seed": firm.seed, "households": firm.households, "first": firm.first.isoformat()}
-        self.path.write_bytes(orjson.dumps(kept | {"closed_through": through}))
+        saved = {"seed": firm.seed, "households": firm.households, "first": firm.first.isoformat()}
+        self.path.write_bytes(orjson.dumps(saved | {"closed_through": through}))
 
     @property
     def closed_through(self) -> date:
-        """Last day in the books: what a test set, or the latest session that the clock has seen close."""
+        """Return the last day in the books: set by a test, or the latest session closed by the clock."""
         return self._override or find_closed_session(self.clock.now())
 
     def close_through(self, day: date | None) -> None:
         """Set the last closed day; None follows the clock again.
 
         Raises:
-            ValueError: the day lies before the firm's history.
+            ValueError: the day is before the firm's history.
         """
         if day is not None and day < self.firm.first:
             raise ValueError(f"the firm's history begins on {self.firm.first}")
         with self.lock:
             self._override = None if day is None else find_session(day)
-            self._keep(self.firm)
+            self._save(self.firm)
             self.version += 1
 
     def open_book(self) -> Book:
-        """Return the books as they are now."""
+        """Return the current books."""
         with self.lock:
             through = self.closed_through
             if self._book is None or self._book.through != through:
-                self._book = Book(self.firm, through, self.edits.of_books())
+                self._book = Book(self.firm, through, self.edits.list_book_edits())
                 self.version += 1
             return self._book
 
     def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Change the books, for good. Return the edit as it is kept.
+        """Change the books permanently. Return the stored edit.
 
         Raises:
-            KeyError, ValueError: it names something unknown or impossible; nothing is kept.
+            KeyError, ValueError: the edit is unknown or impossible; nothing is stored.
         """
         edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
         with self.lock:
             try:
-                if kind == "mend":
+                if kind == "set_fields":
                     _ = edit["table"], edit["id"], edit["set"].items()
                 else:
                     self.open_book().apply(edit)
             except Exception:
-                self._book = None  # it may have been changed half
+                self._book = None  # it may be partly changed
                 raise
             self.edits.append(edit)
             self.version += 1

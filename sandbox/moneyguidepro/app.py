@@ -1,6 +1,6 @@
-"""MoneyGuidePro's API, with the shapes of a partner's typed model of it.
+"""MoneyGuidePro's API, shaped as in a partner's typed model of it.
 
-A fault that it asks for by name: `refresh_failed` (option `status`, "Failure"): an answer of 200 whose positions could
+A fault of its own: `refresh_failed` (option `status`, "Failure"): a response of 200 whose positions could
 not be refreshed.
 """
 
@@ -13,15 +13,15 @@ from fastapi import FastAPI, Request, Response
 from sandbox.firm.edits import Edit
 from sandbox.firm.likeness import write_person_key
 from sandbox.firm.outside import draw_holdings
-from sandbox.firm.records import Drawn, Files, Records, Row, keep_edit
+from sandbox.firm.records import Files, GeneratedRecords, Records, Row, store_edit
 from sandbox.firm.world import World
-from sandbox.moneyguidepro.rows import FIRST_PARTICIPANT, TABLES, VENDOR, Teller, write_asset_key
+from sandbox.moneyguidepro.rows import FIRST_PARTICIPANT, TABLES, VENDOR, RowWriter, write_asset_key
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, distort
 from sandbox.server.response import Refused, create_vendor_app, read_basic, read_query, reply, write_moment
 
-USER, PASSWORD, INSTITUTION_ID = "tributary", "sandbox-only", "4711"  # open nothing but this sandbox
+USER, PASSWORD, INSTITUTION_ID = "tributary", "sandbox-only", "4711"  # valid for this sandbox only
 _REFRESH = "refreshPositionsResponse"
 _API = "/api/Households"
 
@@ -30,18 +30,18 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/moneyguidepro`.
 
     Args:
-        world: The firm, in whose folder the edits are kept.
-        faults: Faults in wait.
-        calls: Not used: no limit is known.
-        clock: Not used: a login does not age.
-        data: Folder of anybody's data (`<table>.jsonl`, the tables of `moneyguidepro_rows.TABLES`) instead of the firm.
+        world: The firm; its folder stores the edits.
+        faults: The active faults.
+        calls: Unused; no limit is known.
+        clock: Unused; a login does not expire.
+        data: Folder of your own data (`<table>.jsonl`, the tables of `moneyguidepro.rows.TABLES`) instead of the firm.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
-    teller = Teller(world)
-    drawn = Drawn(teller.numbers, {table: getattr(teller, f"tell_{table}") for table in TABLES})
-    records = Records(world, VENDOR, TABLES, Files(data, TABLES) if data else drawn)
+    writer = RowWriter(world)
+    generated = GeneratedRecords(writer.numbers, {table: getattr(writer, f"write_{table}") for table in TABLES})
+    records = Records(world, VENDOR, TABLES, Files(data, TABLES) if data else generated)
     app = create_vendor_app()
 
     @app.get(_API)
@@ -55,7 +55,7 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     def read_meter(request: Request, household_id: str) -> Response:
         image = read_query(request, includeImage="false", imageWidth="150", imageHeight="75")["includeImage"]
         if image != "false":
-            raise Refused(400, {"message": "this sandbox draws no image: includeImage=false"})
+            raise Refused(400, {"message": "this sandbox has no images; use includeImage=false"})
         return reply(_read_one(records, faults, request, "meters", household_id))
 
     @app.get(_API + "/{household_id}/PlanSummary")
@@ -108,30 +108,30 @@ def _read_one(records: Records, faults: Faults, request: Request, table: str, ho
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record for good, as a planner would.
+    """Change a record permanently, as a planner would.
 
     Args:
         world: The firm.
-        kind: `mend` (table, id, set), `delete` (table, id), or `change_plan` (household_id, probability: the meter's text
-            or null), which dates the household anew.
-        values: Of the kind.
+        kind: `set_fields` (table, id, set), `delete` (table, id), or `change_plan` (household_id, probability: the meter's text
+            or null), which updates the household's date.
+        values: The values of the kind.
 
     Raises:
-        KeyError, ValueError: it is no such edit, or a value is missing.
+        KeyError, ValueError: the edit is unknown, or a value is missing.
     """
     if kind != "change_plan":
-        return keep_edit(world, VENDOR, TABLES, kind, values)
+        return store_edit(world, VENDOR, TABLES, kind, values)
     meter = {"table": "meters", "id": values["household_id"], "set": {"probabilityOfSuccess": values["probability"]}}
-    keep_edit(world, VENDOR, TABLES, "mend", meter)
+    store_edit(world, VENDOR, TABLES, "set_fields", meter)
     dated = {"lastModified": write_moment(world.clock.now())}
     household = {"table": "households", "id": values["household_id"], "set": dated}
-    return keep_edit(world, VENDOR, TABLES, "mend", household)
+    return store_edit(world, VENDOR, TABLES, "set_fields", household)
 
 
-def truth(world: World) -> list[tuple[str, str]]:
-    """Return whose each record is: `households:`, `participants:` and `assets:` -> the firm's household, person, account."""
+def list_true_matches(world: World) -> list[tuple[str, str]]:
+    """Return each record's match in the firm: `households:`, `participants:` and `assets:` -> household, person, account."""
     book, pairs = world.open_book(), list[tuple[str, str]]()
-    for household_id, number in Teller(world).numbers.items():
+    for household_id, number in RowWriter(world).numbers.items():
         house = book.households[number]
         pairs.append((f"households:{household_id}", f"household:{house.id}"))
         for place in range(len(house.people)):

@@ -1,4 +1,4 @@
-"""Goals in MoneyGuidePro's plan summary: text for people, current next to recommended."""
+"""Goals in MoneyGuidePro's plan summary: free text, current beside recommended."""
 
 import random
 from decimal import Decimal
@@ -11,7 +11,7 @@ _ODD_TEXTS = ("see advisor notes", "TBD", "as needed", "about half of today's")
 
 
 def write_money(amount: Decimal) -> str:
-    """Return an amount as a person reads it: "$85,000", "-$5,000", "$1.2M" from a million on."""
+    """Return an amount as text: "$85,000", "-$5,000", "$1.2M" from a million."""
     sign, size = "-" if amount < 0 else "", abs(amount)
     if size >= 1_000_000:
         return f"{sign}${size / 1_000_000:.2f}".rstrip("0").rstrip(".") + "M"
@@ -38,12 +38,12 @@ def write_categories(seed: int, house: Household, plan: Plan, is_recommended: bo
 
 def _write_item(draw: random.Random, goal: Goal, is_recommended: bool) -> Row:
     """Return a goal as a line; in about 1% of cases, its current text is odd free text typed by a person."""
-    less = (goal.amount * draw.choice((0, 0, 1, 2)) / 20).quantize(Decimal(1))
+    reduction = (goal.amount * draw.choice((0, 0, 1, 2)) / 20).quantize(Decimal(1))
     current = draw.choice(_ODD_TEXTS) if draw.random() < 0.01 else _write_goal(goal, goal.amount)
     if not is_recommended:
         return _line(goal.name, current) | {"details": []}
-    changes = write_money(-less) if less else ""
-    return _line(goal.name, current, _write_goal(goal, goal.amount - less), changes) | {"details": []}
+    changes = write_money(-reduction) if reduction else ""
+    return _line(goal.name, current, _write_goal(goal, goal.amount - reduction), changes) | {"details": []}
 
 
 def _write_age(house: Household, plan: Plan, is_recommended: bool) -> Row:

@@ -1,6 +1,6 @@
-"""The firm's households as MoneyGuidePro's objects. Its numbers are text for people: "82%", "$85,000 / yr from 2031".
+"""The firm's households as MoneyGuidePro's objects. Its numbers are free text: "82%", "$85,000 / yr from 2031".
 
-A refresh of positions fails for some households in some weeks. The answer is whole then, and rests on last week's values.
+A refresh of positions fails for some households in some weeks. The response is then complete, with last week's values.
 """
 
 import random
@@ -19,7 +19,7 @@ from sandbox.moneyguidepro.goals import write_categories, write_money
 from sandbox.server.response import write_moment
 
 VENDOR = "moneyguidepro"
-SHARE = Share("planning", 0.5, 0.9)  # a tenth of the households is also in eMoney
+SHARE = Share("planning", 0.5, 0.9)  # a tenth of the households are also in eMoney
 _KEY = "householdId"
 TABLES = {
     "households": Table(_KEY, _KEY),
@@ -34,20 +34,20 @@ TARGET_LOW, TARGET_HIGH = "75", "90"
 _MARITAL = ("Single", "Single", "Divorced", "Widowed")
 
 
-class Teller:
-    """Returns the rows of one household by its number."""
+class RowWriter:
+    """Writes the rows of one household, given by its number."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed
 
     @cached_property
     def numbers(self) -> Mapping[int, int]:
-        """householdId -> number of the household."""
+        """Return householdId -> number of the household."""
         numbers = range(self.world.firm.households)
         return {FIRST_HOUSEHOLD + n: n for n in numbers if has_household(self.seed, SHARE, n)}
 
-    def tell_households(self, number: int) -> list[Row]:
-        """Return the household, its people as participants."""
+    def write_households(self, number: int) -> list[Row]:
+        """Return the household with its people as participants."""
         house, draw = self._find(number), self._draw("household", number)
         people = draw_likenesses(self.seed, VENDOR, house)
         marital = "Married" if len(people) > 1 else draw.choice(_MARITAL)
@@ -75,15 +75,15 @@ class Teller:
             }
         ]
 
-    def tell_meters(self, number: int) -> list[Row]:
-        """Return the meter: that of the recommended scenario, so none where there is no such scenario."""
+    def write_meters(self, number: int) -> list[Row]:
+        """Return the meter of the recommended scenario; none without one."""
         house = self._find(number)
         plan = self._find_plan(house)
         has_result = plan is not None and self._is_recommended(number)
         return [{_KEY: FIRST_HOUSEHOLD + number} | self._write_meter(number, plan if has_result else None)]
 
-    def tell_plan_summaries(self, number: int) -> list[Row]:
-        """Return goals and results as texts, current beside recommended."""
+    def write_plan_summaries(self, number: int) -> list[Row]:
+        """Return goals and results as text, current beside recommended."""
         house = self._find(number)
         plan = self._find_plan(house)
         recommended = plan if self._is_recommended(number) else None
@@ -102,7 +102,7 @@ class Teller:
             }
         ]
 
-    def tell_networths(self, number: int) -> list[Row]:
+    def write_networths(self, number: int) -> list[Row]:
         """Return what the household owns and owes, in dollars."""
         draw = self._draw("networth", number)
         invested = self._draw_holdings(number)
@@ -128,7 +128,7 @@ class Teller:
         refresh = {"refreshPositionsResponse": self._refresh(number)}
         return [{_KEY: FIRST_HOUSEHOLD + number} | worth | groups | refresh]
 
-    def tell_insurance_policies(self, number: int) -> list[Row]:
+    def write_insurance_policies(self, number: int) -> list[Row]:
         """Return the household's policies, in one object."""
         house, draw = self._find(number), self._draw("insurance", number)
         people = [person.name for person in draw_likenesses(self.seed, VENDOR, house)]
@@ -154,8 +154,8 @@ class Teller:
             )
         return [{_KEY: FIRST_HOUSEHOLD + number, "policies": policies}]
 
-    def tell_assets(self, number: int) -> list[Row]:
-        """Return copies of the firm's accounts, and what is held away."""
+    def write_assets(self, number: int) -> list[Row]:
+        """Return copies of the firm's accounts, and the accounts held away."""
         return [
             {
                 _KEY: FIRST_HOUSEHOLD + number,
@@ -174,11 +174,11 @@ class Teller:
     def _find(self, number: int) -> Household:
         return self.world.open_book().households[number]
 
-    def _draw(self, word: str, number: int) -> random.Random:
-        return random.Random(f"{self.seed}:{VENDOR}:{word}:{number}")
+    def _draw(self, purpose: str, number: int) -> random.Random:
+        return random.Random(f"{self.seed}:{VENDOR}:{purpose}:{number}")
 
     def _find_plan(self, house: Household) -> Plan | None:
-        """Return the plan that the household's page shows: the base plan."""
+        """Return the plan on the household's page: the base plan."""
         plans = draw_plans(self.seed, VENDOR, house, self.world.firm.first, self.world.closed_through)
         return plans[0] if plans else None
 
@@ -214,7 +214,7 @@ class Teller:
         }
 
     def _write_success(self, number: int, probability: Decimal) -> str:
-        """Write a probability as this household's institution likes it."""
+        """Write a probability in the format of the household's institution."""
         style = self._draw("style", number).random()
         if probability < Decimal("0.5") and style < 0.5:
             return "<50"
@@ -229,8 +229,10 @@ class Teller:
             "safetyMarginCurrent": write_money(margin),
             "safetyMarginFuture": write_money(margin * Decimal("2.5")),
         }
-        shown = Plan(plan.number, plan.name, plan.created_at, plan.updated_at, plan.version, probability, plan.goals)
-        return {"calculations": [calculation], "monteCarloMeter": self._write_meter(number, shown)}
+        displayed = Plan(
+            plan.number, plan.name, plan.created_at, plan.updated_at, plan.version, probability, plan.goals
+        )
+        return {"calculations": [calculation], "monteCarloMeter": self._write_meter(number, displayed)}
 
 
 def _add(values: Iterable[Decimal]) -> Decimal:

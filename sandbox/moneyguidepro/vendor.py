@@ -19,4 +19,6 @@ def _connect(world: World, url: str) -> dict[str, str]:
     return {"host": host, "login": app.USER, "password": app.PASSWORD, "institution_id": app.INSTITUTION_ID}
 
 
-MONEYGUIDEPRO = SimulatedVendor("moneyguidepro", _start, _connect, list_needed(TABLES), truth=app.truth)
+MONEYGUIDEPRO = SimulatedVendor(
+    "moneyguidepro", _start, _connect, list_needed(TABLES), list_true_matches=app.list_true_matches
+)

@@ -1,1 +1,1 @@
-"""Nitrogen (formerly Riskalyze): one grant an advisor, clients, portfolios and questionnaires."""
+"""Nitrogen (formerly Riskalyze): one grant per advisor, clients, portfolios and questionnaires."""

@@ -1,6 +1,6 @@
-"""Nitrogen's API (formerly Riskalyze's), as its clients show it: every list holds one advisor's records.
+"""Nitrogen's API (formerly Riskalyze's), as seen in its client libraries: every list contains one advisor's records.
 
-Faults that it asks for by name: `token_expired`; `error_in_body` (an answer of 200 that is an error).
+Faults of its own: `token_expired`; `error_in_body` (a response of 200 that contains an error).
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from starlette.concurrency import run_in_threadpool
 
 from sandbox.firm.edits import Edit
 from sandbox.firm.households import Firm
-from sandbox.firm.records import Drawn, Files, Records, Row, keep_edit
+from sandbox.firm.records import Files, GeneratedRecords, Records, Row, store_edit
 from sandbox.firm.world import World
 from sandbox.nitrogen.login import CLIENT_ID, CLIENT_SECRET, Grants, connect, write_refresh_token
-from sandbox.nitrogen.rows import FIRST_ADVISOR, TABLES, VENDOR, Teller
+from sandbox.nitrogen.rows import FIRST_ADVISOR, TABLES, VENDOR, RowWriter
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, distort
 from sandbox.server.response import Refused, create_vendor_app, read_form, read_query, reply, write_moment
 
-__all__ = ["CLIENT_ID", "CLIENT_SECRET", "create_app", "edit", "hand_out_refresh_tokens", "truth"]
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "create_app", "edit", "list_refresh_tokens", "list_true_matches"]
 
 _API = "/ap/v1"
 
 
-def hand_out_refresh_tokens(firm: Firm) -> dict[int, str]:
+def list_refresh_tokens(firm: Firm) -> dict[int, str]:
     """Return every advisor's first refresh token, by `advisor_user_id`."""
     return {advisor: write_refresh_token(advisor) for advisor in _list_advisors(firm)}
 
@@ -39,19 +39,19 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/nitrogen`.
 
     Args:
-        world: The firm, in whose folder grants and edits are kept.
-        faults: Faults in wait.
-        calls: Not used: no limit is known.
-        clock: Time by which access tokens age.
-        data: Folder of anybody's data instead of the firm: `<table>.jsonl`, each line with `household` and
-            `advisor_user_id` (one of the firm's advisors), by which lists are cut.
+        world: The firm; its folder stores grants and edits.
+        faults: The active faults.
+        calls: Unused; no limit is known.
+        clock: Expires access tokens.
+        data: Folder of your own data, served instead of the synthetic firm: `<table>.jsonl`, each line with `household` and
+            `advisor_user_id` (one of the firm's advisors), which selects the lists it is in.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
-    teller = Teller(world)
-    drawn = Drawn(teller.numbers, {table: getattr(teller, f"tell_{table}") for table in TABLES})
-    records = Records(world, VENDOR, TABLES, Files(data, TABLES) if data else drawn)
+    writer = RowWriter(world)
+    generated = GeneratedRecords(writer.numbers, {table: getattr(writer, f"write_{table}") for table in TABLES})
+    records = Records(world, VENDOR, TABLES, Files(data, TABLES) if data else generated)
     grants, advisors = Grants(world.path.parent, clock), _list_advisors(world.firm)
     app = create_vendor_app()
 
@@ -91,17 +91,17 @@ def _fail_in_body(faults: Faults, request: Request) -> None:
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record for good, as an advisor or a client would.
+    """Change a record permanently, as an advisor or a client would.
 
     Args:
         world: The firm.
-        kind: `mend` (table, id, set), `delete` (table, id), `complete_questionnaire` (questionnaire_id, client_id,
-            risk_number: from 1 to 99), or `connect` (advisor_user_id), which grants access anew and returns its first
+        kind: `set_fields` (table, id, set), `delete` (table, id), `complete_questionnaire` (questionnaire_id, client_id,
+            risk_number: from 1 to 99), or `connect` (advisor_user_id), which creates a new grant and returns its first
             `refresh_token`.
-        values: Of the kind.
+        values: The values of the kind.
 
     Raises:
-        KeyError, ValueError: it is no such edit, or a value is missing.
+        KeyError, ValueError: the edit is unknown, or a value is missing.
     """
     if kind == "connect":
         advisor = int(values["advisor_user_id"])
@@ -110,20 +110,22 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
         return {"refresh_token": connect(world.path.parent, advisor)}
     if kind == "complete_questionnaire":
         return _complete(world, values["questionnaire_id"], values["client_id"], int(values["risk_number"]))
-    return keep_edit(world, VENDOR, TABLES, kind, values)
+    return store_edit(world, VENDOR, TABLES, kind, values)
 
 
 def _complete(world: World, questionnaire_id: int, client_id: int, risk_number: int) -> Edit:
     if not 1 <= risk_number <= 99:
-        raise ValueError("a risk number is from 1 to 99")
+        raise ValueError("risk_number must be from 1 to 99")
     done_at = write_moment(world.clock.now())
     done = {"risk_number": risk_number, "completed": "1", "timestamp": done_at}
     client = {"risk_number": risk_number, "risk_metric": {"type": "risk_number", "value": risk_number}}
-    keep_edit(world, VENDOR, TABLES, "mend", {"table": "clients", "id": client_id, "set": client})
-    return keep_edit(world, VENDOR, TABLES, "mend", {"table": "questionnaires", "id": questionnaire_id, "set": done})
+    store_edit(world, VENDOR, TABLES, "set_fields", {"table": "clients", "id": client_id, "set": client})
+    return store_edit(
+        world, VENDOR, TABLES, "set_fields", {"table": "questionnaires", "id": questionnaire_id, "set": done}
+    )
 
 
-def truth(world: World) -> list[tuple[str, str]]:
-    """Return whose each client is: `clients:` -> the firm's household and its person, or persons."""
-    teller = Teller(world)
-    return [pair for number in teller.numbers.values() for pair in teller.tell_truth(number)]
+def list_true_matches(world: World) -> list[tuple[str, str]]:
+    """Return each client's match in the firm: `clients:` -> household and its person or persons."""
+    writer = RowWriter(world)
+    return [pair for number in writer.numbers.values() for pair in writer.list_true_matches(number)]

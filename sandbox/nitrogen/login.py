@@ -1,7 +1,7 @@
 """Nitrogen's login: one grant per advisor, with single-use refresh tokens. Reusing a token revokes the whole grant.
 
-A refresh token says whose it is, in which grant, and how many came before it; so what must be kept is three numbers an
-advisor, in `nitrogen.json` of the sandbox's folder.
+A refresh token contains its advisor, its grant and the number of earlier tokens. So only three numbers per advisor are
+stored, in `nitrogen.json` in the sandbox's folder.
 """
 
 import hashlib
@@ -19,20 +19,20 @@ import orjson
 from sandbox.server.clock import Clock
 from sandbox.server.response import Refused, read_bearer
 
-CLIENT_ID, CLIENT_SECRET = "tributary", "sandbox-only"  # open nothing but this sandbox
+CLIENT_ID, CLIENT_SECRET = "tributary", "sandbox-only"  # valid for this sandbox only
 TOKEN_SECONDS = 3600
 SCOPES = "com.riskalyze.client.read"
 _TOKEN = re.compile(r"r(\d+)-(\d+)-(\d+)-[0-9a-f]{24}")
 
 
 def write_refresh_token(advisor: int, grant: int = 1, count: int = 0) -> str:
-    """Return the refresh token of an advisor that comes after `count` others of a grant; by default the very first."""
+    """Return an advisor's refresh token number `count` of a grant; by default the first."""
     name = f"r{advisor}-{grant}-{count}"
     return f"{name}-{hmac.new(CLIENT_SECRET.encode(), name.encode(), hashlib.sha256).hexdigest()[:24]}"
 
 
 class Grants:
-    """The grants of one sandbox. Access tokens are forgotten by a restart, grants are not."""
+    """The grants of one sandbox. A restart discards access tokens, but not grants."""
 
     def __init__(self, state: Path, clock: Clock) -> None:
         self.path, self.clock = state / "nitrogen.json", clock
@@ -43,7 +43,7 @@ class Grants:
         """Return a new access token and the next refresh token.
 
         Raises:
-            Refused: 401 for an unknown caller, 400 for a token that is unknown, used, or of an ended grant.
+            Refused: 401 for an unknown caller, 400 for a token that is unknown, used, or from an ended grant.
         """
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             raise Refused(401, {"error": "invalid_client"})
@@ -51,35 +51,35 @@ class Grants:
             raise Refused(400, {"error": "unsupported_grant_type"})
         with self._lock:
             advisor, grant, count = self._read(form.get("refresh_token", ""), advisors)
-            kept = self._load()
-            current = kept.get(str(advisor), {"grant": 1, "count": 0, "is_ended": False})
+            grants = self._load()
+            current = grants.get(str(advisor), {"grant": 1, "count": 0, "is_ended": False})
             if current["is_ended"] or (grant, count) != (current["grant"], current["count"]):
                 if grant == current["grant"]:
-                    self._end(kept, advisor, current)
+                    self._end(grants, advisor, current)
                 raise Refused(400, {"error": "invalid_grant"})
-            self._keep(kept | {str(advisor): current | {"count": count + 1}})
+            self._save(grants | {str(advisor): current | {"count": count + 1}})
             token = secrets.token_urlsafe(32)
             self._tokens[token] = (advisor, self.clock.now() + timedelta(seconds=TOKEN_SECONDS))
         next_token = write_refresh_token(advisor, grant, count + 1)
         return {"access_token": token, "refresh_token": next_token, "expires_in": TOKEN_SECONDS, "scopes": SCOPES}
 
     def _read(self, token: str, advisors: list[int]) -> tuple[int, int, int]:
-        """Return advisor, grant and count of a token that was really issued."""
+        """Return advisor, grant and count of an issued token."""
         if match := _TOKEN.fullmatch(token):
             advisor, grant, count = (int(part) for part in match.groups())
             if advisor in advisors and hmac.compare_digest(token, write_refresh_token(advisor, grant, count)):
                 return advisor, grant, count
         raise Refused(400, {"error": "invalid_grant"})
 
-    def _end(self, kept: dict[str, Any], advisor: int, current: dict[str, Any]) -> None:
-        self._keep(kept | {str(advisor): current | {"is_ended": True}})
-        self._tokens = {token: held for token, held in self._tokens.items() if held[0] != advisor}
+    def _end(self, grants: dict[str, Any], advisor: int, current: dict[str, Any]) -> None:
+        self._save(grants | {str(advisor): current | {"is_ended": True}})
+        self._tokens = {token: entry for token, entry in self._tokens.items() if entry[0] != advisor}
 
     def find_advisor(self, headers: Mapping[str, str]) -> int:
-        """Return whose call it is.
+        """Return the advisor of a request.
 
         Raises:
-            Refused: 401, where the token is unknown or too old.
+            Refused: 401, if the token is unknown or expired.
         """
         advisor, expires_at = self._tokens.get(read_bearer(headers), (0, self.clock.now()))
         if expires_at <= self.clock.now():
@@ -91,21 +91,21 @@ class Grants:
         self._tokens.pop(read_bearer(headers), None)
 
     def _load(self) -> dict[str, Any]:
-        kept: dict[str, Any] = orjson.loads(self.path.read_bytes()) if self.path.exists() else {}
-        return kept
+        grants: dict[str, Any] = orjson.loads(self.path.read_bytes()) if self.path.exists() else {}
+        return grants
 
-    def _keep(self, kept: dict[str, Any]) -> None:
-        whole = self.path.with_suffix(".part")
-        whole.write_bytes(orjson.dumps(kept))
-        whole.replace(self.path)
+    def _save(self, grants: dict[str, Any]) -> None:
+        temporary = self.path.with_suffix(".part")
+        temporary.write_bytes(orjson.dumps(grants))
+        temporary.replace(self.path)
 
 
 def connect(state: Path, advisor: int) -> str:
-    """Grant access again as an advisor: return the first refresh token of the new grant."""
+    """Create a new grant as an advisor, and return its first refresh token."""
     path = state / "nitrogen.json"
-    kept = orjson.loads(path.read_bytes()) if path.exists() else {}
-    grant = kept.get(str(advisor), {"grant": 1})["grant"] + 1
-    whole = path.with_suffix(".new")
-    whole.write_bytes(orjson.dumps(kept | {str(advisor): {"grant": grant, "count": 0, "is_ended": False}}))
-    whole.replace(path)
+    grants = orjson.loads(path.read_bytes()) if path.exists() else {}
+    grant = grants.get(str(advisor), {"grant": 1})["grant"] + 1
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(orjson.dumps(grants | {str(advisor): {"grant": grant, "count": 0, "is_ended": False}}))
+    temporary.replace(path)
     return write_refresh_token(advisor, grant)

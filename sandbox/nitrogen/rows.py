@@ -1,7 +1,7 @@
-"""The firm's people as Nitrogen's objects: clients (one per person, sometimes a couple in one name), portfolios, questionnaires.
+"""The firm's people as Nitrogen's objects: clients (one per person, sometimes one per couple), portfolios, questionnaires.
 
-A client's risk number is what the latest finished questionnaire found; a portfolio's is what its holdings make of it, and
-is calculated anew every night.
+A client's risk number comes from the latest finished questionnaire; a portfolio's from its holdings,
+recalculated every night.
 """
 
 import random
@@ -25,12 +25,12 @@ TABLES = {
     "questionnaires": Table("household", "id", ("household", "advisor_user_id")),
 }
 FIRST_CLIENT, FIRST_PORTFOLIO, FIRST_QUESTIONNAIRE, FIRST_ADVISOR = 500_001, 700_001, 900_001, 8000
-_PORTFOLIOS, _QUESTIONNAIRES = 2, 3  # most of a client
+_PORTFOLIOS, _QUESTIONNAIRES = 2, 3  # maximum per client
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One client; `places` are those of the people in its name among the household's."""
+    """One client; `places` are the indexes of its people in the household."""
 
     id: int
     slot: int
@@ -53,51 +53,51 @@ class Questionnaire:
 
     @property
     def counts(self) -> bool:
-        """Whether the client's risk number may come from it."""
+        """Return whether the client's risk number may come from it."""
         return self.done_at is not None and not self.is_archived and not self.is_deleted
 
 
 def draw_clients(seed: int, household: Household) -> list[Client]:
-    """Return Nitrogen's clients of a household: the head, both partners separately, or both in one name."""
+    """Return a household's Nitrogen clients: the head, both partners separately, or both as one client."""
     number, people = household.id - 1001, draw_likenesses(seed, VENDOR, household)
     chance = random.Random(f"{seed}:{VENDOR}:clients:{household.id}").random()
     head, *others = people
-    wanted: list[tuple[tuple[int, ...], str, Likeness]] = [((0,), head.first_name, head)]
+    clients: list[tuple[tuple[int, ...], str, Likeness]] = [((0,), head.first_name, head)]
     if others and chance < 0.15 and others[0].last_name == head.last_name:
-        wanted = [((0, 1), f"{head.first_name} & {others[0].first_name}", head)]
+        clients = [((0, 1), f"{head.first_name} & {others[0].first_name}", head)]
     elif others and chance < 0.45:
-        wanted.append(((1,), others[0].first_name, others[0]))
+        clients.append(((1,), others[0].first_name, others[0]))
     return [
         Client(FIRST_CLIENT + number * 2 + slot, slot, household, places, first_name, likeness)
-        for slot, (places, first_name, likeness) in enumerate(wanted)
+        for slot, (places, first_name, likeness) in enumerate(clients)
     ]
 
 
-class Teller:
-    """Returns the rows of one household by its number."""
+class RowWriter:
+    """Writes the rows of one household, given by its number."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed
 
     @cached_property
     def numbers(self) -> Mapping[int, int]:
-        """Firm's household id -> number of the household."""
+        """Return the firm's household id -> number of the household."""
         numbers = range(self.world.firm.households)
         return {1001 + n: n for n in numbers if has_household(self.seed, SHARE, n)}
 
-    def tell_clients(self, number: int) -> list[Row]:
-        """Return the household's clients, their risk numbers as of the last closed day."""
+    def write_clients(self, number: int) -> list[Row]:
+        """Return the household's clients, with risk numbers as of the last closed day."""
         return [self._write_client(client) for client in self._list_clients(number)]
 
-    def tell_portfolios(self, number: int) -> list[Row]:
-        """Return what the clients have, and what they were proposed."""
+    def write_portfolios(self, number: int) -> list[Row]:
+        """Return the clients' current and proposed portfolios."""
         return [
             row
             for client in self._list_clients(number)
             for row in self._draw_portfolios(client, self._accounts(client))
         ]
 
-    def tell_questionnaires(self, number: int) -> list[Row]:
+    def write_questionnaires(self, number: int) -> list[Row]:
         """Return every questionnaire that was sent by the last closed day."""
         return [
             self._write_questionnaire(client, each)
@@ -105,8 +105,8 @@ class Teller:
             for each in self._draw_questionnaires(client)
         ]
 
-    def tell_truth(self, number: int) -> Iterator[tuple[str, str]]:
-        """Yield whose each client is."""
+    def list_true_matches(self, number: int) -> Iterator[tuple[str, str]]:
+        """Yield each client's matches in the firm."""
         for client in self._list_clients(number):
             yield f"clients:{client.id}", f"household:{client.house.id}"
             for place in client.places:
@@ -115,8 +115,8 @@ class Teller:
     def _list_clients(self, number: int) -> list[Client]:
         return draw_clients(self.seed, self.world.open_book().households[number])
 
-    def _draw(self, word: str, id_: int) -> random.Random:
-        return random.Random(f"{self.seed}:{VENDOR}:{word}:{id_}")
+    def _draw(self, purpose: str, id_: int) -> random.Random:
+        return random.Random(f"{self.seed}:{VENDOR}:{purpose}:{id_}")
 
     def _write_client(self, client: Client) -> Row:
         draw, house = self._draw("client", client.id), client.house
@@ -153,7 +153,7 @@ class Teller:
     def _draw_questionnaires(self, client: Client) -> list[Questionnaire]:
         draw, day, first = self._draw("questionnaires", client.id), self.world.closed_through, self.world.firm.first
         count = max(draw.choice((0, 1, 1, 2, 3)), client.house.id == 1001)
-        risk, drawn = int(min(max(draw.gauss(52, 16), 5), 97)), []
+        risk, questionnaires = int(min(max(draw.gauss(52, 16), 5), 97)), []
         for slot in range(count):
             on = first + timedelta(days=draw.randrange(-700, -1) if slot == 0 else draw.randrange(-60, 110))
             done = on + timedelta(days=draw.randrange(1, 20))
@@ -162,7 +162,7 @@ class Teller:
             if on > day:
                 continue
             done_at = datetime.combine(done, time(17, minute), UTC) if is_finished and done <= day else None
-            drawn.append(
+            questionnaires.append(
                 Questionnaire(
                     id=FIRST_QUESTIONNAIRE + (client.id - FIRST_CLIENT) * _QUESTIONNAIRES + slot,
                     sent_at=datetime.combine(on, time(15, minute), UTC),
@@ -172,7 +172,7 @@ class Teller:
                     is_deleted=chance > 0.96 and slot > 0,
                 )
             )
-        return drawn
+        return questionnaires
 
     def _write_questionnaire(self, client: Client, each: Questionnaire) -> Row:
         person, advisor = client.likeness, FIRST_ADVISOR + client.house.representative_id
@@ -198,13 +198,13 @@ class Teller:
         }
 
     def _plan_portfolios(self, client: Client) -> tuple[int, bool, bool]:
-        """Return the id of the client's first portfolio, and whether there is a current and a proposed one."""
+        """Return the id of the client's first portfolio, and whether there are a current and a proposed one."""
         draw = self._draw("portfolios", client.id)
         first = FIRST_PORTFOLIO + (client.id - FIRST_CLIENT) * _PORTFOLIOS
         return first, draw.random() < 0.85 or client.house.id == 1001, draw.random() < 0.4
 
     def _accounts(self, client: Client) -> list[Account]:
-        """Return the firm's open accounts of the client's people; an account of both is the head's."""
+        """Return the firm's open accounts of the client's people; a joint account is the head's."""
         day, people = self.world.closed_through, [client.house.people[place] for place in client.places]
         return [
             account
@@ -215,11 +215,11 @@ class Teller:
         ]
 
     def _draw_portfolios(self, client: Client, accounts: list[Account]) -> Iterator[Row]:
-        first, *wanted = self._plan_portfolios(client)
+        first, *flags = self._plan_portfolios(client)
         book, day = self.world.open_book(), self.world.closed_through
         values = [(account, find_value(account, book.market, day)[0]) for account in accounts]
-        for slot, (kind, is_wanted) in enumerate(zip(("current", "proposed"), wanted, strict=True)):
-            if not is_wanted:
+        for slot, (kind, has_portfolio) in enumerate(zip(("current", "proposed"), flags, strict=True)):
+            if not has_portfolio:
                 continue
             id_, advisor = first + slot, FIRST_ADVISOR + client.house.representative_id
             draw = self._draw("portfolio", id_)
@@ -259,7 +259,7 @@ class Teller:
             }
 
     def _analyze(self, portfolio_id: int, risk: float, day: date) -> Row:
-        """Return the analysis of one night: the risk number walks around its own, a few points up and down."""
+        """Return one night's analysis: the risk number varies by a few points."""
         draw = self._draw(f"night:{day}", portfolio_id)
         number = round(min(max(risk + draw.gauss(0, 0.7), 1), 99))
         gain, spread = Decimal(number) / 1200, Decimal(number) / 400

@@ -17,7 +17,7 @@ def _start(setting: Setting) -> Running:
 
 
 def _connect(world: World, url: str) -> dict[str, str]:
-    tokens = {str(advisor): token for advisor, token in app.hand_out_refresh_tokens(world.firm).items()}
+    tokens = {str(advisor): token for advisor, token in app.list_refresh_tokens(world.firm).items()}
     return {
         "host": f"{url}/nitrogen/ap/v1",
         "token_url": f"{url}/nitrogen/ap/v1/oauthpro/token",
@@ -32,5 +32,5 @@ NITROGEN = SimulatedVendor(
     _start,
     _connect,
     list_needed(TABLES) | {"clients": ("household", "id", "advisor_user_id")},
-    truth=app.truth,
+    list_true_matches=app.list_true_matches,
 )

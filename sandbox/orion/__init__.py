@@ -1,1 +1,1 @@
-"""Orion: login, lists and the invented firm's books in its words."""
+"""Orion: login, lists and the synthetic firm's books as Orion's objects."""

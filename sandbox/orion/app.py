@@ -1,8 +1,8 @@
 """Orion's API exactly as publicly documented: an undocumented parameter is rejected.
 
-What the documentation leaves open, and what was chosen here: a masked SSN shows its last four digits, and so does a
-masked CUSIP; without `$orderby` rows come in descending order of id; `asOfDate` after the last closed day is answered
-as of that day, which the rows' own `asOfDate` tells; `editedDate` of an asset stays when its price is corrected.
+What the documentation leaves open, with our choices: a masked SSN shows its last four digits, and so does a
+masked CUSIP; without `$orderby` rows are in descending order of id; an `asOfDate` after the last closed day returns
+that day's rows, with that day as their `asOfDate`; correcting a price does not change an asset's `editedDate`.
 """
 
 import base64
@@ -26,13 +26,13 @@ from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, Row, distort
 from sandbox.server.rows import MISSING, Source, dump
 
-USER, PASSWORD = "tributary", "sandbox-only"  # opens nothing but this sandbox
+USER, PASSWORD = "tributary", "sandbox-only"  # valid for this sandbox only
 TOKEN_SECONDS = 36_000
 
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """A program that Orion knows; some may see SSN and CUSIP in clear."""
+    """A program registered at Orion; some may see SSN and CUSIP in clear."""
 
     client_id: str
     client_secret: str
@@ -46,16 +46,16 @@ PARTNERS = (
 
 
 class Sessions:
-    """Tokens that are good for ten hours of the sandbox's clock; a restart forgets them."""
+    """Tokens that are valid for ten hours of the sandbox's clock; a restart discards them."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._sessions: dict[str, tuple[datetime, Partner]] = {}
 
     def open(self, headers: Mapping[str, str]) -> str | None:
-        """Return a new token, or None where user, password, client id or secret is wrong."""
-        given = (headers.get("client_id"), headers.get("client_secret"))
-        partner = next((p for p in PARTNERS if (p.client_id, p.client_secret) == given), None)
+        """Return a new token, or None if user, password, client id or secret is wrong."""
+        credentials = (headers.get("client_id"), headers.get("client_secret"))
+        partner = next((p for p in PARTNERS if (p.client_id, p.client_secret) == credentials), None)
         if partner is None or _read_basic(headers.get("authorization", "")) != f"{USER}:{PASSWORD}":
             return None
         token = f"{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(48)}.{secrets.token_urlsafe(32)}"
@@ -63,7 +63,7 @@ class Sessions:
         return token
 
     def find(self, headers: Mapping[str, str]) -> Partner | None:
-        """Return whose call it is, or None where the token is unknown or too old."""
+        """Return the partner of a request, or None if the token is unknown or expired."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         expires_at, partner = self._sessions.get(token, (None, None))
         if scheme.lower() != "session" or expires_at is None or expires_at <= self.clock.now():
@@ -84,7 +84,7 @@ def _read_basic(header: str) -> str:
 
 
 class Orion:
-    """One Orion: its sessions, its rows, and pages rendered beforehand."""
+    """One Orion: its sessions, its rows, and pre-rendered pages."""
 
     def __init__(self, source: Source, faults: Faults, clock: Clock) -> None:
         self.source, self.faults = source, faults
@@ -92,7 +92,7 @@ class Orion:
         self.rendered: Rendered | None = None
 
     def answer(self, request: Request, path: str) -> Response:
-        """Answer one GET. `path` is what follows `/orion/api/v1/`."""
+        """Handle one GET. `path` is the part after `/orion/api/v1/`."""
         path = path.strip("/").lower()
         if path == "security/token":
             return self._log_in(request)
@@ -155,7 +155,7 @@ class Orion:
 
 
 def mask(row: Row) -> None:
-    """Hide SSN and CUSIP but for their last four characters."""
+    """Mask SSN and CUSIP except for their last four characters."""
     if row.get("ssN_TaxID"):
         row["ssN_TaxID"] = f"XXX-XX-{row['ssN_TaxID'][-4:]}"
     if row.get("cusip"):

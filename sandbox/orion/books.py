@@ -1,4 +1,4 @@
-"""The generated firm's books as the tables of Orion."""
+"""The synthetic firm's books as Orion's tables."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from sandbox.firm.market import SECURITIES
 from sandbox.firm.world import World
 from sandbox.orion import fields
 from sandbox.orion import rows as orion
-from sandbox.orion.mends import mend
+from sandbox.orion.row_edits import apply_row_edits
 from sandbox.server.rows import Rows, Shape
 
-_KEPT = 12  # tables in memory: a run asks for a few tables, page by page, of one or two days
+_CACHED_TABLES = 12  # a run requests a few tables, page by page, for one or two days
 
 
 class OrionBooks:
-    """A `rows.Source` over the made-up firm."""
+    """A `rows.Source` over the synthetic firm."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -28,7 +28,7 @@ class OrionBooks:
 
     @property
     def closed_through(self) -> date:
-        """Last day that is in the books."""
+        """Return the last day in the books."""
         return self.world.closed_through
 
     def find_additional_accounts(self, client_id: int) -> set[int]:
@@ -52,8 +52,8 @@ class OrionBooks:
             day = min(as_of or book.through, book.through) if table in ("accounts", "assets") else None
             if (table, day) not in self._tables:
                 rows = read_table(book, table, day or book.through)
-                self._tables[table, day] = mend(self.world.edits, "orion", table, day, rows)
-                if len(self._tables) > _KEPT:
+                self._tables[table, day] = apply_row_edits(self.world.edits, "orion", table, day, rows)
+                if len(self._tables) > _CACHED_TABLES:
                     self._tables.popitem(last=False)
             self._tables.move_to_end((table, day))
             return self._tables[table, day]

@@ -1,13 +1,12 @@
-"""Data from files: a folder that is served instead of the generated firm, and the export of the generated firm as such a folder.
+"""Data from files: a folder served instead of the synthetic firm, and the export of the synthetic firm as such a folder.
 
-The folder holds `<vendor>/<table>.jsonl`, one vendor object a line, in the vendor's own field names. For Orion the
-tables are `ORION_TABLES`. A row that states what was so on one day carries that day in `asOfDate`: every line of
-`assets.jsonl` does, and lines of `accounts.jsonl` do where the account's values of several days are known. A row
-without `asOfDate` holds for every day. A day that has no rows is answered with those of the last day before it.
-`additional_accounts.jsonl` (`{"clientId", "accountId"}`) says which accounts of others a household is shown as well.
-Missing files are empty tables.
+The folder contains `<vendor>/<table>.jsonl`, one vendor object per line, in the vendor's own field names. For Orion the
+tables are `ORION_TABLES`. A row about one day has that day in `asOfDate`: every line of `assets.jsonl` has one, and lines
+of `accounts.jsonl` have one if there are values for several days. A row without `asOfDate` is valid for every day. For a
+day without rows, the rows of the last day before it are served. `additional_accounts.jsonl` (`{"clientId",
+"accountId"}`) lists the accounts of other households that a household also sees. Missing files are empty tables.
 
-Numbers are served with the digits that stand in the file. SSN and CUSIP stand there in clear; the API masks them.
+Numbers are served with the digits of the file. The file has SSN and CUSIP in clear; the API masks them.
 """
 
 import json
@@ -25,7 +24,7 @@ from sandbox.firm.edits import Edits
 from sandbox.firm.market import round_money, slice_sessions
 from sandbox.orion.books import OrionBooks
 from sandbox.orion.fields import SHAPES
-from sandbox.orion.mends import mend
+from sandbox.orion.row_edits import apply_row_edits
 from sandbox.server.clock import Clock
 from sandbox.server.rows import MISSING, Rows, Source, dump_line
 
@@ -62,8 +61,8 @@ class _Table:
             ) from error
 
     def read(self, as_of: date) -> Iterator[dict[str, Any]]:
-        known = bisect_right(self.days, as_of)
-        keys: list[date | None] = [None, self.days[known - 1]] if known else [None]
+        index = bisect_right(self.days, as_of)
+        keys: list[date | None] = [None, self.days[index - 1]] if index else [None]
         if not self.spans:
             return
         with self.path.open("rb") as file:
@@ -79,11 +78,11 @@ class Folder:
 
     Args:
         folder: The vendor's own folder.
-        edits: Mends and corrected prices to serve on top.
+        edits: Row edits and corrected prices to apply.
         clock: Dates the edits.
 
     Raises:
-        ValueError: a file holds a line that is not a JSON object.
+        ValueError: a line of a file is not a JSON object.
     """
 
     def __init__(self, folder: Path, edits: Edits, clock: Clock) -> None:
@@ -91,32 +90,32 @@ class Folder:
         self._tables = {name: _Table(folder / f"{name}.jsonl") for name in ORION_TABLES}
         self._shared = _Table(folder / "additional_accounts.jsonl")
         self._override: date | None = None
-        self._kept: dict[tuple[str, date], tuple[int, Rows]] = {}
+        self._cache: dict[tuple[str, date], tuple[int, Rows]] = {}
 
     @property
     def closed_through(self) -> date:
-        """Return the day that a test set, or else the last day in any row."""
+        """Return the closed day that a test set, or the last day in any row."""
         days = [table.days[-1] for table in self._tables.values() if table.days]
         return self._override or max(days, default=date.max)
 
     def close_through(self, day: date | None) -> None:
-        """Serve nothing after `day`; None serves all."""
+        """Serve no rows after `day`; None serves all."""
         self._override = day
-        self._kept.clear()
+        self._cache.clear()
 
     def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Mend a row or correct a price, for good. Return the edit as it is kept.
+        """Set fields of a row or correct a price, permanently. Return the stored edit.
 
         Raises:
-            KeyError, ValueError: a value is missing, or it is another kind of edit; nothing is kept.
+            KeyError, ValueError: a value is missing, or the kind is not supported; nothing is stored.
         """
         edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
-        if kind == "mend":
+        if kind == "set_fields":
             _ = edit["table"], edit["id"], edit["set"].items()
         elif kind == "correct_price":
             _ = edit["product_id"], date.fromisoformat(edit["date"]), Decimal(str(edit["price"]))
         else:
-            raise ValueError("a folder's data has no history that this edit could change")
+            raise ValueError("data from files has no history that this edit could change")
         self.edits.append(edit)
         return edit
 
@@ -131,12 +130,12 @@ class Folder:
             KeyError: the vendor has no such table.
         """
         day = min(as_of or self.closed_through, self.closed_through)
-        version, rows = self._kept.get((table, day), (-1, Rows((), ())))
+        version, rows = self._cache.get((table, day), (-1, Rows((), ())))
         if version != len(self.edits.all):
             rows = self._load(table, day)
-            if len(self._kept) > 12:
-                self._kept.clear()
-            self._kept[table, day] = (len(self.edits.all), rows)
+            if len(self._cache) > 12:
+                self._cache.clear()
+            self._cache[table, day] = (len(self.edits.all), rows)
         return rows
 
     def _load(self, table: str, day: date) -> Rows:
@@ -146,15 +145,15 @@ class Folder:
                 row.pop(_DAY, None)
         if table == "assets":
             self._correct_prices(rows, day)
-        # A field that is in no row, as in a table without a file, may still be requested.
+        # A query may request a field that no row has, as in a table without a file.
         fields = tuple(dict.fromkeys([*(name for row in rows for name in row), *SHAPES[table].fields]))
         values = [tuple([row.get(name, MISSING) for name in fields]) for row in rows]
-        return mend(self.edits, self.vendor, table, day, Rows(fields, values))
+        return apply_row_edits(self.edits, self.vendor, table, day, Rows(fields, values))
 
     def _correct_prices(self, rows: list[dict[str, Any]], day: date) -> None:
         prices = {
             edit["product_id"]: Decimal(str(edit["price"]))
-            for edit in self.edits.of_books()
+            for edit in self.edits.list_book_edits()
             if edit["kind"] == "correct_price" and edit["date"] == day.isoformat()
         }
         for row in rows:
@@ -174,7 +173,7 @@ def export_lines(source: Source, table: str, first: date, last: date) -> Iterato
 
 
 def export(folder: Path, source: OrionBooks, first: date, last: date) -> None:
-    """Write the made-up firm's Orion data to `folder/orion`, unmasked, in the form that `Folder` reads."""
+    """Write the synthetic firm's Orion data to `folder/orion`, unmasked, in the format that `Folder` reads."""
     target = folder / "orion"
     target.mkdir(parents=True, exist_ok=True)
     for table in ORION_TABLES:

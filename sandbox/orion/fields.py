@@ -49,7 +49,7 @@ REGISTRATION = _shape(
     "company jobTitle riskBudget representativeName representativeNumber returnObjective investmentObjective",
     "timeHorizon stockPercent bondPercent createdDate createdBy editedDate editedBy",
 )
-# The documentation abbreviates the address of a representative; the household's words are taken for it.
+# The documentation abbreviates a representative's address; we use the household's field names.
 REPRESENTATIVE = _shape(
     "id repNo number fullName firstName lastName address1 address2 address3 city state zip country email brokerDealer",
     "firmName riaId riaName households value isActive status startDate createdDate editedDate",
@@ -72,4 +72,4 @@ SHAPES = {
     "fund_families": SIMPLE,
     "broker_dealers": SIMPLE,
 }
-"""Table -> the object that its rows are."""
+"""Table -> the object of its rows."""

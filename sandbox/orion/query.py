@@ -16,14 +16,14 @@ Test = Callable[[tuple[Any, ...]], bool]
 
 
 class BadQuery(Exception):
-    """The query is not one that Orion documents: an answer of 400 with this message."""
+    """The query is not documented by Orion; the response is 400 with this message."""
 
 
 def parse_day(text: str) -> date:
-    """Read a day as the documentation writes it: 05/28/2025, 05-28-2025, 2025-05-28, or a time stamp.
+    """Parse a day in the documented formats: 05/28/2025, 05-28-2025, 2025-05-28, or a time stamp.
 
     Raises:
-        BadQuery: it is no day.
+        BadQuery: it is not a day.
     """
     if match := re.fullmatch(r"(\d\d)[/-](\d\d)[/-](\d{4})", text):
         month, day, year = match.groups()
@@ -35,7 +35,7 @@ def parse_day(text: str) -> date:
 
 
 def parse_moment(text: str) -> datetime:
-    """Read a time stamp or a day (its midnight); without an offset it is US Central time.
+    """Parse a timestamp or a day (its midnight); without an offset it is US Central time.
 
     Raises:
         BadQuery: it is neither.
@@ -47,10 +47,10 @@ def parse_moment(text: str) -> datetime:
 
 
 def read_moment(text: str) -> datetime:
-    """Read a time stamp of a row; without an offset it is US Central time.
+    """Parse a row's timestamp; without an offset it is US Central time.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a timestamp.
     """
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=CENTRAL)
@@ -73,7 +73,7 @@ class Query:
     """Parameters of one call, their names in lower case.
 
     Raises:
-        BadQuery: a parameter is not documented, not honoured by the sandbox, or given twice.
+        BadQuery: a parameter is undocumented, not supported by the sandbox, or repeated.
     """
 
     route: Route
@@ -81,34 +81,34 @@ class Query:
     path_day: date | None = None
 
     def __post_init__(self) -> None:
-        for name, given in self.values.items():
+        for name, values in self.values.items():
             if name in self.route.unmodelled:
-                raise BadQuery(f"parameter {name!r} is documented, but this sandbox cannot honour it")
+                raise BadQuery(f"parameter {name!r} is documented but not supported by this sandbox")
             if name not in self.route.documented:
                 raise BadQuery(f"parameter {name!r} is not documented for this list")
-            if len(given) > 1 and name not in self.route.repeated:
+            if len(values) > 1 and name not in self.route.repeated:
                 raise BadQuery(f"parameter {name!r} is given twice")
-        if self.one("returnstyle", "Standard") != "Standard":
-            raise BadQuery("this sandbox knows returnStyle=Standard alone")
+        if self.get("returnstyle", "Standard") != "Standard":
+            raise BadQuery("this sandbox supports only returnStyle=Standard")
 
-    def one(self, name: str, default: str = "") -> str:
+    def get(self, name: str, default: str = "") -> str:
         """Return a parameter's value."""
         return self.values[name][0] if name in self.values else default
 
     @property
     def as_of(self) -> date | None:
-        """The requested day."""
-        return parse_day(self.one("asofdate")) if "asofdate" in self.values else self.path_day
+        """Return the requested day."""
+        return parse_day(self.get("asofdate")) if "asofdate" in self.values else self.path_day
 
     @property
     def has_cost(self) -> bool:
-        """Whether the cost of positions is requested; it is null otherwise."""
-        return self.one("includecostbasis").lower() == "true"
+        """Return whether the cost of positions is requested; it is null otherwise."""
+        return self.get("includecostbasis").lower() == "true"
 
     @property
     def page(self) -> tuple[int, int | None]:
         """Return the number of rows to skip, and the largest number to return."""
-        top, skip = (self.one(f"${name}") or self.one(name) for name in ("top", "skip"))
+        top, skip = (self.get(f"${name}") or self.get(name) for name in ("top", "skip"))
         return _parse_int(skip or "0"), _parse_int(top) if top else None
 
     def select_rows(self, source: Source) -> Rows:
@@ -123,61 +123,63 @@ class Query:
         if self.route.table != "account_values":
             return source.find_rows(self.route.table, self.as_of)
         rows = source.find_rows("accounts", self.as_of)
-        taken = {"value": "currentValue", "cashValue": "cashBalance"}
-        places = [rows.fields.index(taken.get(name, name)) for name in ACCOUNT_VALUE.fields]
+        fields = {"value": "currentValue", "cashValue": "cashBalance"}
+        places = [rows.fields.index(fields.get(name, name)) for name in ACCOUNT_VALUE.fields]
         return Rows(ACCOUNT_VALUE.fields, [tuple([row[i] for i in places]) for row in rows.values])
 
     def _list_tests(self, position: Mapping[str, int], source: Source) -> Iterator[Test]:
         for name, field in self.route.filters.items():
             if name in self.values and not (name == "clientid" and self.route.table == "accounts"):
                 yield _is_one_of(position[field], self.values[name])
-        for name, (given, named) in self.route.through_accounts.items():
+        for name, (account_field, own_field) in self.route.through_accounts.items():
             if name in self.values:
                 accounts = source.find_rows("accounts")
                 at = accounts.positions()
-                ids = {str(row[at[named]]) for row in accounts.values if str(row[at[given]]) == self.one(name)}
+                ids = {
+                    str(row[at[own_field]]) for row in accounts.values if str(row[at[account_field]]) == self.get(name)
+                }
                 yield _is_one_of(position["id"], list(ids))
         if self.route.table == "accounts" and "clientid" in self.values:
             yield self._belongs_to_clients(position, source)
         if "hasvalue" in self.values:
             yield self._has_value(position)
         if "isused" in self.values:
-            used, at_count = _parse_bool(self.one("isused")), position["households"]
-            yield lambda row: bool(_told(row, at_count)) == used
+            used, at_count = _parse_bool(self.get("isused")), position["households"]
+            yield lambda row: bool(_read_value(row, at_count)) == used
         if "createddatestart" in self.values:
-            yield _is_since(position["createdDate"], parse_moment(self.one("createddatestart")))
+            yield _is_since(position["createdDate"], parse_moment(self.get("createddatestart")))
         if "editedstartdate" in self.values:
-            yield _is_since(position["editedDate"], parse_moment(self.one("editedstartdate")))
+            yield _is_since(position["editedDate"], parse_moment(self.get("editedstartdate")))
         if "editedenddate" in self.values:
-            yield _is_until(position["editedDate"], parse_moment(self.one("editedenddate")))
+            yield _is_until(position["editedDate"], parse_moment(self.get("editedenddate")))
         yield from self._list_trade_date_tests(position)
 
     def _list_trade_date_tests(self, position: Mapping[str, int]) -> Iterator[Test]:
         if "startdate" in self.values:
-            first, at = parse_day(self.one("startdate")).isoformat(), position["transDate"]
-            yield lambda row: (_told(row, at) or "")[:10] >= first
+            first, at = parse_day(self.get("startdate")).isoformat(), position["transDate"]
+            yield lambda row: (_read_value(row, at) or "")[:10] >= first
         if "enddate" in self.values:
-            last, at_date = parse_day(self.one("enddate")).isoformat(), position["transDate"]
-            yield lambda row: (_told(row, at_date) or "")[:10] <= last
+            last, at_date = parse_day(self.get("enddate")).isoformat(), position["transDate"]
+            yield lambda row: (_read_value(row, at_date) or "")[:10] <= last
 
     def _belongs_to_clients(self, position: Mapping[str, int], source: Source) -> Test:
         clients, extra = set(self.values["clientid"]), set[int]()
-        if _parse_bool(self.one("includeadditionalaccounts", "false")):
+        if _parse_bool(self.get("includeadditionalaccounts", "false")):
             extra = {id_ for client in clients for id_ in source.find_additional_accounts(_parse_int(client))}
         at_client, at_id = position["clientId"], position["id"]
         return lambda row: str(row[at_client]) in clients or row[at_id] in extra
 
     def _has_value(self, position: Mapping[str, int]) -> Test:
-        wanted = _parse_bool(self.one("hasvalue"))
+        has_value = _parse_bool(self.get("hasvalue"))
         at = next(position[name] for name in ("currentValue", "value", "aum") if name in position)
-        return lambda row: bool(_told(row, at)) == wanted
+        return lambda row: bool(_read_value(row, at)) == has_value
 
     def _order(self, rows: list[tuple[Any, ...]], position: Mapping[str, int]) -> list[tuple[Any, ...]]:
-        """Without `$orderby` the documentation promises no order: descending ids, so that no caller relies on one."""
-        asked = self.one("$orderby")
-        if not asked:
+        """Sort; without `$orderby` the documentation promises no order: use descending ids so that callers do not rely on one."""
+        order = self.get("$orderby")
+        if not order:
             return rows[::-1]
-        for part in reversed(asked.split(",")):
+        for part in reversed(order.split(",")):
             name, _, direction = part.strip().partition(" ")
             at = position.get(self.find_field(name, position))
             if at is None or direction.lower() not in ("", "asc", "desc"):
@@ -186,7 +188,7 @@ class Query:
         return rows
 
     def find_field(self, name: str, position: Mapping[str, int]) -> str:
-        """Return our spelling of a property name, which OData writes in Pascal case.
+        """Return the field of an OData property name, which is in Pascal case.
 
         Raises:
             BadQuery: the object has no such property.
@@ -197,31 +199,31 @@ class Query:
         raise BadQuery(f"there is no property {name!r}")
 
     def list_selected(self, rows: Rows) -> list[str]:
-        """Return the fields to answer."""
-        asked, position = self.one("$select"), rows.positions()
-        return [self.find_field(n.strip(), position) for n in asked.split(",")] if asked else list(rows.fields)
+        """Return the fields to serve."""
+        selected, position = self.get("$select"), rows.positions()
+        return [self.find_field(n.strip(), position) for n in selected.split(",")] if selected else list(rows.fields)
 
 
-def _is_one_of(at: int, given: list[str]) -> Test:
-    wanted = {value.lower() for value in given}
-    return lambda row: str(row[at]).lower() in wanted
+def _is_one_of(at: int, values: list[str]) -> Test:
+    lowered = {value.lower() for value in values}
+    return lambda row: str(row[at]).lower() in lowered
 
 
 def _is_since(at: int, start: datetime) -> Test:
     """Keep a row without an edit time: it may have been edited since."""
-    return lambda row: _told(row, at) is None or read_moment(row[at]) >= start
+    return lambda row: _read_value(row, at) is None or read_moment(row[at]) >= start
 
 
 def _is_until(at: int, end: datetime) -> Test:
-    return lambda row: _told(row, at) is None or read_moment(row[at]) <= end
+    return lambda row: _read_value(row, at) is None or read_moment(row[at]) <= end
 
 
 def _rank(at: int, row: tuple[Any, ...]) -> tuple[bool, Any]:
     """Rows without a value come first."""
-    value = _told(row, at)
+    value = _read_value(row, at)
     return value is not None, value
 
 
-def _told(row: tuple[Any, ...], at: int) -> Any:
+def _read_value(row: tuple[Any, ...], at: int) -> Any:
     """Return a field's value; None if it is null or missing."""
     return None if row[at] is MISSING else row[at]

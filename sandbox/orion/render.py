@@ -1,10 +1,10 @@
-"""Prepared pages of a very large firm's positions, written to disk and sent without being parsed.
+"""Pre-rendered pages of a very large firm's positions, written to disk and sent without parsing.
 
     python -m sandbox.orion.render --positions 1000000 --as-of 2026-11-20 --page 5000 --overlap 1 --out DIR
 
-writes the exact answers to `Portfolio/Assets?includeCostBasis=true&asOfDate=..&$top=5000&$skip=..&$orderby=Id` for a caller
-whose every page repeats the last `overlap` rows of the page before, down to the first page that is shorter than `$top` and to the one that
-asks whether anything follows it. The firm is told household by household: memory does not grow with its size.
+writes the exact responses to `Portfolio/Assets?includeCostBasis=true&asOfDate=..&$top=5000&$skip=..&$orderby=Id` for a caller
+whose every page repeats the last `overlap` rows of the previous page, up to the first page that is shorter than `$top` and the
+empty page after it. The firm is generated household by household: memory does not grow with its size.
 """
 
 import argparse
@@ -23,16 +23,16 @@ from sandbox.orion.query import Query, parse_day
 from sandbox.orion.rows import write_asset
 from sandbox.server.rows import dump
 
-_HISTORY = 5  # sessions lived before the day; positions need no more
+_HISTORY = 5  # sessions simulated before the day; positions need no more
 _CUSIP = ASSET.fields.index("cusip")
-_ASKED = {"includecostbasis", "asofdate", "$top", "$skip", "$orderby"}
+_PARAMETERS = {"includecostbasis", "asofdate", "$top", "$skip", "$orderby"}
 
 
 class Rendered:
     """A folder of pages.
 
     Raises:
-        FileNotFoundError: it holds no `index.json`.
+        FileNotFoundError: it has no `index.json`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,9 +42,9 @@ class Rendered:
         self.skips = frozenset(index["skips"])
 
     def find_page(self, table: str, query: Query) -> Path | None:
-        """Return the file that answers `query`, or None where it is not among the pages."""
-        is_asked = set(query.values) == _ASKED and query.has_cost and query.one("$orderby").lower() == "id"
-        if table != "assets" or not is_asked:
+        """Return the file with the response to `query`, or None if there is none."""
+        is_rendered = set(query.values) == _PARAMETERS and query.has_cost and query.get("$orderby").lower() == "id"
+        if table != "assets" or not is_rendered:
             return None
         skip, top = query.page
         if query.as_of != self.as_of or top != self.page or skip not in self.skips:
@@ -52,20 +52,20 @@ class Rendered:
         return self.folder / f"{skip}.json"
 
 
-def tell_positions(seed: int, positions: int, as_of: date, is_masked: bool = True) -> Iterator[bytes]:
+def render_positions(seed: int, positions: int, as_of: date, is_masked: bool = True) -> Iterator[bytes]:
     """Yield positions at the end of `as_of` as JSON objects, in ascending order of id."""
     sessions = list_sessions()
     first = sessions[sessions.index(find_session(as_of)) - _HISTORY]
     firm = Firm(seed, max(positions // 25, 1), first)
     market = Market(seed, first, as_of)
-    told = (
+    position_rows = (
         row
         for number in count()
         for account in sorted(firm.draw_household(number, market).accounts, key=lambda account: account.id)
         for asset in sorted(account.assets.values(), key=lambda asset: asset.id)
         if (row := write_asset(asset, account, market, as_of))
     )
-    for row in islice(told, positions):
+    for row in islice(position_rows, positions):
         values = dict(zip(ASSET.fields, row, strict=True))
         if is_masked and (cusip := row[_CUSIP]):
             values["cusip"] = f"XXXXX{cusip[-4:]}"
@@ -83,30 +83,30 @@ def render(folder: Path, rows: Iterator[bytes], as_of: date, page: int, overlap:
         if len(window) < page:
             break
         window = window[page - overlap :] + list(islice(rows, page - overlap))
-    again = min(overlap, len(window) // 2)
-    skips.append(skips[-1] + len(window) - again)
-    (folder / f"{skips[-1]}.json").write_bytes(b"[" + b",".join(window[len(window) - again :]) + b"]")
+    repeated = min(overlap, len(window) // 2)
+    skips.append(skips[-1] + len(window) - repeated)
+    (folder / f"{skips[-1]}.json").write_bytes(b"[" + b",".join(window[len(window) - repeated :]) + b"]")
     index = {"as_of": as_of.isoformat(), "page": page, "overlap": overlap, "skips": skips}
     (folder / "index.json").write_bytes(orjson.dumps(index))
     return skips
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Render the pages by the command line's options."""
+    """Render the pages according to the command line's options."""
     parser = argparse.ArgumentParser(prog="sandbox.orion.render", description=__doc__.split("\n")[0])
     parser.add_argument("--positions", type=int, default=1_000_000)
     parser.add_argument("--as-of", type=parse_day, required=True)
     parser.add_argument("--page", type=int, default=5000)
     parser.add_argument("--overlap", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--unmasked", action="store_true", help="CUSIPs in clear")
+    parser.add_argument("--unmasked", action="store_true", help="write CUSIPs in clear")
     parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args(argv)
-    if not 0 <= asked.overlap < asked.page:
+    args = parser.parse_args(argv)
+    if not 0 <= args.overlap < args.page:
         parser.error("--overlap must be at least 0 and below --page")
-    rows = tell_positions(asked.seed, asked.positions, asked.as_of, not asked.unmasked)
-    skips = render(asked.out, rows, asked.as_of, asked.page, asked.overlap)
-    sys.stdout.write(f"rendered {asked.positions} positions in {len(skips)} pages under {asked.out}\n")
+    rows = render_positions(args.seed, args.positions, args.as_of, not args.unmasked)
+    skips = render(args.out, rows, args.as_of, args.page, args.overlap)
+    sys.stdout.write(f"rendered {args.positions} positions in {len(skips)} pages under {args.out}\n")
 
 
 if __name__ == "__main__":

@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One list of Orion. Parameter names are in lower case, as they are compared.
+    """One list of Orion. Parameter names are in lower case, for comparison.
 
     Attributes:
-        table: What it lists.
+        table: The listed table.
         filters: Parameter -> field that must equal it.
-        repeated: Those of `filters` that may be given several times.
-        through_accounts: Parameter -> (field of an account that must equal it, field of that account which then
-            names a row of this table).
-        special: Parameters that the API treats one by one.
-        unmodelled: Parameters that are documented, and that this sandbox refuses because it cannot honour them.
+        repeated: Those of `filters` that may be repeated.
+        through_accounts: Parameter -> (field of an account that must equal it, field of that account with the
+            id of a row of this table).
+        special: Parameters that the API handles individually.
+        unmodelled: Documented parameters that this sandbox rejects because it does not support them.
         paging: Parameters for paging and projection.
-        is_edited: Whether it takes editedStartDate and editedEndDate.
-        is_dated: Whether it takes asOfDate.
+        is_edited: Whether it accepts editedStartDate and editedEndDate.
+        is_dated: Whether it accepts asOfDate.
     """
 
     table: str
@@ -33,7 +33,7 @@ class Route:
 
     @property
     def documented(self) -> frozenset[str]:
-        """Every parameter that the documentation names and the sandbox honours."""
+        """Return every documented parameter that the sandbox supports."""
         edited = {"editedstartdate", "editedenddate"} if self.is_edited else set()
         dated = {"asofdate"} if self.is_dated else set()
         return frozenset({*self.filters, *self.through_accounts, *self.special, *self.paging, *edited, *dated})

@@ -67,7 +67,7 @@ def write_representative(rep: Representative, households: int, value: Decimal) -
 
 
 def write_client(house: Household, rep: Representative, aum: Decimal) -> tuple[Any, ...]:
-    """Return the household. Its `aum` leaves out the custodial parents, which would count sleeves twice."""
+    """Return the household. Its `aum` excludes custodial parents, which would count sleeves twice."""
     head = house.people[0]
     mail = f"{head.first_name}.{head.last_name}.{house.id}".lower().replace("'", "")
     return CLIENT.fill(
@@ -106,7 +106,7 @@ def write_client(house: Household, rep: Representative, aum: Decimal) -> tuple[A
 
 
 def write_registration(reg: Registration, rep: Representative, value: Decimal) -> tuple[Any, ...]:
-    """Return the registration; person's fields are those of the first owner."""
+    """Return the registration; the person's fields are those of the first owner."""
     owner = reg.owners[0]
     return REGISTRATION.fill(
         {
@@ -139,7 +139,7 @@ def write_registration(reg: Registration, rep: Representative, value: Decimal) -
 def write_account(
     account: Account, rep: Representative, market: Market, day: date, closed_through: date
 ) -> tuple[Any, ...]:
-    """Return AccountDto: values at the end of `day`, everything else as it is now."""
+    """Return AccountDto: values at the end of `day`, all other fields as they are now."""
     value, cash = find_value(account, market, day)
     house, reg, is_open = account.registration.household, account.registration, account.closed_on is None
     status = STATUSES[0] if is_open else STATUSES[1]
@@ -198,7 +198,7 @@ def write_account(
 
 
 def write_asset(asset: Asset, account: Account, market: Market, day: date) -> tuple[Any, ...] | None:
-    """Return AssetDto at the end of `day`, or None where the asset was not there yet."""
+    """Return AssetDto at the end of `day`, or None if the asset did not exist yet."""
     opened = asset.opened_on
     if opened is None or opened > day:
         return None
@@ -245,7 +245,7 @@ def write_asset(asset: Asset, account: Account, market: Market, day: date) -> tu
 
 
 def write_transaction(trade: Trade, account: Account) -> tuple[Any, ...]:
-    """Return TransactionDto. Units and amount carry no sign: the direction follows from `typeCode`."""
+    """Return TransactionDto. Units and amount are unsigned: `typeCode` gives the direction."""
     security, reg, kind = trade.asset.security, account.registration, trade.kind
     return TRANSACTION.fill(
         {

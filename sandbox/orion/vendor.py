@@ -40,9 +40,9 @@ def _create_routes(orion: Orion, books: Folder | World) -> APIRouter:
 
     @router.post("/orion/closed_through")
     async def close_through(request: Request) -> Response:
-        given = (await read_body(request)).get("date")
+        day = (await read_body(request)).get("date")
         try:
-            books.close_through(date.fromisoformat(given) if given else None)
+            books.close_through(date.fromisoformat(day) if day else None)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
         return read_closed_through()

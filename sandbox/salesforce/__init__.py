@@ -1,4 +1,4 @@
-"""A Salesforce org with Financial Services Cloud as a local server: what the project's load is tried out against."""
+"""A Salesforce org with Financial Services Cloud as a local server, to test the project's load against."""
 
 from sandbox.salesforce.app import create_app
 

@@ -1,4 +1,4 @@
-"""Changes to the org that bypass the API, as made by people in Salesforce: for tests and the operator."""
+"""Changes to the org that people make in Salesforce, not through the API: for tests and the operator."""
 
 from typing import Annotated, Any
 
@@ -23,14 +23,14 @@ class NewConsumer(BaseModel):
 
 
 class Allowance(BaseModel):
-    """A daily limit and the rest of it, in Salesforce's field names."""
+    """A daily limit and what remains of it, in Salesforce's field names."""
 
     Max: int
     Remaining: int
 
 
 class Limits(BaseModel):
-    """Allowances to set; a number alone is unused as yet."""
+    """Allowances to set; a plain number is an unused limit."""
 
     DailyApiRequests: Allowance | int | None = None
     DailyBulkApiBatches: Allowance | int | None = None
@@ -42,32 +42,32 @@ class Settings(BaseModel):
     person_accounts: bool
 
 
-class Chosen(BaseModel):
+class Selection(BaseModel):
     """The objects selected for change data capture."""
 
     objects: list[str]
 
 
 class Merge(BaseModel):
-    """Two records of one object; the second goes into the first."""
+    """Two records of one object; the second is merged into the first."""
 
     master: str
     loser: str
 
 
 def create_router(org: Org, user_id: str) -> APIRouter:
-    """The routes under `/_admin`; edits are made as the user `user_id`."""
+    """Return the routes under `/_admin`; edits are made as the user `user_id`."""
     router = APIRouter(prefix="/_admin")
 
     @router.post("/consumers", status_code=201)
-    def add_consumer(asked: NewConsumer) -> dict[str, str]:
+    def add_consumer(body: NewConsumer) -> dict[str, str]:
         """Register a connected app and its user."""
-        org.sessions.add_consumer(Consumer(**asked.model_dump()))
-        return {"user_id": org.find_user(asked.username)}
+        org.sessions.add_consumer(Consumer(**body.model_dump()))
+        return {"user_id": org.find_user(body.username)}
 
     @router.delete("/sessions", status_code=204)
     def expire_sessions() -> None:
-        """Make every token worthless."""
+        """Expire every token."""
         org.sessions.expire()
 
     @router.get("/settings")
@@ -76,23 +76,23 @@ def create_router(org: Org, user_id: str) -> APIRouter:
         return {"person_accounts": org.has_person_accounts}
 
     @router.post("/settings")
-    def change_settings(asked: Settings) -> dict[str, bool]:
+    def change_settings(body: Settings) -> dict[str, bool]:
         """Enable person accounts: `{"person_accounts": true}`."""
-        if org.has_person_accounts and not asked.person_accounts:
+        if org.has_person_accounts and not body.person_accounts:
             raise ApiError(400, "INVALID_OPERATION", "Person accounts cannot be disabled")
-        if asked.person_accounts and not org.has_person_accounts:
+        if body.person_accounts and not org.has_person_accounts:
             org.enable_person_accounts()
         return read_settings()
 
     @router.get("/change_data_capture")
-    def read_chosen() -> Chosen:
+    def read_chosen() -> Selection:
         """Return the objects selected for change data capture."""
-        return Chosen(objects=org.bus.chosen())
+        return Selection(objects=org.bus.list_selected())
 
     @router.post("/change_data_capture")
-    def choose(asked: Chosen) -> Chosen:
+    def select(body: Selection) -> Selection:
         """Select objects, as Setup > Change Data Capture does: `{"objects": ["Account"]}`."""
-        org.bus.choose([org.find_object(name).name for name in asked.objects])
+        org.bus.select([org.find_object(name).name for name in body.objects])
         return read_chosen()
 
     @router.post("/limits", status_code=204)
@@ -106,7 +106,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.get("/records/{name}")
     def dump_records(name: str, is_deleted: Annotated[bool, Query()] = False) -> Response:
-        """Every record of an object, one JSON line each, as the org keeps it."""
+        """Return every stored record of an object, one JSON line each."""
         prefix = org.store.prefixes[org.find_object(name).name]
         with org.store.read() as connection:
             lines = connection.execute(
@@ -117,7 +117,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.patch("/records/{name}/{record_id}")
     def edit_record(name: str, record_id: str, values: Annotated[dict[str, Any], Body()]) -> Response:
-        """Edit a record as another user than the load."""
+        """Edit a record as a user other than the load's."""
         sobject = org.find_object(name)
         with org.store.write() as connection:
             row = values | {"Id": record_id}
@@ -135,7 +135,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.delete("/records/{name}/{record_id}", status_code=204)
     def delete_record(name: str, record_id: str) -> None:
-        """Delete one record, with what follows from it."""
+        """Delete one record, with the effects on its children."""
         sobject = org.find_object(name)
         with org.store.write() as connection:
             error = delete_records(connection, org.schema, org.store, sobject, [record_id], org.stamp())[record_id]
@@ -144,7 +144,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.delete("/records", status_code=204)
     def delete_all_records() -> None:
-        """Empty the org but for users and record types."""
+        """Delete everything in the org except users and record types."""
         with org.store.write() as connection:
             for prefix in (p for name, p in org.store.prefixes.items() if name not in {"User", "RecordType"}):
                 connection.execute("delete from record where id glob ?", (f"{prefix}*",))
@@ -153,5 +153,5 @@ def create_router(org: Org, user_id: str) -> APIRouter:
     return router
 
 
-def _read_allowance(given: Allowance | int) -> tuple[int, int]:
-    return (given, given) if isinstance(given, int) else (given.Max, given.Remaining)
+def _read_allowance(allowance: Allowance | int) -> tuple[int, int]:
+    return (allowance, allowance) if isinstance(allowance, int) else (allowance.Max, allowance.Remaining)

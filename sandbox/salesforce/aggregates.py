@@ -1,4 +1,4 @@
-"""Exact sums and averages of numbers that the store holds as decimal text."""
+"""Exact sums and averages of numbers stored as decimal text."""
 
 from decimal import Decimal
 from typing import Any
@@ -11,12 +11,12 @@ class DecimalSum:
         self.total, self.count = Decimal(0), 0
 
     def step(self, text: Any, /) -> None:
-        """Take one row's value, a decimal text or None."""
+        """Add one row's value, a decimal text or None."""
         if text is not None:
             self.total, self.count = self.total + Decimal(text), self.count + 1
 
     def finalize(self) -> Any:
-        """Return the sum as a decimal text, or None of no values."""
+        """Return the sum as a decimal text, or None without values."""
         return f"{self.total:f}" if self.count else None
 
 
@@ -24,7 +24,7 @@ class DecimalAverage(DecimalSum):
     """An aggregate function of SQLite; its result is a double, as Salesforce's is."""
 
     def finalize(self) -> Any:
-        """Return the average as a text, or None of no values."""
+        """Return the average as a text, or None without values."""
         return str(float(self.total / self.count)) if self.count else None
 
 

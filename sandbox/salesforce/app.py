@@ -37,49 +37,50 @@ _BAD_TOKEN = PlainTextResponse("Bad_OAuth_Token", 403)
 
 
 def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | None = None) -> FastAPI:
-    """Build the org's application, which is served at the root of an origin: what it hands out has no other path.
+    """Create the org's application, which must be served at the root of an origin, because its URLs have no prefix.
 
-    Faults that it asks for by a call's whole path: `token_expired`, `request_limit`, `unavailable` (logins too; without
-    `times` the org is down until the fault is taken away), `row_lock` (`share` is of rows). By the path of a job (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent the
-    batch before holds), `job_failed` (option `processed`: how many rows are done before), `job_slow` (`seconds`).
+    Faults by a call's full path: `token_expired`, `request_limit`, `unavailable` (also for logins; without
+    `times` the org is down until the fault is removed), `row_lock` (`share` of rows). By the path of a job
+    (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent is locked by the previous batch),
+    `job_failed` (option `processed`: number of rows done before), `job_slow` (`seconds`).
 
-    The org's Pub/Sub API (see `pubsub`) lives as long as the application; `app.state.pubsub.url` says where. What tests
-    and the operator do to the org is an application of its own, `app.state.steering`.
+    The org's Pub/Sub API (see `pubsub`) runs as long as the application, at `app.state.pubsub.url`. The admin routes for
+    tests and the operator are a separate application, `app.state.admin`.
 
     Args:
-        state_dir: The org's state is in its folder `salesforce`, made when missing.
-        faults: Faults in wait; none unless given.
-        clock: The sandbox's time; the machine's unless given.
+        state_dir: Folder in which the org's state is the folder `salesforce`, created if missing.
+        faults: The active faults; none by default.
+        clock: The sandbox's time; by default the machine's.
     """
     org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock())
     jobs, pubsub = Jobs(org), PubSub(org)
 
     @asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[None]:
+    async def run_lifespan(app: FastAPI) -> AsyncIterator[None]:
         pubsub.start()
         yield
         await run_in_threadpool(pubsub.close)
         jobs.close()
         org.store.close()
 
-    app = FastAPI(title="Sandbox Salesforce org", openapi_url=None, lifespan=live)
+    app = FastAPI(title="Sandbox Salesforce org", openapi_url=None, lifespan=run_lifespan)
     app.state.pubsub = pubsub
-    app.state.steering = steering = FastAPI(openapi_url=None)
-    steering.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
-    for each in (app, steering):
+    app.state.admin = admin = FastAPI(openapi_url=None)
+    admin.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
+    for each in (app, admin):
         each.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(404, _refuse_path)
     app.add_exception_handler(OAuthError, _refuse_login)
 
     @app.post("/services/oauth2/token")
     async def log_in(request: Request) -> Response:
-        _stay_up(org, request)
+        _check_available(org, request)
         form = {name: str(value) for name, value in (await request.form()).items()}
         return await run_in_threadpool(_log_in, org, form, request.headers.get("authorization", ""), _base(request))
 
     @app.api_route("/services/oauth2/revoke", methods=["GET", "POST"])
     async def revoke(request: Request) -> Response:
-        _stay_up(org, request)
+        _check_available(org, request)
         form = await request.form()
         token = str(form.get("token") or request.query_params.get("token", ""))
         await run_in_threadpool(org.sessions.revoke, token)
@@ -111,10 +112,10 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
             raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
         path = request.scope["raw_path"].decode().partition(f"/services/data/{version}")[2]
         try:
-            username = await run_in_threadpool(_let_in, org, request)
+            username = await run_in_threadpool(_authorize, org, request)
             user_id = await run_in_threadpool(org.find_user, username)
-            named = _CLIENT.search(request.headers.get("sforce-call-options", ""))
-            with calling_as(named[1] if named else ""):
+            client = _CLIENT.search(request.headers.get("sforce-call-options", ""))
+            with calling_as(client[1] if client else ""):
                 if path.startswith("/jobs/"):
                     response = await answer_bulk(org, jobs, request, version, path.removeprefix("/jobs"), user_id)
                 else:
@@ -161,11 +162,11 @@ def _refuse_login(request: Request, error: Exception) -> Response:
     return _respond(error.body, 400)
 
 
-def _let_in(org: Org, request: Request) -> str:
-    """The username of a call's token; the faults that stand before every call are committed here."""
+def _authorize(org: Org, request: Request) -> str:
+    """Return the username of a call's token; apply the faults that affect every call."""
     path = request.scope["path"]
     token = request.headers.get("authorization", "").partition(" ")[2]
-    _stay_up(org, request)
+    _check_available(org, request)
     if org.faults.take(path, "request_limit"):
         raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
     if org.faults.take(path, "token_expired"):
@@ -173,7 +174,7 @@ def _let_in(org: Org, request: Request) -> str:
     return org.sessions.use(token)
 
 
-def _stay_up(org: Org, request: Request) -> None:
+def _check_available(org: Org, request: Request) -> None:
     if org.faults.take(request.scope["path"], "unavailable"):
         raise ApiError(503, "SERVER_UNAVAILABLE", "Too many requests waiting for connections")
 
@@ -202,8 +203,8 @@ def _base(request: Request) -> str:
 
 
 def _find_owner(org: Org, request: Request) -> str | None:
-    """The username of a token that is sent in the header or, as some clients do, in the query."""
-    _stay_up(org, request)
+    """Return the username of a token in the header or, as some clients send it, in the query."""
+    _check_available(org, request)
     token = request.headers.get("authorization", "").partition(" ")[2] or request.query_params.get("oauth_token", "")
     return org.sessions.find_username(token)
 

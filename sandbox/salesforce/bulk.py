@@ -25,16 +25,16 @@ from sandbox.salesforce.query import Plan
 CSV = "text/csv; charset=UTF-8"
 QUERY_PAGE_ROWS = 50_000
 _PIECE_ROWS = 1000
-# 150 MB of base64, which is how Salesforce counts an upload.
+# Salesforce measures an upload as base64, with a limit of 150 MB.
 MOST_UPLOAD_BYTES = 150_000_000 // 4 * 3
 _RESULTS = {"successfulresults": "successful", "failedresults": "failed", "unprocessedrecords": "unprocessed"}
 
 
 async def answer_bulk(org: Org, jobs: Jobs, request: Request, version: str, path: str, user_id: str) -> Response:
-    """Answer a call below `/services/data/vNN.N/jobs`; `path` is what follows, such as `/ingest/750...`.
+    """Handle a call below `/services/data/vNN.N/jobs`; `path` is the part after that, such as `/ingest/750...`.
 
     Raises:
-        ApiError: the call is refused.
+        ApiError: the call is rejected.
     """
     kind, *rest = path.strip("/").split("/")
     if kind not in {"ingest", "query"} or len(rest) > 2:
@@ -43,17 +43,17 @@ async def answer_bulk(org: Org, jobs: Jobs, request: Request, version: str, path
         case "POST", []:
             return await _create(jobs, request, kind, version, user_id)
         case "GET", []:
-            found = [job for job in jobs.list_jobs() if (job["jobType"] == "V2Query") == (kind == "query")]
-            return _say({"done": True, "records": [show(job) for job in found], "nextRecordsUrl": None})
+            selected = [job for job in jobs.list_jobs() if (job["jobType"] == "V2Query") == (kind == "query")]
+            return _render_json({"done": True, "records": [show(job) for job in selected], "nextRecordsUrl": None})
         case _, []:
             raise _not_allowed(request.method)
     job = await run_in_threadpool(jobs.find, kind, rest[0])
     match request.method, rest[1:]:
         case "GET", []:
-            return _say(show(job))
+            return _render_json(show(job))
         case "PATCH", []:
-            asked = await read_json(request)
-            return _say(show(await run_in_threadpool(_change_state, jobs, job, asked)))
+            body = await read_json(request)
+            return _render_json(show(await run_in_threadpool(_change_state, jobs, job, body)))
         case "DELETE", []:
             await run_in_threadpool(jobs.delete, job)
             return Response(status_code=204)
@@ -64,7 +64,7 @@ async def answer_bulk(org: Org, jobs: Jobs, request: Request, version: str, path
             pieces = stream_results(jobs.folder(job["id"]), job, _RESULTS[word.lower()])
             return StreamingResponse(pieces, media_type=CSV)
         case "GET", ["results"] if kind == "query":
-            return await run_in_threadpool(_say_page, org, job, version, dict(request.query_params))
+            return await run_in_threadpool(_render_page, org, job, version, dict(request.query_params))
     raise _not_allowed(request.method)
 
 
@@ -86,16 +86,16 @@ async def read_json(request: Request) -> Any:
 
 
 async def _create(jobs: Jobs, request: Request, kind: str, version: str, user_id: str) -> Response:
-    asked = await read_json(request)
-    if not isinstance(asked, dict) or not all(isinstance(value, str | None) for value in asked.values()):
-        raise ApiError(400, "INVALIDJOB", "The body must be one job, whose values are texts")
-    asked = {name: value for name, value in asked.items() if value is not None}
+    body = await read_json(request)
+    if not isinstance(body, dict) or not all(isinstance(value, str | None) for value in body.values()):
+        raise ApiError(400, "INVALIDJOB", "The body must be one job whose values are strings")
+    body = {name: value for name, value in body.items() if value is not None}
     path = request.scope["path"].rstrip("/")
-    return _say(show(await run_in_threadpool(jobs.create, kind, asked, version, user_id, path)))
+    return _render_json(show(await run_in_threadpool(jobs.create, kind, body, version, user_id, path)))
 
 
-def _change_state(jobs: Jobs, job: Job, asked: Any) -> Job:
-    state = asked.get("state") if isinstance(asked, dict) else None
+def _change_state(jobs: Jobs, job: Job, body: Any) -> Job:
+    state = body.get("state") if isinstance(body, dict) else None
     if state == "Aborted":
         return jobs.abort(job)
     if state == "UploadComplete" and job["jobType"] == "V2Ingest":
@@ -118,7 +118,7 @@ async def _upload(jobs: Jobs, job: Job, pieces: AsyncIterator[bytes]) -> None:
     await run_in_threadpool(jobs.change, job["id"], _uploads=job["_uploads"] + 1)
 
 
-def _say_page(org: Org, job: Job, version: str, params: dict[str, str]) -> Response:
+def _render_page(org: Org, job: Job, version: str, params: dict[str, str]) -> Response:
     if job["state"] != "JobComplete":
         raise ApiError(400, "INVALIDJOBSTATE", f"The job is in state {job['state']}")
     if job["apiVersion"] != float(version[1:]):
@@ -156,5 +156,5 @@ def _stream_page(org: Org, job: Job, plan: Plan, start: int, end: int) -> Iterat
     yield text.getvalue()
 
 
-def _say(body: object) -> Response:
+def _render_json(body: object) -> Response:
     return Response(orjson.dumps(body), media_type="application/json;charset=UTF-8")

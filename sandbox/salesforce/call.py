@@ -12,7 +12,7 @@ from sandbox.salesforce.query import PAGE_ROWS, Queries
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, JSON body (None is no body) and the headers beside the common ones."""
+    """Status, JSON body (None for no body) and additional headers."""
 
     status: int
     body: Any = None
@@ -27,8 +27,8 @@ class Call:
         path: Below `/services/data/vNN.N`, still percent-encoded.
         base: The org's own origin.
         version: `v66.0`, as the caller wrote it.
-        url_path: The whole path, on which faults lie.
-        connection: The transaction of the composite call that this call is part of.
+        url_path: The full path, which faults match.
+        connection: The transaction of the composite call that contains this call.
     """
 
     org: Org

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.salesforce.errors import ApiError, unknown_column
 from sandbox.salesforce.schema import POLYMORPHIC, Field, Schema, SObject
-from sandbox.salesforce.values import Kept, value_parser
+from sandbox.salesforce.values import StoredValue, value_parser
 
 Row = Mapping[str, Any]
 
@@ -18,12 +18,12 @@ class Column:
 
     Attributes:
         name: The field's own.
-        is_plain: Whether a value only has to be parsed: no id, no parent's key, nothing that callers may not write.
-        is_reference: Whether the parent must be looked at: it was named by its id, or a filter judges it.
+        is_plain: Whether a value needs only parsing: not an id, a parent's key or a read-only field.
+        is_reference: Whether the parent must be read: it is given by id, or a filter applies.
     """
 
     field: Field
-    parse: Callable[[object], Kept]
+    parse: Callable[[object], StoredValue]
     parent_key: Field | None = None
     name: str = attribute(init=False)
     is_plain: bool = attribute(init=False)
@@ -36,7 +36,7 @@ class Column:
 
 
 class Columns(dict[str, Column]):
-    """Columns of one object by the name that the caller used, found once each."""
+    """Columns of one object by the caller's name, resolved once each."""
 
     def __init__(self, schema: Schema, sobject: SObject) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Columns(dict[str, Column]):
         if field is None or field.reference_to is None:
             raise unknown_column(self._sobject.name, name)
         if (self._sobject.name, field.name) in POLYMORPHIC:
-            message = f"{name}: a parent of a polymorphic field is named by its id"
+            message = f"{name}: the parent of a polymorphic field must be given by id"
             raise ApiError(400, "INVALID_FIELD", message)
         key = self._schema[field.reference_to].by_lower_name.get(key_name.lower())
         if key is None or not key.is_key:
@@ -67,10 +67,10 @@ class Columns(dict[str, Column]):
 
 
 def flatten_json(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of a JSON call as one flat row: `{"X__r": {"Key__c": "k"}}` becomes `{"X__r.Key__c": "k"}`.
+    """Flatten a record of a JSON call to one row: `{"X__r": {"Key__c": "k"}}` becomes `{"X__r.Key__c": "k"}`.
 
     Raises:
-        ApiError: a nested parent is not named by exactly one key.
+        ApiError: a nested parent does not have exactly one key.
     """
     row = {}
     for name, value in record.items():
@@ -79,7 +79,7 @@ def flatten_json(record: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             keys = [key for key in value if key != "attributes"]
             if len(keys) != 1:
-                raise ApiError(400, "INVALID_FIELD", f"{name} must name its parent by one key field")
+                raise ApiError(400, "INVALID_FIELD", f"{name} must identify its parent by one key field")
             row[f"{name}.{keys[0]}"] = value[keys[0]]
         else:
             row[name] = None if value == "" else value

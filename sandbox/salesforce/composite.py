@@ -1,4 +1,4 @@
-"""Requests made of requests: composite, composite graph and composite batch. Each part runs through the table of resources."""
+"""Composite, composite graph and composite batch requests. Each part runs through the table of resources."""
 
 import re
 from collections.abc import Callable
@@ -24,18 +24,18 @@ class _Halted(Exception):
 
 
 def run_composite(run: Run, call: Call) -> Answer:
-    """Run up to 25 calls that may refer to the answers of earlier ones."""
+    """Run up to 25 calls that may reference the responses of earlier ones."""
     parts = _read_parts(call.body, "compositeRequest", MOST_PARTS)
     return Answer(200, _run_parts(run, call, parts, is_all_or_none=bool(call.body.get("allOrNone")))[0])
 
 
 def run_graphs(run: Run, call: Call) -> Answer:
-    """Run up to 75 graphs of calls, 500 calls in all; each graph is done as a whole or not at all."""
+    """Run up to 75 graphs of calls, 500 calls in all; each graph is all or none."""
     graphs = _read_list(call.body, "graphs", MOST_GRAPHS)
     parts = [_read_parts(graph, "compositeRequest", MOST_NODES) for graph in graphs]
     ids = [graph.get("graphId") for graph in graphs]
     if not all(isinstance(graph_id, str) for graph_id in ids) or len(set(ids)) < len(ids):
-        raise _malformed("every graph needs a graphId of its own")
+        raise _malformed("every graph needs a unique graphId")
     if sum(map(len, parts)) > MOST_NODES:
         raise ApiError(400, "LIMIT_EXCEEDED", f"A request holds at most {MOST_NODES} nodes")
     answers = []
@@ -46,7 +46,7 @@ def run_graphs(run: Run, call: Call) -> Answer:
 
 
 def run_batch(run: Run, call: Call) -> Answer:
-    """Run up to 25 calls that know nothing of each other; with `haltOnError` none runs after one that failed."""
+    """Run up to 25 independent calls; with `haltOnError` no call runs after a failed one."""
     parts = _read_list(call.body, "batchRequests", MOST_PARTS)
     if not all(isinstance(part.get(name), str) for part in parts for name in ("method", "url")):
         raise _malformed("every subrequest needs method and url")
@@ -115,23 +115,23 @@ def _run_part(run: Run, call: Call, method: str, url: str, body: Any, within: st
 
 
 def _read_parts(body: Any, name: str, most: int) -> list[Part]:
-    """Return the subrequests of a call whose answers refer to each other, each checked.
+    """Return the checked subrequests of a call whose parts may reference each other.
 
     Raises:
-        ApiError: JSON_PARSER_ERROR; the whole call is refused.
+        ApiError: JSON_PARSER_ERROR; the whole call is rejected.
     """
     parts = _read_list(body, name, most)
     for part in parts:
-        for word in ("method", "url", "referenceId"):
-            if not isinstance(part.get(word), str):
-                raise _malformed(f"every subrequest needs {word}")
+        for required in ("method", "url", "referenceId"):
+            if not isinstance(part.get(required), str):
+                raise _malformed(f"every subrequest needs {required}")
         if not _REFERENCE_ID.fullmatch(part["referenceId"]):
             raise _malformed(
                 f"Provided referenceId ('{part['referenceId']}') must start with a letter or a number, and it can "
                 "contain only letters, numbers and underscores ('_')."
             )
     if len({part["referenceId"] for part in parts}) < len(parts):
-        raise _malformed("every subrequest needs a referenceId of its own")
+        raise _malformed("every subrequest needs a unique referenceId")
     return parts
 
 
@@ -149,7 +149,7 @@ def _malformed(message: str) -> ApiError:
 
 
 def _fill(value: Any, answers: dict[str, Answer]) -> Any:
-    """Put earlier answers in place of `@{reference.path}`."""
+    """Replace `@{reference.path}` by values of earlier responses."""
     if isinstance(value, dict):
         return {name: _fill(item, answers) for name, item in value.items()}
     if isinstance(value, list):

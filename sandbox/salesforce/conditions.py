@@ -39,7 +39,7 @@ class Value:
 
     Attributes:
         field: The field, or one of the type of a function's result.
-        steps: Of the parents that its path leads over: relationship, joined record, object.
+        steps: The parents on its path: relationship, joined record, object.
     """
 
     field: Field
@@ -48,7 +48,7 @@ class Value:
 
     @property
     def comparable(self) -> str:
-        """SQL of it as it is compared, sorted and grouped."""
+        """Return its SQL for comparing, sorting and grouping."""
         kind = self.field.type
         if kind in NUMBERS:
             return f"cast({self.sql} as real)"
@@ -62,7 +62,7 @@ class Value:
 class Scope:
     """The records of one object as `r`, their parents joined as `p1`, `p2`, ...; SQL and its parameters.
 
-    Only names that the schema knows get into the SQL; what a caller wrote is a parameter.
+    The SQL contains only names from the schema; the caller's values are parameters.
     """
 
     def __init__(self, catalog: Catalog, query: Query, sobject: SObject, is_all: bool = False) -> None:
@@ -78,7 +78,7 @@ class Scope:
 
     @property
     def joined(self) -> str:
-        """`record r` and its parents; complete when every path is resolved."""
+        """Return `record r` and its parents; complete once every path is resolved."""
         return f"record r {' '.join(self._joins)}"
 
     @property
@@ -115,15 +115,15 @@ class Scope:
         return Value(_WHOLE, _PARTS[name].format(value.sql))
 
     def sort(self, order: Order) -> str:
-        """SQL of one key of the sort."""
+        """Return the SQL of one sort key."""
         direction, nulls = "desc" if order.is_descending else "asc", "last" if order.is_nulls_last else "first"
         return f"{self.resolve(order.by).comparable} {direction} nulls {nulls}"
 
     def compile(self, condition: Condition) -> str:
-        """SQL of a condition; its parameters are added to `parameters`.
+        """Return the SQL of a condition, and add its parameters to `parameters`.
 
         Raises:
-            ApiError: it names what is not there, or compares what cannot be compared.
+            ApiError: a name is unknown, or values cannot be compared.
         """
         match condition:
             case Junction(word, parts):
@@ -141,10 +141,10 @@ class Scope:
         *relationships, name = path.split(".")
         if relationships and relationships[0].lower() in self._own_names:
             relationships = relationships[1:]
-        for word in relationships:
-            reference = sobject.by_relationship.get(word.lower())
+        for relationship in relationships:
+            reference = sobject.by_relationship.get(relationship.lower())
             if reference is None or reference.reference_to is None:
-                message = f"Didn't understand relationship '{word}' in field path."
+                message = f"Didn't understand relationship '{relationship}' in field path."
                 raise ApiError(400, "INVALID_FIELD", message)
             alias, sobject = self._join(alias, reference), self._catalog.schema[reference.reference_to]
             steps.append((reference.relationship or "", alias, sobject.name))
@@ -188,7 +188,7 @@ class Scope:
             return self._compare_span(left, operator, value)
         if operator in {"=", "!=", "in", "not in"}:
             values = value if isinstance(value, list) else [value]
-            # The index of keys knows no deleted records.
+            # The index of keys has no deleted records.
             is_own_key = left.field.is_indexed and not left.steps and not condition.left.function and not self._is_all
             equal = self._equal_key(left.field, values) if is_own_key else self._equal(left, values)
             nulls = f" or {left.comparable} is null" if None in values else ""
@@ -201,15 +201,15 @@ class Scope:
         return f"(coalesce({left.comparable} {operator} ?, 0))"
 
     def _select_one(self, query: Query) -> str:
-        """SQL of the query of a semi-join, which selects one field."""
+        """Return the SQL of a semi-join's query, which selects one field."""
         if len(query.items) != 1 or query.children or query.is_aggregate:
             raise ApiError(400, "MALFORMED_QUERY", "the inner query of IN must select one field")
         if query.orders or query.limit is not None or query.offset:
-            raise ApiError(400, "MALFORMED_QUERY", "the inner query of IN takes no ORDER BY, LIMIT or OFFSET")
+            raise ApiError(400, "MALFORMED_QUERY", "the inner query of IN must not have ORDER BY, LIMIT or OFFSET")
         inner = Scope(self._catalog, query, find_object(self._catalog.schema, query.sobject), self._is_all)
-        chosen = inner.resolve(query.items[0].expression).sql
+        column = inner.resolve(query.items[0].expression).sql
         self.parameters += inner.parameters
-        return f"select {chosen} from {inner.joined} where {inner.condition} and {chosen} is not null"  # noqa: S608
+        return f"select {column} from {inner.joined} where {inner.condition} and {column} is not null"  # noqa: S608
 
     def _compare_span(self, left: Value, operator: str, span: Span) -> str:
         if left.field.type not in {"Date", "DateTime"}:
@@ -238,24 +238,24 @@ class Scope:
 
 
 def find_object(schema: Schema, name: str) -> SObject:
-    """The object that a query names, whatever the name's case.
+    """Return the object with a name, ignoring case.
 
     Raises:
-        ApiError: INVALID_TYPE, the org has none.
+        ApiError: INVALID_TYPE, the org has no such object.
     """
-    for known, sobject in schema.items():
-        if known.lower() == name.lower():
+    for candidate, sobject in schema.items():
+        if candidate.lower() == name.lower():
             return sobject
     raise ApiError(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
 
 
 def array(values: Iterable[object]) -> str:
-    """A parameter that `json_each` reads."""
+    """Return values as a parameter for `json_each`."""
     return orjson.dumps(list(values)).decode()
 
 
 def json_sql(alias: str, field: Field) -> str:
-    """SQL of a field's kept value."""
+    """Return the SQL of a field's stored value."""
     return f"json_extract({alias}.body, '$.{field.name}')"
 
 

@@ -12,42 +12,44 @@ from sandbox.salesforce.store import Body, Store, find_children, load_records, m
 def delete_records(
     connection: sqlite3.Connection, schema: Schema, store: Store, sobject: SObject, ids: Sequence[str], stamp: str
 ) -> dict[str, RowError | None]:
-    """Delete live records of one object, details with their masters; return each id's error or None."""
-    known = load_records(connection, ids)
+    """Delete records of one object, with their details; return each id's error or None."""
+    records = load_records(connection, ids)
     outcome: dict[str, RowError | None] = {
-        record_id: None if record_id in known else RowError("ENTITY_IS_DELETED", "entity is deleted")
+        record_id: None if record_id in records else RowError("ENTITY_IS_DELETED", "entity is deleted")
         for record_id in ids
     }
     if sobject.name == "Contact":
-        _keep_persons(connection, known, outcome)
+        _exclude_persons(connection, records, outcome)
     for child, item in _references_to(schema, sobject):
         if item.on_delete == "Restrict":
-            for body in find_children(connection, store.prefixes[child.name], item.name, known):
-                if known.pop(body[item.name], None):
+            for body in find_children(connection, store.prefixes[child.name], item.name, records):
+                if records.pop(body[item.name], None):
                     message = (
                         f"Your attempt to delete could not be completed because it is associated with {child.label}"
                     )
                     outcome[body[item.name]] = RowError("DELETE_FAILED", message)
     for child, item in _references_to(schema, sobject):
-        children = find_children(connection, store.prefixes[child.name], item.name, known)
+        children = find_children(connection, store.prefixes[child.name], item.name, records)
         if item.on_delete == "Cascade":
             delete_records(connection, schema, store, child, [body["Id"] for body in children], stamp)
         elif item.on_delete == "SetNull":
             save_records(connection, [_without(body, item.name) | {"SystemModstamp": stamp} for body in children])
-    mark_deleted(connection, [body | {"LastModifiedDate": stamp, "SystemModstamp": stamp} for body in known.values()])
-    contacts = [body["PersonContactId"] for body in known.values() if "PersonContactId" in body]
+    mark_deleted(connection, [body | {"LastModifiedDate": stamp, "SystemModstamp": stamp} for body in records.values()])
+    contacts = [body["PersonContactId"] for body in records.values() if "PersonContactId" in body]
     if contacts:
         delete_records(connection, schema, store, schema["Contact"], contacts, stamp)
     return outcome
 
 
-def _keep_persons(connection: sqlite3.Connection, known: dict[str, Body], outcome: dict[str, RowError | None]) -> None:
-    """Take contacts of live person accounts out of `known`: they go with their account only."""
-    people = [body for body in known.values() if body.get("IsPersonAccount") and "AccountId" in body]
+def _exclude_persons(
+    connection: sqlite3.Connection, records: dict[str, Body], outcome: dict[str, RowError | None]
+) -> None:
+    """Remove the contacts of person accounts from `records`: deleting the account deletes them."""
+    people = [body for body in records.values() if body.get("IsPersonAccount") and "AccountId" in body]
     accounts = {body["AccountId"]: body["Id"] for body in people}
     for account_id in load_records(connection, accounts):
         contact_id = accounts[account_id]
-        del known[contact_id]
+        del records[contact_id]
         message = "A person account's contact is deleted by deleting the account"
         outcome[contact_id] = RowError("DELETE_FAILED", message)
 
@@ -55,14 +57,14 @@ def _keep_persons(connection: sqlite3.Connection, known: dict[str, Body], outcom
 def merge_records(
     connection: sqlite3.Connection, schema: Schema, store: Store, sobject: SObject, ids: tuple[str, str], stamp: str
 ) -> None:
-    """Merge the second record into the first as a person would: its children move over, then it is deleted.
+    """Merge the second record into the first as a person would: move its children, then delete it.
 
     Raises:
-        KeyError: one of the two is not there.
+        KeyError: one of the two is missing.
     """
     master, loser = ids
-    known = load_records(connection, ids)
-    pair = known[master].get("PersonContactId"), known[loser].get("PersonContactId")
+    records = load_records(connection, ids)
+    pair = records[master].get("PersonContactId"), records[loser].get("PersonContactId")
     if pair[0] and pair[1]:
         merge_records(connection, schema, store, schema["Contact"], (pair[0], pair[1]), stamp)
     moved: list[Body] = []
@@ -74,8 +76,8 @@ def merge_records(
         else:
             save_records(connection, children)
     relations.settle_merge(connection, store, schema[relations.NAME], moved)
-    save_records(connection, [known[master] | {"LastModifiedDate": stamp, "SystemModstamp": stamp}])
-    mark_deleted(connection, [known[loser] | {"MasterRecordId": master, "SystemModstamp": stamp}])
+    save_records(connection, [records[master] | {"LastModifiedDate": stamp, "SystemModstamp": stamp}])
+    mark_deleted(connection, [records[loser] | {"MasterRecordId": master, "SystemModstamp": stamp}])
 
 
 def _references_to(schema: Schema, sobject: SObject) -> list[tuple[SObject, Field]]:

@@ -26,15 +26,15 @@ _TYPES = {
 
 
 def describe_org(schema: Schema, prefixes: dict[str, str], version: str) -> dict[str, Any]:
-    """The list of objects."""
-    found = [summarize_object(schema[name], prefixes[name], version) for name in sorted(schema)]
-    return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found}
+    """Return the list of objects."""
+    summaries = [summarize_object(schema[name], prefixes[name], version) for name in sorted(schema)]
+    return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": summaries}
 
 
 def describe_object(
     schema: Schema, sobject: SObject, prefix: str, record_type_ids: dict[str, str], version: str
 ) -> dict[str, Any]:
-    """One object with its fields, record types (`record_type_ids` by developer name) and child relationships."""
+    """Return one object with its fields, record types (`record_type_ids` by developer name) and child relationships."""
     infos = [
         {
             "active": True,
@@ -67,7 +67,7 @@ def describe_object(
 
 
 def summarize_object(sobject: SObject, prefix: str, version: str) -> dict[str, Any]:
-    """One object without its fields."""
+    """Return one object without its fields."""
     return {
         "name": sobject.name,
         "label": sobject.label,

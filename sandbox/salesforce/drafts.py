@@ -7,7 +7,7 @@ from sandbox.salesforce.columns import Column, Columns, Row
 from sandbox.salesforce.errors import RowError
 from sandbox.salesforce.schema import Field
 from sandbox.salesforce.store import Body
-from sandbox.salesforce.values import Kept, complete_id
+from sandbox.salesforce.values import StoredValue, complete_id
 
 CLEARED = "#N/A"
 """Value of a cell in a bulk file that clears its field."""
@@ -24,16 +24,16 @@ class Outcome:
 
 @dataclass(slots=True)
 class Draft:
-    """One row on its way.
+    """One row being written.
 
     Attributes:
-        values: What was sent, in its kept form, by field.
-        parents: Parents that were named by a key of theirs.
-        body: The record as it will be; `before` is what it is now, empty for a new one.
-        has_new_keys: Whether the index of keys has to learn of it.
+        values: Sent values in stored form, by field.
+        parents: Parents given by key.
+        body: The new record; `before` is the current one, empty for an insert.
+        has_new_keys: Whether the index of keys needs an update.
     """
 
-    values: dict[str, Kept] = field(default_factory=dict)
+    values: dict[str, StoredValue] = field(default_factory=dict)
     parents: list[tuple[Column, str]] = field(default_factory=list)
     id: str | None = None
     is_new: bool = False
@@ -44,7 +44,7 @@ class Draft:
 
 
 def draft_row(columns: Columns, row: Row) -> Draft:
-    """Read a row of a JSON call.
+    """Parse a row of a JSON call.
 
     Raises:
         ApiError: a column does not exist.
@@ -56,7 +56,7 @@ def draft_row(columns: Columns, row: Row) -> Draft:
 
 
 def draft_cells(columns: Sequence[Column], cells: Iterable[str]) -> Draft:
-    """Read a row of a bulk file: an empty cell is not sent at all, `#N/A` clears the field."""
+    """Parse a row of a bulk file: an empty cell is ignored, `#N/A` clears the field."""
     draft = Draft()
     values = draft.values
     for column, cell in zip(columns, cells, strict=True):
@@ -86,13 +86,13 @@ def _take(draft: Draft, column: Column, value: object) -> None:
         draft.error = draft.error or error
 
 
-def good(drafts: Iterable[Draft]) -> Iterator[Draft]:
-    """The drafts that nothing spoke against yet."""
+def list_valid(drafts: Iterable[Draft]) -> Iterator[Draft]:
+    """Return the drafts without an error so far."""
     return (draft for draft in drafts if draft.error is None)
 
 
 def refuse_field(item: Field) -> RowError:
-    """The refusal of a value for a field that callers may not write."""
+    """Return the error for a value of a field that callers may not write."""
     message = (
         f"Unable to create/update fields: {item.name}. Please check the security settings of this field and verify "
         "that it is read/write for your profile or permission set."

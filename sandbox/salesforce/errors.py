@@ -2,7 +2,7 @@
 
 
 class ApiError(Exception):
-    """A request is refused; answered as Salesforce does, an array with one error.
+    """A request is rejected; as in Salesforce, the response is an array with one error.
 
     Attributes:
         status: HTTP status.
@@ -20,7 +20,7 @@ class ApiError(Exception):
 
 
 class RowError(Exception):
-    """One row is refused, the others go on."""
+    """One row is rejected; the others continue."""
 
     def __init__(self, code: str, message: str, *fields: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -28,20 +28,20 @@ class RowError(Exception):
 
     @property
     def bulk_text(self) -> str:
-        """The text of `sf__Error` in a bulk job's failed results."""
+        """Return the text of `sf__Error` in a bulk job's failed results."""
         return f"{self.code}:{self.message}:{' '.join((*self.fields, '--'))}"
 
     @property
     def body(self) -> dict[str, object]:
-        """One entry of `errors` in the answer of the collections calls."""
+        """Return one entry of `errors` in a response of the collections calls."""
         return {"statusCode": self.code, "message": self.message, "fields": list(self.fields)}
 
 
 def unknown_column(sobject: str, name: str) -> ApiError:
-    """The refusal of a field that the object lacks."""
+    """Return the error for a field that the object lacks."""
     return ApiError(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject}")
 
 
 def unknown_object(name: str) -> ApiError:
-    """The refusal of an object that the org lacks."""
+    """Return the error for an object that the org lacks."""
     return ApiError(404, "NOT_FOUND", f"The requested resource does not exist: {name}")

@@ -14,7 +14,7 @@ def identity_url(base: str, user_id: str) -> str:
 
 
 def describe_identity(org: Org, base: str, org_id: str, user_id: str) -> dict[str, Any] | None:
-    """Return what the identity URL answers, or None when the org has no such user."""
+    """Return the identity URL's response, or None if the org has no such user."""
     user = _find_user(org, complete_id(user_id)) if complete_id(org_id) == ORG_ID else None
     if user is None:
         return None
@@ -75,7 +75,7 @@ def _shared(org: Org, user: Body, base: str) -> dict[str, Any]:
     offset = TIME_ZONE.utcoffset(org.clock.now().replace(month=1, day=1, tzinfo=None))
     assert offset is not None
     return {
-        # A real org also lists what this one lacks: SOAP, search, Chatter, tooling.
+        # A real org also lists SOAP, search, Chatter and tooling.
         "urls": {"rest": data, "sobjects": f"{data}sobjects/", "query": f"{data}query/", "custom_domain": base},
         "active": user.get("IsActive", True),
         "user_type": "STANDARD",

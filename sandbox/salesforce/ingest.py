@@ -32,21 +32,21 @@ _MOST_BATCHES = f"{BATCHES}.Max"
 _DAILY_BATCHES = 15_000
 
 ADDED = {"successful": ("sf__Id", "sf__Created"), "failed": ("sf__Id", "sf__Error"), "unprocessed": ()}
-"""The columns that each kind of result puts before the job's own."""
+"""Columns that each kind of result adds before the job's own."""
 
 _ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
 
 
 class Ingest:
-    """Works off an ingest job.
+    """Processes an ingest job.
 
     Args:
-        org: Where its rows go.
-        jobs: Where its progress is kept.
+        org: The org to write to.
+        jobs: Stores the job's progress.
         job: The job.
         locked: The fault that locks a share of its rows.
-        parent_locked: The fault that locks a share of the rows whose parent the batch before holds: Salesforce works on
-            neighbouring batches at the same time, so a parent's children belong into one batch.
+        parent_locked: The fault that locks a share of the rows whose parent is also in the previous batch: Salesforce
+            processes neighboring batches in parallel, so a parent's children belong in one batch.
     """
 
     def __init__(self, org: Org, jobs: "Jobs", job: "Job", locked: Fault | None, parent_locked: Fault | None) -> None:
@@ -62,8 +62,8 @@ class Ingest:
         """Process the remaining rows; `failing` ends the job as Failed after its `processed` rows (default 0).
 
         Raises:
-            ApiError: a column that the object lacks, a row with too few or too many cells, no batch left for the day.
-            csv.Error, UnicodeDecodeError: the file is no CSV in UTF-8.
+            ApiError: an unknown column, a row with too few or too many cells, or the daily batches are used up.
+            csv.Error, UnicodeDecodeError: the file is not CSV in UTF-8.
         """
         job = self._job
         most = int(failing.options.get("processed", 0)) if failing else None
@@ -96,11 +96,11 @@ class Ingest:
         return columns
 
     def _process(self, header: list[str], columns: Columns, batch: list[list[str]]) -> bool:
-        """Write one batch and its results in one transaction; False when the job was aborted meanwhile."""
+        """Write one batch and its results in one transaction; return False if the job was aborted meanwhile."""
         if any(len(cells) != len(header) for cells in batch):
             raise ApiError(400, "InvalidBatch", "A row has more or fewer cells than the header")
-        named = calling_as(self._job.get("_client", ""))
-        with _no_collection(), named, self._org.store.write() as connection:
+        client = calling_as(self._job.get("_client", ""))
+        with _no_collection(), client, self._org.store.write() as connection:
             job = self._jobs.load(connection, self._job["id"])
             if job["state"] != "InProgress":
                 return False
@@ -143,7 +143,7 @@ class Ingest:
         )
 
     def _find_locks(self, drafts: list[Draft]) -> Callable[[Draft], bool] | None:
-        """Return a function that decides whether a row is locked; None if there is no such fault."""
+        """Return a function that decides whether a row is locked; None without a fault."""
         locked, parent_locked, held = self._locked, self._parent_locked, self._held
         if parent_locked is not None:
             self._held = {
@@ -163,9 +163,11 @@ class Ingest:
         pairs = list(zip(batch, outcomes, strict=True))
         random.Random(f"{job['id']} {job['_batches']}").shuffle(pairs)
         folder, number = self._jobs.folder(job["id"]), job["_batches"]
-        good = ([o.id or "", "true" if o.is_created else "false", *cells] for cells, o in pairs if o.error is None)
-        bad = ([o.id or "", o.error.bulk_text, *cells] for cells, o in pairs if o.error is not None)
-        for kind, rows in (("successful", good), ("failed", bad)):
+        successful = (
+            [o.id or "", "true" if o.is_created else "false", *cells] for cells, o in pairs if o.error is None
+        )
+        failed = ([o.id or "", o.error.bulk_text, *cells] for cells, o in pairs if o.error is not None)
+        for kind, rows in (("successful", successful), ("failed", failed)):
             with (folder / f"{number}.{kind}.csv").open("w", encoding="utf-8", newline="") as file:
                 file.writelines(_csv_lines(rows, job))
 
@@ -177,7 +179,7 @@ def _read_batch(rows: Iterator[list[str]], most: int) -> list[list[str]]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector out of a batch: it has no cycles, and looking for them costs a fifth of the time."""
+    """Disable garbage collection during a batch: it has no cycles, and searching for them costs a fifth of the time."""
     gc.disable()
     try:
         yield
@@ -186,9 +188,9 @@ def _no_collection() -> Iterator[None]:
 
 
 def read_batches(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The day's allowance of internal batches, and how many of them are used."""
-    known = dict(connection.execute("select name, value from counter where name glob ?", (f"{BATCHES}*",)))
-    return known.get(_MOST_BATCHES, _DAILY_BATCHES), known.get(BATCHES, 0)
+    """Return the daily limit of internal batches and the number used."""
+    counters = dict(connection.execute("select name, value from counter where name glob ?", (f"{BATCHES}*",)))
+    return counters.get(_MOST_BATCHES, _DAILY_BATCHES), counters.get(BATCHES, 0)
 
 
 def set_batches(connection: sqlite3.Connection, most: int, remaining: int) -> None:
@@ -199,10 +201,10 @@ def set_batches(connection: sqlite3.Connection, most: int, remaining: int) -> No
 
 @contextmanager
 def open_data(folder: Path, job: "Job") -> Iterator[Iterator[list[str]]]:
-    """The rows of a job's file, header first, read lazily.
+    """Yield the rows of a job's file, header first.
 
     Raises:
-        ApiError: its lines end otherwise than the job says.
+        ApiError: the line endings are not those of the job.
     """
     with (folder / "data.csv").open(encoding="utf-8", newline="") as file:
         first = file.readline()
@@ -215,7 +217,7 @@ def open_data(folder: Path, job: "Job") -> Iterator[Iterator[list[str]]]:
 
 
 def stream_results(folder: Path, job: "Job", kind: str) -> Iterator[bytes]:
-    """A result file of a job, `successful`, `failed` or `unprocessed`, piece by piece and in no order."""
+    """Yield a result file of a job, `successful`, `failed` or `unprocessed`, in pieces and in no order."""
     if not (folder / "data.csv").exists():
         return
     with (folder / "data.csv").open(encoding="utf-8", newline="", errors="replace") as file:
@@ -238,7 +240,7 @@ def _encode(rows: Iterable[list[str]], job: "Job") -> Iterator[bytes]:
 
 
 def _csv_lines(rows: Iterable[list[str]], job: "Job") -> Iterator[str]:
-    """Rows as the CSV writer writes them; those without a quote, which are nearly all, faster than it does."""
+    """Write rows as the CSV module does; the rows without quotes, nearly all of them, faster than it does."""
     delimiter, ending = DELIMITERS[job["columnDelimiter"]], _ENDINGS[job["lineEnding"]]
     between = f'"{delimiter}"'
     for cells in rows:

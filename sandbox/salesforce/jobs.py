@@ -1,7 +1,7 @@
 """Bulk API 2.0 jobs: stored on disk, processed in threads beside the event loop, resumed after a restart.
 
-A batch of rows and the job's count of rows done commit together; the batch's results are written just before. So a job
-that dies between two batches goes on with the next one, and one that dies inside a batch does that batch again.
+A batch of rows and the job's row count commit together; the batch's results are written just before. So a job
+that stops between two batches continues with the next one, and one that stops inside a batch repeats that batch.
 """
 
 import csv
@@ -42,25 +42,22 @@ class Jobs:
                 self._start(job["id"])
 
     def close(self) -> None:
-        """End the threads after their present batch; the jobs go on at the next start."""
+        """End the threads after their current batch; the jobs continue at the next start."""
         self._is_closing.set()
         for thread in list(self._threads.values()):
             thread.join()
 
-    def create(self, kind: str, asked: Job, version: str, user_id: str, path: str) -> Job:
+    def create(self, kind: str, body: Job, version: str, user_id: str, path: str) -> Job:
         """Open an ingest job, or start a query job, at the URL path `path`.
 
         Raises:
-            ApiError: the job is not one that Salesforce would take.
+            ApiError: Salesforce would not accept the job.
         """
-        if (
-            asked.get("columnDelimiter", "COMMA") not in DELIMITERS
-            or asked.get("lineEnding", "LF") not in _LINE_ENDINGS
-        ):
+        if body.get("columnDelimiter", "COMMA") not in DELIMITERS or body.get("lineEnding", "LF") not in _LINE_ENDINGS:
             raise ApiError(400, "INVALIDJOB", "Unknown columnDelimiter or lineEnding")
         common: Job = {"state": "Open", "apiVersion": float(version[1:]), "concurrencyMode": "Parallel", "_path": path}
         common["_client"] = client.get()
-        job = common | (self._check_ingest(asked) if kind == "ingest" else self._check_query(asked))
+        job = common | (self._check_ingest(body) if kind == "ingest" else self._check_query(body))
         now = self._org.stamp()
         with self._org.store.write() as connection:
             job["id"] = make_id("750", take_numbers(connection, "750", 1))
@@ -80,7 +77,7 @@ class Jobs:
             return [orjson.loads(body) for (body,) in connection.execute("select body from job order by id")]
 
     def find(self, kind: str, job_id: str) -> Job:
-        """One job.
+        """Return one job.
 
         Raises:
             ApiError: 404 NOT_FOUND.
@@ -93,17 +90,17 @@ class Jobs:
         return job
 
     def change(self, job_id: str, **values: object) -> Job:
-        """Set fields of a job, committed."""
+        """Set fields of a job in its own transaction."""
         with self._org.store.write() as connection:
             job = self.load(connection, job_id) | values
             self.save(connection, job)
             return job
 
     def end_upload(self, job: Job) -> Job:
-        """Start the work on an open job whose file is there.
+        """Start processing an open job with a file.
 
         Raises:
-            ApiError: INVALIDJOB after a second upload, INVALIDJOBSTATE when the job is not open or has no file.
+            ApiError: INVALIDJOB after a second upload, INVALIDJOBSTATE if the job is not open or has no file.
         """
         if job["_uploads"] > 1:
             message = (
@@ -120,7 +117,7 @@ class Jobs:
         return changed
 
     def abort(self, job: Job) -> Job:
-        """Stop a job; rows done stay done.
+        """Stop a job; processed rows remain.
 
         Raises:
             ApiError: INVALIDJOBSTATE, it has ended.
@@ -130,7 +127,7 @@ class Jobs:
         return self.change(job["id"], state="Aborted")
 
     def delete(self, job: Job) -> None:
-        """Forget an ended job and its files.
+        """Delete an ended job and its files.
 
         Raises:
             ApiError: INVALIDJOBSTATE, it has not ended.
@@ -148,22 +145,22 @@ class Jobs:
         """Return the folder of a job's file and results."""
         return self._org.folder / "jobs" / job_id
 
-    def _check_ingest(self, asked: Job) -> Job:
-        operation, name = asked.get("operation"), asked.get("object")
+    def _check_ingest(self, body: Job) -> Job:
+        operation, name = body.get("operation"), body.get("object")
         if operation == "hardDelete":
             raise ApiError(400, "FEATURENOTENABLED", "hardDelete needs the permission Bulk API Hard Delete")
         if operation not in _OPERATIONS or not isinstance(name, str):
             raise ApiError(
                 400, "INVALIDJOB", f"An ingest job needs an object and an operation of {', '.join(_OPERATIONS)}"
             )
-        if asked.get("contentType", "CSV") != "CSV":
+        if body.get("contentType", "CSV") != "CSV":
             raise ApiError(400, "INVALIDJOB", "contentType must be CSV")
         job = {
             "object": self._org.find_object(name).name,
             "operation": operation,
             "contentType": "CSV",
-            "lineEnding": asked.get("lineEnding", "LF"),
-            "columnDelimiter": asked.get("columnDelimiter", "COMMA"),
+            "lineEnding": body.get("lineEnding", "LF"),
+            "columnDelimiter": body.get("columnDelimiter", "COMMA"),
             "jobType": "V2Ingest",
             "numberRecordsProcessed": 0,
             "numberRecordsFailed": 0,
@@ -176,28 +173,28 @@ class Jobs:
             "_done": 0,
         }
         if operation == "upsert":
-            key = asked.get("externalIdFieldName")
+            key = body.get("externalIdFieldName")
             if not key:
                 raise ApiError(400, "INVALIDJOB", "externalIdFieldName is required for upsert")
             job["externalIdFieldName"] = find_key(self._org.find_object(name), key).name
         return job
 
-    def _check_query(self, asked: Job) -> Job:
-        operation, soql = asked.get("operation"), str(asked.get("query", ""))
+    def _check_query(self, body: Job) -> Job:
+        operation, soql = body.get("operation"), str(body.get("query", ""))
         if operation not in {"query", "queryAll"}:
             raise ApiError(400, "INVALIDJOB", "operation must be query or queryAll")
         query = parse_soql(soql)
         if query.is_aggregate or query.children:
-            what = "Aggregate" if query.is_aggregate else "Nested"
-            raise ApiError(400, "API_ERROR", f"{what} queries are not supported in bulk queries")
+            kind = "Aggregate" if query.is_aggregate else "Nested"
+            raise ApiError(400, "API_ERROR", f"{kind} queries are not supported in bulk queries")
         plan = self._org.queries.plan(soql)
         return {
             "object": plan.sobject.name,
             "operation": operation,
             "state": "UploadComplete",
             "contentType": "CSV",
-            "lineEnding": asked.get("lineEnding", "LF"),
-            "columnDelimiter": asked.get("columnDelimiter", "COMMA"),
+            "lineEnding": body.get("lineEnding", "LF"),
+            "columnDelimiter": body.get("columnDelimiter", "COMMA"),
             "jobType": "V2Query",
             "numberRecordsProcessed": 0,
             "retries": 0,
@@ -206,7 +203,7 @@ class Jobs:
         }
 
     def load(self, connection: sqlite3.Connection, job_id: str) -> Job:
-        """A job inside a transaction."""
+        """Read a job inside a transaction."""
         job: Job = orjson.loads(connection.execute("select body from job where id = ?", (job_id,)).fetchone()[0])
         return job
 
@@ -216,7 +213,7 @@ class Jobs:
         connection.execute("update job set body = ? where id = ?", (orjson.dumps(job).decode(), job["id"]))
 
     def end(self, job_id: str, state: str, message: str | None = None) -> None:
-        """End a job that was not ended meanwhile."""
+        """End a job unless it has ended meanwhile."""
         with self._org.store.write() as connection:
             job = self.load(connection, job_id)
             if job["state"] not in ENDED:
@@ -284,5 +281,5 @@ class Jobs:
 
 
 def show(job: Job) -> Job:
-    """A job as the API answers it."""
+    """Return a job as in the API's responses."""
     return {name: value for name, value in job.items() if not name.startswith(_HIDDEN)}

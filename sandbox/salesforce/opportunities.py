@@ -6,6 +6,6 @@ _WON, _LOST = "Closed Won", "Closed Lost"
 
 
 def settle_stage(body: Body) -> None:
-    """Brings the fields that follow from the stage in step with it."""
+    """Set the fields derived from the stage."""
     stage = body.get("StageName")
     body |= {"IsWon": stage == _WON, "IsClosed": stage in (_WON, _LOST)}

@@ -21,7 +21,7 @@ ORG_ID = "00DHp0000000001AAA"
 
 
 class Org:
-    """An org whose state is under `folder`; opening it again finds everything as it was."""
+    """An org whose state is under `folder` and survives a restart."""
 
     def __init__(self, folder: Path, faults: Faults, clock: Clock) -> None:
         self.folder, self.faults, self.clock = folder, faults, clock
@@ -38,7 +38,7 @@ class Org:
 
     @property
     def has_person_accounts(self) -> bool:
-        """Whether an account can be a person."""
+        """Return whether an account can be a person."""
         return "PersonContactId" in self.schema["Account"].fields
 
     def enable_person_accounts(self) -> None:
@@ -53,18 +53,18 @@ class Org:
             save_records(connection, [body | {"IsPersonType": True} for body in types.values()])
 
     def find_object(self, name: str) -> SObject:
-        """The object of a name in a URL or a job.
+        """Return the object of a name in a URL or a job.
 
         Raises:
             ApiError: 404 NOT_FOUND.
         """
-        found = next((item for known, item in self.schema.items() if known.lower() == name.lower()), None)
-        if found is None:
+        sobject = next((item for candidate, item in self.schema.items() if candidate.lower() == name.lower()), None)
+        if sobject is None:
             raise unknown_object(name)
-        return found
+        return sobject
 
     def find_user(self, username: str) -> str:
-        """The id of a user; one that is not there yet is made."""
+        """Return the id of a user; create a missing one."""
         with self.store.read() as connection:
             ids = find_ids(connection, "User", "Username", [username.casefold()])
         return next(iter(ids.values()))[0] if ids else self._add_user(username)
@@ -74,11 +74,11 @@ class Org:
         return Writer(self.schema, self.store, self.clock.now, user_id)
 
     def columns(self, sobject: SObject) -> Columns:
-        """The writable columns of an object."""
+        """Return the writable columns of an object."""
         return Columns(self.schema, sobject)
 
     def stamp(self) -> str:
-        """The present time as records carry it."""
+        """Return the current time in the records' format."""
         return format_time(self.clock.now())
 
     def record_type_ids(self, sobject: SObject) -> dict[str, str]:
@@ -102,14 +102,14 @@ class Org:
         return [outcome.id or "" for outcome in outcomes]
 
     def _seed(self) -> None:
-        """Make the record types and the administrator, unless they are there."""
+        """Create missing record types and the administrator."""
         user_id = self.find_user(ADMINISTRATOR)
         for sobject in self.schema.values():
-            known = self.record_type_ids(sobject)
+            record_types = self.record_type_ids(sobject)
             rows: list[Row] = [
                 {"Name": label, "DeveloperName": name, "SobjectType": sobject.name}
                 for name, label in sobject.record_types
-                if name not in known
+                if name not in record_types
             ]
             if rows:
                 self._insert("RecordType", rows, user_id)

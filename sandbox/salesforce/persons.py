@@ -1,22 +1,22 @@
 """Person accounts: one person as an account and a contact, which the platform keeps in sync.
 
-An org has them or has not, and cannot go back. The rules are those of
-https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_guidelines_personaccounts.htm ; the words of
-the refusal were seen in https://github.com/sorenkrabbe/Chrome-Salesforce-inspector/issues/38
+Enabling them in an org cannot be undone. Rules:
+https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_guidelines_personaccounts.htm ; text
+of the error: https://github.com/sorenkrabbe/Chrome-Salesforce-inspector/issues/38
 """
 
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sandbox.salesforce.drafts import Draft, good
+from sandbox.salesforce.drafts import Draft, list_valid
 from sandbox.salesforce.errors import RowError
 from sandbox.salesforce.schema import ROOT, TREES, Schema, load_schema
 from sandbox.salesforce.store import Body, load_records, save_records
 
 TREE = ROOT / "sandbox" / "salesforce" / "metadata" / "person_accounts"
 TYPES = ("PersonAccount",)
-"""Developer names of the record types that make an account a person's."""
+"""Developer names of the record types of person accounts."""
 
 _STANDARD = {
     "FirstName": "FirstName",
@@ -30,7 +30,7 @@ _SHARED = ("OwnerId", "LastModifiedDate", "SystemModstamp", "LastModifiedById")
 
 
 def load_person_schema() -> Schema:
-    """The schema of an org with person accounts: a contact's custom field `X__c` is an account's `X__pc`, no key there."""
+    """Return the schema of an org with person accounts: a contact's custom field `X__c` is an account's `X__pc`, never a key."""
     schema = load_schema((*TREES, TREE))
     account, contact = schema["Account"], schema["Contact"]
     for name, item in contact.fields.items():
@@ -50,15 +50,15 @@ class Persons:
         self._fields = _STANDARD | custom
         self._type_ids = type_ids
 
-    def judge(self, draft: Draft) -> None:
-        """Refuse an account's draft that mixes a person with a business; compose a person's name."""
+    def check(self, draft: Draft) -> None:
+        """Reject an account's draft that mixes person and business fields; compose a person's name."""
         is_person = draft.body.get("RecordTypeId") in self._type_ids
         if draft.before and is_person != draft.before.get("IsPersonAccount", False):
             message = "A business account cannot become a person account, or the other way round"
             draft.error = RowError("FIELD_INTEGRITY_EXCEPTION", message, "RecordTypeId")
-        wrong = [name for name in draft.values if (name == "Name" if is_person else name in self._fields)]
-        if wrong:
-            draft.error = refuse_names(wrong)
+        rejected = [name for name in draft.values if (name == "Name" if is_person else name in self._fields)]
+        if rejected:
+            draft.error = refuse_names(rejected)
         elif is_person and "LastName" in draft.body:
             names = (draft.body.get("FirstName"), draft.body["LastName"])
             draft.body |= {"IsPersonAccount": True, "Name": " ".join(filter(None, names))}
@@ -69,25 +69,25 @@ class Persons:
     def draft_contacts(
         self, connection: sqlite3.Connection, accounts: Iterable[Draft], fresh: Body
     ) -> list[tuple[Draft, Draft]]:
-        """The contact of each person's account that is about to be saved; a new one begins as `fresh`."""
-        people = [draft for draft in good(accounts) if draft.body.get("IsPersonAccount")]
-        known = load_records(connection, [draft.body["PersonContactId"] for draft in people if not draft.is_new])
+        """Return the contacts of person accounts being saved; a new one starts as `fresh`."""
+        people = [draft for draft in list_valid(accounts) if draft.body.get("IsPersonAccount")]
+        records = load_records(connection, [draft.body["PersonContactId"] for draft in people if not draft.is_new])
         pairs = []
         for draft in people:
-            before = known.get(draft.body.get("PersonContactId", ""), {})
+            before = records.get(draft.body.get("PersonContactId", ""), {})
             body = {**(before or fresh), "IsPersonAccount": True}
-            body |= {theirs: draft.body.get(name) for name, theirs in self._fields.items()}
+            body |= {contact_field: draft.body.get(name) for name, contact_field in self._fields.items()}
             body |= {name: draft.body[name] for name in _SHARED}
             body = {name: value for name, value in body.items() if value is not None}
             pairs.append((draft, Draft(id=before.get("Id"), is_new=not before, before=before, body=body)))
         return pairs
 
     def follow_contacts(self, connection: sqlite3.Connection, contacts: Iterable[Draft]) -> None:
-        """Bring the accounts of persons in step with their contacts, which were written themselves."""
-        written = {d.body["AccountId"]: d.body for d in good(contacts) if d.body.get("IsPersonAccount")}
-        for account_id, account in load_records(connection, written).items():
-            contact = written[account_id]
-            changed = {name: contact.get(theirs) for name, theirs in self._fields.items()}
+        """Update person accounts from their contacts, which were written directly."""
+        by_account = {d.body["AccountId"]: d.body for d in list_valid(contacts) if d.body.get("IsPersonAccount")}
+        for account_id, account in load_records(connection, by_account).items():
+            contact = by_account[account_id]
+            changed = {name: contact.get(contact_field) for name, contact_field in self._fields.items()}
             changed |= {name: contact[name] for name in _SHARED}
             names = (contact.get("FirstName"), contact["LastName"])
             body = account | changed | {"Name": " ".join(filter(None, names))}
@@ -95,7 +95,7 @@ class Persons:
 
 
 def refuse_names(names: Iterable[str]) -> RowError:
-    """The refusal of fields that this kind of account does not take."""
+    """Return the error for fields that this kind of account does not have."""
     names = list(names)
     message = f"Account: bad field names on insert/update call: {', '.join(names)}"
     return RowError("INVALID_FIELD_FOR_INSERT_UPDATE", message, *names)

@@ -10,7 +10,7 @@ import grpc  # type: ignore[import-untyped]
 
 from include.crm.changes import pubsub as api
 from sandbox.salesforce.org import ORG_ID, Org
-from sandbox.salesforce.pubsub_bus import KEPT, Bus, pack_replay_id, unpack_replay_id
+from sandbox.salesforce.pubsub_bus import RETENTION, Bus, pack_replay_id, unpack_replay_id
 
 KEEP_ALIVE_S = 270
 _MOST_STREAMS = 32
@@ -40,23 +40,23 @@ class PubSub:
         handlers = {
             name: streams.get(name, grpc.unary_unary_rpc_method_handler)(
                 getattr(self, f"_{name.lower()}"),
-                request_deserializer=api.MESSAGES[taken].FromString,
-                response_serializer=api.MESSAGES[given].SerializeToString,
+                request_deserializer=api.MESSAGES[request_type].FromString,
+                response_serializer=api.MESSAGES[response_type].SerializeToString,
             )
-            for name, (taken, given) in api.METHODS.items()
-            if name != "Publish"  # through the REST API alone
+            for name, (request_type, response_type) in api.METHODS.items()
+            if name != "Publish"  # only through the REST API
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(api.SERVICE, handlers),))
         self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
     def close(self) -> None:
-        """Ends all streams."""
+        """End all streams."""
         self._closing.set()
         self._server.stop(0.2).wait()
 
     def _gettopic(self, request: Any, context: Any) -> Any:
-        self._let_in(context)
+        self._authorize(context)
         schema = self._find(request.topic_name, context)
         return api.MESSAGES["TopicInfo"](
             topic_name=request.topic_name, tenant_guid=ORG_ID, can_publish=schema.is_platform_event, can_subscribe=True,
@@ -64,19 +64,19 @@ class PubSub:
         )  # fmt: skip
 
     def _getschema(self, request: Any, context: Any) -> Any:
-        self._let_in(context)
-        found = self._org.bus.read_schema(request.schema_id)
-        if found is None:
+        self._authorize(context)
+        schema = self._org.bus.read_schema(request.schema_id)
+        if schema is None:
             _refuse(context, grpc.StatusCode.NOT_FOUND, f"{_ERROR}.schema.not.found")
-        return api.MESSAGES["SchemaInfo"](schema_json=found, schema_id=request.schema_id, rpc_id=_rpc_id())
+        return api.MESSAGES["SchemaInfo"](schema_json=schema, schema_id=request.schema_id, rpc_id=_rpc_id())
 
     def _subscribe(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
-        self._let_in(context)
+        self._authorize(context)
         first = next(requests)
         self._find(first.topic_name, context)
         stream = _Stream(self._org.bus, first, context)
         threading.Thread(target=stream.take_requests, args=(requests,), daemon=True).start()
-        told = self._org.bus.now()
+        sent_at = self._org.bus.now()
         while context.is_active() and not self._closing.is_set():
             if stream.is_excessive:
                 _refuse(
@@ -87,24 +87,24 @@ class PubSub:
             if self._org.faults.take(stream.topic, "pubsub_unavailable"):
                 _refuse(context, grpc.StatusCode.UNAVAILABLE, f"{_ERROR}.service.unavailable")
             now = self._org.bus.now()
-            if answers := self._spoil(stream, stream.read()):
-                told = now
+            if answers := self._apply_faults(stream, stream.read()):
+                sent_at = now
                 yield from answers
-            elif now - told >= KEEP_ALIVE_S * 1000:
-                told = now
+            elif now - sent_at >= KEEP_ALIVE_S * 1000:
+                sent_at = now
                 yield stream.keep_alive()
             else:
                 self._org.bus.wait(min(_LOOK_S, self._org.clock.real_seconds(KEEP_ALIVE_S)))
 
-    def _spoil(self, stream: "_Stream", events: list[Any]) -> list[Any]:
-        """The answers that carry some events, with the faults that lie in wait."""
+    def _apply_faults(self, stream: "_Stream", events: list[Any]) -> list[Any]:
+        """Return the responses with some events, with the active faults applied."""
         if not events:
             return []
         faults = self._org.faults
         if faults.take(stream.topic, "pubsub_reversed"):
             events = events[::-1]
         if faults.take(stream.topic, "pubsub_twice"):
-            stream.go_back(len(events))
+            stream.repeat_last(len(events))
         answer = stream.answer(events)
         if faults.take(stream.topic, "pubsub_cut"):
             answer.events[0].event.payload = answer.events[0].event.payload[:-1]
@@ -116,42 +116,42 @@ class PubSub:
             _refuse(context, grpc.StatusCode.NOT_FOUND, f"{_ERROR}.topic.not.found")
         return schema
 
-    def _let_in(self, context: Any) -> None:
-        said = dict(context.invocation_metadata())
-        is_known = self._org.sessions.find_username(said.get("accesstoken", "")) is not None
-        if not is_known or said.get("tenantid") != ORG_ID or not said.get("instanceurl"):
+    def _authorize(self, context: Any) -> None:
+        metadata = dict(context.invocation_metadata())
+        is_known = self._org.sessions.find_username(metadata.get("accesstoken", "")) is not None
+        if not is_known or metadata.get("tenantid") != ORG_ID or not metadata.get("instanceurl"):
             _refuse(context, grpc.StatusCode.UNAUTHENTICATED, f"{_ERROR}.service.auth.error")
 
 
 class _Stream:
-    """One subscription: where it is, and how many events it may still be sent."""
+    """One subscription: its position, and the number of events still requested."""
 
     def __init__(self, bus: Bus, first: Any, context: Any) -> None:
         self._bus, self._context = bus, context
         self.topic: str = first.topic_name
         self._after = self._begin(first)
         self._lock = threading.Lock()
-        self._wanted = 0
+        self._requested = 0
         self.is_ended = self.is_excessive = False
-        self._want(first)
+        self._add_requested(first)
 
     def take_requests(self, requests: Iterator[Any]) -> None:
         """Read the subscriber's fetch requests until it disconnects."""
         try:
             for request in requests:
-                self._want(request)
+                self._add_requested(request)
         except grpc.RpcError:
             pass
         finally:
             self.is_ended = True
 
     def read(self) -> list[Any]:
-        """The next events, as many as are wanted."""
-        rows = self._bus.read(self.topic, self._after, self._wanted) if self._wanted else []
+        """Return the next events, up to the requested number."""
+        rows = self._bus.read(self.topic, self._after, self._requested) if self._requested else []
         if rows:
             self._after = rows[-1][0]
             with self._lock:
-                self._wanted -= len(rows)
+                self._requested -= len(rows)
         consumer, producer = api.MESSAGES["ConsumerEvent"], api.MESSAGES["ProducerEvent"]
         return [
             consumer(
@@ -160,30 +160,35 @@ class _Stream:
             for number, schema_id, event_id, payload, at in rows
         ]
 
-    def go_back(self, count: int) -> None:
-        """Delivers the last events once more."""
+    def repeat_last(self, count: int) -> None:
+        """Deliver the last events again."""
         self._after -= count
 
     def answer(self, events: list[Any]) -> Any:
-        """An answer with events."""
+        """Return a response with events."""
         return api.MESSAGES["FetchResponse"](
-            events=events, latest_replay_id=events[-1].replay_id, rpc_id=_rpc_id(), pending_num_requested=self._wanted
+            events=events,
+            latest_replay_id=events[-1].replay_id,
+            rpc_id=_rpc_id(),
+            pending_num_requested=self._requested,
         )
 
     def keep_alive(self) -> Any:
-        """An answer without events, and the newest place in the stream."""
-        last = self._bus.last()  # before it is asked whether anything waits: what comes in between is behind it
+        """Return a response without events, with the newest position in the stream."""
+        last = (
+            self._bus.last()
+        )  # read before the check for new events, so that events published in between come after it
         if not self._bus.read(self.topic, self._after, 1):
             self._after = max(self._after, last)
         place = pack_replay_id(self._after, self._bus.now())
         return api.MESSAGES["FetchResponse"](
-            latest_replay_id=place, rpc_id=_rpc_id(), pending_num_requested=self._wanted
+            latest_replay_id=place, rpc_id=_rpc_id(), pending_num_requested=self._requested
         )
 
-    def _want(self, request: Any) -> None:
+    def _add_requested(self, request: Any) -> None:
         with self._lock:
-            self._wanted += request.num_requested
-            self.is_excessive |= request.num_requested <= 0 or self._wanted > api.MOST_OUTSTANDING
+            self._requested += request.num_requested
+            self.is_excessive |= request.num_requested <= 0 or self._requested > api.MOST_OUTSTANDING
 
     def _begin(self, first: Any) -> int:
         if first.replay_preset == api.EARLIEST:
@@ -194,7 +199,7 @@ class _Stream:
             number, at = unpack_replay_id(first.replay_id)
         except ValueError:
             number, at = 0, 0
-        if at < self._bus.now() - KEPT.total_seconds() * 1000:
+        if at < self._bus.now() - RETENTION.total_seconds() * 1000:
             _refuse(self._context, grpc.StatusCode.INVALID_ARGUMENT, _STALE)
         return number
 

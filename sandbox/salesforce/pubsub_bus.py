@@ -1,7 +1,7 @@
 """The org's event bus: committed changes as events, retained for 72 hours.
 
-The database itself notes what a transaction does to records of the chosen objects; just before it commits, that becomes events
-of the same transaction. So whatever writes, and however, is told, and what is rolled back is not.
+Triggers record what a transaction changes in records of the selected objects; just before the commit, these changes become
+events in the same transaction. So every committed write is published, and no rolled-back one.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from sandbox.salesforce.store import Body, Store, take_numbers
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
 
-KEPT = timedelta(hours=72)
+RETENTION = timedelta(hours=72)
 _MOST_CHANGES = 100_000
 """Changes of one transaction that get individual events; the rest are combined in an overflow event."""
 _STAMPS = {"LastModifiedDate", "LastModifiedById"}
@@ -37,12 +37,12 @@ create table if not exists event (number integer primary key autoincrement, topi
     payload blob, at int);
 create index if not exists event_by_topic on event (topic, number);
 create table if not exists event_schema (id text primary key, json text);
-create table if not exists chosen (prefix text primary key) without rowid;
-create temp table noted (id text, before text, after text, was_deleted int, is_deleted int);
-create temp trigger note_insert after insert on main.record when substr(new.id, 1, 3) in (select prefix from chosen)
-    begin insert into noted values (new.id, null, new.body, 0, new.is_deleted); end;
-create temp trigger note_update after update on main.record when substr(new.id, 1, 3) in (select prefix from chosen)
-    begin insert into noted values (new.id, old.body, new.body, old.is_deleted, new.is_deleted); end;
+create table if not exists selected_object (prefix text primary key) without rowid;
+create temp table pending_change (id text, before text, after text, was_deleted int, is_deleted int);
+create temp trigger record_insert after insert on main.record when substr(new.id, 1, 3) in (select prefix from selected_object)
+    begin insert into pending_change values (new.id, null, new.body, 0, new.is_deleted); end;
+create temp trigger record_update after update on main.record when substr(new.id, 1, 3) in (select prefix from selected_object)
+    begin insert into pending_change values (new.id, old.body, new.body, old.is_deleted, new.is_deleted); end;
 """
 
 
@@ -62,8 +62,8 @@ class Bus:
     """The events of an org.
 
     Args:
-        store: Where they are kept, beside the records.
-        read_schema: The org's present objects.
+        store: Stores the events, beside the records.
+        read_schema: Returns the org's current objects.
         faults: Takes `change_gap` (changes of an object become gap events) and `change_overflow` (a whole transaction), by the
             topic's name.
         clock: The sandbox's time.
@@ -74,38 +74,38 @@ class Bus:
         self._schemas: dict[str, EventSchema] = {}
         self._known: Schema | None = None
         self._news = threading.Condition()
-        store.watch(_TABLES, self._publish, self._ring)
+        store.watch(_TABLES, self._publish, self._notify)
         with store.write() as connection:
             for name in (name for name in read_schema() if name.endswith("__e")):
-                connection.execute("insert or ignore into chosen values (?)", (store.prefixes[name],))
+                connection.execute("insert or ignore into selected_object values (?)", (store.prefixes[name],))
 
-    def choose(self, names: list[str]) -> None:
-        """Turns change data capture on for these objects, and off for all others."""
+    def select(self, names: list[str]) -> None:
+        """Turn change data capture on for these objects, and off for all others."""
         with self._store.write() as connection:
             events = [prefix for name, prefix in self._store.prefixes.items() if name.endswith("__e")]
-            connection.execute("delete from chosen")
+            connection.execute("delete from selected_object")
             prefixes = [*events, *(self._store.prefixes[name] for name in names)]
-            connection.executemany("insert into chosen values (?)", [(prefix,) for prefix in prefixes])
+            connection.executemany("insert into selected_object values (?)", [(prefix,) for prefix in prefixes])
 
-    def chosen(self) -> list[str]:
+    def list_selected(self) -> list[str]:
         """Return the objects selected for change data capture."""
         with self._store.read() as connection:
-            prefixes = {prefix for (prefix,) in connection.execute("select prefix from chosen")}
+            prefixes = {prefix for (prefix,) in connection.execute("select prefix from selected_object")}
         return sorted(n for n, prefix in self._store.prefixes.items() if prefix in prefixes and not n.endswith("__e"))
 
     def find_schema(self, topic: str) -> EventSchema | None:
         """Return the current schema of a topic; None if the topic is unknown or its object is not selected."""
-        chosen = self.chosen()
-        schemas = (self.schema_of(name) for name in self._read_schema() if name.endswith("__e") or name in chosen)
+        selected = self.list_selected()
+        schemas = (self.schema_of(name) for name in self._read_schema() if name.endswith("__e") or name in selected)
         return next((schema for schema in schemas if schema.topic == topic), None)
 
     def schema_of(self, name: str) -> EventSchema:
-        """The present schema of an object's events."""
-        known = self._read_schema()
-        if known is not self._known:
-            self._known, self._schemas = known, {}
+        """Return the current schema of an object's events."""
+        schema = self._read_schema()
+        if schema is not self._known:
+            self._known, self._schemas = schema, {}
         if name not in self._schemas:
-            self._schemas[name] = EventSchema(known[name])
+            self._schemas[name] = EventSchema(schema[name])
         return self._schemas[name]
 
     def read_schema(self, schema_id: str) -> str | None:
@@ -117,7 +117,7 @@ class Bus:
 
     def read(self, topic: str, after: int, most: int) -> list[tuple[int, str, str, bytes, int]]:
         """Return events of a topic within the retention period: number, schema, id, payload, milliseconds."""
-        oldest = self.now() - int(KEPT.total_seconds() * 1000)
+        oldest = self.now() - int(RETENTION.total_seconds() * 1000)
         with self._store.read() as connection:
             return connection.execute(
                 "select number, schema_id, uuid, payload, at from event where topic = ? and number > ? and at >= ?"
@@ -126,7 +126,7 @@ class Bus:
             ).fetchall()
 
     def last(self) -> int:
-        """The number of the newest event of any topic."""
+        """Return the number of the newest event of any topic."""
         with self._store.read() as connection:
             return int(connection.execute("select coalesce(max(number), 0) from event").fetchone()[0])
 
@@ -135,21 +135,21 @@ class Bus:
         return int(self._clock.now().timestamp() * 1000)
 
     def wait(self, seconds: float) -> None:
-        """Waits until something was published, at most so long."""
+        """Wait until an event is published, at most `seconds`."""
         with self._news:
             self._news.wait(seconds)
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         with self._news:
             self._news.notify_all()
 
     def _publish(self, connection: sqlite3.Connection) -> None:
-        noted = connection.execute("select * from noted").fetchall()
-        if not noted:
+        updates = connection.execute("select * from pending_change").fetchall()
+        if not updates:
             return
-        connection.execute("delete from noted")
+        connection.execute("delete from pending_change")
         by_id: dict[str, list[tuple[Any, ...]]] = {}
-        for row in noted:
+        for row in updates:
             by_id.setdefault(row[0], []).append(row)
         events = [rows for rows in by_id.values() if (self._store.object_of(rows[0][0]) or "").endswith("__e")]
         for rows in events:
@@ -172,7 +172,7 @@ class Bus:
         return Change(name, "UPDATE", [after["Id"]], {f: after[f] for f in changed if f in after}, changed, user)
 
     def _merge(self, changes: list[Change]) -> list[Change]:
-        """Neighbours that were updated in the same way become one event."""
+        """Combine consecutive identical updates into one event."""
         merged: list[Change] = []
         for change in changes:
             last = merged[-1] if merged else None
@@ -231,7 +231,7 @@ class Bus:
 
 @contextmanager
 def calling_as(name: str) -> Iterator[None]:
-    """Works on as a caller who calls itself so."""
+    """Run the block with `name` as the calling client."""
     token = client.set(name)
     try:
         yield
@@ -240,17 +240,17 @@ def calling_as(name: str) -> Iterator[None]:
 
 
 def pack_replay_id(number: int, at: int) -> bytes:
-    """A place in the stream: behind an event, as of a time."""
+    """Return the replay id after an event, as of a time."""
     return struct.pack(">QQ", number, at)
 
 
 def unpack_replay_id(packed: bytes) -> tuple[int, int]:
-    """Number and milliseconds of a place.
+    """Return the number and milliseconds of a replay id.
 
     Raises:
-        ValueError: It is none of ours.
+        ValueError: it is not one of ours.
     """
     if len(packed) != 16:
-        raise ValueError("no replay id")
+        raise ValueError("invalid replay id")
     number, at = struct.unpack(">QQ", packed)
     return number, at

@@ -1,8 +1,8 @@
 """Change events and platform events as Avro: the schema of an object's topic, and its values in that schema.
 
 Shaped as in https://developer.salesforce.com/docs/platform/pub-sub-api/guide/event-deserialization-considerations.html :
-every field may be null, compound fields are records, and a bitmap says which fields a change is about. Fields that Salesforce
-derives are not in a change event.
+every field may be null, compound fields are records, and a bitmap lists the fields of a change. Change events have no fields that
+Salesforce derives.
 """
 
 import base64
@@ -49,7 +49,7 @@ _PERSON = ("FirstName", "LastName", "Salutation")
 
 
 class EventSchema:
-    """The schema of one object's topic; another one as soon as the object has other fields."""
+    """The schema of one object's topic; it changes with the object's fields."""
 
     def __init__(self, sobject: SObject) -> None:
         self.object = sobject.name
@@ -68,21 +68,21 @@ class EventSchema:
 
     @property
     def names(self) -> frozenset[str]:
-        """The fields of a record that its events carry."""
+        """Return the fields of a record that its events contain."""
         return frozenset(self._fields)
 
     def encode(
         self, values: Mapping[str, Any], header: Mapping[str, Any] | None = None, changed: Iterable[str] = ()
     ) -> bytes:
-        """An event of a record's `values` in their kept form; `changed` are the fields that an update is about."""
-        told = {name: _to_avro(self._fields[name], value) for name, value in values.items() if name in self._fields}
-        body: dict[str, Any] = {name: told.get(name) for name in self._order if name not in self._compounds}
+        """Encode an event of a record's stored `values`; `changed` lists the fields of an update."""
+        encoded = {name: _to_avro(self._fields[name], value) for name, value in values.items() if name in self._fields}
+        body: dict[str, Any] = {name: encoded.get(name) for name in self._order if name not in self._compounds}
         for compound, parts in self._compounds.items():
-            found = {part: told.get(name) for part, name in parts.items()}
-            body[compound] = found if any(value is not None for value in found.values()) else None
+            parts_encoded = {part: encoded.get(name) for part, name in parts.items()}
+            body[compound] = parts_encoded if any(value is not None for value in parts_encoded.values()) else None
         if header is not None:
             names = set(changed)
-            nulled = {name for name in names if told.get(name) is None}
+            nulled = {name for name in names if encoded.get(name) is None}
             maps = {"changedFields": self._bitmaps(names), "nulledFields": self._bitmaps(nulled), "diffFields": []}
             body[HEADER] = {**header, **maps}
         out = io.BytesIO()
@@ -111,12 +111,12 @@ class EventSchema:
 
 
 def event_name(name: str) -> str:
-    """`Account` -> `AccountChangeEvent`, `X__c` -> `X__ChangeEvent`."""
+    """Return the event of an object: `Account` -> `AccountChangeEvent`, `X__c` -> `X__ChangeEvent`."""
     return f"{name.removesuffix('c')}ChangeEvent" if name.endswith("__c") else f"{name}ChangeEvent"
 
 
 def topic_of(name: str) -> str:
-    """The topic of an object's changes."""
+    """Return the topic of an object's changes."""
     return f"/data/{event_name(name)}"
 
 
@@ -135,14 +135,14 @@ def _is_carried(item: Field, is_platform_event: bool) -> bool:
 
 
 def _find_compounds(name: str, fields: Mapping[str, Field]) -> dict[str, dict[str, str]]:
-    """Compound field -> its parts, and the fields that they are elsewhere."""
-    found = {}
+    """Return each compound field's parts and their separate fields."""
+    compounds = {}
     for kind in ("Billing", "Mailing"):
         if f"{kind}City" in fields:
-            found[f"{kind}Address"] = {part: f"{kind}{part}" for part in _PARTS}
+            compounds[f"{kind}Address"] = {part: f"{kind}{part}" for part in _PARTS}
     if name == "Contact":
-        found["Name"] = {part: part for part in _PERSON if part in fields}
-    return found
+        compounds["Name"] = {part: part for part in _PERSON if part in fields}
+    return compounds
 
 
 def _record(name: str, parts: Mapping[str, str]) -> dict[str, Any]:
@@ -157,14 +157,14 @@ def _avro_type(item: Field) -> str:
     return {"Checkbox": "boolean", "Date": "long", "DateTime": "long"}.get(item.type, "string")
 
 
-def _to_avro(item: Field, kept: Any) -> Any:
-    if kept is None:
+def _to_avro(item: Field, value: Any) -> Any:
+    if value is None:
         return None
     if item.type in NUMBERS:
-        return float(kept)
+        return float(value)
     if item.type in ("Date", "DateTime"):
-        return _to_millis(kept)
-    return bool(kept) if item.type == "Checkbox" else str(kept)
+        return _to_millis(value)
+    return bool(value) if item.type == "Checkbox" else str(value)
 
 
 def _to_hex(bits: int) -> str:

@@ -1,7 +1,7 @@
 """Queries over the store: translate SOQL to SQL, and read results page by page.
 
-A query with more rows than a page keeps the ids of its rows as a cursor: a page can be read again, also after a
-restart, and a record that is written meanwhile neither shifts the pages nor comes twice.
+A query with more rows than a page stores its row ids as a cursor: a page can be read again, also after a
+restart, and records written meanwhile neither shift the pages nor repeat.
 """
 
 import secrets
@@ -18,7 +18,7 @@ from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.schema import Field, Schema, SObject, find_children_of
 from sandbox.salesforce.soql import Expression, Query, parse_soql
 from sandbox.salesforce.store import Store
-from sandbox.salesforce.values import say_json
+from sandbox.salesforce.values import render_json
 
 PAGE_ROWS = 2000
 MOST_WITH_ALL_FIELDS = 200
@@ -28,22 +28,22 @@ class Source(Protocol):
     """A source of connections: the store, or the transaction of a composite request."""
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection to read with."""
+        """Yield a connection for reading."""
 
     def write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection to write with."""
+        """Yield a connection for writing."""
 
 
 @dataclass(frozen=True)
 class Selected:
-    """One selected field under the path that the query names it by."""
+    """One selected field under its path in the query."""
 
     path: str
     value: Value
 
 
 class Plan:
-    """A query for records compiled to SQL; with `link`, one for the children whose field `link` names the parent."""
+    """A query for records compiled to SQL; with `link`, a query for children, whose field `link` references the parent."""
 
     def __init__(
         self, catalog: Catalog, query: Query, sobject: SObject, is_all: bool = False, link: Field | None = None
@@ -59,11 +59,11 @@ class Plan:
                 message = f"Didn't understand relationship '{inner.sobject}' in FROM part of query call."
                 raise ApiError(400, "INVALID_TYPE", message)
             child, item = relation
-            # Deleted children are in no answer, not even in that of queryAll.
+            # No response contains deleted children, not even queryAll's.
             self.children[item.child_relationship or ""] = Plan(catalog, inner, child, link=item)
 
     def read_ids(self, connection: sqlite3.Connection, most: int) -> list[str]:
-        """The ids of the first `most` rows."""
+        """Return the ids of the first `most` rows."""
         sql = f"{self._ids_sql()} limit {most}"
         return [row[0] for row in connection.execute(sql, self._scope.parameters)]
 
@@ -81,23 +81,23 @@ class Plan:
         return int(connection.execute(sql, self._scope.parameters).fetchone()[0])
 
     def read_rows(self, connection: sqlite3.Connection, ids: list[str]) -> Iterator[tuple[Any, ...]]:
-        """The rows of `ids` in their order: the id, the ids of joined parents, the selected values."""
+        """Return the rows of `ids` in order: the id, the ids of joined parents, the selected values."""
         place = {record_id: position for position, record_id in enumerate(ids)}
         sql = f"select {self._row_sql()} from {self._scope.joined} where r.id in (select value from json_each(?))"  # noqa: S608
-        found = connection.execute(sql, (array(ids),))
-        return iter(sorted(found, key=lambda row: place[row[0]]))
+        rows = connection.execute(sql, (array(ids),))
+        return iter(sorted(rows, key=lambda row: place[row[0]]))
 
     def read_cursor(
         self, connection: sqlite3.Connection, cursor: str, start: int, most: int, is_csv: bool = False
     ) -> Iterator[tuple[Any, ...]]:
-        """Up to `most` rows of a kept cursor from row `start` on, as `read_rows` returns them; read lazily.
+        """Yield up to `most` rows of a stored cursor from row `start` on, as in `read_rows`.
 
-        With `is_csv` a row is only its selected values, as a bulk query's results have them.
+        With `is_csv` a row has only its selected values, as in a bulk query's results.
         """
-        chosen = ", ".join(_csv_sql(item.value) for item in self.selected) if is_csv else self._row_sql()
+        columns = ", ".join(_csv_sql(item.value) for item in self.selected) if is_csv else self._row_sql()
         joined = self._scope.joined.removeprefix("record r")
         sql = (
-            f"select {chosen} from cursor_row c cross join record r on r.id = c.id {joined}"  # noqa: S608
+            f"select {columns} from cursor_row c cross join record r on r.id = c.id {joined}"  # noqa: S608
             " where c.cursor = ? and c.position >= ? and c.position < ? order by c.position"
         )
         yield from connection.execute(sql, (cursor, start, start + most))
@@ -105,7 +105,7 @@ class Plan:
     def render_rows(
         self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], version: str
     ) -> list[dict[str, Any]]:
-        """Rows with their children as the query call answers them."""
+        """Return rows with their children as in a query response."""
         records = [self._render_row(row, version) for row in rows]
         for name, plan in self.children.items():
             children = plan.read_children(connection, [row[0] for row in rows], version)
@@ -117,7 +117,7 @@ class Plan:
     def read_children(
         self, connection: sqlite3.Connection, parents: list[str], version: str
     ) -> dict[str, list[dict[str, Any]]]:
-        """The children of each of `parents`; LIMIT and OFFSET count for each of them."""
+        """Return the children of each of `parents`; LIMIT and OFFSET apply to each parent."""
         assert self._link is not None
         link = json_sql("r", self._link)
         sql = (
@@ -157,7 +157,7 @@ class Plan:
     def _render_row(self, row: tuple[Any, ...], version: str) -> dict[str, Any]:
         parent_ids = dict(zip(self._scope.parents.values(), row[1:], strict=False))
         record: dict[str, Any] = {"attributes": _attributes(self.sobject.name, row[0], version)}
-        for item, kept in zip(self.selected, row[1 + len(parent_ids) :], strict=True):
+        for item, value in zip(self.selected, row[1 + len(parent_ids) :], strict=True):
             target: dict[str, Any] | None = record
             for name, alias, parent in item.value.steps:
                 parent_id = parent_ids[alias]
@@ -166,7 +166,7 @@ class Plan:
                 fresh = {"attributes": _attributes(parent, parent_id, version)} if parent_id else None
                 target = target.setdefault(name, fresh)
             if target is not None:
-                target[item.value.field.name] = say_json(item.value.field, kept)
+                target[item.value.field.name] = render_json(item.value.field, value)
         return record
 
     def _ids_sql(self) -> str:
@@ -176,17 +176,17 @@ class Plan:
 
 
 class Queries:
-    """Runs queries and keeps cursors; `source` is where to read and write, by default the store."""
+    """Runs queries and stores cursors; `source` is the place to read and write, by default the store."""
 
     def __init__(self, schema: Schema, store: Store, now: Callable[[], datetime], source: Source | None = None) -> None:
         self._catalog, self._source = Catalog(schema, store, now), source or store
 
     def plan(self, soql: str, is_all: bool = False) -> Plan:
-        """Compile a query for records; `is_all` sees deleted records too."""
+        """Compile a query for records; `is_all` includes deleted records."""
         return self._compile(parse_soql(soql), is_all)
 
     def answer(self, soql: str, version: str, page_rows: int, is_all: bool = False) -> dict[str, Any]:
-        """The first page of a query, as the query call answers it."""
+        """Return the first page of a query as a response."""
         query = parse_soql(soql)
         if query.is_aggregate and not query.is_count:
             with self._source.read() as connection:
@@ -207,7 +207,7 @@ class Queries:
         return self.answer_page(cursor, 0, version, page_rows)
 
     def answer_page(self, cursor: str, start: int, version: str, page_rows: int) -> dict[str, Any]:
-        """A page of a kept query from row `start` on."""
+        """Return a page of a stored query from row `start` on."""
         with self._source.read() as connection:
             plan, total = self.open_cursor(connection, cursor, start)
             rows = list(plan.read_cursor(connection, cursor, start, page_rows))
@@ -219,15 +219,15 @@ class Queries:
         return page | {"records": records}
 
     def open_cursor(self, connection: sqlite3.Connection, cursor: str, start: int) -> tuple[Plan, int]:
-        """The plan of a cursor and its number of rows in all.
+        """Return the plan of a cursor and its total number of rows.
 
         Raises:
             ApiError: INVALID_QUERY_LOCATOR.
         """
-        known = connection.execute("select soql, total from cursor where id = ?", (cursor,)).fetchone()
-        if known is None or start < 0:
+        saved = connection.execute("select soql, total from cursor where id = ?", (cursor,)).fetchone()
+        if saved is None or start < 0:
             raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
-        return self.plan(known[0], is_all=True), known[1]
+        return self.plan(saved[0], is_all=True), saved[1]
 
     def _compile(self, query: Query, is_all: bool) -> Plan:
         return Plan(self._catalog, query, find_object(self._catalog.schema, query.sobject), is_all)
@@ -251,14 +251,14 @@ class Queries:
             raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
         records = [
             {"attributes": {"type": "AggregateResult"}}
-            | {name: say_json(value.field, kept) for name, value, kept in zip(names, values, row, strict=True)}
+            | {name: render_json(value.field, stored) for name, value, stored in zip(names, values, row, strict=True)}
             for row in rows
         ]
         return {"totalSize": len(records), "done": True, "records": records}
 
 
 def _name_items(query: Query) -> list[str]:
-    """The names of a group's values: alias, field, or `expr0`, `expr1`, ... for functions without an alias."""
+    """Return the names of a group's values: alias, field, or `expr0`, `expr1`, ... for functions without an alias."""
     names, unnamed = list[str](), 0
     for item in query.items:
         if item.alias or not item.expression.function:

@@ -8,7 +8,7 @@ from sandbox.salesforce.ingest import BATCHES, read_batches
 
 
 def show_limits(call: Call) -> Answer:
-    """The allowances and what is left of them."""
+    """Return the limits and what remains of them."""
     with call.read() as connection:
         batches = read_batches(connection)
         queries = connection.execute("select count(*) from job where body ->> 'jobType' = 'V2Query'").fetchone()[0]
@@ -23,7 +23,7 @@ def show_limits(call: Call) -> Answer:
 
 
 def list_resources(call: Call) -> Answer:
-    """List what this version of the API has."""
+    """List the resources of this API version."""
     root = f"/services/data/{call.version}"
     names = ("sobjects", "query", "queryAll", "limits", "composite", "jobs")
     return Answer(200, {name: f"{root}/{name}" for name in names} | {"identity": identity_url(call.base, call.user_id)})
@@ -35,7 +35,7 @@ def list_jobs(call: Call) -> Answer:
 
 
 def list_composite(call: Call) -> Answer:
-    """List the resources that make several calls in one."""
+    """List the composite resources."""
     root = f"/services/data/{call.version}/composite"
     return Answer(200, {name: f"{root}/{name}" for name in ("batch", "graph", "sobjects", "tree")})
 
@@ -46,7 +46,7 @@ def list_objects(call: Call) -> Answer:
 
 
 def show_object(call: Call, name: str) -> Answer:
-    """Describe one object in short."""
+    """Summarize one object."""
     org, sobject = call.org, call.org.find_object(name)
     summary = summarize_object(sobject, org.store.prefixes[sobject.name], call.version)
     return Answer(200, {"objectDescribe": summary, "recentItems": []})
@@ -60,17 +60,17 @@ def describe(call: Call, name: str) -> Answer:
 
 
 def run_query(call: Call, is_all: bool = False) -> Answer:
-    """The first page of a query."""
+    """Return the first page of a query."""
     if "q" not in call.params:
         raise ApiError(400, "MALFORMED_QUERY", "The parameter q is missing")
     return Answer(200, call.queries.answer(call.params["q"], call.version, call.page_rows, is_all))
 
 
 def run_query_all(call: Call) -> Answer:
-    """The first page of a query that sees deleted records too."""
+    """Return the first page of a query that includes deleted records."""
     return run_query(call, is_all=True)
 
 
 def read_next_page(call: Call, cursor: str, start: str) -> Answer:
-    """A later page of a query."""
+    """Return a later page of a query."""
     return Answer(200, call.queries.answer_page(cursor, int(start), call.version, call.page_rows))

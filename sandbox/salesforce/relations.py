@@ -1,13 +1,13 @@
-"""The direct relation of a contact to its account, which the platform creates and moves by itself.
+"""The direct relation of a contact to its account, which the platform creates and moves automatically.
 
-A contact's own account and its direct relation are one fact, kept twice. See
+A contact's account and its direct relation are one fact, stored twice. See
 https://help.salesforce.com/apex/HTViewHelpDoc?id=sales.account_contact_relationship_and_validation_rules.htm
 """
 
 import sqlite3
 from collections.abc import Iterable
 
-from sandbox.salesforce.drafts import Draft, good
+from sandbox.salesforce.drafts import Draft, list_valid
 from sandbox.salesforce.schema import SObject
 from sandbox.salesforce.store import (
     Body,
@@ -27,10 +27,10 @@ NAME = "AccountContactRelation"
 def follow_contacts(
     connection: sqlite3.Connection, store: Store, relation: SObject, contacts: Iterable[Draft], fresh: Body
 ) -> None:
-    """Give contacts that were just saved the direct relation to their account; a new relation begins as `fresh`."""
+    """Create or move the direct relations of saved contacts to their account; a new relation starts as `fresh`."""
     moved = [
         draft
-        for draft in good(contacts)
+        for draft in list_valid(contacts)
         if draft.body.get("AccountId") != draft.before.get("AccountId") and not draft.body.get("IsPersonAccount")
     ]
     known_ids = [draft.body["Id"] for draft in moved if not draft.is_new]
@@ -38,36 +38,36 @@ def follow_contacts(
     for body in find_children(connection, store.prefixes[NAME], "ContactId", known_ids):
         old.setdefault(body["ContactId"], []).append(body)
     changes: list[tuple[Body, Body]] = []
-    gone: list[Body] = []
+    deleted: list[Body] = []
     for draft in moved:
         contact_id, account_id = draft.body["Id"], draft.body.get("AccountId")
         direct = next((body for body in old.get(contact_id, []) if body.get("IsDirect")), None)
-        known = next((body for body in old.get(contact_id, []) if body["AccountId"] == account_id), None)
-        if direct is not None and (known is not None or account_id is None):
-            gone.append(direct)
+        existing = next((body for body in old.get(contact_id, []) if body["AccountId"] == account_id), None)
+        if direct is not None and (existing is not None or account_id is None):
+            deleted.append(direct)
         if account_id is not None:
-            begin = known or direct or fresh
-            wanted = {"AccountId": account_id, "ContactId": contact_id, "IsDirect": True}
-            changes.append((known or direct or {}, begin | wanted))
-    _save(connection, store, relation, changes, gone)
+            begin = existing or direct or fresh
+            values = {"AccountId": account_id, "ContactId": contact_id, "IsDirect": True}
+            changes.append((existing or direct or {}, begin | values))
+    _save(connection, store, relation, changes, deleted)
 
 
 def settle_merge(connection: sqlite3.Connection, store: Store, relation: SObject, moved: Iterable[Body]) -> None:
     """Save relations after a merge: one for each pair of account and contact, direct where it is the contact's own.
 
     Args:
-        moved: All relations of the two records, with the account and contact that they lead to now; of two for one
-            pair the first stays.
+        moved: All relations of the two records, with their new account and contact; the first of several for one
+            pair is kept.
     """
-    kept: dict[tuple[str, str], Body] = {}
-    gone = [body for body in moved if kept.setdefault((body["AccountId"], body["ContactId"]), body) is not body]
-    contacts = load_records(connection, {contact_id for _, contact_id in kept})
+    by_pair: dict[tuple[str, str], Body] = {}
+    deleted = [body for body in moved if by_pair.setdefault((body["AccountId"], body["ContactId"]), body) is not body]
+    contacts = load_records(connection, {contact_id for _, contact_id in by_pair})
     changes: list[tuple[Body, Body]] = [
         ({}, body | {"IsDirect": contacts.get(contact_id, {}).get("AccountId") == account_id})
-        for (account_id, contact_id), body in kept.items()
+        for (account_id, contact_id), body in by_pair.items()
     ]
-    drop_keys(connection, [body["Id"] for body in kept.values()])
-    _save(connection, store, relation, changes, gone)
+    drop_keys(connection, [body["Id"] for body in by_pair.values()])
+    _save(connection, store, relation, changes, deleted)
 
 
 def _save(
@@ -75,9 +75,9 @@ def _save(
     store: Store,
     relation: SObject,
     changes: list[tuple[Body, Body]],
-    gone: list[Body],
+    deleted: list[Body],
 ) -> None:
-    mark_deleted(connection, gone)
+    mark_deleted(connection, deleted)
     new = [after for _, after in changes if "Id" not in after]
     for body, record_id in zip(new, new_ids(connection, store.prefixes[NAME], len(new)), strict=True):
         body["Id"] = record_id

@@ -9,13 +9,13 @@ from sandbox.salesforce.values import format_time
 
 
 def list_updated(call: Call, name: str) -> Answer:
-    """List the ids of records that were made or changed from `start` up to `end`."""
+    """List the ids of records created or changed from `start` up to `end`."""
     rows, end = _list_stamped(call, name, is_deleted=False)
     return Answer(200, {"ids": [record_id for record_id, _ in rows], "latestDateCovered": end})
 
 
 def list_deleted(call: Call, name: str) -> Answer:
-    """List the records that were deleted from `start` up to `end`; the sandbox forgets none."""
+    """List the records deleted from `start` up to `end`; the sandbox keeps all of them."""
     rows, end = _list_stamped(call, name, is_deleted=True)
     with call.read() as connection:
         first = connection.execute("select min(json_extract(body, '$.CreatedDate')) from record").fetchone()[0]
@@ -24,9 +24,9 @@ def list_deleted(call: Call, name: str) -> Answer:
 
 
 def _list_stamped(call: Call, name: str, is_deleted: bool) -> tuple[list[tuple[str, str]], str]:
-    """The ids and stamps of an object's records in the call's span, and where the span ends."""
+    """Return the ids and timestamps of an object's records in the call's time range, and the end of the range."""
     sobject = call.org.find_object(name)
-    start, end = (_read_time(call, word) for word in ("start", "end"))
+    start, end = (_read_time(call, bound) for bound in ("start", "end"))
     if start >= end:
         raise ApiError(400, "INVALID_REPLICATION_DATE", "startDate before endDate is required")
     prefix, stamp = call.org.store.prefixes[sobject.name], "json_extract(body, '$.SystemModstamp')"
@@ -41,7 +41,7 @@ def _list_stamped(call: Call, name: str, is_deleted: bool) -> tuple[list[tuple[s
 
 def _read_time(call: Call, name: str) -> str:
     try:
-        # A plus sign that a client did not encode arrives as a blank.
+        # A plus sign that a client did not encode arrives as a space.
         moment = datetime.fromisoformat(call.params.get(name, "").replace(" ", "+"))
     except ValueError as error:
         raise ApiError(400, "MALFORMED_QUERY", f"{name} must be a time with its offset") from error

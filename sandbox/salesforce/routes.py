@@ -11,10 +11,10 @@ from sandbox.salesforce.errors import ApiError
 
 
 def answer_call(call: Call) -> Answer:
-    """Answer a call.
+    """Handle a call.
 
     Raises:
-        ApiError: the call as a whole is refused.
+        ApiError: the whole call is rejected.
     """
     is_known = False
     for method, pattern, function in _ROUTES:

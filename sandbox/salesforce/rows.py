@@ -16,19 +16,19 @@ from sandbox.salesforce.writes import find_key
 
 
 def insert_row(call: Call, name: str) -> Answer:
-    """Make one record."""
+    """Create one record."""
     sobject = call.org.find_object(name)
-    return _say_row(call, sobject, write_rows(call, sobject, "insert", [_record(call.body)])[0])
+    return _render_row(call, sobject, write_rows(call, sobject, "insert", [_record(call.body)])[0])
 
 
 def read_row(call: Call, name: str, record_id: str) -> Answer:
     """Return one record, with all its fields or the requested ones."""
     sobject = call.org.find_object(name)
     fields = split_list(call.params.get("fields", "")) or list(sobject.fields)
-    [found] = find_rows(call, sobject, fields, [record_id])
-    if found is None:
+    [row] = find_rows(call, sobject, fields, [record_id])
+    if row is None:
         raise _not_found()
-    return Answer(200, found)
+    return Answer(200, row)
 
 
 def find_rows(call: Call, sobject: SObject, fields: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any] | None]:
@@ -38,18 +38,18 @@ def find_rows(call: Call, sobject: SObject, fields: Sequence[str], ids: Sequence
         ApiError: INVALID_FIELD.
     """
     columns = call.org.columns(sobject)
-    names = dict.fromkeys(columns[word].field.name for word in fields)
-    known = [complete_id(record_id) for record_id in ids if record_id.isalnum()]
-    listed = ", ".join(f"'{record_id}'" for record_id in known)
+    names = dict.fromkeys(columns[name].field.name for name in fields)
+    record_ids = [complete_id(record_id) for record_id in ids if record_id.isalnum()]
+    listed = ", ".join(f"'{record_id}'" for record_id in record_ids)
     soql = f"select {', '.join(names)} from {sobject.name} where Id in ({listed or 'null'})"  # noqa: S608
     rows = call.queries.answer(soql, call.version, PAGE_ROWS)["records"]
-    found = {row["attributes"]["url"].rpartition("/")[2]: row for row in rows}
-    return [found.get(complete_id(record_id)) for record_id in ids]
+    by_id = {row["attributes"]["url"].rpartition("/")[2]: row for row in rows}
+    return [by_id.get(complete_id(record_id)) for record_id in ids]
 
 
 def split_list(text: str) -> list[str]:
     """Split a parameter at its commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def update_row(call: Call, name: str, record_id: str) -> Answer:
@@ -58,7 +58,7 @@ def update_row(call: Call, name: str, record_id: str) -> Answer:
     outcome = write_rows(call, call.org.find_object(name), "update", [row])[0]
     if outcome.error is not None and outcome.error.code == "ENTITY_IS_DELETED":
         raise _not_found()
-    return _say_error(outcome.error) if outcome.error else Answer(204)
+    return _render_error(outcome.error) if outcome.error else Answer(204)
 
 
 def delete_row(call: Call, name: str, record_id: str) -> Answer:
@@ -68,20 +68,20 @@ def delete_row(call: Call, name: str, record_id: str) -> Answer:
         error = delete_records(connection, org.schema, org.store, sobject, [record_id], org.stamp())[record_id]
     if error is not None and error.code == "ENTITY_IS_DELETED":
         raise _not_found()
-    return Answer(204) if error is None else _say_error(error)
+    return Answer(204) if error is None else _render_error(error)
 
 
 def read_row_by_key(call: Call, name: str, key_name: str, value: str) -> Answer:
-    """One record by an external id."""
+    """Return one record by an external id."""
     sobject = call.org.find_object(name)
     ids = _find(call, sobject, find_key(sobject, key_name), value)
     if not ids:
         raise _not_found()
-    return _say_choices(call, sobject, ids) if len(ids) > 1 else read_row(call, name, ids[0])
+    return _render_choices(call, sobject, ids) if len(ids) > 1 else read_row(call, name, ids[0])
 
 
 def upsert_row(call: Call, name: str, key_name: str, value: str) -> Answer:
-    """Make or change the one record of an external id."""
+    """Create or change the one record of an external id."""
     sobject = call.org.find_object(name)
     key = find_key(sobject, key_name)
     if key.name == "Id":
@@ -92,12 +92,12 @@ def upsert_row(call: Call, name: str, key_name: str, value: str) -> Answer:
         raise ApiError(400, "INVALID_FIELD", message)
     ids = _find(call, sobject, key, value)
     if len(ids) > 1:
-        return _say_choices(call, sobject, ids)
+        return _render_choices(call, sobject, ids)
     if not ids and call.params.get("updateOnly", "").lower() == "true":
         raise _not_found()
     outcome = write_rows(call, sobject, "upsert", [row | {key.name: value}], key)[0]
     if outcome.error is not None:
-        return _say_error(outcome.error)
+        return _render_error(outcome.error)
     body: dict[str, Any] = {"id": outcome.id, "success": True, "errors": [], "created": outcome.is_created}
     return Answer(201, body, _locate(call, sobject, outcome)) if outcome.is_created else Answer(200, body)
 
@@ -110,7 +110,7 @@ def write_rows(
     key: Field | None = None,
     is_all_or_none: bool = False,
 ) -> list[Outcome]:
-    """Write rows of one object, as many as one call may hold."""
+    """Write rows of one object, up to the limit of one call."""
     locked = call.org.faults.take(call.url_path, "row_lock")
     writer = call.org.writer(call.user_id)
     with call.write() as connection:
@@ -136,9 +136,9 @@ def _find(call: Call, sobject: SObject, key: Field, value: str) -> list[str]:
         return find_ids(connection, sobject.name, key.name, [key.fold(value)]).get(key.fold(value), [])
 
 
-def _say_row(call: Call, sobject: SObject, outcome: Outcome) -> Answer:
+def _render_row(call: Call, sobject: SObject, outcome: Outcome) -> Answer:
     if outcome.error is not None:
-        return _say_error(outcome.error)
+        return _render_error(outcome.error)
     return Answer(201, {"id": outcome.id, "success": True, "errors": []}, _locate(call, sobject, outcome))
 
 
@@ -146,11 +146,11 @@ def _locate(call: Call, sobject: SObject, outcome: Outcome) -> dict[str, str]:
     return {"Location": f"/services/data/{call.version}/sobjects/{sobject.name}/{outcome.id}"}
 
 
-def _say_error(error: RowError) -> Answer:
+def _render_error(error: RowError) -> Answer:
     return Answer(400, [{"message": error.message, "errorCode": error.code, "fields": list(error.fields)}])
 
 
-def _say_choices(call: Call, sobject: SObject, ids: list[str]) -> Answer:
+def _render_choices(call: Call, sobject: SObject, ids: list[str]) -> Answer:
     return Answer(300, [f"/services/data/{call.version}/sobjects/{sobject.name}/{record_id}" for record_id in ids])
 
 

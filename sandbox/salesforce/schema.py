@@ -1,7 +1,7 @@
 """The org's objects and fields, read from Salesforce DX source files; used by describe and by the validation of rows.
 
-Two trees of the same format are united: `include/crm/metadata` (what the project deploys) and `sandbox/salesforce/metadata`
-(what the platform and the Financial Services Cloud package bring). A field exists when its file does.
+Two trees of the same format are merged: `include/crm/metadata` (what the project deploys) and `sandbox/salesforce/metadata`
+(objects of the platform and the Financial Services Cloud package). A field exists when its file does.
 """
 
 import re
@@ -25,11 +25,11 @@ KEY_PREFIXES = {
     "Task": "00T",
     "AccountContactRelation": "07k",
 }
-# Standard fields by which records can be matched although they are no external ids: the format has no tag for it.
+# Standard fields that can match records without being external ids: the format has no tag for this.
 ID_LOOKUPS = {("RecordType", "DeveloperName"), ("User", "Username"), ("Contact", "Email")}
-# Custom fields of tasks are declared on Activity, an object that only the metadata has.
+# Custom fields of tasks are declared on Activity, an object that exists only in the metadata.
 DECLARED_ON = {"Task": "Activity"}
-# Standard fields that only the platform writes; the format has no tag for it.
+# Standard fields that only the platform writes: the format has no tag for this.
 READ_ONLY = {
     ("AccountContactRelation", "IsDirect"),
     ("Account", "PersonContactId"),
@@ -39,13 +39,13 @@ READ_ONLY = {
     ("Opportunity", "IsWon"),
     ("RecordType", "IsPersonType"),
 }
-# References that can be set when a record is made and never moved, as a master-detail field is.
+# References that are fixed when a record is created, like a master-detail field.
 FIXED_REFERENCES = {("AccountContactRelation", "AccountId"), ("AccountContactRelation", "ContactId")}
 # References to records of several objects: a parent's key alone would not identify the object.
 POLYMORPHIC = {("Task", "WhatId"), ("Task", "WhoId")}
-# Fields whose values together no other record of the object has.
+# Fields whose combined values are unique within the object.
 UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId")}
-# Objects whose records people can merge; a merged one names the one that it went into.
+# Objects whose records people can merge; a merged record references the remaining one.
 MERGEABLE = {"Account", "Contact"}
 _STRIP_NAMESPACE = re.compile(r"\{.*?\}")
 # The filter operation of the metadata format that the package's lookup filter uses.
@@ -56,8 +56,8 @@ _NOT_EQUAL = "notEqual"
 class Field:
     """One field; `type` is the metadata type (`Text`, `Currency`, `Lookup`, ...), or `Id` for the record id.
 
-    A polymorphic reference leads to records of `reference_to`, by which queries read its parent, or of `also_to`.
-    `relationship` leads from a record to its parent, `child_relationship` from the parent to such records.
+    A polymorphic reference points to records of `reference_to`, which queries use, or of `also_to`.
+    `relationship` is the name from a record to its parent, `child_relationship` from the parent to its children.
     """
 
     name: str
@@ -86,22 +86,22 @@ class Field:
 
     @property
     def is_key(self) -> bool:
-        """Whether an upsert or a relationship column may match records by this field."""
+        """Return whether an upsert or a relationship column may match records by this field."""
         return self.is_external_id or self.is_id_lookup
 
     @property
     def is_indexed(self) -> bool:
-        """Whether the store keeps an index of this field's values."""
+        """Return whether the store has an index of this field's values."""
         return self.name != "Id" and (self.is_key or self.is_unique)
 
     @property
     def is_reference(self) -> bool:
-        """Whether the value is another record's id."""
+        """Return whether the value is another record's id."""
         return self.reference_to is not None
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The objects that a reference may lead to; none for other fields."""
+        """Return the objects that a reference may point to; none for other fields."""
         return (self.reference_to, *self.also_to) if self.reference_to is not None else ()
 
     def fold(self, value: str) -> str:
@@ -123,27 +123,27 @@ class SObject:
 
     @property
     def is_custom(self) -> bool:
-        """Whether the API name is a custom object's."""
+        """Return whether the API name is a custom object's."""
         return self.name.endswith("__c")
 
     @cached_property
     def by_lower_name(self) -> dict[str, Field]:
-        """Fields by lower-case name: field names in the API ignore case."""
+        """Return fields by lower-case name: field names in the API ignore case."""
         return {name.lower(): item for name, item in self.fields.items()}
 
     @cached_property
     def by_relationship(self) -> dict[str, Field]:
-        """Reference fields by lower-case relationship name (`finserv__household__r`)."""
+        """Return reference fields by lower-case relationship name (`finserv__household__r`)."""
         return {item.relationship.lower(): item for item in self.fields.values() if item.relationship}
 
     @cached_property
     def indexed(self) -> tuple[Field, ...]:
-        """Fields whose values the store indexes."""
+        """Return the fields whose values the store indexes."""
         return tuple(item for item in self.fields.values() if item.is_indexed)
 
     @cached_property
     def unique(self) -> tuple[str, ...]:
-        """Names of the index under which two records may not have one value."""
+        """Return the names of unique indexes."""
         return (*(item.name for item in self.indexed if item.is_unique), *self._together)
 
     def keys_of(self, body: Mapping[str, Any]) -> dict[str, str]:
@@ -162,13 +162,13 @@ Schema = dict[str, SObject]
 
 
 def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
-    """Read the objects of all `trees`; a field that two trees declare is the later tree's.
+    """Read the objects of all `trees`; a field in two trees is taken from the later one.
 
     Raises:
-        ValueError: a file lacks what its format requires, or a lookup points to an object that no tree has.
+        ValueError: a file lacks a required tag, or a lookup points to an object in no tree.
     """
-    found = {path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()}
-    read = {name: _load_object(name, trees) for name in sorted(found - set(DECLARED_ON.values()))}
+    names = {path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()}
+    read = {name: _load_object(name, trees) for name in sorted(names - set(DECLARED_ON.values()))}
     schema = {name: replace(sobject, fields=dict(sobject.fields)) for name, sobject in read.items()}
     for sobject in schema.values():
         for item in sobject.fields.values():

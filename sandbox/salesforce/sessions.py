@@ -12,7 +12,7 @@ from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.store import Store
 
 IDLE = timedelta(hours=2)
-"""A session dies when no call used it for so long."""
+"""A session expires after this time without a call."""
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
@@ -21,7 +21,7 @@ _SKEW = timedelta(minutes=3)
 
 
 class OAuthError(Exception):
-    """A login is refused; OAuth's own shape of error, HTTP 400."""
+    """A login is rejected with OAuth's error format, HTTP 400."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(f"{error}: {description}")
@@ -39,7 +39,7 @@ class Consumer:
 
 
 class Sessions:
-    """Consumers and tokens; both survive a restart."""
+    """Consumers and tokens, which survive a restart."""
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
@@ -62,15 +62,15 @@ class Sessions:
         self._consumers[consumer.client_id] = consumer
 
     def log_in(self, form: Mapping[str, str], basic: tuple[str, str] | None, base: str) -> tuple[str, Consumer]:
-        """Give a token for a JWT or client credentials.
+        """Return a token for a JWT or client credentials.
 
         Args:
             form: The posted fields.
             basic: Client id and secret of the Authorization header.
-            base: The org's own URL, an audience too.
+            base: The org's own URL, also a valid audience.
 
         Raises:
-            OAuthError: with Salesforce's words.
+            OAuthError: the login is rejected; with Salesforce's message.
         """
         grant = form.get("grant_type")
         if grant == JWT_BEARER:
@@ -93,7 +93,7 @@ class Sessions:
         """Count a call under a token and return its username.
 
         Raises:
-            ApiError: INVALID_SESSION_ID, or REQUEST_LIMIT_EXCEEDED when the day's calls are used up.
+            ApiError: INVALID_SESSION_ID, or REQUEST_LIMIT_EXCEEDED if the daily calls are used up.
         """
         username, now = self._usernames.get(token), self._now()
         if username is None or now - self._used_at[token] > IDLE:
@@ -107,7 +107,7 @@ class Sessions:
         return username
 
     def find_username(self, token: str) -> str | None:
-        """Return the username of a token that is not expired; this counts as no call."""
+        """Return the username of a valid token, without counting a call."""
         is_open = token in self._usernames and self._now() - self._used_at[token] <= IDLE
         return self._usernames[token] if is_open else None
 
@@ -122,11 +122,11 @@ class Sessions:
         self.expire(token)
 
     def expire(self, token: str | None = None) -> None:
-        """Make one token, or all, worthless."""
-        gone = [token] if token is not None else list(self._usernames)
+        """Expire one token, or all."""
+        tokens = [token] if token is not None else list(self._usernames)
         with self._store.write() as connection:
-            connection.executemany("delete from session where token = ?", [(item,) for item in gone])
-        for item in gone:
+            connection.executemany("delete from session where token = ?", [(item,) for item in tokens])
+        for item in tokens:
             self._usernames.pop(item, None)
 
     def set_daily_calls(self, most: int, remaining: int) -> None:

@@ -19,7 +19,7 @@ MOST_WRITTEN = 200
 
 
 class _Failed(Exception):
-    """A record of an all-or-none call is refused."""
+    """A record of an all-or-none call is rejected."""
 
 
 def insert_records(call: Call) -> Answer:
@@ -40,7 +40,7 @@ def upsert_records(call: Call, name: str, key_name: str) -> Answer:
 
 
 def delete_records(call: Call) -> Answer:
-    """Delete up to 200 records, of one object or several."""
+    """Delete up to 200 records of one or more objects."""
     ids = [complete_id(record_id) for record_id in split_list(call.params.get("ids", ""))]
     _check_size(ids, "ids", MOST_WRITTEN)
     errors: dict[str, RowError | None] = {}
@@ -55,28 +55,28 @@ def delete_records(call: Call) -> Answer:
                 raise _Failed
     except _Failed:
         message = "Record rolled back because not all records were valid and the request was using AllOrNone"
-        undone = RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)
-        errors = {record_id: _delete_error(errors, record_id) or undone for record_id in ids}
+        rolled_back = RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)
+        errors = {record_id: _delete_error(errors, record_id) or rolled_back for record_id in ids}
     return Answer(200, [_render_outcome(Outcome(each, error=_delete_error(errors, each))) for each in ids])
 
 
 def read_records_of_url(call: Call, name: str) -> Answer:
     """Read records of one object; `ids` and `fields` are parameters."""
-    return _read(call, name, *(split_list(call.params.get(word, "")) for word in ("ids", "fields")))
+    return _read(call, name, *(split_list(call.params.get(parameter, "")) for parameter in ("ids", "fields")))
 
 
 def read_records_of_body(call: Call, name: str) -> Answer:
     """Read up to 2,000 records of one object; `ids` and `fields` are in the body."""
     body = call.body if isinstance(call.body, dict) else {}
-    return _read(call, name, *(body.get(word) for word in ("ids", "fields")))
+    return _read(call, name, *(body.get(parameter) for parameter in ("ids", "fields")))
 
 
 def _read(call: Call, name: str, ids: Any, fields: Any) -> Answer:
     sobject = call.org.find_object(name)
-    for word, values in (("ids", ids), ("fields", fields)):
-        _check_size(values, word, PAGE_ROWS)
+    for parameter, values in (("ids", ids), ("fields", fields)):
+        _check_size(values, parameter, PAGE_ROWS)
         if not all(isinstance(value, str) for value in values):
-            raise ApiError(400, "JSON_PARSER_ERROR", f"{word} must be a list of texts")
+            raise ApiError(400, "JSON_PARSER_ERROR", f"{parameter} must be a list of strings")
     return Answer(200, find_rows(call, sobject, fields, ids))
 
 
@@ -98,7 +98,7 @@ def _group_by_object(call: Call, ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _delete_error(errors: dict[str, RowError | None], record_id: str) -> RowError | None:
-    """The error of an id; one that belongs to no object has none of its own in `errors`."""
+    """Return the error of an id; an id of no object has none in `errors`."""
     return errors.get(record_id, RowError("MALFORMED_ID", f"malformed id {record_id}"))
 
 

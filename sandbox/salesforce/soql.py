@@ -22,7 +22,7 @@ MOST_OFFSET = 2000
 AGGREGATES = frozenset({"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX"})
 _FUNCTIONS = AGGREGATES | {"CALENDAR_YEAR", "CALENDAR_QUARTER", "CALENDAR_MONTH", "DAY_IN_MONTH", "DAY_ONLY", "FIELDS"}
 _OPERATORS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">=", "like"})
-# What can follow an item or an object, so that no such word is read as its alias.
+# Words that can follow an item or an object, and so are not its alias.
 _CLAUSES = frozenset({"from", "where", "group", "having", "order", "limit", "offset", "with", "for", "using"})
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -51,12 +51,12 @@ class Expression:
 
     @property
     def key(self) -> str:
-        """Return a value that is equal for equal expressions; case does not matter."""
+        """Return a value that is equal for equal expressions, ignoring case."""
         return str(self).lower()
 
     @property
     def is_aggregate(self) -> bool:
-        """Whether its value is one of many rows."""
+        """Return whether its value aggregates rows."""
         return self.function in AGGREGATES
 
 
@@ -89,7 +89,7 @@ Condition = Comparison | Not | Junction
 
 @dataclass(frozen=True)
 class Order:
-    """One key of the sort."""
+    """One sort key."""
 
     by: Expression
     is_descending: bool = False
@@ -121,12 +121,12 @@ class Query:
 
     @property
     def is_count(self) -> bool:
-        """Whether it is `SELECT COUNT()`, answered by a number of rows and no rows."""
+        """Return whether it is `SELECT COUNT()`, which returns a number instead of rows."""
         return self.items == [Item(Expression("", "COUNT"))]
 
     @property
     def is_aggregate(self) -> bool:
-        """Whether its rows are no records."""
+        """Return whether its rows are groups, not records."""
         return bool(self.groups) or any(item.expression.is_aggregate for item in self.items)
 
 
@@ -134,7 +134,7 @@ def parse_soql(text: str) -> Query:
     """Parse a query.
 
     Raises:
-        ApiError: MALFORMED_QUERY, naming what stands where something else was expected.
+        ApiError: MALFORMED_QUERY, with the unexpected token.
     """
     return _Parser(text).parse()
 
@@ -190,7 +190,7 @@ class _Parser:
         return query
 
     def _parse_inner(self) -> Query:
-        """A query in brackets, of which the first is taken."""
+        """Parse a query in brackets, after the opening bracket."""
         query = self._parse_query()
         self._expect(")")
         return query
@@ -254,7 +254,7 @@ class _Parser:
         return Comparison(left, "!=" if operator == "<>" else operator, span or self._take_literal())
 
     def _take_span(self) -> Span | None:
-        """The date literal that is next; None where something else is."""
+        """Return the next token if it is a date literal, or None."""
         kind, word = self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
         is_counted = self._tokens[self._at + 1 : self._at + 2] == [("sign", ":")]
         if kind != "word" or not (is_counted or parse_span(word, None)):
@@ -322,12 +322,12 @@ class _Parser:
 
     def _expect(self, word: str) -> None:
         if not self._accept(word):
-            found = self._tokens[self._at][1] if self._at < len(self._tokens) else "end of query"
-            _fail(f"expecting {word.upper()}, found {found}")
+            token = self._tokens[self._at][1] if self._at < len(self._tokens) else "end of query"
+            _fail(f"expecting {word.upper()}, found {token}")
 
 
 def _check(query: Query) -> None:
-    """Refuse what Salesforce's grammar takes and its rules do not."""
+    """Reject queries that are valid in Salesforce's grammar but break its rules."""
     if any(child.is_aggregate for child in query.children):
         _fail("a child query has neither groups nor aggregates")
     if query.offset > MOST_OFFSET:

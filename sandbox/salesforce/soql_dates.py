@@ -22,7 +22,7 @@ _NINETY = re.compile(r"(LAST|NEXT)_90_DAYS")
 
 @dataclass(frozen=True)
 class Span:
-    """Whole units of time, counted from the one that today is in: from `first` up to, without, `end`."""
+    """Whole units of time, relative to the current unit: from `first` to `end`, exclusive."""
 
     unit: str
     first: int
@@ -33,21 +33,21 @@ class Span:
         return _find_start(self.unit, today, self.first), _find_start(self.unit, today, self.end)
 
     def find_moments(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return when the span begins and when it is over, in the users' time zone."""
+        """Return the start and end of the span in the users' time zone."""
         first, end = self.find_days(now.astimezone(TIME_ZONE).date())
         return datetime.combine(first, time(), TIME_ZONE), datetime.combine(end, time(), TIME_ZONE)
 
 
 def parse_span(word: str, count: int | None) -> Span | None:
-    """Return the span of a literal and the number behind its colon; None where it is no such literal."""
+    """Return the span of a date literal and the number after its colon; None if it is not a date literal."""
     word = word.upper()
     if ninety := _NINETY.fullmatch(word):
         word, count = f"{ninety[1]}_N_DAYS", 90 if count is None else None
     if count is None:
         if word in _DAYS:
             return Span("DAY", _DAYS[word], _DAYS[word] + 1)
-        named = _NAMED.fullmatch(word)
-        return Span(named[2], _WHICH[named[1]], _WHICH[named[1]] + 1) if named else None
+        match = _NAMED.fullmatch(word)
+        return Span(match[2], _WHICH[match[1]], _WHICH[match[1]] + 1) if match else None
     if ago := _AGO.fullmatch(word):
         return Span(ago[1], -count, -count + 1)
     counted = _COUNTED.fullmatch(word)
@@ -55,11 +55,11 @@ def parse_span(word: str, count: int | None) -> Span | None:
         return None
     if counted[1] == "NEXT":
         return Span(counted[2], 1, count + 1)
-    return Span(counted[2], -count, 1 if counted[2] == "DAY" else 0)  # only the last days include the present one
+    return Span(counted[2], -count, 1 if counted[2] == "DAY" else 0)  # only LAST_N_DAYS includes the current unit
 
 
 def _find_start(unit: str, day: date, offset: int) -> date:
-    """The first day of the unit that is `offset` units after the one that `day` is in; a week begins on Sunday."""
+    """Return the first day of the unit `offset` units after that of `day`; weeks begin on Sunday."""
     if unit == "DAY":
         return day + timedelta(offset)
     if unit == "WEEK":

@@ -1,6 +1,6 @@
-"""The org's state in one SQLite file: records as JSON, the index of their keys, and everything else that must survive a restart.
+"""The org's state in one SQLite file: records as JSON, the index of their keys, and all other state that survives a restart.
 
-One writer at a time (`write`), any number of readers beside it (`read`): SQLite's write-ahead log.
+One writer at a time (`write`) and any number of readers (`read`), by SQLite's write-ahead log.
 """
 
 import sqlite3
@@ -59,7 +59,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction of the only writer: committed when the block ends, undone when it raises."""
+        """Yield the single writer's transaction: committed when the block ends, rolled back if it raises."""
         with self._lock:
             self._writer.execute("begin immediate")
             try:
@@ -75,7 +75,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees the last committed state; a streamed answer uses it from one thread after the other."""
+        """Yield a connection that sees the last committed state; a streamed response uses it from several threads in turn."""
         connection = self._connect()
         try:
             yield connection
@@ -88,7 +88,7 @@ class Store:
             self._writer.close()
 
     def object_of(self, record_id: str) -> str | None:
-        """The object whose key prefix an id has."""
+        """Return the object with an id's key prefix."""
         return self._objects.get(record_id[:3])
 
     def _connect(self) -> sqlite3.Connection:
@@ -101,23 +101,25 @@ class Store:
 
     def _assign_prefixes(self, schema: Schema) -> dict[str, str]:
         with self.write() as connection:
-            known = dict(connection.execute("select object, prefix from prefix"))
-            for name in sorted(schema.keys() - known.keys()):
-                taken = sum(prefix.startswith("a") for prefix in known.values())
-                known[name] = KEY_PREFIXES.get(name) or (f"e{taken:02}" if name.endswith("__e") else f"a{taken:02}")
-                connection.execute("insert into prefix values (?, ?)", (name, known[name]))
-        self._objects = {prefix: name for name, prefix in known.items()}
-        return known
+            prefixes = dict(connection.execute("select object, prefix from prefix"))
+            for name in sorted(schema.keys() - prefixes.keys()):
+                assigned = sum(prefix.startswith("a") for prefix in prefixes.values())
+                prefixes[name] = KEY_PREFIXES.get(name) or (
+                    f"e{assigned:02}" if name.endswith("__e") else f"a{assigned:02}"
+                )
+                connection.execute("insert into prefix values (?, ?)", (name, prefixes[name]))
+        self._objects = {prefix: name for name, prefix in prefixes.items()}
+        return prefixes
 
 
 def new_ids(connection: sqlite3.Connection, prefix: str, count: int) -> list[str]:
-    """Ids for `count` new records, ascending."""
+    """Return ids for `count` new records, ascending."""
     last = take_numbers(connection, prefix, count)
     return [make_id(prefix, number) for number in range(last - count + 1, last + 1)]
 
 
 def take_numbers(connection: sqlite3.Connection, name: str, count: int) -> int:
-    """Move the counter `name` on by `count` and return its new value."""
+    """Increase the counter `name` by `count` and return its new value."""
     row = connection.execute(
         "insert into counter values (?1, ?2) on conflict (name) do update set value = value + ?2 returning value",
         (name, count),
@@ -126,50 +128,50 @@ def take_numbers(connection: sqlite3.Connection, name: str, count: int) -> int:
 
 
 def load_records(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Body]:
-    """The live records among `ids`, by id."""
-    found = connection.execute(
+    """Return the records among `ids` that are not deleted, by id."""
+    rows = connection.execute(
         "select id, body from record where id in (select value from json_each(?)) and not is_deleted",
         (_array(ids),),
     )
-    return {record_id: orjson.loads(body) for record_id, body in found}
+    return {record_id: orjson.loads(body) for record_id, body in rows}
 
 
 def find_ids(connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]) -> dict[str, list[str]]:
-    """The ids of live records by key value; a value that no record has is left out."""
-    found = defaultdict(list)
+    """Return the ids of records by key value, without deleted records and unknown values."""
+    by_value = defaultdict(list)
     rows = connection.execute(
         "select value, id from record_key where object = ? and field = ? and value in (select value from json_each(?))",
         (sobject, field, _array(folded)),
     )
     for value, record_id in rows:
-        found[value].append(record_id)
-    return found
+        by_value[value].append(record_id)
+    return by_value
 
 
 def find_records(
     connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]
 ) -> dict[str, list[Body]]:
-    """The live records by key value; a value that no record has is left out."""
-    found = defaultdict(list)
+    """Return records by key value, without deleted records and unknown values."""
+    by_value = defaultdict(list)
     rows = connection.execute(
         "select k.value, r.body from record_key k cross join record r on r.id = k.id"
         " where k.object = ? and k.field = ? and k.value in (select value from json_each(?))",
         (sobject, field, _array(folded)),
     )
     for value, body in rows:
-        found[value].append(orjson.loads(body))
-    return found
+        by_value[value].append(orjson.loads(body))
+    return by_value
 
 
 def find_children(connection: sqlite3.Connection, prefix: str, field: str, parents: Iterable[str]) -> list[Body]:
-    """The live records under a key prefix whose reference `field` (a name of the schema) is one of `parents`."""
-    wanted = list(parents)
-    if not wanted:
+    """Return the records under a key prefix, not deleted, whose reference `field` (a schema name) is one of `parents`."""
+    parent_ids = list(parents)
+    if not parent_ids:
         return []
     rows = connection.execute(
         "select body from record where id >= ? and id < ? and not is_deleted"  # noqa: S608 - a name of the schema
         f" and json_extract(body, '$.{field}') in (select value from json_each(?))",
-        (prefix, prefix + ID_END, _array(wanted)),
+        (prefix, prefix + ID_END, _array(parent_ids)),
     )
     return [orjson.loads(body) for (body,) in rows]
 
@@ -183,19 +185,19 @@ def save_records(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None
 
 
 def index_keys(connection: sqlite3.Connection, sobject: SObject, changes: Iterable[tuple[Body, Body]]) -> None:
-    """Bring the index of keys in step with records that went from the first to the second of each pair."""
-    gone, come = [], []
+    """Update the index of keys for records that changed from the first to the second of each pair."""
+    removed, added = [], []
     for before, after in changes:
         old, new = sobject.keys_of(before), sobject.keys_of(after)
         if old != new:
-            gone += [(sobject.name, name, value, after["Id"]) for name, value in old.items() - new.items()]
-            come += [(sobject.name, name, value, after["Id"]) for name, value in new.items() - old.items()]
-    connection.executemany("delete from record_key where object = ? and field = ? and value = ? and id = ?", gone)
-    connection.executemany("insert into record_key values (?, ?, ?, ?)", come)
+            removed += [(sobject.name, name, value, after["Id"]) for name, value in old.items() - new.items()]
+            added += [(sobject.name, name, value, after["Id"]) for name, value in new.items() - old.items()]
+    connection.executemany("delete from record_key where object = ? and field = ? and value = ? and id = ?", removed)
+    connection.executemany("insert into record_key values (?, ?, ?, ?)", added)
 
 
 def mark_deleted(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:
-    """Take records out of every answer but `queryAll`, and their keys out of the index."""
+    """Mark records as deleted, so that only `queryAll` returns them, and remove their keys from the index."""
     bodies = list(bodies)
     ids = _array(body["Id"] for body in bodies)
     save_records(connection, bodies)
@@ -204,7 +206,7 @@ def mark_deleted(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None
 
 
 def drop_keys(connection: sqlite3.Connection, ids: Iterable[str]) -> None:
-    """Take records out of the index of keys."""
+    """Remove records from the index of keys."""
     connection.execute("delete from record_key where id in (select value from json_each(?))", (_array(ids),))
 
 

@@ -15,7 +15,7 @@ MOST_RECORDS, MOST_LEVELS, MOST_OBJECTS = 200, 5, 5
 
 @dataclass
 class Node:
-    """One record of a tree; `link` is the field that names its parent."""
+    """One record of a tree; `link` is the field that references its parent."""
 
     sobject: SObject
     reference: str
@@ -27,7 +27,7 @@ class Node:
 
 
 class _Failed(Exception):
-    """Rows of one level are refused."""
+    """Rows of one level are rejected."""
 
     def __init__(self, results: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -60,16 +60,16 @@ def _read_nodes(schema: Schema, sobject: SObject, body: Any, level: int, parent:
     """Yield the records of `body` and all below them.
 
     Raises:
-        ApiError: they are no tree of records with a type and a reference each.
+        ApiError: it is not a tree of records that each have a type and a reference.
     """
     records = body.get("records") if isinstance(body, dict) else None
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
         raise ApiError(400, "JSON_PARSER_ERROR", "records must be a list of records")
     for record in records:
-        attributes = record.get("attributes")
-        known = attributes if isinstance(attributes, dict) else {}
-        reference = known.get("referenceId")
-        if str(known.get("type")).lower() != sobject.name.lower() or not isinstance(reference, str):
+        value = record.get("attributes")
+        attributes = value if isinstance(value, dict) else {}
+        reference = attributes.get("referenceId")
+        if str(attributes.get("type")).lower() != sobject.name.lower() or not isinstance(reference, str):
             message = f"Every record needs attributes with the type {sobject.name} and a referenceId"
             raise ApiError(400, "INVALID_INPUT", message)
         below = {name: value for name, value in record.items() if isinstance(value, dict) and "records" in value}
@@ -94,9 +94,9 @@ def _check(nodes: list[Node]) -> None:
     if len({node.sobject.name for node in nodes}) > MOST_OBJECTS:
         raise ApiError(400, "LIMIT_EXCEEDED", f"A request holds records of at most {MOST_OBJECTS} objects")
     references = [node.reference for node in nodes]
-    twice = [reference for reference in references if references.count(reference) > 1]
-    if twice:
-        raise ApiError(400, "INVALID_INPUT", f"Duplicate ReferenceId provided in the request: {twice[0]}")
+    duplicates = [reference for reference in references if references.count(reference) > 1]
+    if duplicates:
+        raise ApiError(400, "INVALID_INPUT", f"Duplicate ReferenceId provided in the request: {duplicates[0]}")
 
 
 def _refuse(reference: str, error: RowError) -> dict[str, Any]:

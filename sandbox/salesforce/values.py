@@ -1,6 +1,6 @@
 """Field values: the formats that a caller may send, the stored form, and the form in responses.
 
-Kept forms: numbers as decimal text (never a float), checkboxes as booleans, dates as `YYYY-MM-DD`, times as
+Stored forms: numbers as decimal text (never a float), checkboxes as booleans, dates as `YYYY-MM-DD`, times as
 Salesforce's `YYYY-MM-DDThh:mm:ss.000+0000` in UTC, references as 18-character ids, everything else as text.
 """
 
@@ -15,7 +15,7 @@ import orjson
 from sandbox.salesforce.errors import RowError
 from sandbox.salesforce.schema import Field
 
-Kept = str | bool | None
+StoredValue = str | bool | None
 NUMBERS = frozenset({"Number", "Currency", "Percent"})
 # The types whose length is checked. A long text counts too.
 TEXTS = frozenset({"Text", "TextArea", "LongTextArea", "Phone", "Url", "Email", "AutoNumber"})
@@ -28,10 +28,10 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
-def value_parser(field: Field) -> Callable[[object], Kept]:
-    """Return what turns a sent value (CSV text or JSON) into its kept form.
+def value_parser(field: Field) -> Callable[[object], StoredValue]:
+    """Return a function that converts a sent value (CSV text or JSON) to its stored form.
 
-    The parser gets no null: whether a field may be empty is not its question. It raises `RowError`.
+    The function never receives null: callers check for empty fields. It raises `RowError`.
     """
     if field.is_reference:
         return lambda value: _parse_id(field, value)
@@ -51,17 +51,17 @@ def format_time(moment: datetime) -> str:
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03}+0000"
 
 
-def say_json(field: Field, kept: object) -> object:
+def render_json(field: Field, value: object) -> object:
     """Return a stored value for a JSON response; decimals keep every digit."""
-    if kept is None:
+    if value is None:
         return False if field.type == "Checkbox" else None
     if field.type in NUMBERS:
-        return orjson.Fragment(str(kept))
-    return bool(kept) if field.type == "Checkbox" else kept
+        return orjson.Fragment(str(value))
+    return bool(value) if field.type == "Checkbox" else value
 
 
 def make_id(prefix: str, number: int) -> str:
-    """The 18-character id of the `number`-th record under a key prefix; ids ascend with their numbers."""
+    """Return the 18-character id of record `number` under a key prefix; ids ascend with numbers."""
     digits = ""
     while number:
         number, digit = divmod(number, 62)
@@ -114,13 +114,13 @@ def _parse_email(field: Field, value: object) -> str:
 
 
 def _plain_number(field: Field) -> str:
-    """The pattern of what needs no rounding, as nearly every number of a load; the rest goes the long way."""
+    """Return the pattern of numbers that need no rounding, nearly all in a load; the others take the slower path."""
     return rf"-?(?:0|[1-9][0-9]{{0,{field.precision - field.scale - 1}}})\.[0-9]{{1,{field.scale or 1}}}"
 
 
 def _number_parser(field: Field) -> Callable[[object], str]:
     step = Decimal(1).scaleb(-field.scale)
-    bound = Decimal(10) ** (field.precision - field.scale)
+    limit = Decimal(10) ** (field.precision - field.scale)
     is_plain = re.compile(_plain_number(field)).fullmatch
 
     def parse_number(value: object) -> str:
@@ -131,7 +131,7 @@ def _number_parser(field: Field) -> Callable[[object], str]:
         if isinstance(value, bool) or not _NUMBER.fullmatch(text):
             raise _mistyped(field, value)
         number = Decimal(text)
-        if abs(number) >= bound:
+        if abs(number) >= limit:
             message = f"{field.label}: value outside of valid range on numeric field: {text}"
             raise RowError("NUMBER_OUTSIDE_VALID_RANGE", message, field.name)
         rounded = f"{number.quantize(step, ROUND_HALF_UP):f}"
@@ -159,18 +159,18 @@ def _picklist_parser(field: Field) -> Callable[[object], str]:
 
 def _parse_multiselect(field: Field, value: object) -> str:
     choices = _parse_text(field, value).split(";")
-    wrong = [choice for choice in choices if choice not in field.picklist]
-    if field.is_restricted and wrong:
-        message = f"{field.label}: bad value for restricted picklist field: {wrong[0]}"
+    invalid = [choice for choice in choices if choice not in field.picklist]
+    if field.is_restricted and invalid:
+        message = f"{field.label}: bad value for restricted picklist field: {invalid[0]}"
         raise RowError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, field.name)
     return ";".join(choices)
 
 
 def _parse_checkbox(field: Field, value: object) -> bool:
-    truth = _TRUTH.get(str(value).lower())
-    if truth is None:
+    parsed = _TRUTH.get(str(value).lower())
+    if parsed is None:
         raise _mistyped(field, value)
-    return truth
+    return parsed
 
 
 def _parse_date(field: Field, value: object) -> str:
@@ -198,7 +198,7 @@ def _parse_id(field: Field, value: object) -> str:
     return complete_id(value)
 
 
-_PARSERS: dict[str, Callable[[Field, object], Kept]] = {
+_PARSERS: dict[str, Callable[[Field, object], StoredValue]] = {
     "Checkbox": _parse_checkbox,
     "Date": _parse_date,
     "DateTime": _parse_time,

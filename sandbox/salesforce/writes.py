@@ -1,7 +1,7 @@
 """Inserts, updates and upserts of a batch of rows, each validated by the org's metadata; an error affects only its own row.
 
-A batch goes through its steps together, so that every look-up is one query for the whole batch. Only one thing is
-judged over the batch as a whole, as Salesforce does: a key that two of its rows carry fails all of these rows.
+The rows of a batch go through each step together, so that a lookup is one query for the whole batch. As in Salesforce,
+one check covers the whole batch: rows with the same key all fail.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sandbox.salesforce import relations
 from sandbox.salesforce.columns import Column, Columns, Row
-from sandbox.salesforce.drafts import Draft, Outcome, draft_row, good, refuse_field
+from sandbox.salesforce.drafts import Draft, Outcome, draft_row, list_valid, refuse_field
 from sandbox.salesforce.errors import ApiError, RowError
 from sandbox.salesforce.opportunities import settle_stage
 from sandbox.salesforce.persons import TYPES, Persons, refuse_names
@@ -30,7 +30,7 @@ from sandbox.salesforce.store import (
 from sandbox.salesforce.values import format_time
 
 BATCH_ROWS = 10_000
-"""Rows of one internal batch of a bulk job; duplicate keys are looked for inside it."""
+"""Rows of one internal batch of a bulk job, the range of the duplicate check."""
 
 
 class Writer:
@@ -78,20 +78,20 @@ class Writer:
         is_all_or_none: bool = False,
         is_locked: Callable[[Draft], bool] | None = None,
     ) -> list[Outcome]:
-        """Write rows (at most a batch) inside the caller's transaction; outcomes stand in the rows' order.
+        """Write rows (at most a batch) inside the caller's transaction; outcomes are in the rows' order.
 
         Args:
             operation: `insert`, `update` (rows carry `Id`) or `upsert` (rows carry `key`).
-            columns: Those that the rows were read with.
-            is_all_or_none: One row's error keeps all rows out.
-            is_locked: Says of each row whether somebody else holds a lock that it needs.
+            columns: The columns with which the rows were parsed.
+            is_all_or_none: Whether one row's error rejects all rows.
+            is_locked: Returns whether another transaction locks a row.
         """
         if is_locked is not None:
             for draft in drafts:
                 if is_locked(draft):
                     draft.error = RowError("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
         if operation == "insert":
-            for draft in good(drafts):
+            for draft in list_valid(drafts):
                 draft.is_new = True
         elif operation == "update" or key is None or key.name == "Id":
             self._match_by_id(connection, sobject, drafts, is_upsert=operation == "upsert")
@@ -103,7 +103,7 @@ class Writer:
         self._check_unique(connection, sobject, drafts)
         contacts = self._draft_contacts(connection, drafts) if sobject.name == "Account" else []
         if is_all_or_none and any(draft.error for draft in drafts):
-            for draft in good(drafts):
+            for draft in list_valid(drafts):
                 message = "Record rolled back because not all records were valid and the request was using AllOrNone"
                 draft.error = RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)
         self._save(connection, sobject, drafts, contacts)
@@ -113,8 +113,8 @@ class Writer:
         self, connection: sqlite3.Connection, sobject: SObject, drafts: list[Draft], is_upsert: bool
     ) -> None:
         counts = Counter(draft.id for draft in drafts)
-        known = load_records(connection, [draft.id for draft in drafts if draft.id])
-        for draft in good(drafts):
+        records = load_records(connection, [draft.id for draft in drafts if draft.id])
+        for draft in list_valid(drafts):
             if draft.id is None and is_upsert:
                 draft.is_new = True
             elif draft.id is None:
@@ -122,18 +122,18 @@ class Writer:
             elif self._store.object_of(draft.id) != sobject.name:
                 message = f"{sobject.label} ID: id value of incorrect type: {draft.id}"
                 draft.error = RowError("MALFORMED_ID", message, "Id")
-            elif draft.id not in known:
+            elif draft.id not in records:
                 draft.error = RowError("ENTITY_IS_DELETED", "entity is deleted")
             elif counts[draft.id] > 1:
                 draft.error = RowError("DUPLICATE_VALUE", f"Duplicate id specified: {draft.id}")
             else:
-                draft.before = known[draft.id]
+                draft.before = records[draft.id]
 
     def _match_by_key(self, connection: sqlite3.Connection, sobject: SObject, drafts: list[Draft], key: Field) -> None:
         keys = [value if isinstance(value := draft.values.get(key.name), str) else None for draft in drafts]
         folded = [None if value is None else key.fold(value) for value in keys]
         counts = Counter(folded)
-        found = find_records(connection, sobject.name, key.name, {value for value in folded if value is not None})
+        by_value = find_records(connection, sobject.name, key.name, {value for value in folded if value is not None})
         for draft, value in zip(drafts, folded, strict=True):
             if draft.error is not None:
                 continue
@@ -143,28 +143,31 @@ class Writer:
             if draft.id is not None:
                 draft.error = RowError("INVALID_FIELD", "cannot specify Id in an upsert by external id", "Id")
                 continue
-            known = found.get(value, ())
+            matches = by_value.get(value, ())
             if counts[value] > 1:
                 message = f"Duplicate external id specified: {draft.values[key.name]}"
                 draft.error = RowError("DUPLICATE_VALUE", message, key.name)
-            elif len(known) > 1:
-                ids = ", ".join(body["Id"] for body in known)
+            elif len(matches) > 1:
+                ids = ", ".join(body["Id"] for body in matches)
                 message = f"{key.name}: more than one record found for external id field: [{ids}]"
                 draft.error = RowError("DUPLICATE_EXTERNAL_ID", message, key.name)
-            elif known:
-                draft.before = known[0]
+            elif matches:
+                draft.before = matches[0]
                 draft.id = draft.before["Id"]
-            draft.is_new = not known
+            draft.is_new = not matches
 
     def _resolve_parents(self, connection: sqlite3.Connection, sobject: SObject, drafts: list[Draft]) -> None:
-        wanted: dict[Column, set[str]] = defaultdict(set)
-        for draft in good(drafts):
+        values_by_column: dict[Column, set[str]] = defaultdict(set)
+        for draft in list_valid(drafts):
             for column, value in draft.parents:
-                wanted[column].add(value)
-        found = {column: self._find_parents(connection, sobject, column, values) for column, values in wanted.items()}
-        for draft in good(drafts):
+                values_by_column[column].add(value)
+        parents = {
+            column: self._find_parents(connection, sobject, column, values)
+            for column, values in values_by_column.items()
+        }
+        for draft in list_valid(drafts):
             for column, value in draft.parents:
-                ids = found[column][value]
+                ids = parents[column][value]
                 if len(ids) == 1:
                     draft.values[column.name] = ids[0]
                     continue
@@ -178,15 +181,15 @@ class Writer:
     def _find_parents(
         self, connection: sqlite3.Connection, sobject: SObject, column: Column, values: set[str]
     ) -> dict[str, list[str]]:
-        """The ids of the parents that have each of `values`."""
+        """Return the ids of the parents that have each of `values`."""
         key = column.parent_key
         assert key is not None
         if column.name == "RecordTypeId":
             types = {value: self._record_types.get((sobject.name, value.casefold())) for value in values}
             return {value: [id] if id else [] for value, id in types.items()}
         folded = {value: key.fold(value) for value in values}
-        found = find_ids(connection, column.field.reference_to or "", key.name, folded.values())
-        return {value: found.get(form, []) for value, form in folded.items()}
+        ids = find_ids(connection, column.field.reference_to or "", key.name, folded.values())
+        return {value: ids.get(form, []) for value, form in folded.items()}
 
     def _compose(self, connection: sqlite3.Connection, sobject: SObject, drafts: list[Draft]) -> None:
         changed, created = self._stamps()
@@ -195,26 +198,26 @@ class Writer:
         fixed = [item for item in sobject.fields.values() if item.is_fixed_after_insert]
         fresh = self._defaults(sobject) | created
         has_persons = self._persons is not None and sobject.name == "Account"
-        for draft in good(drafts):
+        for draft in list_valid(drafts):
             draft.body = {**(fresh if draft.is_new else draft.before), **draft.values, **changed}
             has_nulls = None in draft.values.values()
             if has_nulls:
                 draft.body = {name: value for name, value in draft.body.items() if value is not None}
             if not draft.is_new:
                 draft.has_new_keys = any(_differs(draft, name) for name in keys if name in draft.values)
-                draft.error = self._judge_move(draft, fixed)
+                draft.error = self._check_move(draft, fixed)
             if sobject.name == "Opportunity":
                 settle_stage(draft.body)
             if has_persons and self._persons and draft.error is None:
-                self._persons.judge(draft)
+                self._persons.check(draft)
             if (draft.is_new or has_nulls) and draft.error is None:
                 missing = [name for name in required if name not in draft.body]
                 if missing:
                     message = f"Required fields are missing: [{', '.join(missing)}]"
                     draft.error = RowError("REQUIRED_FIELD_MISSING", message, *missing)
 
-    def _judge_move(self, draft: Draft, fixed: list[Field]) -> RowError | None:
-        """Refuse a parent that a record cannot leave."""
+    def _check_move(self, draft: Draft, fixed: list[Field]) -> RowError | None:
+        """Reject a change of a fixed parent."""
         for item in fixed:
             if item.name in draft.values and _differs(draft, item.name):
                 return refuse_field(item)
@@ -238,21 +241,21 @@ class Writer:
     def _check_references(
         self, connection: sqlite3.Connection, sobject: SObject, columns: Columns, drafts: list[Draft]
     ) -> None:
-        """Judge the parents; one that was found by its key is there, and is looked at only where a filter asks more."""
+        """Check the parents; one found by its key exists, and is read only if a filter applies."""
         fields = {column.name: column.field for column in columns.values() if column.is_reference}
         if not fields:
             return
-        sent = [
+        references = [
             (draft, item, value)
-            for draft in good(drafts)
+            for draft in list_valid(drafts)
             for name, item in fields.items()
             if isinstance(value := draft.values.get(name), str)
         ]
-        parents = load_records(connection, {value for _, _, value in sent})
-        for draft, item, value in sent:
-            draft.error = draft.error or self._judge_reference(sobject, item, value, parents.get(value))
+        parents = load_records(connection, {value for _, _, value in references})
+        for draft, item, value in references:
+            draft.error = draft.error or self._check_reference(sobject, item, value, parents.get(value))
 
-    def _judge_reference(self, sobject: SObject, item: Field, value: str, parent: Body | None) -> RowError | None:
+    def _check_reference(self, sobject: SObject, item: Field, value: str, parent: Body | None) -> RowError | None:
         if self._store.object_of(value) not in item.targets:
             return RowError("MALFORMED_ID", f"{item.label}: id value of incorrect type: {value}", item.name)
         is_others_type = item.name == "RecordTypeId" and parent is not None and parent["SobjectType"] != sobject.name
@@ -264,23 +267,23 @@ class Writer:
         return None
 
     def _check_unique(self, connection: sqlite3.Connection, sobject: SObject, drafts: list[Draft]) -> None:
-        changed = [draft for draft in good(drafts) if draft.has_new_keys] if sobject.unique else []
+        changed = [draft for draft in list_valid(drafts) if draft.has_new_keys] if sobject.unique else []
         keys = [(draft, sobject.keys_of(draft.before), sobject.keys_of(draft.body)) for draft in changed]
         for name in sobject.unique:
-            sent = [(draft, new[name]) for draft, old, new in keys if name in new and new[name] != old.get(name)]
-            if not sent:
+            pairs = [(draft, new[name]) for draft, old, new in keys if name in new and new[name] != old.get(name)]
+            if not pairs:
                 continue
-            found = find_ids(connection, sobject.name, name, {value for _, value in sent})
-            owners = {value: ids[0] for value, ids in found.items()}
-            for draft, value in sent:
+            owners_by_value = find_ids(connection, sobject.name, name, {value for _, value in pairs})
+            owners = {value: ids[0] for value, ids in owners_by_value.items()}
+            for draft, value in pairs:
                 owner = owners.setdefault(value, f"row {id(draft)}")
                 if owner not in (draft.id, f"row {id(draft)}"):
-                    what = name if name in sobject.fields else "<unknown>"
-                    message = f"duplicate value found: {what} duplicates value on record with id: {owner}"
-                    draft.error = draft.error or RowError("DUPLICATE_VALUE", message, *{what} & sobject.fields.keys())
+                    label = name if name in sobject.fields else "<unknown>"
+                    message = f"duplicate value found: {label} duplicates value on record with id: {owner}"
+                    draft.error = draft.error or RowError("DUPLICATE_VALUE", message, *{label} & sobject.fields.keys())
 
     def _draft_contacts(self, connection: sqlite3.Connection, accounts: list[Draft]) -> list[tuple[Draft, Draft]]:
-        """Each person's contact beside the account; a contact that cannot be refuses the account."""
+        """Draft each person account's contact; an invalid contact rejects the account."""
         if self._persons is None:
             return []
         contact = self._schema["Contact"]
@@ -313,7 +316,7 @@ class Writer:
                 self._persons.follow_contacts(connection, drafts)
 
     def _give_ids(self, connection: sqlite3.Connection, sobject: SObject, drafts: list[Draft]) -> None:
-        fresh = [draft for draft in good(drafts) if draft.is_new]
+        fresh = [draft for draft in list_valid(drafts) if draft.is_new]
         if not fresh:
             return
         ids = new_ids(connection, self._store.prefixes[sobject.name], len(fresh))
@@ -326,16 +329,16 @@ class Writer:
                 draft.body["Name"] = f"{head}{number:0{len(zeros)}}"
 
     def _store_drafts(self, connection: sqlite3.Connection, sobject: SObject, drafts: list[Draft]) -> None:
-        save_records(connection, (draft.body for draft in good(drafts)))
-        changed = (draft for draft in good(drafts) if draft.has_new_keys)
+        save_records(connection, (draft.body for draft in list_valid(drafts)))
+        changed = (draft for draft in list_valid(drafts) if draft.has_new_keys)
         index_keys(connection, sobject, ((draft.before, draft.body) for draft in changed))
 
 
 def find_key(sobject: SObject, name: str) -> Field:
-    """The key field that an upsert names.
+    """Return the key field of an upsert.
 
     Raises:
-        ApiError: it is no external id, as Salesforce says it.
+        ApiError: it is not an external id; with Salesforce's message.
     """
     key = sobject.by_lower_name.get(name.lower())
     if key is None or not key.is_key:

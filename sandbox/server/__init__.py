@@ -1,1 +1,1 @@
-"""Parts shared by all simulated systems: the HTTP front with its faults, clock, call counts and response formats."""
+"""Parts shared by all simulated systems: the HTTP front end with its faults, clock, call counts and response formats."""

@@ -32,7 +32,7 @@ class Calls:
 
     Attributes:
         clock: The sandbox's time.
-        pace: How many times faster than the clock the spans of limits pass.
+        pace: How many times faster than the clock rate limits pass.
     """
 
     clock: Clock
@@ -54,9 +54,9 @@ class Calls:
         """Return whether one more call stays within `most` per `seconds` of the clock; record a violation if not.
 
         Args:
-            limit: Name under which these calls are counted together, and violations reported.
-            most: Calls in any span of that length. A call that is not allowed is not counted.
-            seconds: Length of the span.
+            limit: Name under which calls are counted and violations reported.
+            most: Allowed calls in any time span of that length. A rejected call is not counted.
+            seconds: Length of the time span.
         """
         with self._lock:
             now = self.clock.now()

@@ -23,7 +23,7 @@ class Clock:
         return self.start + timedelta(seconds=(time.monotonic() - self._since) * self.rate)
 
     def set(self, now: datetime | None = None, rate: float | None = None, advance: float = 0.0) -> None:
-        """Jump to `now` (or stay), then move `advance` sandbox seconds on, and run at `rate` from there.
+        """Set the time to `now` (by default unchanged) plus `advance` sandbox seconds, and continue at `rate`.
 
         Raises:
             ValueError: `now` has no offset, or `rate` is not positive.

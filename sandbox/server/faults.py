@@ -1,10 +1,10 @@
-"""Faults on demand: which, on which route, how often; drawn from a seed so that a run can be repeated.
+"""Faults on demand: kind, route and frequency; drawn from a seed so that a run can be repeated.
 
-A fault lies in wait on a route. Whoever can commit it asks `take(route, kind)`:
+A fault is active on a route. The code that can apply it calls `take(route, kind)`:
 
-* `front.py` commits those of the transport, for every vendor (`TRANSPORT`);
-* a vendor's list commits those of the rows (`ROWS` through `distort`, `rows_added`/`rows_removed` through `shift`);
-* any other kind belongs to one vendor's app, which asks for it by name (`token_expired`, `row_lock`, ...).
+* `front.py` applies transport faults for every vendor (`TRANSPORT`);
+* a vendor's list applies row faults (`ROWS` through `distort`, `rows_added`/`rows_removed` through `shift`);
+* any other kind belongs to one vendor's app, which takes it by name (`token_expired`, `row_lock`, ...).
 """
 
 import fnmatch
@@ -51,12 +51,12 @@ class Fault:
 
     Attributes:
         route: Path of the route, case-insensitive; `*` and `?` are wildcards.
-        kind: One of TRANSPORT or ROWS, or a word that one vendor's app asks for.
-        seed: Of this fault's own random draws.
-        times: How many calls it hits before it is spent; None is for ever.
-        after: How many calls it lets pass first (so 1 hits the second page).
-        share: Of rows for kinds that spoil rows, of calls for all others.
-        options: What the kind needs: `seconds` (latency; drip: between two pieces, 1), `bytes` (drip: of a piece, 1; bomb: after
+        kind: One of TRANSPORT or ROWS, or a kind of one vendor's app.
+        seed: Seed of this fault's random draws.
+        times: How many calls it affects; None means all.
+        after: How many calls it skips first (so 1 affects the second page).
+        share: Share of rows for kinds that corrupt rows, of calls for all others.
+        options: Options of the kind: `seconds` (latency; drip: between two pieces, 1), `bytes` (drip: of a piece, 1; bomb: after
             decompression, 1 GiB), `status` (maintenance; 302), `body` (maintenance: html, json or empty), `retry_after` (too_many_requests; absent sends no
             header), `status` (server_error; 503), `field`, `to`, `value`, `factor` (rows), `count` (rows_added, rows_removed).
     """
@@ -73,7 +73,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise ValueError("share is a number from 0 to 1")
+            raise ValueError("share must be a number from 0 to 1")
         self.route = self.route.lower().rstrip("/")
         self.random = random.Random(self.seed)
 
@@ -108,7 +108,7 @@ class Faults:
         """Remove a fault.
 
         Raises:
-            KeyError: there is none of that id.
+            KeyError: there is no fault with that id.
         """
         del self._faults[fault_id]
 
@@ -154,7 +154,7 @@ def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
     """Apply the row faults on `route` to `rows`; return `rows` itself if there are none."""
     for kind in ROWS:
         if fault := faults.take(route, kind):
-            rows = list(_spoil(fault, rows))
+            rows = list(_corrupt(fault, rows))
     return rows
 
 
@@ -167,7 +167,7 @@ def shift(faults: Faults, route: str, rows: Sequence[Any], skip: int) -> Sequenc
     return rows
 
 
-def _spoil(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
+def _corrupt(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
     name = fault.options.get("field", "")
     for row in rows:
         if not fault.picks_row():

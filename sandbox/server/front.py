@@ -1,4 +1,4 @@
-"""The sandbox's front: every call is counted, and the transport's faults are committed here, for all vendors.
+"""The sandbox's front end: counts every call and applies transport faults, for all vendors.
 
 It must be the outermost ASGI application, because a reset needs the server's own connection.
 """
@@ -27,7 +27,7 @@ class ByPort:
         self.app, self.own = app, own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call with the application of the port that received it."""
+        """Handle one call with the application of the port that received it."""
         app = self.own.get(scope["server"][1], self.app) if scope["type"] == "http" else self.app
         await app(scope, receive, send)
 
@@ -36,9 +36,9 @@ class Front:
     """ASGI application around one of the sandbox's own.
 
     Args:
-        app: Gets every call that no fault answers.
-        root: Path under which an application with a listener of its own is named in faults and counts; the callers
-            of its listener do not see it.
+        app: Receives every call that no fault handles.
+        root: Path prefix, in faults and counts, of an application with its own listener; callers of that listener do
+            not see it.
     """
 
     def __init__(self, app: ASGIApp, faults: Faults, calls: Calls, root: str = "") -> None:
@@ -52,19 +52,19 @@ class Front:
         if self.root:
             path, raw = self.root + scope["path"], self.root.encode() + scope["raw_path"]
             scope = {**scope, "path": path, "raw_path": raw, "root_path": self.root}
-        begun = False
+        has_begun = False
 
         async def counted(message: Message) -> None:
-            nonlocal begun
+            nonlocal has_begun
             if message["type"] == "http.response.start":
-                begun = True
+                has_begun = True
                 self.calls.count(scope["path"], message["status"])  # counted before it is sent
             await send(message)
 
         try:
             await self._answer(scope, receive, counted)
         finally:
-            if not begun:
+            if not has_begun:
                 self.calls.count(scope["path"], ABORTED)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +95,7 @@ class Front:
         start, body = await self._whole(scope, receive)
         await send(start)
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-        await asyncio.sleep(0.05)  # let the half leave before the reset discards what is still buffered
+        await asyncio.sleep(0.05)  # send the half before the reset discards the buffer
         _reset(receive)
 
     async def _drip(self, scope: Scope, receive: Receive, send: Send, fault: Fault) -> None:
@@ -141,7 +141,7 @@ def _reset(receive: Receive) -> None:
 
 
 def _bomb(fault: Fault) -> bytes:
-    """Return an empty JSON array between very many blanks, compressed."""
+    """Return an empty JSON array among a large number of spaces, compressed."""
     packer, blanks = zlib.compressobj(wbits=31), b" " * 2**20
     parts = [packer.compress(b"[")]
     parts += [packer.compress(blanks) for _ in range(int(fault.options.get("bytes", 2**30)) // len(blanks) + 1)]

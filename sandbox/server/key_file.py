@@ -5,15 +5,15 @@ import tempfile
 from pathlib import Path
 
 
-def keep_first(path: Path, pem: bytes) -> None:
+def write_once(path: Path, pem: bytes) -> None:
     """Write a key unless one exists: of concurrent writers, the first wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, whole = tempfile.mkstemp(prefix=".key-", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=".key-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
-        os.link(whole, path)
+        os.link(temporary, path)
     except FileExistsError:
         pass
     finally:
-        Path(whole).unlink()
+        Path(temporary).unlink()

@@ -24,8 +24,8 @@ def write_pdf(pages: Sequence[Page]) -> bytes:
 
 
 def _write_text(lines: Page) -> bytes:
-    shown = b" T* ".join(b"(%s) Tj" % _escape(line) for line in lines)
-    return b"BT /F1 11 Tf 14 TL 72 720 Td " + shown + b" ET"
+    body = b" T* ".join(b"(%s) Tj" % _escape(line) for line in lines)
+    return b"BT /F1 11 Tf 14 TL 72 720 Td " + body + b" ET"
 
 
 def _escape(line: str) -> bytes:

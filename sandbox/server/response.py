@@ -46,13 +46,13 @@ def read_query(request: Request, **documented: str) -> dict[str, str]:
     Raises:
         Refused: 400, where one is not documented or is given twice.
     """
-    given = request.query_params.multi_items()
-    for name in {name for name, _ in given}:
+    pairs = request.query_params.multi_items()
+    for name in {name for name, _ in pairs}:
         if name not in documented:
             raise Refused(400, {"message": f"parameter {name!r} is not documented"})
         if len(request.query_params.getlist(name)) > 1:
             raise Refused(400, {"message": f"parameter {name!r} is given twice"})
-    return documented | dict(given)
+    return documented | dict(pairs)
 
 
 async def read_form(request: Request) -> dict[str, str]:

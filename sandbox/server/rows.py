@@ -63,9 +63,9 @@ class Shape:
     def _blank(self) -> dict[str, Any]:
         return dict.fromkeys(self.fields)
 
-    def fill(self, known: dict[str, Any]) -> tuple[Any, ...]:
+    def fill(self, values: dict[str, Any]) -> tuple[Any, ...]:
         """Return a row with the `known` fields, and null in all others."""
-        return tuple((self._blank | known).values())
+        return tuple((self._blank | values).values())
 
 
 def dump(value: Any) -> bytes:

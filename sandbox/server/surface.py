@@ -12,9 +12,9 @@ class Caller:
     """An authenticated client, and the objects that exist for it.
 
     Attributes:
-        headers: Of every call.
-        parameters: Parameter -> the values that it is called with, as random ones would find nothing.
-        properties: Definition -> property -> its values; each of these properties is sent every time.
+        headers: Headers of every call.
+        parameters: Parameter -> values to call it with, because random ones would find nothing.
+        properties: Definition -> property -> its values; every request sends all of these properties.
     """
 
     headers: Mapping[str, str]
@@ -29,10 +29,10 @@ class Surface:
     Attributes:
         document: Pattern of the document's file name (OpenAPI or Swagger, JSON).
         root: Path in the sandbox under which the document's paths are served.
-        routes: The document's paths and the methods of each that are served.
-        log_in: Takes the sandbox's address, prepares what the calls need, returns the caller.
-        missing: Definitions that the document refers to and does not have.
-        refused: Parameters that are documented, and refused by the sandbox because it cannot honor them.
+        routes: The document's paths with their served methods.
+        log_in: Takes the sandbox's address, creates the objects that calls need, returns the caller.
+        missing: Definitions that the document references but lacks.
+        refused: Documented parameters that the sandbox rejects because it does not support them.
     """
 
     document: str
@@ -43,13 +43,15 @@ class Surface:
     refused: frozenset[str] = frozenset()
 
     def cut(self, document: Document, caller: Caller) -> Document:
-        """Return the document with the served routes alone, called with what exists."""
+        """Return the document with only the served routes, with parameters that exist."""
         definitions = document["definitions"] | {name: {"type": "object"} for name in self.missing}
         for name, properties in caller.properties.items():
-            known = definitions[name]["properties"]
+            declared = definitions[name]["properties"]
             pinned = {each: {"enum": list(values)} for each, values in properties.items()}
-            sent = {"properties": known | pinned, "required": list(pinned)}
-            definitions[f"{name}Sent"] = definitions[name] | sent  # what is answered is judged by the document's own
+            body = {"properties": declared | pinned, "required": list(pinned)}
+            definitions[f"{name}Sent"] = (
+                definitions[name] | body
+            )  # responses are checked against the document's own definition
         paths = {}
         for path, methods in self.routes.items():
             served = {method: document["paths"][path][method] for method in methods}
@@ -57,10 +59,10 @@ class Surface:
                 operation["produces"] = [
                     *operation.get("produces", ()),
                     "application/json",
-                ]  # of errors, which it forgets
-                told = [each for each in operation.get("parameters", ()) if each["name"] not in self.refused]
-                operation["parameters"] = told
-                for parameter in told:
+                ]  # error responses, which the document omits
+                parameters = [each for each in operation.get("parameters", ()) if each["name"] not in self.refused]
+                operation["parameters"] = parameters
+                for parameter in parameters:
                     if parameter["name"] in caller.parameters:
                         parameter["enum"] = list(caller.parameters[parameter["name"]])
                     name = parameter.get("schema", {}).get("$ref", "").rpartition("/")[2]

@@ -1,1 +1,1 @@
-"""Tamarac: login, lists, bulk reports and an office of its own."""
+"""Tamarac: login, lists, bulk reports and its own office."""

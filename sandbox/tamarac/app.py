@@ -1,8 +1,8 @@
-"""Tamarac's API: the little that is public, and agreed assumptions for the rest.
+"""Tamarac's API: the small public part, and our assumptions for the rest.
 
-What the public documentation leaves open, and what was chosen here: a night's files are in at 05:30 in New York, so a
-session is closed on the day after; `pageSize` is 200 and at most 1000; a page's link carries an opaque `pageToken`;
-a holding of a day after the last closed one is answered as of that one, which `As Of Date` tells.
+What the public documentation leaves open, with our choices: a night's files are complete at 05:30 in New York, so a
+session closes on the following day; `pageSize` is 200 and at most 1000; a page's link contains an opaque `pageToken`;
+a request for holdings after the last closed day returns that day's, as `As Of Date` shows.
 """
 
 import itertools
@@ -27,25 +27,25 @@ from sandbox.tamarac.office import Office
 from sandbox.tamarac.reports import Jobs
 from sandbox.tamarac.rows import IDS, Row
 
-USER, PASSWORD = "tributary-tamarac", "sandbox-only"  # opens nothing but this sandbox
+USER, PASSWORD = "tributary-tamarac", "sandbox-only"  # valid for this sandbox only
 _ROWS, _MOST_ROWS = 200, 1000
 
 
 def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: Path | None = None) -> FastAPI:
     """Return the application to mount at `/tamarac`.
 
-    Faults that it asks for by name: `sync_failed` on custodial-sync; `rows_added` and `rows_removed` on a list; those
-    of the reports are in `tamarac_reports.Jobs`.
+    Faults of its own: `sync_failed` on custodial-sync; `rows_added` and `rows_removed` on a list; for
+    reports see `tamarac.reports.Jobs`.
 
     Args:
         world: The firm, its edits and its clock.
-        faults: Faults in wait.
-        calls: Not counted here: whoever stands in front counts.
-        clock: The world's own.
-        data: Folder of anybody's data instead of the made-up office.
+        faults: The active faults.
+        calls: Unused; the front end counts calls.
+        clock: Unused; the world has the same clock.
+        data: Folder of your own data instead of the synthetic office.
 
     Raises:
-        ValueError: `data` holds a line that cannot be read.
+        ValueError: a line of `data` cannot be read.
     """
     source = Folder(data, world) if data else Office(world)
     jobs, app = Jobs(source, faults), create_vendor_app()
@@ -67,10 +67,10 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
         return reply({"jobId": job}, 202)
 
     @app.get("/api/reports/{job}")
-    def ask(request: Request, job: int) -> Response:
+    def poll(request: Request, job: int) -> Response:
         _admit(request)
         read_query(request)
-        return reply(jobs.ask(job))
+        return reply(jobs.poll(job))
 
     @app.get("/api/reports/{job}/file")
     def send(request: Request, job: int) -> Response:
@@ -82,29 +82,29 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     def list_rows(request: Request, table: str) -> Response:
         _admit(request)
         if table not in IDS:
-            raise Refused(404, {"message": f"there is no list {table!r}"})
+            raise Refused(404, {"message": f"unknown list {table!r}"})
         return reply(_find_page(source, faults, request, table))
 
     return app
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change what people keep in Tamarac, for good. Return the edit as it is kept.
+    """Apply a person's edit in Tamarac permanently. Return the stored edit.
 
     `correct_transaction` (transaction_id; quantity, price, trade_date), `reverse_transaction` (transaction_id),
     `backdate_trade` (account_id, symbol, trade_date, quantity, below zero for a sale; price), `close_account`
     (account_id, date), `move_account` (account_id, household_id), `rename_household` (household_id, name), `mend` (table,
-    id, set), `closed_through` (date; null follows the clock again). On a
-    folder's data the last two have an effect.
+    id, set), `closed_through` (date; null follows the clock again). With data from
+    files only the last two have an effect.
 
     Raises:
-        KeyError, ValueError: it names something unknown or impossible; nothing is kept.
+        KeyError, ValueError: the edit is unknown or impossible; nothing is stored.
     """
     return Office(world).edit(kind, values)
 
 
-def truth(world: World) -> list[tuple[str, str]]:
-    """Return whose each record is: `households:` and `clients:` -> the firm's household or person, where Orion's too."""
+def list_true_matches(world: World) -> list[tuple[str, str]]:
+    """Return each record's match in the firm: `households:` and `clients:` -> household or person that Orion also has."""
     drawing, pairs = Drawing(world.firm), list[tuple[str, str]]()
     for number in drawing.numbers:
         if origin := drawing.draw_origin(number):
@@ -123,19 +123,19 @@ def _admit(request: Request) -> None:
 
 def _read_json(body: bytes) -> dict[str, Any]:
     try:
-        asked = json.loads(body)
+        value = json.loads(body)
     except ValueError as error:
         raise Refused(400, {"message": "the body is not JSON"}) from error
-    if not isinstance(asked, dict):
+    if not isinstance(value, dict):
         raise Refused(400, {"message": "the body is not an object"})
-    return asked
+    return value
 
 
 def _find_page(source: Office | Folder, faults: Faults, request: Request, table: str) -> Row:
-    """Return one page of a list. A page's token is where it begins, and where the page before it did."""
+    """Return one page of a list. A page's token has the start of that page and of the previous one."""
     query = read_query(request, pageSize=str(_ROWS), pageToken="")
     if not query["pageSize"].isdigit() or not 1 <= int(query["pageSize"]) <= _MOST_ROWS:
-        raise Refused(400, {"message": f"pageSize is a number from 1 to {_MOST_ROWS}"})
+        raise Refused(400, {"message": f"pageSize must be a number from 1 to {_MOST_ROWS}"})
     size, start, before = int(query["pageSize"]), 0, None
     if query["pageToken"]:
         start, before = _read_token(query["pageToken"])
@@ -144,8 +144,8 @@ def _find_page(source: Office | Folder, faults: Faults, request: Request, table:
         if fault := faults.take(request.url.path, "rows_removed"):
             rows = itertools.islice(rows, int(fault.options.get("count", 1)), None)
         elif fault := faults.take(request.url.path, "rows_added"):
-            passed = list(itertools.takewhile(lambda row: row[0] < start, source.read(table, before)))
-            rows = itertools.chain(passed[-int(fault.options.get("count", 1)) :], rows)
+            previous = list(itertools.takewhile(lambda row: row[0] < start, source.read(table, before)))
+            rows = itertools.chain(previous[-int(fault.options.get("count", 1)) :], rows)
     page = list(itertools.islice(rows, size + 1))
     answer: Row = {"items": distort(faults, request.url.path, [row for _, row in page[:size]])}
     if len(page) > size:
@@ -157,5 +157,5 @@ def _find_page(source: Office | Folder, faults: Faults, request: Request, table:
 def _read_token(token: str) -> tuple[int, int]:
     start, dash, before = token.partition("-")
     if not (start.isdigit() and dash and before.isdigit()):
-        raise Refused(400, {"message": "the pageToken is none of ours"})
+        raise Refused(400, {"message": "the pageToken is invalid"})
     return int(start), int(before)

@@ -12,15 +12,15 @@ from sandbox.firm.market import CASH, SECURITIES, find_session, round_money
 from sandbox.tamarac.house import VENDOR, House, label_account, list_trades, read_account
 
 _FIRST_PLACE = 90_001
-"""Number of the first trade of an account that people entered: days to come never reach it."""
+"""Number of an account's first trade entered by people; generated trades never reach it."""
 
 
 def find_number(edit: Edit) -> int | None:
-    """Return the number of the household whose drawing an edit changes; None where it is a matter of memberships.
+    """Return the number of the household that an edit changes; None if it changes memberships.
 
     Raises:
         KeyError: a value is missing.
-        ValueError: an id is none of Tamarac's, or there is no such edit.
+        ValueError: an id or the edit is unknown.
     """
     kind = edit["kind"]
     if kind in ("correct_transaction", "reverse_transaction"):
@@ -31,37 +31,37 @@ def find_number(edit: Edit) -> int | None:
         return read_household(edit["household_id"])
     if kind == "move_account":
         return None
-    raise ValueError(f"there is no edit {kind!r}")
+    raise ValueError(f"unknown edit {kind!r}")
 
 
 def find_override(edits: Iterable[Edit]) -> date | None:
-    """Return the closed day that a test set last, if it did."""
+    """Return the closed day that a test set last, if any."""
     days = [edit["date"] for edit in edits if edit["kind"] == "closed_through"]
     return find_session(date.fromisoformat(days[-1])) if days and days[-1] else None
 
 
-def find_mends(edits: Iterable[Edit], table: str) -> dict[str, dict[str, Any]]:
-    """Return what people wrote into rows of one list: id -> properties."""
-    mends: dict[str, dict[str, Any]] = {}
+def find_row_edits(edits: Iterable[Edit], table: str) -> dict[str, dict[str, Any]]:
+    """Return people's edits of one list's rows: id -> properties."""
+    row_edits: dict[str, dict[str, Any]] = {}
     for edit in edits:
-        if edit["kind"] == "mend" and (edit.get("vendor"), edit["table"]) == (VENDOR, table):
-            mends.setdefault(edit["id"], {}).update(edit["set"])
-    return mends
+        if edit["kind"] == "set_fields" and (edit.get("vendor"), edit["table"]) == (VENDOR, table):
+            row_edits.setdefault(edit["id"], {}).update(edit["set"])
+    return row_edits
 
 
 def read_household(label: str) -> int:
     """Return the number of a household by its id.
 
     Raises:
-        ValueError: it is no id of a household.
+        ValueError: it is not a household's id.
     """
     if not label.startswith("H"):
-        raise ValueError(f"{label!r} is no id of a household")
+        raise ValueError(f"{label!r} is not a household's id")
     return int(label[1:]) - 1001
 
 
 def apply_edits(house: House, edits: Iterable[Edit]) -> None:
-    """Change a household as drawn.
+    """Apply edits to a generated household.
 
     Raises:
         KeyError: an id in an edit is unknown, or a value is missing.
@@ -79,10 +79,10 @@ def apply_edits(house: House, edits: Iterable[Edit]) -> None:
 
 
 def _split(transaction: str) -> tuple[str, int]:
-    """Return the account's id and the place of a trade in it."""
+    """Return the account's id and a trade's position in it."""
     stem, _, place = transaction.rstrip("D").rpartition("-")
     if not stem.startswith("T"):
-        raise ValueError(f"{transaction!r} is no id of a transaction")
+        raise ValueError(f"{transaction!r} is not a transaction's id")
     return f"A{stem[1:]}", int(place)
 
 
@@ -90,7 +90,7 @@ def find_account(house: House, label: str) -> Account:
     """Return one of the household's accounts.
 
     Raises:
-        KeyError: it has none of this id.
+        KeyError: it has no account with this id.
     """
     for account in house.accounts:
         if label_account(account.id) == label:

@@ -1,7 +1,7 @@
-"""Tamarac's groups: the members of a household, by which relation, and with which share.
+"""Tamarac's groups: the members of a household, with their relation and share.
 
 A household holds accounts and reporting groups; a group holds accounts and other groups. Billing and rebalancing
-groups list the same accounts again for other ends. So the way from a household to its accounts is a graph, and the
+groups list the same accounts again for other purposes. So the path from a household to its accounts is a graph, and the
 same account may be reached twice.
 """
 
@@ -17,7 +17,7 @@ OWNER_PERCENT, PARTNER_PERCENT = 60, 40
 
 
 class Member(NamedTuple):
-    """One membership: of an "Account" or a "Group", with the share in percent that it counts for."""
+    """One membership of an "Account" or a "Group", with its share in percent."""
 
     type: str
     id: str
@@ -36,29 +36,29 @@ class Group:
 
     @property
     def is_reported(self) -> bool:
-        """Whether the group is listed among the accounts: open reporting groups are."""
+        """Return whether the group is listed among the accounts: open reporting groups are."""
         return self.type == REPORTING and self.closed_on is None
 
 
 class Accounts(NamedTuple):
-    """Accounts by which a household's groups are drawn, as Tamarac's ids."""
+    """Tamarac's account ids from which a household's groups are generated."""
 
     own: Sequence[str]
-    shared: str | None  # its own, but with another household
+    shared: str | None  # its own, shared with another household
 
 
 def draw_groups(draw: random.Random, household: str, surname: str, accounts: Accounts, first: date) -> list[Group]:
     """Draw the groups of one household.
 
     Args:
-        draw: Random numbers of this household alone.
-        household: Number of the household, which begins the ids.
-        surname: Begins the names.
-        accounts: What there is to group.
-        first: Day on which some groups were closed.
+        draw: The household's own random numbers.
+        household: Number of the household, the prefix of ids.
+        surname: Prefix of names.
+        accounts: The accounts to group.
+        first: Day on which some groups closed.
     """
     luck = [draw.random() for _ in range(6)]
-    own, everything = accounts.own, [Member("Account", id_) for id_ in accounts.own]
+    own, all_members = accounts.own, [Member("Account", id_) for id_ in accounts.own]
     groups = []
 
     def add(place: int, name: str, kind: str, members: Sequence[Member], closed_on: date | None = None) -> Member:
@@ -67,23 +67,23 @@ def draw_groups(draw: random.Random, household: str, surname: str, accounts: Acc
 
     if len(own) > 1 and luck[0] < 0.8:
         is_nested = luck[1] < 0.5
-        inner = [add(2, "Retirement", REPORTING, everything[1:])] if is_nested else everything[1:]
-        add(1, "Family", REPORTING, [everything[0], *inner])
+        inner = [add(2, "Retirement", REPORTING, all_members[1:])] if is_nested else all_members[1:]
+        add(1, "Family", REPORTING, [all_members[0], *inner])
         if luck[2] < 0.4:
-            add(3, "Income", REPORTING, everything[:1])
+            add(3, "Income", REPORTING, all_members[:1])
     if own and luck[3] < 0.6:
         partial = Member("Account", own[-1], 50)
         shared = [Member("Account", accounts.shared, OWNER_PERCENT)] if accounts.shared else []
-        add(4, "Billing", BILLING, [*everything[:-1], partial if luck[3] < 0.3 else everything[-1], *shared])
+        add(4, "Billing", BILLING, [*all_members[:-1], partial if luck[3] < 0.3 else all_members[-1], *shared])
     if own and luck[4] < 0.25:
-        add(5, "Rebalancing", REBALANCING, everything)
+        add(5, "Rebalancing", REBALANCING, all_members)
     if own and luck[5] < 0.15:
-        add(6, "Estate", REPORTING, everything[:1], first)
+        add(6, "Estate", REPORTING, all_members[:1], first)
     return groups
 
 
 def list_members(groups: Iterable[Group], accounts: Accounts) -> list[Member]:
-    """Return what a household holds: its outermost reporting groups, and the accounts that are in none."""
+    """Return a household's members: its outermost reporting groups, and the accounts in no group."""
     reported = [group for group in groups if group.is_reported]
     grouped = {member.id for group in reported for member in group.members}
     members = [Member("Group", group.id) for group in reported if group.id not in grouped]
@@ -92,11 +92,11 @@ def list_members(groups: Iterable[Group], accounts: Accounts) -> list[Member]:
 
 
 def find_accounts(group: Group, groups: Sequence[Group]) -> set[str]:
-    """Return ids of the accounts in `group`, those of the groups in it among them, each once."""
+    """Return the ids of the accounts in `group` and its nested groups, each once."""
     by_id = {each.id: each for each in groups}
 
-    def walk(one: Group) -> Iterator[str]:
-        for member in one.members:
+    def walk(current: Group) -> Iterator[str]:
+        for member in current.members:
             if member.type == "Account":
                 yield member.id
             else:

@@ -1,7 +1,7 @@
-"""One household in Tamarac: drawn from the seed like the firm's own, with the same trading history.
+"""One household in Tamarac: generated from the seed like the firm's own, with the same kind of trading history.
 
-Households of the firm that Tamarac knows too have other accounts there, under the names of the same people. The rest
-are the clients of an office that was bought, and Orion knows nothing of them.
+Households of the firm that are also in Tamarac have other accounts there, in the names of the same people. The rest
+are the clients of an acquired office, and are not in Orion.
 """
 
 import random
@@ -19,7 +19,7 @@ from sandbox.tamarac.groups import Group, Member
 VENDOR = "tamarac"
 SHARE = Share("portfolio", 0.0, 0.15)
 _COMMON, _OWN = 500_000, 700_000
-"""Numbers of households in Tamarac: those of the firm from the first on, the office's own from the second on."""
+"""First numbers of households in Tamarac: the firm's, and the office's own."""
 _OFFICE_SEED = 1_000_003
 _FIRST_ACCOUNT = 300_001
 
@@ -29,17 +29,17 @@ class House:
     """One household in Tamarac.
 
     Attributes:
-        number: Its place, from which all ids follow.
-        household: Registrations and accounts as drawn; its people are not the ones that count.
-        origin: The same family as the firm knows it; None where it is Tamarac's alone.
-        people: As Tamarac knows them.
-        name: Of the household.
+        number: Its number, from which all ids are derived.
+        household: Generated registrations and accounts; its people are not used.
+        origin: The same household in the firm; None if only Tamarac has it.
+        people: The people as recorded by Tamarac.
+        name: Name of the household.
         advisor: Id and name.
         accounts: Without custodial parents, which would repeat their sleeves.
         market: Prices up to the last closed day.
-        groups: Every group.
-        members: What it holds.
-        moved: Accounts that went to another household, with the first client there.
+        groups: All groups.
+        members: Its direct members.
+        moved: Accounts that moved to another household, with the first client there.
     """
 
     number: int
@@ -56,23 +56,23 @@ class House:
 
     @property
     def id(self) -> str:
-        """Tamarac's id of the household."""
+        """Return Tamarac's id of the household."""
         return f"H{self.household.id}"
 
     @property
     def day(self) -> date:
-        """The last closed day."""
+        """Return the last closed day."""
         return self.market.sessions[-1]
 
     @property
     def reported(self) -> list[Group]:
-        """Groups that stand among the accounts."""
+        """Return the groups that are listed among the accounts."""
         return [group for group in self.groups if group.is_reported]
 
     def find_owners(self, account: Account) -> list[int]:
-        """Return places in `people` of an account's owners; the head replaces an unknown partner."""
-        drawn = self.household.people
-        places = (drawn.index(owner) for owner in account.registration.owners)
+        """Return the indexes of an account's owners in `people`; the head replaces an unknown partner."""
+        people = self.household.people
+        places = (people.index(owner) for owner in account.registration.owners)
         return list(dict.fromkeys(place if place < len(self.people) else 0 for place in places))
 
     def name_account(self, account: Account) -> str:
@@ -81,7 +81,7 @@ class House:
         return f"{write_couple(owners)} {self.find_type(account)}"
 
     def find_type(self, account: Account) -> str:
-        """Return the account's type in words."""
+        """Return the account's type as text."""
         kind = account.registration.kind
         return (INDIVIDUAL if kind is JOINT and len(self.find_owners(account)) == 1 else kind).name
 
@@ -97,28 +97,28 @@ def label_client(household_id: int, place: int) -> str:
 
 
 def read_account(label: str) -> tuple[int, int]:
-    """Return an account's id and the number of the household that it was drawn with.
+    """Return an account's id and the number of the household that it was generated with.
 
     Raises:
-        ValueError: it is no id of an account.
+        ValueError: it is not an account's id.
     """
     if not label.startswith("A"):
-        raise ValueError(f"{label!r} is no id of an account")
+        raise ValueError(f"{label!r} is not an account's id")
     id_ = int(label[1:])
     return id_, (id_ - _FIRST_ACCOUNT) // ACCOUNTS
 
 
 def list_trades(account: Account) -> list[Trade]:
-    """Return an account's trades in the order of their entry."""
+    """Return an account's trades in order of entry."""
     trades = chain.from_iterable(asset.trades for asset in account.assets.values())
     return sorted(trades, key=lambda trade: (trade.entered_at, trade.asset.id))
 
 
 class Drawing:
-    """Draws the households that Tamarac knows.
+    """Generates Tamarac's households.
 
     Args:
-        firm: The firm whose households are known to Tamarac too, and whose prices are everybody's.
+        firm: The firm with the shared households and the prices.
     """
 
     def __init__(self, firm: Firm) -> None:
@@ -127,24 +127,24 @@ class Drawing:
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
-        """Numbers of all households, in ascending order."""
-        known = (n for n in range(self.firm.households) if has_household(self.firm.seed, SHARE, n))
-        return (*(_COMMON + n for n in known), *(_OWN + n for n in range(self.office.households)))
+        """Return the numbers of all households, in ascending order."""
+        numbers = (n for n in range(self.firm.households) if has_household(self.firm.seed, SHARE, n))
+        return (*(_COMMON + n for n in numbers), *(_OWN + n for n in range(self.office.households)))
 
     @cached_property
     def places(self) -> dict[int, int]:
-        """Number of a household -> its place among all."""
+        """Return the number of each household -> its position among all."""
         return {number: place for place, number in enumerate(self.numbers)}
 
     def draw_origin(self, number: int) -> Household | None:
-        """Return the firm's own household behind `number`, without its history; None if there is none."""
+        """Return the firm's household with `number`, without its history; None if there is none."""
         if number >= _OWN:
             return None
         start = Market(self.firm.seed, self.firm.first, self.firm.first)
         return self.firm.draw_household(number - _COMMON, start)
 
     def draw_house(self, number: int, market: Market) -> House:
-        """Return a household with its accounts' histories, their trades numbered; as yet without groups."""
+        """Return a household with its accounts' histories and numbered trades, without groups."""
         household, origin = self.office.draw_household(number, market), self.draw_origin(number)
         people = draw_likenesses(self.firm.seed, VENDOR, origin or household)
         accounts = [account for account in household.accounts if not account.is_parent]
@@ -167,8 +167,8 @@ class Drawing:
         return random.Random(f"{self.firm.seed}:{VENDOR}:groups:{number}")
 
     def _find_advisor(self, household: Household, origin: Household | None) -> tuple[str, str]:
-        prefix, known = ("ADV-", self._advisors) if origin else ("OFF-", self._office_advisors)
-        advisor = known[(origin or household).representative_id]
+        prefix, advisors = ("ADV-", self._advisors) if origin else ("OFF-", self._office_advisors)
+        advisor = advisors[(origin or household).representative_id]
         return f"{prefix}{advisor.id}", advisor.person.name
 
     @cached_property

@@ -1,6 +1,6 @@
-"""Tamarac's books: households generated on request, with people's edits on top; only a few stay in memory.
+"""Tamarac's books: households generated on request, with people's edits applied; only some stay in memory.
 
-A day is closed when the custodians' files of the night are in, at 05:30 in New York on the day after.
+A day closes when the custodians' nightly files are complete, at 05:30 in New York on the following day.
 """
 
 import threading
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sandbox.firm.edits import Edit
 from sandbox.firm.market import Market, find_session
 from sandbox.firm.world import World
-from sandbox.tamarac.edits import apply_edits, find_account, find_mends, find_number, find_override, read_household
+from sandbox.tamarac.edits import apply_edits, find_account, find_number, find_override, find_row_edits, read_household
 from sandbox.tamarac.groups import PARTNER_PERCENT, Accounts, Member, draw_groups, list_members
 from sandbox.tamarac.house import VENDOR, Drawing, House, label_account, label_client, read_account
 from sandbox.tamarac.positions import write_holdings
@@ -22,13 +22,13 @@ from sandbox.tamarac.trades import write_transactions
 
 NEW_YORK = ZoneInfo("America/New_York")
 SYNCED_AT = time(5, 30)
-_KEPT = 256  # households: a firm of the demo's size stays in memory, a large one does not
+_CACHED_HOUSEHOLDS = 256  # a firm of the demo's size stays in memory, a large one does not
 _PLACES = 1000  # more rows than any household has in any table
-_EVERY = 5  # in every fifth pair of neighbours the households share an account
+_EVERY = 5  # in every fifth pair of neighboring households they share an account
 
 
 class Office:
-    """Everything that Tamarac knows of the made-up firm. All methods may be called from several threads.
+    """Tamarac's data of the synthetic firm. All methods may be called from several threads.
 
     Args:
         world: The firm, its clock and its edits.
@@ -43,31 +43,31 @@ class Office:
 
     @property
     def is_synced(self) -> bool:
-        """Whether the night's files are in; from midnight to 05:30 in New York they are not."""
+        """Return whether the nightly files are complete; from midnight to 05:30 in New York they are not."""
         now = self.world.clock.now().astimezone(NEW_YORK)
         return find_override(self._list_edits()) is not None or now.time() >= SYNCED_AT
 
     @property
     def closed_through(self) -> date:
-        """Last session in the books: what a test set, or that of the last night."""
+        """Return the last session in the books: set by a test, or last night's."""
         synced = find_synced_session(self.world.clock.now())
         return find_override(self._list_edits()) or max(synced, self.world.firm.first)
 
     def _list_edits(self) -> list[Edit]:
-        return self.world.edits.of_books(VENDOR)
+        return self.world.edits.list_book_edits(VENDOR)
 
     def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
-        """Yield a table's rows in the order of their households, each with its position, from position `start` on.
+        """Yield a table's rows in household order, each with its position, from position `start` on.
 
         Raises:
             KeyError: Tamarac has no such table.
         """
-        write, mends = WRITERS[table], find_mends(self.world.edits.all, table)
+        write, row_edits = WRITERS[table], find_row_edits(self.world.edits.all, table)
         for place in range(start // _PLACES, len(self.drawing.numbers)):
             house = self.find_house(self.drawing.numbers[place])
             for n, row in enumerate(write(house, house.day)):
                 if place * _PLACES + n >= start:
-                    row |= mends.get(row[IDS[table]], {})
+                    row |= row_edits.get(row[IDS[table]], {})
                     yield place * _PLACES + n, {name: value for name, value in row.items() if value is not None}
 
     def read_holdings(self, day: date) -> Iterator[list[Row]]:
@@ -77,15 +77,15 @@ class Office:
             yield write_holdings(self.find_house(number), day)
 
     def read_transactions(self, by: str, first: date, last: date) -> Iterator[list[Row]]:
-        """Yield the rows of `AccountTransactions` of some days of entry or trade (`by`), household by household."""
+        """Yield the rows of `AccountTransactions` by day of entry or trade (`by`), household by household."""
         for number in self.drawing.numbers:
             yield write_transactions(self.find_house(number), by, first, last)
 
     def find_house(self, number: int) -> House:
-        """Return a household as it is now.
+        """Return the current household.
 
         Raises:
-            KeyError: there is none of this number.
+            KeyError: there is no household with this number.
         """
         with self._lock:
             state = (self.closed_through, len(self.world.edits.all))
@@ -95,23 +95,23 @@ class Office:
                 self._market = Market(firm.seed, firm.first, state[0])
             if number not in self._houses:
                 self._houses[number] = self._draw(number, self._list_edits())
-                if len(self._houses) > _KEPT:
+                if len(self._houses) > _CACHED_HOUSEHOLDS:
                     self._houses.popitem(last=False)
             self._houses.move_to_end(number)
             return self._houses[number]
 
     def _draw(self, number: int, edits: list[Edit]) -> House:
         if number not in self.drawing.places:
-            raise KeyError(f"no household {number}")
+            raise KeyError(f"unknown household {number}")
         house = self.drawing.draw_house(number, self._market)
-        of_books = [edit for edit in edits if edit["kind"] not in ("move_account", "closed_through")]
-        apply_edits(house, (edit for edit in of_books if find_number(edit) == number))
+        list_book_edits = [edit for edit in edits if edit["kind"] not in ("move_account", "closed_through")]
+        apply_edits(house, (edit for edit in list_book_edits if find_number(edit) == number))
         moved = {e["account_id"]: read_household(e["household_id"]) for e in edits if e["kind"] == "move_account"}
         self._group(house, moved)
         return house
 
     def _group(self, house: House, moved: Mapping[str, int]) -> None:
-        """Give a household its groups and members: its own accounts that stayed, and those of others."""
+        """Set a household's groups and members: its remaining accounts, and those received from other households."""
         labels = [label_account(account.id) for account in house.accounts]
         house.moved = {
             label: label_client(moved[label] + 1001, 0)
@@ -126,11 +126,11 @@ class Office:
         house.members = list_members(house.groups, accounts)
         if (partner := self._find_shared_before(house.number)) and partner not in moved:
             house.members.append(Member("Account", partner, PARTNER_PERCENT))
-        came = [label for label, to in moved.items() if to == house.number and label not in labels]
-        house.members += [Member("Account", label) for label in came]
+        arrived = [label for label, to in moved.items() if to == house.number and label not in labels]
+        house.members += [Member("Account", label) for label in arrived]
 
     def _find_shared_before(self, number: int) -> str | None:
-        """Return the account that the household before this one shares with it."""
+        """Return the account that the previous household shares with this one."""
         place = self.drawing.places[number]
         if place % _EVERY != 1:
             return None
@@ -138,14 +138,14 @@ class Office:
         return label_account(accounts[-1].id) if accounts else None
 
     def edit(self, kind: str, values: Mapping[str, Any]) -> Edit:
-        """Change the books, for good. Return the edit as it is kept.
+        """Change the books permanently. Return the stored edit.
 
         Raises:
-            KeyError, ValueError: it names something unknown or impossible; nothing is kept.
+            KeyError, ValueError: the edit is unknown or impossible; nothing is stored.
         """
         edit: Edit = dict(values) | {"vendor": VENDOR, "kind": kind, "at": self.world.clock.now().isoformat()}
         with self._lock, self.world.lock:
-            if kind == "mend":
+            if kind == "set_fields":
                 _ = IDS[edit["table"]], edit["id"], edit["set"].items()
             elif kind == "closed_through":
                 if edit["date"] and date.fromisoformat(edit["date"]) < self.world.firm.first:
@@ -161,6 +161,6 @@ class Office:
 
 
 def find_synced_session(now: datetime) -> date:
-    """Return the session of the last night whose files were in at `now`."""
+    """Return the last session whose nightly files were complete at `now`."""
     local = now.astimezone(NEW_YORK)
     return find_session(local.date() - timedelta(days=1 if local.time() >= SYNCED_AT else 2))

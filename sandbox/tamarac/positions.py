@@ -1,6 +1,6 @@
 """A household's rows in Tamarac's report `AccountHoldingsAV`; every cell is text.
 
-Reporting groups stand among the accounts, with what their members hold: whoever adds everything up counts it twice.
+Reporting groups are listed among the accounts with their members' positions, so adding up all rows counts positions twice.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ HOLDINGS = (
     "Quantity", "Price", "Market Value", "Cost Basis", "As Of Date",
 )
 # fmt: on
-_LOTS = 23  # every so many positions stand in two rows
+_LOTS = 23  # one in this many positions has two rows
 
 
 class Position(NamedTuple):
@@ -37,7 +37,7 @@ class Position(NamedTuple):
 
 
 def write_holdings(house: House, day: date) -> list[Row]:
-    """Return positions at the end of `day`: those of the accounts, and again, summed up, those of reporting groups."""
+    """Return positions at the end of `day`: those of the accounts, and the sums of the reporting groups."""
     rows, held = [], {}
     for account in house.accounts:
         label = label_account(account.id)
@@ -65,26 +65,30 @@ def _list_positions(account: Account, market: Market, day: date) -> Iterator[Pos
 def _add_up(positions: Iterable[Position]) -> list[Position]:
     """Return one position for each security."""
     totals: dict[int, Position] = {}
-    for one in positions:
-        so_far = totals.get(one.security.id)
-        totals[one.security.id] = (
-            one
-            if so_far is None
-            else so_far._replace(
-                quantity=so_far.quantity + one.quantity, value=so_far.value + one.value, cost=so_far.cost + one.cost
+    for position in positions:
+        total = totals.get(position.security.id)
+        totals[position.security.id] = (
+            position
+            if total is None
+            else total._replace(
+                quantity=total.quantity + position.quantity,
+                value=total.value + position.value,
+                cost=total.cost + position.cost,
             )
         )
     return list(totals.values())
 
 
 def _split_lots(position: Position) -> list[Position]:
-    """Return a position as one row, or now and then as two that add up to it."""
+    """Return a position as one row, or sometimes as two that add up to it."""
     part = (position.quantity * Decimal("0.6")).quantize(position.quantity, ROUND_DOWN)
     if not position.is_split or not part:
         return [position]
     value, cost = round_money(part * position.price), round_money(position.cost * Decimal("0.6"))
-    rest = position._replace(quantity=position.quantity - part, value=position.value - value, cost=position.cost - cost)
-    return [position._replace(quantity=part, value=value, cost=cost), rest]
+    remainder = position._replace(
+        quantity=position.quantity - part, value=position.value - value, cost=position.cost - cost
+    )
+    return [position._replace(quantity=part, value=value, cost=cost), remainder]
 
 
 def _write_position(position: Position, day: date) -> Row:

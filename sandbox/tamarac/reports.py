@@ -1,4 +1,4 @@
-"""Tamarac's bulk reports: requested, polled, and downloaded as a CSV file that is generated while it is sent."""
+"""Tamarac's bulk reports: requested, polled, and downloaded as a CSV file generated while it is sent."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ _STAGES = ("Queued", "Running", "Complete")
 _ZIPPED, _MARKED = 3, 4
 """Every third job's file is a zip archive; every fourth's CSV begins with a byte order mark."""
 _CHUNK = 65_536
-_ASKED = {
+_PARAMETERS = {
     "AccountHoldingsAV": {"report", "asOfDate"},
     "AccountTransactions": {"report", "dateType", "startDate", "endDate"},
 }
@@ -33,14 +33,14 @@ Blocks = Iterable[list[Row]]
 
 
 class Books(Protocol):
-    """The data that reports are generated from."""
+    """Source data of the reports."""
 
     def read_holdings(self, day: date) -> Blocks:
         """Return the positions at the end of a day, block by block."""
         ...
 
     def read_transactions(self, by: str, first: date, last: date) -> Blocks:
-        """Return the transactions of some days of "Entry" or "Trade", block by block."""
+        """Return the transactions by "Entry" or "Trade" day, block by block."""
         ...
 
 
@@ -52,21 +52,21 @@ class Job:
     report: str
     columns: tuple[str, ...]
     read: Callable[[], Blocks]
-    fate: str = ""  # "report_failed" or "report_hangs", if one struck
-    asked: int = 0
+    outcome: str = ""  # "report_failed" or "report_hangs" where a fault applies
+    polls: int = 0
 
     @property
     def file_name(self) -> str:
-        """Name of its CSV file."""
+        """Return the name of its CSV file."""
         return f"{self.report}_{self.id}.csv"
 
 
 class Jobs:
-    """The jobs since the start: a job is queued at the first question after it, running at the next, then complete.
+    """The jobs since the start: a job is queued at the first status poll, running at the next, then complete.
 
-    Faults that it asks for, on the route `/tamarac/api/reports/<report>`: `report_failed` and `report_hangs`, when a
-    report is asked for; on `/tamarac/api/reports/<report>/file`: `zip_cut` (an archive that ends in its middle) and
-    those of rows, of which a renamed or an added field is a column of the whole file.
+    Faults on the route `/tamarac/api/reports/<report>`: `report_failed` and `report_hangs`, when a report is
+    requested; on `/tamarac/api/reports/<report>/file`: `zip_cut` (a truncated archive) and row faults; a renamed or
+    added field changes a column of the whole file.
     """
 
     def __init__(self, books: Books, faults: Faults) -> None:
@@ -75,45 +75,45 @@ class Jobs:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
 
-    def submit(self, asked: Mapping[str, Any]) -> int:
-        """Take a report on and return the job's id.
+    def submit(self, request: Mapping[str, Any]) -> int:
+        """Start a report and return the job's id.
 
         Raises:
-            Refused: 400, where it is not a documented question.
+            Refused: 400, if the request is not documented.
         """
-        report, columns, read = self._read(asked)
+        report, columns, read = self._read(request)
         kinds = ("report_failed", "report_hangs")
-        fate = next((kind for kind in kinds if self.faults.take(f"{ROUTE}/{report}", kind)), "")
+        outcome = next((kind for kind in kinds if self.faults.take(f"{ROUTE}/{report}", kind)), "")
         with self._lock:
             id_ = next(self._ids)
-            self._jobs[id_] = Job(id_, report, columns, read, fate)
+            self._jobs[id_] = Job(id_, report, columns, read, outcome)
         return id_
 
-    def _read(self, asked: Mapping[str, Any]) -> tuple[str, tuple[str, ...], Callable[[], Blocks]]:
-        report = str(asked.get("report"))
-        if report not in _ASKED:
-            raise _refuse(f"there is no report {report!r}")
-        if set(asked) != _ASKED[report]:
-            raise _refuse(f"{report} takes {', '.join(sorted(_ASKED[report]))}")
+    def _read(self, request: Mapping[str, Any]) -> tuple[str, tuple[str, ...], Callable[[], Blocks]]:
+        report = str(request.get("report"))
+        if report not in _PARAMETERS:
+            raise _refuse(f"unknown report {report!r}")
+        if set(request) != _PARAMETERS[report]:
+            raise _refuse(f"{report} takes {', '.join(sorted(_PARAMETERS[report]))}")
         if report == "AccountHoldingsAV":
-            day = _read_day(asked, "asOfDate")
+            day = _read_day(request, "asOfDate")
             return report, HOLDINGS, lambda: self.books.read_holdings(day)
-        by, first, last = asked["dateType"], _read_day(asked, "startDate"), _read_day(asked, "endDate")
+        by, first, last = request["dateType"], _read_day(request, "startDate"), _read_day(request, "endDate")
         if by not in ("Entry", "Trade"):
-            raise _refuse("dateType is Entry or Trade")
+            raise _refuse("dateType must be Entry or Trade")
         if first > last:
             raise _refuse("startDate is after endDate")
         return report, TRANSACTIONS, lambda: self.books.read_transactions(by, first, last)
 
-    def ask(self, id_: int) -> Row:
+    def poll(self, id_: int) -> Row:
         """Return a job's status.
 
         Raises:
-            Refused: 404, where there is no such job.
+            Refused: 404, if there is no such job.
         """
         job = self._find(id_)
         with self._lock:
-            job.asked += 1
+            job.polls += 1
             stage = _find_stage(job)
         return {"status": stage} | ({"message": "the report could not be generated"} if stage == "Failed" else {})
 
@@ -121,7 +121,7 @@ class Jobs:
         """Return a job's file.
 
         Raises:
-            Refused: 404, where there is no such job; 409, where its file is not ready.
+            Refused: 404, if there is no such job; 409, if its file is not ready.
         """
         job = self._find(id_)
         if _find_stage(job) != "Complete":
@@ -135,20 +135,20 @@ class Jobs:
 
     def _find(self, id_: int) -> Job:
         if id_ not in self._jobs:
-            raise Refused(404, {"message": f"there is no job {id_}"})
+            raise Refused(404, {"message": f"unknown job {id_}"})
         return self._jobs[id_]
 
 
 def _find_stage(job: Job) -> str:
-    stage = _STAGES[min(max(job.asked, 1), len(_STAGES)) - 1]
-    if stage == "Complete" and job.fate:
-        return "Failed" if job.fate == "report_failed" else "Running"
+    stage = _STAGES[min(max(job.polls, 1), len(_STAGES)) - 1]
+    if stage == "Complete" and job.outcome:
+        return "Failed" if job.outcome == "report_failed" else "Running"
     return stage
 
 
-def _read_day(asked: Mapping[str, Any], name: str) -> date:
+def _read_day(request: Mapping[str, Any], name: str) -> date:
     try:
-        return date.fromisoformat(asked[name])
+        return date.fromisoformat(request[name])
     except (TypeError, ValueError) as error:
         raise _refuse(f"{name} is not a date such as 2026-11-20") from error
 
@@ -158,14 +158,14 @@ def _refuse(message: str) -> Refused:
 
 
 def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str, has_mark: bool) -> Iterator[bytes]:
-    """Yield a CSV file, as the row faults on `route` leave it."""
-    header, spoil = _drift(list(columns), faults, route)
+    """Yield a CSV file with the row faults on `route` applied."""
+    header, corrupt = _drift(list(columns), faults, route)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)
     yield ("\ufeff" if has_mark else "").encode()
     for block in blocks:
-        writer.writerows(spoil([row[name] for name in columns]) for row in block)
+        writer.writerows(corrupt([row[name] for name in columns]) for row in block)
         if text.tell() > _CHUNK:
             yield text.getvalue().encode()
             text.seek(0)
@@ -174,7 +174,7 @@ def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str
 
 
 def _drift(columns: list[str], faults: Faults, route: str) -> tuple[list[str], Callable[[list[Any]], list[Any]]]:
-    """Return the header as drifted, and what spoils the cells of one row."""
+    """Return the drifted header, and a function that corrupts the cells of one row."""
     header, added = list(columns), list[Any]()
     if fault := faults.take(route, "field_renamed"):
         name = fault.options["field"]
@@ -182,31 +182,31 @@ def _drift(columns: list[str], faults: Faults, route: str) -> tuple[list[str], C
     if fault := faults.take(route, "field_added"):
         header.append(fault.options.get("field", "Brand New Column"))
         added.append(fault.options.get("value", "new"))
-    struck = [fault for kind in ("field_retyped", "field_scaled", "poison") if (fault := faults.take(route, kind))]
+    active = [fault for kind in ("field_retyped", "field_scaled", "poison") if (fault := faults.take(route, kind))]
 
-    def spoil(cells: list[Any]) -> list[Any]:
-        for fault in struck:
+    def corrupt(cells: list[Any]) -> list[Any]:
+        for fault in active:
             if fault.picks_row():
-                _spoil_cell(fault, columns, cells)
+                _corrupt_cell(fault, columns, cells)
         return cells + added
 
-    return header, spoil
+    return header, corrupt
 
 
-def _spoil_cell(fault: Fault, columns: list[str], cells: list[Any]) -> None:
+def _corrupt_cell(fault: Fault, columns: list[str], cells: list[Any]) -> None:
     if fault.kind == "field_scaled":
         for name in fault.options["field"]:
             cells[columns.index(name)] = scale(cells[columns.index(name)], fault.options["factor"])
         return
     place = columns.index(fault.options.get("field") or fault.random.choice(columns))
     if fault.kind == "field_retyped":
-        cells[place] = f"'{cells[place]}"  # as a spreadsheet keeps a number as text
+        cells[place] = f"'{cells[place]}"  # as a spreadsheet stores a number as text
     else:
         cells[place] = fault.options["value"] if "value" in fault.options else fault.random.choice(POISON)
 
 
 def _make_archive(name: str, chunks: Iterable[bytes], is_cut: bool) -> Iterator[bytes]:
-    """Yield a zip archive with one file; a cut one is sent as if it were whole."""
+    """Yield a zip archive with one file; a truncated one is sent as if it were complete."""
     with tempfile.TemporaryFile() as file:
         with (
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -214,8 +214,8 @@ def _make_archive(name: str, chunks: Iterable[bytes], is_cut: bool) -> Iterator[
         ):
             for chunk in chunks:
                 entry.write(chunk)
-        left = file.tell() // (2 if is_cut else 1)
+        remaining = file.tell() // (2 if is_cut else 1)
         file.seek(0)
-        while chunk := file.read(min(_CHUNK, left)):
-            left -= len(chunk)
+        while chunk := file.read(min(_CHUNK, remaining)):
+            remaining -= len(chunk)
             yield chunk

@@ -19,7 +19,7 @@ _ZERO = Decimal("0.00")
 
 
 def write_accounts(house: House, day: date) -> Iterator[Row]:
-    """Yield accounts with their values at the end of `day`, and the reporting groups that stand among them."""
+    """Yield accounts with their values at the end of `day`, and the reporting groups listed among them."""
     values = {}
     for account in house.accounts:
         label, owners = label_account(account.id), house.find_owners(account)
@@ -83,7 +83,7 @@ def write_households(house: House, day: date) -> Iterator[Row]:
 
 
 def write_clients(house: House, day: date) -> Iterator[Row]:
-    """Yield people. Of a household, one person alone has an e-mail: who shares it goes without. Some have no tax id."""
+    """Yield people. If a household shares an e-mail, only one person has it. Some have no tax id."""
     emails: set[str] = set()
     for place, person in enumerate(house.people):
         label = label_client(house.household.id, place)
@@ -116,7 +116,7 @@ WRITERS: dict[str, Callable[[House, date], Iterator[Row]]] = {
 
 
 def _write_member(member: Member) -> Row:
-    """Return a membership; the share is left out if it is 100%."""
+    """Return a membership; the share is omitted if it is 100%."""
     row: Row = {"type": member.type, "id": member.id}
     return row if member.percent == 100 else row | {"ownershipPercent": member.percent}
 

@@ -1,9 +1,9 @@
 """A household's rows in Tamarac's report `AccountTransactions`; every cell is text.
 
-What the public documentation leaves open, and what was chosen here: `Entry Date` is the day on which a row was last
-entered, so a correction or a reversal moves it; cash moves by `Amount`, but for a transfer of a security, whose amount
-is its worth and moves no cash; a split is a "Transfer In" of units with no amount; a reinvestment is a "Dividend" and
-a "Buy" that outweigh each other.
+What the public documentation leaves open, with our choices: `Entry Date` is the day on which a row was last
+entered, so a correction or a reversal moves it; cash changes by `Amount`, except for a transfer of a security, whose
+amount is its value and changes no cash; a split is a "Transfer In" of units with no amount; a reinvestment is a "Dividend"
+and a "Buy" of the same amount.
 """
 
 import bisect
@@ -60,7 +60,7 @@ _BY_TICKER = {security.ticker: security for security in SECURITIES if security.t
 
 
 def write_transactions(house: House, by: str, first: date, last: date) -> list[Row]:
-    """Return transactions whose day of entry ("Entry") or of trade ("Trade") is one of `first` to `last`."""
+    """Return transactions whose day of entry ("Entry") or trade ("Trade") is from `first` to `last`."""
     rows: list[Row] = []
     for account in house.accounts:
         for trade in list_trades(account):

@@ -24,6 +24,6 @@ TAMARAC = SimulatedVendor(
     _connect,
     {name: (id_,) for name, id_ in IDS.items()}
     | {"holdings": ("As Of Date",), "transactions": ("Entry Date", "Trade Date")},
-    truth=app.truth,
+    list_true_matches=app.list_true_matches,
     read=dict.fromkeys(("As Of Date", "Entry Date", "Trade Date"), read_day),
 )

@@ -25,7 +25,7 @@ def read_seeds(text: str) -> list[int]:
     return [seed for first, dash, last in parts for seed in range(int(first), int(last if dash else first) + 1)]
 
 
-def run(seeds: Sequence[int], folder: Path, say: Say) -> list[int]:
+def run(seeds: Sequence[int], folder: Path, report_line: Say) -> list[int]:
     """Run the seeds in one demo; after one that failed, keep that demo's folder and start another.
 
     Returns:
@@ -37,10 +37,12 @@ def run(seeds: Sequence[int], folder: Path, say: Say) -> list[int]:
         for seed in seeds:
             if arena is None:
                 began, here = time.monotonic(), folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-from-{seed}"
-                arena = Arena.start(here, say)
-                say(f"The demo has loaded its first day and is copied, after {time.monotonic() - began:.0f} s: {here}")
+                arena = Arena.start(here, report_line)
+                report_line(
+                    f"The demo has loaded its first day and is copied, after {time.monotonic() - began:.0f} s: {here}"
+                )
             report = arena.run(seed)
-            say(str(report))
+            report_line(str(report))
             if report.reasons:
                 failed.append(seed)
                 (arena.demo.folder / "chaos.txt").write_text(
@@ -48,7 +50,7 @@ def run(seeds: Sequence[int], folder: Path, say: Say) -> list[int]:
                 )
                 failing, arena = arena, None  # an interrupt must not remove it
                 failing.stop()
-                say(f"Kept: {failing.demo.folder.parent}, reasons in demo/chaos.txt")
+                report_line(f"Kept: {failing.demo.folder.parent}, reasons in demo/chaos.txt")
     finally:
         if arena is not None:
             arena.remove()
@@ -65,15 +67,15 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
 
-    def say(line: str) -> None:
+    def print_line(line: str) -> None:
         print(line, flush=True)
 
     try:
-        failed = run(arguments.seeds, arguments.folder.absolute(), say)
+        failed = run(arguments.seeds, arguments.folder.absolute(), print_line)
     except KeyboardInterrupt:
         return 130
     number = len(arguments.seeds)
-    say(
+    print_line(
         f"{number - len(failed)} of {number} seeds passed"
         + (f"; failed: {', '.join(map(str, failed))}" if failed else "")
     )

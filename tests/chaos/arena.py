@@ -67,7 +67,7 @@ class Arena:
     twin: Twin
 
     @classmethod
-    def start(cls, folder: Path, say: Say) -> Arena:
+    def start(cls, folder: Path, report_line: Say) -> Arena:
         """Start a demo, load its first day undisturbed, and copy it.
 
         Raises:
@@ -75,7 +75,7 @@ class Arena:
         """
         demo = Demo(folder / "demo", {name: find_free_port() for name in ("airflow", "sandbox", "org", "postgres")})
         try:
-            place = demo.start(say, households=HOUSEHOLDS)
+            place = demo.start(report_line, households=HOUSEHOLDS)
             outcomes = day.run_day(place, lambda line: None)
             if failed := {name: each.reasons for name, each in outcomes.items() if each.state != "success"}:
                 raise TargetUnavailable("The undisturbed first day failed", reasons=failed)

@@ -36,7 +36,7 @@ _DRAWN_WORDS = ("probab", "shortfall", "funded", "success")
 _DELIVERED = {vendor.webhook.log for vendor in VENDORS if vendor.webhook and vendor.webhook.log}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.\d]*")
 _FINDING = re.compile(r"finding:\d+")
-_CHANCE = re.compile(r"succeeds with .*")
+_CHANCE = re.compile(r"probability of success .*")
 _MARTS = """
 select table_name from information_schema.views where table_schema = 'mart' order by 1
 """
@@ -49,7 +49,7 @@ _LETTERS = (
 )
 _FINDINGS = """
 select vendor, rule, subject_entity, subject_id, household_id, severity, business_date_opened, details,
-       case when details not like '%succeeds with%' then measure end as measure
+       case when details not like '%probability of success%' then measure end as measure
 from control.finding where closed_at is null
 """
 _LINKS = "select entity, id, identity_id from warehouse.identity where recorded_to is null"

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.docusign import app as docusign
-from sandbox.docusign.login import INTEGRATION_KEY, hand_out_private_key
+from sandbox.docusign.login import INTEGRATION_KEY, read_private_key
 from sandbox.docusign.rows import ACCOUNT_ID, USER_ID
 from sandbox.firm.world import World
 from sandbox.server.calls import Calls
@@ -134,7 +134,7 @@ def signing(clients: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
             "account": ACCOUNT_ID,
             "user_id": USER_ID,
             "integration_key": INTEGRATION_KEY,
-            "private_key": hand_out_private_key(folder / "state"),
+            "private_key": read_private_key(folder / "state"),
         }
         return run_node("docusign.cjs", clients, given, NODE_EXTRA_CA_CERTS=str(folder / "ca.pem"))
 

@@ -25,7 +25,7 @@ from include.vendors.orion import ORION
 from include.vendors.tamarac import TAMARAC
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer, Asked, Reply, listen
+from tests.extract.answering import Answer, RecordedCall, Reply, listen
 from tests.vendors.answered import BEFORE, DAY, NOW, answering, goldens
 
 RUN = Run("run", DAY, BEFORE)
@@ -60,12 +60,12 @@ def test_budget_is_lowered_in_part() -> None:
     assert lower.budget == Budget(calls_per_minute=30, burst=10, calls_per_hour={"monte_carlo": 100})
 
 
-def test_tables_are_where_the_firm_says_and_columns_are_called_as_it_says(site: Site) -> None:
+def test_overrides_change_table_paths_and_column_names(site: Site) -> None:
     rows = json.loads(goldens(TAMARAC)["accounts"])
     for row in rows["items"]:
         row["Value"] = row.pop("marketValue", None)
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply(rows) if asked.path == "/v9/firm/accounts" else Reply({}, 404)
 
     chosen = {"paths": {"accounts": "v9/firm/accounts"}, "columns": {"accounts": {"market_value_usd": "Value"}}}
@@ -84,8 +84,8 @@ def test_report_s_headers_are_the_firm_s(site: Site) -> None:
     assert stage(site, TAMARAC, "holdings", answer, columns={"holdings": {"account_id": "Acct"}})
 
 
-def test_closed_day_is_asked_for_where_the_firm_says(site: Site) -> None:
-    def answer(asked: Asked) -> Reply:
+def test_override_changes_the_path_of_the_closed_day(site: Site) -> None:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply({"lastSuccessfulDate": "2026-11-20"}) if asked.path == "/v2/sync" else Reply({}, 404)
 
     with listen(answer) as listener:
@@ -94,7 +94,7 @@ def test_closed_day_is_asked_for_where_the_firm_says(site: Site) -> None:
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
-def test_without_a_choice_the_declaration_stands(vendor: Vendor) -> None:
+def test_without_overrides_the_declaration_applies(vendor: Vendor) -> None:
     assert apply_overrides(vendor, {"client_id": "4711"}) is vendor
 
 
@@ -145,6 +145,6 @@ def test_what_is_configured_stays_as_it_is() -> None:
     ],
 )
 def test_nonsense_is_spoken_of(vendor: Vendor, name: str, value: str, says: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"Invalid `{name}` in the connection's extra") as refused:
+    with pytest.raises(ConfigurationError, match=f"Invalid `{name}` in the connection's extra") as error:
         apply_overrides(vendor, {name: value})
-    assert says in str(refused.value)
+    assert says in str(error.value)

@@ -102,13 +102,13 @@ def test_what_is_staged_is_the_same_whatever_the_vendor_calls_it_and_wherever_it
     assert replace(TABLE, version=TABLE.key[0]).staged_hash == TABLE.staged_hash
 
 
-def test_only_what_is_asked_for_by_date_states_the_past() -> None:
+def test_only_tables_requested_by_date_state_the_past() -> None:
     assert not TABLE.states_past
     assert replace(TABLE, pull="snapshot").states_past
     assert replace(TABLE, pull="window", edited=("from", "to")).states_past
 
 
-def test_type_word_that_nobody_knows_is_refused() -> None:
+def test_unknown_type_is_rejected() -> None:
     with pytest.raises(ValueError, match="unknown column type float64"):
         arrow_type("float64")
 
@@ -137,7 +137,7 @@ GOALS = replace(PLANS, name="goals", path="", shape=Nested("plans", ("goals",)))
         *(Linked("page.next", "size", "cursor"), Positioned("start", "size")),
     ],
 )
-def test_table_that_is_asked_for_by_itself_waits_for_no_other(shape: Shape) -> None:
+def test_table_without_a_parent_is_in_the_first_stage(shape: Shape) -> None:
     assert replace(TABLE, shape=shape).parent == ""
 
 
@@ -157,20 +157,20 @@ def test_shape_is_part_of_the_hash_field_by_field() -> None:
     assert replace(PLANS, shape=FanOut("clients", final="envelope")).hash != PLANS.hash
 
 
-def test_waves_ask_for_a_table_after_the_one_that_it_is_over() -> None:
+def test_stages_pull_a_child_after_its_parent() -> None:
     tables = (TABLE, CLIENTS, PLANS, GOALS)
     made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
     assert made.stages == (("rows", "clients"), ("plans",), ("goals",))
 
 
-def test_table_that_only_webhooks_bring_is_in_no_wave() -> None:
+def test_webhook_only_table_is_in_no_stage() -> None:
     tables = (TABLE, replace(TABLE, name="deliveries", shape=Pushed()))
     made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
     assert (made.requested_tables, made.stages) == ((TABLE,), (("rows",),))
     assert made.table("deliveries").name == "deliveries"
 
 
-def test_keys_that_people_choose_are_those_of_the_table_that_says_so_or_of_the_first() -> None:
+def test_selectable_keys_are_of_the_declared_or_the_first_table() -> None:
     made = Vendor("somebody", "Somebody", "", "basic", (CLIENTS, PLANS), (), "0 6 * * *", Budget(60))
     assert [made.is_keyed(table) for table in made.tables] == [True, False]
     assert [replace(made, keyed="plans").is_keyed(table) for table in made.tables] == [False, True]
@@ -185,7 +185,7 @@ def test_table_of_another_vendor_is_unknown() -> None:
 # --- every declared vendor ---
 
 
-def test_table_that_another_is_over_stands_before_it(vendor: Vendor) -> None:
+def test_parent_of_a_fan_out_is_declared_before_it(vendor: Vendor) -> None:
     seen: set[str] = set()
     for table in vendor.tables:
         assert not table.parent or table.parent in seen, table.name
@@ -258,14 +258,14 @@ def test_keys_are_required(vendor: Vendor) -> None:
     assert all(table.named(key).required for table in vendor.tables for key in table.key)
 
 
-def test_parents_stand_before_their_children(vendor: Vendor) -> None:
+def test_parents_are_declared_before_their_children(vendor: Vendor) -> None:
     seen: set[str] = set()
     for table in vendor.tables:
         assert set(table.references.values()) <= seen
         seen.add(table.name)
 
 
-def test_maps_speak_of_staged_and_canonical_columns(vendor: Vendor) -> None:
+def test_mappings_use_staged_and_canonical_columns(vendor: Vendor) -> None:
     for entity_map in vendor.maps:
         table, entity = vendor.table(entity_map.table), canonical.named(entity_map.entity)
         staged = set(staged_schema(table).names)
@@ -282,7 +282,7 @@ def test_maps_speak_of_staged_and_canonical_columns(vendor: Vendor) -> None:
         assert all(isinstance(rule, Derived) for rule in entity_map.dropped.values())
 
 
-def test_every_table_that_is_asked_for_has_a_suite_of_columns_that_it_stages(vendor: Vendor) -> None:
+def test_every_requested_table_has_a_suite_for_its_staged_columns(vendor: Vendor) -> None:
     for table in vendor.requested_tables:
         suite = read_suite(vendor.name, table.name)
         staged = {c.name for c in table.columns if c.kind == "value"}
@@ -313,13 +313,13 @@ def test_money_is_never_a_float() -> None:
 # --- tables that webhooks bring, and events with a life ---
 
 
-def test_webhook_brings_tables_of_the_vendor_and_its_log_is_never_asked_for(vendor: Vendor) -> None:
+def test_webhook_delivers_the_vendors_tables_and_its_log_is_never_pulled(vendor: Vendor) -> None:
     pushed = {table.name for table in vendor.tables if isinstance(table.shape, Pushed)}
     assert pushed == ({vendor.webhook.log} if vendor.webhook else set())
     assert vendor.webhook is None or vendor.webhook.table in {table.name for table in vendor.requested_tables}
 
 
-def test_key_of_a_delivery_is_the_key_that_single_rows_are_asked_by(vendor: Vendor) -> None:
+def test_delivery_key_selects_single_rows(vendor: Vendor) -> None:
     if vendor.webhook is None or vendor.webhook.row:
         return
     table = vendor.table(vendor.webhook.table)
@@ -333,7 +333,7 @@ def test_table_whose_keys_people_choose_exists(vendor: Vendor) -> None:
     assert not vendor.keyed or vendor.table(vendor.keyed)
 
 
-def test_what_is_not_asked_for_again_is_an_event_with_an_end(vendor: Vendor) -> None:
+def test_only_final_events_are_not_requested_again(vendor: Vendor) -> None:
     for table in vendor.tables:
         if isinstance(table.shape, FanOut) and table.shape.final:
             assert canonical.named(table.shape.final).final

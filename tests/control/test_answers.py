@@ -32,12 +32,12 @@ def rows_of(answers: Answers) -> list[object]:
     return [row for piece in answers.pieces() for row in json.loads(piece)]
 
 
-def test_nothing_asked_is_nothing_known(answers: Answers) -> None:
+def test_empty_request_returns_no_responses(answers: Answers) -> None:
     assert answers.known() == set()
     assert list(answers.pieces()) == []
 
 
-def test_rows_come_in_the_order_of_what_was_asked_for(answers: Answers) -> None:
+def test_rows_are_returned_in_request_order(answers: Answers) -> None:
     for name in ("b", "a", "B", "é", "a/b"):
         answers.keep(name, json.dumps([{"of": name}, {"of": name}]).encode())
     # By code point, whatever the database's language is.

@@ -107,7 +107,7 @@ def test_batch_leaves_the_reserved_share_to_runs_on_demand(engine: sa.Engine) ->
     assert sorted(waited)[2] < 0.1
 
 
-def test_pause_holds_everybody_and_ends(engine: sa.Engine) -> None:
+def test_pause_applies_to_all_callers_and_ends(engine: sa.Engine) -> None:
     one, another = RateBudget(engine, "somebody", BUDGET), RateBudget(engine, "somebody", BUDGET, on_demand=True)
     one.pause(0.5)
     started = time.monotonic()
@@ -124,14 +124,14 @@ def test_shorter_pause_does_not_end_a_longer_one(engine: sa.Engine) -> None:
     assert time.monotonic() - started >= 0.4
 
 
-def test_pause_of_hours_is_told_instead_of_slept_through(engine: sa.Engine, database: Any) -> None:
+def test_long_pause_raises_instead_of_sleeping(engine: sa.Engine, database: Any) -> None:
     budget = RateBudget(engine, "somebody", BUDGET, patience_s=5)
     budget.pause(10.0**12)
     asked = "select spoken_until from control.rate_budget where bucket = 'all'"
     before = database.value(asked)
-    with pytest.raises(RateLimited, match="vendor=somebody") as told:
+    with pytest.raises(RateLimited, match="vendor=somebody") as error:
         budget.take()
-    assert 86_000 < (told.value.retry_after or 0) < 87_000
+    assert 86_000 < (error.value.retry_after or 0) < 87_000
     assert database.value(asked) == before
 
 

@@ -87,7 +87,7 @@ def test_minutes_by_which_the_vendor_s_clock_alone_is_off_are_logged(
     assert "behind" in record.getMessage()
 
 
-def test_response_of_a_cache_is_as_old_as_it_says(engine: sa.Engine, caplog: pytest.LogCaptureFixture) -> None:
+def test_cached_response_has_its_stated_age(engine: sa.Engine, caplog: pytest.LogCaptureFixture) -> None:
     clocks(engine).compare("orion", at(timedelta(hours=-3)), "10800")
     assert caplog.records == []
 

@@ -44,7 +44,7 @@ def letters(connection: sa.Connection) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows]
 
 
-def test_a_letter_says_where_its_row_is_and_why(connection: sa.Connection) -> None:
+def test_a_dead_letter_has_location_and_reason(connection: sa.Connection) -> None:
     dead_letters.insert(connection, PULL, "stage", "p1", [letter("A", 7)], own_day=True)
     row = connection.execute(sa.text("select * from control.dead_letter")).mappings().one()
     assert (row["partition"], row["part"], row["row_number"]) == ("p1", "part-00000.parquet", 7)
@@ -57,7 +57,7 @@ def test_burying_again_changes_nothing(connection: sa.Connection) -> None:
     assert letters(connection) == [("A", "open", "p1", None), (None, "open", "p1", None)]
 
 
-def test_letters_are_buried_some_at_a_time(connection: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_letters_are_inserted_in_chunks(connection: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, a table of which every row died would fill the memory, and then be more than PostgreSQL takes."""
     monkeypatch.setattr(dead_letters, "_BATCH_SIZE", 2)
     dead_letters.insert(connection, PULL, "stage", "p1", (letter(str(n), n) for n in range(5)), own_day=True)
@@ -66,7 +66,7 @@ def test_letters_are_buried_some_at_a_time(connection: sa.Connection, monkeypatc
     assert [(key, status) for key, status, _, _ in letters(connection)] == [(str(n), "open") for n in range(5)]
 
 
-def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connection) -> None:
+def test_dead_letters_are_found_by_long_keys(connection: sa.Connection) -> None:
     """Each row that dies again would have all open letters of its table looked through."""
     long = "".join(random.Random(1).choices(string.printable, k=5000))
     dead_letters.insert(
@@ -82,13 +82,13 @@ def test_a_row_s_letters_are_found_by_its_key_however_long(connection: sa.Connec
     assert [line for line in plan if "Index Cond" in line and '"left"(row_key, 200) = ANY' in line]
 
 
-def test_a_row_that_dies_again_of_the_same_reasons_keeps_its_dead_letter(connection: sa.Connection) -> None:
+def test_a_row_rejected_again_for_the_same_reasons_keeps_its_dead_letter(connection: sa.Connection) -> None:
     dead_letters.insert(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
     dead_letters.insert(connection, LATER, "stage", "p2", [letter("A")], own_day=True)
     assert letters(connection) == [("A", "open", "p2", None), ("B", "open", "p1", None)]
 
 
-def test_a_row_that_dies_of_other_reasons_has_a_new_dead_letter(connection: sa.Connection) -> None:
+def test_a_row_rejected_for_other_reasons_gets_a_new_dead_letter(connection: sa.Connection) -> None:
     dead_letters.insert(connection, PULL, "stage", "p1", [letter("A")], own_day=True)
     other = replace(letter("A"), reasons=["another field"])
     dead_letters.insert(connection, LATER, "stage", "p2", [other], own_day=True)
@@ -118,7 +118,7 @@ def test_a_row_that_can_not_be_named_supersedes_nothing(connection: sa.Connectio
 @pytest.mark.parametrize(
     "other", [{"vendor": "else"}, {"table_name": "accounts"}, {"business_date": date(2026, 11, 19)}]
 )
-def test_letters_of_other_days_tables_and_vendors_stay(connection: sa.Connection, other: dict[str, Any]) -> None:
+def test_dead_letters_of_other_days_tables_and_vendors_remain(connection: sa.Connection, other: dict[str, Any]) -> None:
     dead_letters.insert(connection, PULL, "stage", "p1", [letter("A")], own_day=True)
     elsewhere = replace(LATER, **other)
     assert dead_letters.find_open_keys(connection, elsewhere, own_day=True) == []
@@ -127,7 +127,7 @@ def test_letters_of_other_days_tables_and_vendors_stay(connection: sa.Connection
     assert dead_letters.find_open_keys(connection, PULL, own_day=True) == ["A"]
 
 
-def test_a_letter_closes_when_its_row_lands(connection: sa.Connection) -> None:
+def test_a_dead_letter_closes_when_its_row_is_loaded(connection: sa.Connection) -> None:
     dead_letters.insert(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
     assert dead_letters.close_loaded(connection, LATER, ["A", "C"], own_day=True) == 1
     assert letters(connection) == [("A", "replayed", "p1", "run-2"), ("B", "open", "p1", None)]
@@ -135,7 +135,7 @@ def test_a_letter_closes_when_its_row_lands(connection: sa.Connection) -> None:
     assert dead_letters.close_loaded(connection, LATER, ["A"], own_day=True) == 0
 
 
-def test_a_closed_letter_has_the_time_of_its_end(connection: sa.Connection) -> None:
+def test_a_closed_dead_letter_has_its_closing_time(connection: sa.Connection) -> None:
     dead_letters.insert(connection, PULL, "stage", "p1", [letter("A"), letter("B", 1)], own_day=True)
     dead_letters.close_loaded(connection, LATER, ["A"], own_day=True)
     times = connection.execute(sa.text("select row_key, closed_at >= died_at from control.dead_letter order by 1"))
@@ -164,7 +164,7 @@ def describing(key: str | None, *about: dict[str, str], money: str | None = None
     return replace(letter(key), describes=about, money_usd=None if money is None else Decimal(money))
 
 
-def test_discarding_records_who_and_why_and_says_what_is_released(database: Database, engine: sa.Engine) -> None:
+def test_discarding_records_user_and_reason_and_reports_releases(database: Database, engine: sa.Engine) -> None:
     first, second, third = insert(
         engine,
         describing("A", {"entity": "position", "key": "1:A"}, {"entity": "security", "key": "A"}, money="1200.50"),
@@ -228,7 +228,7 @@ def test_nothing_is_discarded_without_ids_and_a_reason_or_where_one_is_not_open(
     assert database.value("select status from control.dead_letter") == "open"
 
 
-def test_a_row_that_dies_again_after_its_dead_letter_was_discarded_has_a_new_one(engine: sa.Engine) -> None:
+def test_a_row_rejected_after_a_discard_gets_a_new_dead_letter(engine: sa.Engine) -> None:
     ids = insert(engine, letter("A"))
     dead_letters.discard(engine, ids, "why", "ada", "run-9", is_dry=False)
     assert insert(engine, letter("A")) == ids  # the same pull

@@ -133,7 +133,7 @@ def test_same_secret_is_sealed_differently_each_time_and_opens_under_its_key_alo
 
 
 @pytest.mark.parametrize("spoiled", ["", "x", "gAAAAA", "é"])
-def test_what_was_never_sealed_is_told(spoiled: str) -> None:
+def test_unsealed_grant_is_reported(spoiled: str) -> None:
     with pytest.raises(ConfigurationError, match="another key"):
         REDACTOR.unseal(spoiled)
 
@@ -153,11 +153,11 @@ def test_first_tokens_are_read_from_the_connection(
 
 
 @pytest.mark.parametrize("grants", ["", "s3cret", "[1]", "7", '"s3cret"', '{"8101":'])
-def test_first_tokens_that_are_no_object_are_told_without_them(engine: sa.Engine, grants: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"not a JSON object.*vendor=somebody") as told:
+def test_invalid_first_tokens_are_reported_without_their_value(engine: sa.Engine, grants: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"not a JSON object.*vendor=somebody") as error:
         Grants.of(engine, "somebody", REDACTOR, {"grants": grants})
-    assert "s3cret" not in f"{told.value!r}"
-    assert told.value.__suppress_context__
+    assert "s3cret" not in f"{error.value!r}"
+    assert error.value.__suppress_context__
 
 
 # --- several at once ---

@@ -55,7 +55,7 @@ def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
     assert late_at(firm, start(firm) + HOUR) == []
 
 
-def test_what_is_due_and_missing_is_told_once(firm: Firm) -> None:
+def test_missing_due_data_alerts_once(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     late = late_at(firm, evening)
     asked = {table.name for table in firm.vendor.requested_tables}
@@ -121,7 +121,7 @@ def test_some_rows_of_a_day_are_not_the_day(firm: Firm, how: str) -> None:
 
 
 @pytest.mark.others_long
-def test_people_are_told_how_late_and_what_is_there(firm: Firm) -> None:
+def test_lateness_alert_has_delay_and_available_data(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     nothing = late_at(firm, evening)[0]
     assert nothing.describe(nothing.due_at).endswith(", 0 h 00 min ago; nothing staged")

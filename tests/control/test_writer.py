@@ -28,7 +28,7 @@ def written(database: Database) -> list[str]:
     return [row["field"] for row in database.rows("select field from control.drift order by 1")]
 
 
-def test_a_writer_that_nobody_overtakes_writes(engine: sa.Engine, database: Database) -> None:
+def test_a_writer_without_a_successor_writes(engine: sa.Engine, database: Database) -> None:
     with engine.connect() as connection:
         fence = writer.take(connection, SUBJECT)
         with connection.begin():
@@ -37,7 +37,7 @@ def test_a_writer_that_nobody_overtakes_writes(engine: sa.Engine, database: Data
     assert written(database) == ["one"]
 
 
-def test_whoever_takes_over_ends_the_open_transaction_before(engine: sa.Engine, database: Database) -> None:
+def test_a_new_writer_ends_the_previous_open_transaction(engine: sa.Engine, database: Database) -> None:
     with engine.connect() as older, engine.connect() as newer:
         writer.take(older, SUBJECT)
         older.execute(WRITE, {"field": "older"})

@@ -89,7 +89,7 @@ class Crm:
         token = self.sandbox.org.post("/services/oauth2/token", data=form).json()["access_token"]
         self.sandbox.org.headers["Authorization"] = f"Bearer {token}"
 
-    def letters(self, status: str = "open") -> list[dict[str, Any]]:
+    def dead_letters(self, status: str = "open") -> list[dict[str, Any]]:
         return self.database.rows(
             "select * from control.dead_letter where stage = 'crm' and status = :status order by 1", status=status
         )

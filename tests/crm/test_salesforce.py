@@ -46,7 +46,7 @@ def test_a_signed_assertion_logs_in(crm: Crm) -> None:
         assert "DailyApiRequests" in session.call("GET", "/limits").body
 
 
-def test_a_refused_login_says_why_and_shows_no_secret(crm: Crm) -> None:
+def test_a_rejected_login_has_its_reason_and_no_secret(crm: Crm) -> None:
     wrong = replace(crm.connection, password="not-the-secret")
 
     with (

@@ -48,7 +48,7 @@ def test_numbers_of_the_connection_are_read_exactly() -> None:
     assert (settings.most_changed_ratio, settings.few, settings.has_transactions) == (Decimal("0.1"), 5, False)
 
 
-def test_what_the_connection_does_not_say_has_its_default() -> None:
+def test_missing_settings_have_defaults() -> None:
     assert Settings.of({"firm": "sample"}) == Settings("sample")
 
 

@@ -69,7 +69,7 @@ def close(crm: Crm, finding: int) -> None:
     )
 
 
-def held(crm: Crm) -> dict[str, dict[str, Any]]:
+def read_tasks(crm: Crm) -> dict[str, dict[str, Any]]:
     """The org's Tasks by our key, of which each has one."""
     lines = crm.http.get("/salesforce/_admin/records/Task").content.splitlines()
     found = {record["Tributary_Key__c"]: record for record in map(orjson.loads, lines)}
@@ -78,7 +78,7 @@ def held(crm: Crm) -> dict[str, dict[str, Any]]:
 
 
 def task(crm: Crm, finding: int) -> dict[str, Any]:
-    return held(crm)[f"sample:orion:finding:{finding}"]
+    return read_tasks(crm)[f"sample:orion:finding:{finding}"]
 
 
 def edit(crm: Crm, finding: int, **values: object) -> None:
@@ -86,7 +86,7 @@ def edit(crm: Crm, finding: int, **values: object) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_each_open_finding_whose_rule_asks_has_a_task(crm: Crm) -> None:
+def test_each_open_finding_of_a_rule_with_a_task_has_one(crm: Crm) -> None:
     asking, also = find(crm), find(crm, "household_aum_moved", "household")
     find(crm, "excess_cash")
     close(crm, find(crm, nth=1))
@@ -94,10 +94,10 @@ def test_each_open_finding_whose_rule_asks_has_a_task(crm: Crm) -> None:
     counts = raise_tasks(crm)
 
     assert (counts.sent, counts.created, counts.updated, counts.failed) == (2, 2, 0, 0)
-    assert set(held(crm)) == {f"sample:orion:finding:{id}" for id in (asking, also)}
+    assert set(read_tasks(crm)) == {f"sample:orion:finding:{id}" for id in (asking, also)}
 
 
-def test_a_task_says_what_to_do_about_what_and_by_when(crm: Crm) -> None:
+def test_a_task_has_subject_description_record_and_due_date(crm: Crm) -> None:
     finding = find(crm, day=date(2026, 11, 19))
 
     raise_tasks(crm)
@@ -160,7 +160,7 @@ def test_a_second_run_makes_no_second_task(crm: Crm) -> None:
     counts = raise_tasks(crm, "again")
 
     assert counts.sent == 0
-    assert len(held(crm)) == 1
+    assert len(read_tasks(crm)) == 1
 
 
 def test_more_tasks_than_a_call_takes_are_all_made_once(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_more_tasks_than_a_call_takes_are_all_made_once(crm: Crm, monkeypatch: p
 
     assert raise_tasks(crm).created == 8
     assert raise_tasks(crm, "again").sent == 0
-    assert len(held(crm)) == 8
+    assert len(read_tasks(crm)) == 8
 
 
 def lose_the_answer(crm: Crm) -> None:
@@ -179,7 +179,7 @@ def lose_the_answer(crm: Crm) -> None:
     crm.fault("body_cut", COLLECTION, times=1)
     with pytest.raises(TargetUnavailable):
         raise_tasks(crm, "lost")
-    assert held(crm)
+    assert read_tasks(crm)
 
 
 def test_a_task_whose_answer_was_lost_is_not_made_again(crm: Crm) -> None:
@@ -189,7 +189,7 @@ def test_a_task_whose_answer_was_lost_is_not_made_again(crm: Crm) -> None:
     counts = raise_tasks(crm, "again")
 
     assert (counts.sent, counts.created) == (1, 1)
-    assert len(held(crm)) == 1
+    assert len(read_tasks(crm)) == 1
     assert raise_tasks(crm, "third").sent == 0
     close(crm, finding)
     assert raise_tasks(crm, "fourth").updated == 1
@@ -210,10 +210,10 @@ def test_tasks_that_salesforce_never_got_are_made_by_the_next_run(crm: Crm) -> N
     crm.fault("server_error", COLLECTION, times=1)
     with pytest.raises(TargetUnavailable):
         raise_tasks(crm)
-    assert held(crm) == {}
+    assert read_tasks(crm) == {}
 
     assert raise_tasks(crm, "again").created == 2
-    assert len(held(crm)) == 2
+    assert len(read_tasks(crm)) == 2
 
 
 def test_a_task_closes_with_its_finding(crm: Crm) -> None:
@@ -246,11 +246,11 @@ def test_a_task_that_a_person_completed_is_left_alone(crm: Crm) -> None:
     raise_tasks(crm)
     for done in (finding, still_open):
         edit(crm, done, Status="Completed", Description="Called, all is well")
-    before = held(crm)
+    before = read_tasks(crm)
     close(crm, finding)
 
     assert raise_tasks(crm, "again").sent == 0
-    assert held(crm) == before
+    assert read_tasks(crm) == before
 
 
 def test_a_task_that_a_person_deleted_is_not_made_again(crm: Crm) -> None:
@@ -261,7 +261,7 @@ def test_a_task_that_a_person_deleted_is_not_made_again(crm: Crm) -> None:
     close(crm, finding)
 
     assert raise_tasks(crm, "again").sent == 0
-    assert held(crm) == {}
+    assert read_tasks(crm) == {}
 
 
 def test_a_cause_that_comes_back_has_a_task_of_its_own(crm: Crm) -> None:
@@ -303,7 +303,7 @@ def refuse(crm: Crm, nth: int = 0) -> int:
     return finding
 
 
-def mend(crm: Crm) -> None:
+def accept_tasks(crm: Crm) -> None:
     """Lets Salesforce take what it refused."""
     ids = {key: record["Id"] for key, record in crm.records(ACCOUNTS).items()}
     for key, salesforce_id in ids.items():
@@ -312,16 +312,16 @@ def mend(crm: Crm) -> None:
         )
 
 
-def test_a_refused_task_is_a_dead_letter_and_keeps_no_other_back(crm: Crm) -> None:
+def test_a_rejected_task_becomes_a_dead_letter_and_blocks_no_other(crm: Crm) -> None:
     refused, other = refuse(crm), find(crm, nth=1)
 
     with pytest.raises(RowsFailed, match="rows=1"):
         raise_tasks(crm)
 
-    [letter] = crm.letters()
+    [letter] = crm.dead_letters()
     assert (letter["table_name"], letter["row_key"]) == ("Task", f"sample:orion:finding:{refused}")
     assert "WhatId" in letter["reasons"][0]
-    assert set(held(crm)) == {f"sample:orion:finding:{other}"}
+    assert set(read_tasks(crm)) == {f"sample:orion:finding:{other}"}
     [row] = crm.database.rows("select * from control.ledger where entity = 'task'")
     assert (row["sent"], row["created"], row["failed"], row["dead"]) == (2, 1, 1, 1)
 
@@ -330,7 +330,7 @@ def let_a_day_pass(crm: Crm) -> None:
     crm.database.do("update control.crm_job set changed_at = changed_at - interval '1 day'")
 
 
-def test_a_refused_task_is_tried_again_the_next_day_and_has_one_letter(crm: Crm) -> None:
+def test_a_rejected_task_is_retried_the_next_day_with_one_dead_letter(crm: Crm) -> None:
     refuse(crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm)
@@ -340,23 +340,23 @@ def test_a_refused_task_is_tried_again_the_next_day_and_has_one_letter(crm: Crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm, "next day")
 
-    assert [letter["run_id"] for letter in crm.letters()] == ["next day"]
+    assert [letter["run_id"] for letter in crm.dead_letters()] == ["next day"]
 
 
-def test_the_letter_of_a_refused_task_ends_once_it_is_taken(crm: Crm) -> None:
+def test_the_dead_letter_of_a_rejected_task_closes_when_it_is_created(crm: Crm) -> None:
     finding = refuse(crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm)
-    mend(crm)
+    accept_tasks(crm)
     let_a_day_pass(crm)
 
     assert raise_tasks(crm, "next day").created == 1
     assert task(crm, finding)
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
     assert crm.database.value("select count(*) from control.crm_sent") == 0
 
 
-def test_the_letter_of_a_refused_task_ends_with_its_finding(crm: Crm) -> None:
+def test_the_dead_letter_of_a_rejected_task_closes_with_its_finding(crm: Crm) -> None:
     finding = refuse(crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm)
@@ -364,7 +364,7 @@ def test_the_letter_of_a_refused_task_ends_with_its_finding(crm: Crm) -> None:
 
     raise_tasks(crm, "again")
 
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 def test_a_second_attempt_of_a_run_is_accounted_for_too(crm: Crm) -> None:
@@ -377,7 +377,7 @@ def test_a_second_attempt_of_a_run_is_accounted_for_too(crm: Crm) -> None:
         raise_tasks(crm)
 
     keys = {f"sample:orion:finding:{id}" for id in (first, other)}
-    assert {letter["row_key"] for letter in crm.letters()} == keys
+    assert {letter["row_key"] for letter in crm.dead_letters()} == keys
     assert (
         crm.database.value("select sum(sent) || ' ' || sum(failed) from control.ledger where entity = 'task'") == "2 2"
     )
@@ -409,7 +409,7 @@ def test_what_was_deleted_in_salesforce_gets_no_task(crm: Crm) -> None:
     counts = raise_tasks(crm)
 
     assert (counts.created, counts.failed) == (1, 0)
-    assert f"sample:orion:finding:{finding}" not in held(crm)
+    assert f"sample:orion:finding:{finding}" not in read_tasks(crm)
     assert task(crm, other)
 
 
@@ -437,7 +437,7 @@ def test_the_days_reserve_is_left(crm: Crm) -> None:
     with pytest.raises(RateLimited, match="reserve"):
         raise_tasks(crm)
 
-    assert held(crm) == {}
+    assert read_tasks(crm) == {}
 
 
 def test_a_field_of_the_key_that_the_org_lacks_is_a_configuration_error(crm: Crm) -> None:

@@ -99,9 +99,9 @@ def whole_run(*dag_ids: str, **conf: Any) -> str:
 
 def said(output: str, word: str) -> str:
     """The rest of the line that begins with a word."""
-    return said_each(output, word)[0]
+    return read_lines(output, word)[0]
 
 
-def said_each(output: str, word: str) -> list[str]:
+def read_lines(output: str, word: str) -> list[str]:
     """The rest of each line that begins with a word."""
     return [line[len(word) + 1 :] for line in output.splitlines() if line.startswith(word)]

@@ -13,7 +13,7 @@ from include import business_dates
 from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS
 from tests.conftest import Firm
-from tests.dags.airflow_home import ROOT, run, said, said_each, whole_run
+from tests.dags.airflow_home import ROOT, read_lines, run, said, whole_run
 
 pytestmark = pytest.mark.airflow
 
@@ -28,7 +28,7 @@ print("BAG", json.dumps({"errors": {k: str(v)[-500:] for k, v in bag.import_erro
 """
 
 
-def test_every_dag_imports_tells_of_failures_and_says_what_it_is(airflow: dict[str, str]) -> None:
+def test_every_dag_imports_alerts_about_failures_and_is_documented(airflow: dict[str, str]) -> None:
     bag = json.loads(said(run(airflow, _BAG), "BAG"))
     assert bag["errors"] == {}
     ours = {
@@ -45,7 +45,7 @@ def test_every_dag_imports_tells_of_failures_and_says_what_it_is(airflow: dict[s
 
 def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today: Firm, tmp_path: Path) -> None:
     day = business_dates.latest_closed(datetime.now(UTC))
-    for told in said_each(run(airflow, whole_run("orion", "salesforce")), "RUN"):
+    for told in read_lines(run(airflow, whole_run("orion", "salesforce")), "RUN"):
         state, tasks = told.split(" ", 1)
         assert state == "success", tasks
         assert json.loads(tasks).get("report_quality", "success") == "success"
@@ -62,7 +62,7 @@ def test_a_run_with_dead_rows_warns_once_and_the_digest_reports_them(
 ) -> None:
     today.sandbox.fault("poison", "portfolio/registrations", field="isActive", value="poison", share=0.02, seed=3)
     output = run(airflow, whole_run("orion", "daily_digest", "daily_digest"))
-    assert [told.split(" ")[0] for told in said_each(output, "RUN")] == ["success"] * 3
+    assert [told.split(" ")[0] for told in read_lines(output, "RUN")] == ["success"] * 3
     warning, *digests = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text().splitlines()]
     assert warning["title"] == "Warning: Orion Advisor"
     assert "New dead letters:\n- orion.registrations: " in warning["body"]

@@ -67,7 +67,7 @@ def test_a_subscriber_that_was_removed_is_recorded_so(house: dict[str, str], dat
 
 
 @pytest.mark.long
-def test_events_are_delivered_sent_again_by_the_form_and_trouble_is_told_once(
+def test_events_are_delivered_and_resent_by_form_and_failures_alert_once(
     house: dict[str, str],
     database: Database,
     receiver: Receiver,  # noqa: F811

@@ -10,7 +10,7 @@ from include.control import inbox
 from include.control.inbox import Delivery
 from include.vendors import VENDORS
 from tests.conftest import Firm, connect
-from tests.dags.airflow_home import run, said, said_each, whole_run
+from tests.dags.airflow_home import read_lines, run, said, whole_run
 
 pytestmark = pytest.mark.airflow
 
@@ -33,7 +33,7 @@ def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, st
     }
     inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}))
 
-    drained, kept = said_each(run(airflow, whole_run("drain_inbox", "store_documents")), "RUN")
+    drained, kept = read_lines(run(airflow, whole_run("drain_inbox", "store_documents")), "RUN")
 
     state, tasks = drained.split(" ", 1)
     assert state == "success", tasks

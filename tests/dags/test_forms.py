@@ -51,12 +51,12 @@ def filled_in(dag_id: str, day: str | None) -> dict[str, Any]:
         ("last Friday", "is not a date; use the format 2026-11-25"),
     ],
 )
-def test_a_wrong_date_starts_no_run_and_the_form_says_why(api: AirflowApi, day: str, why: str) -> None:
+def test_an_invalid_date_starts_no_run_and_the_form_shows_the_reason(api: AirflowApi, day: str, why: str) -> None:
     for dag_id in DATED:
-        with pytest.raises(ConfigurationError) as refused:
+        with pytest.raises(ConfigurationError) as error:
             api.trigger(dag_id, filled_in(dag_id, day))
-        assert refused.value.facts["status"] == 400
-        assert why in str(refused.value)
+        assert error.value.facts["status"] == 400
+        assert why in str(error.value)
         assert api.runs(dag_id) == []
 
 
@@ -84,8 +84,8 @@ def form(api: AirflowApi, dag_id: str) -> dict[str, Any]:
 
 def test_a_form_names_the_tables_that_a_past_date_leaves_out(api: AirflowApi) -> None:
     said = {vendor.name: form(api, vendor.name)["tables"]["description"] for vendor in VENDORS}
-    assert "leaves out representatives, clients, registrations: Orion Advisor can't report them" in said["orion"]
-    assert "eMoney Advisor can't report a past one" in said["emoney"]
+    assert "omits representatives, clients, registrations: Orion Advisor can't return them" in said["orion"]
+    assert "eMoney Advisor can't return past days" in said["emoney"]
     for vendor in VENDORS:
         left_out = [table.name for table in vendor.requested_tables if not table.states_past]
         assert len(left_out) == len(vendor.requested_tables) or all(name in said[vendor.name] for name in left_out)
@@ -95,7 +95,7 @@ def test_a_form_names_the_tables_that_a_past_date_leaves_out(api: AirflowApi) ->
     ("vendor_name", "title"),
     [("docusign", "Envelopes"), ("adobe_sign", "Agreements"), ("emoney", "Clients"), ("moneyguidepro", "Households")],
 )
-def test_a_form_on_demand_speaks_of_what_the_vendor_is_asked_for(api: AirflowApi, vendor_name: str, title: str) -> None:
+def test_an_on_demand_form_names_the_vendors_key_table(api: AirflowApi, vendor_name: str, title: str) -> None:
     keys = form(api, f"{vendor_name}_on_demand")["keys"]
     assert keys["schema"]["title"] == title
     assert title.lower() in keys["description"]
@@ -116,6 +116,6 @@ def test_the_form_of_replays_offers_no_table_that_needs_a_new_run_and_names_thos
     assert len(nested) > 10
     for vendor, each in nested:
         assert re.search(rf"{vendor.title}: [^;]*\b{each.name}\b", table["description"])
-    with pytest.raises(ConfigurationError, match=r"emoney\.plans") as refused:
+    with pytest.raises(ConfigurationError, match=r"emoney\.plans") as error:
         api.trigger("replay_dead_letters", {"table": "emoney.plans"})
-    assert refused.value.facts["status"] == 400
+    assert error.value.facts["status"] == 400

@@ -46,7 +46,7 @@ def test_a_dry_run_writes_a_page_and_sends_nothing(airflow: dict[str, str], load
 
 
 @pytest.mark.long
-def test_while_somebody_has_paused_it_nothing_is_sent(airflow: dict[str, str], loaded: Firm) -> None:
+def test_nothing_is_sent_while_writing_is_paused(airflow: dict[str, str], loaded: Firm) -> None:
     check_nothing_was_sent(loaded, run(airflow | {"AIRFLOW_VAR_TRIBUTARY_CRM_PAUSED": "true"}, whole_run("salesforce")))
 
 

@@ -50,7 +50,7 @@ def serve(airflow: dict[str, str], *ends: str) -> tuple[list[Any], list[Any]]:
     return states, found
 
 
-def ask(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
+def request_run(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
     return request_queue.submit(
         engine, Attempt.of("key:test", f"{what}-{vendor}-1", what, b""), what, vendor, params
     ).request_id
@@ -59,11 +59,11 @@ def ask(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
 def test_requests_are_started_once_single_clients_by_themselves_and_their_ends_are_noticed(
     airflow: dict[str, str], today: Firm
 ) -> None:
-    day = ask(today.engine, "run", "orion", tables=["accounts"], wait=False)
-    client = ask(today.engine, "run", "emoney", keys=["a-client"])
+    day = request_run(today.engine, "run", "orion", tables=["accounts"], wait=False)
+    client = request_run(today.engine, "run", "emoney", keys=["a-client"])
     letters = {"table": "orion.accounts", "business_date": "2026-11-23", "dead_letters": [7], "dry_run": True}
-    replay = ask(today.engine, "replay", "orion", **letters)
-    unknown = ask(today.engine, "run", "nobody")
+    replay = request_run(today.engine, "replay", "orion", **letters)
+    unknown = request_run(today.engine, "run", "nobody")
 
     states, found = serve(airflow, "running", "success")
 
@@ -87,7 +87,7 @@ def test_requests_are_started_once_single_clients_by_themselves_and_their_ends_a
 
 @pytest.mark.long
 def test_request_whose_run_is_there_is_not_started_again(airflow: dict[str, str], today: Firm) -> None:
-    ask(today.engine, "run", "orion", tables=["accounts"], wait=False)
+    request_run(today.engine, "run", "orion", tables=["accounts"], wait=False)
     serve(airflow)
     # The task that starts it was killed before anybody noted that it had.
     today.database.do("update control.request set state = 'waiting'")

@@ -28,7 +28,7 @@ print("HEARD", json.dumps(asyncio.run(listen())))
 
 
 @pytest.fixture
-def hearing(airflow: dict[str, str], today: Firm) -> dict[str, str]:
+def configured(airflow: dict[str, str], today: Firm) -> dict[str, str]:
     """An Airflow whose Salesforce says where its events are."""
     known = json.loads(airflow["AIRFLOW_CONN_SALESFORCE"])
     known["extra"]["pubsub"] = today.sandbox.http.get("/_sandbox/connections").json()["salesforce"]["extra"]["pubsub"]
@@ -38,24 +38,24 @@ def hearing(airflow: dict[str, str], today: Firm) -> dict[str, str]:
     }
 
 
-def test_topics_are_heard_or_people_are_told(hearing: dict[str, str], today: Firm) -> None:
-    unheard = json.loads(said(run(hearing, _LISTEN), "HEARD"))
+def test_topics_are_received_or_their_failure_alerts(configured: dict[str, str], today: Firm) -> None:
+    unheard = json.loads(said(run(configured, _LISTEN), "HEARD"))
     assert "/data/OpportunityChangeEvent" in unheard
     today.database.do("update control.crm_topic set trouble_since = trouble_since - interval '1 hour'")
-    assert said(run(hearing, whole_run("subscribe_salesforce")), "RUN").startswith("failed")
+    assert said(run(configured, whole_run("subscribe_salesforce")), "RUN").startswith("failed")
     chosen = {"objects": ["Account", "Contact", "Opportunity"]}
     httpx.post(f"{today.sandbox.url}/salesforce/_admin/change_data_capture", json=chosen).raise_for_status()
     today.sandbox.http.post("/_sandbox/clock", json={"rate": 900.0})
     today.database.do("delete from control.crm_topic")
-    assert json.loads(said(run(hearing, _LISTEN), "HEARD")) is None
+    assert json.loads(said(run(configured, _LISTEN), "HEARD")) is None
     assert today.database.value("select count(*) from control.crm_topic where replay_id is not null") == 4
-    assert said(run(hearing, whole_run("subscribe_salesforce")), "RUN").startswith("success")
+    assert said(run(configured, whole_run("subscribe_salesforce")), "RUN").startswith("success")
 
     with today.engine.begin() as db:
         inbox.refuse(db, Delivery("/event/Tributary_Refresh__e", b"?", "a hash", "an event", {}), "it can't be decoded")
-    state, tasks = said(run(hearing, whole_run("subscribe_salesforce")), "RUN").split(" ", 1)
+    state, tasks = said(run(configured, whole_run("subscribe_salesforce")), "RUN").split(" ", 1)
     assert (state, json.loads(tasks)) == ("failed", {"check_topics": "success", "check_events": "failed"})
 
 
-def test_without_an_address_nothing_is_heard_and_nothing_fails(airflow: dict[str, str]) -> None:
+def test_without_an_address_nothing_is_subscribed_and_nothing_fails(airflow: dict[str, str]) -> None:
     assert said(run(airflow, whole_run("subscribe_salesforce")), "RUN").startswith("success")

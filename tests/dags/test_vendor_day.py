@@ -88,7 +88,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def seen(output: str) -> dict[str, Any]:
+def parsed(output: str) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(said(output, "SEEN"))
     return facts
 
@@ -97,49 +97,47 @@ each_vendor = pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS
 
 
 @each_vendor
-def test_a_run_has_a_deadline_of_as_many_hours_as_the_environment_says(seen: dict[str, Any], name: str) -> None:
-    [[title, seconds]] = seen[name]["deadlines"]
+def test_a_runs_deadline_comes_from_the_environment(parsed: dict[str, Any], name: str) -> None:
+    [[title, seconds]] = parsed[name]["deadlines"]
     assert "within 1.5 hours" in title
     assert seconds == 5400
 
 
 @each_vendor
-def test_every_task_is_tried_again_and_pulls_share_the_vendors_pool(seen: dict[str, Any], name: str) -> None:
-    assert seen[name]["retries"] == 4
-    assert seen[name]["pool"] == f"{name}_api"
+def test_every_task_is_tried_again_and_pulls_share_the_vendors_pool(parsed: dict[str, Any], name: str) -> None:
+    assert parsed[name]["retries"] == 4
+    assert parsed[name]["pool"] == f"{name}_api"
 
 
 @each_vendor
 def test_a_pull_may_take_as_long_as_the_vendors_limits_need_and_goes_on_after_that(
-    seen: dict[str, Any], name: str
+    parsed: dict[str, Any], name: str
 ) -> None:
     two_thousand = max((2000 / (calls * 0.8) for calls in named(name).budget.calls_per_hour.values()), default=0)
-    assert seen[name]["pull_hours"] > two_thousand
-    assert seen[name]["out_of_time"] == ["retry", "fail"]
+    assert parsed[name]["pull_hours"] > two_thousand
+    assert parsed[name]["out_of_time"] == ["retry", "fail"]
 
 
 @each_vendor
-def test_one_run_a_backfills_too_leaves_slots_of_the_vendors_pool_to_another(seen: dict[str, Any], name: str) -> None:
+def test_one_run_a_backfills_too_leaves_slots_of_the_vendors_pool_to_another(parsed: dict[str, Any], name: str) -> None:
     [slots] = re.findall(r'pools set "\$\{vendor\}_api" (\d+)', (ROOT / "docker" / "init.sh").read_text())
-    assert seen[name]["pulls"] < int(slots)
+    assert parsed[name]["pulls"] < int(slots)
 
 
 @each_vendor
-def test_the_form_offers_the_vendors_tables_and_takes_no_other_and_not_none(seen: dict[str, Any], name: str) -> None:
-    assert seen[name]["offered"]
-    assert seen[name]["takes"] == [True, False, False]
+def test_the_form_offers_the_vendors_tables_and_takes_no_other_and_not_none(parsed: dict[str, Any], name: str) -> None:
+    assert parsed[name]["offered"]
+    assert parsed[name]["takes"] == [True, False, False]
 
 
 @each_vendor
-def test_a_day_that_is_no_session_stops_the_plan(seen: dict[str, Any], name: str) -> None:
-    assert "2026-11-22 is not a trading day" in seen[name]["sunday"]
+def test_a_day_that_is_no_session_stops_the_plan(parsed: dict[str, Any], name: str) -> None:
+    assert "2026-11-22 is not a trading day" in parsed[name]["sunday"]
 
 
 @each_vendor
-def test_only_a_vendor_that_tells_its_closed_day_is_waited_for_and_not_by_who_does_not_want_to(
-    seen: dict[str, Any], name: str
-) -> None:
-    assert seen[name]["not_waiting"] is (True if named(name).closed else None)
+def test_a_run_waits_only_for_vendors_with_a_closed_day_unless_switched_off(parsed: dict[str, Any], name: str) -> None:
+    assert parsed[name]["not_waiting"] is (True if named(name).closed else None)
 
 
 @pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS if find_keyed(vendor)])

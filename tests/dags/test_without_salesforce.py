@@ -10,7 +10,7 @@ import pytest
 
 from include import business_dates
 from tests.conftest import Firm
-from tests.dags.airflow_home import run, said_each, whole_run
+from tests.dags.airflow_home import read_lines, run, whole_run
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long]
 
@@ -38,7 +38,7 @@ def test_without_a_connection_salesforce_is_skipped_and_nothing_alerts(
 
     output = run(airflow | {"AIRFLOW_CONN_SALESFORCE": ""}, whole_run(*ENDS), timeout=500)
 
-    ended = [line.split(" ", 1) for line in said_each(output, "RUN")]
+    ended = [line.split(" ", 1) for line in read_lines(output, "RUN")]
     assert {dag: (state, json.loads(tasks)) for dag, (state, tasks) in zip(ENDS, ended, strict=True)} == {
         dag: ("success", tasks) for dag, tasks in ENDS.items()
     }

@@ -34,7 +34,7 @@ REDACTOR = Redactor(b"only for tests")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecordedCall:
     """One call as the vendor got it."""
 
     method: str
@@ -55,7 +55,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = Callable[[Asked], Reply]
+Answer = Callable[[RecordedCall], Reply]
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Listener:
     """A listening vendor, and what it was asked."""
 
     url: str
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[RecordedCall] = field(default_factory=list)
 
     @property
     def paths(self) -> list[str]:
@@ -78,7 +78,9 @@ def listen(answer: Answer) -> Iterator[Listener]:
         def _serve(self) -> None:
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers.items()), body)
+            asked = RecordedCall(
+                self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers.items()), body
+            )
             known.asked.append(asked)
             reply = answer(asked)
             content = json.dumps(reply.value).encode() if reply.content is None else reply.content

@@ -17,7 +17,7 @@ from include.contract import (
     sensitive,
 )
 from include.extract.fan_out import Keys
-from tests.extract.answering import Answer, Asked, Listener, Puller, Reply, vendor_of
+from tests.extract.answering import Answer, Listener, Puller, RecordedCall, Reply, vendor_of
 
 CLIENTS = Table(
     "clients", "clients", ("client_id",),
@@ -46,7 +46,7 @@ def client_of(path: str) -> str:
     return path.split("/")[2]
 
 
-def accounts(asked: Asked) -> Reply:
+def accounts(asked: RecordedCall) -> Reply:
     """Two accounts for every client."""
     client = client_of(asked.path)
     return Reply([account(f"{client}-{n}", n) for n in range(2)])

@@ -21,9 +21,9 @@ def wait_of(status: int, code: str = "", **headers: str) -> float | None:
     answer.status_code = status
     answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     answer._content = b'{"errorCode": "%s"}' % code.encode()
-    with pytest.raises(RateLimited) as told:
+    with pytest.raises(RateLimited) as error:
         refuse_overload(answer, THROTTLED)
-    return told.value.retry_after
+    return error.value.retry_after
 
 
 @pytest.mark.parametrize("status", [400, 429])
@@ -35,7 +35,7 @@ def test_hour_that_is_used_up_is_waited_for_whatever_the_status(status: int) -> 
     assert wait_of(status, "HOURLY_APIINVOCATION_LIMIT_EXCEEDED", **ends, Retry_After="7") == 7
 
 
-def test_vendor_that_says_nothing_of_when_is_not_waited_for_by_a_guess() -> None:
+def test_response_without_a_retry_time_causes_no_guessed_wait() -> None:
     assert wait_of(429) is None
     assert wait_of(429, X_RateLimit_Remaining="0", X_RateLimit_Reset="60") is None
 
@@ -49,6 +49,6 @@ def test_date_of_any_zone_is_a_moment(hours: int) -> None:
 @pytest.mark.parametrize(
     "said", ["\xb2", "soon", "", "-5", "Thu, 26 Nov 2026 19:00:00 +9999", "Thu, 26 Nov T026 19:00:00 +99999999999"]
 )
-def test_what_is_no_number_and_no_date_says_nothing(said: str) -> None:
+def test_invalid_retry_after_is_ignored(said: str) -> None:
     assert wait_of(429, Retry_After=said) is None
     assert wait_of(400, "HOURLY_X_LIMIT_EXCEEDED", X_RateLimit_Remaining="0", X_RateLimit_Reset=said) == 30

@@ -98,11 +98,11 @@ def test_accounts_that_lag_are_logged(ask: Ask, caplog: pytest.LogCaptureFixture
     assert caplog.messages == ["somebody has closed 2026-11-20 except for 2 accounts: 0 (2019-03-01), 1 (2026-11-19)"]
 
 
-def test_answer_with_another_word_than_a_date_is_tried_again(ask: Ask) -> None:
+def test_response_with_an_invalid_date_is_retried(ask: Ask) -> None:
     with pytest.raises(VendorUnavailable, match=r"no valid date.*vendor=somebody path=Accounts"):
         ask(["soon"])
 
 
-def test_vendor_that_cannot_be_asked_is_a_configuration_error(ask: Ask) -> None:
+def test_undeclared_closed_day_request_is_a_configuration_error(ask: Ask) -> None:
     with pytest.raises(ConfigurationError, match="declares no request"):
         ask([], replace(VENDOR, closed=None))

@@ -33,7 +33,7 @@ from include.extract.page import PageReader
 from include.extract.paging import ordered_pages
 from include.extract.pull import Span, stage
 from include.staging.partitions import Partition, Staging
-from tests.extract.answering import DAY, NOW, REDACTOR, Asked, Puller, Reply, listen, vendor_of
+from tests.extract.answering import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 
 TABLE = Table(
     "rows", "rows", ("row_id",), page_rows=30, money="amount_usd",
@@ -55,7 +55,7 @@ def row(id_: int, amount: str = "1.00", label: str = "x", ssn: str | None = None
     return {"id": id_, "amount": amount, "label": label, "ssn": ssn}
 
 
-def answered(asked: Asked, rows: list[Row]) -> Reply:
+def answered(asked: RecordedCall, rows: list[Row]) -> Reply:
     """Rows as each way of paging asks for them."""
     if asked.method == "POST":
         return Reply({"jobId": 1}, status=201)
@@ -90,7 +90,7 @@ def listening(engine: sa.Engine, tmp_path: Path) -> Iterator[Any]:
         yield start
 
 
-def letters(partition: Partition) -> list[dict[str, Any]]:
+def dead_letters(partition: Partition) -> list[dict[str, Any]]:
     return [json.loads(line) for line in partition.read_dead_lines()]
 
 
@@ -101,7 +101,7 @@ def test_rows_that_share_a_key_and_differ_are_dead_letters_that_name_the_fields(
     manifest = partition.manifest
     assert (manifest.staged, manifest.dead, str(manifest.money)) == (2, 2, "2.00")
     assert manifest.fetched == manifest.staged + manifest.duplicate + manifest.dead
-    for letter, amount in zip(letters(partition), (10.01, 99.99), strict=True):
+    for letter, amount in zip(dead_letters(partition), (10.01, 99.99), strict=True):
         assert (letter["key"], letter["row"]["amount"]) == ("2", amount)
         assert letter["reasons"] == ["amount: differs among rows of this key", "label: differs among rows of this key"]
 

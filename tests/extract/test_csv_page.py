@@ -174,7 +174,7 @@ def test_columns_come_in_any_order() -> None:
     assert (row["row_id"], row["name"]) == (7, "x")
 
 
-def test_column_that_nobody_declared_is_told_and_one_that_is_gone_is_unseen() -> None:
+def test_undeclared_column_is_reported_and_a_missing_one_is_unseen() -> None:
     reader = CsvReader(TABLE, REDACTOR, vendor="somebody")
     [page] = pages_of(f"{HEADER},Amount USD\n1,,,,,,,,,2.00\n".encode(), reader)
     assert (page.undeclared, reader.unseen) == ({"Amount USD"}, set())
@@ -201,7 +201,7 @@ def test_header_that_is_not_the_declared_one_is_drift_that_lists_both(header: st
             read(*lines, header=header)
 
 
-def test_line_that_stands_where_the_header_should_is_not_shown() -> None:
+def test_line_in_place_of_the_header_is_not_shown() -> None:
     for line in (f"7,1.00,Ada Sample,{SSN}", "Prepared for Ada Sample"):
         with pytest.raises(SchemaDrift) as raised:
             read("1,2,3,4", header=line)
@@ -247,14 +247,14 @@ WHOLE = archive(("Row Id,Amount\n" + "".join(f"{n},{n * 7919 % 1000}.50\n" for n
 
 @settings(deadline=None)
 @given(st.integers(2, len(WHOLE) - 1))
-def test_archive_cut_short_is_asked_for_again(length: int) -> None:
+def test_truncated_archive_is_requested_again(length: int) -> None:
     with pytest.raises(VendorUnavailable, match=r"archive.*vendor=somebody table=rows"):
         pages_of(WHOLE[:length])
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
-def test_archive_with_a_damaged_byte_is_whole_or_asked_for_again(place: int, change: int) -> None:
+def test_damaged_archive_is_read_completely_or_requested_again(place: int, change: int) -> None:
     damaged = bytearray(WHOLE)
     damaged[place] ^= change
     try:
@@ -271,7 +271,7 @@ def test_archive_with_a_damaged_byte_is_whole_or_asked_for_again(place: int, cha
         "Row Id,Name\n1,x\n".encode("utf-16"), "Row Id,Name\n1,é\n".encode("latin-1"),
     ],
 )  # fmt: skip
-def test_what_is_no_csv_or_cut_short_is_asked_for_again(content: bytes) -> None:
+def test_invalid_or_truncated_csv_is_requested_again(content: bytes) -> None:
     with pytest.raises(VendorUnavailable, match=r"(no CSV|cut short).*vendor=somebody table=rows"):
         pages_of(content)
 

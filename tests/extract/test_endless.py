@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from include.contract import FanOut, Limits, Linked, Offset, Table
 from include.errors import LimitExceeded
 from include.extract.shapes import most_rows
-from tests.extract.answering import Answer, Asked, Puller, Reply, listen, vendor_of
+from tests.extract.answering import Answer, Puller, RecordedCall, Reply, listen, vendor_of
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS
 from tests.extract.test_shapes import CURSOR, NUMBERED, POSITIONED, rows_of
 
@@ -25,7 +25,7 @@ def endless() -> Answer:
     """New rows with each call, and always a next page."""
     pages = itertools.count()
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         if "$skip" in asked.params:
             first, size = int(asked.params["$skip"]), int(asked.params["$top"])
             return Reply(rows_of(*range(first, first + size)))
@@ -59,7 +59,7 @@ def test_pages_that_bring_new_rows_without_end_stop_at_the_limit(puller: Puller,
 def test_pages_of_one_call_of_a_fan_out_stop_at_the_limit_of_a_response(engine: sa.Engine, tmp_path: Path) -> None:
     pages = itertools.count()
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         page = next(pages)
         return Reply({"items": [{"id": f"a{page}", "value": {"amount": 1}}], "next": f"c{page}"})
 

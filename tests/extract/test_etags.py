@@ -12,7 +12,7 @@ from include.contract import STRING, FanOut, Linked, Table, column
 from include.control.answers import Answers
 from include.errors import ConfigurationError
 from tests.conftest import Database
-from tests.extract.answering import Asked, Puller, Reply
+from tests.extract.answering import Puller, RecordedCall, Reply
 from tests.extract.fan_out_firm import ACCOUNTS, Serve, account, client_of, clients
 
 CONDITIONAL = replace(ACCOUNTS, shape=FanOut("clients", is_conditional=True))
@@ -28,7 +28,7 @@ class Changing:
         self.failures = 0
         self.is_tired = False
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: RecordedCall) -> Reply:
         client = client_of(asked.path)
         etag = f'W/"{self.worth[client]}"'
         if self.failures:
@@ -74,7 +74,7 @@ def test_what_has_not_changed_is_not_sent_again(changing: tuple[Puller, Changing
     assert (vendor.sent, sorted(vendor.unchanged)) == (["b"], ["a", "b"])
 
 
-def test_what_was_asked_for_lately_is_asked_for_without_a_condition(changing: tuple[Puller, Changing]) -> None:
+def test_recent_response_is_requested_without_a_condition(changing: tuple[Puller, Changing]) -> None:
     """A vendor that is asked too often may say that nothing has changed, though it has."""
     puller, vendor = changing
     worths(puller, "second")
@@ -102,7 +102,7 @@ def test_a_run_that_goes_on_where_it_stopped_has_no_condition(changing: tuple[Pu
     assert worths(puller, "stopped") == {"b": 2}
 
 
-def test_who_has_news_asks_without_a_condition_and_what_it_is_told_is_known(
+def test_special_pull_requests_without_a_condition_and_stores_etags(
     changing: tuple[Puller, Changing], shared_database: Database
 ) -> None:
     puller, vendor = changing
@@ -114,26 +114,26 @@ def test_who_has_news_asks_without_a_condition_and_what_it_is_told_is_known(
     assert sorted(vendor.unchanged) == ["a", "b"]
 
 
-def test_what_was_read_by_another_declaration_is_asked_for_again(changing: tuple[Puller, Changing]) -> None:
+def test_response_of_another_declaration_is_requested_again(changing: tuple[Puller, Changing]) -> None:
     puller, vendor = changing
     wider = replace(CONDITIONAL, columns=(*CONDITIONAL.columns, column("kind", "kind", STRING)))
     assert worths(puller, "wider", wider) == {"a": 1, "b": 1}
     assert (sorted(vendor.sent), vendor.unchanged) == (["a", "b"], [])
 
 
-def test_what_is_not_known_any_more_is_asked_for_again(
+def test_unchanged_response_that_is_not_stored_is_requested_again(
     changing: tuple[Puller, Changing], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     puller, vendor = changing
     take = Answers.take_etags
 
-    def ask_and_forget(self: Answers, wanted: Collection[str]) -> dict[str, str]:
+    def request_and_forget(self: Answers, wanted: Collection[str]) -> dict[str, str]:
         told = take(self, wanted)
         with self.engine.begin() as connection:
             connection.execute(sa.text("delete from control.known_answer"))
         return told
 
-    monkeypatch.setattr(Answers, "take_etags", ask_and_forget)
+    monkeypatch.setattr(Answers, "take_etags", request_and_forget)
     assert worths(puller, "second") == {"a": 1, "b": 1}
     assert (sorted(vendor.sent), sorted(vendor.unchanged)) == (["a", "b"], ["a", "b"])
 

@@ -39,11 +39,11 @@ from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Staging
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import DAY, NOW, REDACTOR, Asked, Puller, Reply, listen, vendor_of
+from tests.extract.answering import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, NUMBER, VENDOR, Serve, account, accounts, client_of, clients
 
 
-def kept(database: Database, run_id: str) -> dict[str, bytes]:
+def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:
     rows = database.rows("select request_key, rows from control.answer where run_id = :run", run=run_id)
     return {row["request_key"]: bytes(row["rows"]) for row in rows}
 
@@ -51,7 +51,7 @@ def kept(database: Database, run_id: str) -> dict[str, bytes]:
 # --- asking ---
 
 
-def test_every_key_is_asked_for_once_and_every_row_knows_whose_it_is(serve: Serve) -> None:
+def test_every_key_is_requested_once_and_rows_have_their_key(serve: Serve) -> None:
     puller, listener = serve(accounts)
     rows = puller.rows(ACCOUNTS, keys=clients("b", "a", "c"))
     assert sorted(listener.paths) == [f"/clients/{id_}/accounts" for id_ in "abc"]
@@ -61,7 +61,7 @@ def test_every_key_is_asked_for_once_and_every_row_knows_whose_it_is(serve: Serv
     assert {row["requested_at"] for row in rows} == {NOW}
 
 
-def test_keys_stand_in_the_path_as_one_piece(serve: Serve) -> None:
+def test_keys_are_one_path_segment(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply([]))
     puller.rows(ACCOUNTS, keys=clients("a/b", "é ?"))
     assert sorted(listener.paths) == ["/clients/%C3%A9%20%3F/accounts", "/clients/a%2Fb/accounts"]
@@ -83,7 +83,7 @@ def test_several_keys_make_one_path_and_one_carried_row(serve: Serve) -> None:
     }  # fmt: skip
 
 
-def test_keys_that_look_alike_when_they_are_put_together_are_all_asked_for(serve: Serve) -> None:
+def test_keys_with_equal_concatenations_are_all_requested(serve: Serve) -> None:
     table = replace(ACCOUNTS, path="clients/{client_id}/{kind}")
     puller, listener = serve(accounts)
     puller.rows(table, keys=[{"client_id": "a/b", "kind": "c"}, {"client_id": "a", "kind": "b/c"}])
@@ -98,7 +98,7 @@ def test_rows_are_taken_out_of_their_envelope_and_made_flat_with_exact_money(ser
 
 
 @pytest.mark.parametrize("status", [404, 409])
-def test_status_that_says_there_is_nothing_is_no_error_and_is_not_asked_for_again(serve: Serve, status: int) -> None:
+def test_status_for_no_data_is_no_error_and_is_not_requested_again(serve: Serve, status: int) -> None:
     puller, listener = serve(
         lambda asked: Reply({}, status=status) if client_of(asked.path) == "b" else accounts(asked)
     )
@@ -118,7 +118,7 @@ def test_status_that_is_not_named_is_an_error(serve: Serve) -> None:
 def test_as_many_calls_run_at_once_as_the_vendor_s_connections(serve: Serve) -> None:
     together = threading.Barrier(VENDOR.connections)
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         together.wait(10)
         return accounts(asked)
 
@@ -174,7 +174,7 @@ USERS = Table("users", "users", ("email",), (column("email", "email", STRING, re
 LISTS = {"ann@firm.example": ["a1", "a2", "a3"], "bo@firm.example": [], "cy@firm.example": ["a4", "a5"]}
 
 
-def listed(asked: Asked) -> Reply:
+def listed(asked: RecordedCall) -> Reply:
     """One page of the list of whoever the call is made for; a cursor is the place of the next row, and good for one list."""
     ids = LISTS[asked.headers["x-api-user"].removeprefix("email:")]
     size, place = int(asked.params["pageSize"]), int(asked.params.get("cursor", "0"))
@@ -206,13 +206,13 @@ def test_pages_of_every_list_are_read_with_its_own_header_to_the_end(serve: Serv
 def test_list_is_kept_when_its_last_page_is_read_and_not_before(serve: Serve, shared_database: Database) -> None:
     failing = {"2"}
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply(None, 400) if asked.params.get("cursor") in failing else listed(asked)
 
     puller, listener = serve(answer, vendor=vendor_of(USERS, AGREEMENTS, connections=1))
     with pytest.raises(ConfigurationError):
         puller.rows(AGREEMENTS, keys=users("cy@firm.example", "ann@firm.example"))
-    assert list(kept(shared_database, puller.run_id)) == ["cy%40firm.example"]
+    assert list(read_stored_responses(shared_database, puller.run_id)) == ["cy%40firm.example"]
     failing.clear()
     listener.asked.clear()
     rows = puller.rows(AGREEMENTS, keys=users("cy@firm.example", "ann@firm.example"))
@@ -221,20 +221,20 @@ def test_list_is_kept_when_its_last_page_is_read_and_not_before(serve: Serve, sh
 
 
 def test_no_page_keeps_what_is_sensitive_or_left_behind(serve: Serve, shared_database: Database) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply(None, 400) if asked.headers["x-api-user"] == "email:bo@firm.example" else listed(asked)
 
     puller, _ = serve(answer, vendor=vendor_of(USERS, AGREEMENTS, connections=1))
     with pytest.raises(ConfigurationError):
         puller.rows(AGREEMENTS, keys=users("ann@firm.example", "bo@firm.example"))
-    [whole] = kept(shared_database, puller.run_id).values()
+    [whole] = read_stored_responses(shared_database, puller.run_id).values()
     assert len(json.loads(whole)) == 3
     assert b"900-00-0001" not in whole
     assert b"s3cret" not in whole
 
 
 @pytest.mark.parametrize("back_to", ["x", "y"])
-def test_pages_of_one_list_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
+def test_page_cycle_of_one_list_is_reported(serve: Serve, back_to: str) -> None:
     following = {"": "x", "x": "y", "y": back_to}
     puller, listener = serve(
         lambda asked: Reply({"page": {"nextCursor": following[asked.params.get("cursor", "")]}, "items": []})
@@ -244,8 +244,8 @@ def test_pages_of_one_list_in_a_circle_are_told(serve: Serve, back_to: str) -> N
     assert len(listener.asked) <= 4
 
 
-def test_user_without_a_list_is_no_error_and_hides_nobody_else_s(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
+def test_user_without_a_list_is_no_error_and_hides_no_other_user(serve: Serve) -> None:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply(None, 404) if asked.headers["x-api-user"] == "email:ann@firm.example" else listed(asked)
 
     puller, _ = serve(answer)
@@ -269,18 +269,16 @@ def test_different_keys_are_kept_under_different_names(
     assert len(puller.answers(table).known()) == len(wanted)
 
 
-def test_error_keeps_what_was_answered_and_the_next_try_asks_for_the_rest(
-    serve: Serve, shared_database: Database
-) -> None:
+def test_error_keeps_responses_and_the_retry_requests_the_rest(serve: Serve, shared_database: Database) -> None:
     is_well = False
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return accounts(asked) if is_well or client_of(asked.path) != "d" else Reply({}, status=500)
 
     puller, listener = serve(answer)
     with pytest.raises(VendorUnavailable, match="status=500"):
         puller.pull(ACCOUNTS, keys=clients(*"abcdefgh"))
-    answered = set(kept(shared_database, puller.run_id))
+    answered = set(read_stored_responses(shared_database, puller.run_id))
     assert answered >= set("abc")
     assert "d" not in answered
     assert not list(puller.folder.rglob("manifest.json"))
@@ -290,7 +288,7 @@ def test_error_keeps_what_was_answered_and_the_next_try_asks_for_the_rest(
     assert [row["account_id"] for row in rows] == [f"{id_}-{n}" for id_ in "abcdefgh" for n in range(2)]
 
 
-def test_error_that_nothing_mends_stops_the_calls_that_wait(serve: Serve) -> None:
+def test_permanent_error_stops_waiting_calls(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply({}, status=403), patience_s=20)
     with pytest.raises(AuthenticationError):
         puller.rows(ACCOUNTS, keys=clients(*(str(n) for n in range(200))))
@@ -307,12 +305,10 @@ def pull_accounts(url: str, database_url: str, folder: str, run_id: str) -> None
 TWENTY = [f"c{n:02}" for n in range(20)]
 
 
-def test_fan_out_that_was_killed_asks_only_for_what_is_missing(
-    serve: Serve, shared_database: Database, tmp_path: Path
-) -> None:
+def test_killed_fan_out_requests_only_missing_keys(serve: Serve, shared_database: Database, tmp_path: Path) -> None:
     times, is_held, release = Counter[str](), threading.Event(), threading.Event()
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         times[client_of(asked.path)] += 1
         if client_of(asked.path) >= "c07" and not release.is_set():
             is_held.set()
@@ -326,12 +322,12 @@ def test_fan_out_that_was_killed_asks_only_for_what_is_missing(
     process.start()
     assert is_held.wait(60)
     until = time.monotonic() + 30
-    while len(kept(shared_database, puller.run_id)) < 7 and time.monotonic() < until:
+    while len(read_stored_responses(shared_database, puller.run_id)) < 7 and time.monotonic() < until:
         time.sleep(0.02)
     process.kill()
     process.join(10)
     release.set()
-    answered = set(kept(shared_database, puller.run_id))
+    answered = set(read_stored_responses(shared_database, puller.run_id))
     assert answered == set(TWENTY[:7])
     assert not list(tmp_path.rglob("manifest.json"))
 
@@ -342,7 +338,7 @@ def test_fan_out_that_was_killed_asks_only_for_what_is_missing(
     assert (manifest.fetched, manifest.staged, manifest.duplicate) == (40, 40, 0)
 
 
-def test_rows_tell_when_they_were_asked_for_not_when_they_were_staged(serve: Serve) -> None:
+def test_rows_have_their_request_time_not_their_staging_time(serve: Serve) -> None:
     puller, _ = serve(accounts)
     puller.rows(ACCOUNTS, keys=clients("a"))
     later = NOW + timedelta(hours=5)
@@ -350,7 +346,7 @@ def test_rows_tell_when_they_were_asked_for_not_when_they_were_staged(serve: Ser
     assert {(row["client_id"], row["requested_at"]) for row in rows} == {("a", NOW), ("b", later)}
 
 
-def test_another_run_asks_anew(serve: Serve) -> None:
+def test_another_run_requests_again(serve: Serve) -> None:
     puller, listener = serve(accounts)
     puller.rows(ACCOUNTS, keys=clients("a", "b"))
     replace(puller, run_id=f"{puller.run_id} again").rows(ACCOUNTS, keys=clients("a", "b"))
@@ -373,12 +369,10 @@ def test_another_run_asks_anew(serve: Serve) -> None:
     ],
     ids=["text", "object", "list", "undeclared", "ignored", "in what is ignored", "in an undeclared object"],
 )
-def test_no_clear_value_lies_in_the_table_of_answers(
-    serve: Serve, shared_database: Database, row: dict[str, Any]
-) -> None:
+def test_answers_table_contains_no_clear_value(serve: Serve, shared_database: Database, row: dict[str, Any]) -> None:
     puller, _ = serve(lambda asked: Reply([row]))
     puller.rows(ACCOUNTS, keys=clients("a"))
-    [rows] = kept(shared_database, puller.run_id).values()
+    [rows] = read_stored_responses(shared_database, puller.run_id).values()
     assert NUMBER.encode() not in rows
 
 
@@ -388,7 +382,7 @@ def test_hidden_value_is_staged_as_if_it_had_never_been_text(serve: Serve) -> No
     assert (row["account_number_hash"], row["account_number_last4"]) == REDACTOR.split(NUMBER)
 
 
-def test_undeclared_field_is_told_though_its_value_is_not_kept(serve: Serve) -> None:
+def test_undeclared_field_is_reported_without_its_value(serve: Serve) -> None:
     puller, _ = serve(lambda asked: Reply([account("x", 1) | {"brandNew": "value"}]))
     assert puller.pull(ACCOUNTS, keys=clients("a")).manifest.undeclared == ("brandNew",)
 
@@ -399,7 +393,7 @@ def test_undeclared_field_is_told_though_its_value_is_not_kept(serve: Serve) -> 
 def test_answers_are_forgotten_when_the_partition_is_complete(
     serve: Serve, shared_database: Database, engine: sa.Engine, tmp_path: Path
 ) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         return Reply([{"id": id_} for id_ in "ab"]) if asked.path == "/clients" else accounts(asked)
 
     vendor: Vendor = replace(VENDOR, tables=(replace(CLIENTS, omits_nulls=True), ACCOUNTS))
@@ -412,7 +406,7 @@ def test_answers_are_forgotten_when_the_partition_is_complete(
     vendor_run = VendorRun(site, vendor, connection, run)
     vendor_day.stage(vendor_run, "clients")
     assert vendor_day.stage(vendor_run, "accounts").manifest.staged == 4
-    assert kept(shared_database, run.run_id) == {}
+    assert read_stored_responses(shared_database, run.run_id) == {}
     assert another.known() == {"a"}
 
 

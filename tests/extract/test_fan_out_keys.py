@@ -69,7 +69,7 @@ def test_keys_are_those_of_every_part_in_order_and_each_once(stage_clients: Any)
     assert keys(ACCOUNTS, staged) == clients("a", "b", "c")
 
 
-def test_only_flagged_rows_are_asked_for(stage_clients: Any) -> None:
+def test_only_flagged_rows_are_requested(stage_clients: Any) -> None:
     staged = stage_clients(
         [{"client_id": id_, "is_open": flag} for id_, flag in (("a", True), ("b", False), ("c", None))]
     )

@@ -132,12 +132,12 @@ def test_nan_and_infinity_are_texts_that_no_number_column_takes() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"<html></html>", b'[{"id":1}', b'[{"id":1}] and more', b'[{"id":"\xff"}]', b"[" * 100_000]
 )
-def test_what_is_no_json_is_asked_for_again(body: bytes) -> None:
+def test_invalid_json_is_requested_again(body: bytes) -> None:
     with pytest.raises(VendorUnavailable, match=r"not JSON.*vendor=somebody table=rows"):
         flatten(body, "somebody", "rows")
 
 
-def test_every_row_comes_through_whether_its_flag_is_a_word_or_not() -> None:
+def test_every_row_is_read_whether_its_flag_is_text_or_not() -> None:
     table = Table(
         "rows", "rows", ("row_id",), (column("row_id", "id", INTEGER, required=True), column("is_ok", "a.ok", BOOLEAN))
     )
@@ -169,7 +169,7 @@ def test_envelope_without_rows_is_no_empty_table(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"data":[{"id":1}', b"<html>", b"7"])
-def test_envelope_that_cannot_be_read_is_asked_for_again(body: bytes) -> None:
+def test_unreadable_envelope_is_requested_again(body: bytes) -> None:
     with pytest.raises(VendorUnavailable, match="not a JSON object"):
         read_envelope(body, "somebody", "rows")
 
@@ -190,7 +190,7 @@ def test_texts_of_a_nested_list_come_to_staging_as_json() -> None:
 
 
 @pytest.mark.parametrize("depth", [300, 5000])
-def test_list_that_is_nested_too_deep_is_asked_for_again(depth: int) -> None:
+def test_too_deeply_nested_list_is_requested_again(depth: int) -> None:
     body = b'[{"id":1,"a":' + b"[" * depth + b"]" * depth + b"}]"
     with pytest.raises(VendorUnavailable, match="nested too deep"):
         flatten(body, "somebody", "rows")

@@ -35,7 +35,7 @@ from include.extract.session import Request, VendorSession
 from include.vendors import named
 from sandbox.adobe_sign.app import INTEGRATION_KEY
 from tests.conftest import connect
-from tests.extract.answering import REDACTOR, Answer, Asked, Listener, Reply, listen, open_session, vendor_of
+from tests.extract.answering import REDACTOR, Answer, Listener, RecordedCall, Reply, listen, open_session, vendor_of
 from tests.running_sandbox import Sandbox, run_sandbox
 
 OPENED = {
@@ -83,7 +83,7 @@ def door(engine: sa.Engine, request: pytest.FixtureRequest) -> Callable[..., Log
     return make
 
 
-def form_of(asked: Asked) -> dict[str, str]:
+def form_of(asked: RecordedCall) -> dict[str, str]:
     return dict(parse_qsl(asked.body.decode()))
 
 
@@ -96,7 +96,7 @@ def test_basic_opens_nothing_and_never_grows_old(door: Callable[..., LoginContex
     assert not token.is_old()
 
 
-def test_session_token_is_asked_for_with_user_and_client(serve: Serve, door: Callable[..., LoginContext]) -> None:
+def test_session_token_is_requested_with_user_and_client(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = serve(lambda asked: Reply(OPENED))
     token = LOGINS["session_token"](door(listener.url))
     [asked] = listener.asked
@@ -209,7 +209,7 @@ def test_user_without_such_an_account_is_a_configuration_error(
 
 
 @pytest.mark.parametrize("told", [{}, {"accounts": None}, {"accounts": [{"account_id": "a1"}]}, []])
-def test_answer_that_tells_of_no_accounts_is_asked_for_again(
+def test_response_without_accounts_is_requested_again(
     serve: Serve, door: Callable[..., LoginContext], told: object
 ) -> None:
     listener = serve(lambda asked: Reply(told if asked.path.endswith("userinfo") else OPENED))
@@ -238,9 +238,7 @@ def test_refresh_token_that_stays_opens_every_time(serve: Serve, door: Callable[
 
 
 @pytest.mark.parametrize("point", ["https://api.na4.example.com", "https://api.na4.example.com/"])
-def test_place_is_where_the_vendor_says_with_a_slash_or_without(
-    serve: Serve, door: Callable[..., LoginContext], point: str
-) -> None:
+def test_base_path_works_with_and_without_a_slash(serve: Serve, door: Callable[..., LoginContext], point: str) -> None:
     listener = serve(lambda asked: Reply(OPENED | {"apiAccessPoint": point}))
     token = LOGINS["access_point"](door(listener.url, way="access_point"))
     assert token.url == "https://api.na4.example.com/api/rest/v6"
@@ -271,10 +269,10 @@ def test_integration_key_opens_the_vendor_s_sandbox(sandbox: Sandbox, engine: sa
 def test_wrong_integration_key_is_refused(sandbox: Sandbox, engine: sa.Engine) -> None:
     with (
         open_at(sandbox, engine, "adobe_sign", integration_key="wr0ng-key") as session,
-        pytest.raises(AuthenticationError, match="login was refused") as told,
+        pytest.raises(AuthenticationError, match="login was refused") as error,
     ):
         session.get("users", {}, bytes)
-    assert "wr0ng-key" not in _whole_story(told.value)
+    assert "wr0ng-key" not in _whole_story(error.value)
 
 
 def test_user_who_took_the_consent_back_is_refused(sandbox: Sandbox, engine: sa.Engine) -> None:
@@ -284,7 +282,7 @@ def test_user_who_took_the_consent_back_is_refused(sandbox: Sandbox, engine: sa.
     sandbox.admin("docusign/consent", is_given=True)
 
 
-def test_account_that_the_sandbox_s_user_has_not_is_told(sandbox: Sandbox, engine: sa.Engine) -> None:
+def test_unknown_account_is_reported(sandbox: Sandbox, engine: sa.Engine) -> None:
     with (
         open_at(sandbox, engine, "docusign", account_id="00000000-0000-0000-0000-000000000000") as session,
         pytest.raises(ConfigurationError, match="no such account"),
@@ -292,7 +290,7 @@ def test_account_that_the_sandbox_s_user_has_not_is_told(sandbox: Sandbox, engin
         session.get("templates", {}, bytes)
 
 
-def test_calls_go_where_the_login_said_and_the_token_goes_nowhere_else(serve: Serve, engine: sa.Engine) -> None:
+def test_calls_use_the_logins_host_and_no_other_host_gets_the_token(serve: Serve, engine: sa.Engine) -> None:
     elsewhere = serve(lambda asked: Reply([]))
     listener = serve(lambda asked: Reply(OPENED | {"apiAccessPoint": elsewhere.url}))
     vendor = vendor_of(ROWS, login="access_point")
@@ -318,9 +316,7 @@ def test_token_is_renewed_a_minute_before_it_dies(
 
 
 @pytest.mark.parametrize("way", CALLING)
-def test_token_that_does_not_say_how_long_it_lives_is_used(
-    serve: Serve, door: Callable[..., LoginContext], way: str
-) -> None:
+def test_token_without_a_lifetime_is_used(serve: Serve, door: Callable[..., LoginContext], way: str) -> None:
     silent = {name: value for name, value in OPENED.items() if name != "expires_in"}
     listener = serve(lambda asked: Reply(silent))
     assert not LOGINS[way](door(listener.url, way=way)).is_old()
@@ -373,16 +369,16 @@ def test_answer_of_200_that_is_an_error_spends_no_refresh_token(
     ],
     ids=["400", "401", "403", "404", "302", "429", "500", "object", "array", "html"],
 )
-def test_answer_to_a_login_says_what_to_do_next(
+def test_login_error_states_the_next_step(
     serve: Serve, door: Callable[..., LoginContext], way: str, reply: Reply, error: type[TributaryError]
 ) -> None:
     listener = serve(lambda asked: reply)
-    with pytest.raises(error) as told:
+    with pytest.raises(error) as error_info:
         LOGINS[way](door(listener.url, way=way))
     assert len(listener.asked) == 1
-    assert told.value.facts["status"] == reply.status
-    if isinstance(told.value, RateLimited):
-        assert told.value.retry_after == 7
+    assert error_info.value.facts["status"] == reply.status
+    if isinstance(error_info.value, RateLimited):
+        assert error_info.value.retry_after == 7
 
 
 def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., LoginContext]) -> None:
@@ -399,21 +395,19 @@ def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., LoginCon
                                     ("access_point", ("token_url", "client_id", "client_secret", "refresh_token")))
      for name in names],
 )  # fmt: skip
-def test_connection_that_lacks_a_credential_is_told_which(
-    door: Callable[..., LoginContext], way: str, lacking: str
-) -> None:
+def test_missing_credential_is_named(door: Callable[..., LoginContext], way: str, lacking: str) -> None:
     with pytest.raises(ConfigurationError, match=f"lacks a credential.*missing={lacking}"):
         LOGINS[way](door("http://127.0.0.1:1", lacking, way=way))
 
 
 @pytest.mark.parametrize("way", ["signed_assertion", "impersonation"])
 @pytest.mark.parametrize("pem", ["", "no key", PEM[:200], PEM.replace("A", "B", 9)])
-def test_private_key_that_cannot_be_read_is_told_without_it(
+def test_unreadable_private_key_is_reported_without_the_key(
     door: Callable[..., LoginContext], way: str, pem: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match="private key can't be read") as told:
+    with pytest.raises(ConfigurationError, match="private key can't be read") as error:
         LOGINS[way](door("http://127.0.0.1:1", way=way, private_key=pem))
-    assert not pem or pem not in _whole_story(told.value)
+    assert not pem or pem not in _whole_story(error.value)
 
 
 @pytest.mark.parametrize("way", CALLING)
@@ -424,9 +418,9 @@ def test_no_error_and_no_log_holds_a_secret(
     caplog.set_level(logging.DEBUG)
     listener = serve(lambda asked: Reply({"error_description": "t0ken and n3xt"}, status=status))
     at = door(listener.url, way=way)
-    with pytest.raises(TributaryError) as told:
+    with pytest.raises(TributaryError) as error:
         LOGINS[way](at)
-    text = f"{_whole_story(told.value)} {at!r} {Token({'Authorization': 'Bearer t0ken'}, 0)!r} {caplog.text}"
+    text = f"{_whole_story(error.value)} {at!r} {Token({'Authorization': 'Bearer t0ken'}, 0)!r} {caplog.text}"
     forms = [form_of(asked) for asked in listener.asked]
     sent = [form.get("client_assertion", form.get("assertion", "none sent")) for form in forms]
     secrets = ["passw0rd", "cl13nt-secret", "f1rst", "t0ken", "n3xt", PEM.splitlines()[1], *sent]
@@ -458,7 +452,7 @@ def test_header_that_the_connection_lacks_is_a_configuration_error(engine: sa.En
 
 
 @pytest.mark.parametrize("body", [b'{"error":"server_error"}', b' {"data":[],"error":{"code":7}}'])
-def test_answer_of_200_that_names_an_error_is_asked_for_again(serve: Serve, engine: sa.Engine, body: bytes) -> None:
+def test_response_of_200_with_an_error_is_requested_again(serve: Serve, engine: sa.Engine, body: bytes) -> None:
     answers = [Reply(content=body), Reply([{"id": 1}])]
     listener = serve(lambda asked: answers.pop(0))
     with open_session(engine, vendor_of(ROWS, error_field="error"), listener.url, patience_s=20) as session:
@@ -487,9 +481,7 @@ def test_error_elsewhere_is_the_reader_s(serve: Serve, engine: sa.Engine, field:
         assert session.get("rows", {}, bytes) == body
 
 
-def test_vendor_s_answer_of_200_with_an_error_reaches_nobody(
-    sandbox: Sandbox, engine: sa.Engine, tmp_path: Path
-) -> None:
+def test_error_text_of_a_200_response_is_not_shown(sandbox: Sandbox, engine: sa.Engine, tmp_path: Path) -> None:
     vendor = named("nitrogen")
     token = sandbox.admin("nitrogen/connect", advisor_user_id=8101)["refresh_token"]
     connection = connect(sandbox, vendor, grants=f'{{"8101": "{token}"}}')

@@ -103,7 +103,7 @@ def test_numbers_of_a_list_within_a_list_stay_exact(stage_houses: Stage) -> None
     assert row["parts"] == '[{"share":0.10}]'
 
 
-def test_row_also_tells_when_the_one_around_it_was_asked_for(stage_houses: Stage) -> None:
+def test_nested_row_has_the_request_time_of_its_parent(stage_houses: Stage) -> None:
     table = Table(
         "people", "", ("person_id",), shape=Nested("houses", ("people",)),
         columns=(column("person_id", "id", INTEGER), column("requested_at", "@requested_at", TIMESTAMP, required=True)),
@@ -148,7 +148,7 @@ def test_what_is_missing_or_null_on_the_way_holds_no_rows(stage_houses: Stage) -
     assert rows(stage_houses([(1, json.dumps(categories))]), GOALS) == []
 
 
-def test_row_without_the_text_on_its_way_is_a_dead_letter(stage_houses: Stage) -> None:
+def test_row_without_a_text_on_its_path_is_a_dead_letter(stage_houses: Stage) -> None:
     categories = [{"name": "x", "topics": [{"name": None, "items": [{"name": "Rent"}]}]}]
     good, dead = read(stage_houses([(1, json.dumps(categories))]), GOALS)
     assert good == []
@@ -161,7 +161,7 @@ def test_texts_of_one_row_are_not_those_of_the_next(stage_houses: Stage) -> None
     assert [row.get("^name") for row in found] == ["a", None]
 
 
-def test_numbers_on_the_way_are_told_too_and_flags_or_lists_are_not(stage_houses: Stage) -> None:
+def test_numbers_on_the_path_are_accepted_and_flags_or_lists_are_not(stage_houses: Stage) -> None:
     table = Table(
         "members", "", ("name",), shape=Nested("houses", ("people",), ("members",)),
         columns=(
@@ -244,7 +244,7 @@ def test_object_that_is_skipped_is_not_in_the_rows(stage_rooms: Stage) -> None:
 @pytest.mark.parametrize(
     "text", ["N/A", '["x"]', "7", '{"id":1}', '"text"', "[[1]]", '[{"id":1}', '[{"id":1},null]', "[" * 100_000]
 )
-def test_list_that_cannot_be_read_is_one_dead_letter_and_costs_no_other_row(stage_houses: Stage, text: str) -> None:
+def test_unreadable_list_is_one_dead_letter_and_affects_no_other_row(stage_houses: Stage, text: str) -> None:
     good, [dead] = read(stage_houses([(1, '[{"id":11}]'), (2, text), (3, '[{"id":31}]')]))
     assert [row["person_id"] for row in good] == [11, 31]
     assert dead.reasons == ("the row is not an object",)

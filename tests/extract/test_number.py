@@ -256,7 +256,7 @@ def test_page_of_noise_alone_is_read_at_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @given(st.text(max_size=60))
-def test_shape_holds_no_letter_and_no_digit_of_its_text(text: str) -> None:
+def test_shape_contains_no_letter_or_digit_of_its_text(text: str) -> None:
     made = shape(text)
     assert len(made) <= 27
     assert made == "blank" or not {c for c in made if c.isalnum()} - set("9aA")

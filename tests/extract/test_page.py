@@ -141,12 +141,12 @@ def test_undeclared_fields_are_reported_and_kill_no_row() -> None:
     assert (page.dead, page.undeclared) == ((), {"brandNew", "another"})
 
 
-def test_names_of_undeclared_fields_are_told_as_text_that_a_database_takes() -> None:
+def test_names_of_undeclared_fields_are_reported_as_valid_database_text() -> None:
     page = read([{"id": 1, "amount": 1, "half\ud800": 1, "nul\0": 1, "y" * 5_000: 1}])
     assert page.undeclared == {"half?", "nul?", "y" * 200}
 
 
-def test_declared_fields_that_no_page_carries_are_told() -> None:
+def test_declared_fields_missing_from_all_pages_are_reported() -> None:
     reader = new_reader()
     reader.read(json.dumps([row(fullName="x", isActive=None, ssn=SSN)]).encode())
     assert reader.unseen == {"units", "dob", "editedDate"}
@@ -246,12 +246,12 @@ def test_exactly_the_poisoned_rows_die(poison: list[tuple[str, str] | None]) -> 
     ],
     ids=lambda body: body[:24] or "empty",
 )  # fmt: skip
-def test_what_is_no_array_is_asked_for_again(body: str) -> None:
+def test_response_without_an_array_is_requested_again(body: str) -> None:
     with pytest.raises(VendorUnavailable, match=r"not a JSON array.*vendor=somebody table=rows"):
         read(body)
 
 
-def test_bytes_that_are_no_text_are_asked_for_again() -> None:
+def test_undecodable_bytes_are_requested_again() -> None:
     with pytest.raises(VendorUnavailable):
         new_reader().read(b'[{"id":1,"amount":"\xff\xfe"}]')
 

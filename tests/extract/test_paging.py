@@ -102,13 +102,13 @@ def test_every_row_that_is_there_throughout_is_given_once(
 
 @pytest.mark.parametrize("cap", [2, 3, OVERLAP - 1, OVERLAP, OVERLAP + 1, PAGE_ROWS - 1, PAGE_ROWS])
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, OVERLAP, OVERLAP + 1, PAGE_ROWS - 1, PAGE_ROWS, 10 * PAGE_ROWS])
-def test_vendor_that_gives_fewer_rows_than_asked_for_is_read_to_the_end(cap: int, rows: int) -> None:
+def test_short_pages_are_read_to_the_end(cap: int, rows: int) -> None:
     ids = list(range(rows))
     windows = read_all(lambda skip, top: page_of(ids[skip : skip + min(top, cap)], {5, 6}), 4)
     assert given_rows(windows) == Counter(ids)
 
 
-def test_vendor_that_gives_one_row_at_once_is_told() -> None:
+def test_one_row_per_page_is_reported() -> None:
     with pytest.raises(PagingUnstable, match="vanish faster"):
         read_all(lambda skip, top: page_of([0, 1, 2][skip : skip + 1]))
 
@@ -169,13 +169,13 @@ def test_row_is_not_given_again_whether_it_was_good_or_dead_before() -> None:
     assert {d.key for w in windows for d in w.page.dead} == {str(n) for n in range(25, 30)}
 
 
-def test_vendor_that_ignores_the_order_is_told() -> None:
+def test_ignored_sort_order_is_reported() -> None:
     ids = list(range(100, 0, -1))
     with pytest.raises(PagingUnstable, match=r"does not order.*vendor=somebody table=rows key=row_id"):
         read_all(lambda skip, top: page_of(ids[skip : skip + top]))
 
 
-def test_vendor_that_ignores_the_offset_is_told() -> None:
+def test_ignored_offset_is_reported() -> None:
     with pytest.raises(PagingUnstable, match=r"bring no new rows.*vendor=somebody table=rows"):
         read_all(lambda skip, top: page_of(list(range(top))))
 
@@ -191,7 +191,7 @@ def test_list_of_which_everything_goes_ends() -> None:
     assert sorted(given_rows(read_all(fetch))) == list(range(PAGE_ROWS))
 
 
-def test_vendor_whose_later_pages_never_reach_the_first_is_told() -> None:
+def test_pages_that_never_reach_the_first_are_reported() -> None:
     reads = 0
 
     def fetch(skip: int, top: int) -> Page:

@@ -29,7 +29,7 @@ from include.contract import (
 )
 from include.staging import files
 from include.staging.partitions import Partition
-from tests.extract.answering import Asked, Puller, Reply, listen, vendor_of
+from tests.extract.answering import Puller, RecordedCall, Reply, listen, vendor_of
 
 TABLE = Table(
     "rows", "rows", ("row_id",), page_rows=30, money="amount_usd",
@@ -55,11 +55,11 @@ def row(id_: int, amount: str = "1.00", label: str = "x", edited: str | None = N
     return {"id": id_, "amount": amount, "label": label, "editedDate": edited}
 
 
-def paged(shape: Shape, *pages: list[Row]) -> Callable[[Asked], Reply]:
+def paged(shape: Shape, *pages: list[Row]) -> Callable[[RecordedCall], Reply]:
     """These pages, then none, in the way that a shape asks for them; of `Offset`, each starts with the last row of the one before."""
     starts = [sum(len(page) for page in pages[:n]) for n in range(len(pages))]
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         params = asked.params
         if "$skip" in params:
             skip = int(params["$skip"])
@@ -88,14 +88,14 @@ def table_of(shape: Shape, **changes: Any) -> Table:
 def start(engine: sa.Engine, tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as running:
 
-        def begin(answer: Callable[[Asked], Reply], *tables: Table) -> Puller:
+        def begin(answer: Callable[[RecordedCall], Reply], *tables: Table) -> Puller:
             listener = running.enter_context(listen(answer))
             return Puller(engine, vendor_of(*tables), listener.url, tmp_path, run_id=str(tmp_path))
 
         yield begin
 
 
-def letters(partition: Partition) -> list[Row]:
+def dead_letters(partition: Partition) -> list[Row]:
     return [json.loads(line) for line in partition.read_dead_lines()]
 
 
@@ -106,7 +106,7 @@ def staged(partition: Partition) -> list[Row]:
 def check_sums(partition: Partition) -> None:
     manifest, rows = partition.manifest, staged(partition)
     assert manifest.fetched == manifest.staged + manifest.duplicate + manifest.dead
-    assert (manifest.staged, manifest.dead) == (len(rows), len(letters(partition)))
+    assert (manifest.staged, manifest.dead) == (len(rows), len(dead_letters(partition)))
     assert manifest.money == sum(row["amount_usd"] for row in rows)
     assert sum(part.rows for part in manifest.parts) == len(rows)
 
@@ -127,7 +127,7 @@ def test_rows_of_two_pages_that_share_a_key_and_differ_are_dead_letters(
     table = table_of(shape)
     puller = start(paged(shape, *pages(shape, row(29, "7.00", "b"))), table)
     partition = puller.pull(table)
-    assert [(each["key"], each["row"]["amount"], each["reasons"]) for each in letters(partition)] == [
+    assert [(each["key"], each["row"]["amount"], each["reasons"]) for each in dead_letters(partition)] == [
         ("29", 5.0, DIFFERS),
         ("29", 7.0, DIFFERS),
     ]
@@ -157,7 +157,7 @@ def test_of_a_row_that_is_edited_between_two_pages_the_newer_state_counts(
     partition = puller.pull(table)
     assert [str(each["amount_usd"]) for each in staged(partition) if each["row_id"] == 29] == [amount]
     assert sorted(each["row_id"] for each in staged(partition)) == list(range(40))
-    assert not letters(partition)
+    assert not dead_letters(partition)
     check_sums(partition)
 
 
@@ -169,7 +169,7 @@ def test_rows_that_differ_and_of_which_none_is_newer_are_dead_letters(start: Sta
     before[29]["editedDate"] = edited
     puller = start(paged(shape, before, after), table)
     partition = puller.pull(table)
-    assert [each["reasons"] for each in letters(partition)] == [DIFFERS, DIFFERS]
+    assert [each["reasons"] for each in dead_letters(partition)] == [DIFFERS, DIFFERS]
     check_sums(partition)
 
 
@@ -180,7 +180,7 @@ def test_row_that_differs_from_two_rows_of_another_page_dies_with_them(start: St
     before, after = pages(shape, row(50))
     puller = start(paged(shape, before, [*after, *edited]), table)
     partition = puller.pull(table)
-    assert sorted(each["row"]["amount"] for each in letters(partition)) == [5.0, 6.0, 7.0]
+    assert sorted(each["row"]["amount"] for each in dead_letters(partition)) == [5.0, 6.0, 7.0]
     check_sums(partition)
 
 
@@ -190,7 +190,7 @@ def test_of_several_states_of_a_row_each_is_one_dead_letter(start: Start) -> Non
     many = [[row(1, f"{n % 3}.00"), row(100 + n)] for n in range(12)]
     puller = start(paged(shape, *many), table)
     partition = puller.pull(table)
-    assert [each["row"]["amount"] for each in letters(partition)] == [0.0, 1.0, 2.0]
+    assert [each["row"]["amount"] for each in dead_letters(partition)] == [0.0, 1.0, 2.0]
     assert len(staged(partition)) == 12
     check_sums(partition)
 
@@ -209,7 +209,7 @@ def fan_out(start: Start, first: list[Row], second: list[Row], **headers: str) -
 def test_rows_of_a_fan_out_that_share_a_key_and_differ_are_dead_letters(start: Start, is_one_answer: bool) -> None:
     rows = [row(1), row(2, "5.00", "a")], [row(2, "7.00", "b"), row(3)]
     _, partition = fan_out(start, *([*rows[0], *rows[1]], []) if is_one_answer else rows)
-    assert [each["reasons"] for each in letters(partition)] == [DIFFERS, DIFFERS]
+    assert [each["reasons"] for each in dead_letters(partition)] == [DIFFERS, DIFFERS]
     assert [each["row_id"] for each in staged(partition)] == [1, 3]
     check_sums(partition)
 
@@ -229,7 +229,7 @@ def test_what_two_users_see_of_a_row_is_no_conflict(start: Start) -> None:
 
 def test_what_one_user_sees_twice_and_differs_is_a_dead_letter(start: Start) -> None:
     _, partition = fan_out(start, [row(1, label="to sign"), row(1, label="signed")], [row(2)], user="{parent}")
-    assert len(letters(partition)) == 2
+    assert len(dead_letters(partition)) == 2
     assert [each["row_id"] for each in staged(partition)] == [2]
     check_sums(partition)
 
@@ -242,6 +242,6 @@ def test_nested_rows_that_share_a_key_and_differ_are_dead_letters(start: Start, 
     parents = [{"id": f"p{n}", "list": json.dumps(each)} for n, each in enumerate(lists)]
     puller = start(lambda asked: Reply(parents), PARENTS, table)
     partition = puller.pull(table, parent=puller.pull(PARENTS))
-    assert [each["reasons"] for each in letters(partition)] == [DIFFERS, DIFFERS]
+    assert [each["reasons"] for each in dead_letters(partition)] == [DIFFERS, DIFFERS]
     assert [each["row_id"] for each in staged(partition)] == [1, 3]
     check_sums(partition)

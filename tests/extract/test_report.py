@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Limits, Report, Table, column, sensitive
 from include.errors import AuthenticationError, ConfigurationError, LimitExceeded, SchemaDrift, VendorUnavailable
-from tests.extract.answering import Asked, Listener, Puller, Reply, listen, vendor_of
+from tests.extract.answering import Listener, Puller, RecordedCall, Reply, listen, vendor_of
 
 SHAPE = Report({"report": "Holdings"}, poll_seconds=0.6, deadline_seconds=30)
 TABLE = Table(
@@ -48,7 +48,7 @@ class Office:
         )
         self.order: Any = {"jobId": 7}
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: RecordedCall) -> Reply:
         if asked.method == "POST":
             return Reply(self.order, status=201)
         if asked.path.endswith("/file"):
@@ -103,7 +103,7 @@ def test_wait_between_two_questions_is_the_vendor_s(serve: Serve) -> None:
     assert 3 * 6 / SPEED <= time.monotonic() - started < 2
 
 
-def test_report_that_failed_is_told_and_not_downloaded(serve: Serve) -> None:
+def test_failed_report_raises_without_a_download(serve: Serve) -> None:
     puller, listener = serve(Office(("Running", "Failed")))
     with pytest.raises(VendorUnavailable, match=r"failed to create.*table=holdings job=7 state=Failed"):
         puller.rows(TABLE)
@@ -128,8 +128,8 @@ def test_order_that_names_no_job_is_an_unusable_answer(serve: Serve, answer: obj
         puller.rows(TABLE)
 
 
-def test_words_of_the_job_are_the_declaration_s(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
+def test_job_terms_come_from_the_declaration(serve: Serve) -> None:
+    def answer(asked: RecordedCall) -> Reply:
         if asked.method == "POST":
             return Reply({"id": "a-b"}, status=202)
         return Reply(kind="text/csv", content=PLAIN) if asked.path.endswith("/file") else Reply({"state": "done"})
@@ -164,7 +164,7 @@ def test_file_that_is_cut_short_is_downloaded_again(serve: Serve) -> None:
     assert [call.method for call in listener.asked].count("POST") == 1
 
 
-def test_file_that_stays_cut_short_is_told_and_nothing_is_staged(serve: Serve, tmp_path: Path) -> None:
+def test_permanently_truncated_file_is_reported_and_not_staged(serve: Serve, tmp_path: Path) -> None:
     puller, _ = serve(Office(file=zipped(archive(PLAIN)[:-40])))
     with pytest.raises(VendorUnavailable, match=r"archive.*table=holdings"):
         puller.pull(TABLE)
@@ -182,7 +182,7 @@ def test_archive_that_expands_beyond_the_limit_is_an_error_and_not_downloaded_ag
     assert not list(tmp_path.rglob("manifest.json"))
 
 
-def test_json_where_a_file_should_be_is_told(serve: Serve) -> None:
+def test_json_instead_of_a_file_is_reported(serve: Serve) -> None:
     puller, _ = serve(Office(file=Reply({"status": "Expired"})))
     with pytest.raises(VendorUnavailable, match="JSON, not a file"):
         puller.rows(TABLE)
@@ -209,7 +209,7 @@ def test_renamed_column_is_drift_that_names_both(serve: Serve) -> None:
         puller.pull(TABLE)
 
 
-def test_column_that_comes_anew_is_told_and_stops_nothing(serve: Serve) -> None:
+def test_new_column_is_reported_and_the_pull_continues(serve: Serve) -> None:
     puller, _ = serve(Office(file=f"{HEADER},Sleeve\n1,2.00,x,true,,core\n".encode()))
     manifest = puller.pull(TABLE).manifest
     assert (manifest.undeclared, manifest.staged) == (("Sleeve",), 1)

@@ -108,7 +108,7 @@ class Caller:
         answer = self.sandbox.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
         assert answer.status_code == 200
 
-    def ask(self, session: VendorSession, read: Callable[[bytes], bytes] = bytes, **changed: Any) -> bytes:
+    def send_request(self, session: VendorSession, read: Callable[[bytes], bytes] = bytes, **changed: Any) -> bytes:
         answer = session.request(replace(self.question, **changed), read)
         assert answer is not None
         return answer
@@ -145,7 +145,7 @@ def caller(running: Sandbox, vendor: Vendor, shared_database: Database) -> Itera
 
 def test_one_login_serves_many_calls(caller: Caller) -> None:
     with caller.open() as session, ThreadPoolExecutor(4) as threads:
-        assert len({bytes(body) for body in threads.map(lambda _: caller.ask(session), range(8))}) == 1
+        assert len({bytes(body) for body in threads.map(lambda _: caller.send_request(session), range(8))}) == 1
     assert caller.calls() == (8, caller.logins)
 
 
@@ -153,14 +153,14 @@ def test_one_login_serves_many_calls(caller: Caller) -> None:
 def test_token_that_died_is_renewed_once_however_many_threads_find_out(caller: Caller) -> None:
     together = threading.Barrier(6)
 
-    def ask(session: VendorSession) -> bytes:
+    def send_request(session: VendorSession) -> bytes:
         together.wait(10)
-        return caller.ask(session)
+        return caller.send_request(session)
 
     with caller.open() as session, ThreadPoolExecutor(6) as threads:
-        caller.ask(session)
+        caller.send_request(session)
         caller.sandbox.admin("clock", advance_seconds=11 * 3600)
-        assert all(threads.map(ask, [session] * 6))
+        assert all(threads.map(send_request, [session] * 6))
     asked, logins = caller.calls()
     assert logins == 2 * caller.logins
     assert 8 <= asked <= 13
@@ -170,7 +170,7 @@ def test_token_that_died_is_renewed_once_however_many_threads_find_out(caller: C
 def test_token_refused_as_soon_as_it_was_given_is_an_authentication_error(caller: Caller) -> None:
     caller.fault("token_expired")
     with caller.open() as session, pytest.raises(AuthenticationError, match=f"vendor={caller.vendor.name}"):
-        caller.ask(session)
+        caller.send_request(session)
     assert caller.calls() == (2, 2 * caller.logins)
 
 
@@ -187,7 +187,7 @@ def test_each_wrong_credential_is_refused_and_tried_once(caller: Caller) -> None
     for wrong in wrongs:
         caller.sandbox.http.delete("/_sandbox/calls")
         with caller.open(wrong) as session, pytest.raises(AuthenticationError, match="refuse"):
-            caller.ask(session)
+            caller.send_request(session)
         asked, logins = caller.calls()
         assert asked <= 2
         assert logins <= 2 * caller.logins
@@ -197,13 +197,13 @@ def test_each_wrong_credential_is_refused_and_tried_once(caller: Caller) -> None
 
 def test_unknown_parameter_is_tried_once(caller: Caller) -> None:
     with caller.open() as session, pytest.raises(ConfigurationError, match="status=400"):
-        caller.ask(session, params={"noSuchParameter": "1"})
+        caller.send_request(session, params={"noSuchParameter": "1"})
     assert caller.calls() == (1, caller.logins)
 
 
 def test_unknown_path_is_tried_once(caller: Caller) -> None:
     with caller.open() as session, pytest.raises(ConfigurationError, match="path=No/Such/Thing status=404"):
-        caller.ask(session, path="No/Such/Thing")
+        caller.send_request(session, path="No/Such/Thing")
 
 
 @pytest.mark.parametrize("vendor", SLOWLY, indirect=True)
@@ -220,9 +220,9 @@ def test_unknown_path_is_tried_once(caller: Caller) -> None:
 )
 def test_burst_of_failures_is_overcome(caller: Caller, kind: str, options: dict[str, object]) -> None:
     with caller.open() as session:
-        whole = caller.ask(session)
+        whole = caller.send_request(session)
         caller.fault(kind, times=2, **options)
-        assert caller.ask(session) == whole
+        assert caller.send_request(session) == whole
     assert caller.calls() == (4, caller.logins)
 
 
@@ -234,7 +234,7 @@ def test_burst_of_failures_is_overcome(caller: Caller, kind: str, options: dict[
 def test_burst_of_failures_at_the_login_is_overcome(caller: Caller, kind: str, options: dict[str, object]) -> None:
     caller.fault_login(kind, times=2, **options)
     with caller.open() as session:
-        assert caller.ask(session)
+        assert caller.send_request(session)
     assert caller.calls() == (1, 2 + caller.logins)
 
 
@@ -247,29 +247,29 @@ def test_burst_of_failures_at_the_login_is_overcome(caller: Caller, kind: str, o
         ("server_error", {"status": 503}, VendorUnavailable, 503),
     ],
 )
-def test_login_that_is_put_off_is_told_as_what_it_is(
+def test_throttled_login_is_reported_as_throttled(
     caller: Caller, kind: str, options: dict[str, object], error: type[RetriableError], status: int
 ) -> None:
     caller.fault_login(kind, **options)
     with caller.open(patience_s=0.1) as session, pytest.raises(error, match=f"status={status}"):
-        caller.ask(session)
+        caller.send_request(session)
     assert {"path": "(login)", "status": status} in caller.database.rows("select path, status from control.api_call")
 
 
 @pytest.mark.parametrize("vendor", SLOWLY_OPENED, indirect=True)
-def test_pause_that_a_login_is_asked_for_holds_every_session(caller: Caller) -> None:
+def test_pause_requested_at_login_applies_to_every_session(caller: Caller) -> None:
     with caller.open() as session, caller.open(patience_s=0.1) as another:
-        caller.ask(session)
+        caller.send_request(session)
         caller.fault_login("too_many_requests", times=1, retry_after=1)
-        with pytest.raises(RateLimited) as told:
-            caller.ask(another)
+        with pytest.raises(RateLimited) as error:
+            caller.send_request(another)
         started = time.monotonic()
-        caller.ask(session)
-    assert told.value.retry_after == 1
+        caller.send_request(session)
+    assert error.value.retry_after == 1
     assert time.monotonic() - started >= 0.8
 
 
-def test_page_that_cannot_be_read_is_asked_for_again(caller: Caller) -> None:
+def test_unreadable_page_is_requested_again(caller: Caller) -> None:
     tries: list[bytes] = []
 
     def read(body: bytes) -> bytes:
@@ -279,7 +279,7 @@ def test_page_that_cannot_be_read_is_asked_for_again(caller: Caller) -> None:
         return body
 
     with caller.open() as session:
-        assert caller.ask(session, read) == tries[0]
+        assert caller.send_request(session, read) == tries[0]
 
 
 def _in_seconds(seconds: int) -> str:
@@ -291,10 +291,10 @@ def _in_seconds(seconds: int) -> str:
 @pytest.mark.parametrize("retry_after", [lambda: 1, lambda: _in_seconds(2)], ids=["seconds", "date"])
 def test_retry_after_is_honoured(caller: Caller, kind: str, retry_after: Callable[[], object]) -> None:
     with caller.open() as session:
-        caller.ask(session)
+        caller.send_request(session)
         started = time.monotonic()
         caller.fault(kind, times=1, retry_after=retry_after())
-        caller.ask(session)
+        caller.send_request(session)
     assert 0.9 <= time.monotonic() - started < 4
     assert caller.calls() == (3, caller.logins)
 
@@ -302,13 +302,13 @@ def test_retry_after_is_honoured(caller: Caller, kind: str, retry_after: Callabl
 @pytest.mark.parametrize("vendor", SLOWLY, indirect=True)
 def test_retry_after_of_one_session_holds_the_others(caller: Caller) -> None:
     with caller.open() as session, caller.open(patience_s=0.1) as another:
-        caller.ask(session)
+        caller.send_request(session)
         caller.fault("too_many_requests", times=1, retry_after=1)
-        with pytest.raises(RateLimited) as told:
-            caller.ask(another)
+        with pytest.raises(RateLimited) as error:
+            caller.send_request(another)
         started = time.monotonic()
-        caller.ask(session)
-    assert told.value.retry_after == 1
+        caller.send_request(session)
+    assert error.value.retry_after == 1
     assert time.monotonic() - started >= 0.8
 
 
@@ -330,13 +330,13 @@ def test_patience_ends_with_the_last_cause(
     started = time.monotonic()
     with (
         caller.open(patience_s=1.0) as session,
-        pytest.raises(error, match=rf"vendor={caller.vendor.name} path=") as told,
+        pytest.raises(error, match=rf"vendor={caller.vendor.name} path=") as error_info,
     ):
-        caller.ask(session)
+        caller.send_request(session)
     assert time.monotonic() - started < 2.5
-    if isinstance(told.value, VendorUnavailable):  # alerts tell since when, and how often
-        assert told.value.failing_since is not None
-        assert told.value.tries > 1
+    if isinstance(error_info.value, VendorUnavailable):  # alerts tell since when, and how often
+        assert error_info.value.failing_since is not None
+        assert error_info.value.tries > 1
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_maintenance_page_is_an_outage_although_nothing_has_worked_before(
 ) -> None:
     caller.fault("maintenance", **page)
     with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable, match="maintenance page") as raised:
-        caller.ask(session)
+        caller.send_request(session)
     assert raised.value.facts["status"] == page["status"]
     assert raised.value.facts["table"] == caller.table.name
 
@@ -357,10 +357,10 @@ def test_refusal_in_the_form_of_the_api_is_an_error_of_the_connection_although_i
     caller: Caller, status: int
 ) -> None:
     with caller.open() as session:
-        caller.ask(session)
+        caller.send_request(session)
         caller.fault("maintenance", status=status, body="json")
         with pytest.raises((AuthenticationError, ConfigurationError)):
-            caller.ask(session)
+            caller.send_request(session)
     assert caller.calls()[0] == 2
 
 
@@ -368,13 +368,13 @@ def test_refusal_in_the_form_of_the_api_is_an_error_of_the_connection_although_i
 def test_empty_refusal_is_an_outage_only_where_the_path_worked_before(caller: Caller, status: int) -> None:
     caller.fault("maintenance", status=status, body="empty")
     with caller.open(patience_s=0.1) as session, pytest.raises((AuthenticationError, ConfigurationError)):
-        caller.ask(session)
+        caller.send_request(session)
     caller.sandbox.http.delete("/_sandbox/faults")
     with caller.open() as session:
-        caller.ask(session)
+        caller.send_request(session)
     caller.fault("maintenance", status=status, body="empty")
     with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable, match="maintenance page"):
-        caller.ask(session)
+        caller.send_request(session)
 
 
 @pytest.mark.parametrize("vendor", OPENED, indirect=True)
@@ -382,14 +382,14 @@ def test_empty_refusal_is_an_outage_only_where_the_path_worked_before(caller: Ca
 def test_maintenance_page_at_the_token_endpoint_is_an_outage(caller: Caller, status: int) -> None:
     caller.fault_login("maintenance", status=status)
     with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable, match="endpoint=token endpoint"):
-        caller.ask(session)
+        caller.send_request(session)
 
 
 @pytest.mark.parametrize("vendor", OPENED, indirect=True)
 def test_web_page_of_the_token_endpoint_is_named_with_its_content_type(caller: Caller) -> None:
     caller.fault_login("html_page")
     with caller.open(patience_s=0.1) as session, pytest.raises(VendorUnavailable) as raised:
-        caller.ask(session)
+        caller.send_request(session)
     text = str(raised.value)
     assert "The token endpoint returned a web page, not a token" in text
     assert "content_type=text/html" in text
@@ -400,17 +400,17 @@ def test_log_of_a_failed_try_names_the_next_one_and_when_the_task_gives_up(
 ) -> None:
     caller.fault("server_error", times=1)
     with caller.open() as session:
-        caller.ask(session)
+        caller.send_request(session)
     assert re.search(r"try 1 failed: .*; next try in \d+\.\d s, this task gives up at \d\d:\d\d:\d\d UTC", caplog.text)
 
 
 def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> None:
     with caller.open() as session:
-        size = len(caller.ask(session))
+        size = len(caller.send_request(session))
         caller.fault("connection_reset", times=1)
-        caller.ask(session)
-        with pytest.raises(ConfigurationError) as told:
-            caller.ask(session, params={"noSuchParameter": "1"})
+        caller.send_request(session)
+        with pytest.raises(ConfigurationError) as error:
+            caller.send_request(session, params={"noSuchParameter": "1"})
     rows = caller.database.rows("select * from control.api_call order by called_at")
     assert [(r["path"], r["status"], r["bytes"]) for r in rows] == [
         *[("(login)", 200, 0)] * bool(caller.logins), (caller.path, 200, size), (caller.path, None, 0), (caller.path, 200, size),
@@ -418,7 +418,7 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
     ]  # fmt: skip
     refused = caller.sandbox.http.get(caller.route, params={"noSuchParameter": "1"})
     assert len(rows[-1]["correlation_id"] or "") == len(refused.headers.get(caller.vendor.correlation_header, ""))
-    assert rows[-1]["correlation_id"] == told.value.facts.get("correlation_id")
+    assert rows[-1]["correlation_id"] == error.value.facts.get("correlation_id")
     assert {(r["vendor"], r["table_name"], r["run_id"]) for r in rows} == {
         (caller.vendor.name, caller.table.name, "a run")
     }
@@ -430,10 +430,10 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
 def test_refused_login_is_a_row_too(caller: Caller) -> None:
     known = caller.connection.extra
     extra = known | {name: "wrong" for name in ("client_id", "integration_key") if name in known}
-    with caller.open(replace(caller.connection, extra=extra)) as session, pytest.raises(AuthenticationError) as told:
-        caller.ask(session)
+    with caller.open(replace(caller.connection, extra=extra)) as session, pytest.raises(AuthenticationError) as error:
+        caller.send_request(session)
     rows = caller.database.rows("select path, status from control.api_call")
-    assert rows == [{"path": "(login)", "status": told.value.facts["status"]}]
+    assert rows == [{"path": "(login)", "status": error.value.facts["status"]}]
 
 
 def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
@@ -450,7 +450,7 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
         caller.fault(kind)
         with caller.open(patience_s=2.5 if kind == "server_error" else 0.2) as session:
             with pytest.raises(TributaryError) as error:
-                caller.ask(session)
+                caller.send_request(session)
             [token] = session._tokens._known.values()
             secrets += [value.split()[-1] for value in token.headers.values()]
         told.append(_whole_story(error.value))
@@ -459,9 +459,9 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
     spoilt = {"client_secret": "wr0ng-secret", "client_id": "no", "user_id": "nobody"}
     wrong = replace(known, password="wr0ng-secret", extra=known.extra | spoilt)
     with caller.open(wrong) as session:
-        with pytest.raises(AuthenticationError) as refused:
-            caller.ask(session)
-        told.append(_whole_story(refused.value))
+        with pytest.raises(AuthenticationError) as error_info:
+            caller.send_request(session)
+        told.append(_whole_story(error_info.value))
     text = "\n".join([*told, caplog.text])
     assert "try 1 failed" in text
     assert len(secrets) > 5

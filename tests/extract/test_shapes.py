@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from include.contract import INTEGER, MONEY, STRING, Linked, Nested, Numbered, Positioned, Pushed, Table, Whole, column
 from include.errors import ConfigurationError, PagingUnstable, RetriableError, SchemaDrift, VendorUnavailable
 from include.extract.pull import Span, request
-from tests.extract.answering import DAY, NOW, Answer, Asked, Listener, Puller, Reply, listen, vendor_of
+from tests.extract.answering import DAY, NOW, Answer, Listener, Puller, RecordedCall, Reply, listen, vendor_of
 
 COLUMNS = (column("row_id", "id", INTEGER, required=True), column("name", "name", STRING))
 NUMBERED = Table("rows", "rows", ("row_id",), COLUMNS, shape=Numbered("page", "pageSize"), page_rows=3)
@@ -60,7 +60,7 @@ def rows_of(*ids: int) -> list[dict[str, Any]]:
 def numbered(ids: list[int]) -> Answer:
     """A vendor that keeps a list and gives any page of it."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         page, size = int(asked.params["page"]), int(asked.params["pageSize"])
         return Reply(rows_of(*ids[(page - 1) * size : page * size]))
 
@@ -70,7 +70,7 @@ def numbered(ids: list[int]) -> Answer:
 # --- in one piece ---
 
 
-def test_whole_answer_is_asked_for_once_with_the_table_s_parameters(serve: Serve) -> None:
+def test_unpaged_response_is_requested_once_with_the_tables_parameters(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply(rows_of(2, 1)))
     table = replace(NUMBERED, shape=Whole(), params={"includeImage": "false"})
     assert [row["row_id"] for row in puller.rows(table)] == [2, 1]
@@ -87,7 +87,7 @@ def test_envelope_and_objects_become_rows_with_exact_money(serve: Serve) -> None
     assert [row["worth_usd"] for row in puller.rows(table)] == [Decimal("90071992547409.93"), None]
 
 
-def test_answer_without_its_rows_is_asked_for_again(serve: Serve) -> None:
+def test_response_without_rows_is_requested_again(serve: Serve) -> None:
     answers = iter([Reply({"message": "later"}), Reply({"data": rows_of(1)})])
     puller, listener = serve(lambda asked: next(answers), patience_s=20)
     assert len(puller.rows(replace(NUMBERED, shape=Whole(), rows="data"))) == 1
@@ -103,7 +103,7 @@ def test_every_row_of_every_page_is_read_once(serve: Serve, rows: int) -> None:
     assert [row["row_id"] for row in puller.rows(NUMBERED)] == list(range(rows))
 
 
-def test_pages_are_asked_for_by_number_from_one(serve: Serve) -> None:
+def test_pages_are_requested_by_number_from_one(serve: Serve) -> None:
     puller, listener = serve(numbered([1]))
     puller.rows(NUMBERED, params={"state": "open"})
     assert listener.asked[0].params == {"page": "1", "pageSize": "3", "state": "open"}
@@ -116,7 +116,7 @@ class Moving:
         self.ids, self.changes, self.calls = ids, {at: (what, n) for at, what, n in changes}, 0
         self.throughout = set(ids) - {n for _, what, n in changes if what == "gone"}
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: RecordedCall) -> Reply:
         self.calls += 1
         what, n = self.changes.get(self.calls, ("", 0))
         if what == "gone" and n in self.ids:
@@ -160,7 +160,7 @@ def test_what_is_there_throughout_is_read_once_or_the_paging_is_called_unstable(
 def test_list_that_never_rests_is_unstable(serve: Serve) -> None:
     ids = list(range(8))
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         if asked.params["page"] == "2":
             del ids[0]
             ids.append(ids[-1] + 1)
@@ -173,7 +173,7 @@ def test_list_that_never_rests_is_unstable(serve: Serve) -> None:
 
 
 def test_bad_row_on_a_page_does_not_end_the_paging(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         rows = [*rows_of(1), {"id": "N/A", "name": "x"}, *rows_of(3), *rows_of(4, 5, 6), *rows_of(7)]
         page = int(asked.params["page"])
         return Reply(rows[(page - 1) * 3 : page * 3])
@@ -183,10 +183,10 @@ def test_bad_row_on_a_page_does_not_end_the_paging(serve: Serve) -> None:
     assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (7, 6, 1, 0)
 
 
-def test_vendor_that_gives_shorter_pages_than_asked_for_loses_no_row(serve: Serve) -> None:
+def test_shorter_pages_than_requested_lose_no_row(serve: Serve) -> None:
     """What a vendor does whose pages hold two rows at most, whatever is asked for."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         page = int(asked.params["page"])
         return Reply(rows_of(*range(7)[(page - 1) * 2 : page * 2]))
 
@@ -204,7 +204,7 @@ def test_vendor_that_gives_shorter_pages_than_asked_for_loses_no_row(serve: Serv
 def positioned(ids: list[int], most: int = 100) -> Answer:
     """A vendor that gives what follows a position, and never more than `most` at once."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         start, count = int(asked.params["start_position"]), min(int(asked.params["count"]), most)
         page = ids[start : start + count]
         return Reply({"items": rows_of(*page), "resultSetSize": str(len(page)), "totalSetSize": str(len(ids))})
@@ -221,7 +221,7 @@ def test_every_row_behind_every_position_is_read_once_however_short_the_pages(
     assert [row["row_id"] for row in puller.rows(POSITIONED)] == list(range(rows))
 
 
-def test_next_position_is_behind_the_rows_that_came_and_not_behind_those_asked_for(serve: Serve) -> None:
+def test_next_position_follows_received_rows_not_requested_rows(serve: Serve) -> None:
     puller, listener = serve(positioned(list(range(4)), 2))
     puller.rows(POSITIONED, params={"order": "asc"})
     assert [call.params for call in listener.asked] == [
@@ -230,7 +230,7 @@ def test_next_position_is_behind_the_rows_that_came_and_not_behind_those_asked_f
 
 
 def test_row_that_dies_is_a_place_too(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         rows = [*rows_of(1), {"id": "N/A", "name": "x"}, *rows_of(3, 4, 5)]
         start = int(asked.params["start_position"])
         return Reply({"items": rows[start : start + 3]})
@@ -242,12 +242,12 @@ def test_row_that_dies_is_a_place_too(serve: Serve) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 12), st.integers(1, 5), st.dictionaries(st.integers(1, 6), st.integers(1, 3), max_size=4))
-def test_rows_that_join_at_the_end_while_paging_lose_and_double_nobody(
+def test_rows_added_at_the_end_while_paging_cause_no_loss_or_duplicate(
     engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, rows: int, most: int, joining: dict[int, int]
 ) -> None:
     ids, calls = list(range(rows)), [0]
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         calls[0] += 1
         ids.extend(range(len(ids), len(ids) + joining.get(calls[0], 0)))
         return positioned(ids, most)(asked)
@@ -297,7 +297,7 @@ def test_cursor_that_is_a_url_is_no_address(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("back_to", ["b", "c"])
-def test_cursors_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
+def test_cursor_cycle_is_reported(serve: Serve, back_to: str) -> None:
     puller, listener = serve(by_cursor({"": batch("b", 1), "b": batch("c", 2), "c": batch(back_to, 3)}))
     with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=rows"):
         puller.rows(CURSOR)
@@ -345,7 +345,7 @@ def test_page_without_a_link_is_the_last(serve: Serve, last: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("back_to", ["", "?at=b", "?at=c"])
-def test_pages_in_a_circle_are_told(serve: Serve, back_to: str) -> None:
+def test_page_cycle_is_reported(serve: Serve, back_to: str) -> None:
     pages: dict[str, Reply] = {}
     puller, listener = serve(linked(pages))
     pages |= {
@@ -396,7 +396,7 @@ def test_link_that_is_no_text_is_an_unusable_answer(serve: Serve, link: object) 
         puller.rows(LINKED)
 
 
-def test_page_that_cannot_be_read_is_asked_for_again_from_its_own_link(serve: Serve) -> None:
+def test_unreadable_page_is_requested_again_by_its_own_link(serve: Serve) -> None:
     answers: list[Reply] = []
     puller, listener = serve(lambda asked: answers.pop(0), patience_s=20)
     answers += [page(f"{listener.url}/rows?at=b", 1), Reply(content=b'{"items":[{"id":2'), page(None, 2)]
@@ -415,7 +415,7 @@ def test_table_inside_another_that_was_not_pulled_is_a_configuration_error(serve
     assert listener.asked == []
 
 
-def test_table_that_only_webhooks_bring_is_not_asked_for(serve: Serve) -> None:
+def test_webhook_only_table_is_not_requested(serve: Serve) -> None:
     puller, listener = serve(lambda asked: Reply([]))
     with pytest.raises(ConfigurationError, match=r"arrives only by webhook.*vendor=somebody table=rows"):
         puller.rows(replace(NUMBERED, path="", shape=Pushed()))
@@ -458,19 +458,19 @@ def with_keys(**options: Any) -> Table:
     return replace(NUMBERED, **declared | options)
 
 
-def test_rows_that_are_selected_are_named_in_one_parameter_and_no_time_is_asked_for() -> None:
+def test_selected_rows_are_one_parameter_without_a_time() -> None:
     params, window = request(VENDOR, with_keys(), Span(DAY, selected=("a", "b")), NOW)
     assert (params, window) == ({"order": "asc", "ids": "a,b"}, None)
 
 
-def test_rows_that_cannot_be_selected_are_asked_for_as_always() -> None:
+def test_unselectable_rows_are_requested_as_usual() -> None:
     params, window = request(VENDOR, with_keys(selected=""), Span(DAY, selected=("a", "b")), NOW)
     assert params.keys() == {"order", "from", "to"}
     assert window is not None
 
 
 @pytest.mark.parametrize("days", [2, 120])
-def test_window_reaches_back_beyond_the_last_pull_as_far_as_the_table_says(days: int) -> None:
+def test_window_overlaps_the_last_pull_as_declared(days: int) -> None:
     params, _ = request(VENDOR, with_keys(overlap_days=days), Span(DAY, edited_since=NOW), NOW)
     assert datetime.fromisoformat(params["from"]) == NOW - timedelta(days=days)
 

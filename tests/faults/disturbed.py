@@ -102,7 +102,7 @@ class Day:
         self.world.check_facts(self.database)
         check_ledger(self.database, self.world.vendor, self.place.run.run_id)
         if self.world.vendor.name == "orion":
-            check_letters(self.database)
+            check_dead_letters(self.database)
         assert contents(self.database, self.world.vendor) == self.world.undisturbed(self.place)
 
 
@@ -121,8 +121,8 @@ def finish(work: Work) -> Worker:
 def spoil(sandbox: Sandbox) -> None:
     """One row that can't be read, and one that the suite refuses."""
     unreadable, refused = [row["id"] for row in sandbox.rows("Portfolio/Assets")[5:7]]
-    sandbox.admin("orion/mend", table="assets", id=unreadable, set={"currentShares": "many"})
-    sandbox.admin("orion/mend", table="assets", id=refused, set={"currentPrice": -1})
+    sandbox.admin("orion/set_fields", table="assets", id=unreadable, set={"currentShares": "many"})
+    sandbox.admin("orion/set_fields", table="assets", id=refused, set={"currentPrice": -1})
 
 
 def contents(database: Database, vendor: Vendor) -> dict[str, Counter[Any]]:
@@ -187,7 +187,7 @@ def check_ledger(database: Database, vendor: Vendor, run_id: str) -> None:
     assert {(entity, n) for (entity, _), n in loads.items()} == set(maps.items())
 
 
-def check_letters(database: Database) -> None:
+def check_dead_letters(database: Database) -> None:
     """Each of the two bad rows has one open letter, in the partition that was loaded."""
     letters = database.rows(
         """

@@ -34,7 +34,7 @@ OBJECTS = ("Account", "FinServ__FinancialAccount__c", "FinServ__FinancialHolding
 
 
 @dataclass
-class Asking:
+class ApprovalRun:
     """Airflow with the project's DAGs, a day in the warehouse, and a firm that lets five records change unasked."""
 
     api: AirflowApi
@@ -42,7 +42,7 @@ class Asking:
     database: Database
     alerts: Path
 
-    def ask(self) -> tuple[str, str]:
+    def request_approval(self) -> tuple[str, str]:
         """Starts a run with a change that nobody has approved; returns its id, and the question's once it waits."""
         self.database.do("update warehouse.position set quantity = quantity * 2 where recorded_to is null")
         before = {each["dag_run_id"] for each in self.api.runs(ASKING)}
@@ -72,11 +72,11 @@ class Asking:
     def runs(self) -> set[str]:
         return {each["dag_run_id"] for each in self.api.runs(DAG)}
 
-    def held(self) -> dict[str, str]:
+    def read_org(self) -> dict[str, str]:
         """All that the org holds, as text."""
         return {name: self.sandbox.http.get(f"/salesforce/_admin/records/{name}").text for name in OBJECTS}
 
-    def told(self, run_id: str) -> list[str]:
+    def list_alerts(self, run_id: str) -> list[str]:
         """Titles of the alerts about a run."""
         lines = self.alerts.read_text().splitlines() if self.alerts.exists() else []
         about = [line for line in map(json.loads, lines) if run_id in line["body"]]
@@ -84,7 +84,7 @@ class Asking:
 
 
 @pytest.fixture(scope="module")
-def asking(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApprovalRun]:
     folder = tmp_path_factory.mktemp("asking")
     now = datetime.now(UTC)
     postgres.create_database("airflow_approval")
@@ -115,57 +115,59 @@ def asking(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             for dag_id in (DAG, ASKING):
                 api.wait_dag(dag_id)
                 api.unpause(dag_id)
-            yield Asking(api, sandbox, database, folder / "alerts.jsonl")
+            yield ApprovalRun(api, sandbox, database, folder / "alerts.jsonl")
         finally:
             processes.stop_all()
 
 
-def test_what_is_approved_is_sent(asking: Asking) -> None:
-    before = asking.held()
-    _, question = asking.ask()
+def test_what_is_approved_is_sent(approval_run: ApprovalRun) -> None:
+    before = approval_run.read_org()
+    _, question = approval_run.request_approval()
 
-    assert asking.held() == before
-    assert asking.told(question) == ["Approval required: Salesforce"]
-    asked = asking.question(question)
+    assert approval_run.read_org() == before
+    assert approval_run.list_alerts(question) == ["Approval required: Salesforce"]
+    asked = approval_run.question(question)
     assert "position: " in asked["body"]
     assert "/data-docs/salesforce-" in asked["body"]
 
-    runs = asking.runs()
-    asking.answer(question, "Approve", "")
-    run_id = asking.follow(runs)
+    runs = approval_run.runs()
+    approval_run.answer(question, "Approve", "")
+    run_id = approval_run.follow(runs)
 
     sent = (
         "select sum(created + updated) from control.ledger where stage = 'crm' and entity = 'position' and run_id = :r"
     )
-    assert asking.database.value(sent, r=run_id) > 20
-    assert asking.held() != before
+    assert approval_run.database.value(sent, r=run_id) > 20
+    assert approval_run.read_org() != before
 
 
-def test_what_is_rejected_is_not_sent_and_not_asked_about_again(asking: Asking) -> None:
-    before = asking.held()
-    run_id, question = asking.ask()
-    asking.answer(question, "Reject", "The vendor sent shares twice")
+def test_rejected_changes_are_not_sent_and_not_requested_again(approval_run: ApprovalRun) -> None:
+    before = approval_run.read_org()
+    run_id, question = approval_run.request_approval()
+    approval_run.answer(question, "Reject", "The vendor sent shares twice")
 
-    states = asking.api.task_states(DAG, run_id)
+    states = approval_run.api.task_states(DAG, run_id)
     assert (states["send_changes"], states["raise_tasks"]) == ("failed", "upstream_failed")
-    assert asking.held() == before
-    again = asking.api.trigger(DAG)
-    assert asking.api.wait_run(DAG, again, START_S) == "failed"
-    assert asking.api.task_states(DAG, again)["request_approval"] == "skipped"
-    assert asking.told(run_id) == asking.told(again) == []
-    kept = asking.database.rows("select reason, decided_by from control.crm_question where not is_approved")
+    assert approval_run.read_org() == before
+    again = approval_run.api.trigger(DAG)
+    assert approval_run.api.wait_run(DAG, again, START_S) == "failed"
+    assert approval_run.api.task_states(DAG, again)["request_approval"] == "skipped"
+    assert approval_run.list_alerts(run_id) == approval_run.list_alerts(again) == []
+    kept = approval_run.database.rows("select reason, decided_by from control.crm_question where not is_approved")
     assert {tuple(row.values()) for row in kept} == {("The vendor sent shares twice", "admin")}
 
 
-def test_an_approval_does_not_lift_a_pause_that_came_while_the_question_waited(asking: Asking) -> None:
-    before = asking.held()
-    _, question = asking.ask()
-    asking.api._call("POST", "variables", json={"key": "tributary_crm_paused", "value": "true"})
+def test_an_approval_does_not_lift_a_pause_that_came_while_the_question_waited(approval_run: ApprovalRun) -> None:
+    before = approval_run.read_org()
+    _, question = approval_run.request_approval()
+    approval_run.api._call("POST", "variables", json={"key": "tributary_crm_paused", "value": "true"})
     try:
-        runs = asking.runs()
-        asking.answer(question, "Approve", "")
-        asking.follow(runs)
+        runs = approval_run.runs()
+        approval_run.answer(question, "Approve", "")
+        approval_run.follow(runs)
     finally:
-        asking.api._session.delete(f"{asking.api.url}/api/v2/variables/tributary_crm_paused").raise_for_status()
+        approval_run.api._session.delete(
+            f"{approval_run.api.url}/api/v2/variables/tributary_crm_paused"
+        ).raise_for_status()
 
-    assert asking.held() == before
+    assert approval_run.read_org() == before

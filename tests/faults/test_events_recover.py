@@ -35,7 +35,7 @@ PATIENCE_S = 180
 
 
 @dataclass
-class Hearing:
+class WebhookRun:
     """Airflow that hears a vendor's webhooks, with one PostgreSQL server for its own state and for the warehouse."""
 
     server: Postgres
@@ -96,7 +96,7 @@ class Hearing:
 
 
 @pytest.fixture(scope="module")
-def hearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hearing]:
+def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun]:
     folder, now = tmp_path_factory.mktemp("hearing"), datetime.now(UTC)
     processes = Processes(folder / "state")
     server = Postgres.start(folder / "postgres")  # durable, as a firm's is: what was acknowledged is kept
@@ -120,7 +120,7 @@ def hearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hearing]:
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             firm = Firm(VENDOR, sandbox, database, folder)
             firm.turn_to(now)
-            here = Hearing(server, processes, settings, api, sandbox, firm)
+            here = WebhookRun(server, processes, settings, api, sandbox, firm)
             airflow.start(settings, processes)
             here.api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
             here.api.ensure_pool(f"{VENDOR.name}_api", 4)
@@ -142,52 +142,52 @@ def kill_whole(pid: int) -> None:
 
 
 def test_what_came_while_the_triggerer_was_dead_is_known_when_it_lives_again(
-    hearing: Hearing, record_property: Callable[[str, object], None]
+    webhook_run: WebhookRun, record_property: Callable[[str, object], None]
 ) -> None:
-    envelope = hearing.send()
-    hearing.await_state(envelope, "sent")
-    hearing.await_rest()
+    envelope = webhook_run.send()
+    webhook_run.await_state(envelope, "sent")
+    webhook_run.await_rest()
 
-    kill_whole(hearing.processes.start("triggerer", []))
-    hearing.sign(envelope)
-    hearing.do("quiet", timeout_seconds=20)
-    assert hearing.count_waiting() > 0  # the gateway goes on: what it acknowledged waits, and nobody hears the bell
-    hearing.revive()
+    kill_whole(webhook_run.processes.start("triggerer", []))
+    webhook_run.sign(envelope)
+    webhook_run.do("quiet", timeout_seconds=20)
+    assert webhook_run.count_waiting() > 0  # the gateway goes on: what it acknowledged waits, and nobody hears the bell
+    webhook_run.revive()
 
-    record_property("known_after_s", took := hearing.await_state(envelope, "completed"))
-    assert hearing.newest_run()["run_type"] == "asset_triggered"
+    record_property("known_after_s", took := webhook_run.await_state(envelope, "completed"))
+    assert webhook_run.newest_run()["run_type"] == "asset_triggered"
     print(f"triggerer: known {took:.1f} s after it lived again")
 
 
 def test_what_came_while_postgresql_was_dead_is_known_when_it_lives_again(
-    hearing: Hearing, record_property: Callable[[str, object], None]
+    webhook_run: WebhookRun, record_property: Callable[[str, object], None]
 ) -> None:
-    signed, sent = hearing.send(), hearing.send()
-    hearing.await_state(signed, "sent")
-    hearing.await_state(sent, "sent")
+    signed, sent = webhook_run.send(), webhook_run.send()
+    webhook_run.await_state(signed, "sent")
+    webhook_run.await_state(sent, "sent")
 
-    pid = hearing.server.pid
+    pid = webhook_run.server.pid
     assert pid is not None
     kill_whole(pid)
-    hearing.sign(signed)
-    hearing.do("decline", envelope_id=sent, reason="not mine")
+    webhook_run.sign(signed)
+    webhook_run.do("decline", envelope_id=sent, reason="not mine")
     time.sleep(3)  # the vendor's sender tries, and is answered that nobody can take it
-    assert hearing.do("quiet", timeout_seconds=0)["waiting"] > 0
-    Postgres.start(hearing.server.data_dir, hearing.server.port)
-    hearing.revive()
+    assert webhook_run.do("quiet", timeout_seconds=0)["waiting"] > 0
+    Postgres.start(webhook_run.server.data_dir, webhook_run.server.port)
+    webhook_run.revive()
     # The vendor would try again in some minutes, and our hourly run asks it to: as here.
-    assert republish(hearing.firm.vendor_run(hearing.firm.new_run())) > 0
+    assert republish(webhook_run.firm.vendor_run(webhook_run.firm.new_run())) > 0
 
-    record_property("known_after_s", took := hearing.await_state(signed, "completed"))
-    hearing.await_state(sent, "declined")
+    record_property("known_after_s", took := webhook_run.await_state(signed, "completed"))
+    webhook_run.await_state(sent, "declined")
     print(f"PostgreSQL: known {took:.1f} s after Airflow was well again")
 
 
-def test_in_the_end_everything_is_as_the_vendor_says(hearing: Hearing, postgres: Postgres, tmp_path: Path) -> None:
-    wait_until(lambda: not hearing.count_waiting(), PATIENCE_S)
-    brought = states(hearing.firm)
+def test_final_state_matches_the_vendor(webhook_run: WebhookRun, postgres: Postgres, tmp_path: Path) -> None:
+    wait_until(lambda: not webhook_run.count_waiting(), PATIENCE_S)
+    brought = states(webhook_run.firm)
     assert sorted(each["status"] for each in brought.values()) == ["completed", "completed", "declined"]
-    hearing.firm.now = max(hearing.firm.now, datetime.now(UTC))
-    with truth(hearing.firm, postgres, tmp_path) as said:
+    webhook_run.firm.now = max(webhook_run.firm.now, datetime.now(UTC))
+    with truth(webhook_run.firm, postgres, tmp_path) as said:
         assert brought == {name: said[name] for name in brought}
-    assert hearing.firm.database.value("select count(*) from control.inbox where error is not null") == 0
+    assert webhook_run.firm.database.value("select count(*) from control.inbox where error is not null") == 0

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
 VENDOR = VENDORS[0]
 DEADLINE_S = 20  # a refused run has failed by then
-MISSED = f"Deadline missed: {VENDOR.title} is in within {DEADLINE_S / 3600:g} hours: {VENDOR.name}"
+MISSED = f"Deadline missed: {VENDOR.title} loaded within {DEADLINE_S / 3600:g} hours: {VENDOR.name}"
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Hurried:
         [found] = answer.json()["deadlines"]
         return dict(found)
 
-    def told(self, run_id: str) -> dict[str, str]:
+    def read_alerts(self, run_id: str) -> dict[str, str]:
         """The alerts about a run so far: title -> body."""
         lines = self.alerts.read_text().splitlines() if self.alerts.exists() else []
         about = [line for line in map(json.loads, lines) if f"Run: {run_id}" in line["body"].splitlines()]
@@ -91,29 +91,29 @@ def hurried(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
             processes.stop_all()
 
 
-def test_a_missed_deadline_is_told_once_with_a_link_and_the_run_goes_on(hurried: Hurried) -> None:
+def test_a_missed_deadline_alerts_once_with_a_link_and_the_run_continues(hurried: Hurried) -> None:
     hurried.sandbox.fault("latency", seconds=2 * DEADLINE_S, times=1)
     run_id = hurried.api.trigger(VENDOR.name)
-    wait_until(lambda: bool(hurried.told(run_id)), 60)
+    wait_until(lambda: bool(hurried.read_alerts(run_id)), 60)
     assert hurried.api.runs(VENDOR.name)[0]["state"] == "running"
     assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "success"
-    assert list(hurried.told(run_id)) == [MISSED]
-    assert hurried.told(run_id)[MISSED].endswith(f"Link: {hurried.api.url}/dags/{VENDOR.name}/runs/{run_id}")
+    assert list(hurried.read_alerts(run_id)) == [MISSED]
+    assert hurried.read_alerts(run_id)[MISSED].endswith(f"Link: {hurried.api.url}/dags/{VENDOR.name}/runs/{run_id}")
 
 
 def test_a_failed_run_misses_its_deadline_too(hurried: Hurried) -> None:
     hurried.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="title")
     run_id = hurried.api.trigger(VENDOR.name, {"tables": ["clients"]})
     assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"
-    wait_until(lambda: len(hurried.told(run_id)) == 2, 60)
-    assert set(hurried.told(run_id)) == {f"Failed: {VENDOR.name}", MISSED}
+    wait_until(lambda: len(hurried.read_alerts(run_id)) == 2, 60)
+    assert set(hurried.read_alerts(run_id)) == {f"Failed: {VENDOR.name}", MISSED}
 
 
-def test_a_run_whose_input_is_rejected_alerts_nobody(hurried: Hurried) -> None:
+def test_a_run_with_rejected_input_sends_no_alert(hurried: Hurried) -> None:
     run_id = hurried.api.trigger(VENDOR.name, {"business_date": "2026-11-20", "tables": ["clients"]})
     assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"
     time.sleep(2 * DEADLINE_S)
-    assert hurried.told(run_id) == {}
+    assert hurried.read_alerts(run_id) == {}
 
 
 def test_a_run_that_was_cleared_before_its_deadline_misses_the_new_one(hurried: Hurried) -> None:

@@ -228,7 +228,7 @@ SHIFTED = [vendor.name for vendor in VENDORS if isinstance(struck(vendor).shape,
 
 
 @every(*SHIFTED)
-def test_rows_that_go_while_paging_lose_nobody_else(firm_in: Firm) -> None:
+def test_rows_removed_while_paging_lose_no_other_row(firm_in: Firm) -> None:
     """The sandbox leaves out the first rows before a later page: those that the earlier page has brought."""
     before = warehouse(firm_in)
     add_fault(firm_in, struck(firm_in.vendor), "rows_removed", times=2, count=7)
@@ -252,17 +252,19 @@ FATAL: dict[str, tuple[str, dict[str, Any], type[TributaryError], str]] = {
 
 
 @cases(FATAL)
-def test_day_that_cannot_recover_tells_why_and_changes_nothing(
+def test_failed_day_reports_its_reason_and_changes_nothing(
     firm_in: Firm, table: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     be_patient(monkeypatch, 1.5)
     kind, options, error, cause = FATAL[fault]
     of, before = firm_in.vendor.table(table), warehouse(firm_in)
     add_fault(firm_in, of, kind, **options)
-    with pytest.raises(error, match=cause) as told:
+    with pytest.raises(error, match=cause) as error_info:
         run_again(firm_in)
-    assert f"vendor={firm_in.vendor.name}" in str(told.value)
-    assert re.search(f"path={path_of(of, '[^/ ]+')}[] ]", str(told.value)) or f"table={table}" in str(told.value)
+    assert f"vendor={firm_in.vendor.name}" in str(error_info.value)
+    assert re.search(f"path={path_of(of, '[^/ ]+')}[] ]", str(error_info.value)) or f"table={table}" in str(
+        error_info.value
+    )
     assert warehouse(firm_in) == before
 
 
@@ -283,7 +285,7 @@ def test_every_fault_of_the_sandbox_is_tried_here() -> None:
 
 @pytest.mark.others_long
 @every()
-def test_field_that_is_new_is_loaded_around_and_told(firm_in: Firm) -> None:
+def test_new_field_is_reported_and_the_day_is_loaded(firm_in: Firm) -> None:
     table, before = struck(firm_in.vendor), warehouse(firm_in)
     add_fault(firm_in, table, "field_added", field="brandNewField")
     run_again(firm_in)
@@ -311,9 +313,9 @@ STATES_ALL = [vendor.name for vendor in VENDORS if not struck(vendor).omits_null
 def test_field_that_is_renamed_stops_the_day(firm_in: Firm, which: Callable[[Table], str]) -> None:
     table, before = struck(firm_in.vendor), warehouse(firm_in)
     add_fault(firm_in, table, "field_renamed", field=which(table), to="nowCalledThis")
-    with pytest.raises(SchemaDrift) as told:
+    with pytest.raises(SchemaDrift) as error:
         run_again(firm_in)
-    assert told.value.facts == {
+    assert error.value.facts == {
         "vendor": firm_in.vendor.name, "table": table.name, "fields": which(table), "undeclared": "nowCalledThis",
     }  # fmt: skip
     assert warehouse(firm_in) == before
@@ -351,7 +353,7 @@ def loaded_keys(firm: Firm) -> dict[str, Any]:
     return {row["key"]: row["money"] for row in rows}
 
 
-def letters(firm: Firm) -> list[str | None]:
+def read_dead_letters(firm: Firm) -> list[str | None]:
     return [row["row_key"] for row in firm.database.rows("select row_key from control.dead_letter order by 1")]
 
 
@@ -376,7 +378,7 @@ def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
     table = struck(vendor)
     add_fault(firm, table, "poison", share=0.015, seed=38, field=a_field_to_spoil(table), value="N/A")
     run_again(firm)
-    dead, some = letters(firm), loaded_keys(firm)
+    dead, some = read_dead_letters(firm), loaded_keys(firm)
     firm.sandbox.http.delete("/_sandbox/faults")
     run_again(firm)
     whole = loaded_keys(firm)
@@ -408,7 +410,7 @@ def test_poison_in_any_field_is_accounted_for_or_stops_the_day(
         assert table.name in stopped
         assert warehouse(firm) == before
         return
-    dead, some = letters(firm), loaded_keys(firm)
+    dead, some = read_dead_letters(firm), loaded_keys(firm)
     firm.sandbox.http.delete("/_sandbox/faults")
     run_again(firm)
     whole = loaded_keys(firm)

@@ -56,11 +56,11 @@ class Gateway:
     def post(self, path: str, body: Any, headers: Any = None) -> httpx.Response:
         return self.http.post(path, content=body, headers=headers)
 
-    def kept(self) -> list[dict[str, Any]]:
+    def read_stored(self) -> list[dict[str, Any]]:
         return self.database.rows("select * from control.inbox order by inbox_id")
 
 
-def refused(answer: httpx.Response, status: int) -> str:
+def read_problem(answer: httpx.Response, status: int) -> str:
     """The reason of a refusal, which has the form of RFC 9457."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -117,7 +117,7 @@ def run(database: Database) -> Iterator[Callable[..., Gateway]]:
 
 
 @pytest.fixture
-def bell(database: Database) -> Iterator[Callable[[], list[str]]]:
+def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
     """What the bell has said since it was last asked."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute("listen tributary_inbox")

@@ -118,7 +118,7 @@ def test_health_is_answered_while_as_many_calls_are_served_as_may_be() -> None:
         ({DATABASE: "postgresql://a:s3cret@db/x", "ADOBE_SIGN_WEBHOOK_NETWORKS": "everywhere"}, "everywhere"),
     ],
 )
-def test_setting_that_can_not_be_read_is_told_at_the_start(settings: dict[str, str], told: str) -> None:
+def test_unreadable_setting_is_reported_at_start(settings: dict[str, str], told: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIBUTARY")} | settings
     command = [sys.executable, "-m", "include.gateway"]
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -139,7 +139,7 @@ def test_without_settings_a_sender_s_keyring_is_empty() -> None:
     assert read_keyring(SIGNING) == Keyring()
 
 
-def test_file_of_keys_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_key_file_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCUSIGN_CONNECT_SECRETS_FILE", "/nowhere/keys")
     with pytest.raises(ConfigurationError, match="DOCUSIGN_CONNECT_SECRETS_FILE"):
         read_keyring(SIGNING)

@@ -228,7 +228,7 @@ def test_headers_that_come_slowly_are_cut_after_their_time_with_the_reason() -> 
         assert problem(read_all(connection)) == 408
 
 
-def test_connection_that_says_nothing_is_closed_after_its_time() -> None:
+def test_silent_connection_is_closed_after_its_timeout() -> None:
     with serve(SHORT, answer) as port, connect(port, sent=b"") as connection:
         assert read_all(connection) == b""
 
@@ -246,7 +246,7 @@ def test_body_that_comes_on_after_the_answer_is_cut() -> None:
         assert drip(connection, b"x") < 3
 
 
-def test_answer_that_nobody_takes_is_given_up() -> None:
+def test_unread_response_is_dropped() -> None:
     with serve(SHORT, pour) as port, connect(port, sent=HEAD + b"Content-Length: 0\r\n\r\n") as connection:
         time.sleep(2)
         assert len(read_all(connection)) < 100_000_000
@@ -267,9 +267,9 @@ def test_call_beyond_those_at_once_is_refused_by_a_problem() -> None:
     limited = limit_calls(hold, 1)
     with serve(Limits(), start) as port, connect(port, sent=HEAD + b"Content-Length: 1\r\n\r\n") as first:
         assert begun.wait(5)
-        refused = httpx.get(f"http://127.0.0.1:{port}/")
-        assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
-        assert int(refused.headers["Retry-After"]) > 0
+        response = httpx.get(f"http://127.0.0.1:{port}/")
+        assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
+        assert int(response.headers["Retry-After"]) > 0
         first.sendall(b"x")
         assert first.recv(65536).startswith(b"HTTP/1.1 200")
         assert httpx.post(f"http://127.0.0.1:{port}/", content=b"x").status_code == 200
@@ -286,7 +286,7 @@ def test_new_connection_takes_the_place_of_one_that_waits() -> None:
 def test_new_connection_is_refused_where_every_place_serves_a_call() -> None:
     with serve(Limits(most_each=1), pour) as port, connect(port, sent=HEAD + b"Content-Length: 0\r\n\r\n") as busy:
         assert busy.recv(12) == b"HTTP/1.1 200"
-        with connect(port, sent=b"") as refused:
-            assert problem(read_all(refused)) == 503
+        with connect(port, sent=b"") as connection:
+            assert problem(read_all(connection)) == 503
         with connect(port, "127.0.0.9", HEAD + b"Content-Length: 0\r\n\r\n") as of_proxy:
             assert of_proxy.recv(12) == b"HTTP/1.1 200"

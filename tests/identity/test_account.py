@@ -33,7 +33,7 @@ def test_last_four_institution_owner_and_value_make_a_copy() -> None:
     assert copies(MANAGED, HELD) == [(2, 1, True)]
 
 
-def test_copy_tells_what_agreed() -> None:
+def test_copy_lists_agreeing_features() -> None:
     [row] = link_accounts(pa.Table.from_pylist([MANAGED, HELD], schema=ACCOUNTS)).to_pylist()
     assert row["agreed"] == ["last four", "institution", "owner", "value"]
     assert row["how"] == "rule"
@@ -55,7 +55,7 @@ def test_another_institution_and_value_is_another_account() -> None:
     assert copies(MANAGED, {**HELD, "institution": "Specimen Savings", "value_usd": Decimal("10.00")}) == []
 
 
-def test_somebody_elses_account_is_no_copy() -> None:
+def test_another_persons_account_is_no_copy() -> None:
     assert copies(MANAGED, {**HELD, "owners": [99]}) == []
 
 

@@ -48,7 +48,7 @@ def test_no_chain_joins_what_cannot_be_one_person(
 
 
 @given(edges=EDGES, words=EDGES, tax_ids=TAX_IDS, dates=DATES)
-def test_persons_word_against_the_evidence_undoes_no_link(
+def test_decision_against_the_evidence_removes_no_other_link(
     edges: list[tuple[int, int]],
     words: list[tuple[int, int]],
     tax_ids: list[str | None],
@@ -77,13 +77,13 @@ def test_without_constraints_clusters_are_the_connected_components(edges: list[t
         assert clusters.find(clusters.find(record)) == clusters.find(record)
 
 
-def test_only_a_persons_word_goes_against_the_evidence() -> None:
+def test_only_a_decision_overrides_the_evidence() -> None:
     clusters = Clusters(2, [Evidence(["901234567", "978112233"], is_slip)])
     assert not clusters.join(0, 1)
     assert clusters.join(0, 1, is_decided=True)
 
 
-def test_of_two_words_different_wins() -> None:
+def test_of_two_decisions_not_the_same_wins() -> None:
     clusters = Clusters(3, [], apart=[(0, 2)])
     assert clusters.join(0, 1, is_decided=True)
     assert not clusters.join(1, 2, is_decided=True)

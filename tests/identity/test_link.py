@@ -43,7 +43,7 @@ def test_queue_is_short_and_most_of_it_is_worth_a_look(firm: Firm, linked: Linke
     assert sum(firm.truth[row["left"]] == firm.truth[row["right"]] for row in queue) >= 0.5 * len(queue)
 
 
-def test_queue_tells_how_many_pairs_it_has_no_room_for(firm: Firm, linked: Linked) -> None:
+def test_queue_counts_omitted_pairs(firm: Firm, linked: Linked) -> None:
     short = link(firm.persons, policy=Policy(review_ratio=0.01))
     assert (linked.left_over, len(linked.review)) == (0, len(short.review) + short.left_over)
     assert short.left_over > 0
@@ -217,7 +217,7 @@ def test_nickname_maiden_name_and_typing_error_are_bridged() -> None:
     assert people(link(persons(*rows))) == {1: 1, 2: 1, 3: 1}
 
 
-def test_person_level_key_links_what_else_says_little() -> None:
+def test_person_level_key_links_records_with_little_other_evidence() -> None:
     key = {"strong_keys": ["crm:person:17"]}
     found = link(persons({"first_name": "Adam", **key}, {"last_name": "Specimen", **key}))
     assert people(found) == {1: 1, 2: 1}
@@ -234,19 +234,19 @@ def test_two_keys_of_one_system_are_two_people_whom_nothing_personal_makes_one()
     assert people(link(persons(*({**ADAM, **key} for key in keys)))) == {1: 1, 2: 1}
 
 
-def test_keys_of_two_systems_say_nothing() -> None:
+def test_keys_of_different_systems_are_not_compared() -> None:
     keys = [{"strong_keys": ["crm:person:17"]}, {"strong_keys": ["planning:person:18"]}]
     [row] = link(persons(*({**ADAM, **key} for key in keys))).links.to_pylist()
     assert "cross reference" not in row["agreed"] + row["differed"]
 
 
-def test_household_level_key_makes_nobody_one_person() -> None:
+def test_household_level_key_links_no_persons() -> None:
     key = {"strong_keys": ["portfolio:household:17"]}
     assert people(link(persons({**ADAM, **key}, {**BEA, **key}))) == {1: 1, 2: 2}
 
 
 @pytest.mark.parametrize("field", ["household_email", "email"])
-def test_email_of_a_household_tells_of_a_home_and_of_nobody(field: str) -> None:
+def test_household_email_counts_as_home_evidence_only(field: str) -> None:
     home = {"first_name": "Zebulon", "last_name": "Quillfeather", "household_email": "us@mail.example"}
     found = link(persons(home, {**home, "household_email": None, field: "Us@mail.example"}))
     assert people(found) == {1: 1, 2: 1}
@@ -309,7 +309,7 @@ def test_chain_of_edits_does_not_make_one_person_of_two() -> None:
     assert who[1] != who[3]
 
 
-def test_data_that_is_not_trusted_keeps_nobody_apart() -> None:
+def test_untrusted_data_separates_no_records() -> None:
     rows = persons({**ADAM, "tax_id_hash": HASH}, {**ADAM, "tax_id_hash": OTHER_HASH})
     assert people(link(rows, policy=Policy(trusted=frozenset()))) == {1: 1, 2: 1}
 
@@ -350,7 +350,7 @@ def test_persons_yes_never_makes_the_machine_tie_two_tax_ids() -> None:
     assert pairs(found.review)
 
 
-def test_persons_yes_tells_who_a_record_is_that_says_nothing() -> None:
+def test_confirmed_match_identifies_a_record_without_data() -> None:
     """A bare record that a person gives to the son is the father's no more, however well it fits him."""
     bare = {**ADAM, "birth_date": None}
     rows = persons(ADAM, {**ADAM, "birth_date": date(1981, 7, 2), "email": None}, bare)
@@ -358,13 +358,13 @@ def test_persons_yes_tells_who_a_record_is_that_says_nothing() -> None:
     assert people(link(rows, decisions((2, 3, True)))) == {1: 1, 2: 2, 3: 2}
 
 
-def test_link_that_a_person_confirmed_stands_once_with_its_reasons() -> None:
+def test_confirmed_link_is_stored_once_with_its_reasons() -> None:
     [row] = link(persons(ADAM, ADAM), decisions((1, 2, True))).links.to_pylist()
     assert row["how"] == "person"
     assert "birth date" in row["agreed"]
 
 
-def test_persons_no_takes_a_link_apart_and_is_not_asked_again() -> None:
+def test_rejected_link_is_separated_and_not_queued_again() -> None:
     found = link(persons(ADAM, ADAM, ADAM), decisions((1, 2, False)))
     who = people(found)
     assert who[1] != who[2]
@@ -372,7 +372,7 @@ def test_persons_no_takes_a_link_apart_and_is_not_asked_again() -> None:
     assert (1, 2) not in pairs(found.links)
 
 
-def test_pair_that_was_said_to_be_two_is_not_asked_about_again() -> None:
+def test_rejected_pair_is_not_queued_again() -> None:
     rows = persons({**ADAM, "tax_id_hash": HASH}, {**ADAM, "tax_id_hash": OTHER_HASH})
     assert pairs(link(rows, decisions((2, 1, False))).review) == set()
 
@@ -381,7 +381,7 @@ def test_decision_on_records_that_are_gone_is_passed_over() -> None:
     assert people(link(persons(ADAM), decisions((1, 99, True), (98, 99, False)))) == {1: 1}
 
 
-def test_link_tells_what_agreed_and_what_did_not() -> None:
+def test_link_lists_agreeing_and_differing_features() -> None:
     [row] = link(persons(ADAM, {**ADAM, "last_name": "Specimem", "email": "other@mail.example"})).links.to_pylist()
     assert row["agreed"] == ["first name", "last name (close)", "birth date", "home (address)"]
     assert row["differed"] == ["e-mail"]

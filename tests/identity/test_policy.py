@@ -10,7 +10,7 @@ from include.errors import ConfigurationError
 from include.identity.policy import Policy
 
 
-def test_nothing_said_gives_the_defaults() -> None:
+def test_no_overrides_give_the_defaults() -> None:
     assert Policy.of({}) == Policy()
 
 

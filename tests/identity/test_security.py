@@ -72,11 +72,11 @@ def test_three_vendors_and_one_of_a_vendors_two_records_are_one() -> None:
     assert link({"cusip": APPLE}, {"cusip": APPLE_ISIN}, {"cusip": APPLE, "vendor": "v1"}) == {2: 1, 3: 1}
 
 
-def test_the_one_that_stood_for_all_still_does_when_an_older_record_joins() -> None:
+def test_representative_stays_when_an_older_record_joins() -> None:
     assert link({"cusip": APPLE}, {"cusip": APPLE}, {"cusip": APPLE}, known={2: 2, 3: 2}) == {1: 2, 3: 2}
 
 
-def test_another_stands_for_the_rest_when_that_one_has_another_number_now() -> None:
+def test_another_record_represents_the_rest_when_the_first_changes_its_number() -> None:
     assert link({"cusip": OTHER}, {"cusip": APPLE}, {"cusip": APPLE}, known={1: 1, 2: 1, 3: 1}) == {3: 2}
 
 

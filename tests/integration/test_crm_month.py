@@ -176,15 +176,15 @@ def describe_anew(month: Month, account: int, number: int) -> None:
     persons = month.firm.sandbox.rows("Portfolio/Registrations")
     renamed = clients[number % len(clients)]["id"]
     month.firm.sandbox.admin("orion/rename_household", client_id=renamed, name=NAMES[number % len(NAMES)])
-    mend(month, "clients", clients[-1]["id"], homePhone=f"555-01{number:02}", category=f"Kind {number}")
+    set_fields(month, "clients", clients[-1]["id"], homePhone=f"555-01{number:02}", category=f"Kind {number}")
     birth = f"19{50 + number}-02-03T00:00:00"
-    mend(month, "registrations", persons[number % len(persons)]["id"], lastName=f"Sample{number}", dob=birth)
-    mend(month, "registrations", persons[0]["id"], clientId=clients[(0, 1, 0, 2)[number % 4]]["id"])
-    mend(month, "accounts", account, name=f"Renamed account {number}")
+    set_fields(month, "registrations", persons[number % len(persons)]["id"], lastName=f"Sample{number}", dob=birth)
+    set_fields(month, "registrations", persons[0]["id"], clientId=clients[(0, 1, 0, 2)[number % 4]]["id"])
+    set_fields(month, "accounts", account, name=f"Renamed account {number}")
 
 
-def mend(month: Month, table: str, row: int, **values: Any) -> None:
-    month.firm.sandbox.admin("orion/mend", table=table, id=row, set=values)
+def set_fields(month: Month, table: str, row: int, **values: Any) -> None:
+    month.firm.sandbox.admin("orion/set_fields", table=table, id=row, set=values)
 
 
 def correct_price(month: Month, day: date, number: int) -> None:
@@ -253,7 +253,7 @@ def test_each_changed_record_was_sent_once_and_taken(month: Month) -> None:
         assert all(c.created + c.updated == c.sent for c in step.counts.values())
 
 
-def test_each_day_every_finding_that_asks_for_somebody_has_its_task(month: Month) -> None:
+def test_every_finding_with_a_task_has_one_each_day(month: Month) -> None:
     assert [(step.day, step.differing_tasks) for step in month.steps if step.differing_tasks] == []
     assert {task["Status"] for task in month.known_tasks.values()} == {"Not Started", "Completed"}
 

@@ -136,7 +136,7 @@ def test_a_moved_account_counts_for_the_old_household_before_and_the_new_one_aft
     assert all(row["rows"] == row["positions"] > 0 for row in counted)
 
 
-def test_a_closed_account_is_empty_and_told_of(edited: Edited) -> None:
+def test_a_closed_account_is_empty_and_has_a_finding(edited: Edited) -> None:
     [account] = edited.rows(
         "select status, is_active, close_date from warehouse.account"
         " where account_key = :key and valid_to is null and recorded_to is null",

@@ -135,7 +135,7 @@ def _held_away(state: Path) -> dict[tuple[str, str], str]:
     return {
         (vendor.name, ours.split(":", 1)[1]): theirs.removeprefix("account:")
         for vendor in simulated.VENDORS
-        for ours, theirs in vendor.truth(world)
+        for ours, theirs in vendor.list_true_matches(world)
         if theirs.startswith("account:")
     }
 
@@ -181,7 +181,7 @@ def test_a_vendor_more_leaves_ids_as_they_are_or_joins_two(firms: Firms, known: 
     assert all(now == joined[known.before[key]] and now in known_ids for key, now in moved.items())
 
 
-def test_every_link_says_why(firms: Firms) -> None:
+def test_every_link_has_its_reason(firms: Firms) -> None:
     for entity in ("person", "household", "account"):
         links = firms.links(entity)
         assert {(link.left.id, link.right.id) for link in links} >= {
@@ -204,7 +204,7 @@ def test_linking_the_same_data_again_finds_the_same(firms: Firms) -> None:
     assert (firms.whole(), firms.links("person")) == (before, links)
 
 
-def test_people_said_to_be_the_same_are_so_from_the_next_run_on(firms: Firms) -> None:
+def test_people_decided_to_be_the_same_are_linked_in_the_next_run(firms: Firms) -> None:
     pair = firms.waiting("person")[0]
     left, right = pair.left.id, pair.right.id
     assert firms.person(left) != firms.person(right)
@@ -233,7 +233,7 @@ def test_households_and_net_worth_follow_the_people(firms: Firms) -> None:
         assert after.deltas[entity].new == before.deltas[entity].new - 1
 
 
-def test_a_pair_said_to_be_two_is_not_asked_about_again(firms: Firms) -> None:
+def test_a_rejected_pair_is_not_queued_again(firms: Firms) -> None:
     pair = firms.waiting("person")[0]
     people = {firms.person(pair.left.id), firms.person(pair.right.id)}
     firms.decide("person", pair.left.id, pair.right.id, False)
@@ -294,7 +294,7 @@ def test_a_copy_taken_apart_counts_for_itself(firms: Firms) -> None:
     assert firms.database.value(total) == before + firms.value(copy.right.id)
 
 
-def test_net_worth_is_told_as_it_was_known(firms: Firms) -> None:
+def test_net_worth_is_reported_as_known(firms: Firms) -> None:
     copy, known_at = firms.links("account")[0], firms.database.value("select clock_timestamp()")
     before = firms.database.rows("select * from mart.net_worth order by 1")
     firms.decide("account", copy.left.id, copy.right.id, False)
@@ -308,7 +308,7 @@ def test_net_worth_is_told_as_it_was_known(firms: Firms) -> None:
     [lambda f, a, b, c: f.decide("person", a, c, False), lambda f, a, b, c: f.decide("person", c, a, False)],
     ids=["one way", "the other way"],
 )
-def test_a_word_against_the_words_on_other_pairs_is_refused(
+def test_a_decision_contradicting_other_decisions_is_rejected(
     firms: Firms, word: Callable[[Firms, int, int, int], Decision]
 ) -> None:
     a, b, c = [
@@ -317,10 +317,10 @@ def test_a_word_against_the_words_on_other_pairs_is_refused(
     ]
     firms.decide("person", a, b, True)
     firms.decide("person", b, c, True)
-    with pytest.raises(decisions.DecisionRefused, match="contradicts") as refused:
+    with pytest.raises(decisions.DecisionRefused, match="contradicts") as error:
         word(firms, a, b, c)
-    assert refused.value.known is not None
-    assert {refused.value.known.left, refused.value.known.right} == {b, c}
+    assert error.value.known is not None
+    assert {error.value.known.left, error.value.known.right} == {b, c}
 
 
 def test_two_kept_apart_can_not_be_tied_by_a_third(firms: Firms) -> None:

@@ -66,7 +66,7 @@ def test_an_edit_is_in_the_warehouse_without_a_daily_run_and_once(firm: Firm) ->
 
 
 @every
-def test_marts_of_the_day_say_that_they_changed_since_it_was_reconciled(firm: Firm) -> None:
+def test_marts_of_the_day_show_changes_since_reconciliation(firm: Firm) -> None:
     state = "select state from mart.completeness where mart = :mart and business_date = :day"
     assert firm.database.value(state, mart="net_flows", day=LAST) == "reconciled"
     look(firm)  # nothing was edited
@@ -89,7 +89,7 @@ def test_it_neither_counts_as_the_day_nor_keeps_it_from_salesforce(firm: Firm) -
 
 
 @every
-def test_the_next_day_asks_for_it_again_and_changes_nothing_of_it(firm: Firm) -> None:
+def test_the_next_day_requests_it_again_without_changes(firm: Firm) -> None:
     trade = correct(firm)
     look(firm)
     before = open_state(firm, trade["id"])
@@ -102,7 +102,7 @@ def test_the_next_day_asks_for_it_again_and_changes_nothing_of_it(firm: Firm) ->
 
 
 @every
-def test_before_the_first_day_nothing_is_asked_for(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
+def test_before_the_first_day_nothing_is_requested(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
     firm = start_firm(vendor, households=3)
 
     assert look(firm) == 0
@@ -110,7 +110,7 @@ def test_before_the_first_day_nothing_is_asked_for(start_firm: Callable[..., Fir
 
 
 @every
-def test_a_vendor_that_is_looked_at_between_days_says_what_was_edited(vendor: Vendor) -> None:
+def test_a_vendor_with_incremental_polls_declares_edited_tables(vendor: Vendor) -> None:
     assert edited_tables(vendor)
 
 

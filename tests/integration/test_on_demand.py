@@ -26,7 +26,7 @@ SIGNING = [vendor.name for vendor in VENDORS if any(each.entity == "envelope" fo
 PLANNING = [name for name in KEYED if name not in SIGNING]
 
 
-def ask_for(firm: Firm, *keys: str) -> dict[str, str]:
+def request_refresh(firm: Firm, *keys: str) -> dict[str, str]:
     """A run for single clients, or envelopes; returns its partitions."""
     tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.requested_tables])
     run = firm.new_run(LAST, on_demand=True, keys=keys)
@@ -50,7 +50,7 @@ def envelopes(firm: Firm) -> list[str]:
     return [f"{row['key']}|{row['sender_email']}" if keyed and not keyed.selected else row["key"] for row in rows]
 
 
-def asked_keys(firm: Firm) -> set[str]:
+def read_requested_keys(firm: Firm) -> set[str]:
     """Whom the second run asked for: in the paths of its calls, or in what it was answered where they are a parameter."""
     query = "select distinct split_part(path, '/', 2) as key from control.api_call where run_id = 'run-2' and path like '%/%'"
     return {row["key"] for row in firm.database.rows(query)}
@@ -75,14 +75,14 @@ def others(firm: Firm, key: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("vendor", KEYED, indirect=True)
-def test_only_the_chosen_client_is_asked_for_and_nobody_else_changes(firm: Firm) -> None:
+def test_only_the_selected_client_is_requested_and_changed(firm: Firm) -> None:
     firm.day()
     chosen = (envelopes if firm.vendor.name in SIGNING else households)(firm)[0]
     key = chosen.split("|")[0]
     before = others(firm, key)
     firm.sandbox.http.delete("/_sandbox/calls")
-    partitions = ask_for(firm, chosen)
-    assert asked_keys(firm) | staged_keys(firm, partitions) == {key}
+    partitions = request_refresh(firm, chosen)
+    assert read_requested_keys(firm) | staged_keys(firm, partitions) == {key}
     assert others(firm, key) == before
     assert firm.database.value("select count(*) from control.absence") == 0
 
@@ -96,13 +96,13 @@ def void(firm: Firm, key: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", SIGNING, indirect=True)
-def test_what_is_asked_for_is_as_it_is_now_and_all_else_as_it_was(firm: Firm) -> None:
+def test_requested_clients_are_current_and_all_others_unchanged(firm: Firm) -> None:
     firm.day()
     chosen = envelopes(firm)[:3]
     keys = [key.split("|")[0] for key in chosen]
     for key in keys:
         void(firm, key)
-    ask_for(firm, *chosen[:2])
+    request_refresh(firm, *chosen[:2])
     query = "select envelope_key as key, status from warehouse.envelope where recorded_to is null and envelope_key = any(:keys)"
     known = {row["key"]: row["status"] for row in firm.database.rows(query, keys=keys)}
     assert [known[key] == "voided" for key in keys] == [True, True, False]
@@ -113,7 +113,7 @@ def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
     firm.day()
     key = households(firm)[0]
     firm.turn_to(NOW + timedelta(days=1))
-    ask_for(firm, key)
+    request_refresh(firm, key)
     fresh = firm.database.rows(
         "select distinct source_key as key from warehouse.plan_result r join warehouse.source_key on id = household_id"
         " where recorded_to is null and computed_on > :day", day=LAST,
@@ -124,7 +124,7 @@ def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
 @pytest.mark.parametrize(
     "vendor", [PLANNING[0], *(pytest.param(name, marks=pytest.mark.long) for name in PLANNING[1:])], indirect=True
 )
-def test_clients_are_loaded_while_the_day_is_and_nobody_is_refused(firm: Firm) -> None:
+def test_clients_load_during_a_days_load_without_rejection(firm: Firm) -> None:
     firm.day()
     keys = households(firm)[:2]
     runs = [firm.new_run(LAST), *(firm.new_run(LAST, on_demand=True, keys=(key,)) for key in keys)]

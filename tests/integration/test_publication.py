@@ -31,14 +31,14 @@ def firm(start_firm: Callable[..., Firm]) -> Firm:
     return firm
 
 
-def seen(firm: Firm) -> dict[str, Any]:
+def read_published(firm: Firm) -> dict[str, Any]:
     """What analysts see of money."""
     marts = ("aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "openings_and_closings")
     return {mart: firm.database.rows(f"select * from mart.{mart} order by 1, 2") for mart in marts}
 
 
 def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None:
-    before = seen(firm)
+    before = read_published(firm)
     run = firm.new_run()
     partitions = firm.stage(run)
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
@@ -58,7 +58,7 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     )  # fmt: skip
     with pytest.raises(BalanceError, match=f"roll-forward: 1 breaks.*{late['position_key']} by -7"):
         vendor_day.publish(firm.vendor_run(run), list(partitions.values()))
-    assert seen(firm) == before
+    assert read_published(firm) == before
     assert firm.held(LAST) == {}
     [checked] = firm.database.rows(
         "select is_passed, breaks from control.reconciliation where run_id = :run and check_name = 'roll-forward'",
@@ -106,7 +106,7 @@ def test_day_that_does_not_add_up_loads_once_an_operator_accepts_it_and_the_next
     assert firm.database.value(marts, day=LAST + timedelta(days=3)) == "reconciled"
 
 
-def test_run_of_single_clients_or_a_replay_that_is_refused_says_nothing_of_the_day(firm: Firm) -> None:
+def test_rejected_refresh_or_replay_records_no_rejection_of_the_day(firm: Firm) -> None:
     firm.day(LAST)
     firm.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="fullName")
     run = firm.new_run(LAST)
@@ -161,7 +161,7 @@ def test_mart_is_reconciled_only_where_its_money_was_compared(
     assert {row["state"] for row in rows if not row["has_money"]} == {"not compared"}
 
 
-def test_every_mart_says_what_it_is_made_of(database: Database) -> None:
+def test_every_mart_lists_its_sources(database: Database) -> None:
     about_loads, of_salesforce = {"freshness", "day_in_force", "completeness"}, {"crm_change", "deal", "deal_stage"}
     marts = {row["name"] for row in database.rows("select viewname as name from pg_views where schemaname = 'mart'")}
     assert {row["mart"] for row in database.rows("select mart from mart.source")} == marts - about_loads - of_salesforce

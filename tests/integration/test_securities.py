@@ -98,7 +98,7 @@ def test_cash_stays_the_vendors_own(story: Story) -> None:
     assert not {row["security_id"] for row in cash} & {row["id"] for row in known}
 
 
-def test_every_holding_in_salesforce_names_the_record_that_stands_for_its_security(story: Story) -> None:
+def test_every_holding_in_salesforce_references_its_securitys_representative(story: Story) -> None:
     keys = {record["Id"]: key for key, record in story.crm.records(SECURITIES).items()}
     named_keys = {keys[record["FinServ__Securities__c"]] for record in story.crm.records(HOLDINGS).values()}
     for row in shared(story):
@@ -138,7 +138,7 @@ def test_a_new_org_has_one_record_for_each_cusip(story: Story, tmp_path: Path) -
         org = Crm(story.crm.database, sandbox, tmp_path / "work")
         org.sync()
         cusips = [cusip for record in org.records(SECURITIES).values() if (cusip := record.get("FinServ__CUSIP__c"))]
-        assert not org.letters()
+        assert not org.dead_letters()
         org.engine.dispose()
     assert len(set(cusips)) == len(cusips)
     assert {row["cusip"] for row in shared(story)} <= set(cusips)

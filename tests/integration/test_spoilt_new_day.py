@@ -132,7 +132,7 @@ def _of_two_lots(rows: pa.Table) -> int:
     return next(n for n, key in enumerate(keys.to_pylist()) if counts[key] > 1)
 
 
-def test_a_dead_lot_that_does_not_say_whose_it_is_stops_the_day_and_names_the_account(day_before: Copy) -> None:
+def test_a_dead_lot_without_an_account_stops_the_day_and_names_the_account(day_before: Copy) -> None:
     firm = day_before()
     with pytest.raises(DataQualityError, match=r"accounts_off.*is 1.*account_id \S+ by -"):
         run_day(firm, "holdings", _of_two_lots, "account_id")

@@ -33,7 +33,7 @@ def start(start_firm: Callable[..., Firm]) -> Callable[[Vendor], Firm]:
 
 
 @every
-def test_what_webhooks_brought_disturbed_as_they_were_is_what_the_vendor_says(
+def test_data_from_disturbed_webhooks_matches_the_vendor(
     vendor: Vendor, start: Callable[[Vendor], Firm], postgres: Postgres, tmp_path: Path
 ) -> None:
     firm = start(vendor)
@@ -114,7 +114,7 @@ FORGED = (
 
 
 @pytest.mark.parametrize("envelopes", [1, 0])
-def test_news_of_what_nobody_knows_is_told_of_and_holds_up_nobody(
+def test_events_of_unknown_records_are_alerted_and_block_no_other(
     start: Callable[[Vendor], Firm], envelopes: int
 ) -> None:
     firm = start(HINTING)
@@ -148,7 +148,7 @@ def test_where_the_vendor_refuses_us_everything_waits_on(start: Callable[[Vendor
     assert len(states(firm)) == 2
 
 
-def test_a_drain_that_died_asks_again_for_what_has_changed_meanwhile(
+def test_a_killed_drain_requests_changed_rows_again(
     start: Callable[[Vendor], Firm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     firm = start(HINTING)
@@ -172,7 +172,7 @@ def test_a_drain_that_died_asks_again_for_what_has_changed_meanwhile(
     assert [state["status"] for state in states(firm).values()] == ["voided"]
 
 
-def test_what_webhooks_ask_for_has_a_fence_of_its_own(start: Callable[[Vendor], Firm]) -> None:
+def test_webhook_requests_have_their_own_fence(start: Callable[[Vendor], Firm]) -> None:
     firm = start(HINTING)
     with at(firm) as desk:
         live(desk, seed=1, envelopes=1)

@@ -150,7 +150,7 @@ def running() -> Iterator[Running]:
 
 
 @pytest.mark.airflow
-def test_a_run_succeeds_and_its_progress_is_told(running: Running) -> None:
+def test_a_run_succeeds_and_its_progress_is_printed(running: Running) -> None:
     told: list[dict[str, str]] = []
     run_id = running.api.trigger("toy")
     assert running.api.wait_run("toy", run_id, 60, told.append) == "success"
@@ -163,7 +163,7 @@ def test_a_run_succeeds_and_its_progress_is_told(running: Running) -> None:
 
 
 @pytest.mark.airflow
-def test_conf_reaches_the_run_and_a_failed_run_is_told(running: Running) -> None:
+def test_conf_reaches_the_run_and_a_failed_run_raises(running: Running) -> None:
     run_id = running.api.trigger("toy", {"fail": True})
     assert running.api.wait_run("toy", run_id, 60) == "failed"
     assert running.api.task_states("toy", run_id)["fail_on_request"] == "failed"
@@ -205,7 +205,7 @@ def test_a_wrong_password_is_refused(running: Running) -> None:
 
 
 @pytest.mark.airflow
-def test_without_a_token_nothing_is_told(running: Running) -> None:
+def test_without_a_token_nothing_is_returned(running: Running) -> None:
     with pytest.raises(ConfigurationError, match="401"):
         AirflowApi(running.api.url, airflow.USER, "any").task_states("toy", "any")
 

@@ -30,7 +30,7 @@ def test_airflow_is_called_in_the_demos_environment(running: Path, capfd: pytest
     assert (running / "airflow.cfg").exists()
 
 
-def test_without_the_demo_it_says_what_to_do(
+def test_without_the_demo_the_error_states_the_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "STATE", tmp_path)

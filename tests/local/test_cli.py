@@ -22,7 +22,7 @@ def test_data_that_can_not_be_served_is_named_before_anything_starts(
     assert not (tmp_path / "state").exists()
 
 
-def test_demo_of_another_firm_says_what_to_do_before_anything_starts(
+def test_demo_of_another_firm_fails_with_the_next_step_before_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "STATE", tmp_path)
@@ -33,7 +33,7 @@ def test_demo_of_another_firm_says_what_to_do_before_anything_starts(
     assert [path.name for path in tmp_path.iterdir()] == ["sandbox"]
 
 
-def test_demo_of_other_data_beside_a_running_sandbox_says_what_to_do(
+def test_other_data_with_a_running_sandbox_fails_with_the_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state, data = tmp_path / "state", tmp_path / "data"

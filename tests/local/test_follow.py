@@ -61,7 +61,7 @@ def test_a_call_that_is_never_answered_names_the_cause(monkeypatch: pytest.Monke
         api.trigger("orion")
 
 
-def test_the_reason_of_a_failed_run_is_what_its_alert_says(tmp_path: Path) -> None:
+def test_the_reason_of_a_failed_run_is_that_of_its_alert(tmp_path: Path) -> None:
     body = f"Task: validate, try 1\nRun: {RUN}\nReason: DataQualityError: 3 rows\n- accounts 1, 2, 3\nSo far: 7\nLink: http://x"
     alerts = [
         {"title": "Failed: orion", "body": body},

@@ -36,16 +36,16 @@ def data_dir() -> Iterator[Path]:
             Postgres(Path(folder) / "data", 0).remove()
 
 
-def ask(server: Postgres, question: str, database: str = "postgres", user: str | None = None) -> object:
+def query(server: Postgres, question: str, database: str = "postgres", user: str | None = None) -> object:
     with psycopg.connect(server.url(database, user)) as connection:
         row = connection.execute(question).fetchone()
     return row[0] if row else None
 
 
 def test_it_is_postgresql_18_in_utf8_and_utc(server: Postgres) -> None:
-    assert str(ask(server, "show server_version")).startswith("18.")
-    assert ask(server, "show server_encoding") == "UTF8"
-    assert ask(server, "show timezone") == "UTC"
+    assert str(query(server, "show server_version")).startswith("18.")
+    assert query(server, "show server_encoding") == "UTF8"
+    assert query(server, "show timezone") == "UTC"
 
 
 @pytest.mark.parametrize("login", ["postgres:wrong@", "postgres@", "nobody:wrong@"])
@@ -55,7 +55,7 @@ def test_it_refuses_a_login_without_the_right_password(server: Postgres, login: 
 
 
 def test_every_login_rule_is_scram(server: Postgres) -> None:
-    assert ask(server, "select string_agg(distinct auth_method, ',') from pg_hba_file_rules") == "scram-sha-256"
+    assert query(server, "select string_agg(distinct auth_method, ',') from pg_hba_file_rules") == "scram-sha-256"
 
 
 def test_it_listens_on_the_loopback_address_and_on_no_unix_socket(server: Postgres) -> None:
@@ -72,14 +72,14 @@ def test_the_data_and_the_passwords_are_closed_to_others(server: Postgres) -> No
 
 def test_a_role_logs_in_with_the_password_that_it_was_given(server: Postgres) -> None:
     server.create_role("reader", 'it\'s a "word" with 100% / @ signs')
-    assert ask(server, "select current_user", user="reader") == "reader"
+    assert query(server, "select current_user", user="reader") == "reader"
 
 
 def test_a_database_and_a_role_may_be_made_twice(server: Postgres) -> None:
     for _ in range(2):
         server.create_role("owner")
         server.create_database("twice; drop", owner="owner")
-    assert ask(server, "select current_database()", "twice; drop", "owner") == "twice; drop"
+    assert query(server, "select current_database()", "twice; drop", "owner") == "twice; drop"
 
 
 def test_a_running_server_is_adopted(server: Postgres) -> None:
@@ -106,10 +106,10 @@ def test_without_room_in_memory_a_temporary_server_is_on_the_disk(monkeypatch: p
 def test_data_survives_stop_and_start(data_dir: Path) -> None:
     with Postgres.start(data_dir) as first:
         first.create_database("kept")
-        assert ask(first, "show fsync") == "on"
+        assert query(first, "show fsync") == "on"
     assert first.pid is None
     with Postgres.start(data_dir) as second:
-        assert ask(second, "select current_database()", "kept") == "kept"
+        assert query(second, "select current_database()", "kept") == "kept"
 
 
 def test_a_killed_server_starts_again(data_dir: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_killed_server_starts_again(data_dir: Path) -> None:
     postmaster.send_signal(signal.SIGKILL)
     postmaster.wait(timeout=10)
     with Postgres.start(data_dir) as server:
-        assert ask(server, "select current_database()", "kept") == "kept"
+        assert query(server, "select current_database()", "kept") == "kept"
 
 
 def test_a_stale_pid_file_that_names_a_stranger_does_not_stop_the_start(data_dir: Path) -> None:
@@ -134,16 +134,16 @@ def test_a_cluster_that_was_half_made_is_made_anew(data_dir: Path) -> None:
     (data_dir / "draft").mkdir(parents=True)
     (data_dir / "draft" / "PG_VERSION").write_text("18\n")
     with Postgres.start(data_dir, durable=False) as server:
-        assert ask(server, "select 1") == 1
+        assert query(server, "select 1") == 1
 
 
 def test_it_takes_the_port_that_it_is_given(data_dir: Path, free_port: int) -> None:
     with Postgres.start(data_dir, free_port, durable=False) as server:
         assert server.port == free_port
-        assert ask(server, "show port") == str(free_port)
+        assert query(server, "show port") == str(free_port)
 
 
-def test_a_failed_start_says_what_postgresql_said(data_dir: Path, server: Postgres) -> None:
+def test_a_failed_start_shows_postgresqls_message(data_dir: Path, server: Postgres) -> None:
     with pytest.raises(ConfigurationError, match="Address already in use"):
         Postgres.start(data_dir, server.port, durable=False)
 
@@ -164,7 +164,7 @@ def test_a_session_that_leaves_a_transaction_idle_is_cut(server: Postgres) -> No
         time.sleep(2)
         with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
             idle.execute("select 1")
-    assert ask(server, "show idle_in_transaction_session_timeout") == "0"
+    assert query(server, "show idle_in_transaction_session_timeout") == "0"
 
 
 @needs_root
@@ -173,7 +173,7 @@ def test_roots_server_runs_as_nobody(server: Postgres) -> None:
 
 
 @needs_root
-def test_a_folder_closed_to_nobody_stays_closed_and_the_data_is_kept_elsewhere() -> None:
+def test_a_folder_closed_to_user_nobody_stays_closed_and_data_goes_elsewhere() -> None:
     with tempfile.TemporaryDirectory() as closed:
         data_dir = Path(closed) / "state" / "postgres"
         with Postgres.start(data_dir, durable=False) as server:

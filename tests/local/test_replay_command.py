@@ -10,7 +10,7 @@ from tests.faults.test_scheduled_kills import START_S, Scheduled, scheduled  # n
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
 
 
-def test_letters_are_replayed_and_a_dry_run_writes_nothing(
+def test_dead_letters_are_replayed_and_a_dry_run_writes_nothing(
     scheduled: Scheduled,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

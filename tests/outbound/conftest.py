@@ -34,7 +34,7 @@ Told = int | str | tuple[int, dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Got:
+class ReceivedCall:
     """One call: who sent which event, and what was answered."""
 
     path: str
@@ -55,11 +55,11 @@ class Receiver:
 
     port: int = 0
     secret: str = SECRET
-    got: list[Got] = field(default_factory=list)
+    got: list[ReceivedCall] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     heads: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
-    choose: Callable[[Got], Told] = lambda _: 200
+    choose: Callable[[ReceivedCall], Told] = lambda _: 200
     lock: threading.Lock = field(default_factory=threading.Lock)
     arrived: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
@@ -81,7 +81,7 @@ class Receiver:
     def url(self, path: str = "/hook") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def accepted(self) -> list[Got]:
+    def accepted(self) -> list[ReceivedCall]:
         return [each for each in self.got if each.is_accepted]
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> Told:
@@ -95,9 +95,9 @@ class Receiver:
             data = event.get_data()
             assert isinstance(data, dict)
             with self.lock:
-                seen = Got(path, event.get_id(), event.get_type(), event.get_subject() or "", data, 0)
+                seen = ReceivedCall(path, event.get_id(), event.get_type(), event.get_subject() or "", data, 0)
                 told = self.choose(seen)
-                self.got.append(Got(seen.path, seen.id, seen.type, seen.subject, seen.data, told))
+                self.got.append(ReceivedCall(seen.path, seen.id, seen.type, seen.subject, seen.data, told))
             self.arrived.set()
             return told
         except Exception as error:
@@ -105,7 +105,7 @@ class Receiver:
             return 400
 
 
-class _Door(BaseHTTPRequestHandler):
+class _Server(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     receiver: Receiver
 
@@ -150,7 +150,7 @@ class _Door(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def listening() -> Iterator[Receiver]:
     made = Receiver()
-    door = type("Door", (_Door,), {"receiver": made})
+    door = type("Door", (_Server,), {"receiver": made})
     server = ThreadingHTTPServer(("127.0.0.1", 0), door)
     server.daemon_threads = False
     made.port = server.server_address[1]
@@ -280,5 +280,5 @@ def firm(quiet: Firm, receiver: Receiver) -> Firm:
     return quiet
 
 
-def subjects(received: Sequence[Got]) -> list[str]:
+def subjects(received: Sequence[ReceivedCall]) -> list[str]:
     return [each.subject for each in received]

@@ -170,7 +170,7 @@ def test_retry_after_is_honored_for_all_that_the_receiver_would_get(firm: Firm, 
     assert firm.deliver() == Counts(delivered=2)
 
 
-def test_a_receiver_that_is_down_is_not_asked_for_every_event(firm: Firm, receiver: Receiver) -> None:
+def test_a_receiver_that_is_down_is_not_called_for_every_event(firm: Firm, receiver: Receiver) -> None:
     receiver.choose = lambda _: 503
     firm.happen(*(f"s{n}" for n in range(40)))
     firm.deliver()

@@ -40,7 +40,7 @@ def load(firm: Firm) -> None:
         ledger.record(connection, PULL, "load", LOADED, "position")
 
 
-def bury(firm: Firm, *letters: DeadLetter, stage: str = "stage") -> None:
+def insert_dead_letters(firm: Firm, *letters: DeadLetter, stage: str = "stage") -> None:
     with firm.engine.begin() as connection:
         dead_letters.insert(connection, PULL, stage, "orion/assets/p1", letters, own_day=True)
 
@@ -79,14 +79,14 @@ def know_envelope(firm: Firm, status: str, *, key: str = "e1", completed_at: dat
         )
 
 
-def told(firm: Firm, type: str = "") -> list[dict[str, Any]]:
+def read_events(firm: Firm, type: str = "") -> list[dict[str, Any]]:
     """What the events of a type hold."""
     return [{"subject": e["subject"], **e["data"]} for e in firm.events() if e["type"].endswith(type)]
 
 
-def test_a_load_is_told_with_its_counts(quiet: Firm) -> None:
+def test_a_load_is_published_with_its_counts(quiet: Firm) -> None:
     load(quiet)
-    [event] = told(quiet)
+    [event] = read_events(quiet)
     assert event.pop("ledger_id") > 0
     assert event == {
         "subject": "orion/assets/2026-11-20", "vendor": "orion", "table": "assets", "entity": "position",
@@ -95,7 +95,7 @@ def test_a_load_is_told_with_its_counts(quiet: Firm) -> None:
     }  # fmt: skip
 
 
-def test_a_load_that_is_not_committed_is_not_told(quiet: Firm) -> None:
+def test_an_uncommitted_load_is_not_published(quiet: Firm) -> None:
     with quiet.engine.connect() as connection:
         ledger.record(connection, PULL, "load", LOADED, "position")
         connection.rollback()
@@ -104,15 +104,15 @@ def test_a_load_that_is_not_committed_is_not_told(quiet: Firm) -> None:
     assert quiet.events() == []
 
 
-def test_a_load_recorded_twice_is_told_once(quiet: Firm) -> None:
+def test_a_load_recorded_twice_is_published_once(quiet: Firm) -> None:
     load(quiet)
     load(quiet)
-    assert len(told(quiet)) == 1
+    assert len(read_events(quiet)) == 1
 
 
-def test_dead_letters_are_told_with_reasons_and_without_content(quiet: Firm) -> None:
-    bury(quiet, DeadLetter("KEY-1", ["price_usd: not a number", "is_active: missing"], "part-0", 0))
-    [event] = told(quiet)
+def test_dead_letters_are_published_with_reasons_and_without_content(quiet: Firm) -> None:
+    insert_dead_letters(quiet, DeadLetter("KEY-1", ["price_usd: not a number", "is_active: missing"], "part-0", 0))
+    [event] = read_events(quiet)
     assert event == {
         "subject": "orion/assets/2026-11-20", "vendor": "orion", "table": "assets", "business_date": "2026-11-20",
         "stage": "stage", "run_id": "run-1", "partition": "orion/assets/p1", "count": 1,
@@ -120,12 +120,14 @@ def test_dead_letters_are_told_with_reasons_and_without_content(quiet: Firm) -> 
     }  # fmt: skip
 
 
-def test_of_a_reason_of_the_crm_only_its_code_is_told(quiet: Firm) -> None:
-    bury(quiet, DeadLetter("KEY-1", ["DUPLICATE_VALUE:Invented Person is there already"], "part-0", 0), stage="crm")
-    assert told(quiet)[0]["reasons"] == {"DUPLICATE_VALUE": 1}
+def test_crm_reason_is_returned_as_code_only(quiet: Firm) -> None:
+    insert_dead_letters(
+        quiet, DeadLetter("KEY-1", ["DUPLICATE_VALUE:Invented Person is there already"], "part-0", 0), stage="crm"
+    )
+    assert read_events(quiet)[0]["reasons"] == {"DUPLICATE_VALUE": 1}
 
 
-def test_twenty_thousand_letters_of_a_statement_are_one_event_a_partition(quiet: Firm) -> None:
+def test_twenty_thousand_dead_letters_of_a_statement_are_one_event_per_partition(quiet: Firm) -> None:
     statement = """
     insert into control.dead_letter
         (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number)
@@ -135,15 +137,15 @@ def test_twenty_thousand_letters_of_a_statement_are_one_event_a_partition(quiet:
     started = time.perf_counter()
     quiet.do(statement)
     assert time.perf_counter() - started < 5
-    assert [(event["partition"], event["count"], len(event["reasons"])) for event in told(quiet)] == [
+    assert [(event["partition"], event["count"], len(event["reasons"])) for event in read_events(quiet)] == [
         ("p1", 10000, 20),
         ("p0", 10000, 20),
     ]
     quiet.do(statement)
-    assert len(told(quiet)) == 2, "letters that are there already are no news"
+    assert len(read_events(quiet)) == 2, "letters that are there already are no news"
 
 
-def test_a_finding_is_told_when_it_opens_and_when_it_closes(quiet: Firm) -> None:
+def test_a_finding_is_published_when_it_opens_and_when_it_closes(quiet: Firm) -> None:
     settle(quiet, DAY, 1, 2)
     settle(quiet, DAY + timedelta(days=3), 2, measure="9999")
     settle(quiet, DAY + timedelta(days=4), 1, 2)
@@ -153,8 +155,8 @@ def test_a_finding_is_told_when_it_opens_and_when_it_closes(quiet: Firm) -> None
         ("closed", "orion/idle_cash/account/1"),
         ("opened", "orion/idle_cash/account/1"),
     ]
-    closed = told(quiet, "closed")[0]
-    assert closed.pop("finding_id") == told(quiet, "opened")[0]["finding_id"]
+    closed = read_events(quiet, "closed")[0]
+    assert closed.pop("finding_id") == read_events(quiet, "opened")[0]["finding_id"]
     assert closed == {
         "subject": "orion/idle_cash/account/1", "vendor": "orion", "rule": "idle_cash", "severity": "warning",
         "subject_entity": "account", "subject_id": 1, "household_id": 5, "representative_id": 6,
@@ -162,14 +164,14 @@ def test_a_finding_is_told_when_it_opens_and_when_it_closes(quiet: Firm) -> None
     }  # fmt: skip
 
 
-def test_an_envelope_is_told_once_when_it_becomes_completed(quiet: Firm) -> None:
+def test_an_envelope_is_published_once_when_completed(quiet: Firm) -> None:
     now = datetime.now(UTC)
     know_envelope(quiet, "sent")
     know_envelope(quiet, "delivered")
     assert quiet.events() == []
     know_envelope(quiet, "completed", completed_at=now - timedelta(days=400))
     know_envelope(quiet, "completed", completed_at=now)
-    [event] = told(quiet)
+    [event] = read_events(quiet)
     assert event == {
         "subject": "docusign/envelope/e1", "vendor": "docusign", "envelope_key": "e1", "sent_at": None,
         "completed_at": event["completed_at"], "ledger_id": 7,
@@ -177,23 +179,23 @@ def test_an_envelope_is_told_once_when_it_becomes_completed(quiet: Firm) -> None
     assert datetime.fromisoformat(event["completed_at"]) == now - timedelta(days=400)
 
 
-def test_an_envelope_that_was_opened_again_is_told_again(quiet: Firm) -> None:
+def test_a_reopened_envelope_is_published_again(quiet: Firm) -> None:
     for status in ("sent", "completed", "sent", "completed"):
         know_envelope(quiet, status, completed_at=datetime.now(UTC))
-    assert len(told(quiet)) == 2
+    assert len(read_events(quiet)) == 2
 
 
 def test_an_envelope_that_comes_completed_is_news_only_while_it_is_young(quiet: Firm) -> None:
     know_envelope(quiet, "completed", key="young", completed_at=datetime.now(UTC) - timedelta(days=1))
     know_envelope(quiet, "completed", key="old", completed_at=datetime.now(UTC) - timedelta(days=30))
-    assert [event["envelope_key"] for event in told(quiet)] == ["young"]
+    assert [event["envelope_key"] for event in read_events(quiet)] == ["young"]
 
 
-def test_a_deadline_that_was_missed_is_told(quiet: Firm) -> None:
+def test_a_missed_deadline_is_published(quiet: Firm) -> None:
     due = datetime.fromisoformat("2026-11-23T08:30:00-05:00")
     for _ in range(2):
         mark_alerted(quiet.engine, [Late("orion", "assets", DAY, "load", due)])
-    assert told(quiet) == [
+    assert read_events(quiet) == [
         {
             "subject": "orion/assets/2026-11-20", "vendor": "orion", "table": "assets", "business_date": "2026-11-20",
             "stage": "load", "due_at": "2026-11-23T13:30:00+00:00",
@@ -201,9 +203,9 @@ def test_a_deadline_that_was_missed_is_told(quiet: Firm) -> None:
     ]  # fmt: skip
 
 
-def test_every_declared_type_is_told_and_no_other_and_none_holds_a_name_or_words(quiet: Firm) -> None:
+def test_only_declared_types_are_published_without_names_or_texts(quiet: Firm) -> None:
     load(quiet)
-    bury(quiet, DeadLetter("KEY-1", ["missing"], "part-0", 0))
+    insert_dead_letters(quiet, DeadLetter("KEY-1", ["missing"], "part-0", 0))
     settle(quiet, DAY, 1)
     settle(quiet, DAY + timedelta(days=3))
     know_envelope(quiet, "completed", completed_at=datetime.now(UTC))

@@ -88,7 +88,7 @@ def test_a_connection_that_the_receiver_closed_is_opened_anew(receiver: Receiver
     assert answers == [200, None, 200]
 
 
-def test_a_call_says_who_calls_and_keeps_no_cookie(receiver: Receiver) -> None:
+def test_a_call_identifies_its_caller_and_stores_no_cookie(receiver: Receiver) -> None:
     receiver.play((200, {"set-cookie": "a=b; Path=/"}))
     with Sender() as sender:
         for _ in range(2):

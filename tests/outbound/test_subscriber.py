@@ -54,19 +54,19 @@ def test_networks_that_are_none_are_refused(networks: str) -> None:
     ["http://hooks.example.com/x", "http://127.0.0.1.example.com/", "ftp://a/b", "hooks.example.com", "", "https://["],
 )
 def test_another_address_is_refused_and_not_shown(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="address") as refused:
+    with pytest.raises(ConfigurationError, match="address") as error:
         Subscriber.of("hub", url, SECRET, {})
-    assert not url or url not in str(refused.value)
+    assert not url or url not in str(error.value)
 
 
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "whsec_c2hvcnQ=", SECRET[6:], f"{SECRET} whsec_*not*base64*", "whsec_é"]
 )
 def test_a_weak_or_spoilt_secret_is_refused_and_not_shown(secret: str) -> None:
-    with pytest.raises(ConfigurationError, match="secret") as refused:
+    with pytest.raises(ConfigurationError, match="secret") as error:
         Subscriber.of("hub", URL, secret, {})
-    assert "c2hvcnQ" not in str(refused.value)
-    assert SECRET[6:] not in str(refused.value)
+    assert "c2hvcnQ" not in str(error.value)
+    assert SECRET[6:] not in str(error.value)
 
 
 @pytest.mark.parametrize("extra", [{"types": "tributary.findings.*"}, {"typse": "*"}])

@@ -157,7 +157,7 @@ def test_a_replay_of_nothing_in_particular_is_refused(firm: Firm, name: str, how
         outbox.replay(firm.engine, name, firm.now, **how)
 
 
-def test_people_are_told_of_each_trouble_once(firm: Firm, receiver: Receiver) -> None:
+def test_each_failure_alerts_once(firm: Firm, receiver: Receiver) -> None:
     heard: list[list[Trouble]] = []
     receiver.play(410)
     firm.happen("a")
@@ -175,7 +175,7 @@ def test_people_are_told_of_each_trouble_once(firm: Firm, receiver: Receiver) ->
     ]
 
 
-def test_what_could_not_be_told_is_told_later(firm: Firm, receiver: Receiver) -> None:
+def test_a_failed_alert_is_sent_later(firm: Firm, receiver: Receiver) -> None:
     def fail(_: list[Trouble]) -> None:
         raise TargetUnavailable("Not everybody was reached by the alert")
 

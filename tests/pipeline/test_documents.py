@@ -110,7 +110,7 @@ def test_a_document_that_was_altered_is_not_shown(start_firm: Callable[..., Firm
 
 
 @every
-def test_a_hold_stands_beside_the_date_and_no_loader_takes_a_document_away(signed: Firm) -> None:
+def test_a_retention_hold_is_stored_and_no_loader_deletes_a_document(signed: Firm) -> None:
     keep(signed)
     name = signed.database.value("select min(envelope_key) from control.document")
 

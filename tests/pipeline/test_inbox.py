@@ -183,7 +183,7 @@ def shared_box(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 10_000), copies=st.integers(1, 3), batches=st.integers(1, 4))
-def test_in_whatever_order_and_however_often_it_is_told_every_envelope_ends_as_it_did(
+def test_envelopes_end_in_their_final_state_for_any_order_and_repetition(
     shared_box: Inbox, seed: int, copies: int, batches: int
 ) -> None:
     for table in ("envelope", "envelope_recipient", "envelope_event"):
@@ -210,7 +210,7 @@ def test_in_whatever_order_and_however_often_it_is_told_every_envelope_ends_as_i
     assert shared_box.database.value("select count(*) from control.inbox") == len(TOLD)
 
 
-def test_an_end_is_not_undone_by_a_state_that_says_it_is_newer(box: Inbox) -> None:
+def test_a_final_state_wins_over_a_newer_non_final_state(box: Inbox) -> None:
     box.put(body("e1", LIFE))
     box.drain()
     box.put(body("e1", LIFE[:3], lastModifiedDateTime=moment(50)))
@@ -226,7 +226,7 @@ def test_an_end_is_not_undone_within_a_batch_either(box: Inbox) -> None:
     assert box.statuses() == {"e1": "completed"}
 
 
-def test_a_body_that_cannot_be_read_is_told_of_and_holds_nobody_up(box: Inbox) -> None:
+def test_an_unreadable_body_is_alerted_and_blocks_no_other(box: Inbox) -> None:
     box.put(
         body("e1", LIFE, createdDateTime="on Friday"),
         body("e2", LIFE),
@@ -244,7 +244,7 @@ def test_a_body_that_cannot_be_read_is_told_of_and_holds_nobody_up(box: Inbox) -
     assert [(each["table_name"], each["row_key"]) for each in letters] == [("deliveries", "3"), ("envelopes", "e1")]
 
 
-def test_a_list_of_recipients_that_we_do_not_know_is_told_as_drift(box: Inbox) -> None:
+def test_an_unknown_recipient_list_is_reported_as_drift(box: Inbox) -> None:
     box.put(body("e1", LIFE, recipients={"signers": [], "robots": [{"recipientId": "9"}]}))
     box.drain()
 
@@ -256,7 +256,7 @@ ENDLESS = "".join(random.Random(7).choices("abcdefghij0123456789", k=10_000))
 
 
 @pytest.mark.parametrize("name", [ENDLESS, "e\0e"], ids=["endless", "with-nul"])
-def test_a_delivery_with_an_id_that_no_database_takes_is_told_of_and_holds_nobody_up(box: Inbox, name: str) -> None:
+def test_a_delivery_with_an_invalid_id_is_alerted_and_blocks_no_other(box: Inbox, name: str) -> None:
     box.put(body("e1", LIFE), body(name, LIFE), body("e2", LIFE))
 
     assert [box.drain(), box.drain()] == [3, 0]
@@ -268,7 +268,7 @@ def test_a_delivery_with_an_id_that_no_database_takes_is_told_of_and_holds_nobod
     assert "envelopeId: not" in broken
 
 
-def test_a_field_with_a_name_that_no_database_takes_is_told_as_drift(box: Inbox) -> None:
+def test_a_field_with_an_invalid_name_is_reported_as_drift(box: Inbox) -> None:
     box.put(body("e1", LIFE, **{"new\0field": 1, "x" * 5_000: 1}))
 
     box.drain()
@@ -278,7 +278,7 @@ def test_a_field_with_a_name_that_no_database_takes_is_told_as_drift(box: Inbox)
     assert fields == ["new?field", "x" * 200]
 
 
-def test_what_the_warehouse_refuses_of_one_delivery_is_told_and_the_others_of_its_batch_are_loaded(box: Inbox) -> None:
+def test_a_delivery_rejected_by_the_warehouse_is_alerted_and_its_batch_is_loaded(box: Inbox) -> None:
     # The event is a part of a key of ours: no index holds that, and nothing before the load knows.
     box.put(*(body(f"e{n}", LIFE) for n in range(5)), body("e5", LIFE) | {"event": ENDLESS}, body("e6", LIFE))
 
@@ -324,7 +324,7 @@ def test_what_a_load_could_not_bring_waits_on_and_is_brought_once(box: Inbox, mo
     assert box.statuses() == {name: life[-1] for name, life in LIVES.items()}
 
 
-def test_every_load_of_a_drain_balances_and_says_what_it_left(box: Inbox) -> None:
+def test_every_load_of_a_drain_balances_and_counts_pending_deliveries(box: Inbox) -> None:
     box.put(*TOLD, *TOLD)
     box.drain()
 
@@ -340,7 +340,7 @@ def test_every_load_of_a_drain_balances_and_says_what_it_left(box: Inbox) -> Non
     assert merged == len(TOLD) - len(LIVES)
 
 
-def test_a_state_is_known_whatever_the_case_of_its_letters(box: Inbox) -> None:
+def test_states_are_case_insensitive(box: Inbox) -> None:
     box.put(body("e1", LIFE, status="Completed"))
     box.drain()
 
@@ -350,9 +350,7 @@ def test_a_state_is_known_whatever_the_case_of_its_letters(box: Inbox) -> None:
 
 @pytest.mark.parametrize("stamp", ["completedDateTime", "sentDateTime", "lastModifiedDateTime"])
 @pytest.mark.parametrize("year", ["2099", "0202"])
-def test_what_cannot_have_happened_yet_is_a_dead_letter_and_told_with_its_delivery(
-    box: Inbox, stamp: str, year: str
-) -> None:
+def test_a_future_event_is_a_dead_letter_and_alerted_with_its_delivery(box: Inbox, stamp: str, year: str) -> None:
     box.put(body("e1", LIFE, **{stamp: f"{year}-01-01T00:00:00Z"}), body("e2", LIFE))
     box.drain()
 
@@ -361,7 +359,7 @@ def test_what_cannot_have_happened_yet_is_a_dead_letter_and_told_with_its_delive
     assert box.database.rows("select row_key, status from control.dead_letter") == [{"row_key": "e1", "status": "open"}]
 
 
-def test_while_a_vendor_cannot_be_asked_dead_letters_are_made_and_told_once(box: Inbox) -> None:
+def test_while_a_vendor_is_unreachable_dead_letters_are_recorded_and_alerted_once(box: Inbox) -> None:
     box.put(
         body("e1", LIFE, createdDateTime="on Friday"),
         body("x" * 2_000, LIFE),  # no key: nothing tells that it is the same row again
@@ -438,7 +436,7 @@ def test_what_was_pushed_is_kept_in_clear_no_longer_than_until_it_is_drained(pus
     assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 0
 
 
-def test_a_pushed_row_that_cannot_be_read_is_told_of_and_the_others_are_loaded(pushes: Pushes) -> None:
+def test_an_unreadable_pushed_row_is_alerted_and_the_others_are_loaded(pushes: Pushes) -> None:
     pushes.push([NOTHING | {"id": "nine", "name": "Broken", "isActive": True}, *CLIENTS])
     pushes.push({"id": 1})
     pushes.push(CLIENTS[:1])
@@ -548,7 +546,7 @@ def test_a_pushed_row_that_the_suite_refuses_is_dead_and_named_by_its_place(push
     assert pushes.database.value("select count(*) from control.dead_letter where stage = 'validate'") == 1
 
 
-def test_a_body_alone_that_lacks_what_is_required_is_told_of_and_does_not_wait(box: Inbox) -> None:
+def test_a_single_incomplete_body_is_alerted_and_does_not_wait(box: Inbox) -> None:
     box.put(body("e1", LIFE, lastModifiedDateTime=None))
     box.put({"event": "template-created", "generatedDateTime": moment(0), "data": {"templateId": "t"}})
 

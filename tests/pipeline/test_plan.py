@@ -37,12 +37,12 @@ def test_a_past_day_takes_only_what_can_be_stated_as_of_then() -> None:
     assert (plan["business_date"], plan["is_past"], plan["tables"]) == ("2026-11-20", True, PAST)
 
 
-def test_a_holiday_that_is_asked_for_is_refused() -> None:
+def test_a_requested_holiday_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="not a trading day"):
         plan_day(VENDOR, params(business_date="2026-11-26"), None, NOW)
 
 
-def test_tables_come_in_the_vendors_order_whatever_order_they_were_asked_in() -> None:
+def test_tables_are_in_the_vendors_order_for_any_requested_order() -> None:
     assert choose_tables(VENDOR, ALL[::-1], is_past=False) == ALL
 
 
@@ -64,7 +64,7 @@ def test_tables_that_can_not_be_stated_as_of_a_past_date_are_refused_with_those_
         choose_tables(VENDOR, described, is_past=True)
 
 
-def test_a_plan_says_of_every_chosen_table_that_is_left_out_why() -> None:
+def test_a_plan_gives_the_reason_for_every_omitted_table() -> None:
     plan = plan_day(VENDOR, params(business_date="2026-11-20"), None, NOW)
     assert set(plan["left_out"]) == {*ALL} - {*PAST} != set()
     assert set(plan["left_out"].values()) == {f"{VENDOR.title} can't return it as of 2026-11-20, a past date"}
@@ -72,7 +72,7 @@ def test_a_plan_says_of_every_chosen_table_that_is_left_out_why() -> None:
     assert plan_day(VENDOR, params(business_date="2026-11-20", tables=PAST), None, NOW)["left_out"] == {}
 
 
-def test_a_plan_for_single_clients_says_which_tables_have_none() -> None:
+def test_a_plan_for_single_clients_lists_tables_without_client_refresh() -> None:
     vendor = named("docusign")
     chosen = params(tables=[table.name for table in vendor.requested_tables], keys=["1"])
     assert plan_day(vendor, chosen, None, NOW)["left_out"] == {

@@ -39,7 +39,7 @@ def _replay(firm: Firm, **options: object):  # type: ignore[no-untyped-def]
     return replay(firm.vendor_run(firm.new_run()), "assets", **options)
 
 
-def test_mended_rows_land_once(firm: Firm) -> None:
+def test_fixed_rows_are_loaded_once(firm: Firm) -> None:
     keys = _poisoned(firm)
     outcome = _replay(firm)
     assert (outcome.selected, outcome.landed, outcome.still_dead) == (len(keys), len(keys), 0)
@@ -56,7 +56,7 @@ def test_after_a_replay_the_day_is_as_if_nothing_had_died(firm: Firm) -> None:
     assert firm.held() == {str(row["id"]): (row["currentShares"], row["currentValue"]) for row in truth}
 
 
-def test_a_dry_run_tells_and_changes_nothing(firm: Firm) -> None:
+def test_a_dry_run_reports_and_changes_nothing(firm: Firm) -> None:
     keys = _poisoned(firm)
     before = firm.held()
     outcome = _replay(firm, is_dry=True)
@@ -65,14 +65,14 @@ def test_a_dry_run_tells_and_changes_nothing(firm: Firm) -> None:
     assert firm.held() == before
 
 
-def test_only_the_chosen_letters_are_replayed(firm: Firm) -> None:
+def test_only_the_selected_dead_letters_are_replayed(firm: Firm) -> None:
     keys = _poisoned(firm)
     [chosen] = firm.database.rows("select dead_letter_id, row_key from control.dead_letter order by 1 limit 1")
     assert _replay(firm, ids=[chosen["dead_letter_id"]]).landed == 1
     assert {row["row_key"] for row in firm.database.rows(OPEN)} == keys - {chosen["row_key"]}
 
 
-def test_a_row_that_is_still_bad_has_one_open_letter(firm: Firm) -> None:
+def test_a_row_that_is_still_invalid_has_one_open_dead_letter(firm: Firm) -> None:
     keys = _poisoned(firm)
     firm.sandbox.fault("poison", field="currentShares", value="N/A", share=0.01, seed=5)
     outcome = _replay(firm)
@@ -102,7 +102,7 @@ def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:
     }  # fmt: skip
 
 
-def test_letters_that_are_not_open_are_refused_in_words(firm: Firm) -> None:
+def test_closed_dead_letters_are_rejected_with_a_reason(firm: Firm) -> None:
     _poisoned(firm)
     with pytest.raises(InputRejected, match=r"Some ids are not open dead letters.*ids=\[0\]"):
         _replay(firm, ids=[0])
@@ -117,7 +117,7 @@ def test_a_dry_run_leaves_no_trace(firm: Firm) -> None:
 
 
 def _set(firm: Firm, table: str, key: str, field: str, value: object) -> None:
-    firm.sandbox.admin("orion/mend", table=table, id=int(key), set={field: value})
+    firm.sandbox.admin("orion/set_fields", table=table, id=int(key), set={field: value})
 
 
 def _spoil_a_client(firm: Firm) -> str:
@@ -169,7 +169,7 @@ def test_a_transaction_that_died_on_an_earlier_day_lands(start_firm: Callable[..
     assert firm.database.value("select count(*) from warehouse.transaction where transaction_key = :key", key=key) == 1
 
 
-def test_a_letter_ends_when_a_later_day_brings_its_description(start_firm: Callable[..., Firm]) -> None:
+def test_a_dead_letter_closes_when_a_later_day_loads_its_description(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(households=60)
     key = _spoil_a_client(firm)
     firm.day()
@@ -179,7 +179,7 @@ def test_a_letter_ends_when_a_later_day_brings_its_description(start_firm: Calla
     assert firm.database.rows(OPEN) == []
 
 
-def test_a_letter_ends_when_the_vendor_has_its_row_no_more(firm: Firm) -> None:
+def test_a_dead_letter_closes_when_the_vendor_removes_its_row(firm: Firm) -> None:
     _poisoned(firm)
     firm.database.do(
         "update control.dead_letter set row_key = 'gone' where row_key = (select min(row_key) from control.dead_letter)"
@@ -193,10 +193,10 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
     firm = start_firm(named("tamarac"), households=240)
     firm.day(LAST, "clients", "households")
     key = firm.database.value("select min(household_key) from warehouse.household")
-    firm.sandbox.admin("tamarac/mend", table="households", id=key, set={"name": None})
+    firm.sandbox.admin("tamarac/set_fields", table="households", id=key, set={"name": None})
     firm.day(LAST, "clients", "households")
     assert [row["row_key"] for row in firm.database.rows(OPEN)] == [key]
-    firm.sandbox.admin("tamarac/mend", table="households", id=key, set={"name": "Mended Sample"})
+    firm.sandbox.admin("tamarac/set_fields", table="households", id=key, set={"name": "Mended Sample"})
     outcome = replay(firm.vendor_run(firm.new_run()), "households")
     assert (outcome.selected, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
@@ -206,7 +206,7 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
     assert firm.database.value(known, key=key) == "Mended Sample"
 
 
-def test_rows_that_are_asked_for_one_by_one_are_refused_in_words(start_firm: Callable[..., Firm]) -> None:
+def test_rows_requested_one_by_one_are_rejected_with_a_reason(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(named("emoney"))
     with pytest.raises(InputRejected, match=r"run the vendor's DAG again.*table=plans parent=clients"):
         replay(firm.vendor_run(firm.new_run()), "plans")

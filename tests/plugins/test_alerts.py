@@ -45,11 +45,11 @@ def alerts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return described
 
 
-def test_an_error_of_ours_is_told_in_full(alerts: dict[str, list[str]]) -> None:
+def test_our_own_errors_are_reported_in_full(alerts: dict[str, list[str]]) -> None:
     assert "Reason: SchemaDrift: A field is gone [table=pets]" in alerts["ours"][1]
 
 
-def test_of_a_foreign_error_only_the_class_is_told(alerts: dict[str, list[str]]) -> None:
+def test_other_errors_are_reported_by_class_only(alerts: dict[str, list[str]]) -> None:
     assert "Reason: ValueError: see the task's log\n" in alerts["foreign"][1]
     assert "Ann" not in alerts["foreign"][1]
     assert "4320" not in alerts["foreign"][1]
@@ -97,9 +97,7 @@ for run_type in ("backfill", "scheduled"):
 """
 
 
-def test_a_missed_deadline_tells_what_is_done_and_none_of_a_backfill_is_told(
-    tmp_path: Path, database: Database
-) -> None:
+def test_a_missed_deadline_reports_progress_and_backfills_send_no_alert(tmp_path: Path, database: Database) -> None:
     for n, (stage, dead) in enumerate([("stage", 2), ("validate", 1), ("stage", 0), ("load", 0)]):
         database.do(
             "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled, extracted_at,"
@@ -221,9 +219,7 @@ for vendor in ("orion", "tamarac"):
 """
 
 
-def test_a_vendor_without_a_connection_is_not_late_and_of_another_the_page_is_told(
-    tmp_path: Path, database: Database
-) -> None:
+def test_a_late_vendor_alerts_with_its_page_unless_it_has_no_connection(tmp_path: Path, database: Database) -> None:
     for vendor in VENDORS:
         database.do(
             "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled,"

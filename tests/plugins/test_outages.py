@@ -71,19 +71,19 @@ def test_one_alert_for_all_tables_and_one_when_it_is_over(
     tmp_path: Path, database: Database, airflow_database: Path
 ) -> None:
     alerts = alerts_of_run(tmp_path, database, airflow_database, minutes=11)
-    assert [each["title"] for each in alerts] == ["Out of reach: Orion Advisor", "Within reach again: Orion Advisor"]
+    assert [each["title"] for each in alerts] == ["Unreachable: Orion Advisor", "Reachable again: Orion Advisor"]
     body = alerts[0]["body"]
-    first = re.match(r"Table: (\w+) \(task pull\[\1\]\)\nOut of reach since: 20", body)
+    first = re.match(r"Table: (\w+) \(task pull\[\1\]\)\nUnreachable since: 20", body)
     assert first, body
     assert f"Last error: The vendor did not answer [vendor=orion table={first[1]} status=503]" in body
     assert "Requests that failed: 7\nNext try: by 20" in body
     assert "\nGives up: by 20" in body
-    assert alerts[1]["body"].startswith("Answered again at: 20")
+    assert alerts[1]["body"].startswith("Responded again at: 20")
     outages = database.rows("select vendor, tasks, error, tries, over_at is null as is_open from control.outage")
     assert [tuple(row.values()) for row in outages] == [("orion", [], "VendorUnavailable", 42, False)]
 
 
-def test_a_short_outage_alerts_nobody(tmp_path: Path, database: Database, airflow_database: Path) -> None:
+def test_a_short_outage_sends_no_alert(tmp_path: Path, database: Database, airflow_database: Path) -> None:
     assert alerts_of_run(tmp_path, database, airflow_database, minutes=2) == []
     assert database.value("select count(*) from control.outage where over_at is not null") == 1
 

@@ -93,9 +93,9 @@ class Ledgered(Loader):
             query = (
                 "select id from warehouse.source_key where entity = :entity and vendor = :vendor and source_key = :key"
             )
-            found = connection.scalar(sa.text(query), {"entity": entity, "vendor": self.vendor.name, "key": key})
-        assert isinstance(found, int)
-        return found
+            row_id = connection.scalar(sa.text(query), {"entity": entity, "vendor": self.vendor.name, "key": key})
+        assert isinstance(row_id, int)
+        return row_id
 
 
 ACCOUNT = {

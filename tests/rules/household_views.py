@@ -78,8 +78,8 @@ def _misaligned(view: HouseholdView, policy: Policy) -> Measured:
         gap = row["portfolio_risk_number"] - row["client_risk_number"]
         if abs(gap) > policy.risk_gap_points:
             gaps[row["person_id"]].append((-abs(gap), row["portfolio_id"], gap))
-    for person, found in gaps.items():
-        yield "risk_misaligned", person, Decimal(min(found)[2])
+    for person, person_gaps in gaps.items():
+        yield "risk_misaligned", person, Decimal(min(person_gaps)[2])
 
 
 def _questionnaires(view: HouseholdView, policy: Policy) -> Measured:
@@ -94,7 +94,7 @@ def _goals(view: HouseholdView, policy: Policy) -> Measured:
     history: dict[tuple[int, int], dict[date, dict[str, Any]]] = defaultdict(dict)
     for row in view.chances.to_pylist():
         history[row["household_id"], row["of_id"]][row["computed_on"]] = row
-    found: dict[int, list[tuple[Decimal, int]]] = defaultdict(list)
+    by_household: dict[int, list[tuple[Decimal, int]]] = defaultdict(list)
     for (household, of), days in history.items():
         now = days[max(days)]
         chance = now["probability_ratio"]
@@ -102,8 +102,8 @@ def _goals(view: HouseholdView, policy: Policy) -> Measured:
         first = view.business_date - timedelta(days=policy.goal_fall_days)
         highest = max([r["probability_ratio"] for on, r in days.items() if on >= first], default=chance)
         if chance < floor or (highest - chance) * 100 >= policy.goal_fall_points:
-            found[household].append((chance, of))
-    for household, chances in found.items():
+            by_household[household].append((chance, of))
+    for household, chances in by_household.items():
         yield "goal_at_risk", household, (min(chances)[0] * 100).quantize(Decimal("0.1"), ROUND_HALF_EVEN)
 
 
@@ -122,7 +122,7 @@ def _changed(view: HouseholdView) -> dict[int, date]:
 
 
 def _assets(view: HouseholdView, policy: Policy) -> Measured:
-    found: dict[int, list[tuple[Decimal, Decimal]]] = defaultdict(list)
+    pairs: dict[int, list[tuple[Decimal, Decimal]]] = defaultdict(list)
     for row in view.assets.to_pylist():
         gap = row["copied_usd"] - row["managed_usd"]
         larger = max(row["copied_usd"], row["managed_usd"])
@@ -132,8 +132,8 @@ def _assets(view: HouseholdView, policy: Policy) -> Measured:
             and abs(gap) >= policy.plan_gap_floor_usd
             and abs(gap) * 100 >= larger * policy.plan_gap_percent
         ):
-            found[row["household_id"]].append((-abs(gap), gap))
-    for household, gaps in found.items():
+            pairs[row["household_id"]].append((-abs(gap), gap))
+    for household, gaps in pairs.items():
         yield "plan_assets_apart", household, min(gaps)[1]
 
 

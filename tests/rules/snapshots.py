@@ -53,7 +53,7 @@ def make_snapshot(
     )
 
 
-def found(table: pa.Table) -> dict[int, Decimal]:
+def read_measures(table: pa.Table) -> dict[int, Decimal]:
     """Measure by subject."""
     rows = table.to_pylist()
     measures = {row["subject_id"]: row["measure"] for row in rows}

@@ -107,7 +107,7 @@ def test_a_closed_account_is_a_finding_for_its_representative(evaluated: Evaluat
         "subject_id": account["account_id"], "household_id": account["household_id"],
         "representative_id": account["representative_id"],
     }  # fmt: skip
-    assert row["details"].startswith(f"Closed on {MONDAY}; held $")
+    assert row["details"].startswith(f"Closed on {MONDAY}. Value on {LAST}: $")
     assert "account_closed" not in evaluated.tallies[LAST], "on the first day nobody can tell what was closed"
 
 
@@ -115,7 +115,7 @@ def test_a_sound_vendor_has_no_finding_about_data(evaluated: Evaluated) -> None:
     assert evaluated.findings("rule in ('roll_forward_break', 'household_total_broken', 'account_unowned')") == []
 
 
-def test_words_name_no_person_and_no_account(evaluated: Evaluated) -> None:
+def test_details_name_no_person_and_no_account(evaluated: Evaluated) -> None:
     people = evaluated.firm.database.rows(
         "select name from warehouse.person union select name from warehouse.household"
     )

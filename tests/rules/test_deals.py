@@ -11,7 +11,7 @@ import pytest
 from include.rules.deals import find_unserved_deals
 from include.rules.policy import Policy
 from tests.rules.household_views import DAY, make_view
-from tests.rules.snapshots import details, found
+from tests.rules.snapshots import details, read_measures
 
 POLICY = Policy()
 
@@ -30,11 +30,11 @@ def deal(days: int = 20, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("days", "is_found"), [(10, False), (11, True)])
 def test_a_household_may_take_some_days(days: int, is_found: bool) -> None:
     told = find_unserved_deals(make_view(deals=[deal(days)]), POLICY)
-    assert found(told) == ({900: Decimal(days)} if is_found else {})
+    assert read_measures(told) == ({900: Decimal(days)} if is_found else {})
 
 
 def test_a_deal_whose_household_is_served_is_none() -> None:
-    assert found(find_unserved_deals(make_view(deals=[deal(household_id=1, is_served=True)]), POLICY)) == {}
+    assert read_measures(find_unserved_deals(make_view(deals=[deal(household_id=1, is_served=True)]), POLICY)) == {}
 
 
 def test_a_household_that_only_a_planner_has_is_named() -> None:
@@ -43,11 +43,11 @@ def test_a_household_that_only_a_planner_has_is_named() -> None:
     assert (row["subject_entity"], row["household_id"], row["representative_id"]) == ("deal", 1, 71)
 
 
-def test_its_words() -> None:
+def test_details_of_an_unserved_deal() -> None:
     assert details(find_unserved_deals(make_view(deals=[deal(20)]), POLICY)) == [
-        "A deal was won on 2026-10-31, and after 10 days no portfolio system has the household."
+        "A deal was won on 2026-10-31, but no portfolio system has the household after 10 days."
     ]
 
 
-def test_a_deal_of_which_nobody_knows_when_it_was_won_is_none() -> None:
-    assert found(find_unserved_deals(make_view(deals=[deal(won_on=None)]), POLICY)) == {}
+def test_a_deal_without_a_won_date_is_not_evaluated() -> None:
+    assert read_measures(find_unserved_deals(make_view(deals=[deal(won_on=None)]), POLICY)) == {}

@@ -8,7 +8,7 @@ import pytest
 
 from include.control.findings import Tally
 from include.errors import FatalError
-from include.rules import RULES
+from include.rules import HOUSEHOLD_RULES, RULES
 from include.rules.policy import Policy
 from tests.rules.conftest import FRIDAY, MONDAY, TUESDAY, Ledgered
 from tests.warehouse.loading import dead_letter
@@ -23,7 +23,7 @@ def test_a_cause_opens_a_finding_and_its_end_closes_it(firm: Ledgered) -> None:
     columns = "rule, subject_entity, subject_id, household_id, representative_id, severity, measure, details"
     assert firm.findings(columns) == [
         ("negative_cash", "account", firm.id_of("account", "a"), firm.id_of("household", "h1"),
-         firm.id_of("representative", "r1"), "critical", Decimal(-50), "Cash is -$50.00."),
+         firm.id_of("representative", "r1"), "critical", Decimal(-50), "The cash balance is -$50.00."),
     ]  # fmt: skip
     firm.day(MONDAY, {"a": 100_000}, {"a": 10})
     firm.reconcile(MONDAY)
@@ -40,7 +40,7 @@ def test_the_same_day_again_changes_nothing(firm: Ledgered) -> None:
     assert firm.findings("*, xmin::text") == before
 
 
-def test_a_day_that_is_not_reconciled_says_nothing(firm: Ledgered) -> None:
+def test_an_unreconciled_day_has_no_findings(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000}, {"a": -50})
     firm.reconcile(FRIDAY)
     firm.evaluate()
@@ -50,14 +50,14 @@ def test_a_day_that_is_not_reconciled_says_nothing(firm: Ledgered) -> None:
     assert firm.findings(LIFE) == [("negative_cash", FRIDAY, None)]
 
 
-def test_of_a_day_that_does_not_balance_only_the_rules_about_data_speak(firm: Ledgered) -> None:
+def test_only_data_rules_evaluate_an_unbalanced_day(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000}, {"a": -50})
     firm.load("position", [], FRIDAY)
     firm.reconcile(FRIDAY, is_passed=False)
     assert firm.evaluate() == {"household_total_broken": Tally(found=1, opened=1)}
 
 
-def test_a_backfilled_day_says_nothing(firm: Ledgered) -> None:
+def test_a_backfilled_day_has_no_findings(firm: Ledgered) -> None:
     firm.day(MONDAY, {"a": 100_000})
     firm.reconcile(MONDAY)
     firm.evaluate()
@@ -78,7 +78,7 @@ def test_a_move_stays_for_its_days_and_ends(firm: Ledgered) -> None:
     assert firm.findings(f"{LIFE}, business_date_seen") == [("household_aum_moved", MONDAY, None, MONDAY)]
 
 
-def test_a_row_that_is_a_dead_letter_closes_nothing_of_its_account(firm: Ledgered) -> None:
+def test_a_dead_letter_closes_no_finding_of_its_account(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000, "b": 100_000}, {"a": -50, "b": -50})
     firm.reconcile(FRIDAY)
     firm.evaluate()
@@ -101,15 +101,20 @@ def test_a_rule_that_raises_fails_by_name_and_the_others_settle(firm: Ledgered) 
     policy = Policy(share_tolerance_ratio=Decimal("0.000000001"))
     with pytest.raises(
         FatalError, match=r"the findings of all others are settled \[rules=account_unowned \(Arrow"
-    ) as told:
+    ) as error:
         firm.evaluate(policy)
-    assert told.value.__cause__ is None  # its words may quote a client's figures
+    assert error.value.__cause__ is None  # its words may quote a client's figures
     assert firm.findings() == [("negative_cash",)]
 
 
-def test_every_rule_has_a_name_of_its_own_and_a_policy_in_words() -> None:
+def test_every_rule_has_a_unique_name_and_a_documented_policy() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
     for rule in RULES:
         words = rule.evaluate.__doc__ or ""
         assert all(f"{word}: " in words for word in ("What", "Why", "Threshold", "Measure", "Closes")), rule.name
         assert (rule.task_subject is None) == (rule.due_days == 0)
+
+
+def test_task_subjects_fit_salesforce() -> None:
+    subjects = [rule.task_subject for rule in (*RULES, *HOUSEHOLD_RULES) if rule.task_subject]
+    assert max(len(subject) for subject in subjects) <= 255

@@ -18,7 +18,7 @@ from include.rules.flows import find_large_deposits, find_large_withdrawals
 from include.rules.household import find_absent as find_absent_households
 from include.rules.policy import Policy
 from include.rules.roll_forward import find_roll_forward_breaks
-from tests.rules.snapshots import DAY, details, found, make_snapshot, usd
+from tests.rules.snapshots import DAY, details, make_snapshot, read_measures, usd
 
 POLICY = Policy()
 
@@ -59,14 +59,14 @@ def security(number: int, title: str, **more: Any) -> dict[str, Any]:
 def test_aum_move_is_net_of_flows_and_beyond_both_limits(now: Any, before: Any, flow: int, percent: str | None) -> None:
     snapshot = make_snapshot([account(now, before, net_flow_usd=flow)])
     expected = {} if percent is None else {1: Decimal(percent)}
-    assert found(find_aum_moves(snapshot, POLICY)) == expected  # type: ignore[arg-type]
+    assert read_measures(find_aum_moves(snapshot, POLICY)) == expected  # type: ignore[arg-type]
 
 
-def test_aum_move_is_told_in_figures() -> None:
+def test_aum_move_details_have_all_figures() -> None:
     table = find_aum_moves(make_snapshot([account(880_000, 1_000_000, net_flow_usd="1234.50")]), POLICY)
     assert details(table) == [
-        "Assets moved by -12.1% (-$121,234.50) since 2026-11-19, from $1,000,000.00 to $880,000.00, net flows of $1,234.50"
-        " left out."
+        "Assets changed by -12.1% (-$121,234.50) since 2026-11-19, from $1,000,000.00 to $880,000.00,"
+        " excluding net flows of $1,234.50."
     ]
     assert table["representative_id"].to_pylist() == [71]
 
@@ -74,10 +74,10 @@ def test_aum_move_is_told_in_figures() -> None:
 def test_aum_of_a_joint_account_moves_by_share() -> None:
     owners = [owner(1, 1, "0.25"), owner(1, 2, "0.5"), owner(1, 2, "0.25")]
     snapshot = make_snapshot([account(800_000, 1_000_000)], owners)
-    assert found(find_aum_moves(snapshot, Policy.of({"aum_move_floor_usd": 50_001}))) == {2: Decimal("-20.0")}  # type: ignore[arg-type]
+    assert read_measures(find_aum_moves(snapshot, Policy.of({"aum_move_floor_usd": 50_001}))) == {2: Decimal("-20.0")}  # type: ignore[arg-type]
 
 
-def test_without_a_day_before_nobody_can_tell_what_moved_or_closed() -> None:
+def test_without_a_previous_day_moves_and_closings_are_not_evaluated() -> None:
     snapshot = make_snapshot([account(1, 1_000_000)], before=None)
     assert find_aum_moves(snapshot, POLICY) is None
     assert find_closed(snapshot, POLICY) is None
@@ -87,8 +87,8 @@ def test_negative_cash_is_beyond_the_tolerance() -> None:
     cash = {1: "-1.01", 2: "-1.00", 3: "0", 4: None, 5: "-1234567.89"}
     snapshot = make_snapshot([account(10, number=n, cash_usd=c) for n, c in cash.items()])
     table = find_negative_cash(snapshot, POLICY)
-    assert found(table) == {1: Decimal("-1.01"), 5: Decimal("-1234567.89")}
-    assert details(table) == ["Cash is -$1,234,567.89.", "Cash is -$1.01."]
+    assert read_measures(table) == {1: Decimal("-1.01"), 5: Decimal("-1234567.89")}
+    assert details(table) == ["The cash balance is -$1,234,567.89.", "The cash balance is -$1.01."]
 
 
 def test_excess_cash_needs_share_and_dollars() -> None:
@@ -97,8 +97,8 @@ def test_excess_cash_needs_share_and_dollars() -> None:
         account(100, number=3, cash_usd=100), account(0, number=4, cash_usd=90_000), account(None, number=5, cash_usd=90_000),
     ]  # fmt: skip
     table = find_excess_cash(make_snapshot(accounts), POLICY)
-    assert found(table) == {1: Decimal("10.0")}
-    assert details(table) == ["Cash is $25,000.00, 10.0% of the account's $250,000.00."]
+    assert read_measures(table) == {1: Decimal("10.0")}
+    assert details(table) == ["Cash of $25,000.00 is 10.0% of the account's $250,000.00."]
 
 
 def test_unfunded_is_active_old_and_empty() -> None:
@@ -109,8 +109,8 @@ def test_unfunded_is_active_old_and_empty() -> None:
         account(0, number=6, open_date=None), account("-5", number=7, open_date=old),
     ]  # fmt: skip
     table = find_unfunded(make_snapshot(accounts), POLICY)
-    assert found(table) == {1: Decimal(0), 2: Decimal(0)}
-    assert set(details(table)) == {f"Opened on {old} and holds nothing after 30 days."}
+    assert read_measures(table) == {1: Decimal(0), 2: Decimal(0)}
+    assert set(details(table)) == {f"Opened on {old}; still empty after 30 days."}
 
 
 def test_an_account_that_the_vendor_names_no_more_is_absent_and_not_unfunded() -> None:
@@ -119,21 +119,22 @@ def test_an_account_that_the_vendor_names_no_more_is_absent_and_not_unfunded() -
         account(0, 0, number=4, is_active=False, absent_since=DAY),
     ]  # fmt: skip
     snapshot = make_snapshot(accounts)
-    assert found(find_absent(snapshot, POLICY)) == {1: Decimal(500), 2: Decimal(0)}
-    assert set(details(find_absent(snapshot, POLICY))) == {f"Not named by the vendor since {DAY}, and not closed."}
-    assert found(find_unfunded(snapshot, POLICY)) == {}
+    assert read_measures(find_absent(snapshot, POLICY)) == {1: Decimal(500), 2: Decimal(0)}
+    expected = f"Missing from the vendor's data since {DAY}, but not reported as closed."
+    assert set(details(find_absent(snapshot, POLICY))) == {expected}
+    assert read_measures(find_unfunded(snapshot, POLICY)) == {}
 
 
-def test_unowned_is_nobody_or_not_the_whole() -> None:
+def test_account_without_owner_or_full_shares_is_unowned() -> None:
     owners = [
         owner(1, 1, "0.33333333"), owner(1, 1, "0.33333333"), owner(1, 2, "0.33333333"), owner(2, 1, "0.9"),
         owner(3, 1, "1"), owner(3, 2, "0.5"), owner(5, None), owner(6, 1, "0.5"),
     ]  # fmt: skip
     accounts = [account(1, number=n, is_active=n != 6) for n in range(1, 7)]
     table = find_unowned(make_snapshot(accounts, owners), POLICY)
-    assert found(table) == {2: Decimal("0.9"), 3: Decimal("1.5"), 4: Decimal(0), 5: Decimal(0)}
+    assert read_measures(table) == {2: Decimal("0.9"), 3: Decimal("1.5"), 4: Decimal(0), 5: Decimal(0)}
     assert details(table) == [
-        "Owners' shares add up to 0.9000 and not to 1.", "Owners' shares add up to 1.5000 and not to 1.",
+        "Owners' shares add up to 0.9000 instead of 1.", "Owners' shares add up to 1.5000 instead of 1.",
         "The account has no owner.", "The account has no owner.",
     ]  # fmt: skip
 
@@ -146,9 +147,9 @@ def test_closed_is_newly_closed() -> None:
     ]  # fmt: skip
     table = find_closed(make_snapshot(accounts), POLICY)
     assert table is not None
-    assert found(table) == {1: Decimal(500), 2: Decimal(0)}
+    assert read_measures(table) == {1: Decimal(500), 2: Decimal(0)}
     assert details(table) == [
-        "Closed on 2026-11-18; held $500.00 on 2026-11-19.", "Closed on 2026-11-20; held $0.00 on 2026-11-19.",
+        "Closed on 2026-11-18. Value on 2026-11-19: $500.00.", "Closed on 2026-11-20. Value on 2026-11-19: $0.00.",
     ]  # fmt: skip
 
 
@@ -162,9 +163,9 @@ def test_household_concentration_is_over_its_accounts_by_share() -> None:
     )  # fmt: skip
     table = find_household_concentration(snapshot, POLICY)
     # Household 1 has 720,000: 200,000 of ABC, 120,000 of DEF (16.7%). Household 2 has 100,000 of ABC alone.
-    assert found(table) == {1: Decimal("27.8"), 2: Decimal("100.0")}
+    assert read_measures(table) == {1: Decimal("27.8"), 2: Decimal("100.0")}
     assert details(table) == [
-        "ABC is 100.0% of the household's $100,000.00: $100,000.00.", "ABC is 27.8% of the household's $720,000.00: $200,000.00.",
+        "ABC is 100.0% ($100,000.00) of the household's $100,000.00.", "ABC is 27.8% ($200,000.00) of the household's $720,000.00.",
     ]  # fmt: skip
 
 
@@ -175,31 +176,33 @@ def test_account_concentration_names_the_largest_and_counts_the_others() -> None
         securities=[security(9, "ABC"), security(8, "DEF"), security(7, "GHI")],
     )  # fmt: skip
     table = find_account_concentration(snapshot, POLICY)
-    assert found(table) == {1: Decimal("46.2")}
-    assert details(table) == ["DEF is 46.2% of the account's $130,000.00: $60,000.00. Others beyond the limit: 1."]
+    assert read_measures(table) == {1: Decimal("46.2")}
+    assert details(table) == [
+        "DEF is 46.2% ($60,000.00) of the account's $130,000.00. Other securities above the limit: 1."
+    ]
 
 
-def test_cash_is_a_security_where_the_firm_says_so() -> None:
+def test_cash_counts_as_a_security_if_configured() -> None:
     snapshot = make_snapshot([account(0)], (), [position(1, 6, 100_000, is_cash=True)], securities=[security(6, "USD")])
-    assert found(find_account_concentration(snapshot, POLICY)) == {}
-    assert found(find_account_concentration(snapshot, Policy.of({"concentration_includes_cash": True}))) == {
+    assert read_measures(find_account_concentration(snapshot, POLICY)) == {}
+    assert read_measures(find_account_concentration(snapshot, Policy.of({"concentration_includes_cash": True}))) == {
         1: Decimal(100)
     }
 
 
-def test_a_security_that_nobody_described_is_evaluated() -> None:
+def test_a_security_without_description_is_evaluated() -> None:
     table = find_account_concentration(make_snapshot([account(0)], (), [position(1, 6, 100_000)]), POLICY)
-    assert details(table) == ["unknown is 100.0% of the account's $100,000.00: $100,000.00."]
+    assert details(table) == ["unknown is 100.0% ($100,000.00) of the account's $100,000.00."]
 
 
 def test_roll_forward_breaks_are_counted_by_account() -> None:
     breaks = [{"account_id": n, "difference_quantity": Decimal(1)} for n in (1, 2, 2, None, 99)]
     table = find_roll_forward_breaks(make_snapshot([account(1, number=n) for n in (1, 2, 3)], breaks=breaks), POLICY)
     assert table is not None
-    assert found(table) == {1: Decimal(1), 2: Decimal(2)}
+    assert read_measures(table) == {1: Decimal(1), 2: Decimal(2)}
     assert details(table) == [
-        "1 position does not follow from the day before and its transactions.",
-        "2 positions do not follow from the day before and its transactions.",
+        "1 position does not match the previous day plus transactions.",
+        "2 positions do not match the previous day plus transactions.",
     ]
     assert find_roll_forward_breaks(make_snapshot(breaks=None), POLICY) is None
 
@@ -209,9 +212,9 @@ def test_household_total_is_off_by_more_than_the_tolerance() -> None:
     accounts = [account(100, number=1), account(50, number=2), account(None, number=3)]
     snapshot = make_snapshot(accounts, owners, [position(1, 9, 100), position(2, 9, 53), position(3, 9, 1)])
     table = find_broken_totals(snapshot, POLICY)
-    assert found(table) == {1: Decimal("1.5"), 2: Decimal("1.5")}
+    assert read_measures(table) == {1: Decimal("1.5"), 2: Decimal("1.5")}
     assert details(table)[0] == (
-        "Positions add up to $126.50, but the accounts' values to $125.00: a difference of $1.50."
+        "Positions add up to $126.50; account values add up to $125.00: a difference of $1.50."
     )
 
 
@@ -229,16 +232,18 @@ def test_large_deposit_is_a_share_and_dollars_or_very_many_dollars() -> None:
         flow(6, "contribution", 25_000), flow(1, "distribution", -90_000),
     ]  # fmt: skip
     table = find_large_deposits(make_snapshot(accounts, flows=flows), POLICY)
-    assert found(table) == {1: Decimal(25_000), 3: Decimal(250_000), 6: Decimal(25_000)}
-    assert "Deposits of $25,000.00 within 7 days, in an account of $250,000.00." in details(table)
+    assert read_measures(table) == {1: Decimal(25_000), 3: Decimal(250_000), 6: Decimal(25_000)}
+    assert "Deposits of $25,000.00 within 7 days; the account's value including them is $250,000.00." in details(table)
 
 
 def test_large_withdrawal_is_measured_against_what_there_was() -> None:
     accounts = [account(225_000, number=1), account(225_001, number=2), account(0, number=3)]
     flows = [flow(n, "distribution", -25_000) for n in (1, 2, 3)] + [flow(3, "contribution", 999_999)]
     table = find_large_withdrawals(make_snapshot(accounts, flows=flows), POLICY)
-    assert found(table) == {1: Decimal(25_000), 3: Decimal(25_000)}
-    assert "Withdrawals of $25,000.00 within 7 days, in an account of $250,000.00." in details(table)
+    assert read_measures(table) == {1: Decimal(25_000), 3: Decimal(25_000)}
+    assert "Withdrawals of $25,000.00 within 7 days; the account's value including them is $250,000.00." in details(
+        table
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,14 +274,14 @@ def test_percent_is_rounded_once(part: Any, whole: Any, percent: str) -> None:
     assert percent_of(*columns).to_pylist() == [Decimal(percent)]
 
 
-def test_a_household_that_the_vendor_names_no_more_is_told_with_what_it_owns() -> None:
+def test_an_absent_household_is_found_with_its_assets() -> None:
     accounts = [account(1000, number=1), account(500, number=2)]
     owners = [owner(1, 1), owner(2, 2)]
     table = find_absent_households(make_snapshot(accounts, owners, absent={2: date(2026, 11, 18)}), POLICY)
-    assert found(table) == {2: Decimal(500)}
-    assert details(table) == ["Not named by the vendor since 2026-11-18; accounts worth $500.00 are still its own."]
+    assert read_measures(table) == {2: Decimal(500)}
+    assert details(table) == ["Missing from the vendor's data since 2026-11-18; still owns accounts worth $500.00."]
 
 
-def test_an_absent_household_that_owns_nothing_is_told_too() -> None:
+def test_an_absent_household_without_assets_is_found() -> None:
     table = find_absent_households(make_snapshot([account(None)], [owner(1, 1)], absent={1: DAY}), POLICY)
-    assert found(table) == {1: Decimal(0)}
+    assert read_measures(table) == {1: Decimal(0)}

@@ -97,14 +97,14 @@ def office(database: Database, tmp_path: Path) -> Iterator[Office]:
         vendor.engine.dispose()
 
 
-def test_a_finding_stands_under_the_record_that_stands_for_the_person(office: Office) -> None:
+def test_a_finding_belongs_to_the_representing_record(office: Office) -> None:
     office.numbers(FRIDAY, 45, 62)
     assert office.evaluate(FRIDAY) == {"risk_misaligned": Tally(found=1, opened=1)}
     columns = "subject_entity, subject_id, household_id, representative_id, severity, measure, details"
     assert office.portfolio.findings(columns) == [
         ("person", office.portfolio.id_of("person", "p1"), office.portfolio.id_of("household", "h1"),
          office.portfolio.id_of("representative", "r1"), "warning", Decimal(17),
-         "The portfolio's risk number is 62, the client's 45: 17 points above."),
+         "The portfolio's risk number is 62, 17 points above the client's 45."),
     ]  # fmt: skip
 
 
@@ -145,11 +145,11 @@ def test_a_plan_that_fell_is_found_in_its_history(office: Office) -> None:
     office.plan(FRIDAY, "0.81")
     assert office.evaluate(FRIDAY) == {"goal_at_risk": Tally(found=1, opened=1)}
     assert office.portfolio.findings("subject_entity, measure, details") == [
-        ("household", Decimal("81.0"), "The plan succeeds with 81.0%, down from 92.0% within 92 days."),
+        ("household", Decimal("81.0"), "The plan: probability of success 81.0%, down from 92.0% within 92 days."),
     ]  # fmt: skip
 
 
-def test_a_dead_letter_of_a_plan_leaves_its_household_as_it_is(office: Office) -> None:
+def test_a_dead_letter_of_a_plan_changes_no_finding_of_its_household(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
@@ -158,7 +158,7 @@ def test_a_dead_letter_of_a_plan_leaves_its_household_as_it_is(office: Office) -
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
-def test_a_dead_letter_of_nobody_known_closes_nothing(office: Office) -> None:
+def test_a_dead_letter_of_an_unknown_subject_closes_no_finding(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
@@ -167,7 +167,7 @@ def test_a_dead_letter_of_nobody_known_closes_nothing(office: Office) -> None:
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
-def test_a_dead_letter_of_a_result_leaves_the_household_of_its_goal_as_it_is(office: Office) -> None:
+def test_a_dead_letter_of_a_result_changes_no_finding_of_its_household(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
@@ -177,7 +177,7 @@ def test_a_dead_letter_of_a_result_leaves_the_household_of_its_goal_as_it_is(off
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 
 
-def test_when_another_record_stands_for_the_household_the_finding_moves(office: Office) -> None:
+def test_a_finding_moves_with_the_households_representing_record(office: Office) -> None:
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.database.do("update warehouse.identity set recorded_to = now() where entity = 'household'")
@@ -210,14 +210,14 @@ def test_an_owner_beyond_the_age_with_an_old_plan_is_found(office: Office) -> No
     office.plan(FRIDAY, "0.90", changed=date(2022, 5, 6))
     office.evaluate(FRIDAY)
     assert (
-        "Distributions are required since 2024 from accounts worth $100,000.00; the plan was changed last on 2022-05-06.",
+        "Minimum distributions are required since 2024 from accounts worth $100,000.00; the last plan change was on 2022-05-06.",
     ) in (office.portfolio.findings("details"))
     office.plan(MONDAY, "0.90", changed=date(2024, 2, 3))
     office.portfolio.reconcile(MONDAY)
     assert office.evaluate(MONDAY)["rmd_unplanned"] == Tally(closed=1)
 
 
-def test_every_rule_has_a_name_of_its_own_and_a_policy_in_words() -> None:
+def test_every_rule_has_a_unique_name_and_a_documented_policy() -> None:
     assert len({rule.name for rule in (*RULES, *HOUSEHOLD_RULES)}) == len(RULES) + len(HOUSEHOLD_RULES)
     for rule in HOUSEHOLD_RULES:
         words = rule.evaluate.__doc__ or ""

@@ -69,17 +69,17 @@ POLICIES = st.fixed_dictionaries(
 
 def find(view: HouseholdView, policy: Policy) -> list[dict[str, Any]]:
     failed: dict[str, Exception] = {}
-    found, _ = evaluate(view, policy, HOUSEHOLD_RULES, failed)
+    findings, _ = evaluate(view, policy, HOUSEHOLD_RULES, failed)
     assert failed == {}
-    return sorted(found.to_pylist(), key=lambda row: (row["rule"], row["subject_id"]))
+    return sorted(findings.to_pylist(), key=lambda row: (row["rule"], row["subject_id"]))
 
 
 @settings(max_examples=80, deadline=None)
 @given(views(), POLICIES)
 def test_findings_are_those_of_plain_python(view: HouseholdView, policy: Policy) -> None:
-    found = find(view, policy)
-    measures = {(row["rule"], row["subject_id"]): row["measure"] for row in found}
-    assert len(measures) == len(found), "a subject was found twice"
+    findings = find(view, policy)
+    measures = {(row["rule"], row["subject_id"]): row["measure"] for row in findings}
+    assert len(measures) == len(findings), "a subject was found twice"
     assert measures == expect(view, policy)
 
 
@@ -110,7 +110,7 @@ def test_a_stricter_firm_loses_no_finding(view: HouseholdView) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(views())
-def test_words_are_whole_sentences_with_every_figure(view: HouseholdView) -> None:
+def test_details_are_whole_sentences_with_every_figure(view: HouseholdView) -> None:
     for row in find(view, Policy()):
         assert row["details"].endswith(".")
         assert "None" not in row["details"]

@@ -11,7 +11,7 @@ from include.errors import ConfigurationError
 from include.rules.policy import Policy
 
 
-def test_nothing_said_gives_the_defaults() -> None:
+def test_no_overrides_give_the_defaults() -> None:
     assert Policy.of({}) == Policy()
 
 
@@ -31,19 +31,19 @@ def test_numbers_are_exact_however_json_writes_them() -> None:
     ("name", "value", "words"),
     [
         ("excess_cash_pct", 7, "is not a threshold"),
-        ("excess_cash_percent", 0, "must lie between 0.01 and 100"),
-        ("excess_cash_percent", 101, "must lie between 0.01 and 100"),
+        ("excess_cash_percent", 0, "must be between 0.01 and 100"),
+        ("excess_cash_percent", 101, "must be between 0.01 and 100"),
         ("excess_cash_percent", "ten", "must be a number"),
         ("excess_cash_percent", "NaN", "must be a number"),
         ("excess_cash_percent", True, "must be a number"),
         ("excess_cash_percent", None, "must be a number"),
         ("excess_cash_percent", "1.00001", "must not have more than four decimals"),
-        ("excess_cash_floor_usd", -1, "must lie between 0"),
-        ("share_tolerance_ratio", 1, "must lie between 0 and 0.1"),
-        ("unfunded_days", 0, "must lie between 1"),
+        ("excess_cash_floor_usd", -1, "must be between 0"),
+        ("share_tolerance_ratio", 1, "must be between 0 and 0.1"),
+        ("unfunded_days", 0, "must be between 1"),
         ("unfunded_days", 1.5, "must be a whole number"),
-        ("flow_review_days", 93, "must lie between 1 and 92"),
-        ("concentration_exempt_types", "ETF", "must be a list of texts"),
+        ("flow_review_days", 93, "must be between 1 and 92"),
+        ("concentration_exempt_types", "ETF", "must be a list of strings"),
         ("concentration_includes_cash", 1, "must be true or false"),
     ],
 )
@@ -52,6 +52,6 @@ def test_nonsense_is_refused_by_name(name: str, value: Any, words: str) -> None:
         Policy.of({name: value})
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(ConfigurationError, match=r"rules: a is not a threshold; unfunded_days must"):
         Policy.of({"a": 1, "unfunded_days": -1})

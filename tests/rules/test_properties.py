@@ -80,16 +80,16 @@ def policies(draw: st.DrawFn) -> Policy:
 
 def find(snapshot: Snapshot, policy: Policy) -> list[dict[str, Any]]:
     failed: dict[str, Exception] = {}
-    found, _ = evaluate(snapshot, policy, RULES, failed)
+    findings, _ = evaluate(snapshot, policy, RULES, failed)
     assert failed == {}
-    assert found.schema == FOUND
-    return sorted(found.to_pylist(), key=lambda row: (row["rule"], row["subject_id"]))
+    assert findings.schema == FOUND
+    return sorted(findings.to_pylist(), key=lambda row: (row["rule"], row["subject_id"]))
 
 
 def measured(snapshot: Snapshot, policy: Policy) -> Found:
-    found = find(snapshot, policy)
-    measures = {(row["rule"], row["subject_id"]): row["measure"] for row in found}
-    assert len(measures) == len(found)
+    findings = find(snapshot, policy)
+    measures = {(row["rule"], row["subject_id"]): row["measure"] for row in findings}
+    assert len(measures) == len(findings)
     return measures
 
 
@@ -138,7 +138,7 @@ def test_a_day_like_the_one_before_moves_and_closes_nothing(snapshot: Snapshot) 
 
 @settings(max_examples=25, deadline=None)
 @given(snapshots())
-def test_words_are_whole_sentences_with_every_figure(snapshot: Snapshot) -> None:
+def test_details_are_whole_sentences_with_every_figure(snapshot: Snapshot) -> None:
     for row in find(snapshot, Policy()):
         assert row["details"].endswith(".")
         assert "None" not in row["details"]

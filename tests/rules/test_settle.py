@@ -38,9 +38,9 @@ def finding(
 
 
 def settle(
-    firm: Ledgered, at: Look, *found: Mapping[str, Any], rules: Mapping[str, int] = RULES, silent: Any = ()
+    firm: Ledgered, at: Look, *candidates: Mapping[str, Any], rules: Mapping[str, int] = RULES, silent: Any = ()
 ) -> dict[str, Tally]:
-    rows = pa.Table.from_pylist([dict(row) for row in found], schema=FOUND)
+    rows = pa.Table.from_pylist([dict(row) for row in candidates], schema=FOUND)
     quiet = pa.Table.from_pylist([{"subject_entity": "account", "subject_id": n} for n in silent], schema=SILENT)
     with firm.engine.begin() as connection:
         tallies = findings.settle(connection, at, rules, rows, quiet)
@@ -102,7 +102,7 @@ def test_what_a_later_look_at_the_same_day_lacks_was_a_mistake(firm: Ledgered) -
         ({"severity": "critical"}, True),
     ],
 )
-def test_only_what_matters_is_told_again(firm: Ledgered, change: dict[str, Any], is_changed: bool) -> None:
+def test_only_significant_changes_are_reported_again(firm: Ledgered, change: dict[str, Any], is_changed: bool) -> None:
     told = "household_id, representative_id, severity, measure, details, changed_at"
     settle(firm, look(firm, FRIDAY), finding())
     before = firm.findings(told)
@@ -131,13 +131,13 @@ def test_an_older_look_at_the_same_day_neither_opens_nor_closes(firm: Ledgered) 
     assert firm.findings(LIFE) == [(1, MONDAY, MONDAY, None)]
 
 
-def test_a_rule_that_could_not_tell_closes_nothing(firm: Ledgered) -> None:
+def test_a_rule_that_was_not_evaluated_closes_nothing(firm: Ledgered) -> None:
     settle(firm, look(firm, FRIDAY), finding(), finding("move"))
     settle(firm, look(firm, LATE), rules={"cash": 0})
     assert firm.findings("rule, closed_at is null") == [("cash", False), ("move", True)]
 
 
-def test_one_vendor_never_closes_what_another_said(firm: Ledgered) -> None:
+def test_one_vendor_never_closes_findings_of_another(firm: Ledgered) -> None:
     settle(firm, look(firm, FRIDAY), finding())
     settle(firm, replace(look(firm, MONDAY), vendor=f"not {firm.vendor.name}"))
     assert firm.findings("closed_at") == [(None,)]
@@ -151,7 +151,7 @@ def test_of_a_silent_subject_nothing_is_opened_or_closed(firm: Ledgered) -> None
     assert firm.findings("subject_id, closed_at is null") == [(1, True), (2, False), (4, True)]
 
 
-def test_while_nobody_knows_whose_row_is_dead_nothing_closes(firm: Ledgered) -> None:
+def test_a_dead_letter_without_a_subject_prevents_closing(firm: Ledgered) -> None:
     settle(firm, look(firm, FRIDAY), finding(subject=1))
     assert settle(firm, look(firm, MONDAY), finding(subject=2), silent=[None]) == {"cash": Tally(found=1, opened=1)}
     assert firm.findings("subject_id, closed_at") == [(1, None), (2, None)]

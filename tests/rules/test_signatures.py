@@ -11,7 +11,7 @@ import pytest
 from include.rules.policy import Policy
 from include.rules.signatures import find_ended_envelopes, find_unopened_accounts, find_waiting_envelopes
 from tests.rules.household_views import DAY, make_view
-from tests.rules.snapshots import details, found
+from tests.rules.snapshots import details, read_measures
 
 POLICY = Policy()
 
@@ -32,28 +32,28 @@ def envelope(status: str = "sent", sent: int = 20, **more: Any) -> dict[str, Any
 @pytest.mark.parametrize(("days", "is_found"), [(5, False), (6, True)])
 def test_an_envelope_may_wait_for_some_days(status: str, days: int, is_found: bool) -> None:
     told = find_waiting_envelopes(make_view(envelopes=[envelope(status, days)]), POLICY)
-    assert found(told) == ({1: Decimal(days)} if is_found else {})
+    assert read_measures(told) == ({1: Decimal(days)} if is_found else {})
 
 
 @pytest.mark.parametrize("status", ["completed", "declined", "voided", "expired", "deleted", "other"])
 def test_one_that_came_to_an_end_does_not_wait(status: str) -> None:
-    assert found(find_waiting_envelopes(make_view(envelopes=[envelope(status)]), POLICY)) == {}
+    assert read_measures(find_waiting_envelopes(make_view(envelopes=[envelope(status)]), POLICY)) == {}
 
 
-def test_the_oldest_that_waits_is_told_and_the_others_counted() -> None:
+def test_the_oldest_envelope_is_reported_and_the_others_are_counted() -> None:
     rows = [envelope(sent=9), envelope(sent=12, envelope_key="e2", purpose=None), envelope(sent=2, envelope_key="e3")]
     assert details(find_waiting_envelopes(make_view(envelopes=rows), POLICY)) == [
-        "A document waits for signatures since 2026-11-08, which is more than 5 days; 1 of 2 have signed."
-        " Others that wait: 1."
+        "A document has waited for signatures since 2026-11-08, more than 5 days; 1 of 2 signers have signed."
+        " Other waiting documents: 1."
     ]
 
 
 @pytest.mark.parametrize("status", ["declined", "voided", "expired"])
 @pytest.mark.parametrize(("days", "is_found"), [(30, True), (31, False)])
-def test_an_end_without_completion_is_told_for_some_days(status: str, days: int, is_found: bool) -> None:
+def test_an_uncompleted_envelope_is_found_for_some_days(status: str, days: int, is_found: bool) -> None:
     row = envelope(status, 40, ended_on=ago(days))
     told = find_ended_envelopes(make_view(envelopes=[row]), POLICY)
-    assert found(told) == ({1: Decimal(days)} if is_found else {})
+    assert read_measures(told) == ({1: Decimal(days)} if is_found else {})
 
 
 def test_another_one_for_the_same_purpose_settles_it() -> None:
@@ -61,23 +61,23 @@ def test_another_one_for_the_same_purpose_settles_it() -> None:
     other = envelope("sent", 3, envelope_key="e2", purpose="asset transfer")
     same = envelope("sent", 3, envelope_key="e2")
     assert details(find_ended_envelopes(make_view(envelopes=[declined, other]), POLICY)) == [
-        "Account opening was declined on 2026-11-16, and none was sent since."
+        "Account opening was declined on 2026-11-16 and has not been sent again."
     ]
-    assert found(find_ended_envelopes(make_view(envelopes=[declined, same]), POLICY)) == {}
+    assert read_measures(find_ended_envelopes(make_view(envelopes=[declined, same]), POLICY)) == {}
 
 
 def test_of_envelopes_without_a_purpose_each_may_settle_another() -> None:
     declined = envelope("declined", 9, ended_on=ago(4), purpose=None)
     again = envelope("sent", 3, envelope_key="e2", purpose=None)
-    assert found(find_ended_envelopes(make_view(envelopes=[declined, again]), POLICY)) == {}
-    assert found(find_ended_envelopes(make_view(envelopes=[declined]), POLICY)) == {1: Decimal(4)}
+    assert read_measures(find_ended_envelopes(make_view(envelopes=[declined, again]), POLICY)) == {}
+    assert read_measures(find_ended_envelopes(make_view(envelopes=[declined]), POLICY)) == {1: Decimal(4)}
 
 
 @pytest.mark.parametrize(("days", "is_found"), [(10, False), (11, True), (365, True), (366, False)])
 def test_signed_papers_lead_to_an_account_within_some_days(days: int, is_found: bool) -> None:
     row = envelope("completed", days + 2, completed_on=ago(days))
     told = find_unopened_accounts(make_view(envelopes=[row]), POLICY)
-    assert found(told) == ({1: Decimal(days)} if is_found else {})
+    assert read_measures(told) == ({1: Decimal(days)} if is_found else {})
 
 
 @pytest.mark.parametrize(("opened", "is_found"), [(19, False), (20, False), (21, True)])
@@ -85,10 +85,10 @@ def test_an_account_opened_since_the_envelope_was_sent_settles_it(opened: int, i
     row = envelope("completed", 20, completed_on=ago(15))
     openings = [{"household_id": 1, "opened_on": ago(opened)}]
     told = find_unopened_accounts(make_view(envelopes=[row], openings=openings), POLICY)
-    assert bool(found(told)) is is_found
+    assert bool(read_measures(told)) is is_found
 
 
 def test_papers_for_another_purpose_open_no_account() -> None:
     row = envelope("completed", 20, completed_on=ago(15), purpose="Asset transfer")
-    assert found(find_unopened_accounts(make_view(envelopes=[row]), POLICY)) == {}
-    assert found(find_unopened_accounts(make_view(envelopes=[row | {"purpose": "New Account"}]), POLICY)) != {}
+    assert read_measures(find_unopened_accounts(make_view(envelopes=[row]), POLICY)) == {}
+    assert read_measures(find_unopened_accounts(make_view(envelopes=[row | {"purpose": "New Account"}]), POLICY)) != {}

@@ -97,7 +97,7 @@ def test_net_flows_are_dated_since_or_known_since(firm: Ledgered) -> None:
     }
 
 
-def test_silent_are_the_subjects_of_todays_dead_letters(firm: Ledgered) -> None:
+def test_subjects_of_todays_dead_letters_are_silent(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 1, "b": 1, "c": 1})
     firm.load("account_value", [], MONDAY, dead=[dead_letter("account_value", "v-a", parent="a")])
     firm.load("position", [], MONDAY, dead=[dead_letter("position", None, parent="b")])

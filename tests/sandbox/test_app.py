@@ -10,7 +10,7 @@ import pytest
 from sandbox.orion import render
 
 
-def test_command_says_where_it_listens_on_the_loopback_and_ends_on_sigterm(tmp_path):
+def test_command_prints_its_loopback_address_and_ends_on_sigterm(tmp_path):
     command = [sys.executable, "-m", "sandbox.app", "--households", "2", "--state", str(tmp_path)]
     with subprocess.Popen([*command, "--clock-rate", "50"], stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -66,7 +66,7 @@ def test_rendered_pages_overlap_and_hold_every_position(rendered):
     assert len(ids) == 250
 
 
-def test_server_sends_rendered_pages_as_they_stand(start_sandbox, rendered):
+def test_server_sends_rendered_pages_unchanged(start_sandbox, rendered):
     sandbox = start_sandbox()
     asked = {"includeCostBasis": "true", "asOfDate": "2026-11-20", "_top": 100, "_skip": 99, "_orderby": "Id"}
     own = sandbox.get("Portfolio/Assets", **asked).content

@@ -122,7 +122,7 @@ def test_same_partition_gives_the_same_rows(staging: Staging, small_parts: None)
     assert (name, first.column_names) == ("part-00000.parquet", ["amount_usd", "row_id"])
 
 
-def test_manifest_says_what_was_asked_for_and_by_which_contract(staging: Staging) -> None:
+def test_manifest_records_the_request_and_its_contract(staging: Staging) -> None:
     manifest = staging.open(stage_pages(staging, 1).path).manifest
     assert (manifest.vendor, manifest.table, manifest.business_date) == ("somebody", "rows", SPAN.business_date)
     assert (manifest.contract, manifest.api_version, manifest.pulled) == (TABLE.staged_hash, "v1", "current")
@@ -174,7 +174,7 @@ def test_half_a_manifest_is_none(staging: Staging, cut: int) -> None:
         staging.open(partition.path)
 
 
-def test_altered_part_is_told(staging: Staging, small_parts: None) -> None:
+def test_altered_part_is_reported(staging: Staging, small_parts: None) -> None:
     partition = stage_pages(staging, 6)
     folder = partition.folder
     other = pq.read_table(io.BytesIO(folder.read("part-00001.parquet"))).slice(1)
@@ -226,7 +226,7 @@ def test_object_store_that_does_not_answer_is_tried_again_later() -> None:
         (errno.ENOTDIR, ConfigurationError),
     ],
 )
-def test_disk_that_refuses_is_told_as_what_it_is(
+def test_disk_error_is_reported_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[TributaryError]
 ) -> None:
     """The tests may run as root, to whom no disk says no: the refusal is the file system's own, raised in its place."""

@@ -227,7 +227,7 @@ def test_what_was_made_can_be_read_again(tmp_path: Path) -> None:
         assert staged.canonical(made.entity).result == made
 
 
-def test_keys_of_all_parts_are_told_once(tmp_path: Path) -> None:
+def test_keys_of_all_parts_are_reported_once(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 8, "a", None), (2, None, "a", None)], [(3, 8, "a", None), (4, 9, "a", None)])
     staged.transform(POSITION)
     keys = staged.canonical("position").list_distinct("account_key")
@@ -365,7 +365,7 @@ def test_row_is_read_beside_another_table_of_the_run(tmp_path: Path) -> None:
     assert (made.staged, made.split, made.produced) == (3, 0, 3)
 
 
-def test_fact_is_held_back_while_the_row_that_says_the_rest_of_it_is_dead(tmp_path: Path) -> None:
+def test_fact_is_held_back_while_its_other_row_is_a_dead_letter(tmp_path: Path) -> None:
     funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], table=FUNDS)
     staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None), (3, 1, "gone", None), (4, 1, None, None)])
     [made] = staged.transform(OWNED, funds=funds)
@@ -492,7 +492,7 @@ def newest(folder: Path, *parts: Iterable[tuple[str, int | None, bool, int | Non
     return found
 
 
-def test_newest_state_counts_over_all_parts_wherever_it_stands(tmp_path: Path) -> None:
+def test_newest_state_counts_over_all_parts(tmp_path: Path) -> None:
     parts = [
         [("a", 1, False, None), ("b", 5, False, None)],
         [("a", 3, False, None), ("b", 4, False, None)],
@@ -501,7 +501,7 @@ def test_newest_state_counts_over_all_parts_wherever_it_stands(tmp_path: Path) -
     assert newest(tmp_path, *parts) == {"a": 2, "b": 1}
 
 
-def test_end_counts_whatever_is_told_later_of_a_life_that_goes_on(tmp_path: Path) -> None:
+def test_final_state_wins_over_later_non_final_states(tmp_path: Path) -> None:
     assert newest(tmp_path, [("a", 1, False, None), ("a", 2, True, None), ("a", 3, False, None)]) == {"a": 1}
 
 

@@ -106,7 +106,7 @@ class Day:
                 self.suite(table=table)
         return validate_day(self.vendor, self.partitions, {"assets": self.recent}, **options)
 
-    def refused(self) -> dict[str, list[str]]:
+    def read_rejected(self) -> dict[str, list[str]]:
         """Key of each refused asset -> the expectations that it failed."""
         assert self.partitions is not None
         faults = self.partitions["assets"].faults.to_pylist()
@@ -136,7 +136,7 @@ def test_row_that_fails_becomes_a_dead_letter_with_the_names_of_what_it_failed(d
     )
     day.stage(ASSETS, [asset(1), asset(2, accountId=None, ticker="x1"), asset(3, amount=100.01), asset(4, ticker="OK")])
     outcome = day.validate()["assets"]
-    assert day.refused() == {
+    assert day.read_rejected() == {
         "2": ["expect_column_values_to_not_be_null(account_id)", "expect_column_values_to_match_regex(ticker)"],
         "3": ["expect_column_values_to_be_between(amount_usd): 0 to 100"],
     }
@@ -189,7 +189,7 @@ def test_range_of_a_wide_column_is_exact(day: Day, bounds: dict[str, Any], dead:
     )
     day.stage(ASSETS, f"[{rows}]")
     day.validate()
-    assert set(day.refused()) == dead
+    assert set(day.read_rejected()) == dead
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_range_of_money_is_exact_to_the_cent(day: Day, bounds: dict[str, Any], d
     )
     day.stage(ASSETS, f"[{rows}]")
     day.validate()
-    assert set(day.refused()) == dead
+    assert set(day.read_rejected()) == dead
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_every_kind_of_column_can_be_checked(day: Day, expectation: dict[str, An
         ],
     )
     day.validate()
-    assert set(day.refused()) == dead
+    assert set(day.read_rejected()) == dead
 
 
 def test_null_is_a_failure_of_nothing_but_not_null(day: Day) -> None:
@@ -253,14 +253,14 @@ def test_null_is_a_failure_of_nothing_but_not_null(day: Day) -> None:
     )
     day.stage(ASSETS, [asset(1, amount=None)])
     day.validate()
-    assert day.refused() == {}
+    assert day.read_rejected() == {}
 
 
-def test_two_ranges_of_one_column_are_told_apart(day: Day) -> None:
+def test_two_ranges_of_one_column_are_distinguished(day: Day) -> None:
     day.suite(row(BETWEEN, column="quantity", max_value=5), row(BETWEEN, column="quantity", min_value=1))
     day.stage(ASSETS, [asset(1, units=9), asset(2, units=0), asset(3, units=3)])
     outcome = day.validate()["assets"]
-    assert set(day.refused()) == {"1", "2"}
+    assert set(day.read_rejected()) == {"1", "2"}
     assert [result["unexpected_count"] for result in outcome.results] == [1, 1]
 
 
@@ -282,7 +282,7 @@ def test_range_of_a_date_may_move_with_the_business_date(
     days = [{"asOf": text, "edited": text and f"{text}T23:59:59.999999Z"} for text in texts]
     day.stage(ASSETS, [asset(n, **each) for n, each in enumerate(days, 1)])
     day.validate()
-    assert set(day.refused()) == dead
+    assert set(day.read_rejected()) == dead
 
 
 def test_bound_that_is_no_date_is_a_configuration_error(day: Day) -> None:
@@ -298,7 +298,7 @@ def test_check_digit_is_a_check_of_a_column_and_its_failure_has_its_name(day: Da
     day.stage(ASSETS, [asset(n, ticker=number) for n, number in enumerate(numbers, 1)])
     day.validate()
     reason = ["expect_column_values_to_be_in_set(ticker.has_check_digit)"]
-    assert day.refused() == {"2": reason, "3": reason}
+    assert day.read_rejected() == {"2": reason, "3": reason}
 
 
 def test_check_that_does_not_exist_is_a_configuration_error(day: Day) -> None:
@@ -370,7 +370,7 @@ def test_child_of_a_parent_that_is_a_dead_letter_is_no_orphan(day: Day) -> None:
     day.stage(ACCOUNTS, [{"id": 1, "value": -1}])
     day.stage(ASSETS, [asset(1)])
     outcomes = day.validate()
-    assert outcomes["accounts"].refused == 1
+    assert outcomes["accounts"].read_rejected == 1
     assert outcomes["assets"].measures["account_id_without_accounts"] == 0
 
 
@@ -441,9 +441,7 @@ NO_TICKER = row("expect_column_values_to_not_be_null", column="ticker")
         ({"accountId": 10**30}, 1),
     ],
 )
-def test_account_that_is_off_is_explained_by_a_dead_letter_of_its_own(
-    day: Day, spoilt: dict[str, Any], off: int
-) -> None:
+def test_account_difference_is_explained_by_its_own_dead_letter(day: Day, spoilt: dict[str, Any], off: int) -> None:
     day.suite(NO_TICKER, batch("accounts_off", max_value=0))
     day.stage(ACCOUNTS, [{"id": 1, "value": 10}, {"id": 2, "value": 5}, {"id": 3, "value": 0}])
     day.stage(ASSETS, [asset(1, amount=4, ticker="A"), asset(2, amount=6, **spoilt)])
@@ -459,7 +457,7 @@ def test_many_dead_letters_of_one_account_explain_no_other(day: Day) -> None:
     assert (outcome.refused, outcome.measures["accounts_off"]) == (20, 2)
 
 
-def test_account_that_is_itself_a_dead_letter_is_not_off(day: Day) -> None:
+def test_account_that_is_a_dead_letter_has_no_difference(day: Day) -> None:
     day.suite(row(BETWEEN, column="value_usd", min_value=0), table="accounts")
     day.suite(batch("accounts_off", max_value=0))
     day.stage(ACCOUNTS, [{"id": 1, "value": -10}, {"id": 2, "value": "N/A"}])
@@ -589,7 +587,7 @@ def test_rows_only_leaves_the_day_alone(day: Day) -> None:
     assert day.validate(rows_only=True)["assets"].failed == []
 
 
-def test_unfit_day_is_told_with_every_failure(day: Day) -> None:
+def test_unfit_day_reports_every_failure(day: Day) -> None:
     day.suite(batch("rows", min_value=10), batch("dead_ratio", min_value=0.5))
     day.stage(ASSETS, [asset(1)])
     outcomes = day.validate()
@@ -620,7 +618,7 @@ def test_unfit_day_loads_nothing(firm: Firm, monkeypatch: pytest.MonkeyPatch, tm
     assert [s["table_name"] for s in steps if s["notes"]["failed"]] == [money.name]
 
 
-def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
+def test_suite_that_rejects_every_row_is_named_and_limits_dead_letters(
     start_firm: Callable[..., Firm], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     firm, read = start_firm(), read_suite
@@ -639,7 +637,7 @@ def test_suite_that_refuses_every_row_is_told_of_by_name_and_buries_the_first(
     [step] = firm.database.rows(
         "select * from control.ledger where stage = 'validate' and table_name = 'assets' and staged > 100"
     )
-    assert (step["dead"], step["produced"], step["notes"]["buried"]) == (step["staged"], 0, 100)
+    assert (step["dead"], step["produced"], step["notes"]["dead_letters"]) == (step["staged"], 0, 100)
     assert partitions["assets"].faults.num_rows == step["dead"]
     letters = firm.database.rows("select row_number, reasons from control.dead_letter order by dead_letter_id")
     assert [letter["row_number"] for letter in letters] == list(range(100))

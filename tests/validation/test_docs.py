@@ -111,7 +111,7 @@ def test_every_link_of_the_index_leads_to_a_page(staging: Staging, root: Path) -
     assert not [link for link in links if not (index.parent / link).exists()]
 
 
-def test_a_failed_expectation_shows_in_its_own_words_units_and_counts(staging: Staging, root: Path) -> None:
+def test_a_failed_expectation_shows_its_notes_units_and_counts(staging: Staging, root: Path) -> None:
     docs.build(root, [validated(staging, results=(BAD_VALUE,))], "run")
     page = results(root)[0].read_text()
     for words in ("values must be greater than or equal to", "2500000", "A made-up account holds less.", "-17.5"):
@@ -265,7 +265,7 @@ def test_two_processes_that_build_at_once_lose_nothing(staging: Staging, root: P
 
 
 @pytest.mark.long
-def test_a_build_that_is_killed_harms_nobody(staging: Staging, root: Path, tmp_path: Path) -> None:
+def test_a_killed_build_leaves_the_pages_intact(staging: Staging, root: Path, tmp_path: Path) -> None:
     docs.build(root, [validated(staging, day=2)], "run2")
     random = Random(7)
     for _ in range(2):

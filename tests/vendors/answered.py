@@ -22,7 +22,7 @@ from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
 from include.staging.partitions import Partition, Staging
 from include.transform.entities import Canonical, Produced
-from tests.extract.answering import Answer, Asked, Reply, listen
+from tests.extract.answering import Answer, RecordedCall, Reply, listen
 
 HERE = Path(__file__).parent
 DAY, BEFORE = date(2026, 11, 20), date(2026, 11, 19)
@@ -64,7 +64,7 @@ def answering(vendor: Vendor, answers: Answers) -> Answer:
         elif table.path:
             routes[f"/{table.path}"] = body
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: RecordedCall) -> Reply:
         if asked.method == "POST":
             return Reply({"jobId": json.loads(asked.body)["report"]}, 202)
         if f"{asked.path}/file" in routes:
@@ -106,7 +106,7 @@ class Day:
     def produced(self, table: str, entity: str) -> Produced:
         return Canonical(self.partitions[table], entity).result
 
-    def made(self, table: str, entity: str) -> list[Row]:
+    def read_canonical(self, table: str, entity: str) -> list[Row]:
         """The canonical rows of an entity that a table gave."""
         return [row for part in Canonical(self.partitions[table], entity).rows() for row in part.to_pylist()]
 

@@ -18,7 +18,7 @@ from include.vendors.adobe_sign.members import member_status
 from local.postgres import Postgres
 from sandbox.adobe_sign.agreements import ROLES
 from tests.conftest import Firm, new_database
-from tests.extract.answering import Asked, Reply
+from tests.extract.answering import RecordedCall, Reply
 from tests.running_sandbox import LAST, NOW, run_sandbox
 from tests.vendors.answered import Answers, Day, Row, answering, changed, goldens, run_day
 from tests.vendors.conftest import Run
@@ -45,12 +45,12 @@ def happened(key: str, *events: tuple[str, str]) -> Answers:
 
 
 def envelope(day: Day, key: str) -> Row:
-    [row] = [row for row in day.made("agreement_details", "envelope") if row["envelope_key"] == key]
+    [row] = [row for row in day.read_canonical("agreement_details", "envelope") if row["envelope_key"] == key]
     return row
 
 
 def people(day: Day, key: str) -> dict[str, Row]:
-    rows = day.made("participants", "envelope_recipient")
+    rows = day.read_canonical("participants", "envelope_recipient")
     return {row["envelope_recipient_key"]: row for row in rows if row["envelope_key"] == key}
 
 
@@ -68,7 +68,7 @@ def people(day: Day, key: str) -> dict[str, Row]:
         ("SOMETHING_NEW", "other"),
     ],
 )
-def test_status_in_our_words(run: Run, said: str, ours: str) -> None:
+def test_status_is_mapped_to_ours(run: Run, said: str, ours: str) -> None:
     assert envelope(run(ADOBE_SIGN, agreement("A1", status=said)), "A1")["status"] == ours
 
 
@@ -79,7 +79,7 @@ def test_every_status_of_the_sandbox_is_known(agreed: Day) -> None:
     assert set(is_final(done).to_pylist()) == {True}
 
 
-def test_withdrawn_and_refused_have_one_status_and_are_told_apart_by_their_events(run: Run) -> None:
+def test_withdrawn_and_rejected_share_a_status_and_differ_by_events(run: Run) -> None:
     withdrawn = run(
         ADOBE_SIGN, happened("A3", ("CREATED", "2026-11-10T09:00:00Z"), ("RECALLED", "2026-11-11T09:00:00Z"))
     )
@@ -99,12 +99,12 @@ def test_agreement_that_goes_on_or_ended_for_the_first_time_was_not_reopened(agr
     assert envelope(agreed, key)["reopened_at"] is None
 
 
-def test_agreement_of_which_nothing_is_told_changed_when_it_was_made(agreed: Day) -> None:
+def test_agreement_without_events_changed_when_created(agreed: Day) -> None:
     row = envelope(agreed, "A5")
     assert (row["status"], row["changed_at"]) == ("draft", row["created_at"])
 
 
-def test_draft_has_neither_members_nor_events_and_costs_nobody_else(agreed: Day) -> None:
+def test_draft_has_no_members_or_events_and_affects_no_other(agreed: Day) -> None:
     for table in ("members", "agreement_events"):
         assert {row["agreement_id"] for row in agreed.staged(table)} == {"A1", "A2", "A3", "A4"}
 
@@ -137,7 +137,7 @@ def test_purpose_is_the_name_up_to_its_first_dash(name: str | None, purpose: str
 # --- members ---
 
 
-def test_member_whose_part_somebody_else_does_is_counted_and_left_out(agreed: Day) -> None:
+def test_replaced_member_is_counted_and_dropped(agreed: Day) -> None:
     assert set(people(agreed, "A2")) == {"A2:P2", "A2:P4"}
     assert agreed.produced("participants", "envelope_recipient").dropped["replaced by another member"] == 1
 
@@ -148,12 +148,12 @@ def test_member_carries_the_role_the_order_and_the_state_of_the_set(agreed: Day)
     assert {row["created_on"] for row in people(agreed, "A2").values()} == {envelope(agreed, "A2")["created_on"]}
 
 
-def test_member_acted_when_the_events_say_so(agreed: Day) -> None:
+def test_member_action_time_comes_from_the_events(agreed: Day) -> None:
     assert people(agreed, "A1")["A1:P1"]["signed_at"] == datetime(2026, 11, 18, 10, 30, tzinfo=UTC)
     assert people(agreed, "A3")["A3:P5"]["declined_at"] == datetime(2026, 11, 11, 9, tzinfo=UTC)
 
 
-def test_every_state_of_a_set_is_a_word_of_ours() -> None:
+def test_every_state_of_a_set_is_mapped() -> None:
     said = ["COMPLETED", "NOT_YET_VISIBLE", "WAITING_FOR_MY_SIGNATURE", "CANCELLED", "EXPIRED", None]
     assert member_status(pa.array(said)).to_pylist() == ["completed", "waiting", "sent", "other", "other", "sent"]
 
@@ -174,7 +174,7 @@ class Users:
         self.lists = {"ann@firm.example": ["A1", "A2"], "bo@firm.example": ["A2", "A3", "A4"]}
         self.answer = answering(ADOBE_SIGN, GOLDEN)
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: RecordedCall) -> Reply:
         user = asked.headers.get("x-api-user", "").removeprefix("email:")
         self.asked.append((asked.path, user, asked.params.get("cursor", "")))
         if asked.path == "/users":
@@ -198,13 +198,18 @@ def test_list_of_every_user_is_read_to_its_end_on_that_user_s_behalf(run: Run) -
     assert (manifest.fetched, manifest.staged, manifest.duplicate) == (5, 4, 1)
 
 
-def test_agreement_that_two_users_see_is_asked_for_once_on_behalf_of_one_of_them(run: Run) -> None:
+def test_agreement_of_two_users_is_requested_once_for_one_of_them(run: Run) -> None:
     users = Users()
     day = run(ADOBE_SIGN, users)
     asked = [(path, user) for path, user, _ in users.asked if path.startswith("/agreements/A2")]
     assert len(asked) == len({path for path, _ in asked}) == 3
     assert len({user for _, user in asked}) == 1
-    assert {row["envelope_key"] for row in day.made("agreement_details", "envelope")} == {"A1", "A2", "A3", "A4"}
+    assert {row["envelope_key"] for row in day.read_canonical("agreement_details", "envelope")} == {
+        "A1",
+        "A2",
+        "A3",
+        "A4",
+    }
 
 
 # --- what has come to its end ---
@@ -226,13 +231,13 @@ def keys(firm: Firm, where: str) -> set[str]:
     return {row["key"] for row in firm.database.rows(query)}
 
 
-def asked_for(firm: Firm) -> set[str]:
+def list_requested(firm: Firm) -> set[str]:
     """Agreements that the newest run asked for, one by one."""
     query = "select distinct split_part(path, '/', 2) as key from control.api_call where path like 'agreements/%'"
     return {row["key"] for row in firm.database.rows(f"{query} and run_id = 'run-{firm._runs}'")}
 
 
-def ask(firm: Firm, key: str) -> None:
+def request_agreement(firm: Firm, key: str) -> None:
     """Asks for one agreement on its sender's behalf, as a webhook or a person lets it."""
     sender = firm.database.value(
         "select sender_email from warehouse.envelope where envelope_key = :key and recorded_to is null", key=key
@@ -243,29 +248,29 @@ def ask(firm: Firm, key: str) -> None:
     firm.publish(run, partitions)
 
 
-def test_agreement_that_ended_is_not_asked_for_again_and_every_other_is(firm: Firm) -> None:
+def test_ended_agreement_is_not_requested_again_and_others_are(firm: Firm) -> None:
     ended, going_on = keys(firm, "is_final"), keys(firm, "not is_final")
     assert ended
     assert going_on
     firm.day()
-    assert asked_for(firm) == going_on
+    assert list_requested(firm) == going_on
 
 
-def test_full_refresh_asks_for_all(firm: Firm) -> None:
+def test_full_refresh_requests_all(firm: Firm) -> None:
     firm.day(full_refresh=True)
-    assert asked_for(firm) == keys(firm, "true")
+    assert list_requested(firm) == keys(firm, "true")
 
 
-def test_agreement_that_ended_is_asked_for_when_somebody_names_it(firm: Firm) -> None:
+def test_ended_agreement_is_requested_when_selected(firm: Firm) -> None:
     key = min(keys(firm, "is_final"))
-    ask(firm, key)
-    assert asked_for(firm) == {key}
+    request_agreement(firm, key)
+    assert list_requested(firm) == {key}
 
 
 def test_agreement_that_expired_and_was_started_again_goes_on(firm: Firm) -> None:
     key = min(keys(firm, "status = 'sent'"))
     firm.sandbox.admin("adobe_sign/expire", agreement_id=key)
-    ask(firm, key)
+    request_agreement(firm, key)
     assert key in keys(firm, "status = 'expired' and is_final")
     firm.turn_to(NOW + timedelta(hours=1))  # the vendor's times have no fractions
     firm.sandbox.admin("adobe_sign/restart", agreement_id=key)

@@ -17,7 +17,7 @@ from include.vendors.docusign.envelopes import ENVELOPES, ROLES
 from include.vendors.docusign.recipients import first_of, order_of
 from sandbox.docusign.life import KINDS
 from tests.conftest import Firm
-from tests.extract.answering import Asked, Reply
+from tests.extract.answering import RecordedCall, Reply
 from tests.running_sandbox import NOW
 from tests.vendors.answered import Answers, Day, Row, answering, changed, goldens, run_day
 from tests.vendors.conftest import Run
@@ -49,7 +49,7 @@ def fields(value: Any) -> Answers:
 
 
 def first(day: Day) -> Row:
-    [row] = [row for row in day.made("envelopes", "envelope") if row["envelope_key"] == FIRST]
+    [row] = [row for row in day.read_canonical("envelopes", "envelope") if row["envelope_key"] == FIRST]
     return row
 
 
@@ -66,7 +66,7 @@ def first(day: Day) -> Row:
         ("2026-11-16T06:05:09.2500000-08:00", 250000),
     ],
 )
-def test_time_has_up_to_seven_decimals_and_is_never_later_than_said(run: Run, written: str, microsecond: int) -> None:
+def test_time_has_up_to_seven_decimals_and_is_rounded_down(run: Run, written: str, microsecond: int) -> None:
     day = run(DOCUSIGN, envelope(createdDateTime=written), "envelopes")
     assert first(day)["created_at"] == datetime(2026, 11, 16, 14, 5, 9, microsecond, UTC)
 
@@ -105,10 +105,10 @@ def test_empty_text_is_none() -> None:
         ("authoritativecopy", "other", False),
     ],
 )
-def test_status_in_our_words_and_whether_it_is_the_end(run: Run, said: str, status: str, is_final: bool) -> None:
+def test_status_is_mapped_and_marked_final(run: Run, said: str, status: str, is_final: bool) -> None:
     day = run(DOCUSIGN, envelope(status=said), *TABLES)
     assert (first(day)["status"], first(day)["is_final"]) == (status, is_final)
-    of = [row for row in day.made("recipients", "envelope_recipient") if row["envelope_key"] == FIRST]
+    of = [row for row in day.read_canonical("recipients", "envelope_recipient") if row["envelope_key"] == FIRST]
     assert {row["is_final"] for row in of} == {is_final}
 
 
@@ -116,7 +116,7 @@ def test_draft_has_no_stamp_but_that_of_its_creation(run: Run) -> None:
     draft = {"envelopeId": FIRST, "status": "created", "createdDateTime": "2026-11-16T14:00:00Z"}
     rows = [draft | {"lastModifiedDateTime": "2026-11-16T14:00:00Z"}]
     day = run(DOCUSIGN, changed(GOLDEN, "envelopes", lambda said: said.update(envelopes=rows)), *TABLES)
-    assert [row["event"] for row in day.made("envelopes", "envelope_event")] == ["created"]
+    assert [row["event"] for row in day.read_canonical("envelopes", "envelope_event")] == ["created"]
     assert (first(day)["status"], first(day)["sent_at"]) == ("draft", None)
 
 
@@ -127,9 +127,9 @@ def test_end_that_is_no_completion_has_its_time(run: Run, stamp: str) -> None:
 
 
 def test_each_stamp_is_an_event(signed: Day) -> None:
-    told = [r["event"] for r in signed.made("envelopes", "envelope_event") if r["envelope_key"] == FIRST]
+    told = [r["event"] for r in signed.read_canonical("envelopes", "envelope_event") if r["envelope_key"] == FIRST]
     assert told == ["created", "sent", "delivered", "completed"]
-    acts = [(r["event"], r["actor_name"]) for r in signed.made("recipients", "envelope_event")]
+    acts = [(r["event"], r["actor_name"]) for r in signed.read_canonical("recipients", "envelope_event")]
     assert ("signed", "Ann Sample") in acts
     assert ("refused", "Bo Sample") in acts
 
@@ -141,7 +141,7 @@ def test_each_stamp_is_an_event(signed: Day) -> None:
 def test_recipients_of_every_array_are_read_with_their_role(run: Run, array: str, role: str) -> None:
     who = {"recipientId": "7", "name": "Sample Person", "email": "sample@client.example", "status": "sent"}
     day = run(DOCUSIGN, recipients(**{array: [who]}), *TABLES)
-    [row] = [r for r in day.made("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
+    [row] = [r for r in day.read_canonical("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
     assert (row["role"], row["name"], row["status"]) == (role, "Sample Person", "sent")
     assert day.dead("recipients") == []
 
@@ -150,11 +150,11 @@ def test_every_array_of_the_sandbox_has_a_role() -> None:
     assert set(KINDS) <= ROLES.keys()
 
 
-def test_array_that_nobody_knows_is_told_and_costs_no_other_recipient(run: Run) -> None:
+def test_unknown_array_is_reported_and_affects_no_other_recipient(run: Run) -> None:
     who = {"recipientId": "1", "name": "Sample Person", "status": "sent"}
     day = run(DOCUSIGN, recipients(signers=[who], hoverers=[who | {"recipientId": "2"}]), *TABLES)
     assert day.partitions["envelopes"].manifest.undeclared == ("recipients.hoverers",)
-    rows = [r["role"] for r in day.made("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
+    rows = [r["role"] for r in day.read_canonical("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
     assert rows == ["signer"]
 
 
@@ -163,13 +163,13 @@ def test_array_that_is_none_costs_no_envelope_and_no_other_recipient(run: Run, a
     who = {"recipientId": "2", "name": "Sample Person", "status": "sent"}
     day = run(DOCUSIGN, recipients(signers=array, carbonCopies=[who]), *TABLES)
     assert first(day)["status"] == "completed"
-    rows = [r["role"] for r in day.made("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
+    rows = [r["role"] for r in day.read_canonical("recipients", "envelope_recipient") if r["envelope_key"] == FIRST]
     assert rows == ["carbon_copy"]
     assert len(day.dead("recipients")) + len(day.dead("envelopes")) >= 1
 
 
 def test_recipient_without_a_name_is_known_by_the_signer_s(signed: Day) -> None:
-    rows = {r["envelope_recipient_key"]: r for r in signed.made("recipients", "envelope_recipient")}
+    rows = {r["envelope_recipient_key"]: r for r in signed.read_canonical("recipients", "envelope_recipient")}
     assert (rows[f"{FIRST}:2"]["name"], rows[f"{FIRST}:2"]["email"]) == ("Bob Sample", None)
     assert (rows[f"{FIRST}:5"]["role"], rows[f"{FIRST}:5"]["name"]) == ("seal", None)
 
@@ -224,29 +224,29 @@ def test_number_where_a_list_is_due_is_a_dead_letter_of_its_envelope(run: Run) -
 # --- what is asked for ---
 
 
-def asked(**span: Any) -> dict[str, str]:
+def build_parameters(**span: Any) -> dict[str, str]:
     return request(DOCUSIGN, ENVELOPES, Span(date(2026, 11, 20), **span), NOW)[0]
 
 
-def test_poll_asks_for_what_changed_since_the_last_one_and_some_time_before() -> None:
-    params = asked(edited_since=NOW - timedelta(hours=1))
+def test_poll_requests_changes_since_the_last_one_with_an_overlap() -> None:
+    params = build_parameters(edited_since=NOW - timedelta(hours=1))
     since, until = (datetime.fromisoformat(params[name]) for name in ("from_date", "to_date"))
     assert since == NOW - timedelta(hours=1, days=ENVELOPES.overlap_days)
     assert until > NOW
     assert (params["order_by"], params["order"]) == ("created", "asc")
 
 
-def test_first_poll_and_full_refresh_ask_for_all() -> None:
-    assert datetime.fromisoformat(asked()["from_date"]).year < 2003
+def test_first_poll_and_full_refresh_request_all() -> None:
+    assert datetime.fromisoformat(build_parameters()["from_date"]).year < 2003
 
 
-def test_past_day_asks_for_what_changed_on_it_in_utc() -> None:
-    params = asked(is_past=True, first_date=date(2026, 11, 20))
+def test_past_day_requests_its_changes_in_utc() -> None:
+    params = build_parameters(is_past=True, first_date=date(2026, 11, 20))
     assert (params["from_date"], params["to_date"]) == ("2026-11-20T00:00:00Z", "2026-11-20T23:59:59Z")
 
 
-def test_single_envelopes_are_asked_for_at_once_and_without_dates() -> None:
-    params = asked(selected=("e1", "e2"))
+def test_single_envelopes_are_requested_at_once_without_dates() -> None:
+    params = build_parameters(selected=("e1", "e2"))
     assert params["envelope_ids"] == "e1,e2"
     assert not {"from_date", "to_date"} & params.keys()
 
@@ -256,7 +256,7 @@ def test_envelopes_come_with_recipients_and_custom_fields_in_one_list(run: Run) 
     paths: list[str] = []
     answer = answering(DOCUSIGN, GOLDEN)
 
-    def answer_and_note(call: Asked) -> Reply:
+    def answer_and_note(call: RecordedCall) -> Reply:
         paths.append(call.path)
         assert call.params["include"] == "recipients,custom_fields"
         return answer(call)

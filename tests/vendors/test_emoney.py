@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from include.vendors.arrays import known_elsewhere
 from include.vendors.emoney import EMONEY
 from include.vendors.emoney.plans import funded
-from tests.extract.answering import Asked, Reply
+from tests.extract.answering import RecordedCall, Reply
 from tests.vendors.answered import NOW, Day, answering, changed, goldens, run_day, written
 from tests.vendors.conftest import Run
 
@@ -42,7 +42,7 @@ def simulated(run: Run, **fields: Any) -> Day:
 
 
 def test_spouse_is_a_person_of_the_same_household_at_the_same_address(planned: Day) -> None:
-    people = {row["person_key"]: row for row in planned.made("clients", "person")}
+    people = {row["person_key"]: row for row in planned.read_canonical("clients", "person")}
     gus, ada = people[GUS], people[f"{GUS}:spouse"]
     shared = ("household_key", "street", "city", "state_code", "postal_code", "phone", "cross_references")
     assert [ada[name] for name in shared] == [gus[name] for name in shared]
@@ -50,14 +50,16 @@ def test_spouse_is_a_person_of_the_same_household_at_the_same_address(planned: D
 
 
 def test_client_without_a_spouse_is_one_person(planned: Day) -> None:
-    assert [row["person_key"] for row in planned.made("clients", "person") if row["household_key"] == BO] == [BO]
+    assert [row["person_key"] for row in planned.read_canonical("clients", "person") if row["household_key"] == BO] == [
+        BO
+    ]
     assert planned.produced("clients", "person").split == 1
 
 
 @pytest.mark.parametrize("spouse", [{"firstName": "Ada"}, {"lastName": "Example"}], ids=["first", "last"])
 def test_spouse_with_half_a_name_is_a_person(run: Run, spouse: dict[str, str]) -> None:
     day = run(EMONEY, changed(GOLDEN, "clients", lambda rows: rows[0].update(spouse=spouse)), "clients")
-    [other] = [row for row in day.made("clients", "person") if row["person_key"] == f"{GUS}:spouse"]
+    [other] = [row for row in day.read_canonical("clients", "person") if row["person_key"] == f"{GUS}:spouse"]
     assert other["name"] == " ".join(spouse.values())
 
 
@@ -72,32 +74,34 @@ def test_id_of_another_vendor_is_the_key_of_its_household(theirs: str | None, ou
 # --- goals ---
 
 
-def test_goal_is_an_expense_that_says_so(planned: Day) -> None:
-    goals = {row["goal_key"] for row in planned.made("expenses", "goal")}
+def test_goal_is_an_expense_with_the_goal_flag(planned: Day) -> None:
+    goals = {row["goal_key"] for row in planned.read_canonical("expenses", "goal")}
     assert goals == {f"{BASE}:1001002", f"{BASE}:1001004", f"{WHAT_IF}:1001002"}
     assert planned.produced("expenses", "goal").dropped["no goal"] == 2  # one that says no, one that says nothing
 
 
 def test_same_goal_in_two_plans_is_two_goals(planned: Day) -> None:
     amounts = {
-        row["plan_key"]: row["amount_usd"] for row in planned.made("expenses", "goal") if row["name"] == "College"
+        row["plan_key"]: row["amount_usd"]
+        for row in planned.read_canonical("expenses", "goal")
+        if row["name"] == "College"
     }
     assert amounts == {BASE: Decimal("41000.00"), WHAT_IF: Decimal("30000.00")}
 
 
-def test_funding_is_asked_for_of_goals_alone(planned: Day) -> None:
+def test_funding_is_requested_only_for_goals(planned: Day) -> None:
     assert {row["expense_id"] for row in planned.staged("goal_funding")} == {"1001002", "1001004"}
 
 
 def test_retirement_is_the_goal_of_every_plan_that_has_its_probability(planned: Day) -> None:
-    [goal] = planned.made("monte_carlo", "goal")
-    [result] = planned.made("monte_carlo", "goal_result")
+    [goal] = planned.read_canonical("monte_carlo", "goal")
+    [result] = planned.read_canonical("monte_carlo", "goal_result")
     assert goal["goal_key"] == result["goal_key"] == f"{BASE}:retirement"
 
 
 def test_result_of_a_goal_is_of_the_goal_among_the_expenses(planned: Day) -> None:
-    goals = {row["goal_key"] for row in planned.made("expenses", "goal")}
-    assert {row["goal_key"] for row in planned.made("goal_results", "goal_result")} <= goals
+    goals = {row["goal_key"] for row in planned.read_canonical("expenses", "goal")}
+    assert {row["goal_key"] for row in planned.read_canonical("goal_results", "goal_result")} <= goals
 
 
 # --- probabilities ---
@@ -109,7 +113,9 @@ def test_probability_is_stamped_with_the_time_of_its_call(planned: Day) -> None:
         ("monte_carlo", "goal_result"),
         ("goal_results", "goal_result"),
     ]:
-        assert {(row["computed_at"], row["computed_on"]) for row in planned.made(table, entity)} == {(NOW, NOW.date())}
+        assert {(row["computed_at"], row["computed_on"]) for row in planned.read_canonical(table, entity)} == {
+            (NOW, NOW.date())
+        }
 
 
 def test_every_call_computes_anew_and_the_later_one_is_newer(run: Run) -> None:
@@ -118,7 +124,7 @@ def test_every_call_computes_anew_and_the_later_one_is_newer(run: Run) -> None:
         answers = changed(
             GOLDEN, "monte_carlo", lambda held, p=probability: held[SIMULATED].update(probabilityOfSuccess=p)
         )
-        results += run(EMONEY, answers, *PLANNED, now=now).made("monte_carlo", "plan_result")
+        results += run(EMONEY, answers, *PLANNED, now=now).read_canonical("monte_carlo", "plan_result")
     first, second = results
     assert first["plan_result_key"] == second["plan_result_key"]  # one fact a day
     assert (first["probability_ratio"], second["probability_ratio"]) == (Decimal("0.8243"), Decimal("0.8251"))
@@ -126,9 +132,9 @@ def test_every_call_computes_anew_and_the_later_one_is_newer(run: Run) -> None:
 
 
 def test_missing_probability_is_no_result_and_not_zero(planned: Day, run: Run) -> None:
-    assert WHAT_IF not in {row["plan_key"] for row in planned.made("monte_carlo", "plan_result")}
+    assert WHAT_IF not in {row["plan_key"] for row in planned.read_canonical("monte_carlo", "plan_result")}
     assert planned.produced("monte_carlo", "plan_result").dropped["no probability"] == 1
-    [zero] = simulated(run, probabilityOfSuccess=0).made("monte_carlo", "plan_result")
+    [zero] = simulated(run, probabilityOfSuccess=0).read_canonical("monte_carlo", "plan_result")
     assert zero["probability_ratio"] == 0
 
 
@@ -136,7 +142,7 @@ def test_missing_probability_is_no_result_and_not_zero(planned: Day, run: Run) -
 def test_plan_that_cannot_be_calculated_has_no_result(run: Run, status: int) -> None:
     answer = answering(EMONEY, GOLDEN)
 
-    def refusing(asked: Asked) -> Reply:
+    def refusing(asked: RecordedCall) -> Reply:
         return Reply({"message": "not calculated"}, status) if "montecarlo" in asked.path else answer(asked)
 
     day = run(EMONEY, refusing, *PLANNED)
@@ -148,13 +154,13 @@ def test_probability_that_is_no_ratio_is_a_dead_letter(run: Run, stated: float) 
     day = simulated(run, probabilityOfSuccess=stated)
     reasons = {row["key"]: row["reasons"] for row in day.dead("monte_carlo")}
     assert reasons[BASE] == ["expect_column_values_to_be_between(probability_ratio): 0 to 1"]
-    assert day.made("monte_carlo", "plan_result") == []
+    assert day.read_canonical("monte_carlo", "plan_result") == []
 
 
 @pytest.mark.parametrize(("stated", "year"), [(2049, 2049), (0, None), (None, None)])
-def test_year_zero_says_that_nothing_falls_short(run: Run, stated: int | None, year: int | None) -> None:
+def test_year_zero_means_no_shortfall(run: Run, stated: int | None, year: int | None) -> None:
     goal = {"probabilityOfSuccess": 0.9, "firstShortfallYear": stated}
-    [result] = simulated(run, retirementGoal=goal).made("monte_carlo", "goal_result")
+    [result] = simulated(run, retirementGoal=goal).read_canonical("monte_carlo", "goal_result")
     assert result["shortfall_year"] == year
 
 
@@ -189,12 +195,12 @@ def test_funded_ratio_is_exact_or_missing_and_fits_the_warehouse(
 
 def test_goal_without_funding_has_its_probability_alone(run: Run) -> None:
     day = run(EMONEY, GOLDEN | {"goal_funding": written({})}, *PLANNED)
-    results = day.made("goal_results", "goal_result")
+    results = day.read_canonical("goal_results", "goal_result")
     assert {row["funded_ratio"] for row in results} == {None}
     assert Decimal("0.91234568") in {row["probability_ratio"] for row in results}
 
 
-def test_calls_say_whose_rows_they_gave(planned: Day) -> None:
+def test_rows_have_the_key_of_their_call(planned: Day) -> None:
     assert {row["client_id"] for row in planned.staged("accounts")} == {GUS}
     assert {(row["client_id"], row["plan_id"]) for row in planned.staged("monte_carlo")} >= {
         (GUS, BASE),

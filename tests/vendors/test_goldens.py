@@ -40,7 +40,7 @@ def become(day: Day, table: Table) -> dict[str, Any]:
     return {
         "staged": day.staged(table.name),
         "dead": day.dead(table.name),
-        "canonical": {entity: day.made(table.name, entity) for entity in day.entities(table.name)},
+        "canonical": {entity: day.read_canonical(table.name, entity) for entity in day.entities(table.name)},
     }
 
 
@@ -49,7 +49,7 @@ def _text(value: object) -> str:
 
 
 @pytest.mark.parametrize(("vendor", "table"), CASES)
-def test_answer_becomes_what_its_golden_says(vendor: Vendor, table: Table, days: dict[str, Day]) -> None:
+def test_response_becomes_its_golden(vendor: Vendor, table: Table, days: dict[str, Day]) -> None:
     expected = HERE / vendor.name / f"{table.name}.expected.json"
     became = _text(become(days[vendor.name], table))
     if not expected.exists():
@@ -59,7 +59,7 @@ def test_answer_becomes_what_its_golden_says(vendor: Vendor, table: Table, days:
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
-def test_every_file_is_of_a_table_and_every_table_that_is_asked_for_has_an_answer(vendor: Vendor) -> None:
+def test_every_file_has_a_table_and_every_requested_table_a_response(vendor: Vendor) -> None:
     asked_for = {table.name for table in vendor.requested_tables if not isinstance(table.shape, Nested)}
     assert goldens(vendor).keys() == asked_for
     expected = {path.name.removesuffix(".expected.json") for path in (HERE / vendor.name).glob("*.expected.json")}

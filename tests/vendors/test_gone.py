@@ -15,7 +15,7 @@ from include.vendors.moneyguidepro import MONEYGUIDEPRO
 from include.vendors.tamarac import TAMARAC
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer, Asked, Reply
+from tests.extract.answering import Answer, RecordedCall, Reply
 from tests.vendors.answered import NOW, Answers, answering, changed, goldens, run_day
 
 Gone = Callable[[Vendor, Answers | Answer], list[tuple[str, str]]]
@@ -72,7 +72,7 @@ def test_expense_that_is_no_goal_any_more_is_gone_as_a_goal(gone: Gone) -> None:
 def test_plan_that_is_not_calculated_yet_keeps_its_retirement(gone: Gone) -> None:
     answer = answering(EMONEY, goldens(EMONEY))
 
-    def wait(asked: Asked) -> Reply:
+    def wait(asked: RecordedCall) -> Reply:
         return Reply({}, 409) if asked.path.endswith("/montecarlo") else answer(asked)
 
     assert gone(EMONEY, wait) == []
@@ -111,6 +111,6 @@ def test_plan_of_a_household_that_has_none_any_more_is_gone(gone: Gone) -> None:
     assert ("plan", "70001") in gone(MONEYGUIDEPRO, answers)
 
 
-def test_account_is_gone_also_where_groups_stand_among_accounts(gone: Gone) -> None:
+def test_account_is_missing_also_where_groups_are_listed_among_accounts(gone: Gone) -> None:
     answers = changed(goldens(TAMARAC), "accounts", lambda held: held["items"].pop(0))
     assert [key for entity, key in gone(TAMARAC, answers) if entity == "account"] == ["TA100"]

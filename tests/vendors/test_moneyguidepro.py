@@ -43,7 +43,7 @@ def summarised(change: Callable[[Any], object]) -> Answers:
 
 
 def current_of(day: Day, household: str = "70001") -> dict[str, Any]:
-    [result] = [r for r in day.made("plan_summaries", "plan_result") if r["household_key"] == household]
+    [result] = [r for r in day.read_canonical("plan_summaries", "plan_result") if r["household_key"] == household]
     return result
 
 
@@ -58,13 +58,13 @@ def test_probability_is_read_from_its_text_and_the_text_is_kept(run: Run, said: 
     day = run(
         MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=said)), *RESULTS
     )
-    [result] = day.made("meters", "plan_result")
+    [result] = day.read_canonical("meters", "plan_result")
     assert result["probability_ratio"] == (None if stated is None else Decimal(stated))
     assert result["probability_text"] == said
 
 
 def test_current_and_recommended_scenario_are_two_results(planned: Day) -> None:
-    [recommended] = planned.made("meters", "plan_result")
+    [recommended] = planned.read_canonical("meters", "plan_result")
     current = current_of(planned)
     assert (current["scenario"], current["probability_ratio"]) == ("current", Decimal("0.77"))
     assert (recommended["scenario"], recommended["probability_ratio"]) == ("recommended", Decimal("0.82"))
@@ -73,23 +73,23 @@ def test_current_and_recommended_scenario_are_two_results(planned: Day) -> None:
 
 
 def test_missing_recommended_scenario_is_missing_and_not_zero(planned: Day, run: Run) -> None:
-    assert "70002" not in {row["plan_key"] for row in planned.made("meters", "plan_result")}
+    assert "70002" not in {row["plan_key"] for row in planned.read_canonical("meters", "plan_result")}
     assert planned.produced("meters", "plan_result").dropped["no recommended scenario"] == 1
     zero = run(
         MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess="0")), *RESULTS
     )
-    assert [row["probability_ratio"] for row in zero.made("meters", "plan_result")] == [0]
+    assert [row["probability_ratio"] for row in zero.read_canonical("meters", "plan_result")] == [0]
 
 
 def test_household_without_a_plan_has_none(planned: Day) -> None:
-    assert {row["plan_key"] for row in planned.made("plan_summaries", "plan")} == {"70001", "70002"}
+    assert {row["plan_key"] for row in planned.read_canonical("plan_summaries", "plan")} == {"70001", "70002"}
     assert planned.produced("plan_summaries", "plan").dropped["no plan"] == 1
 
 
 @pytest.mark.parametrize(
     "said", ["ask your advisor", "82 percent", "1e2", "", "150%", "101", "-5", "0.82", "<0.5", "0.82%"]
 )
-def test_probability_that_nobody_understands_is_a_dead_letter(run: Run, said: str) -> None:
+def test_unknown_probability_format_is_a_dead_letter(run: Run, said: str) -> None:
     day = run(
         MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=said)), *RESULTS
     )
@@ -123,7 +123,7 @@ def test_number_between_zero_and_one_may_be_a_fraction_and_is_no_percentage(numb
 @pytest.mark.parametrize("high", ["101", "0.9"])
 def test_target_range_that_is_no_percentage_is_missing(run: Run, high: str) -> None:
     day = run(MONEYGUIDEPRO, summarised(lambda row: row["results"].update(monteCarloTargetRangeHigh=high)), *RESULTS)
-    [plan] = [row for row in day.made("plan_summaries", "plan") if row["plan_key"] == "70001"]
+    [plan] = [row for row in day.read_canonical("plan_summaries", "plan") if row["plan_key"] == "70001"]
     assert (plan["target_low_ratio"], plan["target_high_ratio"]) == (Decimal("0.75"), None)
 
 
@@ -141,11 +141,11 @@ def test_result_on_positions_that_were_not_refreshed_is_stale(run: Run, status: 
 
 
 def test_result_is_stamped_with_the_time_of_its_call(planned: Day) -> None:
-    assert {row["computed_at"] for row in planned.made("plan_summaries", "plan_result")} == {NOW}
+    assert {row["computed_at"] for row in planned.read_canonical("plan_summaries", "plan_result")} == {NOW}
 
 
 def test_plan_is_dated_by_its_household(planned: Day) -> None:
-    dated = {row["plan_key"]: str(row["updated_on"]) for row in planned.made("plan_summaries", "plan")}
+    dated = {row["plan_key"]: str(row["updated_on"]) for row in planned.read_canonical("plan_summaries", "plan")}
     assert dated == {"70001": "2026-11-16", "70002": "2026-01-05"}
 
 
@@ -212,29 +212,29 @@ def test_any_text_is_read_or_gives_nothing(wording: str) -> None:
 @pytest.mark.parametrize(
     "wording", ["see advisor notes", "TBD", "$85,000", "85,000 in 2031", "$85,000 / yr from soon", ""]
 )
-def test_goal_in_other_words_is_a_dead_letter(run: Run, wording: str) -> None:
+def test_goal_in_another_format_is_a_dead_letter(run: Run, wording: str) -> None:
     item = {"description": "Boat", "current": wording}
     answers = summarised(lambda row: row["categories"][0]["topics"][1].update(items=[item]))
     day = run(MONEYGUIDEPRO, answers, *RESULTS)
     assert day.dead("goals") == [
         {"key": "70001:Other Goals:Boat:1", "reasons": ["expect_column_values_to_match_regex(wording)"]}
     ]
-    assert "Boat" not in {row["name"] for row in day.made("goals", "goal")}
+    assert "Boat" not in {row["name"] for row in day.read_canonical("goals", "goal")}
 
 
 def test_goal_is_known_by_its_household_topic_and_name(planned: Day) -> None:
-    living = [row["goal_key"] for row in planned.made("goals", "goal") if row["name"] == "Living Expense"]
+    living = [row["goal_key"] for row in planned.read_canonical("goals", "goal") if row["name"] == "Living Expense"]
     assert living == ["70001:Retirement:Living Expense:1", "70002:Retirement:Living Expense:1"]
 
 
-def test_two_goals_of_one_name_are_two_in_whatever_order_they_are_told(run: Run) -> None:
+def test_two_goals_of_one_name_are_two_in_any_order(run: Run) -> None:
     items = [{"description": "Car", "current": wording} for wording in ("$9,000 in 2030", "$41,000 in 2028")]
     days = [
         run(MONEYGUIDEPRO, summarised(lambda row, i=told: row["categories"][0]["topics"][1].update(items=i)), *RESULTS)
         for told in (items, items[::-1])
     ]
     cars = [
-        {row["goal_key"]: row["start_year"] for row in day.made("goals", "goal") if row["name"] == "Car"}
+        {row["goal_key"]: row["start_year"] for row in day.read_canonical("goals", "goal") if row["name"] == "Car"}
         for day in days
     ]
     assert cars == [{"70001:Other Goals:Car:1": 2028, "70001:Other Goals:Car:2": 2030}] * 2
@@ -244,13 +244,13 @@ def test_two_goals_of_one_name_are_two_in_whatever_order_they_are_told(run: Run)
 
 
 def test_participants_are_persons_of_their_household(planned: Day) -> None:
-    people = {row["person_key"]: row for row in planned.made("participants", "person")}
+    people = {row["person_key"]: row for row in planned.read_canonical("participants", "person")}
     assert [people[key]["household_key"] for key in ("140001", "140002")] == ["70001"] * 2
     assert people["140002"]["name"] == "Ada"  # without a last name
 
 
 def test_participant_is_known_elsewhere_by_the_household_s_key(planned: Day) -> None:
-    known = {row["person_key"]: row["cross_references"] for row in planned.made("participants", "person")}
+    known = {row["person_key"]: row["cross_references"] for row in planned.read_canonical("participants", "person")}
     assert known == {"140001": "orion:household:1001", "140002": "orion:household:1001", "140003": None}
 
 
@@ -260,10 +260,10 @@ def test_beneficiaries_are_counted_and_an_unknown_number_is_not_zero(run: Run, l
         held["Households/70001/InsurancePolicies"]["policies"][0]["beneficiaries"] = listed
 
     day = run(MONEYGUIDEPRO, changed(GOLDEN, "insurance_policies", change), "households", "insurance_policies")
-    assert day.made("insurance_policies", "insurance_policy")[0]["beneficiaries"] == count
+    assert day.read_canonical("insurance_policies", "insurance_policy")[0]["beneficiaries"] == count
 
 
-def test_two_policies_of_one_name_are_two_in_whatever_order_they_are_told(run: Run) -> None:
+def test_two_policies_of_one_name_are_two_in_any_order(run: Run) -> None:
     days = []
     for order in (1, -1):
 
@@ -276,7 +276,7 @@ def test_two_policies_of_one_name_are_two_in_whatever_order_they_are_told(run: R
 
         answers = changed(GOLDEN, "insurance_policies", change)
         day = run(MONEYGUIDEPRO, answers, "households", "insurance_policies")
-        made = day.made("insurance_policies", "insurance_policy")
+        made = day.read_canonical("insurance_policies", "insurance_policy")
         days.append({row["insurance_policy_key"]: (row["insured_name"], row["death_benefit_usd"]) for row in made})
     ada, gus = ("Ada Example", Decimal(250_000)), ("Gus Example", Decimal(500_000))
     assert days == [{"70001:Term Life:1": ada, "70001:Term Life:2": ada, "70001:Term Life:3": gus}] * 2
@@ -285,5 +285,5 @@ def test_two_policies_of_one_name_are_two_in_whatever_order_they_are_told(run: R
 def test_account_number_of_an_asset_is_never_in_clear(planned: Day) -> None:
     number = json.loads(GOLDEN["assets"])["Households/70001/Assets"][0]["accountNumber"]
     assert number not in str(
-        [planned.staged("assets"), planned.dead("assets"), planned.made("assets", "outside_account")]
+        [planned.staged("assets"), planned.dead("assets"), planned.read_canonical("assets", "outside_account")]
     )

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from include.errors import VendorUnavailable
 from include.vendors.nitrogen import CLIENTS, NITROGEN, QUESTIONNAIRES, generation, is_set, known_elsewhere
-from tests.extract.answering import Asked, Puller, Reply, listen, vendor_of
+from tests.extract.answering import Puller, RecordedCall, Reply, listen, vendor_of
 from tests.vendors.answered import NOW, Answers, Day, Row, answering, changed, goldens, run_day, written
 from tests.vendors.conftest import Run
 
@@ -60,7 +60,7 @@ def test_answer_of_200_with_an_error_is_a_failure(engine: sa.Engine, tmp_path: P
 def test_failure_that_passes_costs_no_row(run: Run, advised: Day) -> None:
     answer, asked_before = answering(NITROGEN, GOLDEN), set[str]()
 
-    def failing_once(asked: Asked) -> Reply:
+    def failing_once(asked: RecordedCall) -> Reply:
         if asked.path in asked_before:
             return answer(asked)
         asked_before.add(asked.path)
@@ -74,14 +74,14 @@ def test_failure_that_passes_costs_no_row(run: Run, advised: Day) -> None:
 
 
 def test_number_of_a_client_and_of_a_portfolio_are_different_facts(advised: Day) -> None:
-    [client_risk] = [r for r in advised.made("clients", "client_risk") if r["person_key"] == "500001"]
-    [portfolio] = [r for r in advised.made("portfolios", "portfolio_risk") if r["portfolio_key"] == "700001"]
+    [client_risk] = [r for r in advised.read_canonical("clients", "client_risk") if r["person_key"] == "500001"]
+    [portfolio] = [r for r in advised.read_canonical("portfolios", "portfolio_risk") if r["portfolio_key"] == "700001"]
     assert (client_risk["risk_number"], portfolio["risk_number"]) == (52, 60)
     assert "person_key" not in portfolio
 
 
 def test_missing_risk_number_is_no_fact(advised: Day) -> None:
-    assert "500003" not in {row["person_key"] for row in advised.made("clients", "client_risk")}
+    assert "500003" not in {row["person_key"] for row in advised.read_canonical("clients", "client_risk")}
     assert advised.produced("clients", "client_risk").dropped["no risk number"] == 1
     assert advised.produced("portfolios", "portfolio_risk").dropped["no risk number"] == 1
 
@@ -89,7 +89,7 @@ def test_missing_risk_number_is_no_fact(advised: Day) -> None:
 @pytest.mark.parametrize("number", [1, 99])
 def test_risk_number_goes_from_1_to_99(run: Run, number: int) -> None:
     day = run(NITROGEN, client(risk_number=number), "clients")
-    assert day.made("clients", "client_risk")[0]["risk_number"] == number
+    assert day.read_canonical("clients", "client_risk")[0]["risk_number"] == number
 
 
 @pytest.mark.parametrize("number", [0, 100, -1])
@@ -108,33 +108,35 @@ def test_risk_number_written_as_a_float_is_read(run: Run, table: str) -> None:
 
     day = run(NITROGEN, changed(GOLDEN, table, change), *TABLES)
     entity = {"clients": "client_risk", "portfolios": "portfolio_risk", "questionnaires": "questionnaire"}[table]
-    assert day.made(table, entity)[0]["risk_number"] == 61
+    assert day.read_canonical(table, entity)[0]["risk_number"] == 61
 
 
 @pytest.mark.parametrize("advisor", [8001, "8001", None])
 def test_advisor_may_be_a_number_or_a_text(run: Run, advisor: object) -> None:
     day = run(NITROGEN, client(advisor_user_id=advisor), "clients")
-    assert "500001" in {row["person_key"] for row in day.made("clients", "person")}
+    assert "500001" in {row["person_key"] for row in day.read_canonical("clients", "person")}
 
 
 def test_numbers_are_stamped_with_the_time_of_their_call(advised: Day) -> None:
     for table, entity in [("clients", "client_risk"), ("portfolios", "portfolio_risk")]:
-        assert {(row["measured_at"], row["measured_on"]) for row in advised.made(table, entity)} == {(NOW, NOW.date())}
+        assert {(row["measured_at"], row["measured_on"]) for row in advised.read_canonical(table, entity)} == {
+            (NOW, NOW.date())
+        }
 
 
 def test_portfolio_that_changed_since_its_analysis_is_stale(advised: Day) -> None:
-    stale = {row["portfolio_key"]: row["is_stale"] for row in advised.made("portfolios", "portfolio_risk")}
+    stale = {row["portfolio_key"]: row["is_stale"] for row in advised.read_canonical("portfolios", "portfolio_risk")}
     assert (stale["700001"], stale["700002"]) == (False, True)
 
 
 def test_total_is_money_to_the_cent(run: Run) -> None:
     day = run(NITROGEN, listed("portfolios", {"total": 1100234}, {"total": 0.07}), *TABLES)
-    worth = [row["market_value_usd"] for row in day.made("portfolios", "portfolio_risk")]
+    worth = [row["market_value_usd"] for row in day.read_canonical("portfolios", "portfolio_risk")]
     assert worth == [Decimal("1100234.00"), Decimal("0.07")]
 
 
 def test_models_of_portfolios_are_kept_apart(advised: Day) -> None:
-    models = {row["portfolio_key"]: row["risk_model"] for row in advised.made("portfolios", "portfolio")}
+    models = {row["portfolio_key"]: row["risk_model"] for row in advised.read_canonical("portfolios", "portfolio")}
     assert (models["700001"], models["700002"]) == ("1", "2")
 
 
@@ -142,15 +144,15 @@ def test_models_of_portfolios_are_kept_apart(advised: Day) -> None:
 
 
 def test_current_questionnaire_is_the_latest_completed_one_that_is_neither_archived_nor_deleted(advised: Day) -> None:
-    rows = [row for row in advised.made("questionnaires", "questionnaire") if row["person_key"] == "500001"]
+    rows = [row for row in advised.read_canonical("questionnaires", "questionnaire") if row["person_key"] == "500001"]
     counting = [r for r in rows if r["is_completed"] and not r["is_archived"] and not r["is_deleted"]]
     current = max(counting, key=lambda row: row["completed_at"])
-    [client_risk] = [r for r in advised.made("clients", "client_risk") if r["person_key"] == "500001"]
+    [client_risk] = [r for r in advised.read_canonical("clients", "client_risk") if r["person_key"] == "500001"]
     assert (current["questionnaire_key"], current["risk_number"]) == ("900002", client_risk["risk_number"])
 
 
 def test_every_version_of_a_questionnaire_is_kept(advised: Day) -> None:
-    kept = [row["questionnaire_key"] for row in advised.made("questionnaires", "questionnaire")]
+    kept = [row["questionnaire_key"] for row in advised.read_canonical("questionnaires", "questionnaire")]
     assert kept == ["900001", "900002", "900003", "900004", "900005"]
 
 
@@ -158,11 +160,11 @@ def test_every_version_of_a_questionnaire_is_kept(advised: Day) -> None:
 @pytest.mark.parametrize(("said", "ours"), [("1", True), ("0", False)])
 def test_flag_of_a_questionnaire_is_a_text(run: Run, flag: str, said: str, ours: bool) -> None:
     day = run(NITROGEN, listed("questionnaires", {flag: said}), *TABLES)
-    assert [row[f"is_{flag}"] for row in day.made("questionnaires", "questionnaire")] == [ours]
+    assert [row[f"is_{flag}"] for row in day.read_canonical("questionnaires", "questionnaire")] == [ours]
 
 
 @pytest.mark.parametrize("flag", ["completed", "archived", "deleted"])
-def test_flag_that_nobody_understands_is_a_dead_letter(run: Run, flag: str) -> None:
+def test_unknown_flag_format_is_a_dead_letter(run: Run, flag: str) -> None:
     day = run(NITROGEN, listed("questionnaires", {flag: "maybe"}), *TABLES)
     [letter] = day.dead("questionnaires")
     assert letter["reasons"] == [f"expect_column_values_to_be_in_set(is_{flag})"]
@@ -178,7 +180,7 @@ def test_generation_follows_from_its_flag_and_is_unknown_without(flag: str | Non
     [pa.array(["1", "0", "true"]), pa.array([1, 0, 1]), pa.array([True, False, True])],
     ids=["text", "0 1", "word"],
 )
-def test_flags_are_texts_or_numbers_or_words(flags: pa.Array) -> None:
+def test_flags_are_texts_or_numbers(flags: pa.Array) -> None:
     assert is_set(flags).to_pylist() == [True, False, True]
 
 
@@ -203,17 +205,17 @@ def test_links_to_other_systems_are_keys_of_their_households(links: list[Any], k
 
 
 def test_client_with_one_name_is_a_person(advised: Day) -> None:
-    names = {row["person_key"]: row["name"] for row in advised.made("clients", "person")}
+    names = {row["person_key"]: row["name"] for row in advised.read_canonical("clients", "person")}
     assert (names["500005"], names["500003"]) == ("Sample", "Bo & Di Madeup")
 
 
-def test_deleted_portfolio_says_so(advised: Day) -> None:
-    deleted = {row["portfolio_key"]: row["is_deleted"] for row in advised.made("portfolios", "portfolio")}
+def test_deleted_portfolio_is_marked_deleted(advised: Day) -> None:
+    deleted = {row["portfolio_key"]: row["is_deleted"] for row in advised.read_canonical("portfolios", "portfolio")}
     assert (deleted["700001"], deleted["700005"]) == (False, True)
 
 
 def test_number_of_a_deleted_client_is_no_fact(advised: Day) -> None:
-    assert "500005" not in {row["person_key"] for row in advised.made("clients", "client_risk")}
+    assert "500005" not in {row["person_key"] for row in advised.read_canonical("clients", "client_risk")}
     assert advised.produced("clients", "client_risk").dropped["deleted"] == 1
 
 

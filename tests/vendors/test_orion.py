@@ -40,11 +40,11 @@ def values_of(column: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("column", "ours"), [("status", STATUSES), ("type_code", DIRECTIONS)])
-def test_suite_and_vendor_file_know_the_same_words(column: str, ours: dict[str, object]) -> None:
+def test_suite_and_vendor_file_have_the_same_values(column: str, ours: dict[str, object]) -> None:
     assert sorted(values_of(column)) == sorted(ours)
 
 
-def test_sandbox_emits_known_words_only() -> None:
+def test_sandbox_emits_known_values_only() -> None:
     kinds = [kind for kind in vars(holdings).values() if isinstance(kind, holdings.Kind)]
     assert {kind.code: kind.sign for kind in kinds} == DIRECTIONS
     assert {kind.financial_type for kind in kinds} <= {*FLOWS, "Other"}
@@ -112,7 +112,7 @@ def owners(run: Run) -> Callable[..., list[tuple[str, str, str, Decimal]]]:
             ]
 
         day = run(ORION, changed(GOLDEN, "registrations", change), *OFFICE)
-        found = day.made("accounts", "account_owner")
+        found = day.read_canonical("accounts", "account_owner")
         return [
             (row["account_owner_key"], row["person_key"], row["role"], row["share_ratio"])
             for row in found
@@ -155,13 +155,13 @@ def test_the_other_person_of_a_joint_title_owns_jointly(owners: Callable[..., An
         "no people",
     ],
 )
-def test_nobody_is_guessed_to_own_jointly(owners: Callable[..., Any], title: str, kind: str, others: list[Any]) -> None:
+def test_joint_ownership_is_not_guessed(owners: Callable[..., Any], title: str, kind: str, others: list[Any]) -> None:
     assert owners(title, kind, *others) == [PRIMARY]
 
 
 def test_accounts_without_registrations_have_their_first_owner(run: Run) -> None:
     day = run(ORION, GOLDEN, "accounts")
-    assert {row["role"] for row in day.made("accounts", "account_owner")} == {"primary"}
+    assert {row["role"] for row in day.read_canonical("accounts", "account_owner")} == {"primary"}
 
 
 def test_accounts_that_are_pulled_alone_keep_their_joint_owners(start_firm: Any) -> None:
@@ -177,7 +177,8 @@ def test_accounts_that_are_pulled_alone_keep_their_joint_owners(start_firm: Any)
 def test_transaction_names_its_security(run: Run) -> None:
     day = run(ORION, GOLDEN, "transactions")
     found = {
-        row["security_key"]: (row["name"], row["ticker"], row["cusip"]) for row in day.made("transactions", "security")
+        row["security_key"]: (row["name"], row["ticker"], row["cusip"])
+        for row in day.read_canonical("transactions", "security")
     }
     assert found["111"] == ("Coca-Cola Co", "KO", "990111106")
-    assert len(found) == len({row["security_key"] for row in day.made("transactions", "transaction")})
+    assert len(found) == len({row["security_key"] for row in day.read_canonical("transactions", "transaction")})

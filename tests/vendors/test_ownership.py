@@ -72,7 +72,7 @@ def test_order_does_not_matter(households: dict[str, Any], groups: dict[str, Any
 
 @settings(max_examples=200, deadline=None)
 @given(HELD, GROUPED)
-def test_membership_said_twice_counts_once(households: dict[str, Any], groups: dict[str, Any]) -> None:
+def test_repeated_membership_counts_once(households: dict[str, Any], groups: dict[str, Any]) -> None:
     def twice(edges: dict[str, Any]) -> dict[str, Any]:
         return {name: [*held, *held] for name, held in edges.items()}
 
@@ -115,5 +115,5 @@ def test_groups_that_hold_each_other_end() -> None:
     assert shares_of({"H": [group("G1")]}, groups) == {"A1": {"H": ONE}, "A2": {"H": ONE}}
 
 
-def test_group_that_nobody_knows_holds_nothing() -> None:
+def test_unknown_group_holds_nothing() -> None:
     assert shares_of({"H": [group("gone")]}, {}) == {}

@@ -70,7 +70,7 @@ def owners(run: Run) -> Callable[..., list[tuple[str, str, Decimal]]]:
         day = run(TAMARAC, changed(READABLE, "households", change), *OFFICE)
         return [
             (row["account_key"], row["household_key"], row["share_ratio"])
-            for row in day.made("accounts", "account_owner")
+            for row in day.read_canonical("accounts", "account_owner")
         ]
 
     return find
@@ -86,7 +86,7 @@ def member(id_: str, **options: Any) -> Row:
 @pytest.mark.parametrize(
     ("column", "ours"), [("status", set(STATUSES)), ("type", {"Buy", "Sell", *FLOWS})], ids=["status", "type"]
 )
-def test_suite_and_vendor_file_know_the_same_words(column: str, ours: set[str]) -> None:
+def test_suite_and_vendor_file_have_the_same_values(column: str, ours: set[str]) -> None:
     found = [e for e in read_suite("tamarac", "transactions") if e.column == column and "value_set" in e.kwargs]
     assert [set(e.kwargs["value_set"]) for e in found] == [ours]
 
@@ -94,7 +94,7 @@ def test_suite_and_vendor_file_know_the_same_words(column: str, ours: set[str]) 
 @pytest.mark.parametrize(("theirs", "ours"), list(STATUSES.items()))
 def test_status_becomes_ours(run: Run, theirs: str, ours: str) -> None:
     day = run(TAMARAC, trades({"Status": theirs}), "transactions")
-    assert {row["status"] for row in day.made("transactions", "transaction")} == {ours}
+    assert {row["status"] for row in day.read_canonical("transactions", "transaction")} == {ours}
 
 
 # --- properties that are left out ---
@@ -111,14 +111,14 @@ def test_row_of_required_properties_alone_is_read_and_no_drift(run: Run) -> None
 
 
 def test_household_without_an_advisor_names_no_representative(office: Day) -> None:
-    assert [row["representative_key"] for row in office.made("households", "representative")] == ["A07"]
+    assert [row["representative_key"] for row in office.read_canonical("households", "representative")] == ["A07"]
     assert office.produced("households", "representative").dropped["no advisor"] == 1
-    [alone] = [row for row in office.made("households", "household") if row["household_key"] == "H1003"]
+    [alone] = [row for row in office.read_canonical("households", "household") if row["household_key"] == "H1003"]
     assert alone["representative_key"] is None
 
 
 def test_account_without_a_value_is_worth_nothing_that_we_know(office: Day) -> None:
-    values = {row["account_key"]: row["market_value_usd"] for row in office.made("accounts", "account_value")}
+    values = {row["account_key"]: row["market_value_usd"] for row in office.read_canonical("accounts", "account_value")}
     assert values["TA400"] is None
     assert values["TA200"] == 0
 
@@ -128,17 +128,19 @@ def test_account_without_a_value_is_worth_nothing_that_we_know(office: Day) -> N
 
 @pytest.mark.parametrize("entity", ["account", "account_owner", "account_value"])
 def test_group_among_the_accounts_is_none(office: Day, entity: str) -> None:
-    assert {row["account_key"] for row in office.made("accounts", entity)} & GROUPS == set()
+    assert {row["account_key"] for row in office.read_canonical("accounts", entity)} & GROUPS == set()
     assert office.produced("accounts", entity).dropped["group of accounts"] == len(GROUPS)
 
 
 def test_group_among_the_holdings_holds_nothing(office: Day) -> None:
-    assert {row["account_key"] for row in office.made("holdings", "position")} & GROUPS == set()
+    assert {row["account_key"] for row in office.read_canonical("holdings", "position")} & GROUPS == set()
 
 
 def test_households_together_hold_what_the_accounts_are_worth_and_no_more(office: Day) -> None:
-    worth = {row["account_key"]: row["market_value_usd"] or 0 for row in office.made("accounts", "account_value")}
-    owned = office.made("accounts", "account_owner")
+    worth = {
+        row["account_key"]: row["market_value_usd"] or 0 for row in office.read_canonical("accounts", "account_value")
+    }
+    owned = office.read_canonical("accounts", "account_owner")
     assert sum(worth[row["account_key"]] * row["share_ratio"] for row in owned) == sum(worth.values()) - worth["TA600"]
 
 
@@ -169,8 +171,8 @@ def test_account_that_no_household_reaches_is_its_primary_client_s(owners: Calla
     assert ("TA500", "H1002", 1) in owners()
 
 
-def test_account_of_nobody_has_no_owner_and_is_counted(office: Day) -> None:
-    assert "TA600" not in {row["account_key"] for row in office.made("accounts", "account_owner")}
+def test_account_without_household_has_no_owner_and_is_counted(office: Day) -> None:
+    assert "TA600" not in {row["account_key"] for row in office.read_canonical("accounts", "account_owner")}
     assert office.produced("accounts", "account_owner").dropped["nothing in it"] == 1
 
 
@@ -186,7 +188,9 @@ def test_share_that_cannot_be_read_is_the_household_s_dead_letter(run: Run) -> N
 
     day = run(TAMARAC, changed(GOLDEN, "households", change), *OFFICE)
     assert {row["key"] for row in day.dead("households")} == {"H0", "H1", "H2", "H3", "H4", "H9"}
-    assert {row["share_ratio"] for row in day.made("accounts", "account_owner") if row["account_key"] == "TA100"} == {1}
+    assert {
+        row["share_ratio"] for row in day.read_canonical("accounts", "account_owner") if row["account_key"] == "TA100"
+    } == {1}
 
 
 def test_joint_client_owns_the_account_without_a_share(run: Run) -> None:
@@ -196,7 +200,7 @@ def test_joint_client_owns_the_account_without_a_share(run: Run) -> None:
         answer["items"][2]["jointClientId"] = "C1002-0"
 
     day = run(TAMARAC, changed(GOLDEN, "accounts", change), *OFFICE)
-    found = [row for row in day.made("accounts", "account_owner") if row["role"] == "joint"]
+    found = [row for row in day.read_canonical("accounts", "account_owner") if row["role"] == "joint"]
     assert [
         (row["account_owner_key"], row["household_key"], row["person_key"], row["share_ratio"]) for row in found
     ] == [
@@ -214,7 +218,7 @@ def test_lots_of_one_security_are_added_up(run: Run) -> None:
         {"Quantity": "2", "Market Value": "20.01"},
     ]
     day = run(TAMARAC, lots(*({"CUSIP": "990100109", **row} for row in cells)), "holdings")
-    [position] = day.made("holdings", "position")
+    [position] = day.read_canonical("holdings", "position")
     added = [position[name] for name in ("quantity", "market_value_usd", "cost_basis_usd")]
     assert added == [Decimal("3.5"), Decimal("35.01"), Decimal("9.00")]
     assert day.produced("holdings", "position").merged == 1
@@ -232,8 +236,8 @@ def test_lots_of_one_security_are_added_up(run: Run) -> None:
 )
 def test_security_is_known_by_cusip_first_and_symbol_second(run: Run, cells: dict[str, str], key: str) -> None:
     day = run(TAMARAC, lots({"Description": "Other", **cells}), "holdings")
-    assert [row["security_key"] for row in day.made("holdings", "security")] == [key]
-    assert [row["position_key"] for row in day.made("holdings", "position")] == [f"TA100:{key}"]
+    assert [row["security_key"] for row in day.read_canonical("holdings", "security")] == [key]
+    assert [row["position_key"] for row in day.read_canonical("holdings", "position")] == [f"TA100:{key}"]
 
 
 def test_every_lot_that_cannot_be_read_is_a_dead_letter(run: Run) -> None:
@@ -266,7 +270,7 @@ def test_zipped_report_is_the_same_as_a_plain_one(run: Run, office: Day) -> None
 )
 def test_transaction_moves_its_security_and_its_cash(run: Run, cells: dict[str, str], moved: dict[str, str]) -> None:
     day = run(TAMARAC, trades(cells), "transactions")
-    made = day.made("transactions", "transaction")
+    made = day.read_canonical("transactions", "transaction")
     assert {row["security_key"]: row["quantity"] for row in made} == {key: Decimal(q) for key, q in moved.items()}
     assert [row["account_key"] for row in made] == ["TA100"] * len(moved)
 
@@ -280,10 +284,10 @@ def test_amount_is_counted_once_although_cash_is_a_row_of_its_own(run: Run) -> N
 
 def test_cash_of_a_reversed_trade_is_reversed_too(run: Run) -> None:
     day = run(TAMARAC, trades({"Status": "Reversed"}), "transactions")
-    assert [row["status"] for row in day.made("transactions", "transaction")] == ["reversed"] * 2
+    assert [row["status"] for row in day.read_canonical("transactions", "transaction")] == ["reversed"] * 2
 
 
-def test_transactions_are_asked_for_by_their_day_of_entry_in_new_york() -> None:
+def test_transactions_are_requested_by_day_of_entry_in_new_york() -> None:
     since, now = datetime(2026, 11, 19, 2, tzinfo=UTC), datetime(2026, 11, 21, 2, tzinfo=UTC)
     asked, window = request(TAMARAC, TRANSACTIONS, Span(DAY, edited_since=since), now)
     # It is the 18th and the 20th there; two days are asked for again, and a day ahead.
@@ -291,7 +295,7 @@ def test_transactions_are_asked_for_by_their_day_of_entry_in_new_york() -> None:
     assert window is not None
 
 
-def test_past_day_is_asked_for_by_its_day_of_trade() -> None:
+def test_past_day_is_requested_by_day_of_trade() -> None:
     span = Span(date(2026, 11, 16), is_past=True, first_date=date(2026, 11, 14))
     asked, window = request(TAMARAC, TRANSACTIONS, span, datetime(2026, 11, 21, tzinfo=UTC))
     assert asked == {"dateType": "Trade", "startDate": "2026-11-14", "endDate": "2026-11-16"}
@@ -326,7 +330,7 @@ def test_answers_of_the_goldens_are_json_of_items() -> None:
 
 def test_transaction_that_names_no_security_is_of_cash(run: Run) -> None:
     day = run(TAMARAC, trades({"Type": "Fee", "Symbol": "", "Quantity": "0", "Amount": "-7.50"}), "transactions")
-    made = day.made("transactions", "transaction")
+    made = day.read_canonical("transactions", "transaction")
     assert {row["position_key"] for row in made} == {f"TA100:{CASH}"}
     assert sum(row["quantity"] for row in made) == Decimal("-7.50")
 
@@ -346,7 +350,7 @@ def test_transaction_that_names_no_security_is_of_cash(run: Run) -> None:
 )
 def test_transaction_names_its_security(run: Run, cells: dict[str, str], security: tuple[str | None, ...]) -> None:
     day = run(TAMARAC, trades(cells), "transactions")
-    first, *cash = day.made("transactions", "security")
+    first, *cash = day.read_canonical("transactions", "security")
     assert tuple(first[name] for name in ("security_key", "name", "ticker", "cusip")) == security
     assert {row["security_key"] for row in cash} <= {CASH}
 

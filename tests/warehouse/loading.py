@@ -134,7 +134,7 @@ def dead_letter(entity: str, key: str | None, number: int = 0, **about: str) -> 
     return DeadLetter(key, ["unreadable"], "dead.jsonl", number, describes=(describes,))
 
 
-def told(counts: Counts) -> dict[str, int]:
+def summarize(counts: Counts) -> dict[str, int]:
     """The counts of a load that are not 0, without money and time."""
     names = ("inserted", "updated", "unchanged", "superseded", "withdrawn", "dead")
     return {name: getattr(counts, name) for name in names if getattr(counts, name)}

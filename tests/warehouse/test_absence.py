@@ -35,7 +35,7 @@ def test_what_comes_back_is_absent_no_more(loader: Loader) -> None:
     assert absent(loader) == {}
 
 
-def test_what_was_seen_after_the_day_was_asked_for_is_not_absent(loader: Loader) -> None:
+def test_rows_seen_after_the_pull_are_not_absent(loader: Loader) -> None:
     loader.stage("household", [{"household_key": "A", "name": "A"}])
     earlier = loader.pull, loader.path
     load(loader, "B", pulled="selected")
@@ -57,7 +57,7 @@ def test_a_row_that_can_not_be_read_is_not_absent(loader: Loader) -> None:
     assert absent(loader) == {}
 
 
-def test_a_past_day_or_a_replay_says_nothing_of_what_is_missing(loader: Loader) -> None:
+def test_a_past_day_or_a_replay_marks_nothing_as_absent(loader: Loader) -> None:
     load(loader, "A", "B")
     load(loader, "A", pulled="historical", day=DAY)
     load(loader, "A", pulled="replay")

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.warehouse.loading import DAY, NEXT, Loader, declare, told
+from tests.warehouse.loading import DAY, NEXT, Loader, declare, summarize
 
 BEFORE, AFTER = date(2026, 11, 19), date(2026, 11, 24)
 KEYS = st.sampled_from("ABC")
@@ -89,7 +89,7 @@ def test_any_pulls_give_versions_without_gaps_and_a_whole_history(new_loader: Ma
     for day, pulled, rows in pulls:
         expected = book.take(day, pulled, rows)
         counts = loader.load("person", [person(key, *state) for key, state in rows.items()], day, pulled=pulled)
-        assert told(counts) == expected
+        assert summarize(counts) == expected
         assert versions(loader) == book.now
         book.then[loader.now()] = {key: list(known) for key, known in book.now.items()}
     for at, known in book.then.items():
@@ -103,7 +103,7 @@ EVA = ("Eva Sample", "1111", "h1")
 def test_a_change_ends_a_version_and_begins_one(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
     known_then = loader.now()
-    assert told(loader.load("person", [person("A", *EVA)], NEXT)) == {"updated": 1}
+    assert summarize(loader.load("person", [person("A", *EVA)], NEXT)) == {"updated": 1}
     assert versions(loader) == {"A": [(DAY, NEXT, ADA), (NEXT, None, EVA)]}
     assert versions(loader, known_then) == {"A": [(DAY, None, ADA)]}
 
@@ -118,43 +118,43 @@ def test_a_change_on_the_same_day_replaces_the_version(loader: Loader) -> None:
 
 def test_a_day_before_the_version_changes_nothing(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], NEXT)
-    assert told(loader.load("person", [person("A", *EVA)], DAY)) == {"superseded": 1}
+    assert summarize(loader.load("person", [person("A", *EVA)], DAY)) == {"superseded": 1}
     assert versions(loader) == {"A": [(NEXT, None, ADA)]}
 
 
-def test_what_was_asked_for_later_stays_though_it_was_loaded_first(loader: Loader) -> None:
+def test_the_later_pull_wins_even_if_loaded_first(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
     loader.stage("person", [person("A", "Ada Earlier", "1111", "h1"), person("B", *ADA)], NEXT)
     earlier = loader.pull, loader.path
     loader.load("person", [person("A", *EVA)], NEXT, pulled="selected")
     loader.pull, loader.path = earlier
-    assert told(loader.publish()) == {"inserted": 1, "superseded": 1}
+    assert summarize(loader.publish()) == {"inserted": 1, "superseded": 1}
     assert versions(loader) == {"A": [(DAY, NEXT, ADA), (NEXT, None, EVA)], "B": [(NEXT, None, ADA)]}
 
 
 def test_what_is_absent_from_a_feed_stays(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
-    assert told(loader.load("person", [], NEXT)) == {}
+    assert summarize(loader.load("person", [], NEXT)) == {}
     assert versions(loader) == {"A": [(DAY, None, ADA)]}
 
 
 def test_a_past_pull_adds_only_who_was_never_seen(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
     counts = loader.load("person", [person("A", *EVA), person("B", *EVA)], BEFORE, pulled="historical")
-    assert told(counts) == {"inserted": 1, "superseded": 1}
+    assert summarize(counts) == {"inserted": 1, "superseded": 1}
     assert versions(loader) == {"A": [(DAY, None, ADA)], "B": [(DAY, None, EVA)]}
 
 
 def test_whom_a_past_pull_added_the_run_of_the_same_day_may_change(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], BEFORE, pulled="historical")
-    assert told(loader.load("person", [person("A", *EVA)], DAY)) == {"updated": 1}
+    assert summarize(loader.load("person", [person("A", *EVA)], DAY)) == {"updated": 1}
     assert versions(loader) == {"A": [(DAY, None, EVA)]}
 
 
 def test_a_masked_field_keeps_what_was_known(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
-    assert told(loader.load("person", [person("A", "Ada Sample", None, "h1")], NEXT)) == {"unchanged": 1}
-    assert told(loader.load("person", [person("A", "Eva Sample", None, "h1")], NEXT)) == {"updated": 1}
+    assert summarize(loader.load("person", [person("A", "Ada Sample", None, "h1")], NEXT)) == {"unchanged": 1}
+    assert summarize(loader.load("person", [person("A", "Eva Sample", None, "h1")], NEXT)) == {"updated": 1}
     assert versions(loader)["A"][-1] == (NEXT, None, EVA)
 
 
@@ -196,7 +196,7 @@ def owners(loader: Loader) -> dict[str, list[tuple[date, date | None]]]:
 def test_an_account_that_moves_leaves_its_household(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1"), owner("a2", "h1")], DAY)
     counts = loader.load("account_owner", [owner("a1", "h2"), owner("a2", "h1")], NEXT)
-    assert told(counts) == {"inserted": 1, "unchanged": 1, "withdrawn": 1}
+    assert summarize(counts) == {"inserted": 1, "unchanged": 1, "withdrawn": 1}
     assert owners(loader) == {"a1:h1": [(DAY, NEXT)], "a1:h2": [(NEXT, None)], "a2:h1": [(DAY, None)]}
 
 
@@ -209,13 +209,15 @@ def test_an_account_that_moves_back_on_the_same_day_was_never_away(loader: Loade
 
 def test_an_account_that_is_absent_keeps_its_owner(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1"), owner("a2", "h1")], DAY)
-    assert told(loader.load("account_owner", [owner("a2", "h1")], NEXT)) == {"unchanged": 1}
+    assert summarize(loader.load("account_owner", [owner("a2", "h1")], NEXT)) == {"unchanged": 1}
     assert owners(loader) == {"a1:h1": [(DAY, None)], "a2:h1": [(DAY, None)]}
 
 
 def test_a_past_pull_that_sees_a_move_first_leaves_it_to_the_present(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1")], DAY)
-    assert told(loader.load("account_owner", [owner("a1", "h2")], BEFORE, pulled="historical")) == {"superseded": 1}
+    assert summarize(loader.load("account_owner", [owner("a1", "h2")], BEFORE, pulled="historical")) == {
+        "superseded": 1
+    }
     assert owners(loader) == {"a1:h1": [(DAY, None)]}
     loader.load("account_owner", [owner("a1", "h2")], NEXT)
     assert owners(loader) == {"a1:h1": [(DAY, NEXT)], "a1:h2": [(NEXT, None)]}
@@ -224,21 +226,21 @@ def test_a_past_pull_that_sees_a_move_first_leaves_it_to_the_present(loader: Loa
 def test_a_day_that_is_loaded_late_leaves_newer_owners_alone(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1")], BEFORE)
     loader.load("account_owner", [owner("a1", "h2")], NEXT)
-    assert told(loader.load("account_owner", [owner("a1", "h1")], DAY)) == {"superseded": 1}
+    assert summarize(loader.load("account_owner", [owner("a1", "h1")], DAY)) == {"superseded": 1}
     assert owners(loader) == {"a1:h1": [(BEFORE, NEXT)], "a1:h2": [(NEXT, None)]}
 
 
 def test_a_replayed_move_is_a_move(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1")], DAY)
     counts = loader.load("account_owner", [owner("a1", "h2")], NEXT, pulled="replay")
-    assert told(counts) == {"inserted": 1, "withdrawn": 1}
+    assert summarize(counts) == {"inserted": 1, "withdrawn": 1}
     assert owners(loader) == {"a1:h1": [(DAY, NEXT)], "a1:h2": [(NEXT, None)]}
 
 
 def test_a_replay_of_a_past_day_writes_no_past_version(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], BEFORE)
     counts = loader.load("person", [person("A", *EVA), person("B", *EVA)], BEFORE, pulled="replay", is_past=True)
-    assert told(counts) == {"inserted": 1, "superseded": 1}
+    assert summarize(counts) == {"inserted": 1, "superseded": 1}
     assert versions(loader) == {"A": [(BEFORE, None, ADA)], "B": [(DAY, None, EVA)]}
 
 
@@ -289,7 +291,7 @@ def naming(loader: Loader) -> Loader:
 
 
 def test_a_row_that_only_names_a_thing_adds_it(naming: Loader) -> None:
-    assert told(naming.load("security", [{"security_key": "s1", "ticker": "SMPL"}])) == {"inserted": 1}
+    assert summarize(naming.load("security", [{"security_key": "s1", "ticker": "SMPL"}])) == {"inserted": 1}
     [row] = naming.rows("select ticker, is_past_only from warehouse.security where vendor = :vendor")
     assert (row["ticker"], row["is_past_only"]) == ("SMPL", False)
 
@@ -300,7 +302,7 @@ def test_a_row_that_only_names_a_thing_never_overwrites_what_describes_it(naming
     naming.load("security", [{"security_key": "s1", "name": "Sample", "ticker": "SMPL"}])
     naming.vendor = partial
     counts = naming.load("security", [{"security_key": "s1", "ticker": "OTHER"}, {"security_key": "s2"}], NEXT)
-    assert told(counts) == {"inserted": 1, "unchanged": 1}
+    assert summarize(counts) == {"inserted": 1, "unchanged": 1}
     rows = naming.rows(
         "select security_key, name, ticker, valid_to from warehouse.security where vendor = :vendor and recorded_to is null and valid_to is null order by 1"
     )
@@ -311,7 +313,7 @@ def test_what_describes_a_thing_takes_the_place_of_what_only_named_it(naming: Lo
     partial = naming.vendor
     naming.load("security", [{"security_key": "s1", "ticker": "SMPL"}])
     naming.vendor = replace(partial, maps=declare("x").maps)
-    assert told(naming.load("security", [{"security_key": "s1", "name": "Sample"}])) == {"updated": 1}
+    assert summarize(naming.load("security", [{"security_key": "s1", "name": "Sample"}])) == {"updated": 1}
     assert (
         naming.rows(
             "select name from warehouse.security where vendor = :vendor and recorded_to is null and valid_to is null"

@@ -19,7 +19,7 @@ from include.staging.partitions import Partition
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.lives import LIVED, State, counting, states_of
-from tests.warehouse.loading import DAY, NEXT, Loader, position, told
+from tests.warehouse.loading import DAY, NEXT, Loader, position, summarize
 
 KEYS = st.sampled_from("ABCD")
 # Some states share their money, some their units: only the whole tells them apart.
@@ -36,7 +36,7 @@ Make = Callable[[], Loader]
 Known = dict[str, tuple[Any, ...]]
 
 
-def held(loader: Loader, at: datetime | None = None, day: date = DAY) -> Known:
+def read_positions(loader: Loader, at: datetime | None = None, day: date = DAY) -> Known:
     """Positions of a day as known at a time, or now, with every field that the tests vary."""
     rows = loader.rows(
         "select position_key, quantity, source_key as account, market_value_usd from warehouse.position"
@@ -92,13 +92,13 @@ def test_any_snapshots_leave_one_open_row_a_key_and_a_whole_history(new_loader: 
     for pulled, rows, dead in snapshots:
         dead -= rows.keys()
         expected = book.take(rows, dead, pulled != "replay")
-        assert told(load_held(loader, rows, pulled=pulled, dead=dead)) == expected
-        assert held(loader) == book.now
+        assert summarize(load_held(loader, rows, pulled=pulled, dead=dead)) == expected
+        assert read_positions(loader) == book.now
         book.then[loader.now()] = dict(book.now)
     for at, known in book.then.items():
-        assert held(loader, at) == known
+        assert read_positions(loader, at) == known
     again = load_held(loader, rows, pulled="replay")
-    assert told(again) == ({"unchanged": len(rows)} if rows else {})
+    assert summarize(again) == ({"unchanged": len(rows)} if rows else {})
 
 
 EDITED = datetime(2026, 11, 20, 20, tzinfo=UTC)
@@ -157,7 +157,7 @@ def test_any_pulls_of_events_keep_the_newest_state_and_a_whole_history(new_loade
             DAY + timedelta(day),
             pulled=pulled,
         )
-        assert told(counts) == {name: count for name, count in expected.items() if count}
+        assert summarize(counts) == {name: count for name, count in expected.items() if count}
         now |= {key: state for key, state in rows.items() if key not in older}
         assert happened(loader) == now
         then[loader.now()] = dict(now)
@@ -194,7 +194,7 @@ def lived(loader: Loader) -> int:
     ids=["goes on", "late", "at once", "other end", "reopened", "reopened before"],
 )
 def test_end_is_undone_by_nothing_but_a_later_reopening(loader: Loader, states: list[State], counts: int) -> None:
-    fates = [told(loader.load("envelope", [envelope(state)], pulled="selected")) for state in states]
+    fates = [summarize(loader.load("envelope", [envelope(state)], pulled="selected")) for state in states]
     assert lived(loader) == counts
     assert fates[0] == {"inserted": 1}
     assert fates[-1] == ({"updated": 1} if states[-1][0] == counts and len(states) == 2 and states[0][0] != counts
@@ -224,7 +224,7 @@ def test_states_of_a_life_in_any_order_leave_the_one_that_counts(
 def test_an_event_may_change_its_trade_date(loader: Loader) -> None:
     loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
     counts = loader.load("transaction", [transaction("T", 1, date(2026, 11, 18), "posted", "1.00")], NEXT)
-    assert told(counts) == {"updated": 1}
+    assert summarize(counts) == {"updated": 1}
     assert happened(loader) == {"T": (1, date(2026, 11, 18), "posted", "1.00")}
     assert (
         len(loader.rows("select from warehouse.transaction where vendor = :vendor and trade_date = :day", day=DAY)) == 1
@@ -233,7 +233,7 @@ def test_an_event_may_change_its_trade_date(loader: Loader) -> None:
 
 def test_events_of_another_day_are_not_withdrawn(loader: Loader) -> None:
     loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
-    assert told(loader.load("transaction", [], NEXT)) == {}
+    assert summarize(loader.load("transaction", [], NEXT)) == {}
     assert happened(loader).keys() == {"T"}
 
 
@@ -257,8 +257,8 @@ def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loa
 
     with pytest.raises(TargetUnavailable, match="changed the same rows"):
         publish(loader.engine, *older)
-    assert told(came[0]) == {"updated": 1}
-    assert told(publish(loader.engine, *older)) == {"superseded": 1}
+    assert summarize(came[0]) == {"updated": 1}
+    assert summarize(publish(loader.engine, *older)) == {"superseded": 1}
     assert happened(loader) == {"T": (2, DAY, "posted", "2.00")}
     other.dispose()
 
@@ -267,8 +267,8 @@ def test_days_do_not_touch_each_other(loader: Loader) -> None:
     load_held(loader, {"A": (1, "a1", "1.00")})
     load_held(loader, {"B": (2, "a1", "2.00")}, day=NEXT)
     load_held(loader, {}, day=NEXT)
-    assert held(loader).keys() == {"A"}
-    assert held(loader, day=NEXT) == {}
+    assert read_positions(loader).keys() == {"A"}
+    assert read_positions(loader, day=NEXT) == {}
 
 
 def test_vendors_do_not_touch_each_other(new_loader: Make) -> None:
@@ -276,13 +276,13 @@ def test_vendors_do_not_touch_each_other(new_loader: Make) -> None:
     load_held(one, {"A": (1, "a1", "1.00")})
     load_held(other, {"A": (2, "a1", "2.00")})
     load_held(other, {})
-    assert held(one) == {"A": (1, "a1", "1.00")}
+    assert read_positions(one) == {"A": (1, "a1", "1.00")}
 
 
 def test_the_same_pull_is_loaded_once(loader: Loader) -> None:
     first = load_held(loader, {"A": (1, "a1", "1.00")})
     again = loader.publish()
-    assert (told(again), again.money_out) == (told(first), Decimal("1.00"))
+    assert (summarize(again), again.money_out) == (summarize(first), Decimal("1.00"))
     [row] = loader.rows("select count(*) as rows from warehouse.position where vendor = :vendor")
     assert row["rows"] == 1
 
@@ -294,18 +294,18 @@ def test_a_pull_older_than_the_loaded_one_is_refused(loader: Loader) -> None:
     loader.pull, loader.partition = late
     with pytest.raises(WriterSuperseded, match="newer"):
         loader.publish()
-    assert held(loader)["A"][0] == 2
+    assert read_positions(loader)["A"][0] == 2
 
 
 def test_a_row_that_points_to_nothing_stops_the_load(loader: Loader) -> None:
     lost = position("B", 0) | {"account_key": None}
     with pytest.raises(BalanceError, match="account"):
         loader.load("position", [position("A"), lost])
-    assert held(loader) == {}
+    assert read_positions(loader) == {}
     loader.load("position", [position("A")])
     with pytest.raises(BalanceError, match="account"):
         loader.load("position", [position("A"), lost])
-    assert held(loader).keys() == {"A"}
+    assert read_positions(loader).keys() == {"A"}
 
 
 def test_money_is_exact_beyond_what_a_float_holds(loader: Loader) -> None:
@@ -313,12 +313,12 @@ def test_money_is_exact_beyond_what_a_float_holds(loader: Loader) -> None:
     rows = [position(f"P{n}", 0, money=str(money)) for n, money in enumerate(worth)]
     counts = loader.load("position", rows)
     assert (counts.money_in, counts.money_out) == (Decimal("0.02"), Decimal("0.02"))
-    assert sorted(Decimal(row[2]) for row in held(loader).values()) == sorted(worth)
+    assert sorted(Decimal(row[2]) for row in read_positions(loader).values()) == sorted(worth)
 
 
 def test_many_rows_load_as_few_do(loader: Loader) -> None:
     """Beyond some thousands of rows the database is told to plan otherwise."""
     rows = [position(f"P{n}", n % 97, account=f"a{n // 10}") for n in range(12_000)]
-    assert told(loader.load("position", rows)) == {"inserted": 12_000}
+    assert summarize(loader.load("position", rows)) == {"inserted": 12_000}
     rows[5]["quantity"] += 1
-    assert told(loader.load("position", rows[1:])) == {"updated": 1, "unchanged": 11_998, "withdrawn": 1}
+    assert summarize(loader.load("position", rows[1:])) == {"updated": 1, "unchanged": 11_998, "withdrawn": 1}

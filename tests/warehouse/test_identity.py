@@ -89,7 +89,7 @@ def test_another_threshold_counts_from_the_next_run_on(firm: Firm) -> None:
     assert (found.people, found.review) == (2, 1)
 
 
-def test_before_the_first_run_each_record_stands_for_itself(firm: Firm) -> None:
+def test_before_the_first_run_each_record_represents_itself(firm: Firm) -> None:
     firm.people("alpha", JOHN)
     firm.people("beta", JOHN)
     assert [p["vendor"] for p in firm.known()] == ["alpha", "beta"]
@@ -112,7 +112,7 @@ def test_an_attribute_may_have_a_rank_of_its_own(firm: Firm) -> None:
     assert (john["phone"], john["last_name"]) == ("402-555-0101", "Sampletón")
 
 
-def test_what_the_first_vendor_does_not_know_the_next_one_tells(firm: Firm) -> None:
+def test_values_missing_at_the_first_vendor_come_from_the_next(firm: Firm) -> None:
     firm.people("alpha", JOHN)
     firm.people("beta", JOHN | {"phone": "402-555-0102"})
     firm.ranks = {"alpha": {"": 1}, "beta": {"": 2}}
@@ -153,7 +153,7 @@ def test_an_address_is_taken_whole_from_one_vendor(firm: Firm) -> None:
     assert (home["street"], home["city"], home["postal_code"]) == ("99 Sample Ave", None, "80202")
 
 
-def test_the_records_themselves_stay_what_their_vendors_say(firm: Firm) -> None:
+def test_vendor_records_stay_unchanged(firm: Firm) -> None:
     firm.people("alpha", JOHN)
     firm.people("beta", JOHN | {"phone": "402-555-0102"})
     before = firm.database.rows("select * from warehouse.person order by person_id")
@@ -209,7 +209,7 @@ def test_whose_a_record_was_stays_known(firm: Firm) -> None:
     assert len(firm.known()) == 2
 
 
-def test_of_many_who_decide_at_one_moment_one_is_heard_and_the_others_are_told(firm: Firm) -> None:
+def test_one_of_many_concurrent_decisions_is_recorded_and_the_others_are_rejected(firm: Firm) -> None:
     firm.people("alpha", JOHN, MARY)
     left, right = [row["person_id"] for row in firm.database.rows("select person_id from warehouse.person order by 1")]
 
@@ -221,9 +221,9 @@ def test_of_many_who_decide_at_one_moment_one_is_heard_and_the_others_are_told(f
         return kept.decided_by
 
     with ThreadPoolExecutor(8) as people:
-        told = set(people.map(decide, range(8)))
+        outcomes = set(people.map(decide, range(8)))
     [kept] = firm.database.rows("select decided_by from control.identity_decision")
-    assert told == {kept["decided_by"]}
+    assert outcomes == {kept["decided_by"]}
 
 
 APPLE = {"security_key": "s1", "cusip": "037833100", "ticker": "AAPL"}

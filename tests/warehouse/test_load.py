@@ -18,7 +18,7 @@ from include.errors import BalanceError, TributaryError, WriterSuperseded
 from include.staging.partitions import Staging
 from include.warehouse import schema
 from include.warehouse.load import load
-from tests.warehouse.loading import DAY, NEXT, Loader, declare, position, told
+from tests.warehouse.loading import DAY, NEXT, Loader, declare, position, summarize
 
 TABLES = ("warehouse.position", "warehouse.account", "warehouse.person", "control.ledger")
 
@@ -44,7 +44,7 @@ def test_what_does_not_balance_commits_nothing(loader: Loader, claim: dict[str, 
         loader.publish()
     assert stored(loader) == before
     falsify(loader, money="3.00", produced=2)
-    assert told(loader.publish()) == {"inserted": 1, "updated": 1}
+    assert summarize(loader.publish()) == {"inserted": 1, "updated": 1}
 
 
 def test_a_key_that_no_index_can_hold_is_refused_for_good(loader: Loader) -> None:

@@ -150,7 +150,7 @@ def test_sessions_of_readers_end_their_forgotten_transactions(database: Database
 
 
 @pytest.mark.parametrize("version", [90_624, 170_009])
-def test_an_older_server_is_refused_in_words(version: int) -> None:
+def test_an_older_server_is_rejected_with_a_reason(version: int) -> None:
     with pytest.raises(ConfigurationError, match=r"needs PostgreSQL 18 or newer; upgrade the server \[server_version="):
         schema.require_version(version)
 
@@ -160,7 +160,7 @@ def test_a_server_of_this_version_or_a_newer_one_is_not_refused() -> None:
     schema.require_version(190_001)
 
 
-def test_every_first_use_of_a_server_asks_for_its_version(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_first_use_of_a_server_checks_its_version(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "OLDEST_SERVER", 99)
     with pytest.raises(ConfigurationError, match="PostgreSQL 99"):
         schema.migrate(database.url("tributary_migrate"))

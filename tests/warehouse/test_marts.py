@@ -57,7 +57,7 @@ def firm(loader: Loader) -> Loader:
     return loader
 
 
-def ask(loader: Loader, mart: str, columns: str, at: Any = "infinity") -> set[tuple[Any, ...]]:
+def query_mart(loader: Loader, mart: str, columns: str, at: Any = "infinity") -> set[tuple[Any, ...]]:
     """Rows of a mart about this vendor's things, as known at a time."""
     mine = "select id from warehouse.source_key where vendor = :vendor"
     about = {
@@ -75,18 +75,18 @@ HOUSEHOLDS = "business_date, household_name, aum_usd, accounts"
 
 
 def test_sleeves_count_once_and_a_joint_account_by_share(firm: Loader) -> None:
-    assert ask(firm, "aum_by_household", HOUSEHOLDS) == {
+    assert query_mart(firm, "aum_by_household", HOUSEHOLDS) == {
         (DAY, "Family h1", Decimal("55.00"), 3),
         (DAY, "Family h2", Decimal("75.00"), 1),
     }
-    assert ask(firm, "aum_by_representative", "representative_name, aum_usd, households") == {
+    assert query_mart(firm, "aum_by_representative", "representative_name, aum_usd, households") == {
         ("Rep Sample", Decimal("130.00"), 2)
     }
 
 
 def test_flows_are_those_of_counted_accounts_that_are_posted(firm: Loader) -> None:
     columns = "household_name, contributions_usd, distributions_usd, net_flow_usd"
-    assert ask(firm, "net_flows", columns) == {
+    assert query_mart(firm, "net_flows", columns) == {
         ("Family h1", Decimal("9.00"), Decimal("-1.00"), Decimal("8.00")),
         ("Family h2", None, Decimal("-3.00"), Decimal("-3.00")),
     }
@@ -94,16 +94,16 @@ def test_flows_are_those_of_counted_accounts_that_are_posted(firm: Loader) -> No
 
 def test_a_correction_is_known_after_and_not_before(firm: Loader) -> None:
     known_before = firm.now()
-    before = ask(firm, "aum_by_household", HOUSEHOLDS)
+    before = query_mart(firm, "aum_by_household", HOUSEHOLDS)
     firm.load("position", [position("A", 11, "s1"), position("B", 20, "s2"), position("J", 100, "joint")])
     firm.load("household", [{"household_key": "h1", "name": "Family New", "representative_key": "r1"}])
-    assert ask(firm, "aum_by_household", HOUSEHOLDS, known_before) == before
-    assert ask(firm, "aum_by_household", HOUSEHOLDS) == {
+    assert query_mart(firm, "aum_by_household", HOUSEHOLDS, known_before) == before
+    assert query_mart(firm, "aum_by_household", HOUSEHOLDS) == {
         (DAY, "Family New", Decimal("56.00"), 3),
         (DAY, "Family h2", Decimal("75.00"), 1),
     }
-    assert ask(firm, "aum_by_representative", "aum_usd", known_before) == {(Decimal("130.00"),)}
-    assert ask(firm, "aum_by_representative", "aum_usd") == {(Decimal("131.00"),)}
+    assert query_mart(firm, "aum_by_representative", "aum_usd", known_before) == {(Decimal("130.00"),)}
+    assert query_mart(firm, "aum_by_representative", "aum_usd") == {(Decimal("131.00"),)}
 
 
 def test_a_trade_that_is_reversed_later_was_a_flow_before(firm: Loader) -> None:
@@ -112,20 +112,20 @@ def test_a_trade_that_is_reversed_later_was_a_flow_before(firm: Loader) -> None:
             "flow": "contribution", "amount_usd": Decimal(9)}  # fmt: skip
     firm.load("transaction", [gone], NEXT)
     columns = "household_name, net_flow_usd"
-    assert ("Family h1", Decimal("8.00")) in ask(firm, "net_flows", columns, known_before)
-    assert ("Family h1", Decimal("-1.00")) in ask(firm, "net_flows", columns)
+    assert ("Family h1", Decimal("8.00")) in query_mart(firm, "net_flows", columns, known_before)
+    assert ("Family h1", Decimal("-1.00")) in query_mart(firm, "net_flows", columns)
 
 
 def test_a_description_holds_for_days_before_it_was_first_seen(firm: Loader) -> None:
     early = date(2026, 11, 2)
     firm.load("position", [position("A", 5, "s1")], early, pulled="historical")
-    assert (early, "Family h1", Decimal("5.00"), 1) in ask(firm, "aum_by_household", HOUSEHOLDS)
+    assert (early, "Family h1", Decimal("5.00"), 1) in query_mart(firm, "aum_by_household", HOUSEHOLDS)
 
 
 def test_a_moved_account_counts_once_on_each_day(firm: Loader) -> None:
     firm.load("account_owner", [owner("s1", "h2")], NEXT)
     firm.load("position", [position("A", 10, "s1")], NEXT)
-    rows = ask(firm, "aum_by_household", HOUSEHOLDS)
+    rows = query_mart(firm, "aum_by_household", HOUSEHOLDS)
     assert (NEXT, "Family h2", Decimal("10.00"), 1) in rows
     assert {row for row in rows if row[0] == NEXT} == {(NEXT, "Family h2", Decimal("10.00"), 1)}
     assert (DAY, "Family h1", Decimal("55.00"), 3) in rows
@@ -134,7 +134,7 @@ def test_a_moved_account_counts_once_on_each_day(firm: Loader) -> None:
 def test_shares_keep_their_cents(firm: Loader) -> None:
     """Each household's sum is rounded once; the sums of all households are within a cent a household of the whole."""
     firm.load("position", [position("J", 1, "joint", "0.01"), position("K", 1, "joint", "0.02")])
-    assert {row[2] for row in ask(firm, "aum_by_household", HOUSEHOLDS)} == {Decimal("0.01"), Decimal("0.02")}
+    assert {row[2] for row in query_mart(firm, "aum_by_household", HOUSEHOLDS)} == {Decimal("0.01"), Decimal("0.02")}
 
 
 @pytest.mark.parametrize("mart", MARTS)

@@ -74,7 +74,7 @@ class Office:
         rows = [COMPUTED | {"household_key": "h1", "plan_key": "n1", "is_stale": False} | row for row in results]
         self.of[word].load("plan_result", rows, day)
 
-    def ask(self, mart: str, columns: str, at: Any = "infinity", where: str = "true") -> list[tuple[Any, ...]]:
+    def query_mart(self, mart: str, columns: str, at: Any = "infinity", where: str = "true") -> list[tuple[Any, ...]]:
         """Rows of a mart about the household, as known at a time."""
         about = "" if mart == "questionnaire_age" else " and household_id = :household"
         rows = self.of["pms"].rows(
@@ -89,7 +89,7 @@ def office(new_loader: Callable[[], Loader]) -> Office:
     return Office(new_loader)
 
 
-def test_a_plan_stands_for_the_one_household_under_the_name_that_counts_first(office: Office) -> None:
+def test_a_plan_belongs_to_the_merged_household_under_its_preferred_name(office: Office) -> None:
     office.plan("first", {"plan_key": "n1", "updated_on": date(2026, 1, 2), "target_low_ratio": Decimal("0.75")})
     office.result(
         "first",
@@ -97,7 +97,7 @@ def test_a_plan_stands_for_the_one_household_under_the_name_that_counts_first(of
         {"plan_result_key": "b", "probability_ratio": Decimal("0.9"), "scenario": "recommended"},
     )
     columns = "household_name, representative_name, changed_on, probability_ratio, recommended_ratio, target_low_ratio, computed_on"
-    assert office.ask("plan_freshness", columns) == [
+    assert office.query_mart("plan_freshness", columns) == [
         ("Family pms", "Rep Sample", date(2026, 1, 2), Decimal("0.8"), Decimal("0.9"), Decimal("0.75"), DAY)
     ]
 
@@ -105,17 +105,17 @@ def test_a_plan_stands_for_the_one_household_under_the_name_that_counts_first(of
 def test_without_a_recommended_scenario_its_probability_is_missing_and_not_zero(office: Office) -> None:
     office.plan("first", {"plan_key": "n1"})
     office.result("first", {"plan_result_key": "a", "probability_ratio": Decimal("0.8")})
-    assert office.ask("plan_freshness", "probability_ratio, recommended_ratio") == [(Decimal("0.8"), None)]
+    assert office.query_mart("plan_freshness", "probability_ratio, recommended_ratio") == [(Decimal("0.8"), None)]
 
 
-def test_the_newest_computation_is_told(office: Office) -> None:
+def test_the_newest_computation_is_returned(office: Office) -> None:
     office.plan("first", {"plan_key": "n1"})
     older = {"plan_result_key": "a", "probability_ratio": Decimal("0.9"), "computed_on": DAY - timedelta(days=7)}
     office.result("first", older, {"plan_result_key": "b", "probability_ratio": Decimal("0.6")})
-    assert office.ask("plan_freshness", "probability_ratio, computed_on") == [(Decimal("0.6"), DAY)]
+    assert office.query_mart("plan_freshness", "probability_ratio, computed_on") == [(Decimal("0.6"), DAY)]
 
 
-def test_one_base_plan_leads_that_of_the_vendor_whose_word_counts_first(office: Office) -> None:
+def test_the_preferred_vendors_base_plan_leads(office: Office) -> None:
     office.plan(
         "first",
         {"plan_key": "n1", "name": "Old", "updated_on": date(2025, 1, 1)},
@@ -123,7 +123,7 @@ def test_one_base_plan_leads_that_of_the_vendor_whose_word_counts_first(office: 
         {"plan_key": "n3", "name": "What if", "is_base": False},
     )
     office.plan("second", {"plan_key": "n1", "name": "Other"})
-    assert office.ask("plan_freshness", "plan_name, is_leading") == [
+    assert office.query_mart("plan_freshness", "plan_name, is_leading") == [
         ("New", True), ("Old", False), ("Other", False), ("What if", False),
     ]  # fmt: skip
 
@@ -132,8 +132,8 @@ def test_a_plan_that_the_vendor_names_no_more_is_left_out(office: Office) -> Non
     office.plan("first", {"plan_key": "n1", "name": "Gone"}, {"plan_key": "n2", "name": "Kept"})
     known_before = office.of["pms"].now()
     office.plan("first", {"plan_key": "n2", "name": "Kept"}, day=NEXT)
-    assert office.ask("plan_freshness", "plan_name") == [("Kept",)]
-    assert office.ask("plan_freshness", "plan_name", known_before) == [("Gone",), ("Kept",)]
+    assert office.query_mart("plan_freshness", "plan_name") == [("Kept",)]
+    assert office.query_mart("plan_freshness", "plan_name", known_before) == [("Gone",), ("Kept",)]
 
 
 def test_goals_have_their_own_figures_and_their_plans(office: Office) -> None:
@@ -142,18 +142,22 @@ def test_goals_have_their_own_figures_and_their_plans(office: Office) -> None:
     goals = [{"goal_key": key, "household_key": "h1", "plan_key": "n1", "name": key, "goal_type": "Education",
               "amount_usd": Decimal(30_000)} for key in ("college", "new", "deleted")]  # fmt: skip
     office.of["first"].load("goal", goals)
-    told = COMPUTED | {"probability_ratio": Decimal("0.55"), "funded_ratio": Decimal("0.4"), "shortfall_year": 2041}
-    before = told | {"computed_on": DAY - timedelta(days=7)}
+    expected = COMPUTED | {
+        "probability_ratio": Decimal("0.55"),
+        "funded_ratio": Decimal("0.4"),
+        "shortfall_year": 2041,
+    }
+    before = expected | {"computed_on": DAY - timedelta(days=7)}
     office.of["first"].load(
         "goal_result",
         [
-            told | {"goal_result_key": "1", "goal_key": "college"},
+            expected | {"goal_result_key": "1", "goal_key": "college"},
             before | {"goal_result_key": "2", "goal_key": "deleted"},
         ],
     )
     columns = "goal_name, probability_ratio, funded_ratio, shortfall_year, plan_probability_ratio, is_named"
     some = (Decimal("0.55"), Decimal("0.4"), 2041, Decimal("0.8"))
-    assert office.ask("goal_health", columns) == [
+    assert office.query_mart("goal_health", columns) == [
         ("college", *some, True), ("deleted", *some, False), ("new", None, None, None, Decimal("0.8"), True),
     ]  # fmt: skip
 
@@ -183,13 +187,13 @@ def test_risk_is_compared_for_current_portfolios_of_the_one_person(office: Offic
         {"portfolio_key": "gone", "name": "Gone", "risk_number": 99, "is_deleted": True},
     )
     columns = "person_name, household_name, portfolio_name, client_risk_number, portfolio_risk_number, difference"
-    assert office.ask("risk_alignment", columns) == [("Ada pms", "Family pms", "Now", 45, 62, 17)]
+    assert office.query_mart("risk_alignment", columns) == [("Ada pms", "Family pms", "Now", 45, 62, 17)]
 
 
 def test_the_newest_of_both_numbers_count(office: Office) -> None:
     load_risk(office, 45, {"portfolio_key": "now", "risk_number": 62})
     load_risk(office, 50, {"portfolio_key": "now", "risk_number": 58}, day=NEXT)
-    assert office.ask("risk_alignment", "client_risk_number, portfolio_risk_number, client_measured_on") == [
+    assert office.query_mart("risk_alignment", "client_risk_number, portfolio_risk_number, client_measured_on") == [
         (50, 58, NEXT)
     ]
 
@@ -209,7 +213,7 @@ def test_the_last_completed_questionnaire_counts_that_is_neither_archived_nor_de
          questionnaire("archived", "2026-01-02", is_archived=True), questionnaire("deleted", "2026-02-02", is_deleted=True),
          questionnaire("open", None)],
     )  # fmt: skip
-    assert office.ask("questionnaire", "person_name, version, completed_on, representative_name") == [
+    assert office.query_mart("questionnaire", "person_name, version, completed_on, representative_name") == [
         ("Ada pms", "RQ3", date(2025, 3, 4), "Rep Sample")
     ]
 
@@ -230,7 +234,7 @@ def test_questionnaires_of_an_advisors_clients_are_counted_by_age(office: Office
     )
     mine = f"representative_id = {office.id_of('pms', 'representative', 'r1')}"
     columns = "representative_name, persons, without, beyond_12_months, oldest_on, newest_on"
-    assert office.ask("questionnaire_age", columns, where=mine) == [
+    assert office.query_mart("questionnaire_age", columns, where=mine) == [
         ("Rep Sample", 3, 1, 1, date(2025, 1, 2), date.fromisoformat(fresh))
     ]
 
@@ -249,9 +253,9 @@ def test_an_account_that_both_know_counts_once_and_by_its_share(office: Office) 
           "requested_on": DAY, "requested_at": NOON} for key, usd in keys.items()],
     )  # fmt: skip
     columns = "copied_usd, held_away_usd, managed_usd, difference_usd"
-    assert office.ask("plan_assets", columns) == [(0, 135_000, 100_000, -100_000)]
+    assert office.query_mart("plan_assets", columns) == [(0, 135_000, 100_000, -100_000)]
     office.join("outside_account", "first", "copy", "a")
-    assert office.ask("plan_assets", columns) == [(95_000, 40_000, 100_000, -5_000)]
+    assert office.query_mart("plan_assets", columns) == [(95_000, 40_000, 100_000, -5_000)]
 
 
 def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
@@ -264,9 +268,9 @@ def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
     office.of["first"].load("outside_account", [{"outside_account_key": "x", "household_key": "h1"}])
     office.of["first"].load("outside_value", [{"outside_value_key": "x:1", "outside_account_key": "x", "requested_on": DAY,
                                                "requested_at": NOON, "market_value_usd": Decimal(1)}])  # fmt: skip
-    assert office.ask("plan_assets", "managed_usd") == [(199_000,)]
+    assert office.query_mart("plan_assets", "managed_usd") == [(199_000,)]
     office.join("account", "second", "a")
-    assert office.ask("plan_assets", "managed_usd") == [(100_000,)]
+    assert office.query_mart("plan_assets", "managed_usd") == [(100_000,)]
 
 
 def hold(vendor: Loader, day: date, **worth_usd: int) -> None:
@@ -301,22 +305,22 @@ def test_what_a_vendor_does_not_name_any_more_is_worth_nothing(office: Office) -
     columns = "managed_usd, held_away_usd, net_worth_usd, accounts"
     hold(office.of["pms"], DAY, stays=100_000, moved=60_000)
     list_outside(office.of["first"], DAY, house=300_000, sold=40_000)
-    assert office.ask("net_worth", columns) == [(160_000, 340_000, 500_000, 4)]
+    assert office.query_mart("net_worth", columns) == [(160_000, 340_000, 500_000, 4)]
     before = office.of["pms"].now()
     hold(office.of["pms"], NEXT, stays=101_000)
     list_outside(office.of["first"], NEXT, house=300_000)
-    assert office.ask("net_worth", columns) == [(101_000, 300_000, 401_000, 2)]
-    assert office.ask("net_worth", columns, at=before) == [(160_000, 340_000, 500_000, 4)]
+    assert office.query_mart("net_worth", columns) == [(101_000, 300_000, 401_000, 2)]
+    assert office.query_mart("net_worth", columns, at=before) == [(160_000, 340_000, 500_000, 4)]
 
 
-def test_copy_of_an_account_that_is_gone_is_worth_what_it_says(office: Office) -> None:
+def test_copy_of_a_missing_account_has_its_own_value(office: Office) -> None:
     hold(office.of["pms"], DAY, stays=100_000, moved=60_000)
     list_outside(office.of["first"], DAY, copy=59_000)
     office.join("outside_account", "first", "copy", "moved")
     columns = "managed_usd, held_away_usd, net_worth_usd, accounts, copies"
-    assert office.ask("net_worth", columns) == [(160_000, 0, 160_000, 2, 1)]
+    assert office.query_mart("net_worth", columns) == [(160_000, 0, 160_000, 2, 1)]
     hold(office.of["pms"], NEXT, stays=100_000)
-    assert office.ask("net_worth", columns) == [(100_000, 59_000, 159_000, 2, 0)]
+    assert office.query_mart("net_worth", columns) == [(100_000, 59_000, 159_000, 2, 0)]
 
 
 def settle(office: Office, day: date, *measures: int) -> None:
@@ -336,20 +340,20 @@ def test_who_was_out_of_line_since_when_and_until_when(office: Office) -> None:
     settle(office, DAY, 400)
     known_then = office.of["pms"].now()
     settle(office, NEXT)
-    assert office.ask("out_of_line", columns) == [("plan_old", "Family pms", "Rep Sample", DAY, DAY, NEXT, 3)]
-    assert office.ask("out_of_line", columns, known_then) == [
+    assert office.query_mart("out_of_line", columns) == [("plan_old", "Family pms", "Rep Sample", DAY, DAY, NEXT, 3)]
+    assert office.query_mart("out_of_line", columns, known_then) == [
         ("plan_old", "Family pms", "Rep Sample", DAY, DAY, None, 0)
     ]
     settle(office, date(2026, 11, 24), 401)
-    assert len(office.ask("out_of_line", columns)) == 2
+    assert len(office.query_mart("out_of_line", columns)) == 2
 
 
 def test_a_link_that_is_taken_apart_is_known_as_it_was(office: Office) -> None:
     office.plan("first", {"plan_key": "n1"})
     known_before = office.of["pms"].now()
     office.do("update warehouse.identity set recorded_to = clock_timestamp() where entity = 'household'")
-    assert office.ask("plan_freshness", "household_name") == []
-    assert office.ask("plan_freshness", "household_name", known_before) == [("Family pms",)]
+    assert office.query_mart("plan_freshness", "household_name") == []
+    assert office.query_mart("plan_freshness", "household_name", known_before) == [("Family pms",)]
 
 
 @pytest.mark.parametrize("mart", MARTS)

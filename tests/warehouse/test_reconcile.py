@@ -30,7 +30,7 @@ def trade(key: str, of: str, quantity: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def bury(
+def insert_dead_letters(
     loader: Loader,
     table: str,
     day: date,
@@ -62,7 +62,7 @@ def check_day(loader: Loader, day: date, before: date, *, run: str = "run", acce
     return checks
 
 
-def told(check: Check) -> tuple[int, int, bool]:
+def summarize(check: Check) -> tuple[int, int, bool]:
     return check.breaks, check.explained, check.is_passed
 
 
@@ -75,36 +75,34 @@ def friday(loader: Loader) -> Loader:
 
 
 def test_what_adds_up_passes(friday: Loader) -> None:
-    assert told(compare(friday)["control total"]) == (0, 0, True)
+    assert summarize(compare(friday)["control total"]) == (0, 0, True)
 
 
 def test_an_account_that_is_off_is_explained_by_a_dead_position_of_its_own(friday: Loader) -> None:
     friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
     friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
-    assert told(compare(friday, NEXT)["control total"]) == (1, 0, False)
-    bury(friday, "position", NEXT, "a2-1", parent="a2")
-    assert told(compare(friday, NEXT)["control total"]) == (1, 0, False)
-    bury(friday, "position", NEXT, "a1-2", parent="a1")
-    assert told(compare(friday, NEXT)["control total"]) == (1, 1, True)
+    assert summarize(compare(friday, NEXT)["control total"]) == (1, 0, False)
+    insert_dead_letters(friday, "position", NEXT, "a2-1", parent="a2")
+    assert summarize(compare(friday, NEXT)["control total"]) == (1, 0, False)
+    insert_dead_letters(friday, "position", NEXT, "a1-2", parent="a1")
+    assert summarize(compare(friday, NEXT)["control total"]) == (1, 1, True)
 
 
-def test_a_letter_of_which_nothing_is_known_explains_one_account(friday: Loader) -> None:
+def test_a_dead_letter_without_details_explains_one_account(friday: Loader) -> None:
     friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2")], NEXT)
     friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
-    bury(friday, "position", NEXT, None)
-    assert told(compare(friday, NEXT)["control total"]) == (2, 1, False)
-    bury(friday, "position", NEXT, "new", parent="a2")
-    assert told(compare(friday, NEXT)["control total"]) == (2, 2, True)
+    insert_dead_letters(friday, "position", NEXT, None)
+    assert summarize(compare(friday, NEXT)["control total"]) == (2, 1, False)
+    insert_dead_letters(friday, "position", NEXT, "new", parent="a2")
+    assert summarize(compare(friday, NEXT)["control total"]) == (2, 2, True)
 
 
 @pytest.mark.parametrize(("money", "explained"), [("9.98", 0), ("10.00", 1)])
-def test_a_letter_of_which_nothing_is_known_explains_no_more_money_than_it_holds(
-    friday: Loader, money: str, explained: int
-) -> None:
+def test_a_dead_letter_without_details_explains_at_most_its_money(friday: Loader, money: str, explained: int) -> None:
     friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
     friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
-    bury(friday, "position", NEXT, None, money=Decimal(money))
-    assert told(compare(friday, NEXT)["control total"]) == (1, explained, bool(explained))
+    insert_dead_letters(friday, "position", NEXT, None, money=Decimal(money))
+    assert summarize(compare(friday, NEXT)["control total"]) == (1, explained, bool(explained))
 
 
 def add_up(loader: Loader) -> None:
@@ -114,16 +112,14 @@ def add_up(loader: Loader) -> None:
 
 
 @pytest.mark.parametrize("parent", [{}, {"parent": "a9"}], ids=["no account", "an unknown account"])
-def test_a_letter_of_a_row_that_is_added_up_explains_nothing_where_its_account_is_not_known(
-    friday: Loader, parent: dict[str, str]
-) -> None:
+def test_a_dead_letter_of_a_summed_row_without_account_explains_nothing(friday: Loader, parent: dict[str, str]) -> None:
     """The sum of the other rows is loaded: a wrong number, not a missing one."""
     friday.load("position", [position("a1-1", 4), position("a1-2", 10)], NEXT)
     friday.load("account_value", [value("a1", "20.00")], NEXT)
-    bury(friday, "position", NEXT, None, **parent)
+    insert_dead_letters(friday, "position", NEXT, None, **parent)
     add_up(friday)
     checks = compare(friday, NEXT)
-    assert told(checks["control total"]) == (1, 0, False)
+    assert summarize(checks["control total"]) == (1, 0, False)
     assert checks["roll-forward"].explained == 0
 
 
@@ -135,8 +131,8 @@ def test_positions_that_are_held_back_with_a_dead_row_of_their_account_are_expla
     friday.load("transaction", [], DAY)
     friday.load("position", [position("a2-1", 10, "a2"), position("a2-2", 11, "a2")], NEXT)
     friday.load("transaction", [trade("t1", "a1-new", 3)], NEXT)
-    bury(friday, "position", NEXT, None, parent="a1")
-    bury(
+    insert_dead_letters(friday, "position", NEXT, None, parent="a1")
+    insert_dead_letters(
         friday, "position", NEXT, None, parent="a2"
     )  # what is loaded of an account is not explained by another row of it
     add_up(friday)
@@ -147,12 +143,12 @@ def test_positions_that_are_held_back_with_a_dead_row_of_their_account_are_expla
 
 def test_an_account_that_is_held_back_a_second_day_may_trade_meanwhile_and_come_back(friday: Loader) -> None:
     friday.load("transaction", [], DAY)
-    bury(friday, "position", NEXT, None, parent="a1")
+    insert_dead_letters(friday, "position", NEXT, None, parent="a1")
     friday.load("position", [position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
     friday.load("transaction", [], NEXT)
     friday.load("position", [position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], TUESDAY)
     friday.load("transaction", [trade("t1", "a1-1", 2)], TUESDAY)
-    bury(friday, "position", TUESDAY, None, parent="a1")
+    insert_dead_letters(friday, "position", TUESDAY, None, parent="a1")
     add_up(friday)
     [roll] = [each for each in check_day(friday, TUESDAY, NEXT) if each.name == "roll-forward"]
     assert listed(roll) == {"a1-1": True}
@@ -172,9 +168,9 @@ def test_a_dead_row_of_an_account_that_is_no_sum_explains_one_position_that_is_m
     friday.load("transaction", [], DAY)
     friday.load("position", [position("a2-1", 10, "a2"), position("a2-2", 11, "a2")], NEXT)
     friday.load("transaction", [], NEXT)
-    bury(friday, "position", NEXT, None, parent="a1")
-    bury(friday, "position", NEXT, None, parent="a2")
-    assert told(compare(friday, NEXT)["roll-forward"]) == (3, 1, False)
+    insert_dead_letters(friday, "position", NEXT, None, parent="a1")
+    insert_dead_letters(friday, "position", NEXT, None, parent="a2")
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (3, 1, False)
 
 
 @pytest.mark.parametrize(("quantity", "explained"), [("1.00", 1), ("-1.00", 1), ("0.99", 0), (None, 1)])
@@ -187,8 +183,8 @@ def test_a_dead_transaction_explains_no_more_than_its_quantity(
     friday.load("position", rows, NEXT)
     friday.load("transaction", [], NEXT)
     about = {"position": "a1-1"} | ({} if quantity is None else {"quantity": quantity})
-    bury(friday, "transaction", NEXT, "t1", **about)
-    assert told(compare(friday, NEXT)["roll-forward"]) == (1, explained, bool(explained))
+    insert_dead_letters(friday, "transaction", NEXT, "t1", **about)
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (1, explained, bool(explained))
 
 
 @pytest.fixture
@@ -249,9 +245,9 @@ def test_owners_of_more_than_the_whole_are_never_accepted(friday: Loader) -> Non
     for _ in range(2):
         checks = check_day(friday, DAY, DAY, accepted_by="operator")
     assert [each.name for each in checks if not each.is_passed] == ["owners' shares"]
-    with pytest.raises(BalanceError) as refused:
+    with pytest.raises(BalanceError) as error:
         stop_if_broken("v", DAY, checks)
-    assert "Accept" not in str(refused.value)
+    assert "Accept" not in str(error.value)
 
 
 def test_a_break_of_the_roll_forward_is_explained_by_its_own_position(friday: Loader) -> None:
@@ -260,9 +256,9 @@ def test_a_break_of_the_roll_forward_is_explained_by_its_own_position(friday: Lo
     friday.load("transaction", [], DAY)
     friday.load("position", rows, NEXT)
     friday.load("transaction", [trade("t1", "a1-1", 2)], NEXT)
-    assert told(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
-    bury(friday, "transaction", NEXT, "t1", position="a1-1")
-    assert told(compare(friday, NEXT)["roll-forward"]) == (1, 1, True)
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
+    insert_dead_letters(friday, "transaction", NEXT, "t1", position="a1-1")
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (1, 1, True)
 
 
 @pytest.mark.parametrize(("row_date", "explained"), [(DAY, 0), (NEXT, 1), (None, 0)])
@@ -274,8 +270,8 @@ def test_a_transaction_that_died_long_ago_explains_no_break_that_began_after_it(
     friday.load("transaction", [], DAY)
     friday.load("position", rows, NEXT)
     friday.load("transaction", [], NEXT)
-    bury(friday, "transaction", DAY - timedelta(days=30), "t0", row_date=row_date, position="a1-1")
-    assert told(compare(friday, NEXT)["roll-forward"]) == (1, explained, bool(explained))
+    insert_dead_letters(friday, "transaction", DAY - timedelta(days=30), "t0", row_date=row_date, position="a1-1")
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (1, explained, bool(explained))
 
 
 def test_another_position_of_the_same_day_explains_no_break(friday: Loader) -> None:
@@ -284,8 +280,8 @@ def test_another_position_of_the_same_day_explains_no_break(friday: Loader) -> N
     friday.load("transaction", [], DAY)
     friday.load("position", rows, NEXT)
     friday.load("transaction", [], NEXT)
-    bury(friday, "position", NEXT, "a2-1")
-    assert told(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
+    insert_dead_letters(friday, "position", NEXT, "a2-1")
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
 
 
 @pytest.mark.parametrize(("quantity", "breaks"), [(12, 0), (13, 1)])
@@ -298,7 +294,7 @@ def test_after_a_missed_day_the_roll_forward_starts_at_the_last_loaded_one(
     friday.load("position", rows, TUESDAY)
     friday.load("transaction", [trade("t1", "a1-1", 2)], TUESDAY)  # of Monday, which was not loaded
     [check] = [check for check in check_day(friday, TUESDAY, before=NEXT) if check.name == "roll-forward"]
-    assert told(check) == (breaks, 0, not breaks)
+    assert summarize(check) == (breaks, 0, not breaks)
     if breaks:
         with pytest.raises(BalanceError, match=r"roll-forward: 1 breaks.*a1-1 by \+1"):
             stop_if_broken("v", TUESDAY, [check])
@@ -319,7 +315,7 @@ def test_owners_never_hold_more_than_the_whole(loader: Loader, shares: list[Deci
     assert compare(loader)["owners' shares"].breaks == breaks
 
 
-def test_what_is_broken_fails_in_words(loader: Loader) -> None:
+def test_a_broken_check_fails_with_its_reason(loader: Loader) -> None:
     loader.load("account_owner", owners(Decimal(1), Decimal(1)))
     with pytest.raises(BalanceError, match="owners' shares: 1 breaks"):
         stop_if_broken("v", DAY, list(compare(loader).values()))
@@ -334,7 +330,7 @@ def lacks(loader: Loader, mart: str, day: date) -> dict[str, Any]:
 def test_dead_transaction_of_a_day_that_was_never_loaded_is_missing_from_that_day_s_flows(friday: Loader) -> None:
     sunday = DAY - timedelta(days=5)
     friday.load("transaction", [])
-    bury(friday, "transaction", DAY, "t9", money=Decimal("3700000.00"), row_date=sunday)
+    insert_dead_letters(friday, "transaction", DAY, "t9", money=Decimal("3700000.00"), row_date=sunday)
     assert lacks(friday, "net_flows", sunday) == {
         "state": "not loaded", "dead_letters": 1, "dead_money_usd": Decimal("3700000.00"),
     }  # fmt: skip
@@ -342,11 +338,11 @@ def test_dead_transaction_of_a_day_that_was_never_loaded_is_missing_from_that_da
 
 def test_dead_transaction_of_a_day_to_come_makes_no_row_of_a_mart(friday: Loader) -> None:
     friday.load("transaction", [])
-    bury(friday, "transaction", DAY, "t9", money=Decimal("1.00"), row_date=date(2206, 11, 20))
+    insert_dead_letters(friday, "transaction", DAY, "t9", money=Decimal("1.00"), row_date=date(2206, 11, 20))
     assert friday.rows("select * from mart.completeness where business_date > :day and vendor = :vendor", day=DAY) == []
 
 
 @pytest.mark.parametrize("mart", ["net_worth", "plan_assets"])
 def test_what_a_dead_account_states_is_missing_from_the_marts_of_account_values(friday: Loader, mart: str) -> None:
-    bury(friday, "account_value", DAY, "a3", money=Decimal("12.50"))
+    insert_dead_letters(friday, "account_value", DAY, "a3", money=Decimal("12.50"))
     assert lacks(friday, mart, DAY) == {"state": "not compared", "dead_letters": 1, "dead_money_usd": Decimal("12.50")}

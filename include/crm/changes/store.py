@@ -76,7 +76,7 @@ def read_cursor(engine: sa.Engine, topic: str) -> Cursor:
     return Cursor(row.replay_id and bytes(row.replay_id), row.received_at) if row else Cursor()
 
 
-def store(
+def store_changes(
     engine: sa.Engine,
     topic: str,
     changes: Sequence[Change],

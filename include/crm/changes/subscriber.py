@@ -247,7 +247,7 @@ class _Subscription:
         unread: Sequence[Unreadable] = (),
     ) -> None:
         new = await asyncio.to_thread(
-            store.store, self._engine, self._topic.name, changes,
+            store.store_changes, self._engine, self._topic.name, changes,
             replay_id=replay_id, received_at=received_at, on_event=self._on_event, unread=unread,
         )  # fmt: skip
         if new:

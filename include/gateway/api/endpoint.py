@@ -103,11 +103,11 @@ def check_parameters(request: Request) -> None:
     route = request.scope["route"]
     assert isinstance(route, APIRoute)
     known = [field.alias for field in get_flat_dependant(route.dependant).query_params]
-    given = [name for name, _ in request.query_params.multi_items()]
-    if unknown := sorted(set(given) - set(known)):
+    parameters = [name for name, _ in request.query_params.multi_items()]
+    if unknown := sorted(set(parameters) - set(known)):
         names = ", ".join(name[:_NAME_LENGTH] for name in unknown[:_MAX_NAMES])
         raise Refusal(422, f"Unknown query parameter: {names}; known: {', '.join(known) or 'none'}")
-    if twice := [name for name in known if given.count(name) > 1]:
+    if twice := [name for name in known if parameters.count(name) > 1]:
         raise Refusal(422, f"Query parameter given more than once: {', '.join(twice)}")
 
 

@@ -145,8 +145,8 @@ def _not_configured() -> Refusal:
     return Refusal(404, "This sender is not configured yet")
 
 
-def _has_match(given: Iterable[bytes], known: Iterable[bytes]) -> bool:
-    pairs = [hmac.compare_digest(one, another) for one in given for another in known]
+def _has_match(signatures: Iterable[bytes], expected: Iterable[bytes]) -> bool:
+    pairs = [hmac.compare_digest(one, another) for one in signatures for another in expected]
     return any(pairs)
 
 

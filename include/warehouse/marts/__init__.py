@@ -42,7 +42,7 @@ end $$
 """
 
 
-def read() -> str:
+def read_statements() -> str:
     """Return the statements that create all views and mart functions."""
     return "\n".join((FOLDER / f"{name}.sql").read_text() for name in MARTS)
 

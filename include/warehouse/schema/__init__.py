@@ -48,17 +48,17 @@ def engine(url: str) -> sa.Engine:
     (`?connect_timeout=3`). A database that is away, busy or out of room raises `TargetUnavailable`, wherever it is asked; where a lock
     was not available, it names the sessions that hold it. A server that is too old raises `ConfigurationError`.
     """
-    named = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
+    driver_url = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
     options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000 -c transaction_timeout=1800000"
-    made = sa.create_engine(
-        named.set(query=_NOTICING | named.query),
+    database_engine = sa.create_engine(
+        driver_url.set(query=_NOTICING | driver_url.query),
         pool_pre_ping=True,
         hide_parameters=True,  # an error's text goes to logs and alerts
         connect_args={"options": options, "application_name": "tributary"},
     )
-    sa.event.listen(made, "connect", lambda connection, _: require_version(connection.info.server_version))
-    sa.event.listen(made, "handle_error", _class_error)
-    return made
+    sa.event.listen(database_engine, "connect", lambda connection, _: require_version(connection.info.server_version))
+    sa.event.listen(database_engine, "handle_error", _class_error)
+    return database_engine
 
 
 def require_version(server_version: int) -> None:
@@ -144,7 +144,7 @@ def migrate(migrate_url: str) -> None:
         with migrating.connect() as connection:
             _wait_for_turn(connection)
             _refuse_unreleased(connection)
-            statements = marts.read()
+            statements = marts.read_statements()
             numbered = [path.name for path in sorted(FOLDER.glob("*.sql"))]
             fingerprint = hashlib.sha256("\n".join([*numbered, statements]).encode()).hexdigest()
             is_current = connection.scalar(_FINGERPRINT) == fingerprint

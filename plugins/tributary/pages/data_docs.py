@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 
 FOLDER = "TRIBUTARY_DATA_DOCS"
 
-# The pages hold vendors' values: no script may run in them, and nothing is loaded from other hosts.
+# The pages contain vendors' values: no script may run in them, and nothing is loaded from other hosts.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"

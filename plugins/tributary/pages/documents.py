@@ -1,6 +1,6 @@
 """Signed documents by the hash of their content: `/documents/<hash>`, behind Airflow's login.
 
-Users who may answer the approval requests of the DAG `salesforce`, and so see the pages *Who is who*, may read them.
+Users who may answer the approval requests of the DAG `salesforce`, and so see *Identity review*, may read them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Webhooks and the API for programs inside Airflow's API server, for a firm that runs on one machine: `/webhooks/...`, `/api/v1/...`.
 
 These routes need no login, since a vendor has none: each request is authenticated by its signature, or as the sender's declaration says.
-A sender's secrets are in the connection that it declares. Password: the live secrets, separated by blanks; extra: `networks` (the
-sender's networks, separated by blanks). A sender without a connection gets 404.
+A sender's secrets are in the connection that it declares. Password: the live secrets, separated by spaces; extra: `networks` (the
+sender's networks, separated by spaces). A sender without a connection gets 404.
 
 The connection `tributary_api` configures the tokens that the API accepts: extra: issuer, audience, jwks_url, and token_url and url for the
 OpenAPI document. Without it, the API accepts only API keys.
@@ -65,8 +65,8 @@ def _read_settings(_: int) -> Settings:
         known = connections.connection("tributary_api")
     except AirflowNotFoundException:
         return Settings()
-    named = ("issuer", "audience", "jwks_url", "token_url", "url")
-    return Settings(**{name: known.extra[name] for name in named if known.extra.get(name)})
+    names = ("issuer", "audience", "jwks_url", "token_url", "url")
+    return Settings(**{name: known.extra[name] for name in names if known.extra.get(name)})
 
 
 @lru_cache(maxsize=2)

@@ -1,7 +1,7 @@
-"""Who is who, inside Airflow: pairs that wait for a decision, links that may be separated, and the same as a JSON API.
+"""Identity review inside Airflow: pairs that wait for a decision, links that may be separated, and the same as a JSON API.
 
 Users who may answer the approval requests of the DAG `salesforce`, which shows the outcome to advisors, may see these pages and decide:
-the pages hold names, addresses and birth dates of persons.
+the pages contain names, addresses and birth dates of persons.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 DAG_ID = "salesforce"
 TITLES = {vendor.name: vendor.title for vendor in VENDORS}
 
-# The pages hold texts of vendors and users: no script may run in them, and their forms post to this server only.
+# The pages contain text from vendors and users: no script may run in them, and their forms post to this server only.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # with none, a browser would not say that a form is of our own page
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers would not send the origin of our own forms
     "Cache-Control": "private, no-store",
 }
 
@@ -60,13 +60,13 @@ class Decision(BaseModel):
 
 
 class FormDecision(Decision):
-    """A decision from a page, which is shown again afterwards."""
+    """A decision from a page, which then reloads."""
 
     place: Literal["", "links"] = ""
 
 
 def refuse_foreign_page(request: Request) -> None:
-    """Reject cross-site posts: browsers send the login cookie with posts of any page, while a token is sent on purpose.
+    """Reject cross-site posts: browsers send the login cookie with posts of any page, but they never add a token.
 
     Raises:
         HTTPException: 403, the request does not come from a page of this server.
@@ -82,15 +82,15 @@ def refuse_foreign_page(request: Request) -> None:
 
 # Airflow mounts plugin apps without authentication.
 app = FastAPI(
-    title="Who is who",
+    title="Identity review",
     dependencies=[Depends(requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, DAG_ID))],
     openapi_url=None,
 )
 
 
 @app.exception_handler(TargetUnavailable)
-def answer_unavailable(request: Request, error: TargetUnavailable) -> JSONResponse:
-    """Answer 503 while the database is unavailable."""
+def respond_unavailable(request: Request, error: TargetUnavailable) -> JSONResponse:
+    """Return 503 while the database is unavailable."""
     return JSONResponse({"detail": str(error)}, 503, HEADERS)
 
 
@@ -102,15 +102,15 @@ def _database() -> Engine:
 
 
 @app.get("/")
-def show_queue(offset: Offset = 0, kept: Offset = 0) -> HTMLResponse:
+def show_queue(offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
     """Return the page of pairs that wait for a decision."""
-    return _queue(offset, _confirm(kept))
+    return _queue(offset, _confirm(recorded))
 
 
 @app.get("/links")
-def show_links(name: Text = "", offset: Offset = 0, kept: Offset = 0) -> HTMLResponse:
+def show_links(name: Text = "", offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
     """Return the page of links."""
-    return _links(name, offset, _confirm(kept))
+    return _links(name, offset, _confirm(recorded))
 
 
 @app.get("/decisions")
@@ -121,19 +121,19 @@ def show_decisions(undone: Offset = 0) -> HTMLResponse:
 
 @app.post("/decide", dependencies=[Depends(refuse_foreign_page)])
 def decide_on_page(decision: Annotated[FormDecision, Form()], user: GetUserDep) -> Response:
-    """Record a decision and show the page again; 409 with the reason where it was refused."""
+    """Record a decision and show the page again; 409 with the reason if it was rejected."""
     try:
-        kept = _decide(decision, user)
+        recorded = _decide(decision, user)
     except decisions.DecisionRefused as refused:
         shown = _links("", 0, str(refused)) if decision.place else _queue(0, str(refused))
         shown.status_code = 409
         return shown
-    return RedirectResponse(f"{decision.place or './'}?kept={kept.decision_id}", 303, HEADERS)
+    return RedirectResponse(f"{decision.place or './'}?recorded={recorded.decision_id}", 303, HEADERS)
 
 
 @app.post("/undo", dependencies=[Depends(refuse_foreign_page)])
 def undo_on_page(decision_id: Annotated[Id, Form()], user: GetUserDep) -> Response:
-    """Undo a decision that no run has used and show the decisions; 409 with the reason where it is too late."""
+    """Undo a decision that no run has used and show the decisions; 409 with the reason if it is too late."""
     try:
         decisions.undo(_database(), decision_id, user.get_name())
     except decisions.DecisionRefused as refused:
@@ -148,7 +148,7 @@ def read_queue(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
     """Return the pairs that wait for a decision, the likeliest first."""
     with _database().connect() as db:
         total, pairs = decisions.list_open(db, limit, offset)
-    return _answer({"total": total, "pairs": pairs})
+    return _respond({"total": total, "pairs": pairs})
 
 
 @app.get("/api/links")
@@ -156,32 +156,32 @@ def read_links(name: Text = "", limit: Limit = 50, offset: Offset = 0) -> JSONRe
     """Return the links, the least certain first."""
     with _database().connect() as db:
         total, pairs = decisions.list_links(db, name, limit, offset)
-    return _answer({"total": total, "pairs": pairs})
+    return _respond({"total": total, "pairs": pairs})
 
 
 @app.get("/api/decisions")
 def read_decisions(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
     """Return the decisions, the newest first."""
     with _database().connect() as db:
-        return _answer({"decisions": decisions.list_decisions(db, limit, offset)})
+        return _respond({"decisions": decisions.list_decisions(db, limit, offset)})
 
 
 @app.post("/api/decisions/{decision_id}/undo", dependencies=[Depends(refuse_foreign_page)])
 def undo_by_call(decision_id: Id, user: GetUserDep) -> JSONResponse:
     """Undo a decision that no run has used, and return the decision that undoes it; 409 with the reason otherwise."""
     try:
-        return _answer(decisions.undo(_database(), decision_id, user.get_name()))
+        return _respond(decisions.undo(_database(), decision_id, user.get_name()))
     except decisions.DecisionRefused as refused:
-        return _answer({"detail": str(refused), "known": refused.known}, 409)
+        return _respond({"detail": str(refused), "known": refused.known}, 409)
 
 
 @app.post("/api/decisions", dependencies=[Depends(refuse_foreign_page)])
 def decide_by_call(decision: Decision, user: GetUserDep) -> JSONResponse:
-    """Record a decision and return it; 409 with the reason and the conflicting decision where it was refused."""
+    """Record a decision and return it; 409 with the reason and the conflicting decision if it was rejected."""
     try:
-        return _answer(_decide(decision, user))
+        return _respond(_decide(decision, user))
     except decisions.DecisionRefused as refused:
-        return _answer({"detail": str(refused), "known": refused.known}, 409)
+        return _respond({"detail": str(refused), "known": refused.known}, 409)
 
 
 def _decide(decision: Decision, user: Any) -> decisions.Decision:
@@ -207,15 +207,15 @@ def _decisions(message: str) -> HTMLResponse:
     return HTMLResponse(shown, headers=HEADERS)
 
 
-def _confirm(kept: int) -> str:
+def _confirm(decision_id: int) -> str:
     return (
-        f"Recorded as decision {kept}. The next run applies it; until then, you can undo it on the page Decisions."
-        if kept
+        f"Recorded as decision {decision_id}. The next run applies it; until then, you can undo it on the page Decisions."
+        if decision_id
         else ""
     )
 
 
-def _answer(content: Any, status: int = 200) -> JSONResponse:
+def _respond(content: Any, status: int = 200) -> JSONResponse:
     return JSONResponse(jsonable_encoder(content), status, HEADERS)
 
 
@@ -224,10 +224,10 @@ class IdentityReview(AirflowPlugin):
 
     name = "identity_review"
     # Airflow takes plain class attributes.
-    fastapi_apps = [{"app": app, "url_prefix": "/identity-review", "name": "Who is who"}]  # noqa: RUF012
+    fastapi_apps = [{"app": app, "url_prefix": "/identity-review", "name": "Identity review"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
-            "name": "Who is who",
+            "name": "Identity review",
             "href": "/identity-review/",
             "destination": "nav",
             "category": "browse",

@@ -55,5 +55,5 @@ def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
 
 @task.short_circuit
 def has_landed(outcome: dict[str, Any], params: Any = None) -> bool:
-    """Whether a row was loaded; else skip the notification."""
+    """Return whether a row was loaded; otherwise skip the notification."""
     return outcome["landed"] > 0 and not params["dry_run"]

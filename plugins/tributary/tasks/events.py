@@ -10,7 +10,7 @@ from airflow.sdk import task
 
 @task.short_circuit
 def has_subscribers(params: Any = None) -> bool:
-    """Whether there are subscribers, or deliveries of a removed subscriber are unfinished; otherwise skip the rest of the run."""
+    """Return whether there are subscribers, or unfinished deliveries of a removed one; otherwise skip the rest of the run."""
     from include.outbound import outbox
     from tributary import connections
 

@@ -79,7 +79,7 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
 @task.short_circuit
 def may_write(params: Any = None) -> bool:
-    """Whether this run may write: it is not a dry run, and writing is not paused."""
+    """Return whether this run may write: it is not a dry run, and writing is not paused."""
     from tributary import connections
 
     return not params["dry_run"] and not connections.is_crm_paused()
@@ -166,13 +166,13 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
 
     _refuse_paused(connections.is_crm_paused())
     rules = (*RULES, *HOUSEHOLD_RULES)
-    wanted = {r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in rules if r.task_subject}
+    specs = {r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in rules if r.task_subject}
     connection, day = connections.connection("salesforce"), business_dates.business_date(None)
-    counts = tasks.sync(connections.site().engine, connection, run_id, day, connections.crm_settings(), wanted)
+    counts = tasks.sync(connections.site().engine, connection, run_id, day, connections.crm_settings(), specs)
     return {"created": counts.created, "completed": counts.updated}
 
 
 def _refuse_paused(is_paused: bool) -> None:
-    """Skip the task where writing was paused during the run."""
+    """Skip the task if writing was paused during the run."""
     if is_paused:
         raise AirflowSkipException("Writing to Salesforce is paused")

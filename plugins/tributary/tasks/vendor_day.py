@@ -129,7 +129,7 @@ def report_warnings(name: str, run_id: Any = None, dag_run: Any = None) -> str:
 
 @task
 def request_redelivery(name: str, plan: Plan, run_id: Any = None) -> int:
-    """Ask the vendor to redeliver webhooks that our gateway missed; this run pulls their rows anyway."""
+    """Request redelivery of webhooks that our gateway missed; this run pulls their rows anyway."""
     from include.errors import AuthenticationError
     from include.pipeline.incremental import republish
 
@@ -143,7 +143,7 @@ def request_redelivery(name: str, plan: Plan, run_id: Any = None) -> int:
 
 @task.short_circuit
 def is_current_day(plan: Plan) -> bool:
-    """Whether the run is about today; a past day does not start the DAG `salesforce`."""
+    """Return whether the run is about today; a past day does not start the DAG `salesforce`."""
     return not plan["is_past"]
 
 

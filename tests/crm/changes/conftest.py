@@ -28,7 +28,7 @@ ACCOUNTS, CONTACTS, DEALS, REFRESHES = (topic.name for topic in TOPICS)
 
 
 @dataclass
-class Hearing:
+class Subscription:
     """An org in which a person works (`http`), and what is heard of it."""
 
     database: Database
@@ -146,10 +146,10 @@ def wait_for(ask: Callable[[], Any], seconds: float = 10) -> Any:
 
 
 @pytest.fixture
-def hearing(database: Database, tmp_path: Path) -> Iterator[Hearing]:
+def subscription(database: Database, tmp_path: Path) -> Iterator[Subscription]:
     """An org of the test's own whose signs of life come every third of a second, and an empty warehouse."""
     with run_sandbox(tmp_path / "sandbox", households=2) as sandbox:
-        made = Hearing(database, sandbox)
+        made = Subscription(database, sandbox)
         made.turn(rate=900.0)
         yield made
         made.http.close()

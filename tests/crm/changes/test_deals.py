@@ -15,33 +15,33 @@ from include.crm.sync import load
 from include.rules import HOUSEHOLD_RULES
 from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
-from tests.crm.changes.conftest import DEALS, Hearing, wait_for
+from tests.crm.changes.conftest import DEALS, Subscription, wait_for
 from tests.running_sandbox import LAST
 
 [RULE] = [rule for rule in HOUSEHOLD_RULES if rule.name == "deal_unserved"]
 
 
-def deal(hearing: Hearing, record_id: str) -> dict[str, Any]:
-    [row] = hearing.database.rows("select * from mart.deal where salesforce_id = :id", id=record_id)
+def deal(subscription: Subscription, record_id: str) -> dict[str, Any]:
+    [row] = subscription.database.rows("select * from mart.deal where salesforce_id = :id", id=record_id)
     return row
 
 
-def win(hearing: Hearing, **values: Any) -> str:
+def win(subscription: Subscription, **values: Any) -> str:
     """A deal that is won while we listen."""
-    with hearing.listening(DEALS):
-        made = hearing.make_deal(**values)
-        hearing.change("Opportunity", made, StageName="Closed Won")
-        wait_for(lambda: hearing.record(made).get("IsWon") if hearing.kinds(made) else None)
+    with subscription.listening(DEALS):
+        made = subscription.make_deal(**values)
+        subscription.change("Opportunity", made, StageName="Closed Won")
+        wait_for(lambda: subscription.record(made).get("IsWon") if subscription.kinds(made) else None)
     return made
 
 
-def own(hearing: Hearing, entity: str, account: str) -> int:
+def adopt_account(subscription: Subscription, entity: str, account: str) -> int:
     """Makes an account of Salesforce one that we wrote for a household or person of the portfolio system; returns its household."""
-    [row] = hearing.database.rows(
+    [row] = subscription.database.rows(
         f"select vendor, {entity}_key as key, household_id from warehouse.{entity} where household_id is not null"
         f" and recorded_to is null order by {entity}_key limit 1"
     )
-    hearing.database.do(
+    subscription.database.do(
         "insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id)"
         " values ('Account', :key, '{}', :account, 'a test')",
         key=f"sample:{row['vendor']}:{entity}:{row['key']}", account=account,
@@ -50,84 +50,89 @@ def own(hearing: Hearing, entity: str, account: str) -> int:
     return found
 
 
-def judge(hearing: Hearing, days: int = 30) -> list[dict[str, Any]]:
+def evaluate_deals(subscription: Subscription, days: int = 30) -> list[dict[str, Any]]:
     """What the rule finds of deals that were won so many days before the day of the warehouse."""
-    hearing.database.do(
+    subscription.database.do(
         "update warehouse.crm_change set committed_at = cast(:at as date) + (committed_at - date_trunc('day', committed_at))",
         at=LAST - timedelta(days=days),
     )
-    evaluate_all(hearing.engine, Policy(), "rules", rules=(), household_rules=[RULE])
-    return hearing.database.rows("select * from control.finding where closed_at is null")
+    evaluate_all(subscription.engine, Policy(), "rules", rules=(), household_rules=[RULE])
+    return subscription.database.rows("select * from control.finding where closed_at is null")
 
 
-def test_stages_are_kept_as_they_went(hearing: Hearing) -> None:
-    with hearing.listening(DEALS):
-        made = hearing.make_deal()
+def test_stages_are_kept_as_they_went(subscription: Subscription) -> None:
+    with subscription.listening(DEALS):
+        made = subscription.make_deal()
         for stage in ("Qualification", "Closed Won"):
-            hearing.change("Opportunity", made, StageName=stage, Amount=1250000.5)
-        wait_for(lambda: hearing.kinds(made).count("UPDATE") == 2 and hearing.record(made).get("IsWon"))
-    rows = hearing.database.rows(
+            subscription.change("Opportunity", made, StageName=stage, Amount=1250000.5)
+        wait_for(lambda: subscription.kinds(made).count("UPDATE") == 2 and subscription.record(made).get("IsWon"))
+    rows = subscription.database.rows(
         "select stage, since, until from mart.deal_stage where salesforce_id = :id order by since", id=made
     )
     assert [row["stage"] for row in rows] == ["Prospecting", "Qualification", "Closed Won"]
     assert [row["until"] for row in rows] == [*(row["since"] for row in rows[1:]), None]
-    now = deal(hearing, made)
+    now = deal(subscription, made)
     assert (now["stage"], now["is_won"], str(now["amount"])) == ("Closed Won", True, "1250000.50")
 
 
-def test_of_a_deal_that_was_won_before_we_listened_the_close_date_counts(hearing: Hearing) -> None:
-    made = hearing.make_deal("Closed Won", CloseDate="2026-03-02")
-    hearing.turn(advance_seconds=3 * 24 * 3600)
-    with hearing.listening(DEALS):
-        assert str(deal(hearing, made)["won_on"]) == "2026-03-02"
+def test_of_a_deal_that_was_won_before_we_listened_the_close_date_counts(subscription: Subscription) -> None:
+    made = subscription.make_deal("Closed Won", CloseDate="2026-03-02")
+    subscription.turn(advance_seconds=3 * 24 * 3600)
+    with subscription.listening(DEALS):
+        assert str(deal(subscription, made)["won_on"]) == "2026-03-02"
 
 
-def test_a_deleted_deal_is_none(hearing: Hearing) -> None:
-    with hearing.listening(DEALS):
-        made = hearing.make_deal()
-        wait_for(lambda: hearing.kinds(made))
-        hearing.delete("Opportunity", made)
-        wait_for(lambda: "DELETE" in hearing.kinds(made))
-    assert hearing.database.rows("select * from mart.deal") == []
+def test_a_deleted_deal_is_none(subscription: Subscription) -> None:
+    with subscription.listening(DEALS):
+        made = subscription.make_deal()
+        wait_for(lambda: subscription.kinds(made))
+        subscription.delete("Opportunity", made)
+        wait_for(lambda: "DELETE" in subscription.kinds(made))
+    assert subscription.database.rows("select * from mart.deal") == []
 
 
 @pytest.mark.parametrize("entity", ["household", "person"])
-def test_a_deal_is_of_the_household_of_its_account(hearing: Hearing, entity: str) -> None:
-    account = hearing.make("Account", Name="Sample")
-    household = own(hearing, entity, account)
-    now = deal(hearing, win(hearing, AccountId=account))
+def test_a_deal_is_of_the_household_of_its_account(subscription: Subscription, entity: str) -> None:
+    account = subscription.make("Account", Name="Sample")
+    household = adopt_account(subscription, entity, account)
+    now = deal(subscription, win(subscription, AccountId=account))
     assert (now["household_id"], now["is_served"]) == (household, True)
-    assert judge(hearing) == []
+    assert evaluate_deals(subscription) == []
 
 
-def test_a_deal_of_an_account_that_we_never_wrote_is_a_finding(hearing: Hearing) -> None:
-    made = win(hearing, AccountId=hearing.make("Account", Name="Somebody"))
-    [finding] = judge(hearing, 30)
+def test_a_deal_of_an_account_that_we_never_wrote_is_a_finding(subscription: Subscription) -> None:
+    made = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
+    [finding] = evaluate_deals(subscription, 30)
     assert (finding["vendor"], finding["subject_entity"], finding["household_id"]) == ("salesforce", "deal", None)
-    assert finding["subject_id"] == deal(hearing, made)["deal_id"]
+    assert finding["subject_id"] == deal(subscription, made)["deal_id"]
     assert finding["measure"] == 30
 
 
-def test_it_closes_when_the_household_is_served(hearing: Hearing) -> None:
-    account = hearing.make("Account", Name="Somebody")
-    win(hearing, AccountId=account)
-    assert len(judge(hearing)) == 1
-    own(hearing, "household", account)
-    assert judge(hearing) == []
+def test_it_closes_when_the_household_is_served(subscription: Subscription) -> None:
+    account = subscription.make("Account", Name="Somebody")
+    win(subscription, AccountId=account)
+    assert len(evaluate_deals(subscription)) == 1
+    adopt_account(subscription, "household", account)
+    assert evaluate_deals(subscription) == []
 
 
-def test_it_is_a_task_on_the_deal_for_its_owner_and_an_alert(hearing: Hearing, tmp_path: Path) -> None:
-    made = win(hearing, AccountId=hearing.make("Account", Name="Somebody"))
-    judge(hearing)
+def test_it_is_a_task_on_the_deal_for_its_owner_and_an_alert(subscription: Subscription, tmp_path: Path) -> None:
+    made = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
+    evaluate_deals(subscription)
     settings = Settings("sample", few=1_000_000)
     wanted = {RULE.name: tasks.TaskSpec(RULE.task_subject or "", RULE.due_days)}
-    counts = tasks.sync(hearing.engine, hearing.connection, "tasks", LAST, settings, wanted)
-    [task] = map(orjson.loads, hearing.sandbox.http.get("/salesforce/_admin/records/Task").content.splitlines())
-    assert (counts.created, task["WhatId"], task["OwnerId"]) == (1, made, hearing.record(made)["OwnerId"])
+    counts = tasks.sync(subscription.engine, subscription.connection, "tasks", LAST, settings, wanted)
+    [task] = map(orjson.loads, subscription.sandbox.http.get("/salesforce/_admin/records/Task").content.splitlines())
+    assert (counts.created, task["WhatId"], task["OwnerId"]) == (1, made, subscription.record(made)["OwnerId"])
     load.sync(
-        hearing.engine, hearing.connection, tmp_path / "work", run_id="alerts", business_date=LAST, settings=settings
+        subscription.engine,
+        subscription.connection,
+        tmp_path / "work",
+        run_id="alerts",
+        business_date=LAST,
+        settings=settings,
     )
     [alert] = map(
-        orjson.loads, hearing.sandbox.http.get("/salesforce/_admin/records/FinServ__Alert__c").content.splitlines()
+        orjson.loads, subscription.sandbox.http.get("/salesforce/_admin/records/FinServ__Alert__c").content.splitlines()
     )
     assert alert["FinServ__Message__c"] == "deal unserved"

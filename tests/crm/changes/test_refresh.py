@@ -10,7 +10,7 @@ from include.crm.changes import store
 from include.crm.changes.refresh import Client, find_clients
 from include.pipeline.refresh import plan_refresh
 from include.vendors import VENDORS
-from tests.crm.changes.conftest import REFRESHES, Hearing, wait_for
+from tests.crm.changes.conftest import REFRESHES, Subscription, wait_for
 
 # Vendors that can be asked for single clients, by their household.
 ASKED = [
@@ -18,9 +18,9 @@ ASKED = [
 ]  # fmt: skip
 
 
-def add_client(hearing: Hearing, name: str, key: str) -> str:
+def add_client(subscription: Subscription, name: str, key: str) -> str:
     """A household of a vendor; returns our key of it."""
-    hearing.database.do(
+    subscription.database.do(
         """
         with given as (
             insert into warehouse.source_key (entity, vendor, source_key) values ('household', :vendor, :key) returning id
@@ -33,87 +33,87 @@ def add_client(hearing: Hearing, name: str, key: str) -> str:
     return f"sample:{name}:household:{key}"
 
 
-def requests(hearing: Hearing) -> list[dict[str, Any]]:
-    return hearing.database.rows("select * from control.request order by number")
+def requests(subscription: Subscription) -> list[dict[str, Any]]:
+    return subscription.database.rows("select * from control.request order by number")
 
 
-def test_a_refresh_is_a_request_of_the_client(hearing: Hearing) -> None:
-    key = add_client(hearing, ASKED[0], "c1")
-    with hearing.listening(REFRESHES):
-        hearing.make("Tributary_Refresh__e", Client_Key__c=key)
-        [request] = wait_for(lambda: requests(hearing))
+def test_a_refresh_is_a_request_of_the_client(subscription: Subscription) -> None:
+    key = add_client(subscription, ASKED[0], "c1")
+    with subscription.listening(REFRESHES):
+        subscription.make("Tributary_Refresh__e", Client_Key__c=key)
+        [request] = wait_for(lambda: requests(subscription))
     told = {name: request[name] for name in ("caller", "what", "vendor", "state")}
     assert told == {"caller": "salesforce", "what": "run", "vendor": ASKED[0], "state": "waiting"}
     assert (request["params"]["keys"], request["params"]["on_demand"]) == (["c1"], True)
 
 
-def test_an_event_that_comes_twice_asks_once(hearing: Hearing) -> None:
-    key = add_client(hearing, ASKED[0], "c1")
-    with hearing.listening(REFRESHES):
-        hearing.fault("pubsub_twice", REFRESHES)
-        hearing.make("Tributary_Refresh__e", Client_Key__c=key)
-        wait_for(lambda: requests(hearing))
-        hearing.make("Tributary_Refresh__e", Client_Key__c=key)
-        wait_for(lambda: len(requests(hearing)) == 2)
-    hearing.database.do("delete from control.idempotency")
-    hearing.database.do(
+def test_a_repeated_event_requests_one_refresh(subscription: Subscription) -> None:
+    key = add_client(subscription, ASKED[0], "c1")
+    with subscription.listening(REFRESHES):
+        subscription.fault("pubsub_twice", REFRESHES)
+        subscription.make("Tributary_Refresh__e", Client_Key__c=key)
+        wait_for(lambda: requests(subscription))
+        subscription.make("Tributary_Refresh__e", Client_Key__c=key)
+        wait_for(lambda: len(requests(subscription)) == 2)
+    subscription.database.do("delete from control.idempotency")
+    subscription.database.do(
         "update control.crm_topic set replay_id = decode(repeat('00', 8), 'hex') || substr(replay_id, 9)"
     )
-    place = hearing.place(REFRESHES)["replay_id"]
-    with hearing.listening(REFRESHES):
-        wait_for(lambda: hearing.place(REFRESHES)["replay_id"] != place)
-    assert len(requests(hearing)) == 2
+    place = subscription.place(REFRESHES)["replay_id"]
+    with subscription.listening(REFRESHES):
+        wait_for(lambda: subscription.place(REFRESHES)["replay_id"] != place)
+    assert len(requests(subscription)) == 2
 
 
-def test_an_event_of_nobody_asks_for_nothing_and_is_kept(hearing: Hearing) -> None:
-    with hearing.listening(REFRESHES):
-        hearing.make("Tributary_Refresh__e", Client_Key__c="sample:nobody:household:1", Vendor__c="nobody")
-        wait_for(lambda: hearing.database.rows("select * from warehouse.crm_change"))
-    [event] = hearing.database.rows("select * from warehouse.crm_change")
-    assert (event["change_type"], event["object"], requests(hearing)) == ("EVENT", "Tributary_Refresh__e", [])
+def test_an_event_of_an_unknown_record_is_stored_without_a_request(subscription: Subscription) -> None:
+    with subscription.listening(REFRESHES):
+        subscription.make("Tributary_Refresh__e", Client_Key__c="sample:nobody:household:1", Vendor__c="nobody")
+        wait_for(lambda: subscription.database.rows("select * from warehouse.crm_change"))
+    [event] = subscription.database.rows("select * from warehouse.crm_change")
+    assert (event["change_type"], event["object"], requests(subscription)) == ("EVENT", "Tributary_Refresh__e", [])
     assert event["fields"]["Client_Key__c"] == "sample:nobody:household:1"
 
 
-def test_an_event_that_can_t_be_read_is_kept_and_told_of_and_holds_up_no_other(hearing: Hearing) -> None:
-    key = add_client(hearing, ASKED[0], "c1")
-    with hearing.listening(REFRESHES):
-        hearing.fault("pubsub_cut", REFRESHES)
-        hearing.make("Tributary_Refresh__e", Client_Key__c=key)
-        wait_for(lambda: hearing.database.value("select count(*) from control.inbox"))
-        assert requests(hearing) == []
-        hearing.make("Tributary_Refresh__e", Client_Key__c=key)
-        wait_for(lambda: requests(hearing))
-    [kept] = hearing.database.rows("select * from control.inbox")
+def test_an_unreadable_event_is_stored_and_alerted_and_blocks_no_other(subscription: Subscription) -> None:
+    key = add_client(subscription, ASKED[0], "c1")
+    with subscription.listening(REFRESHES):
+        subscription.fault("pubsub_cut", REFRESHES)
+        subscription.make("Tributary_Refresh__e", Client_Key__c=key)
+        wait_for(lambda: subscription.database.value("select count(*) from control.inbox"))
+        assert requests(subscription) == []
+        subscription.make("Tributary_Refresh__e", Client_Key__c=key)
+        wait_for(lambda: requests(subscription))
+    [kept] = subscription.database.rows("select * from control.inbox")
     assert (kept["sender"], bool(kept["event_id"]), kept["processed_at"] is None) == (REFRESHES, True, False)
     assert "can't be decoded" in kept["error"]
     assert bytes(kept["body"])
     assert kept["headers"]["schema_id"]
-    assert store.find_unread(hearing.engine, [REFRESHES], 900) == {REFRESHES: [kept["inbox_id"]]}
-    assert store.find_troubles(hearing.engine, [REFRESHES], 900) == {}
+    assert store.find_unread(subscription.engine, [REFRESHES], 900) == {REFRESHES: [kept["inbox_id"]]}
+    assert store.find_troubles(subscription.engine, [REFRESHES], 900) == {}
 
 
-def test_an_event_leaves_no_record_in_the_org(hearing: Hearing) -> None:
-    hearing.make("Tributary_Refresh__e", Client_Key__c="sample:nobody:household:1")
-    assert hearing.sandbox.http.get("/salesforce/_admin/records/Tributary_Refresh__e").content == b""
+def test_an_event_leaves_no_record_in_the_org(subscription: Subscription) -> None:
+    subscription.make("Tributary_Refresh__e", Client_Key__c="sample:nobody:household:1")
+    assert subscription.sandbox.http.get("/salesforce/_admin/records/Tributary_Refresh__e").content == b""
 
 
-def test_the_records_of_a_client_are_those_of_all_vendors(hearing: Hearing) -> None:
-    keys = [add_client(hearing, name, "c1") for name in ("one", "two")]
-    hearing.database.do(
+def test_the_records_of_a_client_are_those_of_all_vendors(subscription: Subscription) -> None:
+    keys = [add_client(subscription, name, "c1") for name in ("one", "two")]
+    subscription.database.do(
         """
         insert into warehouse.identity (entity, id, identity_id, how, recorded_from, source_run_id)
         select 'household', b.id, a.id, 'a test', now(), 'test' from warehouse.source_key a, warehouse.source_key b
         where a.vendor = 'one' and b.vendor = 'two'
         """
     )
-    with hearing.engine.connect() as db:
+    with subscription.engine.connect() as db:
         found = [find_clients(db, key) for key in keys]
         assert find_clients(db, "no key of ours") == []
         assert db.execute(sa.text("select count(*) from control.request")).scalar() == 0
     assert found == [[Client("one", "household", "c1"), Client("two", "household", "c1")]] * 2
 
 
-def test_one_vendor_alone_is_asked_where_it_is_named() -> None:
+def test_only_the_named_vendor_is_refreshed() -> None:
     clients = [Client(vendor.name, entity, "c1") for vendor in VENDORS for entity in ("household", "person")]
     assert list(plan_refresh(clients)) == ASKED
     assert list(plan_refresh(clients, ASKED[-1])) == ASKED[-1:]

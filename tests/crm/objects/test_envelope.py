@@ -69,7 +69,7 @@ def test_what_becomes_of_it_is_shown_and_the_same_again_sends_nothing(crm: Crm, 
     assert record.get("Waits_For__c") is None
 
 
-def test_an_envelope_of_nobody_we_know_is_not_shown(crm: Crm, box: Inbox, household: str) -> None:
+def test_an_envelope_without_a_known_household_is_not_sent(crm: Crm, box: Inbox, household: str) -> None:
     box.put(of("no such household", LIFE), of(household, LIFE[:1], "draft"))
     box.drain()
 
@@ -115,7 +115,7 @@ def test_an_envelope_waits_for_its_household_and_goes_with_it(crm: Crm, box: Inb
     box.drain()
 
     assert show(crm) == {"envelope": 0}
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
     assert crm.sync()["envelope"].created == 1
-    assert crm.letters() == []
+    assert crm.dead_letters() == []

@@ -120,20 +120,20 @@ def test_a_person_shows_the_own_risk_and_the_plan_of_the_household(office: Offic
     assert not [r for r in others if "Tributary_Risk_Number__c" in r]
 
 
-def test_a_plan_that_rests_on_stale_balances_says_so(office: Office) -> None:
+def test_a_plan_with_stale_balances_is_marked(office: Office) -> None:
     office.plan("0.81", COLLEGE, is_stale=True)
     office.crm.sync()
     for record in (office.household(), office.member()):
         assert (record["Tributary_Plan_Success__c"], record["Tributary_Plan_Stale__c"]) == ("81.0", True)
 
 
-def test_the_records_that_others_stand_for_are_not_made(office: Office) -> None:
+def test_records_represented_by_others_are_not_created(office: Office) -> None:
     counts = office.crm.sync()
     assert not [key for key in office.crm.records("Account") if ":plans:" in key or ":risks:" in key]
     assert counts["goal"].created == 1
 
 
-def test_a_goal_is_what_the_planner_says(office: Office) -> None:
+def test_a_goal_has_the_planners_values(office: Office) -> None:
     office.crm.sync()
     record = office.crm.records(GOALS)["sample:plans:goal:n1:2"]
     assert record["FinServ__PrimaryOwner__c"] == office.member()["Id"]
@@ -162,7 +162,7 @@ def test_a_status_that_an_advisor_sets_is_the_firms(office: Office) -> None:
     assert (record["Name"], record["FinServ__Status__c"]) == ("University", "Completed")
 
 
-def test_a_goal_that_is_no_longer_in_the_plan_says_so_and_stays(office: Office) -> None:
+def test_a_removed_goal_is_marked_and_kept(office: Office) -> None:
     travel = COLLEGE | {"goal_key": "n1:3", "name": "Travel", "goal_type": "Travel", "end_year": None}
     office.plan("0.8125", COLLEGE, travel)
     office.crm.sync()
@@ -189,7 +189,7 @@ def test_a_finding_about_a_person_is_an_alert_and_a_task_on_the_person(office: O
     asked = {rule.name: tasks.TaskSpec(rule.task_subject or "", rule.due_days) for rule in HOUSEHOLD_RULES}
     tasks.sync(office.crm.engine, office.crm.connection, "tasks", LAST, office.crm.settings, asked)
     raised = {r["Subject"]: r for r in office.crm.records("Task").values()}
-    task = raised["Review a portfolio out of line with the client's risk"]
+    task = raised["Review a portfolio that does not match the client's risk"]
     assert task["WhatId"] == office.member()["Id"]
-    assert task["Description"] == "The portfolio's risk number is 62, the client's 45: 17 points above."
-    assert raised["Ask for a new risk questionnaire"]["WhatId"] == office.member()["Id"]
+    assert task["Description"] == "The portfolio's risk number is 62, 17 points above the client's 45."
+    assert raised["Request a new risk questionnaire"]["WhatId"] == office.member()["Id"]

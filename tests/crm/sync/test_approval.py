@@ -32,7 +32,7 @@ def double_shares(crm: Crm) -> None:
     crm.database.do("update warehouse.position set quantity = quantity * 2")
 
 
-def ask(crm: Crm) -> list[approval.Question]:
+def request_approval(crm: Crm) -> list[approval.Question]:
     shown = preview(crm.engine, crm.settings)
     return approval.ask(crm.engine, shown.concerns, shown.deltas, crm.settings, "a-run")
 
@@ -45,52 +45,52 @@ def decide(crm: Crm, questions: list[approval.Question], is_approved: bool, reas
 def test_a_question_names_object_and_counts(crm: Crm) -> None:
     double_shares(crm)
 
-    [question] = ask(crm)
+    [question] = request_approval(crm)
 
     assert question.entity == "position"
     assert question.wording.startswith("position: 95% of ")
 
 
-def test_a_question_that_waits_is_not_asked_again_even_if_the_difference_moves(crm: Crm) -> None:
+def test_a_pending_approval_is_not_requested_again_for_a_changed_difference(crm: Crm) -> None:
     double_shares(crm)
-    ask(crm)
+    request_approval(crm)
     double_shares(crm)
 
-    assert ask(crm) == []
+    assert request_approval(crm) == []
 
 
-def test_a_question_that_nobody_answered_is_asked_again_after_a_day(crm: Crm) -> None:
+def test_an_unanswered_approval_is_requested_again_after_a_day(crm: Crm) -> None:
     double_shares(crm)
-    ask(crm)
+    request_approval(crm)
     crm.database.do("update control.crm_question set requested_at = requested_at - interval '25 hours'")
 
-    assert len(ask(crm)) == 1
+    assert len(request_approval(crm)) == 1
 
 
-def test_a_rejected_difference_is_not_asked_about_again_and_its_reason_is_kept(crm: Crm) -> None:
+def test_a_rejected_difference_is_not_requested_again_and_its_reason_is_stored(crm: Crm) -> None:
     double_shares(crm)
-    decide(crm, ask(crm), False, "The vendor sent shares twice")
+    decide(crm, request_approval(crm), False, "The vendor sent shares twice")
     # Prices are no part of what was rejected: they change every day.
     crm.database.do("update warehouse.position set price_usd = price_usd + 1")
 
-    assert ask(crm) == []
+    assert request_approval(crm) == []
     assert approval.find_approved(crm.engine) == []
     assert approval.describe(crm.engine, ["position"])["position"].endswith("The vendor sent shares twice")
 
 
-def test_a_difference_that_changed_since_it_was_rejected_is_asked_about(crm: Crm) -> None:
+def test_a_difference_changed_since_its_rejection_is_requested_again(crm: Crm) -> None:
     double_shares(crm)
-    decide(crm, ask(crm), False)
+    decide(crm, request_approval(crm), False)
     crm.database.do(
         "update warehouse.position set quantity = quantity + 1 where position_key = (select min(position_key) from warehouse.position)"
     )
 
-    assert len(ask(crm)) == 1
+    assert len(request_approval(crm)) == 1
 
 
 def test_what_was_approved_is_sent_once(crm: Crm) -> None:
     double_shares(crm)
-    decide(crm, ask(crm), True)
+    decide(crm, request_approval(crm), True)
 
     counts = crm.sync(run_id="sent", approved=approval.find_approved(crm.engine))
     approval.use(crm.engine, "sent")
@@ -98,19 +98,19 @@ def test_what_was_approved_is_sent_once(crm: Crm) -> None:
     assert 0 < counts["position"].updated <= len(crm.records(HOLDINGS))
     assert approval.find_approved(crm.engine) == []
     double_shares(crm)
-    assert len(ask(crm)) == 1
+    assert len(request_approval(crm)) == 1
 
 
-def test_what_is_approved_and_not_sent_yet_is_not_asked_about(crm: Crm) -> None:
+def test_an_approved_unsent_difference_is_not_requested_again(crm: Crm) -> None:
     double_shares(crm)
-    decide(crm, ask(crm), True)
+    decide(crm, request_approval(crm), True)
 
-    assert ask(crm) == []
+    assert request_approval(crm) == []
 
 
 def test_a_rejection_without_a_reason_is_refused(crm: Crm) -> None:
     double_shares(crm)
-    [question] = ask(crm)
+    [question] = request_approval(crm)
 
     with pytest.raises(FatalError, match="needs a reason"):
         approval.decide(crm.engine, [question.question_id], False, "  ", "ursula")
@@ -118,7 +118,7 @@ def test_a_rejection_without_a_reason_is_refused(crm: Crm) -> None:
 
 def test_a_decision_is_not_overruled(crm: Crm) -> None:
     double_shares(crm)
-    [question] = ask(crm)
+    [question] = request_approval(crm)
     decide(crm, [question], False)
 
     assert approval.decide(crm.engine, [question.question_id], True, "", "vera") == 0
@@ -127,8 +127,8 @@ def test_a_decision_is_not_overruled(crm: Crm) -> None:
 def test_a_total_worth_that_moves_differently_is_another_difference(crm: Crm) -> None:
     crm.settings = replace(crm.settings, few=1_000_000)
     crm.database.do("update warehouse.position set market_value_usd = market_value_usd * 2")
-    decide(crm, ask(crm), False)
-    assert ask(crm) == []
+    decide(crm, request_approval(crm), False)
+    assert request_approval(crm) == []
     crm.database.do("update warehouse.position set market_value_usd = market_value_usd + 1")
 
-    assert [question.entity for question in ask(crm)] == ["position"]
+    assert [question.entity for question in request_approval(crm)] == ["position"]

@@ -104,9 +104,9 @@ def test_null_clears_a_field_and_a_lookup(crm: Crm) -> None:
     assert all("FinServ__Household__c" not in r for r in crm.records(ACCOUNTS).values())
 
 
-def test_a_refused_row_is_a_dead_letter(crm: Crm) -> None:
+def test_a_rejected_row_becomes_a_dead_letter(crm: Crm) -> None:
     refuse_a_household(crm)
-    [letter] = [letter for letter in crm.letters() if ":household:" in letter["row_key"]]
+    [letter] = [letter for letter in crm.dead_letters() if ":household:" in letter["row_key"]]
     assert letter["reasons"] == ["REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name"]
 
 
@@ -116,7 +116,7 @@ def test_locked_rows_are_sent_again(crm: Crm) -> None:
     counts = crm.sync()
 
     assert sum(c.failed for c in counts.values()) > 0
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
     assert len(crm.records(HOLDINGS)) == counts["position"].created
 
 

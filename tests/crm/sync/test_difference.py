@@ -57,7 +57,7 @@ def test_it_counts_by_object() -> None:
     assert texts[texts.index("household") :][: len(row)] == row
 
 
-def test_it_names_what_a_person_is_asked_about() -> None:
+def test_it_names_the_changes_to_approve() -> None:
     assert "26 accounts would close" in render(concerns=(Concern("a", "close", 26, "26 accounts would close"),)).texts
 
 
@@ -67,7 +67,7 @@ def test_a_change_is_shown_field_by_field() -> None:
     assert texts[texts.index("k") :] == ["k", "BillingCity", "Old Town", "New Town"]
 
 
-def test_nothing_stands_where_a_field_is_or_becomes_empty() -> None:
+def test_an_empty_field_is_shown_empty() -> None:
     page = difference.render("r", Preview({}, {"household": [Change("k", "Name", None, None)]}, []))
 
     assert "<td>k</td><td>Name</td><td></td><td></td>" in page
@@ -84,7 +84,7 @@ def test_its_name_holds_nothing_that_a_path_could_mind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*.html")] == [name]
 
 
-def test_letters_of_every_alphabet_are_kept(tmp_path: Path) -> None:
+def test_characters_of_every_alphabet_are_preserved(tmp_path: Path) -> None:
     name = difference.write(tmp_path, "r", Preview({}, {"household": [Change("k", "Name", None, "École 学校 🏦")]}, []))
 
     assert "École 学校 🏦" in (tmp_path / "site" / name).read_text("utf-8")
@@ -104,7 +104,7 @@ def test_a_page_that_is_written_while_the_site_is_built_is_in_the_new_site(tmp_p
     assert (tmp_path / "site" / name).exists()
 
 
-def test_it_says_whose_records_are_held_back() -> None:
+def test_it_names_the_vendor_of_held_back_records() -> None:
     page = difference.render("r", Preview({}, {}, [], {"plans": datetime(2026, 11, 20, 5, tzinfo=UTC)}))
 
     assert "records of plans, whose newest day is not reconciled since 2026-11-20 05:00 UTC" in page

@@ -42,18 +42,18 @@ def delta(new: int = 0, changed: int = 0, *, held: int, notable: int | None = No
         pytest.param(delta(changed=6, held=1000, closing=6), True, id="one closing more"),
     ],
 )
-def test_a_run_asks_beyond_its_bounds(found: Delta, asks: bool) -> None:
+def test_a_run_beyond_its_bounds_requires_approval(found: Delta, asks: bool) -> None:
     assert bool(find_concerns({"account": found}, SETTINGS)) is asks
 
 
-def test_a_firm_that_wants_to_be_asked_of_every_change_is() -> None:
+def test_a_firm_can_require_approval_of_every_change() -> None:
     settings = replace(SETTINGS, few=0, most_changed_ratio=Decimal(0), most_closed=0)
 
     assert find_concerns({"account": delta(held=0)}, settings) == []
     assert len(find_concerns({"account": delta(changed=1, held=1000, closing=1)}, settings)) == 2
 
 
-def test_a_question_says_what_it_is_about() -> None:
+def test_an_approval_request_describes_its_changes() -> None:
     found = {
         "household": delta(40, held=0),
         "account": delta(100, 300, held=1000, closing=26),
@@ -114,7 +114,7 @@ def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
 
 
 @pytest.fixture
-def held(crm: Crm) -> Crm:
+def loaded_crm(crm: Crm) -> Crm:
     """An org that holds the day."""
     crm.sync(settings=replace(crm.settings, few=1_000_000))
     return crm
@@ -164,53 +164,53 @@ def test_records_wait_for_a_parent_that_was_not_approved(crm: Crm) -> None:
     assert counts["household"].created > 0
     assert crm.records(ACCOUNTS) == crm.records(HOLDINGS) == {}
     assert held_back(crm) == {"account": "approval", "position": "parent"}
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
-def test_holdings_of_accounts_that_nobody_has_let_close_keep_their_shares(held: Crm) -> None:
-    held.settings = replace(held.settings, few=1_000, most_closed=3)
-    close_accounts(held, 4)
-    held.database.do("update warehouse.position set quantity = quantity + 1")
-    before = held.records(HOLDINGS)
+def test_holdings_of_accounts_without_an_approved_closing_keep_their_shares(loaded_crm: Crm) -> None:
+    loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
+    close_accounts(loaded_crm, 4)
+    loaded_crm.database.do("update warehouse.position set quantity = quantity + 1")
+    before = loaded_crm.records(HOLDINGS)
 
-    sent = held.sync()["position"].updated
+    sent = loaded_crm.sync()["position"].updated
 
-    after = held.records(HOLDINGS)
+    after = loaded_crm.records(HOLDINGS)
     closing = {
-        held.records(ACCOUNTS)[f"sample:orion:account:{row['account_key']}"]["Id"]
-        for row in held.database.rows("select account_key from warehouse.account where close_date = '2026-11-20'")
+        loaded_crm.records(ACCOUNTS)[f"sample:orion:account:{row['account_key']}"]["Id"]
+        for row in loaded_crm.database.rows("select account_key from warehouse.account where close_date = '2026-11-20'")
     }
     kept = {key for key in before if after[key]["FinServ__Shares__c"] == before[key]["FinServ__Shares__c"]}
     assert kept == {key for key, record in after.items() if record["FinServ__FinancialAccount__c"] in closing} != set()
     assert sent == len(after) - len(kept) > 0
-    assert held_back(held) == {"account": "approval", "position": "parent"}
+    assert held_back(loaded_crm) == {"account": "approval", "position": "parent"}
 
 
-def test_prices_of_all_holdings_ask_nothing(held: Crm) -> None:
-    held.database.do(
+def test_price_changes_of_all_holdings_need_no_approval(loaded_crm: Crm) -> None:
+    loaded_crm.database.do(
         "update warehouse.position set price_usd = price_usd * 1.01, market_value_usd = market_value_usd + 1"
     )
-    held.database.do("update warehouse.account_value set market_value_usd = market_value_usd + 1")
+    loaded_crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd + 1")
 
-    counts = held.sync()
+    counts = loaded_crm.sync()
 
-    assert counts["position"].updated == len(held.records(HOLDINGS))
+    assert counts["position"].updated == len(loaded_crm.records(HOLDINGS))
 
 
-def test_half_of_the_holdings_gone_in_a_day_asks(held: Crm) -> None:
-    before = held.records(HOLDINGS)
-    held.database.do("update warehouse.position set recorded_to = now() where position_key::bigint % 2 = 0")
+def test_removing_half_of_the_holdings_requires_approval(loaded_crm: Crm) -> None:
+    before = loaded_crm.records(HOLDINGS)
+    loaded_crm.database.do("update warehouse.position set recorded_to = now() where position_key::bigint % 2 = 0")
 
     with pytest.raises(ApprovalNeeded, match=r"position: \d\d% of"):
-        held.sync()
+        loaded_crm.sync()
 
-    assert held.records(HOLDINGS) == before
+    assert loaded_crm.records(HOLDINGS) == before
 
 
-def test_other_share_counts_of_all_holdings_ask(held: Crm) -> None:
-    held.database.do("update warehouse.position set quantity = quantity * 2")
+def test_changed_share_counts_of_all_holdings_require_approval(loaded_crm: Crm) -> None:
+    loaded_crm.database.do("update warehouse.position set quantity = quantity * 2")
 
-    assert [concern.entity for concern in concerns(held)] == ["position"]
+    assert [concern.entity for concern in concerns(loaded_crm)] == ["position"]
 
 
 def close_accounts(crm: Crm, count: int) -> None:
@@ -221,38 +221,38 @@ def close_accounts(crm: Crm, count: int) -> None:
     )
 
 
-def test_accounts_that_close_ask_beyond_their_number(held: Crm) -> None:
-    held.settings = replace(held.settings, few=1_000, most_closed=3)
-    close_accounts(held, 4)
+def test_closings_beyond_the_limit_require_approval(loaded_crm: Crm) -> None:
+    loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
+    close_accounts(loaded_crm, 4)
 
     with pytest.raises(ApprovalNeeded, match="4 accounts would close"):
-        held.sync()
+        loaded_crm.sync()
 
-    assert all(record.get("FinServ__CloseDate__c") != "2026-11-20" for record in held.records(ACCOUNTS).values())
-    assert held.sync(approved=concerns(held))["account"].updated == 4
-    assert concerns(held) == []
-
-
-def test_closed_accounts_that_change_again_are_no_closings(held: Crm) -> None:
-    held.settings = replace(held.settings, few=1_000, most_closed=3)
-    close_accounts(held, 4)
-    held.sync(approved=concerns(held))
-    held.database.do("update warehouse.account set name = 'Renamed' where not is_active")
-
-    assert concerns(held) == []
+    assert all(record.get("FinServ__CloseDate__c") != "2026-11-20" for record in loaded_crm.records(ACCOUNTS).values())
+    assert loaded_crm.sync(approved=concerns(loaded_crm))["account"].updated == 4
+    assert concerns(loaded_crm) == []
 
 
-def test_more_closings_than_approved_ask_again(held: Crm) -> None:
-    held.settings = replace(held.settings, few=1_000, most_closed=3)
-    close_accounts(held, 4)
-    asked = concerns(held)
-    close_accounts(held, 2)
+def test_closed_accounts_that_change_again_are_no_closings(loaded_crm: Crm) -> None:
+    loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
+    close_accounts(loaded_crm, 4)
+    loaded_crm.sync(approved=concerns(loaded_crm))
+    loaded_crm.database.do("update warehouse.account set name = 'Renamed' where not is_active")
+
+    assert concerns(loaded_crm) == []
+
+
+def test_more_closings_than_approved_require_another_approval(loaded_crm: Crm) -> None:
+    loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
+    close_accounts(loaded_crm, 4)
+    asked = concerns(loaded_crm)
+    close_accounts(loaded_crm, 2)
 
     with pytest.raises(ApprovalNeeded, match="6 accounts would close"):
-        held.sync(approved=asked)
+        loaded_crm.sync(approved=asked)
 
 
-def test_more_than_approved_asks_again(crm: Crm) -> None:
+def test_more_changes_than_approved_require_another_approval(crm: Crm) -> None:
     asked = [replace(concern, records=concern.records - 6) for concern in concerns(crm)]
 
     with pytest.raises(ApprovalNeeded):
@@ -261,30 +261,30 @@ def test_more_than_approved_asks_again(crm: Crm) -> None:
     assert crm.records("Account") == {}
 
 
-def test_a_preview_asks_salesforce_nothing(crm: Crm) -> None:
+def test_a_preview_sends_no_request_to_salesforce(crm: Crm) -> None:
     preview(crm.engine, crm.settings)
 
     assert crm.database.value("select count(*) from control.api_call where vendor = 'salesforce'") == 0
 
 
-def test_a_second_attempt_with_the_same_answer_asks_nothing(crm: Crm) -> None:
+def test_a_second_attempt_with_the_same_answer_requests_nothing(crm: Crm) -> None:
     asked = concerns(crm)
     crm.sync(approved=asked)
 
     assert crm.sync(approved=asked)["position"].sent == 0
 
 
-def test_a_worth_that_jumps_asks_though_every_value_moves_every_day(held: Crm) -> None:
-    held.database.do("update warehouse.account_value set market_value_usd = 0, cash_usd = 0")
-    held.database.do("update warehouse.position set market_value_usd = 0, price_usd = 0")
+def test_a_large_value_jump_requires_approval(loaded_crm: Crm) -> None:
+    loaded_crm.database.do("update warehouse.account_value set market_value_usd = 0, cash_usd = 0")
+    loaded_crm.database.do("update warehouse.position set market_value_usd = 0, price_usd = 0")
 
-    assert {(c.entity, c.question) for c in concerns(held)} == {("account", "worth"), ("position", "worth")}
+    assert {(c.entity, c.question) for c in concerns(loaded_crm)} == {("account", "worth"), ("position", "worth")}
     with pytest.raises(ApprovalNeeded, match="worth"):
-        held.sync()
+        loaded_crm.sync()
 
 
-def test_a_day_of_the_market_is_no_question(held: Crm) -> None:
-    held.database.do("update warehouse.account_value set market_value_usd = market_value_usd * 0.93")
-    held.database.do("update warehouse.position set market_value_usd = market_value_usd * 0.93")
+def test_a_day_of_the_market_is_no_question(loaded_crm: Crm) -> None:
+    loaded_crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd * 0.93")
+    loaded_crm.database.do("update warehouse.position set market_value_usd = market_value_usd * 0.93")
 
-    assert concerns(held) == []
+    assert concerns(loaded_crm) == []

@@ -33,7 +33,7 @@ def office(crm: Crm, tmp_path: Path) -> Iterator[Office]:
         vendor.engine.dispose()
 
 
-def held(crm: Crm) -> dict[tuple[str, str, str], int]:
+def read_held_back(crm: Crm) -> dict[tuple[str, str, str], int]:
     """What the newest sync held back: records by object, cause and subject."""
     return {(each.entity, each.cause, each.subject): each.records for each in holding.read(crm.engine)}
 
@@ -65,7 +65,7 @@ def test_a_vendor_that_is_not_settled_holds_back_its_own_rows_only(office: Offic
     raise_prices(crm)
 
     assert crm.sent() == {"position": len(crm.records(HOLDINGS))}
-    assert held(crm) == {("goal", "vendor", "plans"): 1}
+    assert read_held_back(crm) == {("goal", "vendor", "plans"): 1}
     assert "Half a day" not in {record["Name"] for record in crm.records(GOALS).values()}
 
 
@@ -79,7 +79,7 @@ def test_a_household_that_a_vendor_describes_which_is_not_settled_stays_as_it_is
 
     assert crm.sent()["household"] == households - 1
     assert office.household() == before
-    assert held(crm)["household", "vendor", "risks"] == 1
+    assert read_held_back(crm)["household", "vendor", "risks"] == 1
 
 
 def test_once_the_vendor_is_settled_its_rows_are_sent(office: Office) -> None:
@@ -91,7 +91,7 @@ def test_once_the_vendor_is_settled_its_rows_are_sent(office: Office) -> None:
     crm.database.do("update control.reconciliation set is_passed = true")
 
     assert crm.sent() == {"goal": 1}
-    assert held(crm) == {}
+    assert read_held_back(crm) == {}
 
 
 def test_a_run_of_which_an_earlier_try_has_sent_something_is_no_standstill(office: Office) -> None:
@@ -150,7 +150,7 @@ def test_a_job_that_does_not_end_stops_its_object_alone(crm: Crm, monkeypatch: p
         crm.sync()
 
     assert sent_by(crm, "crm-2") == ["finding", "household"]
-    assert held(crm) == {("position", "failure", "ObjectUnavailable"): len(crm.records(HOLDINGS))}
+    assert read_held_back(crm) == {("position", "failure", "ObjectUnavailable"): len(crm.records(HOLDINGS))}
 
 
 def test_a_job_that_is_still_under_way_stops_its_object_alone_in_the_next_run_too(
@@ -191,7 +191,7 @@ def test_an_object_that_fails_as_a_whole_stops_no_other(
         crm.sync()
 
     assert {record["Name"] for record in crm.records(ACCOUNTS).values()} == {"Renamed"}
-    assert ("security", "failure", "ConfigurationError") in held(crm)
+    assert ("security", "failure", "ConfigurationError") in read_held_back(crm)
     assert (
         crm.database.value("select sum(updated) from control.ledger where run_id = 'crm-2' and entity = 'account'") > 0
     )
@@ -220,7 +220,7 @@ def test_children_of_records_whose_object_fails_wait(
         crm.sync()
 
     assert "position" not in sent_by(crm, "crm-2")
-    assert held(crm)["position", "parent", ""] == len(crm.records(HOLDINGS))
+    assert read_held_back(crm)["position", "parent", ""] == len(crm.records(HOLDINGS))
 
 
 def test_people_are_alerted_once_of_what_is_held_back(office: Office) -> None:
@@ -240,7 +240,7 @@ def test_people_are_alerted_once_of_what_is_held_back(office: Office) -> None:
     assert second == []
 
 
-def test_a_load_that_is_under_way_alerts_nobody(office: Office) -> None:
+def test_a_load_in_progress_sends_no_alert(office: Office) -> None:
     crm = office.crm
     unsettle(crm, "plans")
     crm.database.do("update warehouse.goal set name = 'Half a day'")

@@ -247,7 +247,7 @@ def test_a_transaction_that_was_withdrawn_is_cancelled(crm: Crm) -> None:
     assert crm.sent() == {}
 
 
-def test_a_closed_account_says_so(crm: Crm) -> None:
+def test_a_closed_account_is_marked_closed(crm: Crm) -> None:
     crm.sync()
     account = crm.database.rows("select * from warehouse.account where is_active and is_counted limit 1")[0]
     crm.database.do(
@@ -275,7 +275,7 @@ def test_text_with_quotes_line_breaks_and_other_alphabets_arrives_as_it_is(crm: 
     assert crm.sent() == {}
 
 
-def test_securities_of_one_name_are_told_apart(crm: Crm) -> None:
+def test_securities_with_one_name_are_distinguished(crm: Crm) -> None:
     crm.database.do(
         "update warehouse.security set name = case when security_id % 2 = 0 then 'Sample' else 'SAMPLE' end"
     )
@@ -286,14 +286,14 @@ def test_securities_of_one_name_are_told_apart(crm: Crm) -> None:
     assert len(set(names)) == len(names) > 2
 
 
-def test_a_refused_row_is_a_dead_letter_and_the_sync_is_not_green(crm: Crm) -> None:
+def test_a_rejected_row_becomes_a_dead_letter_and_fails_the_sync(crm: Crm) -> None:
     person = crm.database.rows("select * from warehouse.person limit 1")[0]
     crm.database.do("update warehouse.person set name = null where person_key = :key", key=person["person_key"])
 
     with pytest.raises(RowsFailed, match="'Account': 1"):
         crm.sync()
 
-    letters = {letter["row_key"]: letter for letter in crm.letters() if letter["table_name"] == "Account"}
+    letters = {letter["row_key"]: letter for letter in crm.dead_letters() if letter["table_name"] == "Account"}
     letter = letters[f"sample:orion:person:{person['person_key']}"]
     assert letter["reasons"] == ["REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name"]
     assert letter["vendor"] == "salesforce"
@@ -303,7 +303,7 @@ def test_a_refused_row_is_a_dead_letter_and_the_sync_is_not_green(crm: Crm) -> N
         row=letter["row_number"],
     )
     assert content["Name"] is None
-    assert crm.database.value("select count(*) from control.crm_sent") == len(crm.letters())
+    assert crm.database.value("select count(*) from control.crm_sent") == len(crm.dead_letters())
 
 
 def test_everything_but_the_refused_row_and_its_children_is_loaded(crm: Crm) -> None:
@@ -317,7 +317,7 @@ def test_everything_but_the_refused_row_and_its_children_is_loaded(crm: Crm) -> 
 
     accounts = crm.database.value("select count(*) from warehouse.account")
     assert len(crm.records(ACCOUNTS)) == accounts - owner["count"]
-    assert [letter["table_name"] for letter in crm.letters() if letter["table_name"] == ACCOUNTS] == []
+    assert [letter["table_name"] for letter in crm.dead_letters() if letter["table_name"] == ACCOUNTS] == []
     waiting = {each.entity: each.records for each in holding.read(crm.engine) if each.cause == "parent"}
     assert waiting["account"] == owner["count"]
 
@@ -328,7 +328,9 @@ def test_a_dead_letter_holds_no_value_of_its_row(crm: Crm) -> None:
     with pytest.raises(RowsFailed):
         crm.sync()
 
-    reasons = [reason for letter in crm.letters() for reason in letter["reasons"] if letter["table_name"] == ACCOUNTS]
+    reasons = [
+        reason for letter in crm.dead_letters() for reason in letter["reasons"] if letter["table_name"] == ACCOUNTS
+    ]
     assert reasons
     assert all("0044" not in reason and "value not of required type: ..." in reason for reason in reasons)
 
@@ -342,8 +344,8 @@ def test_a_dead_letter_closes_when_its_row_is_accepted(crm: Crm) -> None:
 
     crm.sync()
 
-    assert crm.letters() == []
-    assert {letter["replayed_by"] for letter in crm.letters("replayed")} == {"crm-2"}
+    assert crm.dead_letters() == []
+    assert {letter["replayed_by"] for letter in crm.dead_letters("replayed")} == {"crm-2"}
     assert crm.database.value("select count(*) from control.crm_sent") == 0
 
 
@@ -355,8 +357,8 @@ def refuse_a_household(crm: Crm) -> None:
         crm.sync()
 
 
-def letters_of_households(crm: Crm) -> list[str]:
-    return [letter["run_id"] for letter in crm.letters() if ":household:" in letter["row_key"]]
+def read_household_dead_letters(crm: Crm) -> list[str]:
+    return [letter["run_id"] for letter in crm.dead_letters() if ":household:" in letter["row_key"]]
 
 
 def test_what_was_refused_is_not_sent_again_as_it_is(crm: Crm) -> None:
@@ -364,7 +366,7 @@ def test_what_was_refused_is_not_sent_again_as_it_is(crm: Crm) -> None:
 
     assert crm.sent() == {}
     assert preview(crm.engine, crm.settings).deltas["household"].refused == 1
-    assert letters_of_households(crm) == ["crm-1"]
+    assert read_household_dead_letters(crm) == ["crm-1"]
 
 
 @pytest.mark.parametrize("how", ["when it changes", "after a day", "when somebody asks"])
@@ -378,7 +380,7 @@ def test_what_was_refused_is_sent_again(crm: Crm, how: str) -> None:
     with pytest.raises(RowsFailed):
         crm.sync(resends=how == "when somebody asks")
 
-    assert letters_of_households(crm) == ["crm-2"]
+    assert read_household_dead_letters(crm) == ["crm-2"]
 
 
 def test_a_child_is_sent_again_once_its_parent_is_accepted(crm: Crm) -> None:
@@ -390,10 +392,10 @@ def test_a_child_is_sent_again_once_its_parent_is_accepted(crm: Crm) -> None:
     crm.database.do("update warehouse.person set name = kept")
 
     assert crm.sync()["account"].created > 0
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
-def test_a_letter_ends_when_nobody_wants_its_row_any_more(crm: Crm) -> None:
+def test_a_dead_letter_closes_when_its_row_is_no_longer_desired(crm: Crm) -> None:
     crm.sync()
     crm.database.do("alter table warehouse.household add column kept text")
     crm.database.do("update warehouse.household set kept = name, name = null")
@@ -402,7 +404,7 @@ def test_a_letter_ends_when_nobody_wants_its_row_any_more(crm: Crm) -> None:
     crm.database.do("update warehouse.household set name = kept")
 
     assert crm.sent() == {}
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 def test_an_account_without_a_value_today_keeps_what_it_shows(crm: Crm) -> None:
@@ -493,14 +495,14 @@ def test_the_permission_set_covers_every_custom_field(crm: Crm) -> None:
         assert missing == []
 
 
-def test_a_run_is_not_green_while_a_job_that_it_adopted_has_letters(crm: Crm) -> None:
+def test_a_run_fails_while_an_adopted_job_has_dead_letters(crm: Crm) -> None:
     refuse_a_household(crm)
 
     with pytest.raises(RowsFailed):  # the next attempt of the same run
         crm.sync(run_id="crm-1")
 
 
-def test_what_somebody_deleted_is_made_again_whole_and_told_of(crm: Crm) -> None:
+def test_a_deleted_record_is_recreated_completely_and_reported(crm: Crm) -> None:
     crm.sync()
     key, record = next((k, r) for k, r in crm.records("Account", "household").items() if "Phone" in r)
     crm.http.delete(f"/salesforce/_admin/records/Account/{record['Id']}")
@@ -514,7 +516,7 @@ def test_what_somebody_deleted_is_made_again_whole_and_told_of(crm: Crm) -> None
     assert crm.records("Account")[key]["Phone"] == record["Phone"]
 
 
-def test_a_lookup_to_what_somebody_deleted_is_left_as_it_is(crm: Crm) -> None:
+def test_a_lookup_to_a_deleted_record_is_unchanged(crm: Crm) -> None:
     crm.sync()
     key = next(iter(crm.records("Account", "household")))
     crm.database.do("update control.crm_state set missing = 'merged' where external_key = :key", key=key)
@@ -522,4 +524,4 @@ def test_a_lookup_to_what_somebody_deleted_is_left_as_it_is(crm: Crm) -> None:
 
     crm.sync()
 
-    assert crm.letters() == []
+    assert crm.dead_letters() == []

@@ -11,7 +11,7 @@ from tests.crm.conftest import HOLDINGS, Crm
 from tests.running_sandbox import run_sandbox
 
 
-def shown(crm: Crm) -> dict[str, dict[str, Any]]:
+def read_holdings(crm: Crm) -> dict[str, dict[str, Any]]:
     """Holdings as an advisor sees them."""
     return {
         key: {name: record.get(name) for name in ("Name", "FinServ__Shares__c", "FinServ__Price__c")}
@@ -34,18 +34,18 @@ def test_an_org_that_was_restored_from_a_backup_is_read_back_and_made_whole(data
         database.do("update warehouse.position set recorded_to = null where position_key = :key", key=left_out)
         database.do("update warehouse.position set price_usd = price_usd + 1")
         crm.sync()
-        expected = shown(crm)
+        expected = read_holdings(crm)
         crm.engine.dispose()
     shutil.rmtree(folder)
     shutil.copytree(backup, folder)
     with run_sandbox(folder, households=6) as sandbox:
         sandbox.admin("clock", now="2026-11-22T12:00:00+00:00")
         crm = Crm(database, sandbox, tmp_path / "work", _runs=2)
-        assert shown(crm) != expected
+        assert read_holdings(crm) != expected
 
         crm.sync()
 
-        assert shown(crm) == expected
+        assert read_holdings(crm) == expected
         assert database.value("select count(*) from control.crm_difference where run_id = 'crm-3'") >= len(expected)
         crm.engine.dispose()
 

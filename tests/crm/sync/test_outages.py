@@ -52,7 +52,7 @@ def test_an_org_that_goes_away_in_the_middle_is_brought_in_step_later(crm: Crm, 
     crm.sync()
 
     check_whole(crm)
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 @ways
@@ -86,7 +86,7 @@ def test_calls_that_fail_now_and_then_are_made_again(crm: Crm, way: int, kind: s
     crm.no_faults()
 
     check_whole(crm)
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 @ways
@@ -104,7 +104,7 @@ def test_a_token_that_dies_again_and_again_is_renewed(crm: Crm, way: int) -> Non
 
 @ways
 @pytest.mark.parametrize(("reserved", "words"), [("0.2", "DailyApiRequests"), ("0", "TotalRequests")])
-def test_a_day_that_is_used_up_in_the_middle_says_so_and_goes_on_later(
+def test_an_exhausted_daily_limit_is_reported_and_the_load_resumes(
     crm: Crm, way: int, reserved: str, words: str
 ) -> None:
     choose(crm, way)
@@ -121,7 +121,7 @@ def test_a_day_that_is_used_up_in_the_middle_says_so_and_goes_on_later(
     check_whole(crm)
 
 
-def test_batches_of_the_day_that_are_used_up_in_the_middle_say_so_and_go_on_later(crm: Crm) -> None:
+def test_exhausted_daily_batches_are_reported_and_the_load_resumes(crm: Crm) -> None:
     crm.settings = replace(crm.settings, reserved_ratio=Decimal(0))
     crm.http.post("/salesforce/_admin/limits", json={"DailyBulkApiBatches": {"Max": 100, "Remaining": 3}})
 
@@ -146,7 +146,7 @@ def fail(crm: Crm, way: int) -> None:
 @pytest.mark.parametrize(
     ("way", "disturb"), [(BULK, lock), (FEW, lock), (BULK, fail)], ids=["locks in bulk", "locks", "failed jobs"]
 )
-def test_rows_that_are_not_taken_go_again_and_none_is_a_dead_letter(
+def test_unprocessed_rows_are_sent_again_without_dead_letters(
     crm: Crm, way: int, disturb: Callable[[Crm, int], None]
 ) -> None:
     choose(crm, way)

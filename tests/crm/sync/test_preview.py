@@ -8,7 +8,7 @@ from include.crm.sync.preview import preview
 from tests.crm.conftest import BULK, Crm
 
 
-def test_a_preview_says_what_would_change_and_changes_nothing(crm: Crm) -> None:
+def test_a_preview_reports_changes_without_making_them(crm: Crm) -> None:
     crm.sync()
     row = crm.one_position()
     crm.database.do(

@@ -77,7 +77,7 @@ def test_a_field_that_we_write_once_is_left_to_the_firm(crm: Crm) -> None:
     assert crm.records("Account")[key]["Phone"] == "555-0100"
 
 
-def test_a_field_that_salesforce_owns_is_nobody_elses(crm: Crm) -> None:
+def test_a_field_owned_by_salesforce_is_not_compared(crm: Crm) -> None:
     crm.sync()
     key, record_id = first(crm, "Account", "household")
     edit(crm, "Account", record_id, FinServ__ServiceModel__c="Gold", FinServ__NextReview__c="2027-01-15")
@@ -88,7 +88,7 @@ def test_a_field_that_salesforce_owns_is_nobody_elses(crm: Crm) -> None:
     assert crm.records("Account")[key]["FinServ__NextReview__c"] == "2027-01-15"
 
 
-def test_a_lookup_that_somebody_changed_is_found(crm: Crm) -> None:
+def test_a_lookup_changed_by_a_user_is_found(crm: Crm) -> None:
     crm.sync()
     key, record_id = first(crm, ACCOUNTS)
     edit(crm, ACCOUNTS, record_id, FinServ__Household__c=None)
@@ -98,7 +98,7 @@ def test_a_lookup_that_somebody_changed_is_found(crm: Crm) -> None:
     assert crm.records(ACCOUNTS)[key]["FinServ__Household__c"]
 
 
-def test_a_deleted_record_is_left_alone_until_somebody_decides(crm: Crm) -> None:
+def test_a_deleted_record_is_unchanged_until_a_user_decides(crm: Crm) -> None:
     crm.sync()
     key, record_id = first(crm, HOLDINGS)
     crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record_id}")
@@ -116,7 +116,7 @@ def test_a_deleted_record_is_left_alone_until_somebody_decides(crm: Crm) -> None
     assert read(crm, "third") == {}
 
 
-def test_a_record_that_somebody_made_anew_under_our_key_is_ours_again(crm: Crm) -> None:
+def test_a_record_recreated_under_our_key_is_adopted(crm: Crm) -> None:
     crm.sync()
     key, record_id = first(crm, HOLDINGS)
     parent = crm.records(HOLDINGS)[key]["FinServ__FinancialAccount__c"]
@@ -180,7 +180,7 @@ def test_an_answer_that_is_not_whole_is_not_believed(crm: Crm, monkeypatch: pyte
     assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0
 
 
-def test_so_many_missing_records_are_asked_about(crm: Crm) -> None:
+def test_many_missing_records_require_approval(crm: Crm) -> None:
     crm.sync()
     crm.settings = replace(crm.settings, few=5)
     crm.http.delete("/salesforce/_admin/records")

@@ -30,7 +30,7 @@ def test_files_are_cut_where_a_family_ends(crm: Crm, monkeypatch: pytest.MonkeyP
     assert crm.database.value("select count(*) from control.crm_job where entity = 'position'") > 5
 
 
-def test_files_stay_below_the_limit_and_are_what_the_job_row_says(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_stay_below_the_limit_and_match_their_job_rows(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "MOST_BYTES", 9_000)
 
     crm.sync()

@@ -16,7 +16,7 @@ def test_locked_rows_are_sent_again(crm: Crm) -> None:
     assert counts.failed > 0
     assert counts.created == len(crm.records("Account", "household"))
     assert counts.sent == counts.created + counts.failed
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
 
 
 def test_rows_that_stay_locked_leave_the_sync_to_another_attempt(crm: Crm) -> None:
@@ -27,7 +27,7 @@ def test_rows_that_stay_locked_leave_the_sync_to_another_attempt(crm: Crm) -> No
 
     jobs = crm.database.rows("select entity, count(*) from control.crm_job group by 1")
     assert {row["entity"]: row["count"] for row in jobs} == {"household": 3, "person": 3, "security": 3}
-    assert crm.letters() == []
+    assert crm.dead_letters() == []
     crm.no_faults()
     assert all(c.created for entity, c in crm.sync().items() if entity not in ("goal", "envelope", "finding"))
 

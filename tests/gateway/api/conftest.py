@@ -118,14 +118,14 @@ class Api:
         return {"Authorization": f"Bearer {self.provider.token() if token is None else token}"}
 
 
-def told(answer: httpx.Response, status: int) -> Any:
+def read_body(answer: httpx.Response, status: int) -> Any:
     """The body of an answer with a status."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     return answer.json()
 
 
-def refused(answer: httpx.Response, status: int) -> str:
+def read_problem(answer: httpx.Response, status: int) -> str:
     """The reason of a refusal, which has the form of RFC 9457."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

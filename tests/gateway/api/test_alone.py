@@ -60,14 +60,14 @@ def test_gateway_by_itself_serves_the_api_as_a_role_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"TRIBUTARY_API_DATABASE": "postgresql://a:s3cret@db"}, "TRIBUTARY_API_DATABASE"),
         ({"TRIBUTARY_API_ISSUER": "https://i.example"}, "AUDIENCE"),
         ({"TRIBUTARY_API_ISSUER_FILE": "/nowhere/s3cret"}, "TRIBUTARY_API_ISSUER_FILE"),
     ],
 )
-def test_setting_that_can_not_be_meant_so_is_told_at_the_start(settings: dict[str, str], told: str) -> None:
+def test_invalid_setting_is_reported_at_start(settings: dict[str, str], message: str) -> None:
     good = "postgresql://a:b@127.0.0.1:1/x"
     known = {"TRIBUTARY_GATEWAY_DATABASE": good, "TRIBUTARY_API_DATABASE": good} | settings
     command = [sys.executable, "-m", "include.gateway"]
@@ -75,7 +75,7 @@ def test_setting_that_can_not_be_meant_so_is_told_at_the_start(settings: dict[st
         command, cwd=ROOT, env=os.environ | known, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 1
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert "s3cret" not in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 

@@ -20,7 +20,7 @@ from include.errors import ConfigurationError
 from include.gateway.api import callers, endpoint
 from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
-from tests.gateway.api.conftest import Api, refused, told
+from tests.gateway.api.conftest import Api, read_body, read_problem
 from tests.gateway.conftest import WINDOW, WINDOW_S
 
 Run = Callable[..., Api]
@@ -35,7 +35,7 @@ def unsigned(claims: dict[str, Any], **header: Any) -> str:
 
 @pytest.mark.parametrize("kid", ["rsa", "ec"])
 def test_token_of_the_issuer_is_let_in(api: Api, kid: str) -> None:
-    assert told(api.get(PLACE, api.provider.token(kid=kid)), 200)["items"]
+    assert read_body(api.get(PLACE, api.provider.token(kid=kid)), 200)["items"]
 
 
 @pytest.mark.parametrize("claim", ["scp", "roles"])
@@ -54,12 +54,12 @@ def test_scopes_are_read_where_providers_put_them(api: Api, claim: str) -> None:
 )  # fmt: skip
 def test_token_that_is_not_for_us_and_now_is_refused(api: Api, claims: dict[str, Any]) -> None:
     answer = api.get(PLACE, api.provider.token(**claims))
-    refused(answer, 401)
+    read_problem(answer, 401)
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
-def test_expired_token_is_told_so(api: Api) -> None:
-    assert "expired" in refused(api.get(PLACE, api.provider.token(exp=int(time.time()) - 60)), 401)
+def test_expired_token_is_reported_as_expired(api: Api) -> None:
+    assert "expired" in read_problem(api.get(PLACE, api.provider.token(exp=int(time.time()) - 60)), 401)
 
 
 def test_a_clock_that_is_a_little_late_is_forgiven(api: Api) -> None:
@@ -122,19 +122,19 @@ def test_no_text_is_a_token(text: str) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_without_a_token_or_key_nobody_is_let_in(api: Api, headers: dict[str, str]) -> None:
+def test_request_without_token_or_key_is_rejected(api: Api, headers: dict[str, str]) -> None:
     answer = api.http.get(PLACE, headers=headers)
-    refused(answer, 401)
+    read_problem(answer, 401)
     assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="tributary"')
 
 
 def test_who_gives_a_token_and_a_key_is_refused(api: Api, make_key: Callable[..., str]) -> None:
-    refused(api.http.get(PLACE, headers=api.bearer() | {"X-API-Key": make_key()}), 401)
+    read_problem(api.http.get(PLACE, headers=api.bearer() | {"X-API-Key": make_key()}), 401)
 
 
 def test_missing_scope_is_named(api: Api) -> None:
     answer = api.get(PLACE, api.provider.token("findings:read other"))
-    assert "status:read" in refused(answer, 403)
+    assert "status:read" in read_problem(answer, 403)
     assert 'error="insufficient_scope", scope="status:read"' in answer.headers["WWW-Authenticate"]
 
 
@@ -149,7 +149,7 @@ CALLS = [
 @pytest.mark.parametrize(("scope", "method", "path"), CALLS)
 def test_every_other_scope_together_is_not_enough(api: Api, scope: str, method: str, path: str) -> None:
     others = " ".join(SCOPES.keys() - {scope})
-    refused(api.http.request(method, path, headers=api.bearer(api.provider.token(others))), 403)
+    read_problem(api.http.request(method, path, headers=api.bearer(api.provider.token(others))), 403)
     assert api.http.request(method, path, headers=api.bearer(api.provider.token(scope))).status_code not in (401, 403)
 
 
@@ -172,7 +172,7 @@ def test_a_stranger_s_body_is_not_read(api: Api) -> None:
 # --- the issuer's keys ---
 
 
-def test_keys_are_asked_for_once_and_a_new_one_is_found(run: Run) -> None:
+def test_keys_are_fetched_once_and_a_new_one_is_found(run: Run) -> None:
     api = run()
     for _ in range(3):
         assert api.get(PLACE).status_code == 200
@@ -188,7 +188,7 @@ def test_issuer_that_talks_nonsense_is_away_and_left_alone_for_a_while(run: Run,
     api = run()
     api.provider.broken = body
     answers = [api.get(PLACE) for _ in range(3)]
-    assert [refused(answer, 503) for answer in answers]
+    assert [read_problem(answer, 503) for answer in answers]
     assert int(answers[0].headers["Retry-After"]) > 0
     assert api.provider.asked == 1
 
@@ -203,7 +203,7 @@ def test_known_keys_go_on_while_the_issuer_has_no_answer_for_a_new_one(
     assert api.get(PLACE).status_code == 200
     api.provider.broken, api.provider.signing["new"] = broken, STRANGER
     monkeypatch.setattr(callers, "REFETCH_S", 0.0)
-    assert [refused(api.get(PLACE, api.provider.token(kid="new")), 503) for _ in range(2)]
+    assert [read_problem(api.get(PLACE, api.provider.token(kid="new")), 503) for _ in range(2)]
     assert api.get(PLACE).status_code == 200
     assert api.provider.asked == 2
 
@@ -211,7 +211,7 @@ def test_known_keys_go_on_while_the_issuer_has_no_answer_for_a_new_one(
 def test_key_is_let_in_while_the_issuer_is_away(run: Run, make_key: Callable[..., str]) -> None:
     api = run()
     api.provider.broken = b""
-    refused(api.get(PLACE), 503)
+    read_problem(api.get(PLACE), 503)
     assert api.http.get(PLACE, headers={"X-API-Key": make_key()}).status_code == 200
 
 
@@ -219,7 +219,7 @@ def test_key_is_let_in_while_the_issuer_is_away(run: Run, make_key: Callable[...
     "settings", [("https://i", "", "https://i/keys"), ("https://i", "a", ""), ("https://i", "a", "http://i/keys"),
                  ("https://i", "a", "file:///etc/passwd"), ("https://i", "a", "http://127.0.0.1@i/keys")],
 )  # fmt: skip
-def test_settings_that_would_trust_anybody_are_refused(settings: tuple[str, str, str]) -> None:
+def test_settings_that_trust_any_caller_are_rejected(settings: tuple[str, str, str]) -> None:
     with pytest.raises(ConfigurationError):
         Settings(*settings)
 
@@ -231,7 +231,7 @@ def test_each_caller_has_a_rate_of_its_own(run: Run) -> None:
     api = run(rate=f"3/{WINDOW}")
     assert [api.get(PLACE).status_code for _ in range(4)] == [200, 200, 200, 429]
     answer = api.get(PLACE)
-    refused(answer, 429)
+    read_problem(answer, 429)
     assert 0 < int(answer.headers["Retry-After"]) <= 2 * WINDOW_S
     assert api.get(PLACE, api.provider.token(sub="another")).status_code == 200
 
@@ -242,7 +242,7 @@ def test_a_subject_called_like_a_key_s_caller_is_another(run: Run, make_key: Cal
     assert api.http.get(PLACE, headers={"X-API-Key": make_key("flow")}).status_code == 200
 
 
-def test_address_that_is_refused_too_often_is_told_so_and_who_is_known_is_served(
+def test_blocked_address_gets_429_and_known_callers_are_served(
     run: Run, make_key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint, "REFUSALS", endpoint.limits.parse(f"3/{WINDOW}"))

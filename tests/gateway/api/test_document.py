@@ -21,7 +21,7 @@ from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
 from include.vendors import VENDORS
 from include.warehouse import schema
-from tests.gateway.api.conftest import Api, refused, told
+from tests.gateway.api.conftest import Api, read_body, read_problem
 from tests.pushed_rows import sample_value, whole_row
 
 ROOT = Path(__file__).parents[3]
@@ -74,9 +74,7 @@ PUSHABLE = {f"{v.name}_{t.name}": (v, t) for v in VENDORS for t in v.requested_t
 
 
 @pytest.mark.parametrize(("vendor", "table"), PUSHABLE.values(), ids=PUSHABLE)
-def test_schema_of_a_table_says_what_a_pushed_row_states(
-    document: dict[str, Any], vendor: Vendor, table: Table
-) -> None:
+def test_table_schema_describes_pushed_rows(document: dict[str, Any], vendor: Vendor, table: Table) -> None:
     schema = document["components"]["schemas"][f"{vendor.name}_{table.name}"]
     fits = OAS30Validator(schema | {"components": document["components"]})
     assert fits.is_valid(whole_row(table))
@@ -92,17 +90,17 @@ def test_every_decimal_has_a_unit(vendor: Vendor, table: Table) -> None:
     assert [each["name"] for each in decimals if not each["unit"]] == []
 
 
-def test_fields_of_a_table_are_told(api: Api) -> None:
+def test_fields_of_a_table_are_returned(api: Api) -> None:
     vendor, table = PUSHABLE["orion_assets"]
-    answer = told(api.get(f"/vendors/{vendor.name}/tables/{table.name}"), 200)
+    answer = read_body(api.get(f"/vendors/{vendor.name}/tables/{table.name}"), 200)
     fields = {each["name"]: each for each in answer["fields"]}
     assert list(fields) == [col.source for col in stated_columns(table)]
     assert (answer["vendor"], answer["name"], answer["key_fields"]) == ("orion", "assets", ["id"])
     price = {"column": "price_usd", "type": "decimal(28,8)", "unit": "US dollars for one unit", "is_key": False}
     assert fields["currentPrice"].items() >= price.items()
     assert fields["id"].items() >= {"type": "integer", "is_nullable": False, "is_key": True}.items()
-    refused(api.get("/vendors/orion/tables/pets"), 404)
-    refused(api.get("/vendors/nobody/tables/assets"), 404)
+    read_problem(api.get("/vendors/orion/tables/pets"), 404)
+    read_problem(api.get("/vendors/nobody/tables/assets"), 404)
 
 
 def test_document_has_nothing_that_an_importer_is_known_to_refuse(document: dict[str, Any]) -> None:
@@ -110,7 +108,7 @@ def test_document_has_nothing_that_an_importer_is_known_to_refuse(document: dict
     assert [node for node in nodes(document) if words & node.keys() or isinstance(node.get("type"), list)] == []
 
 
-def test_every_operation_says_what_it_is_and_what_it_needs(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_summary_and_its_scope(document: dict[str, Any]) -> None:
     names = []
     for method, operation in operations(document):
         assert all(operation[name] for name in NEEDS), operation
@@ -139,7 +137,7 @@ def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
             assert list(answer["content"]) == kind, (operation["operationId"], status)
 
 
-def test_document_is_served_without_a_log_in_and_tells_what_the_firm_chose(api: Api) -> None:
+def test_document_is_public_and_contains_the_firms_settings(api: Api) -> None:
     answer = api.http.get("/openapi.json")
     assert answer.status_code == 200
     assert answer.json()["paths"].keys() == build(APP, Settings())["paths"].keys()

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from include.errors import ConfigurationError
 from include.gateway.api import keys
-from tests.gateway.api.conftest import Api, refused
+from tests.gateway.api.conftest import Api, read_problem
 
 Make = Callable[..., str]
 
@@ -26,7 +26,7 @@ def test_key_is_let_in_and_its_day_is_noted(api: Api, make_key: Make) -> None:
     assert api.database.value("select last_used_on = current_date from control.api_key")
 
 
-def test_key_is_let_in_where_a_token_would_stand(api: Api, make_key: Make) -> None:
+def test_api_key_is_accepted_as_bearer_token(api: Api, make_key: Make) -> None:
     key = make_key()
     statuses = [
         api.http.get("/vendors", headers={"Authorization": f"Bearer {each}"}).status_code for each in (key, key + "x")
@@ -54,7 +54,7 @@ def test_key_that_is_not_known_is_refused(api: Api, make_key: Make) -> None:
 
 def test_key_is_not_let_in_beyond_its_scopes(api: Api, make_key: Make) -> None:
     key = make_key(scopes=["findings:read"])
-    assert "status:read" in refused(api.http.get("/vendors", headers={"X-API-Key": key}), 403)
+    assert "status:read" in read_problem(api.http.get("/vendors", headers={"X-API-Key": key}), 403)
     assert api.http.get("/findings", headers={"X-API-Key": key}).status_code == 200
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from fastapi.routing import APIRoute
 
-from tests.gateway.api.conftest import Api, refused
+from tests.gateway.api.conftest import Api, read_problem
 from tests.gateway.api.test_document import APP
 from tests.gateway.api.test_push import TABLE, VENDOR
 
@@ -30,23 +30,23 @@ def named(route: APIRoute) -> str:
 @pytest.mark.parametrize("route", ROUTES, ids=named)
 def test_unknown_query_parameter_is_named_beside_the_known_ones(api: Api, route: APIRoute) -> None:
     known = [field.alias for field in route.dependant.query_params]
-    reason = refused(call(api, route, "vender=orion", **api.bearer()), 422)
+    reason = read_problem(call(api, route, "vender=orion", **api.bearer()), 422)
     assert reason == f"Unknown query parameter: vender; known: {', '.join(known) or 'none'}"
 
 
 @pytest.mark.parametrize("route", [each for each in ROUTES if each.include_in_schema], ids=named)
 def test_parameters_are_not_shown_to_unknown_callers(api: Api, route: APIRoute) -> None:
-    refused(call(api, route, "vender=orion"), 401)
+    read_problem(call(api, route, "vender=orion"), 401)
 
 
 @pytest.mark.parametrize("route", [each for each in ROUTES if each.dependant.query_params], ids=named)
 def test_parameter_that_is_given_twice_is_rejected(api: Api, route: APIRoute) -> None:
-    assert "more than once: limit" in refused(call(api, route, "limit=1&limit=2", **api.bearer()), 422)
+    assert "more than once: limit" in read_problem(call(api, route, "limit=1&limit=2", **api.bearer()), 422)
 
 
 def test_names_of_unknown_parameters_are_cut(api: Api) -> None:
     query = "&".join(f"{n}{'x' * 500}=1" for n in range(50))
-    assert len(refused(call(api, ROUTES[1], query, **api.bearer()), 422)) < 500
+    assert len(read_problem(call(api, ROUTES[1], query, **api.bearer()), 422)) < 500
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_names_of_unknown_parameters_are_cut(api: Api) -> None:
 def test_date_that_does_not_fit_is_answered_with_how_it_is_written(
     api: Api, path: str, query: str, example: str
 ) -> None:
-    reason = refused(api.http.get(f"{path}?{query}", headers=api.bearer()), 422)
+    reason = read_problem(api.http.get(f"{path}?{query}", headers=api.bearer()), 422)
     assert reason.split("must be a string like ")[1].split(": ")[0] == example

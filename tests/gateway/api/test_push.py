@@ -16,7 +16,7 @@ from include.gateway import bounds
 from include.gateway.api.reading import is_pushable, key_fields
 from include.vendors import VENDORS
 from tests.conftest import Database
-from tests.gateway.api.conftest import Api, refused, told
+from tests.gateway.api.conftest import Api, read_body, read_problem
 from tests.pushed_rows import whole_row
 
 VENDOR, TABLE = next(
@@ -32,27 +32,27 @@ CLOSED = [(v.name, t.name) for v in VENDORS for t in v.tables if t not in v.requ
 
 
 @pytest.fixture
-def bell(database: Database) -> Iterator[Callable[[], list[str]]]:
+def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
     """What the bell has said since it was last asked."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute(f"listen {inbox.CHANNEL}".encode())
         yield lambda: [heard.payload for heard in listening.notifies(timeout=0.3)]
 
 
-def kept(api: Api) -> list[dict[str, Any]]:
+def read_stored(api: Api) -> list[dict[str, Any]]:
     return api.database.rows("select * from control.inbox order by inbox_id")
 
 
-def test_records_are_kept_byte_for_byte_and_ring(api: Api, bell: Callable[[], list[str]]) -> None:
-    answer = told(api.post(PLACE, BODY), 202)
-    [row] = kept(api)
+def test_records_are_stored_byte_for_byte_and_notify(api: Api, notifications: Callable[[], list[str]]) -> None:
+    answer = read_body(api.post(PLACE, BODY), 202)
+    [row] = read_stored(api)
     assert (row["sender"], bytes(row["body"]), row["event_id"]) == (SENDER, BODY, answer["id"])
     assert row["headers"] == {"caller": "token:mule"}
-    assert bell() == [SENDER]
+    assert notifications() == [SENDER]
 
 
-def test_what_becomes_of_them_is_told(api: Api) -> None:
-    answer = told(api.post(PLACE, BODY), 202)
+def test_push_status_is_returned(api: Api) -> None:
+    answer = read_body(api.post(PLACE, BODY), 202)
     assert answer["status_url"] == f"/api/v1/pushes/{answer['id']}"
     for statement, state in (
         ("select 1", "waiting"),
@@ -60,7 +60,7 @@ def test_what_becomes_of_them_is_told(api: Api) -> None:
         ("update control.inbox set error = 'accounts: id is missing'", "error"),
     ):
         api.database.do(statement)
-        push = told(api.get(f"/pushes/{answer['id']}"), 200)
+        push = read_body(api.get(f"/pushes/{answer['id']}"), 200)
         assert (push["state"], push["vendor"], push["table"]) == (state, VENDOR.name, TABLE.name)
     assert push["error"] == "accounts: id is missing"
 
@@ -71,14 +71,14 @@ def test_delivery_of_a_vendor_is_no_push(api: Api) -> None:
         "insert into control.inbox (sender, body, content_hash, event_id, headers) values ('docusign', '', 'h', :event, '{}')",
         event=event,
     )
-    refused(api.get(f"/pushes/{event}"), 404)
+    read_problem(api.get(f"/pushes/{event}"), 404)
 
 
-def test_the_same_attempt_is_kept_once(api: Api, bell: Callable[[], list[str]]) -> None:
+def test_the_same_attempt_is_kept_once(api: Api, notifications: Callable[[], list[str]]) -> None:
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: told(api.post(PLACE, BODY, key="the-same-1"), 202)["id"], range(16)))
-    assert len(set(answers)) == len(kept(api)) == 1
-    assert bell() == [SENDER]
+        answers = list(threads.map(lambda _: read_body(api.post(PLACE, BODY, key="the-same-1"), 202)["id"], range(16)))
+    assert len(set(answers)) == len(read_stored(api)) == 1
+    assert notifications() == [SENDER]
 
 
 def test_large_bodies_share_the_gateway_s_budget_and_give_it_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,21 +86,21 @@ def test_large_bodies_share_the_gateway_s_budget_and_give_it_back(api: Api, monk
     monkeypatch.setattr(bounds, "IN_FLIGHT", bounds.Budget(300_000))
     assert [api.post(PLACE, large).status_code for _ in range(3)] == [202] * 3
     monkeypatch.setattr(bounds, "IN_FLIGHT", bounds.Budget(200_000))
-    refused(api.post(PLACE, large), 503)
-    told(api.post(PLACE, BODY), 202)
+    read_problem(api.post(PLACE, large), 503)
+    read_body(api.post(PLACE, BODY), 202)
 
 
 def test_records_that_are_set_back_to_what_they_were_are_kept_again(api: Api) -> None:
     first, other = BODY, BODY.replace(b"0.1", b"0.2")
     for body in (first, other, first):
-        told(api.post(PLACE, body), 202)
-    assert [bytes(row["body"]) for row in kept(api)] == [first, other, first]
+        read_body(api.post(PLACE, body), 202)
+    assert [bytes(row["body"]) for row in read_stored(api)] == [first, other, first]
 
 
 def test_one_key_for_other_records_is_refused(api: Api) -> None:
-    told(api.post(PLACE, BODY, key="the-same-1"), 202)
-    refused(api.post(PLACE, BODY + b" ", key="the-same-1"), 422)
-    assert len(kept(api)) == 1
+    read_body(api.post(PLACE, BODY, key="the-same-1"), 202)
+    read_problem(api.post(PLACE, BODY + b" ", key="the-same-1"), 422)
+    assert len(read_stored(api)) == 1
 
 
 @pytest.mark.parametrize(
@@ -113,21 +113,21 @@ def test_one_key_for_other_records_is_refused(api: Api) -> None:
     ids=range(11),
 )  # fmt: skip
 def test_body_that_is_no_rows_of_the_table_is_refused(api: Api, body: Any, reason: str) -> None:
-    assert reason in refused(api.post(PLACE, body), 422)
-    assert kept(api) == []
+    assert reason in read_problem(api.post(PLACE, body), 422)
+    assert read_stored(api) == []
 
 
 def test_ten_thousand_rows_are_taken(api: Api) -> None:
-    told(api.post(PLACE, json.dumps([ROW | {KEY: n} for n in range(10_000)])), 202)
+    read_body(api.post(PLACE, json.dumps([ROW | {KEY: n} for n in range(10_000)])), 202)
 
 
 def test_body_of_more_than_16_mb_is_refused(api: Api) -> None:
-    refused(api.post(PLACE, b" " * (16 * 1024 * 1024 + 1)), 413)
+    read_problem(api.post(PLACE, b" " * (16 * 1024 * 1024 + 1)), 413)
 
 
 @pytest.mark.parametrize(("vendor", "table"), [*CLOSED, ("nobody", "accounts"), (VENDOR.name, "pets")])
 def test_table_that_takes_no_records_is_not_found(api: Api, vendor: str, table: str) -> None:
-    refused(api.post(f"/vendors/{vendor}/tables/{table}/records", BODY), 404)
+    read_problem(api.post(f"/vendors/{vendor}/tables/{table}/records", BODY), 404)
 
 
 ASKED = {f"{vendor.name}.{table.name}": (vendor, table) for vendor in VENDORS for table in vendor.requested_tables}
@@ -135,7 +135,7 @@ ASKED = {f"{vendor.name}.{table.name}": (vendor, table) for vendor in VENDORS fo
 
 @pytest.mark.parametrize(("vendor", "table"), ASKED.values(), ids=ASKED)
 def test_what_vendors_lists_is_what_can_be_pushed(api: Api, vendor: Vendor, table: Table) -> None:
-    [listed] = [each for v in told(api.get("/vendors"), 200)["items"] if v["name"] == vendor.name for each in v["tables"]
+    [listed] = [each for v in read_body(api.get("/vendors"), 200)["items"] if v["name"] == vendor.name for each in v["tables"]
                 if each["name"] == table.name]  # fmt: skip
     status = api.post(f"/vendors/{vendor.name}/tables/{table.name}/records", [whole_row(table)]).status_code
     assert status == (202 if listed["is_pushable"] else 404)
@@ -147,7 +147,7 @@ def test_what_vendors_lists_is_what_can_be_pushed(api: Api, vendor: Vendor, tabl
 def test_answer_names_each_rejected_row_and_its_fields_and_the_good_rows_are_kept(api: Api) -> None:
     partial = {name: value for name, value in ROW.items() if name != OPTIONAL}
     body = json.dumps([partial, ROW, 7, ROW | {KEY: None}, ROW | {KEY: 2, OPTIONAL: {"a": 1}}])
-    answer = told(api.post(PLACE, body), 202)
+    answer = read_body(api.post(PLACE, body), 202)
     assert answer["accepted"] == 1
     kind = next(col.type for col in TABLE.columns if col.source == OPTIONAL)
     assert answer["rejected"] == [
@@ -156,30 +156,30 @@ def test_answer_names_each_rejected_row_and_its_fields_and_the_good_rows_are_kep
         {"row": 3, "fields": [KEY], "reasons": [f"{KEY}: missing"]},
         {"row": 4, "fields": [OPTIONAL], "reasons": [f"{OPTIONAL}: not {kind}"]},
     ]
-    assert [bytes(row["body"]) for row in kept(api)] == [body.encode()]
+    assert [bytes(row["body"]) for row in read_stored(api)] == [body.encode()]
 
 
 def test_same_attempt_is_answered_with_the_same_rows(api: Api) -> None:
     body = json.dumps([{KEY: 1}, ROW])
-    first, second = (told(api.post(PLACE, body, key="the-same-1"), 202) for _ in range(2))
+    first, second = (read_body(api.post(PLACE, body, key="the-same-1"), 202) for _ in range(2))
     assert first == second
     assert (first["accepted"], len(first["rejected"])) == (1, 1)
 
 
 def test_push_of_which_no_row_is_accepted_is_refused_with_its_rows_and_nothing_is_kept(api: Api) -> None:
     answer = api.post(PLACE, [{KEY: 1}, {KEY: 2}])
-    assert "nothing was stored. Row 0: " in refused(answer, 422)
+    assert "nothing was stored. Row 0: " in read_problem(answer, 422)
     assert [each["row"] for each in answer.json()["rejected"]] == [0, 1]
     assert OPTIONAL in answer.json()["rejected"][0]["fields"]
-    assert kept(api) == []
+    assert read_stored(api) == []
 
 
 def test_push_of_which_more_than_a_thousand_rows_are_rejected_is_refused_whole(api: Api) -> None:
-    told(api.post(PLACE, [ROW, *[{KEY: 1}] * 1_000]), 202)
+    read_body(api.post(PLACE, [ROW, *[{KEY: 1}] * 1_000]), 202)
     answer = api.post(PLACE, [ROW, *[{KEY: 1}] * 1_001])
-    assert "More than 1000 rows" in refused(answer, 422)
+    assert "More than 1000 rows" in read_problem(answer, 422)
     assert len(answer.json()["rejected"]) == 1_000
-    assert len(kept(api)) == 1
+    assert len(read_stored(api)) == 1
 
 
 @pytest.mark.parametrize(
@@ -191,14 +191,14 @@ def test_push_of_which_more_than_a_thousand_rows_are_rejected_is_refused_whole(a
         ("The database refuses the rows", None, "error"),
     ],
 )
-def test_what_became_of_each_row_is_told(api: Api, error: str | None, outcome: Any, state: str) -> None:
-    answer = told(api.post(PLACE, BODY), 202)
+def test_outcome_of_each_row_is_returned(api: Api, error: str | None, outcome: Any, state: str) -> None:
+    answer = read_body(api.post(PLACE, BODY), 202)
     api.database.do(
         "update control.inbox set processed_at = now(), error = :error, outcome = cast(:outcome as jsonb)",
         error=error,
         outcome=outcome and json.dumps(outcome),
     )
-    push = told(api.get(f"/pushes/{answer['id']}"), 200)
+    push = read_body(api.get(f"/pushes/{answer['id']}"), 200)
     assert (push["state"], push["error"]) == (state, error)
     assert (push["rows"], push["dead"]) == ((outcome["rows"], outcome["dead"]) if outcome else (None, None))
     rejected = [(each["row"], each["fields"]) for each in push["rejected"]]

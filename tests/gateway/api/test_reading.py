@@ -18,7 +18,7 @@ from include.control.ledger import Counts, Pull
 from include.gateway.api.reading import read_freshness
 from include.vendors import VENDORS
 from tests.conftest import Database
-from tests.gateway.api.conftest import Api, refused, told
+from tests.gateway.api.conftest import Api, read_body, read_problem
 
 VENDOR = next(vendor for vendor in VENDORS if set(vendor.due) >= {"stage", "load"})
 TABLE = next(table for table in VENDOR.requested_tables if any(each.table == table.name for each in VENDOR.maps)).name
@@ -43,7 +43,7 @@ def fresh(engine: sa.Engine, now: datetime = MORNING) -> dict[str, Any]:
 # --- freshness ---
 
 
-def test_newest_loaded_day_is_told(engine: sa.Engine, database: Database) -> None:
+def test_newest_loaded_day_is_returned(engine: sa.Engine, database: Database) -> None:
     record(engine, DUE, rows=7, pull="p2")
     record(engine, previous(DUE), rows=9, pull="p1")
     found = fresh(engine)
@@ -69,7 +69,7 @@ def test_before_it_is_due_nothing_is_late(engine: sa.Engine, database: Database)
 
 
 @pytest.mark.parametrize("hours", range(0, 24 * 9, 13))
-def test_late_is_what_people_are_told_of(engine: sa.Engine, database: Database, hours: int) -> None:
+def test_late_matches_the_alerts(engine: sa.Engine, database: Database, hours: int) -> None:
     record(engine, DUE)
     for vendor in VENDORS:  # nothing is due of one that was never pulled
         with engine.begin() as connection:
@@ -85,8 +85,8 @@ def test_late_is_what_people_are_told_of(engine: sa.Engine, database: Database, 
     assert late == {(e.vendor, e.table) for e in found if (e.stage == "load") == ((e.vendor, e.table) in mapped)}
 
 
-def test_every_asked_table_is_there_once(api: Api) -> None:
-    items = told(api.get("/freshness"), 200)["items"]
+def test_every_requested_table_is_listed_once(api: Api) -> None:
+    items = read_body(api.get("/freshness"), 200)["items"]
     assert [(each["vendor"], each["table"]) for each in items] == [
         (v.name, t.name) for v in VENDORS for t in v.requested_tables
     ]
@@ -124,7 +124,7 @@ def die(database: Database, number: int, **other: Any) -> None:
 def walk(api: Api, path: str, **params: Any) -> list[list[dict[str, Any]]]:
     pages, cursor = [], {}
     while True:
-        page = told(api.get(path, **params, **cursor), 200)
+        page = read_body(api.get(path, **params, **cursor), 200)
         pages.append(page["items"])
         if page["next"] is None:
             return pages
@@ -147,9 +147,9 @@ def test_pages_hold_each_row_once_the_newest_first(
 def test_row_that_comes_between_two_pages_moves_none(api: Api, database: Database) -> None:
     for number in range(4):
         die(database, number)
-    first = told(api.get("/dead-letters", limit=2), 200)
+    first = read_body(api.get("/dead-letters", limit=2), 200)
     die(database, 9)
-    second = told(api.get("/dead-letters", limit=2, cursor=first["next"]), 200)
+    second = read_body(api.get("/dead-letters", limit=2, cursor=first["next"]), 200)
     assert len({row["id"] for row in first["items"] + second["items"]}) == 4
 
 
@@ -157,7 +157,7 @@ def test_row_that_comes_between_two_pages_moves_none(api: Api, database: Databas
     "cursor", ["x", "bm90aGluZzox", "cnVuczox", "ZmluZGluZ3M6LTE", "ZmluZGluZ3M6OTk5OTk5OTk5OTk5OTk5OTk5OTk"]
 )
 def test_cursor_that_is_none_is_refused(api: Api, cursor: str) -> None:
-    refused(api.get("/findings", cursor=cursor), 422)
+    read_problem(api.get("/findings", cursor=cursor), 422)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -180,17 +180,17 @@ def test_findings_are_filtered(api: Api, database: Database, params: dict[str, A
     find(database, 2, vendor="v2")
     find(database, 3, rule="plan_old")
     find(database, 4, severity="critical", closed="2026-11-24")
-    assert {row["subject_id"] for row in told(api.get("/findings", **params), 200)["items"]} == numbers
+    assert {row["subject_id"] for row in read_body(api.get("/findings", **params), 200)["items"]} == numbers
 
 
 def test_closed_finding_is_news(api: Api, database: Database) -> None:
     find(database, 1, closed="2031-01-01")
-    assert told(api.get("/findings", since="2030-12-31T00:00:00Z"), 200)["items"]
+    assert read_body(api.get("/findings", since="2030-12-31T00:00:00Z"), 200)["items"]
 
 
 def test_measure_is_exact(api: Api, database: Database) -> None:
     find(database, 1)
-    assert told(api.get("/findings"), 200)["items"][0]["measure"] == "12345678901234567890.1234"
+    assert read_body(api.get("/findings"), 200)["items"][0]["measure"] == "12345678901234567890.1234"
 
 
 @pytest.mark.parametrize(
@@ -203,19 +203,19 @@ def test_dead_letters_are_filtered(api: Api, database: Database, params: dict[st
     die(database, 1, vendor="v2")
     die(database, 2, table="t2", day="2026-11-20")
     die(database, 3, status="replayed")
-    assert len(told(api.get("/dead-letters", **params), 200)["items"]) == count
+    assert len(read_body(api.get("/dead-letters", **params), 200)["items"]) == count
 
 
-def test_letter_says_why_and_not_what(api: Api, database: Database) -> None:
+def test_dead_letter_has_its_reason_but_no_content(api: Api, database: Database) -> None:
     die(database, 1)
-    [letter] = told(api.get("/dead-letters"), 200)["items"]
+    [letter] = read_body(api.get("/dead-letters"), 200)["items"]
     assert (letter["key"], letter["reasons"]) == ("k", ["a: is missing"])
     assert not letter.keys() & {"partition", "part", "row_number", "content"}
 
 
-def test_of_a_reason_of_the_crm_only_its_code_is_told(api: Api, database: Database) -> None:
+def test_crm_reason_is_returned_as_code_only(api: Api, database: Database) -> None:
     die(database, 1, stage="crm", reasons=["DUPLICATE_VALUE:Invented Person is there already", "an odd one"])
-    [letter] = told(api.get("/dead-letters"), 200)["items"]
+    [letter] = read_body(api.get("/dead-letters"), 200)["items"]
     assert letter["reasons"] == ["DUPLICATE_VALUE", "an odd one"]
     with psycopg.connect(database.url("tributary_api")) as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
         db.execute("select reasons from control.dead_letter")
@@ -228,7 +228,7 @@ def test_of_a_reason_of_the_crm_only_its_code_is_told(api: Api, database: Databa
     ids=str,
 )  # fmt: skip
 def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str, Any]) -> None:
-    refused(api.get("/findings", **params), 422)
+    read_problem(api.get("/findings", **params), 422)
 
 
 # --- what is not there, and what is away ---
@@ -238,18 +238,18 @@ def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/runs/", 404), ("DELETE", "/runs", 405), ("PUT", "/findings", 405)],
 )
-def test_what_is_not_there_is_told_as_a_problem(api: Api, method: str, path: str, status: int) -> None:
+def test_missing_resource_returns_a_problem(api: Api, method: str, path: str, status: int) -> None:
     answer = api.http.request(method, path, headers=api.bearer())
-    refused(answer, status)
+    read_problem(answer, status)
 
 
-def test_database_that_is_away_is_told_and_tells_nothing(run: Callable[..., Api]) -> None:
+def test_unavailable_database_is_reported_without_details(run: Callable[..., Api]) -> None:
     api = run(url="postgresql://tributary_api:only-for-tests@127.0.0.1:1/nowhere")
     for answer in (api.get("/findings"), api.post("/runs", {"vendor": VENDOR.name}), api.get("/freshness")):
-        reason = refused(answer, 503)
+        reason = read_problem(answer, 503)
         assert "only-for-tests" not in reason
         assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_refused_method_tells_every_method_that_there_is(api: Api) -> None:
+def test_rejected_method_lists_the_allowed_methods(api: Api) -> None:
     assert api.http.delete("/runs", headers=api.bearer()).headers["Allow"] == "GET, POST"

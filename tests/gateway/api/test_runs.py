@@ -18,7 +18,7 @@ from include.control.ledger import Counts, Pull
 from include.gateway.api import request_queue
 from include.vendors import VENDORS
 from tests.conftest import Database
-from tests.gateway.api.conftest import Api, refused, run_api, told
+from tests.gateway.api.conftest import Api, read_body, read_problem, run_api
 
 VENDOR = VENDORS[0]
 TABLE = VENDOR.requested_tables[0].name
@@ -30,7 +30,7 @@ FANNED, FAN = next((each, table) for each in VENDORS for table in each.requested
 
 
 @pytest.fixture
-def bell(database: Database) -> Iterator[Callable[[], list[str]]]:
+def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
     """What the bell has said since it was last asked."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute(f"listen {request_queue.CHANNEL}".encode())
@@ -41,7 +41,7 @@ def pull(run_id: str, pull_id: str = "p1", day: date = DAY) -> Pull:
     return Pull(run_id, VENDOR.name, TABLE, day, pull_id, "current", datetime(2026, 11, 24, 11, tzinfo=UTC))
 
 
-def bury(engine: sa.Engine, *keys: str) -> list[int]:
+def insert_dead_letters(engine: sa.Engine, *keys: str) -> list[int]:
     with engine.begin() as connection:
         letters = [DeadLetter(key, ["name: is missing"], "dead.jsonl", n) for n, key in enumerate(keys)]
         dead_letters.insert(connection, pull("r1"), "stage", "v/t/2026-11-23/p1", letters, own_day=False)
@@ -51,13 +51,13 @@ def bury(engine: sa.Engine, *keys: str) -> list[int]:
 # --- asking ---
 
 
-def test_run_is_kept_with_what_the_dag_needs_and_rings(
-    api: Api, bell: Callable[[], list[str]], engine: sa.Engine
+def test_run_request_is_stored_with_its_parameters_and_notifies(
+    api: Api, notifications: Callable[[], list[str]], engine: sa.Engine
 ) -> None:
     day = latest_closed(datetime.now(UTC)).isoformat()
-    answer = told(api.post("/runs", ORDER | {"business_date": day, "wait": False}), 202)
+    answer = read_body(api.post("/runs", ORDER | {"business_date": day, "wait": False}), 202)
     assert answer["status_url"] == f"/api/v1/runs/{answer['id']}"
-    assert bell() == ["run"]
+    assert notifications() == ["run"]
     [request] = request_queue.take(engine)
     assert (request.request_id, request.run_id) == (answer["id"], f"api__{answer['id']}")
     assert (request.what, request.vendor) == ("run", VENDOR.name)
@@ -68,19 +68,19 @@ def test_run_is_kept_with_what_the_dag_needs_and_rings(
 
 
 def test_run_without_tables_takes_all_and_waits_for_the_vendor(api: Api, engine: sa.Engine) -> None:
-    told(api.post("/runs", {"vendor": VENDOR.name}), 202)
+    read_body(api.post("/runs", {"vendor": VENDOR.name}), 202)
     [request] = request_queue.take(engine)
     assert request.params["tables"] == [table.name for table in VENDOR.requested_tables]
     assert (request.params["business_date"], request.params["wait"]) == (None, True)
 
 
-def test_single_clients_are_asked_for(api: Api, engine: sa.Engine) -> None:
-    told(api.post("/runs", {"vendor": BY_CLIENT.name, "clients": ["c1", "c-2"]}), 202)
+def test_single_clients_are_requested(api: Api, engine: sa.Engine) -> None:
+    read_body(api.post("/runs", {"vendor": BY_CLIENT.name, "clients": ["c1", "c-2"]}), 202)
     assert request_queue.take(engine)[0].params["keys"] == ["c1", "c-2"]
 
 
-def test_vendor_that_says_it_takes_clients_takes_them_and_no_other_does(api: Api, engine: sa.Engine) -> None:
-    for vendor in told(api.get("/vendors"), 200)["items"]:
+def test_only_vendors_with_client_refresh_accept_clients(api: Api, engine: sa.Engine) -> None:
+    for vendor in read_body(api.get("/vendors"), 200)["items"]:
         takes = any(table["takes_clients"] for table in vendor["tables"])
         key = "CBJCHBCAABAAv1|rep+sign@firm.example"  # of an agreement and on whose behalf it is asked for
         answer = api.post("/runs", {"vendor": vendor["name"], "clients": [key]})
@@ -106,54 +106,54 @@ def test_vendor_that_says_it_takes_clients_takes_them_and_no_other_does(api: Api
     ],
 )
 def test_run_that_can_not_be_had_is_refused_with_its_reason(api: Api, change: dict[str, Any], reason: str) -> None:
-    assert reason in refused(api.post("/runs", ORDER | change), 422)
+    assert reason in read_problem(api.post("/runs", ORDER | change), 422)
     assert api.database.value("select count(*) from control.request") == 0
     assert api.database.value("select count(*) from control.idempotency") == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"vendor": NaN}', b"[" * 5000])
 def test_body_that_is_no_order_is_refused(api: Api, body: bytes) -> None:
-    refused(api.post("/runs", body), 422)
+    read_problem(api.post("/runs", body), 422)
 
 
 def test_body_of_another_kind_is_refused(api: Api) -> None:
-    refused(api.post("/runs", b"vendor=x", **{"Content-Type": "application/x-www-form-urlencoded"}), 415)
+    read_problem(api.post("/runs", b"vendor=x", **{"Content-Type": "application/x-www-form-urlencoded"}), 415)
 
 
 def test_body_that_is_too_large_is_refused(api: Api) -> None:
-    refused(api.post("/runs", b" " * (256 * 1024 + 1)), 413)
+    read_problem(api.post("/runs", b" " * (256 * 1024 + 1)), 413)
 
 
 # --- once ---
 
 
-def test_the_same_attempt_is_one_run_and_answered_the_same(api: Api, bell: Callable[[], list[str]]) -> None:
-    first = told(api.post("/runs", ORDER, key="the-same-1"), 202)
+def test_the_same_attempt_is_one_run_and_answered_the_same(api: Api, notifications: Callable[[], list[str]]) -> None:
+    first = read_body(api.post("/runs", ORDER, key="the-same-1"), 202)
     api.database.do("update control.request set state = 'failed', ended_at = now()")
-    assert told(api.post("/runs", ORDER, key="the-same-1"), 202) == first
+    assert read_body(api.post("/runs", ORDER, key="the-same-1"), 202) == first
     assert api.database.value("select count(*) from control.request") == 1
-    assert bell() == ["run"]
+    assert notifications() == ["run"]
 
 
 def test_attempt_that_could_not_be_had_today_is_answered_as_it_was(api: Api, engine: sa.Engine) -> None:
-    bury(engine, "k1")
-    first = told(api.post("/dead-letters/replays", REPLAY, key="the-same-1"), 202)
+    insert_dead_letters(engine, "k1")
+    first = read_body(api.post("/dead-letters/replays", REPLAY, key="the-same-1"), 202)
     api.database.do("update control.dead_letter set status = 'replayed'")
-    assert told(api.post("/dead-letters/replays", REPLAY, key="the-same-1"), 202) == first
+    assert read_body(api.post("/dead-letters/replays", REPLAY, key="the-same-1"), 202) == first
 
 
 def test_one_key_for_two_things_is_refused(api: Api, engine: sa.Engine) -> None:
-    bury(engine, "k1")
-    told(api.post("/runs", ORDER, key="the-same-1"), 202)
+    insert_dead_letters(engine, "k1")
+    read_body(api.post("/runs", ORDER, key="the-same-1"), 202)
     for path, body in (("/runs", ORDER | {"wait": False}), ("/dead-letters/replays", REPLAY)):
-        assert "Idempotency-Key" in refused(api.post(path, body, key="the-same-1"), 422)
+        assert "Idempotency-Key" in read_problem(api.post(path, body, key="the-same-1"), 422)
     assert api.database.value("select count(*) from control.request") == 1
 
 
 def test_keys_of_two_callers_are_apart(api: Api, make_key: Callable[..., str]) -> None:
-    first = told(api.post("/runs", ORDER, key="the-same-1"), 202)
+    first = read_body(api.post("/runs", ORDER, key="the-same-1"), 202)
     headers = {"X-API-Key": make_key("mule"), "Idempotency-Key": "the-same-1"}
-    assert told(api.http.post("/runs", json=ORDER, headers=headers), 202)["id"] != first["id"]
+    assert read_body(api.http.post("/runs", json=ORDER, headers=headers), 202)["id"] != first["id"]
 
 
 def test_attempts_at_once_are_one_run(api: Api, provider: Any, database: Database) -> None:
@@ -174,9 +174,9 @@ def test_different_things_at_once_under_one_key_are_one_run(api: Api) -> None:
 
 
 def test_key_is_forgotten_after_a_day(api: Api, engine: sa.Engine) -> None:
-    first = told(api.post("/runs", ORDER, key="the-same-1"), 202)
+    first = read_body(api.post("/runs", ORDER, key="the-same-1"), 202)
     api.database.do("update control.idempotency set answered_at = answered_at - interval '24 hours 1 second'")
-    assert told(api.post("/runs", ORDER, key="the-same-1"), 202)["id"] != first["id"]
+    assert read_body(api.post("/runs", ORDER, key="the-same-1"), 202)["id"] != first["id"]
     api.database.do("update control.idempotency set answered_at = answered_at - interval '26 hours'")
     request_queue.forget_answers(engine)
     assert api.database.value("select count(*) from control.idempotency") == 0
@@ -185,19 +185,19 @@ def test_key_is_forgotten_after_a_day(api: Api, engine: sa.Engine) -> None:
 @pytest.mark.parametrize("key", ["short", "with blank inside", "x" * 201, "ümlaut-key"])
 def test_key_that_is_none_is_refused(api: Api, key: str) -> None:
     headers = api.bearer() | {"Idempotency-Key": key.encode()}
-    assert "Idempotency-Key" in refused(api.http.post("/runs", json=ORDER, headers=headers), 422)
+    assert "Idempotency-Key" in read_problem(api.http.post("/runs", json=ORDER, headers=headers), 422)
 
 
 def test_without_a_key_nothing_is_started(api: Api) -> None:
-    assert "Idempotency-Key" in refused(api.http.post("/runs", json=ORDER, headers=api.bearer()), 422)
+    assert "Idempotency-Key" in read_problem(api.http.post("/runs", json=ORDER, headers=api.bearer()), 422)
 
 
 # --- replays ---
 
 
 def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> None:
-    ids = bury(engine, "k1", "k2")
-    told(api.post("/dead-letters/replays", REPLAY | {"dead_letters": ids[:1], "dry_run": True}), 202)
+    ids = insert_dead_letters(engine, "k1", "k2")
+    read_body(api.post("/dead-letters/replays", REPLAY | {"dead_letters": ids[:1], "dry_run": True}), 202)
     [request] = request_queue.take(engine)
     assert request.what == "replay"
     assert request.params == {
@@ -206,30 +206,32 @@ def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> N
 
 
 @pytest.mark.parametrize("letters", [[], [2**52]])
-def test_replay_of_letters_that_are_not_open_is_refused(api: Api, engine: sa.Engine, letters: list[int]) -> None:
+def test_replay_of_closed_dead_letters_is_rejected(api: Api, engine: sa.Engine, letters: list[int]) -> None:
     if letters:
-        bury(engine, "k1")
-    assert "open dead letters" in refused(api.post("/dead-letters/replays", REPLAY | {"dead_letters": letters}), 422)
+        insert_dead_letters(engine, "k1")
+    assert "open dead letters" in read_problem(
+        api.post("/dead-letters/replays", REPLAY | {"dead_letters": letters}), 422
+    )
 
 
 def test_replay_of_a_fan_out_is_refused(api: Api) -> None:
     order = {"vendor": FANNED.name, "table": FAN.name, "business_date": "2026-11-23"}
-    assert "start a run" in refused(api.post("/dead-letters/replays", order), 422)
+    assert "start a run" in read_problem(api.post("/dead-letters/replays", order), 422)
 
 
 # --- what becomes of it ---
 
 
-def ask(api: Api) -> str:
-    return str(told(api.post("/runs", ORDER), 202)["id"])
+def request_run(api: Api) -> str:
+    return str(read_body(api.post("/runs", ORDER), 202)["id"])
 
 
 def state_of(api: Api, run: str) -> str:
-    return str(told(api.get(f"/runs/{run}"), 200)["state"])
+    return str(read_body(api.get(f"/runs/{run}"), 200)["state"])
 
 
 def test_state_follows_the_run(api: Api, engine: sa.Engine) -> None:
-    run = ask(api)
+    run = request_run(api)
     assert request_queue.is_waiting(engine)
     assert state_of(api, run) == "waiting"
     [request] = request_queue.take(engine)
@@ -240,31 +242,31 @@ def test_state_follows_the_run(api: Api, engine: sa.Engine) -> None:
     request_queue.settle(engine, request, "failed")
     assert state_of(api, run) == "succeeded"
     assert request_queue.open_requests(engine) == []
-    assert told(api.get(f"/runs/{run}"), 200)["ended_at"]
+    assert read_body(api.get(f"/runs/{run}"), 200)["ended_at"]
 
 
-def test_run_that_has_started_or_ended_since_is_told(api: Api, engine: sa.Engine) -> None:
-    def told_since(moment: datetime) -> list[str]:
-        return [run["id"] for run in told(api.get("/runs", since=moment.isoformat()), 200)["items"]]
+def test_started_or_ended_run_is_returned(api: Api, engine: sa.Engine) -> None:
+    def read_since(moment: datetime) -> list[str]:
+        return [run["id"] for run in read_body(api.get("/runs", since=moment.isoformat()), 200)["items"]]
 
-    run = ask(api)
+    run = request_run(api)
     [request] = request_queue.take(engine)
     for state in ("running", "success"):
         seen_at = api.database.value("select clock_timestamp()")
-        assert told_since(seen_at) == []
+        assert read_since(seen_at) == []
         request_queue.settle(engine, request, state)
-        assert told_since(seen_at) == [run]
+        assert read_since(seen_at) == [run]
 
 
-def test_run_that_failed_says_so(api: Api, engine: sa.Engine) -> None:
-    run = ask(api)
+def test_failed_run_is_returned_as_failed(api: Api, engine: sa.Engine) -> None:
+    run = request_run(api)
     request_queue.settle(engine, request_queue.take(engine)[0], "failed")
-    answer = told(api.get(f"/runs/{run}"), 200)
+    answer = read_body(api.get(f"/runs/{run}"), 200)
     assert (answer["state"], bool(answer["detail"])) == ("failed", True)
 
 
 def test_request_that_can_not_be_started_is_given_up_after_some_tries(api: Api, engine: sa.Engine) -> None:
-    run = ask(api)
+    run = request_run(api)
     for _ in range(request_queue.MOST_TRIES):
         assert state_of(api, run) == "waiting"
         [request] = request_queue.take(engine)
@@ -274,36 +276,36 @@ def test_request_that_can_not_be_started_is_given_up_after_some_tries(api: Api, 
 
 
 def test_run_under_way_is_looked_at_again_after_a_while(api: Api, engine: sa.Engine) -> None:
-    ask(api)
+    request_run(api)
     request_queue.settle(engine, request_queue.take(engine)[0], "running")
     api.database.do("update control.request set checked_at = checked_at - interval '3 minutes'")
     assert request_queue.is_waiting(engine)
 
 
 def test_requests_are_taken_in_their_order_and_some_at_a_time(api: Api, engine: sa.Engine) -> None:
-    ids = [ask(api) for _ in range(3)]
+    ids = [request_run(api) for _ in range(3)]
     assert [request.request_id for request in request_queue.take(engine, 2)] == ids[:2]
 
 
-def test_steps_of_the_run_are_told(api: Api, engine: sa.Engine) -> None:
-    run = ask(api)
+def test_steps_of_the_run_are_returned(api: Api, engine: sa.Engine) -> None:
+    run = request_run(api)
     with engine.begin() as connection:
         ledger.record(connection, pull(f"api__{run}"), "stage", Counts(fetched=5, staged=3, duplicate=1, dead=1))
         ledger.record(connection, pull("scheduled", "p2"), "stage", Counts(fetched=9, staged=9))
         ledger.record(connection, pull(f"api__{run}"), "load", Counts(produced=3, inserted=2, unchanged=1), "household")
-    steps = told(api.get(f"/runs/{run}"), 200)["steps"]
+    steps = read_body(api.get(f"/runs/{run}"), 200)["steps"]
     assert [(s["stage"], s["table"], s["entity"], s["fetched"], s["inserted"]) for s in steps] == [
         ("stage", TABLE, "", 5, 0),
         ("load", TABLE, "household", 0, 2),
     ]
 
 
-def test_run_that_nobody_asked_for_is_not_found(api: Api) -> None:
-    assert "Run not found" in refused(api.get("/runs/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"), 404)
-    refused(api.get("/runs/1"), 422)
+def test_unrequested_run_is_not_found(api: Api) -> None:
+    assert "Run not found" in read_problem(api.get("/runs/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"), 404)
+    read_problem(api.get("/runs/1"), 422)
 
 
 def test_default_day_is_the_latest_closed_one(api: Api) -> None:
     day = latest_closed(datetime.now(UTC))
-    told(api.post("/runs", ORDER | {"business_date": day.isoformat()}), 202)
-    refused(api.post("/runs", ORDER | {"business_date": (day + timedelta(days=30)).isoformat()}), 422)
+    read_body(api.post("/runs", ORDER | {"business_date": day.isoformat()}), 202)
+    read_problem(api.post("/runs", ORDER | {"business_date": (day + timedelta(days=30)).isoformat()}), 422)

@@ -30,7 +30,7 @@ from tests.gateway.conftest import (
     WINDOW,
     WINDOW_S,
     Gateway,
-    refused,
+    read_problem,
     sign,
     slowed,
 )
@@ -53,7 +53,7 @@ def test_signed_delivery_is_kept_byte_for_byte(gateway: Gateway) -> None:
     body = b' {"event" : "envelope-sent", "retryCount": 0,\n "n": 1.000000000000000000001} '
     answer = gateway.send(body, **{"Content-Type": "application/json", "X-Authorization-Digest": "HMACSHA256"})
     assert (answer.status_code, answer.json()) == (200, {"status": "kept"})
-    [kept] = gateway.kept()
+    [kept] = gateway.read_stored()
     assert (kept["sender"], kept["body"], kept["event_id"]) == ("docusign", body, None)
     assert (kept["copies"], kept["processed_at"], kept["error"]) == (1, None, None)
     assert kept["headers"]["x-authorization-digest"] == "HMACSHA256"
@@ -62,14 +62,14 @@ def test_signed_delivery_is_kept_byte_for_byte(gateway: Gateway) -> None:
 def test_no_header_that_proves_something_is_kept(gateway: Gateway) -> None:
     gateway.send(Authorization="Bearer invented")
     gateway.notify(Authorization="Bearer invented")
-    assert len(gateway.kept()) == 2
-    assert [kept["headers"].keys() - {"content-type", "user-agent"} for kept in gateway.kept()] == [set(), set()]
+    assert len(gateway.read_stored()) == 2
+    assert [kept["headers"].keys() - {"content-type", "user-agent"} for kept in gateway.read_stored()] == [set(), set()]
 
 
 def test_sender_that_names_its_delivery_has_it_kept_by_that_name(gateway: Gateway) -> None:
     answer = gateway.notify()
     assert (answer.status_code, answer.headers["X-AdobeSign-ClientId"]) == (200, CLIENT_ID)
-    [kept] = gateway.kept()
+    [kept] = gateway.read_stored()
     assert (kept["sender"], kept["event_id"]) == ("adobe_sign", "n1")
     assert kept["content_hash"] == hashlib.sha256(NOTICE).hexdigest()
 
@@ -77,13 +77,13 @@ def test_sender_that_names_its_delivery_has_it_kept_by_that_name(gateway: Gatewa
 @pytest.mark.parametrize("value", [b"7", b'""', b"null", b'"a\\u0000b"', b'["n1"]', b'"' + b"n" * 201 + b'"'])
 def test_name_that_is_none_is_not_kept_and_the_delivery_is(gateway: Gateway, value: bytes) -> None:
     assert gateway.notify(b'{"webhookNotificationId":%s}' % value).status_code == 200
-    assert [kept["event_id"] for kept in gateway.kept()] == [None]
+    assert [kept["event_id"] for kept in gateway.read_stored()] == [None]
 
 
 def test_handshake_is_answered_with_the_id_and_keeps_nothing(gateway: Gateway) -> None:
     answer = gateway.http.get(ECHOED, headers={"X-ADOBESIGN-CLIENTID": CLIENT_ID})
     assert (answer.status_code, answer.headers["X-AdobeSign-ClientId"]) == (200, CLIENT_ID)
-    assert gateway.kept() == []
+    assert gateway.read_stored() == []
 
 
 def test_payload_as_deep_as_allowed_is_kept(gateway: Gateway) -> None:
@@ -99,7 +99,7 @@ def test_key_is_exchanged_without_a_restart_or_a_lost_delivery(gateway: Gateway)
     assert (send_under(KEY), send_under("a-new-key=")) == (200, 200)
     gateway.keyrings["docusign"] = Keyring.of("a-new-key=")
     assert (send_under(KEY), send_under("a-new-key=")) == (401, 200)
-    assert len(gateway.kept()) == 4
+    assert len(gateway.read_stored()) == 4
 
 
 # --- what is refused ---
@@ -126,10 +126,10 @@ FORGED: dict[str, tuple[str, bytes, dict[str, str], int]] = {
 @pytest.mark.parametrize("case", FORGED)
 def test_call_that_is_not_the_sender_s_is_refused_with_a_reason(gateway: Gateway, case: str) -> None:
     path, body, headers, status = FORGED[case]
-    reason = refused(gateway.post(path, body, headers), status)
+    reason = read_problem(gateway.post(path, body, headers), status)
     assert reason
     assert KEY not in reason
-    assert gateway.kept() == []
+    assert gateway.read_stored() == []
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_call_that_is_not_the_sender_s_is_refused_with_a_reason(gateway: Gateway
     ids=lambda body: f"{body[:12]!r} of {len(body)}",
 )  # fmt: skip
 def test_authentic_body_that_can_not_be_the_sender_s_is_refused_with_a_reason(gateway: Gateway, body: bytes) -> None:
-    assert refused(gateway.send(body), 400)
-    assert refused(gateway.notify(body), 400)
-    assert gateway.kept() == []
+    assert read_problem(gateway.send(body), 400)
+    assert read_problem(gateway.notify(body), 400)
+    assert gateway.read_stored() == []
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_authentic_body_that_can_not_be_the_sender_s_is_refused_with_a_reason(ga
 def test_rejected_authentic_delivery_is_logged_and_counted_with_what_to_set(
     gateway: Gateway, caplog: pytest.LogCaptureFixture, body: bytes, advice: str
 ) -> None:
-    assert [advice in refused(gateway.send(body), 400) for _ in range(2)] == [True, True]
+    assert [advice in read_problem(gateway.send(body), 400) for _ in range(2)] == [True, True]
     first, second = [record.getMessage() for record in caplog.records if "authentic" in record.getMessage()]
     assert advice in first
     assert "docusign" in first
@@ -166,22 +166,22 @@ def test_rejected_authentic_delivery_is_logged_and_counted_with_what_to_set(
 
 def test_handshake_of_a_stranger_is_not_answered(gateway: Gateway) -> None:
     answer = gateway.http.get(ECHOED, headers={"X-AdobeSign-ClientId": "a stranger"})
-    refused(answer, 401)
+    read_problem(answer, 401)
     assert "X-AdobeSign-ClientId" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"])
-def test_door_that_takes_deliveries_takes_nothing_else(gateway: Gateway, method: str) -> None:
+def test_webhook_route_accepts_only_deliveries(gateway: Gateway, method: str) -> None:
     answer = gateway.http.request(method, SIGNED)
     assert answer.status_code == 405
     assert answer.headers["allow"] == "POST"
 
 
-def test_sender_that_is_not_set_up_is_told(run: Run) -> None:
+def test_unconfigured_sender_gets_404(run: Run) -> None:
     gateway = run(docusign=Keyring(), adobe_sign=Keyring())
-    assert "not configured" in refused(gateway.send(), 404)
-    refused(gateway.notify(), 404)
-    assert gateway.kept() == []
+    assert "not configured" in read_problem(gateway.send(), 404)
+    read_problem(gateway.notify(), 404)
+    assert gateway.read_stored() == []
 
 
 # --- how much, how fast ---
@@ -196,10 +196,10 @@ def parts(size: int) -> Iterator[bytes]:
 def test_body_that_is_too_large_is_refused(run: Run, in_parts: bool) -> None:
     gateway = run(senders=small())
     headers = {"X-DocuSign-Signature-1": sign(b"x" * 1100)}
-    assert "1000 bytes" in refused(gateway.post(SIGNED, parts(1100) if in_parts else b"x" * 1100, headers), 413)
+    assert "1000 bytes" in read_problem(gateway.post(SIGNED, parts(1100) if in_parts else b"x" * 1100, headers), 413)
     exact = b'{"a":"%s"}' % (b"x" * 992)
     assert gateway.send(exact).status_code == 200
-    assert [len(kept["body"]) for kept in gateway.kept()] == [1000]
+    assert [len(kept["body"]) for kept in gateway.read_stored()] == [1000]
 
 
 def raw(gateway: Gateway, *lines: str) -> bytes:
@@ -215,7 +215,7 @@ def test_stranger_is_refused_before_its_body_is_read(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("length", ["99999999999999999999999", "16777217"])
-def test_body_that_says_that_it_is_too_large_is_not_read(gateway: Gateway, length: str) -> None:
+def test_body_with_a_too_large_length_is_not_read(gateway: Gateway, length: str) -> None:
     answer = raw(gateway, f"Content-Length: {length}", "X-DocuSign-Signature-1: x")
     assert b" 413 " in answer or b" 400 " in answer
 
@@ -235,7 +235,7 @@ def test_large_bodies_share_a_budget_and_small_ones_come_through(
         head = f"POST {SIGNED} HTTP/1.1\r\nHost: here\r\nContent-Length: 1000000\r\nX-DocuSign-Signature-1: x"
         slow.sendall(f"{head}\r\n\r\n".encode() + b"x" * 250_000)
         answer = wait_for(lambda: gateway.send(large), 503)
-        assert refused(answer, 503)
+        assert read_problem(answer, 503)
         assert int(answer.headers["Retry-After"]) > 0
         assert gateway.send().status_code == 200
     assert wait_for(lambda: gateway.send(large), 200)
@@ -256,17 +256,17 @@ def test_caller_that_hangs_up_leaves_nothing(gateway: Gateway) -> None:
         head = f"POST {SIGNED} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(EVENT)}\r\nX-DocuSign-Signature-1: {sign(EVENT)}"
         connection.sendall(f"{head}\r\n\r\n".encode() + EVENT[:-1])
     assert gateway.send(b"{}").status_code == 200
-    assert [kept["body"] for kept in gateway.kept()] == [b"{}"]
+    assert [kept["body"] for kept in gateway.read_stored()] == [b"{}"]
 
 
-def test_sender_that_is_too_fast_is_asked_to_come_later(run: Run) -> None:
+def test_too_fast_sender_gets_retry_after(run: Run) -> None:
     gateway = run(senders=slowed(f"3/{WINDOW}"))
     answers = [gateway.send(b'{"n":%d}' % n) for n in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    refused(answers[-1], 429)
+    read_problem(answers[-1], 429)
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= WINDOW_S
     assert gateway.notify().status_code == 200
-    assert len(gateway.kept()) == 4
+    assert len(gateway.read_stored()) == 4
 
 
 def test_forgeries_do_not_use_up_the_sender_s_rate(run: Run) -> None:
@@ -276,7 +276,7 @@ def test_forgeries_do_not_use_up_the_sender_s_rate(run: Run) -> None:
     assert gateway.send().status_code == 200
 
 
-def test_address_that_was_refused_too_often_is_told_so_and_who_proves_himself_is_served(
+def test_blocked_address_gets_429_and_authenticated_senders_are_served(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "REFUSALS", app.limits.parse(f"3/{WINDOW}"))

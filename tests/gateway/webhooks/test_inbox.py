@@ -15,7 +15,7 @@ from include.control.inbox import CHANNEL, Delivery, receive
 from include.errors import TargetUnavailable
 from include.gateway.webhooks import app
 from tests.conftest import Database
-from tests.gateway.conftest import EVENT, NOTICE, Gateway, refused
+from tests.gateway.conftest import EVENT, NOTICE, Gateway, read_problem
 
 Run = Callable[..., Gateway]
 Bell = Callable[[], list[str]]
@@ -26,7 +26,7 @@ Bell = Callable[[], list[str]]
 
 def test_delivery_that_comes_again_is_counted_and_not_doubled(gateway: Gateway) -> None:
     assert [gateway.send().json()["status"] for _ in range(3)] == ["kept", "known", "known"]
-    [kept] = gateway.kept()
+    [kept] = gateway.read_stored()
     assert kept["copies"] == 3
     assert kept["last_seen_at"] > kept["received_at"]
 
@@ -35,13 +35,13 @@ def test_copies_at_once_are_one(gateway: Gateway) -> None:
     with ThreadPoolExecutor(16) as threads:
         told = list(threads.map(lambda _: gateway.send().json()["status"], range(48)))
     assert sorted(told) == ["kept"] + ["known"] * 47
-    assert [kept["copies"] for kept in gateway.kept()] == [48]
+    assert [kept["copies"] for kept in gateway.read_stored()] == [48]
 
 
 def test_deliveries_that_differ_in_the_attempt_alone_are_one(gateway: Gateway) -> None:
     bodies = [b'{"event":"a","retryCount":%d,"data":{"n":1.0}}' % attempt for attempt in (0, 1, 7)]
     assert [gateway.send(body).json()["status"] for body in bodies] == ["kept", "known", "known"]
-    assert [kept["body"] for kept in gateway.kept()] == [bodies[0]]
+    assert [kept["body"] for kept in gateway.read_stored()] == [bodies[0]]
 
 
 @pytest.mark.parametrize(
@@ -55,19 +55,19 @@ def test_deliveries_that_differ_in_the_attempt_alone_are_one(gateway: Gateway) -
 def test_deliveries_that_differ_in_anything_else_are_two(gateway: Gateway, other: bytes) -> None:
     gateway.send(b'{"event":"a","retryCount":0,"data":{"n":1.0}}')
     assert gateway.send(other).json()["status"] == "kept"
-    assert len(gateway.kept()) == 2
+    assert len(gateway.read_stored()) == 2
 
 
 def test_senders_are_apart(gateway: Gateway) -> None:
     body = b'{"webhookNotificationId":"n1"}'
     assert [gateway.send(body).json(), gateway.notify(body).json()] == [{"status": "kept"}] * 2
-    assert [kept["sender"] for kept in gateway.kept()] == ["docusign", "adobe_sign"]
+    assert [kept["sender"] for kept in gateway.read_stored()] == ["docusign", "adobe_sign"]
 
 
 # --- the bell ---
 
 
-def test_bell_says_who_sent_and_the_row_is_there_when_it_rings(gateway: Gateway, database: Database) -> None:
+def test_notification_names_the_sender_after_the_commit(gateway: Gateway, database: Database) -> None:
     with psycopg.connect(database.url(), autocommit=True) as listening, ThreadPoolExecutor(1) as threads:
         listening.execute(f"listen {CHANNEL}".encode())
         answer = threads.submit(gateway.notify)
@@ -77,33 +77,33 @@ def test_bell_says_who_sent_and_the_row_is_there_when_it_rings(gateway: Gateway,
     assert (heard.payload, found) == ("adobe_sign", [(NOTICE,)])
 
 
-def test_copy_of_one_that_waits_rings_again(gateway: Gateway, bell: Bell) -> None:
+def test_copy_of_a_waiting_delivery_notifies_again(gateway: Gateway, notifications: Bell) -> None:
     gateway.send()
-    assert bell() == ["docusign"]
+    assert notifications() == ["docusign"]
     gateway.send()
-    assert bell() == ["docusign"]
+    assert notifications() == ["docusign"]
 
 
-def test_copy_of_one_that_is_done_is_quiet(gateway: Gateway, bell: Bell, database: Database) -> None:
+def test_copy_of_one_that_is_done_is_quiet(gateway: Gateway, notifications: Bell, database: Database) -> None:
     gateway.send()
     database.do("update control.inbox set processed_at = now()")
-    bell()
+    notifications()
     assert gateway.send().json() == {"status": "known"}
-    assert bell() == []
+    assert notifications() == []
 
 
-def test_refused_call_is_quiet(gateway: Gateway, bell: Bell) -> None:
+def test_refused_call_is_quiet(gateway: Gateway, notifications: Bell) -> None:
     gateway.send(key="wrong")
-    assert bell() == []
+    assert notifications() == []
 
 
 # --- the database away ---
 
 
-def test_database_that_is_away_is_told_and_the_sender_comes_again(run: Run) -> None:
+def test_unavailable_database_is_reported_and_the_sender_retries(run: Run) -> None:
     gateway = run(url="postgresql://tributary_gateway:only-for-tests@127.0.0.1:1/nowhere")
     answer = gateway.send()
-    reason = refused(answer, 503)
+    reason = read_problem(answer, 503)
     assert int(answer.headers["Retry-After"]) > 0
     assert "only-for-tests" not in reason
     assert "127.0.0.1" not in reason
@@ -123,7 +123,7 @@ def test_database_that_does_not_answer_is_not_waited_for(
     url = f"postgresql://tributary_gateway:only-for-tests@127.0.0.1:{silent}/nowhere?connect_timeout=3"
     gateway = run(url=url)
     started = time.monotonic()
-    refused(gateway.send(), 503)
+    read_problem(gateway.send(), 503)
     assert time.monotonic() - started < 2.5
 
 
@@ -133,11 +133,9 @@ def test_database_that_comes_back_serves_again(gateway: Gateway, database: Datab
     assert gateway.send(b"{}").status_code == 200
 
 
-def test_row_that_somebody_holds_is_not_waited_for_ever(
-    engine: sa.Engine, gateway: Gateway, database: Database
-) -> None:
+def test_locked_row_is_not_waited_for_indefinitely(engine: sa.Engine, gateway: Gateway, database: Database) -> None:
     gateway.send()
-    delivery = Delivery("docusign", EVENT, gateway.kept()[0]["content_hash"], None, {})
+    delivery = Delivery("docusign", EVENT, gateway.read_stored()[0]["content_hash"], None, {})
     with psycopg.connect(database.admin_url) as holding:
         holding.execute("update control.inbox set error = error")
         started = time.monotonic()

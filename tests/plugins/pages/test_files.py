@@ -69,7 +69,7 @@ pytestmark = pytest.mark.airflow
 
 
 @pytest.mark.parametrize("path", ["/data-docs/", "/data-docs/index.html", "/data-docs/validations/no-such-page.html"])
-def test_without_a_log_in_nothing_is_told(served: Served, path: str) -> None:
+def test_without_a_login_nothing_is_shown(served: Served, path: str) -> None:
     answer = served.get(path)
     assert answer.status_code == 401
     assert INDEX not in answer.text
@@ -79,7 +79,7 @@ def test_a_wrong_token_is_refused(served: Served) -> None:
     assert served.get("/data-docs/", "no token").status_code in (401, 403)
 
 
-def test_whoever_is_logged_in_sees_the_index(served: Served) -> None:
+def test_logged_in_users_see_the_index(served: Served) -> None:
     answer = served.get("/data-docs/", served.token)
     assert (answer.status_code, answer.text) == (200, INDEX)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -140,12 +140,12 @@ def test_airflow_lists_the_page_in_its_menu_and_on_runs(served: Served) -> None:
     ]
 
 
-def test_no_schema_of_the_pages_is_told(served: Served) -> None:
+def test_the_pages_have_no_public_schema(served: Served) -> None:
     assert served.get("/data-docs/openapi.json", served.token).status_code == 404
     assert served.get("/data-docs/docs", served.token).status_code == 404
 
 
-def test_before_the_first_build_the_page_says_so(served: Served) -> None:
+def test_before_the_first_build_the_page_is_a_notice(served: Served) -> None:
     link = served.folder / "site"
     link.unlink()
     try:
@@ -178,7 +178,7 @@ def test_who_only_looks_at_runs_reads_no_document(served: Served, signed: str) -
     assert SIGNED not in answer.content
 
 
-def test_without_a_log_in_no_document_is_told_of(served: Served, signed: str) -> None:
+def test_without_a_login_no_document_is_shown(served: Served, signed: str) -> None:
     for path in (signed, "/documents/" + "0" * 64):
         answer = served.get(path)
         assert answer.status_code == 401

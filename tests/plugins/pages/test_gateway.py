@@ -43,7 +43,7 @@ def test_without_a_signature_nothing_is_kept(served: str, shared_database: Datab
     assert shared_database.value("select count(*) from control.inbox") == before
 
 
-def test_sender_without_a_connection_is_told(served: str) -> None:
+def test_sender_without_a_connection_gets_404(served: str) -> None:
     headers = {"X-AdobeSign-ClientId": CLIENT_ID}
     for answer in (
         requests.post(f"{served}/adobe-sign", data=NOTICE, headers=headers, timeout=30),

@@ -49,7 +49,7 @@ class Served:
     def headers(self, user: str | None) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[user]}"} if user else {}
 
-    def said(self, left: int, right: int) -> list[dict[str, Any]]:
+    def read_decisions(self, left: int, right: int) -> list[dict[str, Any]]:
         return self.database.rows(
             "select * from control.identity_decision where left_id = :left and right_id = :right order by 1",
             left=left, right=right,
@@ -86,7 +86,7 @@ def fill(database: Database) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_without_a_log_in_nothing_is_told(served: Served, path: str) -> None:
+def test_without_a_login_nothing_is_shown(served: Served, path: str) -> None:
     answer = served.get(path, None)
     assert answer.status_code == 401
     assert "Sample" not in answer.text
@@ -100,12 +100,12 @@ def test_who_may_not_answer_the_questions_of_the_dag_sees_nothing(served: Served
 
 
 @pytest.mark.parametrize("user", [None, "vera"])
-def test_nobody_else_decides(served: Served, user: str | None) -> None:
+def test_other_users_cannot_decide(served: Served, user: str | None) -> None:
     assert served.decide(user, left=1, right=2).status_code == (403 if user else 401)
-    assert served.said(1, 2) == []
+    assert served.read_decisions(1, 2) == []
 
 
-def test_the_queue_is_told_with_its_evidence_the_likeliest_first(served: Served) -> None:
+def test_the_queue_lists_pairs_with_evidence_likeliest_first(served: Served) -> None:
     answer = served.get("api/queue", "ursula", params={"limit": 2}).json()
     first, second = answer["pairs"]
     assert (first["score"], first["agreed"], first["differed"]) == (3.99, ["last name"], ["birth date"])
@@ -116,7 +116,7 @@ def test_the_queue_is_told_with_its_evidence_the_likeliest_first(served: Served)
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_nothing_of_a_tax_id_is_told(served: Served, path: str) -> None:
+def test_no_tax_id_is_shown(served: Served, path: str) -> None:
     text = served.get(path).text
     assert SECRET not in text
     assert "hash-of-" not in text
@@ -138,43 +138,46 @@ def test_a_decision_is_kept_with_who_why_and_when_and_leaves_the_queue(served: S
     before = served.get("api/queue").json()["total"]
     answer = served.decide("ursula", left=4, right=3, is_same=False, reason="  Twins  ")
     assert answer.status_code == 200
-    [kept] = served.said(3, 4)
+    [kept] = served.read_decisions(3, 4)
     assert (kept["is_same"], kept["reason"], kept["decided_by"]) == (False, "Twins", "ursula")
     assert answer.json()["decision_id"] == kept["decision_id"]
     assert served.get("api/queue").json()["total"] == before - 1
     assert served.get("api/decisions").json()["decisions"][0]["reason"] == "Twins"
 
 
-def test_the_same_word_twice_is_one(served: Served) -> None:
+def test_a_repeated_decision_is_recorded_once(served: Served) -> None:
     first, second = served.decide(left=5, right=6), served.decide(left=5, right=6)
     assert first.json() == second.json()
-    assert len(served.said(5, 6)) == 1
+    assert len(served.read_decisions(5, 6)) == 1
 
 
-def test_of_two_people_who_decide_at_once_the_second_is_told(served: Served) -> None:
+def test_the_second_of_two_concurrent_decisions_is_rejected(served: Served) -> None:
     assert served.decide("ursula", left=7, right=8).status_code == 200
     answer = served.decide("admin", left=7, right=8, is_same=False)
     assert answer.status_code == 409
     assert "ursula decided" in answer.json()["detail"]
     assert answer.json()["known"]["is_same"] is True
-    assert len(served.said(7, 8)) == 1
+    assert len(served.read_decisions(7, 8)) == 1
 
 
-def test_whoever_saw_the_earlier_word_may_replace_it(served: Served) -> None:
+def test_a_user_who_saw_a_decision_may_replace_it(served: Served) -> None:
     seen = served.decide("ursula", left=9, right=10).json()["decision_id"]
     assert served.decide("admin", left=9, right=10, is_same=False, seen=seen).status_code == 200
-    assert [(kept["is_same"], kept["replaces"]) for kept in served.said(9, 10)] == [(True, None), (False, seen)]
+    assert [(kept["is_same"], kept["replaces"]) for kept in served.read_decisions(9, 10)] == [
+        (True, None),
+        (False, seen),
+    ]
 
 
 def test_a_link_is_taken_apart_from_the_page_of_links(served: Served) -> None:
     assert served.get("api/links", params={"name": "sample <B>12"}).json()["total"] == 1
     answer = served.submit(served.url, "same-origin", left="12", right="13", is_same="false", place="links")
-    assert (answer.status_code, answer.headers["location"].split("=")[0]) == (303, "links?kept")
-    assert [kept["is_same"] for kept in served.said(12, 13)] == [False]
-    assert "Same after all" in served.get("links", params={"name": "sample <b>12"}).text
+    assert (answer.status_code, answer.headers["location"].split("=")[0]) == (303, "links?recorded")
+    assert [kept["is_same"] for kept in served.read_decisions(12, 13)] == [False]
+    assert 'value="true">Same</button>' in served.get("links", params={"name": "sample <b>12"}).text
 
 
-def test_a_refused_word_is_explained_on_the_page(served: Served) -> None:
+def test_a_rejected_decision_is_explained_on_the_page(served: Served) -> None:
     served.decide("ursula", left=15, right=16)
     answer = served.submit(served.url, "same-origin", left="15", right="16", is_same="false")
     assert answer.status_code == 409
@@ -190,12 +193,12 @@ def test_a_refused_word_is_explained_on_the_page(served: Served) -> None:
 )  # fmt: skip
 def test_a_form_of_another_page_decides_nothing(served: Served, origin: str | None, site: str | None) -> None:
     assert served.submit(origin, site, left="17", right="18").status_code == 403
-    assert served.said(17, 18) == []
+    assert served.read_decisions(17, 18) == []
 
 
 def test_who_may_not_decide_may_not_by_a_form(served: Served) -> None:
     assert served.submit(served.url, "same-origin", "vera", left="17", right="18").status_code == 403
-    assert served.said(17, 18) == []
+    assert served.read_decisions(17, 18) == []
 
 
 class Forms(HTMLParser):
@@ -240,7 +243,10 @@ def test_a_decision_is_shown_with_names_and_undone_before_a_run_uses_it(served: 
 
     assert (answer.status_code, answer.headers["location"]) == (303, f"decisions?undone={kept}")
     assert served.get("api/queue").json()["total"] == before
-    assert [(row["is_withdrawn"], row["replaces"]) for row in served.said(21, 22)] == [(False, None), (True, kept)]
+    assert [(row["is_withdrawn"], row["replaces"]) for row in served.read_decisions(21, 22)] == [
+        (False, None),
+        (True, kept),
+    ]
     assert f'name="decision_id" value="{kept}"' not in served.get("decisions").text
     assert served.decide(left=21, right=22, is_same=False).status_code == 200
 
@@ -264,7 +270,7 @@ def test_what_a_run_has_used_is_not_undone(served: Served) -> None:
         served.database.do("delete from control.identity_run")
     assert answer.status_code == 409
     assert "A run has used this decision" in answer.text
-    assert len(served.said(25, 26)) == 1
+    assert len(served.read_decisions(25, 26)) == 1
 
 
 def test_an_older_decision_is_not_undone(served: Served) -> None:
@@ -287,13 +293,13 @@ def test_a_foreign_page_or_person_undoes_nothing(served: Served, site: str, user
         {"reason": "  "}, {"reason": "r" * 501}, {"reason": "a\x00b"}, {"decided_by": "somebody else"}, {"seen": "now"},
     ],
 )  # fmt: skip
-def test_a_word_that_says_nothing_clear_is_refused(served: Served, wrong: dict[str, Any]) -> None:
+def test_an_unclear_decision_is_rejected(served: Served, wrong: dict[str, Any]) -> None:
     assert served.decide(**{"left": 19, "right": 20} | wrong).status_code == 422
-    assert served.said(19, 20) == []
+    assert served.read_decisions(19, 20) == []
 
 
 @pytest.mark.parametrize(("left", "right"), [(19, 999), (999, 998), (19, 19), (19, -19)])
-def test_a_word_of_no_two_known_records_is_refused(served: Served, left: int, right: int) -> None:
+def test_a_decision_on_unknown_records_is_rejected(served: Served, left: int, right: int) -> None:
     answer = served.decide(left=left, right=right)
     assert (answer.status_code, answer.json()["known"]) == (409, None)
 
@@ -308,9 +314,9 @@ def test_airflow_lists_the_page_in_its_menu(served: Served) -> None:
         "plugins"
     ]
     [view] = next(plugin for plugin in plugins if plugin["name"] == "identity_review")["external_views"]
-    assert (view["name"], view["destination"], view["href"]) == ("Who is who", "nav", "/identity-review/")
+    assert (view["name"], view["destination"], view["href"]) == ("Identity review", "nav", "/identity-review/")
 
 
-def test_no_schema_of_the_pages_is_told(served: Served) -> None:
+def test_the_pages_have_no_public_schema(served: Served) -> None:
     assert served.get("openapi.json").status_code == 404
     assert served.get("docs").status_code == 404

@@ -9,7 +9,7 @@ import pytest
 
 from include.pipeline import vendor_day
 from tests.conftest import Firm
-from tests.dags.airflow_home import ROOT, connections, environment, run, said_each
+from tests.dags.airflow_home import ROOT, connections, environment, read_lines, run
 
 pytestmark = pytest.mark.airflow
 
@@ -32,10 +32,10 @@ def test_without_a_validated_partition_it_is_skipped(start_firm: Callable[..., F
     day = firm.new_run()
     staged = firm.stage(day, "representatives")
     partitions = [each.reference for each in staged.values()]
-    reported = said_each(run(environ, _REPORT.format(each=[None, [], partitions])), "REPORTED")
+    reported = read_lines(run(environ, _REPORT.format(each=[None, [], partitions])), "REPORTED")
     assert reported == ["Nothing was validated in this run; the pages show earlier runs"] * 3
 
     vendor_day.validate(firm.vendor_run(day), list(staged.values()))
-    [page] = said_each(run(environ, _REPORT.format(each=[partitions])), "REPORTED")
+    [page] = read_lines(run(environ, _REPORT.format(each=[partitions])), "REPORTED")
     assert Path(page) == tmp_path / "docs" / "site" / "index.html"
     assert Path(page).exists()

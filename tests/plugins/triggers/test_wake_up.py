@@ -41,7 +41,7 @@ asyncio.run(listen())
 """
 
 
-class Bell:
+class Notifier:
     """A listening bell in a process of Airflow's, and what rings it."""
 
     def __init__(self, database: Database, folder: Path) -> None:
@@ -72,10 +72,10 @@ class Bell:
     def settle(self) -> None:
         """Nothing waits any more, and what rang for it has been heard."""
         self.database.do("update control.inbox set processed_at = clock_timestamp() where processed_at is null")
-        while self.rings_within(POLL_S + 1):
+        while self.emits_within(POLL_S + 1):
             pass
 
-    def rings_within(self, seconds: float) -> bool:
+    def emits_within(self, seconds: float) -> bool:
         try:
             return self._said.get(timeout=seconds) == "RING"
         except queue.Empty:
@@ -83,51 +83,51 @@ class Bell:
 
 
 @pytest.fixture(scope="module")
-def listening(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bell]:
-    made = Bell(shared_database, tmp_path_factory.mktemp("bell"))
+def listening(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notifier]:
+    made = Notifier(shared_database, tmp_path_factory.mktemp("bell"))
     yield made
     made.end()
 
 
 @pytest.fixture
-def bell(listening: Bell) -> Bell:
+def notifier(listening: Notifier) -> Notifier:
     listening.settle()
     return listening
 
 
-def test_where_nothing_waits_every_bell_is_silent(bell: Bell) -> None:
-    assert bell.waits == ["WAITS False"] * 3
-    assert not bell.rings_within(POLL_S + 1)
+def test_without_waiting_rows_no_event_is_emitted(notifier: Notifier) -> None:
+    assert notifier.waits == ["WAITS False"] * 3
+    assert not notifier.emits_within(POLL_S + 1)
 
 
-def test_it_rings_soon_after_a_delivery_and_once_for_many(bell: Bell) -> None:
+def test_an_event_follows_a_delivery_soon_and_once_for_many(notifier: Notifier) -> None:
     started = time.monotonic()
     for n in range(5):
-        bell.deliver(b"%d" % n)
+        notifier.deliver(b"%d" % n)
 
-    assert bell.rings_within(POLL_S / 2)
+    assert notifier.emits_within(POLL_S / 2)
     assert time.monotonic() - started < POLL_S / 2
-    assert not bell.rings_within(0.5)
+    assert not notifier.emits_within(0.5)
 
 
-def test_it_goes_on_ringing_while_something_waits(bell: Bell) -> None:
-    bell.deliver(b"nobody drains")
+def test_it_goes_on_ringing_while_something_waits(notifier: Notifier) -> None:
+    notifier.deliver(b"nobody drains")
 
-    assert bell.rings_within(POLL_S)
-    assert bell.rings_within(2 * POLL_S)
+    assert notifier.emits_within(POLL_S)
+    assert notifier.emits_within(2 * POLL_S)
 
 
-def test_a_lost_notification_is_made_good_by_a_look(bell: Bell) -> None:
-    bell.database.do(
+def test_a_lost_notification_is_made_good_by_a_look(notifier: Notifier) -> None:
+    notifier.database.do(
         "insert into control.inbox (sender, body, content_hash, headers) values ('somebody', '', 'quiet', '{}')"
     )
 
-    assert bell.rings_within(2 * POLL_S)
+    assert notifier.emits_within(2 * POLL_S)
 
 
-def test_it_goes_on_when_its_connection_was_cut(bell: Bell) -> None:
+def test_it_goes_on_when_its_connection_was_cut(notifier: Notifier) -> None:
     cut = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tributary_listener'"
-    assert bell.database.rows(cut)
-    bell.deliver(b"after the cut")
+    assert notifier.database.rows(cut)
+    notifier.deliver(b"after the cut")
 
-    assert bell.rings_within(3 * POLL_S)
+    assert notifier.emits_within(3 * POLL_S)

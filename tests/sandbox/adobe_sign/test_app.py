@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.adobe_sign.app import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN, truth
+from sandbox.adobe_sign.app import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN, list_true_matches
 from sandbox.firm.world import World
 from sandbox.server.clock import Clock
 from sandbox.server.pdf import write_pdf
@@ -141,7 +141,7 @@ def test_base_uris_are_the_sandbox_s_own(shared):
     assert shared.read("/baseUris") == {"apiAccessPoint": point, "webAccessPoint": point}
 
 
-def test_wrong_shard_is_told(shared):
+def test_wrong_shard_is_an_error(shared):
     shared.fault("wrong_shard", "/agreements", times=1)
     answer = shared.get("/agreements")
     assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_API_ACCESS_POINT")
@@ -158,7 +158,7 @@ def test_wrong_shard_is_told(shared):
         ("Authorization", "Bearer x", 401, "INVALID_ACCESS_TOKEN"),
     ],
 )
-def test_call_for_nobody_is_refused(shared, header, value, status, code):
+def test_call_for_an_unknown_user_is_rejected(shared, header, value, status, code):
     answer = shared.get("/agreements", headers={header: value})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
@@ -166,7 +166,7 @@ def test_call_for_nobody_is_refused(shared, header, value, status, code):
 def test_every_user_sees_what_concerns_them_and_together_they_see_all(shared, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    drawn = dict(truth(World(tmp_path, clock, households=40)))
+    drawn = dict(list_true_matches(World(tmp_path, clock, households=40)))
     seen = set()
     for user in shared.users():
         email = shared.read(f"/users/{user.removeprefix('userid:')}")["email"]
@@ -181,7 +181,7 @@ def test_every_user_sees_what_concerns_them_and_together_they_see_all(shared, tm
     assert seen == drawn.keys()
 
 
-def test_agreement_of_somebody_else_is_denied_but_not_to_the_administrator(shared):
+def test_agreement_of_another_user_is_denied_except_to_the_administrator(shared):
     administrator, other = shared.users()
     foreign = {row["id"] for row in shared.list(administrator)} - {row["id"] for row in shared.list(other)}
     path = f"/agreements/{foreign.pop()}"
@@ -281,7 +281,7 @@ def test_conditional_get_above_the_limit_is_304_even_if_all_has_changed(adobe):
     assert asked == [200, 200, 304, 304]
 
 
-def test_high_load_says_why_and_how_long(shared):
+def test_high_load_returns_reason_and_retry_time(shared):
     shared.fault("high_load", "/users", times=1, retry_after=7)
     answer = shared.get("/users")
     assert (answer.status_code, answer.headers["X-Throttling-Reason"]) == (429, "high-system-load")
@@ -316,7 +316,7 @@ def test_combined_document_is_the_same_pdf_every_time_and_in_base64(shared):
 
 
 @given(st.lists(st.lists(st.text(max_size=20), max_size=4), min_size=1, max_size=4))
-def test_pdf_says_truly_where_its_objects_are(pages):
+def test_pdf_has_correct_object_offsets(pages):
     whole = write_pdf(pages)
     start = int(re.search(rb"startxref\n(\d+)\n%%EOF\n$", whole)[1])
     assert whole[start:].startswith(b"xref\n")
@@ -345,7 +345,7 @@ def test_last_signature_completes_and_a_restart_keeps_it(adobe, start_sandbox):
     ("kind", "status", "event"),
     [("reject", "CANCELLED", "REJECTED"), ("cancel", "CANCELLED", "RECALLED"), ("expire", "EXPIRED", "EXPIRED")],
 )
-def test_end_is_for_everybody(lived, kind, status, event):
+def test_end_applies_to_all_participants(lived, kind, status, event):
     id_ = lived.send()
     lived.edit(kind, agreement_id=id_, comment="Never mind")
     assert lived.read(f"/agreements/{id_}")["status"] == status
@@ -395,9 +395,9 @@ def test_library_document_that_is_not_shared_is_its_creator_s(shared):
     assert shared.get(f"/libraryDocuments/{mine['id']}", strangers[0]).status_code == 403
 
 
-def test_mended_library_document_stays_mended(adobe, start_sandbox):
+def test_edited_library_document_stays_edited(adobe, start_sandbox):
     row = adobe.read("/libraryDocuments")["libraryDocumentList"][0]
-    adobe.edit("mend", table="library_documents", id=row["id"], set={"name": "Renamed"})
+    adobe.edit("set_fields", table="library_documents", id=row["id"], set={"name": "Renamed"})
     again = AdobeSign(start_sandbox(households=4))
     assert again.read(f"/libraryDocuments/{row['id']}")["name"] == "Renamed"
 
@@ -427,7 +427,7 @@ def test_row_faults_and_transport_faults_strike(shared):
     assert shared.get("/agreements").status_code == 503
 
 
-def test_anybody_s_data_is_served_instead_and_lives_on(start_sandbox, tmp_path):
+def test_own_data_is_served_instead_and_can_be_edited(start_sandbox, tmp_path):
     folder = tmp_path / "data" / "adobe_sign"
     folder.mkdir(parents=True)
     user = {"id": "u1", "email": "rep@example.com", "isAccountAdmin": True, "status": "ACTIVE"}

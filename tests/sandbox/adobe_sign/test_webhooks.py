@@ -55,12 +55,12 @@ class Receiver:
         call.wfile.write(body)
 
     @property
-    def told(self) -> list[dict]:
+    def received(self) -> list[dict]:
         return [json.loads(body) for body in self.bodies]
 
     @property
     def events(self) -> list[str]:
-        return [told["event"].removeprefix("AGREEMENT_") for told in self.told]
+        return [told["event"].removeprefix("AGREEMENT_") for told in self.received]
 
 
 class Hooked(AdobeSign):
@@ -101,7 +101,7 @@ def adobe(start_sandbox) -> Hooked:
 
 
 @pytest.mark.parametrize("mode", ["silent", "wrong", "error"])
-def test_webhook_is_not_made_for_whoever_does_not_send_the_application_s_id_back(sandbox, receiver, mode):
+def test_webhook_needs_a_receiver_that_returns_the_application_id(sandbox, receiver, mode):
     receiver.mode = mode
     assert Hooked(sandbox).hook(receiver).status_code == 400
 
@@ -123,9 +123,9 @@ def test_messages_come_in_order_and_hold_the_least(adobe, receiver):
         adobe.edit("sign", agreement_id=id_)
     assert adobe.quiet() == {"waiting": 0, "delivered": 2 * sets + 2, "dropped": 0, "lost": 0, "failed": 0}
     assert receiver.events == ["CREATED", *["ACTION_REQUESTED", "ACTION_COMPLETED"] * sets, "WORKFLOW_COMPLETED"]
-    assert {tuple(told["agreement"]) for told in receiver.told} == {("id", "name", "status")}
-    assert len({told["webhookNotificationId"] for told in receiver.told}) == len(receiver.told)
-    assert receiver.told[-1]["agreement"]["status"] == "SIGNED"
+    assert {tuple(told["agreement"]) for told in receiver.received} == {("id", "name", "status")}
+    assert len({told["webhookNotificationId"] for told in receiver.received}) == len(receiver.received)
+    assert receiver.received[-1]["agreement"]["status"] == "SIGNED"
 
 
 def test_conditional_parameters_add_what_they_name(adobe, receiver):
@@ -136,7 +136,7 @@ def test_conditional_parameters_add_what_they_name(adobe, receiver):
         adobe.edit("sign", agreement_id=id_)
     pdf = adobe.get(f"/agreements/{id_}/combinedDocument").content
     adobe.quiet()
-    first, last = receiver.told[0]["agreement"], receiver.told[-1]["agreement"]
+    first, last = receiver.received[0]["agreement"], receiver.received[-1]["agreement"]
     assert first["externalId"] == info["externalId"] == {"id": "orion:1001"}
     assert len(first["participantSetsInfo"]["participantSets"]) == len(info["participantSetsInfo"])
     assert base64.b64decode(last["signedDocumentInfo"]["document"]) == pdf
@@ -209,8 +209,8 @@ def test_disturbed_messages_come_twice_or_never_or_in_another_order(adobe, recei
     ids = [adobe.send() for _ in range(8)]
     adobe.advance(101)
     adobe.quiet()
-    assert Counter(told["agreement"]["id"] for told in receiver.told) == dict.fromkeys(ids, 2)
-    assert [told["agreement"]["id"] for told in receiver.told][::2] != ids
+    assert Counter(told["agreement"]["id"] for told in receiver.received) == dict.fromkeys(ids, 2)
+    assert [told["agreement"]["id"] for told in receiver.received][::2] != ids
 
 
 def test_waiting_messages_survive_a_restart(receiver, tmp_path):
@@ -249,22 +249,22 @@ def test_change_needs_the_etag_of_what_is_changed(adobe, receiver):
     assert adobe.get(f"/webhooks/{id_}").status_code == 404
 
 
-def test_resource_webhook_hears_of_its_agreement_alone(adobe, receiver):
+def test_resource_webhook_receives_only_events_of_its_agreement(adobe, receiver):
     first, second = adobe.send(), adobe.send()
     adobe.hook(receiver, scope="RESOURCE", resourceType="AGREEMENT", resourceId=second)
     for id_ in (first, second):
         adobe.edit("cancel", agreement_id=id_)
     adobe.quiet()
-    assert [(told["event"], told["agreement"]["id"]) for told in receiver.told] == [("AGREEMENT_RECALLED", second)]
+    assert [(told["event"], told["agreement"]["id"]) for told in receiver.received] == [("AGREEMENT_RECALLED", second)]
 
 
-def test_user_webhook_hears_of_what_concerns_its_user(adobe, receiver):
+def test_user_webhook_receives_events_of_its_user(adobe, receiver):
     _, other = adobe.users()
     adobe.hook(receiver, other, scope="USER", webhookSubscriptionEvents=["AGREEMENT_CREATED"])
     mine = adobe.send(sender=adobe.read(f"/users/{other.removeprefix('userid:')}")["email"])
     adobe.send()
     adobe.quiet()
-    assert [told["agreement"]["id"] for told in receiver.told] == [mine]
+    assert [told["agreement"]["id"] for told in receiver.received] == [mine]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import jwt
 
-from sandbox.docusign.login import hand_out_private_key
+from sandbox.docusign.login import read_private_key
 from sandbox.docusign.store import CONNECT_KEY
-from sandbox.emoney.app import hand_out_credentials
+from sandbox.emoney.app import read_credentials
 from tests.running_sandbox import NOW
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -24,8 +24,8 @@ SINCE = "2020-01-01T00:00:00Z"
 @functools.cache
 def _make_keys() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
-        hand_out_private_key(Path(folder))
-        hand_out_credentials(Path(folder))
+        read_private_key(Path(folder))
+        read_credentials(Path(folder))
         return {path.name: path.read_bytes() for path in Path(folder).glob("*.pem")}
 
 
@@ -48,11 +48,11 @@ class DocuSign:
         known |= {"exp": int(time.time()) + 300, "scope": "signature impersonation"}
         return jwt.encode(known | claims, key or self.extra["private_key"], algorithm="RS256")
 
-    def ask_token(self, **changed: str) -> httpx.Response:
+    def request_token(self, **changed: str) -> httpx.Response:
         return self.http.post("/docusign/oauth/token", data={"grant_type": GRANT, "assertion": self.sign()} | changed)
 
     def log_in(self) -> "DocuSign":
-        self.headers["Authorization"] = f"Bearer {self.ask_token().json()['access_token']}"
+        self.headers["Authorization"] = f"Bearer {self.request_token().json()['access_token']}"
         return self
 
     def call(self, method: str, path: str, **more: Any) -> httpx.Response:

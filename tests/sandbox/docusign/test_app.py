@@ -48,7 +48,7 @@ def make_other_key() -> str:
 
 
 def test_token_is_given_for_a_signed_assertion_and_no_refresh_token_with_it(reader):
-    answer = reader.ask_token().json()
+    answer = reader.request_token().json()
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
     assert "refresh_token" not in answer
 
@@ -65,7 +65,7 @@ def test_token_is_given_for_a_signed_assertion_and_no_refresh_token_with_it(read
     ],
 )
 def test_assertion_with_a_wrong_claim_is_refused(reader, claims, description):
-    answer = reader.ask_token(assertion=reader.sign(**claims))
+    answer = reader.request_token(assertion=reader.sign(**claims))
     assert (answer.status_code, answer.json()) == (
         400,
         {"error": "invalid_grant", "error_description": description},
@@ -73,23 +73,23 @@ def test_assertion_with_a_wrong_claim_is_refused(reader, claims, description):
 
 
 def test_assertion_signed_with_another_key_is_refused(reader):
-    answer = reader.ask_token(assertion=reader.sign(make_other_key()))
+    answer = reader.request_token(assertion=reader.sign(make_other_key()))
     assert answer.json()["error_description"] == "no_valid_keys_or_signatures"
 
 
 def test_both_scopes_and_consent_are_needed(docusign):
-    assert docusign.ask_token(assertion=docusign.sign(scope="signature")).json() == {"error": "consent_required"}
+    assert docusign.request_token(assertion=docusign.sign(scope="signature")).json() == {"error": "consent_required"}
     docusign.edit("consent", is_given=False)
-    assert docusign.ask_token().json() == {"error": "consent_required"}
+    assert docusign.request_token().json() == {"error": "consent_required"}
     docusign.edit("consent", is_given=True)
-    assert docusign.ask_token().status_code == 200
+    assert docusign.request_token().status_code == 200
 
 
 def test_another_grant_is_refused(reader):
-    assert reader.ask_token(grant_type="password").json() == {"error": "unsupported_grant_type"}
+    assert reader.request_token(grant_type="password").json() == {"error": "unsupported_grant_type"}
 
 
-def test_rest_api_stands_where_userinfo_says(reader):
+def test_rest_api_is_at_the_userinfo_address(reader):
     account = reader.http.get("/docusign/oauth/userinfo", headers=reader.headers).json()["accounts"][0]
     assert account["is_default"] is True
     url = f"{account['base_uri']}/restapi/v2.1/accounts/{account['account_id']}/templates"
@@ -121,7 +121,7 @@ def test_from_date_is_needed_unless_ids_are_given(reader):
     assert [row["envelopeId"] for row in reader.get("/envelopes", envelope_ids=wanted).json()["envelopes"]] == [wanted]
 
 
-def test_pages_hold_every_envelope_once_and_say_so_in_text(reader):
+def test_pages_contain_every_envelope_once_with_counts_as_text(reader):
     whole, found, start = [row["envelopeId"] for row in reader.list()], [], 0
     while True:
         body = reader.get("/envelopes", from_date=SINCE, count=7, start_position=start).json()
@@ -159,7 +159,7 @@ def test_continuation_token_goes_on_with_the_same_question_alone(reader):
     assert other.status_code == 400
 
 
-def test_drafts_come_only_when_asked_for(reader):
+def test_drafts_are_returned_only_on_request(reader):
     assert "created" not in {row["status"] for row in reader.list()}
     assert "created" not in {row["status"] for row in reader.list(status="any", from_to_status="created")}
     assert {row["status"] for row in reader.list(status="created,sent")} == {"created", "sent"}
@@ -187,7 +187,7 @@ def test_period_is_that_of_the_stamp_that_goes_with_the_status(reader):
         }
 
 
-def test_delivered_asks_for_any_change_of_status_as_documented(reader):
+def test_delivered_selects_any_status_change_as_documented(reader):
     asked = {"from_date": "2026-10-20T00:00:00Z", "to_date": "2026-11-05T00:00:00Z"}
     assert reader.list(from_to_status="delivered", **asked) == reader.list(**asked)
 
@@ -200,7 +200,7 @@ def test_seventh_decimal_counts(reader):
     assert later == last or reader.list(from_date=later) == []
 
 
-def test_order_and_words_select(reader):
+def test_order_and_search_text_select(reader):
     whole = reader.list(order_by="created", order="desc")
     stamps = [row["createdDateTime"] for row in whole]
     assert stamps == sorted(stamps, reverse=True)
@@ -211,7 +211,7 @@ def test_order_and_words_select(reader):
     assert all(any(name in str(kind) for kind in row["recipients"].values()) for row in found)
 
 
-def test_parts_come_only_when_asked_for(reader):
+def test_parts_are_returned_only_on_request(reader):
     assert not {"recipients", "customFields", "envelopeDocuments", "folders"} & set(reader.list()[0])
     row = reader.list(include="recipients,custom_fields,documents,folders")[0]
     assert {"recipients", "customFields", "envelopeDocuments", "folders"} <= set(row)
@@ -241,7 +241,7 @@ def test_unknown_path_method_and_envelope_are_refused_in_docusign_s_form(reader)
         assert (answer.status_code in (404, 405), set(answer.json())) == (True, {"errorCode", "message"})
 
 
-def test_statuses_are_asked_for_by_ids_in_the_body_which_may_not_be_missing(reader):
+def test_statuses_are_requested_by_ids_in_a_required_body(reader):
     wanted = sorted(row["envelopeId"] for row in reader.list()[:2])
     params = {"envelope_ids": "request_body"}
     assert reader.call("PUT", "/envelopes/status", params=params).json()["errorCode"] == "INVALID_REQUEST_BODY"
@@ -302,7 +302,7 @@ def test_another_sandbox_of_the_seed_has_the_same_envelopes(start_sandbox, tmp_p
     assert stamps[0] == stamps[1]
 
 
-def test_anybody_s_data_is_served_instead(start_sandbox, tmp_path):
+def test_own_data_is_served_instead(start_sandbox, tmp_path):
     folder = tmp_path / "data" / "docusign"
     folder.mkdir(parents=True)
     stamp = '"2026-11-01T00:00:00.0000001Z"'
@@ -326,7 +326,7 @@ def is_pdf(content: bytes) -> bool:
 
 
 @given(st.lists(st.lists(st.text(), max_size=4), min_size=1, max_size=4))
-def test_any_words_make_a_valid_pdf(pages):
+def test_any_text_makes_a_valid_pdf(pages):
     content = write_pdf(pages)
     assert is_pdf(content)
     assert content.count(b"/Type /Page ") == len(pages)
@@ -355,7 +355,7 @@ def test_one_document_the_certificate_and_the_archive_can_be_had(reader):
     assert reader.get(f"/envelopes/{id_}/documents/99").status_code == 404
 
 
-def test_audit_events_tell_who_signed(reader):
+def test_audit_events_name_the_signers(reader):
     row = reader.list(status="completed", include="recipients")[0]
     events = reader.get(f"/envelopes/{row['envelopeId']}/audit_events").json()["auditEvents"]
     told = [{each["name"]: each["value"] for each in event["eventFields"]} for event in events]
@@ -367,7 +367,7 @@ def test_audit_events_tell_who_signed(reader):
 # Limits
 
 
-def test_every_answer_tells_the_limits_and_a_trace(docusign):
+def test_every_response_has_rate_limits_and_a_trace(docusign):
     first, second = docusign.get("/templates"), docusign.get("/nothing")
     assert first.headers["X-RateLimit-Limit"] == str(HOURLY)
     assert int(second.headers["X-RateLimit-Remaining"]) == int(first.headers["X-RateLimit-Remaining"]) - 1

@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.docusign import app as docusign
-from sandbox.docusign.login import INTEGRATION_KEY, hand_out_private_key
+from sandbox.docusign.login import INTEGRATION_KEY, read_private_key
 from sandbox.docusign.rows import ACCOUNT_ID, USER_ID
 from sandbox.firm.world import World
 from sandbox.server.calls import Calls
@@ -26,7 +26,7 @@ def client(tmp_path_factory):
     with serve_tls(docusign.create_app(office, Faults(), Calls(clock)), folder) as host:
         configuration.ssl_ca_cert = str(folder / "ca.pem")
         client = esign.ApiClient(oauth_host_name=host)
-        key = hand_out_private_key(folder / "state").encode()
+        key = read_private_key(folder / "state").encode()
         token = client.request_jwt_user_token(INTEGRATION_KEY, USER_ID, host, key, 3600, ["signature", "impersonation"])
         account = client.get_user_info(token.access_token).accounts[0]
         client.host = f"{account.base_uri}/restapi"
@@ -71,7 +71,7 @@ def test_client_lists_templates(client):
 
 
 def test_client_is_refused_in_a_form_that_it_can_read(envelopes):
-    with pytest.raises(esign.ApiException) as refused:
+    with pytest.raises(esign.ApiException) as error:
         envelopes.list_status_changes(ACCOUNT_ID)
-    assert refused.value.status == 400
-    assert b"INVALID_REQUEST_PARAMETER" in refused.value.body
+    assert error.value.status == 400
+    assert b"INVALID_REQUEST_PARAMETER" in error.value.body

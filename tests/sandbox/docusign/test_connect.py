@@ -76,7 +76,7 @@ def test_message_has_numbers_where_the_document_has_them_and_a_summary_only_with
     assert list(bare["data"]) == ["accountId", "userId", "envelopeId"]
 
 
-def test_documents_come_as_files_when_asked_for():
+def test_documents_are_files_on_request():
     envelope = write_envelope("e1", TEMPLATES[0], [("Ann Sample", "ann@example.org")], None, None, NOW)
     body = write_message(envelope, "envelope-completed", generated_at=AT, include=["documents"])
     for document in json.loads(body)["data"]["envelopeSummary"]["envelopeDocuments"]:
@@ -114,7 +114,7 @@ def test_every_live_key_signs_and_connections_hand_out_the_first(docusign, liste
     assert DocuSign(docusign.sandbox).extra["connect_hmac_key"] == "new"
 
 
-def test_only_what_is_asked_for_is_sent(docusign, listener):
+def test_only_requested_events_are_sent(docusign, listener):
     docusign.subscribe(listener.url, "envelope-voided")
     docusign.subscribe(listener.url, *SENT, allowEnvelopePublish="false")
     docusign.subscribe(listener.url, *SENT, allUsers="false", userIds=["somebody"])
@@ -296,7 +296,7 @@ def test_account_has_at_most_twenty_configurations(docusign):
     assert answer.status_code == 400
 
 
-def test_log_tells_of_deliveries_where_it_is_turned_on(docusign, listener):
+def test_log_lists_deliveries_if_enabled(docusign, listener):
     docusign.subscribe(listener.url, *SENT)
     docusign.subscribe(listener.url, *SENT, enableLog="false")
     id_ = docusign.send()

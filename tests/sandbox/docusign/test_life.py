@@ -71,7 +71,7 @@ def test_certified_delivery_is_complete_when_opened_and_is_not_signed():
     assert ("envelope-completed", None) in life.deliver(envelope, "3", NOW)
 
 
-def test_decline_and_void_end_an_envelope_and_say_why(docusign):
+def test_decline_and_void_end_an_envelope_with_a_reason(docusign):
     declined, voided = docusign.send(), docusign.send()
     docusign.edit("decline", envelope_id=declined, reason="Wrong amount")
     docusign.edit("void", envelope_id=voided, reason="Replaced")
@@ -144,7 +144,7 @@ def test_impossible_edit_is_refused_and_changes_nothing(docusign, kind, values):
 @given(
     st.lists(st.tuples(st.sampled_from(["deliver", "sign", "decline", "void", "resend"]), st.sampled_from("123456")))
 )
-def test_whatever_happens_an_ended_envelope_stays_ended_and_its_events_are_told_once(steps):
+def test_an_ended_envelope_stays_ended_and_sends_its_events_once(steps):
     envelope = make(extra={"witnesses": BOB, "inPersonSigners": BOB})
     events = life.launch(envelope, NOW)
     for kind, recipient_id in steps:

@@ -7,7 +7,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from sandbox.emoney.app import hand_out_credentials, truth
+from sandbox.emoney.app import list_true_matches, read_credentials
 from sandbox.emoney.login import API_KEY
 from sandbox.firm.world import World
 from sandbox.server.clock import Clock
@@ -20,7 +20,7 @@ class EMoney:
     """A caller who is logged in."""
 
     def __init__(self, sandbox, state: Path) -> None:
-        self.sandbox, self.key = sandbox, hand_out_credentials(state)
+        self.sandbox, self.key = sandbox, read_credentials(state)
         self.headers = {"apikey": self.key.api_key}
 
     def sign(self, **claims) -> str:
@@ -28,7 +28,7 @@ class EMoney:
         known |= {"jti": str(uuid.uuid4()), "exp": int(time.time()) + 300}
         return jwt.encode(known | claims, self.key.private_key, algorithm="RS256")
 
-    def ask_token(self, assertion: str, **changed):
+    def request_token(self, assertion: str, **changed):
         form = {
             "grant_type": "client_credentials",
             "client_id": self.key.client_id,
@@ -38,7 +38,7 @@ class EMoney:
         return self.sandbox.http.post(TOKEN, data=form | changed)
 
     def log_in(self) -> "EMoney":
-        self.headers["Authorization"] = f"Bearer {self.ask_token(self.sign()).json()['access_token']}"
+        self.headers["Authorization"] = f"Bearer {self.request_token(self.sign()).json()['access_token']}"
         return self
 
     def get(self, path: str, **params):
@@ -65,7 +65,7 @@ def emoney(start_sandbox, tmp_path) -> EMoney:
 
 
 def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emoney):
-    answer = emoney.ask_token(emoney.sign()).json()
+    answer = emoney.request_token(emoney.sign()).json()
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
 
 
@@ -81,23 +81,23 @@ def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emone
     ],
 )
 def test_assertion_with_a_wrong_claim_is_refused(emoney, claims):
-    answer = emoney.ask_token(emoney.sign(**claims))
+    answer = emoney.request_token(emoney.sign(**claims))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
 
 
 def test_assertion_is_good_once(emoney):
     assertion = emoney.sign()
-    assert [emoney.ask_token(assertion).status_code for _ in range(2)] == [200, 400]
+    assert [emoney.request_token(assertion).status_code for _ in range(2)] == [200, 400]
 
 
 def test_assertion_signed_with_another_key_is_refused(emoney, tmp_path):
     other = EMoney(emoney.sandbox, tmp_path / "other")
-    assert other.ask_token(other.sign()).json()["error"] == "invalid_client"
+    assert other.request_token(other.sign()).json()["error"] == "invalid_client"
 
 
 def test_unknown_grant_or_caller_is_refused(emoney):
-    assert emoney.ask_token(emoney.sign(), grant_type="password").json()["error"] == "unsupported_grant_type"
-    assert emoney.ask_token(emoney.sign(), client_id="somebody").json()["error"] == "invalid_client"
+    assert emoney.request_token(emoney.sign(), grant_type="password").json()["error"] == "unsupported_grant_type"
+    assert emoney.request_token(emoney.sign(), client_id="somebody").json()["error"] == "invalid_client"
 
 
 def test_every_call_needs_token_and_key(emoney):
@@ -182,7 +182,7 @@ def test_plan_that_cannot_be_calculated_answers_409(emoney):
     assert (answer.status_code, answer.json()) == (409, {"message": "plan may not be calculated yet"})
 
 
-def test_results_drift_week_by_week_and_the_update_says_when_a_plan_changed(emoney):
+def test_results_drift_weekly_and_updates_show_when_a_plan_changed(emoney):
     mean, updated = [], []
     client, plan = emoney.find_planned()
     for day in ("2026-09-18", "2026-10-16", "2026-11-20"):
@@ -248,9 +248,9 @@ def test_changed_plan_has_new_amounts_results_and_date(emoney):
     assert changed["updatedDate"].startswith("2026-11-20T23:")
 
 
-def test_mended_field_is_served_and_orion_s_books_open_after_a_restart(emoney, start_sandbox, tmp_path):
+def test_edited_field_is_served_and_orions_books_open_after_a_restart(emoney, start_sandbox, tmp_path):
     client = emoney.rows("clients")[0]
-    emoney.sandbox.admin("emoney/mend", table="clients", id=client["clientId"], set={"email": "new@example.org"})
+    emoney.sandbox.admin("emoney/set_fields", table="clients", id=client["clientId"], set={"email": "new@example.org"})
     emoney.sandbox.admin("emoney/delete", table="plans", id="none")
     again = start_sandbox()
     assert EMoney(again, tmp_path / "state").log_in().rows("clients")[0] == client | {"email": "new@example.org"}
@@ -260,9 +260,10 @@ def test_mended_field_is_served_and_orion_s_books_open_after_a_restart(emoney, s
 def test_unknown_edit_is_refused(emoney):
     assert emoney.sandbox.http.post("/_sandbox/emoney/explode", json={}).status_code == 400
     assert (
-        emoney.sandbox.http.post("/_sandbox/emoney/mend", json={"table": "none", "id": 1, "set": {}}).status_code == 400
+        emoney.sandbox.http.post("/_sandbox/emoney/set_fields", json={"table": "none", "id": 1, "set": {}}).status_code
+        == 400
     )
-    assert emoney.sandbox.http.post("/_sandbox/nobody/mend", json={}).status_code == 404
+    assert emoney.sandbox.http.post("/_sandbox/nobody/set_fields", json={}).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["clients", "clients/*/plans/*/expenses", "clients/*/plans/*/projection/montecarlo"])
@@ -276,10 +277,10 @@ def test_row_faults_and_transport_faults_strike(emoney, path):
     assert emoney.get(real).status_code == 503
 
 
-def test_truth_says_whose_each_record_is(emoney, tmp_path):
+def test_true_matches_name_the_owner_of_each_record(emoney, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    known = truth(World(tmp_path / "state", clock, households=40))
+    known = list_true_matches(World(tmp_path / "state", clock, households=40))
     clients = {row["clientId"]: row for row in emoney.rows("clients")}
     orion = {f"household:{row['id']}": row for row in emoney.sandbox.rows("Portfolio/Clients")}
     firm = {f"account:{row['id']}": row["number"] for row in emoney.sandbox.rows("Portfolio/Accounts")}
@@ -297,7 +298,7 @@ def test_truth_says_whose_each_record_is(emoney, tmp_path):
     assert all(served[id_] in (number, None) for id_, number in copies if id_ in served)
 
 
-def test_anybody_s_data_is_served_instead(start_sandbox, tmp_path):
+def test_own_data_is_served_instead(start_sandbox, tmp_path):
     folder = tmp_path / "data" / "emoney"
     folder.mkdir(parents=True)
     (folder / "clients.jsonl").write_text('{"clientId":"b","own":1.50}\n{"clientId":"a"}\n')

@@ -70,7 +70,9 @@ def test_edits_survive_a_restart_and_a_further_day(start_sandbox):
     first = start_sandbox()
     client = first.rows("Portfolio/Clients")[0]
     first.admin("orion/rename_household", client_id=client["id"], name="Renamed Sample")
-    first.admin("orion/mend", table="clients", id=client["id"], set={"email": "new@example.org", "riskScore": 7.250})
+    first.admin(
+        "orion/set_fields", table="clients", id=client["id"], set={"email": "new@example.org", "riskScore": 7.250}
+    )
     second = start_sandbox()
     second.admin("clock", now="2026-11-24T23:00:00Z")
     second.log_in()
@@ -85,7 +87,7 @@ def test_unknown_edit_or_id_is_refused_and_not_kept(start_sandbox, tmp_path):
         ("explode", {}),
         ("reverse_transaction", {"transaction_id": 1}),
         ("move_account", {"account_id": 1, "registration_id": 2}),
-        ("mend", {"table": "clients"}),
+        ("set_fields", {"table": "clients"}),
     ):
         assert sandbox.http.post(f"/_sandbox/orion/{path}", json=body).status_code == 400
     assert not (tmp_path / "state" / "edits.jsonl").exists()

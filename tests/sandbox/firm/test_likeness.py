@@ -18,7 +18,7 @@ def households(tmp_path_factory):
     return World(tmp_path_factory.mktemp("state"), clock, first=date(2026, 11, 16)).open_book().households
 
 
-def test_vendor_tells_the_same_likeness_again(households):
+def test_vendor_returns_the_same_likeness_again(households):
     assert draw_likenesses(7, "emoney", households[5]) == draw_likenesses(7, "emoney", households[5])
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from sandbox.firm.world import World
-from sandbox.moneyguidepro.app import INSTITUTION_ID, PASSWORD, USER, truth
+from sandbox.moneyguidepro.app import INSTITUTION_ID, PASSWORD, USER, list_true_matches
 from sandbox.moneyguidepro.goals import write_money
 from sandbox.server.clock import Clock
 from tests.running_sandbox import NOW
@@ -151,21 +151,21 @@ def test_results_drift_with_the_business_date(own_planner):
     assert found[0] != found[1] != found[2]
 
 
-def test_changed_plan_and_mended_field_stay(own_planner, start_sandbox):
+def test_changed_plan_and_edited_field_persist(own_planner, start_sandbox):
     admin = own_planner.sandbox.admin
     admin("moneyguidepro/change_plan", household_id=70001, probability="<50")
-    admin("moneyguidepro/mend", table="households", id=70001, set={"name": "G. Example"})
+    admin("moneyguidepro/set_fields", table="households", id=70001, set={"name": "G. Example"})
     again = MoneyGuidePro(start_sandbox())
     assert again.rows("/70001/MonteCarloMeter")["probabilityOfSuccess"] == "<50"
     household = again.rows()[0]
     assert (household["name"], household["lastModified"][:14]) == ("G. Example", "2026-11-20T23:")
 
 
-def test_truth_says_whose_each_record_is(planner, tmp_path):
+def test_true_matches_name_the_owner_of_each_record(planner, tmp_path):
     clock = Clock()
     clock.set(NOW)
     (tmp_path / "other").mkdir()
-    known = truth(World(tmp_path / "other", clock, households=40))
+    known = list_true_matches(World(tmp_path / "other", clock, households=40))
     rows = planner.rows()
     households = {id_: of for id_, of in known if id_.startswith("households:")}
     assert {f"households:{row['householdId']}" for row in rows} == set(households)
@@ -178,7 +178,7 @@ def test_truth_says_whose_each_record_is(planner, tmp_path):
     assert {f"participants:{p['participantId']}" for row in rows for p in row["participants"]} == people
 
 
-def test_anybody_s_data_is_served_instead(start_sandbox, tmp_path):
+def test_own_data_is_served_instead(start_sandbox, tmp_path):
     folder = tmp_path / "data" / "moneyguidepro"
     folder.mkdir(parents=True)
     (folder / "households.jsonl").write_text('{"householdId":5,"name":"A & B Sample"}\n')

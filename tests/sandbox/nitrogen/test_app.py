@@ -5,14 +5,14 @@ import pytest
 
 from sandbox.firm.households import Firm
 from sandbox.firm.world import World
-from sandbox.nitrogen.app import CLIENT_ID, CLIENT_SECRET, hand_out_refresh_tokens, truth
+from sandbox.nitrogen.app import CLIENT_ID, CLIENT_SECRET, list_refresh_tokens, list_true_matches
 from sandbox.nitrogen.login import write_refresh_token
 from sandbox.server.clock import Clock
 from tests.running_sandbox import LAST, NOW
 
 API = "/nitrogen/ap/v1/"
 TOKEN = API + "oauthpro/token"
-FIRST = hand_out_refresh_tokens(Firm(7, 40, LAST))
+FIRST = list_refresh_tokens(Firm(7, 40, LAST))
 
 
 class Nitrogen:
@@ -202,10 +202,10 @@ def test_row_faults_and_transport_faults_strike(nitrogen, table):
     assert nitrogen.get(table).status_code == 429
 
 
-def test_truth_says_whose_each_client_is(nitrogen, tmp_path):
+def test_true_matches_name_the_owner_of_each_client(nitrogen, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    known = truth(World(tmp_path / "state", clock, households=40))
+    known = list_true_matches(World(tmp_path / "state", clock, households=40))
     rows = nitrogen.rows("clients")
     households = dict(pair for pair in known if pair[1].startswith("household:"))
     assert {f"clients:{row['id']}" for row in rows} == set(households)
@@ -215,7 +215,7 @@ def test_truth_says_whose_each_client_is(nitrogen, tmp_path):
     assert all(sum(id_ == couple and of.startswith("person:") for id_, of in known) == 2 for couple in couples)
 
 
-def test_anybody_s_data_is_served_instead(start_sandbox, tmp_path):
+def test_own_data_is_served_instead(start_sandbox, tmp_path):
     folder = tmp_path / "data" / "nitrogen"
     folder.mkdir(parents=True)
     (folder / "clients.jsonl").write_text('{"household":1,"advisor_user_id":8101,"id":9,"risk_number":54}\n')

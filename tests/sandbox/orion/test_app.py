@@ -208,7 +208,7 @@ def test_single_parameter_given_twice_is_refused(sandbox):
     assert sandbox.get("Portfolio/Assets", accountId=[1, 2]).status_code == 400
 
 
-def test_additional_accounts_come_only_when_asked_for(sandbox):
+def test_additional_accounts_are_returned_only_on_request(sandbox):
     client = next(row for row in sandbox.rows("Portfolio/Clients") if row["additionalAccounts"])
     own = sandbox.rows("Portfolio/Accounts", clientId=client["id"])
     all_ = sandbox.rows("Portfolio/Accounts", clientId=client["id"], includeAdditionalAccounts="true")
@@ -216,7 +216,7 @@ def test_additional_accounts_come_only_when_asked_for(sandbox):
     assert len(all_) == len(own) + client["additionalAccounts"]
 
 
-def test_cost_basis_comes_only_when_asked_for(sandbox):
+def test_cost_basis_is_returned_only_on_request(sandbox):
     assert {row["costBasis"] for row in sandbox.rows("Portfolio/Assets")} == {None}
     assert all(row["costBasis"] is not None for row in sandbox.rows("Portfolio/Assets", includeCostBasis="true"))
 

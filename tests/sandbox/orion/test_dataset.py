@@ -101,7 +101,7 @@ def test_table_without_a_file_answers_every_question_with_no_row(start_sandbox, 
 
 
 @pytest.mark.parametrize("told", ['"editedDate":null,', "", '"editedDate":"2026-11-20T10:00:00",'])
-def test_row_that_does_not_say_when_it_was_edited_is_served(start_sandbox, tmp_path, told):
+def test_row_without_an_edit_time_is_served(start_sandbox, tmp_path, told):
     line = f'{{"id":1,{told}"transDate":"2026-11-20"}}'
     write_folder(tmp_path, transactions=f"{line}\n")
     served = start_sandbox(data=tmp_path)
@@ -114,12 +114,12 @@ def test_unreadable_line_is_named(tmp_path):
         write_folder(tmp_path, clients='{"id":1}\n{"id":\n')
 
 
-def test_price_is_corrected_and_row_mended_in_a_folder_too(start_sandbox, tmp_path):
+def test_data_from_files_accepts_price_and_row_edits(start_sandbox, tmp_path):
     line = '{"id":1,"productId":5,"currentShares":2,"currentPrice":3,"currentValue":6,"asOfDate":"2026-11-20"}'
     write_folder(tmp_path, assets=f"{line}\n", clients='{"id":9,"name":"Ada Sample"}\n')
     served = start_sandbox(data=tmp_path)
     served.admin("orion/correct_price", product_id=5, date="2026-11-20", price=4.005)
-    served.admin("orion/mend", table="clients", id=9, set={"name": "Ada Example"})
+    served.admin("orion/set_fields", table="clients", id=9, set={"name": "Ada Example"})
     assert float(served.rows("Portfolio/Assets")[0]["currentValue"]) == 8.01
     assert served.rows("Portfolio/Clients") == [{"id": 9, "name": "Ada Example"}]
 
@@ -153,13 +153,13 @@ def test_line_that_can_not_be_served_stops_the_start_with_its_file_and_place(
         start_sandbox(data=tmp_path / "data")
 
 
-def test_start_is_told_what_is_served_and_what_is_not(tmp_path):
+def test_description_lists_served_missing_and_unread_files(tmp_path):
     write_folder(tmp_path, clients='{"id":1}\n\n{"id":2}\n', transaction="")
     (tmp_path / "README").touch()
-    served, invented, unread = own_data.describe(tmp_path)
-    assert served.startswith("orion: clients 2; empty, for want of a file: representatives, registrations,")
-    assert invented == "invented: tamarac, emoney, moneyguidepro, nitrogen, docusign, adobe_sign"
-    assert unread == "not read: README, orion/transaction.jsonl"
+    served, synthetic, unread = own_data.describe(tmp_path)
+    assert served.startswith("orion: clients 2; missing files (empty tables): representatives, registrations,")
+    assert synthetic == "synthetic: tamarac, emoney, moneyguidepro, nitrogen, docusign, adobe_sign"
+    assert unread == "files not read: README, orion/transaction.jsonl"
 
 
 def test_page_names_every_file_that_is_served_and_what_its_lines_must_have():

@@ -171,7 +171,7 @@ def run_org(folder: Path, key_pair: tuple[str, str]) -> Iterator[Server]:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         is_steered = scope.get("path", "").startswith("/_admin")
-        await (org.state.steering if is_steered else org)(scope, receive, send)
+        await (org.state.admin if is_steered else org)(scope, receive, send)
 
     with serve(app) as url:
         server = Server(url, faults, clock, key_pair[0])

@@ -41,7 +41,7 @@ def test_a_second_load_updates(org):
     assert {row["Name"] for row in org.query("SELECT Name FROM Account")} == {f"Renamed {i}" for i in range(3)}
 
 
-def test_results_do_not_stand_in_the_order_of_the_file(org):
+def test_results_are_not_in_file_order(org):
     job_id = org.load("Account", persons(100))
     org.wait(job_id)
     keys = [row[KEY] for row in rows_of(org.results(job_id, "successfulResults"))]
@@ -92,7 +92,7 @@ def test_an_unknown_column_fails_the_job_with_all_rows_unprocessed(org):
     assert [row[KEY] for row in rows_of(org.results(job_id, "unprocessedrecords"))] == ["P1"]
 
 
-def test_lines_must_end_as_the_job_says(org):
+def test_line_endings_must_match_the_job(org):
     job = org.wait(org.load("Account", f"{KEY},Name\r\nP1,Ada\r\n"))
     assert "LineEnding is invalid" in job["errorMessage"]
 

@@ -37,12 +37,12 @@ def test_it_logs_in_by_client_credentials(client):
     assert client.limits()["DailyApiRequests"]["Max"] == 100_000
 
 
-def test_it_tells_a_wrong_secret(org):
+def test_client_reports_a_wrong_secret(org):
     with pytest.raises(SalesforceAuthenticationFailed, match="invalid client credentials"):
         org.client(consumer_key=CONSUMER, consumer_secret="another", domain="sample-wealth.my")
 
 
-def test_it_tells_a_user_who_is_not_approved(org):
+def test_client_reports_an_unapproved_user(org):
     refused = pytest.raises(SalesforceAuthenticationFailed, match="approved this consumer")
     with refused, pytest.warns(UserWarning, match="authorize this"):
         org.client(username="nobody@sample-wealth.example", consumer_key=CONSUMER, privatekey=org.private_key)

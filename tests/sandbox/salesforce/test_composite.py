@@ -48,7 +48,7 @@ def test_a_call_of_calls_is_no_part_of_one(empty_org, path):
     assert answer["compositeResponse"][0]["body"][0]["errorCode"] == "BAD_REQUEST"
 
 
-def test_composite_says_where_a_new_record_is(org):
+def test_composite_returns_the_location_of_a_new_record(org):
     [made] = org.call("POST", "/composite", json={"compositeRequest": [person("ada")]}).json()["compositeResponse"]
     assert made["httpHeaders"] == {"Location": f"{DATA}/sobjects/Account/{made['body']['id']}"}
     assert org.http.get(made["httpHeaders"]["Location"]).json()["Name"] == "Ada Sample"

@@ -17,7 +17,7 @@ def bearer(login):
 
 
 @pytest.mark.parametrize("place", ["header", "query"])
-def test_identity_url_tells_who_the_token_belongs_to(org, login, place):
+def test_identity_url_returns_the_tokens_user(org, login, place):
     sent = {"headers": bearer(login)} if place == "header" else {"params": {"oauth_token": login["access_token"]}}
     identity = httpx.get(login["id"], **sent).json()
     assert (identity["id"], identity["username"]) == (login["id"], USERNAME)
@@ -84,7 +84,7 @@ def test_what_is_not_there_is_refused_as_salesforce_does(org):
 
 
 @pytest.mark.parametrize("path", ["/services/oauth2/userinfo", "/services/oauth2/revoke", "/id/00DHp0000000001AAA/005"])
-def test_an_org_that_is_down_tells_nobody_who_they_are(org, path):
+def test_an_unavailable_org_returns_no_identity(org, path):
     org.fault("unavailable")
     assert org.http.get(path).status_code == 503
 

@@ -46,7 +46,7 @@ def test_instance_url_is_the_orgs_own_address(org):
         ({"iss": "unknown"}, "invalid_client_id", "client identifier invalid"),
     ],
 )
-def test_a_wrong_claim_is_refused_in_salesforces_words(org, claims, error, words):
+def test_a_wrong_claim_is_rejected_with_salesforces_message(org, claims, error, words):
     answer = post_jwt(org, assertion(org.private_key, **claims))
     assert (answer.status_code, answer.json()) == (400, {"error": error, "error_description": words})
 
@@ -89,6 +89,6 @@ def test_a_token_survives_a_restart(start):
         assert second.call("GET", "/limits").status_code == 200
 
 
-def test_a_session_that_nobody_used_for_long_is_over(org):
+def test_an_unused_session_expires(org):
     org.clock.set(advance=3 * 3600)
     assert org.call("GET", "/limits").status_code == 401

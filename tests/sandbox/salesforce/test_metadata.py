@@ -24,7 +24,7 @@ def test_package_names_exactly_the_fields_that_are_there():
     assert members("CustomField") == there
 
 
-def granted() -> dict[str, bool]:
+def read_granted_fields() -> dict[str, bool]:
     """The fields that the permission set grants: whether they may be edited."""
     root = ElementTree.parse(OURS / "permissionsets" / "Tributary_Load.permissionset-meta.xml").getroot()
     tags = root.findall(f"{SF}fieldPermissions")
@@ -34,14 +34,14 @@ def granted() -> dict[str, bool]:
 def test_the_permission_set_grants_only_fields_of_the_org():
     schema = load_schema()
     # An address is granted as a whole; its parts are what records carry.
-    fields = [name.replace("Address", "Street").split(".") for name in granted()]
+    fields = [name.replace("Address", "Street").split(".") for name in read_granted_fields()]
     assert [(name, field) for name, field in fields if field not in schema[name].fields] == []
 
 
 def test_the_permission_set_grants_what_salesforce_lets_it_grant():
     schema = load_schema()
     refused = []
-    for name, is_editable in granted().items():
+    for name, is_editable in read_granted_fields().items():
         sobject, field = name.replace("Address", "Street").split(".")
         item = schema[sobject].fields[field]
         refused += [name] if item.is_required or (item.is_read_only and is_editable) else []
@@ -51,7 +51,7 @@ def test_the_permission_set_grants_what_salesforce_lets_it_grant():
 def test_every_key_of_ours_may_be_written():
     # Nobody is granted fields of a platform event: whoever reads the event reads them all.
     keys = {name.replace("Activity.", "Task.") for name in members("CustomField") if "__e." not in name}
-    assert keys <= {name for name, is_editable in granted().items() if is_editable}
+    assert keys <= {name for name, is_editable in read_granted_fields().items() if is_editable}
 
 
 def test_our_keys_are_one_kind_of_field_but_for_tasks():
@@ -119,7 +119,7 @@ def test_a_lookup_to_an_object_that_no_file_declares_is_an_error(tmp_path: Path)
         load_schema((ROOT / "sandbox" / "salesforce" / "metadata", tmp_path))
 
 
-def test_describe_says_what_the_files_say(org):
+def test_describe_matches_the_metadata_files(org):
     described = org.call("GET", "/sobjects/FinServ__FinancialAccount__c/describe").json()
     fields = {field["name"]: field for field in described["fields"]}
     owner, balance = fields["FinServ__PrimaryOwner__c"], fields["FinServ__Balance__c"]

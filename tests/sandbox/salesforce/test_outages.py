@@ -38,7 +38,7 @@ def test_locks_on_a_third_of_the_rows_leave_the_others_of_a_collection(org):
     assert len(org.query("SELECT Id FROM Account")) == 200 - len(failed)
 
 
-def test_a_daily_limit_runs_out_in_step_with_what_the_org_says_of_it(org):
+def test_a_daily_limit_runs_out_as_the_org_reports(org):
     org.http.post("/_admin/limits", json={"DailyApiRequests": {"Max": 100_000, "Remaining": 3}})
     answers = [org.call("GET", "/limits") for _ in range(4)]
     assert [usage(answer) for answer in answers] == [

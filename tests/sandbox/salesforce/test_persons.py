@@ -16,7 +16,7 @@ def persons(org):
     return org
 
 
-def test_an_org_has_no_person_accounts_unless_asked(org):
+def test_an_org_has_no_person_accounts_by_default(org):
     assert org.http.get("/_admin/settings").json() == {"person_accounts": False}
     records = [{"attributes": {"type": "Account"}, "LastName": "Sample"}]
     answer = org.call("PATCH", f"/composite/sobjects/Account/{KEY}", json={"records": records})

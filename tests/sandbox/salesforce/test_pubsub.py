@@ -113,12 +113,12 @@ def subscriber(start_sandbox: Start) -> Iterator[Subscriber]:
 
 
 def refusal(call: Any) -> tuple[Any, str]:
-    with pytest.raises(grpc.RpcError) as refused:
+    with pytest.raises(grpc.RpcError) as error:
         call()
-    return refused.value.code(), dict(refused.value.trailing_metadata())["error-code"].rpartition("grpc.")[2]
+    return error.value.code(), dict(error.value.trailing_metadata())["error-code"].rpartition("grpc.")[2]
 
 
-def test_a_token_of_nobody_is_refused(subscriber: Subscriber) -> None:
+def test_an_unknown_token_is_rejected(subscriber: Subscriber) -> None:
     subscriber.login = [("accesstoken", "nobody's"), *subscriber.login[1:]]
     found = refusal(lambda: subscriber.ask("GetTopic", topic_name=CONTACTS))
     assert found == (grpc.StatusCode.UNAUTHENTICATED, "service.auth.error")
@@ -130,7 +130,7 @@ def test_a_topic_is_there_when_its_object_is_selected(subscriber: Subscriber) ->
     assert refusal(lambda: next(subscriber.subscribe()))[0] == grpc.StatusCode.NOT_FOUND
 
 
-def test_an_event_says_who_changed_what_and_through_which_program(subscriber: Subscriber) -> None:
+def test_an_event_has_user_change_and_client(subscriber: Subscriber) -> None:
     contact = subscriber.make(MailingCity="Springfield")
     subscriber.change(contact, client="Loader", MailingCity="Shelbyville", Title="Dr", Phone=None)
     (_, made), (_, changed) = subscriber.events(2)
@@ -160,7 +160,7 @@ def test_bits_mark_the_fields_that_changed(subscriber: Subscriber) -> None:
     assert int(changed["ChangeEventHeader"]["nulledFields"][0], 16) == 1 << names.index("Phone")
 
 
-def test_what_is_rolled_back_is_not_told(subscriber: Subscriber) -> None:
+def test_rolled_back_changes_are_not_published(subscriber: Subscriber) -> None:
     records = [{"attributes": {"type": "Contact"}, **each} for each in ({"LastName": "Good"}, {"FirstName": "Bad"})]
     subscriber.sandbox.org.post(f"{DATA}/composite/sobjects", json={"allOrNone": True, "records": records})
     contact = subscriber.make()
@@ -196,7 +196,7 @@ def test_a_replay_id_is_good_for_72_hours(subscriber: Subscriber, hours: int, is
         assert subscriber.events(1, replay_preset=api.CUSTOM, replay_id=place)[0][1]["Title"] == "Next"
 
 
-def test_no_more_is_sent_than_was_asked_for(subscriber: Subscriber) -> None:
+def test_no_more_events_are_sent_than_requested(subscriber: Subscriber) -> None:
     for number in range(5):
         subscriber.make(Title=str(number))
     answers = subscriber.subscribe(most=2, more=itertools.chain([2], itertools.repeat(0)), replay_preset=api.EARLIEST)
@@ -226,7 +226,7 @@ def test_events_survive_a_restart(start_sandbox: Start, subscriber: Subscriber) 
     again.channel.close()
 
 
-def test_the_stage_says_whether_a_deal_is_won(subscriber: Subscriber) -> None:
+def test_the_stage_determines_whether_a_deal_is_won(subscriber: Subscriber) -> None:
     deal = subscriber.make("Opportunity", Name="Deal", StageName="Prospecting", CloseDate="2026-12-01")
     told = []
     for stage in ("Closed Won", "Closed Lost", "Qualification"):

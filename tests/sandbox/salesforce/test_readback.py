@@ -38,7 +38,7 @@ def loaded(org):
     return org
 
 
-def test_parents_fields_and_record_types_stand_in_the_file(loaded):
+def test_the_file_contains_parent_fields_and_record_types(loaded):
     owner = f"FinServ__PrimaryOwner__r.{KEY}"
     soql = (
         f"SELECT {KEY}, {owner}, FinServ__Household__r.{KEY}, FinServ__Managed__c, FinServ__Balance__c FROM {ACCOUNTS}"
@@ -61,7 +61,7 @@ def test_only_the_firms_records_are_like_its_prefix(loaded):
     assert read(loaded, f"SELECT {KEY} FROM Account WHERE {KEY} LIKE 'fir_:v:account:%'") == []
 
 
-def test_who_changed_a_record_last_is_told(loaded):
+def test_the_last_modifying_user_is_returned(loaded):
     person = loaded.query(f"SELECT Id FROM Account WHERE {KEY} = 'firm:v:person:2'")[0]["Id"]
     loaded.http.patch(f"/_admin/records/Account/{person}", json={"Name": "Edited"})
     rows = read(

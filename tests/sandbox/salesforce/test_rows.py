@@ -84,7 +84,7 @@ def test_a_unique_field_takes_a_value_once(org):
     assert error["message"] == f"duplicate value found: {SOURCE} duplicates value on record with id: {first}"
 
 
-def test_our_key_tells_capitals_apart(org):
+def test_our_key_is_case_sensitive(org):
     said = org.upsert("Account", {KEY: "p1", "Name": "Ada"}, {KEY: "P1", "Name": "Ben"})
     assert [row["created"] for row in said] == [True, True]
 

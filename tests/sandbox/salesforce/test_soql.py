@@ -106,7 +106,7 @@ def test_groups_by_a_date_function(loaded):
         ("SELECT Id FROM Account OFFSET 2001", "offset"),
     ],
 )
-def test_what_salesforce_does_not_take_is_refused_in_words(empty_org, soql, words):
+def test_invalid_queries_are_rejected_with_salesforces_message(empty_org, soql, words):
     answer = empty_org.call("GET", "/query", params={"q": soql})
     assert answer.status_code == 400, answer.text
     assert words in answer.json()[0]["message"]
@@ -154,7 +154,7 @@ def test_an_alias_of_the_object_names_its_fields(loaded):
     assert [row[KEY] for row in loaded.query(soql)] == ["A3"]
 
 
-def test_fields_stands_for_all_of_an_object(loaded):
+def test_fields_selects_all_fields_of_an_object(loaded):
     [row] = loaded.query(f"SELECT FIELDS(ALL) FROM {ACCOUNTS} WHERE {KEY} = 'A1' LIMIT 1")
     assert (row["Name"], row[BALANCE], row["IsDeleted"]) == ("IRA", 0.1, False)
     [row] = loaded.query(f"SELECT FIELDS(STANDARD) FROM {ACCOUNTS} WHERE {KEY} = 'A1'")

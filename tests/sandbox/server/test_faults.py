@@ -95,7 +95,7 @@ def test_bomb_is_small_on_the_wire_and_an_empty_list_after_decompression(sandbox
     [({}, 302, "text/html", "/maintenance.html"), ({"status": 403, "body": "json"}, 403, "application/json", None),
      ({"status": 404, "body": "empty"}, 404, None, None)],
 )  # fmt: skip
-def test_maintenance_is_answered_as_it_is_asked_for(sandbox, options, status, kind, location):
+def test_maintenance_response_follows_its_options(sandbox, options, status, kind, location):
     sandbox.fault("maintenance", times=1, **options)
     answer = sandbox.http.get("/orion/api/v1/Portfolio/Assets", follow_redirects=False)
     assert answer.status_code == status
@@ -169,7 +169,7 @@ def test_share_of_calls_is_drawn_from_the_seed(sandbox):
     assert set(runs[0]) == {200, 503}
 
 
-def test_fault_lies_on_its_route_alone(sandbox):
+def test_fault_applies_only_to_its_route(sandbox):
     sandbox.fault("server_error", route="portfolio/transactions")
     assert sandbox.get("Portfolio/Assets", _top=1).status_code == 200
     assert sandbox.get("Portfolio/Transactions", _top=1).status_code == 503

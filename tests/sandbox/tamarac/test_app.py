@@ -14,7 +14,7 @@ import pytest
 from sandbox.firm.market import slice_sessions
 from sandbox.firm.world import World
 from sandbox.server.clock import Clock
-from sandbox.tamarac.app import PASSWORD, USER, truth
+from sandbox.tamarac.app import PASSWORD, USER, list_true_matches
 from sandbox.tamarac.office import Office
 from sandbox.tamarac.positions import HOLDINGS
 from sandbox.tamarac.trades import TRANSACTIONS
@@ -191,7 +191,7 @@ def test_firm_of_one_session_has_a_closed_day(start_tamarac):
     assert tamarac.rows("accounts")
 
 
-def test_failed_night_is_told(tamarac):
+def test_failed_night_is_reported(tamarac):
     tamarac.fault("sync_failed", "custodial-sync", times=1)
     assert [tamarac.get("custodial-sync").json()["status"] for _ in range(2)] == ["Failed", "Complete"]
 
@@ -257,7 +257,7 @@ def test_every_account_is_owned_to_the_full_by_one_or_two_households(tamarac):
     assert (60, 40) in {tuple(shares.values()) for shares in owned.values()}
 
 
-def test_reporting_group_stands_among_the_accounts_with_the_sum_of_its_members(tamarac):
+def test_reporting_group_is_listed_with_the_sum_of_its_members(tamarac):
     accounts = {row["accountId"]: row for row in tamarac.rows("accounts")}
     groups = {row["groupId"]: row for row in tamarac.rows("groups")}
     listed = [row for row in accounts.values() if row["accountType"] == "Reporting Group"]
@@ -296,7 +296,7 @@ def world(tmp_path_factory):
 
 
 def test_truth_names_records_that_exist_and_the_first_household(tamarac, world):
-    pairs = truth(world)
+    pairs = list_true_matches(world)
     served = {f"households:{row['householdId']}" for row in tamarac.rows("households")}
     served |= {f"clients:{row['clientId']}" for row in tamarac.rows("clients")}
     assert {record for record, _ in pairs} < served
@@ -308,7 +308,7 @@ def test_true_person_has_the_tax_id_that_orion_knows(tamarac, world):
     homes = {f"household:{house.id}": house for house in world.open_book().households}
     clients = {f"clients:{row['clientId']}": row for row in tamarac.rows("clients")}
     checked = 0
-    for record, whose in truth(world):
+    for record, whose in list_true_matches(world):
         kind, _, rest = whose.partition(":")
         if kind == "person" and "taxId" in clients[record]:
             house, _, place = rest.partition(":")
@@ -319,7 +319,11 @@ def test_true_person_has_the_tax_id_that_orion_knows(tamarac, world):
 
 def test_about_a_seventh_of_the_firm_is_known_and_the_accounts_are_others(tamarac, tmp_path):
     clock = Clock()
-    large = [whose for _, whose in truth(World(tmp_path, clock, households=2000)) if whose.startswith("household")]
+    large = [
+        whose
+        for _, whose in list_true_matches(World(tmp_path, clock, households=2000))
+        if whose.startswith("household")
+    ]
     assert 240 < len(large) < 360
     numbers = {row["accountNumber"] for row in tamarac.rows("accounts") if "accountNumber" in row}
     tamarac.sandbox.log_in()
@@ -429,7 +433,7 @@ def test_values_of_holdings_are_those_of_the_accounts_list(tamarac):
     assert any(key.startswith("G") for key in totals)
 
 
-def test_some_positions_stand_in_two_rows_and_large_numbers_have_commas(tamarac):
+def test_some_positions_have_two_rows_and_large_numbers_have_commas(tamarac):
     rows = tamarac.holdings()
     counts = Counter((row["Account ID"], row["CUSIP"]) for row in rows)
     assert set(counts.values()) == {1, 2}
@@ -539,7 +543,7 @@ def test_edits_survive_a_restart_and_leave_orion_alone(start_tamarac):
     first = start_tamarac()
     house, client = first.rows("households")[0], first.rows("clients")[0]
     first.edit("rename_household", household_id=house["householdId"], name="Renamed Sample")
-    first.edit("mend", table="clients", id=client["clientId"], set={"email": "new@example.org", "zip": None})
+    first.edit("set_fields", table="clients", id=client["clientId"], set={"email": "new@example.org", "zip": None})
     second = start_tamarac()
     assert second.rows("households")[0]["name"] == "Renamed Sample"
     row = second.rows("clients")[0]
@@ -559,7 +563,7 @@ def test_edits_survive_a_restart_and_leave_orion_alone(start_tamarac):
         ("move_account", {"account_id": "A10300001", "household_id": "H1"}),
         ("close_account", {"account_id": "A10300001"}),
         ("rename_household", {"household_id": "H501001"}),
-        ("mend", {"table": "advisors", "id": "1", "set": {}}),
+        ("set_fields", {"table": "advisors", "id": "1", "set": {}}),
         ("closed_through", {"date": "2001-01-01"}),
     ],
 )
@@ -669,5 +673,5 @@ def test_folder_is_served_instead_of_the_office(start_tamarac, tmp_path):
     assert tamarac.get("custodial-sync").json()["lastSuccessfulDate"] == "2026-11-20"
     assert [row["Transaction ID"] for row in tamarac.transactions(LAST, LAST, by="Entry")] == ["T1"]
     assert tamarac.transactions(LAST, LAST, by="Trade") == []
-    tamarac.edit("mend", table="accounts", id="A3", set={"name": "Ada Example"})
+    tamarac.edit("set_fields", table="accounts", id="A3", set={"name": "Ada Example"})
     assert find(tamarac.rows("accounts"), accountId="A3")["name"] == "Ada Example"

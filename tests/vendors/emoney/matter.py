@@ -38,7 +38,7 @@ def _pages(session: VendorSession, path: str, **params: str) -> Iterator[Mapping
 
 def _correct(sandbox: Sandbox, database: Database) -> None:
     for key in find_keys(database, "household", "emoney")[:3]:
-        sandbox.admin("emoney/mend", table="clients", id=key, set={"email": f"sample-{key[:4]}@example.com"})
+        sandbox.admin("emoney/set_fields", table="clients", id=key, set={"email": f"sample-{key[:4]}@example.com"})
     sandbox.admin("emoney/change_plan", plan_id=find_keys(database, "plan", "emoney")[0], name="Sample plan")
 
 
@@ -50,7 +50,8 @@ def _draw_edits(rng: random.Random, keys: Keys) -> list[Edit]:
     email = f"sample-{rng.randrange(10**6)}@example.com"
     return [
         Edit(
-            "emoney/mend", {"table": "clients", "id": rng.choice(keys("household", "emoney")), "set": {"email": email}}
+            "emoney/set_fields",
+            {"table": "clients", "id": rng.choice(keys("household", "emoney")), "set": {"email": email}},
         ),
         Edit("emoney/change_plan", {"plan_id": rng.choice(keys("plan", "emoney")), "name": _name(rng)}),
     ]

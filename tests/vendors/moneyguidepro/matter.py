@@ -28,7 +28,7 @@ def _correct(sandbox: Sandbox, database: Database) -> None:
     for key in find_keys(database, "plan", "moneyguidepro")[:2]:
         sandbox.admin("moneyguidepro/change_plan", household_id=key, probability="41%")
     for key in find_keys(database, "household", "moneyguidepro")[:3]:
-        sandbox.admin("moneyguidepro/mend", table="households", id=int(key), set={"name": f"Sample {key}"})
+        sandbox.admin("moneyguidepro/set_fields", table="households", id=int(key), set={"name": f"Sample {key}"})
 
 
 def _name(rng: random.Random) -> str:
@@ -39,7 +39,7 @@ def _draw_edits(rng: random.Random, keys: Keys) -> list[Edit]:
     plan, household = rng.choice(keys("plan", "moneyguidepro")), rng.choice(keys("household", "moneyguidepro"))
     return [
         Edit("moneyguidepro/change_plan", {"household_id": plan, "probability": f"{rng.randint(20, 95)}%"}),
-        Edit("moneyguidepro/mend", {"table": "households", "id": int(household), "set": {"name": _name(rng)}}),
+        Edit("moneyguidepro/set_fields", {"table": "households", "id": int(household), "set": {"name": _name(rng)}}),
     ]
 
 

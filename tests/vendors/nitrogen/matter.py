@@ -27,14 +27,16 @@ def _state(firm: Firm, session: VendorSession) -> Stated:
 def _correct(sandbox: Sandbox, database: Database) -> None:
     clients = [key for key in find_keys(database, "person", "nitrogen") if key.isdigit()]
     for key in clients[:3]:
-        sandbox.admin("nitrogen/mend", table="clients", id=int(key), set={"lname": f"Sample{key}", "risk_number": 41})
+        sandbox.admin(
+            "nitrogen/set_fields", table="clients", id=int(key), set={"lname": f"Sample{key}", "risk_number": 41}
+        )
 
 
 def _draw_edits(rng: random.Random, keys: Keys) -> list[Edit]:
     changed = {"lname": f"Sample{rng.randrange(10**6)}", "risk_number": rng.randint(20, 80)}
     return [
         Edit(
-            "nitrogen/mend",
+            "nitrogen/set_fields",
             {
                 "table": "clients",
                 "id": int(rng.choice(keys("person", "nitrogen", "person_key !~ '[^0-9]'"))),

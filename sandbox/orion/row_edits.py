@@ -1,4 +1,4 @@
-"""People's edits of single rows in a vendor's table, on top of the vendor's rows."""
+"""People's edits of single rows, applied to a vendor's table."""
 
 from datetime import date, datetime
 
@@ -7,21 +7,21 @@ from sandbox.orion.rows import write_moment
 from sandbox.server.rows import MISSING, Rows
 
 
-def mend(edits: Edits, vendor: str, table: str, as_of: date | None, rows: Rows) -> Rows:
-    """Return `rows` with the mends of this table; a mend without `as_of` holds for every day."""
-    mends = [
+def apply_row_edits(edits: Edits, vendor: str, table: str, as_of: date | None, rows: Rows) -> Rows:
+    """Return `rows` with the edits of this table applied; an edit without `as_of` applies to every day."""
+    row_edits = [
         edit
         for edit in edits.all
-        if edit["kind"] == "mend"
+        if edit["kind"] == "set_fields"
         and (edit.get("vendor", vendor), edit["table"]) == (vendor, table)
         and edit.get("as_of") in (None, as_of and as_of.isoformat())
     ]
-    if not mends:
+    if not row_edits:
         return rows
-    fields = tuple(dict.fromkeys([*rows.fields, *(name for edit in mends for name in edit["set"])]))
+    fields = tuple(dict.fromkeys([*rows.fields, *(name for edit in row_edits for name in edit["set"])]))
     added = (MISSING,) * (len(fields) - len(rows.fields))
     by_id = {row["id"]: row for row in (dict(zip(fields, (*v, *added), strict=True)) for v in rows.values)}
-    for edit in mends:
+    for edit in row_edits:
         if row := by_id.get(edit["id"]):
             if row.get("editedDate", MISSING) is not MISSING:
                 row["editedDate"] = write_moment(datetime.fromisoformat(edit["at"]))
