@@ -109,6 +109,12 @@ def test_packages_import_each_other_in_one_direction() -> None:
     assert order.index("include.contract") < order.index("include.extract") < order.index("include.pipeline")
 
 
+def test_temporary_tables_of_the_crm_are_declared_in_one_module() -> None:
+    creates = re.compile(r"create\s+(local\s+)?temp(orary)?\b", re.IGNORECASE)
+    creating = [named(path) for path in under("include/crm/") if creates.search(path.read_text())]
+    assert creating == ["include/crm/temporary.py"]
+
+
 def test_nobody_imports_dags() -> None:
     dags = tuple(path.stem for path in (ROOT / "dags").glob("*.py"))
     assert offenders(under("include/", "plugins/"), ("dags", *dags)) == {}
