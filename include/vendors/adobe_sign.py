@@ -20,14 +20,17 @@ from include.contract import (
     INTEGER,
     STRING,
     TIMESTAMP,
+    AccessPoint,
     Beside,
     Budget,
     Document,
+    EchoedId,
     EntityMap,
     FanOut,
     Inside,
     Linked,
     Pushed,
+    Sender,
     Table,
     Vendor,
     Webhook,
@@ -431,7 +434,8 @@ ADOBE_SIGN = Vendor(
     name="adobe_sign",
     title="Adobe Acrobat Sign",
     notes=__doc__,
-    login="access_point",
+    # A moved account responds only at its access point.
+    login=AccessPoint("baseUris", host="apiAccessPoint", api="api/rest/v6"),
     tables=(LIBRARY, USERS, AGREEMENTS, DETAILS, EVENTS, MEMBERS, PARTICIPANTS, DELIVERIES),
     maps=MAPS,
     cron="10 */4 * * *",
@@ -450,6 +454,18 @@ ADOBE_SIGN = Vendor(
         Document("certificate", "agreements/{envelope_key}/auditTrail", headers={"x-api-user": "email:{sender_email}"}),
     ),
     webhook=Webhook(
-        "agreement_details", keys=(("agreement", "id"), ("agreement", "senderEmail")), row=(), log="deliveries"
+        "agreement_details",
+        keys=(("agreement", "id"), ("agreement", "senderEmail")),
+        row=(),
+        log="deliveries",
+        # The vendor documents a maximum of 10 MB, beyond which it leaves parts out.
+        sender=Sender(
+            "adobe_sign",
+            "adobe-sign",
+            connection="adobe_sign_webhook",
+            proof=EchoedId("X-AdobeSign-ClientId"),
+            max_bytes=12 * 2**20,
+            event_id="webhookNotificationId",
+        ),
     ),
 )

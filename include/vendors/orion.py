@@ -25,6 +25,7 @@ from include.contract import (
     EntityMap,
     Offset,
     Probe,
+    SessionToken,
     Table,
     Vendor,
     column,
@@ -654,7 +655,8 @@ ORION = Vendor(
     name="orion",
     title="Orion Advisor",
     notes=__doc__,
-    login="session_token",
+    # Source: the vendor's guide "Basic authentication". A refusal is 401 with an empty body.
+    login=SessionToken("security/token", "Session"),
     tables=(REPRESENTATIVES, CLIENTS, REGISTRATIONS, ACCOUNTS, ASSETS, TRANSACTIONS),
     maps=MAPS,
     cron="0 6 * * 1-5",

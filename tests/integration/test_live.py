@@ -114,7 +114,7 @@ def test_a_vendor_that_is_looked_at_between_days_says_what_was_edited(vendor: Ve
     assert edited_tables(vendor)
 
 
-AGAIN = [vendor for vendor in VENDORS if vendor.webhook is not None and vendor.webhook.failures]
+AGAIN = [vendor for vendor in VENDORS if vendor.webhook is not None and vendor.webhook.redelivery is not None]
 
 
 @pytest.mark.parametrize("vendor", AGAIN, ids=lambda vendor: vendor.name)
