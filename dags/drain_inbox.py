@@ -64,24 +64,19 @@ def drain_inbox() -> None:
     def send_envelopes(run_id: Any = None) -> dict[str, int]:
         from include import business_dates
         from include.crm.objects.envelope import has_changes
-        from include.crm.sync.load import sync
+        from include.crm.run import Org, Run
+        from include.crm.sync.load import Scope, sync
         from include.errors import ApprovalNeeded, SyncUnderWay
         from tributary import connections
 
         connections.skip_without_salesforce()
-        site, settings = connections.site(), connections.crm_settings()
+        site = connections.site()
         if connections.is_crm_paused() or not has_changes(site.engine):
             raise AirflowSkipException("No envelope changed, or writing to Salesforce is paused")
+        org = Org(site.engine, connections.connection("salesforce"), connections.crm_settings())
+        run = Run(run_id, business_dates.business_date(site.clock()))
         try:
-            counts = sync(
-                site.engine,
-                connections.connection("salesforce"),
-                connections.work_folder(),
-                run_id,
-                business_dates.business_date(site.clock()),
-                settings,
-                only=("envelope",),
-            )
+            counts = sync(org, run, connections.work_folder(), Scope(only=("envelope",)))
         except SyncUnderWay as error:
             raise AirflowSkipException("Another sync is running; the next run sends the remaining envelopes") from error
         except ApprovalNeeded as error:

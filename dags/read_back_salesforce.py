@@ -41,14 +41,14 @@ def read_back_salesforce() -> None:
         import logging
         from dataclasses import asdict
 
+        from include.crm.run import Org
         from include.crm.sync.readback import read_back as read
         from tributary import connections
 
         connections.skip_without_salesforce()
         say = logging.getLogger(__name__).info
-        found = read(
-            connections.site().engine, connections.connection("salesforce"), run_id, connections.crm_settings(), say
-        )
+        org = Org(connections.site().engine, connections.connection("salesforce"), connections.crm_settings())
+        found = read(org, run_id, say)
         return {entity: asdict(each) for entity, each in found.items()}
 
     @task

@@ -39,7 +39,7 @@ def vendor_day(vendor: Vendor) -> None:
     )
     def day() -> None:
         plan = steps.plan_day(vendor.name)
-        if vendor.webhook is not None and vendor.webhook.failures:
+        if vendor.webhook is not None and vendor.webhook.redelivery is not None:
             steps.request_redelivery.override(pool=f"{vendor.name}_api")(vendor.name, plan)
         load_day(vendor, plan, pool=f"{vendor.name}_api")
 

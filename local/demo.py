@@ -20,7 +20,7 @@ import requests
 from include import business_dates
 from include.connection import Connection
 from include.errors import ConfigurationError, TargetUnavailable
-from include.vendors import VENDORS
+from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local import airflow, supervisor
 from local.airflow_api import AirflowApi
@@ -307,7 +307,8 @@ class Demo:
 def listen(place: Place) -> None:
     """Subscribe the gateway to the vendor's webhooks."""
     settings = place.connections[SIGNING]
-    subscribe(Connection(settings["host"], extra=settings["extra"]), f"{place.airflow_url}/webhooks/{SIGNING}")
+    connection = Connection(settings["host"], extra=settings["extra"])
+    subscribe(named(SIGNING).login, connection, f"{place.airflow_url}/webhooks/{SIGNING}")
 
 
 def sign_an_envelope(place: Place, say: Say) -> list[Step]:

@@ -13,7 +13,8 @@ from rich import box
 from rich.table import Table
 
 from include.connection import Connection
-from include.extract.login import LoginContext, impersonation
+from include.contract import Login
+from include.extract.login import LoginContext, log_in
 
 ENVELOPE_EVENTS = ("sent", "delivered", "completed", "declined", "voided", "corrected")
 RECIPIENT_EVENTS = ("sent", "delivered", "completed", "declined")
@@ -46,10 +47,10 @@ class Step:
     salesforce_s: float | None
 
 
-def subscribe(connection: Connection, webhook_url: str) -> None:
+def subscribe(login: Login, connection: Connection, webhook_url: str) -> None:
     """Subscribe our gateway to all envelope events at the vendor, with signatures and retries; do nothing if it is subscribed."""
     with requests.Session() as http:
-        token = impersonation(LoginContext(http, connection, (5, 20)))
+        token = log_in(login, LoginContext(http, connection, (5, 20)))
         existing = http.get(f"{token.url}/connect", headers=token.headers, timeout=20).json()
         if any(each.get("urlToPublishTo") == webhook_url for each in existing.get("configurations") or ()):
             return

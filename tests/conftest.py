@@ -22,9 +22,9 @@ import sqlalchemy as sa
 
 from include import business_dates
 from include.connection import Connection
-from include.contract import Vendor
+from include.contract import AccessPoint, Impersonation, Vendor
 from include.control.ledger import Counts
-from include.extract.login import LOGINS, LoginContext
+from include.extract.login import LoginContext, log_in
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
@@ -192,10 +192,10 @@ def connect(sandbox: Sandbox, vendor: Vendor = named("orion"), **extra: str) -> 
 
 def place_of(vendor: Vendor, connection: Connection) -> str:
     """Path below which the vendor's tables are; one whose login tells it is asked."""
-    if vendor.login not in ("access_point", "impersonation"):
+    if not isinstance(vendor.login, (AccessPoint, Impersonation)):
         return urlsplit(connection.url).path
     with requests.Session() as http:
-        return urlsplit(LOGINS[vendor.login](LoginContext(http, connection, (5, 20))).url).path
+        return urlsplit(log_in(vendor.login, LoginContext(http, connection, (5, 20))).url).path
 
 
 HISTORIC = [vendor.name for vendor in VENDORS if any(table.states_past for table in vendor.tables)]

@@ -109,6 +109,12 @@ def test_packages_import_each_other_in_one_direction() -> None:
     assert order.index("include.contract") < order.index("include.extract") < order.index("include.pipeline")
 
 
+def test_temporary_tables_of_the_crm_are_declared_in_one_module() -> None:
+    creates = re.compile(r"create\s+(local\s+)?temp(orary)?\b", re.IGNORECASE)
+    creating = [named(path) for path in under("include/crm/") if creates.search(path.read_text())]
+    assert creating == ["include/crm/temporary.py"]
+
+
 def test_no_module_imports_dags() -> None:
     dags = tuple(path.stem for path in (ROOT / "dags").glob("*.py"))
     assert offenders(under("include/", "plugins/"), ("dags", *dags)) == {}
@@ -139,11 +145,32 @@ def test_vendor_is_named_only_where_it_is_declared_or_shown(vendor: Vendor) -> N
         "local/demo.py",
         "local/bench/day.py",
         "local/cli.py",
-        "include/gateway/webhooks/senders.py",  # who may send webhooks: a declared table, too
     )
     telling = [path for path in SOURCES if not named(path).startswith(allowed)]
     pattern = re.compile(re.escape(vendor.name), re.IGNORECASE)
     assert [named(path) for path in telling if pattern.search(path.read_text())] == []
+
+
+def _branches_on_a_name(node: ast.AST) -> bool:
+    """Whether an expression compares an entity, or the name of an entity, a table or a vendor, with a literal."""
+    if not isinstance(node, ast.Compare):
+        return False
+    sides = (node.left, *node.comparators)
+    parts = [part for side in sides for part in (side.elts if isinstance(side, (ast.Tuple, ast.Set)) else [side])]
+    is_literal = any(isinstance(part, ast.Constant) and part.value and isinstance(part.value, str) for part in parts)
+    pattern = re.compile(r"(.*\.)?(entity|(entity|table|vendor)\.name)")
+    return is_literal and any(pattern.fullmatch(ast.unparse(part)) for part in parts)
+
+
+def test_general_modules_branch_on_no_name() -> None:
+    # Salesforce is the one system of `crm`, and persons, households and accounts are what `identity` is about.
+    special = ("include/vendors/", "include/crm/", "include/identity/")
+    general = [path for path in under("include/") if not named(path).startswith(special)]
+    found = {
+        named(path): [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if _branches_on_a_name(node)]
+        for path in general
+    }
+    assert {path: expressions for path, expressions in found.items() if expressions} == {}
 
 
 def test_dag_files_are_wiring_alone() -> None:

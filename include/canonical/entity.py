@@ -28,6 +28,7 @@ class Entity:
         money: Column whose sum is the control total.
         set_of: For descriptions that come in sets: the reference whose rows replace each other as a whole.
         is_removable: For events: whether an event that is missing from its window's pull was removed at the vendor (a deleted trade).
+        has_months: Whether the warehouse stores it in one partition a month, created when its first row is loaded.
         sticky: Fields whose null means "not shown to us" (a masked tax id): the previous value stays.
     """
 
@@ -43,6 +44,7 @@ class Entity:
     money: str | None = None
     set_of: str | None = None
     is_removable: bool = False
+    has_months: bool = False
     sticky: tuple[str, ...] = ()
 
     @property

@@ -126,6 +126,7 @@ PORTFOLIO: tuple[Entity, ...] = (
         references("account", "security"),
         dated="business_date",
         money="market_value_usd",
+        has_months=True,
     ),
     Entity(
         "transaction",

@@ -4,7 +4,16 @@ This package imports only the standard library, so that parsing a DAG stays chea
 read a declaration use them.
 """
 
-from include.contract.limits import Limits
+from include.contract.limits import Budget, Limits, Throttling
+from include.contract.login import (
+    AccessPoint,
+    Basic,
+    Impersonation,
+    Login,
+    RotatingRefresh,
+    SessionToken,
+    SignedAssertion,
+)
 from include.contract.shape import FanOut, Linked, Nested, Numbered, Offset, Positioned, Pushed, Report, Shape, Whole
 from include.contract.vendor import (
     BOOLEAN,
@@ -17,7 +26,6 @@ from include.contract.vendor import (
     STRING,
     TIMESTAMP,
     Beside,
-    Budget,
     Column,
     Constant,
     Derived,
@@ -31,10 +39,11 @@ from include.contract.vendor import (
     ignored,
     sensitive,
 )
-from include.contract.webhook import Document, Webhook
+from include.contract.webhook import Document, EchoedId, Redelivery, Sender, SignedBody, Webhook
 
 __all__ = [
-    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "Beside", "Budget", "Column", "Constant", "Derived",
-    "Document", "EntityMap", "FanOut", "Limits", "Linked", "Nested", "Numbered", "Offset", "Positioned", "Probe", "Pushed", "Report", "Shape",
-    "Table", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
+    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "AccessPoint", "Basic", "Beside", "Budget", "Column",
+    "Constant", "Derived", "Document", "EchoedId", "EntityMap", "FanOut", "Impersonation", "Limits", "Linked", "Login", "Nested", "Numbered", "Offset",
+    "Positioned", "Probe", "Pushed", "Redelivery", "Report", "RotatingRefresh", "Sender", "SessionToken", "Shape", "SignedAssertion", "SignedBody",
+    "Table", "Throttling", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
 ]  # fmt: skip

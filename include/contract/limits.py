@@ -1,8 +1,9 @@
-"""Limits on the time and bytes of one response and the rows of one pull."""
+"""Limits: on the time and bytes of one response, on the rows of one pull, and on the rate of calls."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,40 @@ class Limits:
         for name in self.__slots__:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Rate budget of a vendor, shared by every process of the firm.
+
+    Attributes:
+        calls_per_minute: Maximum calls in any minute.
+        burst: Calls of those that may be made at once after a pause.
+        reserved_ratio: Share (0-1) of the rate that batch runs leave to on-demand runs.
+        calls_per_hour: Additional buckets for some calls: name -> maximum calls in any hour.
+    """
+
+    calls_per_minute: float
+    burst: int = 8
+    reserved_ratio: float = 0.2
+    calls_per_hour: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Throttling:
+    """How a vendor reports that its rate limit is exceeded, beside HTTP 429: by HTTP 400 with an error code.
+
+    Attributes:
+        field: Field of the response with the error code.
+        codes: Pattern of the error codes.
+        remaining: Header with the calls that remain in the hour.
+        reset: Header with the end of the hour, in seconds since 1970.
+    """
+
+    field: str
+    codes: str
+    remaining: str
+    reset: str
 
 
 DEFAULT = Limits()

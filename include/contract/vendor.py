@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from include.contract.limits import Limits
+from include.contract.limits import Budget, Limits, Throttling
+from include.contract.login import Login
 from include.contract.shape import FanOut, Nested, Pushed, Shape, Whole
 from include.contract.webhook import Document, Webhook
 
@@ -278,23 +279,6 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """Rate budget of a vendor, shared by every process of the firm.
-
-    Attributes:
-        calls_per_minute: Maximum calls in any minute.
-        burst: Calls of those that may be made at once after a pause.
-        reserved_ratio: Share (0-1) of the rate that batch runs leave to on-demand runs.
-        calls_per_hour: Additional buckets for some calls: name -> maximum calls in any hour.
-    """
-
-    calls_per_minute: float
-    burst: int = 8
-    reserved_ratio: float = 0.2
-    calls_per_hour: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Vendor:
     """A company that Tributary pulls data from.
 
@@ -302,7 +286,7 @@ class Vendor:
         name: Short name: DAG id, connection id, staging folder and source of every warehouse row.
         title: Display name.
         notes: Markdown shown on the DAG's page.
-        login: Login method: a key of `include.extract.login.LOGINS`.
+        login: Login method.
         headers: Header of every call -> the entry of the connection's extra with its value.
         error_field: Field that marks a JSON object as a failure despite HTTP 200; empty if there is none.
         tables: Tables to pull, parents before children.
@@ -326,13 +310,13 @@ class Vendor:
         webhook: The vendor's webhooks; None if it sends none.
         documents: Documents to download for a completed envelope.
         keyed: Table whose keys operators select and webhook deliveries contain; empty: the tables without a parent.
-        throttled: Pattern of the error codes that mean rate limiting with HTTP 400; empty if there are none.
+        throttling: How error codes mean rate limiting; None if they do not.
     """
 
     name: str
     title: str
     notes: str
-    login: str
+    login: Login
     tables: tuple[Table, ...]
     maps: tuple[EntityMap, ...]
     cron: str
@@ -355,7 +339,7 @@ class Vendor:
     webhook: Webhook | None = None
     documents: tuple[Document, ...] = ()
     keyed: str = ""
-    throttled: str = ""
+    throttling: Throttling | None = None
 
     def __post_init__(self) -> None:
         known: set[str] = set()
@@ -375,6 +359,10 @@ class Vendor:
             if table.name == name:
                 return table
         raise KeyError(f"{self.name} has no table {name}")
+
+    def maps_to(self, entity: str, table: str = "") -> tuple[EntityMap, ...]:
+        """Return the maps that produce an entity, from one table or, if `table` is empty, from any."""
+        return tuple(each for each in self.maps if each.entity == entity and table in ("", each.table))
 
     @property
     def requested_tables(self) -> tuple[Table, ...]:

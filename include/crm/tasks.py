@@ -7,24 +7,24 @@ are left alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
 
-from include.connection import Connection
 from include.control import writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import ACCOUNT, FINANCIAL_ACCOUNT
+from include.crm.run import Org, Run
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
+from include.crm.sync import rounds
 from include.crm.sync.bulk import Bulk
 from include.crm.sync.collections import COLLECTION_ROWS, Batch, read_outcome
 from include.crm.sync.jobs import Jobs
@@ -97,24 +97,12 @@ class TaskSpec:
     due_days: int
 
 
-def sync(
-    engine: sa.Engine,
-    connection: Connection,
-    run_id: str,
-    business_date: date,
-    settings: Settings,
-    specs: Mapping[str, TaskSpec],
-    *,
-    patience_s: float = 120.0,
-) -> Counts:
+def sync(org: Org, run: Run, specs: Mapping[str, TaskSpec], *, patience_s: float = 120.0) -> Counts:
     """Create a Task for each open finding that has none, and complete the Tasks of closed findings.
 
     Args:
-        engine: Engine of the loading role.
-        connection: The org.
-        run_id: Id of the run.
-        business_date: Business date in the ledger and dead letters.
-        settings: The firm's settings.
+        org: The org, and the database.
+        run: The run.
         specs: Rule -> its Task.
         patience_s: Seconds for which a call is retried.
 
@@ -126,17 +114,19 @@ def sync(
         TargetUnavailable: Records are locked, or Salesforce is unavailable.
         TributaryError: As `SalesforceSession.call` raises.
     """
-    calls = CallLog(engine, VENDOR, SOBJECT, run_id)
-    with engine.connect() as db, SalesforceSession(connection, calls, patience_s=patience_s) as session:
+    calls = CallLog(org.engine, VENDOR, SOBJECT, run.run_id)
+    with org.engine.connect() as db, SalesforceSession(org.connection, calls, patience_s=patience_s) as session:
         try:
-            total = _Tasks(db, session, run_id, business_date, settings, specs).run()
+            total = _Tasks(db, session, run, org.settings, specs).run()
         finally:
             db.invalidate()  # its temporary tables end with it
     if total.dead:
-        raise RowsFailed("Salesforce rejected Tasks; see the dead letters", run_id=run_id, rows=total.dead)
+        raise RowsFailed("Salesforce rejected Tasks; see the dead letters", run_id=run.run_id, rows=total.dead)
     if total.failed or total.unprocessed:
         raise TargetUnavailable(
-            "Task records are locked in Salesforce; the retry sends them again", run_id=run_id, rows=total.failed
+            "Task records are locked in Salesforce; the retry sends them again",
+            run_id=run.run_id,
+            rows=total.failed,
         )
     return total
 
@@ -146,8 +136,7 @@ class _Tasks:
         self,
         db: sa.Connection,
         session: SalesforceSession,
-        run_id: str,
-        day: date,
+        run: Run,
         settings: Settings,
         specs: Mapping[str, TaskSpec],
     ) -> None:
@@ -155,7 +144,7 @@ class _Tasks:
         self._key_field = settings.key_of(SOBJECT)
         self._mapping = CrmObject("task", SOBJECT, self._key_field, "", (), "")
         fence = writer.take(db, f"crm:{SOBJECT}")
-        self._jobs = Jobs(db, Bulk(session), self._mapping, fence, run_id, day, lambda _: None)
+        self._jobs = Jobs(db, Bulk(session), self._mapping, fence, run, lambda _: None)
         self._total = Counts()
 
     def run(self) -> Counts:
@@ -193,7 +182,7 @@ class _Tasks:
             batch.outcomes = [
                 Outcome(key, "created", ids[key]) if key in ids else Outcome(key, "unprocessed") for key, _ in job_rows
             ]
-            self._add(replace(self._settle(batch), unprocessed=0))
+            self._add(replace(self._jobs.settle(batch).counts, unprocessed=0))
         for _ in self._jobs.adopt():
             pass
 
@@ -202,22 +191,13 @@ class _Tasks:
         if not rows:
             return
         with self._db.begin():
-            self._db.execute(sa.text("drop table if exists pg_temp.sending"))
-            self._db.execute(
-                sa.text(
-                    "create temporary table sending (part int, external_key text, payload jsonb, row_number bigint)"
-                )
-            )
-            self._db.execute(
-                sa.text("insert into sending values (0, :key, :payload, :number)"),
-                [{"key": key, "payload": json.dumps(payload), "number": n} for n, (key, payload) in enumerate(rows)],
-            )
-        batch = self._jobs.collect()
+            sending = rounds.place(self._db, rows)
+        batch = self._jobs.collect(sending)
         self._session.check_reserve()
         self._jobs.check_fence()
         results = call(batch)
         batch.outcomes = [read_outcome(key, each) for (key, _), each in zip(batch.rows, results, strict=True)]
-        self._add(self._settle(batch))
+        self._add(self._jobs.settle(batch).counts)
 
     def _create(self, batch: Batch) -> list[dict[str, Any]]:
         # No automatic retry: if the response is lost, the next attempt queries Salesforce for the Tasks by key.
@@ -234,12 +214,6 @@ class _Tasks:
         if not answer.is_ok or not isinstance(answer.body, list) or len(answer.body) != len(records):
             raise ConfigurationError("Salesforce rejected a call with Tasks", status=answer.status, code=answer.code)
         return answer.body
-
-    def _settle(self, batch: Batch) -> Counts:
-        with self._db.begin():
-            self._db.execute(sa.text("drop table if exists pg_temp.waiting"))
-            self._db.execute(sa.text("create temporary table waiting (external_key text)"))
-        return self._jobs.settle(batch)
 
     def _build(self, row: sa.RowMapping, owners: Mapping[str, str]) -> Payload:
         task = self._specs[row["rule"]]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import requests
 
+from include.contract.limits import Throttling
 from include.errors import RateLimited, VendorUnavailable
 
 _BURST_S = 30.0
@@ -16,13 +17,12 @@ _ELSEWHERE = (requests.codes.found, requests.codes.see_other, requests.codes.tem
 _NUMBER = re.compile(r"[0-9]{1,12}")
 
 
-def refuse_overload(answer: requests.Response, throttled: str = "", /, **facts: object) -> None:
+def refuse_overload(answer: requests.Response, throttling: Throttling | None = None, /, **facts: object) -> None:
     """Raise for a response that means rate limiting or a failure of the vendor; return for all others.
 
     Args:
         answer: The vendor's response.
-        throttled: Pattern of the error codes (`errorCode`) with which HTTP 400 means the same as 429; a vendor with such codes
-            sends the end of its hourly window in `X-RateLimit-Reset`.
+        throttling: With which error codes HTTP 400 means the same as 429; None if with none.
         **facts: Context for the error.
 
     Raises:
@@ -30,15 +30,15 @@ def refuse_overload(answer: requests.Response, throttled: str = "", /, **facts: 
         VendorUnavailable: Any other 5xx.
     """
     status = answer.status_code
-    is_throttled = bool(throttled) and not answer.ok and bool(re.search(throttled, _read_error_code(answer)))
+    reported = throttling if throttling is not None and not answer.ok and _has_code(answer, throttling) else None
     if (
         status == requests.codes.too_many_requests
         or (status == requests.codes.unavailable and "Retry-After" in answer.headers)
-        or (status == requests.codes.bad_request and is_throttled)
+        or (status == requests.codes.bad_request and reported is not None)
     ):
         wait = _parse_retry_after(answer.headers.get("Retry-After", ""))
-        if wait is None and is_throttled:
-            wait = _compute_reset_wait(answer)
+        if wait is None and reported is not None:
+            wait = _compute_reset_wait(answer, reported)
         raise RateLimited("The vendor's rate limit is exceeded", wait, **facts)
     if status >= requests.codes.internal_server_error:
         raise VendorUnavailable("The vendor failed", **facts)
@@ -90,16 +90,16 @@ def _parse_retry_after(retry_after: str) -> float | None:
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-def _read_error_code(answer: requests.Response) -> str:
+def _has_code(answer: requests.Response, throttling: Throttling) -> bool:
     try:
-        return str(answer.json()["errorCode"])
+        return bool(re.search(throttling.codes, str(answer.json()[throttling.field])))
     except (ValueError, KeyError, TypeError):
-        return ""
+        return False
 
 
-def _compute_reset_wait(answer: requests.Response) -> float:
+def _compute_reset_wait(answer: requests.Response, throttling: Throttling) -> float:
     """Return the seconds until the hourly limit resets, if it is used up; else `_BURST_S`, since the end of a burst limit is not sent."""
-    reset = answer.headers.get("X-RateLimit-Reset", "")
-    if answer.headers.get("X-RateLimit-Remaining", "") == "0" and _NUMBER.fullmatch(reset):
+    reset = answer.headers.get(throttling.reset, "")
+    if answer.headers.get(throttling.remaining, "") == "0" and _NUMBER.fullmatch(reset):
         return max(1.0, int(reset) - datetime.now(UTC).timestamp())
     return _BURST_S

@@ -1,4 +1,4 @@
-"""Login methods, by name; a vendor's declaration selects one."""
+"""Log in to a vendor, as it declares."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import base64
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from include.connection import Connection
+from include.contract.login import (
+    AccessPoint,
+    Basic,
+    Impersonation,
+    Login,
+    RotatingRefresh,
+    SessionToken,
+    SignedAssertion,
+)
 from include.control.grants import Grants
 from include.errors import AuthenticationError, ConfigurationError, VendorUnavailable
 from include.extract.answer import read_kind, refuse_maintenance, refuse_overload
@@ -38,9 +47,6 @@ class LoginContext:
     grant: str = ""
 
 
-Login = Callable[[LoginContext], "Token"]
-
-
 @dataclass(frozen=True, slots=True)
 class Token:
     """Authorization of calls until it expires.
@@ -60,36 +66,44 @@ class Token:
         return time.monotonic() > self.expires_at - 60
 
 
-def session_token(at: LoginContext) -> Token:
-    """Log in by Basic authentication with client id and secret; calls then send `Authorization: Session <token>`.
-
-    Source: the vendor's guide "Basic authentication". A refusal is 401 with an empty body.
+def log_in(login: Login, at: LoginContext) -> Token:
+    """Log in; `include.contract.login` describes each method.
 
     Raises:
+        ConfigurationError: The connection lacks a credential or a grant, the private key can't be read, or the user has no such account.
         AuthenticationError: The vendor refused user, password, client id or client secret.
         RateLimited: Too many logins; includes the seconds to wait if the response states them.
         VendorUnavailable: No usable response.
     """
+    match login:
+        case Basic():
+            return _use_password(at)
+        case SessionToken():
+            return _fetch_session_token(login, at)
+        case SignedAssertion():
+            return _sign_assertion(at)
+        case RotatingRefresh():
+            return _rotate_refresh_token(at)
+        case Impersonation():
+            return _impersonate(login, at)
+        case AccessPoint():
+            return _find_access_point(login, at)
+
+
+def _fetch_session_token(login: SessionToken, at: LoginContext) -> Token:
     known = {name: at.connection.extra[name] for name in ("client_id", "client_secret") if name in at.connection.extra}
     answer = _request(
-        at, "GET", f"{at.connection.url}/security/token", headers=known, auth=_get_credentials(at.connection)
+        at, "GET", f"{at.connection.url}/{login.path}", headers=known, auth=_get_credentials(at.connection)
     )
-    return Token({"Authorization": f"Session {_read_field(answer, 'access_token')}"}, _read_expiry(answer))
+    return Token({"Authorization": f"{login.scheme} {_read_field(answer, 'access_token')}"}, _read_expiry(answer))
 
 
-def basic(at: LoginContext) -> Token:
-    """Send user and password with every call (RFC 7617); there is no login call and no expiry."""
+def _use_password(at: LoginContext) -> Token:
     pair = base64.b64encode(":".join(_get_credentials(at.connection)).encode()).decode()
     return Token({"Authorization": f"Basic {pair}"}, math.inf)
 
 
-def signed_assertion(at: LoginContext) -> Token:
-    """Log in by client credentials with a signed assertion (RFC 7523); extra: token_url, client_id, private_key (PEM).
-
-    Raises:
-        ConfigurationError: The connection lacks one of these, or the key can't be read.
-        AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
-    """
+def _sign_assertion(at: LoginContext) -> Token:
     import jwt
 
     try:
@@ -109,13 +123,7 @@ def signed_assertion(at: LoginContext) -> Token:
     return Token({"Authorization": f"Bearer {_read_field(answer, 'access_token')}"}, _read_expiry(answer))
 
 
-def rotating_refresh(at: LoginContext) -> Token:
-    """Exchange a grant's single-use refresh token for an access token; extra: token_url, client_id, client_secret.
-
-    Raises:
-        ConfigurationError: The connection lacks one of these, or the grant.
-        AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
-    """
+def _rotate_refresh_token(at: LoginContext) -> Token:
     assert at.grants is not None
     extra = at.connection.extra
     if missing := [name for name in ("token_url", "client_id", "client_secret") if name not in extra]:
@@ -132,15 +140,7 @@ def rotating_refresh(at: LoginContext) -> Token:
     return Token({"Authorization": f"Bearer {_read_field(answer, 'access_token')}"}, _read_expiry(answer))
 
 
-def impersonation(at: LoginContext) -> Token:
-    """Log in as a user who has consented, by a signed assertion (RFC 7523), and look up the user's account.
-
-    Extra: token_url, integration_key, user_id, private_key (PEM); account_id, else the user's default account.
-
-    Raises:
-        ConfigurationError: The connection lacks one of these, the key can't be read, or the user has no such account.
-        AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
-    """
+def _impersonate(login: Impersonation, at: LoginContext) -> Token:
     import jwt
 
     try:
@@ -150,7 +150,7 @@ def impersonation(at: LoginContext) -> Token:
         now = int(time.time())
         claims = {
             "iss": client_id, "sub": user_id, "aud": urlsplit(url).netloc, "iat": now, "exp": now + 3600,
-            "scope": "signature impersonation",
+            "scope": login.scope,
         }  # fmt: skip
         assertion = jwt.encode(claims, key, algorithm="RS256")
     except KeyError as error:
@@ -160,21 +160,12 @@ def impersonation(at: LoginContext) -> Token:
     form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
     answer = _request(at, "POST", url, data=form)
     bearer = {"Authorization": f"Bearer {_read_field(answer, 'access_token')}"}
-    accounts = _request(at, "GET", urljoin(url, "userinfo"), headers=bearer)
-    place = _read_account_url(accounts, at.connection.extra.get("account_id"))
+    accounts = _request(at, "GET", urljoin(url, login.accounts_path), headers=bearer)
+    place = _read_account_url(login, accounts, at.connection.extra.get("account_id"))
     return Token(bearer, _read_expiry(answer), place)
 
 
-def access_point(at: LoginContext) -> Token:
-    """Log in with an integration key, which is itself a token, or with a reusable refresh token; look up the account's URL.
-
-    Extra: integration_key; or token_url, client_id, client_secret, refresh_token. `baseUris` returns the account's URL; a moved
-    account responds only there.
-
-    Raises:
-        ConfigurationError: The connection lacks one of these.
-        AuthenticationError, RateLimited, VendorUnavailable: As `session_token`.
-    """
+def _find_access_point(login: AccessPoint, at: LoginContext) -> Token:
     extra, expires_at = at.connection.extra, math.inf
     token = extra.get("integration_key", "")
     if not token:
@@ -185,18 +176,17 @@ def access_point(at: LoginContext) -> Token:
         answer = _request(at, "POST", extra["token_url"], data=form)
         token, expires_at = _read_field(answer, "access_token"), _read_expiry(answer)
     bearer = {"Authorization": f"Bearer {token}"}
-    place = _read_field(_request(at, "GET", f"{at.connection.url}/baseUris", headers=bearer), "apiAccessPoint")
-    return Token(bearer, expires_at, f"{place.rstrip('/')}/api/rest/v6")
+    place = _read_field(_request(at, "GET", f"{at.connection.url}/{login.path}", headers=bearer), login.host)
+    return Token(bearer, expires_at, f"{place.rstrip('/')}/{login.api}")
 
 
-def _read_account_url(answer: requests.Response, account_id: str | None) -> str:
+def _read_account_url(login: Impersonation, answer: requests.Response, account_id: str | None) -> str:
     """Return the base URL of the user's account: the given one, or the default."""
     try:
-        accounts = answer.json()["accounts"]
         urls = [
-            f"{each['base_uri']}/restapi/v2.1/accounts/{each['account_id']}"
-            for each in accounts
-            if (each["account_id"] == account_id if account_id else str(each["is_default"]).lower() == "true")
+            login.url.format_map(each)
+            for each in answer.json()[login.accounts]
+            if (each[login.account_id] == account_id if account_id else str(each[login.is_default]).lower() == "true")
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise VendorUnavailable(
@@ -205,19 +195,6 @@ def _read_account_url(answer: requests.Response, account_id: str | None) -> str:
     if not urls:
         raise ConfigurationError("The user has no such account: check account_id of the connection", url=answer.url)
     return str(urls[0])
-
-
-LOGINS: dict[str, Login] = {
-    "basic": basic,
-    "session_token": session_token,
-    "signed_assertion": signed_assertion,
-    "rotating_refresh": rotating_refresh,
-    "impersonation": impersonation,
-    "access_point": access_point,
-}
-
-WITHOUT_CALL = frozenset({"basic"})
-"""Logins without a call to the vendor, which take nothing from the budget."""
 
 
 def _request(

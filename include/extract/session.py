@@ -292,7 +292,7 @@ class VendorSession:
             "correlation_id": answer.headers.get(self._vendor.correlation_header),
             "table": self._calls.table_name or None,
         }
-        refuse_overload(answer, self._vendor.throttled, **facts)
+        refuse_overload(answer, self._vendor.throttling, **facts)
         if answer.status_code not in (*_SUCCESS, requests.codes.not_modified):
             refuse_maintenance(answer, lambda: self._calls.has_answered(request.path), **facts)
         if answer.status_code == requests.codes.forbidden:

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 from requests import codes
 
+from include.contract.login import Basic, Login
 from include.control.budget import RateBudget
 from include.control.calls import Call, CallLog
 from include.errors import TributaryError
-from include.extract.login import LOGINS, WITHOUT_CALL, LoginContext, Token
+from include.extract.login import LoginContext, Token, log_in
 
 
 class Tokens:
@@ -25,7 +26,7 @@ class Tokens:
         calls: Log of every login.
     """
 
-    def __init__(self, login: str, context: LoginContext, budget: RateBudget, calls: CallLog) -> None:
+    def __init__(self, login: Login, context: LoginContext, budget: RateBudget, calls: CallLog) -> None:
         self._login = login
         self._context = context
         self._budget = budget
@@ -50,13 +51,13 @@ class Tokens:
             return token
 
     def _log_in(self, context: LoginContext) -> Token:
-        if self._login in WITHOUT_CALL:
-            return LOGINS[self._login](context)
+        if isinstance(self._login, Basic):  # makes no call, so it takes nothing from the budget
+            return log_in(self._login, context)
         self._budget.take()
         called_at, started = datetime.now(UTC), time.perf_counter()
         status: int | None = None
         try:
-            token = LOGINS[self._login](context)
+            token = log_in(self._login, context)
             status = int(codes.ok)
             return token
         except TributaryError as error:

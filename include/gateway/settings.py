@@ -14,9 +14,9 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from include.contract.webhook import Sender
 from include.errors import ConfigurationError
 from include.gateway.webhooks.authenticity import Keyring
-from include.gateway.webhooks.senders import Sender
 
 
 def read_keyring(sender: Sender) -> Keyring:

@@ -55,12 +55,14 @@ def republish(vendor_run: VendorRun) -> int:
     """
     webhook = vendor_run.vendor.webhook
     assert webhook is not None
+    redelivery = webhook.redelivery
+    assert redelivery is not None
+
+    def read_keys(body: bytes) -> list[str]:
+        return sorted({str(each[redelivery.key]) for each in load(body).get(redelivery.failures) or ()})
+
     with pull.open_session(vendor_run, webhook.log) as session:
-        failed = session.get(webhook.failures, {}, _failed_keys)
+        failed = session.get(redelivery.failures_path, {}, read_keys)
         if failed:
-            session.request(Request(webhook.retry, body={"envelopeIds": failed}, method="PUT"), bytes)
+            session.request(Request(redelivery.path, body={redelivery.keys: failed}, method="PUT"), bytes)
     return len(failed)
-
-
-def _failed_keys(body: bytes) -> list[str]:
-    return sorted({str(each["envelopeId"]) for each in load(body).get("failures") or ()})

@@ -86,8 +86,7 @@ def compare(
 
 
 def _find_map(vendor: Vendor, table: Table, entity: str) -> EntityMap | None:
-    of_table = (m for m in vendor.maps if (m.table, m.entity) == (table.name, entity) and m.split is None)
-    return next(of_table, None)
+    return next((each for each in vendor.maps_to(entity, table.name) if each.split is None), None)
 
 
 def _read_money(vendor: Vendor, table: Table, partition: Partition) -> Money:
@@ -120,7 +119,7 @@ def _sum_flows(
 ) -> tuple[Decimal, Decimal]:
     """Sum external flows, and the turnover of all posted transactions, after one date until another; 0 if none were pulled."""
     flows = turnover = Decimal(0)
-    for each in (m for m in vendor.maps if m.entity == "transaction" and m.table in partitions):
+    for each in (m for m in vendor.maps_to("transaction") if m.table in partitions):
         names = ("amount_usd", "flow", "status", "trade_date")
         sources = {name: each.columns[name] for name in names}
         columns = {

@@ -52,7 +52,7 @@ def measure_posted(vendor: Vendor, table: Table, partition: Partition, earlier: 
         earlier: Partitions of the same table of the last loaded days, newest first.
     """
     result = Comparison()
-    for each in (m for m in vendor.maps if (m.table, m.entity) == (table.name, "transaction")):
+    for each in vendor.maps_to("transaction", table.name):
         result.measures = dict.fromkeys(POSTED)
         if last := next((other for other in earlier if is_comparable(table, other)), None):
             _compare_facts(result, each, table, partition, last)

@@ -52,7 +52,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         "source_run_id": source_run_id,
     }
     statement = Statement(entity)
-    if entity.name == "position":
+    if entity.has_months:
         connection.execute(sa.text("select warehouse.ensure_month(:business_date)"), values)
     incoming = connection.scalar(statement.count_incoming) or 0
     if not connection.scalar(statement.any_open, values):

@@ -38,9 +38,11 @@ from rich.table import Table
 from include.connection import Connection
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import HOLDING, objects
+from include.crm.run import Org, Run
 from include.crm.settings import Settings
 from include.crm.sync import delta, file, load, readiness, results, rounds, sender
 from include.crm.sync.bulk import Bulk
+from include.crm.temporary import TempTable
 from include.errors import BalanceError, TargetUnavailable
 from include.warehouse import schema
 from local.postgres import Postgres
@@ -159,7 +161,8 @@ def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[
     laps.follow(Bulk, "start", "upload")
     laps.follow(results, "read", "results", before="wait for Salesforce")
     laps.follow(results, "settle", "settle")
-    done = load.sync(engine, connection, Path(work), run_id, date.fromisoformat(day), SETTINGS, on_progress=_ignore)
+    org, run = Org(engine, connection, SETTINGS), Run(run_id, date.fromisoformat(day))
+    done = load.sync(org, run, Path(work), on_progress=_ignore)
     laps.mark("rest")
     engine.dispose()
     return {
@@ -178,14 +181,14 @@ def write(load_url: str, work: str) -> dict[str, Any]:
     theirs = dict[str, float]()
     copy = Path(work) / "polars.csv"
     with engine.connect() as db:
-        readiness.find_present_days(db)
-        delta.compare(db, mapping, SETTINGS)
-        parts = {part: _part(Path(work), part) for part in rounds.cut(db, mapping, sender.MOST_ROWS)}
+        delta.compare(db, mapping, SETTINGS, readiness.find_present_days(db))
+        sending, numbers = rounds.cut(db, mapping, sender.MOST_ROWS)
+        parts = {part: _part(Path(work), part) for part in numbers}
         for _ in range(TIMES):
             started = time.perf_counter()
-            rows = sum(file.write(db, mapping, part, path).rows for part, path in parts.items())
+            rows = sum(file.write(db, sending, mapping, part, path).rows for part, path in parts.items())
             ours.append(time.perf_counter() - started)
-            reading.append(_time_read(db, mapping, parts))
+            reading.append(_time_read(db, sending, mapping, parts))
         db.rollback()
     engine.dispose()
     for path in parts.values():
@@ -199,13 +202,13 @@ def write(load_url: str, work: str) -> dict[str, Any]:
     return {"ours": whole, "reading": read, "polars": theirs, "rows": rows, "mb": size, "files": len(parts)}
 
 
-def _time_read(db: sa.Connection, mapping: CrmObject, parts: Iterable[int]) -> float:
+def _time_read(db: sa.Connection, sending: TempTable, mapping: CrmObject, parts: Iterable[int]) -> float:
     """Return the seconds to fetch the same cells from the database in binary form, without using them."""
     driver = db.connection.driver_connection
     assert driver is not None
     started = time.perf_counter()
     for part in parts:
-        query = sql.SQL("copy ({}) to stdout (format binary)").format(file.lines(mapping, part))
+        query = sql.SQL("copy ({}) to stdout (format binary)").format(file.lines(sending, mapping, part))
         with driver.cursor() as cursor, cursor.copy(query) as copy:
             for _ in copy:
                 pass

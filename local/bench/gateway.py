@@ -29,8 +29,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from include.contract.webhook import SignedBody
 from include.errors import TargetUnavailable
-from include.gateway.webhooks.authenticity import SignedBody
 from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
 from local.postgres import Postgres
@@ -77,7 +77,7 @@ def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
 @contextmanager
 def _run_gateway(database: str) -> Iterator[str]:
     """Run the gateway in a separate process; yield the URL of the first endpoint that accepts signed bodies."""
-    sender = next(each for each in SENDERS if isinstance(each.authenticity, SignedBody))
+    sender = next(each for each in SENDERS if isinstance(each.proof, SignedBody))
     port = find_free_port()
     settings = {"TRIBUTARY_GATEWAY_DATABASE": database, f"{sender.connection.upper()}_SECRETS": KEY}
     command = [sys.executable, "-m", "include.gateway", "--port", str(port)]
@@ -131,7 +131,7 @@ def _call(url: str, due: Sequence[tuple[int, float]], callers: int) -> list[floa
 
 def _send(url: str, number: int, due: float) -> float:
     body = orjson.dumps({"event": "bench", "number": number, "data": "x" * BYTES})
-    header = next(each.authenticity.header for each in SENDERS if isinstance(each.authenticity, SignedBody))
+    header = next(each.proof.header for each in SENDERS if isinstance(each.proof, SignedBody))
     signature = base64.b64encode(hmac.digest(KEY.encode(), body, hashlib.sha256)).decode()
     time.sleep(max(0.0, due - time.perf_counter()))
     started = due or time.perf_counter()

@@ -16,9 +16,10 @@ import requests
 
 from include.business_dates import latest_closed
 from include.connection import Connection
+from include.crm import run as crm_run
 from include.crm import tasks
 from include.crm.settings import Settings
-from include.crm.sync.load import sync
+from include.crm.sync.load import Scope, sync
 from include.crm.sync.preview import preview
 from include.identity.resolve import resolve
 from include.pipeline import vendor_day
@@ -102,12 +103,12 @@ class Twin:
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
         concerns = preview(engine, SETTINGS, 0).concerns
-        org = self._connect("salesforce")
-        sync(engine, org, work, run_id, today, SETTINGS, approved=concerns)
+        org, run = crm_run.Org(engine, self._connect("salesforce"), SETTINGS), crm_run.Run(run_id, today)
+        sync(org, run, work, Scope(concerns))
         asked = {
             r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in (*RULES, *HOUSEHOLD_RULES) if r.task_subject
         }
-        tasks.sync(engine, org, run_id, today, SETTINGS, asked)
+        tasks.sync(org, run, asked)
 
     def stop(self) -> None:
         """End server and sandbox."""

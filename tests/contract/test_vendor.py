@@ -15,6 +15,7 @@ from include.contract import (
     MONEY,
     STRING,
     TIMESTAMP,
+    Basic,
     Budget,
     Derived,
     FanOut,
@@ -35,7 +36,6 @@ from include.contract import (
 )
 from include.contract.arrow import arrow_type
 from include.extract.columns import staged_schema
-from include.extract.login import LOGINS
 from include.validation.suite import read_suite
 from include.vendors import VENDORS
 
@@ -159,25 +159,25 @@ def test_shape_is_part_of_the_hash_field_by_field() -> None:
 
 def test_stages_pull_a_child_after_its_parent() -> None:
     tables = (TABLE, CLIENTS, PLANS, GOALS)
-    made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
+    made = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(60))
     assert made.stages == (("rows", "clients"), ("plans",), ("goals",))
 
 
 def test_webhook_only_table_is_in_no_stage() -> None:
     tables = (TABLE, replace(TABLE, name="deliveries", shape=Pushed()))
-    made = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(60))
+    made = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(60))
     assert (made.requested_tables, made.stages) == ((TABLE,), (("rows",),))
     assert made.table("deliveries").name == "deliveries"
 
 
 def test_selectable_keys_are_of_the_declared_or_the_first_table() -> None:
-    made = Vendor("somebody", "Somebody", "", "basic", (CLIENTS, PLANS), (), "0 6 * * *", Budget(60))
+    made = Vendor("somebody", "Somebody", "", Basic(), (CLIENTS, PLANS), (), "0 6 * * *", Budget(60))
     assert [made.is_keyed(table) for table in made.tables] == [True, False]
     assert [replace(made, keyed="plans").is_keyed(table) for table in made.tables] == [False, True]
 
 
 def test_table_of_another_vendor_is_unknown() -> None:
-    made = Vendor("somebody", "Somebody", "", "basic", (TABLE,), (), "0 6 * * *", Budget(60))
+    made = Vendor("somebody", "Somebody", "", Basic(), (TABLE,), (), "0 6 * * *", Budget(60))
     with pytest.raises(KeyError, match="somebody has no table clients"):
         made.table("clients")
 
@@ -242,10 +242,6 @@ def test_headers_are_filled_from_the_connection_under_names_of_their_own(vendor:
 
 def test_every_vendor_has_a_rank_for_all_that_it_does_not_name(vendor: Vendor) -> None:
     assert "" in vendor.ranks
-
-
-def test_vendor_logs_in_by_a_known_way(vendor: Vendor) -> None:
-    assert vendor.login in LOGINS
 
 
 def test_every_column_has_a_type(vendor: Vendor) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import sqlalchemy as sa
 
 from include.connection import Connection
 from include.control.ledger import Counts
+from include.crm.run import Org, Run
 from include.crm.settings import Settings
 from include.crm.sync import load
+from include.crm.sync.load import Scope
 from include.vendors import named
 from include.warehouse import schema
 from local.postgres import Postgres
@@ -56,14 +59,25 @@ class Crm:
         self.connection = Connection(self.sandbox.org_url, "tributary", SECRET, {"grant": "client_credentials"})
         self.engine = schema.engine(self.database.url())
 
-    def sync(self, **options: Any) -> dict[str, Counts]:
+    @property
+    def org(self) -> Org:
+        """The org, with the settings of now."""
+        return Org(self.engine, self.connection, self.settings)
+
+    def sync(
+        self,
+        run_id: str = "",
+        business_date: date = LAST,
+        settings: Settings | None = None,
+        patience_s: float = 120.0,
+        **scope: Any,
+    ) -> dict[str, Counts]:
         self._runs += 1
-        asked: dict[str, Any] = {
-            "run_id": f"crm-{self._runs}",
-            "business_date": LAST,
-            "settings": self.settings,
-        } | options
-        return load.sync(self.engine, self.connection, self.work, **asked)
+        org, run = (
+            replace(self.org, settings=settings or self.settings),
+            Run(run_id or f"crm-{self._runs}", business_date),
+        )
+        return load.sync(org, run, self.work, Scope(**scope), patience_s=patience_s)
 
     def sent(self) -> dict[str, int]:
         """Rows by entity that a sync sends, where it sends any."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from include.connection import Connection
 from include.crm import tasks
+from include.crm.run import Org, Run
 from include.crm.salesforce import SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import collections, jobs, load, results
@@ -125,10 +126,11 @@ def run() -> None:
     where, engine = asked["connection"], schema.engine(asked["url"])
     connection = Connection(where["url"], where["login"], where["password"], {"grant": "client_credentials"})
     settings = Settings("sample", most_collected=asked["most_collected"], few=1_000_000)
+    org = Org(engine, connection, settings)
     if asked["point"].startswith("Task"):
-        tasks.sync(engine, connection, "killed", LAST, settings, {"negative_cash": tasks.TaskSpec("Cover it", 1)})
+        tasks.sync(org, Run("killed", LAST), {"negative_cash": tasks.TaskSpec("Cover it", 1)})
     else:
-        load.sync(engine, connection, Path(asked["work"]), "killed", LAST, settings)
+        load.sync(org, Run("killed", LAST), Path(asked["work"]))
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def test_a_field_of_its_own_is_read_back_by_it(crm: Crm) -> None:
     crm.settings = replace(crm.settings, key_fields={"Account": OTHER, ACCOUNTS: OTHER})
     counts = crm.sync()
 
-    found = read_back(crm.engine, crm.connection, "read", crm.settings, lambda _: None)
+    found = read_back(crm.org, "read", lambda _: None)
 
     assert {entity: each.read for entity, each in found.items()} == {e: c.created for e, c in counts.items()}
     assert all(each.is_as_believed for each in found.values())

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import sqlalchemy as sa
 
 from include.connection import Connection
-from include.contract import Budget, Table, Vendor
+from include.contract import Basic, Budget, Table, Vendor
 from include.control.answers import Answers
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
@@ -113,7 +113,7 @@ def listen(answer: Answer) -> Iterator[Listener]:
 
 def vendor_of(*tables: Table, **options: Any) -> Vendor:
     """A vendor of these tables that one may ask as often as one likes."""
-    of = Vendor("somebody", "Somebody", "", "basic", tables, (), "0 6 * * *", Budget(600_000, 1000))
+    of = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(600_000, 1000))
     return replace(of, **options)
 
 

@@ -9,10 +9,11 @@ from email.utils import format_datetime
 import pytest
 import requests
 
+from include.contract import Throttling
 from include.errors import RateLimited
 from include.extract.answer import refuse_overload
 
-THROTTLED = r"(?i)_LIMIT_EXCEEDED$"
+THROTTLED = Throttling("errorCode", r"(?i)_LIMIT_EXCEEDED$", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
 def wait_of(status: int, code: str = "", **headers: str) -> float | None:

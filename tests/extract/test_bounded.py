@@ -16,10 +16,10 @@ import requests
 import sqlalchemy as sa
 
 from include.connection import Connection
-from include.contract import INTEGER, Limits, Table, column
+from include.contract import INTEGER, Limits, SessionToken, Table, column
 from include.errors import LimitExceeded, VendorUnavailable
 from include.extract.bounded import BoundedAdapter, TooSlow
-from include.extract.login import LOGINS, LoginContext
+from include.extract.login import LoginContext, log_in
 from tests.extract.answering import Reply, listen, open_session, vendor_of
 
 TABLE = Table("things", "things", ("id",), (column("id", "id", INTEGER),))
@@ -152,7 +152,9 @@ def test_token_endpoint_is_bounded_like_any_other() -> None:
     with dripping(response, len(HEAD) + 30) as url, requests.Session() as http:
         http.mount("http://", BoundedAdapter(QUICK))
         with pytest.raises(VendorUnavailable, match=r"No response to the login: .*longer than 0.5 s"):
-            LOGINS["session_token"](LoginContext(http, Connection(url, "user", "password", extra), (5, 5)))
+            log_in(
+                SessionToken("token", "Bearer"), LoginContext(http, Connection(url, "user", "password", extra), (5, 5))
+            )
 
 
 def test_no_thread_outlives_a_response(engine: sa.Engine) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from include.connection import Connection
-from include.contract import Budget, Probe, Vendor
+from include.contract import Basic, Budget, Probe, Vendor
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
 from include.errors import ConfigurationError, VendorUnavailable
@@ -26,7 +26,7 @@ from include.warehouse import schema
 from tests.conftest import Database
 
 PROBE = Probe("Accounts", {"$orderby": "Day"}, "day", tolerated=2)
-VENDOR = Vendor("somebody", "Somebody", "", "basic", (), (), "0 6 * * *", Budget(60_000, 100), closed=PROBE)
+VENDOR = Vendor("somebody", "Somebody", "", Basic(), (), (), "0 6 * * *", Budget(60_000, 100), closed=PROBE)
 Ask = Callable[..., date | None]
 
 

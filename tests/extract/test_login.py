@@ -30,7 +30,7 @@ from include.errors import (
     TributaryError,
     VendorUnavailable,
 )
-from include.extract.login import LOGINS, LoginContext, Token
+from include.extract.login import LoginContext, Token, log_in
 from include.extract.session import Request, VendorSession
 from include.vendors import named
 from sandbox.adobe_sign.app import INTEGRATION_KEY
@@ -54,6 +54,12 @@ OWN = {
     "access_point": {"refresh_token": "f1rst"},
 }
 """What a connection holds for one way alone."""
+WAYS = {
+    "basic": named("tamarac").login, "session_token": named("orion").login, "signed_assertion": named("emoney").login,
+    "rotating_refresh": named("nitrogen").login, "impersonation": named("docusign").login,
+    "access_point": named("adobe_sign").login,
+}  # fmt: skip
+"""Each way, as the vendor that has it declares it."""
 CALLING = ["session_token", "signed_assertion", "rotating_refresh", "impersonation", "access_point"]
 """Ways that ask for a token."""
 
@@ -91,14 +97,14 @@ def form_of(asked: RecordedCall) -> dict[str, str]:
 
 
 def test_basic_opens_nothing_and_never_grows_old(door: Callable[..., LoginContext]) -> None:
-    token = LOGINS["basic"](door("http://127.0.0.1:1"))
+    token = log_in(WAYS["basic"], door("http://127.0.0.1:1"))
     assert token.headers == {"Authorization": "Basic " + base64.b64encode(b"user:passw0rd").decode()}
     assert not token.is_old()
 
 
 def test_session_token_is_requested_with_user_and_client(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = serve(lambda asked: Reply(OPENED))
-    token = LOGINS["session_token"](door(listener.url))
+    token = log_in(WAYS["session_token"], door(listener.url))
     [asked] = listener.asked
     assert (asked.method, asked.path) == ("GET", "/security/token")
     assert asked.headers["Authorization"] == "Basic " + base64.b64encode(b"user:passw0rd").decode()
@@ -112,7 +118,7 @@ def test_assertion_is_signed_addressed_short_lived_and_never_twice_the_same(
     listener = serve(lambda asked: Reply(OPENED))
     at = door(listener.url)
     for _ in range(2):
-        assert LOGINS["signed_assertion"](at).headers == {"Authorization": "Bearer t0ken"}
+        assert log_in(WAYS["signed_assertion"], at).headers == {"Authorization": "Bearer t0ken"}
     claims = []
     for asked in listener.asked:
         form = form_of(asked)
@@ -133,7 +139,7 @@ def test_refresh_sends_the_newest_token_and_keeps_the_next(serve: Serve, door: C
     listener = serve(lambda asked: Reply(OPENED | {"refresh_token": f"n3xt-{next(count)}"}))
     at = door(listener.url)
     for _ in range(3):
-        assert LOGINS["rotating_refresh"](at).headers == {"Authorization": "Bearer t0ken"}
+        assert log_in(WAYS["rotating_refresh"], at).headers == {"Authorization": "Bearer t0ken"}
     forms = [form_of(asked) for asked in listener.asked]
     assert [form["refresh_token"] for form in forms] == ["f1rst", "n3xt-0", "n3xt-1"]
     assert {(f["grant_type"], f["client_id"], f["client_secret"]) for f in forms} == {
@@ -168,7 +174,7 @@ def test_assertion_in_a_user_s_name_is_addressed_to_the_host_alone(
     serve: Serve, door: Callable[..., LoginContext]
 ) -> None:
     listener = impersonated(serve, account("a1", "eu", is_default=True))
-    token = LOGINS["impersonation"](door(listener.url, way="impersonation"))
+    token = log_in(WAYS["impersonation"], door(listener.url, way="impersonation"))
     asked, told = listener.asked
     form, host = form_of(asked), listener.url.removeprefix("http://")
     assert (asked.method, asked.path) == ("POST", "/oauth/token")
@@ -187,13 +193,13 @@ def test_default_account_is_taken_where_none_is_named(
     serve: Serve, door: Callable[..., LoginContext], is_default: object
 ) -> None:
     listener = impersonated(serve, account("a1", "na"), account("a2", "eu", is_default=is_default))
-    token = LOGINS["impersonation"](door(listener.url, way="impersonation"))
+    token = log_in(WAYS["impersonation"], door(listener.url, way="impersonation"))
     assert token.url == "https://eu.example.com/restapi/v2.1/accounts/a2"
 
 
 def test_account_that_is_named_goes_before_the_default(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = impersonated(serve, account("a1", "na"), account("a2", "eu", is_default=True))
-    token = LOGINS["impersonation"](door(listener.url, way="impersonation", account_id="a1"))
+    token = log_in(WAYS["impersonation"], door(listener.url, way="impersonation", account_id="a1"))
     assert token.url == "https://na.example.com/restapi/v2.1/accounts/a1"
 
 
@@ -205,7 +211,7 @@ def test_user_without_such_an_account_is_a_configuration_error(
 ) -> None:
     listener = impersonated(serve, *accounts)
     with pytest.raises(ConfigurationError, match="no such account"):
-        LOGINS["impersonation"](door(listener.url, way="impersonation", **named))
+        log_in(WAYS["impersonation"], door(listener.url, way="impersonation", **named))
 
 
 @pytest.mark.parametrize("told", [{}, {"accounts": None}, {"accounts": [{"account_id": "a1"}]}, []])
@@ -214,13 +220,13 @@ def test_response_without_accounts_is_requested_again(
 ) -> None:
     listener = serve(lambda asked: Reply(told if asked.path.endswith("userinfo") else OPENED))
     with pytest.raises(VendorUnavailable, match="login response has no accounts"):
-        LOGINS["impersonation"](door(listener.url, way="impersonation"))
+        log_in(WAYS["impersonation"], door(listener.url, way="impersonation"))
 
 
 def test_refresh_token_that_stays_opens_every_time(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = serve(lambda asked: Reply(OPENED))
     at = door(listener.url, way="access_point")
-    tokens = [LOGINS["access_point"](at) for _ in range(2)]
+    tokens = [log_in(WAYS["access_point"], at) for _ in range(2)]
     assert [(asked.method, asked.path) for asked in listener.asked] == 2 * [
         ("POST", "/oauth/token"),
         ("GET", "/baseUris"),
@@ -240,13 +246,13 @@ def test_refresh_token_that_stays_opens_every_time(serve: Serve, door: Callable[
 @pytest.mark.parametrize("point", ["https://api.na4.example.com", "https://api.na4.example.com/"])
 def test_base_path_works_with_and_without_a_slash(serve: Serve, door: Callable[..., LoginContext], point: str) -> None:
     listener = serve(lambda asked: Reply(OPENED | {"apiAccessPoint": point}))
-    token = LOGINS["access_point"](door(listener.url, way="access_point"))
+    token = log_in(WAYS["access_point"], door(listener.url, way="access_point"))
     assert token.url == "https://api.na4.example.com/api/rest/v6"
 
 
 def test_integration_key_is_a_token_itself_and_never_grows_old(serve: Serve, door: Callable[..., LoginContext]) -> None:
     listener = serve(lambda asked: Reply({"apiAccessPoint": "https://api.na4.example.com/"}))
-    token = LOGINS["access_point"](door(listener.url, lacking="token_url", integration_key="l0ng"))
+    token = log_in(WAYS["access_point"], door(listener.url, lacking="token_url", integration_key="l0ng"))
     [asked] = listener.asked
     assert (asked.method, asked.path, asked.headers["Authorization"]) == ("GET", "/baseUris", "Bearer l0ng")
     assert token.headers == {"Authorization": "Bearer l0ng"}
@@ -293,7 +299,7 @@ def test_unknown_account_is_reported(sandbox: Sandbox, engine: sa.Engine) -> Non
 def test_calls_use_the_logins_host_and_no_other_host_gets_the_token(serve: Serve, engine: sa.Engine) -> None:
     elsewhere = serve(lambda asked: Reply([]))
     listener = serve(lambda asked: Reply(OPENED | {"apiAccessPoint": elsewhere.url}))
-    vendor = vendor_of(ROWS, login="access_point")
+    vendor = vendor_of(ROWS, login=WAYS["access_point"])
     extra = EXTRA | OWN["access_point"] | {"token_url": f"{listener.url}/oauth/token"}
     with open_session(engine, vendor, listener.url, **extra) as session:
         session.get("rows", {}, bytes)
@@ -312,14 +318,14 @@ def test_token_is_renewed_a_minute_before_it_dies(
     serve: Serve, door: Callable[..., LoginContext], way: str, seconds: object, is_old: bool
 ) -> None:
     listener = serve(lambda asked: Reply(OPENED | {"expires_in": seconds}))
-    assert LOGINS[way](door(listener.url, way=way)).is_old() == is_old
+    assert log_in(WAYS[way], door(listener.url, way=way)).is_old() == is_old
 
 
 @pytest.mark.parametrize("way", CALLING)
 def test_token_without_a_lifetime_is_used(serve: Serve, door: Callable[..., LoginContext], way: str) -> None:
     silent = {name: value for name, value in OPENED.items() if name != "expires_in"}
     listener = serve(lambda asked: Reply(silent))
-    assert not LOGINS[way](door(listener.url, way=way)).is_old()
+    assert not log_in(WAYS[way], door(listener.url, way=way)).is_old()
 
 
 @pytest.mark.parametrize(
@@ -332,8 +338,8 @@ def test_next_refresh_token_is_kept_however_odd_the_rest_of_the_answer(
     listener = serve(lambda asked: answers.pop(0))
     at = door(listener.url)
     with pytest.raises(VendorUnavailable):
-        LOGINS["rotating_refresh"](at)
-    LOGINS["rotating_refresh"](at)
+        log_in(WAYS["rotating_refresh"], at)
+    log_in(WAYS["rotating_refresh"], at)
     assert [form_of(asked)["refresh_token"] for asked in listener.asked] == ["f1rst", "n3xt"]
 
 
@@ -344,8 +350,8 @@ def test_answer_of_200_that_is_an_error_spends_no_refresh_token(
     listener = serve(lambda asked: answers.pop(0))
     at = door(listener.url)
     with pytest.raises(VendorUnavailable, match="not a token"):
-        LOGINS["rotating_refresh"](at)
-    LOGINS["rotating_refresh"](at)
+        log_in(WAYS["rotating_refresh"], at)
+    log_in(WAYS["rotating_refresh"], at)
     assert [form_of(asked)["refresh_token"] for asked in listener.asked] == ["f1rst", "f1rst"]
 
 
@@ -374,7 +380,7 @@ def test_login_error_states_the_next_step(
 ) -> None:
     listener = serve(lambda asked: reply)
     with pytest.raises(error) as error_info:
-        LOGINS[way](door(listener.url, way=way))
+        log_in(WAYS[way], door(listener.url, way=way))
     assert len(listener.asked) == 1
     assert error_info.value.facts["status"] == reply.status
     if isinstance(error_info.value, RateLimited):
@@ -384,7 +390,7 @@ def test_login_error_states_the_next_step(
 def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., LoginContext]) -> None:
     for way in CALLING:
         with pytest.raises(VendorUnavailable, match="No response to the login"):
-            LOGINS[way](door("http://127.0.0.1:1", way=way))
+            log_in(WAYS[way], door("http://127.0.0.1:1", way=way))
 
 
 @pytest.mark.parametrize(
@@ -397,7 +403,7 @@ def test_vendor_that_does_not_listen_is_unavailable(door: Callable[..., LoginCon
 )  # fmt: skip
 def test_missing_credential_is_named(door: Callable[..., LoginContext], way: str, lacking: str) -> None:
     with pytest.raises(ConfigurationError, match=f"lacks a credential.*missing={lacking}"):
-        LOGINS[way](door("http://127.0.0.1:1", lacking, way=way))
+        log_in(WAYS[way], door("http://127.0.0.1:1", lacking, way=way))
 
 
 @pytest.mark.parametrize("way", ["signed_assertion", "impersonation"])
@@ -406,7 +412,7 @@ def test_unreadable_private_key_is_reported_without_the_key(
     door: Callable[..., LoginContext], way: str, pem: str
 ) -> None:
     with pytest.raises(ConfigurationError, match="private key can't be read") as error:
-        LOGINS[way](door("http://127.0.0.1:1", way=way, private_key=pem))
+        log_in(WAYS[way], door("http://127.0.0.1:1", way=way, private_key=pem))
     assert not pem or pem not in _whole_story(error.value)
 
 
@@ -419,7 +425,7 @@ def test_no_error_and_no_log_holds_a_secret(
     listener = serve(lambda asked: Reply({"error_description": "t0ken and n3xt"}, status=status))
     at = door(listener.url, way=way)
     with pytest.raises(TributaryError) as error:
-        LOGINS[way](at)
+        log_in(WAYS[way], at)
     text = f"{_whole_story(error.value)} {at!r} {Token({'Authorization': 'Bearer t0ken'}, 0)!r} {caplog.text}"
     forms = [form_of(asked) for asked in listener.asked]
     sent = [form.get("client_assertion", form.get("assertion", "none sent")) for form in forms]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from include.connection import Connection
-from include.contract import Report, Table, Vendor
+from include.contract import AccessPoint, Basic, Impersonation, Report, Table, Vendor
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
 from include.control.grants import Grants
@@ -55,9 +55,9 @@ def plainest(vendor: Vendor) -> Table:
 SLOWLY = [VENDORS[0].name, *(pytest.param(vendor.name, marks=pytest.mark.long) for vendor in VENDORS[1:])]
 """Every vendor; where a test waits for seconds, all but one when there is time."""
 
-OPENED = [vendor.name for vendor in VENDORS if vendor.login != "basic"]
+OPENED = [vendor.name for vendor in VENDORS if not isinstance(vendor.login, Basic)]
 """Vendors at which a session is opened by a call of its own."""
-CALLS = {"impersonation": 2, "access_point": 2}
+CALLS = {Impersonation: 2, AccessPoint: 2}
 """Calls that a login makes, where they are not one: it also asks for the account's place."""
 SLOWLY_OPENED = [OPENED[0], *(pytest.param(name, marks=pytest.mark.long) for name in OPENED[1:])]
 
@@ -90,7 +90,7 @@ class Caller:
     @property
     def logins(self) -> int:
         """Calls that open a session."""
-        return CALLS.get(self.vendor.login, int(self.vendor.name in OPENED))
+        return CALLS.get(type(self.vendor.login), int(self.vendor.name in OPENED))
 
     @property
     def route(self) -> str:

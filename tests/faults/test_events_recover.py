@@ -126,7 +126,7 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
             here.api.ensure_pool(f"{VENDOR.name}_api", 4)
             here.api.wait_dag("drain_inbox")
             here.api.unpause("drain_inbox")
-            subscribe(known, f"http://127.0.0.1:{port}/webhooks/{VENDOR.name}")
+            subscribe(VENDOR.login, known, f"http://127.0.0.1:{port}/webhooks/{VENDOR.name}")
             yield here
             firm.engine.dispose()
     finally:

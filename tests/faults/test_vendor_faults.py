@@ -13,7 +13,20 @@ from typing import Any
 
 import pytest
 
-from include.contract import PAIRS, STRING, FanOut, Limits, Linked, Numbered, Offset, Positioned, Report, Table, Vendor
+from include.contract import (
+    PAIRS,
+    STRING,
+    Basic,
+    FanOut,
+    Limits,
+    Linked,
+    Numbered,
+    Offset,
+    Positioned,
+    Report,
+    Table,
+    Vendor,
+)
 from include.control.digest import write_digest
 from include.errors import (
     AuthenticationError,
@@ -175,7 +188,7 @@ def cases(faults: Mapping[str, tuple[Any, ...]]) -> Any:
         can = {
             "rows_added": is_paged(table),
             "rows_removed": isinstance(table.shape, Offset),
-            "token_expired": vendor.login != "basic",
+            "token_expired": not isinstance(vendor.login, Basic),
             "zip_cut": isinstance(table.shape, Report),
             "report_failed": isinstance(table.shape, Report),
             "error_in_body": bool(vendor.error_field),

@@ -18,9 +18,10 @@ import pytest
 import sqlalchemy as sa
 import uvicorn
 
+from include.contract.webhook import Sender
 from include.gateway.webhooks.app import create_app
 from include.gateway.webhooks.authenticity import Keyring
-from include.gateway.webhooks.senders import SENDERS, Sender
+from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
 from tests.conftest import Database
 

@@ -12,10 +12,11 @@ from typing import Any
 import requests
 import uvicorn
 
-from include.extract.login import LOGINS, LoginContext
+from include.contract.webhook import Sender
+from include.extract.login import LoginContext, log_in
 from include.gateway.webhooks.app import create_app
 from include.gateway.webhooks.authenticity import Keyring
-from include.gateway.webhooks.senders import SENDERS, Sender
+from include.gateway.webhooks.senders import SENDERS
 from include.pipeline.inbox import drain
 from include.vendors import VENDORS
 from include.warehouse import schema
@@ -63,10 +64,10 @@ class Desk:
 
     def subscribe(self) -> None:
         if self.name == "docusign":
-            subscribe(self.firm.connection, self.url)
+            subscribe(self.firm.vendor.login, self.firm.connection, self.url)
             return
         with requests.Session() as http:
-            token = LOGINS["access_point"](LoginContext(http, self.firm.connection, (5, 20)))
+            token = log_in(self.firm.vendor.login, LoginContext(http, self.firm.connection, (5, 20)))
             events = {"includeDetailedInfo": True}
             wanted = {
                 "name": "Tributary", "scope": "ACCOUNT", "state": "ACTIVE", "webhookUrlInfo": {"url": self.url},

@@ -18,6 +18,7 @@ import pytest
 from include import business_dates
 from include.control.ledger import Counts
 from include.crm import tasks
+from include.crm.run import Run
 from include.crm.settings import Settings
 from include.crm.sync.readback import Found, read_back
 from include.rules import RULES
@@ -83,7 +84,7 @@ class Month:
         evaluate_all(self.firm.engine, POLICY, f"rules-{len(self.steps)}")
         counts = self.crm.sync(business_date=day, settings=replace(SETTINGS, most_collected=most_collected))
         subjects = {name: asked.subject for name, asked in ASKED.items()}
-        tasks.sync(self.firm.engine, self.crm.connection, f"tasks-{len(self.steps)}", day, SETTINGS, ASKED)
+        tasks.sync(replace(self.crm.org, settings=SETTINGS), Run(f"tasks-{len(self.steps)}", day), ASKED)
         wanted = expect(self.firm.database, day, self.known)
         self.known_tasks = expect_tasks(self.firm.database, day, subjects, self.known_tasks)
         differing, moved, ids = self.look(wanted)
@@ -306,6 +307,6 @@ def test_a_second_sync_sends_nothing(month: Month) -> None:
 
 def test_a_read_back_finds_everything_as_it_is_believed(month: Month) -> None:
     month.set_clock(evening(month.steps[-1].day) + timedelta(hours=3))
-    found = read_back(month.firm.engine, month.crm.connection, "read-back", SETTINGS, lambda line: None)
+    found = read_back(replace(month.crm.org, settings=SETTINGS), "read-back", lambda line: None)
     known = {name: Found(read=len(records)) for name, records in month.known.items()}
     assert found == known | {"goal": Found(read=0), "envelope": Found(read=0)}

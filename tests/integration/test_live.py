@@ -114,7 +114,7 @@ def test_a_vendor_with_incremental_polls_declares_edited_tables(vendor: Vendor) 
     assert edited_tables(vendor)
 
 
-AGAIN = [vendor for vendor in VENDORS if vendor.webhook is not None and vendor.webhook.failures]
+AGAIN = [vendor for vendor in VENDORS if vendor.webhook is not None and vendor.webhook.redelivery is not None]
 
 
 @pytest.mark.parametrize("vendor", AGAIN, ids=lambda vendor: vendor.name)

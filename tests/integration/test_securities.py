@@ -122,7 +122,7 @@ def test_an_administrator_may_delete_the_second_records_and_nothing_comes_back(s
         assert crm.http.delete(f"/salesforce/_admin/records/{SECURITIES}/{row['salesforce_id']}").is_success
 
     crm.settings = replace(crm.settings, few=0)  # so many at once would otherwise be a question
-    found = read_back(crm.engine, crm.connection, "cleaned", crm.settings, lambda _: None)
+    found = read_back(crm.org, "cleaned", lambda _: None)
     crm.settings = replace(crm.settings, few=1_000_000)
 
     assert found["security"].is_as_believed

@@ -19,7 +19,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from moto.server import ThreadedMotoServer
 
-from include.contract import INTEGER, MONEY, STRING, Budget, Table, Vendor, column, sensitive
+from include.contract import INTEGER, MONEY, STRING, Basic, Budget, Table, Vendor, column, sensitive
 from include.errors import (
     ConfigurationError,
     FatalError,
@@ -48,7 +48,7 @@ TABLE = Table(
         sensitive("tax_id", "ssn"),
     ),
 )
-VENDOR = Vendor("somebody", "Somebody", "", "session_token", (TABLE,), (), "0 6 * * *", Budget(60))
+VENDOR = Vendor("somebody", "Somebody", "", Basic(), (TABLE,), (), "0 6 * * *", Budget(60))
 SPAN = Span(date(2026, 11, 20))
 STARTED = datetime(2026, 11, 20, 23, tzinfo=UTC)
 SSN = "123-45-6789"

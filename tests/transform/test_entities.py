@@ -23,6 +23,7 @@ from include.contract import (
     MONEY,
     STRING,
     TIMESTAMP,
+    Basic,
     Beside,
     Budget,
     EntityMap,
@@ -108,7 +109,7 @@ LOTS = EntityMap(
 
 
 def vendor(*maps: EntityMap) -> Vendor:
-    return Vendor("sample", "Sample", "", "session_token", (FUNDS, HOLDINGS, STATES), maps, "0 6 * * *", Budget(60))
+    return Vendor("sample", "Sample", "", Basic(), (FUNDS, HOLDINGS, STATES), maps, "0 6 * * *", Budget(60))
 
 
 class Staged:

@@ -22,6 +22,7 @@ from include.contract import (
     QUANTITY,
     STRING,
     TIMESTAMP,
+    Basic,
     Budget,
     Table,
     Vendor,
@@ -63,7 +64,7 @@ ASSETS = Table(
         column("edited_at", "edited", TIMESTAMP),
     ),
 )
-VENDOR = Vendor("somebody", "Somebody", "", "session_token", (ACCOUNTS, ASSETS), (), "0 6 * * *", Budget(60))
+VENDOR = Vendor("somebody", "Somebody", "", Basic(), (ACCOUNTS, ASSETS), (), "0 6 * * *", Budget(60))
 DAY = date(2026, 11, 20)
 BETWEEN = "expect_column_values_to_be_between"
 

@@ -11,7 +11,20 @@ from typing import Any
 
 import pytest
 
-from include.contract import DATE, INTEGER, MONEY, PRICE, QUANTITY, STRING, Budget, EntityMap, Table, Vendor, column
+from include.contract import (
+    DATE,
+    INTEGER,
+    MONEY,
+    PRICE,
+    QUANTITY,
+    STRING,
+    Basic,
+    Budget,
+    EntityMap,
+    Table,
+    Vendor,
+    column,
+)
 from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
@@ -54,7 +67,7 @@ MAP = EntityMap(
         "edited_at": "edited_on",
     },
 )
-VENDOR = Vendor("somebody", "Somebody", "", "session_token", (TRADES,), (MAP,), "0 6 * * *", Budget(60))
+VENDOR = Vendor("somebody", "Somebody", "", Basic(), (TRADES,), (MAP,), "0 6 * * *", Budget(60))
 THURSDAY, FRIDAY = date(2026, 11, 19), date(2026, 11, 20)
 Row = dict[str, Any]
 Measure = Callable[..., Comparison]

@@ -16,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from include.connection import Connection
-from include.contract import FanOut, Report, Vendor
+from include.contract import Basic, FanOut, Report, Vendor
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
@@ -119,7 +119,7 @@ def run_day(
     engine: sa.Engine, folder: Path, vendor: Vendor, answers: Answers | Answer, *tables: str, now: datetime = NOW
 ) -> Day:
     """Pulls, validates (row by row) and transforms a vendor's tables, or some of them, parents first."""
-    open_to_all = replace(vendor, login="basic", headers={})
+    open_to_all = replace(vendor, login=Basic(), headers={})
     run = Run(uuid.uuid4().hex, DAY, BEFORE)
     site = Site(engine, Staging(str(folder)), Redactor(b"golden"), lambda: now, speed=100_000)
     wanted = [table.name for table in vendor.requested_tables if not tables or table.name in tables]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from include.connection import Connection
+from include.contract import Basic
 from include.control.answers import Answers
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
@@ -23,7 +24,7 @@ from tests.conftest import Database
 from tests.extract.answering import listen
 from tests.vendors.answered import BEFORE, DAY, NOW, answering, changed, goldens, run_day
 
-VENDOR = replace(EMONEY, login="basic", headers={})
+VENDOR = replace(EMONEY, login=Basic(), headers={})
 HOUR = timedelta(hours=1)
 
 

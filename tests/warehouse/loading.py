@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from include import canonical
 from include.canonical import ENTITIES, Entity
-from include.contract import Budget, EntityMap, Table, Vendor, arrow, column
+from include.contract import Basic, Budget, EntityMap, Table, Vendor, arrow, column
 from include.control import dead_letters
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
@@ -35,7 +35,7 @@ def declare(name: str) -> Vendor:
         name=name,
         title=name,
         notes="",
-        login="session_token",
+        login=Basic(),
         tables=tuple(_table(entity) for entity in ENTITIES),
         maps=tuple(EntityMap(e.name, e.name, {c: c for c in e.columns if c != "business_date"}) for e in ENTITIES),
         cron="0 6 * * 1-5",

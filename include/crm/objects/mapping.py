@@ -53,7 +53,7 @@ class CrmObject:
         key_field: The external id field that stores our key.
         key: SQL of the key, `<firm>:<vendor>:<entity>:<the vendor's key>`.
         fields: The fields to load, without the key.
-        source: SQL after `from`. `present_day(vendor, business_date)` is each vendor's latest day loaded by a current pull.
+        source: SQL after `from`. It may read `temporary.PRESENT_DAY`, each vendor's latest day loaded by a current pull.
         parent: Parent field whose records are sent together, because Salesforce locks the parent; empty for none.
         closed_by: Field and value that close a record, such as an account; empty if records can't be closed.
         worth: Dollar field whose sum may not change much without approval; empty for none.

@@ -26,6 +26,7 @@ from include.crm.objects.mapping import (
     text,
 )
 from include.crm.settings import Settings
+from include.crm.temporary import PRESENT_DAY
 
 ACCOUNT = "Account"
 CONTACT = "Contact"
@@ -237,7 +238,7 @@ def _account(settings: Settings) -> CrmObject:
             left join warehouse.known_person p on p.person_id = first.person_id
             left join warehouse.known_person j on j.person_id = second.person_id and j.identity_id <> p.identity_id
             left join warehouse.known_household h on h.household_id = a.household_id
-            left join present_day d on d.vendor = a.vendor
+            left join {PRESENT_DAY} d on d.vendor = a.vendor
             left join warehouse.account_value v on v.business_date = d.business_date and v.vendor = d.vendor
                   and v.account_id = a.account_id and v.recorded_to is null
             where {current("a")} and {_is_no_copy("a.account_id")}
@@ -266,7 +267,7 @@ def _position(settings: Settings) -> CrmObject:
             daily(money("FinServ__GainLoss__c", "p.market_value_usd - p.cost_basis_usd", when_gone="0.00")),
         ),
         source=f"""
-            present_day d
+            {PRESENT_DAY} d
             join warehouse.position p on p.business_date = d.business_date and p.vendor = d.vendor and p.recorded_to is null
             left join warehouse.account a on a.account_id = p.account_id and {current("a")}
             left join warehouse.known_security s on s.security_id = p.security_id
@@ -299,7 +300,7 @@ def _transaction(settings: Settings) -> CrmObject:
             text("FinServ__Description__c", "coalesce(t.description, t.transaction_type)", 255),
         ),
         source=f"""
-            present_day d
+            {PRESENT_DAY} d
             join warehouse.transaction t on t.vendor = d.vendor and t.recorded_to is null
             join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false and {_is_no_copy("a.account_id")}
             where t.trade_date between d.business_date - {int(settings.transaction_days)} and d.business_date

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.salesforce import DATA, Answer, SalesforceSession
 from include.crm.sync.results import Outcome
+from include.crm.temporary import TempTable
 from include.errors import ConfigurationError, TargetUnavailable
 
 COLLECTION_ROWS = 200
@@ -41,9 +42,9 @@ class Batch:
     outcomes: list[Outcome] = field(default_factory=list)
 
 
-def read_rows(db: sa.Connection) -> list[tuple[str, dict[str, str | None]]]:
-    """Read the rows of `sending` in order. Only for few rows."""
-    rows = db.execute(sa.text("select external_key, payload from sending order by part, row_number"))
+def read_rows(db: sa.Connection, sending: TempTable) -> list[tuple[str, dict[str, str | None]]]:
+    """Read the records to send in order. Only for few rows."""
+    rows = db.execute(sa.text(f"select external_key, payload from {sending} order by part, row_number"))  # noqa: S608
     return [(row.external_key, row.payload) for row in rows]
 
 

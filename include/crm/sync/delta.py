@@ -1,7 +1,6 @@
 """Compare the desired state with the state that Salesforce accepted last, as sets, in the database.
 
-Temporary table of one session, which must be a connection of its own:
-    outgoing_<entity>    records that are new or changed
+The records that are new or changed are in the temporary table `outgoing(entity)` afterwards, on a connection of its own.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import sqlalchemy as sa
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 from include.crm.sync import desired
+from include.crm.sync.readiness import Readiness
+from include.crm.temporary import REFUSED, outgoing
 
 # Rejected records, as they were sent. They are sent again if they change, if one of their parents was accepted since, after 20 hours
 # (the org may have been fixed), or on request (`resends`).
 _REFUSED = """
-create temporary table refused as
 select s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
 where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not :resends
   and j.changed_at > now() - interval '20 hours'
@@ -28,20 +28,19 @@ where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not
 """
 
 _OUTGOING = """
-create temporary table outgoing_{entity} as
 with compared as (
     select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) end as payload,
            s.payload as accepted, s.external_key is null as is_new, s.missing
-    from desired d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
+    from {desired} d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
 )
 select c.external_key, c.payload, c.is_new,
        coalesce(c.payload ->> :parent, c.accepted ->> :parent, c.external_key) collate "C" as family,
        r.external_key is not null as is_refused,
        c.is_new or not c.accepted @> (c.payload - cast(:daily as text[])) as is_notable,
        coalesce(v.vendor, u.vendor) as held_by, null::text as waits_for
-from compared c left join refused r on r.external_key = c.external_key and r.payload = c.payload
-left join unsettled v on v.vendor = split_part(c.external_key, ':', 2)
-left join unsettled_record u on :firm || ':' || u.external_key = c.external_key
+from compared c left join {refused} r on r.external_key = c.external_key and r.payload = c.payload
+left join {ready.unsettled} v on v.vendor = split_part(c.external_key, ':', 2)
+left join {ready.unsettled_record} u on :firm || ':' || u.external_key = c.external_key
 where c.missing is null and (c.is_new or not c.accepted @> c.payload)
 """
 
@@ -64,14 +63,14 @@ select count(*) filter (where is_new and is_free) as new,
        (select sum((payload ->> :worth)::numeric) from control.crm_state
         where :worth <> '' and sobject = :sobject and external_key like :keys) as worth,
        (select count(*) from control.crm_state where sobject = :sobject and external_key like :keys) as held
-from (select *, not is_refused and held_by is null as is_free from outgoing_{entity}) o
+from (select *, not is_refused and held_by is null as is_free from {outgoing}) o
 """
 
 # Rejected records that are no longer outgoing.
 _FORGET_REFUSED = """
 update control.dead_letter l set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
 where l.vendor = 'salesforce' and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
-  and l.row_key like :keys and not exists (select from outgoing_{entity} o where o.external_key = l.row_key)
+  and l.row_key like :keys and not exists (select from {outgoing} o where o.external_key = l.row_key)
 """
 
 
@@ -121,13 +120,16 @@ class Change:
         return f"{self.external_key}  {self.field}: {self.old} -> {self.new}"
 
 
-def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, *, resends: bool = False) -> Delta:
-    """Create `outgoing_<entity>` of one object; return its counts.
+def compare(
+    db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Readiness, *, resends: bool = False
+) -> Delta:
+    """Create the table of one object's outgoing records, `outgoing(mapping.entity)`; return its counts.
 
     Args:
-        db: After `readiness.find_present_days`, in a transaction.
+        db: In a transaction.
         mapping: The object.
         settings: The firm's.
+        ready: What may be sent; its tables are read.
         resends: Whether rejected records are sent again although they have not changed.
     """
     values = {
@@ -141,17 +143,17 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, *, resend
         **mapping.lookups,
     }
     db.execute(sa.text("set local work_mem = '128MB'"))  # otherwise a join of half a million payloads spills to disk
-    db.execute(sa.text(f"drop table if exists pg_temp.refused, pg_temp.outgoing_{mapping.entity}"))
-    total = desired.build(db, mapping, settings)
-    db.execute(sa.text(_REFUSED), values)
-    db.execute(sa.text(_OUTGOING.format(entity=mapping.entity)), values)
-    db.execute(sa.text("drop table desired, refused"))
+    records, total = desired.build(db, mapping, settings, ready.present_day)
+    REFUSED.fill(db, _REFUSED, values)
+    outgoing(mapping.entity).fill(db, _OUTGOING.format(desired=records, refused=REFUSED, ready=ready), values)
+    for table in (records, REFUSED):
+        table.drop(db)
     return _count(db, mapping, settings, total)
 
 
 def _count(db: sa.Connection, mapping: CrmObject, settings: Settings, total: int) -> Delta:
     counts = db.execute(
-        sa.text(_COUNTS.format(entity=mapping.entity)),
+        sa.text(_COUNTS.format(outgoing=outgoing(mapping.entity))),
         {
             "daily": mapping.daily,
             "sobject": mapping.sobject,
@@ -183,25 +185,25 @@ def keys_like(mapping: CrmObject, settings: Settings) -> str:
 
 
 def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, run_id: str) -> None:
-    """Close the dead letters of rejected records that no longer differ from Salesforce, or are no longer desired."""
+    """Close the dead letters of rejected records that are not in `outgoing(mapping.entity)`: unchanged, or no longer desired."""
     db.execute(
-        sa.text(_FORGET_REFUSED.format(entity=mapping.entity)),
+        sa.text(_FORGET_REFUSED.format(outgoing=outgoing(mapping.entity))),
         {"sobject": mapping.sobject, "keys": keys_like(mapping, settings), "run_id": run_id},
     )
 
 
 def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
-    """Return unsettled vendor -> number of records of `outgoing_<entity>` held back."""
-    query = f"select held_by, count(*) from outgoing_{mapping.entity} where held_by is not null group by 1"  # noqa: S608
+    """Return unsettled vendor -> number of records of `outgoing(mapping.entity)` held back."""
+    query = f"select held_by, count(*) from {outgoing(mapping.entity)} where held_by is not null group by 1"  # noqa: S608
     return dict(db.execute(sa.text(query)).tuples().all())
 
 
 def sample(db: sa.Connection, mapping: CrmObject, keys: int) -> list[Change]:
-    """Return the changes of the first records of `outgoing_<entity>`, field by field."""
+    """Return the changes of the first records of `outgoing(mapping.entity)`, field by field."""
     rows = db.execute(
         sa.text(f"""
         with few as (
-            select external_key, payload from outgoing_{mapping.entity} where not is_refused and held_by is null
+            select external_key, payload from {outgoing(mapping.entity)} where not is_refused and held_by is null
             order by (payload ->> :field = :closed) desc nulls last, is_notable desc, is_new, external_key limit :keys
         )
         select f.external_key, n.key as field, s.payload ->> n.key as old, n.value as new

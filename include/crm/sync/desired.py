@@ -1,9 +1,6 @@
 """The desired state of one Salesforce object, from the warehouse's current state.
 
 A record's payload is a JSON object: field -> text as sent, null to clear it; fields that are missing are left unchanged.
-
-Temporary table, of the session whose `present_day` it is built from (see `include.crm.sync.readiness`):
-    desired              external_key, payload
 """
 
 from __future__ import annotations
@@ -15,6 +12,7 @@ import sqlalchemy as sa
 from include import canonical
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
+from include.crm.temporary import DESIRED, TempTable
 
 _RECENT_DAYS = 40
 """How many days back to look for a record's last known row."""
@@ -29,7 +27,7 @@ with absent as materialized (  -- few rows: otherwise the planner takes `starts_
 ), keyed as (
     select s.external_key, d.vendor, d.business_date, substr(s.external_key, length(d.prefix) + 1) as source_key
     from absent s
-    join (select *, :firm || ':' || vendor || ':{entity}:' as prefix from present_day) d on starts_with(s.external_key, d.prefix)
+    join (select *, :firm || ':' || vendor || ':{entity}:' as prefix from {present_day}) d on starts_with(s.external_key, d.prefix)
 )
 select s.external_key, {payload} from keyed s
 where not exists (
@@ -52,13 +50,17 @@ update desired d set payload = d.payload - array(
 """
 
 
-def build(db: sa.Connection, mapping: CrmObject, settings: Settings) -> int:
-    """Create `desired` of one object; return its number of records.
+def build(db: sa.Connection, mapping: CrmObject, settings: Settings, present_day: TempTable) -> tuple[TempTable, int]:
+    """Create the table of one object's desired records; the caller drops it.
 
     Args:
-        db: After `readiness.find_present_days`, in a transaction.
+        db: In a transaction.
         mapping: The object.
         settings: The firm's.
+        present_day: The days to build it from, as `readiness.find_present_days` found them; `mapping.source` reads it, too.
+
+    Returns:
+        The table, and its number of records.
     """
     values = {
         "firm": settings.firm,
@@ -67,18 +69,17 @@ def build(db: sa.Connection, mapping: CrmObject, settings: Settings) -> int:
         "entity": mapping.entity,
         **mapping.lookups,
     }
-    db.execute(sa.text("drop table if exists pg_temp.desired"))
     # The query reads whole tables, but the planner expects one row of `present_day` and of the identity views, and would loop.
     db.execute(sa.text("set local enable_nestloop = off"))
-    total = db.execute(sa.text(_select_present(mapping)), values).rowcount
+    total = DESIRED.fill(db, _select_present(mapping), values)
     db.execute(sa.text("set local enable_nestloop = on"))
     db.execute(sa.text("create unique index on desired (external_key)"))
     if mapping.is_written_when_gone:
-        total += db.execute(sa.text(_insert_gone(mapping)), values).rowcount
+        total += db.execute(sa.text(_insert_gone(mapping, present_day)), values).rowcount
     db.execute(sa.text("analyze desired"))
     if db.scalar(sa.text("select exists (select from control.crm_state where missing is not null)")):
         db.execute(sa.text(_WITHOUT_MISSING), values)
-    return total
+    return DESIRED, total
 
 
 def _select_present(mapping: CrmObject) -> str:
@@ -86,17 +87,15 @@ def _select_present(mapping: CrmObject) -> str:
     unknown = [f"case when {f.unknown} then '{f.name}' end" for f in mapping.fields if f.unknown]
     if unknown:
         payload += f" - array_remove(array[{', '.join(unknown)}], null)"
-    return f"""
-        create temporary table desired as
-        select {mapping.key} collate "C" as external_key, {payload} as payload from {mapping.source}
-    """  # noqa: S608
+    return f'select {mapping.key} collate "C" as external_key, {payload} as payload from {mapping.source}'  # noqa: S608
 
 
-def _insert_gone(mapping: CrmObject) -> str:
+def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:
     payload = _object((f.name, f"'{f.when_gone}'") for f in mapping.fields if f.when_gone is not None)
     died_as = canonical.named(mapping.died_as or mapping.entity)
     is_daily = died_as.kind == "snapshot"
     return _GONE.format(
+        present_day=present_day,
         payload=payload,
         entity=mapping.entity,
         died_as=died_as.name,

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from include.crm.objects.mapping import CrmObject
+from include.crm.temporary import TempTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,21 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def write(db: sa.Connection, mapping: CrmObject, part: int, path: Path) -> File:
-    """Write one part of `sending`: UTF-8, `#N/A` for null, an empty cell for a field that is left unchanged.
+def write(db: sa.Connection, sending: TempTable, mapping: CrmObject, part: int, path: Path) -> File:
+    """Write one part of the records to send: UTF-8, `#N/A` for null, an empty cell for a field that is left unchanged.
 
     Args:
-        db: With the table `sending`.
+        db: The sync's connection.
+        sending: The records, as `rounds.cut` left them.
         mapping: The object.
         part: Number of the part.
         path: Path of the file; an existing file is replaced.
     """
     driver = db.connection.driver_connection
     assert driver is not None
-    statement = sql.SQL("copy ({}) to stdout (format csv, header, encoding 'UTF8')").format(lines(mapping, part))
+    statement = sql.SQL("copy ({}) to stdout (format csv, header, encoding 'UTF8')").format(
+        lines(sending, mapping, part)
+    )
     digest = hashlib.sha256()
     with path.open("wb") as file, driver.cursor() as cursor:
         with cursor.copy(statement) as copy:
@@ -62,12 +66,12 @@ def write(db: sa.Connection, mapping: CrmObject, part: int, path: Path) -> File:
     return File(path, rows, digest.hexdigest())
 
 
-def lines(mapping: CrmObject, part: int) -> sql.Composed:
+def lines(sending: TempTable, mapping: CrmObject, part: int) -> sql.Composed:
     """Return the query of the file's lines, in order."""
     cell = "coalesce(payload ->> {name}, case when payload ? {name} then '#N/A' end) as {column}"
     cells = [sql.SQL("external_key as {}").format(sql.Identifier(mapping.key_field))] + [
         sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name))
         for field in mapping.fields
     ]
-    query = sql.SQL("select {} from sending where part = {} order by row_number")
-    return query.format(sql.SQL(", ").join(cells), sql.Literal(part))
+    query = sql.SQL("select {} from {} where part = {} order by row_number")
+    return query.format(sql.SQL(", ").join(cells), sql.Identifier(sending.name), sql.Literal(part))

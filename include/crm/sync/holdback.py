@@ -29,7 +29,7 @@ class Holdback:
     """The objects and records that one sync does not send.
 
     Args:
-        db: The sync's connection.
+        db: The sync's connection, in no transaction.
         objects: The sync's objects, parents first.
         settings: The firm's.
         say: Receives a line for each object that fails.
@@ -47,6 +47,8 @@ class Holdback:
         self._withheld: list[Held] = []
         self._waits: dict[str, int] = {}
         self._going_out: dict[str, int] = {}
+        with db.begin():
+            rounds.hold_none(db)
 
     def is_stopped(self, entity: str) -> bool:
         """Return whether an object is not sent any more."""

@@ -15,18 +15,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import date
 
 import sqlalchemy as sa
 
 from include.control.ledger import Counts
 from include.control.writer import Fence
 from include.crm.objects.mapping import CrmObject
+from include.crm.run import Run
 from include.crm.sync import results
 from include.crm.sync.bulk import Bulk, JobInfo
 from include.crm.sync.collections import Batch, read_rows
 from include.crm.sync.file import File
-from include.crm.sync.results import Job
+from include.crm.sync.results import Job, Settled
+from include.crm.temporary import TempTable
 from include.errors import BalanceError, ConfigurationError, ObjectUnavailable, RateLimited, TargetUnavailable
 
 LONGEST_JOB_S = 2 * 3600.0
@@ -54,8 +55,7 @@ class Jobs:
         bulk: The org.
         mapping: The object.
         fence: The right to write it.
-        run_id: Names the run.
-        business_date: The day the data is about.
+        run: The run.
         say: Receives progress, a line at a time.
     """
 
@@ -65,12 +65,11 @@ class Jobs:
         bulk: Bulk,
         mapping: CrmObject,
         fence: Fence,
-        run_id: str,
-        business_date: date,
+        run: Run,
         say: Say,
     ) -> None:
         self._db, self._bulk, self._mapping, self._fence = db, bulk, mapping, fence
-        self._run_id, self._business_date, self._say = run_id, business_date, say
+        self._run, self._say = run, say
 
     def adopt(self) -> Iterator[Counts]:
         """Finish the jobs of earlier runs: settle those that Salesforce started, abort the others."""
@@ -96,23 +95,23 @@ class Jobs:
             if info is None or (is_untouched and row.state == "open"):
                 self._mark(job.job_id, "abandoned")
                 continue
-            yield self._finish(job, info, LONGEST_ADOPTED_STALL_S)
+            yield self._finish(job, info, LONGEST_ADOPTED_STALL_S).counts
 
-    def collect(self) -> Batch:
-        """Record all of `sending` as a job of our own, to be sent by collections."""
+    def collect(self, sending: TempTable) -> Batch:
+        """Record all records to send as a job of our own, to be sent by collections."""
         with self._db.begin():
-            batch = Batch(self._mapping, read_rows(self._db))
-        self._record(self._job(batch.job_id, len(batch.rows)), "collections", "", None)
+            batch = Batch(self._mapping, read_rows(self._db, sending))
+        self._record(self._job(batch.job_id, len(batch.rows)), sending, "collections", "", None)
         return batch
 
-    def settle(self, batch: Batch) -> Counts:
+    def settle(self, batch: Batch) -> Settled:
         """Settle a batch sent by collections; raises as `send` does."""
         self.check_fence()
         results.take(self._db, batch.outcomes)
         return self._settle(self._job(batch.job_id, len(batch.rows)), JobInfo("JobComplete", len(batch.rows), ""))
 
-    def send(self, part: int, file: File) -> Counts:
-        """Send one part of `sending` by a bulk job, and settle it.
+    def send(self, sending: TempTable, part: int, file: File) -> Settled:
+        """Send one part of the records by a bulk job, and settle it.
 
         Raises:
             TargetUnavailable: Salesforce did not accept the file, or did not finish the job, which is adopted later.
@@ -123,22 +122,22 @@ class Jobs:
         """
         for _ in range(_UPLOADS):
             self._bulk.session.check_reserve()
-            job = self._open(part, file)
+            job = self._open(sending, part, file)
             if self._start(job, file):
                 return self._finish(job, None)
             self._bulk.abort(job.job_id)
             self._mark(job.job_id, "abandoned")
         raise ObjectUnavailable("Salesforce did not accept the file", sobject=self._mapping.sobject, tries=_UPLOADS)
 
-    def _open(self, part: int, file: File) -> Job:
+    def _open(self, sending: TempTable, part: int, file: File) -> Job:
         job = self._job(self._bulk.create(self._mapping.sobject, self._mapping.key_field), file.rows)
-        self._record(job, "bulk", file.sha256, part)
+        self._record(job, sending, "bulk", file.sha256, part)
         return job
 
     def _job(self, job_id: str, rows: int) -> Job:
-        return Job(job_id, self._mapping.sobject, self._mapping.entity, self._run_id, self._business_date, rows)
+        return Job(job_id, self._mapping.sobject, self._mapping.entity, self._run.run_id, self._run.business_date, rows)
 
-    def _record(self, job: Job, sent_by: str, sha256: str, part: int | None) -> None:
+    def _record(self, job: Job, sending: TempTable, sent_by: str, sha256: str, part: int | None) -> None:
         """Commit a job and its rows; part None means all parts."""
         with self._db.begin():
             self._db.execute(
@@ -149,11 +148,11 @@ class Jobs:
                 asdict(job) | {"sha256": sha256, "sent_by": sent_by},
             )
             carried = self._db.execute(
-                sa.text("""
+                sa.text(f"""
                 insert into control.crm_sent (job_id, external_key, row_number, payload)
-                select :job_id, external_key, row_number, payload from sending
+                select :job_id, external_key, row_number, payload from {sending}
                 where part = coalesce(cast(:part as int), part)
-                """),
+                """),  # noqa: S608
                 {"job_id": job.job_id, "part": part},
             ).rowcount
             if carried != job.rows:
@@ -184,28 +183,29 @@ class Jobs:
         with self._db.begin():
             self._fence.check(self._db)
 
-    def _finish(self, job: Job, info: JobInfo | None, longest_stall_s: float | None = None) -> Counts:
+    def _finish(self, job: Job, info: JobInfo | None, longest_stall_s: float | None = None) -> Settled:
         while info is None or not info.has_ended:
             info = self._wait(job, LONGEST_STALL_S if longest_stall_s is None else longest_stall_s)
         results.read(self._db, self._bulk, self._mapping, job, info)
-        counts = self._settle(job, info)
+        settled = self._settle(job, info)
         if info.state == "Failed" and info.error.startswith(_USED_UP):
             raise RateLimited("The org's daily batches are used up", job=job.job_id, sobject=job.sobject)
         if info.state == "Failed" and info.error.startswith(_NEVER_TAKEN):
             raise ConfigurationError(f"Salesforce rejected a file: {info.error}", job=job.job_id, sobject=job.sobject)
-        return counts
+        return settled
 
-    def _settle(self, job: Job, info: JobInfo) -> Counts:
+    def _settle(self, job: Job, info: JobInfo) -> Settled:
         try:
-            counts = results.settle(self._db, job, info, self._fence, self._run_id)
+            settled = results.settle(self._db, job, info, self._fence, self._run.run_id)
         except BalanceError:
             self._mark(job.job_id, "unbalanced")
             raise
+        counts = settled.counts
         self._say(
             f"{job.sobject}: {counts.sent} sent, {counts.created} created, {counts.updated} updated, "
             f"{counts.failed} failed, {counts.unprocessed} unprocessed (job {job.job_id})"
         )
-        return counts
+        return settled
 
     def _wait(self, job: Job, longest_stall_s: float) -> JobInfo:
         pause, until = _FASTEST_POLL_S, time.monotonic() + LONGEST_JOB_S

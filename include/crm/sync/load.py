@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from include.connection import Connection
 from include.control import ledger, writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts, Pull
 from include.crm.database import open_connection, take_turn, translate_errors
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import objects
+from include.crm.run import Org, Run
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import delta, file, holding, marks, readback, readiness
@@ -38,33 +38,43 @@ log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
 
-def sync(
-    engine: sa.Engine,
-    connection: Connection,
-    work_dir: Path,
-    run_id: str,
-    business_date: date,
-    settings: Settings,
-    *,
-    approved: Sequence[Concern] = (),
-    resends: bool = False,
-    only: Collection[str] = (),
-    patience_s: float = 120.0,
-    on_progress: Say | None = None,
-) -> dict[str, Counts]:
-    """Bring Salesforce in step with the warehouse. Safe to run again after a kill at any point.
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a sync may send.
 
-    Args:
-        engine: As the loading role.
-        connection: The org; see `SalesforceSession`.
-        work_dir: Folder of the CSV files until Salesforce has accepted them.
-        run_id: Names the run.
-        business_date: The run's day, for ledger and dead letters. The current state is sent, whatever the day.
-        settings: The firm's.
+    Attributes:
         approved: The approved concerns.
         resends: Whether rejected records are sent again although they have not changed.
         only: Entities that arrive by events rather than in a snapshot, for a small sync; empty for a full sync. A small sync does not
             wait for any vendor's day, and gives way to a full sync, which includes its entities.
+    """
+
+    approved: Sequence[Concern] = ()
+    resends: bool = False
+    only: Collection[str] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is a full sync."""
+        return not self.only
+
+
+def sync(
+    org: Org,
+    run: Run,
+    work_dir: Path,
+    scope: Scope = Scope(),
+    *,
+    patience_s: float = 120.0,
+    on_progress: Say = log.info,
+) -> dict[str, Counts]:
+    """Bring Salesforce in step with the warehouse. Safe to run again after a kill at any point.
+
+    Args:
+        org: The org, and the database.
+        run: The run.
+        work_dir: Folder of the CSV files until Salesforce has accepted them.
+        scope: What may be sent.
         patience_s: How long a call is retried, in seconds.
         on_progress: Receives progress, a line at a time.
 
@@ -85,24 +95,24 @@ def sync(
         AuthenticationError: Salesforce rejected the login or denied a permission.
         ConfigurationError: Salesforce rejected a field of the mapping; other objects were sent.
     """
-    calls = CallLog(engine, VENDOR, "", run_id)
+    calls = CallLog(org.engine, VENDOR, "", run.run_id)
     with (
-        open_connection(engine) as db,
-        SalesforceSession(connection, calls, patience_s=patience_s) as session,
+        open_connection(org.engine) as db,
+        SalesforceSession(org.connection, calls, patience_s=patience_s) as session,
         file.fresh_folder(work_dir / "crm") as folder,
-        take_turn(engine, is_whole=not only),
+        take_turn(org.engine, is_whole=scope.is_whole),
     ):
-        run = _Sync(db, session, folder, run_id, business_date, settings, on_progress or log.info, only)
-        if not only:
-            _recover(engine, connection, db, session, run_id, settings, on_progress or log.info)
-        counts = run.run(list(approved), resends=resends)
-        if not only:
-            marks.store(db, session, run.written)
-    if run.holdback.failures:  # report a failure that needs a person before one that a retry may fix
-        raise min(run.holdback.failures, key=lambda error: isinstance(error, RetriableError))
-    _refuse_dead_letters(engine, run_id)
-    if not _has_sent(engine, run_id):
-        _refuse_standstill(run.holdback.held)
+        this = _Sync(db, session, folder, org.settings, run, scope, on_progress)
+        if scope.is_whole:
+            _recover(org, db, session, run.run_id, on_progress)
+        counts = this.run()
+        if scope.is_whole:
+            marks.store(db, session, this.written)
+    if this.holdback.failures:  # report a failure that needs a person before one that a retry may fix
+        raise min(this.holdback.failures, key=lambda error: isinstance(error, RetriableError))
+    _refuse_dead_letters(org.engine, run.run_id)
+    if not _has_sent(org.engine, run.run_id):
+        _refuse_standstill(this.holdback.held)
     return counts
 
 
@@ -113,21 +123,13 @@ def _has_sent(engine: sa.Engine, run_id: str) -> bool:
         return bool(db.scalar(query, {"run_id": run_id}))
 
 
-def _recover(
-    engine: sa.Engine,
-    connection: Connection,
-    db: sa.Connection,
-    session: SalesforceSession,
-    run_id: str,
-    settings: Settings,
-    say: Say,
-) -> None:
+def _recover(org: Org, db: sa.Connection, session: SalesforceSession, run_id: str, say: Say) -> None:
     """Read everything back if the org was restored to an earlier state, so that the lost changes are sent again."""
     state = marks.compare(db, session)
     if state == "same":
         return
     say(f"Salesforce was restored to an earlier state ({state} records): everything is read back first")
-    readback.read_back(engine, connection, run_id, settings, say, is_restored=state == "older")
+    readback.read_back(org, run_id, say, is_restored=state == "older")
 
 
 def _refuse_standstill(held: Sequence[Held]) -> None:
@@ -165,32 +167,29 @@ class _Sync:
         db: sa.Connection,
         session: SalesforceSession,
         folder: Path,
-        run_id: str,
-        day: date,
         settings: Settings,
+        run: Run,
+        scope: Scope,
         say: Say,
-        only: Collection[str] = (),
     ) -> None:
         self._db, self._session, self._settings, self._say = db, session, settings, say
-        self._run_id, self._day = run_id, day
-        self._is_whole = not only
-        self._objects = tuple(each for each in objects(settings) if not only or each.entity in only)
+        self._run, self._scope = run, scope
+        self._objects = tuple(each for each in objects(settings) if scope.is_whole or each.entity in scope.only)
         names = list(dict.fromkeys(mapping.sobject for mapping in self._objects))
         fences = dict(zip(names, writer.take_all(db, [f"crm:{name}" for name in names]), strict=True))
         self._fences = list(fences.values())
         jobs = {
-            mapping: Jobs(db, Bulk(session), mapping, fences[mapping.sobject], run_id, day, say)
-            for mapping in self._objects
+            mapping: Jobs(db, Bulk(session), mapping, fences[mapping.sobject], run, say) for mapping in self._objects
         }
         self.holdback = Holdback(db, self._objects, settings, say)
         self._sender = Sender(db, session, folder, jobs, self._fences, settings.most_collected, self.holdback, say)
-        self._unsettled: dict[str, datetime] = {}
+        self._unsettled: Mapping[str, datetime] = {}
 
-    def run(self, approved: list[Concern], *, resends: bool) -> dict[str, Counts]:
+    def run(self) -> dict[str, Counts]:
         with translate_errors(self._db, self._fences):
             self._sender.adopt()
-            first = deltas = self._compare(self._objects, resends=resends)
-            self.holdback.decide(first, approved, self._unsettled)
+            first = deltas = self._compare(self._objects, resends=self._scope.resends)
+            self.holdback.decide(first, list(self._scope.approved), self._unsettled)
             while any(each.going_out for each in deltas.values()):
                 self._session.keep_reserve(self._settings.reserved_ratio)
                 if not self._sender.send({e: d for e, d in deltas.items() if not self.holdback.is_stopped(e)}):
@@ -209,11 +208,12 @@ class _Sync:
     def _compare(self, chosen: Sequence[CrmObject], *, resends: bool = False) -> dict[str, Delta]:
         deltas = {}
         with self._db.begin():
-            self._unsettled = readiness.find_present_days(self._db, must_be_settled=self._is_whole)
+            ready = readiness.find_present_days(self._db, must_be_settled=self._scope.is_whole)
+        self._unsettled = ready.since
         for mapping in chosen:
             with self._db.begin():
-                counts = delta.compare(self._db, mapping, self._settings, resends=resends)
-                delta.forget_refused(self._db, mapping, self._settings, self._run_id)
+                counts = delta.compare(self._db, mapping, self._settings, ready, resends=resends)
+                delta.forget_refused(self._db, mapping, self._settings, self._run.run_id)
             self._say(
                 f"{mapping.sobject} ({mapping.entity}): {counts.new:,} new, {counts.changed:,} changed, "
                 f"{counts.unchanged:,} unchanged, {counts.refused:,} rejected before and not sent again"
@@ -225,9 +225,9 @@ class _Sync:
     def _record_held(self) -> None:
         for each in self.holdback.held:
             self._say(str(each))
-        if self._is_whole:
+        if self._scope.is_whole:
             with self._db.begin():
-                holding.store(self._db, self.holdback.held, self._run_id)
+                holding.store(self._db, self.holdback.held, self._run.run_id)
 
     def _record_idle(self, deltas: Mapping[str, Delta]) -> None:
         """Write a ledger row for each object without rows sent."""
@@ -235,5 +235,6 @@ class _Sync:
             for mapping in self._objects:
                 if not self._sender.total[mapping.entity].sent:
                     name, counts = mapping.sobject, Counts(unchanged=deltas[mapping.entity].unchanged)
-                    pull = Pull(self._run_id, VENDOR, name, self._day, self._run_id, "current", datetime.now(UTC))
+                    run = self._run
+                    pull = Pull(run.run_id, VENDOR, name, run.business_date, run.run_id, "current", datetime.now(UTC))
                     ledger.record(self._db, pull, "crm", counts, mapping.entity)

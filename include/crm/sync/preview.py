@@ -51,8 +51,8 @@ def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: b
 def preview_within(db: sa.Connection, settings: Settings, keys: int = 20, *, resends: bool = False) -> Preview:
     """Preview within a connection's transaction, which may contain uncommitted data; the caller ends both."""
     deltas, samples = dict[str, Delta](), dict[str, list[Change]]()
-    unsettled = readiness.find_present_days(db)
+    ready = readiness.find_present_days(db)
     for mapping in objects(settings):
-        deltas[mapping.entity] = delta.compare(db, mapping, settings, resends=resends)
+        deltas[mapping.entity] = delta.compare(db, mapping, settings, ready, resends=resends)
         samples[mapping.entity] = delta.sample(db, mapping, keys)
-    return Preview(deltas, samples, find_concerns(deltas, settings), unsettled)
+    return Preview(deltas, samples, find_concerns(deltas, settings), ready.since)

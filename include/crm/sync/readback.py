@@ -17,13 +17,14 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from include.connection import Connection
 from include.control.calls import CallLog
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.objects.portfolio import objects
+from include.crm.run import Org
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import delta
+from include.crm.temporary import DIFFERING, HELD, TempTable, answered
 from include.errors import ConfigurationError, TargetUnavailable
 
 PAGE_ROWS = 50_000
@@ -36,7 +37,6 @@ _MERGES = ("Account", "Contact")
 
 # Records sent while they were read are left to the next read-back.
 _FIND = """
-create temporary table differing as
 with believed as (
     select external_key, salesforce_id, payload, missing from control.crm_state
     where sobject = :sobject and external_key like :keys and accepted_at < :started
@@ -127,21 +127,13 @@ class Found:
 
 
 def read_back(
-    engine: sa.Engine,
-    connection: Connection,
-    run_id: str,
-    settings: Settings,
-    say: Callable[[str], None] = print,
-    *,
-    is_restored: bool = False,
+    org: Org, run_id: str, say: Callable[[str], None] = print, *, is_restored: bool = False
 ) -> dict[str, Found]:
     """Read every record of ours, record the differences, and correct the accepted state.
 
     Args:
-        engine: As the loading role.
-        connection: The org.
+        org: The org, and the database.
         run_id: Names the run in `control.crm_difference`.
-        settings: The firm's.
         say: Receives progress, a line at a time.
         is_restored: Whether the org was restored to an earlier state. Then a record that it never had, not even as deleted, was not
             deleted by a user, and is sent again.
@@ -154,12 +146,12 @@ def read_back(
         ConfigurationError: Salesforce rejected a query, or so many records are missing that we may lack the permission to read them.
     """
     found = {}
-    calls = CallLog(engine, VENDOR, "", run_id)
-    with engine.connect() as db, SalesforceSession(connection, calls) as session:
+    calls = CallLog(org.engine, VENDOR, "", run_id)
+    with org.engine.connect() as db, SalesforceSession(org.connection, calls) as session:
         try:
-            session.keep_reserve(settings.reserved_ratio)
-            for mapping in objects(settings):
-                found[mapping.entity] = _read_object(db, session, mapping, settings, run_id, is_restored)
+            session.keep_reserve(org.settings.reserved_ratio)
+            for mapping in objects(org.settings):
+                found[mapping.entity] = _read_object(db, session, mapping, org.settings, run_id, is_restored)
                 say(f"{mapping.sobject} ({mapping.entity}): {found[mapping.entity]}")
                 calls.flush()
         finally:
@@ -197,17 +189,16 @@ def _read_object(
 ) -> Found:
     with db.begin():
         started: datetime = db.execute(sa.text("select clock_timestamp()")).scalar_one()
-        db.execute(sa.text("drop table if exists pg_temp.answered, pg_temp.held, pg_temp.differing"))
-    _query(db, session, mapping, settings)
+    response = _query(db, session, mapping, settings)
     values = {
         "run_id": run_id, "sobject": mapping.sobject, "entity": mapping.entity, "started": started,
         "keys": delta.keys_like(mapping, settings),
     }  # fmt: skip
     with db.begin():
-        read = db.execute(sa.text(_create_held(mapping))).rowcount
-        db.execute(sa.text("create index on held (external_key)"))
-        db.execute(sa.text("analyze held"))
-        db.execute(sa.text(_FIND.format(edited=_list_edited(mapping))), values)
+        read = HELD.fill(db, _select_held(mapping, response))
+        db.execute(sa.text(f"create index on {HELD} (external_key)"))
+        db.execute(sa.text(f"analyze {HELD}"))
+        DIFFERING.fill(db, _FIND.format(edited=_list_edited(mapping)), values)
         db.execute(sa.text(_FORGET_SUPERSEDED), values)
         believed = db.scalar(sa.text(_BELIEVED), values) or 0
         kinds: dict[str, int] = dict(
@@ -221,11 +212,13 @@ def _read_object(
             )  # fmt: skip
         for statement in (_RECORD, _BELIEVE, *([_FORGET_ABSENT] if is_restored else []), _MARK_MISSING):
             db.execute(sa.text(statement), values)
+        for table in (response, HELD, DIFFERING):
+            table.drop(db)
     return Found(read, **{kind.replace(" ", "_"): count for kind, count in kinds.items()})
 
 
-def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, settings: Settings) -> None:
-    """Read the result of a bulk query into the temporary table `answered`: texts only, with Salesforce's column names."""
+def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, settings: Settings) -> TempTable:
+    """Read the result of a bulk query into a temporary table, and return it: texts only, with Salesforce's column names."""
     names = _list_columns(mapping)
     keys = delta.keys_like(mapping, settings).replace("'", r"\'")
     query = f"SELECT {', '.join(names)} FROM {mapping.sobject} WHERE {mapping.key_field} LIKE '{keys}'"  # noqa: S608
@@ -236,25 +229,27 @@ def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, se
         )
     job = str(answer.body["id"])
     expected = _wait(session, job, mapping)
-    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
+    table = answered(names)
     with db.begin():
-        _cursor(db).execute(sql.SQL("create temporary table answered ({})").format(columns))
+        table.create(db)
     locator = ""
     while locator != "null":
         path = f"/jobs/query/{job}/results?maxRecords={PAGE_ROWS}" + (f"&locator={locator}" if locator else "")
-        locator = session.persist(lambda path=path: _copy_page(db, session, path))  # type: ignore[misc]
+        locator = session.persist(lambda path=path: _copy_page(db, session, path, table))  # type: ignore[misc]
     with db.begin():
-        read = db.scalar(sa.text("select count(*) from answered"))
+        read = db.scalar(sa.text(f"select count(*) from {table}"))  # noqa: S608
     if read != expected:
         raise TargetUnavailable(
             "The results of a query are incomplete", sobject=mapping.sobject, job=job, rows=expected, read=read
         )
+    return table
 
 
-def _copy_page(db: sa.Connection, session: SalesforceSession, path: str) -> str:
+def _copy_page(db: sa.Connection, session: SalesforceSession, path: str, table: TempTable) -> str:
     """Copy one page; return the locator of the next one, `null` after the last."""
+    query = sql.SQL("copy {} from stdin (format csv, header match, encoding 'UTF8')").format(sql.Identifier(table.name))
     with db.begin(), session.stream(path) as (pieces, headers):
-        with _cursor(db).copy("copy answered from stdin (format csv, header match, encoding 'UTF8')") as copy:
+        with _cursor(db).copy(query) as copy:
             for piece in pieces:
                 copy.write(piece)
         return headers.get("Sforce-Locator", "null")
@@ -279,14 +274,13 @@ def _list_columns(mapping: CrmObject) -> list[str]:
     return ["Id", mapping.key_field, "IsDeleted", *also, *(field.name for field in mapping.fields)]
 
 
-def _create_held(mapping: CrmObject) -> str:
+def _select_held(mapping: CrmObject, response: TempTable) -> str:
     master = "nullif(\"MasterRecordId\", '')" if mapping.sobject in _MERGES else "null::text"
     pairs = ", ".join(f"'{field.name}', {_convert(field)}" for field in mapping.fields)
     return f"""
-        create temporary table held as
         select "{mapping.key_field}" collate "C" as external_key, "Id" as salesforce_id, lower("IsDeleted") = 'true' as is_deleted,
                {master} as master_id, jsonb_build_object({pairs}) as payload
-        from answered
+        from {response}
     """  # noqa: S608
 
 

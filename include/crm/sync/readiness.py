@@ -1,20 +1,20 @@
 """Find the days that may be sent to Salesforce: each vendor's latest day, once it is loaded completely and reconciled.
 
-Temporary tables of one session, which must be a connection of its own:
-    present_day          vendor, business_date: the latest day loaded by a current pull
-    unsettled            vendor: vendors whose rows may not be sent
-    unsettled_record     external_key (without the firm), vendor: households and persons with a record of such a vendor
+They are found as temporary tables (`include.crm.temporary`), on a connection of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
+from include.crm.temporary import PRESENT_DAY, UNSETTLED, UNSETTLED_RECORD, TempTable
+
 _PRESENT_DAY = """
-create temporary table present_day as
-select distinct on (vendor) vendor, business_date, run_id from control.ledger
+select distinct on (vendor) vendor, business_date from control.ledger
 where stage = 'load' and entity = 'position' and pulled = 'current'
 order by vendor, business_date desc, ledger_id desc
 """
@@ -39,7 +39,6 @@ where not exists (select from control.reconciliation r
 # A household or person is built from the records of all vendors, so one unsettled vendor holds it back. A household also shows its
 # members' risk, whichever vendor states it.
 _UNSETTLED_RECORD = """
-create temporary table unsettled_record as
 with own as (
     select h.identity_id as id, 'household' as entity, r.vendor
     from warehouse.household r join warehouse.known_household h using (household_id)
@@ -64,22 +63,33 @@ def find_unsettled(db: sa.Connection) -> dict[str, datetime]:
     return dict(db.execute(sa.text(_UNSETTLED)).tuples().all())
 
 
-def find_present_days(db: sa.Connection, *, must_be_settled: bool = True) -> dict[str, datetime]:
-    """Create `present_day`, `unsettled` and `unsettled_record`. Days loaded by a backfill or a replay do not count.
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What may be sent, as `find_present_days` left it in tables of the session.
+
+    Attributes:
+        since: Vendors whose rows are held back -> since when.
+        present_day: Each vendor's latest day.
+        unsettled: These vendors.
+        unsettled_record: The households and persons with a record of such a vendor.
+    """
+
+    since: Mapping[str, datetime]
+    present_day: TempTable = PRESENT_DAY
+    unsettled: TempTable = UNSETTLED
+    unsettled_record: TempTable = UNSETTLED_RECORD
+
+
+def find_present_days(db: sa.Connection, *, must_be_settled: bool = True) -> Readiness:
+    """Create the tables of what may be sent. Days loaded by a backfill or a replay do not count.
 
     Args:
         db: In a transaction.
         must_be_settled: Whether the rows of unsettled vendors are held back.
-
-    Returns:
-        Vendors whose rows are held back -> since when.
     """
-    db.execute(sa.text("drop table if exists pg_temp.present_day, pg_temp.unsettled, pg_temp.unsettled_record"))
-    db.execute(sa.text(_PRESENT_DAY))
-    unsettled = find_unsettled(db) if must_be_settled else {}
-    db.execute(sa.text("create temporary table unsettled (vendor text primary key)"))
-    if unsettled:
-        db.execute(sa.text("insert into unsettled values (:vendor)"), [{"vendor": vendor} for vendor in unsettled])
-    db.execute(sa.text(_UNSETTLED_RECORD))
-    db.execute(sa.text("analyze present_day, unsettled, unsettled_record"))
-    return unsettled
+    PRESENT_DAY.fill(db, _PRESENT_DAY)
+    since = find_unsettled(db) if must_be_settled else {}
+    UNSETTLED.fill(db, "select unnest(cast(:vendors as text[])) as vendor", {"vendors": list(since)})
+    UNSETTLED_RECORD.fill(db, _UNSETTLED_RECORD)
+    db.execute(sa.text(f"analyze {PRESENT_DAY}, {UNSETTLED}, {UNSETTLED_RECORD}"))
+    return Readiness(since)

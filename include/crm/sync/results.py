@@ -22,6 +22,7 @@ from include.control.writer import Fence
 from include.crm.objects.mapping import CrmObject
 from include.crm.salesforce import VENDOR
 from include.crm.sync.bulk import RESULTS, Bulk, JobInfo, Result
+from include.crm.temporary import OUTCOME, REMADE, TempTable, result
 from include.errors import BalanceError
 
 PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
@@ -54,7 +55,6 @@ set missing = null, payload = c.payload || excluded.payload, salesforce_id = exc
 # The record was deleted in Salesforce and our upsert created it again, without the fields that are sent once. Record the difference,
 # and forget the record, so that the next sync sends it in full.
 _FIND_REMADE = """
-create temporary table remade on commit drop as
 select c.external_key, c.salesforce_id from control.crm_state c join outcome o on o.external_key = c.external_key
 where c.sobject = :sobject and o.status = 'created' and c.salesforce_id <> o.salesforce_id
 """
@@ -82,7 +82,7 @@ from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key 
 where o.status = 'failed' and not o.is_passing order by s.row_number
 """
 
-_WAIT = "insert into waiting select external_key from outcome where is_passing or status = 'unprocessed'"
+_AGAIN = "select external_key from outcome where is_passing or status = 'unprocessed'"
 _CLOSE = "update control.crm_job set state = 'closed', changed_at = clock_timestamp() where job_id = :job_id"
 
 # Only the content of dead letters is retained, and only of their last try.
@@ -105,8 +105,21 @@ class Job:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a job's rows.
+
+    Attributes:
+        counts: sent, created, updated, failed, unprocessed; `dead` counts the rows that will fail again.
+        again: Keys of the rows that were not accepted, but may be the next time.
+    """
+
+    counts: Counts
+    again: list[str]
+
+
 def read(db: sa.Connection, bulk: Bulk, mapping: CrmObject, job: Job, info: JobInfo) -> None:
-    """Read the three result files into the temporary table `outcome`.
+    """Read the three result files into the temporary table `OUTCOME`.
 
     Raises:
         TargetUnavailable: Salesforce did not send them completely.
@@ -138,7 +151,7 @@ class Outcome:
 
 
 def take(db: sa.Connection, outcomes: Iterable[Outcome]) -> None:
-    """Write outcomes into the temporary table `outcome`."""
+    """Write outcomes into the temporary table `OUTCOME`."""
     _open_outcome(db)
     if rows := [asdict(each) for each in outcomes]:
         with db.begin():
@@ -148,13 +161,7 @@ def take(db: sa.Connection, outcomes: Iterable[Outcome]) -> None:
 
 def _open_outcome(db: sa.Connection) -> None:
     with db.begin():
-        db.execute(sa.text("drop table if exists pg_temp.outcome"))
-        db.execute(
-            sa.text("""
-            create temporary table outcome (
-                external_key text collate "C", status text, salesforce_id text, error text, is_passing boolean)
-            """)
-        )
+        OUTCOME.create(db)
 
 
 def _close_outcome(db: sa.Connection) -> None:
@@ -166,13 +173,15 @@ def _close_outcome(db: sa.Connection) -> None:
         db.execute(sa.text("analyze outcome"))
 
 
-def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str) -> Counts:
-    """Close a job whose results were read, in one transaction: accepted state, dead letters, ledger, the job itself.
+def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str) -> Settled:
+    """Close a job in one transaction: accepted state, dead letters, ledger, the job itself.
 
-    Rows that were not accepted but may be accepted the next time are in the temporary table `waiting` afterwards.
-
-    Returns:
-        sent, created, updated, failed, unprocessed; `dead` counts the rows that will fail again.
+    Args:
+        db: With the table `OUTCOME` of the job, which `read` or `take` left.
+        job: The job.
+        info: Its state.
+        fence: The right to write the object.
+        run_id: Names the run that settles it.
 
     Raises:
         BalanceError: A sent row has no result or several, or a result belongs to no sent row.
@@ -187,17 +196,19 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
             raise BalanceError(
                 "The results of a job do not account for its rows", job=job.job_id, sobject=job.sobject, rows=unmatched
             )
-        for statement in (_FIND_REMADE, _ACCEPT, _NOTE_REMADE, _FORGET_REMADE):
+        REMADE.fill(db, _FIND_REMADE, values)
+        for statement in (_ACCEPT, _NOTE_REMADE, _FORGET_REMADE):
             db.execute(sa.text(statement), values)
         db.execute(sa.text(_CLOSE_DEAD_LETTERS), values)
         pull = _pull(job, run_id)
         dead_letters.insert(db, pull, "crm", f"salesforce/{job.job_id}", _read_failed(db, job), own_day=False)
         counts = _count(db, job, info, time.perf_counter() - started)
         ledger.record(db, pull, "crm", counts, job.entity)
-        for statement in (_WAIT, _FORGET_SENT, _CLOSE):
+        again = list(db.scalars(sa.text(_AGAIN)))
+        for statement in (_FORGET_SENT, _CLOSE):
             db.execute(sa.text(statement), values)
         fence.check(db)
-    return counts
+    return Settled(counts, again)
 
 
 def _pull(job: Job, run_id: str) -> Pull:
@@ -216,22 +227,23 @@ def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Re
         if missing or len(set(names)) != len(names):
             raise BalanceError("A result file lacks a column", job=job.job_id, file=which, missing=sorted(missing))
         try:
-            _copy(db, names, pieces)
+            table = _copy(db, names, pieces)
         except psycopg.DataError as error:
             raise BalanceError("A result file is not valid CSV", job=job.job_id, file=which) from error
         key = db.dialect.identifier_preparer.quote(key_field.lower())
-        db.execute(sa.text(f"insert into outcome select {key}, {_SELECT_STATUS[which]} from result"))  # noqa: S608
+        db.execute(sa.text(f"insert into outcome select {key}, {_SELECT_STATUS[which]} from {table}"))  # noqa: S608
 
 
-def _copy(db: sa.Connection, names: list[str], pieces: Iterator[bytes]) -> None:
+def _copy(db: sa.Connection, names: list[str], pieces: Iterator[bytes]) -> TempTable:
+    table = result(names)
+    table.create(db)
     driver = db.connection.driver_connection
     assert driver is not None
-    with driver.cursor() as cursor:
-        columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
-        cursor.execute(sql.SQL("create temporary table result ({}) on commit drop").format(columns))
-        with cursor.copy("copy result from stdin (format csv, header, encoding 'UTF8')") as copy:
-            for piece in pieces:
-                copy.write(piece)
+    statement = sql.SQL("copy {} from stdin (format csv, header, encoding 'UTF8')").format(sql.Identifier(table.name))
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for piece in pieces:
+            copy.write(piece)
+    return table
 
 
 def _needed(which: Result) -> set[str]:

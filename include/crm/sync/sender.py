@@ -34,7 +34,7 @@ class Sender:
     """Sends the records that a sync has compared, and counts their outcomes.
 
     Args:
-        db: The sync's connection, with the temporary tables of the comparison.
+        db: The sync's connection, with the outgoing records that `delta.compare` left.
         session: The org.
         folder: Folder of the CSV files until Salesforce has accepted them.
         jobs: The jobs of each object, parents first.
@@ -64,7 +64,6 @@ class Sender:
 
     def adopt(self) -> None:
         """Finish the jobs that earlier runs left in Salesforce; a failure stops its object."""
-        self._keep_waiting([])
         for mapping in self._jobs:
             with self._holdback.stopping(mapping):
                 self._adopt(mapping)
@@ -119,58 +118,51 @@ class Sender:
             yield group
 
     def _send_few(self, group: list[CrmObject]) -> None:
-        batches, sending = [], list[CrmObject]()
+        batches = list[collections.Batch]()
         for mapping in group:
             with self._db.begin():
                 self._holdback.wait_for_parents(mapping)
-                if rounds.cut(self._db, mapping, MOST_ROWS):
-                    sending.append(mapping)
-                else:
-                    continue
-            batches.append(self._jobs[mapping].collect())
+                sending, parts = rounds.cut(self._db, mapping, MOST_ROWS)
+            if parts:
+                batches.append(self._jobs[mapping].collect(sending))
         collections.send(self._session, batches, self._check_fences)
-        waiting = {}
-        for mapping, batch in zip(sending, batches, strict=True):
-            self._keep_waiting([])
-            self._add(mapping, self._jobs[mapping].settle(batch))
-            waiting[mapping.entity] = self._read_waiting()
-        for mapping in sending:
-            if waiting[mapping.entity]:
-                self._keep_waiting(waiting[mapping.entity])
-                self._send_bulk(mapping, only_waiting=True)
+        again = {}
+        for batch in batches:
+            settled = self._jobs[batch.mapping].settle(batch)
+            self._add(batch.mapping, settled.counts)
+            again[batch.mapping] = settled.again
+        for mapping, keys in again.items():
+            if keys:
+                self._send_bulk(mapping, keys)
 
-    def _send_bulk(self, mapping: CrmObject, *, only_waiting: bool = False) -> None:
-        for attempt in range(int(only_waiting), 1 + _TRIES_AGAIN):
+    def _send_bulk(self, mapping: CrmObject, again: Sequence[str] = ()) -> None:
+        """Send the outgoing records of an object; or, after the first attempt, those that it left."""
+        for attempt in range(int(bool(again)), 1 + _TRIES_AGAIN):
             with self._db.begin():
                 most = SMALL_JOB_ROWS if attempt else MOST_ROWS
                 if not attempt:
                     self._holdback.wait_for_parents(mapping)
-                parts = rounds.cut(self._db, mapping, most, only_waiting=attempt > 0)
+                sending, parts = rounds.cut(self._db, mapping, most, again)
+            again = list[str]()
             for part in parts:
                 path = self._folder / f"{mapping.entity}-{attempt}-{part}.csv"
                 with self._db.begin():
-                    written = file.write(self._db, mapping, part, path)
-                self._add(mapping, self._jobs[mapping].send(part, written))
+                    written = file.write(self._db, sending, mapping, part, path)
+                settled = self._jobs[mapping].send(sending, part, written)
+                self._add(mapping, settled.counts)
+                again += settled.again
                 path.unlink()
-            if not (remaining := self._read_waiting()):
+            if not again:
                 return
         raise ObjectUnavailable(
             "Rows are still locked or unprocessed in Salesforce; the retry sends them again",
-            sobject=mapping.sobject, rows=len(remaining), dead=self.total[mapping.entity].dead or None,
+            sobject=mapping.sobject, rows=len(again), dead=self.total[mapping.entity].dead or None,
         )  # fmt: skip
 
     def _check_fences(self) -> None:
         with self._db.begin():
             for fence in self._fences:
                 fence.check(self._db)
-
-    def _read_waiting(self) -> list[str]:
-        with self._db.begin():
-            return rounds.read_waiting(self._db)
-
-    def _keep_waiting(self, keys: Sequence[str]) -> None:
-        with self._db.begin():
-            rounds.keep_waiting(self._db, keys)
 
     def _add(self, mapping: CrmObject, more: Counts) -> None:
         total = self.total[mapping.entity]

@@ -34,12 +34,12 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from include.contract.webhook import Sender
 from include.control import inbox
 from include.gateway import bounds
 from include.gateway.problem import Refusal, render
-from include.gateway.webhooks.authenticity import Head, Keyring
+from include.gateway.webhooks.authenticity import Head, Keyring, make_check
 from include.gateway.webhooks.delivery import read_delivery
-from include.gateway.webhooks.senders import Sender
 
 PATIENCE_S = 4.0
 """Seconds that a request waits for secrets and for the database; vendors expect a response within five seconds."""
@@ -67,7 +67,7 @@ def create_app(database: Callable[[], sa.Engine], senders: Sequence[Sender], key
     endpoints = _Endpoints(database, keys)
     for sender in senders:
         app.add_api_route(f"/{sender.path}", _bind(endpoints.receive, sender), methods=["POST"])
-        if sender.authenticity.has_handshake:
+        if make_check(sender.proof).has_handshake:
             app.add_api_route(f"/{sender.path}", _bind(endpoints.shake_hands, sender), methods=["GET"])
     app.add_exception_handler(Refusal, _render_error)
     app.add_exception_handler(HTTPException, _render_error)
@@ -113,7 +113,7 @@ class _Endpoints:
     async def shake_hands(self, sender: Sender, request: Request) -> Response:
         """Answer the sender's verification request, which precedes its first delivery."""
         head, _ = await self._check_head(sender, request)
-        return JSONResponse({}, headers=sender.authenticity.answer(head))
+        return JSONResponse({}, headers=make_check(sender.proof).answer(head))
 
     async def receive(self, sender: Sender, request: Request) -> Response:
         """Store a delivery, then acknowledge it."""
@@ -121,12 +121,12 @@ class _Endpoints:
         with bounds.IN_FLIGHT.share() as grow:
             async with self._count_refusals(sender, head):
                 body = await bounds.read_body(head.headers, request.stream(), await self._max_bytes(sender, head), grow)
-                sender.authenticity.check_body(head, body, keyring)
+                make_check(sender.proof).check_body(head, body, keyring)
             rate = limits.parse(sender.rate)
             if not await self._limiter.hit(rate, sender.name):
                 raise await self._too_many(rate, sender.name)
             is_new = await self._run(lambda: self._store(sender, head, body))
-        return JSONResponse({"status": "kept" if is_new else "known"}, headers=sender.authenticity.answer(head))
+        return JSONResponse({"status": "kept" if is_new else "known"}, headers=make_check(sender.proof).answer(head))
 
     def _store(self, sender: Sender, head: Head, body: bytes) -> bool:
         """Store an authentic delivery; return whether it is new. Log and count a rejected one: only the sender sees the response."""
@@ -148,7 +148,7 @@ class _Endpoints:
         head = Head(request.headers, request.client.host if request.client else "")
         keyring = await self._run(lambda: self._keys(sender))
         async with self._count_refusals(sender, head):
-            sender.authenticity.check_head(head, keyring)
+            make_check(sender.proof).check_head(head, keyring)
         return head, keyring
 
     async def _max_bytes(self, sender: Sender, head: Head) -> int:

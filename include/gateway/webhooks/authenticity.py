@@ -17,6 +17,7 @@ from typing import Protocol
 
 from starlette.datastructures import Headers
 
+from include.contract.webhook import EchoedId, SignedBody
 from include.errors import ConfigurationError
 from include.gateway.problem import Refusal
 
@@ -73,12 +74,8 @@ class Authenticity(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SignedBody:
-    """HMAC-SHA256 of the raw body with a shared secret, in base64; one numbered header per secret of the sender.
-
-    Attributes:
-        header: Name without the number: `X-Signature` means `X-Signature-1`, `X-Signature-2`, ...
-    """
+class _SignedBody:
+    """The check of a `SignedBody`: the body's HMAC with a shared secret."""
 
     header: str
     has_handshake = False
@@ -108,14 +105,11 @@ class SignedBody:
 
 
 @dataclass(frozen=True, slots=True)
-class EchoedId:
-    """A client id that only the sender and we know, sent from one of the sender's networks; the response repeats it.
+class _EchoedId:
+    """The check of an `EchoedId`: a client id from one of the sender's networks.
 
     The id signs nothing: anyone who learns it can forge a delivery. So networks are required (set `0.0.0.0/0 ::/0` if the proxy
     checks them, or uses mutual TLS), and a delivery is only a hint to read the record from the vendor.
-
-    Attributes:
-        header: The header with the id, in the request and in the response.
     """
 
     header: str
@@ -139,6 +133,11 @@ class EchoedId:
     def answer(self, head: Head) -> dict[str, str]:
         """Return the id, which was checked."""
         return {self.header: head.headers[self.header]}
+
+
+def make_check(proof: SignedBody | EchoedId) -> Authenticity:
+    """Return the check of a sender's proof."""
+    return _SignedBody(proof.header) if isinstance(proof, SignedBody) else _EchoedId(proof.header)
 
 
 def _not_configured() -> Refusal:

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import orjson
 
+from include.contract.webhook import Sender
 from include.control.inbox import Delivery
 from include.gateway.bounds import MAX_DEPTH, MAX_VALUES
 from include.gateway.problem import Refusal
 from include.gateway.webhooks.authenticity import Head
-from include.gateway.webhooks.senders import Sender
 
 _ID_LENGTH, _HEADER_LENGTH = 200, 500
 

@@ -12,7 +12,7 @@ convention.
 
 from __future__ import annotations
 
-from include.contract import Budget, Document, Vendor, Webhook
+from include.contract import AccessPoint, Budget, Document, EchoedId, Sender, Vendor, Webhook
 from include.vendors.adobe_sign import agreements, members
 from include.vendors.adobe_sign.agreements import AGREEMENTS, DELIVERIES, DETAILS, EVENTS, LIBRARY, USERS
 from include.vendors.adobe_sign.members import MEMBERS, PARTICIPANTS
@@ -21,7 +21,8 @@ ADOBE_SIGN = Vendor(
     name="adobe_sign",
     title="Adobe Acrobat Sign",
     notes=__doc__,
-    login="access_point",
+    # A moved account responds only at its access point.
+    login=AccessPoint("baseUris", host="apiAccessPoint", api="api/rest/v6"),
     tables=(LIBRARY, USERS, AGREEMENTS, DETAILS, EVENTS, MEMBERS, PARTICIPANTS, DELIVERIES),
     maps=(*agreements.MAPS, *members.MAPS),
     cron="10 */4 * * *",
@@ -40,6 +41,18 @@ ADOBE_SIGN = Vendor(
         Document("certificate", "agreements/{envelope_key}/auditTrail", headers={"x-api-user": "email:{sender_email}"}),
     ),
     webhook=Webhook(
-        "agreement_details", keys=(("agreement", "id"), ("agreement", "senderEmail")), row=(), log="deliveries"
+        "agreement_details",
+        keys=(("agreement", "id"), ("agreement", "senderEmail")),
+        row=(),
+        log="deliveries",
+        # The vendor documents a maximum of 10 MB, beyond which it leaves parts out.
+        sender=Sender(
+            "adobe_sign",
+            "adobe-sign",
+            connection="adobe_sign_webhook",
+            proof=EchoedId("X-AdobeSign-ClientId"),
+            max_bytes=12 * 2**20,
+            event_id="webhookNotificationId",
+        ),
     ),
 )

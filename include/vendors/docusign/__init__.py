@@ -11,7 +11,17 @@ decides how to fill them; this is the documented convention.
 
 from __future__ import annotations
 
-from include.contract import Budget, Document, Vendor, Webhook
+from include.contract import (
+    Budget,
+    Document,
+    Impersonation,
+    Redelivery,
+    Sender,
+    SignedBody,
+    Throttling,
+    Vendor,
+    Webhook,
+)
 from include.vendors.docusign import deliveries, envelopes, recipients
 from include.vendors.docusign.deliveries import DELIVERIES
 from include.vendors.docusign.envelopes import ENVELOPES, TEMPLATES
@@ -21,7 +31,14 @@ DOCUSIGN = Vendor(
     name="docusign",
     title="DocuSign",
     notes=__doc__,
-    login="impersonation",
+    login=Impersonation(
+        "signature impersonation",
+        accounts_path="userinfo",
+        accounts="accounts",
+        account_id="account_id",
+        is_default="is_default",
+        url="{base_uri}/restapi/v2.1/accounts/{account_id}",
+    ),
     tables=(TEMPLATES, ENVELOPES, RECIPIENTS, DELIVERIES),
     maps=(*envelopes.MAPS, *recipients.MAPS, *deliveries.MAPS),
     cron="40 * * * *",
@@ -32,7 +49,12 @@ DOCUSIGN = Vendor(
     budget=Budget(calls_per_minute=25, burst=20),
     api_version="v2.1",
     correlation_header="X-DocuSign-TraceToken",
-    throttled=r"(?i)(_LIMIT_EXCEEDED|API_REQUEST_IS_THROTTLED)$",
+    throttling=Throttling(
+        "errorCode",
+        r"(?i)(_LIMIT_EXCEEDED|API_REQUEST_IS_THROTTLED)$",
+        remaining="X-RateLimit-Remaining",
+        reset="X-RateLimit-Reset",
+    ),
     documents=(
         Document("signed", "envelopes/{envelope_key}/documents/combined", {"certificate": "false"}),
         Document("certificate", "envelopes/{envelope_key}/documents/certificate"),
@@ -42,7 +64,19 @@ DOCUSIGN = Vendor(
         keys=(("data", "envelopeId"),),
         row=("data", "envelopeSummary"),
         log="deliveries",
-        failures="connect/failures",
-        retry="connect/envelopes/retry_queue",
+        # The vendor documents no maximum size. Our Connect configurations exclude documents: we fetch them.
+        sender=Sender(
+            "docusign",
+            "docusign",
+            connection="docusign_connect",
+            proof=SignedBody("X-DocuSign-Signature"),
+            max_bytes=16 * 2**20,
+            headers=("content-type", "user-agent", "x-authorization-digest"),
+            attempt="retryCount",
+            json_setting="set the Connect configuration's data format to JSON (REST v2.1)",
+        ),
+        redelivery=Redelivery(
+            "connect/failures", "failures", "envelopeId", path="connect/envelopes/retry_queue", keys="envelopeIds"
+        ),
     ),
 )

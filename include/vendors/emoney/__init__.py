@@ -8,7 +8,7 @@ stored with the time of the call. Clients may be deleted permanently, without a 
 
 from __future__ import annotations
 
-from include.contract import Budget, Vendor
+from include.contract import Budget, SignedAssertion, Vendor
 from include.vendors.emoney import accounts, clients, plans
 from include.vendors.emoney.accounts import ACCOUNTS
 from include.vendors.emoney.clients import CLIENTS
@@ -18,7 +18,7 @@ EMONEY = Vendor(
     name="emoney",
     title="eMoney Advisor",
     notes=__doc__,
-    login="signed_assertion",
+    login=SignedAssertion(),
     headers={"apikey": "api_key"},
     tables=(CLIENTS, PLANS, EXPENSES, MONTE_CARLO, GOAL_RESULTS, GOAL_FUNDING, ACCOUNTS),
     maps=(*clients.MAPS, *plans.MAPS, *accounts.MAPS),

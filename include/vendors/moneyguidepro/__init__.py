@@ -9,7 +9,7 @@ report that balances could not be refreshed; then the result is flagged stale.
 
 from __future__ import annotations
 
-from include.contract import Budget, Vendor
+from include.contract import Basic, Budget, Vendor
 from include.vendors.moneyguidepro import assets, households, plans
 from include.vendors.moneyguidepro.assets import ASSETS, INSURANCE_POLICIES
 from include.vendors.moneyguidepro.households import HOUSEHOLDS, PARTICIPANTS
@@ -19,7 +19,7 @@ MONEYGUIDEPRO = Vendor(
     name="moneyguidepro",
     title="MoneyGuidePro",
     notes=__doc__,
-    login="basic",
+    login=Basic(),
     headers={"institutionId": "institution_id"},
     tables=(HOUSEHOLDS, PARTICIPANTS, METERS, PLAN_SUMMARIES, GOALS, INSURANCE_POLICIES, ASSETS),
     maps=(*households.MAPS, *plans.MAPS, *assets.MAPS),

@@ -6,7 +6,7 @@ checked against a live firm. Orion calls households clients, and positions asset
 
 from __future__ import annotations
 
-from include.contract import Budget, Probe, Vendor
+from include.contract import Budget, Probe, SessionToken, Vendor
 from include.vendors.orion import accounts, clients, positions
 from include.vendors.orion.accounts import ACCOUNTS
 from include.vendors.orion.clients import CLIENTS, REGISTRATIONS, REPRESENTATIVES
@@ -16,7 +16,8 @@ ORION = Vendor(
     name="orion",
     title="Orion Advisor",
     notes=__doc__,
-    login="session_token",
+    # Source: the vendor's guide "Basic authentication". A refusal is 401 with an empty body.
+    login=SessionToken("security/token", "Session"),
     tables=(REPRESENTATIVES, CLIENTS, REGISTRATIONS, ACCOUNTS, ASSETS, TRANSACTIONS),
     maps=(*clients.MAPS, *accounts.MAPS, *positions.MAPS),
     cron="0 6 * * 1-5",

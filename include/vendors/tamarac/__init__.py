@@ -9,7 +9,7 @@ Transactions are requested by entry date, so that back-dated trades are included
 
 from __future__ import annotations
 
-from include.contract import Budget, Probe, Vendor
+from include.contract import Basic, Budget, Probe, Vendor
 from include.vendors.tamarac import accounts, clients, positions
 from include.vendors.tamarac.accounts import ACCOUNTS, GROUPS
 from include.vendors.tamarac.clients import CLIENTS, HOUSEHOLDS
@@ -19,7 +19,7 @@ TAMARAC = Vendor(
     name="tamarac",
     title="Tamarac",
     notes=__doc__,
-    login="basic",
+    login=Basic(),
     tables=(CLIENTS, HOUSEHOLDS, GROUPS, ACCOUNTS, HOLDINGS, TRANSACTIONS),
     maps=(*clients.MAPS, *accounts.MAPS, *positions.MAPS),
     cron="0 6 * * 1-5",

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 from airflow.plugins_manager import AirflowPlugin
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from include.contract.webhook import Sender
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
 from include.gateway.api.settings import Settings
 from include.gateway.webhooks.app import create_app
 from include.gateway.webhooks.authenticity import Keyring
-from include.gateway.webhooks.senders import SENDERS, Sender
+from include.gateway.webhooks.senders import SENDERS
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

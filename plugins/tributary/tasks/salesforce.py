@@ -107,23 +107,17 @@ def open_approvals(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
 def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     """Send the changes; return the counts by object. Fail where every change is held back."""
     from include import business_dates
+    from include.crm.run import Org, Run
     from include.crm.sync import approval
-    from include.crm.sync.load import sync
+    from include.crm.sync.load import Scope, sync
     from include.errors import RowsFailed
     from tributary import connections
 
     engine = connections.site().engine
+    org = Org(engine, connections.connection("salesforce"), connections.crm_settings())
+    scope = Scope(approval.find_approved(engine), params["resend_refused"])
     try:
-        counts = sync(
-            engine,
-            connections.connection("salesforce"),
-            connections.work_folder(),
-            run_id,
-            business_dates.business_date(None),
-            connections.crm_settings(),
-            approved=approval.find_approved(engine),
-            resends=params["resend_refused"],
-        )
+        counts = sync(org, Run(run_id, business_dates.business_date(None)), connections.work_folder(), scope)
     except RowsFailed:
         approval.use(engine, run_id)
         raise
@@ -161,14 +155,15 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
     """Create a Task in Salesforce for each finding that needs one, and complete those whose finding is resolved."""
     from include import business_dates
     from include.crm import tasks
+    from include.crm.run import Org, Run
     from include.rules import HOUSEHOLD_RULES, RULES
     from tributary import connections
 
     _refuse_paused(connections.is_crm_paused())
     rules = (*RULES, *HOUSEHOLD_RULES)
     specs = {r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in rules if r.task_subject}
-    connection, day = connections.connection("salesforce"), business_dates.business_date(None)
-    counts = tasks.sync(connections.site().engine, connection, run_id, day, connections.crm_settings(), specs)
+    org = Org(connections.site().engine, connections.connection("salesforce"), connections.crm_settings())
+    counts = tasks.sync(org, Run(run_id, business_dates.business_date(None)), specs)
     return {"created": counts.created, "completed": counts.updated}
 
 

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from include.crm import tasks
+from include.crm.run import Org, Run
 from include.crm.settings import Settings
 from include.crm.sync import load
 from include.rules import HOUSEHOLD_RULES
@@ -119,19 +120,12 @@ def test_it_closes_when_the_household_is_served(subscription: Subscription) -> N
 def test_it_is_a_task_on_the_deal_for_its_owner_and_an_alert(subscription: Subscription, tmp_path: Path) -> None:
     made = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
     evaluate_deals(subscription)
-    settings = Settings("sample", few=1_000_000)
+    org = Org(subscription.engine, subscription.connection, Settings("sample", few=1_000_000))
     wanted = {RULE.name: tasks.TaskSpec(RULE.task_subject or "", RULE.due_days)}
-    counts = tasks.sync(subscription.engine, subscription.connection, "tasks", LAST, settings, wanted)
+    counts = tasks.sync(org, Run("tasks", LAST), wanted)
     [task] = map(orjson.loads, subscription.sandbox.http.get("/salesforce/_admin/records/Task").content.splitlines())
     assert (counts.created, task["WhatId"], task["OwnerId"]) == (1, made, subscription.record(made)["OwnerId"])
-    load.sync(
-        subscription.engine,
-        subscription.connection,
-        tmp_path / "work",
-        run_id="alerts",
-        business_date=LAST,
-        settings=settings,
-    )
+    load.sync(org, Run("alerts", LAST), tmp_path / "work")
     [alert] = map(
         orjson.loads, subscription.sandbox.http.get("/salesforce/_admin/records/FinServ__Alert__c").content.splitlines()
     )

@@ -14,7 +14,7 @@ from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, Crm
 
 def read(crm: Crm, run_id: str = "read") -> dict[str, Found]:
     """What differs, by entity."""
-    found = read_back(crm.engine, crm.connection, run_id, crm.settings, lambda _: None)
+    found = read_back(crm.org, run_id, lambda _: None)
     return {entity: replace(each, read=0) for entity, each in found.items() if not each.is_as_believed}
 
 
@@ -40,7 +40,7 @@ def test_after_a_sync_all_is_as_believed(crm: Crm, persons: str) -> None:
     crm.settings = replace(crm.settings, persons=persons, has_transactions=True)
     counts = crm.sync()
 
-    found = read_back(crm.engine, crm.connection, "read", crm.settings, lambda _: None)
+    found = read_back(crm.org, "read", lambda _: None)
 
     assert {entity: each.read for entity, each in found.items()} == {e: c.created for e, c in counts.items()}
     assert all(each.is_as_believed for each in found.values())

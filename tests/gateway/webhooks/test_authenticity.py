@@ -8,12 +8,13 @@ import hmac
 import pytest
 from starlette.datastructures import Headers
 
+from include.contract.webhook import EchoedId, SignedBody
 from include.errors import ConfigurationError
 from include.gateway.problem import Refusal
-from include.gateway.webhooks.authenticity import EchoedId, Head, Keyring, SignedBody
+from include.gateway.webhooks.authenticity import Head, Keyring, make_check
 from tests.gateway.conftest import sign
 
-SIGNED, ECHOED = SignedBody("X-Signed"), EchoedId("X-Client")
+SIGNED, ECHOED = make_check(SignedBody("X-Signed")), make_check(EchoedId("X-Client"))
 BODY = '{"a":"é"}'.encode()
 OLD, NEW = "an-old-key=", "a-new-key="
 KNOWN = Keyring.of("one-id another-id", "203.0.113.0/24 2001:db8::/32")
