@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs test test-all lint fmt clean
+.PHONY: install demo stop replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs generate test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -86,6 +86,11 @@ docs: install docs/javascripts/mermaid.min.js  ## the site of docs/ into site/, 
 docs/javascripts/mermaid.min.js:
 	@if command -v npm > /dev/null; then mkdir -p $(@D) && npm pack --silent mermaid@$(MERMAID) --pack-destination $(@D) > /dev/null \
 		&& tar -xzf $(@D)/mermaid-$(MERMAID).tgz -C $(@D) --strip-components=2 package/dist/$(@F) && rm $(@D)/mermaid-$(MERMAID).tgz; fi
+
+generate: install  ## after a change of a vendor's columns or of the Salesforce mappings: the files that are derived from them
+	.venv/bin/python -m include.crm.deployment
+	.venv/bin/python -m include.gateway.api.document > docs/reference/openapi.json
+	.venv/bin/python -m local.schema_page > docs/reference/schema.md
 
 # Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
 # Airflow's few long ones begin early.

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from include.errors import ConfigurationError
 
-_PERSONS = ("individuals", "person_accounts")
+Persons = Literal["individuals", "person_accounts"]
+PERSONS: tuple[Persons, ...] = ("individuals", "person_accounts")
+"""How an org represents persons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Settings:
     """
 
     firm: str
-    persons: Literal["individuals", "person_accounts"] = "individuals"
+    persons: Persons = "individuals"
     has_transactions: bool = False
     transaction_days: int = 30
     key_field: str = "Tributary_Key__c"
@@ -55,7 +57,7 @@ class Settings:
                 bool(re.fullmatch(r"[A-Za-z0-9_-]+", self.firm)),
                 "letters, digits, - and _",
             ),
-            ("persons", self.persons, self.persons in _PERSONS, " or ".join(_PERSONS)),
+            ("persons", self.persons, self.persons in PERSONS, " or ".join(PERSONS)),
         ]
         for name in ("most_changed_ratio", "most_moved_ratio", "reserved_ratio"):
             value = getattr(self, name)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from include.crm.objects.mapping import CrmObject, Field, key, link, moment, number, text
+from include.crm.objects.mapping import CrmObject, Field, custom, key, link, moment, number, text
 from include.crm.settings import Settings
 
 ENVELOPE = "Tributary_Envelope__c"
@@ -35,7 +35,7 @@ def _document(name: str, kind: Literal["signed", "certificate"]) -> Field:
     """Return a field with a link to the document, behind our own login; empty if the firm set no `documents_url`."""
     of_envelope = "d.vendor = e.vendor and d.envelope_key = e.envelope_key"
     document = f"select d.content_hash from control.document d where {of_envelope} and d.kind = '{kind}'"  # noqa: S608
-    return Field(name, f"nullif(:documents_url, '') || '/' || ({document})")
+    return Field(name, f"nullif(:documents_url, '') || '/' || ({document})", type="Url")
 
 
 # Drafts and envelopes without a known household are not sent to Salesforce. An envelope that was sent there stays up to date.
@@ -50,17 +50,23 @@ def envelope(settings: Settings, account: str) -> CrmObject:
             text("Name", "coalesce(e.subject, e.purpose, 'Envelope')", 80),
             link(settings, "Household__r", account, key("household", "h")),
             Field("Status__c", "case when e.status = 'draft' then 'Other' else initcap(e.status) end"),
-            text("Purpose__c", "e.purpose", 255),
-            text("Waits_For__c", "e.waits_for", 255),
-            number("Signers__c", "e.recipients", 0),
-            number("Signed__c", "e.signed", 0),
-            text("Reason__c", "e.reason", 255),
-            text("Source__c", "e.vendor", 80),
-            moment("Sent_At__c", "e.sent_at"),
-            moment("Completed_At__c", "e.completed_at"),
-            moment("Ended_At__c", "e.ended_at"),
-            _document("Document__c", "signed"),
-            _document("Certificate__c", "certificate"),
+            custom(text("Purpose__c", "e.purpose", 255), "Purpose", "What the envelope is for, as the sender wrote it"),
+            custom(text("Waits_For__c", "e.waits_for", 255), "Waits For", "First signer in order who has not acted"),
+            custom(number("Signers__c", "e.recipients", 0), "Signers", "Number of signers"),
+            custom(number("Signed__c", "e.signed", 0), "Signed", "Number of signers who have signed"),
+            custom(text("Reason__c", "e.reason", 255), "Reason", "Why the envelope was declined or voided"),
+            custom(text("Source__c", "e.vendor", 80), "Source", "E-signature vendor"),
+            custom(moment("Sent_At__c", "e.sent_at"), "Sent At", "When the envelope was sent"),
+            custom(moment("Completed_At__c", "e.completed_at"), "Completed At", "When the last signer signed"),
+            custom(
+                moment("Ended_At__c", "e.ended_at"), "Ended At", "When the envelope was declined or voided, or expired"
+            ),
+            custom(_document("Document__c", "signed"), "Signed Document", "All documents of the envelope as signed"),
+            custom(
+                _document("Certificate__c", "certificate"),
+                "Certificate",
+                "Record of who acted when, certified by the e-signature vendor",
+            ),
         ),
         source=f"""
             mart.envelope e

@@ -6,6 +6,8 @@ has one owner:
     we write it         the vendor is right; edits in Salesforce are overwritten
     we write it once    when the record is new (`once`); after that the firm owns it
     Salesforce owns it  not declared here, so never sent: totals that it rolls up, owners, service models
+
+A field that the package lacks is `custom`: `include.crm.deployment` generates what a firm deploys from its declaration.
 """
 
 from __future__ import annotations
@@ -31,6 +33,11 @@ class Field:
         when_gone: Its value once the record is missing from the vendor's snapshot; None leaves it unchanged.
         links_to: The object that a lookup refers to.
         is_daily: Whether it changes every day by nature, such as a price. Such changes need no approval.
+        type: Salesforce's type. Only custom fields are created from it.
+        length: Characters of a text.
+        decimals: Decimal places of a number.
+        label: Label of a custom field; empty for fields that the org already has.
+        description: What a custom field shows.
     """
 
     name: str
@@ -41,6 +48,11 @@ class Field:
     links_to: str = ""
     unknown: str = ""
     when_gone: str | None = None
+    type: str = "Text"
+    length: int = 255
+    decimals: int = 0
+    label: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,39 +127,44 @@ def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field
 
 def text(name: str, sql: str, length: int) -> Field:
     """Return a text field, truncated to its length. Trims and reads `#N/A` as null, as Salesforce does."""
-    return Field(name, f"nullif(nullif(btrim(left(btrim({sql}), {length})), ''), '#N/A')")
+    return Field(name, f"nullif(nullif(btrim(left(btrim({sql}), {length})), ''), '#N/A')", length=length)
 
 
 def number(name: str, sql: str, decimals: int, *, when_gone: str | None = None, unknown: str = "") -> Field:
     """Return a number field, rounded to `decimals`."""
-    return Field(name, f"round({sql}, {decimals})::text", "number", when_gone=when_gone, unknown=unknown)
+    rounded = f"round({sql}, {decimals})::text"
+    return Field(name, rounded, "number", when_gone=when_gone, unknown=unknown, type="Number", decimals=decimals)
 
 
 def money(name: str, sql: str, *, when_gone: str | None = None, unknown: str = "") -> Field:
     """Return a field of dollars and cents."""
-    return number(name, sql, 2, when_gone=when_gone, unknown=unknown)
+    return replace(number(name, sql, 2, when_gone=when_gone, unknown=unknown), type="Currency")
+
+
+def percent(name: str, sql: str) -> Field:
+    """Return a field of percent with two decimals, of SQL of a ratio (0-1)."""
+    return replace(number(name, f"({sql}) * 100", 2), type="Percent")
 
 
 def day(name: str, sql: str) -> Field:
     """Return a date field."""
-    return Field(name, f"({sql})::text")
+    return Field(name, f"({sql})::text", type="Date")
 
 
 def noon(name: str, sql: str) -> Field:
     """Return a datetime field of a day, at noon UTC, which is the same day in every American office."""
-    return Field(name, f"to_char({sql}, 'YYYY-MM-DD\"T12:00:00Z\"')", "time")
+    return Field(name, f"to_char({sql}, 'YYYY-MM-DD\"T12:00:00Z\"')", "time", type="DateTime")
 
 
 def moment(name: str, sql: str) -> Field:
     """Return a datetime field, truncated to the second."""
-    return Field(
-        name, f"to_char(date_trunc('second', {sql}) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')", "time"
-    )
+    utc = f"date_trunc('second', {sql}) at time zone 'UTC'"
+    return Field(name, f'to_char({utc}, \'YYYY-MM-DD"T"HH24:MI:SS"Z"\')', "time", type="DateTime")
 
 
 def flag(name: str, sql: str, *, when_gone: str | None = None) -> Field:
     """Return a checkbox field; null becomes false."""
-    return Field(name, f"coalesce({sql}, false)::text", "flag", when_gone=when_gone)
+    return Field(name, f"coalesce({sql}, false)::text", "flag", when_gone=when_gone, type="Checkbox")
 
 
 def always(name: str, value: str) -> Field:
@@ -163,3 +180,8 @@ def daily(field: Field) -> Field:
 def once(field: Field) -> Field:
     """Mark a field that is sent only with a new record; after that the firm owns it."""
     return replace(field, is_once=True)
+
+
+def custom(field: Field, label: str, description: str) -> Field:
+    """Mark a field that the package lacks, so the firm deploys it: its label, and what it shows, without a final dot."""
+    return replace(field, label=label, description=description)

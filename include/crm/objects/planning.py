@@ -7,6 +7,7 @@ from include.crm.objects.mapping import (
     Field,
     always,
     current,
+    custom,
     daily,
     day,
     flag,
@@ -15,6 +16,7 @@ from include.crm.objects.mapping import (
     money,
     number,
     once,
+    percent,
     text,
 )
 from include.crm.settings import Settings
@@ -22,20 +24,64 @@ from include.crm.settings import Settings
 GOAL = "FinServ__FinancialGoal__c"
 
 SUMMARY = (
-    daily(number("Tributary_Plan_Success__c", "n.probability_ratio * 100", 2)),
-    daily(number("Tributary_Plan_Recommended__c", "n.recommended_ratio * 100", 2)),
-    daily(day("Tributary_Plan_Computed__c", "n.computed_on")),
-    day("Tributary_Plan_Changed__c", "n.changed_on"),
-    text("Tributary_Plan_Source__c", "n.vendor", 80),
-    daily(flag("Tributary_Plan_Stale__c", "n.is_stale")),
-    number("Tributary_Risk_Number__c", "r.client_risk_number", 0),
-    daily(number("Tributary_Portfolio_Risk__c", "r.portfolio_risk_number", 0)),
-    daily(day("Tributary_Risk_Measured__c", "r.portfolio_measured_on")),
-    day("Tributary_Questionnaire_Date__c", "q.completed_on"),
+    custom(
+        daily(percent("Tributary_Plan_Success__c", "n.probability_ratio")),
+        "Plan Success",
+        "Probability that the leading financial plan of the household succeeds as it is",
+    ),
+    custom(
+        daily(percent("Tributary_Plan_Recommended__c", "n.recommended_ratio")),
+        "Plan Success if Recommended",
+        "Probability that the plan succeeds if the advice is followed; empty without advice",
+    ),
+    custom(
+        daily(day("Tributary_Plan_Computed__c", "n.computed_on")),
+        "Plan Computed On",
+        "Day on which the probability of the plan was computed",
+    ),
+    custom(
+        day("Tributary_Plan_Changed__c", "n.changed_on"),
+        "Plan Changed On",
+        "Day on which a planner last changed the plan",
+    ),
+    custom(
+        text("Tributary_Plan_Source__c", "n.vendor", 80),
+        "Plan Source",
+        "Vendor of the plan",
+    ),
+    custom(
+        daily(flag("Tributary_Plan_Stale__c", "n.is_stale")),
+        "Plan on Old Balances",
+        "Whether the plan uses balances that the planning system could not refresh",
+    ),
+    custom(
+        number("Tributary_Risk_Number__c", "r.client_risk_number", 0),
+        "Risk Number",
+        "Risk that the client accepts, 1 to 99. A household shows the member with the largest gap to the portfolio",
+    ),
+    custom(
+        daily(number("Tributary_Portfolio_Risk__c", "r.portfolio_risk_number", 0)),
+        "Portfolio Risk Number",
+        "Risk of the current portfolio, 1 to 99",
+    ),
+    custom(
+        daily(day("Tributary_Risk_Measured__c", "r.portfolio_measured_on")),
+        "Risk Measured On",
+        "Day of the portfolio's risk number",
+    ),
+    custom(
+        day("Tributary_Questionnaire_Date__c", "q.completed_on"),
+        "Risk Questionnaire Completed On",
+        "Day on which the questionnaire of the risk number was completed",
+    ),
 )
 """Fields of an account, from the household's leading plan `n`, the risk `r` and the questionnaire `q`."""
 
-HELD_AWAY = daily(money("Tributary_Held_Away__c", "w.held_away_usd"))
+HELD_AWAY = custom(
+    daily(money("Tributary_Held_Away__c", "w.held_away_usd")),
+    "Held Away",
+    "Assets in the household's plan that the firm does not manage; managed assets are excluded",
+)
 
 _LEADING = "(select * from mart.plan_freshness where is_leading) n"
 
@@ -94,11 +140,31 @@ def goal(settings: Settings, account: str) -> CrmObject:
             money("FinServ__TargetValue__c", f"coalesce({_COST}, o.amount_usd)"),
             daily(money("FinServ__ActualValue__c", f"g.funded_ratio * {_COST}")),
             day("FinServ__TargetDate__c", "make_date(o.start_year::int, 1, 1)"),
-            daily(number("Tributary_Success__c", "g.probability_ratio * 100", 2)),
-            daily(number("Tributary_Funded__c", "g.funded_ratio * 100", 2)),
-            daily(number("Tributary_Shortfall_Year__c", "g.shortfall_year", 0)),
-            daily(day("Tributary_Computed__c", "g.computed_on")),
-            flag("Tributary_Current__c", "g.is_leading and g.is_named"),
+            custom(
+                daily(percent("Tributary_Success__c", "g.probability_ratio")),
+                "Goal Success",
+                "Probability that the goal is reached; empty if the planning system computes only plans",
+            ),
+            custom(
+                daily(percent("Tributary_Funded__c", "g.funded_ratio")),
+                "Funded",
+                "Money set aside for the goal, as a share of its cost",
+            ),
+            custom(
+                daily(number("Tributary_Shortfall_Year__c", "g.shortfall_year", 0)),
+                "Shortfall Year",
+                "First year in which money is missing",
+            ),
+            custom(
+                daily(day("Tributary_Computed__c", "g.computed_on")),
+                "Computed On",
+                "Day on which the probability of the goal was computed",
+            ),
+            custom(
+                flag("Tributary_Current__c", "g.is_leading and g.is_named"),
+                "In the Plan",
+                "Whether the goal is in the household's leading plan",
+            ),
         ),
         source=f"""
             warehouse.goal o

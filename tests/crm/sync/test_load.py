@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -471,28 +470,6 @@ def test_results_that_do_not_account_for_every_row_stop_the_sync_and_the_next_on
     counts = crm.sync()
 
     assert counts["household"].updated == counts["household"].sent > 0
-
-
-def test_the_permission_set_covers_every_custom_field(crm: Crm) -> None:
-    granted = (
-        Path(load.__file__).parents[1] / "metadata/permissionsets/Tributary_Load.permissionset-meta.xml"
-    ).read_text()
-
-    chosen = {
-        wanted for persons in ("individuals", "person_accounts") for wanted in objects(replace(BULK, persons=persons))
-    }
-    for wanted in chosen:
-        names = [name.split(".")[0].replace("__r", "__c") for name in wanted.columns if "__" in name.split(".")[0]]
-        # A field of a person account's contact half is granted on the contact.
-        assert all(f"<field>Contact.{n[:-2]}c</field>" in granted for n in names if n.endswith("__pc"))
-        names = [n for n in names if not n.endswith("__pc")]
-        # Salesforce grants required fields and masters by itself, and takes no permission for them.
-        free = {
-            "FinServ__PrimaryOwner__c", "FinServ__SecuritiesName__c", "FinServ__FinancialAccount__c", "FinServ__Amount__c",
-            "FinServ__Message__c", "FinServ__Severity__c", "FinServ__TransactionDate__c",
-        }  # fmt: skip
-        missing = [n for n in names if n not in free and f"<field>{wanted.sobject}.{n}</field>" not in granted]
-        assert missing == []
 
 
 def test_a_run_fails_while_an_adopted_job_has_dead_letters(crm: Crm) -> None:
