@@ -71,7 +71,7 @@ bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
 	@$(TRIBUTARY) bench-gateway
 
 conformance: install  ## SPECS=folder of the e-signature vendors' API documents: does the sandbox answer as they say?
-	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/adding_a_vendor.md))
+	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/how-to/adding_a_vendor.md))
 	@.venv/bin/python -m sandbox.conformance "$(SPECS)"
 
 chaos: install  ## SEEDS=0-199: kill and stop whatever runs, and compare with an undisturbed twin; see docs/chaos.md

@@ -1,4 +1,4 @@
-"""docs/adding_a_vendor.md: its steps 1 to 3, followed literally in a copy of the project, give a vendor that works."""
+"""docs/how-to/adding_a_vendor.md: its steps 1 to 3, followed literally in a copy of the project, give a vendor that works."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sandbox import vendors as simulated
 from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "adding_a_vendor.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "adding_a_vendor.md").read_text()
 
 ROWS = [
     {"portfolioId": 1, "title": "Sample One", "totalValue": 10.25, "open": True, "accountNo": "1111-2233", "branchPhone": None},
