@@ -7,8 +7,10 @@ somebody has read it; none is ever overwritten.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from include.contract import FanOut, Inside, Table, Vendor
-from include.vendors import VENDORS
+from include.vendors import VENDORS, named
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.vendors.answered import HERE, Day, goldens, run_day, written
@@ -25,10 +27,10 @@ CASES = [pytest.param(vendor, table, id=f"{vendor.name}-{table.name}") for vendo
 
 
 @pytest.fixture(scope="module")
-def days(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Day]:
-    """A day of every vendor."""
+def day_of(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Day]:
+    """Runs a day of a vendor, once."""
     folder = tmp_path_factory.mktemp("goldens")
-    return {vendor.name: run_day(engine, folder, vendor, goldens(vendor)) for vendor in VENDORS}
+    return functools.cache(lambda name: run_day(engine, folder, named(name), goldens(named(name))))
 
 
 def become(day: Day, table: Table) -> dict[str, Any]:
@@ -45,9 +47,9 @@ def _text(value: object) -> str:
 
 
 @pytest.mark.parametrize(("vendor", "table"), CASES)
-def test_answer_becomes_what_its_golden_says(vendor: Vendor, table: Table, days: dict[str, Day]) -> None:
+def test_answer_becomes_what_its_golden_says(vendor: Vendor, table: Table, day_of: Callable[[str], Day]) -> None:
     expected = HERE / vendor.name / f"{table.name}.expected.json"
-    became = _text(become(days[vendor.name], table))
+    became = _text(become(day_of(vendor.name), table))
     if not expected.exists():
         expected.write_text(became)
         pytest.fail(f"{expected.name} was missing, and is written: read it")
