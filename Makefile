@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos test test-all lint fmt clean
+.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance openapi chaos test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -19,6 +19,7 @@ DATA ?=
 HOUSEHOLDS ?=
 SPECS ?=
 ARGS ?=
+NAME ?=
 VENDOR ?=
 TABLE ?=
 DATE ?=
@@ -43,6 +44,10 @@ demo: install  ## DATA=folder of vendor files instead of invented ones, HOUSEHOL
 
 stop:
 	@test ! -e .venv/.installed || $(TRIBUTARY) stop
+
+vendor: install  ## NAME=toybank: write a new vendor from the template; see docs/how-to/adding_a_vendor.md
+	$(if $(NAME),,$(error NAME=toybank must name the new vendor))
+	@$(TRIBUTARY) vendor "$(NAME)"
 
 replay: install  ## VENDOR=orion TABLE=assets, DATE=2026-11-20 (else the latest session), DRY=1: write nothing
 	@$(TRIBUTARY) replay --vendor "$(VENDOR)" --table "$(TABLE)" $(if $(DATE),--date $(DATE)) $(if $(DRY),--dry)
@@ -73,6 +78,9 @@ bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
 conformance: install  ## SPECS=folder of the e-signature vendors' API documents: does the sandbox answer as they say?
 	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/how-to/adding_a_vendor.md))
 	@.venv/bin/python -m sandbox.conformance "$(SPECS)"
+
+openapi: install  ## after a change of the API or of a vendor's tables
+	@.venv/bin/python -m include.gateway.api.document > docs/openapi.json
 
 chaos: install  ## SEEDS=0-199: kill and stop whatever runs, and compare with an undisturbed twin; see docs/chaos.md
 	@.venv/bin/python -m tests.chaos $(SEEDS)
