@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs generate test test-all lint fmt clean
+.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs generate test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -19,6 +19,7 @@ DATA ?=
 HOUSEHOLDS ?=
 SPECS ?=
 ARGS ?=
+NAME ?=
 VENDOR ?=
 TABLE ?=
 DATE ?=
@@ -44,6 +45,10 @@ demo: install  ## DATA=folder of vendor files instead of invented ones, HOUSEHOL
 
 stop:
 	@test ! -e .venv/.installed || $(TRIBUTARY) stop
+
+vendor: install  ## NAME=toybank: write a new vendor from the template; see docs/how-to/adding_a_vendor.md
+	$(if $(NAME),,$(error NAME=toybank must name the new vendor))
+	@$(TRIBUTARY) vendor "$(NAME)"
 
 replay: install  ## VENDOR=orion TABLE=assets, DATE=2026-11-20 (else the latest session), DRY=1: write nothing
 	@$(TRIBUTARY) replay --vendor "$(VENDOR)" --table "$(TABLE)" $(if $(DATE),--date $(DATE)) $(if $(DRY),--dry)

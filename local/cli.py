@@ -1,7 +1,8 @@
-"""The commands behind the Makefile, for one machine: demo, stop, replay, sandbox and benchmarks.
+"""The commands behind the Makefile, for one machine: demo, stop, a new vendor, replay, sandbox and benchmarks.
 
 python -m local.cli demo [--data FOLDER] [--households N]
 python -m local.cli stop
+python -m local.cli vendor NAME
 python -m local.cli airflow ...
 python -m local.cli replay --vendor NAME --table NAME [--date 2026-11-20] [--dry]
 python -m local.cli sandbox [--port N] ...
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     gateway.add_argument("--seconds", type=int, default=20)
     gateway.add_argument("--storm", type=int, default=1000)
     commands.add_parser("stop", help="stop all processes that demo started")
+    vendor = commands.add_parser("vendor", help="write a new vendor from the template")
+    vendor.add_argument("name", help="its short name: DAG, connection, folders and files")
     replay = commands.add_parser("replay", help="replay the dead letters of a table and day")
     replay.add_argument("--vendor", required=True)
     replay.add_argument("--table", required=True)
@@ -105,6 +108,17 @@ def _stop(_: argparse.Namespace, __: list[str]) -> int:
 
     ended = demo.Demo().stop()
     print("Ended: " + ", ".join(ended) if ended else "Nothing was running.")
+    return 0
+
+
+def _vendor(arguments: argparse.Namespace, _: list[str]) -> int:
+    from local.new_vendor import LISTS, list_questions, write_vendor
+
+    written = write_vendor(arguments.name)
+    print("Wrote", *written, sep="\n  ")
+    print("Added a line to", *LISTS, sep="\n  ")
+    print("Next: answer each comment CHANGE:, then continue with step 2 of docs/how-to/adding_a_vendor.md", end="")
+    print("", *list_questions(written), sep="\n  ")
     return 0
 
 
@@ -179,6 +193,7 @@ def _sandbox(_: argparse.Namespace, rest: list[str]) -> int:
 COMMANDS = {
     "demo": _demo,
     "stop": _stop,
+    "vendor": _vendor,
     "replay": _replay,
     "airflow": _airflow,
     "sandbox": _sandbox,

@@ -292,9 +292,7 @@ class Demo:
                     "username": "load@tributary.example",
                 }
                 requests.post(f"{url}/salesforce/_admin/consumers", json=consumer, timeout=10)
-                # Close the vendor's day now: the demo does not wait until the vendor closes it at night.
-                closed = {"date": business_dates.latest_closed(datetime.now(UTC)).isoformat()}
-                requests.post(f"{url}/_sandbox/tamarac/closed_through", json=closed, timeout=10)
+                _close_day(url)
                 connections: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
                 return connections
             except (requests.ConnectionError, requests.Timeout):
@@ -302,6 +300,16 @@ class Demo:
         log = processes.log("sandbox")
         last = (log.read_text().splitlines() or [""])[-1]
         raise TargetUnavailable("The sandbox did not start; see its log", last_line=last, log=log)
+
+
+def _close_day(url: str) -> None:
+    """Close the day at the vendors that close it at night: the demo does not wait for the night."""
+    from sandbox.vendors import VENDORS
+
+    closed = {"date": business_dates.latest_closed(datetime.now(UTC)).isoformat()}
+    for vendor in VENDORS:
+        if vendor.closes_at_night:
+            requests.post(f"{url}/_sandbox/{vendor.name}/closed_through", json=closed, timeout=10)
 
 
 def listen(place: Place) -> None:

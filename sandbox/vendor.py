@@ -63,6 +63,7 @@ class SimulatedVendor:
         connect: World and URL of the sandbox -> `host`, `login`, `password` and extra fields of the Airflow connection.
         own_data: Table -> fields that each line of `<name>/<table>.jsonl` must have.
         read: Field that the sandbox itself reads -> its parser, which raises ValueError or TypeError.
+        closes_at_night: Whether it closes a day in the following night; the edit `closed_through` closes a day earlier.
         list_true_matches: World -> pairs of this vendor's record (`clients:17`) and the firm's own (`household:1001`, `person:1001:0`, `account:...`).
     """
 
@@ -72,3 +73,4 @@ class SimulatedVendor:
     own_data: Mapping[str, tuple[str, ...]]
     read: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     list_true_matches: Callable[[World], list[tuple[str, str]]] = lambda world: []
+    closes_at_night: bool = False

@@ -8,4 +8,12 @@ from sandbox.nitrogen.vendor import NITROGEN
 from sandbox.orion.vendor import ORION
 from sandbox.tamarac.vendor import TAMARAC
 
-VENDORS = (ORION, TAMARAC, EMONEY, MONEYGUIDEPRO, NITROGEN, DOCUSIGN, ADOBE_SIGN)
+VENDORS = (
+    ORION,
+    TAMARAC,
+    EMONEY,
+    MONEYGUIDEPRO,
+    NITROGEN,
+    DOCUSIGN,
+    ADOBE_SIGN,
+)

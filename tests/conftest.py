@@ -32,8 +32,7 @@ from include.staging.partitions import Partition, Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local.postgres import Postgres
-from tests.running_sandbox import LAST, NOW, PACE, Sandbox, run_sandbox
-from tests.vendors.matter import matter_of
+from tests.running_sandbox import LAST, NOW, PACE, Sandbox, closes_at_night, run_sandbox
 
 PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
 
@@ -144,7 +143,7 @@ class Firm:
 
     def _close(self) -> None:
         """A vendor that closes its day in the night has closed the clock's, too."""
-        if matter_of(self.vendor.name).closes_at_night:
+        if closes_at_night(self.vendor.name):
             today = self.sandbox.http.get("/_sandbox/clock").json()["now"][:10]
             self.sandbox.admin(f"{self.vendor.name}/closed_through", date=today)
 

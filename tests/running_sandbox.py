@@ -14,6 +14,7 @@ import uvicorn
 from sandbox.app import create_app, listen
 from sandbox.orion.app import PARTNERS, PASSWORD, USER
 from sandbox.server.clock import Clock
+from sandbox.vendors import VENDORS
 
 NOW = datetime.fromisoformat("2026-11-20T23:00:00+00:00")
 """A Friday, after the close."""
@@ -61,6 +62,10 @@ class Sandbox:
 
 
 Start = Callable[..., Sandbox]
+
+
+def closes_at_night(vendor: str) -> bool:
+    return any(each.closes_at_night for each in VENDORS if each.name == vendor)
 
 
 @contextlib.contextmanager

@@ -1,134 +1,152 @@
-"""docs/how-to/adding_a_vendor.md: its steps 1 to 3, followed literally in a copy of the project, give a vendor that works."""
+"""docs/how-to/adding_a_vendor.md, followed literally in a copy of the project, gives a vendor that works."""
 
 from __future__ import annotations
 
 import ast
-import base64
-import http.server
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from include.errors import ConfigurationError
 from include.vendors import VENDORS
+from local.new_vendor import write_vendor
 from sandbox import vendors as simulated
-from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "how-to" / "adding_a_vendor.md").read_text()
+WRITE, _, TEST, _ = re.findall(r"```bash\n(.*?)```", PAGE.partition("## 7.")[0], re.DOTALL)
 
-ROWS = [
-    {"portfolioId": 1, "title": "Sample One", "totalValue": 10.25, "open": True, "accountNo": "1111-2233", "branchPhone": None},
-    {"portfolioId": 2, "title": "Sample Two", "totalValue": 1000000000.01, "open": True, "accountNo": "4444-5566", "branchPhone": None},
-    {"portfolioId": 3, "title": "Sample Three", "totalValue": 7, "open": False, "accountNo": None, "branchPhone": "x"},
-]  # fmt: skip
-
-_DAY = """
-import json, sys
-from datetime import date
-from include.pipeline import vendor_day
-from include.pipeline.run import Run, Site, VendorRun
-from include.connection import Connection
-from include.sensitive import Redactor
-from include.staging.partitions import Staging
-from include.vendors import named
-from include.warehouse.schema import engine
-
-url, database, folder = sys.argv[1:]
-vendor, run = named("toybank"), Run("toy", date(2026, 11, 20), date(2026, 11, 19))
-site = Site(engine(database), Staging(folder), Redactor(b"only for tests"))
-vendor_run = VendorRun(site, vendor, Connection(url, "user", "password"), run)
-partition = vendor_day.stage(vendor_run, "portfolios")
-vendor_day.validate(vendor_run, [partition])
-vendor_day.transform(vendor_run, partition)
-vendor_day.load(vendor_run, partition)
-"""
+WRITTEN = {
+    "great_expectations/toybank__policies.json",
+    "include/vendors/toybank.py",
+    "sandbox/toybank/__init__.py",
+    "sandbox/toybank/vendor.py",
+    "tests/vendors/toybank/matter.py",
+    "tests/vendors/toybank/policies.expected.json",
+    "tests/vendors/toybank/policies.json",
+}
+LISTS = {
+    "include/vendors/__init__.py": ["from include.vendors.toybank import TOYBANK", "    TOYBANK,"],
+    "sandbox/vendors.py": ["from sandbox.toybank.vendor import TOYBANK", "    TOYBANK,"],
+}
 
 
-class _Toybank(http.server.BaseHTTPRequestHandler):
-    """Answers its one path to its one user."""
-
-    def do_GET(self) -> None:
-        known = base64.b64encode(b"user:password").decode()
-        is_known = self.headers["Authorization"] == f"Basic {known}" and self.path == "/v1/portfolios"
-        body = json.dumps(ROWS).encode() if is_known else b""
-        self.send_response(200 if is_known else 401)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+def follow(project: Path, command: str, **environment: str) -> str:
+    """Runs a command of the page in a copy of the project; returns what it printed."""
+    done = subprocess.run(
+        ["bash", "-ec", command],
+        cwd=project, env=os.environ | environment | {"PYTHONPATH": str(project)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    return done.stdout
 
 
-@pytest.fixture
-def toybank() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Toybank)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def read_files(project: Path) -> dict[str, list[str]]:
+    """The lines of every file of the project."""
+    paths = [path.relative_to(project) for path in project.rglob("[!.]*") if path.is_file()]
+    visible = [path for path in paths if path.parts[0][0] != "." and "__pycache__" not in path.parts]
+    return {path.as_posix(): (project / path).read_text(errors="replace").splitlines() for path in visible}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the project in which the page was followed."""
-    copy = tmp_path / "project"
-    for name in ("include", "dags", "plugins", "great_expectations"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "sandbox"))
-    declared, listed, suite = re.findall(r"```(?:python|json)\n(.*?)```", PAGE, re.DOTALL)
-    (copy / "include/vendors/toybank.py").write_text(declared)
-    (copy / "great_expectations/toybank__portfolios.json").write_text(suite)
-    imported, added = listed.strip().split("\n\n")
-    module = copy / "include/vendors/__init__.py"
-    text = module.read_text()
-    before = re.search(r"^VENDORS: .*$", text, re.MULTILINE)
-    assert before is not None
-    module.write_text(text.replace(before[0], f"{imported}\n\n{added}"))
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project."""
+    copy = tmp_path_factory.mktemp("adding") / "project"
+    for name in ("include", "dags", "plugins", "great_expectations", "sandbox", "local", "tests"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "uncommitted"))
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "constraints.txt"):
+        shutil.copy(ROOT / name, copy)
+        os.utime(copy / name, (0, 0))  # older than what is installed, so that make installs nothing
+    (copy / ".venv").symlink_to(sys.prefix)
     return copy
 
 
-def test_the_page_gives_a_working_vendor(project: Path, toybank: str, database: Database, tmp_path: Path) -> None:
-    arguments = [toybank, database.url(), str(tmp_path / "staging")]
-    done = subprocess.run(
-        [sys.executable, "-c", _DAY, *arguments],
-        cwd=project, env=os.environ | {"PYTHONPATH": str(project)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    accounts = database.rows(
-        "select account_key, name, account_number_last4, is_active from warehouse.account order by 1"
-    )
-    assert [tuple(account.values()) for account in accounts] == [
-        ("1", "Sample One", "2233", True),
-        ("3", "Sample Three", None, False),
-    ]
-    [letter] = database.rows("select row_key, reasons from control.dead_letter")
-    assert letter == {"row_key": "2", "reasons": ["expect_column_values_to_be_between(value_usd): 0 to 1000000000"]}
+@dataclass(frozen=True)
+class Written:
+    """What the page's first command printed, and the project's files before and after it."""
+
+    printed: str
+    before: dict[str, list[str]]
+    after: dict[str, list[str]]
 
 
-def test_the_page_names_every_vendor_and_every_place() -> None:
-    """A vendor that the page's tuple lacks would be gone when somebody has followed it."""
-    names = [vendor.name.upper() for vendor in VENDORS]
-    assert f"= ({', '.join([*names, 'TOYBANK'])})" in PAGE
-    for kind, place in {"yaml": "docker-compose.yaml", "bash": ".env.example"}.items():
-        [line] = re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
-        text = (ROOT / place).read_text()
-        assert [name for name in names if line.replace("TOYBANK", name) not in text] == []
-    places = [
-        place for place in re.findall(r"`((?:sandbox|include|tests)/[\w/]+\.py)`", PAGE) if "toybank" not in place
+@pytest.fixture(scope="module")
+def written(project: Path) -> Written:
+    before = read_files(project)
+    return Written(follow(project, WRITE), before, read_files(project))
+
+
+def test_one_command_writes_a_vendor_and_adds_two_lines_to_each_list(written: Written) -> None:
+    assert written.after.keys() - written.before.keys() == WRITTEN
+    changed = {path: lines for path, lines in written.before.items() if written.after[path] != lines}
+    assert changed.keys() == LISTS.keys()
+    for path, lines in changed.items():
+        assert [line for line in written.after[path] if line not in lines] == LISTS[path]
+        assert [line for line in written.after[path] if line not in LISTS[path]] == lines
+    assert all(f"  {path}\n" in written.printed for path in WRITTEN | LISTS.keys())
+
+
+def test_the_command_prints_each_place_to_change(written: Written) -> None:
+    marked = [
+        f"{path}:{number}"
+        for path in WRITTEN
+        for number, line in enumerate(written.after[path], 1)
+        if "CHANGE:" in line
     ]
-    assert {"sandbox/vendor.py", "sandbox/vendors.py", "tests/vendors/matter.py"} <= {*places}
-    assert [place for place in places if not (ROOT / place).is_file()] == []
+    assert len(marked) >= 7
+    assert all(f"  {place}\n" in written.printed for place in marked)
+
+
+@pytest.mark.usefixtures("written")
+def test_what_the_command_writes_is_clean(project: Path) -> None:
+    follow(project, ".venv/bin/ruff check . && .venv/bin/ruff format --check .")
+    follow(project, ".venv/bin/mypy include/vendors/toybank.py sandbox/toybank")
+
+
+@pytest.mark.airflow
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("written")
+def test_the_tests_of_the_page_pass_for_the_new_vendor(project: Path) -> None:
+    """Among them a run of its DAG in Airflow, from the sandbox over HTTP into a database."""
+    options = f"--basetemp={project.parent / 'pytest'} --junitxml={project.parent / 'report.xml'}"
+    inherited = dict.fromkeys((name for name in os.environ if name.startswith("PYTEST_")), "")
+    follow(project, TEST, **inherited, PYTEST_ADDOPTS=options)
+    passed = {case.get("name") for case in ElementTree.parse(project.parent / "report.xml").iter("testcase")}
+    assert {
+        "test_response_becomes_its_golden[toybank-policies]",
+        "test_a_run_loads_what_the_vendor_states[toybank]",
+    } <= passed
+
+
+@pytest.mark.parametrize("name", ["Toybank", "toy-bank", "2bank", "class", "", "x" * 31])
+def test_a_name_that_is_no_lower_case_identifier_is_refused(name: str, project: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Invalid name"):
+        write_vendor(name, project)
+
+
+@pytest.mark.parametrize("name", ["orion", "salesforce", "drain_inbox"])
+def test_a_name_in_use_is_refused_and_nothing_is_written(name: str, project: Path) -> None:
+    before = read_files(project)
+    with pytest.raises(ConfigurationError, match=f"The name {name} is in use: "):
+        write_vendor(name, project)
+    assert read_files(project) == before
+
+
+def test_every_place_and_command_of_the_page_exists() -> None:
+    places = re.findall(r"`((?:sandbox|include|tests|local)/[\w/]+\.py)`", PAGE)
+    assert [place for place in places if "toybank" not in place and not (ROOT / place).is_file()] == []
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {*re.findall(r"\bmake ([a-z-]+)", PAGE)} <= {*targets}
+
+
+def test_the_lists_of_vendors_agree() -> None:
     assert [vendor.name for vendor in VENDORS] == [vendor.name for vendor in simulated.VENDORS]
 
 

@@ -92,8 +92,17 @@ def test_a_component_has_the_demos_settings(name: str, demo: dict[str, str]) -> 
 @pytest.mark.parametrize("name", TASKS)
 def test_what_runs_tasks_has_every_connection(name: str) -> None:
     wanted = ["tributary_db", "tributary_staging", "tributary_secret", "tributary_alerts", "salesforce"]
-    wanted += [vendor.name for vendor in VENDORS]
     assert {f"AIRFLOW_CONN_{each}".upper() for each in wanted} <= settings(name).keys()
+    assert SERVICES[name]["env_file"] == [{"path": "connections.env", "required": False}]
+
+
+def test_vendors_connections_are_in_one_file_that_git_ignores() -> None:
+    assert [name for name, service in SERVICES.items() if "env_file" in service] == [*TASKS]
+    assert "connections.env" in (ROOT / ".gitignore").read_text().splitlines()
+    lines = (ROOT / "connections.env.example").read_text().splitlines()
+    [(name, value)] = [line.split("=", 1) for line in lines if not line.startswith("#")]
+    assert name.removeprefix("AIRFLOW_CONN_").lower() in {vendor.name for vendor in VENDORS}
+    assert json.loads(value)["conn_type"] == "http"
 
 
 def test_connections_made_of_parts_are_json() -> None:
@@ -151,17 +160,16 @@ def test_no_secret_has_a_default() -> None:
         for key, value in SERVICES[name].get("environment", {}).items()
         if secret.search(key) and ":?" not in str(value)
     }
-    # Staging's options are empty for a folder, and so is a vendor, or Salesforce, that the firm does not use; the object store itself
-    # refuses to start without its own.
-    unused = {f"AIRFLOW_CONN_{name}".upper() for name in [*(vendor.name for vendor in VENDORS), "salesforce"]}
-    unguarded = {f"{name}: {key}" for name in TASKS for key in {"AIRFLOW_CONN_TRIBUTARY_STAGING", *unused}}
+    # Staging's options are empty for a folder, and so is Salesforce where the firm does not use it; the object store itself refuses to
+    # start without its own.
+    unguarded = {f"{name}: AIRFLOW_CONN_{each}" for name in TASKS for each in ("TRIBUTARY_STAGING", "SALESFORCE")}
     unguarded |= {f"{name}: {sender.connection.upper()}_SECRETS" for name in GATEWAYS for sender in SENDERS}
     assert plain == unguarded | {
         "object-store: MINIO_ROOT_PASSWORD",
         "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING",
         "triggerer: AIRFLOW_CONN_SALESFORCE",
     }
-    assert all(settings(name)[key] == "" for name in TASKS for key in unused)
+    assert all(settings(name)["AIRFLOW_CONN_SALESFORCE"] == "" for name in TASKS)
 
 
 def test_the_proxy_tries_again_and_checks_its_servers() -> None:

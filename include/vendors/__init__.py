@@ -9,7 +9,15 @@ from include.vendors.nitrogen import NITROGEN
 from include.vendors.orion import ORION
 from include.vendors.tamarac import TAMARAC
 
-VENDORS: tuple[Vendor, ...] = (ORION, TAMARAC, EMONEY, MONEYGUIDEPRO, NITROGEN, DOCUSIGN, ADOBE_SIGN)
+VENDORS: tuple[Vendor, ...] = (
+    ORION,
+    TAMARAC,
+    EMONEY,
+    MONEYGUIDEPRO,
+    NITROGEN,
+    DOCUSIGN,
+    ADOBE_SIGN,
+)
 
 
 def named(name: str) -> Vendor:

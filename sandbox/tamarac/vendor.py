@@ -26,4 +26,5 @@ TAMARAC = SimulatedVendor(
     | {"holdings": ("As Of Date",), "transactions": ("Entry Date", "Trade Date")},
     list_true_matches=app.list_true_matches,
     read=dict.fromkeys(("As Of Date", "Entry Date", "Trade Date"), read_day),
+    closes_at_night=True,
 )

@@ -19,7 +19,7 @@ def connections(firm: Firm, alerts: Path, secret: str = "only for tests") -> dic
     """The firm's connections as Airflow reads them from the environment."""
     sandbox = firm.connection
     known: dict[str, dict[str, Any]] = {
-        "orion": {
+        firm.vendor.name: {
             "conn_type": "http", "host": sandbox.url, "login": sandbox.login, "password": sandbox.password,
             "extra": dict(sandbox.extra),
         },

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from include.vendors import named
-from tests.conftest import Firm, connect
+from tests.conftest import Firm
 from tests.dags.airflow_home import ROOT, connections, environment, prepare, said
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(300)]
@@ -39,11 +39,7 @@ def test_a_pull_that_ran_out_of_time_goes_on_where_it_stopped(
     tmp_path: Path, start_firm: Callable[..., Firm], airflow_database: Path
 ) -> None:
     firm = start_firm(VENDOR, now=datetime.now(UTC), households=20, pace=1000)
-    known = connect(firm.sandbox, VENDOR)
-    vendor = json.dumps({"conn_type": "http", "host": known.url, "extra": dict(known.extra)})
-    environ = environment(
-        tmp_path / "airflow", connections(firm, tmp_path / "alerts.jsonl") | {VENDOR.name: vendor}, tmp_path / "docs"
-    )
+    environ = environment(tmp_path / "airflow", connections(firm, tmp_path / "alerts.jsonl"), tmp_path / "docs")
     environ["AIRFLOW_VAR_TRIBUTARY_SPEED"] = "40"  # about two simulations a second, once the first ten are had
     prepare(environ, airflow_database)
     running = subprocess.Popen([sys.executable, "-c", _RUN], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True)

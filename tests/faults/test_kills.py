@@ -22,7 +22,7 @@ from include.vendors import VENDORS, named
 from local.postgres import Postgres
 from tests.faults.disturbed import Day, Place, World, contents, finish, new_run, spoil
 from tests.faults.worker import Hold, Worker
-from tests.running_sandbox import LAST, NOW, run_sandbox
+from tests.running_sandbox import LAST, NOW, closes_at_night, run_sandbox
 from tests.vendors.matter import matter_of
 
 BEFORE = date(2026, 11, 19)
@@ -93,7 +93,7 @@ def world(
 
 def close(world: World, day: date) -> None:
     """A vendor that closes its day in the night has closed this one."""
-    if matter_of(world.vendor.name).closes_at_night:
+    if closes_at_night(world.vendor.name):
         world.sandbox.admin(f"{world.vendor.name}/closed_through", date=str(day))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from include import canonical
 from include.contract import (
     PAIRS,
     STRING,
@@ -356,12 +357,12 @@ def test_number_that_is_sent_as_text_is_read_exactly(firm_in: Firm) -> None:
 
 
 def loaded_keys(firm: Firm) -> dict[str, Any]:
-    """What the struck table brought: open rows by the vendor's key, with their money where it states some."""
-    money = "market_value_usd" if struck(firm.vendor).money else ""
+    """What the struck table brought: open rows by the vendor's key, with their money where the entity has some."""
     maps = (m for m in firm.vendor.maps if m.table == struck(firm.vendor).name)
-    entity = min(maps, key=lambda m: (bool(money) and money not in m.columns, m.split is not None)).entity
+    entity = min(maps, key=lambda m: (not canonical.named(m.entity).money, m.split is not None)).entity
+    money = canonical.named(entity).money or "null"
     rows = firm.database.rows(
-        f"select {entity}_key as key, {money or 'null'} as money from warehouse.{entity} where recorded_to is null"
+        f"select {entity}_key as key, {money} as money from warehouse.{entity} where recorded_to is null"
     )
     return {row["key"]: row["money"] for row in rows}
 
@@ -387,7 +388,7 @@ AGREEING = [vendor.name for vendor in VENDORS if not isinstance(struck(vendor).s
 def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
     start_firm: Callable[..., Firm], vendor: Vendor
 ) -> None:
-    firm = start_firm(vendor, households=30 if struck(vendor).money else 150)
+    firm = start_firm(vendor, households=30 if struck(vendor).agrees else 150)
     table = struck(vendor)
     add_fault(firm, table, "poison", share=0.015, seed=38, field=a_field_to_spoil(table), value="N/A")
     run_again(firm)
@@ -410,7 +411,7 @@ def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
 def test_poison_in_any_field_is_accounted_for_or_stops_the_day(
     start_firm: Callable[..., Firm], vendor: Vendor, seed: int
 ) -> None:
-    firm = start_firm(vendor, households=12 if struck(vendor).money else 200)
+    firm = start_firm(vendor, households=12 if struck(vendor).agrees else 200)
     table, before = struck(vendor), warehouse(firm)
     add_fault(firm, table, "poison", share=0.015, seed=seed)
     stopped = ""

@@ -45,7 +45,6 @@ class Matter:
         query: Selects the same from the warehouse, the key first.
         correct: Changes at the vendor what the database holds.
         draw_edits: Draws what users change there before a day is pulled.
-        closes_at_night: The vendor's day is closed in the night after it.
     """
 
     facts: str
@@ -56,7 +55,6 @@ class Matter:
     query: str
     correct: Callable[[Sandbox, Database], None]
     draw_edits: Callable[[random.Random, Keys], list[Edit]]
-    closes_at_night: bool = False
 
 
 def matter_of(name: str) -> Matter:

@@ -32,7 +32,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def day_of(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Day]:
-    """The day of a vendor, run once, when a test first needs it."""
+    """Runs a day of a vendor, once."""
     folder = tmp_path_factory.mktemp("goldens")
     return functools.cache(lambda name: run_day(engine, folder, named(name), goldens(named(name))))
 

@@ -158,7 +158,7 @@ def test_description_lists_served_missing_and_unread_files(tmp_path):
     (tmp_path / "README").touch()
     served, synthetic, unread = own_data.describe(tmp_path)
     assert served.startswith("orion: clients 2; missing files (empty tables): representatives, registrations,")
-    assert synthetic == "synthetic: tamarac, emoney, moneyguidepro, nitrogen, docusign, adobe_sign"
+    assert synthetic == f"synthetic: {', '.join(vendor.name for vendor in VENDORS if vendor.name != 'orion')}"
     assert unread == "files not read: README, orion/transaction.jsonl"
 
 

@@ -62,4 +62,4 @@ def _draw_edits(rng: random.Random, keys: Keys) -> list[Edit]:
     ]
 
 
-MATTER = Matter("holdings", "clients", "transactions", 60, _state, _QUERY, _correct, _draw_edits, closes_at_night=True)
+MATTER = Matter("holdings", "clients", "transactions", 60, _state, _QUERY, _correct, _draw_edits)

@@ -1,0 +1,33 @@
+"""The DAG of each vendor under a real Airflow: what the sandbox states is in the warehouse after a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from include.contract import Vendor
+from tests.conftest import Firm
+from tests.dags.airflow_home import connections, environment, prepare, run, said, whole_run
+from tests.integration.stated import stated
+
+pytestmark = [pytest.mark.airflow, pytest.mark.long]
+
+
+def test_a_run_loads_what_the_vendor_states(
+    vendor: Vendor, start_firm: Callable[..., Firm], tmp_path: Path, airflow_database: Path
+) -> None:
+    firm = start_firm(vendor, now=datetime.now(UTC), households=20)
+    alerts = tmp_path / "alerts.jsonl"
+    environ = environment(tmp_path / "airflow", connections(firm, alerts), tmp_path / "docs")
+    prepare(environ, airflow_database)
+
+    state, tasks = said(run(environ, whole_run(vendor.name)), "RUN").split(" ", 1)
+
+    assert state == "success", tasks
+    theirs, ours = stated(firm)
+    assert ours == theirs
+    assert len(ours) > 0
+    assert not alerts.exists()
