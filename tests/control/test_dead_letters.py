@@ -61,8 +61,8 @@ def test_dead_letters_are_inserted_in_chunks(connection: sa.Connection, monkeypa
     """All at once, a table of which every row died would fill the memory, and then be more than PostgreSQL takes."""
     monkeypatch.setattr(dead_letters, "_BATCH_SIZE", 2)
     dead_letters.insert(connection, PULL, "stage", "p1", (letter(str(n), n) for n in range(5)), own_day=True)
-    told = connection.scalars(sa.text("select (data ->> 'count')::int from control.outbox order by event_number"))
-    assert list(told) == [2, 2, 1]
+    counts = connection.scalars(sa.text("select (data ->> 'count')::int from control.outbox order by event_number"))
+    assert list(counts) == [2, 2, 1]
     assert [(key, status) for key, status, _, _ in letters(connection)] == [(str(n), "open") for n in range(5)]
 
 

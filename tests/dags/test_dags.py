@@ -40,13 +40,13 @@ def test_every_dag_imports_alerts_about_failures_and_is_documented(airflow: dict
     assert set(bag["dags"]) == ours | {v.name for v in VENDORS}
     assert bag["files"] == sorted(path.name for path in (ROOT / "dags").glob("*.py"))
     assert all(dag["doc"] for dag in bag["dags"].values())
-    assert all(told for dag in bag["dags"].values() for _, told in dag["tasks"].values())
+    assert all(line for dag in bag["dags"].values() for _, line in dag["tasks"].values())
 
 
 def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today: Firm, tmp_path: Path) -> None:
     day = business_dates.latest_closed(datetime.now(UTC))
-    for told in read_lines(run(airflow, whole_run("orion", "salesforce")), "RUN"):
-        state, tasks = told.split(" ", 1)
+    for line in read_lines(run(airflow, whole_run("orion", "salesforce")), "RUN"):
+        state, tasks = line.split(" ", 1)
         assert state == "success", tasks
         assert json.loads(tasks).get("report_quality", "success") == "success"
     assert len(today.held(day)) > 200

@@ -83,12 +83,14 @@ def form(api: AirflowApi, dag_id: str) -> dict[str, Any]:
 
 
 def test_a_form_names_the_tables_that_a_past_date_leaves_out(api: AirflowApi) -> None:
-    said = {vendor.name: form(api, vendor.name)["tables"]["description"] for vendor in VENDORS}
-    assert "omits representatives, clients, registrations: Orion Advisor can't return them" in said["orion"]
-    assert "eMoney Advisor can't return past days" in said["emoney"]
+    descriptions = {vendor.name: form(api, vendor.name)["tables"]["description"] for vendor in VENDORS}
+    assert "omits representatives, clients, registrations: Orion Advisor can't return them" in descriptions["orion"]
+    assert "eMoney Advisor can't return past days" in descriptions["emoney"]
     for vendor in VENDORS:
         left_out = [table.name for table in vendor.requested_tables if not table.states_past]
-        assert len(left_out) == len(vendor.requested_tables) or all(name in said[vendor.name] for name in left_out)
+        assert len(left_out) == len(vendor.requested_tables) or all(
+            name in descriptions[vendor.name] for name in left_out
+        )
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,6 @@ def test_final_state_matches_the_vendor(webhook_run: WebhookRun, postgres: Postg
     brought = states(webhook_run.firm)
     assert sorted(each["status"] for each in brought.values()) == ["completed", "completed", "declined"]
     webhook_run.firm.now = max(webhook_run.firm.now, datetime.now(UTC))
-    with truth(webhook_run.firm, postgres, tmp_path) as said:
-        assert brought == {name: said[name] for name in brought}
+    with truth(webhook_run.firm, postgres, tmp_path) as expected:
+        assert brought == {name: expected[name] for name in brought}
     assert webhook_run.firm.database.value("select count(*) from control.inbox where error is not null") == 0

@@ -65,10 +65,10 @@ def read_problem(answer: httpx.Response, status: int) -> str:
     """The reason of a refusal, which has the form of RFC 9457."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert (told["type"], told["status"]) == ("about:blank", status)
-    assert told["title"]
-    return str(told["detail"])
+    body = answer.json()
+    assert (body["type"], body["status"]) == ("about:blank", status)
+    assert body["title"]
+    return str(body["detail"])
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
     """What the bell has said since it was last asked."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute("listen tributary_inbox")
-        yield lambda: [heard.payload for heard in listening.notifies(timeout=0.5)]
+        yield lambda: [notification.payload for notification in listening.notifies(timeout=0.5)]
 
 
 @pytest.fixture

@@ -94,9 +94,9 @@ def problem(answer: bytes) -> int:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head
     assert head.count(b"HTTP/1.1") == 1
-    told = json.loads(body)
-    assert head.startswith(b"HTTP/1.1 %d " % told["status"])
-    return int(told["status"])
+    parsed = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 %d " % parsed["status"])
+    return int(parsed["status"])
 
 
 # --- many ---

@@ -45,8 +45,8 @@ def test_data_from_disturbed_webhooks_matches_the_vendor(
 
     brought = states(firm)
     assert len(brought) == 4
-    with truth(firm, postgres, tmp_path) as said:
-        assert brought == {name: said[name] for name in brought}
+    with truth(firm, postgres, tmp_path) as expected:
+        assert brought == {name: expected[name] for name in brought}
     assert firm.database.value("select count(*) from control.dead_letter") == 0
     assert firm.database.value("select count(*) from control.inbox where error is not null") == 0
 
@@ -70,8 +70,8 @@ def test_after_four_days_without_us_the_poll_finds_what_webhooks_lost(
         firm.day(firm.now.date())
         desk.drain()
 
-    with truth(firm, postgres, tmp_path) as said:
-        assert states(firm) == said
+    with truth(firm, postgres, tmp_path) as expected:
+        assert states(firm) == expected
     assert len(states(firm)) >= 12
 
 

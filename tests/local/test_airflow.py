@@ -151,10 +151,10 @@ def running() -> Iterator[Running]:
 
 @pytest.mark.airflow
 def test_a_run_succeeds_and_its_progress_is_printed(running: Running) -> None:
-    told: list[dict[str, str]] = []
+    progress: list[dict[str, str]] = []
     run_id = running.api.trigger("toy")
-    assert running.api.wait_run("toy", run_id, 60, told.append) == "success"
-    assert told[-1] == {
+    assert running.api.wait_run("toy", run_id, 60, progress.append) == "success"
+    assert progress[-1] == {
         "fail_on_request": "success",
         "read_settings": "success",
         "double[0]": "success",

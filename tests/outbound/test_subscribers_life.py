@@ -158,15 +158,15 @@ def test_a_replay_of_nothing_in_particular_is_refused(firm: Firm, name: str, how
 
 
 def test_each_failure_alerts_once(firm: Firm, receiver: Receiver) -> None:
-    heard: list[list[Trouble]] = []
+    alerts: list[list[Trouble]] = []
     receiver.play(410)
     firm.happen("a")
     firm.deliver({"other": "there is no such connection"})
     firm.do("update control.outbound_delivery set status = 'dead'")
     for _ in range(2):
         firm.deliver({"other": "there is no such connection"})
-        outbox.report_troubles(firm.engine, heard.append)
-    assert [sorted((each.subscriber, each.what) for each in troubles) for troubles in heard] == [
+        outbox.report_troubles(firm.engine, alerts.append)
+    assert [sorted((each.subscriber, each.what) for each in troubles) for troubles in alerts] == [
         [
             ("hub", "1 events failed every attempt and will not be retried"),
             ("hub", "disabled: the receiver responded 410 Gone: it wants no more events"),

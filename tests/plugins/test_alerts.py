@@ -111,8 +111,8 @@ def test_a_missed_deadline_reports_progress_and_backfills_send_no_alert(tmp_path
     }
     environ = environment(tmp_path, known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     run(environ, _SEND)
-    [told] = (tmp_path / "alerts").read_text().splitlines()
-    assert "So far: 2 tables staged, 1 loaded; 2,400 rows, 3 dead letters" in json.loads(told)["body"].splitlines()
+    [alert] = (tmp_path / "alerts").read_text().splitlines()
+    assert "So far: 2 tables staged, 1 loaded; 2,400 rows, 3 dead letters" in json.loads(alert)["body"].splitlines()
 
 
 _TWICE = """

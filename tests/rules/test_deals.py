@@ -29,8 +29,8 @@ def deal(days: int = 20, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("days", "is_found"), [(10, False), (11, True)])
 def test_a_household_may_take_some_days(days: int, is_found: bool) -> None:
-    told = find_unserved_deals(make_view(deals=[deal(days)]), POLICY)
-    assert read_measures(told) == ({900: Decimal(days)} if is_found else {})
+    findings = find_unserved_deals(make_view(deals=[deal(days)]), POLICY)
+    assert read_measures(findings) == ({900: Decimal(days)} if is_found else {})
 
 
 def test_a_deal_whose_household_is_served_is_none() -> None:
@@ -38,8 +38,8 @@ def test_a_deal_whose_household_is_served_is_none() -> None:
 
 
 def test_a_household_that_only_a_planner_has_is_named() -> None:
-    told = find_unserved_deals(make_view(deals=[deal(household_id=1, representative_id=71)]), POLICY)
-    [row] = told.to_pylist()
+    findings = find_unserved_deals(make_view(deals=[deal(household_id=1, representative_id=71)]), POLICY)
+    [row] = findings.to_pylist()
     assert (row["subject_entity"], row["household_id"], row["representative_id"]) == ("deal", 1, 71)
 
 

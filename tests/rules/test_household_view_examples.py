@@ -34,10 +34,10 @@ def test_risk_may_differ_by_ten_points_either_way(portfolio: int, gap: int | Non
 def test_the_portfolio_with_the_largest_gap_is_reported() -> None:
     risks = [{"person_id": 11, "portfolio_id": n, "client_risk_number": 50, "portfolio_risk_number": number}
              for n, number in enumerate((65, 30, 62))]  # fmt: skip
-    told = find_misaligned(make_view(risks=risks), POLICY)
-    assert read_measures(told) == {11: Decimal(-20)}
-    assert details(told) == ["The portfolio's risk number is 30, 20 points below the client's 50."]
-    assert told.to_pylist()[0]["household_id"] == 1
+    findings = find_misaligned(make_view(risks=risks), POLICY)
+    assert read_measures(findings) == {11: Decimal(-20)}
+    assert details(findings) == ["The portfolio's risk number is 30, 20 points below the client's 50."]
+    assert findings.to_pylist()[0]["household_id"] == 1
 
 
 def view_questionnaire(days: int, version: str | None = "RQ4") -> HouseholdView:
@@ -47,14 +47,14 @@ def view_questionnaire(days: int, version: str | None = "RQ4") -> HouseholdView:
 
 def test_a_questionnaire_holds_for_twelve_months() -> None:
     assert read_measures(find_old_questionnaires(view_questionnaire(365), POLICY)) == {}
-    told = find_old_questionnaires(view_questionnaire(366), POLICY)
-    assert read_measures(told) == {11: Decimal(366)}
-    assert details(told) == ["The questionnaire was completed on 2025-11-19, more than 365 days ago."]
+    findings = find_old_questionnaires(view_questionnaire(366), POLICY)
+    assert read_measures(findings) == {11: Decimal(366)}
+    assert details(findings) == ["The questionnaire was completed on 2025-11-19, more than 365 days ago."]
 
 
 def test_an_old_version_is_found_whatever_its_age_and_an_unknown_one_is_not() -> None:
-    told = find_old_questionnaires(view_questionnaire(3, "RQ3"), POLICY)
-    assert details(told) == ["The questionnaire was completed on 2026-11-17, in an outdated version (RQ3)."]
+    findings = find_old_questionnaires(view_questionnaire(3, "RQ3"), POLICY)
+    assert details(findings) == ["The questionnaire was completed on 2026-11-17, in an outdated version (RQ3)."]
     assert read_measures(find_old_questionnaires(view_questionnaire(3, None), POLICY)) == {}
 
 
@@ -68,14 +68,14 @@ def chance(on: date, value: str, of: int = 1, low: str | None = None, **more: An
 @pytest.mark.parametrize(("value", "low", "is_found"), [("0.70", None, False), ("0.6999", None, True),
                                                         ("0.74", "0.75", True), ("0.65", "0.6", False)])  # fmt: skip
 def test_a_plan_has_the_firms_floor_or_its_own(value: str, low: str | None, is_found: bool) -> None:
-    told = find_goals_at_risk(make_view(chances=[chance(DAY, value, low=low)]), POLICY)
-    assert bool(read_measures(told)) is is_found
+    findings = find_goals_at_risk(make_view(chances=[chance(DAY, value, low=low)]), POLICY)
+    assert bool(read_measures(findings)) is is_found
 
 
 def test_a_fall_is_measured_from_the_highest_of_its_days() -> None:
     steps = [chance(DAY - n * WEEK, str(Decimal("0.85") + n * Decimal("0.02"))) for n in range(6)]
-    told = find_goals_at_risk(make_view(chances=steps), POLICY)
-    assert details(told) == ["The plan: probability of success 85.0%, down from 95.0% within 92 days."]
+    findings = find_goals_at_risk(make_view(chances=steps), POLICY)
+    assert details(findings) == ["The plan: probability of success 85.0%, down from 95.0% within 92 days."]
     for days, is_found in ((92, True), (93, False)):
         chances = [chance(DAY - timedelta(days=days), "0.99"), chance(DAY, "0.85")]
         assert bool(read_measures(find_goals_at_risk(make_view(chances=chances), POLICY))) is is_found
@@ -83,8 +83,8 @@ def test_a_fall_is_measured_from_the_highest_of_its_days() -> None:
 
 def test_the_least_likely_is_reported_and_the_others_are_counted() -> None:
     chances = [chance(DAY, "0.6", 1), chance(DAY, "0.4", 2, title="A goal (Education)"), chance(DAY, "0.9", 3)]
-    told = find_goals_at_risk(make_view(chances=chances), POLICY)
-    assert details(told) == [
+    findings = find_goals_at_risk(make_view(chances=chances), POLICY)
+    assert details(findings) == [
         "A goal (Education): probability of success 40.0%, below its minimum of 70.0%. Other plans or goals at risk: 1."
     ]
 
@@ -96,8 +96,8 @@ def test_a_household_without_a_probability_is_not_evaluated() -> None:
 def test_the_newest_change_of_any_plan_counts() -> None:
     plans = [{"household_id": 1, "plan_id": n, "changed_on": DAY - timedelta(days=d)} for n, d in ((1, 900), (2, 365))]
     assert read_measures(find_old_plans(make_view(plans=plans), POLICY)) == {}
-    told = find_old_plans(make_view(plans=plans[:1]), POLICY)
-    assert details(told) == ["The last plan change was on 2024-06-03, more than 365 days ago."]
+    findings = find_old_plans(make_view(plans=plans[:1]), POLICY)
+    assert details(findings) == ["The last plan change was on 2024-06-03, more than 365 days ago."]
     unknown = [{"household_id": 1, "plan_id": 1, "changed_on": None}]
     assert read_measures(find_old_plans(make_view(plans=unknown), POLICY)) == {}
 
@@ -186,5 +186,5 @@ def test_several_policies_are_one_finding() -> None:
     policies = [
         {"household_id": 1, "insurance_policy_id": n, "beneficiaries": 0, "death_benefit_usd": usd(100)} for n in (1, 2)
     ]
-    told = find_missing_beneficiaries(make_view(policies=policies), POLICY)
-    assert details(told) == ["2 policies have no beneficiary; the death benefit is $200.00."]
+    findings = find_missing_beneficiaries(make_view(policies=policies), POLICY)
+    assert details(findings) == ["2 policies have no beneficiary; the death benefit is $200.00."]

@@ -16,8 +16,8 @@ def test_no_overrides_give_the_defaults() -> None:
 
 
 def test_defaults_pass_their_own_reading() -> None:
-    said = {name: list(v) if isinstance(v, frozenset) else v for name, v in vars(Policy()).items()}
-    assert Policy.of(said) == Policy()
+    values = {name: list(v) if isinstance(v, frozenset) else v for name, v in vars(Policy()).items()}
+    assert Policy.of(values) == Policy()
 
 
 def test_numbers_are_exact_however_json_writes_them() -> None:

@@ -31,8 +31,8 @@ def envelope(status: str = "sent", sent: int = 20, **more: Any) -> dict[str, Any
 @pytest.mark.parametrize("status", ["sent", "delivered"])
 @pytest.mark.parametrize(("days", "is_found"), [(5, False), (6, True)])
 def test_an_envelope_may_wait_for_some_days(status: str, days: int, is_found: bool) -> None:
-    told = find_waiting_envelopes(make_view(envelopes=[envelope(status, days)]), POLICY)
-    assert read_measures(told) == ({1: Decimal(days)} if is_found else {})
+    findings = find_waiting_envelopes(make_view(envelopes=[envelope(status, days)]), POLICY)
+    assert read_measures(findings) == ({1: Decimal(days)} if is_found else {})
 
 
 @pytest.mark.parametrize("status", ["completed", "declined", "voided", "expired", "deleted", "other"])
@@ -52,8 +52,8 @@ def test_the_oldest_envelope_is_reported_and_the_others_are_counted() -> None:
 @pytest.mark.parametrize(("days", "is_found"), [(30, True), (31, False)])
 def test_an_uncompleted_envelope_is_found_for_some_days(status: str, days: int, is_found: bool) -> None:
     row = envelope(status, 40, ended_on=ago(days))
-    told = find_ended_envelopes(make_view(envelopes=[row]), POLICY)
-    assert read_measures(told) == ({1: Decimal(days)} if is_found else {})
+    findings = find_ended_envelopes(make_view(envelopes=[row]), POLICY)
+    assert read_measures(findings) == ({1: Decimal(days)} if is_found else {})
 
 
 def test_another_one_for_the_same_purpose_settles_it() -> None:
@@ -76,16 +76,16 @@ def test_of_envelopes_without_a_purpose_each_may_settle_another() -> None:
 @pytest.mark.parametrize(("days", "is_found"), [(10, False), (11, True), (365, True), (366, False)])
 def test_signed_papers_lead_to_an_account_within_some_days(days: int, is_found: bool) -> None:
     row = envelope("completed", days + 2, completed_on=ago(days))
-    told = find_unopened_accounts(make_view(envelopes=[row]), POLICY)
-    assert read_measures(told) == ({1: Decimal(days)} if is_found else {})
+    findings = find_unopened_accounts(make_view(envelopes=[row]), POLICY)
+    assert read_measures(findings) == ({1: Decimal(days)} if is_found else {})
 
 
 @pytest.mark.parametrize(("opened", "is_found"), [(19, False), (20, False), (21, True)])
 def test_an_account_opened_since_the_envelope_was_sent_settles_it(opened: int, is_found: bool) -> None:
     row = envelope("completed", 20, completed_on=ago(15))
     openings = [{"household_id": 1, "opened_on": ago(opened)}]
-    told = find_unopened_accounts(make_view(envelopes=[row], openings=openings), POLICY)
-    assert bool(read_measures(told)) is is_found
+    findings = find_unopened_accounts(make_view(envelopes=[row], openings=openings), POLICY)
+    assert bool(read_measures(findings)) is is_found
 
 
 def test_papers_for_another_purpose_open_no_account() -> None:

@@ -23,7 +23,7 @@ from tests.running_sandbox import LAST, NOW, run_sandbox
 from tests.vendors.answered import Answers, Day, Row, answering, changed, goldens, run_day
 from tests.vendors.conftest import Run
 
-GOLDEN = changed(goldens(ADOBE_SIGN), "agreement_events", lambda said: said["agreements/A2/events"]["events"].pop())
+GOLDEN = changed(goldens(ADOBE_SIGN), "agreement_events", lambda body: body["agreements/A2/events"]["events"].pop())
 """Without the event that is a dead letter: while it is one, its agreement waits."""
 
 
@@ -35,13 +35,13 @@ def agreed(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
 
 def agreement(key: str, **fields: Any) -> Answers:
     """The answers, where an agreement says this."""
-    return changed(GOLDEN, "agreement_details", lambda said: said[f"agreements/{key}"].update(fields))
+    return changed(GOLDEN, "agreement_details", lambda body: body[f"agreements/{key}"].update(fields))
 
 
 def happened(key: str, *events: tuple[str, str]) -> Answers:
     """The answers, where this happened to an agreement: kinds and times."""
-    told = [{"type": kind, "date": at, "description": f"{kind} {n}"} for n, (kind, at) in enumerate(events)]
-    return changed(GOLDEN, "agreement_events", lambda said: said[f"agreements/{key}/events"].update(events=told))
+    rows = [{"type": kind, "date": at, "description": f"{kind} {n}"} for n, (kind, at) in enumerate(events)]
+    return changed(GOLDEN, "agreement_events", lambda body: body[f"agreements/{key}/events"].update(events=rows))
 
 
 def envelope(day: Day, key: str) -> Row:

@@ -35,7 +35,7 @@ def signed(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
 
 def envelope(**fields: Any) -> Answers:
     """The answers, where the first envelope says this."""
-    return changed(GOLDEN, "envelopes", lambda said: said["envelopes"][0].update(fields))
+    return changed(GOLDEN, "envelopes", lambda body: body["envelopes"][0].update(fields))
 
 
 def recipients(**arrays: Any) -> Answers:
@@ -115,7 +115,7 @@ def test_status_is_mapped_and_marked_final(run: Run, said: str, status: str, is_
 def test_draft_has_no_stamp_but_that_of_its_creation(run: Run) -> None:
     draft = {"envelopeId": FIRST, "status": "created", "createdDateTime": "2026-11-16T14:00:00Z"}
     rows = [draft | {"lastModifiedDateTime": "2026-11-16T14:00:00Z"}]
-    day = run(DOCUSIGN, changed(GOLDEN, "envelopes", lambda said: said.update(envelopes=rows)), *TABLES)
+    day = run(DOCUSIGN, changed(GOLDEN, "envelopes", lambda body: body.update(envelopes=rows)), *TABLES)
     assert [row["event"] for row in day.read_canonical("envelopes", "envelope_event")] == ["created"]
     assert (first(day)["status"], first(day)["sent_at"]) == ("draft", None)
 
@@ -127,8 +127,8 @@ def test_end_that_is_no_completion_has_its_time(run: Run, stamp: str) -> None:
 
 
 def test_each_stamp_is_an_event(signed: Day) -> None:
-    told = [r["event"] for r in signed.read_canonical("envelopes", "envelope_event") if r["envelope_key"] == FIRST]
-    assert told == ["created", "sent", "delivered", "completed"]
+    events = [r["event"] for r in signed.read_canonical("envelopes", "envelope_event") if r["envelope_key"] == FIRST]
+    assert events == ["created", "sent", "delivered", "completed"]
     acts = [(r["event"], r["actor_name"]) for r in signed.read_canonical("recipients", "envelope_event")]
     assert ("signed", "Ann Sample") in acts
     assert ("refused", "Bo Sample") in acts

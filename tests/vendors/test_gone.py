@@ -84,8 +84,8 @@ def test_client_that_was_deleted_is_gone_with_all_that_is_its_own(gone: Gone, da
         "goal", "household", "outside_account", "person", "plan",
     }  # fmt: skip
     for mart in ("plan_freshness", "goal_health", "plan_assets", "net_worth"):
-        told = {row["household_name"] for row in database.rows(f"select household_name from mart.{mart}")}
-        assert "Gus Example" not in told, mart
+        names = {row["household_name"] for row in database.rows(f"select household_name from mart.{mart}")}
+        assert "Gus Example" not in names, mart
 
 
 def test_goal_is_not_gone_while_a_plan_that_has_no_id_may_be_its_own(gone: Gone) -> None:

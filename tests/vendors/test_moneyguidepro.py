@@ -114,10 +114,10 @@ def test_ratio_of_any_text_is_from_zero_to_one_or_missing(said: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.decimals("0.000001", "0.999999", places=6), st.sampled_from(["", "%"]))
 def test_number_between_zero_and_one_may_be_a_fraction_and_is_no_percentage(number: Decimal, sign: str) -> None:
-    said = f"{number}{sign}"
-    assert ratio(pa.array([said])).to_pylist() == [None]
-    assert not re.search(regex_of("meters", "probability"), said)
-    assert not re.search(regex_of("plan_summaries", "probability"), said)
+    text = f"{number}{sign}"
+    assert ratio(pa.array([text])).to_pylist() == [None]
+    assert not re.search(regex_of("meters", "probability"), text)
+    assert not re.search(regex_of("plan_summaries", "probability"), text)
 
 
 @pytest.mark.parametrize("high", ["101", "0.9"])
@@ -167,9 +167,9 @@ def test_plan_is_dated_by_its_household(planned: Day) -> None:
 def test_goal_s_text_becomes_its_amount_and_years(
     wording: str | None, dollars: str | None, years: tuple[int | None, int | None]
 ) -> None:
-    said = pa.array([wording], pa.string())
-    assert amount(said).to_pylist() == [None if dollars is None else Decimal(dollars)]
-    assert (start_year(said).to_pylist(), end_year(said).to_pylist()) == ([years[0]], [years[1]])
+    text = pa.array([wording], pa.string())
+    assert amount(text).to_pylist() == [None if dollars is None else Decimal(dollars)]
+    assert (start_year(text).to_pylist(), end_year(text).to_pylist()) == ([years[0]], [years[1]])
 
 
 @settings(max_examples=300, deadline=None)
@@ -195,18 +195,18 @@ def test_millions_come_back_to_what_was_written(dollars: Decimal, year: int) -> 
 def test_goal_that_the_suite_lets_pass_is_understood_whole(wording: str) -> None:
     if not re.search(regex_of("goals", "wording"), wording):
         return
-    said = pa.array([wording])
-    [dollars] = amount(said).cast(pa.decimal128(20, 2)).to_pylist()
+    text = pa.array([wording])
+    [dollars] = amount(text).cast(pa.decimal128(20, 2)).to_pylist()
     assert (dollars is not None) == wording.startswith("$")
-    assert start_year(said).to_pylist() != [None]
+    assert start_year(text).to_pylist() != [None]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_read_or_gives_nothing(wording: str) -> None:
-    said = pa.array([wording])
+    text = pa.array([wording])
     for read in (amount, start_year, end_year):
-        assert len(read(said)) == 1
+        assert len(read(text)) == 1
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def listed(table: str, *rows: Row) -> Answers:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_bare_list_and_envelope_are_read_alike(run: Run, advised: Day, table: str) -> None:
-    said = json.loads(GOLDEN[table])
-    other = {**GOLDEN, table: written(said["data"] if isinstance(said, dict) else said)}
+    rows = json.loads(GOLDEN[table])
+    other = {**GOLDEN, table: written(rows["data"] if isinstance(rows, dict) else rows)}
     assert run(NITROGEN, other, *TABLES).staged(table) == advised.staged(table)
 
 

@@ -22,7 +22,7 @@ from tests.vendors.answered import DAY, Day, Row, changed, goldens, run_day, zip
 from tests.vendors.conftest import Run
 
 GOLDEN = goldens(TAMARAC)
-READABLE = changed(GOLDEN, "groups", lambda said: said["items"].pop())
+READABLE = changed(GOLDEN, "groups", lambda body: body["items"].pop())
 """Without the group that is a dead letter, for it might own whatever is not owned whole."""
 OFFICE = ("clients", "households", "groups", "accounts")
 GROUPS = {"G10011", "G10012"}

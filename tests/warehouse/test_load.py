@@ -30,8 +30,8 @@ def stored(loader: Loader) -> list[list[dict[str, Any]]]:
 def falsify(loader: Loader, **values: Any) -> None:
     """Lets the transformed partition claim something else."""
     folder = loader.partition.folder.below(f"canonical/{loader.pull.table_name}")
-    said = json.loads(folder.read("manifest.json"))
-    folder.write("manifest.json", json.dumps(said | values).encode())
+    manifest = json.loads(folder.read("manifest.json"))
+    folder.write("manifest.json", json.dumps(manifest | values).encode())
 
 
 @pytest.mark.parametrize("claim", [{"money": "3.01"}, {"money": "2.99"}, {"produced": 3}, {"produced": 1}])

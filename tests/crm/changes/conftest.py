@@ -113,14 +113,14 @@ class Subscription:
     def listening(self, *names: str, is_ready: bool = True) -> Iterator[list[tuple[str, int]]]:
         """Listens to topics (all by default) while the block runs; yields what is said. Leaving it is a kill."""
         topics = [topic for topic in TOPICS if not names or topic.name in names]
-        said: list[tuple[str, int]] = []
+        messages: list[tuple[str, int]] = []
         loop = asyncio.new_event_loop()
         started: list[asyncio.Task[None]] = []
 
         async def run() -> None:
             started.append(asyncio.current_task())  # type: ignore[arg-type]
             with contextlib.suppress(asyncio.CancelledError):
-                await listen(self.listener, self.connection, plan_refresh, lambda *each: said.append(each), topics)
+                await listen(self.listener, self.connection, plan_refresh, lambda *each: messages.append(each), topics)
 
         thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
         thread.start()
@@ -128,7 +128,7 @@ class Subscription:
             if is_ready:
                 for topic in topics:
                     wait_for(lambda topic=topic: self.place(topic.name).get("replay_id"))  # type: ignore[misc]
-            yield said
+            yield messages
         finally:
             loop.call_soon_threadsafe(started[0].cancel)
             thread.join(20)

@@ -46,19 +46,19 @@ SCHEMA = EventSchema(orjson.dumps(make_schema()).decode(), KINDS)
 
 
 def read(changed: list[str], kind: str = "UPDATE", follows: Any = None, header: Any = None, **values: Any) -> Decoded:
-    told = {
+    decoded = {
         "entityName": "Contact", "recordIds": ["003000000000001AAA"], "changeType": kind, "changeOrigin": "",
         "transactionKey": "t", "sequenceNumber": 1, "commitTimestamp": 1_795_215_600_123, "commitNumber": 7, "commitUser": "u",
         "nulledFields": [], "diffFields": [], "changedFields": changed,
     }  # fmt: skip
     out = io.BytesIO()
-    body = {"ChangeEventHeader": told | (header or {}), **dict.fromkeys(FIELDS), **values}
+    body = {"ChangeEventHeader": decoded | (header or {}), **dict.fromkeys(FIELDS), **values}
     fastavro.schemaless_writer(out, fastavro.parse_schema(make_schema()), body)
     return read_change(SCHEMA, out.getvalue(), follows or {})
 
 
-def fields_of(told: Decoded) -> dict[str, Any]:
-    [change] = told.changes
+def fields_of(decoded: Decoded) -> dict[str, Any]:
+    [change] = decoded.changes
     return dict(change.fields)
 
 
@@ -73,8 +73,8 @@ def test_a_bit_is_the_place_of_a_field() -> None:
 
 def test_the_bits_behind_a_place_are_parts_of_its_field() -> None:
     address = {"Street": None, "City": "Springfield"}
-    told = read(["3-0x02", "4-0x02"], Name={"FirstName": None, "LastName": "Sample"}, MailingAddress=address)
-    assert fields_of(told) == {"LastName": "Sample", "MailingCity": "Springfield"}
+    decoded = read(["3-0x02", "4-0x02"], Name={"FirstName": None, "LastName": "Sample"}, MailingAddress=address)
+    assert fields_of(decoded) == {"LastName": "Sample", "MailingCity": "Springfield"}
 
 
 def test_a_compound_field_that_is_marked_as_a_whole_is_all_its_parts() -> None:
@@ -82,8 +82,8 @@ def test_a_compound_field_that_is_marked_as_a_whole_is_all_its_parts() -> None:
 
 
 def test_parts_that_are_marked_beside_their_whole_are_the_only_ones_that_changed() -> None:
-    told = read(["0x10", "4-0x02"], MailingAddress={"Street": None, "City": "Springfield"})
-    assert fields_of(told) == {"MailingCity": "Springfield"}
+    decoded = read(["0x10", "4-0x02"], MailingAddress={"Street": None, "City": "Springfield"})
+    assert fields_of(decoded) == {"MailingCity": "Springfield"}
 
 
 def test_dates_are_days() -> None:
@@ -107,14 +107,14 @@ def test_what_must_not_be_kept_is_not_read() -> None:
 
 @pytest.mark.parametrize("kind", ["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE"])
 def test_a_gap_names_records_to_be_read(kind: str) -> None:
-    told = read([], kind)
-    assert (told.changes, told.unread_ids, told.is_overflow) == ([], ["003000000000001AAA"], False)
+    decoded = read([], kind)
+    assert (decoded.changes, decoded.unread_ids, decoded.is_overflow) == ([], ["003000000000001AAA"], False)
 
 
 @pytest.mark.parametrize("header", [{"changeType": "GAP_OVERFLOW", "recordIds": []}, {"recordIds": ["003*"]}])
 def test_an_overflow_or_a_wildcard_is_everything(header: Any) -> None:
-    told = read([], header=header)
-    assert (told.changes, told.unread_ids, told.is_overflow) == ([], [], True)
+    decoded = read([], header=header)
+    assert (decoded.changes, decoded.unread_ids, decoded.is_overflow) == ([], [], True)
 
 
 def test_a_value_that_came_as_a_difference_is_read() -> None:

@@ -42,8 +42,8 @@ def test_a_refresh_is_a_request_of_the_client(subscription: Subscription) -> Non
     with subscription.listening(REFRESHES):
         subscription.make("Tributary_Refresh__e", Client_Key__c=key)
         [request] = wait_for(lambda: requests(subscription))
-    told = {name: request[name] for name in ("caller", "what", "vendor", "state")}
-    assert told == {"caller": "salesforce", "what": "run", "vendor": ASKED[0], "state": "waiting"}
+    values = {name: request[name] for name in ("caller", "what", "vendor", "state")}
+    assert values == {"caller": "salesforce", "what": "run", "vendor": ASKED[0], "state": "waiting"}
     assert (request["params"]["keys"], request["params"]["on_demand"]) == (["c1"], True)
 
 

@@ -86,8 +86,8 @@ def test_nothing_is_lost_or_doubled_by_kills(subscription: Subscription) -> None
     ids = []
     for _ in range(4):
         ids += subscription.make_many("Contact", [{"LastName": f"Sample {n}"} for n in range(40)])
-        with subscription.listening(CONTACTS, is_ready=False) as said:
-            wait_for(lambda said=said: said)  # type: ignore[misc]
+        with subscription.listening(CONTACTS, is_ready=False) as messages:
+            wait_for(lambda messages=messages: messages)  # type: ignore[misc]
     with subscription.listening(CONTACTS):
         wait_for(lambda: subscription.database.value("select count(*) from warehouse.crm_change") == len(ids))
     assert subscription.database.value("select count(distinct salesforce_id) from warehouse.crm_change") == len(ids)
@@ -109,9 +109,9 @@ def test_a_lost_position_replays_all_events_without_changes(subscription: Subscr
         contact = subscription.make("Contact", LastName="One")
         wait_for(lambda: subscription.kinds(contact))
     subscription.database.do("update control.crm_topic set replay_id = :first", first=first)
-    with subscription.listening(CONTACTS) as said:
+    with subscription.listening(CONTACTS) as messages:
         wait_for(lambda: subscription.place(CONTACTS)["replay_id"] != first)
-    assert (subscription.kinds(contact), said) == (["CREATE"], [])
+    assert (subscription.kinds(contact), messages) == (["CREATE"], [])
 
 
 def test_a_record_is_what_was_committed_last_whatever_came_last(subscription: Subscription) -> None:

@@ -63,8 +63,8 @@ class Office:
                                                    "probability_ratio": Decimal(ratio), "is_stale": is_stale}],
                           LAST)  # fmt: skip
         self.planner.load("goal", [{"household_key": "h1", "plan_key": "n1"} | goal for goal in goals], LAST)
-        told = {"probability_ratio": Decimal("0.55"), "funded_ratio": Decimal("0.5"), "shortfall_year": 2033}
-        self.planner.load("goal_result", [dated | told | {"goal_result_key": goal["goal_key"], "goal_key": goal["goal_key"]}
+        values = {"probability_ratio": Decimal("0.55"), "funded_ratio": Decimal("0.5"), "shortfall_year": 2033}
+        self.planner.load("goal_result", [dated | values | {"goal_result_key": goal["goal_key"], "goal_key": goal["goal_key"]}
                                           for goal in goals], LAST)  # fmt: skip
         self.planner.reconcile(LAST)
 
@@ -139,11 +139,11 @@ def test_a_goal_has_the_planners_values(office: Office) -> None:
     record = office.crm.records(GOALS)["sample:plans:goal:n1:2"]
     assert record["FinServ__PrimaryOwner__c"] == office.member()["Id"]
     assert record["FinServ__Household__c"] == office.household()["Id"]
-    told = {"Name": "College", "FinServ__Type__c": "Education", "FinServ__Status__c": "In Progress",
+    expected = {"Name": "College", "FinServ__Type__c": "Education", "FinServ__Status__c": "In Progress",
             "FinServ__Description__c": "$30,000 / yr from 2031", "FinServ__TargetValue__c": "120000.0", "FinServ__ActualValue__c": "60000.0",
             "FinServ__TargetDate__c": "2031-01-01", "Tributary_Success__c": "55.0", "Tributary_Funded__c": "50.0",
             "Tributary_Shortfall_Year__c": "2033.0", "Tributary_Computed__c": str(LAST), "Tributary_Current__c": True}  # fmt: skip
-    assert {name: record.get(name) for name in told} == told
+    assert {name: record.get(name) for name in expected} == expected
 
 
 def test_a_second_sync_sends_nothing(office: Office) -> None:

@@ -144,10 +144,10 @@ def test_a_stopped_writer_that_wakes_after_another_is_refused(crm: Crm, point: s
         wait_until_stopped(child)
         crm.sync()
         os.kill(child.pid, signal.SIGCONT)
-        _, said = child.communicate(timeout=60)
+        _, output = child.communicate(timeout=60)
 
     assert child.returncode != 0
-    assert "WriterSuperseded" in said.splitlines()[-1]
+    assert "WriterSuperseded" in output.splitlines()[-1]
     check_whole(crm)
 
 
@@ -245,10 +245,10 @@ def test_a_stopped_writer_by_collections_that_wakes_after_another_is_refused(crm
         crm.database.do("update warehouse.household set city = 'New Town'")
         crm.sync()
         os.kill(child.pid, signal.SIGCONT)
-        _, said = child.communicate(timeout=60)
+        _, output = child.communicate(timeout=60)
 
     assert child.returncode != 0
-    assert "WriterSuperseded" in said.splitlines()[-1]
+    assert "WriterSuperseded" in output.splitlines()[-1]
     assert {r["BillingCity"] for r in crm.records("Account", "household").values()} == {"New Town"}
     check_whole(crm)
 

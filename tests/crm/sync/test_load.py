@@ -486,8 +486,8 @@ def test_a_deleted_record_is_recreated_completely_and_reported(crm: Crm) -> None
     crm.database.do("update warehouse.household set city = 'Sample City'")
 
     crm.sync()
-    told = crm.database.rows("select kind, external_key from control.crm_difference")
-    assert [tuple(row.values()) for row in told] == [("remade", key)]
+    differences = crm.database.rows("select kind, external_key from control.crm_difference")
+    assert [tuple(row.values()) for row in differences] == [("remade", key)]
     crm.sync()
 
     assert crm.records("Account")[key]["Phone"] == record["Phone"]

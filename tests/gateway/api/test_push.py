@@ -36,7 +36,7 @@ def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
     """What the bell has said since it was last asked."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute(f"listen {inbox.CHANNEL}".encode())
-        yield lambda: [heard.payload for heard in listening.notifies(timeout=0.3)]
+        yield lambda: [notification.payload for notification in listening.notifies(timeout=0.3)]
 
 
 def read_stored(api: Api) -> list[dict[str, Any]]:

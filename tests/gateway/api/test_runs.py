@@ -34,7 +34,7 @@ def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
     """What the bell has said since it was last asked."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute(f"listen {request_queue.CHANNEL}".encode())
-        yield lambda: [heard.payload for heard in listening.notifies(timeout=0.3)]
+        yield lambda: [notification.payload for notification in listening.notifies(timeout=0.3)]
 
 
 def pull(run_id: str, pull_id: str = "p1", day: date = DAY) -> Pull:

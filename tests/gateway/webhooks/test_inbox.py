@@ -33,8 +33,8 @@ def test_delivery_that_comes_again_is_counted_and_not_doubled(gateway: Gateway) 
 
 def test_copies_at_once_are_one(gateway: Gateway) -> None:
     with ThreadPoolExecutor(16) as threads:
-        told = list(threads.map(lambda _: gateway.send().json()["status"], range(48)))
-    assert sorted(told) == ["kept"] + ["known"] * 47
+        statuses = list(threads.map(lambda _: gateway.send().json()["status"], range(48)))
+    assert sorted(statuses) == ["kept"] + ["known"] * 47
     assert [kept["copies"] for kept in gateway.read_stored()] == [48]
 
 
@@ -71,10 +71,10 @@ def test_notification_names_the_sender_after_the_commit(gateway: Gateway, databa
     with psycopg.connect(database.url(), autocommit=True) as listening, ThreadPoolExecutor(1) as threads:
         listening.execute(f"listen {CHANNEL}".encode())
         answer = threads.submit(gateway.notify)
-        [heard] = listening.notifies(timeout=10, stop_after=1)
+        [notification] = listening.notifies(timeout=10, stop_after=1)
         found = listening.execute("select body from control.inbox where processed_at is null").fetchall()
         assert answer.result(10).status_code == 200
-    assert (heard.payload, found) == ("adobe_sign", [(NOTICE,)])
+    assert (notification.payload, found) == ("adobe_sign", [(NOTICE,)])
 
 
 def test_copy_of_a_waiting_delivery_notifies_again(gateway: Gateway, notifications: Bell) -> None:

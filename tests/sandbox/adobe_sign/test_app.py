@@ -336,9 +336,9 @@ def test_last_signature_completes_and_a_restart_keeps_it(adobe, start_sandbox):
     again.advance(60)
     assert again.read(f"/agreements/{id_}")["status"] == "SIGNED"
     assert {each["status"] for each in again.read(f"/agreements/{id_}/members")["participantSets"]} == {"COMPLETED"}
-    told = [event["type"] for event in again.read(f"/agreements/{id_}/events")["events"]]
-    assert told[:3] == ["CREATED", "ACTION_REQUESTED", "EMAIL_VIEWED"]
-    assert told.count("ACTION_COMPLETED") == told.count("ACTION_REQUESTED") == len(parties)
+    kinds = [event["type"] for event in again.read(f"/agreements/{id_}/events")["events"]]
+    assert kinds[:3] == ["CREATED", "ACTION_REQUESTED", "EMAIL_VIEWED"]
+    assert kinds.count("ACTION_COMPLETED") == kinds.count("ACTION_REQUESTED") == len(parties)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class Receiver:
 
     @property
     def events(self) -> list[str]:
-        return [told["event"].removeprefix("AGREEMENT_") for told in self.received]
+        return [message["event"].removeprefix("AGREEMENT_") for message in self.received]
 
 
 class Hooked(AdobeSign):
@@ -123,8 +123,8 @@ def test_messages_come_in_order_and_hold_the_least(adobe, receiver):
         adobe.edit("sign", agreement_id=id_)
     assert adobe.quiet() == {"waiting": 0, "delivered": 2 * sets + 2, "dropped": 0, "lost": 0, "failed": 0}
     assert receiver.events == ["CREATED", *["ACTION_REQUESTED", "ACTION_COMPLETED"] * sets, "WORKFLOW_COMPLETED"]
-    assert {tuple(told["agreement"]) for told in receiver.received} == {("id", "name", "status")}
-    assert len({told["webhookNotificationId"] for told in receiver.received}) == len(receiver.received)
+    assert {tuple(message["agreement"]) for message in receiver.received} == {("id", "name", "status")}
+    assert len({message["webhookNotificationId"] for message in receiver.received}) == len(receiver.received)
     assert receiver.received[-1]["agreement"]["status"] == "SIGNED"
 
 
@@ -209,8 +209,8 @@ def test_disturbed_messages_come_twice_or_never_or_in_another_order(adobe, recei
     ids = [adobe.send() for _ in range(8)]
     adobe.advance(101)
     adobe.quiet()
-    assert Counter(told["agreement"]["id"] for told in receiver.received) == dict.fromkeys(ids, 2)
-    assert [told["agreement"]["id"] for told in receiver.received][::2] != ids
+    assert Counter(message["agreement"]["id"] for message in receiver.received) == dict.fromkeys(ids, 2)
+    assert [message["agreement"]["id"] for message in receiver.received][::2] != ids
 
 
 def test_waiting_messages_survive_a_restart(receiver, tmp_path):
@@ -255,7 +255,9 @@ def test_resource_webhook_receives_only_events_of_its_agreement(adobe, receiver)
     for id_ in (first, second):
         adobe.edit("cancel", agreement_id=id_)
     adobe.quiet()
-    assert [(told["event"], told["agreement"]["id"]) for told in receiver.received] == [("AGREEMENT_RECALLED", second)]
+    assert [(message["event"], message["agreement"]["id"]) for message in receiver.received] == [
+        ("AGREEMENT_RECALLED", second)
+    ]
 
 
 def test_user_webhook_receives_events_of_its_user(adobe, receiver):
@@ -264,7 +266,7 @@ def test_user_webhook_receives_events_of_its_user(adobe, receiver):
     mine = adobe.send(sender=adobe.read(f"/users/{other.removeprefix('userid:')}")["email"])
     adobe.send()
     adobe.quiet()
-    assert [told["agreement"]["id"] for told in receiver.received] == [mine]
+    assert [message["agreement"]["id"] for message in receiver.received] == [mine]
 
 
 @pytest.mark.parametrize(

@@ -358,9 +358,9 @@ def test_one_document_the_certificate_and_the_archive_can_be_had(reader):
 def test_audit_events_name_the_signers(reader):
     row = reader.list(status="completed", include="recipients")[0]
     events = reader.get(f"/envelopes/{row['envelopeId']}/audit_events").json()["auditEvents"]
-    told = [{each["name"]: each["value"] for each in event["eventFields"]} for event in events]
-    assert [each["logTime"] for each in told] == sorted(each["logTime"] for each in told)
-    signed = {each["UserName"] for each in told if each["Action"] == "Signed"}
+    fields = [{each["name"]: each["value"] for each in event["eventFields"]} for event in events]
+    assert [each["logTime"] for each in fields] == sorted(each["logTime"] for each in fields)
+    signed = {each["UserName"] for each in fields if each["Action"] == "Signed"}
     assert {signer["name"] for signer in row["recipients"]["signers"]} <= signed
 
 

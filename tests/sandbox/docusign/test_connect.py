@@ -245,10 +245,10 @@ def test_messages_can_be_doubled_shuffled_and_lost(docusign, listener):
     counts = wait(docusign)
     assert counts["lost"] + counts["acknowledged"] == 20
     assert 0 < counts["lost"] < 20
-    told = [message["data"]["envelopeId"] for message in read(listener)]
-    assert len(told) == 2 * counts["acknowledged"]
-    assert told[::2] == told[1::2]
-    assert told[::2] != [id_ for id_ in ids if id_ in told]
+    envelope_ids = [message["data"]["envelopeId"] for message in read(listener)]
+    assert len(envelope_ids) == 2 * counts["acknowledged"]
+    assert envelope_ids[::2] == envelope_ids[1::2]
+    assert envelope_ids[::2] != [id_ for id_ in ids if id_ in envelope_ids]
 
 
 # Administration

@@ -40,16 +40,16 @@ def test_names_differ_now_and_then(households, field, low, high):
 
 
 def test_some_have_moved_some_share_an_address_and_some_have_none(households):
-    told = [(house, draw_likenesses(7, "nitrogen", house)) for house in households]
-    assert 0 < sum(people[0].home != house.home for house, people in told) < 40
-    assert any(p.email == write_email(house, 0) for house, people in told for p in people[1:])
-    assert any(p.email is None for _, people in told for p in people)
+    likenesses = [(house, draw_likenesses(7, "nitrogen", house)) for house in households]
+    assert 0 < sum(people[0].home != house.home for house, people in likenesses) < 40
+    assert any(p.email == write_email(house, 0) for house, people in likenesses for p in people[1:])
+    assert any(p.email is None for _, people in likenesses for p in people)
 
 
 def test_spouse_is_known_by_another_last_name_now_and_then(households):
     couples = [house for house in households if len(house.people) == 2]
-    told = [(house.people[1].last_name, draw_likenesses(7, "emoney", house)[1].last_name) for house in couples]
-    assert any(known[:3] != own[:3] for own, known in told)
+    likenesses = [(house.people[1].last_name, draw_likenesses(7, "emoney", house)[1].last_name) for house in couples]
+    assert any(known[:3] != own[:3] for own, known in likenesses)
 
 
 def test_couple_is_written_as_one_name(households):

@@ -88,9 +88,9 @@ class Server:
 
     def error(self, sobject: str, record: dict[str, Any], key: str = KEY) -> dict[str, Any]:
         """The one error of a record that is refused."""
-        said = self.upsert(sobject, record, key=key)[0]
-        assert said["success"] is False, said
-        return said["errors"][0]
+        results = self.upsert(sobject, record, key=key)[0]
+        assert results["success"] is False, results
+        return results["errors"][0]
 
     def add_person(self, key: str = "P1") -> str:
         """A person's account; returns its id."""

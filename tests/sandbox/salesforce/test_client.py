@@ -154,8 +154,8 @@ def test_a_bulk_query_is_read_page_by_page(client):
 
 def test_a_collection_is_inserted(client):
     records = [{"attributes": {"type": "Account"}, "Name": f"Person {i}"} for i in range(3)]
-    said = client.restful("composite/sobjects", method="POST", json={"allOrNone": False, "records": records})
-    assert [row["success"] for row in said] == [True, True, True]
+    results = client.restful("composite/sobjects", method="POST", json={"allOrNone": False, "records": records})
+    assert [row["success"] for row in results] == [True, True, True]
 
 
 def test_a_collection_is_upserted_and_every_row_has_its_answer(client):
@@ -165,16 +165,16 @@ def test_a_collection_is_upserted_and_every_row_has_its_answer(client):
     for row in rows:
         row["RecordType"] = {"DeveloperName": row.pop("RecordType.DeveloperName")}
     body = {"allOrNone": False, "records": rows}
-    said = client.restful(f"composite/sobjects/Account/{KEY}", method="PATCH", json=body)
-    assert [(row["success"], row["created"]) for row in said] == [(True, False), (True, True), (False, False)]
-    assert said[2]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
+    results = client.restful(f"composite/sobjects/Account/{KEY}", method="PATCH", json=body)
+    assert [(row["success"], row["created"]) for row in results] == [(True, False), (True, True), (False, False)]
+    assert results[2]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
 
 
 def test_a_collection_is_updated_by_id(client):
     ids = [client.Account.create({KEY: f"P{i}", "Name": "Ada Sample"})["id"] for i in range(2)]
     records = [{"attributes": {"type": "Account"}, "id": each, "Name": "Ada Other-Sample"} for each in ids]
-    said = client.restful("composite/sobjects", method="PATCH", json={"allOrNone": True, "records": records})
-    assert [(row["id"], row["success"]) for row in said] == [(each, True) for each in ids]
+    results = client.restful("composite/sobjects", method="PATCH", json={"allOrNone": True, "records": records})
+    assert [(row["id"], row["success"]) for row in results] == [(each, True) for each in ids]
     assert {row["Name"] for row in client.query("SELECT Name FROM Account")["records"]} == {"Ada Other-Sample"}
 
 

@@ -31,8 +31,8 @@ def test_locks_on_a_third_of_the_rows_leave_the_others_of_a_job(org):
 
 def test_locks_on_a_third_of_the_rows_leave_the_others_of_a_collection(org):
     org.fault("row_lock", "*/composite/sobjects/*", share=0.3, seed=5)
-    said = org.upsert("Account", *({KEY: f"P{i}", "Name": "Person"} for i in range(200)))
-    failed = [row["errors"][0]["statusCode"] for row in said if not row["success"]]
+    results = org.upsert("Account", *({KEY: f"P{i}", "Name": "Person"} for i in range(200)))
+    failed = [row["errors"][0]["statusCode"] for row in results if not row["success"]]
     assert 40 < len(failed) < 80
     assert set(failed) == {"UNABLE_TO_LOCK_ROW"}
     assert len(org.query("SELECT Id FROM Account")) == 200 - len(failed)

@@ -88,11 +88,11 @@ def test_persons_and_individuals_own_accounts_and_households_do_not(persons):
         for key, kind in (("I1", "IndustriesIndividual"), ("H1", "IndustriesHousehold"))
     )
     persons.upsert("Account", individual, household)
-    said = persons.upsert(
+    results = persons.upsert(
         ACCOUNTS, *({KEY: f"A{o}", "Name": "IRA", "FinServ__PrimaryOwner__r": {KEY: o}} for o in ("P1", "I1", "H1"))
     )
-    assert [row["success"] for row in said] == [True, True, False]
-    assert said[2]["errors"][0]["statusCode"] == "FIELD_FILTER_VALIDATION_EXCEPTION"
+    assert [row["success"] for row in results] == [True, True, False]
+    assert results[2]["errors"][0]["statusCode"] == "FIELD_FILTER_VALIDATION_EXCEPTION"
 
 
 def test_a_person_joins_a_household_by_the_contacts_key(persons):
@@ -123,11 +123,11 @@ def test_a_contact_goes_with_its_account_only(persons):
 
 
 def test_merged_persons_leave_one_contact(persons):
-    said = persons.upsert("Account", ADA, ADA | {KEY: "P2", PERSON_KEY: "P2", "FirstName": "Adah"})
+    results = persons.upsert("Account", ADA, ADA | {KEY: "P2", PERSON_KEY: "P2", "FirstName": "Adah"})
     household = {KEY: "H1", "Name": "Sample Household", "RecordType": {"DeveloperName": "IndustriesHousehold"}}
     persons.upsert("Account", household)
     persons.upsert(RELATIONS, {KEY: "M1", "Account": {KEY: "H1"}, "Contact": {KEY: "P2"}})
-    pair = {"master": said[0]["id"], "loser": said[1]["id"]}
+    pair = {"master": results[0]["id"], "loser": results[1]["id"]}
     assert persons.http.post("/_admin/records/Account/merge", json=pair).status_code == 204
     assert [r["Name"] for r in persons.query("SELECT Name FROM Contact")] == ["Ada Sample"]
     assert persons.query(f"SELECT Contact.Name FROM {RELATIONS}")[0]["Contact"]["Name"] == "Ada Sample"

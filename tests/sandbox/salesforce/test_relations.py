@@ -43,13 +43,13 @@ def test_a_pair_of_account_and_contact_exists_once(family):
     family.upsert(RELATIONS, member("H2"))
     for pair in ("H2", "H1"):
         assert family.error(RELATIONS, member(pair, key="M9"))["statusCode"] == "DUPLICATE_VALUE"
-    said = family.upsert(RELATIONS, member("H2"))[0]
-    assert (said["success"], said["created"]) == (True, False)
+    results = family.upsert(RELATIONS, member("H2"))[0]
+    assert (results["success"], results["created"]) == (True, False)
 
 
 def test_one_call_cannot_make_a_pair_twice(family):
-    said = family.upsert(RELATIONS, member("H2", key="M1"), member("H2", key="M2"))
-    assert [row["success"] for row in said] == [True, False]
+    results = family.upsert(RELATIONS, member("H2", key="M1"), member("H2", key="M2"))
+    assert [row["success"] for row in results] == [True, False]
 
 
 def test_a_pair_that_was_deleted_can_be_made_again(family):

@@ -85,8 +85,8 @@ def test_a_unique_field_takes_a_value_once(org):
 
 
 def test_our_key_is_case_sensitive(org):
-    said = org.upsert("Account", {KEY: "p1", "Name": "Ada"}, {KEY: "P1", "Name": "Ben"})
-    assert [row["created"] for row in said] == [True, True]
+    results = org.upsert("Account", {KEY: "p1", "Name": "Ada"}, {KEY: "P1", "Name": "Ben"})
+    assert [row["created"] for row in results] == [True, True]
 
 
 def test_the_packages_key_may_repeat_and_then_fails_its_upserts(org):
@@ -99,9 +99,9 @@ def test_the_packages_key_may_repeat_and_then_fails_its_upserts(org):
 
 
 def test_a_key_that_two_rows_of_a_call_carry_fails_both(org):
-    said = org.upsert("Account", {KEY: "P1", "Name": "Ada"}, {KEY: "P1", "Name": "Ben"}, {KEY: "P2", "Name": "Cy"})
-    assert [row["success"] for row in said] == [False, False, True]
-    assert said[0]["errors"][0]["message"] == "Duplicate external id specified: P1"
+    results = org.upsert("Account", {KEY: "P1", "Name": "Ada"}, {KEY: "P1", "Name": "Ben"}, {KEY: "P2", "Name": "Cy"})
+    assert [row["success"] for row in results] == [False, False, True]
+    assert results[0]["errors"][0]["message"] == "Duplicate external id specified: P1"
 
 
 def test_a_parent_that_is_not_there_fails_the_row(org):
@@ -156,8 +156,8 @@ def test_an_automatic_name_is_numbered(org):
 
 
 def test_all_or_none_keeps_the_good_rows_out_too(org):
-    said = org.upsert("Account", {KEY: "P1", "Name": "Ada"}, {KEY: "P2"}, all_or_none=True)
-    assert [row["errors"][0]["statusCode"] for row in said] == [
+    results = org.upsert("Account", {KEY: "P1", "Name": "Ada"}, {KEY: "P2"}, all_or_none=True)
+    assert [row["errors"][0]["statusCode"] for row in results] == [
         "ALL_OR_NONE_OPERATION_ROLLED_BACK",
         "REQUIRED_FIELD_MISSING",
     ]
