@@ -24,7 +24,7 @@ from include.pipeline import inbox as draining
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
-from include.staging.partitions import Staging
+from include.staging.partitions import Staging, partition_path
 from include.vendors import named
 from include.vendors.docusign import DOCUSIGN
 from include.warehouse import schema
@@ -456,11 +456,9 @@ def test_a_pushed_number_in_us_notation_is_loaded(pushes: Pushes) -> None:
     pushes.push([CLIENTS[0] | {"id": n, "aum": text} for n, text in enumerate(texts)])
     pushes.drain()
 
-    [partition] = pushes.database.rows(
-        "select distinct business_date, pull_id from control.ledger where stage = 'stage'"
-    )
-    path = f"orion/clients/{partition['business_date']}/{partition['pull_id']}"
-    values = [value for _, rows in path.rows() for value in rows.column("aum_usd").to_pylist()]
+    [pull] = pushes.database.rows("select distinct business_date, pull_id from control.ledger where stage = 'stage'")
+    partition = pushes.site.staging.open(partition_path("orion", "clients", *pull.values()))
+    values = [value for _, rows in partition.rows() for value in rows.column("aum_usd").to_pylist()]
     assert values == [Decimal("1234.56")] * 4
     assert pushes.errors() == [None]
 
