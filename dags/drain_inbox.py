@@ -52,11 +52,11 @@ def drain_inbox() -> None:
     @task(map_index_template=show_argument("name"))
     def drain(name: str, run_id: Any = None) -> int:
         from include.pipeline import inbox as draining
-        from include.pipeline.run import Run
+        from include.pipeline.run import SyncRun
         from include.vendors import named
         from tributary import connections
 
-        vendor, vendor_run = named(name), connections.vendor_run(name, Run.of_now(run_id))
+        vendor, vendor_run = named(name), connections.vendor_run(name, SyncRun.of_now(run_id))
         pushed = draining.drain_pushes(vendor, vendor_run)
         return pushed + (draining.drain(vendor_run) if vendor.webhook is not None else 0)
 
@@ -64,7 +64,7 @@ def drain_inbox() -> None:
     def send_envelopes(run_id: Any = None) -> dict[str, int]:
         from include import business_dates
         from include.crm.objects.envelope import has_changes
-        from include.crm.run import Org, Run
+        from include.crm.run import Org, SyncRun
         from include.crm.sync.load import Scope, sync
         from include.errors import ApprovalNeeded, SyncUnderWay
         from tributary import connections
@@ -74,7 +74,7 @@ def drain_inbox() -> None:
         if connections.is_crm_paused() or not has_changes(site.engine):
             raise AirflowSkipException("No envelope changed, or writing to Salesforce is paused")
         org = Org(site.engine, connections.connection("salesforce"), connections.crm_settings())
-        run = Run(run_id, business_dates.business_date(site.clock()))
+        run = SyncRun(run_id, business_dates.business_date(site.clock()))
         try:
             counts = sync(org, run, connections.work_folder(), Scope(only=("envelope",)))
         except SyncUnderWay as error:

@@ -27,7 +27,7 @@ class Org:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SyncRun:
     """One run that writes to Salesforce.
 
     Attributes:

@@ -21,7 +21,7 @@ from include.control.calls import CallLog
 from include.control.ledger import Counts
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import ACCOUNT, FINANCIAL_ACCOUNT
-from include.crm.run import Org, Run
+from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import rounds
@@ -97,7 +97,7 @@ class TaskSpec:
     due_days: int
 
 
-def sync(org: Org, run: Run, specs: Mapping[str, TaskSpec], *, patience_s: float = 120.0) -> Counts:
+def sync(org: Org, run: SyncRun, specs: Mapping[str, TaskSpec], *, patience_s: float = 120.0) -> Counts:
     """Create a Task for each open finding that has none, and complete the Tasks of closed findings.
 
     Args:
@@ -136,7 +136,7 @@ class _Tasks:
         self,
         db: sa.Connection,
         session: SalesforceSession,
-        run: Run,
+        run: SyncRun,
         settings: Settings,
         specs: Mapping[str, TaskSpec],
     ) -> None:

@@ -1,6 +1,6 @@
-"""The temporary tables of a sync: what each holds, who fills and reads it, and when it goes.
+"""The temporary tables of a sync: what each holds, who fills and reads it, and when it is dropped.
 
-A table belongs to the connection that created it, and goes with it at the latest (`include.crm.database.open_connection`). Functions
+A table is dropped at the latest with the connection that created it (`include.crm.database.open_connection`). Functions
 that read a table which another module filled take it as a parameter, or name it in their docstring. No SQL outside this module
 creates one.
 """
@@ -24,7 +24,7 @@ class TempTable:
     Attributes:
         name: The name.
         columns: Column -> PostgreSQL type.
-        is_dropped_on_commit: Whether it goes with its transaction. Otherwise it stays until it is dropped or created again.
+        is_dropped_on_commit: Whether it is dropped with its transaction. Otherwise it stays until it is dropped or created again.
     """
 
     name: str

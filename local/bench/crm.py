@@ -38,7 +38,7 @@ from rich.table import Table
 from include.connection import Connection
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import HOLDING, objects
-from include.crm.run import Org, Run
+from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
 from include.crm.sync import delta, file, load, readiness, results, rounds, sender
 from include.crm.sync.bulk import Bulk
@@ -161,7 +161,7 @@ def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[
     laps.follow(Bulk, "start", "upload")
     laps.follow(results, "read", "results", before="wait for Salesforce")
     laps.follow(results, "settle", "settle")
-    org, run = Org(engine, connection, SETTINGS), Run(run_id, date.fromisoformat(day))
+    org, run = Org(engine, connection, SETTINGS), SyncRun(run_id, date.fromisoformat(day))
     done = load.sync(org, run, Path(work), on_progress=_ignore)
     laps.mark("rest")
     engine.dispose()
@@ -328,7 +328,7 @@ def _measure(what: str, *arguments: object) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _sandbox(state: Path) -> Iterator[str]:
-    """Run the sandbox; yield the URL of an empty org in which our app is registered."""
+    """SyncRun the sandbox; yield the URL of an empty org in which our app is registered."""
     command = [
         sys.executable,
         "-m",

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from include.connection import Connection
 from include.control.ledger import Counts
-from include.crm.run import Org, Run
+from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
 from include.crm.sync import load
 from include.crm.sync.load import Scope
@@ -75,7 +75,7 @@ class Crm:
         self._runs += 1
         org, run = (
             replace(self.org, settings=settings or self.settings),
-            Run(run_id or f"crm-{self._runs}", business_date),
+            SyncRun(run_id or f"crm-{self._runs}", business_date),
         )
         return load.sync(org, run, self.work, Scope(**scope), patience_s=patience_s)
 

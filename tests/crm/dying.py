@@ -16,7 +16,7 @@ from typing import Any
 
 from include.connection import Connection
 from include.crm import tasks
-from include.crm.run import Org, Run
+from include.crm.run import Org, SyncRun
 from include.crm.salesforce import SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import collections, jobs, load, results
@@ -128,9 +128,9 @@ def run() -> None:
     settings = Settings("sample", most_collected=asked["most_collected"], few=1_000_000)
     org = Org(engine, connection, settings)
     if asked["point"].startswith("Task"):
-        tasks.sync(org, Run("killed", LAST), {"negative_cash": tasks.TaskSpec("Cover it", 1)})
+        tasks.sync(org, SyncRun("killed", LAST), {"negative_cash": tasks.TaskSpec("Cover it", 1)})
     else:
-        load.sync(org, Run("killed", LAST), Path(asked["work"]))
+        load.sync(org, SyncRun("killed", LAST), Path(asked["work"]))
 
 
 if __name__ == "__main__":

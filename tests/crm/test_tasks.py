@@ -13,7 +13,7 @@ import pytest
 
 from include.control.ledger import Counts
 from include.crm import tasks
-from include.crm.run import Run
+from include.crm.run import SyncRun
 from include.crm.settings import Settings
 from include.crm.tasks import TaskSpec
 from include.errors import ConfigurationError, RateLimited, RowsFailed, TargetUnavailable
@@ -37,7 +37,7 @@ def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
 
 
 def raise_tasks(crm: Crm, run_id: str = "tasks") -> Counts:
-    return tasks.sync(crm.org, Run(run_id, LAST), ASKED)
+    return tasks.sync(crm.org, SyncRun(run_id, LAST), ASKED)
 
 
 def find(crm: Crm, rule: str = "negative_cash", entity: str = "account", nth: int = 0, **values: Any) -> int:

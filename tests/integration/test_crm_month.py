@@ -18,7 +18,7 @@ import pytest
 from include import business_dates
 from include.control.ledger import Counts
 from include.crm import tasks
-from include.crm.run import Run
+from include.crm.run import SyncRun
 from include.crm.settings import Settings
 from include.crm.sync.readback import Found, read_back
 from include.rules import RULES
@@ -84,7 +84,7 @@ class Month:
         evaluate_all(self.firm.engine, POLICY, f"rules-{len(self.steps)}")
         counts = self.crm.sync(business_date=day, settings=replace(SETTINGS, most_collected=most_collected))
         subjects = {name: asked.subject for name, asked in ASKED.items()}
-        tasks.sync(replace(self.crm.org, settings=SETTINGS), Run(f"tasks-{len(self.steps)}", day), ASKED)
+        tasks.sync(replace(self.crm.org, settings=SETTINGS), SyncRun(f"tasks-{len(self.steps)}", day), ASKED)
         wanted = expect(self.firm.database, day, self.known)
         self.known_tasks = expect_tasks(self.firm.database, day, subjects, self.known_tasks)
         differing, moved, ids = self.look(wanted)

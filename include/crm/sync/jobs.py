@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from include.control.ledger import Counts
 from include.control.writer import Fence
 from include.crm.objects.mapping import CrmObject
-from include.crm.run import Run
+from include.crm.run import SyncRun
 from include.crm.sync import results
 from include.crm.sync.bulk import Bulk, JobInfo
 from include.crm.sync.collections import Batch, read_rows
@@ -65,7 +65,7 @@ class Jobs:
         bulk: Bulk,
         mapping: CrmObject,
         fence: Fence,
-        run: Run,
+        run: SyncRun,
         say: Say,
     ) -> None:
         self._db, self._bulk, self._mapping, self._fence = db, bulk, mapping, fence

@@ -20,7 +20,7 @@ from include.control.ledger import Counts, Pull
 from include.crm.database import open_connection, take_turn, translate_errors
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import objects
-from include.crm.run import Org, Run
+from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import delta, file, holding, marks, readback, readiness
@@ -61,7 +61,7 @@ class Scope:
 
 def sync(
     org: Org,
-    run: Run,
+    run: SyncRun,
     work_dir: Path,
     scope: Scope = Scope(),
     *,
@@ -168,7 +168,7 @@ class _Sync:
         session: SalesforceSession,
         folder: Path,
         settings: Settings,
-        run: Run,
+        run: SyncRun,
         scope: Scope,
         say: Say,
     ) -> None:

@@ -107,7 +107,7 @@ def open_approvals(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
 def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     """Send the changes; return the counts by object. Fail where every change is held back."""
     from include import business_dates
-    from include.crm.run import Org, Run
+    from include.crm.run import Org, SyncRun
     from include.crm.sync import approval
     from include.crm.sync.load import Scope, sync
     from include.errors import RowsFailed
@@ -117,7 +117,7 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     org = Org(engine, connections.connection("salesforce"), connections.crm_settings())
     scope = Scope(approval.find_approved(engine), params["resend_refused"])
     try:
-        counts = sync(org, Run(run_id, business_dates.business_date(None)), connections.work_folder(), scope)
+        counts = sync(org, SyncRun(run_id, business_dates.business_date(None)), connections.work_folder(), scope)
     except RowsFailed:
         approval.use(engine, run_id)
         raise
@@ -155,7 +155,7 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
     """Create a Task in Salesforce for each finding that needs one, and complete those whose finding is resolved."""
     from include import business_dates
     from include.crm import tasks
-    from include.crm.run import Org, Run
+    from include.crm.run import Org, SyncRun
     from include.rules import HOUSEHOLD_RULES, RULES
     from tributary import connections
 
@@ -163,7 +163,7 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
     rules = (*RULES, *HOUSEHOLD_RULES)
     specs = {r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in rules if r.task_subject}
     org = Org(connections.site().engine, connections.connection("salesforce"), connections.crm_settings())
-    counts = tasks.sync(org, Run(run_id, business_dates.business_date(None)), specs)
+    counts = tasks.sync(org, SyncRun(run_id, business_dates.business_date(None)), specs)
     return {"created": counts.created, "completed": counts.updated}
 
 

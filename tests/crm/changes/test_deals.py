@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from include.crm import tasks
-from include.crm.run import Org, Run
+from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
 from include.crm.sync import load
 from include.rules import HOUSEHOLD_RULES
@@ -122,10 +122,10 @@ def test_it_is_a_task_on_the_deal_for_its_owner_and_an_alert(subscription: Subsc
     evaluate_deals(subscription)
     org = Org(subscription.engine, subscription.connection, Settings("sample", few=1_000_000))
     wanted = {RULE.name: tasks.TaskSpec(RULE.task_subject or "", RULE.due_days)}
-    counts = tasks.sync(org, Run("tasks", LAST), wanted)
+    counts = tasks.sync(org, SyncRun("tasks", LAST), wanted)
     [task] = map(orjson.loads, subscription.sandbox.http.get("/salesforce/_admin/records/Task").content.splitlines())
     assert (counts.created, task["WhatId"], task["OwnerId"]) == (1, made, subscription.record(made)["OwnerId"])
-    load.sync(org, Run("alerts", LAST), tmp_path / "work")
+    load.sync(org, SyncRun("alerts", LAST), tmp_path / "work")
     [alert] = map(
         orjson.loads, subscription.sandbox.http.get("/salesforce/_admin/records/FinServ__Alert__c").content.splitlines()
     )

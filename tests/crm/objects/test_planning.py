@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from include.crm import tasks
-from include.crm.run import Run
+from include.crm.run import SyncRun
 from include.rules import HOUSEHOLD_RULES
 from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
@@ -188,7 +188,7 @@ def test_a_finding_about_a_person_is_an_alert_and_a_task_on_the_person(office: O
     alerts = [r for r in office.crm.records(ALERTS).values() if r["FinServ__Message__c"] == "risk misaligned"]
     assert [r["FinServ__Account__c"] for r in alerts] == [office.member()["Id"]]
     asked = {rule.name: tasks.TaskSpec(rule.task_subject or "", rule.due_days) for rule in HOUSEHOLD_RULES}
-    tasks.sync(office.crm.org, Run("tasks", LAST), asked)
+    tasks.sync(office.crm.org, SyncRun("tasks", LAST), asked)
     raised = {r["Subject"]: r for r in office.crm.records("Task").values()}
     task = raised["Review a portfolio that does not match the client's risk"]
     assert task["WhatId"] == office.member()["Id"]

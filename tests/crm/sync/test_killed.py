@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from include.crm import tasks
-from include.crm.run import Run
+from include.crm.run import SyncRun
 from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, INGEST, SECRET, SECURITIES, Crm
 from tests.running_sandbox import LAST
 
@@ -270,7 +270,7 @@ def test_a_task_of_a_killed_run_is_one_and_ends_with_its_finding(crm: Crm, is_ov
         close = "update control.finding set business_date_closed = :day, closed_run_id = 'r', closed_at = now()"
         crm.database.do(close, day=LAST)
 
-    tasks.sync(crm.org, Run("next", LAST), {"negative_cash": tasks.TaskSpec("Cover it", 1)})
+    tasks.sync(crm.org, SyncRun("next", LAST), {"negative_cash": tasks.TaskSpec("Cover it", 1)})
 
     [held] = crm.records("Task").items()
     assert held[0] == f"sample:orion:finding:{finding}"
