@@ -52,11 +52,11 @@ def drain_inbox() -> None:
     @task(map_index_template=show_argument("name"))
     def drain(name: str, run_id: Any = None) -> int:
         from include.pipeline import inbox as draining
-        from include.pipeline.run import SyncRun
+        from include.pipeline.run import Run
         from include.vendors import named
         from tributary import connections
 
-        vendor, vendor_run = named(name), connections.vendor_run(name, SyncRun.of_now(run_id))
+        vendor, vendor_run = named(name), connections.vendor_run(name, Run.of_now(run_id))
         pushed = draining.drain_pushes(vendor, vendor_run)
         return pushed + (draining.drain(vendor_run) if vendor.webhook is not None else 0)
 

@@ -65,7 +65,7 @@ def record(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull
     connection.execute(sa.text("drop table if exists pg_temp.dead_above"))
     values: dict[str, Any] = {
         "vendor": pull.vendor, "entity": entity.name, "table": pull.table_name, "day": pull.business_date,
-        "run_id": pull.run_id, "extracted_at": pull.extracted_at, "tables": _tables_above(vendor, pull.table_name),
+        "run_id": pull.run_id, "extracted_at": pull.extracted_at, "tables": _list_ancestors(vendor, pull.table_name),
     }  # fmt: skip
     connection.execute(sa.text(_DEAD_ABOVE), values)
     is_below_dead = " or ".join(
@@ -94,9 +94,9 @@ def record(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull
     return int(connection.execute(sa.text(count), values).scalar_one())
 
 
-def _tables_above(vendor: Vendor, table: str) -> list[str]:
-    """Return the parents of a table, the nearest first: its requests are made per row of the parent."""
-    above: list[str] = []
+def _list_ancestors(vendor: Vendor, table: str) -> list[str]:
+    """Return the parent of a table, the parent's parent, and so on; empty if its requests don't depend on another table."""
+    ancestors: list[str] = []
     while table := vendor.table(table).parent:
-        above.append(table)
-    return above
+        ancestors.append(table)
+    return ancestors

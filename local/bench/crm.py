@@ -328,7 +328,7 @@ def _measure(what: str, *arguments: object) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _sandbox(state: Path) -> Iterator[str]:
-    """SyncRun the sandbox; yield the URL of an empty org in which our app is registered."""
+    """Run the sandbox; yield the URL of an empty org in which our app is registered."""
     command = [
         sys.executable,
         "-m",

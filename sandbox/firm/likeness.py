@@ -131,7 +131,7 @@ def _draw_first_name(draw: random.Random, person: Person) -> str:
 
 
 def _draw_last_name(draw: random.Random, household: Household, place: int) -> str:
-    """A partner sometimes has the name before the marriage, or the head's."""
+    """Return a last name; for the second person of a household, sometimes a maiden name or the first person's name."""
     name, head = household.people[place].last_name, household.people[0].last_name
     chance, maiden = draw.random(), draw_person(draw).last_name
     if place and chance < 0.08:

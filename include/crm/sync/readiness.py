@@ -1,6 +1,6 @@
 """Find the days that may be sent to Salesforce: each vendor's latest day, once it is loaded completely and reconciled.
 
-They are found as temporary tables (`include.crm.temporary`), on a connection of its own.
+The results are temporary tables of the sync's connection, declared in `include.crm.temporary`.
 """
 
 from __future__ import annotations

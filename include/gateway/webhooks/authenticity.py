@@ -131,7 +131,7 @@ class _EchoedId:
         """Accept any body: it holds no proof."""
 
     def answer(self, head: Head) -> dict[str, str]:
-        """Return the id, which was checked."""
+        """Return the header with the client id of the request: the sender expects it in the response."""
         return {self.header: head.headers[self.header]}
 
 
