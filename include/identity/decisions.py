@@ -225,7 +225,7 @@ def list_decisions(connection: sa.Connection, limit: int = 50, offset: int = 0) 
 
 
 def list_decided(connection: sa.Connection, limit: int = 50, offset: int = 0) -> list[Decided]:
-    """Return the same decisions with their records."""
+    """Return the decisions as `list_decisions` does, each with the records that it is about."""
     rows = connection.execute(_DECIDED, {"limit": limit, "offset": offset}).mappings().all()
     known = {
         entity: _read_records(

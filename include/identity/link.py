@@ -164,7 +164,7 @@ def _cluster(
 
 
 def _find_ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:
-    """Return the records without evidence of their own that were joined to one person and fit another nearly as well."""
+    """Return the records that fit two persons nearly as well and have no evidence that decides between them."""
     other: dict[int, float] = {}
     for at in refused:
         for record in (int(pairs.left[at]), int(pairs.right[at])):

@@ -107,7 +107,7 @@ class HouseholdView:
         openings: Opening date of each household's newest account.
         deals: Deals won in Salesforce, with the date; their household and its representative, null if unknown.
             `is_served`: whether a portfolio system has the household.
-        silent: Subjects on which no finding opens or closes, as in a snapshot.
+        silent: Subjects on which no finding opens or closes, because one of their rows is a dead letter.
     """
 
     business_date: date

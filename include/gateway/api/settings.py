@@ -23,7 +23,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings above, except the database.
+    """The settings of the API, except its database; the module's docstring describes each.
 
     Raises:
         ConfigurationError: An issuer without an audience or a keys URL, or a keys URL without TLS.
