@@ -37,9 +37,9 @@ def test_what_comes_back_is_absent_no_more(loader: Loader) -> None:
 
 def test_rows_seen_after_the_pull_are_not_absent(loader: Loader) -> None:
     loader.stage("household", [{"household_key": "A", "name": "A"}])
-    earlier = loader.pull, loader.path
+    earlier = loader.pull, loader.partition
     load(loader, "B", pulled="selected")
-    loader.pull, loader.path = earlier
+    loader.pull, loader.partition = earlier
     loader.publish()
     assert absent(loader) == {}
 
