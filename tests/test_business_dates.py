@@ -22,6 +22,17 @@ def test_the_first_valid_session_has_a_previous_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("day", "is_past"), [(date(2026, 11, 23), True), (date(2026, 11, 24), False), (date(2026, 11, 25), False)]
+)
+def test_a_day_is_past_once_a_later_session_has_closed(day: date, is_past: bool) -> None:
+    assert business_dates.is_past(day, EVENING) == is_past
+
+
+def test_the_session_before_a_monday_is_the_friday() -> None:
+    assert business_dates.previous(date(2026, 11, 23)) == date(2026, 11, 20)
+
+
+@pytest.mark.parametrize(
     ("day", "said"),
     [
         (

@@ -48,6 +48,11 @@ def test_short_value_shows_no_end(short: str) -> None:
     assert REDACTOR.token(short).endswith(":")
 
 
+@pytest.mark.parametrize("value", ["12345678", "AB345678", "1234-5678"])
+def test_value_of_eight_characters_shows_its_last_four(value: str) -> None:
+    assert REDACTOR.split(value)[1] == "5678"
+
+
 @settings(deadline=None)
 @given(st.text("0123456789AXx*- ", max_size=20))
 def test_shown_end_is_the_last_four_at_most_and_leaves_four_hidden(value: str) -> None:

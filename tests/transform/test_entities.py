@@ -518,6 +518,10 @@ def test_life_that_was_reopened_before_its_end_has_ended(tmp_path: Path) -> None
     assert newest(tmp_path, [("a", 5, False, 3), ("a", 4, True, 3)]) == {"a": 1}
 
 
+def test_life_that_was_reopened_at_the_time_of_its_end_has_ended(tmp_path: Path) -> None:
+    assert newest(tmp_path, [("a", 5, False, 4), ("a", 4, True, None)]) == {"a": 1}
+
+
 def test_end_counts_where_two_states_have_one_time(tmp_path: Path) -> None:
     assert newest(tmp_path, [("a", 2, False, None), ("a", 2, True, None)]) == {"a": 1}
 
