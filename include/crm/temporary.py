@@ -1,8 +1,7 @@
-"""The temporary tables of a sync: what each holds, who fills and reads it, and when it is dropped.
+"""The temporary tables of a sync: the content of each, the functions that fill and read it, and when it is dropped.
 
-A table is dropped at the latest with the connection that created it (`include.crm.database.open_connection`). Functions
-that read a table which another module filled take it as a parameter, or name it in their docstring. No SQL outside this module
-creates one.
+A table ends with its connection at the latest (`include.crm.database.open_connection`). A function that reads a table of another module
+takes it as a parameter, or names it in its docstring. All temporary tables of `include.crm` are created here.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class TempTable:
     Attributes:
         name: The name.
         columns: Column -> PostgreSQL type.
-        is_dropped_on_commit: Whether it is dropped with its transaction. Otherwise it stays until it is dropped or created again.
+        is_dropped_on_commit: Whether it ends with its transaction. Otherwise it exists until it is dropped or created again.
     """
 
     name: str
@@ -91,7 +90,8 @@ def outgoing(entity: str) -> TempTable:
 
 
 HELD_PARENT = TempTable("held_parent", {"sobject": "text", "external_key": _KEY})
-"""Records with notable changes in an object that is held back. Created by the sync; filled and read by `rounds`; stays."""
+"""Records with notable changes in an object that is held back. Created by `rounds.hold_none`, filled by `rounds.hold_children`, read by
+`rounds.wait_for_parents`; it is kept for the whole sync."""
 
 UNMET = TempTable("unmet", {"name": "text", "parent_key": "text", "sobject": "text"}, is_dropped_on_commit=True)
 """Lookups of an object to parents that Salesforce has not accepted. Filled and read by `rounds.wait_for_parents`."""
