@@ -68,10 +68,10 @@ class Report:
     """
 
     order: Mapping[str, str]
-    job: str = "jobId"
-    state: str = "status"
-    done: str = "Complete"
-    failed: tuple[str, ...] = ("Failed",)
+    job: str
+    state: str
+    done: str
+    failed: tuple[str, ...]
     poll_seconds: float = 5.0
     deadline_seconds: float = 1800.0
 

@@ -275,7 +275,7 @@ class Probe:
     field: str
     key: str = "id"
     tolerated: int = 0
-    top: str = "$top"
+    top: str = ""
 
 
 @dataclass(frozen=True, slots=True)

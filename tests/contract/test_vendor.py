@@ -133,7 +133,15 @@ GOALS = replace(PLANS, name="goals", path="", shape=Nested("plans", ("goals",)))
 @pytest.mark.parametrize(
     "shape",
     [
-        *(Whole(), Offset("id"), Numbered("page", "size"), Linked("next", "size"), Report({}), FanOut(), Pushed()),
+        *(
+            Whole(),
+            Offset("id"),
+            Numbered("page", "size"),
+            Linked("next", "size"),
+            Report({}, "jobId", "status", "Complete", ("Failed",)),
+            FanOut(),
+            Pushed(),
+        ),
         *(Linked("page.next", "size", "cursor"), Positioned("start", "size")),
     ],
 )

@@ -25,7 +25,7 @@ from include.extract.session import VendorSession
 from include.warehouse import schema
 from tests.conftest import Database
 
-PROBE = Probe("Accounts", {"$orderby": "Day"}, "day", tolerated=2)
+PROBE = Probe("Accounts", {"$orderby": "Day"}, "day", tolerated=2, top="$top")
 VENDOR = Vendor("somebody", "Somebody", "", Basic(), (), (), "0 6 * * *", Budget(60_000, 100), closed=PROBE)
 Ask = Callable[..., date | None]
 

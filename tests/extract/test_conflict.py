@@ -45,8 +45,9 @@ TABLE = Table(
     ),
 )  # fmt: skip
 SSN = "123-45-6789"
+REPORT = Report({}, "jobId", "status", "Complete", ("Failed",))
 PAGED: list[Shape] = [
-    Whole(), Offset("id"), Numbered("page", "size"), Positioned("start", "count"), Linked("next", "limit"), Report({}),
+    Whole(), Offset("id"), Numbered("page", "size"), Positioned("start", "count"), Linked("next", "limit"), REPORT,
 ]  # fmt: skip
 Row = dict[str, Any]
 
@@ -124,8 +125,8 @@ def test_sensitive_field_that_differs_is_named_and_its_value_kept_nowhere() -> N
 
 def test_lots_of_a_holding_have_one_key_and_all_stay(listening: Any) -> None:
     lots = EntityMap("position", "rows", {}, merged=True, summed=("quantity",))
-    puller = listening([row(1, "1.00"), row(1, "2.00"), row(1, "2.00")], Report({}), lots)
-    manifest = puller.pull(table_of(Report({}))).manifest
+    puller = listening([row(1, "1.00"), row(1, "2.00"), row(1, "2.00")], REPORT, lots)
+    manifest = puller.pull(table_of(REPORT)).manifest
     assert (manifest.staged, manifest.dead, manifest.duplicate) == (3, 0, 0)
 
 

@@ -20,7 +20,9 @@ from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Limits, Report, Ta
 from include.errors import AuthenticationError, ConfigurationError, LimitExceeded, SchemaDrift, VendorUnavailable
 from tests.extract.answering import Listener, Puller, RecordedCall, Reply, listen, vendor_of
 
-SHAPE = Report({"report": "Holdings"}, poll_seconds=0.6, deadline_seconds=30)
+SHAPE = Report(
+    {"report": "Holdings"}, "jobId", "status", "Complete", ("Failed",), poll_seconds=0.6, deadline_seconds=30
+)
 TABLE = Table(
     "holdings", "reports", ("row_id",), pull="snapshot", dated={"asOf": "%m/%d/%Y"}, shape=SHAPE, money="worth_usd", dates="us",
     columns=(

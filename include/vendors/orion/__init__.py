@@ -31,6 +31,7 @@ ORION = Vendor(
         params={"isActive": "true", "hasValue": "true", "$orderby": "LastPositionDate"},
         field="lastPositionDate",
         tolerated=5,
+        top="$top",
     ),
     correlation_header="X-OAS-CorrelationId",
     sentinels=("0001-01-01", "1900-01-01"),

@@ -27,5 +27,5 @@ TAMARAC = Vendor(
     ranks={"": 20},
     # The vendor publishes no limit; this is ours, and the connection may lower it.
     budget=Budget(calls_per_minute=300, burst=20),
-    closed=Probe(path="custodial-sync", params={}, field="lastSuccessfulDate", top=""),
+    closed=Probe(path="custodial-sync", params={}, field="lastSuccessfulDate"),
 )

@@ -12,6 +12,8 @@ from include.vendors.tamarac.accounts import NO_GROUPS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_report = partial(Report, job="jobId", state="status", done="Complete", failed=("Failed",))
+
 CASH = "CASH"
 STATUSES = {"Posted": "posted", "Pending": "pending", "Reversed": "reversed"}
 FLOWS = {
@@ -91,7 +93,7 @@ HOLDINGS = Table(
     path="reports",
     key=("account_id", "description"),
     pull="snapshot",
-    shape=Report({"report": "AccountHoldingsAV"}),
+    shape=_report({"report": "AccountHoldingsAV"}),
     dated={"asOfDate": "%Y-%m-%d"},
     dates="us",
     omits_nulls=True,
@@ -121,7 +123,7 @@ TRANSACTIONS = Table(
     path="reports",
     key=("transaction_id",),
     pull="window",
-    shape=Report({"report": "AccountTransactions"}),
+    shape=_report({"report": "AccountTransactions"}),
     params={"dateType": "Entry"},
     when_past={"dateType": "Trade"},
     dated={"startDate": "%Y-%m-%d", "endDate": "%Y-%m-%d"},
