@@ -371,7 +371,7 @@ def test_child_of_a_parent_that_is_a_dead_letter_is_no_orphan(day: Day) -> None:
     day.stage(ACCOUNTS, [{"id": 1, "value": -1}])
     day.stage(ASSETS, [asset(1)])
     outcomes = day.validate()
-    assert outcomes["accounts"].read_rejected == 1
+    assert outcomes["accounts"].refused == 1
     assert outcomes["assets"].measures["account_id_without_accounts"] == 0
 
 
