@@ -125,9 +125,9 @@ def test_a_day_before_the_version_changes_nothing(loader: Loader) -> None:
 def test_the_later_pull_wins_even_if_loaded_first(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
     loader.stage("person", [person("A", "Ada Earlier", "1111", "h1"), person("B", *ADA)], NEXT)
-    earlier = loader.pull, loader.path
+    earlier = loader.pull, loader.partition
     loader.load("person", [person("A", *EVA)], NEXT, pulled="selected")
-    loader.pull, loader.path = earlier
+    loader.pull, loader.partition = earlier
     assert summarize(loader.publish()) == {"inserted": 1, "superseded": 1}
     assert versions(loader) == {"A": [(DAY, NEXT, ADA), (NEXT, None, EVA)], "B": [(NEXT, None, ADA)]}
 

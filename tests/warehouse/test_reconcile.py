@@ -45,7 +45,7 @@ def insert_dead_letters(
         replace(dead_letter(table, key, n, **about), money_usd=money, row_date=row_date) for n, key in enumerate(keys)
     ]
     with loader.engine.begin() as connection:
-        dead_letters.insert(connection, loader.pull, "stage", loader.path, letters, own_day=False)
+        dead_letters.insert(connection, loader.pull, "stage", loader.partition.path, letters, own_day=False)
 
 
 def compare(loader: Loader, day: date = DAY) -> dict[str, Check]:
