@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from include.contract import FanOut, Linked, Table, Vendor
-from include.control.answers import Answers
 from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.flatten import flatten, next_link, number_rows, unwrap
 from include.extract.session import Request, VendorSession
-from include.sensitive import Redactor
+from include.extract.source import Keys, Source
 from include.staging.partitions import Partition
 
 log = logging.getLogger(__name__)
 
-Keys = Mapping[str, str]
 SEPARATOR = "|"
 """Separator of the parts of a selected key; the parts are in the order of their columns' names."""
 _LOG_EVERY = 100
@@ -77,13 +74,8 @@ def fan_out(
     vendor: Vendor,
     table: Table,
     shape: FanOut,
-    keys: Iterable[Keys],
     session: VendorSession,
-    answers: Answers,
-    redactor: Redactor,
-    clock: Callable[[], datetime],
-    *,
-    is_routine: bool = False,
+    source: Source,
 ) -> Iterator[bytes]:
     """Request every key without a stored response, then yield all rows as JSON arrays.
 
@@ -93,10 +85,11 @@ def fan_out(
     Raises:
         TributaryError: As `VendorSession.request` raises; earlier responses stay stored.
     """
+    answers = source.answers
     known = answers.known()
-    pending = {name: each for each in keys if (name := _name(each)) not in known}
+    pending = {name: each for each in source.keys if (name := _name(each)) not in known}
     log.info("%s %s: %s to request, %s already stored", vendor.name, table.name, len(pending), len(known))
-    etags = answers.take_etags(pending) if shape.is_conditional and is_routine and not known else {}
+    etags = answers.take_etags(pending) if shape.is_conditional and source.is_routine and not known else {}
     declared = {col.source for col in table.columns}
     hidden = {col.source for col in table.columns if col.kind == "sensitive"}
     clear = {col.source for col in table.columns if col.kind == "value"}
@@ -104,14 +97,16 @@ def fan_out(
     def hide(row: dict[str, Any]) -> None:
         for name, value in row.items():
             if name in hidden and value is not None:
-                row[name] = redactor.token(value)
+                row[name] = source.redactor.token(value)
             elif name not in clear:
                 row[name] = None  # may be sensitive; the name is kept to report schema drift
 
     def fetch(name: str, each: Keys) -> None:
         def read(body: bytes) -> bytes:
-            context = {f"@{column}": value for column, value in each.items()} | {"@requested_at": clock().isoformat()}
-            added = {source: value for source, value in context.items() if source in declared}
+            context = {f"@{column}": value for column, value in each.items()} | {
+                "@requested_at": source.clock().isoformat()
+            }
+            added = {name: value for name, value in context.items() if name in declared}
             rows = flatten(unwrap(table, body, vendor.name), vendor.name, table.name, added, hide, table.skipped)
             return number_rows(rows, table)
 

@@ -17,7 +17,8 @@ from include.extract.page import DeadRow, PageReader
 from include.extract.paging import Window
 from include.extract.repeats import Repeats
 from include.extract.session import VendorSession
-from include.extract.shapes import Source, read_windows
+from include.extract.shapes import read_windows
+from include.extract.source import Source
 from include.sensitive import Redactor
 from include.staging.files import PartWriter, total
 from include.staging.partitions import Manifest, Partition, Staging, partition_path

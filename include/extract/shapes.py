@@ -2,60 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
 import pyarrow as pa
 
 from include.contract import FanOut, Linked, Nested, Numbered, Offset, Positioned, Pushed, Report, Table, Vendor, Whole
-from include.contract.limits import DEFAULT
-from include.control.answers import Answers
 from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.conflict import has_unique_keys, separate
 from include.extract.csv_page import CsvReader
-from include.extract.fan_out import Keys, fan_out, follow
+from include.extract.fan_out import fan_out, follow
 from include.extract.flatten import flatten, next_link, unwrap
 from include.extract.nested import read_nested_rows
 from include.extract.page import Page
 from include.extract.paging import Window, only_fresh, ordered_pages
 from include.extract.report import report_pages
 from include.extract.session import Request, VendorSession
-from include.sensitive import Redactor
-from include.staging.partitions import Partition
+from include.extract.source import Source
 
 _SWEEPS = 4
 _MOST_PAGES = 100_000
 # Maximum growth of a loaded table between two pulls (factor), and the number of rows that is always allowed.
 _GROWTH, _ALWAYS_ALLOWED = 20, 1_000_000
 P = TypeVar("P")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Inputs of a fan-out or a report besides the session.
-
-    Attributes:
-        keys: Keys that a fan-out requests.
-        parent: Partition of the parent table; None if there is none.
-        answers: Stored responses of a fan-out.
-        redactor: Hides sensitive values.
-        clock: Returns the time of a request.
-        speed: Speed of the vendor's clock relative to the wall clock.
-        is_routine: Whether this is a routine run, which may send ETags; false after news of changes and for retries.
-        most_rows: Maximum rows of a pull, to detect endless paging.
-    """
-
-    keys: Sequence[Keys]
-    parent: Partition | None
-    answers: Answers
-    redactor: Redactor
-    clock: Callable[[], datetime]
-    speed: float = 1.0
-    is_routine: bool = False
-    most_rows: int = DEFAULT.rows
 
 
 def most_rows(declared: int, loaded: int | None) -> int:
@@ -108,10 +78,7 @@ def read_windows(
             report = report_pages(session, table, shape, params, reader, source.speed)
             yield from _drop_repeats(report, vendor, table)
         case FanOut() as shape:
-            pieces = fan_out(
-                vendor, table, shape, source.keys, session, source.answers, source.redactor, source.clock,
-                is_routine=source.is_routine,
-            )  # fmt: skip
+            pieces = fan_out(vendor, table, shape, session, source)
             yield from only_fresh(map(reader.read, pieces), table.key)
         case Nested() as shape:
             if source.parent is None:

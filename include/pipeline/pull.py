@@ -15,10 +15,11 @@ from include.control.clocks import Clocks
 from include.control.grants import Grants
 from include.errors import ConfigurationError
 from include.extract.closed import read_closed_day
-from include.extract.fan_out import Keys, list_keys
+from include.extract.fan_out import list_keys
 from include.extract.pull import Keep, Span, pull
 from include.extract.session import VendorSession
-from include.extract.shapes import Source, most_rows
+from include.extract.shapes import most_rows
+from include.extract.source import Keys, Source
 from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Partition
 from include.warehouse.fact import find_final_keys

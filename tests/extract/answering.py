@@ -24,7 +24,8 @@ from include.extract.csv_page import CsvReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
 from include.extract.session import VendorSession
-from include.extract.shapes import Source, read_windows
+from include.extract.shapes import read_windows
+from include.extract.source import Source
 from include.sensitive import Redactor
 from include.staging.partitions import Partition, Staging
 

@@ -16,7 +16,7 @@ from include.contract import (
     ignored,
     sensitive,
 )
-from include.extract.fan_out import Keys
+from include.extract.source import Keys
 from tests.extract.answering import Answer, Listener, Puller, RecordedCall, Reply, vendor_of
 
 CLIENTS = Table(

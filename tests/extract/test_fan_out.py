@@ -33,7 +33,7 @@ from include.contract import (
 )
 from include.control.answers import Answers
 from include.errors import AuthenticationError, ConfigurationError, PagingUnstable, SchemaDrift, VendorUnavailable
-from include.extract.fan_out import Keys
+from include.extract.source import Keys
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Staging
