@@ -33,7 +33,7 @@ def is_taken(dag, name, value):
 def refusal(dag, day):
     try:
         params = dag.params.dump() | {"business_date": day}
-        dag.get_task("plan_day").python_callable(dag.dag_id, params, Thing(run_type="manual"))
+        dag.get_task("plan_day").python_callable(dag.dag_id, params, Thing(run_type="manual", triggering_user_name=None))
     except ConfigurationError as error:
         return str(error)
     return None
