@@ -16,8 +16,8 @@ import requests
 
 from include.business_dates import latest_closed
 from include.connection import Connection
-from include.crm import run as crm_run
 from include.crm import tasks
+from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
 from include.crm.sync.load import Scope, sync
 from include.crm.sync.preview import preview
@@ -103,7 +103,7 @@ class Twin:
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
         concerns = preview(engine, SETTINGS, 0).concerns
-        org, run = crm_run.Org(engine, self._connect("salesforce"), SETTINGS), crm_run.Run(run_id, today)
+        org, run = Org(engine, self._connect("salesforce"), SETTINGS), SyncRun(run_id, today)
         sync(org, run, work, Scope(concerns))
         asked = {
             r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in (*RULES, *HOUSEHOLD_RULES) if r.task_subject
