@@ -294,7 +294,7 @@ def _stage_nested(vendor_run: VendorRun, table_name: str) -> list[Partition]:
     nested = [
         t.name for t in vendor_run.vendor.requested_tables if isinstance(t.shape, Nested) and t.parent == table_name
     ]
-    return [_fetch(vendor_run, table, span) for table in nested]
+    return [vendor_day.stage_span(vendor_run, table, span) for table in nested]
 
 
 def _load(vendor_run: VendorRun, partitions: Sequence[Partition]) -> None:
@@ -335,16 +335,9 @@ def _load_selected(vendor_run: VendorRun) -> None:
     keyed = plan.keep_keyed(vendor, [table.name for table in vendor.requested_tables])
     span = Span(run.business_date, selected=run.keys, is_pushed=True)
     tables = [table for stage in vendor.stages for table in stage if table in keyed]
-    partitions = [_fetch(vendor_run, table, span) for table in tables]
+    partitions = [vendor_day.stage_span(vendor_run, table, span) for table in tables]
     vendor_day.validate(vendor_run, partitions, rows_only=True)
     _load(vendor_run, partitions)
-
-
-def _fetch(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:
-    started = time.perf_counter()
-    partition = pull.fetch(vendor_run, table_name, span)
-    vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
-    return partition
 
 
 def _pop(body: Any, fields: Sequence[str]) -> Any:

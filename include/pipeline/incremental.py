@@ -7,8 +7,6 @@ which requests these rows again.
 
 from __future__ import annotations
 
-import time
-
 from include.contract import Table, Vendor
 from include.control import ledger
 from include.extract.exact_json import load
@@ -37,10 +35,8 @@ def pull_edits(vendor_run: VendorRun) -> int:
         since = ledger.find_last_window(site.engine, vendor.name, table.name, site.clock())
         if since is None:
             continue
-        started = time.perf_counter()
         span = Span(vendor_run.run.business_date, edited_since=since, is_pushed=True)
-        partition = pull.fetch(vendor_run, table.name, span)
-        vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
+        partition = vendor_day.stage_span(vendor_run, table.name, span)
         vendor_day.validate(vendor_run, [partition], rows_only=True)
         vendor_day.transform(vendor_run, partition)
         changed += sum(each.inserted + each.updated for each in vendor_day.load(vendor_run, partition).values())

@@ -18,6 +18,7 @@ from include.control import dead_letters, ledger
 from include.control.ledger import Counts
 from include.control.rejections import record_rejection
 from include.errors import BalanceError
+from include.extract.pull import Span
 from include.pipeline.pull import fetch, span_of
 from include.pipeline.run import VendorRun
 from include.staging.partitions import Partition
@@ -41,11 +42,16 @@ _EVIDENCE = 100
 
 def stage(vendor_run: VendorRun, table_name: str) -> Partition:
     """Pull one table into staging and record it; raise as `pull.fetch` does."""
-    started = time.perf_counter()
     site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     since = None if run.full_refresh else ledger.find_last_window(site.engine, vendor.name, table_name, site.clock())
     with _rejection(vendor_run, "stage"):
-        partition = fetch(vendor_run, table_name, span_of(site, run, since))
+        return stage_span(vendor_run, table_name, span_of(site, run, since))
+
+
+def stage_span(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:
+    """Pull a span of one table into staging and record it; raise as `pull.fetch` does."""
+    started = time.perf_counter()
+    partition = fetch(vendor_run, table_name, span)
     record_staged(vendor_run, partition, time.perf_counter() - started)
     return partition
 
@@ -62,8 +68,8 @@ def record_staged(vendor_run: VendorRun, partition: Partition, seconds: float) -
     """Record a staged partition: its ledger row, dead letters and schema drift. Idempotent."""
     manifest, vendor = partition.manifest, vendor_run.vendor
     table = vendor.table(manifest.table)
-    letters = list(read_unreadable_dead_letters(vendor, table, partition))
-    money = sum_money(letters)
+    unreadable = list(read_unreadable_dead_letters(vendor, table, partition))
+    money = sum_money(unreadable)
     counts = Counts(
         fetched=manifest.fetched,
         staged=manifest.staged,
@@ -77,7 +83,7 @@ def record_staged(vendor_run: VendorRun, partition: Partition, seconds: float) -
     pull = vendor_run.pull_of(partition)
     with vendor_run.site.engine.begin() as connection:
         ledger.record(connection, pull, "stage", counts)
-        dead_letters.insert(connection, pull, "stage", partition.path, letters, own_day=table.pull == "snapshot")
+        dead_letters.insert(connection, pull, "stage", partition.path, unreadable, own_day=table.pull == "snapshot")
         for name in manifest.undeclared:
             connection.execute(
                 sa.text("""
@@ -144,10 +150,10 @@ def _record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outc
         seconds=seconds,
         notes={"failed": outcome.failed, "accepted": outcome.accepted, "dead_letters": recorded},
     )
-    letters = islice(read_refused_dead_letters(vendor, table, partition), recorded)
+    refused = islice(read_refused_dead_letters(vendor, table, partition), recorded)
     with vendor_run.site.engine.begin() as connection:
         ledger.record(connection, pull, "validate", counts)
-        dead_letters.insert(connection, pull, "validate", partition.path, letters, own_day=table.pull == "snapshot")
+        dead_letters.insert(connection, pull, "validate", partition.path, refused, own_day=table.pull == "snapshot")
 
 
 def transform(vendor_run: VendorRun, partition: Partition) -> dict[str, int]:
