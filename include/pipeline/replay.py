@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -83,17 +83,17 @@ def replay(
             table=table_name,
             parent=table.parent,
         )
-    letters = _open_letters(vendor_run, table_name, ids)
-    done = Replayed(len(letters), sum(letter["row_key"] is None for letter in letters), 0, 0, 0)
+    dead_letters = _list_open(vendor_run, table_name, ids)
+    done = Replayed(len(dead_letters), sum(each["row_key"] is None for each in dead_letters), 0, 0, 0)
     replaying = vendor_run.changed(full_refresh=True, on_demand=True, is_replay=True)
     if table.pull == "full":
         today = business_dates.latest_closed(vendor_run.site.clock())
         replaying = replaying.changed(business_date=today, previous_date=business_dates.previous(today))
-    if letters and not is_dry:
+    if dead_letters and not is_dry:
         for beside in sorted({name for each in vendor.maps if each.table == table_name for name in each.beside}):
             vendor_day.validate(replaying, [vendor_day.stage(replaying, beside)], rows_only=True)
-    for span, some in _plan_pulls(replaying, table, letters):
-        keys = [letter["row_key"] for letter in some]
+    for span, some in _plan_pulls(replaying, table, dead_letters):
+        keys = [each["row_key"] for each in some]
         partition = pull.fetch(replaying, table_name, span, partial(_filter, table=table, keys=keys))
         refused = _check(replaying, partition) if is_dry else _process(replaying, partition)
         manifest = partition.manifest
@@ -106,24 +106,29 @@ def replay(
     return done
 
 
-def _open_letters(vendor_run: VendorRun, table: str, ids: Sequence[int] | None) -> Sequence[sa.RowMapping]:
+def _list_open(vendor_run: VendorRun, table: str, ids: Sequence[int] | None) -> Sequence[sa.RowMapping]:
     facts = {"vendor": vendor_run.vendor.name, "table": table, "day": vendor_run.run.business_date}
     with vendor_run.site.engine.connect() as connection:
-        letters = connection.execute(_OPEN, facts | {"ids": None if ids is None else list(ids)}).mappings().all()
-    if unknown := set(ids or ()) - {letter["dead_letter_id"] for letter in letters}:
+        rows = connection.execute(_OPEN, facts | {"ids": None if ids is None else list(ids)}).mappings().all()
+    if unknown := set(ids or ()) - {row["dead_letter_id"] for row in rows}:
         raise InputRejected("Some ids are not open dead letters of this table and day", **facts, ids=sorted(unknown))
-    return letters
+    return rows
 
 
 def _plan_pulls(
-    vendor_run: VendorRun, table: Table, letters: Sequence[sa.RowMapping]
+    vendor_run: VendorRun, table: Table, dead_letters: Sequence[sa.RowMapping]
 ) -> Iterator[tuple[Span, list[dict[str, Any]]]]:
     """Yield the spans to pull, each with its dead letters."""
-    staging, known = vendor_run.site.staging, list[dict[str, Any]]()
-    for letter in letters:
-        if letter["row_key"] is not None:
-            window = staging.open(letter["partition"]).manifest.window if table.pull == "window" else None
-            known.append({**letter, "since": None if window is None else datetime.fromisoformat(window[0])})
+
+    @cache  # many dead letters belong to one partition
+    def find_window(path: str) -> tuple[str, str] | None:
+        return vendor_run.site.staging.open(path).manifest.window if table.pull == "window" else None
+
+    known: list[dict[str, Any]] = []
+    for each in dead_letters:
+        if each["row_key"] is not None:
+            window = find_window(each["partition"])
+            known.append({**each, "since": None if window is None else datetime.fromisoformat(window[0])})
     # A dead letter of a window table without edit bounds was pulled by its day, as a past date.
     for is_dated, group in groupby(
         sorted(known, key=lambda each: each["since"] is None), lambda each: each["since"] is None

@@ -175,7 +175,7 @@ order by is_explained, abs(actual - expected) desc, position_key limit :most
 
 # Dead letters of positions and transactions that name no position, grouped by account (null if unknown).
 _UNKNOWN = sa.text("""
-select account_id, count(*) as letters from dead
+select account_id, count(*) as dead_letters from dead
 where entity in ('position', 'transaction', '*') and position_key is null
   and not (entity = any(:summed) and account_id is not null)
 group by 1
@@ -354,8 +354,8 @@ def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: 
     # A dead letter that names no position explains one break. If it names an account, the break must be in that account, of a position
     # that is in only one of the two snapshots.
     in_account = Counter(row["account_id"] for row in breaks if row["is_in_one_snapshot"] and not row["is_explained"])
-    for account_id, letters in connection.execute(_UNKNOWN, values):
-        explained += letters if account_id is None else min(letters, in_account[account_id])
+    for account_id, dead in connection.execute(_UNKNOWN, values):
+        explained += dead if account_id is None else min(dead, in_account[account_id])
     return Check(
         "roll-forward",
         zero,

@@ -57,7 +57,7 @@ def build(db: sa.Connection, mapping: CrmObject, settings: Settings, present_day
         db: In a transaction.
         mapping: The object.
         settings: The firm's.
-        present_day: The days to build it from, as `readiness.find_present_days` found them; `mapping.source` reads it, too.
+        present_day: The days to build it from, as `readiness.find_present_days` found them. `mapping.source` also reads it.
 
     Returns:
         The table, and its number of records.

@@ -66,7 +66,7 @@ select :run_id, :sobject, :entity, external_key, salesforce_id, kind, case kind 
 from differing
 """
 
-# Take Salesforce's values as the accepted state; the next sync sends whatever differs from the desired state.
+# Take Salesforce's values as the accepted state; the next sync sends the differences from the desired state.
 _BELIEVE = """
 insert into control.crm_state as s (sobject, external_key, payload, salesforce_id, job_id, accepted_at)
 select :sobject, external_key, theirs, salesforce_id, 'read back', :started from differing
