@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.errors import BalanceError
-from include.staging.partitions import partition_path
+from include.staging.reference import partition_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from include.extract.shapes import read_windows
 from include.extract.source import Source
 from include.sensitive import Redactor
 from include.staging.files import PartWriter, total
-from include.staging.partitions import Manifest, Partition, Staging, partition_path
+from include.staging.partitions import Manifest, Partition, Staging
+from include.staging.reference import partition_path
 
 log = logging.getLogger(__name__)
 

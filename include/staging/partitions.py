@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 
 from include.errors import FatalError
 from include.staging.files import Folder, Part, Parts
+from include.staging.reference import Reference, partition_path
 
 FAULTS = pa.schema(
     [
@@ -43,18 +44,6 @@ FAULTS = pa.schema(
     ]
 )
 """One row per row that validation refused: its part, its number there, its key, and the expectations that failed."""
-
-
-def partition_path(vendor: str, table: str, business_date: date, pull_id: str) -> str:
-    """Return the path of a partition below the staging root."""
-    return f"{vendor}/{table}/{business_date}/{pull_id}"
-
-
-class Reference(TypedDict):
-    """What tasks pass on of a partition: its table, and its path below the staging root."""
-
-    table: str
-    path: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from include.extract.nested import read_nested_rows
 from include.extract.page import DeadRow, PageReader
 from include.sensitive import Redactor
 from include.staging.files import PartWriter
-from include.staging.partitions import Manifest, Partition, Staging, partition_path
+from include.staging.partitions import Manifest, Partition, Staging
+from include.staging.reference import partition_path
 from tests.extract.answering import DAY, NOW
 
 HOUSES = Table(

@@ -24,7 +24,8 @@ from include.pipeline import inbox as draining
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.sensitive import Redactor
-from include.staging.partitions import Staging, partition_path
+from include.staging.partitions import Staging
+from include.staging.reference import partition_path
 from include.vendors import named
 from include.vendors.docusign import DOCUSIGN
 from include.warehouse import schema

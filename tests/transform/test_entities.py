@@ -36,7 +36,8 @@ from include.contract import (
 )
 from include.errors import ConfigurationError, FatalError
 from include.staging.files import PartWriter
-from include.staging.partitions import FAULTS, Manifest, Staging, partition_path
+from include.staging.partitions import FAULTS, Manifest, Staging
+from include.staging.reference import partition_path
 from include.transform import entities
 from include.transform.entities import INCOMPLETE
 from tests.lives import LIVED, counting, states_of

@@ -18,7 +18,8 @@ from include.control import dead_letters
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
 from include.staging.files import PartWriter
-from include.staging.partitions import FAULTS, Manifest, Staging, partition_path
+from include.staging.partitions import FAULTS, Manifest, Staging
+from include.staging.reference import partition_path
 from include.transform import entities
 from include.warehouse import schema
 from include.warehouse.load import load

@@ -15,7 +15,8 @@ from tributary.policy import PULL, WAREHOUSE, show_argument
 if TYPE_CHECKING:
     from include.pipeline.plan import Plan
     from include.pipeline.run import VendorRun
-    from include.staging.partitions import Partition, Reference
+    from include.staging.partitions import Partition
+    from include.staging.reference import Reference
 
 SHOW_TABLE = "{{ task.op_kwargs['partition']['table'] }}"
 """Template that names a mapped task instance by the table of its partition."""
