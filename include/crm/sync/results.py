@@ -107,11 +107,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a job's rows.
+    """The outcome of a job.
 
     Attributes:
         counts: sent, created, updated, failed, unprocessed; `dead` counts the rows that will fail again.
-        again: Keys of the rows that were not accepted, but may be the next time.
+        again: Keys of the rows to send again: not accepted, but not rejected for good.
     """
 
     counts: Counts
