@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import requests
 
 from local import airflow
 from local.private_file import write_private
-from local.processes import Processes, find_free_port
-from tests.dags.airflow_home import ROOT, prepare
+from local.processes import find_free_port
+from tests.dags.airflow_home import prepare
+from tests.forked import ROOT, start_airflow
 
 START_S = 90
+_SERVE = """
+import sys
+from airflow.__main__ import main
+
+sys.argv = ["airflow", "api-server"]
+main()
+"""
 
 
 @contextmanager
@@ -46,23 +54,20 @@ def serve(
     settings["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = ",".join(f"{name}:{role}" for name, role in roles.items())
     settings |= environment
     prepare(settings, known)
-    processes = Processes(folder / "state")
+    process = start_airflow(settings, _SERVE, home)
     try:
-        command = [sys.executable, "-m", "airflow", "api-server"]
-        processes.start("api-server", command, environment=settings, folder=folder)
-        wait(f"http://127.0.0.1:{port}")
+        wait(f"http://127.0.0.1:{port}", process)
         yield f"http://127.0.0.1:{port}", passwords
     finally:
-        processes.stop_all()
+        process.terminate()
+        process.join()
 
 
-def wait(url: str) -> None:
+def wait(url: str, process: BaseProcess) -> None:
     end = time.monotonic() + START_S
-    while True:
-        try:
+    while process.is_alive() and time.monotonic() < end:
+        with suppress(requests.RequestException):
             requests.get(f"{url}/api/v2/version", timeout=5).raise_for_status()
             return
-        except requests.RequestException:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.5)
+        time.sleep(0.5)
+    raise AssertionError(f"the API server does not respond; exit code {process.exitcode}")

@@ -84,7 +84,7 @@ def new_database(postgres: Postgres, template: str = "template_tributary", name:
     """A copy of a database in which nobody is (a fresh, migrated one), gone at the end."""
     name = name or f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")  # type: ignore[arg-type]
+        connection.execute(f"create database {name} template {template} strategy file_copy")  # type: ignore[arg-type]
         made = Database(postgres.url(name))
         try:
             yield made

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import Firm
-
-ROOT = Path(__file__).parents[2]
+from tests.forked import ROOT, start_airflow
 
 
 def connections(firm: Firm, alerts: Path, secret: str = "only for tests") -> dict[str, str]:
@@ -53,17 +51,16 @@ def environment(home: Path, known: dict[str, str], docs: Path) -> dict[str, str]
 
 def run(environ: dict[str, str], code: str, timeout: int = 240) -> str:
     """Runs Python code inside that Airflow; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environ,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        process = start_airflow(environ, code, folder)
+        process.join(timeout)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        output, errors = ((folder / stream).read_text(encoding="utf-8") for stream in ("stdout", "stderr"))
+    assert process.exitcode == 0, output[-3000:] + errors[-3000:]
+    return output
 
 
 _TEST = """

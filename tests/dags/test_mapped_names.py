@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Firm
-from tests.dags.airflow_home import ROOT, whole_run
+from tests.dags.airflow_home import whole_run
+from tests.forked import start_airflow
 
 pytestmark = pytest.mark.airflow
 
@@ -29,21 +28,21 @@ def read_names(airflow: dict[str, str]) -> dict[tuple[str, int], tuple[str, str 
     return {(task, index): (state, name) for task, index, state, name in rows}
 
 
-def test_a_mapped_task_shows_its_table_while_it_runs(airflow: dict[str, str], today: Firm) -> None:
+def test_a_mapped_task_shows_its_table_while_it_runs(airflow: dict[str, str], today: Firm, tmp_path: Path) -> None:
     for table in TABLES:
         today.sandbox.fault("latency", f"portfolio/{table}", seconds=3)
     code = whole_run("orion", tables=TABLES, wait=False)
     seen: dict[int, str | None] = {}
-    running = subprocess.Popen([sys.executable, "-c", code], env=airflow, cwd=ROOT, stdout=subprocess.DEVNULL)
+    running = start_airflow(airflow, code, tmp_path)
     try:
-        while running.poll() is None:
+        while running.is_alive():
             for (task, index), (state, name) in read_names(airflow).items():
                 if task == "pull" and state == "running":
                     seen[index] = seen.get(index) or name
             time.sleep(0.05)
     finally:
         running.kill()
-        running.wait()
+        running.join()
 
     assert seen == dict(enumerate(TABLES))
     names = {place: name for place, (_, name) in read_names(airflow).items()}

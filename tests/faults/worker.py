@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -20,9 +19,6 @@ from datetime import datetime, timedelta
 from multiprocessing.connection import Connection as Pipe
 from typing import Any, Literal
 
-import great_expectations  # noqa: F401  (seconds, once, in the server that workers are forked from)
-
-import include.validation.check  # noqa: F401
 from include.connection import Connection
 from include.contract import Vendor
 from include.errors import TributaryError
@@ -33,14 +29,13 @@ from include.staging import files
 from include.staging.partitions import Staging
 from include.vendors import named
 from include.warehouse import schema
+from tests.forked import SERVER
 from tests.running_sandbox import NOW, PACE
 
 Step = tuple[str, str]
 """A step and its table; the steps of the whole day name none."""
 
 PATIENCE_S = 60
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["tests.faults.worker"])
 
 
 @dataclass(frozen=True)
@@ -101,8 +96,8 @@ class Worker:
 
     def __init__(self, work: Work, hold: Hold | None = None) -> None:
         self.work, self.done, self.paths, self.error = work, list[Step](), dict(work.paths), ""
-        self._pipe, theirs = _SERVER.Pipe()
-        self._process = _SERVER.Process(target=_run, args=(work, hold, theirs))
+        self._pipe, theirs = SERVER.Pipe()
+        self._process = SERVER.Process(target=_run, args=(work, hold, theirs))
         self._process.start()
         theirs.close()
 

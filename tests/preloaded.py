@@ -1,0 +1,21 @@
+"""What the server of forked test processes imports once: Airflow, and what its tasks import. See `tests.forked`."""
+
+import importlib
+import os
+import sys
+
+SUPERVISOR = "airflow.sdk.execution_time.supervisor"
+MODULES = (
+    "airflow.api_fastapi.core_api.routes.public", "airflow.api_fastapi.core_api.routes.ui", "airflow.api_fastapi.execution_api.app",
+    "airflow.dag_processing.dagbag", "airflow.providers.postgres.hooks.postgres", "airflow.sdk.execution_time.task_runner", SUPERVISOR,
+    "great_expectations", "pgpq", "pyarrow.dataset", "include.validation.check", "tests.faults.worker",
+)  # fmt: skip
+
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+# Airflow initializes itself only in the forked process, from that process's settings.
+os.environ["_AIRFLOW__AS_LIBRARY"] = "1"
+for name in MODULES:
+    importlib.import_module(name)
+# `dag.test()` runs its tasks against this API, which takes five seconds to build all its versions.
+sys.modules[SUPERVISOR].in_process_api_server().app._cadwyn_initialize()
+del os.environ["_AIRFLOW__AS_LIBRARY"]
