@@ -1,7 +1,9 @@
-"""Commands for a production installation. Both are safe to run again.
+"""Commands for a production installation. All are safe to run again.
 
 python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._LISTENER_.., .._GATEWAY_.., .._API_..
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
+python -m include.cli generate-keys
+python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 
 The commands read environment variables, because secrets do not belong on a command line.
 """
@@ -12,6 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError, TributaryError
@@ -23,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("create-roles", help="create the database roles, or set their passwords")
     commands.add_parser("migrate", help="migrate the database schema to the newest version")
+    commands.add_parser("generate-keys", help="print a new keyring of random keys")
+    commands.add_parser("add-keys", help="register the new keys of a keyring, before tasks use them")
     try:
         COMMANDS[parser.parse_args(argv).command]()
     except TributaryError as error:
@@ -46,6 +51,22 @@ def _migrate() -> None:
     print("The schema is at its newest version.")
 
 
+def _generate_keys() -> None:
+    from include.keys.keyring import generate
+
+    print(generate(datetime.now(UTC).date().isoformat()))
+
+
+def _add_keys() -> None:
+    from include.keys import register
+    from include.keys.keyring import Keyring
+    from include.warehouse import schema
+
+    keyring, engine = Keyring.parse(_setting("TRIBUTARY_KEYS")), schema.engine(_database("TRIBUTARY_MIGRATE_URL"))
+    added = register.add(engine, keyring)
+    print("Registered: " + (", ".join(added) or "nothing; all keys were registered before"))
+
+
 def _setting(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
@@ -67,7 +88,12 @@ def _database(name: str) -> str:
     return url
 
 
-COMMANDS = {"create-roles": _create_roles, "migrate": _migrate}
+COMMANDS = {
+    "create-roles": _create_roles,
+    "migrate": _migrate,
+    "generate-keys": _generate_keys,
+    "add-keys": _add_keys,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,14 +6,9 @@ The last four are kept only if at least four more characters stay hidden. Rows s
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
-
-from cryptography.fernet import Fernet, InvalidToken
-
-from include.errors import ConfigurationError
 
 _TOKEN = re.compile(r"hmac:([0-9a-f]{64})?:(.{0,4})")
 # Marks of hidden digits. A single X or a word counts only before the last four characters, because real numbers contain both.
@@ -59,23 +54,3 @@ class Redactor:
         """Return the token that replaces a value in a stored row."""
         hashed, last4 = self.split(None if value is None else str(value))
         return f"hmac:{hashed or ''}:{last4 or ''}"
-
-    def seal(self, plain: str) -> str:
-        """Encrypt a secret that must be stored, such as a refresh token, under a key derived from the firm's key."""
-        return self._fernet().encrypt(plain.encode()).decode()
-
-    def unseal(self, sealed: str) -> str:
-        """Decrypt a sealed secret.
-
-        Raises:
-            ConfigurationError: The secret was sealed under another key.
-        """
-        try:
-            return self._fernet().decrypt(sealed.encode()).decode()
-        except InvalidToken as error:
-            raise ConfigurationError(
-                "A stored secret can't be decrypted: it was sealed under another key of the firm"
-            ) from error
-
-    def _fernet(self) -> Fernet:
-        return Fernet(base64.urlsafe_b64encode(hmac.digest(self._key, b"seal", "sha256")))

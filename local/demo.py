@@ -20,6 +20,7 @@ import requests
 from include import business_dates
 from include.connection import Connection
 from include.errors import ConfigurationError, TargetUnavailable
+from include.keys import keyring
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local import airflow, supervisor
@@ -216,7 +217,7 @@ class Demo:
         settings["data"] = data
         passwords = settings.setdefault("passwords", {})
         passwords |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in passwords}
-        settings.setdefault("hash_key", secrets.token_urlsafe(32))
+        settings.setdefault("keys", keyring.generate("demo"))
         settings.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
         listeners = {"airflow": "api-server", "sandbox": "sandbox", "org": "sandbox", "postgres": "postgres"}
         for name, process in listeners.items():
@@ -240,7 +241,7 @@ class Demo:
         settings: Mapping[str, Any],
         vendors: Mapping[str, dict[str, Any]],
     ) -> dict[str, str]:
-        connections = _connections(self.folder, urls["tributary_load"], settings["hash_key"], vendors)
+        connections = _connections(self.folder, urls["tributary_load"], settings["keys"], vendors)
         environment = airflow.environment(
             self.folder / "airflow",
             postgres.url("airflow"),
@@ -328,7 +329,7 @@ def sign_an_envelope(place: Place, say: Say) -> list[Step]:
         reading.dispose()
 
 
-def _connections(folder: Path, load_url: str, hash_key: str, vendors: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+def _connections(folder: Path, load_url: str, keys: str, vendors: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     """Return the firm's connections; the sandbox's credentials are valid only for the sandbox."""
     signing = vendors[SIGNING]["extra"]
     known: dict[str, dict[str, Any]] = {
@@ -343,7 +344,7 @@ def _connections(folder: Path, load_url: str, hash_key: str, vendors: Mapping[st
     }
     connections: dict[str, dict[str, Any]] = {
         "tributary_staging": {"conn_type": "generic", "extra": {"root": str(folder / "staging")}},
-        "tributary_secret": {"conn_type": "generic", "password": hash_key},
+        "tributary_keys": {"conn_type": "generic", "password": keys},
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
         **{name: {"conn_type": "http", **values} for name, values in known.items()},
     }

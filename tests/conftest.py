@@ -27,11 +27,11 @@ from include.control.ledger import Counts
 from include.extract.login import LoginContext, log_in
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
-from include.sensitive import Redactor
 from include.staging.partitions import Partition, Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local.postgres import Postgres
+from tests.firm_keys import KEYRING
 from tests.running_sandbox import LAST, NOW, PACE, Sandbox, closes_at_night, run_sandbox
 
 PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
@@ -125,7 +125,7 @@ class Firm:
         self.now = NOW
         self._started = time.monotonic()
         staging = Staging(str(folder / "staging"))
-        self.site = Site(self.engine, staging, Redactor(b"only for tests"), self.clock, PACE)
+        self.site = Site(self.engine, staging, KEYRING, self.clock, PACE)
         self.connection = connect(sandbox, vendor)
         self._runs = 0
         self._close()

@@ -63,3 +63,21 @@ def test_a_url_that_can_not_be_read_is_not_shown(
     error = capsys.readouterr().err
     assert "TRIBUTARY_MIGRATE_URL" in error
     assert "cret" not in error
+
+
+def test_a_generated_keyring_is_registered_and_a_rotated_key_added(
+    empty: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [cli.main([command]) for command in ("create-roles", "migrate")] == [0, 0]
+    capsys.readouterr()
+    assert cli.main(["generate-keys"]) == 0
+    keyring = capsys.readouterr().out.strip()
+    monkeypatch.setenv("TRIBUTARY_KEYS", keyring)
+    assert cli.main(["add-keys"]) == 0
+    monkeypatch.setenv("TRIBUTARY_KEYS", f"{keyring} seal:next:{64 * '7'}")
+    assert [cli.main(["add-keys"]) for _ in range(2)] == [0, 0]
+
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.startswith("Registered: hash:")
+    assert second == "Registered: seal:next"
+    assert third == "Registered: nothing; all keys were registered before"

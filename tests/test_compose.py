@@ -91,7 +91,7 @@ def test_a_component_has_the_demos_settings(name: str, demo: dict[str, str]) -> 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_what_runs_tasks_has_every_connection(name: str) -> None:
-    wanted = ["tributary_db", "tributary_staging", "tributary_secret", "tributary_alerts", "salesforce"]
+    wanted = ["tributary_db", "tributary_staging", "tributary_keys", "tributary_alerts", "salesforce"]
     assert {f"AIRFLOW_CONN_{each}".upper() for each in wanted} <= settings(name).keys()
     assert SERVICES[name]["env_file"] == [{"path": "connections.env", "required": False}]
 
@@ -108,7 +108,7 @@ def test_vendors_connections_are_in_one_file_that_git_ignores() -> None:
 def test_connections_made_of_parts_are_json() -> None:
     staging = json.loads(settings("scheduler")["AIRFLOW_CONN_TRIBUTARY_STAGING"])
     assert staging["extra"] == {"root": "/var/lib/tributary/staging", "options": None}
-    for name in ("AIRFLOW_CONN_TRIBUTARY_ALERTS", "AIRFLOW_CONN_TRIBUTARY_SECRET"):
+    for name in ("AIRFLOW_CONN_TRIBUTARY_ALERTS", "AIRFLOW_CONN_TRIBUTARY_KEYS"):
         assert "password" in json.loads(settings("scheduler")[name])
 
 

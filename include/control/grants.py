@@ -8,6 +8,7 @@ with the new token.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from include.errors import ConfigurationError
-from include.sensitive import Redactor
+from include.keys.sealer import Sealer
 
 T = TypeVar("T")
 
@@ -40,17 +41,17 @@ class Grants:
     Attributes:
         engine: The control database.
         vendor: Name of the vendor.
-        redactor: Seals the tokens.
+        sealer: Seals the tokens.
         firsts: Grant -> its first refresh token, as entered in the connection.
     """
 
     engine: sa.Engine
     vendor: str
-    redactor: Redactor
+    sealer: Sealer
     firsts: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def of(cls, engine: sa.Engine, vendor: str, redactor: Redactor, extra: Mapping[str, str]) -> Grants:
+    def of(cls, engine: sa.Engine, vendor: str, sealer: Sealer, extra: Mapping[str, str]) -> Grants:
         """Read the first tokens from a connection's extra: `grants`, a JSON object of name -> token.
 
         Raises:
@@ -58,7 +59,7 @@ class Grants:
         """
         try:
             firsts = json.loads(extra.get("grants", "{}"))
-            return cls(engine, vendor, redactor, {str(name): str(token) for name, token in firsts.items()})
+            return cls(engine, vendor, sealer, {str(name): str(token) for name, token in firsts.items()})
         except (ValueError, AttributeError):
             raise ConfigurationError(
                 "`grants` in the connection's extra is not a JSON object of name -> token; correct it", vendor=vendor
@@ -74,10 +75,11 @@ class Grants:
             raise ConfigurationError(
                 "The connection has no such grant; add it to `grants` in its extra", vendor=self.vendor, grant=grant
             )
-        first = self.firsts[grant]
-        values = {"vendor": self.vendor, "grant": grant, "first_hash": self.redactor.hash(first)}
+        first, place = self.firsts[grant], f"refresh_token:{self.vendor}:{grant}"
+        # A token is random, so a plain hash reveals nothing, and a change of keys can't make a used token look new.
+        values = {"vendor": self.vendor, "grant": grant, "first_hash": hashlib.sha256(first.encode()).hexdigest()}
         with self.engine.begin() as connection:
-            sealed = connection.scalar(_TAKE, values | {"sealed": self.redactor.seal(first)})
-            token, answer = request(self.redactor.unseal(str(sealed)))
-            connection.execute(_STORE, values | {"sealed": self.redactor.seal(token)})
+            sealed = connection.scalar(_TAKE, values | {"sealed": self.sealer.seal(first, place)})
+            token, answer = request(self.sealer.open(str(sealed), place))
+            connection.execute(_STORE, values | {"sealed": self.sealer.seal(token, place)})
         return answer

@@ -67,7 +67,7 @@ def open_session(vendor_run: VendorRun, table_name: str = "") -> VendorSession:
     site, vendor, connection, run = vendor_run.site, vendor_run.vendor, vendor_run.connection, vendor_run.run
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
-    grants = Grants.of(site.engine, vendor.name, site.redactor, connection.extra)
+    grants = Grants.of(site.engine, vendor.name, site.keyring.sealer, connection.extra)
     clocks = Clocks(site.engine, site.machine_clock, is_vendor_trusted=not ignores_clock(connection.extra))
     return VendorSession(vendor, connection, budget, calls, grants, clocks=clocks)
 
@@ -96,7 +96,7 @@ def _find_keys(vendor_run: VendorRun, table: Table, parent_rows: Partition | Non
 
 def _list_grants(vendor_run: VendorRun) -> list[Keys]:
     site, name = vendor_run.site, vendor_run.vendor.name
-    grants = Grants.of(site.engine, name, site.redactor, vendor_run.connection.extra)
+    grants = Grants.of(site.engine, name, site.keyring.sealer, vendor_run.connection.extra)
     if not grants.firsts:
         raise ConfigurationError("The vendor's connection has no grants", vendor=name)
     return [{"grant": name} for name in sorted(grants.firsts)]

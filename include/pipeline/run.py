@@ -15,6 +15,7 @@ from include.contract import Vendor
 from include.contract.overrides import apply_overrides
 from include.control import ledger
 from include.control.ledger import Pull
+from include.keys.keyring import Keyring
 from include.pipeline.plan import Plan
 from include.sensitive import Redactor
 from include.staging.partitions import Partition, Staging
@@ -27,7 +28,7 @@ class Site:
     Attributes:
         engine: The database, as the loading role.
         staging: Where partitions are stored.
-        redactor: Replaces sensitive values, using the firm's key.
+        keyring: The firm's keys.
         clock: Returns the time, aware; a sandbox may use another day.
         speed: How many times faster than the wall clock a sandbox's time passes.
         machine_clock: Returns this machine's time, aware; compared with the database's and the vendor's.
@@ -35,10 +36,15 @@ class Site:
 
     engine: sa.Engine
     staging: Staging
-    redactor: Redactor
+    keyring: Keyring
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     speed: float = 1.0
     machine_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @property
+    def redactor(self) -> Redactor:
+        """Replaces sensitive values."""
+        return self.keyring.redactor
 
 
 @dataclass(frozen=True, slots=True)

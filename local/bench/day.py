@@ -33,9 +33,9 @@ from include.contract import Budget
 from include.contract.arrow import schema as arrow_schema
 from include.database.copy import copy_in
 from include.errors import TargetUnavailable
+from include.keys.keyring import Keyring, generate
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
-from include.sensitive import Redactor
 from include.staging.partitions import Staging
 from include.transform.entities import Canonical
 from include.validation.suite import read_suite
@@ -101,7 +101,7 @@ def _measure(positions: int, day: date, work: Path) -> dict[str, Any]:
 def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> dict[str, Any]:
     """Run the day's steps in this process; return seconds by step, rows, and peak memory in MB."""
     vendor = replace(named("orion"), budget=UNBOUND)
-    site = Site(schema.engine(load_url), Staging(staging), Redactor(b"bench"))
+    site = Site(schema.engine(load_url), Staging(staging), Keyring.parse(generate("bench")))
     run = Run("bench", date.fromisoformat(day), date.fromisoformat(before))
     partner = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
     connection = Connection(f"{url}/orion/api/v1", "tributary", "sandbox-only", partner)

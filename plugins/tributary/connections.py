@@ -2,7 +2,7 @@
 
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
-tributary_secret     generic    password: the key under which sensitive values are hashed
+tributary_keys       generic    password: the firm's keyring; see docs/reference/connections.md
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by spaces
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and what the firm chooses: see
                                 docs/reference/connections.md
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from include.connection import Connection
     from include.crm.settings import Settings
     from include.identity.policy import Policy as IdentityPolicy
+    from include.keys.keyring import Keyring
     from include.pipeline.run import Run, Site, VendorRun
     from include.rules.policy import Policy
     from include.staging.partitions import Staging
@@ -39,19 +40,19 @@ if TYPE_CHECKING:
 def site() -> Site:
     """Open the firm's database, staging and secrets; called inside a task."""
     from include.pipeline.run import Site
-    from include.sensitive import Redactor
 
-    secret = find_connection("tributary_secret").password or ""
-    if not secret:
-        from include.errors import ConfigurationError
+    engine = database()
+    return Site(engine, staging(), keyring(engine), speed=float(find_variable("tributary_speed", default="1")))
 
-        raise ConfigurationError("The connection tributary_secret has no password: sensitive values can't be hashed")
-    return Site(
-        database(),
-        staging(),
-        Redactor(secret.encode()),
-        speed=float(find_variable("tributary_speed", default="1")),
-    )
+
+def keyring(engine: Engine) -> Keyring:
+    """Return the firm's keys, compared with those that its database was written with."""
+    from include.keys import register
+    from include.keys.keyring import Keyring
+
+    keys = Keyring.parse(find_connection("tributary_keys").password or "")
+    register.check(engine, keys)
+    return keys
 
 
 def vendor_run(name: str, run: Run) -> VendorRun:

@@ -22,13 +22,13 @@ from include.crm.settings import Settings
 from include.crm.sync.load import Scope, sync
 from include.crm.sync.preview import preview
 from include.identity.resolve import resolve
+from include.keys.keyring import Keyring
 from include.pipeline import vendor_day
 from include.pipeline.plan import plan_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.rules import HOUSEHOLD_RULES, RULES
 from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
-from include.sensitive import Redactor
 from include.staging.partitions import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
@@ -48,7 +48,7 @@ class Twin:
     postgres: Postgres
     sandbox_url: str
     connections: dict[str, dict[str, Any]]
-    hash_key: str
+    keys: str
 
     @classmethod
     def copy(cls, demo: Demo, folder: Path) -> Twin:
@@ -64,13 +64,13 @@ class Twin:
         here = Demo(folder)
         url = f"http://127.0.0.1:{find_free_port()}"
         connections = here._start_sandbox(url, find_free_port(), None, here._find_households(None))
-        return cls(folder, postgres, url, connections, settings["hash_key"])
+        return cls(folder, postgres, url, connections, settings["keys"])
 
     @functools.cached_property
     def site(self) -> Site:
         """Where the twin's days run."""
         engine, staging = schema.engine(self.postgres.url(DATABASE)), Staging(str(self.folder / "staging"))
-        return Site(engine, staging, Redactor(self.hash_key.encode()), speed=PACE)
+        return Site(engine, staging, Keyring.parse(self.keys), speed=PACE)
 
     def edit(self, edits: Sequence[Edit]) -> list[tuple[Edit, dict[str, Any]]]:
         """Do what people do; returns what was possible, each with the sandbox's answer."""

@@ -16,7 +16,6 @@ from include.contract.overrides import apply_overrides
 from include.errors import ConfigurationError, RateLimited
 from include.pipeline import pull, vendor_day
 from include.pipeline.run import Run, Site, VendorRun
-from include.sensitive import Redactor
 from include.staging.partitions import Staging
 from include.vendors import VENDORS
 from include.vendors.emoney import EMONEY
@@ -26,6 +25,7 @@ from include.vendors.tamarac import TAMARAC
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.extract.answering import Answer, RecordedCall, Reply, listen
+from tests.firm_keys import KEYRING
 from tests.vendors.answered import BEFORE, DAY, NOW, answering, goldens
 
 RUN = Run("run", DAY, BEFORE)
@@ -34,7 +34,7 @@ RUN = Run("run", DAY, BEFORE)
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> Iterator[Site]:
     engine = schema.engine(database.url())
-    yield Site(engine, Staging(str(tmp_path)), Redactor(b"only for tests"), lambda: NOW)
+    yield Site(engine, Staging(str(tmp_path)), KEYRING, lambda: NOW)
     engine.dispose()
 
 

@@ -20,13 +20,12 @@ from include.control.calls import CallLog
 from include.control.grants import Grants
 from include.errors import AuthenticationError, ConfigurationError
 from include.extract.session import Request, VendorSession
-from include.sensitive import Redactor
 from include.vendors import named
 from include.warehouse import schema
 from tests.conftest import Database, connect
+from tests.firm_keys import KEYRING
 from tests.running_sandbox import Sandbox, run_sandbox
 
-REDACTOR = Redactor(b"only for tests")
 NITROGEN = named("nitrogen")
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -40,7 +39,7 @@ def engine(database: Database) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def grants(engine: sa.Engine) -> Grants:
-    return Grants(engine, "somebody", REDACTOR, {"an advisor": "f1rst", "another": "0ther"})
+    return Grants(engine, "somebody", KEYRING.sealer, {"an advisor": "f1rst", "another": "0ther"})
 
 
 class Vendors:
@@ -121,21 +120,7 @@ def test_tokens_are_sealed_in_the_table(grants: Grants, database: Database) -> N
         secrets.append(vendor.newest)
         [row] = database.rows("select * from control.refresh_token")
         assert [secret for secret in secrets if secret in json.dumps(row, default=str)] == []
-        assert REDACTOR.unseal(row["sealed"]) == vendor.newest
-
-
-def test_same_secret_is_sealed_differently_each_time_and_opens_under_its_key_alone() -> None:
-    one, another = REDACTOR.seal("n3xt é"), REDACTOR.seal("n3xt é")
-    assert one != another
-    assert {REDACTOR.unseal(one), REDACTOR.unseal(another)} == {"n3xt é"}
-    with pytest.raises(ConfigurationError, match="another key of the firm"):
-        Redactor(b"another firm").unseal(one)
-
-
-@pytest.mark.parametrize("spoiled", ["", "x", "gAAAAA", "é"])
-def test_unsealed_grant_is_reported(spoiled: str) -> None:
-    with pytest.raises(ConfigurationError, match="another key"):
-        REDACTOR.unseal(spoiled)
+        assert KEYRING.sealer.open(row["sealed"], "refresh_token:somebody:an advisor") == vendor.newest
 
 
 def test_nothing_shows_a_token(grants: Grants) -> None:
@@ -149,13 +134,13 @@ def test_nothing_shows_a_token(grants: Grants) -> None:
 def test_first_tokens_are_read_from_the_connection(
     engine: sa.Engine, extra: dict[str, str], firsts: dict[str, str]
 ) -> None:
-    assert Grants.of(engine, "somebody", REDACTOR, extra).firsts == firsts
+    assert Grants.of(engine, "somebody", KEYRING.sealer, extra).firsts == firsts
 
 
 @pytest.mark.parametrize("grants", ["", "s3cret", "[1]", "7", '"s3cret"', '{"8101":'])
 def test_invalid_first_tokens_are_reported_without_their_value(engine: sa.Engine, grants: str) -> None:
     with pytest.raises(ConfigurationError, match=r"not a JSON object.*vendor=somebody") as error:
-        Grants.of(engine, "somebody", REDACTOR, {"grants": grants})
+        Grants.of(engine, "somebody", KEYRING.sealer, {"grants": grants})
     assert "s3cret" not in f"{error.value!r}"
     assert error.value.__suppress_context__
 
@@ -198,7 +183,7 @@ def ask_clients(url: str, connection: Connection, times: int, end: Callable[[], 
     engine = schema.engine(url)
     answered = 0
     for _ in range(times):
-        grants = Grants.of(engine, NITROGEN.name, REDACTOR, connection.extra)
+        grants = Grants.of(engine, NITROGEN.name, KEYRING.sealer, connection.extra)
         budget = RateBudget(engine, NITROGEN.name, replace(NITROGEN.budget, calls_per_minute=60_000))
         log = CallLog(engine, NITROGEN.name, "clients", "a run")
         with VendorSession(NITROGEN, connection, budget, log, grants, patience_s=1) as session:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Firm
+from tests.firm_keys import write_keyring
 from tests.forked import ROOT, start_airflow
 
 
@@ -26,7 +27,7 @@ def connections(firm: Firm, alerts: Path, secret: str = "only for tests") -> dic
             "password": "sandbox-only", "extra": {"grant": "client_credentials", "firm": "test", "few": 1_000_000},
         },
         "tributary_staging": {"conn_type": "generic", "extra": {"root": str(firm.folder / "staging")}},
-        "tributary_secret": {"conn_type": "generic", "password": secret},
+        "tributary_keys": {"conn_type": "generic", "password": write_keyring(secret)},
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{alerts}"},
     }  # fmt: skip
     return {"tributary_db": firm.database.url(), **{name: json.dumps(value) for name, value in known.items()}}

@@ -35,7 +35,8 @@ from include.extract.session import Request, VendorSession
 from include.vendors import named
 from sandbox.adobe_sign.app import INTEGRATION_KEY
 from tests.conftest import connect
-from tests.extract.answering import REDACTOR, Answer, Listener, RecordedCall, Reply, listen, open_session, vendor_of
+from tests.extract.answering import Answer, Listener, RecordedCall, Reply, listen, open_session, vendor_of
+from tests.firm_keys import KEYRING
 from tests.running_sandbox import Sandbox, run_sandbox
 
 OPENED = {
@@ -83,7 +84,7 @@ def door(engine: sa.Engine, request: pytest.FixtureRequest) -> Callable[..., Log
     def make(url: str, lacking: str = "", *, way: str = "", **extra: str) -> LoginContext:
         known = EXTRA | {"token_url": f"{url}/oauth/token"} | OWN.get(way, {}) | extra
         connection = Connection(url, "user", "passw0rd", {name: known[name] for name in known if name != lacking})
-        grants = Grants(engine, request.node.name, REDACTOR, {"an advisor": "f1rst"})
+        grants = Grants(engine, request.node.name, KEYRING.sealer, {"an advisor": "f1rst"})
         return LoginContext(requests.Session(), connection, (5, 5), grants, "an advisor")
 
     return make
@@ -151,7 +152,7 @@ def test_refresh_sends_the_newest_token_and_keeps_the_next(serve: Serve, door: C
 def test_vendor_s_sandbox_opens_to_its_own_way(sandbox: Sandbox, engine: sa.Engine, name: str) -> None:
     vendor = named(name)
     connection = connect(sandbox, vendor)
-    grants = Grants.of(engine, name, REDACTOR, connection.extra)
+    grants = Grants.of(engine, name, KEYRING.sealer, connection.extra)
     budget = RateBudget(engine, name, vendor.budget)
     with VendorSession(vendor, connection, budget, CallLog(engine, name, "", "a run"), grants, patience_s=1) as session:
         grant = next(iter(grants.firsts), "")
@@ -491,7 +492,7 @@ def test_error_text_of_a_200_response_is_not_shown(sandbox: Sandbox, engine: sa.
     vendor = named("nitrogen")
     token = sandbox.admin("nitrogen/connect", advisor_user_id=8101)["refresh_token"]
     connection = connect(sandbox, vendor, grants=f'{{"8101": "{token}"}}')
-    grants = Grants.of(engine, "nitrogen", REDACTOR, connection.extra)
+    grants = Grants.of(engine, "nitrogen", KEYRING.sealer, connection.extra)
     fault: dict[str, Any] = {"route": "/nitrogen/ap/v1/clients", "kind": "error_in_body", "times": 2}
     assert sandbox.http.post("/_sandbox/faults", json=fault).status_code == 200
     budget = RateBudget(engine, "nitrogen", vendor.budget)

@@ -36,7 +36,7 @@ from include.vendors import VENDORS
 from include.warehouse import schema
 from sandbox.server.calls import name_route
 from tests.conftest import Database, connect, place_of
-from tests.extract.answering import REDACTOR
+from tests.firm_keys import KEYRING
 from tests.running_sandbox import NOW, Sandbox, run_sandbox
 
 
@@ -135,7 +135,7 @@ def caller(running: Sandbox, vendor: Vendor, shared_database: Database) -> Itera
     def open_session(connection: Connection = known, patience_s: float = 20.0) -> VendorSession:
         budget = RateBudget(engine, vendor.name, quick.budget)
         log = CallLog(engine, vendor.name, plainest(vendor).name, "a run")
-        grants = Grants.of(engine, vendor.name, REDACTOR, connection.extra)
+        grants = Grants.of(engine, vendor.name, KEYRING.sealer, connection.extra)
         return VendorSession(quick, connection, budget, log, grants, patience_s=patience_s)
 
     yield Caller(vendor, running, database, known, place, open_session)

@@ -23,6 +23,7 @@ from local.airflow_api import AirflowApi
 from local.postgres import Postgres
 from local.processes import Processes, find_free_port
 from tests.conftest import Database, connect
+from tests.firm_keys import write_keyring
 from tests.running_sandbox import Sandbox, run_sandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
@@ -131,7 +132,7 @@ def connections(folder: Path, database: Database, sandbox: Sandbox) -> dict[str,
             "extra": dict(known.extra),
         },
         "tributary_staging": {"conn_type": "generic", "extra": {"root": str(folder / "staging")}},
-        "tributary_secret": {"conn_type": "generic", "password": "only for tests"},
+        "tributary_keys": {"conn_type": "generic", "password": write_keyring()},
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
     }
     return {"tributary_db": database.url(), **{name: json.dumps(values) for name, values in given.items()}}

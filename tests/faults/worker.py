@@ -24,11 +24,11 @@ from include.contract import Vendor
 from include.errors import TributaryError
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
-from include.sensitive import Redactor
 from include.staging import files
 from include.staging.partitions import Staging
 from include.vendors import named
 from include.warehouse import schema
+from tests.firm_keys import KEYRING
 from tests.forked import SERVER
 from tests.running_sandbox import NOW, PACE
 
@@ -165,7 +165,7 @@ def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
     known = named(work.vendor)
     vendor = replace(known, tables=tuple(replace(table, page_rows=work.page_rows) for table in known.tables))
     engine = schema.engine(work.database_url)
-    site = Site(engine, Staging(work.staging), Redactor(b"only for tests"), work.clock, speed=PACE)
+    site = Site(engine, Staging(work.staging), KEYRING, work.clock, speed=PACE)
     vendor_run, paths = VendorRun(site, vendor, work.connection, work.run), dict(work.paths)
     for step in work.steps:
         if hold and hold.step == step:

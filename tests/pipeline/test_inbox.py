@@ -23,7 +23,6 @@ from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetU
 from include.pipeline import inbox as draining
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
-from include.sensitive import Redactor
 from include.staging.partitions import Staging
 from include.staging.reference import partition_path
 from include.vendors import named
@@ -31,6 +30,7 @@ from include.vendors.docusign import DOCUSIGN
 from include.warehouse import schema
 from local.postgres import Postgres
 from tests.conftest import Database, new_database
+from tests.firm_keys import KEYRING
 from tests.running_sandbox import LAST
 
 T0 = datetime(2026, 11, 20, 15, tzinfo=UTC)
@@ -97,7 +97,7 @@ class Inbox:
         self.site = Site(
             self.engine,
             Staging(str(folder / "staging")),
-            Redactor(b"only for tests"),
+            KEYRING,
             clock=lambda: T0 + timedelta(days=7),
         )
         self.runs = 0

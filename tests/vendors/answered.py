@@ -19,10 +19,10 @@ from include.connection import Connection
 from include.contract import Basic, FanOut, Report, Vendor
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
-from include.sensitive import Redactor
 from include.staging.partitions import Partition, Staging
 from include.transform.entities import Canonical, Produced
 from tests.extract.answering import Answer, RecordedCall, Reply, listen
+from tests.firm_keys import GOLDEN
 
 HERE = Path(__file__).parent
 DAY, BEFORE = date(2026, 11, 20), date(2026, 11, 19)
@@ -121,7 +121,7 @@ def run_day(
     """Pulls, validates (row by row) and transforms a vendor's tables, or some of them, parents first."""
     open_to_all = replace(vendor, login=Basic(), headers={})
     run = Run(uuid.uuid4().hex, DAY, BEFORE)
-    site = Site(engine, Staging(str(folder)), Redactor(b"golden"), lambda: now, speed=100_000)
+    site = Site(engine, Staging(str(folder)), GOLDEN, lambda: now, speed=100_000)
     wanted = [table.name for table in vendor.requested_tables if not tables or table.name in tables]
     with listen(answers if callable(answers) else answering(vendor, answers)) as listener:
         connection = Connection(listener.url, "user", "password", {"grants": '{"8001": "first"}'})

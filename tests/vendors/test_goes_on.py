@@ -16,12 +16,12 @@ from include.contract import Basic
 from include.control.answers import Answers
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
-from include.sensitive import Redactor
 from include.staging.partitions import Partition, Staging
 from include.vendors.emoney import EMONEY
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.extract.answering import listen
+from tests.firm_keys import GOLDEN
 from tests.vendors.answered import BEFORE, DAY, NOW, answering, changed, goldens, run_day
 
 VENDOR = replace(EMONEY, login=Basic(), headers={})
@@ -35,7 +35,7 @@ class House:
         self.engine = schema.engine(database.url())
         run_day(self.engine, folder, EMONEY, goldens(EMONEY)).load()
         self.now = NOW + HOUR
-        self.site = Site(self.engine, Staging(str(folder)), Redactor(b"golden"), lambda: self.now, speed=100_000)
+        self.site = Site(self.engine, Staging(str(folder)), GOLDEN, lambda: self.now, speed=100_000)
         plans = json.loads(goldens(EMONEY)["plans"])
         self.path = next(path for path, rows in plans.items() if rows)
         self.plan = plans[self.path][0]["planId"]

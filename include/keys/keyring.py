@@ -1,0 +1,102 @@
+"""The firm's keys, each for one purpose, so that each can be replaced by itself.
+
+    hash    keyed hashes of sensitive values
+    seal    secrets that must be stored, such as refresh tokens
+
+A keyring is written as `purpose:key_id:secret`, separated by blanks; the secret is 64 hex digits. For each purpose the last key is the
+current one. The others only read what was written with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from include.errors import ConfigurationError
+from include.keys.sealer import Sealer
+from include.sensitive import Redactor
+
+PURPOSES = ("hash", "seal")
+_KEY = re.compile(r"([a-z]+):([A-Za-z0-9._-]{1,40}):([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of 32 bytes.
+
+    Attributes:
+        purpose: One of `PURPOSES`.
+        key_id: Its name, unique for the purpose; not secret.
+        secret: The key itself.
+    """
+
+    purpose: str
+    key_id: str
+    secret: bytes = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the key without revealing it: 32 hex digits."""
+        return hmac.new(self.secret, f"{self.purpose}:{self.key_id}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+class Keyring:
+    """All keys of a firm.
+
+    Attributes:
+        keys: In the order of the text.
+    """
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self.keys = tuple(keys)
+
+    @classmethod
+    def parse(cls, text: str) -> Keyring:
+        """Read a keyring from its text.
+
+        Raises:
+            ConfigurationError: A key is malformed, a purpose is unknown or has no key, or a key id is used twice. The error names the
+                place of the key, because a malformed key may be shown in part by its text.
+        """
+        keys = [_parse_key(place, each) for place, each in enumerate(text.split(), 1)]
+        if missing := [purpose for purpose in PURPOSES if purpose not in {key.purpose for key in keys}]:
+            raise ConfigurationError(
+                "The keyring has no key for a purpose; create one with `python -m include.cli generate-keys`",
+                purposes=",".join(missing),
+            )
+        names = [(key.purpose, key.key_id) for key in keys]
+        if repeated := sorted({":".join(name) for name in names if names.count(name) > 1}):
+            raise ConfigurationError("The keyring has two keys of the same id", keys=",".join(repeated))
+        if [key.purpose for key in keys].count("hash") > 1:
+            raise ConfigurationError("The keyring has several hash keys; a hash key can't be replaced yet")
+        return cls(keys)
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Hashes sensitive values."""
+        return Redactor(next(key.secret for key in self.keys if key.purpose == "hash"))
+
+    @cached_property
+    def sealer(self) -> Sealer:
+        """Encrypts secrets that must be stored."""
+        return Sealer({key.key_id: key.secret for key in self.keys if key.purpose == "seal"})
+
+
+def generate(key_id: str) -> str:
+    """Return the text of a new keyring with one random key for each purpose."""
+    return " ".join(f"{purpose}:{key_id}:{secrets.token_hex(32)}" for purpose in PURPOSES)
+
+
+def _parse_key(place: int, text: str) -> Key:
+    match = _KEY.fullmatch(text)
+    if not match or match[1] not in PURPOSES:
+        raise ConfigurationError(
+            "A key of the keyring is not `purpose:key_id:secret`, with a secret of 64 hex digits",
+            place=place, purposes=",".join(PURPOSES),
+        )  # fmt: skip
+    return Key(match[1], match[2], bytes.fromhex(match[3]))
