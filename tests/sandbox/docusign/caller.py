@@ -62,9 +62,9 @@ class DocuSign:
         return self.call("GET", path, params=params)
 
     def list(self, **params: Any) -> list[dict[str, Any]]:
-        answer = self.get("/envelopes", **{"from_date": SINCE, "count": 1000} | params)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["envelopes"]
+        response = self.get("/envelopes", **{"from_date": SINCE, "count": 1000} | params)
+        assert response.status_code == 200, response.text
+        return response.json()["envelopes"]
 
     def edit(self, kind: str, **values: Any) -> dict[str, Any]:
         return self.sandbox.admin(f"docusign/{kind}", **values)
@@ -76,12 +76,12 @@ class DocuSign:
         config = {"urlToPublishTo": url, "events": list(events), "allUsers": "true", "allowEnvelopePublish": "true"}
         config |= {"includeHMAC": "true", "requiresAcknowledgement": "true", "enableLog": "true"}
         config |= {"eventData": {"version": "restv2.1", "includeData": ["recipients", "custom_fields"]}}
-        answer = self.call("POST", "/connect", json=config | changed)
-        assert answer.status_code == 201, answer.text
-        return answer.json()
+        response = self.call("POST", "/connect", json=config | changed)
+        assert response.status_code == 201, response.text
+        return response.json()
 
     def tidy(self) -> "DocuSign":
-        """Make a used sandbox as good as new, but for the envelopes that were sent."""
+        """Reset a used sandbox, except for the envelopes that were sent."""
         self.http.delete("/_sandbox/faults")
         self.http.delete("/_sandbox/calls")
         self.sandbox.admin("clock", now=NOW.isoformat(), rate=1)
@@ -97,7 +97,7 @@ class DocuSign:
 
 
 class Listener:
-    """Keeps what Connect sends. `answer` says with which status a message is answered; None is no answer at all."""
+    """Keeps the messages of Connect. `answer` returns the status of the response; None closes without one."""
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []

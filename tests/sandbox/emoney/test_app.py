@@ -45,9 +45,9 @@ class EMoney:
         return self.sandbox.http.get(API + path, params=params, headers=self.headers)
 
     def rows(self, path: str, **params):
-        answer = self.get(path, **params)
-        assert answer.status_code == 200, answer.text
-        return json.loads(answer.text, parse_float=Decimal)
+        response = self.get(path, **params)
+        assert response.status_code == 200, response.text
+        return json.loads(response.text, parse_float=Decimal)
 
     def find_planned(self) -> tuple[str, str]:
         """Return the path of a client and of a plan that can be calculated."""
@@ -65,8 +65,8 @@ def emoney(start_sandbox, tmp_path) -> EMoney:
 
 
 def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emoney):
-    answer = emoney.request_token(emoney.sign()).json()
-    assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
+    token = emoney.request_token(emoney.sign()).json()
+    assert (token["token_type"], token["expires_in"]) == ("Bearer", 3600)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emone
     ],
 )
 def test_assertion_with_a_wrong_claim_is_refused(emoney, claims):
-    answer = emoney.request_token(emoney.sign(**claims))
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
+    response = emoney.request_token(emoney.sign(**claims))
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_client")
 
 
 def test_assertion_is_good_once(emoney):
@@ -159,11 +159,11 @@ def test_goals_of_the_simulation_are_expenses_that_can_be_looked_up(emoney):
     for client in emoney.rows("clients"):
         for plan in emoney.rows(f"clients/{client['clientId']}/plans"):
             path = f"clients/{client['clientId']}/plans/{plan['planId']}"
-            wanted = {row["expenseId"] for row in emoney.rows(f"{path}/expenses") if row["isGoal"]}
-            answer = emoney.get(f"{path}/projection/montecarlo")
-            if wanted and answer.status_code == 200:
-                assert {goal["goalId"] for goal in answer.json()["otherGoals"]} == wanted
-                funding = emoney.rows(f"{path}/projection/goalfunding/{wanted.pop()}")
+            goal_ids = {row["expenseId"] for row in emoney.rows(f"{path}/expenses") if row["isGoal"]}
+            response = emoney.get(f"{path}/projection/montecarlo")
+            if goal_ids and response.status_code == 200:
+                assert {goal["goalId"] for goal in response.json()["otherGoals"]} == goal_ids
+                funding = emoney.rows(f"{path}/projection/goalfunding/{goal_ids.pop()}")
                 assert list(funding) == ["goalTotalFunding", "goalTotalExpense"]
                 return
 
@@ -178,8 +178,8 @@ def test_one_plan_of_a_client_is_the_base_plan(emoney):
 def test_plan_that_cannot_be_calculated_answers_409(emoney):
     path = f"{emoney.find_planned()[1]}/projection/montecarlo"
     emoney.sandbox.http.post("/_sandbox/faults", json={"route": API + path, "kind": "not_calculated", "times": 1})
-    answer = emoney.get(path)
-    assert (answer.status_code, answer.json()) == (409, {"message": "plan may not be calculated yet"})
+    response = emoney.get(path)
+    assert (response.status_code, response.json()) == (409, {"message": "plan may not be calculated yet"})
 
 
 def test_results_drift_weekly_and_updates_show_when_a_plan_changed(emoney):

@@ -1,4 +1,4 @@
-"""The made-up firm: its books add up, whoever adds."""
+"""The invented firm: its books add up."""
 
 from collections import defaultdict
 from datetime import date, timedelta

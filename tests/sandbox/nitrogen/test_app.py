@@ -27,8 +27,8 @@ class Nitrogen:
 
     def log_in(self) -> "Nitrogen":
         for advisor, token in self.refresh_tokens.items():
-            answer = self.refresh(token).json()
-            self.refresh_tokens[advisor], self.tokens[advisor] = answer["refresh_token"], answer["access_token"]
+            tokens = self.refresh(token).json()
+            self.refresh_tokens[advisor], self.tokens[advisor] = tokens["refresh_token"], tokens["access_token"]
         return self
 
     def get(self, table: str, advisor: int = 8101, **params):
@@ -36,13 +36,13 @@ class Nitrogen:
         return self.sandbox.http.get(API + table, headers=headers, params=params)
 
     def rows(self, table: str, advisor: int | None = None):
-        found = []
+        rows = []
         for each in [advisor] if advisor else self.tokens:
-            answer = self.get(table, each)
-            assert answer.status_code == 200, answer.text
-            body = json.loads(answer.text, parse_float=Decimal)
-            found += body if table == "clients" else body["data"]
-        return found
+            response = self.get(table, each)
+            assert response.status_code == 200, response.text
+            body = json.loads(response.text, parse_float=Decimal)
+            rows += body if table == "clients" else body["data"]
+        return rows
 
     def fault(self, kind: str, path: str, **options) -> None:
         self.sandbox.http.post("/_sandbox/faults", json={"route": API + path, "kind": kind} | options)
@@ -59,9 +59,9 @@ def test_every_advisor_has_a_first_refresh_token(nitrogen):
 
 
 def test_refresh_gives_another_token_that_works_after_a_restart(nitrogen, start_sandbox):
-    answer = Nitrogen(start_sandbox()).refresh(nitrogen.refresh_tokens[8101])
-    assert answer.status_code == 200
-    assert set(answer.json()) == {"access_token", "refresh_token", "expires_in", "scopes"}
+    response = Nitrogen(start_sandbox()).refresh(nitrogen.refresh_tokens[8101])
+    assert response.status_code == 200
+    assert set(response.json()) == {"access_token", "refresh_token", "expires_in", "scopes"}
 
 
 def test_refresh_token_used_again_ends_the_grant_of_that_advisor_alone(nitrogen):
@@ -143,13 +143,13 @@ def test_couples_are_apart_or_in_one_name(start_sandbox):
 
 
 def test_analysis_changes_from_night_to_night(nitrogen):
-    found = []
+    nights = []
     for day in ("2026-11-18", "2026-11-20"):
         nitrogen.sandbox.admin("orion/closed_through", date=day)
         rows = nitrogen.rows("portfolios")
-        found.append([(row["analysis"] or {}).get("risk_number") for row in rows] + [row["total"] for row in rows])
-    assert found[0][: len(rows)] != found[1][: len(rows)]
-    assert found[0][len(rows) :] != found[1][len(rows) :]
+        nights.append([(row["analysis"] or {}).get("risk_number") for row in rows] + [row["total"] for row in rows])
+    assert nights[0][: len(rows)] != nights[1][: len(rows)]
+    assert nights[0][len(rows) :] != nights[1][len(rows) :]
 
 
 def test_questionnaires_come_with_time(nitrogen):
@@ -160,8 +160,8 @@ def test_questionnaires_come_with_time(nitrogen):
 
 def test_completed_questionnaire_sets_the_client_s_risk_number_for_good(nitrogen, start_sandbox):
     open_one = next(row for row in nitrogen.rows("questionnaires") if row["completed"] == "0")
-    wanted = {"questionnaire_id": open_one["id"], "client_id": open_one["client_id"], "risk_number": 77}
-    nitrogen.sandbox.admin("nitrogen/complete_questionnaire", **wanted)
+    completion = {"questionnaire_id": open_one["id"], "client_id": open_one["client_id"], "risk_number": 77}
+    nitrogen.sandbox.admin("nitrogen/complete_questionnaire", **completion)
     again = Nitrogen(start_sandbox())
     again.refresh_tokens = nitrogen.refresh_tokens
     again.log_in()
@@ -178,8 +178,8 @@ def test_impossible_risk_number_is_refused(nitrogen):
 
 def test_answer_of_200_can_be_an_error(nitrogen):
     nitrogen.fault("error_in_body", "clients", times=1)
-    answer = nitrogen.get("clients")
-    assert (answer.status_code, answer.json()["error"]) == (200, "server_error")
+    response = nitrogen.get("clients")
+    assert (response.status_code, response.json()["error"]) == (200, "server_error")
     assert nitrogen.get("clients").json()[0]["id"] == 500_001
 
 
