@@ -1,4 +1,4 @@
-"""A database that the tests of a module share: their runs have names of their own."""
+"""A database that the tests of a module share; each test names its own run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which calls a fan-out makes: one for each row of the other table, or for what people chose."""
+"""Which calls a fan-out makes: one per row of the parent table, or one per selected key."""
 
 from __future__ import annotations
 

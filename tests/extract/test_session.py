@@ -42,13 +42,13 @@ from tests.running_sandbox import NOW, Sandbox, run_sandbox
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A sandbox whose limits nobody meets: the same thing is asked for many times here."""
+    """A sandbox without effective limits, because these tests repeat the same request many times."""
     with run_sandbox(tmp_path_factory.mktemp("sandbox"), households=3, pace=1e6) as sandbox:
         yield sandbox
 
 
 def plainest(vendor: Vendor) -> Table:
-    """A table that one call brings something of."""
+    """Return a table of which a single call returns rows."""
     return next(t for t in vendor.tables if not t.parent and not isinstance(t.shape, Report))
 
 
@@ -64,7 +64,7 @@ SLOWLY_OPENED = [OPENED[0], *(pytest.param(name, marks=pytest.mark.long) for nam
 
 @dataclass
 class Caller:
-    """Opens sessions with one vendor and asks for one short list."""
+    """Opens sessions with one vendor and requests one short list."""
 
     vendor: Vendor
     sandbox: Sandbox
@@ -83,7 +83,7 @@ class Caller:
 
     @property
     def question(self) -> Request:
-        """The first page, where the vendor is asked on somebody's behalf of the first grant."""
+        """The request for the first page, with the first grant where the vendor needs one."""
         grants = sorted(json.loads(self.connection.extra.get("grants", "{}")))
         return Request(self.path, self.table.params, grant=grants[0] if grants else "")
 
@@ -100,24 +100,24 @@ class Caller:
         self._fault(self.route, kind, options)
 
     def fault_login(self, kind: str, **options: object) -> None:
-        """A fault on the call that opens a session."""
-        told = urlsplit(self.connection.extra.get("token_url", "")).path
-        self._fault(told or f"/{self.vendor.name}/*token*", kind, options)
+        """Add a fault to the call that opens a session."""
+        path = urlsplit(self.connection.extra.get("token_url", "")).path
+        self._fault(path or f"/{self.vendor.name}/*token*", kind, options)
 
     def _fault(self, route: str, kind: str, options: dict[str, object]) -> None:
-        answer = self.sandbox.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
-        assert answer.status_code == 200
+        response = self.sandbox.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
+        assert response.status_code == 200
 
     def send_request(self, session: VendorSession, read: Callable[[bytes], bytes] = bytes, **changed: Any) -> bytes:
-        answer = session.request(replace(self.question, **changed), read)
-        assert answer is not None
-        return answer
+        body = session.request(replace(self.question, **changed), read)
+        assert body is not None
+        return body
 
     def calls(self) -> tuple[int, int]:
-        """How often the list was asked for, and how often anything else was: the login."""
+        """Count the requests for the list, and all others (the login)."""
         report = self.sandbox.http.get("/_sandbox/calls").json()
-        asked = report["routes"].get(name_route(self.route), {"count": 0})["count"]
-        return asked, report["total"] - asked
+        requests = report["routes"].get(name_route(self.route), {"count": 0})["count"]
+        return requests, report["total"] - requests
 
 
 @pytest.fixture
@@ -161,9 +161,9 @@ def test_token_that_died_is_renewed_once_however_many_threads_find_out(caller: C
         caller.send_request(session)
         caller.sandbox.admin("clock", advance_seconds=11 * 3600)
         assert all(threads.map(send_request, [session] * 6))
-    asked, logins = caller.calls()
+    requests, logins = caller.calls()
     assert logins == 2 * caller.logins
-    assert 8 <= asked <= 13
+    assert 8 <= requests <= 13
 
 
 @pytest.mark.parametrize("vendor", OPENED, indirect=True)
@@ -188,10 +188,10 @@ def test_each_wrong_credential_is_refused_and_tried_once(caller: Caller) -> None
         caller.sandbox.http.delete("/_sandbox/calls")
         with caller.open(wrong) as session, pytest.raises(AuthenticationError, match="refuse"):
             caller.send_request(session)
-        asked, logins = caller.calls()
-        assert asked <= 2
+        requests, logins = caller.calls()
+        assert requests <= 2
         assert logins <= 2 * caller.logins
-        if caller.logins and not asked:
+        if caller.logins and not requests:
             assert logins == 1
 
 
@@ -334,7 +334,7 @@ def test_patience_ends_with_the_last_cause(
     ):
         caller.send_request(session)
     assert time.monotonic() - started < 2.5
-    if isinstance(error_info.value, VendorUnavailable):  # alerts tell since when, and how often
+    if isinstance(error_info.value, VendorUnavailable):  # alerts report since when, and how often
         assert error_info.value.failing_since is not None
         assert error_info.value.tries > 1
 
@@ -438,7 +438,7 @@ def test_refused_login_is_a_row_too(caller: Caller) -> None:
 
 def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    told: list[str] = []
+    texts: list[str] = []
     known = caller.connection
     pair = f"{known.login}:{known.password}"
     secrets = [known.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()] if known.login else []
@@ -453,16 +453,16 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
                 caller.send_request(session)
             [token] = session._tokens._known.values()
             secrets += [value.split()[-1] for value in token.headers.values()]
-        told.append(_whole_story(error.value))
-        told.append(f"{session!r} {token!r} {known!r}")
+        texts.append(_whole_story(error.value))
+        texts.append(f"{session!r} {token!r} {known!r}")
     caller.sandbox.http.delete("/_sandbox/faults")
     spoilt = {"client_secret": "wr0ng-secret", "client_id": "no", "user_id": "nobody"}
     wrong = replace(known, password="wr0ng-secret", extra=known.extra | spoilt)
     with caller.open(wrong) as session:
         with pytest.raises(AuthenticationError) as error_info:
             caller.send_request(session)
-        told.append(_whole_story(error_info.value))
-    text = "\n".join([*told, caplog.text])
+        texts.append(_whole_story(error_info.value))
+    text = "\n".join([*texts, caplog.text])
     assert "try 1 failed" in text
     assert len(secrets) > 5
     assert [secret for secret in secrets if secret in text] == []
