@@ -1,4 +1,4 @@
-"""Answers of a fan-out are kept by run, once, in the order of what was asked for, until they are forgotten."""
+"""Stored responses of a fan-out: kept once per run, in the order of the request keys, until they are deleted."""
 
 from __future__ import annotations
 

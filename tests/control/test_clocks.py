@@ -1,4 +1,4 @@
-"""A clock that is minutes off is found by the first response, before anything is staged, and the third clock names it."""
+"""A clock that is minutes off is detected by the first response, before staging, and a third clock tells which one it is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def engine(shared_database: Database) -> Iterator[sa.Engine]:
 
 
 def at(by: timedelta) -> str:
-    """A `Date` header of a clock that is off."""
+    """Return the `Date` header of a clock that is off."""
     return email.utils.format_datetime(datetime.now(UTC) + by, usegmt=True)
 
 

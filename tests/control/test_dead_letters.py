@@ -1,4 +1,4 @@
-"""Dead letters: each row that could not go on has one open letter, until it lands or dies anew."""
+"""Dead letters: each row that could not be loaded has one open dead letter, until it is loaded or fails again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATER = replace(PULL, run_id="run-2", pull_id="pull-2", extracted_at=datetime(20
 
 @pytest.fixture
 def connection(shared_database: Database) -> Iterator[sa.Connection]:
-    """A transaction that is undone."""
+    """A transaction that is rolled back."""
     engine = schema.engine(shared_database.url())
     with engine.connect() as opened:
         yield opened
@@ -58,7 +58,7 @@ def test_burying_again_changes_nothing(connection: sa.Connection) -> None:
 
 
 def test_dead_letters_are_inserted_in_chunks(connection: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All at once, a table of which every row died would fill the memory, and then be more than PostgreSQL takes."""
+    """If every row of a table dies, a single statement would exhaust memory and exceed PostgreSQL's limit of parameters."""
     monkeypatch.setattr(dead_letters, "_BATCH_SIZE", 2)
     dead_letters.insert(connection, PULL, "stage", "p1", (letter(str(n), n) for n in range(5)), own_day=True)
     counts = connection.scalars(sa.text("select (data ->> 'count')::int from control.outbox order by event_number"))
@@ -67,7 +67,7 @@ def test_dead_letters_are_inserted_in_chunks(connection: sa.Connection, monkeypa
 
 
 def test_dead_letters_are_found_by_long_keys(connection: sa.Connection) -> None:
-    """Each row that dies again would have all open letters of its table looked through."""
+    """Without the index, each row that dies again would scan all open dead letters of its table."""
     long = "".join(random.Random(1).choices(string.printable, k=5000))
     dead_letters.insert(
         connection, PULL, "stage", "p1", [letter(long), letter(long[:-1], 1), letter("B", 2)], own_day=True
@@ -152,10 +152,10 @@ def engine(database: Database) -> Iterator[sa.Engine]:
     opened.dispose()
 
 
-def insert(engine: sa.Engine, *given: DeadLetter, stage: str = "validate", pull: Pull = PULL) -> list[int]:
-    """Inserts dead letters; returns the ids of all there are."""
+def insert(engine: sa.Engine, *letters: DeadLetter, stage: str = "validate", pull: Pull = PULL) -> list[int]:
+    """Insert dead letters; return the ids of all in the table."""
     with engine.begin() as connection:
-        numbered = [replace(each, row_number=n) for n, each in enumerate(given)]
+        numbered = [replace(each, row_number=n) for n, each in enumerate(letters)]
         dead_letters.insert(connection, pull, stage, pull.pull_id, numbered, own_day=True)
         return list(connection.scalars(sa.text("select dead_letter_id from control.dead_letter order by 1")))
 

@@ -1,4 +1,4 @@
-"""One writer a subject: the newest wins, and whoever was before changes nothing."""
+"""One writer per subject: the newest wins, and an earlier one can change nothing."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def test_taking_again_on_the_same_connection_does_not_end_it(engine: sa.Engine) 
 
 
 def test_a_check_holds_the_next_writer_back_until_the_commit(engine: sa.Engine, database: Database) -> None:
-    """Between the last look at the fence and the commit nobody can slip in."""
+    """No writer can take over between the last check of the fence and the commit."""
     with engine.connect() as older:
         fence = writer.take(older, SUBJECT)
-        # The session is not known to the next writer, as if it had connected anew: so it can't be ended.
+        # The next writer does not know this session (as after a reconnect), so it can't end it.
         older.execute(sa.text("update control.writer set backend_pid = 0"))
         older.commit()
         older.execute(WRITE, {"field": "older"})
