@@ -1,4 +1,4 @@
-"""A load does not wait for readers, and one that waits in vain says for whom."""
+"""A load does not wait for readers, and a lock timeout names the holder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READ, LOAD = "tributary_read", "tributary_load"
 
 @pytest.fixture
 def impatient(database: Database) -> Iterator[sa.Engine]:
-    """An engine of the loading role that waits for a lock for a moment only."""
+    """An engine of the loading role with a lock timeout of 200 ms."""
     engine = schema.engine(database.url())
     sa.event.listen(engine, "connect", lambda connection, _: _shorten(connection))
     yield engine

@@ -1,4 +1,4 @@
-"""Marts of planning and risk: one row a household or person, whichever vendors speak of it, now and as it was known."""
+"""Marts of planning and risk: one row per household or person across vendors, now and as known at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMPUTED = {"computed_on": DAY, "computed_at": NOON, "scenario": "current"}
 
 
 class Office:
-    """A portfolio system, two planners and a risk vendor, which all know one household or its person."""
+    """A portfolio system, two planners and a risk vendor, which share one household or its person."""
 
     def __init__(self, new_loader: Callable[[], Loader]) -> None:
         self.of = {word: new_loader() for word in ("pms", "first", "second", "risk")}
@@ -56,7 +56,7 @@ class Office:
         return int(row["id"])
 
     def join(self, entity: str, word: str, key: str, to: str = "") -> None:
-        """Says that a vendor's record is one of the portfolio system's."""
+        """Link a vendor's record to one of the portfolio system's."""
         known_as = "account" if entity == "outside_account" else entity
         self.of["pms"].database.do(
             """
@@ -75,7 +75,7 @@ class Office:
         self.of[word].load("plan_result", rows, day)
 
     def query_mart(self, mart: str, columns: str, at: Any = "infinity", where: str = "true") -> list[tuple[Any, ...]]:
-        """Rows of a mart about the household, as known at a time."""
+        """Return a mart's rows about the household, as known at a time."""
         about = "" if mart == "questionnaire_age" else " and household_id = :household"
         rows = self.of["pms"].rows(
             f"select {columns} from mart.{mart}_as_known(:at) where {where}{about} order by 1",
@@ -274,7 +274,7 @@ def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
 
 
 def hold(vendor: Loader, day: date, **worth_usd: int) -> None:
-    """What a portfolio system manages for the household on a day; each account is known by its word."""
+    """Load the household's managed accounts and their values on a day."""
     vendor.load("account", [{"account_key": key, "household_key": "h1", "is_counted": True} for key in worth_usd], day)
     vendor.load(
         "account_owner",
@@ -292,7 +292,7 @@ def hold(vendor: Loader, day: date, **worth_usd: int) -> None:
 
 
 def list_outside(vendor: Loader, day: date, **worth_usd: int) -> None:
-    """What a planner lists for the household on a day."""
+    """Load the household's outside accounts and their values on a day."""
     vendor.load("outside_account", [{"outside_account_key": key, "household_key": "h1"} for key in worth_usd], day)
     vendor.load(
         "outside_value",
