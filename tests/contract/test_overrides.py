@@ -25,8 +25,8 @@ from include.vendors.orion import ORION
 from include.vendors.tamarac import TAMARAC
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer, RecordedCall, Reply, listen
-from tests.vendors.answered import BEFORE, DAY, NOW, answering, goldens
+from tests.extract.vendor_server import Answer, RecordedCall, Reply, listen
+from tests.vendors.golden_day import BEFORE, DAY, NOW, goldens, reply_from
 
 RUN = Run("run", DAY, BEFORE)
 
@@ -48,7 +48,7 @@ def stage(site: Site, vendor: Vendor, table: str, answer: Answer, **extra: Any) 
 
 
 def test_lower_budget_is_kept_to(site: Site) -> None:
-    answer = answering(MONEYGUIDEPRO, goldens(MONEYGUIDEPRO))
+    answer = reply_from(MONEYGUIDEPRO, goldens(MONEYGUIDEPRO))
     slow = {"calls_per_minute": 0.1}
     assert stage(site, MONEYGUIDEPRO, "households", answer, budget=slow)  # one call
     with pytest.raises(RateLimited):
@@ -80,7 +80,7 @@ def test_overrides_change_table_paths_and_column_names(site: Site) -> None:
 def test_report_s_headers_are_the_firm_s(site: Site) -> None:
     responses = goldens(TAMARAC)
     renamed = responses["holdings"].replace(b"Account ID", b"Acct", 1)
-    answer = answering(TAMARAC, responses | {"holdings": renamed})
+    answer = reply_from(TAMARAC, responses | {"holdings": renamed})
     assert stage(site, TAMARAC, "holdings", answer, columns={"holdings": {"account_id": "Acct"}})
 
 

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer, Listener, Puller, listen
 from tests.extract.fan_out_firm import VENDOR, Serve
+from tests.extract.vendor_server import Answer, Listener, Puller, listen
 
 
 @pytest.fixture(scope="module")

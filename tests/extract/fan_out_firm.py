@@ -17,7 +17,7 @@ from include.contract import (
     sensitive,
 )
 from include.extract.source import Keys
-from tests.extract.answering import Answer, Listener, Puller, RecordedCall, Reply, vendor_of
+from tests.extract.vendor_server import Answer, Listener, Puller, RecordedCall, Reply, vendor_of
 
 CLIENTS = Table(
     "clients", "clients", ("client_id",),

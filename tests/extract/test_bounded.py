@@ -20,7 +20,7 @@ from include.contract import INTEGER, Limits, SessionToken, Table, column
 from include.errors import LimitExceeded, VendorUnavailable
 from include.extract.bounded import BoundedAdapter, TooSlow
 from include.extract.login import LoginContext, log_in
-from tests.extract.answering import Reply, listen, open_session, vendor_of
+from tests.extract.vendor_server import Reply, listen, open_session, vendor_of
 
 TABLE = Table("things", "things", ("id",), (column("id", "id", INTEGER),))
 QUICK = Limits(response_seconds=0.5)

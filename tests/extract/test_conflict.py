@@ -33,7 +33,7 @@ from include.extract.page import PageReader
 from include.extract.paging import ordered_pages
 from include.extract.pull import Span, stage
 from include.staging.partitions import Partition, Staging
-from tests.extract.answering import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
+from tests.extract.vendor_server import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 
 TABLE = Table(
     "rows", "rows", ("row_id",), page_rows=30, money="amount_usd",

@@ -29,7 +29,7 @@ from include.errors import SchemaDrift, VendorUnavailable
 from include.extract import csv_page
 from include.extract.csv_page import CsvReader
 from include.extract.page import DeadRow, Page, PageReader
-from tests.extract.answering import REDACTOR
+from tests.extract.vendor_server import REDACTOR
 
 TABLE = Table(
     "rows", "reports", ("row_id",), dates="us",

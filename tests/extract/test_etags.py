@@ -12,8 +12,8 @@ from include.contract import STRING, FanOut, Linked, Table, column
 from include.control.answers import Answers
 from include.errors import ConfigurationError
 from tests.conftest import Database
-from tests.extract.answering import Puller, RecordedCall, Reply
 from tests.extract.fan_out_firm import ACCOUNTS, Serve, account, client_of, clients
+from tests.extract.vendor_server import Puller, RecordedCall, Reply
 
 CONDITIONAL = replace(ACCOUNTS, shape=FanOut("clients", is_conditional=True))
 

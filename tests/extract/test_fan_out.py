@@ -39,8 +39,8 @@ from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Staging
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, NUMBER, VENDOR, Serve, account, accounts, client_of, clients
+from tests.extract.vendor_server import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 
 
 def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:

@@ -35,7 +35,7 @@ from include.extract.session import Request, VendorSession
 from include.vendors import named
 from sandbox.adobe_sign.app import INTEGRATION_KEY
 from tests.conftest import connect
-from tests.extract.answering import REDACTOR, Answer, Listener, RecordedCall, Reply, listen, open_session, vendor_of
+from tests.extract.vendor_server import REDACTOR, Answer, Listener, RecordedCall, Reply, listen, open_session, vendor_of
 from tests.running_sandbox import Sandbox, run_sandbox
 
 OPENED = {

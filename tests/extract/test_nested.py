@@ -21,7 +21,7 @@ from include.sensitive import Redactor
 from include.staging.files import PartWriter
 from include.staging.partitions import Manifest, Partition, Staging
 from include.staging.reference import partition_path
-from tests.extract.answering import DAY, NOW
+from tests.extract.vendor_server import DAY, NOW
 
 HOUSES = Table(
     "houses", "houses", ("house_id",),

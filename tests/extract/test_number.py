@@ -19,7 +19,7 @@ from include.contract import INTEGER, MONEY, QUANTITY, Table, column
 from include.extract.csv_page import CsvReader
 from include.extract.number import read_texts, shape
 from include.extract.page import DeadRow, Page, PageReader
-from tests.extract.answering import REDACTOR
+from tests.extract.vendor_server import REDACTOR
 
 TABLE = Table(
     "rows", "reports", ("row_id",),

@@ -29,7 +29,7 @@ from include.contract import (
 )
 from include.staging import files
 from include.staging.partitions import Partition
-from tests.extract.answering import Puller, RecordedCall, Reply, listen, vendor_of
+from tests.extract.vendor_server import Puller, RecordedCall, Reply, listen, vendor_of
 
 TABLE = Table(
     "rows", "rows", ("row_id",), page_rows=30, money="amount_usd",

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Limits, Report, Table, column, sensitive
 from include.errors import AuthenticationError, ConfigurationError, LimitExceeded, SchemaDrift, VendorUnavailable
-from tests.extract.answering import Listener, Puller, RecordedCall, Reply, listen, vendor_of
+from tests.extract.vendor_server import Listener, Puller, RecordedCall, Reply, listen, vendor_of
 
 SHAPE = Report(
     {"report": "Holdings"}, "jobId", "status", "Complete", ("Failed",), poll_seconds=0.6, deadline_seconds=30

@@ -14,7 +14,7 @@ from include.contract import BOOLEAN, DATE, INTEGER, TIMESTAMP, Report, Table, V
 from include.errors import SchemaDrift
 from include.extract.csv_page import CsvReader
 from include.vendors import VENDORS
-from tests.extract.answering import REDACTOR
+from tests.extract.vendor_server import REDACTOR
 
 REPORTS = [(vendor, table) for vendor in VENDORS for table in vendor.tables if isinstance(table.shape, Report)]
 CELLS = {BOOLEAN: "true", DATE: "11/20/2026", INTEGER: "{n}", TIMESTAMP: "2026-11-20T10:00:00Z"}

@@ -36,7 +36,7 @@ from include.vendors import VENDORS
 from include.warehouse import schema
 from sandbox.server.calls import name_route
 from tests.conftest import Database, connect, place_of
-from tests.extract.answering import REDACTOR
+from tests.extract.vendor_server import REDACTOR
 from tests.running_sandbox import NOW, Sandbox, run_sandbox
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from include.contract import INTEGER, MONEY, STRING, Linked, Nested, Numbered, Positioned, Pushed, Table, Whole, column
 from include.errors import ConfigurationError, PagingUnstable, RetriableError, SchemaDrift, VendorUnavailable
 from include.extract.pull import Span, request
-from tests.extract.answering import DAY, NOW, Answer, Listener, Puller, RecordedCall, Reply, listen, vendor_of
+from tests.extract.vendor_server import DAY, NOW, Answer, Listener, Puller, RecordedCall, Reply, listen, vendor_of
 
 COLUMNS = (column("row_id", "id", INTEGER, required=True), column("name", "name", STRING))
 NUMBERED = Table("rows", "rows", ("row_id",), COLUMNS, shape=Numbered("page", "pageSize"), page_rows=3)

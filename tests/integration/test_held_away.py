@@ -12,7 +12,7 @@ from include.vendors.emoney import EMONEY
 from include.vendors.orion import ORION
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.vendors.answered import DAY, Answers, changed, goldens, run_day
+from tests.vendors.golden_day import DAY, Responses, change_response, goldens, run_day
 
 MANAGED = {"number": "01763734", "custodian": "Pershing", "currentValue": 716541.83}
 """Of the first account of Orion's goldens."""
@@ -21,7 +21,7 @@ MANAGED = {"number": "01763734", "custodian": "Pershing", "currentValue": 716541
 REST = ("x3734", "Ending in 3734", "*3734", "XXXX-3734", "••••3734")
 
 
-def planner(number: str) -> Answers:
+def planner(number: str) -> Responses:
     """The goldens' planner, whose first client is Orion's, with one account; its number stands there as written."""
 
     def be_orion_s(rows: list[Any]) -> None:
@@ -34,7 +34,7 @@ def planner(number: str) -> Answers:
         for path in others:
             held[path] = []
 
-    return changed(changed(goldens(EMONEY), "clients", be_orion_s), "accounts", list_one)
+    return change_response(change_response(goldens(EMONEY), "clients", be_orion_s), "accounts", list_one)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Shares of accounts: what several households, groups within groups and parts come to is never more than the whole."""
+"""Shares of accounts: several households, nested groups and parts never add up to more than the whole."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_shares_come_to_what_the_parts_do_and_at_most_to_the_whole(parts: list[D
     held = {household: [account("A", str(part))] for household, part in zip(HOUSEHOLDS, parts, strict=False)}
     [shares] = shares_of(held, {}).values()
     assert sum(shares.values()) == min(sum(parts), ONE)
-    # Who states the same part has the same share, to the last digit that is left.
+    # Owners with the same stated part have the same share, up to rounding of the last digit.
     for one, part in zip(HOUSEHOLDS, parts, strict=False):
         for other, same in zip(HOUSEHOLDS, parts, strict=False):
             assert part != same or abs(shares[one] - shares[other]) <= Decimal("0.00000006")

@@ -1,4 +1,4 @@
-"""Tamarac: what the tests compare, change and interrupt."""
+"""Tamarac: the tables that tests compare, edit and interrupt."""
 
 from __future__ import annotations
 
