@@ -1,4 +1,4 @@
-"""A loader that is killed or stopped at any point of a job: run again, nothing is lost and nothing doubled."""
+"""A loader that is killed or stopped at any point of a job: after a rerun nothing is lost and nothing doubled."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ OBJECTS = ("Account", SECURITIES, ACCOUNTS, HOLDINGS)
 
 @contextmanager
 def loader(crm: Crm, point: str, job: int, how: str) -> Iterator[subprocess.Popen[str]]:
-    """A loader in a process of its own, which sends itself a signal at a point of its nth job."""
-    asked = {
+    """Run a loader in a process of its own, which sends itself a signal at a point of its nth job."""
+    options = {
         "url": crm.database.url(),
         "connection": {"url": crm.connection.url, "login": "tributary", "password": SECRET},
         "work": str(crm.work.with_name("other_work")),
@@ -57,7 +57,7 @@ def loader(crm: Crm, point: str, job: int, how: str) -> Iterator[subprocess.Pope
         "signal": how,
         "most_collected": crm.settings.most_collected,
     }
-    command = [sys.executable, "-m", "tests.crm.dying", json.dumps(asked)]
+    command = [sys.executable, "-m", "tests.crm.dying", json.dumps(options)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         yield child
@@ -74,8 +74,8 @@ def wait_until_stopped(child: subprocess.Popen[str]) -> None:
 
 
 def check_whole(crm: Crm) -> None:
-    """Salesforce holds every record once and as the last state says, and nothing is under way."""
-    wanted = {
+    """Check that Salesforce holds every record once, in its last state, and that no job is open."""
+    queries = {
         "Account": "select (select count(*) from warehouse.household) + (select count(*) from warehouse.person)",
         SECURITIES: "select count(*) from warehouse.security",
         ACCOUNTS: "select count(*) from warehouse.account",
@@ -83,7 +83,7 @@ def check_whole(crm: Crm) -> None:
     }
     for sobject in OBJECTS:
         held = crm.records(sobject)
-        assert len(held) == crm.database.value(wanted[sobject])
+        assert len(held) == crm.database.value(queries[sobject])
         ids = crm.database.rows(
             "select external_key, salesforce_id from control.crm_state where sobject = :s", s=sobject
         )
@@ -101,7 +101,7 @@ QUICK_FEW = ("answers taken",)
 
 
 def _cases(points: Iterable[str], job: int = 7) -> list[Any]:
-    """All points, of which only the most telling are quick enough for every run of the tests."""
+    """List all points; only the most important ones run in the quick tests."""
     return [pytest.param(p, job, marks=() if p in QUICK and job == 7 else pytest.mark.long) for p in points]
 
 
