@@ -1,4 +1,4 @@
-"""A change too great to be made unasked: a real scheduler lets a question wait, people are alerted, and the answer counts."""
+"""A change that requires approval, under a real scheduler: the request waits, users are alerted, and the decision applies."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 DAG = "salesforce"
 ASKING, ASK = "approve_salesforce", "decide"
 APP = {"client_id": "tributary", "client_secret": "sandbox-only", "username": "load@tributary.example"}
-# Airflow 3.3.2 takes a task that is answered while its asking process ends for one that was killed, and asks again later.
+# If a decision arrives while the requesting process ends, Airflow 3.3.2 considers the task killed and requests it again.
 READING_S = 2
 OBJECTS = ("Account", "FinServ__FinancialAccount__c", "FinServ__FinancialHolding__c")
 
 
 @dataclass
 class ApprovalRun:
-    """Airflow with the project's DAGs, a day in the warehouse, and a firm that lets five records change unasked."""
+    """Airflow with the project's DAGs, a day in the warehouse, and a firm whose limit without approval is five records."""
 
     api: AirflowApi
     sandbox: Sandbox
@@ -43,7 +43,7 @@ class ApprovalRun:
     alerts: Path
 
     def request_approval(self) -> tuple[str, str]:
-        """Starts a run with a change that nobody has approved; returns its id, and the question's once it waits."""
+        """Start a run with an unapproved change; return its id, and that of the approval's run once it waits."""
         self.database.do("update warehouse.position set quantity = quantity * 2 where recorded_to is null")
         before = {each["dag_run_id"] for each in self.api.runs(ASKING)}
         run_id = self.api.trigger(DAG)
@@ -54,17 +54,17 @@ class ApprovalRun:
         return run_id, question
 
     def question(self, run_id: str) -> dict[str, Any]:
-        """What a person reads."""
+        """Read the approval request as a user sees it."""
         return self.api._call("GET", f"dags/{ASKING}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails")
 
     def answer(self, run_id: str, option: str, reason: str) -> None:
-        """Answers as the button in Airflow's pages does, and waits until that is kept."""
+        """Decide as the button in Airflow's pages does, and wait until the decision is stored."""
         path = f"dags/{ASKING}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails"
         self.api._call("PATCH", path, json={"chosen_options": [option], "params_input": {"reason": reason}})
         assert self.api.wait_run(ASKING, run_id, START_S) == "success"
 
     def follow(self, before: set[str]) -> str:
-        """Waits for the sync that an approval starts; returns its id."""
+        """Wait for the sync that an approval starts; return its id."""
         [run_id] = {each["dag_run_id"] for each in self.api.runs(DAG)} - before
         assert self.api.wait_run(DAG, run_id, START_S) == "success"
         return run_id
@@ -73,11 +73,11 @@ class ApprovalRun:
         return {each["dag_run_id"] for each in self.api.runs(DAG)}
 
     def read_org(self) -> dict[str, str]:
-        """All that the org holds, as text."""
+        """Read all records of the org, as text."""
         return {name: self.sandbox.http.get(f"/salesforce/_admin/records/{name}").text for name in OBJECTS}
 
     def list_alerts(self, run_id: str) -> list[str]:
-        """Titles of the alerts about a run."""
+        """List the titles of the alerts about a run."""
         lines = self.alerts.read_text().splitlines() if self.alerts.exists() else []
         about = [line for line in map(json.loads, lines) if run_id in line["body"]]
         return [line["title"] for line in about]
@@ -105,7 +105,7 @@ def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
         known = connections(folder, database, sandbox) | {DAG: json.dumps(salesforce)}
         port = find_free_port()
         settings = airflow.environment(folder / "home", postgres.url("airflow_approval"), port, ROOT, connections=known)
-        # No run by schedule: it would wait for an answer, and ours behind it.
+        # No scheduled run: it would wait for a decision, and block ours.
         settings |= {"TRIBUTARY_GO_LIVE": (now + timedelta(days=1)).isoformat()}
         settings |= {"TRIBUTARY_DATA_DOCS": str(folder / "docs"), "TRIBUTARY_WORK": str(folder / "work")}
         try:
@@ -126,9 +126,9 @@ def test_what_is_approved_is_sent(approval_run: ApprovalRun) -> None:
 
     assert approval_run.read_org() == before
     assert approval_run.list_alerts(question) == ["Approval required: Salesforce"]
-    asked = approval_run.question(question)
-    assert "position: " in asked["body"]
-    assert "/data-docs/salesforce-" in asked["body"]
+    details = approval_run.question(question)
+    assert "position: " in details["body"]
+    assert "/data-docs/salesforce-" in details["body"]
 
     runs = approval_run.runs()
     approval_run.answer(question, "Approve", "")
@@ -153,8 +153,8 @@ def test_rejected_changes_are_not_sent_and_not_requested_again(approval_run: App
     assert approval_run.api.wait_run(DAG, again, START_S) == "failed"
     assert approval_run.api.task_states(DAG, again)["request_approval"] == "skipped"
     assert approval_run.list_alerts(run_id) == approval_run.list_alerts(again) == []
-    kept = approval_run.database.rows("select reason, decided_by from control.crm_question where not is_approved")
-    assert {tuple(row.values()) for row in kept} == {("The vendor sent shares twice", "admin")}
+    decisions = approval_run.database.rows("select reason, decided_by from control.crm_question where not is_approved")
+    assert {tuple(row.values()) for row in decisions} == {("The vendor sent shares twice", "admin")}
 
 
 def test_an_approval_does_not_lift_a_pause_that_came_while_the_question_waited(approval_run: ApprovalRun) -> None:

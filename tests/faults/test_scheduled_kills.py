@@ -36,7 +36,7 @@ START_S = 300
 
 @dataclass
 class Scheduled:
-    """Airflow with the project's DAGs, a sandbox of ten households, and a warehouse between them."""
+    """Airflow with the project's DAGs, a sandbox of ten households, and a warehouse."""
 
     api: AirflowApi
     processes: Processes
@@ -46,13 +46,13 @@ class Scheduled:
     alerts: Path
 
     def task(self, run_id: str, task_id: str) -> dict[str, Any]:
-        """The task instance of the assets' pull or load, as Airflow tells it."""
+        """Read the task instance of the assets' pull or load from Airflow."""
         instances = self.api._pages(f"dags/orion/dagRuns/{run_id}/taskInstances", "task_instances")
-        found = (t for t in instances if (t["task_id"], t["map_index"]) == (task_id, ASSETS))
-        return next(found, {"id": "", "state": None, "try_number": 0})
+        matches = (t for t in instances if (t["task_id"], t["map_index"]) == (task_id, ASSETS))
+        return next(matches, {"id": "", "state": None, "try_number": 0})
 
     def kill(self, run_id: str, task_id: str) -> float:
-        """Kills the process that runs a task; returns the seconds until Airflow notices."""
+        """Kill the process that runs a task; return the seconds until Airflow notices."""
         title = f"airflow worker -- {self.task(run_id, task_id)['id']}"
         scheduler = psutil.Process(self.processes.start("scheduler", []))
         [running] = [child for child in scheduler.children(recursive=True) if title_of(child) == title]
@@ -62,7 +62,7 @@ class Scheduled:
         return time.monotonic() - killed
 
     def check(self, run_id: str) -> None:
-        """Facts are what the vendor states; the run loaded each entity once, and all of the ledger balances."""
+        """Check the facts against the vendor, that the run loaded each entity once, and that the ledger balances."""
         positions = self.database.rows(
             "select position_key, quantity, market_value_usd from warehouse.position where recorded_to is null"
         )
@@ -113,7 +113,7 @@ def scheduled(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def title_of(process: psutil.Process) -> str:
-    """What a process calls itself; nothing for one that has just ended."""
+    """Return a process's title; empty if it has just ended."""
     try:
         return "".join(process.cmdline()[:1])
     except psutil.Error:
@@ -122,7 +122,7 @@ def title_of(process: psutil.Process) -> str:
 
 def connections(folder: Path, database: Database, sandbox: Sandbox) -> dict[str, str]:
     known = connect(sandbox)
-    given: dict[str, dict[str, Any]] = {
+    definitions: dict[str, dict[str, Any]] = {
         "orion": {
             "conn_type": "http",
             "host": known.url,
@@ -134,7 +134,7 @@ def connections(folder: Path, database: Database, sandbox: Sandbox) -> dict[str,
         "tributary_secret": {"conn_type": "generic", "password": "only for tests"},
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
     }
-    return {"tributary_db": database.url(), **{name: json.dumps(values) for name, values in given.items()}}
+    return {"tributary_db": database.url(), **{name: json.dumps(values) for name, values in definitions.items()}}
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Airflow without its database or a worker for some seconds, while a task runs: the run ends well by itself."""
+"""Airflow loses its database or a worker for some seconds while a task runs: the run succeeds by itself."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Lossy:
     alerts: Path
 
     def start_pull(self, latency_s: float) -> str:
-        """Starts a run whose pull waits for the vendor when this returns."""
+        """Start a run; return once its pull waits for the vendor."""
         held = self.sandbox.fault("latency", "portfolio/clients", seconds=latency_s, times=1)
         run_id = self.api.trigger("orion", CLIENTS)
         faults = "/_sandbox/faults"
@@ -56,12 +56,12 @@ class Lossy:
         return run_id
 
     def pull(self, run_id: str) -> dict[str, Any]:
-        """The task instance of the pull."""
+        """Read the task instance of the pull."""
         instances = self.api._pages(f"dags/orion/dagRuns/{run_id}/taskInstances", "task_instances")
         return next(t for t in instances if t["task_id"] == "pull")
 
     def check(self, run_id: str) -> None:
-        """Waits for the run; it ends well, and alerts of nothing."""
+        """Wait for the run; check that it succeeds without an alert."""
         state = self.api.wait_run("orion", run_id, START_S)
         assert state == "success", self.api.task_states("orion", run_id)
         assert not self.alerts.exists(), self.alerts.read_text()

@@ -1,4 +1,4 @@
-"""A failed day of the demo ends with its reason, and `stop` ends everything. That components may die at any time is shown by tests.chaos."""
+"""A failed day of the demo ends with its reason, and `stop` ends everything. tests.chaos covers components that die at any time."""
 
 from __future__ import annotations
 
