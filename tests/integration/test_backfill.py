@@ -1,4 +1,4 @@
-"""Days backfilled, three at a time, against a truth that was worked out by other means: a week, and when there is time twenty."""
+"""Backfilled days, three at a time, against a truth computed independently: a week, or twenty days in the long tests."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ _TODAY = [
 @pytest.fixture(scope="module", params=[WEEK, pytest.param(MONTH, marks=pytest.mark.long)], ids=["week", "month"])
 def days(request: pytest.FixtureRequest) -> list[date]:
     """The days to backfill."""
-    wanted: list[date] = request.param
-    return wanted
+    days: list[date] = request.param
+    return days
 
 
 @pytest.fixture(scope="module", params=HISTORIC)
 def firm(
     request: pytest.FixtureRequest, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory, days: list[date]
 ) -> Iterator[Firm]:
-    """A firm of its own for these days, whose present day is loaded; the tests share it."""
+    """A firm for these days, whose current day is loaded; the tests share it."""
     vendor = named(request.param)
     folder = tmp_path_factory.mktemp(vendor.name)
     with new_database(postgres) as database, run_sandbox(folder / "sandbox") as sandbox:
-        made = Firm(vendor, sandbox, database, folder)
-        made.day(LAST)
-        yield made
-        made.engine.dispose()
+        firm = Firm(vendor, sandbox, database, folder)
+        firm.day(LAST)
+        yield firm
+        firm.engine.dispose()
 
 
 @dataclass
 class Backfill:
-    """What came of the days: how today looked before, and the counts of each day's loads."""
+    """The result of the backfill: today's content before it, and the counts of each day's loads."""
 
     firm: Firm
     days: list[date]
@@ -77,7 +77,7 @@ def look_at_today(firm: Firm) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def backfill(firm: Firm, days: list[date]) -> Backfill:
-    """The days in no order, three at a time."""
+    """The days, shuffled, three at a time."""
     today = look_at_today(firm)
     runs = {day: firm.new_run(day) for day in days[::3] + days[1::3] + days[2::3]}
     with ThreadPoolExecutor(3) as pool:
@@ -215,7 +215,7 @@ def test_openings_and_closings(backfill: Backfill) -> None:
 
 
 def test_days_were_loaded_at_the_same_time(backfill: Backfill) -> None:
-    """Else the tests above say nothing of three at a time."""
+    """Otherwise the tests above do not cover concurrent days."""
     overlaps = backfill.firm.database.value("""
         with run as (select run_id, min(recorded_at) as began, max(recorded_at) as ended from control.ledger group by 1)
         select count(*) from run a join run b on a.run_id < b.run_id and a.began < b.ended and b.began < a.ended
@@ -236,7 +236,7 @@ def test_the_second_time_changes_nothing(backfill: Backfill, again: dict[date, d
 
 
 def test_nothing_was_ever_written_twice(backfill: Backfill, again: dict[date, dict[str, Counts]]) -> None:
-    """No correction came, so no row was ever closed: one version per real change is one version here."""
+    """Without corrections no row is closed: there is one version per real change."""
     for table in sorted({entity_map.entity for entity_map in backfill.firm.vendor.maps}):
         assert (
             backfill.firm.database.value(f"select count(*) from warehouse.{table} where recorded_to is not null") == 0

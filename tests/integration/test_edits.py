@@ -1,4 +1,4 @@
-"""What people change in the vendor's system between two days ends in the right state, and the next day still rolls."""
+"""Edits in the vendor's system between two days end in the right state, and the next day reconciles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Edited:
 
 
 def edit(firm: Firm) -> dict[str, Any]:
-    """Makes one edit of each kind, to different accounts and households."""
+    """Make one edit of each kind, to different accounts and households."""
     sandbox = firm.sandbox
     accounts = [a for a in sandbox.rows("Portfolio/Accounts") if a["isActive"] and a["sleeveType"] == "None"]
     buys = [t for t in sandbox.rows("Portfolio/Transactions") if (t["typeCode"], t["status"]) == ("BUY", "Complete")]
@@ -65,7 +65,7 @@ def edited(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with new_database(postgres) as database, run_sandbox(folder / "sandbox") as sandbox:
         firm = Firm(named("orion"), sandbox, database, folder)
         firm.day(LAST)
-        # Closed through Monday, so that there is a Monday to close an account on.
+        # Monday is closed at the vendor, so that an account can close on it.
         sandbox.admin("clock", now=f"{MONDAY}T23:00:00Z")
         firm.now = datetime.fromisoformat(f"{MONDAY}T23:00:00Z")
         sandbox.log_in()
@@ -96,7 +96,7 @@ def test_a_corrected_trade_keeps_both_states(edited: Edited) -> None:
 
 
 def test_the_units_of_the_day_reconcile_with_what_became_known(edited: Edited) -> None:
-    """Trades of weeks ago were reversed and corrected: the roll-forward knows that it learned of them since Friday."""
+    """Trades of weeks ago were reversed and corrected; the roll-forward counts them as recorded since Friday."""
     checks = edited.rows("select * from control.reconciliation where business_date = :day", day=MONDAY)
     assert {c["check_name"]: (c["breaks"], c["explained"], c["is_passed"]) for c in checks} == {
         "control total": (0, 0, True),

@@ -1,4 +1,4 @@
-"""An account that a planner lists again under a masked number is one account, and counts once."""
+"""An account that a planner also lists, under a masked number, counts once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REST = ("x3734", "Ending in 3734", "*3734", "XXXX-3734", "••••3734")
 
 
 def planner(number: str) -> Responses:
-    """The goldens' planner, whose first client is Orion's, with one account; its number stands there as written."""
+    """Return the planner's goldens with Orion's client as the first one, with one account of this number."""
 
     def be_orion_s(rows: list[Any]) -> None:
         rows[0] |= {"dateOfBirth": "1967-01-01", "email": "gus.example.1001@example.org", "spouse": None}
@@ -43,8 +43,8 @@ def planner(number: str) -> Responses:
 )
 def test_held_away_copy_counts_once(database: Database, tmp_path: Path, number: str) -> None:
     engine = schema.engine(database.url())
-    for vendor, answers in ((ORION, goldens(ORION)), (EMONEY, planner(number))):
-        run_day(engine, tmp_path / vendor.name, vendor, answers).load()
+    for vendor, responses in ((ORION, goldens(ORION)), (EMONEY, planner(number))):
+        run_day(engine, tmp_path / vendor.name, vendor, responses).load()
     resolve(engine, (ORION, EMONEY), "run", DAY)
     engine.dispose()
     household = "household_name like '%Example%'"

@@ -1,4 +1,4 @@
-"""Between the daily runs: what was edited meanwhile is there soon, and the day is none the worse for it."""
+"""Polls between the daily runs: edits arrive soon, and the daily run still gives the same result."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MORNING = NOW + timedelta(days=2, hours=15)
 
 @pytest.fixture
 def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
-    """A firm whose Friday is in, on Monday morning."""
-    made = start_firm(vendor, households=8)
-    made.day()
-    made.turn_to(MORNING)
-    made.sandbox.log_in()
-    return made
+    """A firm with Friday loaded, on Monday morning."""
+    firm = start_firm(vendor, households=8)
+    firm.day()
+    firm.turn_to(MORNING)
+    firm.sandbox.log_in()
+    return firm
 
 
 def look(firm: Firm) -> int:
@@ -37,7 +37,7 @@ def look(firm: Firm) -> int:
 
 
 def correct(firm: Firm) -> dict[str, Any]:
-    """Corrects a trade of last week; returns it as it was."""
+    """Correct a trade of last week; return its previous state."""
     buys = [
         t for t in firm.sandbox.rows("Portfolio/Transactions") if (t["typeCode"], t["status"]) == ("BUY", "Complete")
     ]

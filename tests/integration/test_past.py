@@ -1,4 +1,4 @@
-"""What only a past date tells of stays out of Salesforce until the vendor names it today."""
+"""Records known only from a past date stay out of Salesforce until the vendor lists them today."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GONE_ACCOUNT, GONE_SECURITY = 2, 777
 
 
 class Data:
-    """A folder of Orion's objects, with one household and what a test gives it."""
+    """A folder of Orion's objects, with one household and a test's accounts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "orion"
@@ -39,7 +39,7 @@ class Data:
         (self._folder / f"{table}.jsonl").write_text("".join(json.dumps(every | row) + "\n" for row in rows))
 
     def hold(self, *held: tuple[int, int, date]) -> None:
-        """Accounts, each with one security, on days."""
+        """Write accounts, each with one security, on days."""
         self.put("accounts", *({
             "id": account, "name": f"Sample {account}", "number": f"9900{account:05d}", "isActive": True, "currentValue": 100,
             "cashBalance": 0, "registrationId": 1, "clientId": 1, "representativeId": 1, "sleeveType": "None",
@@ -57,23 +57,23 @@ def midnight(day: date) -> str:
 
 @pytest.fixture
 def firm(tmp_path: Path, database: Database) -> Iterator[Firm]:
-    """A firm of which an account and a security are there on the past date, not on the last, and again on the next."""
+    """A firm with an account and a security that exist on the past date, not on the last, and again on the next."""
     gone = GONE_ACCOUNT, GONE_SECURITY
     Data(tmp_path / "data").hold(
         (1, 701, PAST), (*gone, PAST), (1, 701, LAST), (1, 701, NEXT.date()), (*gone, NEXT.date())
     )
     with run_sandbox(tmp_path / "vendor", data=tmp_path / "data") as sandbox:
         sandbox.admin("orion/closed_through", date=str(LAST))
-        made = Firm(ORION, sandbox, database, tmp_path)
-        yield made
-        made.engine.dispose()
+        firm = Firm(ORION, sandbox, database, tmp_path)
+        yield firm
+        firm.engine.dispose()
 
 
 @pytest.fixture
 def org(firm: Firm) -> Iterator[Crm]:
-    made = Crm(firm.database, firm.sandbox, firm.folder / "work")
-    yield made
-    made.engine.dispose()
+    org = Crm(firm.database, firm.sandbox, firm.folder / "work")
+    yield org
+    org.engine.dispose()
 
 
 def test_a_backfill_sends_nothing(firm: Firm, org: Crm) -> None:
