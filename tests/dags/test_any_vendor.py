@@ -1,4 +1,4 @@
-"""The DAG of each vendor under a real Airflow: what the sandbox states is in the warehouse after a run."""
+"""The DAG of each vendor under a real Airflow: after a run the warehouse equals the sandbox."""
 
 from __future__ import annotations
 

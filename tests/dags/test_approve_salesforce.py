@@ -1,4 +1,4 @@
-"""The alert of an approval that is required: once a run, however often its task is tried."""
+"""The alert of a required approval: sent once per run, however often its task is retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form by which a person holds the documents of an envelope."""
+"""The form that places a retention hold on an envelope's documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The DAG of every vendor: what each has, and how it takes what a person asks for."""
+"""The DAG of every vendor: its tasks, and how it handles an operator's parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.dags.airflow_home import ROOT, environment, run, said
 
 pytestmark = pytest.mark.airflow
 
-# No connection is there: whoever asks a vendor anything fails.
+# There are no connections, so any request to a vendor fails.
 _LOOK = """
 import json
 from types import SimpleNamespace as Thing

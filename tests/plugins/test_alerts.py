@@ -1,4 +1,4 @@
-"""What an alert says: ours in full, of foreign errors no more than their class."""
+"""The text of an alert: our errors in full, foreign ones by class only."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_missed_deadline_reports_progress_and_backfills_send_no_alert(tmp_path
             n=n, run="a_run", table=f"table {n // 2}", stage=stage, pull=f"pull {n}", dead=dead,
         )  # fmt: skip
     known = {
-        "tributary_db": database.url("tributary_listener"),  # as the triggerer has it, which calls back
+        "tributary_db": database.url("tributary_listener"),  # as in the triggerer, which runs the callback
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
     environ = environment(tmp_path, known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
@@ -206,7 +206,7 @@ def test_an_alert_goes_out_without_a_database(tmp_path: Path, database: Database
     assert len((tmp_path / "alerts").read_text().splitlines()) == 1
 
 
-# Always after the hour by which Orion and Tamarac are due, on the last of their days.
+# Always after the deadline of Orion and Tamarac, on the last of their days.
 _WATCH = """
 from datetime import UTC, datetime
 from airflow.dag_processing.dagbag import DagBag

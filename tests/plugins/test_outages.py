@@ -1,4 +1,4 @@
-"""A vendor that can't be reached: one alert for all tables after minutes, and one more when it is over."""
+"""An unreachable vendor: one alert for all tables after some minutes, and one when it is reachable again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ print("RUN", run.state)
 
 
 def alerts_of_run(folder: Path, database: Database, airflow_database: Path, minutes: float) -> list[dict[str, Any]]:
-    """Runs a DAG of four pulls, of which three don't reach the vendor in two tries; returns the alerts."""
+    """Run a DAG of four pulls, three of which fail to reach the vendor twice; return the alerts."""
     (folder / "dags").mkdir()
     (folder / "dags" / "pulls.py").write_text(_DAG.replace("{minutes}", str(minutes)))
     known = {

@@ -1,4 +1,4 @@
-"""The warning of a run that left rows aside: once for the same content, again for other content of the same run."""
+"""The warning of a run with dead rows: once for the same content, again for other content of the same run."""
 
 from __future__ import annotations
 
