@@ -1,4 +1,4 @@
-"""What each rule should find, in plain Python with exact fractions: another way to the same measures."""
+"""Each rule's expected findings, computed independently in plain Python with exact fractions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CENT, TENTH = Decimal("0.01"), Decimal("0.1")
 
 
 def expect(snapshot: Snapshot, policy: Policy) -> Found:
-    """Rule and subject -> measure."""
+    """Return the expected findings: (rule, subject) -> measure."""
     return {(rule, subject): measure for rule, subject, measure in _all(Rows(snapshot), snapshot, policy)}
 
 
@@ -37,7 +37,7 @@ class Rows:
         self.securities = {row["security_id"]: row for row in snapshot.securities.to_pylist()}
 
     def of_households(self, values: dict[int, Decimal]) -> dict[int, Decimal]:
-        """Money of accounts by the shares of those who own them, rounded once."""
+        """Sum accounts' money by household, by the owners' shares, rounded once."""
         sums: dict[int, Fraction] = defaultdict(Fraction)
         for (account, household), share in self.shares.items():
             if account in values:

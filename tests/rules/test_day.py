@@ -1,4 +1,4 @@
-"""A whole firm: two days from the vendor's sandbox, and what the rules say of them."""
+"""A whole firm: two days from the vendor's sandbox, and their findings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.rules.oracle import expect
 from tests.running_sandbox import LAST, run_sandbox
 
 MONDAY = date(2026, 11, 23)
-# Tight, so that a firm of forty households has something of everything.
+# Tight thresholds, so that a firm of forty households has findings of every rule.
 POLICY = Policy.of({"aum_move_percent": 1, "aum_move_floor_usd": 1000, "large_flow_floor_usd": 500, "large_flow_percent": 1,
                     "excess_cash_floor_usd": 1000, "excess_cash_percent": 3, "flow_review_days": 30})  # fmt: skip
 
@@ -79,7 +79,7 @@ def test_what_is_open_after_a_day_is_what_plain_python_finds_in_its_snapshot(eva
 
 
 def test_assets_are_those_of_the_marts(evaluated: Evaluated) -> None:
-    """The rules and the analysts speak of the same household and the same dollars."""
+    """Rules and marts report the same assets for each household."""
     snapshot = evaluated.snapshots[MONDAY]
     ours = snapshot.owned(snapshot.held, "held_usd")
     marts = evaluated.firm.database.rows(

@@ -1,4 +1,4 @@
-"""What a snapshot says of a loaded day."""
+"""The snapshot of a loaded day."""
 
 from __future__ import annotations
 

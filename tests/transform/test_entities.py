@@ -40,7 +40,7 @@ from include.staging.partitions import FAULTS, Manifest, Staging
 from include.staging.reference import partition_path
 from include.transform import entities
 from include.transform.entities import INCOMPLETE
-from tests.lives import LIVED, counting, states_of
+from tests.lives import LIVED, find_winner, states_of
 
 DAY = date(2026, 11, 20)
 HOLDINGS = Table(
@@ -552,4 +552,4 @@ def test_order_in_which_states_of_a_life_come_changes_nothing(
     cut = data.draw(st.integers(0, len(states)))
     rows = [("a", *states[n]) for n in order]
     [place] = newest(tmp_path_factory.mktemp("lives"), *filter(None, [rows[:cut], rows[cut:]])).values()
-    assert order[place] == counting(states)
+    assert order[place] == find_winner(states)

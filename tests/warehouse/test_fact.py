@@ -18,7 +18,7 @@ from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
 from include.staging.partitions import Partition
 from include.warehouse import schema
 from include.warehouse.load import load
-from tests.lives import LIVED, State, counting, states_of
+from tests.lives import LIVED, State, find_winner, states_of
 from tests.warehouse.loading import DAY, NEXT, Loader, position, summarize
 
 KEYS = st.sampled_from("ABCD")
@@ -207,7 +207,7 @@ def test_states_of_a_life_one_after_the_other_leave_the_one_that_counts(new_load
     loader, states = new_loader(), states_of(life)
     for n, state in enumerate(states):
         loader.load("envelope", [envelope(state)], pulled="selected")
-        assert read_newest_hour(loader) == states[counting(states[: n + 1])][0]
+        assert read_newest_hour(loader) == states[find_winner(states[: n + 1])][0]
 
 
 @QUICK
@@ -218,7 +218,7 @@ def test_states_of_a_life_in_any_order_leave_the_one_that_counts(
     loader, states = new_loader(), states_of(life)
     for n in data.draw(st.permutations(range(len(states)))):
         loader.load("envelope", [envelope(states[n])], pulled="selected")
-    assert read_newest_hour(loader) == states[counting(states)][0]
+    assert read_newest_hour(loader) == states[find_winner(states)][0]
 
 
 def test_an_event_may_change_its_trade_date(loader: Loader) -> None:
