@@ -318,7 +318,7 @@ def test_while_one_gateway_is_down_the_other_serves_every_request(proxy: Proxy) 
     assert [(each.status_code, each.text) for each in one] == [(200, "two")] * 10
 
 
-def test_a_gateway_that_hangs_gets_no_request_until_it_answers(proxy: Proxy) -> None:
+def test_a_gateway_that_hangs_gets_no_request_until_it_responds(proxy: Proxy) -> None:
     proxy.gateways[0].answers.clear()
     wait_until(lambda: proxy.find_serving() == {"two"})
     proxy.gateways[0].answers.set()

@@ -210,7 +210,7 @@ def test_call_of_a_narrower_bucket_is_a_call_like_any_other(engine: sa.Engine) -
     assert count_most_within(times, 1.0) <= 20
 
 
-def test_narrower_bucket_leaves_its_reserved_share_too(engine: sa.Engine) -> None:
+def test_narrower_bucket_also_leaves_its_reserved_share(engine: sa.Engine) -> None:
     limit = Budget(60_000, 2, reserved_ratio=0.5, calls_per_hour={"simulations": 40})
     batch = RateBudget(engine, "somebody", limit, speed=1800)
     on_demand = RateBudget(engine, "somebody", limit, speed=1800, on_demand=True)

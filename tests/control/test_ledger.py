@@ -84,7 +84,7 @@ def _write_unbalanced(connection: sa.Connection) -> None:
     ledger.record(connection, PULL, "stage", Counts(fetched=1))
 
 
-def test_what_was_written_beside_an_unbalanced_step_is_gone(database: Database) -> None:
+def test_what_was_written_beside_an_unbalanced_step_is_rolled_back(database: Database) -> None:
     engine = schema.engine(database.url())
     with engine.connect() as connection, pytest.raises(BalanceError), connection.begin():
         _write_unbalanced(connection)
@@ -155,7 +155,7 @@ def test_the_largest_pull_that_was_loaded_is_known(database: Database) -> None:
     engine.dispose()
 
 
-def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Database) -> None:
+def test_the_last_window_is_that_of_the_newest_loaded_current_pull(database: Database) -> None:
     engine = schema.engine(database.url())
     assert ledger.find_last_window(engine, "sample", "assets", NOW) is None
     later = AT + timedelta(days=1)

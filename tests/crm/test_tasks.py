@@ -183,7 +183,7 @@ def lose_the_response(crm: Crm) -> None:
     assert read_tasks(crm)
 
 
-def test_a_task_whose_answer_was_lost_is_not_made_again(crm: Crm) -> None:
+def test_a_task_whose_response_was_lost_is_not_created_again(crm: Crm) -> None:
     finding = find(crm)
     lose_the_response(crm)
 
@@ -196,7 +196,7 @@ def test_a_task_whose_answer_was_lost_is_not_made_again(crm: Crm) -> None:
     assert raise_tasks(crm, "fourth").updated == 1
 
 
-def test_a_task_whose_answer_was_lost_closes_with_its_finding(crm: Crm) -> None:
+def test_a_task_whose_response_was_lost_closes_with_its_finding(crm: Crm) -> None:
     finding = find(crm)
     lose_the_response(crm)
     close(crm, finding)
@@ -229,7 +229,7 @@ def test_a_task_closes_with_its_finding(crm: Crm) -> None:
     assert raise_tasks(crm, "third").sent == 0
 
 
-def test_a_closing_whose_answer_was_lost_is_done_all_the_same(crm: Crm) -> None:
+def test_a_closing_whose_response_was_lost_is_recorded(crm: Crm) -> None:
     finding = find(crm)
     raise_tasks(crm)
     close(crm, finding)
@@ -368,7 +368,7 @@ def test_the_dead_letter_of_a_rejected_task_closes_with_its_finding(crm: Crm) ->
     assert crm.dead_letters() == []
 
 
-def test_a_second_attempt_of_a_run_is_accounted_for_too(crm: Crm) -> None:
+def test_a_second_attempt_of_a_run_is_also_accounted_for(crm: Crm) -> None:
     first = refuse(crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm)

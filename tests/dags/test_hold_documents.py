@@ -31,9 +31,7 @@ print("HELD", json.dumps([hold(envelope="e1"), hold(envelope="e2"), hold(envelop
 """
 
 
-def test_documents_are_held_or_held_no_more_and_a_hold_of_nothing_is_no_success(
-    tmp_path: Path, database: Database
-) -> None:
+def test_documents_are_held_or_released_and_an_empty_hold_fails(tmp_path: Path, database: Database) -> None:
     database.do(
         "insert into control.document (vendor, envelope_key, kind, content_hash, bytes, retain_until, held_for)"
         " select 'docusign', envelope, kind, repeat('a', 64), 1, '2033-01-01', held_for"

@@ -93,7 +93,7 @@ def test_a_try_after_a_failed_one_has_no_condition(changing: tuple[Puller, Chang
     assert sorted(result.values()) == [1, 2]  # one of the two first tries failed; the other got a 304
 
 
-def test_a_run_that_goes_on_where_it_stopped_has_no_condition(changing: tuple[Puller, Changing]) -> None:
+def test_a_run_that_resumes_where_it_stopped_has_no_condition(changing: tuple[Puller, Changing]) -> None:
     puller, vendor = changing
     stopped = replace(puller, run_id=f"{puller.run_id} stopped")
     stopped.answers(CONDITIONAL).keep("a", b"[]")
@@ -138,12 +138,12 @@ def test_unchanged_response_that_is_not_stored_is_requested_again(
     assert (sorted(vendor.sent), sorted(vendor.unchanged)) == (["a", "b"], ["a", "b"])
 
 
-def test_unchanged_without_a_condition_is_no_answer(serve: Serve) -> None:
+def test_304_without_a_condition_is_an_error(serve: Serve) -> None:
     puller, _ = serve(lambda call: Reply(status=304, content=b""))
     with pytest.raises(ConfigurationError, match="304"):
         worths(puller, "first", is_routine=False)
 
 
-def test_an_answer_of_several_pages_has_no_etag() -> None:
+def test_a_response_of_several_pages_has_no_etag() -> None:
     with pytest.raises(ValueError, match="pages"):
         FanOut("clients", pages=Linked("next", "size"), is_conditional=True)

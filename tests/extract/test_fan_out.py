@@ -152,7 +152,7 @@ def test_bad_row_is_one_dead_letter(serve: Serve) -> None:
     ]  # fmt: skip
 
 
-def test_field_that_is_gone_from_every_answer_is_drift(serve: Serve) -> None:
+def test_field_missing_from_every_response_is_drift(serve: Serve) -> None:
     puller, _ = serve(lambda call: Reply([{"accountId": "x"}]))
     with pytest.raises(SchemaDrift, match=r"fields=\S*\bid\b\S* undeclared=accountId"):
         puller.pull(ACCOUNTS, keys=clients("a"))
@@ -388,7 +388,7 @@ def test_undeclared_field_is_reported_without_its_value(serve: Serve) -> None:
 # --- the whole step ---
 
 
-def test_answers_are_forgotten_when_the_partition_is_complete(
+def test_responses_are_deleted_when_the_partition_is_complete(
     serve: Serve, shared_database: Database, engine: sa.Engine, tmp_path: Path
 ) -> None:
     def answer(call: RecordedCall) -> Reply:

@@ -157,7 +157,7 @@ def test_bare_array_needs_no_envelope() -> None:
     assert unwrap(TABLE, b' [{"id":1}]', "somebody") == b' [{"id":1}]'
 
 
-def test_table_without_an_envelope_takes_the_answer_as_it_is() -> None:
+def test_table_without_an_envelope_takes_the_response_as_it_is() -> None:
     plain = Table("rows", "rows", ("row_id",), TABLE.columns)
     assert unwrap(plain, b'{"data":[1]}', "somebody") == b'{"data":[1]}'
 

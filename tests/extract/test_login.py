@@ -343,7 +343,7 @@ def test_token_without_a_lifetime_is_used(serve: Serve, new_context: Callable[..
 @pytest.mark.parametrize(
     "body", [{"refresh_token": "n3xt"}, OPENED | {"expires_in": "soon"}, OPENED | {"expires_in": None}]
 )
-def test_next_refresh_token_is_kept_however_odd_the_rest_of_the_answer(
+def test_next_refresh_token_is_kept_however_odd_the_rest_of_the_response(
     serve: Serve, new_context: Callable[..., LoginContext], body: dict[str, object]
 ) -> None:
     replies = [Reply(body), Reply(OPENED)]
@@ -355,7 +355,7 @@ def test_next_refresh_token_is_kept_however_odd_the_rest_of_the_answer(
     assert [form_of(call)["refresh_token"] for call in listener.calls] == ["f1rst", "n3xt"]
 
 
-def test_answer_of_200_that_is_an_error_spends_no_refresh_token(
+def test_response_of_200_that_is_an_error_spends_no_refresh_token(
     serve: Serve, new_context: Callable[..., LoginContext]
 ) -> None:
     replies = [Reply({"error": "server_error"}), Reply(OPENED)]

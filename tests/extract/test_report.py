@@ -97,7 +97,7 @@ def test_report_is_ordered_with_its_dates_waited_for_and_downloaded(serve: Serve
     assert listener.calls[-1].headers["Accept"] == "*/*"
 
 
-def test_wait_between_two_questions_is_the_vendor_s(serve: Serve) -> None:
+def test_wait_between_two_requests_is_the_vendor_s(serve: Serve) -> None:
     puller, _ = serve(Office(("Running", "Running", "Running", "Complete")))
     slow = replace(TABLE, shape=replace(SHAPE, poll_seconds=6))
     started = time.monotonic()
@@ -122,7 +122,7 @@ def test_report_that_is_never_ready_ends_with_its_deadline(serve: Serve) -> None
 
 
 @pytest.mark.parametrize("body", [{}, [], {"job": 7}, None])
-def test_order_that_names_no_job_is_an_unusable_answer(serve: Serve, body: object) -> None:
+def test_order_that_names_no_job_is_an_unusable_response(serve: Serve, body: object) -> None:
     office = Office()
     office.order = body
     puller, _ = serve(office)

@@ -427,7 +427,7 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
 
 
 @pytest.mark.parametrize("vendor", OPENED, indirect=True)
-def test_refused_login_is_a_row_too(caller: Caller) -> None:
+def test_refused_login_is_also_a_row(caller: Caller) -> None:
     known = caller.connection.extra
     extra = known | {name: "wrong" for name in ("client_id", "integration_key") if name in known}
     with caller.open(replace(caller.connection, extra=extra)) as session, pytest.raises(AuthenticationError) as error:

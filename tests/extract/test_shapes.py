@@ -229,7 +229,7 @@ def test_next_position_follows_received_rows_not_requested_rows(serve: Serve) ->
     ]
 
 
-def test_row_that_dies_is_a_place_too(serve: Serve) -> None:
+def test_dead_row_also_counts_as_a_position(serve: Serve) -> None:
     def answer(call: RecordedCall) -> Reply:
         rows = [*rows_of(1), {"id": "N/A", "name": "x"}, *rows_of(3, 4, 5)]
         start = int(call.params["start_position"])
@@ -281,7 +281,7 @@ def test_cursor_goes_with_the_same_parameters_to_the_last_page(serve: Serve) -> 
 @pytest.mark.parametrize(
     "last", [{}, {"page": {}}, {"page": {"nextCursor": None}}, {"page": {"nextCursor": ""}}, {"page": {"total": 7}}]
 )
-def test_answer_without_a_cursor_is_the_last_page(serve: Serve, last: dict[str, Any]) -> None:
+def test_response_without_a_cursor_is_the_last_page(serve: Serve, last: dict[str, Any]) -> None:
     puller, listener = serve(lambda call: Reply({"items": rows_of(1)} | last))
     assert len(puller.rows(CURSOR)) == 1
     assert len(listener.calls) == 1
@@ -305,7 +305,7 @@ def test_cursor_cycle_is_reported(serve: Serve, back_to: str) -> None:
 
 
 @pytest.mark.parametrize("page", [{"nextCursor": 7}, {"nextCursor": ["x"]}, "text", ["x"], None, 5])
-def test_cursor_that_is_no_text_is_an_unusable_answer(serve: Serve, page: object) -> None:
+def test_cursor_that_is_no_text_is_an_unusable_response(serve: Serve, page: object) -> None:
     puller, _ = serve(lambda call: Reply({"items": rows_of(1), "page": page}))
     with pytest.raises(VendorUnavailable):
         puller.rows(CURSOR)
@@ -390,7 +390,7 @@ def test_link_that_only_looks_like_our_place_is_refused(serve: Serve, link: str)
 
 
 @pytest.mark.parametrize("link", [7, {"href": "x"}, ["x"]])
-def test_link_that_is_no_text_is_an_unusable_answer(serve: Serve, link: object) -> None:
+def test_link_that_is_no_text_is_an_unusable_response(serve: Serve, link: object) -> None:
     puller, _ = serve(lambda call: page(link, 1))
     with pytest.raises(VendorUnavailable):
         puller.rows(LINKED)
@@ -483,7 +483,7 @@ def test_field_that_a_vendor_leaves_out_where_it_is_null_is_no_drift(serve: Serv
     assert puller.pull(replace(table, omits_nulls=True)).manifest.staged == 1
 
 
-def test_required_field_that_is_gone_is_drift_whatever_a_vendor_leaves_out(serve: Serve) -> None:
+def test_missing_required_field_is_drift_whatever_a_vendor_omits(serve: Serve) -> None:
     puller, _ = serve(lambda call: Reply([{"identifier": 1, "name": "x"}]))
     with pytest.raises(SchemaDrift, match=r"fields=id undeclared=identifier"):
         puller.pull(replace(NUMBERED, shape=Whole(), omits_nulls=True))

@@ -157,7 +157,7 @@ def test_rejected_changes_are_not_sent_and_not_requested_again(approval_run: App
     assert {tuple(row.values()) for row in decisions} == {("The vendor sent shares twice", "admin")}
 
 
-def test_an_approval_does_not_lift_a_pause_that_came_while_the_question_waited(approval_run: ApprovalRun) -> None:
+def test_an_approval_does_not_lift_a_pause_that_came_while_the_request_waited(approval_run: ApprovalRun) -> None:
     before = approval_run.read_org()
     _, question = approval_run.request_approval()
     approval_run.api._call("POST", "variables", json={"key": "tributary_crm_paused", "value": "true"})

@@ -101,7 +101,7 @@ def test_a_missed_deadline_alerts_once_with_a_link_and_the_run_continues(hurried
     assert hurried.read_alerts(run_id)[MISSED].endswith(f"Link: {hurried.api.url}/dags/{VENDOR.name}/runs/{run_id}")
 
 
-def test_a_failed_run_misses_its_deadline_too(hurried: Hurried) -> None:
+def test_a_failed_run_also_misses_its_deadline(hurried: Hurried) -> None:
     hurried.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="title")
     run_id = hurried.api.trigger(VENDOR.name, {"tables": ["clients"]})
     assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"

@@ -149,7 +149,7 @@ def test_what_never_ends_is_cut_at_the_bound(port: int, start: bytes) -> None:
     assert sent < 10_000_000  # what the kernel's buffers hold
 
 
-def test_header_that_is_too_long_is_answered_so(port: int) -> None:
+def test_header_that_is_too_long_is_rejected(port: int) -> None:
     with connect(port, sent=HEAD + b"X-Long: " + b"x" * LONG) as connection:
         assert read_status(read_all(connection)) == 431
 
@@ -168,7 +168,7 @@ def test_large_body_is_no_header(port: int) -> None:
     assert response.status_code == 200
 
 
-def test_what_is_no_http_is_answered_by_a_problem(port: int) -> None:
+def test_invalid_http_gets_a_problem(port: int) -> None:
     with connect(port, sent=b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx") as connection:
         assert read_status(read_all(connection)) == 400
 
@@ -240,7 +240,7 @@ def test_second_call_s_headers_have_the_same_time() -> None:
         assert drip(connection, b"X: y\r\n") < 3
 
 
-def test_body_that_comes_on_after_the_answer_is_cut() -> None:
+def test_body_that_continues_after_the_response_is_cut() -> None:
     with serve(SHORT, answer) as port, connect(port, sent=HEAD + b"Content-Length: 1000000\r\n\r\n") as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert drip(connection, b"x") < 3

@@ -65,7 +65,7 @@ def test_grown_son_does_not_tie_his_household_to_his_parents() -> None:
     assert not is_linked_with_parents((3, son), (4, {}))
 
 
-def test_parent_alone_is_in_the_household_that_lists_the_son_too() -> None:
+def test_parent_alone_is_in_the_household_that_also_lists_the_son() -> None:
     father = {"birth_date": date(1950, 5, 5), "postal_code": "80202"}
     assert is_linked_with_parents((1, father))
     assert is_linked_with_parents((1, father), (9, {"birth_date": date(2015, 5, 5)}))

@@ -377,7 +377,7 @@ def test_rejected_pair_is_not_queued_again() -> None:
     assert pairs(link(rows, decisions((2, 1, False))).review) == set()
 
 
-def test_decision_on_records_that_are_gone_is_passed_over() -> None:
+def test_decision_on_missing_records_is_ignored() -> None:
     assert people(link(persons(ADAM), decisions((1, 99, True), (98, 99, False)))) == {1: 1}
 
 

@@ -109,7 +109,7 @@ def test_requested_clients_are_current_and_all_others_unchanged(firm: Firm) -> N
 
 
 @pytest.mark.parametrize("vendor", PLANNING, indirect=True)
-def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
+def test_the_freshness_of_the_response_is_recorded(firm: Firm) -> None:
     firm.day()
     key = households(firm)[0]
     firm.turn_to(NOW + timedelta(days=1))

@@ -84,7 +84,7 @@ def test_a_backfill_sends_nothing(firm: Firm, org: Crm) -> None:
     assert len(org.records(ACCOUNTS)) == len(org.records(SECURITIES)) == 1
 
 
-def test_history_shows_what_is_gone(firm: Firm) -> None:
+def test_history_shows_closed_accounts(firm: Firm) -> None:
     firm.day()
     firm.day(PAST)
     aum = firm.database.rows("select business_date, aum_usd, accounts from mart.aum_by_household order by 1")
@@ -94,7 +94,7 @@ def test_history_shows_what_is_gone(firm: Firm) -> None:
     ]
 
 
-def test_what_is_gone_is_not_absent_of_today(firm: Firm) -> None:
+def test_what_was_missing_already_is_not_absent_of_today(firm: Firm) -> None:
     firm.day(PAST)
     firm.day()
     assert firm.database.rows("select * from control.absence") == []

@@ -46,7 +46,7 @@ def serve_statuses(*statuses: int | None) -> Iterator[tuple[AirflowApi, list[dic
 
 
 @pytest.mark.parametrize("first", [None, 500, 503])
-def test_a_run_is_started_once_although_the_first_call_was_not_answered(
+def test_a_run_is_started_once_although_the_first_call_got_no_response(
     first: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(airflow_api, "CALL_SECONDS", 0.3)
@@ -55,7 +55,7 @@ def test_a_run_is_started_once_although_the_first_call_was_not_answered(
     assert [body["dag_run_id"] for body in bodies] == [run_id, run_id]
 
 
-def test_a_call_that_is_never_answered_names_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_without_a_response_names_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(airflow_api, "PATIENCE_SECONDS", 0)
     with serve_statuses(503) as (api, _), pytest.raises(TargetUnavailable, match="HTTP 503"):
         api.trigger("orion")

@@ -125,7 +125,7 @@ def test_subscriber_whose_name_is_not_found_keeps_its_place(quiet: Firm, monkeyp
     assert quiet.state() == ("active", "")
 
 
-def test_second_address_is_tried_where_the_first_does_not_answer(
+def test_second_address_is_tried_where_the_first_does_not_respond(
     receiver: Receiver, resolve_names: Callable[..., list[str]]
 ) -> None:
     resolve_names(["127.0.0.2", "127.0.0.1"])  # the receiver listens on one address only

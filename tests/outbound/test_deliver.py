@@ -34,7 +34,7 @@ happenings = st.lists(st.sampled_from("abc"), min_size=1, max_size=9)
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(happened=happenings, plan=plans)
-def test_whatever_a_receiver_answers_each_event_arrives_and_in_order_by_subject(
+def test_whatever_a_receiver_replies_each_event_arrives_and_in_order_by_subject(
     quiet: Firm, receiver: Receiver, happened: list[str], plan: list[Reply]
 ) -> None:
     quiet.forget()

@@ -67,7 +67,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     assert [received.path for received in receiver.calls] == ["/hook"]
 
 
-def test_a_connection_that_breaks_is_an_answer_without_status(receiver: Receiver) -> None:
+def test_a_connection_that_breaks_is_a_response_without_status(receiver: Receiver) -> None:
     receiver.play(RESET)
     answer = call(receiver.url())
     assert answer.status is None

@@ -189,7 +189,7 @@ def test_a_dead_letter_closes_when_the_vendor_removes_its_row(firm: Firm) -> Non
     assert firm.database.value("select status from control.dead_letter where row_key = 'gone'") == "superseded"
 
 
-def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[..., Firm]) -> None:
+def test_a_row_that_is_joined_with_another_table_is_also_loaded(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(named("tamarac"), households=240)
     firm.day(LAST, "clients", "households")
     key = firm.database.value("select min(household_key) from warehouse.household")

@@ -67,7 +67,7 @@ def test_settling_the_same_again_writes_nothing(firm: Ledgered) -> None:
     assert firm.findings(EVERYTHING) == before
 
 
-def test_it_closes_when_its_cause_is_gone_and_another_opens_when_it_is_back(firm: Ledgered) -> None:
+def test_it_closes_when_its_cause_ends_and_another_opens_when_it_is_back(firm: Ledgered) -> None:
     settle(firm, look(firm, FRIDAY), finding(), finding(subject=2))
     assert settle(firm, look(firm, MONDAY, run_id="monday"), finding(subject=2)) == {
         "cash": Tally(found=1, seen=1, closed=1)

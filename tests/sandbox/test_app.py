@@ -78,7 +78,7 @@ def test_server_sends_rendered_pages_unchanged(start_sandbox, rendered):
     }
 
 
-def test_rendered_row_is_the_row_that_the_list_answers(start_sandbox, rendered, tmp_path):
+def test_rendered_row_is_the_row_that_the_list_returns(start_sandbox, rendered, tmp_path):
     import json
 
     row = json.loads((rendered / "0.json").read_text())[0]

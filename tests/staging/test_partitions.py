@@ -203,7 +203,7 @@ def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3:
     assert not elsewhere._fs.exists("no-such-bucket")
 
 
-def test_object_store_that_does_not_answer_is_tried_again_later() -> None:
+def test_unresponsive_object_store_is_tried_again_later() -> None:
     server, options = start_s3()
     staging = Staging("s3://staging", {**options, "config_kwargs": {"retries": {"max_attempts": 0}}})
     partition = stage_pages(staging, 1)
@@ -257,7 +257,7 @@ def test_no_file_of_a_partition_holds_a_clear_sensitive_value(staging: Staging, 
         assert b"123456789" not in content
 
 
-def test_empty_answer_is_a_partition_without_parts(staging: Staging) -> None:
+def test_empty_response_is_a_partition_without_parts(staging: Staging) -> None:
     partition = stage_pages(staging, 0)
     assert partition.manifest.parts == ()
     assert list(partition.rows()) == []

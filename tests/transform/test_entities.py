@@ -386,7 +386,7 @@ def test_fact_is_held_back_while_its_other_row_is_a_dead_letter(tmp_path: Path) 
     assert result.staged + result.split == result.produced + result.merged + sum(result.dropped.values())
 
 
-def test_description_goes_on_and_names_whom_a_dead_row_leaves_uncertain(tmp_path: Path) -> None:
+def test_description_is_loaded_and_names_whom_a_dead_row_leaves_uncertain(tmp_path: Path) -> None:
     funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], table=FUNDS)
     staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None), (3, 1, "gone", None)])
     [result] = staged.transform(FUND, funds=funds)
@@ -522,7 +522,7 @@ def test_later_end_replaces_an_end(tmp_path: Path) -> None:
     assert newest(tmp_path, [("a", 2, True, None), ("a", 4, True, None), ("a", 3, False, None)]) == {"a": 1}
 
 
-def test_life_that_was_reopened_after_its_end_goes_on(tmp_path: Path) -> None:
+def test_life_that_was_reopened_after_its_end_is_open(tmp_path: Path) -> None:
     assert newest(tmp_path, [("a", 4, False, 3), ("a", 2, True, None), ("a", 1, False, None)]) == {"a": 0}
 
 

@@ -94,14 +94,14 @@ def test_withdrawn_and_rejected_share_a_status_and_differ_by_events(run: Run) ->
     assert envelope(withdrawn, "A3")["ended_at"] == datetime(2026, 11, 11, 9, tzinfo=UTC)
 
 
-def test_agreement_that_ended_and_goes_on_was_reopened_when_it_changed_last(golden_day: Day) -> None:
+def test_agreement_that_ended_and_is_open_was_reopened_when_it_changed_last(golden_day: Day) -> None:
     row = envelope(golden_day, "A4")
     assert (row["status"], row["is_final"], row["ended_at"]) == ("sent", False, None)
     assert row["reopened_at"] == row["changed_at"] == datetime(2026, 11, 2, 9, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("key", ["A1", "A2", "A3", "A5"])
-def test_agreement_that_goes_on_or_ended_for_the_first_time_was_not_reopened(golden_day: Day, key: str) -> None:
+def test_agreement_that_is_open_or_ended_for_the_first_time_was_not_reopened(golden_day: Day, key: str) -> None:
     assert envelope(golden_day, key)["reopened_at"] is None
 
 
@@ -275,7 +275,7 @@ def test_ended_agreement_is_requested_when_selected(firm: Firm) -> None:
     assert list_requested(firm) == {key}
 
 
-def test_agreement_that_expired_and_was_started_again_goes_on(firm: Firm) -> None:
+def test_agreement_that_expired_and_was_started_again_is_open(firm: Firm) -> None:
     key = min(keys(firm, "status = 'sent'"))
     firm.sandbox.admin("adobe_sign/expire", agreement_id=key)
     request_agreement(firm, key)

@@ -49,7 +49,7 @@ def test_bare_list_and_envelope_are_read_alike(run: Run, golden_day: Day, table:
 
 
 @pytest.mark.parametrize("table", [CLIENTS, QUESTIONNAIRES], ids=lambda table: table.name)
-def test_answer_of_200_with_an_error_is_a_failure(engine: sa.Engine, tmp_path: Path, table: Any) -> None:
+def test_response_of_200_with_an_error_is_a_failure(engine: sa.Engine, tmp_path: Path, table: Any) -> None:
     vendor = vendor_of(*NITROGEN.tables, error_field=NITROGEN.error_field)
     with listen(lambda call: Reply({"error": "server_error", "error_description": "Sample"})) as listener:
         puller = Puller(engine, vendor, listener.url, tmp_path, run_id=table.name)

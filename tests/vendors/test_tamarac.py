@@ -284,7 +284,7 @@ def test_amount_is_counted_once_although_cash_is_a_row_of_its_own(run: Run) -> N
     assert produced.money == Decimal("-3.50")
 
 
-def test_cash_of_a_reversed_trade_is_reversed_too(run: Run) -> None:
+def test_cash_of_a_reversed_trade_is_also_reversed(run: Run) -> None:
     day = run(TAMARAC, trades({"Status": "Reversed"}), "transactions")
     assert [row["status"] for row in day.read_canonical("transactions", "transaction")] == ["reversed"] * 2
 
@@ -328,7 +328,7 @@ def test_trade_that_is_entered_late_arrives(firm: Firm) -> None:
     assert sorted(row["quantity"] for row in firm.database.rows(late_rows)) == [Decimal("-32.50"), Decimal("3.25")]
 
 
-def test_answers_of_the_goldens_are_json_of_items() -> None:
+def test_responses_of_the_goldens_are_json_of_items() -> None:
     assert all(list(json.loads(GOLDEN[name])) == ["items"] for name in OFFICE)
 
 

@@ -138,14 +138,14 @@ def test_what_is_absent_from_a_feed_stays(loader: Loader) -> None:
     assert versions(loader) == {"A": [(DAY, None, ADA)]}
 
 
-def test_a_past_pull_adds_only_who_was_never_seen(loader: Loader) -> None:
+def test_a_historical_pull_adds_only_unknown_people(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
     counts = loader.load("person", [person("A", *EVA), person("B", *EVA)], BEFORE, pulled="historical")
     assert summarize(counts) == {"inserted": 1, "superseded": 1}
     assert versions(loader) == {"A": [(DAY, None, ADA)], "B": [(DAY, None, EVA)]}
 
 
-def test_whom_a_past_pull_added_the_run_of_the_same_day_may_change(loader: Loader) -> None:
+def test_a_person_whom_a_historical_pull_added_may_change_by_the_run_of_the_same_day(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], BEFORE, pulled="historical")
     assert summarize(loader.load("person", [person("A", *EVA)], DAY)) == {"updated": 1}
     assert versions(loader) == {"A": [(DAY, None, EVA)]}
@@ -213,7 +213,7 @@ def test_an_account_that_is_absent_keeps_its_owner(loader: Loader) -> None:
     assert owners(loader) == {"a1:h1": [(DAY, None)], "a2:h1": [(DAY, None)]}
 
 
-def test_a_past_pull_that_sees_a_move_first_leaves_it_to_the_present(loader: Loader) -> None:
+def test_a_historical_pull_that_sees_a_move_first_leaves_it_to_the_current_one(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1")], DAY)
     assert summarize(loader.load("account_owner", [owner("a1", "h2")], BEFORE, pulled="historical")) == {
         "superseded": 1

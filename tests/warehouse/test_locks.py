@@ -115,7 +115,7 @@ def test_an_error_of_a_lock_names_who_holds_it_and_since_when(database: Database
     assert caught.value.facts == {"cause": "LockNotAvailable", "lock_holders": expected}
 
 
-def test_a_holder_of_a_month_alone_is_named_too(database: Database, impatient: sa.Engine) -> None:
+def test_a_holder_of_a_month_alone_is_also_named(database: Database, impatient: sa.Engine) -> None:
     first = coming_months(1)[0]
     with psycopg.connect(database.admin_url) as holder:
         holder.execute(f"lock table warehouse.position_{first:%Y_%m}")  # type: ignore[call-overload]

@@ -28,7 +28,7 @@ def test_a_change_lands_with_its_new_values_and_what_was_cleared(subscription: S
     ]
 
 
-def test_making_and_deleting_land_too(subscription: Subscription) -> None:
+def test_creates_and_deletes_are_stored(subscription: Subscription) -> None:
     with subscription.listening(CONTACTS):
         contact = subscription.make("Contact", LastName="Sample", Birthdate="1961-05-06")
         wait_for(lambda: subscription.kinds(contact))
@@ -278,7 +278,7 @@ def test_a_token_is_never_sent_in_clear_but_to_this_machine() -> None:
             _open(url)
 
 
-def test_asking_for_more_than_a_hundred_is_refused(subscription: Subscription) -> None:
+def test_requesting_more_than_a_hundred_events_is_refused(subscription: Subscription) -> None:
     import grpc
 
     ticket = subscription.log_in("person")["Authorization"].removeprefix("Bearer ")

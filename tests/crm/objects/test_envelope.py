@@ -102,7 +102,7 @@ def test_a_small_sync_gives_way_to_a_whole_one(crm: Crm, household: str) -> None
     assert send_envelopes(crm) == {"envelope": 0}
 
 
-def test_a_whole_sync_brings_envelopes_too(crm: Crm, box: Inbox, household: str) -> None:
+def test_a_full_sync_also_sends_envelopes(crm: Crm, box: Inbox, household: str) -> None:
     box.put(make_envelope(household, LIFE))
     box.drain()
 

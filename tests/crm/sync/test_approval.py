@@ -42,7 +42,7 @@ def decide(crm: Crm, questions: list[approval.Question], is_approved: bool, reas
     assert approval.decide(crm.engine, ids, is_approved, reason, "ursula") == len(ids)
 
 
-def test_a_question_names_object_and_counts(crm: Crm) -> None:
+def test_an_approval_request_names_object_and_counts(crm: Crm) -> None:
     double_shares(crm)
 
     [question] = request_approval(crm)

@@ -131,7 +131,7 @@ def test_while_salesforce_is_down_nothing_is_lost(crm: Crm) -> None:
     assert crm.sent() == {"household": len(crm.records("Account", "household"))}
 
 
-def test_a_call_whose_answer_is_lost_is_made_again(crm: Crm) -> None:
+def test_a_call_whose_response_is_lost_is_repeated(crm: Crm) -> None:
     crm.fault("body_cut", COMPOSITE, times=1)
 
     counts = crm.sync()

@@ -271,7 +271,7 @@ def test_a_preview_sends_no_request_to_salesforce(crm: Crm) -> None:
     assert crm.database.value("select count(*) from control.api_call where vendor = 'salesforce'") == 0
 
 
-def test_a_second_attempt_with_the_same_answer_requests_nothing(crm: Crm) -> None:
+def test_a_second_attempt_with_the_same_approval_sends_nothing(crm: Crm) -> None:
     approved = concerns(crm)
     crm.sync(approved=approved)
 
@@ -287,7 +287,7 @@ def test_a_large_value_jump_requires_approval(loaded_crm: Crm) -> None:
         loaded_crm.sync()
 
 
-def test_a_day_of_the_market_is_no_question(loaded_crm: Crm) -> None:
+def test_a_market_move_requires_no_approval(loaded_crm: Crm) -> None:
     loaded_crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd * 0.93")
     loaded_crm.database.do("update warehouse.position set market_value_usd = market_value_usd * 0.93")
 

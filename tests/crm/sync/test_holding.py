@@ -153,9 +153,7 @@ def test_a_job_that_does_not_end_stops_its_object_alone(crm: Crm, monkeypatch: p
     assert read_held_back(crm) == {("position", "failure", "ObjectUnavailable"): len(crm.records(HOLDINGS))}
 
 
-def test_a_job_that_is_still_under_way_stops_its_object_alone_in_the_next_run_too(
-    crm: Crm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_still_under_way_stops_only_its_object_in_the_next_run(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     crm.sync()
     get_stuck(crm, monkeypatch)
     with pytest.raises(ObjectUnavailable):

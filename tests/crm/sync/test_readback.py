@@ -34,7 +34,7 @@ def notes(crm: Crm) -> list[tuple[str, str, list[str]]]:
 
 
 @pytest.mark.parametrize("persons", ["individuals", "person_accounts"])
-def test_after_a_sync_all_is_as_believed(crm: Crm, persons: str) -> None:
+def test_after_a_sync_nothing_differs(crm: Crm, persons: str) -> None:
     if persons == "person_accounts":
         crm.http.post("/salesforce/_admin/settings", json={"person_accounts": True})
     crm.settings = replace(crm.settings, persons=persons, has_transactions=True)
@@ -168,7 +168,7 @@ def test_what_was_sent_while_it_was_read_is_left_to_the_next_time(crm: Crm) -> N
     assert read(crm) == {}
 
 
-def test_an_answer_that_is_not_whole_is_not_believed(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_response_is_rejected(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     crm.sync()
     take = readback._copy_page
     monkeypatch.setattr(readback, "PAGE_ROWS", 5)

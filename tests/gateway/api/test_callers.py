@@ -196,7 +196,7 @@ def test_issuer_that_talks_nonsense_is_away_and_left_alone_for_a_while(run: Run,
 @pytest.mark.parametrize(
     "broken", [b"<html>", b"[]", b'{"keys": [{"kty": "oct", "k": "eA", "kid": "x", "use": "enc"}]}']
 )
-def test_known_keys_go_on_while_the_issuer_has_no_answer_for_a_new_one(
+def test_known_keys_stay_valid_while_the_issuer_does_not_return_a_new_one(
     run: Run, monkeypatch: pytest.MonkeyPatch, broken: bytes
 ) -> None:
     api = run()

@@ -88,7 +88,7 @@ def check(api: Api, key: str, folder: Path, least: int, *options: str) -> None:
     assert all(api.database.value(f"select count(*) from control.{name}") for name in ("request", "inbox"))
 
 
-def test_no_answer_is_a_failure_or_unknown_to_the_document(
+def test_no_response_is_a_failure_or_unknown_to_the_document(
     api_with_data: Api, tmp_path: Path, make_key: Callable[..., str]
 ) -> None:
     check(api_with_data, make_key(), tmp_path, 300, "--max-examples", "5", "--phases", "examples,coverage,fuzzing")

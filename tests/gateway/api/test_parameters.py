@@ -56,8 +56,6 @@ def test_names_of_unknown_parameters_are_cut(api: Api) -> None:
         ("/dead-letters", "business_date=25.11.2026", "2026-11-25"),
     ],
 )
-def test_date_that_does_not_fit_is_answered_with_how_it_is_written(
-    api: Api, path: str, query: str, example: str
-) -> None:
+def test_invalid_date_is_rejected_with_the_expected_format(api: Api, path: str, query: str, example: str) -> None:
     reason = read_problem(api.http.get(f"{path}?{query}", headers=api.bearer()), 422)
     assert reason.split("must be a string like ")[1].split(": ")[0] == example

@@ -144,7 +144,7 @@ def test_what_vendors_lists_is_what_can_be_pushed(api: Api, vendor: Vendor, tabl
 # --- rejected rows ---
 
 
-def test_answer_names_each_rejected_row_and_its_fields_and_the_good_rows_are_kept(api: Api) -> None:
+def test_response_names_each_rejected_row_and_its_fields_and_the_good_rows_are_stored(api: Api) -> None:
     partial = {name: value for name, value in ROW.items() if name != OPTIONAL}
     body = json.dumps([partial, ROW, 7, ROW | {KEY: None}, ROW | {KEY: 2, OPTIONAL: {"a": 1}}])
     receipt = read_body(api.post(PLACE, body), 202)
@@ -159,7 +159,7 @@ def test_answer_names_each_rejected_row_and_its_fields_and_the_good_rows_are_kep
     assert [bytes(row["body"]) for row in read_stored(api)] == [body.encode()]
 
 
-def test_same_attempt_is_answered_with_the_same_rows(api: Api) -> None:
+def test_same_attempt_returns_the_same_rows(api: Api) -> None:
     body = json.dumps([{KEY: 1}, ROW])
     first, second = (read_body(api.post(PLACE, body, key="the-same-1"), 202) for _ in range(2))
     assert first == second

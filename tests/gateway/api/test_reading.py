@@ -232,7 +232,7 @@ def test_crm_reason_is_returned_as_code_only(api: Api, database: Database) -> No
      {"since": "2026-11-23T00:00:00"}, {"severity": "loud"}, {"household_id": 2**70}],
     ids=str,
 )  # fmt: skip
-def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str, Any]) -> None:
+def test_invalid_query_is_rejected(api: Api, params: dict[str, Any]) -> None:
     read_problem(api.get("/findings", **params), 422)
 
 

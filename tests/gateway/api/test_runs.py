@@ -127,7 +127,7 @@ def test_body_that_is_too_large_is_refused(api: Api) -> None:
 # --- idempotency ---
 
 
-def test_the_same_attempt_is_one_run_and_answered_the_same(api: Api, notifications: Callable[[], list[str]]) -> None:
+def test_the_same_attempt_is_one_run_with_the_same_response(api: Api, notifications: Callable[[], list[str]]) -> None:
     first = read_body(api.post("/runs", ORDER, key="the-same-1"), 202)
     api.database.do("update control.request set state = 'failed', ended_at = now()")
     assert read_body(api.post("/runs", ORDER, key="the-same-1"), 202) == first
@@ -135,7 +135,7 @@ def test_the_same_attempt_is_one_run_and_answered_the_same(api: Api, notificatio
     assert notifications() == ["run"]
 
 
-def test_attempt_that_could_not_be_had_today_is_answered_as_it_was(api: Api, engine: sa.Engine) -> None:
+def test_repeated_attempt_that_would_now_be_rejected_gets_its_first_response(api: Api, engine: sa.Engine) -> None:
     insert_dead_letters(engine, "k1")
     first = read_body(api.post("/dead-letters/replays", REPLAY, key="the-same-1"), 202)
     api.database.do("update control.dead_letter set status = 'replayed'")

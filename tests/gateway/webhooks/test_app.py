@@ -83,7 +83,7 @@ def test_name_that_is_none_is_not_kept_and_the_delivery_is(gateway: Gateway, val
     assert [stored["event_id"] for stored in gateway.read_stored()] == [None]
 
 
-def test_handshake_is_answered_with_the_id_and_keeps_nothing(gateway: Gateway) -> None:
+def test_handshake_returns_the_id_and_stores_nothing(gateway: Gateway) -> None:
     response = gateway.http.get(ECHOED, headers={"X-ADOBESIGN-CLIENTID": CLIENT_ID})
     assert (response.status_code, response.headers["X-AdobeSign-ClientId"]) == (200, CLIENT_ID)
     assert gateway.read_stored() == []
@@ -167,7 +167,7 @@ def test_rejected_authentic_delivery_is_logged_and_counted_with_what_to_set(
     assert "Doe" not in caplog.text
 
 
-def test_handshake_of_a_stranger_is_not_answered(gateway: Gateway) -> None:
+def test_handshake_of_a_stranger_is_rejected(gateway: Gateway) -> None:
     response = gateway.http.get(ECHOED, headers={"X-AdobeSign-ClientId": "a stranger"})
     read_problem(response, 401)
     assert "X-AdobeSign-ClientId" not in response.headers
@@ -309,7 +309,7 @@ def test_body_that_is_too_large_or_too_slow_counts_as_a_refusal(
     lambda inner: st.lists(inner, max_size=4).map(lambda each: b"[" + b",".join(each) + b"]")
     | st.lists(inner, max_size=3).map(lambda each: b"{" + b",".join(b'"k":' + e for e in each) + b"}"),
 ))  # fmt: skip
-def test_no_body_makes_an_answer_that_is_not_ours(gateway: Gateway, body: bytes) -> None:
+def test_no_body_causes_an_unexpected_response(gateway: Gateway, body: bytes) -> None:
     assert gateway.send(body).status_code in (200, 400)
     assert gateway.notify(body).status_code in (200, 400)
 
@@ -323,7 +323,7 @@ def test_no_body_makes_an_answer_that_is_not_ours(gateway: Gateway, body: bytes)
         lambda send_headers: bytes(b for b in send_headers if b == 9 or (b >= 32 and b != 127)).strip()
     ),
 )
-def test_no_header_makes_an_answer_that_is_not_ours(gateway: Gateway, name: str, value: bytes) -> None:
+def test_no_header_causes_an_unexpected_response(gateway: Gateway, name: str, value: bytes) -> None:
     signed = {b"X-DocuSign-Signature-1": sign(EVENT).encode(), b"X-AdobeSign-ClientId": CLIENT_ID.encode()}
     for path in (SIGNED, ECHOED):
         response = gateway.http.post(path, content=EVENT, headers=signed | {name.encode(): value})

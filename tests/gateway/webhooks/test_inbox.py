@@ -116,9 +116,7 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_database_that_does_not_answer_is_not_waited_for(
-    run: Run, silent_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unresponsive_database_is_not_waited_for(run: Run, silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "PATIENCE_S", 0.5)
     url = f"postgresql://tributary_gateway:only-for-tests@127.0.0.1:{silent_port}/nowhere?connect_timeout=3"
     gateway = run(url=url)

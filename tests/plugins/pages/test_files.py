@@ -165,14 +165,14 @@ def signed(served: Served) -> str:
     return f"/documents/{documents.write(Staging(str(served.folder.parent / 'staging')), SIGNED)}"
 
 
-def test_who_answers_questions_about_clients_reads_what_they_signed(served: Served, signed: str) -> None:
+def test_reviewers_may_read_signed_documents(served: Served, signed: str) -> None:
     response = served.get(signed, served.token)
     assert (response.status_code, response.content) == (200, SIGNED)
     assert response.headers["content-type"] == "application/pdf"
     assert response.headers["content-security-policy"] == "default-src 'none'; sandbox"
 
 
-def test_who_only_looks_at_runs_reads_no_document(served: Served, signed: str) -> None:
+def test_viewers_of_runs_may_read_no_document(served: Served, signed: str) -> None:
     response = served.get(signed, served.viewer)
     assert response.status_code == 403
     assert SIGNED not in response.content

@@ -93,7 +93,7 @@ def test_without_a_login_nothing_is_shown(served: Served, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_who_may_not_answer_the_questions_of_the_dag_sees_nothing(served: Served, path: str) -> None:
+def test_users_without_review_rights_see_nothing(served: Served, path: str) -> None:
     response = served.get(path, "vera")
     assert response.status_code == 403
     assert "Sample" not in response.text

@@ -110,7 +110,7 @@ def test_an_event_follows_a_delivery_soon_and_once_for_many(notifier: Notifier) 
     assert not notifier.emits_within(0.5)
 
 
-def test_it_goes_on_ringing_while_something_waits(notifier: Notifier) -> None:
+def test_it_keeps_emitting_while_work_waits(notifier: Notifier) -> None:
     notifier.deliver(b"nobody drains")
 
     assert notifier.emits_within(POLL_S)
@@ -125,7 +125,7 @@ def test_a_lost_notification_is_made_good_by_a_look(notifier: Notifier) -> None:
     assert notifier.emits_within(2 * POLL_S)
 
 
-def test_it_goes_on_when_its_connection_was_cut(notifier: Notifier) -> None:
+def test_it_resumes_when_its_connection_was_cut(notifier: Notifier) -> None:
     cut = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tributary_listener'"
     assert notifier.database.rows(cut)
     notifier.deliver(b"after the cut")

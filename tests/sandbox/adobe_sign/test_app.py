@@ -218,7 +218,7 @@ def test_pages_follow_each_other_and_the_last_has_no_cursor(shared):
     assert pages == -(-len(ids) // 7)
 
 
-def test_cursor_of_another_question_is_invalid(shared):
+def test_cursor_of_another_query_is_invalid(shared):
     administrator, other = shared.users()
     cursor = shared.read("/agreements", pageSize=1)["page"]["nextCursor"]
     for user, params in (

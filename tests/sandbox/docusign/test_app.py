@@ -152,7 +152,7 @@ def test_next_uri_is_relative_and_its_dates_have_lost_their_offset_and_fraction(
     assert following["startPosition"] == "3"
 
 
-def test_continuation_token_goes_on_with_the_same_question_alone(reader):
+def test_continuation_token_continues_the_same_query_only(reader):
     first = reader.get("/envelopes", from_date=SINCE, count=3).json()
     token = first["continuationToken"]
     following = reader.get("/envelopes", from_date=SINCE, count=3, continuation_token=token).json()

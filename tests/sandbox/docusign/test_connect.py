@@ -179,7 +179,7 @@ def test_retries_end_and_republishing_sends_a_new_body(docusign, listener):
     assert last["generatedDateTime"] > first["generatedDateTime"]
 
 
-def test_envelope_that_did_not_fail_can_be_republished_too(docusign, listener):
+def test_envelope_that_did_not_fail_can_also_be_republished(docusign, listener):
     docusign.subscribe(listener.url, *SENT)
     ids = [docusign.send() for _ in range(2)]
     wait(docusign)

@@ -139,7 +139,7 @@ def test_undocumented_parameter_is_refused(emoney):
     assert emoney.get("clients", page=0).status_code == 400
 
 
-def test_answers_are_the_same_again_but_for_the_simulation(emoney):
+def test_responses_are_repeatable_except_the_simulation(emoney):
     client, plan = emoney.find_planned()
     for path in ("clients", f"{client}/plans", f"{client}/accounts", f"{plan}/expenses"):
         assert emoney.get(path).content == emoney.get(path).content
@@ -175,7 +175,7 @@ def test_one_plan_of_a_client_is_the_base_plan(emoney):
     assert max(map(len, plans)) <= 3
 
 
-def test_plan_that_cannot_be_calculated_answers_409(emoney):
+def test_plan_that_cannot_be_calculated_returns_409(emoney):
     path = f"{emoney.find_planned()[1]}/projection/montecarlo"
     emoney.sandbox.http.post("/_sandbox/faults", json={"route": API + path, "kind": "not_calculated", "times": 1})
     response = emoney.get(path)
@@ -215,7 +215,7 @@ def test_sixty_calls_pass_in_a_minute_and_the_next_is_refused_and_reported(emone
     assert "Retry-After" not in emoney.get("clients").headers
 
 
-def test_simulations_are_limited_by_the_hour_too(emoney):
+def test_simulations_are_also_limited_by_the_hour(emoney):
     path = f"{emoney.find_planned()[1]}/projection/montecarlo"
     emoney.sandbox.http.delete("/_sandbox/calls")
     statuses = []

@@ -63,7 +63,7 @@ def test_households_are_a_bare_array_with_couples_in_one_name(planner):
     assert all(re.fullmatch(r"\d\d/\d\d/\d{4}", p["dob"]) for row in rows for p in row["participants"] if p["dob"])
 
 
-def test_answers_are_the_same_again(planner):
+def test_responses_are_repeatable(planner):
     for path in ("", "/70001/MonteCarloMeter", "/70001/PlanSummary", "/70001/Networth", "/70001/Assets"):
         assert planner.get(path).content == planner.get(path).content
 

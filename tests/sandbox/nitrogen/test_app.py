@@ -111,7 +111,7 @@ def test_envelopes_differ_as_they_do_in_life(nitrogen):
     assert list(nitrogen.get("portfolios").json()) == list(nitrogen.get("questionnaires").json()) == ["data"]
 
 
-def test_answers_are_the_same_again(nitrogen):
+def test_responses_are_repeatable(nitrogen):
     for table in ("clients", "portfolios", "questionnaires"):
         assert nitrogen.get(table).content == nitrogen.get(table).content
 
@@ -176,7 +176,7 @@ def test_impossible_risk_number_is_refused(nitrogen):
     assert nitrogen.sandbox.http.post("/_sandbox/nitrogen/complete_questionnaire", json=wrong).status_code == 400
 
 
-def test_answer_of_200_can_be_an_error(nitrogen):
+def test_response_of_200_can_be_an_error(nitrogen):
     nitrogen.fault("error_in_body", "clients", times=1)
     response = nitrogen.get("clients")
     assert (response.status_code, response.json()["error"]) == (200, "server_error")

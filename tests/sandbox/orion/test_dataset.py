@@ -36,7 +36,7 @@ def exported(tmp_path):
     return tmp_path / "data"
 
 
-def test_exported_firm_is_served_with_the_same_answers(sandbox, start_sandbox, exported, tmp_path):
+def test_exported_firm_is_served_with_the_same_responses(sandbox, start_sandbox, exported, tmp_path):
     served = start_sandbox(tmp_path / "other", data=exported, households=1)
     for path in PATHS:
         url = f"/orion/api/v1/{path}"
@@ -69,7 +69,7 @@ def test_every_digit_and_every_field_of_the_file_is_served(start_sandbox, tmp_pa
     assert served.get("Portfolio/Assets", includeCostBasis="true").text == f"[{line}]"
 
 
-def test_day_without_rows_is_answered_with_the_last_day_before_it(tmp_path):
+def test_day_without_rows_returns_the_last_day_before_it(tmp_path):
     lines = '{"id":1,"asOfDate":"2026-11-18"}\n{"id":2,"asOfDate":"2026-11-20"}\n'
     folder = write_folder(tmp_path, assets=lines)
     assert folder.find_rows("assets", date(2026, 11, 19)).as_dicts() == [{"id": 1, "asOfDate": "2026-11-18"}]
@@ -94,7 +94,7 @@ QUERIES = [
 ]
 
 
-def test_table_without_a_file_answers_every_question_with_no_row(start_sandbox, tmp_path):
+def test_table_without_a_file_returns_no_row_for_every_query(start_sandbox, tmp_path):
     write_folder(tmp_path)
     served = start_sandbox(data=tmp_path)
     assert {path: served.rows(path, **params) for path, params in QUERIES} == {path: [] for path, _ in QUERIES}

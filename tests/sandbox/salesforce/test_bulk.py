@@ -139,7 +139,7 @@ def test_delete_by_id(org):
     assert org.query("SELECT Id FROM Account") == []
 
 
-def test_a_job_that_a_restart_interrupts_goes_on_and_counts_each_row_once(start):
+def test_a_job_that_a_restart_interrupts_resumes_and_counts_each_row_once(start):
     with start() as first:
         first.fault("job_slow", seconds=30)
         job_id = first.load("Account", persons(10_050))

@@ -158,7 +158,7 @@ def test_a_collection_is_inserted(client):
     assert [row["success"] for row in results] == [True, True, True]
 
 
-def test_a_collection_is_upserted_and_every_row_has_its_answer(client):
+def test_a_collection_is_upserted_and_every_row_has_its_result(client):
     client.Account.create({KEY: "P0", "Name": "Ada Sample"})
     rows = [{"attributes": {"type": "Account"}} | row for row in persons(3)]
     rows[2]["Name"] = ""

@@ -45,7 +45,7 @@ def test_children_of_one_parent_in_two_batches_lock_each_other(org):
     assert keys(org.results(job_id, "failedResults")) == {f"A{i}" for i in range(10_000, 10_005)}
 
 
-def test_row_locks_hit_collections_too(org):
+def test_row_locks_also_hit_collections(org):
     org.fault("row_lock", "*/composite/sobjects/*")
     assert org.error("Account", {KEY: "P1", "Name": "Ada"})["statusCode"] == "UNABLE_TO_LOCK_ROW"
 

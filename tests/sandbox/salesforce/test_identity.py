@@ -25,7 +25,7 @@ def test_identity_url_returns_the_tokens_user(org, login, place):
     assert identity["urls"]["custom_domain"] == org.url
 
 
-def test_every_address_of_an_identity_answers(login):
+def test_every_address_of_an_identity_responds(login):
     urls = httpx.get(login["id"], headers=bearer(login)).json()["urls"]
     assert set(urls) == {"rest", "sobjects", "query", "custom_domain"}
     for name in ("rest", "sobjects"):
@@ -61,7 +61,7 @@ def test_a_revoked_token_is_worthless(org, login):
     assert (again.status_code, again.json()["error"]) == (400, "invalid_token")
 
 
-def test_every_resource_of_a_version_answers(org, login):
+def test_every_resource_of_a_version_responds(org, login):
     versions = org.http.get("/services/data").json()
     resources = org.http.get(versions[-1]["url"]).json()
     assert resources.pop("identity") == login["id"]
@@ -70,7 +70,7 @@ def test_every_resource_of_a_version_answers(org, login):
     assert {"sobjects", "composite", "jobs", "limits"} <= set(resources)
 
 
-def test_every_address_of_an_object_answers(org):
+def test_every_address_of_an_object_responds(org):
     ada = org.add_person()
     description = org.call("GET", "/sobjects/Account").json()["objectDescribe"]
     assert description["name"] == "Account"

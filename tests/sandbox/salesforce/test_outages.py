@@ -59,7 +59,7 @@ def test_a_daily_limit_that_runs_out_stops_collections_between_two_calls(org):
     assert [row[KEY] for row in org.query(f"SELECT {KEY} FROM Account")] == ["P1"]
 
 
-def test_a_job_goes_on_while_the_calls_of_the_day_are_used_up(org):
+def test_a_job_continues_while_the_calls_of_the_day_are_used_up(org):
     org.fault("job_slow", JOBS, seconds=0.3)
     job_id = org.load("Account", persons(10))
     org.http.post("/_admin/limits", json={"DailyApiRequests": 0})
@@ -98,7 +98,7 @@ def test_a_session_that_ends_between_two_collections_writes_nothing(org):
     assert [row[KEY] for row in org.query(f"SELECT {KEY} FROM Account")] == ["P1"]
 
 
-def test_an_org_that_is_down_answers_nothing_until_it_is_up_again(org):
+def test_an_org_that_is_down_rejects_all_calls_until_it_is_up(org):
     org.fault("job_slow", JOBS, seconds=0.3)
     job_id = org.load("Account", persons(10))
     org.fault("unavailable", "*/services/*")

@@ -174,7 +174,7 @@ def test_saving_what_is_there_already_is_no_change(subscriber: Subscriber) -> No
     assert [each["Title"] for _, each in subscriber.events(2)] == ["Dr", "Prof"]
 
 
-def test_one_goes_on_behind_a_replay_id(subscriber: Subscriber) -> None:
+def test_a_subscription_resumes_after_a_replay_id(subscriber: Subscriber) -> None:
     for title in ("One", "Two", "Three"):
         subscriber.make(Title=title)
     place = subscriber.events(3)[0][0]

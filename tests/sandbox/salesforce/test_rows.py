@@ -158,7 +158,7 @@ def test_an_automatic_name_is_numbered(org):
     )
 
 
-def test_all_or_none_keeps_the_good_rows_out_too(org):
+def test_all_or_none_also_keeps_the_good_rows_out(org):
     results = org.upsert("Account", {KEY: "P1", "Name": "Ada"}, {KEY: "P2"}, all_or_none=True)
     assert [row["errors"][0]["statusCode"] for row in results] == [
         "ALL_OR_NONE_OPERATION_ROLLED_BACK",
@@ -184,7 +184,7 @@ def test_an_upsert_needs_an_external_id(org):
     assert "does not match an External ID" in response.json()[0]["message"]
 
 
-def test_composite_refers_to_earlier_answers_and_costs_one_call(org):
+def test_composite_refers_to_earlier_responses_and_costs_one_call(org):
     used = int(org.call("GET", "/limits").headers["Sforce-Limit-Info"].split("=")[1].split("/")[0])
     data = "/services/data/v66.0"
     owner = {"method": "PATCH", "url": f"{data}/sobjects/Account/{KEY}/P1", "referenceId": "p", "body": {"Name": "Ada"}}

@@ -124,7 +124,7 @@ def test_children_come_with_their_parent(loaded):
     assert second["FinServ__FinancialAccountsPrimaryOwner__r"] is None
 
 
-def test_children_come_page_by_page_too(org):
+def test_children_also_come_page_by_page(org):
     org.wait(org.load("Account", f"{KEY},Name\n" + "".join(f"P{i},Person\n" for i in range(250))))
     org.wait(org.load("Contact", f"{KEY},LastName,Account.{KEY}\n" + "".join(f"C{i},S,P{i}\n" for i in range(250))))
     headers = {"Sforce-Query-Options": "batchSize=200"}

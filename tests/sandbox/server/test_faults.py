@@ -12,7 +12,7 @@ from sandbox.server.faults import Fault, Faults
 from sandbox.server.front import Front
 
 
-def test_latency_delays_the_answer(sandbox):
+def test_latency_delays_the_response(sandbox):
     sandbox.fault("latency", seconds=0.3, times=1)
     start = time.monotonic()
     assert sandbox.get("Portfolio/Assets", _top=1).status_code == 200
@@ -220,7 +220,7 @@ def test_calls_are_counted_by_route_second_and_status(sandbox):
     assert report["routes"]["/orion/api/v1/portfolio/accounts/value/{}"]["count"] == 2
 
 
-def test_call_is_counted_before_its_answer_leaves():
+def test_call_is_counted_before_its_response_leaves():
     calls, counted = Calls(Clock()), []
 
     async def response(scope, receive, send):

@@ -53,7 +53,7 @@ def remove_last_goal(held: dict[str, Any]) -> None:
     held[most] = [row for row in held[most] if row["expenseId"] != "1001004"]
 
 
-def test_goal_that_was_deleted_is_gone_and_the_plan_s_retirement_stays(
+def test_goal_that_was_deleted_is_absent_and_the_plan_s_retirement_stays(
     find_absent: FindAbsent, database: Database
 ) -> None:
     [(entity, key)] = find_absent(EMONEY, change_response(drop_plans_without_id(), "expenses", remove_last_goal))
@@ -63,7 +63,7 @@ def test_goal_that_was_deleted_is_gone_and_the_plan_s_retirement_stays(
     assert key not in {row["goal_key"] for row in still}
 
 
-def test_expense_that_is_no_goal_any_more_is_gone_as_a_goal(find_absent: FindAbsent) -> None:
+def test_expense_that_is_no_longer_a_goal_is_absent_as_a_goal(find_absent: FindAbsent) -> None:
     def take_back(held: dict[str, Any]) -> None:
         for row in (row for rows in held.values() for row in rows if row["expenseId"] == "1001004"):
             row["isGoal"] = False
@@ -82,7 +82,7 @@ def test_plan_that_is_not_calculated_yet_keeps_its_retirement(find_absent: FindA
     assert find_absent(EMONEY, wait) == []
 
 
-def test_client_that_was_deleted_is_gone_with_all_that_is_its_own(find_absent: FindAbsent, database: Database) -> None:
+def test_client_that_was_deleted_is_absent_with_all_its_rows(find_absent: FindAbsent, database: Database) -> None:
     responses = change_response(drop_plans_without_id(), "clients", lambda rows: rows.pop(0))
     assert {entity for entity, _ in find_absent(EMONEY, responses)} == {
         "goal", "household", "outside_account", "person", "plan",
@@ -92,25 +92,25 @@ def test_client_that_was_deleted_is_gone_with_all_that_is_its_own(find_absent: F
         assert "Gus Example" not in names, mart
 
 
-def test_goal_is_not_gone_while_a_plan_that_has_no_id_may_be_its_own(find_absent: FindAbsent) -> None:
+def test_goal_is_not_absent_while_a_plan_without_an_id_may_be_its_own(find_absent: FindAbsent) -> None:
     assert find_absent(EMONEY, change_response(goldens(EMONEY), "expenses", remove_last_goal)) == []
 
 
-def test_nothing_below_a_row_that_cannot_be_read_is_gone(find_absent: FindAbsent) -> None:
+def test_nothing_below_an_unreadable_row_is_absent(find_absent: FindAbsent) -> None:
     def spoil(rows: list[Any]) -> None:
         rows[0]["dateOfBirth"] = "soon"
 
     assert find_absent(EMONEY, change_response(goldens(EMONEY), "clients", spoil)) == []
 
 
-def test_nothing_inside_a_row_that_cannot_be_read_is_gone(find_absent: FindAbsent) -> None:
+def test_nothing_inside_an_unreadable_row_is_absent(find_absent: FindAbsent) -> None:
     def spoil(held: dict[str, Any]) -> None:
         held[next(iter(held))]["categories"] = "not a list"
 
     assert find_absent(MONEYGUIDEPRO, change_response(goldens(MONEYGUIDEPRO), "plan_summaries", spoil)) == []
 
 
-def test_plan_of_a_household_that_has_none_any_more_is_gone(find_absent: FindAbsent) -> None:
+def test_plan_of_a_household_that_lost_it_is_absent(find_absent: FindAbsent) -> None:
     responses = change_response(goldens(MONEYGUIDEPRO), "households", lambda rows: rows.pop(0))
     assert ("plan", "70001") in find_absent(MONEYGUIDEPRO, responses)
 

@@ -35,7 +35,7 @@ print("RAN", json.dumps([run.state, max(ti.try_number for ti in run.get_task_ins
 """
 
 
-def test_a_pull_that_ran_out_of_time_goes_on_where_it_stopped(
+def test_a_pull_that_timed_out_resumes_where_it_stopped(
     tmp_path: Path, start_firm: Callable[..., Firm], airflow_database: Path
 ) -> None:
     firm = start_firm(VENDOR, now=datetime.now(UTC), households=20, pace=1000)
